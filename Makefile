@@ -1,0 +1,76 @@
+# The commands of this repository. Each sets up first what it needs; a set-up that is done costs a tenth of a second.
+#   make up                deploy the local backend and verify it
+#   make test              everything, with the real engine and real servers
+
+PYTHON ?= python3
+STACK ?= local
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup env up down preview verify status logs lint format test test-fast test-unit bench schema lock
+
+# Recipes run in the environment that `source .tools/activate` gives a shell.
+ACTIVATE = . ./.tools/activate
+SETUP = $(PYTHON) -m tools.bootstrap
+# After an update: takes the salt of this clone's passphrase out of a file that is in git, and keeps the update's code.
+FORGET_SALT = code=$$?; $(PYTHON) -m tools.bootstrap.stack $(STACK); exit $$code
+# Two workers, one file at a time: the tests of a file share their servers, and each server costs 11 CPU-seconds.
+PYTEST = .venv/bin/python -m pytest --numprocesses 2 --dist loadfile
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Install what `make up` needs: .venv, the Pulumi CLI, the local state's passphrase
+	@$(SETUP)
+
+env: setup ## Say how to use pulumi by hand
+	@echo 'source .tools/activate'
+
+up: ## Deploy the local backend, or bring it up to date, and verify it
+	@$(SETUP) --stack $(STACK)
+	@$(ACTIVATE) && pulumi up --stack $(STACK) --yes --refresh; $(FORGET_SALT)
+
+down: setup ## Destroy the local backend; PURGE=1 deletes its data too
+	@$(ACTIVATE) && pulumi destroy --stack $(STACK) --yes; $(FORGET_SALT)
+	$(if $(filter 1,$(PURGE)),rm -rf .backend/$(STACK))
+
+preview: setup ## Show what an update of STACK would change
+	@$(ACTIVATE) && python -m scripts.preview --stack $(STACK)
+
+verify: setup ## Run the checks against STACK now
+	@$(ACTIVATE) && python -m scripts.verify --stack $(STACK)
+
+status: setup ## Show the last verdict on STACK, and what runs
+	@$(ACTIVATE) && python -m scripts.status --stack $(STACK)
+
+logs: setup ## Show the last lines of each process of STACK
+	@$(ACTIVATE) && python -m scripts.logs --stack $(STACK)
+
+bench: setup ## Measure the speed targets; prints the table of docs/benchmarks.md
+	@$(ACTIVATE) && python -m scripts.bench
+
+schema: setup ## Write the JSON Schema that editors use for Pulumi.*.yaml
+	@$(ACTIVATE) && python -m scripts.schema
+
+setup-dev:
+	@$(SETUP) --group dev
+
+lint: setup-dev ## Check style and types
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+format: setup-dev ## Rewrite the style that can be rewritten
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+test: setup-dev ## Run all tests, on the real engine and real servers too
+	@$(PYTEST)
+
+test-fast: setup-dev ## Run the tests that start no engine and no platform
+	@$(PYTEST) -m 'not engine and not rig'
+
+test-unit: setup-dev ## Run the tests of one part, in one process: make test-unit PART=components/verify
+	@.venv/bin/python -m pytest -m 'not engine and not rig' tests/$(PART)
+
+lock: ## Compile the locks in requirements/ anew from pyproject.toml; UPGRADE=1 takes newer versions
+	@$(PYTHON) -m tools.lock $(if $(filter 1,$(UPGRADE)),--upgrade)

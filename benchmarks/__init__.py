@@ -1,0 +1,1 @@
+"""What is measured for docs/benchmarks.md: ratios within one run, because the machines are noisy."""

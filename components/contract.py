@@ -1,0 +1,157 @@
+"""What every target takes and gives: words, results, errors and exit codes shared by the program and the scripts.
+
+It owns no behaviour of any target and imports no pulumi at run time, so that a script that only needs an exit code
+starts quickly.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    import pulumi
+
+TargetName = Literal["local", "ecs", "cloudrun", "eks"]
+TARGETS: tuple[TargetName, ...] = get_args(TargetName)
+BUILT_TARGETS: tuple[TargetName, ...] = ("local",)
+
+
+class ExitCode(enum.IntEnum):
+    """How every script of the project ends (docs: design, section 5)."""
+
+    DONE = 0
+    VERIFICATION_FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    PLATFORM_FAILED = 4
+    INCONCLUSIVE = 5
+    CHANGES = 6
+
+
+class Refused(Exception):
+    """A request that was understood and declined before anything was touched.
+
+    `finding` says what was found, `fix` what to do about it. Neither may hold a secret.
+    """
+
+    exit_code = ExitCode.REFUSED
+
+    def __init__(self, finding: str, *, fix: str) -> None:
+        """Say what was found and what to do about it."""
+        super().__init__(f"{finding} {fix}")
+        self.finding = finding
+        self.fix = fix
+
+
+def refuse_unbuilt(target: TargetName) -> None:
+    """Raise Refused when no code deploys `target` yet: a target is refused in one sentence, never ignored."""
+    if target not in BUILT_TARGETS:
+        built = ", ".join(BUILT_TARGETS)
+        raise Refused(
+            f"The target '{target}' is not built yet, so nothing was previewed or deployed.",
+            fix=f"Use a stack whose `mlflow-backend:target` is one of: {built}.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """What a revision runs.
+
+    `image_digest` names the image on the clouds, `environment_lock` the hash of the installed requirements on
+    `local`; exactly one of them is set. `schema_head` is the Alembic revision that the MLflow version requires.
+    """
+
+    revision: str
+    mlflow_version: str
+    image_digest: str | None = None
+    environment_lock: str | None = None
+    schema_head: str | None = None
+
+    def to_output(self) -> dict[str, str | None]:
+        """Return the stack output `release`, in the camel case that readers of stack outputs expect."""
+        return {
+            "revision": self.revision,
+            "mlflowVersion": self.mlflow_version,
+            "imageDigest": self.image_digest,
+            "environmentLock": self.environment_lock,
+            "schemaHead": self.schema_head,
+        }
+
+
+def client_lines(tracking_url: str) -> tuple[str, str]:
+    """Return the two lines that a client needs, to paste into a shell and a Python session."""
+    return (
+        f"export MLFLOW_TRACKING_URI={tracking_url}",
+        f'mlflow.set_tracking_uri("{tracking_url}")',
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendOutputs:
+    """The stack outputs that every target gives. `verification` holds verdict, table of checks and report path."""
+
+    tracking_url: pulumi.Input[str]
+    release: pulumi.Input[Mapping[str, Any]]
+    verification: pulumi.Input[Mapping[str, Any]]
+    artifact_root: pulumi.Input[str]
+    dashboard_url: pulumi.Input[str | None]
+    client: pulumi.Input[Sequence[str]]
+
+    def exports(self) -> dict[str, pulumi.Input[Any]]:
+        """Return the outputs by exported name; `__main__` passes each to `pulumi.export`."""
+        return {
+            "trackingUrl": self.tracking_url,
+            "release": self.release,
+            "verification": self.verification,
+            "artifactRoot": self.artifact_root,
+            "dashboardUrl": self.dashboard_url,
+            "client": self.client,
+        }
+
+
+RevisionState = Literal["serving", "starting", "stopped", "failed", "gone"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revision:
+    """One immutable unit of the platform; `id` is what `activate` and `--to` accept.
+
+    `created_at` is in UTC, None where the platform tells it only by a question for each revision and has too many.
+    """
+
+    id: str
+    release: Release
+    state: RevisionState
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitOutcome:
+    """How waiting for a revision ended; `reasons` are the platform's own words, oldest first, without secrets."""
+
+    serving: bool
+    reasons: tuple[str, ...] = ()
+
+
+class History(Protocol):
+    """The five verbs by which every target's revisions are read and switched."""
+
+    def revisions(self) -> Sequence[Revision]:
+        """Return all revisions that the platform still holds, newest first."""
+
+    def current(self) -> Revision | None:
+        """Return the revision that the platform serves now; None when it serves none."""
+
+    def activate(self, revision: str) -> None:
+        """Make `revision` the one that is served. Raises Refused when the platform no longer holds it."""
+
+    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
+        """Wait until `revision` serves or has failed, at most `deadline_s` seconds."""
+
+    def prune(self, *, retain: int, spared: frozenset[str]) -> Sequence[str]:
+        """Drop all but the newest `retain` revisions; never the current one or those in `spared`. Return them."""

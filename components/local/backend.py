@@ -1,0 +1,196 @@
+"""The `local` target as one component: it wires its parts in the order in which they need each other.
+
+Owns the order and what each part is told. What the parts do is in their own modules; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pydantic.alias_generators import to_camel
+
+from components.contract import BackendOutputs, Refused, client_lines
+from components.local import environment, wishes
+from components.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon
+from components.local.state import StateDir
+from components.tokens import LOCAL_BACKEND
+from components.verify.provider import Verification, VerificationArgs
+
+if TYPE_CHECKING:
+    from components.settings import Settings
+
+
+class LocalBackend(pulumi.ComponentResource):
+    """An MLflow backend as supervised processes on this machine's loopback."""
+
+    tracking_url: pulumi.Output[str]
+    release: pulumi.Output[dict[str, Any]]
+
+    def __init__(
+        self, name: str, *, settings: Settings, state: StateDir, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Take the stack's settings and the folder that holds everything the backend owns.
+
+        Raises Refused for a setting that only other targets can fulfil, LocalFailure for an MLflow version without
+        a lock.
+        """
+        refuse_unsupported(settings)
+        super().__init__(LOCAL_BACKEND, name, None, opts)
+        self._name, self._settings, self._folder = name, settings, str(state.path)
+        lock = environment.locate(settings.server.mlflow_version).lock
+        credentials = Credentials(f"{name}-credentials", state=self._folder, opts=self._child())
+        supervisor = SupervisorDaemon(f"{name}-supervisor", state=self._folder, opts=self._child(credentials))
+        self._services = self._make_services(credentials, supervisor)
+        installed = Environment(
+            f"{name}-environment",
+            state=self._folder,
+            mlflow_version=settings.server.mlflow_version,
+            lock=lock,
+            opts=self._child(),
+        )
+        ports = {part: service.listens for part, service in self._services.items()}
+        server_wishes = pulumi.Output.all(ports, credentials.versions).apply(
+            lambda found: wishes.server_wishes(settings, _whole(found[0]), found[1], lock)
+        )
+        server = Server(
+            f"{name}-server",
+            state=self._folder,
+            wishes=server_wishes,
+            opts=self._child(installed, *self._services.values()),
+        )
+        self.tracking_url = ports["front"].apply(lambda port: wishes.tracking_url(int(port)))
+        self.release = server.revision.apply(
+            lambda revision: {
+                "revision": revision,
+                "mlflowVersion": settings.server.mlflow_version,
+                "environmentLock": lock,
+            }
+        )
+        self.verification = self._verify(server, server_wishes)
+        self.register_outputs(
+            {"trackingUrl": self.tracking_url, "release": self.release, "verification": self.verification.verdict}
+        )
+
+    def outputs(self) -> BackendOutputs:
+        """Return what the stack exports."""
+        return BackendOutputs(
+            tracking_url=self.tracking_url,
+            release=self.release,
+            verification={
+                "verdict": self.verification.verdict,
+                "finished": self.verification.finished,
+                "table": self.verification.table.apply(str.splitlines),
+                "report": str(StateDir(Path(self._folder)).report),
+            },
+            artifact_root=pulumi.Output.from_input(wishes.ARTIFACT_ROOT),
+            dashboard_url=pulumi.Output.from_input(None),
+            client=self.tracking_url.apply(client_lines),
+        )
+
+    def _make_services(self, credentials: Credentials, supervisor: SupervisorDaemon) -> dict[str, Service]:
+        versions = credentials.versions
+        wanted: dict[str, dict[str, Any]] = {
+            "database": {
+                "maxConnections": self._settings.database.max_connections,
+                "passwordVersion": versions["database-password"],
+            },
+            "cache": {"passwordVersion": versions["cache-password"]},
+            "store": {"acceptedKeysVersion": versions["store-accepted-keys"]},
+            "front": {"port": self._settings.server.port},
+        }
+        return {
+            part: Service(
+                f"{self._name}-{part}",
+                state=self._folder,
+                service=part,
+                wishes=properties,
+                opts=self._child(supervisor),
+            )
+            for part, properties in wanted.items()
+        }
+
+    def _verify(self, server: Server, server_wishes: pulumi.Output[dict[str, Any]]) -> Verification:
+        state = StateDir(Path(self._folder))
+        identities = {part: service.identity for part, service in self._services.items()}
+        serving = pulumi.Output.all(identities, server_wishes, self.release).apply(
+            lambda found: wishes.serving_digest({"services": found[0], "server": found[1], "release": found[2]})
+        )
+        return Verification(
+            f"{self._name}-verification",
+            VerificationArgs(
+                url=self.tracking_url,
+                release=self.release,
+                serving_digest=serving,
+                locator={"kind": "local", "state": self._folder},
+                report_path=str(state.report),
+                profile=self._settings.verify.profile,
+                deadline=self._settings.verify.deadline,
+                jobs=self._settings.server.jobs,
+                extra_checks=tuple(
+                    check.model_dump(by_alias=True, mode="json") for check in self._settings.verify.extra_checks
+                ),
+            ),
+            opts=self._child(server),
+        )
+
+    def _child(self, *needed: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, depends_on=list(needed))
+
+
+# Settings that this target cannot fulfil, with why; each is refused unless it has its default.
+_UNSUPPORTED = {
+    "server.image": "no container is run here",
+    "server.cpu": "processes here share the machine",
+    "server.memory": "processes here share the machine",
+    "server.replicas": "one server runs here; use server.workers",
+    "scaling.max_replicas": "one server runs here; use server.workers",
+    "database.mode": "this target creates its own",
+    "cache.mode": "this target creates its own",
+    "artifacts.mode": "this target creates its own",
+    "network.mode": "this target listens on loopback only",
+    "network.public_url": "this target is reached by server.port on loopback only",
+    "access.mode": "this target has no access control yet",
+    "verify.on_failure": "this target keeps no ledger yet",
+    "migrate.on_failure": "this target has no migration step yet",
+    "release.pin": "this target keeps no ledger yet",
+    "release.accept_pin": "this target keeps no ledger yet",
+    "release.soak_hours": "this target keeps no ledger yet",
+    "backup.retention_days": "this target makes no backups yet",
+    "aws": "this target is not on AWS",
+    "tags": "nothing here can carry tags",
+}
+
+
+def refuse_unsupported(settings: Settings) -> None:
+    """Raise Refused for every setting that this target cannot fulfil: none is ignored."""
+    asked, default = settings.model_dump(), type(settings)(target="local").model_dump()
+    findings = [
+        f"{_spelled(path)} is set, and {why}"
+        for path, why in _UNSUPPORTED.items()
+        if _value(asked, path) != _value(default, path)
+    ]
+    if findings:
+        raise Refused(
+            f"The target local cannot fulfil these settings: {'; '.join(findings)}.",
+            fix="Remove or change them in Pulumi.<stack>.yaml.",
+        )
+
+
+def _value(document: dict[str, Any], path: str) -> object:
+    """Return what stands at a dotted path."""
+    found: Any = document
+    for part in path.split("."):
+        found = found[part]
+    return found
+
+
+def _spelled(path: str) -> str:
+    """Return a path as the stack's file spells it."""
+    return ".".join(to_camel(part) for part in path.split("."))
+
+
+def _whole(ports: dict[str, Any]) -> dict[str, int]:
+    """Return ports as whole numbers: Pulumi gives them back as floats."""
+    return {name: int(port) for name, port in ports.items()}

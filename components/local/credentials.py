@@ -1,0 +1,101 @@
+"""Secrets of a local stack: generated once, kept in files of mode 600, named by reference everywhere else.
+
+A credential's *version* is a keyed fingerprint: it changes with the value and tells nothing about it.
+It is what goes into the Pulumi state and into manifests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import TYPE_CHECKING
+
+from components.local.state import LocalFailure, write
+
+if TYPE_CHECKING:
+    from components.local.state import StateDir
+
+ADMIN = "admin-password"
+CACHE = "cache-password"
+DATABASE = "database-password"
+DATABASE_ADMIN = "database-admin-password"
+FLASK = "flask-secret-key"
+STORE_ACCEPTED = "store-accepted-keys"
+STORE_ACCESS = "store-access-key"
+STORE_OPERATOR_ACCESS = "store-operator-access-key"
+STORE_OPERATOR_SECRET = "store-operator-secret-key"  # noqa: S105 - the name of a credential, not its value
+STORE_SECRET = "store-secret-key"  # noqa: S105 - as above
+SUPERVISOR = "supervisor-password"
+
+GENERATED = (
+    ADMIN,
+    CACHE,
+    DATABASE,
+    DATABASE_ADMIN,
+    FLASK,
+    STORE_ACCESS,
+    STORE_OPERATOR_ACCESS,
+    STORE_OPERATOR_SECRET,
+    STORE_SECRET,
+    SUPERVISOR,
+)
+ALL = (*GENERATED, STORE_ACCEPTED)
+
+_SALT = "salt"
+_VERSION_LENGTH = 16
+
+
+def read(state: StateDir, name: str) -> str:
+    """Return a credential's value.
+
+    Raises LocalFailure where the file is missing.
+    """
+    path = state.credentials / name
+    try:
+        return path.read_text().rstrip("\n")
+    except FileNotFoundError:
+        finding = f"the credential file {path} is missing"
+        raise LocalFailure(name, finding, "Run `make up`, which generates it") from None
+
+
+def ensure(state: StateDir) -> dict[str, str]:
+    """Generate what is missing, keep what is there, and return every credential's version."""
+    with state.locked("credentials"):
+        for name in (_SALT, *GENERATED):
+            if not (state.credentials / name).exists():
+                write(state.credentials / name, secrets.token_urlsafe(24))
+        if not (state.credentials / STORE_ACCEPTED).exists():
+            accept_store_keys(state, server=True)
+    return versions(state)
+
+
+def accept_store_keys(state: StateDir, *, server: bool) -> None:
+    """Write the list of keys that the store accepts: the operator's, and the server's unless it is revoked.
+
+    It is never empty: rclone without any key serves everybody. The form is rclone's own (CSV, quoted pairs).
+    """
+    pairs = [(STORE_OPERATOR_ACCESS, STORE_OPERATOR_SECRET), *([(STORE_ACCESS, STORE_SECRET)] if server else [])]
+    keys = ",".join(f'"{read(state, access)},{read(state, secret)}"' for access, secret in pairs)
+    write(state.credentials / STORE_ACCEPTED, keys)
+
+
+def versions(state: StateDir) -> dict[str, str]:
+    """Return the version of each credential that exists."""
+    if not (state.credentials / _SALT).exists():
+        return {}
+    salt = read(state, _SALT).encode()
+    return {
+        name: hmac.new(salt, read(state, name).encode(), hashlib.sha256).hexdigest()[:_VERSION_LENGTH]
+        for name in ALL
+        if (state.credentials / name).exists()
+    }
+
+
+def redact(state: StateDir, text: str) -> str:
+    """Return the text with every credential's value replaced by its name."""
+    for name in GENERATED:
+        path = state.credentials / name
+        if path.exists():
+            text = text.replace(read(state, name), f"<{name}>")
+    return text

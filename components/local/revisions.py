@@ -1,0 +1,137 @@
+"""Revisions of the local target: immutable folders, numbered from 1, kept when another takes over.
+
+Owns what a revision is on disk. Does not start or stop anything.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.local import ports
+from components.local.render import Program, program_of
+from components.local.state import LocalFailure, write
+
+if TYPE_CHECKING:
+    from components.local.state import StateDir
+
+_DOCUMENT = "revision.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One revision: what it runs, by whom it is reached, and how long it may take to end (seconds)."""
+
+    number: int
+    mlflow_version: str
+    environment_lock: str
+    port: int
+    health_path: str
+    version_path: str
+    program: Program
+    created_at: datetime
+    # The identity of the wish that it was made for: by it a release is known again, whatever its number.
+    settings_hash: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where the proxy finds this revision's server."""
+        return f"{ports.LOOPBACK}:{self.port}"
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the revision as its file holds it; secrets are references."""
+        return {
+            "number": self.number,
+            "mlflowVersion": self.mlflow_version,
+            "environmentLock": self.environment_lock,
+            "port": self.port,
+            "healthPath": self.health_path,
+            "versionPath": self.version_path,
+            "program": self.program.manifest(),
+            "createdAt": self.created_at.isoformat(),
+            "settingsHash": self.settings_hash,
+        }
+
+
+def program_name(number: int) -> str:
+    """Return the supervised program's name of a revision."""
+    return f"server-{number:05d}"
+
+
+def list_all(state: StateDir) -> tuple[Record, ...]:
+    """Return every revision that is still there, newest first."""
+    numbers = sorted((int(p.parent.name) for p in state.revisions.glob(f"[0-9]*/{_DOCUMENT}")), reverse=True)
+    return tuple(load(state, number) for number in numbers)
+
+
+def load(state: StateDir, number: int) -> Record:
+    """Return one revision.
+
+    Raises LocalFailure where there is none of that number.
+    """
+    path = _folder(state, number) / _DOCUMENT
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise LocalFailure(f"revision {number}", "it does not exist", "List them with `make status`") from None
+    return Record(
+        number=document["number"],
+        mlflow_version=document["mlflowVersion"],
+        environment_lock=document["environmentLock"],
+        port=document["port"],
+        health_path=document["healthPath"],
+        version_path=document["versionPath"],
+        program=program_of(document["program"]),
+        created_at=datetime.fromisoformat(document["createdAt"]),
+        settings_hash=document["settingsHash"],
+    )
+
+
+def next_number(state: StateDir) -> int:
+    """Return the number that the next revision gets; numbers of dropped revisions are not used again."""
+    counter = state.revisions / "last"
+    return (int(counter.read_text()) if counter.exists() else 0) + 1
+
+
+def choose_port(state: StateDir, number: int) -> int:
+    """Return a port that no kept revision has, so that an address says which revision answers."""
+    return ports.choose(state, program_name(number))
+
+
+def save(state: StateDir, record: Record) -> None:
+    """Write a new revision's folder in one step.
+
+    Raises LocalFailure where its number is taken (revisions are never rewritten), or the disk refuses.
+    """
+    state.revisions.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=state.revisions, prefix=".new-"))
+    try:
+        write(temporary / _DOCUMENT, json.dumps(record.to_document(), indent=2))
+        # The rename refuses a folder that exists and has something in it.
+        temporary.rename(_folder(state, record.number))
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        finding = f"it cannot be written: {error.strerror}"
+        raise LocalFailure(f"revision {record.number}", finding, f"Check {state.revisions}, and update again") from None
+    write(state.revisions / "last", str(record.number))
+
+
+def drop(state: StateDir, number: int) -> None:
+    """Forget a revision that nothing serves."""
+    shutil.rmtree(_folder(state, number), ignore_errors=True)
+    (state.logs / f"{program_name(number)}.log").unlink(missing_ok=True)
+    ports.forget(state, program_name(number))
+
+
+def now() -> datetime:
+    """Return the time a revision is created at, in UTC."""
+    return datetime.now(UTC)
+
+
+def _folder(state: StateDir, number: int) -> Path:
+    return state.revisions / f"{number:05d}"

@@ -1,0 +1,104 @@
+"""The MLflow server of a local stack: from what is wished to a revision that serves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from components.local import environment, processes, render, revisions, switch
+from components.local.state import LocalFailure, write
+from components.local.supervisor import Supervisor
+from components.local.wishes import inputs_of
+from components.server import describe
+from components.verify.subjects import Subject
+
+if TYPE_CHECKING:
+    from components.local.revisions import Record
+    from components.local.state import StateDir
+
+# supervisord counts a start as good after this time; MLflow ends within 7 s where it cannot start, but for an
+# unreachable database, on which it gives up after 107 s (measured).
+_START_SECONDS = 20
+
+
+def deploy(state: StateDir, wishes: dict[str, Any]) -> dict[str, Any]:
+    """Make a new revision, switch to it, and return its number and time.
+
+    Raises LocalFailure where it does not get ready: the revision before it goes on serving.
+    """
+    with state.locked("switch"):
+        serving = switch.active(state)
+        # An update that was killed may have left its server running beside the one that serves.
+        switch.retire_others(state, None if serving is None else serving.number)
+        record = _record(state, wishes)
+        revisions.save(state, record)
+        try:
+            drain_s = float(wishes["inputs"]["request_timeout_s"])
+            switch.activate(state, record, drain_s=drain_s)
+        except BaseException:
+            revisions.drop(state, record.number)
+            raise
+    _describe_subject(state, record, wishes)
+    return {"revision": str(record.number), "createdAt": record.created_at.isoformat()}
+
+
+def condition(state: StateDir, number: int) -> str:
+    """Return `running`, or in a few words how what serves differs from the revision that was deployed."""
+    serving = switch.active(state)
+    if serving is None:
+        return "no revision gets the traffic"
+    if serving.number != number:
+        return f"revision {serving.number} gets the traffic"
+    return Supervisor(state).condition(serving.program)
+
+
+def _describe_subject(state: StateDir, record: Record, wishes: dict[str, Any]) -> None:
+    """Write what a verification on demand needs to know, for `make verify`."""
+    subject = Subject(
+        url=wishes["inputs"]["public_url"],
+        expected_version=record.mlflow_version,
+        expected_revision=str(record.number),
+        locator={"kind": "local", "state": str(state.path)},
+        jobs=bool(wishes["inputs"]["jobs"]),
+        access=False,
+        report_path=str(state.report),
+    )
+    write(state.subject, json.dumps(subject.to_document(), indent=2))
+
+
+def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
+    number = revisions.next_number(state)
+    inputs = inputs_of(wishes["inputs"])
+    installed = environment.locate(inputs.mlflow_version)
+    if not environment.exists(installed):
+        part = f"MLflow {inputs.mlflow_version}"
+        raise LocalFailure(part, f"its environment {installed.path} is gone", "Run `make up`, which installs it")
+    port = revisions.choose_port(state, number)
+    described = describe(replace(inputs, port=port))
+    program = render.Program(
+        name=revisions.program_name(number),
+        argv=(str(installed.mlflow), *described.argv[1:]),
+        environment={
+            **described.environment,
+            # 2.9 starts gunicorn by its name.
+            "PATH": f"{installed.path / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            processes.STATE_MARKER: str(state.path),
+        },
+        secret_environment=described.secret_environment,
+        secret_versions=wishes["secretVersions"],
+        tree=True,
+        stop_timeout_s=described.stop_timeout_s,
+        start_seconds=_START_SECONDS,
+        start_retries=3,
+    )
+    return revisions.Record(
+        number=number,
+        mlflow_version=inputs.mlflow_version,
+        environment_lock=installed.lock,
+        port=port,
+        health_path=described.liveness.path,
+        version_path=described.liveness.path.removesuffix("/health") + "/version",
+        program=program,
+        created_at=revisions.now(),
+    )

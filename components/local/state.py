@@ -1,0 +1,131 @@
+"""Where a local stack keeps what it owns: one folder, and how files in it are written.
+
+Owns the layout and the atomic writes. Does not own what stands in the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+
+
+class LocalFailure(Exception):
+    """A part of the local backend could not be brought to the state that was asked for.
+
+    Its text names the part, the finding and the fix, and never holds a secret.
+    """
+
+    def __init__(self, part: str, finding: str, fix: str) -> None:
+        """Keep the three parts apart, so that callers can add to one of them."""
+        super().__init__(f"{part}: {finding}. {fix}.")
+        self.part, self.finding, self.fix = part, finding, fix
+
+
+@dataclass(frozen=True)
+class StateDir:
+    """The folder of one local stack; two stacks share nothing below it."""
+
+    path: Path
+
+    @property
+    def credentials(self) -> Path:
+        """Generated secrets, one file each, mode 600."""
+        return self.path / "credentials"
+
+    @property
+    def programs(self) -> Path:
+        """One manifest a supervised program."""
+        return self.path / "programs"
+
+    @property
+    def logs(self) -> Path:
+        """Rotated output of every program."""
+        return self.path / "logs"
+
+    @property
+    def supervisor(self) -> Path:
+        """Configuration, process id and log of supervisord."""
+        return self.path / "supervisor"
+
+    @property
+    def database(self) -> Path:
+        """The Postgres data directory."""
+        return self.path / "database"
+
+    @property
+    def cache(self) -> Path:
+        """Valkey's append-only file and its access list."""
+        return self.path / "cache"
+
+    @property
+    def store(self) -> Path:
+        """Root of the S3 server: one folder a bucket."""
+        return self.path / "store"
+
+    @property
+    def front(self) -> Path:
+        """Configuration of the proxy on the public port."""
+        return self.path / "front"
+
+    @property
+    def revisions(self) -> Path:
+        """One immutable folder a revision."""
+        return self.path / "revisions"
+
+    @property
+    def active(self) -> Path:
+        """Address of the server that gets the traffic; the proxy reads it for every request."""
+        return self.path / "active"
+
+    @property
+    def report(self) -> Path:
+        """The last verification report, whatever its verdict."""
+        return self.path / "verification.json"
+
+    @property
+    def subject(self) -> Path:
+        """What a verification on demand needs to know of this backend."""
+        return self.path / "subject.json"
+
+    def tidy(self) -> None:
+        """Delete what only a running backend needs; data, credentials, ports and revisions stay for the next one."""
+        for folder in (self.programs, self.logs, self.supervisor, self.front):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.active, self.report, self.subject, *self.path.glob("*.lock")):
+            file.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold the named lock of this stack, against other threads and other processes."""
+        self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        with (self.path / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def write(path: Path, text: str, *, mode: int = PRIVATE_FILE) -> None:
+    """Replace a file in one step, so that no reader and no crash ever sees half of it."""
+    path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

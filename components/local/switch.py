@@ -1,0 +1,108 @@
+"""The switch from one server revision to another without a dropped request.
+
+The new server is started beside the old one and asked for its version; then one file is replaced and the proxy
+sends every following request to it; the old one is stopped when the last of its requests is answered.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from typing import TYPE_CHECKING
+
+from components.local import causes, ports, processes, revisions
+from components.local.state import LocalFailure, write
+from components.local.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from components.local.revisions import Record
+    from components.local.state import StateDir
+
+# A server needs 11 s on two idle cores, and MLflow gives up on an unreachable database after 107 s (measured).
+START_TIMEOUT_S = 120.0
+_PROBE_TIMEOUT_S = 5.0
+_POLL_S = 0.05
+# A request may have read the old address and not yet be connected: the old server is called idle only when it had
+# no connection at several looks in a row.
+_IDLE_LOOKS = 10
+
+
+def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s: float = START_TIMEOUT_S) -> None:
+    """Make this revision the one that serves.
+
+    `drain_s` bounds, in seconds, how long running requests of the old server may take. Raises LocalFailure where the
+    server does not get ready: the old one then still serves, and nothing of the new one runs.
+    """
+    supervisor = Supervisor(state)
+    previous = active(state)
+    supervisor.apply(record.program)
+    try:
+        _wait(supervisor, state, record, start_timeout_s)
+    except BaseException:
+        if previous is None or previous.number != record.number:
+            supervisor.remove(record.program.name)
+        raise
+    write(state.active, record.address)
+    if previous is not None and previous.number != record.number:
+        _drain(state, previous, drain_s)
+    retire_others(state, record.number)
+
+
+def active(state: StateDir) -> Record | None:
+    """Return the revision that the proxy sends requests to."""
+    if not state.active.exists():
+        return None
+    address = state.active.read_text().strip()
+    return next((record for record in revisions.list_all(state) if record.address == address), None)
+
+
+def retire_others(state: StateDir, serving: int | None) -> None:
+    """Stop every server program but the serving revision's; an update that was killed may have left some."""
+    keep = None if serving is None else revisions.program_name(serving)
+    supervisor = Supervisor(state)
+    for name in supervisor.programs():
+        if name.startswith("server-") and name != keep:
+            supervisor.remove(name)
+
+
+def answer(record: Record, path: str) -> tuple[int, str]:
+    """Return status and body that the revision's server gives for a path, (0, reason) where it gives none."""
+    connection = http.client.HTTPConnection(ports.LOOPBACK, record.port, timeout=_PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read(200).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return 0, type(error).__name__
+    finally:
+        connection.close()
+
+
+def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: float) -> None:
+    try:
+        supervisor.wait(
+            record.program.name,
+            lambda: answer(record, record.health_path)[0] == http.client.OK,
+            timeout_s=timeout_s,
+            hopeless=causes.is_hopeless,
+        )
+    except LocalFailure as failure:
+        raise causes.explain_start(failure, record.mlflow_version) from None
+    status, version = answer(record, record.version_path)
+    # With access control on, /version needs credentials (401); verification compares it with them.
+    if status == http.client.OK and version != record.mlflow_version:
+        finding = f"127.0.0.1:{record.port} answers as MLflow {version}, {record.mlflow_version} was started"
+        raise LocalFailure(record.program.name, finding, "End the process that holds the port and repeat")
+    if not processes.listens(processes.marked(str(state.path), record.program.name), record.port):
+        finding = f"127.0.0.1:{record.port} answers, but no process of this revision listens on it"
+        raise LocalFailure(record.program.name, finding, "End the process that holds the port and repeat")
+
+
+def _drain(state: StateDir, old: Record, drain_s: float) -> None:
+    """Wait until the old server has answered its last request, at most so many seconds."""
+    family = processes.marked(str(state.path), old.program.name)
+    deadline = time.monotonic() + drain_s
+    idle = 0
+    while idle < _IDLE_LOOKS and time.monotonic() < deadline:
+        idle = 0 if processes.connections(family, old.port) else idle + 1
+        time.sleep(_POLL_S)

@@ -1,0 +1,93 @@
+"""Pure: from settings and the services' ports to what is wished of the local server, as plain data and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from components.local import credentials, render
+from components.local.ports import LOOPBACK
+from components.server import ArtifactStore, CacheAddress, DatabaseAddress, PoolSize, ServerInputs, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from components.settings import Settings
+
+DATABASE = "mlflow"
+ROLE = "mlflow"
+BUCKET = "mlflow"
+ARTIFACT_ROOT = f"s3://{BUCKET}/artifacts"
+# rclone ignores the region; clients refuse to sign without one.
+REGION = "us-east-1"
+
+
+def tracking_url(port: int) -> str:
+    """Return the URL that users call."""
+    return f"http://{LOOPBACK}:{port}"
+
+
+def server_inputs(settings: Settings, ports: Mapping[str, int]) -> ServerInputs:
+    """Return what the server is described from; its own port is chosen with each revision, and 0 here."""
+    return ServerInputs(
+        mlflow_version=settings.server.mlflow_version,
+        public_url=tracking_url(ports["front"]),
+        host=LOOPBACK,
+        port=0,
+        database=DatabaseAddress(
+            host=LOOPBACK, port=ports["database"], name=DATABASE, user=ROLE, password=credentials.DATABASE
+        ),
+        artifacts=ArtifactStore(
+            destination=ARTIFACT_ROOT,
+            endpoint_url=f"http://{LOOPBACK}:{ports['store']}",
+            region=REGION,
+            access_key=credentials.STORE_ACCESS,
+            secret_key=credentials.STORE_SECRET,
+        ),
+        cache=CacheAddress(host=LOOPBACK, port=ports["cache"], password=credentials.CACHE),
+        workers=settings.server.workers,
+        jobs=settings.server.jobs,
+        pool=PoolSize(size=settings.database.pool_size, max_overflow=settings.database.max_overflow),
+        request_timeout_s=settings.server.request_timeout,
+        extra_flags=settings.server.extra_flags,
+    )
+
+
+def server_wishes(
+    settings: Settings, ports: Mapping[str, int], versions: Mapping[str, str], environment_lock: str
+) -> dict[str, Any]:
+    """Return the wish as the resource keeps it: a change of any value in it is a new revision.
+
+    The digest covers what this project's own code makes of the inputs, so that a changed flag reaches the server.
+    """
+    inputs = server_inputs(settings, ports)
+    described = describe(inputs)
+    needed = sorted({name for template in described.secret_environment.values() for name in template.references()})
+    return {
+        "inputs": asdict(inputs),
+        "description": render.digest(asdict(described)),
+        "environmentLock": environment_lock,
+        "secretVersions": {name: versions[name] for name in needed},
+    }
+
+
+def inputs_of(document: Mapping[str, Any]) -> ServerInputs:
+    """Return the inputs that a resource's properties hold; Pulumi gives whole numbers back as floats."""
+    fields = dict(document)
+    whole = {name: int(fields[name]) for name in ("port", "workers", "request_timeout_s")}
+    return ServerInputs(
+        **{
+            **fields,
+            **whole,
+            "database": DatabaseAddress(**{**fields["database"], "port": int(fields["database"]["port"])}),
+            "artifacts": ArtifactStore(**fields["artifacts"]),
+            "cache": CacheAddress(**{**fields["cache"], "port": int(fields["cache"]["port"])}),
+            "pool": PoolSize(**{name: int(value) for name, value in fields["pool"].items()}),
+            "extra_allowed_hosts": tuple(fields["extra_allowed_hosts"]),
+        }
+    )
+
+
+def serving_digest(parts: Mapping[str, Any]) -> str:
+    """Return the identity of everything that serving depends on."""
+    return render.digest(dict(parts))

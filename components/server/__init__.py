@@ -1,0 +1,53 @@
+"""One MLflow server, described once: every target renders its process, task or pod from `describe`.
+
+Pure: no pulumi, no I/O, no clock. What differs between MLflow versions is in `versions`, what a stack's parts are
+called and where they are is in `addresses`, and `describe` turns both into argv, environment, port and probes.
+"""
+
+from components.server.addresses import (
+    ArtifactStore,
+    CacheAddress,
+    DatabaseAddress,
+    SecretTemplate,
+    cache_url,
+    database_uri,
+)
+from components.server.describe import (
+    OWNED_FLAGS,
+    PRIVATE_NETWORK_HOSTS,
+    PoolSize,
+    Probe,
+    ServerDescription,
+    ServerInputs,
+    allowed_hosts,
+    allowed_origins,
+    describe,
+    flag_problem,
+    memory_need_mib,
+)
+from components.server.versions import Abilities, MlflowVersion, VersionError, abilities, parse_version
+
+__all__ = [
+    "OWNED_FLAGS",
+    "PRIVATE_NETWORK_HOSTS",
+    "Abilities",
+    "ArtifactStore",
+    "CacheAddress",
+    "DatabaseAddress",
+    "MlflowVersion",
+    "PoolSize",
+    "Probe",
+    "SecretTemplate",
+    "ServerDescription",
+    "ServerInputs",
+    "VersionError",
+    "abilities",
+    "allowed_hosts",
+    "allowed_origins",
+    "cache_url",
+    "database_uri",
+    "describe",
+    "flag_problem",
+    "memory_need_mib",
+    "parse_version",
+]

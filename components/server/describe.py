@@ -1,0 +1,268 @@
+"""From a stack's inputs to the command, environment, port and probes of one `mlflow server`.
+
+It decides nothing about where the process runs, and starts nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from components.contract import Refused
+from components.server.addresses import (
+    ArtifactStore,
+    CacheAddress,
+    DatabaseAddress,
+    SecretTemplate,
+    cache_url,
+    database_uri,
+)
+from components.server.versions import Abilities, abilities, parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The description sets these itself; a second value would silently win or lose, depending on the MLflow version.
+OWNED_FLAGS = frozenset({
+    "allowed-hosts", "app-name", "artifacts-destination", "artifacts-only", "backend-store-uri",
+    "cors-allowed-origins", "default-artifact-root", "dev", "disable-security-middleware", "env-file",
+    "gunicorn-opts", "host", "no-serve-artifacts", "port", "registry-store-uri", "serve-artifacts",
+    "static-prefix", "uvicorn-opts", "waitress-opts", "workers",
+})  # fmt: skip
+_FLAG_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", re.ASCII)
+_PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]*@")
+
+# Setting --allowed-hosts replaces MLflow's default list, so what the default allows has to be said again: probes, job
+# processes and the launcher all call the server by a loopback name. `[[]` is how fnmatch spells a literal bracket.
+LOOPBACK_HOSTS = ("localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*", "[::1]", "[[]::1]:*")
+# For targets that call a task by its private address. RFC 1918 as in MLflow's default list, and RFC 6598
+# (100.64.0.0/10: pods on EKS and GKE), which that list lacks: measured, 403.
+PRIVATE_NETWORK_HOSTS = (
+    "10.*", *(f"172.{second}.*" for second in range(16, 32)), "192.168.*",
+    "100.6[4-9].*", "100.[7-9][0-9].*", "100.1[01][0-9].*", "100.12[0-7].*",
+)  # fmt: skip
+
+# A balancer must never reuse a connection that the server is about to close: uvicorn's own 5 s under a balancer's
+# 60 s gives sporadic 502s.
+_KEEP_ALIVE_MARGIN_S = 10
+_STOP_MARGIN_S = 20
+# With the database away, MLflow 3.18.0 gave up starting after 107.6 s (facts.md, B).
+_START_ALLOWANCE_S = 180
+
+# Measured in MiB of summed RSS (facts.md, B): 3.18.0 with 1, 2, 4 workers 532, 840, 1370; 2.9.2 392, 569, 926;
+# jobs on, 1 worker: 2900.
+_MEMORY_MIB = {"uvicorn": (270, 290), "gunicorn": (220, 190)}
+_JOBS_MEMORY_MIB = 2400
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSize:
+    """Connections that one SQLAlchemy engine keeps, and how many more it opens under load.
+
+    Both are at least 1: MLflow takes a zero for 'unset' and falls back to SQLAlchemy's 5 and 10
+    (mlflow/store/db/utils.py, 2.9.2 to 3.18.0).
+    """
+
+    size: int = 5
+    max_overflow: int = 10
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a zero, which MLflow would not honour."""
+        if self.size < 1 or self.max_overflow < 1:
+            raise ValueError("pool size and overflow are at least 1: MLflow takes a zero for 'unset'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerInputs:
+    """All that shapes one server. `public_url` is what users call; `host` and `port` are where the process listens."""
+
+    mlflow_version: str
+    public_url: str
+    host: str
+    port: int
+    database: DatabaseAddress
+    artifacts: ArtifactStore
+    cache: CacheAddress | None = None
+    workers: int = 1
+    jobs: bool = False
+    pool: PoolSize = field(default_factory=PoolSize)
+    request_timeout_s: int = 300
+    extra_flags: Mapping[str, str | bool] = field(default_factory=dict)
+    extra_allowed_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """One HTTP question to the server; 200 is yes. Times in seconds."""
+
+    path: str
+    timeout_s: int
+    interval_s: int
+    start_allowance_s: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerDescription:
+    """One server, ready to be rendered. No secret is in it: `secret_environment` holds references."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    secret_environment: Mapping[str, SecretTemplate]
+    port: int
+    liveness: Probe
+    readiness: Probe
+    memory_mib: int
+    stop_timeout_s: int
+
+
+def describe(inputs: ServerInputs) -> ServerDescription:
+    """Return the description of the server that `inputs` ask for.
+
+    Raises VersionError for an MLflow version that cannot be deployed, and Refused for a wish that the version cannot
+    fulfil: jobs without Redis, or a flag that is not the user's to set.
+    """
+    able = abilities(parse_version(inputs.mlflow_version))
+    _refuse_unable(inputs, able)
+    probe = Probe(path="/health", timeout_s=5, interval_s=10, start_allowance_s=_START_ALLOWANCE_S)
+    return ServerDescription(
+        argv=_argv(inputs, able),
+        environment=_environment(inputs, able),
+        secret_environment=_secret_environment(inputs, able),
+        port=inputs.port,
+        liveness=probe,
+        readiness=probe,
+        memory_mib=memory_need_mib(able, workers=inputs.workers, jobs=inputs.jobs),
+        stop_timeout_s=inputs.request_timeout_s + _STOP_MARGIN_S,
+    )
+
+
+def memory_need_mib(able: Abilities, *, workers: int, jobs: bool) -> int:
+    """Return the memory that a server of `workers` processes needs, in MiB, from measured sizes."""
+    parent, worker = _MEMORY_MIB[able.stack]
+    return parent + workers * worker + (_JOBS_MEMORY_MIB if jobs else 0)
+
+
+def flag_problem(name: str, *, value: str | bool) -> str | None:
+    """Say why the extra flag `name` cannot be passed on, as one clause that names no value; None when it can."""
+    if not _FLAG_NAME.fullmatch(name):
+        return "is not the name of a flag: lower-case words joined by hyphens, without leading hyphens"
+    if name in OWNED_FLAGS:
+        return "is set by the server's description itself, from the stack's settings"
+    if value is False:
+        return "is false: leave a switch out, or name its negative form"
+    if isinstance(value, str):
+        if not value.isprintable():
+            return "has a value with control characters"
+        if _PASSWORD_IN_URL.search(value):
+            return "has a password in its value, which every user of the machine could read in the process list"
+    return None
+
+
+def allowed_hosts(public_url: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the Host headers that the server answers to, in the spelling of MLflow's matcher.
+
+    MLflow compares the whole header, port included, as text (security_utils.is_allowed_host_header), so the public
+    host stands both with its port and without: some clients name a default port, some proxies strip another.
+    """
+    url = urlsplit(public_url)
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else (url.hostname or "")
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return tuple(dict.fromkeys((host, f"{host}:{port}", *LOOPBACK_HOSTS, *extra)))
+
+
+def allowed_origins(public_url: str) -> tuple[str, ...]:
+    """Return the origin of the public URL as a browser spells it: lower case, no default port."""
+    url = urlsplit(public_url)
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else (url.hostname or "")
+    default = 443 if url.scheme == "https" else 80
+    port = "" if url.port in {None, default} else f":{url.port}"
+    return (f"{url.scheme}://{host}{port}",)
+
+
+def _refuse_unable(inputs: ServerInputs, able: Abilities) -> None:
+    if inputs.jobs and not able.jobs_on_redis:
+        raise Refused(
+            f"MLflow {inputs.mlflow_version} cannot keep its job queue on Redis.",
+            fix="Set server.jobs to false, or server.mlflowVersion to 3.16.0 or newer.",
+        )
+    if inputs.jobs and inputs.cache is None:
+        raise Refused("MLflow's jobs need Redis, and the backend has none.", fix="Set cache.mode to create.")
+    for name, value in inputs.extra_flags.items():
+        if problem := flag_problem(name, value=value):
+            raise Refused(f"The extra flag '{name}' {problem}.", fix="Remove it from server.extraFlags.")
+
+
+def _argv(inputs: ServerInputs, able: Abilities) -> tuple[str, ...]:
+    argv = [
+        "mlflow", "server",
+        "--host", inputs.host,
+        "--port", str(inputs.port),
+        "--workers", str(inputs.workers),
+        "--serve-artifacts",
+        "--artifacts-destination", inputs.artifacts.destination,
+    ]  # fmt: skip
+    if able.host_check:
+        argv += ["--allowed-hosts", ",".join(allowed_hosts(inputs.public_url, inputs.extra_allowed_hosts))]
+        argv += ["--cors-allowed-origins", ",".join(allowed_origins(inputs.public_url))]
+    keep_alive = inputs.request_timeout_s + _KEEP_ALIVE_MARGIN_S
+    if able.stack == "uvicorn":
+        options = f"--timeout-keep-alive {keep_alive} --timeout-graceful-shutdown {inputs.request_timeout_s}"
+        argv += ["--uvicorn-opts", options]
+    else:
+        options = (
+            f"--worker-class gthread --threads {able.threads} --keep-alive {keep_alive} "
+            f"--timeout {inputs.request_timeout_s} --graceful-timeout {inputs.request_timeout_s}"
+        )
+        argv += ["--gunicorn-opts", options]
+    for name, value in sorted(inputs.extra_flags.items()):
+        argv += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return tuple(argv)
+
+
+def _environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]:
+    environment = {
+        # By environment, not by flag: MLflow copies flags into the command lines of its children.
+        "MLFLOW_BACKEND_STORE_URI": database_uri(inputs.database),
+        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(inputs.pool.size),
+        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(inputs.pool.max_overflow),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if inputs.database.tls_ca is not None:
+        environment |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": inputs.database.tls_ca}
+    elif not _is_loopback(inputs.database.host):
+        # libpq's default, prefer, falls back to plain text without a word.
+        environment["PGSSLMODE"] = "require"
+    if inputs.artifacts.endpoint_url is not None:
+        environment["MLFLOW_S3_ENDPOINT_URL"] = inputs.artifacts.endpoint_url
+    if inputs.artifacts.region is not None:
+        environment |= {"AWS_REGION": inputs.artifacts.region, "AWS_DEFAULT_REGION": inputs.artifacts.region}
+    if able.telemetry:
+        environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    if able.jobs:
+        # On by default since 3.9.0, where it takes nine more processes and 2.4 GB.
+        environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "true" if inputs.jobs else "false"
+    return environment
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _secret_environment(inputs: ServerInputs, able: Abilities) -> dict[str, SecretTemplate]:
+    secrets = {"PGPASSWORD": SecretTemplate(text=f"{{{inputs.database.password}}}")}
+    if inputs.artifacts.access_key is not None:
+        secrets["AWS_ACCESS_KEY_ID"] = SecretTemplate(text=f"{{{inputs.artifacts.access_key}}}")
+        secrets["AWS_SECRET_ACCESS_KEY"] = SecretTemplate(text=f"{{{inputs.artifacts.secret_key}}}")
+    if inputs.cache is not None:
+        url = cache_url(inputs.cache)
+        if inputs.jobs:
+            secrets["MLFLOW_SERVER_JOB_HUEY_REDIS_URL"] = url
+        if able.gateway_budgets_on_redis:
+            secrets["MLFLOW_GATEWAY_BUDGET_REDIS_URL"] = url
+    return secrets

@@ -1,0 +1,55 @@
+"""A stack's settings: the only reader of Pulumi's configuration.
+
+`models` says which settings there are, `rules` what holds between them, `source` where the text comes from, `problems`
+how a mistake is told. Nothing here asks the platform anything; that a named thing exists is for preflight to find.
+"""
+
+from components.settings.aws import Aws
+from components.settings.budget import ConnectionBudget, connection_budget
+from components.settings.loading import from_pulumi, load
+from components.settings.models import (
+    Access,
+    Artifacts,
+    Backup,
+    Cache,
+    Database,
+    ExtraCheck,
+    Migrate,
+    Monitoring,
+    Network,
+    ReleaseSettings,
+    Scaling,
+    Server,
+    Settings,
+    Verify,
+)
+from components.settings.problems import Problem, SettingsError
+from components.settings.schema_export import json_schema
+from components.settings.source import ConfigSource, YamlSource
+
+__all__ = [
+    "Access",
+    "Artifacts",
+    "Aws",
+    "Backup",
+    "Cache",
+    "ConfigSource",
+    "ConnectionBudget",
+    "Database",
+    "ExtraCheck",
+    "Migrate",
+    "Monitoring",
+    "Network",
+    "Problem",
+    "ReleaseSettings",
+    "Scaling",
+    "Server",
+    "Settings",
+    "SettingsError",
+    "Verify",
+    "YamlSource",
+    "connection_budget",
+    "from_pulumi",
+    "json_schema",
+    "load",
+]

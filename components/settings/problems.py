@@ -1,0 +1,74 @@
+"""How a mistake in the settings is told: key path, finding, rule and fix, and never the value.
+
+Any setting may have been given with `pulumi config set --secret`, so a value is described by its kind alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from components.contract import ExitCode
+
+NAMESPACE = "mlflow-backend"
+_LONGEST_KEY = 60
+_KINDS: tuple[tuple[type, str], ...] = (
+    (bool, "a true/false value"),
+    (int, "a whole number"),
+    (float, "a number with a decimal point"),
+    (str, "text"),
+    (Mapping, "a mapping"),
+    (Sequence, "a list"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One mistake: where it is, what was found, the rule that it breaks and how to mend it.
+
+    An empty `path` is for what concerns no key, such as a file that cannot be read.
+    """
+
+    path: str
+    finding: str
+    rule: str
+    fix: str
+
+    def __str__(self) -> str:
+        """Return one line, with the key as it is typed for `pulumi config`."""
+        place = f"{NAMESPACE}:{self.path} " if self.path else ""
+        return f"{place}{self.finding}; {self.rule}. {self.fix}"
+
+
+class SettingsError(Exception):
+    """All the mistakes of a stack's settings at once; `problems` holds each. Its text holds no value."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """Tell all of `problems`, one a line."""
+        self.problems = tuple(problems)
+        count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
+        super().__init__("\n".join([f"The settings of this stack have {count}:", *(f"  - {p}" for p in self.problems)]))
+
+
+def kind(value: object) -> str:
+    """Say what sort of thing `value` is, without the value."""
+    if value is None:
+        return "empty"
+    return next((word for python_type, word in _KINDS if isinstance(value, python_type)), "of an unknown kind")
+
+
+def unknown_key(path: str, key: str, known: Iterable[str]) -> Problem:
+    """Return the problem of a key that no section has, with the nearest known one suggested."""
+    choices = {choice.lower(): choice for choice in sorted(known)}
+    near = difflib.get_close_matches(key.lower(), choices, n=1)
+    fix = f"Did you mean {choices[near[0]]}?" if near else f"Known keys here: {', '.join(choices.values())}."
+    return Problem(path=path, finding="is not a known setting", rule="unknown keys are refused, never ignored", fix=fix)
+
+
+def shown_key(key: str) -> str:
+    """Return a key fit for one line of a terminal, whatever it was."""
+    printable = "".join(character if character.isprintable() else "?" for character in key)
+    return printable if len(printable) <= _LONGEST_KEY else f"{printable[:_LONGEST_KEY]}..."

@@ -1,0 +1,161 @@
+"""What must hold between settings: each rule is a function from valid settings to the problems that it finds.
+
+What a target cannot do is not said here: each target refuses that itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components.server import abilities, flag_problem, memory_need_mib, parse_version
+from components.settings.aws import Aws
+from components.settings.budget import connection_budget, most_replicas
+from components.settings.problems import Problem, shown_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from components.settings.models import Settings
+
+_LOOPBACK_TARGETS = ("local",)
+_AWS_TARGETS = ("ecs", "eks")
+
+
+def create_or_adopt(settings: Settings) -> Iterator[Problem]:
+    """Hold `existing` and `mode` together: a name that is silently ignored would mislead its reader."""
+    for section in ("database", "cache", "artifacts", "network"):
+        part = getattr(settings, section)
+        if (part.mode == "adopt") != (part.existing is not None):
+            yield Problem(
+                path=f"{section}.existing",
+                finding="is missing" if part.existing is None else "names an existing one",
+                rule=f"{section}.mode is {part.mode}",
+                fix="Set the mode to adopt and name the existing one, or set it to create and name none.",
+            )
+
+
+def access_on_loopback_only(settings: Settings) -> Iterator[Problem]:
+    """Keep a server without access control where only this machine reaches it."""
+    if settings.access.mode == "none" and settings.target not in _LOOPBACK_TARGETS:
+        yield Problem(
+            path="access.mode",
+            finding="is none",
+            rule=f"the target {settings.target} is reachable by others, and none is for loopback",
+            fix="Set it to basic, token or cloudIdentity.",
+        )
+
+
+def shared_state(settings: Settings) -> Iterator[Problem]:
+    """Keep all state outside the process as soon as there is more than one.
+
+    The database, and MLflow's users with it, is shared by construction: nothing but Postgres is accepted.
+    """
+    alone = settings.server.workers * most_replicas(settings) == 1
+    if not alone and (settings.artifacts.existing or "").startswith("/"):
+        yield Problem(
+            path="artifacts.existing",
+            finding="is a path on one machine",
+            rule="more than one replica or worker needs a shared artifact store",
+            fix="Use s3:// or gs://, or one replica with one worker.",
+        )
+
+
+def jobs_on_redis(settings: Settings) -> Iterator[Problem]:
+    """Keep jobs off where MLflow's queue would be a file in one container's memory, lost with it."""
+    if settings.server.jobs and not abilities(parse_version(settings.server.mlflow_version)).jobs_on_redis:
+        yield Problem(
+            path="server.jobs",
+            finding="is true",
+            rule=f"MLflow {settings.server.mlflow_version} cannot keep its job queue on Redis; 3.16.0 and newer can",
+            fix="Set it to false, or choose a newer server.mlflowVersion.",
+        )
+
+
+def extra_flags(settings: Settings) -> Iterator[Problem]:
+    """Pass on only flags that are the user's to set and that hold no password."""
+    for name, value in settings.server.extra_flags.items():
+        if problem := flag_problem(name, value=value):
+            yield Problem(
+                path=f"server.extraFlags.{shown_key(name)}",
+                finding=problem,
+                rule="extra flags are passed on to `mlflow server` as they are",
+                fix="Remove or correct it.",
+            )
+
+
+def replica_range(settings: Settings) -> Iterator[Problem]:
+    """Let scaling start from the replicas asked for."""
+    most = settings.scaling.max_replicas
+    if most is not None and most < settings.server.replicas:
+        yield Problem(
+            path="scaling.maxReplicas",
+            finding=f"is {most}",
+            rule=f"server.replicas is {settings.server.replicas}, and the most cannot be less",
+            fix="Raise it, or lower server.replicas.",
+        )
+
+
+def enough_memory(settings: Settings) -> Iterator[Problem]:
+    """Give a replica what its processes were measured to need."""
+    server = settings.server
+    need = memory_need_mib(abilities(parse_version(server.mlflow_version)), workers=server.workers, jobs=server.jobs)
+    if server.memory is not None and server.memory < need:
+        yield Problem(
+            path="server.memory",
+            finding=f"is {server.memory} MiB",
+            rule=f"{server.workers} worker(s){' and jobs' if server.jobs else ''} need {need} MiB, as measured",
+            fix="Raise it, or lower server.workers.",
+        )
+
+
+def connections(settings: Settings) -> Iterator[Problem]:
+    """Refuse what the database would refuse later, under load."""
+    budget = connection_budget(settings)
+    if not budget.fits:
+        yield Problem(
+            path="database.maxConnections",
+            finding=f"is {budget.available}, but {budget.needed} connections may be open at once",
+            rule=budget.arithmetic,
+            fix=f"Raise it to {budget.needed}, or lower server.workers, server.replicas or database.poolSize.",
+        )
+
+
+def port_on_local(settings: Settings) -> Iterator[Problem]:
+    """Refuse a port where it follows from something else."""
+    if settings.target != "local" and settings.server.port is not None:
+        yield Problem(
+            path="server.port",
+            finding="is set",
+            rule=f"the port of the target {settings.target} follows from network.publicUrl",
+            fix="Remove it.",
+        )
+
+
+def aws_on_aws(settings: Settings) -> Iterator[Problem]:
+    """Refuse AWS's section where nothing runs on AWS: it would be ignored."""
+    if settings.target not in _AWS_TARGETS and settings.aws != Aws():
+        yield Problem(
+            path="aws",
+            finding="is set",
+            rule=f"the target {settings.target} is not on AWS",
+            fix="Remove it.",
+        )
+
+
+RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
+    create_or_adopt,
+    access_on_loopback_only,
+    shared_state,
+    jobs_on_redis,
+    extra_flags,
+    replica_range,
+    enough_memory,
+    connections,
+    port_on_local,
+    aws_on_aws,
+)
+
+
+def broken_rules(settings: Settings) -> list[Problem]:
+    """Return every problem that the rules find in `settings`."""
+    return [problem for rule in RULES for problem in rule(settings)]

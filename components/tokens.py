@@ -1,0 +1,26 @@
+"""Every type token of the project, as literals. Pure.
+
+A token is part of each resource's URN: changing one makes Pulumi replace what it names. So a token that was ever
+released stays here, in RETIRED, as an alias of its successor (CHANGELOG, 'State'), and a test pins the set.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOCAL_BACKEND = "mlflow-backend:local:Backend"
+
+# Pulumi composes the token of a dynamic resource from its class's `module` and `name`; a test compares.
+VERIFICATION = "pulumi-python:dynamic/mlflow-backend:Verification"
+LOCAL_CREDENTIALS = "pulumi-python:dynamic/mlflow-backend:LocalCredentials"
+LOCAL_SUPERVISOR = "pulumi-python:dynamic/mlflow-backend:LocalSupervisor"
+LOCAL_SERVICE = "pulumi-python:dynamic/mlflow-backend:LocalService"
+LOCAL_ENVIRONMENT = "pulumi-python:dynamic/mlflow-backend:LocalEnvironment"
+LOCAL_SERVER = "pulumi-python:dynamic/mlflow-backend:LocalServer"
+
+RETIRED: Mapping[str, str] = MappingProxyType({})
+"""Former token -> the token that took its place."""

@@ -1,0 +1,54 @@
+"""Checks at the door: credentials are asked for and accepted, browsers from the public URL are let in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from components.verify.artifacts import ROUTE
+from components.verify.context import REST
+from components.verify.model import Exchange, Finding, Unexpected, failed, passed, skipped
+
+if TYPE_CHECKING:
+    from components.verify.context import Context
+
+REFUSALS: Final = frozenset({401, 403})
+REDIRECTS: Final = frozenset({302, 303, 307})
+"""How a server refuses whom it does not know: by status, or by sending a person to a login page."""
+
+
+def credentials(context: Context) -> Finding:
+    """Credentials are accepted, and nothing is given without them."""
+    if not context.subject.guarded:
+        return skipped("access is off here: the server answers anyone who reaches it")
+    context.get("experiments/search", max_results=1)
+    doors = {
+        "the API": (f"{REST}/experiments/search", {"max_results": "1"}),
+        "the artifact route": (ROUTE, {"path": ""}),
+    }
+    for door, (path, query) in doors.items():
+        exchange = context.send("GET", path, query=query, anonymous=True)
+        if exchange.ok:
+            return failed(
+                f"{door} answered {exchange.status} without credentials",
+                code="access-open",
+                cause="Access control is off or does not cover this route: anyone who reaches the URL can read it.",
+                next_step="Set access in the settings and deploy; see that nothing in front adds its own credentials.",
+            )
+        if not _refused(exchange):
+            raise Unexpected(exchange)
+    return passed("accepted with credentials, refused without")
+
+
+def origin(context: Context) -> Finding:
+    """A browser that opened the UI at the public URL may write."""
+    parts = urlsplit(context.subject.url)
+    headers = {"Origin": f"{parts.scheme}://{parts.netloc}"}
+    exchange = context.send("POST", f"{REST}/experiments/search", json={"max_results": 1}, headers=headers)
+    if not exchange.ok:
+        raise Unexpected(exchange)
+    return passed("the public URL is accepted as a browser's origin")
+
+
+def _refused(exchange: Exchange) -> bool:
+    return exchange.status in REFUSALS or exchange.status in REDIRECTS

@@ -1,0 +1,80 @@
+"""Reading MLflow's JSON answers without trusting their shape: what is not as MLflow answers is `Unexpected`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from components.verify.model import Exchange, Finding, Unexpected, failed, passed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A JSON object that came with a 2xx status. `fresh` says that the request named what was made moments ago."""
+
+    exchange: Exchange
+    document: dict[str, Any]
+    fresh: bool = False
+
+    @classmethod
+    def of(cls, exchange: Exchange, *, fresh: bool = False) -> Answer:
+        """Read an exchange's body.
+
+        Raises `Unexpected` for another status than 2xx, for what is no JSON, and for JSON that is no object.
+        """
+        if not exchange.ok:
+            raise Unexpected(exchange, fresh=fresh)
+        try:
+            document = json.loads(exchange.body)
+        except ValueError:
+            raise Unexpected(exchange, fresh=fresh) from None
+        if not isinstance(document, dict):
+            raise Unexpected(exchange, fresh=fresh)
+        return cls(exchange=exchange, document=document, fresh=fresh)
+
+    def text(self, *keys: str) -> str:
+        """The text (or number, as text) under nested keys.
+
+        Raises `Unexpected` when there is none, or an empty one.
+        """
+        value: Any = self.document
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if not isinstance(value, str | int) or value == "":
+            raise Unexpected(self.exchange, fresh=self.fresh)
+        return str(value)
+
+    def items(self, *keys: str) -> list[dict[str, Any]]:
+        """The list of objects under nested keys; empty when it is missing, for MLflow leaves empty lists out.
+
+        Raises `Unexpected` when something else is there.
+        """
+        value: Any = self.document
+        for key in keys:
+            value = value.get(key, {}) if isinstance(value, dict) else None
+        items = [] if value == {} else value
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise Unexpected(self.exchange, fresh=self.fresh)
+        return items
+
+
+def pairs(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """MLflow's lists of key and value as a mapping."""
+    return {str(item.get("key")): item.get("value") for item in items}
+
+
+def same(what: str, *, written: object, read: object) -> Finding:
+    """Compare what was written with what was read back."""
+    if written == read:
+        return passed(what)
+    return failed(
+        f"{what}: wrote {written!r}, read {read!r}",
+        code="stale-or-lost",
+        cause=(
+            "What was just written reads back otherwise: a cache or a lagging replica answers, or writes go elsewhere."
+        ),
+        next_step=(
+            "Let nothing cache /api; see that all servers behind the URL share one database and read from its primary."
+        ),
+    )

@@ -1,0 +1,97 @@
+"""The table of checks: names, what each needs to have passed before, and which profile holds it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from components.verify import access, artifacts, consistency, genai, registry, serving, tracking
+from components.verify.model import Check, Part
+
+CORE: Final[tuple[Check, ...]] = (
+    Check(name="health", part=Part.SERVER, run=serving.health),
+    Check(name="version", part=Part.SERVER, run=serving.version, needs=("health",)),
+    Check(name="revision", part=Part.PLATFORM, run=serving.revision),
+    Check(name="host", part=Part.SERVER, run=serving.host, needs=("health",)),
+    Check(name="credentials", part=Part.ACCESS, run=access.credentials, needs=("health",)),
+    Check(name="components", part=Part.SERVER, run=serving.components, needs=("health",)),
+    Check(name="database", part=Part.DATABASE, run=tracking.database, needs=("health",)),
+    Check(name="experiment", part=Part.DATABASE, run=tracking.experiment, needs=("database",)),
+    Check(name="experiment-search", part=Part.DATABASE, run=tracking.experiment_search, needs=("experiment",)),
+    Check(name="run", part=Part.DATABASE, run=tracking.run, needs=("experiment",)),
+    Check(name="log-metric", part=Part.DATABASE, run=tracking.log_metric, needs=("run",)),
+    Check(name="log-parameter", part=Part.DATABASE, run=tracking.log_parameter, needs=("run",)),
+    Check(name="log-batch", part=Part.DATABASE, run=tracking.log_batch, needs=("run",)),
+    Check(
+        name="run-update",
+        part=Part.DATABASE,
+        run=tracking.run_update,
+        needs=("log-metric", "log-parameter", "log-batch"),
+    ),
+    Check(name="run-get", part=Part.DATABASE, run=tracking.run_get, needs=("run-update",)),
+    Check(name="run-search", part=Part.DATABASE, run=tracking.run_search, needs=("run-update",)),
+    Check(name="metric-history", part=Part.DATABASE, run=tracking.metric_history, needs=("log-metric", "log-batch")),
+    Check(name="registered-models", part=Part.DATABASE, run=tracking.registered_models, needs=("health",)),
+    Check(name="artifact", part=Part.ARTIFACTS, run=artifacts.artifact, needs=("run",)),
+    Check(name="redis", part=Part.CACHE, run=serving.redis, needs=("health",)),
+    Check(name="ui", part=Part.UI, run=serving.ui, needs=("health",)),
+)
+
+FULL: Final[tuple[Check, ...]] = (
+    *CORE,
+    Check(name="origin", part=Part.SERVER, run=access.origin, needs=("health",)),
+    Check(name="clock", part=Part.SERVER, run=consistency.clock, needs=("experiment",)),
+    Check(name="read-your-writes", part=Part.DATABASE, run=consistency.read_your_writes, needs=("run",)),
+    Check(name="artifact-large", part=Part.ARTIFACTS, run=artifacts.artifact_large, needs=("artifact",)),
+    Check(name="model", part=Part.DATABASE, run=registry.model, needs=("registered-models", "run")),
+    Check(name="model-alias", part=Part.DATABASE, run=registry.model_alias, needs=("model",)),
+    Check(name="model-stage", part=Part.DATABASE, run=registry.model_stage, needs=("model",)),
+    Check(name="model-delete", part=Part.DATABASE, run=registry.model_delete, needs=("model-alias", "model-stage")),
+    Check(name="logged-model", part=Part.DATABASE, run=genai.logged_model, needs=("version", "run")),
+    Check(name="trace", part=Part.DATABASE, run=genai.trace, needs=("version", "experiment")),
+)
+
+READY: Final = ("health", "version", "revision", "database")
+"""What a refresh asks once: is a server of ours there, is it the intended revision, does the database answer it."""
+
+PROFILES: Final[dict[str, tuple[Check, ...]]] = {
+    "core": CORE,
+    "full": FULL,
+}
+
+
+class SelectionError(Exception):
+    """A profile or a check is named that does not exist. Names what does."""
+
+
+def select(profile: str, *, only: tuple[str, ...] = (), extra: tuple[Check, ...] = ()) -> tuple[Check, ...]:
+    """The checks of a profile, and the user's own; with `only`, those named and all that they need.
+
+    Raises `SelectionError`.
+    """
+    if profile not in PROFILES:
+        raise SelectionError(f"profile {profile}: not known. Known are: {', '.join(PROFILES)}")
+    checks = (*PROFILES[profile], *extra)
+    require_known(checks, only)
+    if not only:
+        return checks
+    by_name = {check.name: check for check in checks}
+    wanted: set[str] = set()
+    todo = list(only)
+    while todo:
+        name = todo.pop()
+        if name not in wanted:
+            wanted.add(name)
+            todo += by_name[name].needs
+    return tuple(check for check in checks if check.name in wanted)
+
+
+def require_known(checks: tuple[Check, ...], names: tuple[str, ...]) -> None:
+    """Refuse names that are no check of the profile.
+
+    Raises `SelectionError`.
+    """
+    unknown = sorted(set(names) - {check.name for check in checks})
+    if unknown:
+        raise SelectionError(
+            f"{', '.join(unknown)}: no such check. Known are: {', '.join(check.name for check in checks)}"
+        )

@@ -1,0 +1,60 @@
+"""What an exchange shows, read without deciding anything: MLflow's own errors, web pages, excerpts for people. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from components.verify.model import Exchange, Part
+
+EXCERPT: Final = 160
+"""Characters of a server's own message that a sentence quotes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """What is known around an exchange when its cause is looked for.
+
+    `fresh` means that the request names a thing which the verifier made moments ago; `also` is a second exchange
+    that the check made to tell causes apart.
+    """
+
+    part: Part
+    host: str
+    access: str = "none"
+    fresh: bool = False
+    also: Exchange | None = None
+
+
+def mlflow_error(exchange: Exchange) -> tuple[str, str]:
+    """The error code and the shortened message of an MLflow error body; two empty texts for any other body."""
+    try:
+        document = json.loads(exchange.body)
+    except ValueError:
+        return "", ""
+    if not isinstance(document, dict) or not isinstance(document.get("error_code"), str | int):
+        return "", ""
+    return str(document["error_code"]), _shorten(str(document.get("message", "")))
+
+
+def looks_like_html(body: bytes) -> bool:
+    """Whether a body is a web page."""
+    return bool(re.match(rb"\s*<(!doctype|html|head|body)", body, re.IGNORECASE))
+
+
+def plain(body: bytes) -> str:
+    """A body in a few words: a page's title, or the beginning of the text."""
+    text = body[:4096].decode("utf-8", errors="replace")
+    if looks_like_html(body):
+        title = re.search(r"<title[^>]*>([^<]*)</title>", text, re.IGNORECASE)
+        return f"a web page titled {title.group(1).strip()!r}" if title else "a web page"
+    return _shorten(text)
+
+
+def _shorten(text: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    flat = " ".join(printable.split())
+    return flat if len(flat) <= EXCERPT else flat[: EXCERPT - 1] + "…"

@@ -1,0 +1,113 @@
+"""The dynamic resource that fails an update whose backend does not work. Thin: `resource` does what it says.
+
+The path of this module and the names of its two classes are frozen: Pulumi keeps a provider in the state by module and
+name, so that moving or renaming one makes `destroy` fail for every stack that exists (a test pins them). The provider
+holds nothing, for its attributes would go into the state. Why a resource and not a hook: docs/adr/0004.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pulumi
+
+
+class VerificationProvider(ResourceProvider):
+    """Verifies on create, and answers every change of an input with a replacement, deleted first.
+
+    A failed `update` would keep the old green entry, and a revert would then be 'unchanged' without a check.
+    """
+
+    # It holds no secret, so there is nothing to encrypt in the state.
+    serialize_as_secret_always = False
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Refuse inputs that cannot be verified; what is unknown in a preview is left for later."""
+        from components.verify import resource  # noqa: PLC0415 - the provider's process starts light
+
+        return CheckResult(news, [CheckFailure(problem.key, problem.text) for problem in resource.problems(news)])
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Any input that differs, or is not known yet, asks for a new verification."""
+        from components.verify import resource  # noqa: PLC0415
+
+        changed = resource.changed_inputs(olds, news)
+        return DiffResult(changes=bool(changed), replaces=changed, delete_before_replace=True)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Verify. Raises `VerificationFailed` with the table of checks unless the verdict is pass."""
+        from components.verify import resource  # noqa: PLC0415
+
+        outputs = resource.verify(props)
+        return CreateResult(id_=f"{outputs['revision'] or 'backend'}@{outputs['finished']}", outs=outputs)
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Ask once whether the backend is ready and runs the revision; if not, the next `up` verifies again."""
+        from components.verify import resource  # noqa: PLC0415
+
+        return ReadResult(id_=id_ if resource.still_ready(props) else "", outs=props)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerificationArgs:
+    """What is verified and how.
+
+    `url`: the URL that clients use. `release`: {"revision", "mlflowVersion"} as intended. `serving_digest`: a digest
+    over the identity of everything that serving depends on, credentials' versions included; when it changes, the
+    backend is verified again. `locator`: where the platform says what runs, e.g. {"kind": "local", "state": path}.
+    `credentials`: references (file:PATH or env:NAME), never values. `access`: whether anonymous calls must be refused.
+    `deadline`: seconds. `report_path`: where the verdict is kept as JSON. `extra_checks`: as in settings, camel case.
+    """
+
+    url: pulumi.Input[str]
+    release: pulumi.Input[Mapping[str, Any]]
+    serving_digest: pulumi.Input[str]
+    locator: pulumi.Input[Mapping[str, str]]
+    report_path: pulumi.Input[str]
+    profile: str = "core"
+    deadline: float = 180
+    credentials: pulumi.Input[Mapping[str, str]] = field(default_factory=dict)
+    access: bool = False
+    jobs: bool = False
+    extra_checks: tuple[Mapping[str, Any], ...] = ()
+
+
+class Verification(Resource, module="mlflow-backend", name="Verification"):
+    """A backend that was seen to work. Its outputs say which release and revision, when, and by which checks.
+
+    `table` is plain text for people; the report at `report_path` has everything for machines.
+    """
+
+    verdict: pulumi.Output[str]
+    release: pulumi.Output[Mapping[str, Any]]
+    revision: pulumi.Output[str]
+    finished: pulumi.Output[str]
+    table: pulumi.Output[str]
+    reportPath: pulumi.Output[str]  # noqa: N815 - the attribute is named as the engine names the property
+
+    def __init__(self, name: str, args: VerificationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Register the resource; `opts` must make it depend on everything that serves."""
+        props: dict[str, Any] = {
+            "url": args.url,
+            "release": args.release,
+            "servingDigest": args.serving_digest,
+            "locator": args.locator,
+            "credentials": args.credentials,
+            "access": args.access,
+            "jobs": args.jobs,
+            "profile": args.profile,
+            "deadline": args.deadline,
+            "extraChecks": list(args.extra_checks),
+            "reportPath": args.report_path,
+            "verdict": None,
+            "revision": None,
+            "finished": None,
+            "table": None,
+        }
+        super().__init__(VerificationProvider(), name, props, opts)

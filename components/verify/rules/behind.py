@@ -1,0 +1,95 @@
+"""Causes behind the front or beside MLflow: no server, another server, no store; and what nothing else explains."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from components.verify.model import Part
+from components.verify.rules.matching import (
+    LOGS,
+    Rule,
+    either,
+    error_code,
+    every,
+    is_fresh,
+    is_page,
+    is_server_error,
+    part,
+    status,
+)
+
+RULES: Final[tuple[Rule, ...]] = (
+    Rule(
+        code="another-database",
+        when=every(is_fresh, either(every(status(404, 400), error_code("RESOURCE_DOES_NOT_EXIST")))),
+        cause=(
+            "What was made moments ago is unknown: the requests reach servers on different databases, or a replica "
+            "lags behind."
+        ),
+        next_step="See that every server behind {host} runs the same revision on the same database.",
+    ),
+    Rule(
+        code="no-server-behind",
+        when=status(502, 503),
+        cause="The front answers, but has no healthy server behind it.",
+        next_step=(
+            "Look at the servers behind the front: crashed, still starting, or failing the front's own health check."
+        ),
+    ),
+    Rule(
+        code="front-timeout",
+        when=status(504, 408),
+        cause="The front gave up waiting for the server behind it.",
+        next_step=(
+            "See what the server waits for, and whether the front's timeout is shorter than the requests it must carry."
+        ),
+    ),
+    Rule(
+        code="store-away",
+        when=every(part(Part.ARTIFACTS), lambda x, _s: is_server_error(x)),
+        cause="The server cannot work with its artifact store: it is down, full, or unreachable from the server.",
+        next_step="See that the store runs, has space, and answers from where the server runs. " + LOGS,
+    ),
+    Rule(
+        code="path-rewritten",
+        when=status(404),
+        cause=(
+            "There is no such route: something in front rewrites the path, the URL's prefix is wrong, or it is no "
+            "MLflow server."
+        ),
+        next_step="Ask the server directly for {what}; make the front pass paths on as they are.",
+    ),
+    Rule(
+        code="redirected",
+        when=status(301, 302, 303, 307, 308),
+        cause="The front redirects to another address, which clients do not follow with a POST or with credentials.",
+        next_step="Set network.publicUrl to where it redirects to (mind http and https).",
+    ),
+    Rule(
+        code="something-else",
+        when=every(lambda x, _s: x.ok, is_page),
+        cause="A web page comes where MLflow answers JSON: something else answers for this route.",
+        next_step="See what the front routes {what} to.",
+    ),
+    Rule(
+        code="garbage",
+        when=lambda x, _s: x.ok,
+        cause=(
+            "The answer is not what MLflow gives here: another service, a truncating or caching front, or an unknown "
+            "version."
+        ),
+        next_step="Ask the server directly for {what} and compare.",
+    ),
+    Rule(
+        code="server-error",
+        when=lambda x, _s: is_server_error(x),
+        cause="MLflow failed inside.",
+        next_step=LOGS,
+    ),
+    Rule(
+        code="refused-request",
+        when=lambda _x, _s: True,
+        cause="The server refused a request that every supported MLflow version takes.",
+        next_step="Compare the server's version with the versions supported; look at what stands in front.",
+    ),
+)

@@ -1,0 +1,175 @@
+"""Checks that the right server answers at the URL: health, version, revision, Host, UI; Redis as far as it shows.
+
+Each check is a function of a context whose docstring's first line says what it shows. It returns a finding, or raises
+`Unexpected` with an exchange whose cause `causes` tells.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin, urlsplit
+
+from components.verify.answers import Answer
+from components.verify.model import Finding, Trouble, Unexpected, failed, inconclusive, passed, skipped
+from components.verify.observed import EXCERPT
+
+if TYPE_CHECKING:
+    from components.verify.context import Context
+
+NOT_FOUND: Final = 404
+UNAVAILABLE: Final = 503
+HEALTH_TRIES: Final = 4
+HEALTH_PAUSE_S: Final = 0.25
+"""A refused connection is tried again for about a second, for a front that reloads: waiting for a start is not ours."""
+
+
+def health(context: Context) -> Finding:
+    """The server answers at its URL."""
+    exchange = context.send("GET", "/health")
+    for _ in range(HEALTH_TRIES - 1):
+        if exchange.trouble is not Trouble.REFUSED:
+            break
+        time.sleep(min(HEALTH_PAUSE_S, context.deadline.left()))
+        exchange = context.send("GET", "/health")
+    if not exchange.ok or exchange.body.strip() != b"OK":
+        raise Unexpected(exchange)
+    return passed("/health answers OK")
+
+
+def version(context: Context) -> Finding:
+    """The server is of the version declared."""
+    exchange = context.send("GET", "/version")
+    text = exchange.body.decode("ascii", errors="replace").strip()
+    if not exchange.ok or not re.fullmatch(r"\d+\.\d+\.\d+\S{0,20}", text):
+        raise Unexpected(exchange)
+    context.shared.served_version = text
+    declared = context.subject.expected_version
+    if declared is None:
+        return passed(f"MLflow {text} is served; none was declared")
+    if text != declared:
+        return failed(
+            f"MLflow {text} is served, {declared} was declared",
+            code="wrong-version",
+            cause=(
+                "Another revision answers: an orphan of an old one holds the port, the platform rolled back, or the "
+                "image is another."
+            ),
+            next_step="Compare the running revision with the intended one, and end what still runs of the old.",
+        )
+    return passed(f"MLflow {text} is served, as declared")
+
+
+def revision(context: Context) -> Finding:
+    """The platform runs the revision intended."""
+    intended, ask = context.subject.expected_revision, context.subject.running_revision()
+    if ask is None or intended is None:
+        return skipped("no platform and no revision are named; a deployed stack has them")
+    try:
+        running = ask()
+    except Exception as error:  # noqa: BLE001 - whatever the platform's reader meets, the revision is not known
+        return inconclusive(
+            f"the platform could not be asked which revision runs ({type(error).__name__})",
+            code="platform-unknown",
+            cause=str(error) or "The reader of the platform's history gave no reason.",
+            next_step="Mend the access to the platform, then verify again (make verify).",
+        )
+    context.shared.served_revision = running or None
+    if running != intended:
+        return failed(
+            f"revision {running or '(none)'} runs, {intended} was intended",
+            code="wrong-revision",
+            cause="The platform rolled back, or never switched to the new revision.",
+            next_step="Read the platform's reasons for the intended revision (make logs), then deploy again.",
+        )
+    return passed(f"revision {running} runs, as intended")
+
+
+def host(context: Context) -> Finding:
+    """The server accepts the Host that clients send."""
+    # /health and /version are exempt from MLflow's host check: only a route of the API shows it.
+    context.get("experiments/search", max_results=1)
+    return passed(f"Host {context.subject.host} is accepted")
+
+
+def redis(context: Context) -> Finding:
+    """Redis serves what uses it."""
+    if not context.subject.jobs:
+        return skipped("nothing uses it: jobs and key limits are off")
+    parts = _components(context)
+    if parts is None or "redis" not in parts:
+        return skipped("jobs use it, but MLflow's REST API does not show it, and there is no /health/components")
+    return _judged({"redis": parts["redis"]})
+
+
+def components(context: Context) -> Finding:
+    """Each part that the server needs says itself that it works."""
+    parts = _components(context)
+    if parts is None:
+        return skipped("no /health/components here: the server runs without this project's plugin")
+    return _judged(parts)
+
+
+def _components(context: Context) -> dict[str, dict[str, object]] | None:
+    """What the plugin says of each part; None where there is no plugin."""
+    exchange = context.send("GET", "/health/components")
+    if exchange.status == NOT_FOUND:
+        return None
+    # 503 carries the same document: it says which part is down.
+    document = Answer.of(replace(exchange, status=200) if exchange.status == UNAVAILABLE else exchange).document
+    parts = {name: part for name, part in document.items() if isinstance(part, dict) and "ok" in part}
+    if not parts:
+        raise Unexpected(exchange)
+    return parts
+
+
+def _judged(parts: dict[str, dict[str, object]]) -> Finding:
+    down = {name: str(part.get("detail", "")) for name, part in parts.items() if part["ok"] is not True}
+    if not down:
+        return passed(f"{', '.join(parts)} work, by the server's own account")
+    return failed(
+        f"the server cannot use {', '.join(down)}: {'; '.join(filter(None, down.values()))[:EXCERPT]}",
+        code="component-down",
+        cause=f"{' and '.join(down)} cannot be reached from the server, or refuse its credentials.",
+        next_step="See that it runs and takes connections from the server.",
+    )
+
+
+def ui(context: Context) -> Finding:
+    """The UI's page and its script bundle load."""
+    page = context.send("GET", "/")
+    if not page.ok:
+        raise Unexpected(page)
+    scripts = re.findall(rb"<script[^>]+src=[\"']?([^\"'\s>]+)", page.body)
+    if not scripts:
+        return failed(
+            "the page at / names no script",
+            code="no-ui",
+            cause="What answers at / is not MLflow's UI.",
+            next_step="See what the front routes / to.",
+        )
+    sizes = [_bundle(context, script.decode("utf-8", errors="replace")) for script in scripts]
+    if None in sizes:
+        return failed(
+            "a script of the page is empty, or is no script",
+            code="no-bundle",
+            cause="Something in front answers static files itself, often with a page of its own.",
+            next_step="Let the front pass /static-files to MLflow.",
+        )
+    return passed(f"page and script bundle load ({sum(filter(None, sizes)) / 1e6:.1f} MB)")
+
+
+def _bundle(context: Context, source: str) -> int | None:
+    """The size of a script of the page in bytes, None when it is no script."""
+    base = context.shared.client.url + "/"
+    path = urlsplit(urljoin(base, source)).path.removeprefix(context.shared.client.prefix)
+    exchange = context.send("GET", path, endpoint="/static-files/*.js")
+    if not exchange.ok:
+        raise Unexpected(exchange)
+    is_script = "javascript" in exchange.headers.get("content-type", "") and exchange.body.lstrip()[:1] not in {
+        b"",
+        b"<",
+    }
+    return len(exchange.body) if is_script else None

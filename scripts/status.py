@@ -1,0 +1,83 @@
+"""Show what a local stack runs and the last verdict on it.
+
+The verdict is the report's, with its time: after a red update the stack's outputs still show the one before.
+
+Exit codes: 0 all parts run and the last verdict is pass; 1 the last verdict is another; 2 usage; 3 the stack has no
+local backend; 4 a part does not run; 5 the last verdict is inconclusive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.contract import ExitCode
+from components.local.history import LocalHistory
+from components.local.state import StateDir
+from components.local.supervisor import Supervisor
+from components.verify import report
+from components.verify.model import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns an exit code of `contract.ExitCode`."""
+    parser = argparse.ArgumentParser(prog="scripts/status.py", description=__doc__)
+    parser.add_argument("--stack", default="local", help="the stack (default: local)")
+    options = parser.parse_args(arguments)
+    state = StateDir(ROOT / ".backend" / options.stack)
+    if not state.path.exists():
+        print(f"Stack {options.stack} has no local backend here. Run `make up STACK={options.stack}`.", file=sys.stderr)
+        return ExitCode.REFUSED
+    print("\n".join((*parts(state), *revisions(state), *verdict(state))))
+    return exit_code(state)
+
+
+def parts(state: StateDir) -> Iterator[str]:
+    """Tell of each supervised program whether it runs."""
+    supervisor = Supervisor(state)
+    if not supervisor.running():
+        yield "supervisor    not running (`make up` starts it)"
+        return
+    yield "supervisor    running"
+    for name in supervisor.programs():
+        status = supervisor.status(name)
+        yield f"{name:<13} {'unknown' if status is None else status.state.lower()}"
+
+
+def revisions(state: StateDir) -> Iterator[str]:
+    """Tell of each revision what it runs and whether it serves."""
+    for revision in LocalHistory(state).revisions():
+        release = revision.release
+        made = f"{revision.created_at:%F %T}Z"
+        yield f"revision {revision.id:<4} {revision.state:<9} MLflow {release.mlflow_version}  {made}"
+
+
+def verdict(state: StateDir) -> Iterator[str]:
+    """Give the last report's table."""
+    if not state.report.exists():
+        yield "verification  never run"
+        return
+    yield report.load(state.report).text()
+
+
+def exit_code(state: StateDir) -> ExitCode:
+    """Return what the command ends with."""
+    supervisor = Supervisor(state)
+    states = [supervisor.status(name) for name in supervisor.programs()]
+    if not states or any(s is None or s.state not in {"RUNNING", "STARTING"} for s in states):
+        return ExitCode.PLATFORM_FAILED
+    found = report.load(state.report).verdict if state.report.exists() else None
+    if found is Result.PASS:
+        return ExitCode.DONE
+    return ExitCode.INCONCLUSIVE if found in {None, Result.INCONCLUSIVE} else ExitCode.VERIFICATION_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""Verify an MLflow backend: a stack of this project, or any MLflow server by its URL.
+
+Thin: it parses, calls `components.verify` and ends with one of the project's exit codes: 0 passed, 1 failed, 2 usage,
+5 inconclusive. No credential is ever taken as an argument or printed: they are named by reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from components.contract import ExitCode  # noqa: E402 - the script runs from anywhere
+from components.verify import gate, latency, page, publish, runner  # noqa: E402
+from components.verify.checks import PROFILES, SelectionError  # noqa: E402
+from components.verify.model import Result  # noqa: E402
+from components.verify.report import Report, write_whole  # noqa: E402
+from components.verify.subjects import Subject, SubjectError  # noqa: E402
+
+EXIT_CODES: Final = {
+    Result.PASS: ExitCode.DONE,
+    Result.FAIL: ExitCode.VERIFICATION_FAILED,
+    Result.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+}
+REFERENCES: Final = {
+    "username": "username",
+    "password": "password",
+    "token": "token",
+    "identityToken": "identity_token",
+    "apiKey": "api_key",
+}
+"""Key of a reference -> option that names it."""
+CLIENT_VARIABLES: Final = (
+    {"token": "MLFLOW_TRACKING_TOKEN"},
+    {"username": "MLFLOW_TRACKING_USERNAME", "password": "MLFLOW_TRACKING_PASSWORD"},
+)
+"""What MLflow's own clients read, tried in their order when no reference is given with a URL."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    line = argparse.ArgumentParser(prog="verify.py", description="Verify that an MLflow backend works.")
+    line.add_argument("url", nargs="?", help="tracking URL of any MLflow server, with its path prefix")
+    line.add_argument("--stack", help="verify what this stack of the project deployed")
+    line.add_argument("--subject", metavar="FILE", help="verify what this subject.json describes")
+    line.add_argument(
+        "--profile", default="core", choices=sorted(PROFILES), help="set of checks (default: %(default)s)"
+    )
+    line.add_argument(
+        "--deadline", type=float, metavar="S", help="seconds for all checks (default: 180; 30 a try with --gate)"
+    )
+    line.add_argument("--only", type=_names, default=(), metavar="A,B", help="these checks and what they need")
+    line.add_argument("--skip", type=_names, default=(), metavar="A,B", help="leave these checks out, visibly")
+    line.add_argument("--expect-version", metavar="V", help="MLflow version that must be served")
+    line.add_argument("--json", metavar="FILE", help="write the report as JSON; - prints it instead of the table")
+    line.add_argument("--html", metavar="FILE", help="write the report as one self-contained HTML page")
+    line.add_argument("--publish", action="store_true", help="put the JSON beside the artifacts as mlflow_status.json")
+    line.add_argument("--gate", action="store_true", help="try up to 5 times within four minutes, then stop the caller")
+    line.add_argument("--ca-file", metavar="FILE", help="trust the certificate authorities in this file")
+    line.add_argument("--insecure", action="store_true", help="do not check certificates (said loudly)")
+    refs = line.add_argument_group("credentials, each named as file:PATH or env:NAME")
+    for key, option in REFERENCES.items():
+        refs.add_argument(f"--{option.replace('_', '-')}", dest=option, metavar="REF", help=f"reference to the {key}")
+    refs.add_argument("--api-key-header", metavar="NAME", help="header of the API key (default: X-Api-Key)")
+    return line
+
+
+def main(arguments: list[str] | None = None) -> ExitCode:
+    """Run the command. Returns the exit code; argparse itself ends with 2 on a wrong command line."""
+    options = parser().parse_args(arguments)
+    try:
+        subject = _subject(options)
+        report = _report(options, subject)
+    except (SubjectError, SelectionError) as error:
+        _tell(str(error))
+        return ExitCode.USAGE
+    try:
+        _write(options, subject, report)
+    except OSError as error:
+        _tell(f"the report cannot be written to {error.filename}: {error.strerror}")
+        return ExitCode.INCONCLUSIVE
+    verdict = report.verdict or Result.INCONCLUSIVE
+    if options.publish and (problem := publish.publish(subject, report)):
+        _tell(problem)
+        verdict = Result.INCONCLUSIVE if verdict is Result.PASS else verdict
+    return EXIT_CODES[verdict]
+
+
+def _subject(options: argparse.Namespace) -> Subject:
+    if [options.url, options.stack, options.subject].count(None) != 2:  # noqa: PLR2004 (one of three is given)
+        raise SubjectError("Give one of: a URL, --stack, --subject")
+    if options.stack is not None:
+        subject = Subject.load(ROOT / ".backend" / options.stack / "subject.json")
+    elif options.subject is not None:
+        subject = Subject.load(Path(options.subject))
+    else:
+        subject = Subject(url=options.url, credentials=_references(options), proxied_artifacts=False)
+    return replace(
+        subject,
+        expected_version=options.expect_version or subject.expected_version,
+        ca_file=options.ca_file or subject.ca_file,
+        insecure=options.insecure or subject.insecure,
+    )
+
+
+def _references(options: argparse.Namespace) -> dict[str, str]:
+    named = {key: getattr(options, option) for key, option in REFERENCES.items() if getattr(options, option)}
+    if named and options.api_key_header:
+        named["apiKeyHeader"] = options.api_key_header
+    if named:
+        return named
+    for variables in CLIENT_VARIABLES:
+        if all(os.environ.get(name) for name in variables.values()):
+            return {key: f"env:{name}" for key, name in variables.items()}
+    return {}
+
+
+def _report(options: argparse.Namespace, subject: Subject) -> Report:
+    if subject.insecure:
+        _tell("INSECURE, certificates are not checked: anyone in between can read and answer")
+    deadline_s = options.deadline or (gate.TRY_DEADLINE_S if options.gate else 180.0)
+    if deadline_s <= 0:
+        raise SubjectError("--deadline: not a positive number of seconds")
+
+    def verify() -> Report:
+        return runner.run(subject, profile=options.profile, deadline_s=deadline_s, only=options.only, skip=options.skip)
+
+    if options.gate:
+        return gate.keep_trying(verify, pause=time.sleep, tell=_tell)
+    return verify()
+
+
+def _write(options: argparse.Namespace, subject: Subject, report: Report) -> None:
+    # A part of the checks says nothing about the backend as a whole, so it must not replace the verdict on disk.
+    if subject.report_path and not (options.only or options.skip):
+        report.save(Path(subject.report_path))
+    if options.html:
+        write_whole(Path(options.html), page.html(report))
+    if options.json == "-":
+        print(report.json())
+        return
+    if options.json:
+        report.save(Path(options.json))
+    print(report.text())
+    if options.profile == "full":
+        print(f"\n{latency.text(latency.table(report.timings))}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _tell(message: str) -> None:
+    print(f"verify: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

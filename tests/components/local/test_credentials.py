@@ -1,0 +1,76 @@
+"""Generated secrets of a local stack."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.local import credentials
+from components.local.state import LocalFailure, StateDir, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    """A stack's folder with its credentials."""
+    made = StateDir(tmp_path / "stack")
+    credentials.ensure(made)
+    return made
+
+
+def test_what_exists_is_kept(state: StateDir) -> None:
+    """A second `ensure` rotates nothing: databases hold the first password."""
+    before = {path.name: path.read_text() for path in state.credentials.iterdir()}
+    assert credentials.ensure(state) == credentials.versions(state)
+    assert {path.name: path.read_text() for path in state.credentials.iterdir()} == before
+
+
+def test_every_file_is_private_and_every_value_its_own(state: StateDir) -> None:
+    """Mode 600, and no two secrets are the same."""
+    assert {path.stat().st_mode & 0o777 for path in state.credentials.iterdir()} == {0o600}
+    values = [credentials.read(state, name) for name in credentials.GENERATED]
+    assert len(set(values)) == len(values)
+    assert min(map(len, values)) >= 32
+
+
+def test_a_version_changes_with_the_value_and_does_not_show_it(state: StateDir) -> None:
+    """The state may hold versions: they follow the value, and differ between stacks of the same value."""
+    before = credentials.versions(state)
+    write(state.credentials / credentials.CACHE, "another")
+    after = credentials.versions(state)
+    assert after[credentials.CACHE] != before[credentials.CACHE]
+    assert {k: v for k, v in after.items() if k != credentials.CACHE} == {
+        k: v for k, v in before.items() if k != credentials.CACHE
+    }
+    other = StateDir(state.path.parent / "other")
+    credentials.ensure(other)
+    write(other.credentials / credentials.CACHE, "another")
+    assert credentials.versions(other)[credentials.CACHE] != after[credentials.CACHE]
+
+
+def test_the_store_never_has_an_empty_list_of_keys(state: StateDir) -> None:
+    """Without the server's key the operator's is left: an S3 server without any key would serve everybody."""
+    server = credentials.read(state, credentials.STORE_ACCESS)
+    assert server in credentials.read(state, credentials.STORE_ACCEPTED)
+    credentials.accept_store_keys(state, server=False)
+    left = credentials.read(state, credentials.STORE_ACCEPTED)
+    assert server not in left
+    assert credentials.read(state, credentials.STORE_OPERATOR_ACCESS) in left
+
+
+def test_redaction_replaces_each_secret_by_its_name(state: StateDir) -> None:
+    """Log lines are shown in error messages: what stands in them is a name."""
+    secret = credentials.read(state, credentials.DATABASE)
+    shown = credentials.redact(state, f"postgresql://mlflow:{secret}@host")
+    assert secret not in shown
+    assert "<database-password>" in shown
+
+
+def test_a_missing_credential_is_named_with_its_fix(state: StateDir) -> None:
+    """The message says which file, and what to run."""
+    (state.credentials / credentials.CACHE).unlink()
+    with pytest.raises(LocalFailure, match=r"cache-password: .*make up"):
+        credentials.read(state, credentials.CACHE)

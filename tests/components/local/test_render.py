@@ -1,0 +1,95 @@
+"""What supervisord, the proxy and the launcher are told."""
+
+from __future__ import annotations
+
+import configparser
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.local import render
+from components.local.render import Program, program_of
+from components.server import SecretTemplate
+
+PROGRAM = Program(
+    name="cache",
+    argv=("/bin/cache", "--flag", "100%"),
+    prefix=("setpriv", "--"),
+    environment={"A": "b"},
+    secret_environment={"PASSWORD": SecretTemplate(text="redis://:{cache-password}@h", encode=True)},
+    secret_versions={"cache-password": "v1"},
+    tree=True,
+    stop_signal="INT",
+    stop_timeout_s=30,
+)
+
+
+def parsed(text: str) -> configparser.RawConfigParser:
+    """Read a configuration as supervisord does: an INI file whose percent signs are doubled."""
+    parser = configparser.RawConfigParser()
+    parser.read_string(text)
+    return parser
+
+
+def test_a_program_survives_its_manifest() -> None:
+    """What the launcher reads is what the provider meant, secrets as references."""
+    assert program_of(json.loads(json.dumps(PROGRAM.manifest()))) == PROGRAM
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"argv": ("/bin/cache",)},
+        {"prefix": ()},
+        {"environment": {"A": "c"}},
+        {"secret_environment": {}},
+        {"secret_versions": {"cache-password": "v2"}},
+        {"stop_timeout_s": 31},
+        {"tree": False},
+    ],
+)
+def test_any_change_of_a_program_changes_its_command(change: dict[str, object]) -> None:
+    """Supervisord restarts what has another command: the digest in it makes each change one."""
+
+    def command(program: Program) -> str:
+        text = render.section(program, launcher=("python", "-m", "launch"), directory=Path("/p"), log=Path("/l"))
+        return parsed(text)["program:cache"]["command"]
+
+    changed = replace(PROGRAM, **change)  # type: ignore[arg-type]
+    assert command(changed) != command(PROGRAM)
+    assert command(PROGRAM) == command(replace(PROGRAM))
+
+
+def test_a_section_keeps_logs_bounded_and_ends_what_does_not_end() -> None:
+    """Logs rotate, the stop signal and its patience are the program's, and the group is killed after it."""
+    text = render.section(PROGRAM, launcher=("py%thon",), directory=Path("/a%b"), log=Path("/l"))
+    section = parsed(text)["program:cache"]
+    assert section["stdout_logfile_maxbytes"] == "10MB"
+    assert section["stdout_logfile_backups"] == "3"
+    assert (section["stopsignal"], section["stopwaitsecs"], section["killasgroup"]) == ("INT", "30", "true")
+    assert section["autorestart"] == "true"
+    assert section["directory"] == "/a%%b"
+    assert '"py%%thon"' in section["command"]
+
+
+def test_the_daemon_listens_on_loopback_with_a_password_and_includes_its_programs() -> None:
+    """Another user of the machine cannot command the stack's processes."""
+    text = render.supervisord(folder=Path("/s"), port=1234, password="word", user="me", marker={"M": "v"})
+    found = parsed(text)
+    assert found["inet_http_server"]["port"] == "127.0.0.1:1234"
+    assert found["inet_http_server"]["password"] == "word"
+    assert found["include"]["files"] == "/s/programs/*.conf"
+    assert found["supervisord"]["environment"] == 'M="v"'
+
+
+def test_the_proxy_listens_on_loopback_and_reads_its_upstream_from_a_file() -> None:
+    """The switch is a replaced file: the proxy has no admin interface, and keeps no connection to an old server."""
+    document = render.proxy(port=5000, active=Path("/state/active"))
+    assert document["admin"]["disabled"] is True
+    server = document["apps"]["http"]["servers"]["mlflow"]
+    assert server["listen"] == ["127.0.0.1:5000"]
+    (handler,) = server["routes"][0]["handle"]
+    assert handler["upstreams"] == [{"dial": "{file./state/active}"}]
+    assert handler["transport"]["keep_alive"] == {"enabled": False}

@@ -1,0 +1,103 @@
+"""Files of a local stack: ports that are kept, revisions that are never rewritten, writes that are whole."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.local import environment, ports, revisions
+from components.local.render import Program
+from components.local.state import LocalFailure, StateDir, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    """A stack's folder."""
+    return StateDir(tmp_path / "stack")
+
+
+def record(number: int, port: int = 20_001) -> revisions.Record:
+    """Return a revision."""
+    return revisions.Record(
+        number=number,
+        mlflow_version="3.17.2",
+        environment_lock="lock",
+        port=port,
+        health_path="/health",
+        version_path="/version",
+        program=Program(name=revisions.program_name(number), argv=("mlflow",), tree=True),
+        created_at=revisions.now(),
+    )
+
+
+def test_a_port_is_chosen_once_and_kept(state: StateDir) -> None:
+    """Restarts and revisions find the same port; a wanted one takes its place; a forgotten one is chosen anew."""
+    first = ports.choose(state, "front")
+    assert ports.choose(state, "front") == first
+    assert ports.choose(state, "front", wanted=5000) == 5000
+    assert ports.known(state) == {"front": 5000}
+    ports.forget(state, "front")
+    assert ports.known(state) == {}
+
+
+def test_ports_chosen_at_the_same_time_differ(state: StateDir) -> None:
+    """Providers run in threads of one process: no two parts get one port."""
+    threads = [threading.Thread(target=ports.choose, args=(state, f"part-{n}")) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(ports.known(state).values())) == 20
+
+
+def test_a_taken_port_is_not_free() -> None:
+    """A listener of somebody else is seen."""
+    with socket.socket() as other:
+        other.bind((ports.LOOPBACK, 0))
+        other.listen()
+        assert not ports.is_free(other.getsockname()[1])
+        assert ports.listens(other.getsockname()[1])
+
+
+def test_revisions_are_numbered_from_1_listed_newest_first_and_never_rewritten(state: StateDir) -> None:
+    """A number is used once, also after its revision was dropped."""
+    assert revisions.next_number(state) == 1
+    first, second = record(1), record(2)
+    revisions.save(state, first)
+    revisions.save(state, second)
+    assert revisions.list_all(state) == (second, first)
+    with pytest.raises(LocalFailure, match="revision 2"):
+        revisions.save(state, record(2, port=20_002))
+    assert revisions.load(state, 2) == second
+    revisions.drop(state, 2)
+    assert revisions.next_number(state) == 3
+    with pytest.raises(LocalFailure, match="does not exist"):
+        revisions.load(state, 2)
+
+
+def test_a_write_that_fails_leaves_the_old_file(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No reader ever sees half a file, and no temporary one is left."""
+    path = state.path / "active"
+    write(path, "old")
+
+    def broken(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", broken)
+    with pytest.raises(OSError, match="No space left"):
+        write(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in state.path.iterdir()] == ["active"]
+
+
+def test_every_default_and_tested_version_has_a_lock() -> None:
+    """The versions that the documents name can be installed; another is refused with those that can."""
+    assert {"2.9.2", "3.1.4", "3.4.0", "3.17.2"} <= set(environment.locked_versions())
+    with pytest.raises(LocalFailure, match=r"MLflow 2\.9\.0 has no lock; .*3\.17\.2.*lock_server"):
+        environment.locate("2.9.0")

@@ -1,0 +1,86 @@
+"""What every target takes and gives: the words and numbers that scripts and readers of outputs depend on."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.contract import (
+    BUILT_TARGETS,
+    TARGETS,
+    BackendOutputs,
+    ExitCode,
+    Refused,
+    Release,
+    TargetName,
+    client_lines,
+    refuse_unbuilt,
+)
+
+
+def test_exit_codes_are_these_numbers() -> None:
+    """Workflows branch on the numbers, so a new meaning gets a new one."""
+    assert {code.name: int(code) for code in ExitCode} == {
+        "DONE": 0,
+        "VERIFICATION_FAILED": 1,
+        "USAGE": 2,
+        "REFUSED": 3,
+        "PLATFORM_FAILED": 4,
+        "INCONCLUSIVE": 5,
+        "CHANGES": 6,
+    }
+
+
+@pytest.mark.parametrize("target", [target for target in TARGETS if target not in BUILT_TARGETS])
+def test_a_target_that_is_not_built_is_refused_in_a_sentence(target: TargetName) -> None:
+    """Asking for a later target says so and names what can be had."""
+    with pytest.raises(Refused) as caught:
+        refuse_unbuilt(target)
+    assert f"The target '{target}' is not built yet" in caught.value.finding
+    assert "local" in caught.value.fix
+    assert caught.value.exit_code is ExitCode.REFUSED
+    assert str(caught.value) == f"{caught.value.finding} {caught.value.fix}"
+
+
+@pytest.mark.parametrize("target", BUILT_TARGETS)
+def test_a_built_target_is_not_refused(target: TargetName) -> None:
+    """What can be deployed is let through."""
+    refuse_unbuilt(target)
+
+
+def test_the_release_output_has_these_keys() -> None:
+    """Readers of the stack output `release` find each fact under its name, absent ones as null."""
+    assert Release(revision="7", mlflow_version="3.17.2", environment_lock="ab12").to_output() == {
+        "revision": "7",
+        "mlflowVersion": "3.17.2",
+        "imageDigest": None,
+        "environmentLock": "ab12",
+        "schemaHead": None,
+    }
+
+
+def test_every_target_exports_the_same_names() -> None:
+    """The stack outputs are a contract with scripts and people."""
+    outputs = BackendOutputs(
+        tracking_url="http://127.0.0.1:5000",
+        release={},
+        verification={},
+        artifact_root="s3://bucket/artifacts",
+        dashboard_url=None,
+        client=client_lines("http://127.0.0.1:5000"),
+    )
+    assert list(outputs.exports()) == [
+        "trackingUrl",
+        "release",
+        "verification",
+        "artifactRoot",
+        "dashboardUrl",
+        "client",
+    ]
+
+
+def test_a_client_needs_two_lines() -> None:
+    """One for a shell, one for Python, each complete."""
+    assert client_lines("http://127.0.0.1:5000") == (
+        "export MLFLOW_TRACKING_URI=http://127.0.0.1:5000",
+        'mlflow.set_tracking_uri("http://127.0.0.1:5000")',
+    )

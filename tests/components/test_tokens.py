@@ -1,0 +1,54 @@
+"""Type tokens are part of every URN: the set only grows, and says what the classes really are called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components import tokens
+from components.local import provider as local
+from components.verify.provider import Verification
+
+if TYPE_CHECKING:
+    import pulumi.dynamic
+
+DECLARED = {value for name, value in vars(tokens).items() if name.isupper() and isinstance(value, str)}
+
+RELEASED = {
+    "mlflow-backend:local:Backend",
+    "pulumi-python:dynamic/mlflow-backend:Verification",
+    "pulumi-python:dynamic/mlflow-backend:LocalCredentials",
+    "pulumi-python:dynamic/mlflow-backend:LocalSupervisor",
+    "pulumi-python:dynamic/mlflow-backend:LocalService",
+    "pulumi-python:dynamic/mlflow-backend:LocalEnvironment",
+    "pulumi-python:dynamic/mlflow-backend:LocalServer",
+}
+
+
+def test_no_released_token_is_lost() -> None:
+    """A resource in somebody's state is found under its old token or replaced by name, never orphaned."""
+    assert RELEASED - DECLARED - set(tokens.RETIRED) == set()
+    assert set(tokens.RETIRED.values()) <= DECLARED
+
+
+def test_a_token_has_three_parts() -> None:
+    """Pulumi refuses others, at the first `up` that meets them."""
+    for token in DECLARED:
+        assert len(token.split(":")) == 3, token
+
+
+@pytest.mark.parametrize(
+    ("resource", "token"),
+    [
+        (Verification, tokens.VERIFICATION),
+        (local.Credentials, tokens.LOCAL_CREDENTIALS),
+        (local.SupervisorDaemon, tokens.LOCAL_SUPERVISOR),
+        (local.Service, tokens.LOCAL_SERVICE),
+        (local.Environment, tokens.LOCAL_ENVIRONMENT),
+        (local.Server, tokens.LOCAL_SERVER),
+    ],
+)
+def test_a_dynamic_resource_has_the_token_declared_for_it(resource: type[pulumi.dynamic.Resource], token: str) -> None:
+    """The token that Pulumi composes from a class's keywords is the one written down."""
+    assert f"pulumi-python:{resource._resource_type_name}" == token

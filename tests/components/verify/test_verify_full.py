@@ -1,0 +1,270 @@
+"""The profile `full` against a server that answers as MLflow 3 does: each check, access, sweep, extra checks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from components.verify import artifacts, checks, runner
+from components.verify.model import Result
+from components.verify.subjects import Subject, SubjectError
+from components.verify.tracking import PREFIX, TAG
+from tests.components.verify.fake_full import TRACES, FullMLflow
+from tests.components.verify.fake_mlflow import REST, STORE, Asked, Reply, as_json, error
+
+if TYPE_CHECKING:
+    from components.verify.report import CheckReport, Report
+
+
+@pytest.fixture(autouse=True)
+def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2 MiB show what 33 MiB show, where no real limit is under proof."""
+    monkeypatch.setattr(artifacts, "LARGE", 2 << 20)
+
+
+def verify(server: FullMLflow, *, only: tuple[str, ...] = (), **more: Any) -> Report:
+    """Verify with all checks, or with some and what they need."""
+    return runner.run(Subject(url=server.url, **more), profile="full", deadline_s=60, only=only)
+
+
+def one(server: FullMLflow, check: str, **more: Any) -> CheckReport:
+    """What one check came to."""
+    return verify(server, only=(check,), **more).result_of(check)
+
+
+def test_a_working_server_passes_and_keeps_nothing(full_server: FullMLflow) -> None:
+    """A green full verification leaves no model, logged model, trace, artifact, run or experiment."""
+    report = verify(full_server)
+    assert report.verdict is Result.PASS, report.text()
+    assert (full_server.models, full_server.logged, full_server.traces, full_server.artifacts) == ({}, {}, {}, {})
+    assert full_server.alive("experiments") == []
+
+
+CALLS = {
+    "origin": ("POST", f"{REST}experiments/search"),
+    "read-your-writes": ("POST", f"{REST}runs/set-tag"),
+    "clock": ("GET", f"{REST}experiments/get"),
+    "artifact-large": ("GET", f"{REST}artifacts/list"),
+    "model": ("POST", f"{REST}registered-models/create"),
+    "model-alias": ("GET", f"{REST}registered-models/alias"),
+    "model-stage": ("POST", f"{REST}model-versions/transition-stage"),
+    "model-delete": ("DELETE", f"{REST}model-versions/delete"),
+    "logged-model": ("PATCH", f"{REST}logged-models/m-1"),
+    "trace": ("POST", TRACES),
+}
+
+
+@pytest.mark.parametrize("check", [check.name for check in checks.FULL if check not in checks.CORE])
+def test_every_check_of_full_turns_red_by_itself(full_server: FullMLflow, check: str) -> None:
+    """Where one call alone fails, its own check alone is red, and what was made is still removed."""
+    method, path = CALLS[check]
+    full_server.fault = lambda asked: (
+        error(500, "INTERNAL_ERROR")
+        if (asked.method, asked.path) == (method, path) and ("origin" in asked.headers) == (check == "origin")
+        else None
+    )
+    report = verify(full_server)
+    assert [item.name for item in report.checks if item.result is Result.FAIL] == [check], report.text()
+    assert full_server.models == {}
+    assert full_server.alive("experiments") == []
+
+
+def test_older_servers_skip_what_they_do_not_have(full_server: FullMLflow) -> None:
+    """MLflow 2 has neither logged models nor traces of the present form: a visible skip."""
+    full_server.version = "2.9.2"
+    report = verify(full_server)
+    assert report.verdict is Result.PASS
+    for name in ("logged-model", "trace"):
+        assert "2.9.2" in report.result_of(name).sentence
+
+
+def test_a_size_limit_is_found_by_the_large_artifact(full_server: FullMLflow) -> None:
+    """A front that takes 1 MiB passes the small artifact; only the large one shows it."""
+    full_server.fault = lambda asked: Reply(status=413) if len(asked.body) > 1 << 20 else None
+    report = verify(full_server)
+    assert report.result_of("artifact").result is Result.PASS
+    assert report.result_of("artifact-large").code == "body-limit"
+
+
+def test_reads_from_another_server_are_red(full_server: FullMLflow) -> None:
+    """A reader on another database does not know the run; one behind a cache knows an older state."""
+    full_server.fault = lambda asked: error(404, "RESOURCE_DOES_NOT_EXIST") if asked.path.endswith("runs/get") else None
+    assert one(full_server, "read-your-writes").code == "another-database"
+    kept: list[Reply] = []
+
+    def cached(asked: Asked) -> Reply | None:
+        if not asked.path.endswith("runs/get"):
+            return None
+        kept.append(kept[0] if kept else full_server._regular(asked))
+        return kept[0]
+
+    full_server.fault = cached
+    assert one(full_server, "read-your-writes").code == "stale-or-lost"
+
+
+@pytest.mark.parametrize(("where", "code"), [("front", "date-shifted"), ("server", "clock-skew")])
+def test_clocks_that_disagree_are_red(full_server: FullMLflow, where: str, code: str) -> None:
+    """A shifted Date is told apart from a server whose own clock is wrong."""
+    if where == "front":
+        full_server.date_offset_s = 1200
+    else:
+        full_server.clock_offset_s = -1200
+    assert one(full_server, "clock").code == code
+
+
+def guarded(asked: Asked) -> Reply | None:
+    """A server that wants a token everywhere but on /health."""
+    if asked.path.startswith("/health") or asked.headers.get("authorization") == "Bearer right":
+        return None
+    return error(401, "UNAUTHENTICATED")
+
+
+@pytest.mark.parametrize(
+    ("token", "fault", "code"),
+    [
+        ("right", guarded, ""),
+        ("wrong", guarded, "credentials-rejected"),
+        ("right", lambda _asked: None, "access-open"),
+        ("right", lambda asked: None if asked.path.startswith(STORE) else guarded(asked), "access-open"),
+    ],
+)
+def test_access_is_asked_for_and_given(
+    full_server: FullMLflow, monkeypatch: pytest.MonkeyPatch, token: str, fault: Any, code: str
+) -> None:
+    """Credentials are accepted, refused when wrong, and needed on the API and on the artifact route alike."""
+    monkeypatch.setenv("PROBE_TOKEN", token)
+    full_server.fault = fault
+    assert one(full_server, "credentials", credentials={"token": "env:PROBE_TOKEN"}).code == code
+
+
+def test_credentials_that_were_not_named_are_inconclusive(full_server: FullMLflow) -> None:
+    """Where access is on and the verifier has none, nothing can be said of the backend."""
+    full_server.fault = guarded
+    assert verify(full_server, access=True).verdict is Result.INCONCLUSIVE
+
+
+PARTS = {"database": {"ok": True, "detail": "head"}, "redis": {"ok": False, "detail": "refused"}}
+
+
+@pytest.mark.parametrize(
+    ("reply", "result", "code"),
+    [
+        (as_json(PARTS, 503), Result.FAIL, "component-down"),
+        (as_json({"database": {"ok": True}}), Result.PASS, ""),
+        (as_json({}), Result.FAIL, "garbage"),
+        (error(500, "INTERNAL_ERROR"), Result.FAIL, "server-error"),
+    ],
+)
+def test_the_plugin_is_believed_where_it_is(full_server: FullMLflow, reply: Reply, result: Result, code: str) -> None:
+    """/health/components names the part that is down; without the plugin it is a visible skip."""
+    full_server.fault = lambda asked: reply if asked.path == "/health/components" else None
+    assert (one(full_server, "components").result, one(full_server, "components").code) == (result, code)
+
+
+def test_redis_is_judged_by_the_plugin_where_jobs_use_it(full_server: FullMLflow) -> None:
+    """With jobs on, Redis is seen through the plugin, and a skip says where it is not."""
+    assert one(full_server, "redis", jobs=True).result is Result.SKIP
+    full_server.fault = lambda asked: as_json(PARTS, 503) if asked.path == "/health/components" else None
+    assert one(full_server, "redis", jobs=True).result is Result.FAIL
+    assert one(full_server, "redis", jobs=False).result is Result.SKIP
+
+
+def leftover(server: FullMLflow, key: str, abandoned_at: float) -> None:
+    """What a killed verification leaves: an experiment with a run and an artifact, and a model."""
+    tag = [{"key": TAG, "value": str(int(abandoned_at))}]
+    server.experiments[key] = {"experiment_id": key, "name": f"{PREFIX}/{key}", "tags": tag}
+    server.runs[f"run{key}"] = {"info": {"run_id": f"run{key}", "experiment_id": key}, "params": {}, "metrics": []}
+    server.artifacts[f"{key}/run{key}/artifacts/probe.bin"] = b"left"
+    server.models[f"{PREFIX}-{key}"] = {"name": f"{PREFIX}-{key}", "tags": tag}
+
+
+def test_leftovers_are_swept(full_server: FullMLflow) -> None:
+    """What a killed verification left is removed with its artifacts and its model."""
+    leftover(full_server, "77", time.time() - 1)
+    report = verify(full_server, only=("experiment",))
+    assert report.result_of("sweep").sentence == "2 leftovers of earlier verifications removed"
+    assert (full_server.alive("experiments"), full_server.alive("runs")) == ([], [])
+    assert (full_server.artifacts, full_server.models) == ({}, {})
+
+
+def test_a_verification_that_still_runs_is_not_swept(full_server: FullMLflow) -> None:
+    """Neither is what a person made under the reserved prefix, for it has no tag."""
+    leftover(full_server, "77", time.time() + 100)
+    leftover(full_server, "78", time.time() - 1)
+    full_server.experiments["78"]["tags"] = []
+    full_server.models[f"{PREFIX}-78"]["tags"] = []
+    assert verify(full_server, only=("experiment",)).result_of("sweep").sentence == "nothing left behind"
+    assert sorted(full_server.alive("experiments")) == ["77", "78"]
+    assert len(full_server.models) == 2
+
+
+def test_leftovers_that_cannot_be_removed_do_not_turn_the_verdict(full_server: FullMLflow) -> None:
+    """They say nothing about the backend as it is now; the skip names them."""
+    leftover(full_server, "77", time.time() - 1)
+    full_server.fault = lambda asked: error(403, "PERMISSION_DENIED") if asked.experiment == "77" else None
+    report = verify(full_server, only=("experiment",))
+    assert report.verdict is Result.PASS, report.text()
+    assert "1 of 2 leftovers" in report.result_of("sweep").sentence
+
+
+def extra(**more: Any) -> tuple[Any, ...]:
+    """One extra check, as settings give it."""
+    document = {"url": "http://h", "extraChecks": [{"name": "gateway", "path": "/gateway", **more}]}
+    return Subject.from_document(document).extra_checks
+
+
+ANSWER = as_json({"status": "ok", "models": [{"id": 7}]})
+
+
+@pytest.mark.parametrize(
+    ("more", "reply", "code"),
+    [
+        ({}, ANSWER, ""),
+        ({"status": 204.0}, Reply(status=204), ""),
+        ({"method": "POST"}, ANSWER, ""),
+        ({"jsonPath": "$.status", "jsonValue": "ok"}, ANSWER, ""),
+        ({"jsonPath": "$.models[0].id", "jsonValue": 7.0}, ANSWER, ""),
+        ({"jsonPath": "$.models[1].id", "jsonValue": 7}, ANSWER, "extra-value"),
+        ({"jsonPath": "$.status", "jsonValue": "down"}, ANSWER, "extra-value"),
+        ({"jsonPath": "$.status", "jsonValue": "ok"}, Reply(body=b"hello"), "extra-value"),
+        ({"status": 204}, ANSWER, "extra-status"),
+        ({}, Reply(status=418), "extra-status"),
+        ({}, Reply(status=502), "no-server-behind"),
+        ({"status": 404}, Reply(status=404), ""),
+    ],
+)
+def test_extra_checks_judge_status_and_value(
+    full_server: FullMLflow, more: dict[str, Any], reply: Reply, code: str
+) -> None:
+    """A check of the user's own is part of the verdict, with a cause."""
+    full_server.fault = lambda asked: reply if asked.path == "/gateway" else None
+    report = verify(full_server, only=("extra-gateway",), extra_checks=extra(**more))
+    assert report.result_of("extra-gateway").code == code
+    assert report.verdict is (Result.FAIL if code else Result.PASS)
+
+
+def test_extra_headers_come_by_reference_and_stay_secret(
+    full_server: FullMLflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header's value is resolved in memory, sent, and blanked where it comes back."""
+    monkeypatch.setenv("PROBE_KEY", "s3cret-key")
+    full_server.fault = lambda asked: as_json({"key": asked.headers.get("x-key")}) if asked.path == "/gateway" else None
+    more = {"headers": {"X-Key": "env:PROBE_KEY"}, "jsonPath": "$.key", "jsonValue": "other"}
+    report = verify(full_server, only=("extra-gateway",), extra_checks=extra(**more))
+    assert "***" in report.result_of("extra-gateway").sentence
+    assert "s3cret" not in report.json()
+
+
+def test_an_extra_header_that_cannot_be_read_is_inconclusive(full_server: FullMLflow) -> None:
+    """A missing header is the probe's fault."""
+    more = {"headers": {"X-Key": "env:PROBE_NOT_SET"}}
+    assert one(full_server, "extra-gateway", extra_checks=extra(**more)).result is Result.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("broken", [{"name": "x"}, {"path": "/x"}, {"name": "x", "path": "x"}, {"colour": "red"}])
+def test_an_extra_check_that_cannot_be_run_is_refused(broken: dict[str, str]) -> None:
+    """A broken extra check is refused before anything is asked."""
+    with pytest.raises(SubjectError, match="extraChecks"):
+        Subject.from_document({"url": "http://h", "extraChecks": [broken]})

@@ -1,0 +1,125 @@
+"""What leaves a verification besides its table: the page, the latency table, the published status; and the gate."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.verify import gate, latency, page, publish, runner
+from components.verify.context import Timing
+from components.verify.model import Result
+from components.verify.report import CheckReport, Report
+from components.verify.subjects import Subject
+from tests.components.verify.fake_mlflow import FakeMLflow, error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPORT = Report(
+    url="http://127.0.0.1:1",
+    profile="core",
+    deadline_s=180,
+    started="2026-01-01T00:00:00Z",
+    finished="2026-01-01T00:00:01Z",
+    verdict=Result.PASS,
+)
+
+
+class Page(HTMLParser):
+    """The tags of a page, and whatever it would load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loads: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag that must be closed, and every address."""
+        if tag not in {"meta", "br"}:
+            self.open.append(tag)
+        self.loads += [str(value) for name, value in attrs if name in {"src", "href"}]
+        if tag == "script":
+            self.loads.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Each closes the one last opened."""
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_loads_nothing(server: FakeMLflow) -> None:
+    """The page of a real verification is well formed and self-contained, and has every check and endpoint."""
+    report = runner.run(Subject(url=server.url))
+    text = page.html(report)
+    parsed = Page(text)
+    assert (parsed.open, parsed.loads) == ([], [])
+    assert all(f">{check.name}</td>" in text for check in report.checks)
+    assert all(row.endpoint in text for row in latency.table(report.timings))
+
+
+def test_what_a_server_says_is_escaped_in_the_page() -> None:
+    """A server cannot put markup into the page."""
+    evil = "<script>alert(1)</script>"
+    check = CheckReport(name="ui", part="ui", shows="", result=Result.FAIL, sentence=evil, cause=evil, next_step=evil)
+    assert "<script" not in page.html(replace(REPORT, checks=(check,), served_version=evil))
+
+
+@pytest.mark.parametrize("verdict", [*Result, None])
+def test_the_page_names_its_verdict(verdict: Result | None) -> None:
+    """Each verdict is told in words, and a verification that runs is not shown as done."""
+    told = verdict.value if verdict else "running"
+    assert f'id="verdict" class="badge {told}">{told}<' in page.html(replace(REPORT, verdict=verdict))
+
+
+def test_the_latency_table_has_one_row_an_endpoint() -> None:
+    """Median and longest of each endpoint, slowest first; what had no answer has no latency."""
+    timings = [Timing(check="a", endpoint="GET /x", status=200, latency_ms=time) for time in (1.0, 3.0, 8.0)] + [
+        Timing(check="a", endpoint="GET /y", status=500, latency_ms=5.0),
+        Timing(check="a", endpoint="GET /z", status=None, latency_ms=900.0),
+    ]
+    rows = latency.table(timings)
+    assert [(row.endpoint, row.count, row.median_ms, row.most_ms) for row in rows] == [
+        ("GET /y", 1, 5.0, 5.0),
+        ("GET /x", 3, 3.0, 8.0),
+    ]
+    assert "GET /x" in latency.text(rows)
+
+
+def test_the_status_is_published_beside_the_artifacts(server: FakeMLflow) -> None:
+    """A job reads the whole report as mlflow_status.json from the artifact store."""
+    assert publish.publish(Subject(url=server.url), REPORT) == ""
+    assert json.loads(server.artifacts["mlflow_status.json"])["stage"] == "initialized"
+
+
+def test_a_status_that_cannot_be_published_is_told(server: FakeMLflow) -> None:
+    """A store that refuses the report is named, and so is a credential that is missing."""
+    server.fault = lambda _asked: error(500, "INTERNAL_ERROR")
+    assert "500" in publish.publish(Subject(url=server.url), REPORT)
+    assert "NOT_SET" in publish.publish(Subject(url=server.url, credentials={"token": "env:NOT_SET"}), REPORT)
+
+
+def attempts(*verdicts: Result) -> Iterator[Report]:
+    """One report a try."""
+    return iter([replace(REPORT, verdict=verdict) for verdict in verdicts])
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "waits"),
+    [
+        ((Result.PASS,), []),
+        ((Result.FAIL, Result.PASS), [10]),
+        ((Result.INCONCLUSIVE, Result.FAIL, Result.PASS), [10, 20]),
+        ((Result.FAIL,) * 5, [10, 20, 30, 30]),
+        ((Result.INCONCLUSIVE,) * 5, [10, 20, 30, 30]),
+    ],
+)
+def test_the_gate_tries_five_times_and_says_each(verdicts: tuple[Result, ...], waits: list[float]) -> None:
+    """Five tries with 10, 20, 30 and 30 s between; it ends with the last verdict, whichever that is."""
+    tries, waited, told = attempts(*verdicts), [], []
+    report = gate.keep_trying(lambda: next(tries), pause=waited.append, tell=told.append)
+    assert report.verdict is verdicts[-1]
+    assert (waited, len(told), list(tries)) == (waits, len(waits), [])

@@ -1,0 +1,42 @@
+"""What holds for all tests: their levels, and the count of MLflow servers that each level started."""
+
+from __future__ import annotations
+
+import collections
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+TESTS = Path(__file__).parent
+LEVELS_BY_FOLDER = {"engine": "engine", "rig": "rig"}
+
+STARTS = "MLFLOW_BACKEND_SERVER_STARTS"
+"""Names a file to which a test appends its level's name, a line for each MLflow server that it started."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all workers one file to count into."""
+    if STARTS not in os.environ:
+        handle, path = tempfile.mkstemp(prefix="mlflow-backend-starts-")
+        os.close(handle)
+        os.environ[STARTS] = path
+        config.add_cleanup(lambda: (os.environ.pop(STARTS), Path(path).unlink()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies in a level's folder with that level, so that no test can slip into `make test-fast`."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+        if folder in LEVELS_BY_FOLDER:
+            item.add_marker(LEVELS_BY_FOLDER[folder])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many servers were started: each costs 11 CPU-seconds, and all tests together have 45 minutes."""
+    started = collections.Counter(Path(os.environ[STARTS]).read_text().split())
+    levels = ", ".join(f"{level} {number}" for level, number in sorted(started.items())) or "none"
+    terminalreporter.write_line(f"MLflow servers started: {levels}")

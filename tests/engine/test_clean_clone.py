@@ -1,0 +1,74 @@
+"""The README's first command on a clean clone: nothing of this tree is used, only what the machine caches."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.local import processes
+from components.local.state import StateDir
+from tests.engine.stack import ROOT, count_starts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.engine
+
+# A cold machine installs the packages and builds the CLI; a warm one takes under a minute.
+TIMEOUT_S = 1500
+
+
+def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run make in the clone, as a user does: without this test's environment."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "XDG_CACHE_HOME", "CI") if name in os.environ}
+    trust = {k: v for k, v in os.environ.items() if k.endswith(("_CERT", "_CERT_FILE", "_CA_BUNDLE", "_INDEX_URL"))}
+    path = os.pathsep.join(p for p in kept["PATH"].split(os.pathsep) if not p.startswith(str(ROOT)))
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=clone,
+        env={**kept, **trust, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Iterator[Path]:
+    """A fresh clone of what is committed, whose processes are ended whatever happens."""
+    target = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(target)], check=True, timeout=120)
+    yield target
+    processes.end(processes.marked(str(target / ".backend" / "local")), timeout_s=5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2 * TIMEOUT_S)
+def test_make_up_works_on_a_clean_clone_and_make_down_leaves_nothing(clone: Path) -> None:
+    """`make up` sets up, deploys and verifies; again it changes nothing; `make down PURGE=1` leaves no trace."""
+    state = StateDir(clone / ".backend" / "local")
+    first = make(clone, "up")
+    assert first.returncode == 0, first.stdout
+    count_starts(1)
+    assert 'verdict : "pass"' in first.stdout
+    assert "export MLFLOW_TRACKING_URI=" in first.stdout
+    assert json.loads(state.report.read_text())["verdict"] == "pass"
+    again = make(clone, "up")
+    assert again.returncode == 0, again.stdout
+    assert "11 unchanged" in again.stdout
+    status = make(clone, "status")
+    assert status.returncode == 0, status.stdout
+    down = make(clone, "down", "PURGE=1")
+    assert down.returncode == 0, down.stdout
+    assert not processes.marked(str(state.path))
+    assert not state.path.exists()
+    tracked = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True)
+    assert tracked.stdout == ""

@@ -1,0 +1,109 @@
+"""`scripts/verify.py` as users run it: a process with arguments, an exit code, and no credential in what it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.components.verify.fake_mlflow import FakeMLflow, error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def server() -> Iterator[FakeMLflow]:
+    """A server that answers as MLflow does, on a free loopback port."""
+    with FakeMLflow() as fake:
+        yield fake
+
+
+def verify(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the script from elsewhere, as a user may."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "verify.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd="/",
+        env={"PATH": os.environ["PATH"], **environment},
+    )
+
+
+def test_pass_is_0_with_the_table(server: FakeMLflow) -> None:
+    """A backend that works ends with 0."""
+    done = verify(server.url)
+    assert (done.returncode, "PASS (core" in done.stdout) == (0, True), done.stderr
+
+
+def test_fail_is_1(server: FakeMLflow) -> None:
+    """A check that fails ends with 1."""
+    assert verify(server.url, "--expect-version", "2.9.2").returncode == 1
+
+
+def test_inconclusive_is_5(server: FakeMLflow) -> None:
+    """A missing credential ends with 5: the backend may be well."""
+    assert verify(server.url, "--token", "env:NOT_SET").returncode == 5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--stack", "nowhere"),
+        ("http://u:s3cret@h",),
+        ("http://h", "--only", "x"),
+        ("h",),
+        ("http://h", "--deadline", "-1"),
+    ],
+)
+def test_usage_is_2_with_the_fix(arguments: tuple[str, ...]) -> None:
+    """A wrong command line ends with 2 and one line, without repeating a secret."""
+    done = verify(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("verify: ")
+    assert "s3cret" not in done.stderr
+
+
+def test_json_to_standard_output_is_the_report_alone(server: FakeMLflow) -> None:
+    """A machine gets one JSON document and nothing else."""
+    document = json.loads(verify(server.url, "--json", "-", "--only", "health").stdout)
+    assert (document["schema"], document["stage"]) == ("mlflow-backend/verification/1", "initialized")
+
+
+def test_client_variables_are_used_and_never_printed(server: FakeMLflow) -> None:
+    """What MLflow's clients read is enough, and appears in no output."""
+    server.fault = lambda asked: error(401, "UNAUTHENTICATED", str(asked.headers)) if asked.path == "/version" else None
+    done = verify(server.url, MLFLOW_TRACKING_USERNAME="u", MLFLOW_TRACKING_PASSWORD="s3cret")
+    assert server.asked[0].headers["authorization"].startswith("Basic ")
+    assert done.returncode == 1
+    encoded = server.asked[0].headers["authorization"].removeprefix("Basic ")
+    assert "s3cret" not in done.stdout + done.stderr
+    assert encoded not in done.stdout + done.stderr
+
+
+def test_insecure_is_said_loudly(server: FakeMLflow) -> None:
+    """Whoever gives up certificates reads so, on both outputs."""
+    done = verify(server.url, "--insecure", "--only", "health")
+    assert "INSECURE" in done.stdout
+    assert "INSECURE" in done.stderr
+
+
+def test_a_part_of_the_checks_does_not_replace_the_verdict(server: FakeMLflow, tmp_path: Path) -> None:
+    """The verdict on disk speaks for the backend as a whole."""
+    report = tmp_path / "report.json"
+    subject = tmp_path / "subject.json"
+    subject.write_text(json.dumps({"url": server.url, "reportPath": str(report)}))
+    assert verify("--subject", str(subject), "--only", "health").returncode == 0
+    assert not report.exists()
+    assert verify("--subject", str(subject)).returncode == 0
+    assert json.loads(report.read_text())["stage"] == "initialized"

@@ -1,0 +1,8 @@
+"""Sets up everything that this repository needs to run, in the project's ignored folders: `.venv` and `.tools`.
+
+It owns: the Python environment, the Pulumi CLI with its language host, the shell environment that keeps Pulumi away
+from the user's own login, and the caches that every clone on the machine shares.
+It does not own: what a stack deploys, the environments of MLflow servers (`components/local` installs those).
+
+Only the standard library is used: it runs before anything is installed.
+"""

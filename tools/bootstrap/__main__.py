@@ -1,0 +1,18 @@
+"""Entry point: `python3 -m tools.bootstrap [--group runtime|dev]`, from the repository's root.
+
+The version check comes before the imports, and this file keeps to old syntax, so that an old Python says what is wrong
+instead of failing on what it cannot parse.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.stderr.write(
+        "set-up: python: this is Python %d.%d, and mlflow-backend needs 3.11 or newer; "
+        "name one with `make PYTHON=/path/to/python3 ...`\n" % sys.version_info[:2]
+    )
+    sys.exit(2)
+
+from tools.bootstrap.setup import main
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,174 @@
+"""The vendor's release archive of the Pulumi CLI, checked against the checksums that the vendor publishes beside it.
+
+Not to be reached is no error, the CLI can be built instead; bytes that differ from their checksum are one, and end the
+set-up: they mean a broken mirror or worse, and another source would hide it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import queue
+import re
+import tarfile
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING
+
+from tools.bootstrap import files, pins
+from tools.bootstrap.steps import Heartbeat, StepFailedError, UnavailableError, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BASE_URL = "https://get.pulumi.com/releases/sdk"
+BASE_URL_VARIABLE = "MLFLOW_BACKEND_PULUMI_RELEASES"
+"""Names a mirror that serves the archive and the checksums file under the vendor's names."""
+
+ANSWER_S = 8.0
+"""Seconds in all until the checksums are here, or the vendor counts as not reachable.
+
+A name that is not resolved and each of a host's addresses that does not answer have a time limit of their own, which
+would add up to minutes behind a firewall that drops packets.
+"""
+
+SILENCE_S = 20.0
+"""Seconds without a byte after which a download counts as broken off."""
+
+CHECKSUMS_LIMIT = 1 << 20
+"""Bytes; the vendor's file has a line for each of a dozen archives."""
+
+STEP = "pulumi"
+
+
+def ensure(cache: Path, platform: str | None, environment: Mapping[str, str]) -> Path:
+    """The folder with the unpacked CLI of the pinned version, downloaded once a machine.
+
+    Raises:
+        UnavailableError: there is no archive for this platform, or the vendor is not reachable.
+        StepFailedError: the archive is not what its checksum says, or the vendor publishes no checksum for it.
+    """
+    if platform is None:
+        message = "the vendor has no archive for this platform"
+        raise UnavailableError(message)
+    folder = cache / "pulumi" / f"{pins.VERSION}-release-{platform}"
+    if folder.exists():
+        return folder
+    base = environment.get(BASE_URL_VARIABLE, BASE_URL).rstrip("/")
+    with files.locked(folder.with_name(f"{folder.name}.lock"), step=STEP):
+        if not folder.exists():
+            with files.appearing(folder) as scratch:
+                _fetch(base, f"pulumi-v{pins.VERSION}-{platform}.tar.gz", scratch)
+    return folder
+
+
+def expected_checksum(checksums: str, archive: str) -> str | None:
+    """The SHA-256 that the vendor's checksums file gives for `archive`, in lower case; None when it gives none."""
+    for line in checksums.splitlines():
+        match = re.fullmatch(r"([0-9a-fA-F]{64})\s+\*?(\S+)", line.strip())
+        if match and PurePosixPath(match[2]).name == archive:
+            return match[1].lower()
+    return None
+
+
+def _fetch(base: str, archive: str, scratch: Path) -> None:
+    checksums_url = f"{base}/pulumi-{pins.VERSION}-checksums.txt"
+    expected = expected_checksum(_checksums(checksums_url), archive)
+    if expected is None:
+        raise StepFailedError(
+            what="checking the Pulumi archive",
+            why=f"{checksums_url} has no SHA-256 for {archive}",
+            fix="nothing was installed; install pulumi on PATH by the vendor's instructions, or try again",
+        )
+    say(STEP, f"downloading {archive}")
+    packed = scratch / archive
+    with _opened(f"{base}/{archive}") as answer, packed.open("wb") as target:
+        found = _copy(answer, target, f"{base}/{archive}")
+    if found != expected:
+        raise StepFailedError(
+            what="checking the Pulumi archive",
+            why=f"{base}/{archive} has SHA-256 {found}, published is {expected}",
+            fix="nothing was installed; do not use this archive, and find out what stands between you and the vendor",
+        )
+    _unpack(packed, scratch)
+    packed.unlink()
+
+
+def _checksums(url: str) -> str:
+    """The checksums file, within `ANSWER_S`, whatever the network does."""
+    outcome: queue.Queue[str | UnavailableError] = queue.Queue()
+
+    def fetch() -> None:
+        try:
+            with _opened(url) as answer:
+                outcome.put(_read(answer, CHECKSUMS_LIMIT, url).decode(errors="replace"))
+        except UnavailableError as error:
+            outcome.put(error)
+
+    # A daemon: looking up a name cannot be broken off, and must not hold the set-up's end.
+    threading.Thread(target=fetch, daemon=True).start()
+    try:
+        fetched = outcome.get(timeout=ANSWER_S)
+    except queue.Empty:
+        message = f"{url} did not answer within {ANSWER_S:.0f} s"
+        raise UnavailableError(message) from None
+    if isinstance(fetched, UnavailableError):
+        raise fetched
+    return fetched
+
+
+def _opened(url: str) -> http.client.HTTPResponse:
+    try:
+        answer: http.client.HTTPResponse = urllib.request.urlopen(  # noqa: S310 - the vendor's address, or the mirror that the user named
+            url, timeout=SILENCE_S
+        )
+    except urllib.error.HTTPError as error:
+        message = f"{url} answers {error.code}"
+        raise UnavailableError(message) from error
+    except (OSError, http.client.HTTPException) as error:
+        message = f"{url} is not reachable ({getattr(error, 'reason', error)})"
+        raise UnavailableError(message) from error
+    return answer
+
+
+def _read(answer: http.client.HTTPResponse, limit: int, url: str) -> bytes:
+    try:
+        return answer.read(limit)
+    except (OSError, http.client.HTTPException) as error:
+        message = f"{url} broke off ({error})"
+        raise UnavailableError(message) from error
+
+
+def _copy(answer: http.client.HTTPResponse, target: IO[bytes], url: str) -> str:
+    whole = hashlib.sha256()
+    heartbeat = Heartbeat(STEP)
+    while chunk := _read(answer, 1 << 20, url):
+        whole.update(chunk)
+        target.write(chunk)
+        heartbeat.beat(f"{target.tell() >> 20} MiB")
+    if answer.length:
+        message = f"{url} broke off with {answer.length} bytes to come"
+        raise UnavailableError(message)
+    return whole.hexdigest()
+
+
+def _unpack(packed: Path, folder: Path) -> None:
+    """Lay the archive's programs flat into `folder`; they stand in one folder named `pulumi`, or `pulumi/bin`."""
+    with tarfile.open(packed) as archive:
+        for member in archive.getmembers():
+            source = archive.extractfile(member) if member.isfile() else None
+            if source is None:
+                continue
+            target = folder / PurePosixPath(member.name).name
+            with source, target.open("wb") as file:
+                while chunk := source.read(1 << 20):
+                    file.write(chunk)
+            target.chmod(0o755 if member.mode & 0o111 else 0o644)
+    if not (folder / "pulumi").exists():
+        raise StepFailedError(
+            what="unpacking the Pulumi archive",
+            why=f"{packed.name} holds no program named pulumi",
+            fix="install pulumi on PATH by the vendor's instructions",
+        )

@@ -1,0 +1,81 @@
+"""The shell environment in which `pulumi` works on this project and on nothing else of the user's.
+
+Sourcing `.tools/activate` is all that a hand-typed `pulumi up --stack local` needs. The state, its passphrase, Pulumi's
+home and with it any login are the project's own: a user who is logged in elsewhere is not disturbed.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from typing import TYPE_CHECKING
+
+from tools.bootstrap import files
+from tools.bootstrap.steps import say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tools.bootstrap.layout import Layout
+
+OVERRIDING = ("PULUMI_CONFIG_PASSPHRASE",)
+"""What would win over the project's own, so it is taken out: here a passphrase, over the passphrase file."""
+
+STEP = "shell"
+
+
+def ensure(layout: Layout) -> None:
+    """Write the file to source, and make the state folder and its passphrase at first use."""
+    layout.state.mkdir(mode=0o700, exist_ok=True)
+    layout.pulumi_home.mkdir(parents=True, exist_ok=True)
+    phrase = passphrase_file(layout)
+    if not phrase.exists():
+        say(STEP, f"making a passphrase for the local state, in {phrase.relative_to(layout.root)}")
+        files.write_whole(phrase, secrets.token_urlsafe(32) + "\n", mode=0o600)
+    script = layout.tools / "activate"
+    wanted = render(layout)
+    if not script.exists() or script.read_text() != wanted:
+        files.write_whole(script, wanted)
+
+
+def passphrase_file(layout: Layout) -> Path:
+    """The file whose content encrypts the secrets in the local state; without it they are lost."""
+    return layout.state / "passphrase"
+
+
+def variables(layout: Layout) -> dict[str, str]:
+    """What Pulumi is told through its environment; PATH is extended besides."""
+    return {
+        "PULUMI_HOME": str(layout.pulumi_home),
+        "PULUMI_BACKEND_URL": f"file://{layout.state}",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase_file(layout)),
+        # The salt that belongs to the passphrase is in the state. Without this, a stack file from git, which has no
+        # salt, would be given a new one that the state's secrets do not fit.
+        "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+
+
+def environment(layout: Layout, base: Mapping[str, str]) -> dict[str, str]:
+    """`base` as sourcing the file would change it."""
+    changed = {**base, **variables(layout), "PATH": f"{_path(layout)}:{base.get('PATH', '')}"}
+    for name in OVERRIDING:
+        changed.pop(name, None)
+    return changed
+
+
+def render(layout: Layout) -> str:
+    """The file to source, for POSIX shells."""
+    lines = [
+        "# Written by `make setup`: source it to use pulumi on this project, `source .tools/activate`.",
+        f'PATH={shlex.quote(_path(layout))}:"$PATH"',
+        "export PATH",
+        *(f"export {name}={shlex.quote(value)}" for name, value in variables(layout).items()),
+        f"unset {' '.join(OVERRIDING)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _path(layout: Layout) -> str:
+    return f"{layout.bin}:{layout.venv / 'bin'}"

@@ -1,0 +1,89 @@
+"""A stack in the project's own file backend: made at first use, its passphrase's salt kept out of git.
+
+Pulumi writes the salt into `Pulumi.<stack>.yaml`. That file is in git and the same for everybody, while the salt
+belongs to this clone's passphrase: committed, it would lock everybody else out. The state holds it too, and Pulumi is
+told to read it there (`shell.variables`), so the line is taken out again. A salt that the state does not hold is left:
+that stack lives elsewhere, with a passphrase of its own.
+
+`python -m tools.bootstrap.stack STACK` takes the line out after an update.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tools.bootstrap import files, shell
+from tools.bootstrap.commands import CommandError, run
+from tools.bootstrap.layout import find_layout
+from tools.bootstrap.steps import StepFailedError, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tools.bootstrap.layout import Layout
+
+SALT = re.compile(r"^encryptionsalt:[ \t]*(\S+)[ \t]*\n?", re.MULTILINE)
+PROJECT_NAME = re.compile(r"^name:[ \t]*([\w.-]+)", re.MULTILINE)
+STEP = "stack"
+
+
+def ensure(layout: Layout, stack: str, environment: Mapping[str, str]) -> None:
+    """Make the stack, empty, when the file backend does not know it.
+
+    Raises:
+        StepFailedError: Pulumi does not make it.
+    """
+    if state_file(layout, stack).exists():
+        forget_salt(layout, stack)
+        return
+    say(STEP, f"making the stack {stack} in {layout.state.name}")
+    # Made from a copy of the project, for the salt to be written there.
+    with tempfile.TemporaryDirectory(prefix="mlflow-backend-stack-") as scratch:
+        shutil.copy(layout.root / "Pulumi.yaml", scratch)
+        init = (str(layout.bin / "pulumi"), "stack", "init", stack, "--no-select", "--non-interactive")
+        try:
+            run(init, deadline_s=60, environment=shell.environment(layout, environment), cwd=Path(scratch))
+        except CommandError as error:
+            raise StepFailedError(
+                what=f"making the stack {stack}",
+                why=str(error),
+                fix=f"look at what {layout.state.relative_to(layout.root)} holds; what is not deployed can be deleted",
+            ) from error
+
+
+def state_file(layout: Layout, stack: str) -> Path:
+    """Where Pulumi's file backend keeps the stack's state."""
+    match = PROJECT_NAME.search((layout.root / "Pulumi.yaml").read_text())
+    project = match[1] if match else ""
+    return layout.state / ".pulumi" / "stacks" / project / f"{stack}.json"
+
+
+def forget_salt(layout: Layout, stack: str) -> None:
+    """Take the salt out of the stack's file when it is the one that the state holds."""
+    settings = layout.root / f"Pulumi.{stack}.yaml"
+    state = state_file(layout, stack)
+    if not (settings.exists() and state.exists()):
+        return
+    text = settings.read_text()
+    written = SALT.search(text)
+    if written and written[1] == _salt_in_state(json.loads(state.read_text())):
+        files.write_whole(settings, SALT.sub("", text))
+
+
+def _salt_in_state(state: Mapping[str, object]) -> str | None:
+    """The salt under checkpoint.latest.secrets_providers.state; None where secrets are kept in another way."""
+    found: object = state
+    for key in ("checkpoint", "latest", "secrets_providers", "state", "salt"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else None
+
+
+if __name__ == "__main__":
+    forget_salt(find_layout(dict(os.environ)), sys.argv[1])
