@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from components.local import environment, processes, render, revisions, switch
+from components.local import environment, render, revisions, switch
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor
 from components.local.wishes import inputs_of
@@ -75,6 +75,7 @@ def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
         part = f"MLflow {inputs.mlflow_version}"
         raise LocalFailure(part, f"its environment {installed.path} is gone", "Run `make up`, which installs it")
     port = revisions.choose_port(state, number)
+    state.temporary.mkdir(mode=0o700, exist_ok=True)
     described = describe(replace(inputs, port=port))
     program = render.Program(
         name=revisions.program_name(number),
@@ -83,7 +84,7 @@ def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
             **described.environment,
             # 2.9 starts gunicorn by its name.
             "PATH": f"{installed.path / 'bin'}:/usr/local/bin:/usr/bin:/bin",
-            processes.STATE_MARKER: str(state.path),
+            "TMPDIR": str(state.temporary),
         },
         secret_environment=described.secret_environment,
         secret_versions=wishes["secretVersions"],

@@ -80,6 +80,11 @@ class StateDir:
         return self.path / "front"
 
     @property
+    def temporary(self) -> Path:
+        """Temporary files of the servers: MLflow leaves some behind, here they go with the backend."""
+        return self.path / "temporary"
+
+    @property
     def revisions(self) -> Path:
         """One immutable folder a revision."""
         return self.path / "revisions"
@@ -101,7 +106,7 @@ class StateDir:
 
     def tidy(self) -> None:
         """Delete what only a running backend needs; data, credentials, ports and revisions stay for the next one."""
-        for folder in (self.programs, self.logs, self.supervisor, self.front):
+        for folder in (self.programs, self.logs, self.supervisor, self.front, self.temporary):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.active, self.report, self.subject, *self.path.glob("*.lock")):
             file.unlink(missing_ok=True)
