@@ -27,7 +27,7 @@ env: setup ## Say how to use pulumi by hand
 
 up: ## Deploy the local backend, or bring it up to date, and verify it
 	@$(SETUP) --stack $(STACK)
-	@$(ACTIVATE) && pulumi up --stack $(STACK) --yes --refresh; $(FORGET_SALT)
+	@$(ACTIVATE) && pulumi up --stack $(STACK) --yes --skip-preview; $(FORGET_SALT)
 
 down: setup ## Destroy the local backend; PURGE=1 deletes its data too
 	@$(ACTIVATE) && pulumi destroy --stack $(STACK) --yes; $(FORGET_SALT)
@@ -45,7 +45,7 @@ status: setup ## Show the last verdict on STACK, and what runs
 logs: setup ## Show the last lines of each process of STACK
 	@$(ACTIVATE) && python -m scripts.logs --stack $(STACK)
 
-bench: setup ## Measure the speed targets; prints the table of docs/benchmarks.md
+bench: setup-dev ## Measure the speed targets; prints the table of docs/benchmarks.md
 	@$(ACTIVATE) && python -m scripts.bench
 
 schema: setup ## Write the JSON Schema that editors use for Pulumi.*.yaml

@@ -98,11 +98,12 @@ def test_a_killed_server_leaves_no_orphan_and_comes_back(deployed: LocalStack) -
     launcher = Supervisor(deployed.state).status(name)
     assert launcher is not None
     psutil.Process(launcher.pid).kill()
-    eventually(
-        lambda: bool(deployed.processes(name)) and not before & {p.pid for p in deployed.processes(name)},
-        within_s=20,
-        what="orphans ended",
-    )
+
+    def only_new_ones() -> bool:
+        alive = {p.pid for p in deployed.processes(name)}
+        return bool(alive) and not before & alive
+
+    eventually(only_new_ones, within_s=20, what="orphans ended")
     eventually(lambda: ports.listens(record.port), within_s=60, what="server is back")
     assert deployed.must_up("--refresh").ok
     assert deployed.output("verification")["verdict"] == "pass"

@@ -103,3 +103,17 @@ def test_an_environment_without_its_interpreter_is_made_again(tree: Layout) -> N
 def test_nothing_installed_is_not_enough(tree: Layout) -> None:
     """A fresh clone has no environment."""
     assert not python_env.satisfied(tree, "runtime")
+
+
+def test_the_uv_that_is_pinned_is_linked(tree: Layout) -> None:
+    """`.tools/uv` follows the pin, and is put back when the cache was deleted."""
+    folder = tree.cache / "uv" / files.digest((tree.requirements / "uv.txt").read_bytes())
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "uv").touch()
+    tree.tools.mkdir()
+    assert not python_env.uv_linked(tree)
+    python_env.link_uv(tree, {})
+    assert python_env.uv_linked(tree)
+    with (tree.requirements / "uv.txt").open("a") as pin:
+        pin.write("\n")
+    assert not python_env.uv_linked(tree)

@@ -31,6 +31,11 @@ class Layout:
         return self.tools / "bin"
 
     @property
+    def uv(self) -> Path:
+        """The folder of uv, a link into the cache; `components/local` installs MLflow environments with it."""
+        return self.tools / "uv"
+
+    @property
     def pulumi_home(self) -> Path:
         """Pulumi's home of this project, in the place of ~/.pulumi."""
         return self.tools / "pulumi-home"

@@ -33,9 +33,11 @@ def ensure(layout: Layout, group: str, environment: Mapping[str, str]) -> None:
     Raises:
         StepFailedError: uv or a package cannot be installed.
     """
+    if not uv_linked(layout):
+        link_uv(layout, environment)
     if satisfied(layout, group):
         return
-    uv = ensure_uv(layout, environment)
+    uv = layout.uv / "bin" / "uv"
     lock = layout.requirements / f"{group}.txt"
     try:
         if (
@@ -75,6 +77,22 @@ def satisfied(layout: Layout, group: str) -> bool:
     )
 
 
+def link_uv(layout: Layout, environment: Mapping[str, str]) -> None:
+    """Point `.tools/uv` at the pinned uv.
+
+    Raises:
+        StepFailedError: uv cannot be installed.
+    """
+    ensure_uv(layout, environment)
+    layout.uv.unlink(missing_ok=True)
+    layout.uv.symlink_to(_uv_folder(layout))
+
+
+def uv_linked(layout: Layout) -> bool:
+    """Whether `.tools/uv` is the uv that is pinned now, and still in the cache."""
+    return (layout.uv / "bin" / "uv").exists() and layout.uv.readlink() == _uv_folder(layout)
+
+
 def ensure_uv(layout: Layout, environment: Mapping[str, str]) -> Path:
     """The pinned uv, installed once a machine by this Python's pip; the path of its binary.
 
@@ -82,7 +100,7 @@ def ensure_uv(layout: Layout, environment: Mapping[str, str]) -> Path:
         StepFailedError: there is no pip, or it cannot install uv.
     """
     lock = layout.requirements / "uv.txt"
-    folder = layout.cache / "uv" / files.digest(lock.read_bytes())
+    folder = _uv_folder(layout)
     uv = folder / "bin" / "uv"
     if uv.exists():
         return uv
@@ -104,6 +122,10 @@ def ensure_uv(layout: Layout, environment: Mapping[str, str]) -> Path:
                 fix=f"check that `{sys.executable} -m pip` works and reaches its package index, then try again",
             ) from error
     return uv
+
+
+def _uv_folder(layout: Layout) -> Path:
+    return layout.cache / "uv" / files.digest((layout.requirements / "uv.txt").read_bytes())
 
 
 def _pip(scratch: Path, environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -125,6 +125,7 @@ def _opened(url: str) -> http.client.HTTPResponse:
             url, timeout=SILENCE_S
         )
     except urllib.error.HTTPError as error:
+        error.close()
         message = f"{url} answers {error.code}"
         raise UnavailableError(message) from error
     except (OSError, http.client.HTTPException) as error:

@@ -53,6 +53,8 @@ def variables(layout: Layout) -> dict[str, str]:
         # The salt that belongs to the passphrase is in the state. Without this, a stack file from git, which has no
         # salt, would be given a new one that the state's secrets do not fit.
         "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
+        # A backend that died since is only found by looking; a hand-typed `pulumi up` looks as `make up` does.
+        "PULUMI_OPTION_REFRESH": "true",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
 
