@@ -63,7 +63,10 @@ def unprivileged() -> tuple[str, ...]:
         raise LocalFailure("database", "Postgres refuses to run as root and setpriv is not installed", fix)
     keep = "+dac_override"
     identity = (f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
-    return (setpriv, *identity, f"--inh-caps={keep}", f"--ambient-caps={keep}", "--")
+    # initdb looks for its sister programs with access(2), which sets capabilities aside for a user that is not root
+    # unless this bit is set: without it a project below a folder of mode 700, such as /root, is 'Permission denied'.
+    secure = "--securebits=+no_setuid_fixup"
+    return (setpriv, *identity, secure, f"--inh-caps={keep}", f"--ambient-caps={keep}", "--")
 
 
 class Database(Service):

@@ -170,6 +170,14 @@ class LocalStack:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def nothing_changed(text: str) -> bool:
+    """Whether an update's summary says that it found nothing to do."""
+    summary = text.rpartition("\nResources:")[2]
+    return bool(re.search(r"\d+ unchanged", summary)) and not re.search(
+        r"created|updated|replaced|deleted|errored", summary
+    )
+
+
 def _is_server(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return process.environ().get(processes.PROGRAM_MARKER, "").startswith("server-")

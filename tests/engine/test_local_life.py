@@ -11,6 +11,7 @@ import pytest
 from components.local import ports, processes, revisions, services
 from components.local.supervisor import Supervisor
 from tests.engine.calls import call, eventually
+from tests.engine.stack import nothing_changed
 
 if TYPE_CHECKING:
     from tests.engine.stack import LocalStack
@@ -35,8 +36,7 @@ def test_up_again_changes_nothing_and_starts_nothing(deployed: LocalStack) -> No
     before = {p.pid for p in deployed.processes()}
     for flags in ((), ("--refresh",)):
         text = deployed.must_up(*flags).text
-        assert "unchanged" in text
-        assert not any(word in text for word in ("to create", "updated", "created", "replaced")), text
+        assert nothing_changed(text), text
     assert {p.pid for p in deployed.processes() if "postgres" not in p.name()} <= before
 
 
@@ -155,7 +155,7 @@ def test_down_leaves_no_process_and_no_port_and_up_finds_the_data_again(deployed
     url, known = deployed.output("trackingUrl"), ports.known(deployed.state)
     assert deployed.destroy().ok
     assert not deployed.processes()
-    kept = {"cache", "credentials", "database", "ports.json", "revisions", "store"}
+    kept = {"backend-store", "cache", "credentials", "database", "ports.json", "revisions", "store"}
     assert {path.name for path in deployed.state.path.iterdir()} == kept
     assert not [name for name, port in known.items() if not ports.is_free(port)]
     deployed.must_up()

@@ -1,0 +1,126 @@
+"""The fault table: each fault, injected into a really running backend, turns the verdict, with the right cause named.
+
+The stack is deployed by the real engine; its parts are real processes. Every row has a control run without its fault,
+which is green. Two rows never share mechanism and check.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.local import environment
+from components.verify import runner
+from components.verify.model import Result
+from components.verify.tracking import PREFIX
+from tests.engine.calls import call, eventually
+from tests.engine.faults import fronts, parts
+from tests.engine.faults.front import Front, Request
+from tests.engine.faults.scene import Fault, Scene, verify
+from tests.engine.faults.servers import server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from components.verify.subjects import Subject
+    from tests.engine.stack import LocalStack
+
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("verify-faults")]
+
+ROOT = Path(__file__).resolve().parents[2]
+FAULTS = (*parts.FAULTS, *fronts.FAULTS)
+LEAST = 30
+
+
+@pytest.fixture(scope="module")
+def scene(deployed: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """The deployed stack, with certificates and with two servers on databases of their own beside it."""
+    folder = tmp_path_factory.mktemp("scene")
+    # MLflow's own environment brings what makes certificates; the tests' does not.
+    python = environment.install("3.17.2").path / "bin" / "python"
+    script = Path(fronts.__file__).with_name("certificates.py")
+    subprocess.run([str(python), str(script), str(folder)], check=True, timeout=60)
+    folders = {version: folder / version for version in ("2.9.2", "3.17.2")}
+    for each in folders.values():
+        each.mkdir()
+    with server("2.9.2", folders["2.9.2"]) as old, server("3.17.2", folders["3.17.2"]) as other:
+        yield Scene(stack=deployed, certificates=folder, others={"2.9.2": old, "3.17.2": other})
+
+
+@pytest.fixture(autouse=True)
+def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credentials that the rows about access name by reference."""
+    monkeypatch.setenv(fronts.TOKEN, "right")
+    monkeypatch.setenv(f"{fronts.TOKEN}_WRONG", "wrong")
+
+
+def test_the_table_counts_each_fault_once() -> None:
+    """At least 30 rows, and no two with the same mechanism and check."""
+    assert len({(fault.mechanism, fault.check) for fault in FAULTS}) == len(FAULTS) >= LEAST
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_each_fault_turns_the_verdict_and_names_its_cause(scene: Scene, fault: Fault) -> None:
+    """Green without the fault; with it the named check is not green, for the named cause, inside the deadline."""
+    if reason := fault.skipped_unless():
+        pytest.skip(reason)
+    with fault.control(scene) as subject:
+        control = verify(subject, profile=fault.profile)
+    assert control.verdict is Result.PASS, control.text()
+    with fault.play(scene) as subject:
+        report = verify(subject, profile=fault.profile, deadline_s=fault.deadline_s)
+    assert report.verdict is fault.verdict, report.text()
+    assert report.result_of(fault.check).code == fault.code, report.text()
+    assert report.result_of(fault.check).next_step
+    assert report.checks_ms + report.cleanup_ms <= fault.deadline_s * 1000
+
+
+def ours(url: str) -> list[str]:
+    """The experiments of verifications that are there now."""
+    found = call(url, "experiments/search", {"max_results": 100, "filter": f"name LIKE '{PREFIX}/%'"})
+    return [experiment["name"] for experiment in found.get("experiments", [])]
+
+
+def test_a_killed_verification_is_swept_by_the_next(scene: Scene) -> None:
+    """SIGKILL in the middle leaves an experiment with its run; once abandoned, the next verification removes it."""
+    reached, never = threading.Event(), threading.Event()
+
+    def hold(request: Request) -> Request:
+        if "log-metric" in request.path and not reached.is_set():
+            reached.set()
+            never.wait()
+        return request
+
+    with Front(("127.0.0.1", scene.port)) as front:
+        front.before = hold
+        line = [sys.executable, str(ROOT / "scripts" / "verify.py"), front.url, "--deadline", "6"]
+        verifier = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert reached.wait(timeout=30)
+        verifier.kill()
+        verifier.wait(timeout=10)
+        never.set()
+    assert len(ours(scene.subject.url)) == 1
+
+    def swept() -> bool:
+        sentence = runner.run(scene.subject, only=("experiment",)).result_of("sweep").sentence
+        return sentence.startswith("1 leftovers")
+
+    eventually(swept, within_s=40, what="the leftover is swept")
+    assert ours(scene.subject.url) == []
+
+
+def test_every_verdict_leaves_nothing_behind(scene: Scene) -> None:
+    """After all of this neither experiment nor artifact of a verification is left, red ones included."""
+    subject: Subject = scene.subject
+    eventually(lambda: sweep_is_clean(subject), within_s=90, what="leftovers of hung backends are swept")
+    assert ours(subject.url) == []
+
+
+def sweep_is_clean(subject: Subject) -> bool:
+    """Whether a verification finds nothing left by others."""
+    return runner.run(subject, only=("experiment",)).result_of("sweep").sentence == "nothing left behind"
