@@ -6,7 +6,7 @@ PYTHON ?= python3
 STACK ?= local
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup env up down preview verify status logs lint format test test-fast test-unit bench schema lock
+.PHONY: help setup env up down preview verify status logs releases lint format test test-fast test-unit bench schema lock
 
 # Recipes run in the environment that `source .tools/activate` gives a shell.
 ACTIVATE = . ./.tools/activate
@@ -44,6 +44,9 @@ status: setup ## Show the last verdict on STACK, and what runs
 
 logs: setup ## Show the last lines of each process of STACK
 	@$(ACTIVATE) && python -m scripts.logs --stack $(STACK)
+
+releases: setup ## List the releases of STACK, and whether a rollback to each is possible
+	@$(ACTIVATE) && python -m scripts.releases --stack $(STACK)
 
 bench: setup-dev ## Measure the speed targets; prints the table of docs/benchmarks.md
 	@$(ACTIVATE) && python -m scripts.bench

@@ -10,6 +10,7 @@ from components import ending
 from components.contract import Refused, refuse_unbuilt
 from components.local.backend import LocalBackend
 from components.local.state import LocalFailure, StateDir
+from components.releases.stores import StoreError
 from components.settings import SettingsError, from_pulumi
 
 
@@ -25,7 +26,7 @@ def main() -> None:
 
 try:
     main()
-except LocalFailure as error:
+except (LocalFailure, StoreError) as error:
     raise pulumi.RunError(str(error)) from None
 except (Refused, SettingsError) as error:
     ending.record(error)

@@ -14,8 +14,25 @@ if TYPE_CHECKING:
 
 LOCAL_BACKEND = "mlflow-backend:local:Backend"
 
+ECS_BACKEND = "mlflow-backend:ecs:Backend"
+ECS_NETWORK = "mlflow-backend:ecs:Network"
+ECS_BALANCER = "mlflow-backend:ecs:Balancer"
+ECS_STORAGE = "mlflow-backend:ecs:Storage"
+ECS_DATABASE = "mlflow-backend:ecs:Database"
+ECS_CACHE = "mlflow-backend:ecs:Cache"
+ECS_IDENTITY = "mlflow-backend:ecs:Identity"
+ECS_SERVICE = "mlflow-backend:ecs:Service"
+ECS_MONITORING = "mlflow-backend:ecs:Monitoring"
+
 # Pulumi composes the token of a dynamic resource from its class's `module` and `name`; a test compares.
 VERIFICATION = "pulumi-python:dynamic/mlflow-backend:Verification"
+PREFLIGHT = "pulumi-python:dynamic/mlflow-backend:Preflight"
+ECS_SERVER_SECRETS = "pulumi-python:dynamic/mlflow-backend:EcsServerSecrets"
+ECS_CACHE_TOKEN = "pulumi-python:dynamic/mlflow-backend:EcsCacheToken"  # noqa: S105 - a type token
+ECS_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:EcsRollout"
+MIGRATION = "pulumi-python:dynamic/mlflow-backend:Migration"
+LEDGER_ENTRY = "pulumi-python:dynamic/mlflow-backend:LedgerEntry"
+HOLD = "pulumi-python:dynamic/mlflow-backend:Hold"
 LOCAL_CREDENTIALS = "pulumi-python:dynamic/mlflow-backend:LocalCredentials"
 LOCAL_SUPERVISOR = "pulumi-python:dynamic/mlflow-backend:LocalSupervisor"
 LOCAL_SERVICE = "pulumi-python:dynamic/mlflow-backend:LocalService"

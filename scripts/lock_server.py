@@ -70,22 +70,32 @@ def compile_lock(version: str, output: Path, *, uv: str, upgrade: bool) -> None:
         source = Path(folder) / "requirements.in"
         shared = (REQUIREMENTS / "server.in").read_text()
         source.write_text("\n".join([*requirements(version), shared]))
-        done = subprocess.run(
-            [
-                *(uv, "pip", "compile", "--quiet", "--universal", "--python-version", PYTHON, "--generate-hashes"),
-                *("--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--no-header"),
-                *("--excludes", str(REQUIREMENTS / "excludes.in")),
-                *(["--upgrade"] if upgrade else []),
-                *(str(source), "--output-file", str(output)),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMPILE_DEADLINE_S,
-        )
-    if done.returncode != 0:
-        raise LockError(f"MLflow {version}: uv could not resolve its environment: {done.stderr.strip()}")
+        _compile(source, output, f"MLflow {version}", uv=uv, upgrade=upgrade)
     output.write_text(HEADER.format(version=version, python=PYTHON) + strip_header(output.read_text()))
+
+
+def _compile(source: Path, output: Path, what: str, *, uv: str, upgrade: bool) -> None:
+    done = subprocess.run(
+        [
+            *(uv, "pip", "compile", "--quiet", "--universal", "--python-version", PYTHON, "--generate-hashes"),
+            *("--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--no-header"),
+            *("--excludes", str(REQUIREMENTS / "excludes.in")),
+            *(["--upgrade"] if upgrade else []),
+            *(str(source), "--output-file", str(output)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMPILE_DEADLINE_S,
+    )
+    if done.returncode != 0:
+        raise LockError(f"{what}: uv found no set of packages: {done.stderr.strip()}")
+
+
+def compile_build_lock(*, uv: str, upgrade: bool) -> None:
+    """Write `server/image/build.txt`: what builds the package inside the image."""
+    folder = REQUIREMENTS.parent / "image"
+    _compile(folder / "build.in", folder / "build.txt", "server/image/build.in", uv=uv, upgrade=upgrade)
 
 
 def strip_header(text: str) -> str:
@@ -123,6 +133,8 @@ def main() -> int:
             else:
                 compile_lock(version, REQUIREMENTS / f"{version}.txt", uv=options.uv, upgrade=options.upgrade)
             print(f"MLflow {version}: {'current' if options.check else 'locked'}", file=sys.stderr)
+        if not options.check:
+            compile_build_lock(uv=options.uv, upgrade=options.upgrade)
     except LockError as error:
         print(error, file=sys.stderr)
         return 1

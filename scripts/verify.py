@@ -83,6 +83,9 @@ def main(arguments: list[str] | None = None) -> ExitCode:
         return ExitCode.USAGE
     try:
         _write(options, subject, report)
+    except BrokenPipeError:
+        # Whoever read the table has seen enough; the verdict still is the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         _tell(f"the report cannot be written to {error.filename}: {error.strerror}")
         return ExitCode.INCONCLUSIVE

@@ -5,6 +5,7 @@ Owns the order and what each part is told. What the parts do is in their own mod
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ import pulumi
 from pydantic.alias_generators import to_camel
 
 from components.contract import BackendOutputs, Refused, client_lines
-from components.local import environment, wishes
+from components.local import environment, holding, wishes
 from components.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon
 from components.local.state import StateDir
+from components.migrate.provider import Migration, MigrationArgs
+from components.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
 from components.tokens import LOCAL_BACKEND
 from components.verify.provider import Verification, VerificationArgs
 
@@ -39,6 +42,7 @@ class LocalBackend(pulumi.ComponentResource):
         refuse_unsupported(settings)
         super().__init__(LOCAL_BACKEND, name, None, opts)
         self._name, self._settings, self._folder = name, settings, str(state.path)
+        self._locator = {"kind": "local", "state": self._folder}
         lock = environment.locate(settings.server.mlflow_version).lock
         credentials = Credentials(f"{name}-credentials", state=self._folder, opts=self._child())
         supervisor = SupervisorDaemon(f"{name}-supervisor", state=self._folder, opts=self._child(credentials))
@@ -50,25 +54,27 @@ class LocalBackend(pulumi.ComponentResource):
             lock=lock,
             opts=self._child(),
         )
-        ports = {part: service.listens for part, service in self._services.items()}
-        server_wishes = pulumi.Output.all(ports, credentials.versions).apply(
-            lambda found: wishes.server_wishes(settings, _whole(found[0]), found[1], lock)
+        served = self._served(credentials, lock)
+        migration = Migration(
+            f"{name}-migration",
+            MigrationArgs(
+                locator=self._locator,
+                mlflow_version=served["mlflow_version"],
+                database=self._services["database"].identity,
+                on_failure=settings.migrate.on_failure,
+            ),
+            opts=self._child(installed, self._services["database"]),
         )
         server = Server(
             f"{name}-server",
             state=self._folder,
-            wishes=server_wishes,
-            opts=self._child(installed, *self._services.values()),
+            wishes=served["wishes"],
+            opts=self._child(installed, migration, *self._services.values()),
         )
-        self.tracking_url = ports["front"].apply(lambda port: wishes.tracking_url(int(port)))
-        self.release = server.revision.apply(
-            lambda revision: {
-                "revision": revision,
-                "mlflowVersion": settings.server.mlflow_version,
-                "environmentLock": lock,
-            }
-        )
-        self.verification = self._verify(server, server_wishes)
+        self.tracking_url = self._services["front"].listens.apply(lambda port: wishes.tracking_url(int(port)))
+        self.release = pulumi.Output.all(server.revision, served, migration.head).apply(_release)
+        self.verification = self._verify(server, served["wishes"])
+        self._remember(served)
         self.register_outputs(
             {"trackingUrl": self.tracking_url, "release": self.release, "verification": self.verification.verdict}
         )
@@ -111,6 +117,42 @@ class LocalBackend(pulumi.ComponentResource):
             for part, properties in wanted.items()
         }
 
+    def _served(self, credentials: Credentials, lock: str) -> pulumi.Output[dict[str, Any]]:
+        """Return what is served: what the settings describe, unless the ledger holds the stack to another revision."""
+        state, settings = StateDir(Path(self._folder)), self._settings
+        standing = holding.standing(state, requested=settings.release.pin)
+
+        def serve(found: list[Any]) -> dict[str, Any]:
+            wished = wishes.server_wishes(settings, _whole(found[0]), found[1], lock)
+            version = settings.server.mlflow_version
+            served = holding.served(state, standing, wished, mlflow_version=version, environment_lock=lock)
+            if served.withheld:
+                pulumi.log.warn(f"The release of the settings is withheld: {served.withheld}.", self)
+            return asdict(served)
+
+        ports = {part: service.listens for part, service in self._services.items()}
+        return pulumi.Output.all(ports, credentials.versions).apply(serve)
+
+    def _remember(self, served: pulumi.Output[dict[str, Any]]) -> None:
+        """Record what was verified; then end red where the release of the settings is withheld."""
+        entry = LedgerEntry(
+            f"{self._name}-ledger-entry",
+            LedgerEntryArgs(
+                locator=self._locator,
+                revision=self.verification.revision,
+                verified=self.verification.finished,
+                report_path=str(StateDir(Path(self._folder)).report),
+            ),
+            opts=self._child(self.verification),
+        )
+        accept = self._settings.release.accept_pin
+        Hold(
+            f"{self._name}-hold",
+            withheld=served["withheld"],
+            accepted=served["manual"].apply(lambda manual: manual and accept),
+            opts=self._child(entry),
+        )
+
     def _verify(self, server: Server, server_wishes: pulumi.Output[dict[str, Any]]) -> Verification:
         state = StateDir(Path(self._folder))
         identities = {part: service.identity for part, service in self._services.items()}
@@ -123,10 +165,11 @@ class LocalBackend(pulumi.ComponentResource):
                 url=self.tracking_url,
                 release=self.release,
                 serving_digest=serving,
-                locator={"kind": "local", "state": self._folder},
+                locator=self._locator,
                 report_path=str(state.report),
                 profile=self._settings.verify.profile,
                 deadline=self._settings.verify.deadline,
+                on_failure=self._settings.verify.on_failure,
                 jobs=self._settings.server.jobs,
                 extra_checks=tuple(
                     check.model_dump(by_alias=True, mode="json") for check in self._settings.verify.extra_checks
@@ -152,11 +195,7 @@ _UNSUPPORTED = {
     "network.mode": "this target listens on loopback only",
     "network.public_url": "this target is reached by server.port on loopback only",
     "access.mode": "this target has no access control yet",
-    "verify.on_failure": "this target keeps no ledger yet",
-    "migrate.on_failure": "this target has no migration step yet",
-    "release.pin": "this target keeps no ledger yet",
-    "release.accept_pin": "this target keeps no ledger yet",
-    "release.soak_hours": "this target keeps no ledger yet",
+    "release.soak_hours": "no other stack's releases are taken over here",
     "backup.retention_days": "this target makes no backups yet",
     "aws": "this target is not on AWS",
     "tags": "nothing here can carry tags",
@@ -189,6 +228,16 @@ def _value(document: dict[str, Any], path: str) -> object:
 def _spelled(path: str) -> str:
     """Return a path as the stack's file spells it."""
     return ".".join(to_camel(part) for part in path.split("."))
+
+
+def _release(found: list[Any]) -> dict[str, Any]:
+    revision, served, head = found
+    return {
+        "revision": revision,
+        "mlflowVersion": served["mlflow_version"],
+        "environmentLock": served["environment_lock"],
+        "schemaHead": head,
+    }
 
 
 def _whole(ports: dict[str, Any]) -> dict[str, int]:

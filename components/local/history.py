@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from components.contract import Refused, Release, Revision, RevisionState, WaitOutcome
 from components.local import revisions, switch
 from components.local.state import StateDir
-from components.local.supervisor import Supervisor
+from components.local.supervisor import Status, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from components.local.revisions import Record
 
@@ -28,12 +28,13 @@ class LocalHistory:
 
     def revisions(self) -> Sequence[Revision]:
         """Return the revisions that are still there, newest first."""
-        return tuple(self._describe(record) for record in revisions.list_all(self._state))
+        serving, statuses = switch.active(self._state), Supervisor(self._state).statuses()
+        return tuple(_describe(record, serving, statuses) for record in revisions.list_all(self._state))
 
     def current(self) -> Revision | None:
         """Return the revision that gets the traffic, None where there is none."""
         record = switch.active(self._state)
-        return None if record is None else self._describe(record)
+        return None if record is None else _describe(record, record, Supervisor(self._state).statuses())
 
     def activate(self, revision: str) -> None:
         """Switch to an older or newer revision, and return when it serves.
@@ -68,26 +69,26 @@ class LocalHistory:
             dropped.append(str(record.number))
         return tuple(dropped)
 
-    def _describe(self, record: Record) -> Revision:
-        return Revision(
-            id=str(record.number),
-            release=Release(
-                revision=str(record.number),
-                mlflow_version=record.mlflow_version,
-                environment_lock=record.environment_lock,
-            ),
-            state=self._state_of(record),
-            created_at=record.created_at,
-        )
 
-    def _state_of(self, record: Record) -> RevisionState:
-        status = Supervisor(self._state).status(record.program.name)
-        if status is None:
-            return "stopped" if _available(record) else "gone"
-        if status.state not in {"RUNNING", "STARTING"}:
-            return "failed"
-        serving = switch.active(self._state)
-        return "serving" if serving is not None and serving.number == record.number else "starting"
+def _describe(record: Record, serving: Record | None, statuses: Mapping[str, Status]) -> Revision:
+    return Revision(
+        id=str(record.number),
+        release=Release(
+            revision=str(record.number),
+            mlflow_version=record.mlflow_version,
+            environment_lock=record.environment_lock,
+        ),
+        state=_state_of(record, serving, statuses.get(record.program.name)),
+        created_at=record.created_at,
+    )
+
+
+def _state_of(record: Record, serving: Record | None, status: Status | None) -> RevisionState:
+    if status is None:
+        return "stopped" if _available(record) else "gone"
+    if status.state not in {"RUNNING", "STARTING"}:
+        return "failed"
+    return "serving" if serving is not None and serving.number == record.number else "starting"
 
 
 def running_revision(state: Path) -> str:

@@ -56,7 +56,7 @@ def choose(state: StateDir, name: str, *, wanted: int | None = None) -> int:
         ports = known(state)
         if wanted is None and name in ports:
             return ports[name]
-        ports[name] = wanted if wanted is not None else _free(frozenset(ports.values()))
+        ports[name] = wanted if wanted is not None else free(frozenset(ports.values()))
         write(state.path / "ports.json", json.dumps(ports, indent=2))
         return ports[name]
 
@@ -69,7 +69,11 @@ def forget(state: StateDir, name: str) -> None:
             write(state.path / "ports.json", json.dumps(ports, indent=2))
 
 
-def _free(taken: frozenset[int]) -> int:
+def free(taken: frozenset[int] = frozenset()) -> int:
+    """Return a port that nothing listens on and no outgoing connection will be given.
+
+    Raises LocalFailure where none was found.
+    """
     for _ in range(_ATTEMPTS):
         port = random.choice(_RANGE)  # noqa: S311 - not a secret
         if port not in taken and is_free(port):

@@ -167,6 +167,15 @@ class ServerProvider(_LocalProvider):
 
         return server.condition(state, int(props["revision"]))
 
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Look at what serves; where that is what the ledger holds the stack to, it is what was wished."""
+        from components.local import holding  # noqa: PLC0415
+        from components.local.history import running_revision  # noqa: PLC0415
+
+        held = holding.held_revision(_state(props), running_revision(_state(props).path))
+        found = {} if held is None else {"wishes": {holding.HELD: held}, "revision": held}
+        return super().read(id_, {**props, **found})
+
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Stop it; its revisions stay."""
         from components.local import switch  # noqa: PLC0415

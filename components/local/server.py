@@ -6,10 +6,14 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from components.local import environment, render, revisions, switch
+from components.local import environment, holding, render, revisions, schema, switch
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor
 from components.local.wishes import inputs_of
+from components.migrate.known import wanted_heads
+from components.migrate.step import after_failed_start
+from components.releases.journal import Journal
+from components.releases.stores import FileStore
 from components.server import describe
 from components.verify.subjects import Subject
 
@@ -23,24 +27,67 @@ _START_SECONDS = 20
 
 
 def deploy(state: StateDir, wishes: dict[str, Any]) -> dict[str, Any]:
-    """Make a new revision, switch to it, and return its number and time.
+    """Make a new revision, or keep the one that the stack is held to, and switch to it; return its number and time.
 
-    Raises LocalFailure where it does not get ready: the revision before it goes on serving.
+    Raises LocalFailure where it does not get ready: the revision before it goes on serving, or serves again.
     """
-    with state.locked("switch"):
-        serving = switch.active(state)
-        # An update that was killed may have left its server running beside the one that serves.
-        switch.retire_others(state, None if serving is None else serving.number)
-        record = _record(state, wishes)
-        revisions.save(state, record)
-        try:
-            drain_s = float(wishes["inputs"]["request_timeout_s"])
-            switch.activate(state, record, drain_s=drain_s)
-        except BaseException:
-            revisions.drop(state, record.number)
-            raise
-    _describe_subject(state, record, wishes)
+    try:
+        with state.locked("switch"):
+            holding.refuse_overtaken(state, wishes)
+            record = _keep(state, wishes) if holding.HELD in wishes else _make(state, wishes)
+    except LocalFailure as failure:
+        raise _with_schema(state, failure) from None
+    Journal(FileStore(state.backend_store), "migration").close()
     return {"revision": str(record.number), "createdAt": record.created_at.isoformat()}
+
+
+def _make(state: StateDir, wishes: dict[str, Any]) -> Record:
+    """Make a new revision and switch to it."""
+    serving = switch.active(state)
+    # An update that was killed may have left its server running beside the one that serves.
+    switch.retire_others(state, None if serving is None else serving.number)
+    record = _record(state, wishes)
+    _refuse_other_schema(state, record)
+    revisions.save(state, record)
+    try:
+        drain_s = float(wishes["inputs"]["request_timeout_s"])
+        switch.activate(state, record, drain_s=drain_s)
+    except BaseException:
+        revisions.drop(state, record.number)
+        raise
+    _describe_subject(state, record, wishes)
+    return record
+
+
+def _keep(state: StateDir, wishes: dict[str, Any]) -> Record:
+    """Switch to the revision that the ledger holds the stack to, where it does not serve already."""
+    record = revisions.load(state, int(wishes[holding.HELD]))
+    if condition(state, record.number) != "running":
+        _refuse_other_schema(state, record)
+        switch.activate(state, record, drain_s=record.program.stop_timeout_s)
+    return record
+
+
+def _refuse_other_schema(state: StateDir, record: Record) -> None:
+    """Raise LocalFailure where the database is not at the head that the revision's MLflow needs.
+
+    MLflow would migrate an older one by itself while it starts, unseen and without a dump.
+    """
+    live = schema.heads(state)
+    wanted = wanted_heads(record.mlflow_version, auth=live is not None and live.auth is not None)
+    if live is not None and wanted is not None and live != wanted:
+        finding = f"the database is at {live}, and MLflow {record.mlflow_version} needs {wanted}"
+        raise LocalFailure(f"revision {record.number}", finding, "Repeat the update, which migrates first")
+
+
+def _with_schema(state: StateDir, failure: LocalFailure) -> LocalFailure:
+    """Return the failure with what became of a migration that this update made for the new revision."""
+    if Journal(FileStore(state.backend_store), "migration").load() is None:
+        return failure
+    from components.local.releases import LocalReleases  # noqa: PLC0415 - only after a migration
+
+    told = after_failed_start(LocalReleases(state))
+    return LocalFailure(failure.part, f"{failure.finding}. {told.rstrip('.')}", failure.fix)
 
 
 def condition(state: StateDir, number: int) -> str:
@@ -102,4 +149,5 @@ def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
         version_path=described.liveness.path.removesuffix("/health") + "/version",
         program=program,
         created_at=revisions.now(),
+        settings_hash=wishes[holding.SETTINGS_HASH],
     )

@@ -90,6 +90,11 @@ class StateDir:
         return self.path / "revisions"
 
     @property
+    def backend_store(self) -> Path:
+        """Ledger, dumps and journals: a root of its own, which the stack's S3 server does not serve."""
+        return self.path / "backend-store"
+
+    @property
     def active(self) -> Path:
         """Address of the server that gets the traffic; the proxy reads it for every request."""
         return self.path / "active"

@@ -150,6 +150,15 @@ class Supervisor:
             return None
         return Status(state=str(info["statename"]), pid=int(info["pid"]))
 
+    def statuses(self) -> dict[str, Status]:
+        """Return what the daemon says of all programs at once, by name; nothing where it does not answer."""
+        try:
+            with self._rpc() as rpc:
+                found = cast("list[dict[str, Any]]", rpc.supervisor.getAllProcessInfo())
+        except (*_RPC_ERRORS, LocalFailure):
+            return {}
+        return {str(info["name"]): Status(state=str(info["statename"]), pid=int(info["pid"])) for info in found}
+
     def programs(self) -> tuple[str, ...]:
         """Return the names of the programs that the daemon is told to run."""
         return tuple(sorted(path.stem for path in (self._state.supervisor / "programs").glob("*.conf")))

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 120.0
 _PROBE_TIMEOUT_S = 5.0
 _POLL_S = 0.05
+_FIRST_USES = (
+    "/api/2.0/mlflow/experiments/search?max_results=1",
+    "/api/2.0/mlflow/registered-models/search?max_results=1",
+)
 # A request may have read the old address and not yet be connected: the old server is called idle only when it had
 # no connection at several looks in a row.
 _IDLE_LOOKS = 10
@@ -88,6 +92,10 @@ def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: fl
         )
     except LocalFailure as failure:
         raise causes.explain_start(failure, record.mlflow_version) from None
+    # MLflow 3.0 to 3.5 runs Alembic in each store's first use, and two at once break each other (KeyError 'script',
+    # measured on 3.4.0): so both stores are used once, one after the other, before clients come.
+    for path in _FIRST_USES:
+        answer(record, record.health_path.removesuffix("/health") + path)
     status, version = answer(record, record.version_path)
     # With access control on, /version needs credentials (401); verification compares it with them.
     if status == http.client.OK and version != record.mlflow_version:

@@ -170,6 +170,12 @@ class ExtraCheck(Section):
     """HTTP method."""
     status: Annotated[int, Field(ge=100, le=599)] = 200
     """The status expected."""
+    headers: dict[str, Annotated[str, Field(pattern=r"^(env|file|secretsmanager):")]] = Field(default_factory=dict)
+    """Headers to send, each value by reference: env:NAME or file:PATH."""
+    json_path: Annotated[str, Field(pattern=r"^\$")] | None = None
+    """Where to look in the JSON answer, such as $.models[0].id."""
+    json_value: str | int | float | bool | None = None
+    """What has to stand there."""
 
 
 class Verify(Section):
@@ -201,6 +207,8 @@ class ReleaseSettings(Section):
     """An update that withholds a release because of a pin ends green."""
     soak_hours: Annotated[int, Field(ge=0, le=720)] = 0
     """Hours that a release must have been verified on the stack it comes from."""
+    soak_source: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """The stack that it comes from, in the same account and region."""
 
 
 class Backup(Section):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.verify import access, artifacts, consistency, genai, registry, serving, tracking
+from components.verify import access, artifacts, consistency, genai, plugin, registry, schema_check, serving, tracking
 from components.verify.model import Check, Part
 
 CORE: Final[tuple[Check, ...]] = (
     Check(name="health", part=Part.SERVER, run=serving.health),
     Check(name="version", part=Part.SERVER, run=serving.version, needs=("health",)),
     Check(name="revision", part=Part.PLATFORM, run=serving.revision),
-    Check(name="host", part=Part.SERVER, run=serving.host, needs=("health",)),
-    Check(name="credentials", part=Part.ACCESS, run=access.credentials, needs=("health",)),
-    Check(name="components", part=Part.SERVER, run=serving.components, needs=("health",)),
-    Check(name="database", part=Part.DATABASE, run=tracking.database, needs=("health",)),
+    # MLflow opens each store at its first use, and two first uses at once can break it (seen on 3.4.0: KeyError
+    # 'script', from Alembic): the first calls to the tracking store and to the registry go alone.
+    Check(name="host", part=Part.DATABASE, run=serving.host, needs=("health",)),
+    Check(name="credentials", part=Part.ACCESS, run=access.credentials, needs=("health",), after=("host",)),
+    Check(name="components", part=Part.SERVER, run=plugin.components, needs=("health",)),
+    Check(name="schema", part=Part.DATABASE, run=schema_check.schema, needs=("version",)),
+    Check(name="ready", part=Part.DATABASE, run=plugin.ready, needs=("health",)),
+    Check(name="database", part=Part.DATABASE, run=tracking.database, needs=("health",), after=("host",)),
     Check(name="experiment", part=Part.DATABASE, run=tracking.experiment, needs=("database",)),
     Check(name="experiment-search", part=Part.DATABASE, run=tracking.experiment_search, needs=("experiment",)),
     Check(name="run", part=Part.DATABASE, run=tracking.run, needs=("experiment",)),
@@ -30,15 +34,15 @@ CORE: Final[tuple[Check, ...]] = (
     Check(name="run-get", part=Part.DATABASE, run=tracking.run_get, needs=("run-update",)),
     Check(name="run-search", part=Part.DATABASE, run=tracking.run_search, needs=("run-update",)),
     Check(name="metric-history", part=Part.DATABASE, run=tracking.metric_history, needs=("log-metric", "log-batch")),
-    Check(name="registered-models", part=Part.DATABASE, run=tracking.registered_models, needs=("health",)),
+    Check(name="registered-models", part=Part.DATABASE, run=tracking.registered_models, needs=("database",)),
     Check(name="artifact", part=Part.ARTIFACTS, run=artifacts.artifact, needs=("run",)),
-    Check(name="redis", part=Part.CACHE, run=serving.redis, needs=("health",)),
+    Check(name="redis", part=Part.CACHE, run=plugin.redis, needs=("health",)),
     Check(name="ui", part=Part.UI, run=serving.ui, needs=("health",)),
 )
 
 FULL: Final[tuple[Check, ...]] = (
     *CORE,
-    Check(name="origin", part=Part.SERVER, run=access.origin, needs=("health",)),
+    Check(name="origin", part=Part.DATABASE, run=access.origin, needs=("health",), after=("host",)),
     Check(name="clock", part=Part.SERVER, run=consistency.clock, needs=("experiment",)),
     Check(name="read-your-writes", part=Part.DATABASE, run=consistency.read_your_writes, needs=("run",)),
     Check(name="artifact-large", part=Part.ARTIFACTS, run=artifacts.artifact_large, needs=("artifact",)),
@@ -50,7 +54,7 @@ FULL: Final[tuple[Check, ...]] = (
     Check(name="trace", part=Part.DATABASE, run=genai.trace, needs=("version", "experiment")),
 )
 
-READY: Final = ("health", "version", "revision", "database")
+READY: Final = ("health", "version", "revision", "ready", "database")
 """What a refresh asks once: is a server of ours there, is it the intended revision, does the database answer it."""
 
 PROFILES: Final[dict[str, tuple[Check, ...]]] = {

@@ -80,13 +80,8 @@ class Client:
         if transport.insecure:
             # The caller says it loudly, once; urllib3 would say it at every request.
             urllib3.disable_warnings(u3.InsecureRequestWarning)
-        self._pool = urllib3.PoolManager(
-            num_pools=2,
-            maxsize=POOL,
-            retries=False,
-            cert_reqs="CERT_NONE" if transport.insecure else "CERT_REQUIRED",
-            ca_certs=transport.ca_file,
-        )
+        self._transport = transport
+        self._pool = self._make_pool()
 
     def send(  # noqa: PLR0913 - the parts of an HTTP request
         self,
@@ -100,10 +95,12 @@ class Client:
         headers: Mapping[str, str] | None = None,
         anonymous: bool = False,
         patient: bool = False,
+        alone: bool = False,
     ) -> Exchange:
-        """Make one exchange; a GET follows redirects on the same origin. `patient`: it may take all the time left.
+        """Make one exchange; a GET follows redirects on the same origin.
 
-        `path` starts with a slash and is taken below the base URL. Whatever the network or the server does is a value.
+        `path` starts with a slash and is taken below the base URL. `patient`: it may take all the time left. `alone`:
+        on a connection of its own. Whatever the network or the server does is a value.
         """
         sent = dict(headers or {})
         if not anonymous:
@@ -113,8 +110,9 @@ class Client:
             sent["Content-Type"] = "application/json"
         url = self.url + path + ("?" + urlencode(query) if query else "")
         started = time.perf_counter()
+        pool = self._make_pool() if alone else self._pool
         patience = deadline.left() if patient else min(self._request_timeout_s, deadline.left())
-        exchange = self._once(method, url, body, sent, patience)
+        exchange = self._once(pool, method, url, body=body, headers=sent, patience=patience)
         seen = {url}
         while method == "GET" and (target := self._same_origin_target(exchange, url)) is not None:
             if target in seen or len(seen) > MAX_REDIRECTS:
@@ -122,12 +120,24 @@ class Client:
                 break
             seen.add(target)
             url = target
-            exchange = self._once(method, url, body, sent, min(patience, deadline.left()))
+            left = min(patience, deadline.left())
+            exchange = self._once(pool, method, url, body=body, headers=sent, patience=left)
+        if alone:
+            pool.clear()
         return replace(exchange, path=self.prefix + path, elapsed_ms=(time.perf_counter() - started) * 1000)
 
     def close(self) -> None:
         """Drop the idle connections."""
         self._pool.clear()
+
+    def _make_pool(self) -> urllib3.PoolManager:
+        return urllib3.PoolManager(
+            num_pools=2,
+            maxsize=POOL,
+            retries=False,
+            cert_reqs="CERT_NONE" if self._transport.insecure else "CERT_REQUIRED",
+            ca_certs=self._transport.ca_file,
+        )
 
     def _same_origin_target(self, exchange: Exchange, url: str) -> str | None:
         if exchange.status not in {301, 302, 303, 307, 308}:
@@ -135,13 +145,22 @@ class Client:
         target = urljoin(url, exchange.headers.get("location", ""))
         return target if urlsplit(target)[:2] == urlsplit(url)[:2] else None
 
-    def _once(self, method: str, url: str, body: bytes | None, headers: dict[str, str], patience: float) -> Exchange:
+    @staticmethod
+    def _once(  # noqa: PLR0913 - the parts of an HTTP request
+        pool: urllib3.PoolManager,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None,
+        headers: dict[str, str],
+        patience: float,
+    ) -> Exchange:
         exchange = Exchange(method=method, path=_shown(url), timeout_s=patience)
         if exchange.timeout_s <= 0:
             return _failed(exchange, Trouble.DEADLINE, "no time was left to ask")
         own = Deadline(exchange.timeout_s)
         try:
-            response = self._pool.request(
+            response = pool.request(
                 method,
                 url,
                 body=body,

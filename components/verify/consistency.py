@@ -17,7 +17,6 @@ ROUNDS: Final = 6
 """Writes that are each read back on another connection: of two servers, one verification in 64 would meet one only."""
 SKEW_S: Final = 300.0
 """Clocks further apart than this break tokens (commonly 5 minutes of leeway) and soon signatures (AWS: 15 minutes)."""
-FRESH: Final = {"Connection": "close"}
 
 
 def read_your_writes(context: Context) -> Finding:
@@ -25,8 +24,8 @@ def read_your_writes(context: Context) -> Finding:
     run_id = context.made.run_id
     for number in range(ROUNDS):
         tag = {"run_id": run_id, "key": "round", "value": str(number)}
-        Answer.of(context.send("POST", f"{REST}/runs/set-tag", json=tag, headers=FRESH), fresh=True)
-        answer = Answer.of(context.send("GET", f"{REST}/runs/get", query={"run_id": run_id}, headers=FRESH), fresh=True)
+        Answer.of(context.send("POST", f"{REST}/runs/set-tag", json=tag, alone=True), fresh=True)
+        answer = Answer.of(context.send("GET", f"{REST}/runs/get", query={"run_id": run_id}, alone=True), fresh=True)
         finding = same(
             "tag read back", written=str(number), read=pairs(answer.items("run", "data", "tags")).get("round")
         )
@@ -38,7 +37,7 @@ def read_your_writes(context: Context) -> Finding:
 def clock(context: Context) -> Finding:
     """The clocks of the server, its front and this machine agree."""
     before = time.time()
-    exchange = context.send("GET", "/health", headers=FRESH)
+    exchange = context.send("GET", "/health", alone=True)
     told = _date(exchange.headers.get("date", ""))
     if told is None:
         return skipped("answers carry no Date")

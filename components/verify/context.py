@@ -123,10 +123,11 @@ class Context:
         headers: Mapping[str, str] | None = None,
         anonymous: bool = False,
         patient: bool = False,
+        alone: bool = False,
     ) -> Exchange:
         """Make an exchange and keep its time. `endpoint` is the path without identifiers, where it has some.
 
-        `patient`: a large transfer, which may take all the time that is left.
+        `patient`: a large transfer, which may take all the time that is left. `alone`: on a connection of its own.
         """
         self.shared.asking[self.check] = f"{method} {endpoint or path}"
         exchange = self.shared.client.send(
@@ -139,6 +140,7 @@ class Context:
             headers=headers,
             anonymous=anonymous,
             patient=patient,
+            alone=alone,
         )
         timing = Timing(
             check=self.check,

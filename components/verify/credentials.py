@@ -1,6 +1,6 @@
 """The credentials of the probe: named by reference, resolved in memory only, never printed.
 
-A reference is `file:PATH` (the first line of a file) or `env:NAME`. References may be
+A reference is `file:PATH` (the first line of a file), `env:NAME`, or `secretsmanager:ARN#KEY`. References may be
 written into settings, Pulumi state and reports; values may not.
 """
 
@@ -78,6 +78,8 @@ def read_reference(key: str, reference: str) -> str:
         problem = f"the environment variable {name} is not set"
     elif scheme == "file" and name:
         value, problem = _first_line(Path(name))
+    elif scheme == "secretsmanager" and "#" in name:
+        value, problem = _from_secrets_manager(name)
     else:
         # The text is not repeated: it may be the secret itself, put where its reference belongs.
         msg = f"credentials: {key} is not a reference. Write file:PATH or env:NAME"
@@ -89,6 +91,17 @@ def read_reference(key: str, reference: str) -> str:
         msg = f"credentials: {key} from {scheme}:{name} holds characters that no HTTP header can carry. Write it anew"
         raise CredentialError(msg)
     return value
+
+
+def _from_secrets_manager(name: str) -> tuple[str, str]:
+    """One JSON key of a secret: ARN#KEY. AWS is asked only by whoever names such a reference."""
+    from components.ecs.secrets import SecretFailed, value  # noqa: PLC0415
+
+    arn, _, wanted = name.partition("#")
+    try:
+        return value(arn, wanted), "it is empty"
+    except SecretFailed as error:
+        return "", str(error)
 
 
 def _first_line(path: Path) -> tuple[str, str]:

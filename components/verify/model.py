@@ -103,13 +103,15 @@ class Finding:
 class Check:
     """One named test of a running backend.
 
-    `needs` names the checks that must have passed before; where one did not, this one is skipped and says so.
+    `needs` names the checks that must have passed before; where one did not, this one is skipped and says so. `after`
+    names checks that are let finish before, whatever they come to.
     """
 
     name: str
     part: Part
     run: Callable[[Context], Finding]
     needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
     @property
     def description(self) -> str:
@@ -140,8 +142,11 @@ def inconclusive(sentence: str, *, code: str, cause: str, next_step: str) -> Fin
 class Unexpected(Exception):
     """A check met an answer that it cannot go on from; `causes.explain` turns the exchange into a finding."""
 
-    def __init__(self, exchange: Exchange, *, fresh: bool = False, also: Exchange | None = None) -> None:
+    def __init__(
+        self, exchange: Exchange, *, fresh: bool = False, large: bool = False, also: Exchange | None = None
+    ) -> None:
         super().__init__(exchange.what)
+        self.large = large
         self.exchange = exchange
         self.fresh = fresh
         self.also = also

@@ -18,14 +18,15 @@ EXCERPT: Final = 160
 class Situation:
     """What is known around an exchange when its cause is looked for.
 
-    `fresh` means that the request names a thing which the verifier made moments ago; `also` is a second exchange
-    that the check made to tell causes apart.
+    `fresh` means that the request names a thing which the verifier made moments ago; `large`, that it carries a large
+    body where a small one passed; `also` is a second exchange that the check made to tell causes apart.
     """
 
     part: Part
     host: str
     access: str = "none"
     fresh: bool = False
+    large: bool = False
     also: Exchange | None = None
 
 

@@ -62,7 +62,8 @@ class VerificationArgs:
     over the identity of everything that serving depends on, credentials' versions included; when it changes, the
     backend is verified again. `locator`: where the platform says what runs, e.g. {"kind": "local", "state": path}.
     `credentials`: references (file:PATH or env:NAME), never values. `access`: whether anonymous calls must be refused.
-    `deadline`: seconds. `report_path`: where the verdict is kept as JSON. `extra_checks`: as in settings, camel case.
+    `deadline`: seconds. `on_failure`: `rollback` goes back to an earlier release by itself. `report_path`: where the
+    verdict is kept as JSON. `extra_checks`: as in settings, camel case.
     """
 
     url: pulumi.Input[str]
@@ -72,6 +73,7 @@ class VerificationArgs:
     report_path: pulumi.Input[str]
     profile: str = "core"
     deadline: float = 180
+    on_failure: str = "stop"
     credentials: pulumi.Input[Mapping[str, str]] = field(default_factory=dict)
     access: bool = False
     jobs: bool = False
@@ -103,6 +105,7 @@ class Verification(Resource, module="mlflow-backend", name="Verification"):
             "jobs": args.jobs,
             "profile": args.profile,
             "deadline": args.deadline,
+            "onFailure": args.on_failure,
             "extraChecks": list(args.extra_checks),
             "reportPath": args.report_path,
             "verdict": None,

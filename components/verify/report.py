@@ -131,12 +131,15 @@ class Report:
         lines = [f"{self.headline()}"]
         if self.insecure:
             lines.append("INSECURE: certificates were not checked, so this says nothing about who answered")
+        told: dict[str, str] = {}
         for check in self.checks:
             latency = f"{check.latency_ms:7.0f} ms" if check.result is not Result.SKIP else " " * 10
             lines.append(f"{MARKS[check.result]:>4}  {check.name:<{width}}  {latency}  {check.sentence}")
-            if check.cause:
+            if check.cause in told:
+                lines.append(f"{'':{width + 20}}cause: the same as of {told[check.cause]}")
+            elif check.cause:
+                told[check.cause] = check.name
                 lines.append(f"{'':{width + 20}}cause: {check.cause}")
-            if check.next_step:
                 lines.append(f"{'':{width + 20}}next:  {check.next_step}")
         return "\n".join(lines)
 

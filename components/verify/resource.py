@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
-from components.verify import checks, runner
+from components.verify import checks
 from components.verify.model import Result
 from components.verify.subjects import Subject, SubjectError
 
@@ -66,8 +66,8 @@ def problems(inputs: Mapping[str, Any]) -> list[Problem]:
 
 
 def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
-    """The inputs that differ from those of the last verification. What is not known yet counts as changed."""
-    return [key for key in INPUTS if _unknown(news.get(key)) or olds.get(key) != news.get(key)]
+    """The inputs that differ from those of the last verification. What is not known yet equals nothing."""
+    return [key for key in INPUTS if olds.get(key) != news.get(key)]
 
 
 def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,6 +75,8 @@ def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises `VerificationFailed`; OSError when the report cannot be written.
     """
+    from components.verify import runner  # noqa: PLC0415 - an update without changes only compares
+
     path = Path(inputs["reportPath"])
     report = runner.run(
         subject_of(inputs),
@@ -85,12 +87,25 @@ def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
     report.save(path)
     if report.verdict is not Result.PASS:
         _say_once()
-        raise VerificationFailed(f"The backend does not pass its verification. Report: {path}\n{report.text()}")
+        done = _after_failure(inputs, report)
+        raise VerificationFailed(f"The backend does not pass its verification.{done} Report: {path}\n{report.text()}")
     return {key: inputs.get(key) for key in INPUTS} | _outputs(report)
+
+
+def _after_failure(inputs: Mapping[str, Any], report: Report) -> str:
+    """Roll back where that is wished and the verdict is fail, never on an inconclusive one; say what was done."""
+    if inputs.get("onFailure") != "rollback" or report.verdict is not Result.FAIL:
+        return ""
+    from components.releases import automatic  # noqa: PLC0415 - only after a failure
+
+    deadline_s = float(inputs["deadline"])
+    return " " + automatic.roll_back(inputs["locator"], report, profile=inputs["profile"], deadline_s=deadline_s)
 
 
 def still_ready(state: Mapping[str, Any]) -> bool:
     """Whether the verified backend still answers, reaches its database, and runs the revision."""
+    from components.verify import runner  # noqa: PLC0415 - the same
+
     try:
         report = runner.run(subject_of(state), profile="core", deadline_s=READY_DEADLINE_S, only=checks.READY)
     except (SubjectError, KeyError):

@@ -34,6 +34,9 @@ CLEANUP_MOST_S: Final = 15.0
 REQUEST_SHARE: Final = 1 / 6
 REQUEST_MOST_S: Final = 30.0
 """What one request may take, 30 s by default: so that a hung part is told apart from a whole that is slow."""
+AT_ONCE: Final = 4
+"""Checks that run beside each other. More make no server faster, and every answer slower: with basic auth, which hashes
+the password for each request (180 ms of a core), sixteen at once came close to the time that one request may take."""
 GRACE_S: Final = 0.2
 """What a check has left after the deadline to tell which of its requests met it."""
 
@@ -120,7 +123,7 @@ def _verify(
         client=client,
         access=credentials.kind,
         deadline=Deadline(report.deadline_s - cleanup_s),
-        made=_names(report.deadline_s),
+        made=names(report.deadline_s),
         secrets=list(credentials.secrets),
     )
     _run_all(selected, shared, progress, report.deadline_s)
@@ -169,7 +172,7 @@ def _run_all(selected: tuple[Check, ...], shared: Shared, progress: Progress, de
             unmet = [need.name for need in state if need is not None and need.result is not Result.PASS]
             if unmet:
                 progress.finish(check, skipped(f"needs {', '.join(unmet)}"))
-            elif None not in state:
+            elif None not in state and len(progress.running) < AT_ONCE and not _waits(check, selected, progress):
                 progress.running[check.name] = progress.clock()
                 threading.Thread(target=work, args=(check,), name=f"verify-{check.name}", daemon=True).start()
         if not progress.running:
@@ -180,6 +183,10 @@ def _run_all(selected: tuple[Check, ...], shared: Shared, progress: Progress, de
             _overrun(selected, shared, progress, deadline_s)
             return
         progress.finish(check, finding)
+
+
+def _waits(check: Check, selected: tuple[Check, ...], progress: Progress) -> bool:
+    return any(other.name in check.after and other.name not in progress.done for other in selected)
 
 
 def _overrun(selected: tuple[Check, ...], shared: Shared, progress: Progress, deadline_s: float) -> None:
@@ -208,9 +215,12 @@ def _clean_up(context: Context) -> Finding:
     removed: list[str] = []
     left: list[str] = []
     first: Unexpected | None = None
-    for undo in context.shared.take_undo():
+    undos = context.shared.take_undo()
+    for index, undo in enumerate(undos):
+        # Each has its share of the time: a store that hangs must not keep the experiment from being removed.
+        share = Deadline(context.deadline.left() / (len(undos) - index))
         try:
-            undo.run(context)
+            undo.run(Context(context.shared, context.check, share))
         except Unexpected as unexpected:
             first = first or unexpected
             left.append(undo.what)
@@ -238,12 +248,18 @@ def _finding(check: Check, context: Context) -> Finding:
 
 def _explained(unexpected: Unexpected, part: Part, shared: Shared) -> Finding:
     situation = Situation(
-        part=part, host=shared.subject.host, access=shared.access, fresh=unexpected.fresh, also=unexpected.also
+        part=part,
+        host=shared.subject.host,
+        access=shared.access,
+        fresh=unexpected.fresh,
+        large=unexpected.large,
+        also=unexpected.also,
     )
     return causes.explain(unexpected.exchange, situation)
 
 
-def _names(deadline_s: float) -> Made:
+def names(deadline_s: float) -> Made:
+    """Names that nothing else has or ever had, for all that one verification makes."""
     own = uuid.uuid4().hex
     # Twice the deadline: nobody sweeps away what a verification that runs still uses, though clocks differ a little.
     return Made(

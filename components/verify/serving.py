@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
-from components.verify.answers import Answer
 from components.verify.model import Finding, Trouble, Unexpected, failed, inconclusive, passed, skipped
-from components.verify.observed import EXCERPT
 
 if TYPE_CHECKING:
     from components.verify.context import Context
@@ -92,49 +89,6 @@ def host(context: Context) -> Finding:
     # /health and /version are exempt from MLflow's host check: only a route of the API shows it.
     context.get("experiments/search", max_results=1)
     return passed(f"Host {context.subject.host} is accepted")
-
-
-def redis(context: Context) -> Finding:
-    """Redis serves what uses it."""
-    if not context.subject.jobs:
-        return skipped("nothing uses it: jobs and key limits are off")
-    parts = _components(context)
-    if parts is None or "redis" not in parts:
-        return skipped("jobs use it, but MLflow's REST API does not show it, and there is no /health/components")
-    return _judged({"redis": parts["redis"]})
-
-
-def components(context: Context) -> Finding:
-    """Each part that the server needs says itself that it works."""
-    parts = _components(context)
-    if parts is None:
-        return skipped("no /health/components here: the server runs without this project's plugin")
-    return _judged(parts)
-
-
-def _components(context: Context) -> dict[str, dict[str, object]] | None:
-    """What the plugin says of each part; None where there is no plugin."""
-    exchange = context.send("GET", "/health/components")
-    if exchange.status == NOT_FOUND:
-        return None
-    # 503 carries the same document: it says which part is down.
-    document = Answer.of(replace(exchange, status=200) if exchange.status == UNAVAILABLE else exchange).document
-    parts = {name: part for name, part in document.items() if isinstance(part, dict) and "ok" in part}
-    if not parts:
-        raise Unexpected(exchange)
-    return parts
-
-
-def _judged(parts: dict[str, dict[str, object]]) -> Finding:
-    down = {name: str(part.get("detail", "")) for name, part in parts.items() if part["ok"] is not True}
-    if not down:
-        return passed(f"{', '.join(parts)} work, by the server's own account")
-    return failed(
-        f"the server cannot use {', '.join(down)}: {'; '.join(filter(None, down.values()))[:EXCERPT]}",
-        code="component-down",
-        cause=f"{' and '.join(down)} cannot be reached from the server, or refuse its credentials.",
-        next_step="See that it runs and takes connections from the server.",
-    )
 
 
 def ui(context: Context) -> Finding:

@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 
 from components.verify.extra import ExtraCheck, ExtraCheckError
 
-LOCATORS: Final[dict[str, tuple[str, str]]] = {
-    "local": ("components.local.history", "state"),
+LOCATORS: Final[dict[str, tuple[str, str, Callable[[str], object]]]] = {
+    "ecs": ("components.ecs.history", "address", str),
+    "local": ("components.local.history", "state", Path),
 }
-"""Kind of locator -> (module with `running_revision(Path) -> str`, key of the locator that it takes)."""
+"""Kind of locator -> module with `running_revision`, the key of the locator that it takes, and as what."""
 
 
 class SubjectError(Exception):
@@ -125,13 +126,13 @@ class Subject:
         kind = self.locator.get("kind", "")
         if kind not in LOCATORS:
             raise SubjectError(f"locator.kind: {kind or 'missing'}. Known are: {', '.join(LOCATORS)}")
-        module, key = LOCATORS[kind]
+        module, key, wanted = LOCATORS[kind]
         if key not in self.locator:
             raise SubjectError(f"locator.{key}: missing; the kind {kind} is found by it")
 
         def ask() -> str:
             history = importlib.import_module(module)
-            return str(history.running_revision(Path(self.locator[key])))
+            return str(history.running_revision(wanted(self.locator[key])))
 
         return ask
 

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components import tokens
+from components.ecs import provider as ecs
 from components.local import provider as local
+from components.migrate.provider import Migration
+from components.preflight.provider import Preflight
+from components.releases.provider import Hold, LedgerEntry
 from components.verify.provider import Verification
 
 if TYPE_CHECKING:
@@ -23,6 +27,9 @@ RELEASED = {
     "pulumi-python:dynamic/mlflow-backend:LocalService",
     "pulumi-python:dynamic/mlflow-backend:LocalEnvironment",
     "pulumi-python:dynamic/mlflow-backend:LocalServer",
+    "pulumi-python:dynamic/mlflow-backend:Migration",
+    "pulumi-python:dynamic/mlflow-backend:LedgerEntry",
+    "pulumi-python:dynamic/mlflow-backend:Hold",
 }
 
 
@@ -47,6 +54,13 @@ def test_a_token_has_three_parts() -> None:
         (local.Service, tokens.LOCAL_SERVICE),
         (local.Environment, tokens.LOCAL_ENVIRONMENT),
         (local.Server, tokens.LOCAL_SERVER),
+        (Preflight, tokens.PREFLIGHT),
+        (ecs.ServerSecrets, tokens.ECS_SERVER_SECRETS),
+        (ecs.CacheToken, tokens.ECS_CACHE_TOKEN),
+        (ecs.Rollout, tokens.ECS_ROLLOUT),
+        (Migration, tokens.MIGRATION),
+        (LedgerEntry, tokens.LEDGER_ENTRY),
+        (Hold, tokens.HOLD),
     ],
 )
 def test_a_dynamic_resource_has_the_token_declared_for_it(resource: type[pulumi.dynamic.Resource], token: str) -> None:

@@ -122,7 +122,7 @@ def test_a_version_that_does_not_start_fails_the_update_and_names_why(deployed: 
     outcome = deployed.up()
     deployed.write_settings(server={"mlflowVersion": "3.17.2"})
     assert not outcome.ok
-    assert "newer than this MLflow version knows" in outcome.text
+    assert "newer than acf3f17fdcc7, which MLflow 2.9.2 needs" in outcome.text
     assert only_the_serving_revision_runs(deployed)
     assert deployed.must_up().ok
 

@@ -27,7 +27,6 @@ from tests.engine.faults.servers import server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.verify.subjects import Subject
     from tests.engine.stack import LocalStack
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("verify-faults")]
@@ -80,12 +79,6 @@ def test_each_fault_turns_the_verdict_and_names_its_cause(scene: Scene, fault: F
     assert report.checks_ms + report.cleanup_ms <= fault.deadline_s * 1000
 
 
-def ours(url: str) -> list[str]:
-    """The experiments of verifications that are there now."""
-    found = call(url, "experiments/search", {"max_results": 100, "filter": f"name LIKE '{PREFIX}/%'"})
-    return [experiment["name"] for experiment in found.get("experiments", [])]
-
-
 def test_a_killed_verification_is_swept_by_the_next(scene: Scene) -> None:
     """SIGKILL in the middle leaves an experiment with its run; once abandoned, the next verification removes it."""
     reached, never = threading.Event(), threading.Event()
@@ -96,6 +89,7 @@ def test_a_killed_verification_is_swept_by_the_next(scene: Scene) -> None:
             never.wait()
         return request
 
+    before = ours(scene.subject.url)
     with Front(("127.0.0.1", scene.port)) as front:
         front.before = hold
         line = [sys.executable, str(ROOT / "scripts" / "verify.py"), front.url, "--deadline", "6"]
@@ -104,23 +98,23 @@ def test_a_killed_verification_is_swept_by_the_next(scene: Scene) -> None:
         verifier.kill()
         verifier.wait(timeout=10)
         never.set()
-    assert len(ours(scene.subject.url)) == 1
-
-    def swept() -> bool:
-        sentence = runner.run(scene.subject, only=("experiment",)).result_of("sweep").sentence
-        return sentence.startswith("1 leftovers")
-
-    eventually(swept, within_s=40, what="the leftover is swept")
-    assert ours(scene.subject.url) == []
+    (left,) = ours(scene.subject.url) - before
+    # Not before twice its deadline: until then it might still run.
+    eventually(lambda: left not in ours_after_a_verification(scene), within_s=60, what=f"{left} is swept")
 
 
 def test_every_verdict_leaves_nothing_behind(scene: Scene) -> None:
-    """After all of this neither experiment nor artifact of a verification is left, red ones included."""
-    subject: Subject = scene.subject
-    eventually(lambda: sweep_is_clean(subject), within_s=90, what="leftovers of hung backends are swept")
-    assert ours(subject.url) == []
+    """After all of this no experiment of a verification is left, though some backends hung while it cleaned up."""
+    eventually(lambda: not ours_after_a_verification(scene), within_s=90, what="all leftovers are swept")
 
 
-def sweep_is_clean(subject: Subject) -> bool:
-    """Whether a verification finds nothing left by others."""
-    return runner.run(subject, only=("experiment",)).result_of("sweep").sentence == "nothing left behind"
+def ours(url: str) -> set[str]:
+    """The experiments of verifications that are there now."""
+    found = call(url, "experiments/search", {"max_results": 100, "filter": f"name LIKE '{PREFIX}/%'"})
+    return {experiment["name"] for experiment in found.get("experiments", [])}
+
+
+def ours_after_a_verification(scene: Scene) -> set[str]:
+    """What is left after one more verification, which sweeps."""
+    runner.run(scene.subject, only=("experiment",))
+    return ours(scene.subject.url)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.verify.checks import PROFILES
+from scripts import verify as command
 from tests.components.verify.fake_mlflow import FakeMLflow, error
 
 if TYPE_CHECKING:
@@ -107,3 +109,33 @@ def test_a_part_of_the_checks_does_not_replace_the_verdict(server: FakeMLflow, t
     assert not report.exists()
     assert verify("--subject", str(subject)).returncode == 0
     assert json.loads(report.read_text())["stage"] == "initialized"
+
+
+def test_the_gate_lets_a_caller_through_at_once(server: FakeMLflow) -> None:
+    """A backend that works costs a gated job one try."""
+    done = verify(server.url, "--gate", "--only", "health")
+    assert (done.returncode, len(server.asked)) == (0, 1), done.stderr
+
+
+def test_the_page_and_the_json_are_written(server: FakeMLflow, tmp_path: Path) -> None:
+    """Both files are whole, and folders are made for them."""
+    page, report = tmp_path / "out" / "page.html", tmp_path / "out" / "report.json"
+    verify(server.url, "--html", str(page), "--json", str(report))
+    assert page.read_text().endswith("</html>\n")
+    assert json.loads(report.read_text())["verdict"] == "pass"
+
+
+def test_a_report_that_cannot_be_written_is_inconclusive(server: FakeMLflow, tmp_path: Path) -> None:
+    """A local error of the probe is told in one line, and is neither green nor the backend's fault."""
+    (tmp_path / "file").write_text("")
+    done = verify(server.url, "--json", str(tmp_path / "file" / "report.json"))
+    assert done.returncode == 5
+    assert "cannot be written" in done.stderr
+
+
+def test_every_option_is_documented() -> None:
+    """docs/commands/verify.md knows each option of the command and each check by its profile."""
+    text = (ROOT / "docs" / "commands" / "verify.md").read_text()
+    options = [option for action in command.parser()._actions for option in action.option_strings]
+    assert [option for option in options if option not in text and option not in {"-h", "--help"}] == []
+    assert [profile for profile in PROFILES if f"`{profile}`" not in text] == []

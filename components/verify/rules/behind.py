@@ -12,6 +12,7 @@ from components.verify.rules.matching import (
     error_code,
     every,
     is_fresh,
+    is_large,
     is_page,
     is_server_error,
     part,
@@ -43,6 +44,12 @@ RULES: Final[tuple[Rule, ...]] = (
         next_step=(
             "See what the server waits for, and whether the front's timeout is shorter than the requests it must carry."
         ),
+    ),
+    Rule(
+        code="store-space",
+        when=every(part(Part.ARTIFACTS), is_large, lambda x, _s: is_server_error(x)),
+        cause="A small artifact passes, a large one does not: the store or the server's disk has no space, or a quota.",
+        next_step="See what space and quota the store has left, then the server's own temporary disk. " + LOGS,
     ),
     Rule(
         code="store-away",

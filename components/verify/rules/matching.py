@@ -68,6 +68,11 @@ def is_fresh(_exchange: Exchange, situation: Situation) -> bool:
     return situation.fresh
 
 
+def is_large(_exchange: Exchange, situation: Situation) -> bool:
+    """The request carried a large body, and a small one passed before."""
+    return situation.large
+
+
 def is_anonymous(_exchange: Exchange, situation: Situation) -> bool:
     """No credentials were named for the verification."""
     return situation.access == "none"

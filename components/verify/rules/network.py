@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from components.verify.model import Part, Trouble
-from components.verify.rules.matching import LOGS, Rule, trouble
+from components.verify.rules.matching import LOGS, Rule, every, is_large, trouble
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule(
@@ -107,6 +107,12 @@ RULES: Final[tuple[Rule, ...]] = (
             "still starting."
         ),
         next_step="Look at the server's processes and their load. " + LOGS,
+    ),
+    Rule(
+        code="large-cut",
+        when=every(trouble(Trouble.CLOSED, Trouble.TRUNCATED), is_large),
+        cause="A small artifact passes, a large one is cut off: a limit of size or time in front, or memory ran out.",
+        next_step="Look at limits and timeouts of what stands in front, then for an out-of-memory kill of the server.",
     ),
     Rule(
         code="connection-closed",

@@ -28,13 +28,17 @@ class FullMLflow(FakeMLflow):
             return as_json({"files": [{"path": name} for name in self._files(asked.query.get("path", ""))]})
         return super()._regular(asked)
 
-    def _files(self, folder: str) -> dict[str, int]:
-        inside = {name: len(body) for name, body in self.artifacts.items() if name.startswith(f"{folder}/")}
-        return {name.rpartition("/")[2]: size for name, size in inside.items()}
+    def _files(self, folder: str) -> list[str]:
+        """The names right in a folder, those of folders among them."""
+        inside = [name.removeprefix(f"{folder}/") for name in self.artifacts if name.startswith(f"{folder}/")]
+        return sorted({name.partition("/")[0] for name in inside})
 
     def _artifacts_list(self, asked: Asked) -> Reply:
-        folder = self.runs[asked.query["run_id"]]["info"]["artifact_uri"].partition(":/")[2]
-        return as_json({"files": [{"path": name, "file_size": size} for name, size in self._files(folder).items()]})
+        root = self.runs[asked.query["run_id"]]["info"]["artifact_uri"].partition(":/")[2]
+        below = {name.removeprefix(f"{root}/"): len(body) for name, body in self.artifacts.items()}
+        folder = asked.query["path"]
+        files = [{"path": name, "file_size": size} for name, size in below.items() if name.startswith(f"{folder}/")]
+        return as_json({"files": files})
 
     def _registered_models_create(self, asked: Asked) -> Reply:
         self.models[asked.json["name"]] = {**asked.json, "aliases": {}, "stage": "None"}

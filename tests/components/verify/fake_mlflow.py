@@ -133,7 +133,7 @@ class FakeMLflow:
         if asked.method == "PUT":
             self.artifacts[name] = asked.body
         elif asked.method == "DELETE":
-            self.artifacts.pop(name, None)
+            self.artifacts = {key: body for key, body in self.artifacts.items() if not f"{key}/".startswith(f"{name}/")}
         elif name:
             found = self.artifacts.get(name)
             return error(500, "INTERNAL_ERROR") if found is None else Reply(body=found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -27,11 +28,9 @@ def broke(trouble: Trouble, detail: str = "") -> Exchange:
     return Exchange(method="GET", path="/health", trouble=trouble, detail=detail, timeout_s=30)
 
 
-def around(
-    part: Part = Part.DATABASE, *, access: str = "basic", fresh: bool = False, also: Exchange | None = None
-) -> Situation:
-    """What is known around an exchange."""
-    return Situation(part=part, host="mlflow.example.com", access=access, fresh=fresh, also=also)
+def around(part: Part = Part.DATABASE, **more: Any) -> Situation:
+    """What is known around an exchange; credentials were sent unless it is said otherwise."""
+    return Situation(part=part, host="mlflow.example.com", **{"access": "basic", **more})
 
 
 HTML = b"<!doctype html><html><title>Welcome</title></html>"
@@ -56,6 +55,8 @@ ROWS = [
     (broke(Trouble.TRUNCATED), around(), "truncated"),
     (broke(Trouble.NOT_HTTP), around(Part.SERVER), "not-http"),
     (broke(Trouble.TOO_LARGE), around(Part.UI), "not-http"),
+    (broke(Trouble.CLOSED), around(Part.ARTIFACTS, large=True), "large-cut"),
+    (answered(500), around(Part.ARTIFACTS, large=True), "store-space"),
     # MLflow's own refusals, as measured on 3.18.0 and 3.17.2.
     (answered(403, b"Invalid Host header - possible DNS rebinding attack detected"), around(), "host-refused"),
     (answered(403, b"Cross-origin request blocked"), around(), "origin-refused"),

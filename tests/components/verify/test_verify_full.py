@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -145,14 +146,17 @@ def test_credentials_that_were_not_named_are_inconclusive(full_server: FullMLflo
     assert verify(full_server, access=True).verdict is Result.INCONCLUSIVE
 
 
-PARTS = {"database": {"ok": True, "detail": "head"}, "redis": {"ok": False, "detail": "refused"}}
+OK = {"state": "ok", "detail": "fine"}
+PARTS = {"status": "degraded", "components": {"database": OK, "redis": {"state": "failed", "detail": "refused"}}}
 
 
 @pytest.mark.parametrize(
     ("reply", "result", "code"),
     [
         (as_json(PARTS, 503), Result.FAIL, "component-down"),
-        (as_json({"database": {"ok": True}}), Result.PASS, ""),
+        (as_json({"status": "degraded"}, 503), Result.FAIL, "component-down"),
+        (as_json({"status": "ok"}), Result.PASS, ""),
+        (as_json({"status": "ok", "components": {"database": OK, "redis": {"state": "off"}}}), Result.PASS, ""),
         (as_json({}), Result.FAIL, "garbage"),
         (error(500, "INTERNAL_ERROR"), Result.FAIL, "server-error"),
     ],
@@ -161,6 +165,27 @@ def test_the_plugin_is_believed_where_it_is(full_server: FullMLflow, reply: Repl
     """/health/components names the part that is down; without the plugin it is a visible skip."""
     full_server.fault = lambda asked: reply if asked.path == "/health/components" else None
     assert (one(full_server, "components").result, one(full_server, "components").code) == (result, code)
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (as_json({"status": "ready"}), ""),
+        (as_json({"status": "unready"}, 503), "not-ready"),
+        (
+            as_json({"status": "unready", "detail": "The tracking database is at a, and needs b."}, 503),
+            "schema-mismatch",
+        ),
+        (as_json({"status": "unready", "detail": "The tracking database: refused"}, 503), "not-ready"),
+        (Reply(status=503, body=b"<html>"), "no-server-behind"),
+    ],
+)
+def test_readiness_tells_a_wrong_schema_from_a_database_that_is_away(
+    full_server: FullMLflow, reply: Reply, code: str
+) -> None:
+    """/health/ready compares the schema, which no call of MLflow's own does."""
+    full_server.fault = lambda asked: reply if asked.path == "/health/ready" else None
+    assert one(full_server, "ready").code == code
 
 
 def test_redis_is_judged_by_the_plugin_where_jobs_use_it(full_server: FullMLflow) -> None:
@@ -176,7 +201,7 @@ def leftover(server: FullMLflow, key: str, abandoned_at: float) -> None:
     tag = [{"key": TAG, "value": str(int(abandoned_at))}]
     server.experiments[key] = {"experiment_id": key, "name": f"{PREFIX}/{key}", "tags": tag}
     server.runs[f"run{key}"] = {"info": {"run_id": f"run{key}", "experiment_id": key}, "params": {}, "metrics": []}
-    server.artifacts[f"{key}/run{key}/artifacts/probe.bin"] = b"left"
+    server.artifacts[f"{key}/run{key}/artifacts/probe/small.bin"] = b"left"
     server.models[f"{PREFIX}-{key}"] = {"name": f"{PREFIX}-{key}", "tags": tag}
 
 
@@ -268,3 +293,13 @@ def test_an_extra_check_that_cannot_be_run_is_refused(broken: dict[str, str]) ->
     """A broken extra check is refused before anything is asked."""
     with pytest.raises(SubjectError, match="extraChecks"):
         Subject.from_document({"url": "http://h", "extraChecks": [broken]})
+
+
+def test_a_store_that_hangs_does_not_keep_the_experiment(full_server: FullMLflow) -> None:
+    """Cleanup gives each thing its share of the time: the experiment goes although the artifact cannot."""
+    never = threading.Event()
+    full_server.fault = lambda asked: Reply(hold=never) if asked.path.startswith(STORE) else None
+    report = runner.run(Subject(url=full_server.url), deadline_s=6, only=("artifact",))
+    never.set()
+    assert "left behind: artifact" in report.result_of("cleanup").sentence
+    assert full_server.alive("experiments") == []

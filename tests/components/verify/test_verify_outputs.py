@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jsonschema
 import pytest
 
 from components.verify import gate, latency, page, publish, runner
@@ -27,6 +29,19 @@ REPORT = Report(
     finished="2026-01-01T00:00:01Z",
     verdict=Result.PASS,
 )
+
+
+SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "schema" / "verification-1.json").read_text())
+
+
+@pytest.mark.parametrize("broken", ["", "runs/create", "experiments/search", "/health"])
+def test_reports_keep_the_published_schema(server: FakeMLflow, broken: str) -> None:
+    """Green, red and unfinished reports are what schema/verification-1.json says: dashboards and jobs rely on it."""
+    server.fault = lambda asked: error(500, "INTERNAL_ERROR") if broken and broken in asked.path else None
+    begun: list[Report] = []
+    report = runner.run(Subject(url=server.url, expected_version="3.17.2"), begun=begun.append)
+    for document in (begun[0].to_document(), report.to_document()):
+        jsonschema.validate(json.loads(json.dumps(document)), SCHEMA)
 
 
 class Page(HTMLParser):

@@ -55,7 +55,8 @@ def test_importing_the_provider_is_light() -> None:
     """The provider's process starts with every run of the engine: the module brings nothing of weight but pulumi."""
     heavy = "{'urllib3', 'boto3', 'pydantic', 'rich'}"
     new = f"sorted({heavy} & (set(sys.modules) - before))"
-    line = f"import sys, pulumi.dynamic; before = set(sys.modules); import components.verify.provider; print({new})"
+    ours = "components.verify.provider, components.verify.resource"
+    line = f"import sys, pulumi.dynamic; before = set(sys.modules); import {ours}; print({new})"
     done = subprocess.run(
         [sys.executable, "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )

@@ -40,6 +40,8 @@ def test_a_working_server_passes_every_check_that_applies(server: FakeMLflow) ->
         "redis",
         "credentials",
         "components",
+        "ready",
+        "schema",
     }
     assert report.served_version == "3.17.2"
 
@@ -226,7 +228,7 @@ CALLS = {
     "run-search": ("POST", f"{REST}runs/search"),
     "metric-history": ("GET", f"{REST}metrics/get-history"),
     "registered-models": ("GET", f"{REST}registered-models/search"),
-    "artifact": ("PUT", f"{STORE}/1/run1/artifacts/probe.bin"),
+    "artifact": ("PUT", f"{STORE}/1/run1/artifacts/probe/small.bin"),
     "ui": ("GET", "/"),
     "cleanup": ("POST", f"{REST}runs/delete"),
 }
@@ -276,3 +278,15 @@ def test_stale_reads_are_red(server: FakeMLflow) -> None:
     """An answer from before the write is told as such."""
     server.fault = on(f"{REST}metrics/get-history", as_json({"metrics": []}))
     assert verify(server).result_of("metric-history").code == "stale-or-lost"
+
+
+@pytest.mark.parametrize("profile", checks.PROFILES)
+def test_the_tables_of_checks_can_be_run(profile: str) -> None:
+    """Names are unique, each says what it shows, and what a check waits for stands before it: no run can get stuck."""
+    table = checks.PROFILES[profile]
+    names = [check.name for check in table]
+    assert len(set(names)) == len(names)
+    for check in table:
+        assert check.description.endswith(".")
+        before = names[: names.index(check.name)]
+        assert set(check.needs) | set(check.after) <= set(before), check.name

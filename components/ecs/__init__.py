@@ -1,0 +1,1 @@
+"""The `ecs` target: an MLflow backend on AWS Fargate."""

@@ -1,0 +1,329 @@
+"""The `ecs` target as one component: it wires its parts in the order in which they need each other.
+
+Owns the order of an update, and what each part is told: data stores, migration, revision, the platform's wait,
+verification, ledger. What the parts are is in `render`; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from components.contract import BackendOutputs, client_lines
+from components.ecs import told
+from components.ecs.balancer import Balancer
+from components.ecs.cache import Cache
+from components.ecs.database import Database
+from components.ecs.foundation import make_repository, preflight_args
+from components.ecs.identity import Identity, Reads
+from components.ecs.locator import report_path
+from components.ecs.monitoring import Monitoring
+from components.ecs.network import Network
+from components.ecs.provider import Rollout, ServerSecrets
+from components.ecs.render import alarms, storage, tasks
+from components.ecs.render import database as database_render
+from components.ecs.render.balancer import timeouts
+from components.ecs.render.service import platform_may_roll_back
+from components.ecs.service import Service
+from components.ecs.storage import Storage
+from components.migrate.provider import Migration, MigrationArgs
+from components.naming import tags
+from components.preflight.provider import Preflight
+from components.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
+from components.tokens import ECS_BACKEND
+from components.verify.provider import Verification, VerificationArgs
+
+if TYPE_CHECKING:
+    from components.ecs.holding import Held
+    from components.ecs.render.place import Place
+    from components.ecs.render.tasks import Reached
+    from components.settings import Settings
+
+# ECS tries a broken revision three times before it gives up; a start is allowed `GRACE_S` each time.
+_ROLLOUT_DEADLINE_S = 1800
+_RECOVERY_DAYS = 30
+
+
+class EcsBackend(pulumi.ComponentResource):
+    """An MLflow backend on AWS Fargate.
+
+    Attributes: `tracking_url`, `release`, `verification`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        settings: Settings,
+        place: Place,
+        held: Held | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Take the stack's settings and its place; the AWS provider comes by `opts`.
+
+        `held` is what the ledger holds the service to.
+        """
+        super().__init__(ECS_BACKEND, name, None, opts)
+        self._name, self._settings, self._place, self._held = name, settings, place, held
+        self._report, self._child = report_path(place.stack), pulumi.ResourceOptions(parent=self)
+        protect = database_render.protected(settings)
+        self._recovery_days = _RECOVERY_DAYS if protect else 0
+        self._preflight = Preflight(f"{name}-preflight", preflight_args(settings, place), opts=self._child)
+        self._storage = Storage(f"{name}-storage", settings=settings, place=place, opts=self._child)
+        self._network = Network(f"{name}-network", settings=settings, place=place, opts=self._child)
+        if settings.aws.create_repository:
+            make_repository(
+                f"{name}-repository", place=place, key_arn=self._storage.key_arn, protect=protect, opts=self._child
+            )
+        self._make_data_stores()
+        self._make_identity()
+        self._make_service()
+        self.tracking_url = self._balancer.url
+        self.release = self._make_release()
+        self.verification = self._verify()
+        self.register_outputs(
+            {"trackingUrl": self.tracking_url, "release": self.release, "verification": self.verification.verdict}
+        )
+
+    def outputs(self) -> BackendOutputs:
+        """Return what the stack exports."""
+        return BackendOutputs(
+            tracking_url=self.tracking_url,
+            release=self.release,
+            verification={
+                "verdict": self.verification.verdict,
+                "finished": self.verification.finished,
+                "table": self.verification.table.apply(str.splitlines),
+                "report": str(self._report),
+                "preflight": self._preflight.findings,
+            },
+            artifact_root=self._storage.store.apply(storage.destination),
+            dashboard_url=pulumi.Output.from_input(self._monitoring.dashboard_url),
+            client=self.tracking_url.apply(client_lines),
+        )
+
+    def _make_data_stores(self) -> None:
+        name, settings, place = self._name, self._settings, self._place
+        key_arn, network = self._storage.key_arn, self._network
+        self._secrets = ServerSecrets(
+            f"{name}-secrets",
+            region=place.region,
+            secret=place.secret("server"),
+            key_arn=key_arn,
+            names=tasks.SERVER_SECRETS,
+            recovery_days=self._recovery_days,
+            tags=tags(project=place.project, stack=place.stack, own=settings.tags),
+            opts=self._child,
+        )
+        self._database = Database(
+            f"{name}-database",
+            settings=settings,
+            place=place,
+            network=network,
+            key_arn=key_arn,
+            secret_arn=self._secrets.arn,
+            opts=self._child,
+        )
+        self._cache = Cache(
+            f"{name}-cache",
+            settings=settings,
+            place=place,
+            network=network,
+            key_arn=key_arn,
+            recovery_days=self._recovery_days,
+            opts=self._child,
+        )
+
+    def _make_identity(self) -> None:
+        adopted = self._settings.aws.database.secret
+        self._identity = Identity(
+            f"{self._name}-identity",
+            settings=self._settings,
+            place=self._place,
+            store=self._storage.store,
+            reads=Reads(
+                server=self._secrets.arn,
+                database=self._secrets.arn if adopted is None else adopted,
+                cache=self._cache.secret.apply(lambda found: found.arn),
+                admin=self._database.admin_secret,
+                key=self._storage.key_arn,
+            ),
+            opts=self._child,
+        )
+        self._storage.admit(self._identity.server)
+
+    def _make_service(self) -> None:
+        name, settings, place = self._name, self._settings, self._place
+        times = timeouts(settings.server.request_timeout)
+        self._balancer = Balancer(
+            f"{name}-balancer",
+            settings=settings,
+            place=place,
+            network=self._network,
+            times=times,
+            logs_bucket=self._storage.logs_bucket,
+            opts=self._child,
+        )
+        self._service = Service(
+            f"{name}-service",
+            settings=settings,
+            place=place,
+            network=self._network,
+            key_arn=self._storage.key_arn,
+            opts=self._child,
+        )
+        self._monitoring = self._watch()
+        reached = self._reached()
+        task = told.database_task(
+            settings, place, reached, store=self._storage.store, database=self._database, identity=self._identity
+        )
+        self._service.define_database_task(task, self._identity.attached)
+        migration = self._migrate()
+        self._service.serve(
+            pulumi.Output.all(reached, self._storage.store).apply(
+                lambda found: tasks.server_task(settings, place, found[0], store=found[1])
+            ),
+            balancer=self._balancer,
+            times=times,
+            may_roll_back=migration.applied.apply(lambda count: platform_may_roll_back(migrated=bool(count))),
+            guards=self._monitoring.guards,
+            pin=self._held.revision if self._held else None,
+            # No server of ours is ever started on a database that is not at its head.
+            needs=[migration, *self._identity.attached],
+        )
+        self._migration = migration
+
+    def _watch(self) -> Monitoring:
+        settings, place, balancer = self._settings, self._place, self._balancer
+        plan = database_render.database_plan(settings) if settings.database.mode == "create" else None
+        identifiers: dict[alarms.Dimension, pulumi.Input[str]] = {
+            "balancer": balancer.load_balancer.arn_suffix,
+            "targets": balancer.target_group.arn_suffix,
+            "database": place.database(),
+            "cache": alarms.first_node(place.cache()),
+        }
+        return Monitoring(
+            f"{self._name}-monitoring",
+            settings=settings,
+            place=place,
+            watched=alarms.alarms(cluster=place.cluster(), database=plan, cache=self._cache.group is not None),
+            identifiers=identifiers,
+            tasks_logs=self._service.tasks_logs,
+            key_arn=self._storage.key_arn,
+            opts=self._child,
+        )
+
+    def _reached(self) -> pulumi.Output[Reached]:
+        return told.reached(
+            self._settings,
+            image=self._preflight.pinnedImage,
+            url=self._balancer.url,
+            database=self._database,
+            cache=self._cache,
+            secrets=self._secrets,
+            identity=self._identity,
+        )
+
+    def _migrate(self) -> Migration:
+        # Another version of the server's secret is another password, which the role has to be given.
+        database = pulumi.Output.concat(self._database.identity, "@", self._secrets.version)
+        return Migration(
+            f"{self._name}-migration",
+            MigrationArgs(
+                locator=self._locator(),
+                mlflow_version=self._mlflow_version,
+                database=database,
+                on_failure=self._settings.migrate.on_failure,
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[self._service.database_task, self._database, self._storage, self._network]
+            ),
+        )
+
+    def _locator(self) -> pulumi.Output[dict[str, str]]:
+        return told.locator_of(
+            self._settings,
+            self._place,
+            store=self._storage.store,
+            network=self._network,
+            url=self._balancer.url,
+            secrets=self._secrets,
+        )
+
+    @property
+    def _mlflow_version(self) -> str:
+        """The MLflow version that is served: the held revision's, whatever the settings say by now."""
+        return self._held.mlflow_version if self._held else self._settings.server.mlflow_version
+
+    def _make_release(self) -> pulumi.Output[dict[str, Any]]:
+        version, digest = self._mlflow_version, self._held.image_digest if self._held else None
+        return pulumi.Output.all(self._service.revision, self._preflight.pinnedImage, self._migration.head).apply(
+            lambda found: {
+                "revision": found[0],
+                "mlflowVersion": version,
+                "imageDigest": digest or str(found[1]).rpartition("@")[2],
+                "schemaHead": found[2],
+            }
+        )
+
+    def _verify(self) -> Verification:
+        name, settings, place = self._name, self._settings, self._place
+        rollout = Rollout(
+            f"{name}-rollout",
+            region=place.region,
+            cluster=place.cluster(),
+            service=place.service(),
+            revision=self._service.revision,
+            locator=self._locator(),
+            deadline_s=_ROLLOUT_DEADLINE_S,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._service.service]),
+        )
+        verification = Verification(
+            f"{name}-verification",
+            VerificationArgs(
+                url=self.tracking_url,
+                release=self.release,
+                serving_digest=told.serving_digest(
+                    self.release,
+                    self._identity.documents,
+                    self._secrets.version,
+                    self._cache.secret.apply(lambda found: found.reference),
+                    self._database.identity,
+                    self._storage.store.apply(str),
+                    self._balancer.listener.arn,
+                    self._balancer.target_group.arn,
+                    told.decided(settings),
+                ),
+                locator=self._locator(),
+                report_path=str(self._report),
+                profile=settings.verify.profile,
+                on_failure=settings.verify.on_failure,
+                deadline=settings.verify.deadline,
+                access=settings.access.mode != "none",
+                credentials=told.credentials_of(settings, self._secrets),
+                jobs=settings.server.jobs,
+                extra_checks=tuple(
+                    check.model_dump(by_alias=True, mode="json") for check in settings.verify.extra_checks
+                ),
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[rollout]),
+        )
+        entry = LedgerEntry(
+            f"{name}-ledger",
+            LedgerEntryArgs(
+                locator=self._locator(),
+                revision=self._service.revision,
+                verified=verification.finished,
+                report_path=verification.reportPath,
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[verification]),
+        )
+        # Last of all: an update that withholds a release does everything else, and then ends red.
+        Hold(
+            f"{name}-hold",
+            withheld=self._held.withheld if self._held else "",
+            accepted=settings.release.accept_pin and (self._held is None or self._held.manual),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[entry]),
+        )
+        return verification

@@ -1,0 +1,68 @@
+"""The AWS clients of this target, made in one place and passed in. Every call has a deadline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+    from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+
+_CONNECT_S: Final = 5
+_ANSWER_S: Final = 20
+# Throttling is the answer of ECS to whoever lists a thousand revisions; boto3 waits and asks again.
+_ATTEMPTS: Final = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clients:
+    """What this target asks: ECS, and CloudWatch Logs for the last words of a task."""
+
+    ecs: ECSClient
+    logs: CloudWatchLogsClient
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connections:
+    """All that migrations and rollbacks ask."""
+
+    clients: Clients
+    scaling: ApplicationAutoScalingClient
+    store: S3Client
+
+
+def connections(region: str) -> Connections:
+    """Return everything for `region`."""
+    import boto3  # noqa: PLC0415 - as in connect
+
+    session = boto3.session.Session()
+    return Connections(
+        clients=connect(region),
+        scaling=session.client("application-autoscaling", config=config(region)),
+        store=session.client("s3", config=config(region)),
+    )
+
+
+def connect(region: str) -> Clients:
+    """Return clients for `region`, with the credentials that boto3 finds."""
+    # boto3 takes a third of a second to import, which a command that only prints its help need not wait for.
+    import boto3  # noqa: PLC0415
+
+    session = boto3.session.Session()
+    return Clients(ecs=session.client("ecs", config=config(region)), logs=session.client("logs", config=config(region)))
+
+
+def config(region: str) -> Config:
+    """Return how every client of this target asks: with deadlines, and again where it was throttled."""
+    from botocore.config import Config  # noqa: PLC0415 - as boto3
+
+    return Config(
+        region_name=region,
+        connect_timeout=_CONNECT_S,
+        read_timeout=_ANSWER_S,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+    )

@@ -1,0 +1,134 @@
+"""Pure: what an answer of DescribeServices says about the revision that was asked for.
+
+botocore's waiter `services_stable` looks at task counts only, and says stable also after the circuit breaker has gone
+back to the old revision (facts: docs/targets/ecs.md). So each deployment's task definition and rollout state are
+compared here, and 'stable on another revision' is a failure.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_ARN = re.compile(r"(?:arn:[^:]+:ecs:[^:]*:\d*:task-definition/)?(?P<family>[A-Za-z0-9_-]+):(?P<number>\d+)")
+
+
+class Standing(enum.Enum):
+    """Where the revision that was asked for stands."""
+
+    SERVING = "serving"
+    WAITING = "waiting"
+    FAILED = "failed"
+    ELSEWHERE = "elsewhere"
+    """The service is at another revision, and nothing says that it ever tried this one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskDefinitionId:
+    """A task definition revision. Orders by number."""
+
+    family: str
+    number: int
+
+    def __str__(self) -> str:
+        """Return it as ECS takes it."""
+        return f"{self.family}:{self.number}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """One deployment of the service, as far as it decides anything here."""
+
+    revision: TaskDefinitionId
+    primary: bool
+    rollout: str
+    reason: str
+    desired: int
+    running: int
+    pending: int
+
+    @property
+    def done(self) -> bool:
+        """Whether all its tasks run and ECS calls it completed."""
+        return self.rollout == "COMPLETED" and 0 < self.desired <= self.running
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Where a revision stands, and what ECS says of it."""
+
+    standing: Standing
+    reason: str = ""
+
+
+def identify(text: str) -> TaskDefinitionId:
+    """Return the task definition that an ARN or `family:number` names. Raises ValueError for anything else."""
+    match = _ARN.fullmatch(text)
+    if match is None:
+        raise ValueError("not the ARN or family:number of a task definition")
+    return TaskDefinitionId(family=match["family"], number=int(match["number"]))
+
+
+def deployments(service: Mapping[str, Any]) -> tuple[Deployment, ...]:
+    """Return a service's deployments, as DescribeServices gave them: the primary one is the one ECS works towards."""
+    found: Sequence[Mapping[str, Any]] = service.get("deployments", [])
+    return tuple(_deployment(each) for each in found)
+
+
+def judge(service: Mapping[str, Any], wanted: TaskDefinitionId) -> Judgement:
+    """Say where `wanted` stands in what DescribeServices answered."""
+    if service.get("status") != "ACTIVE":
+        return Judgement(standing=Standing.FAILED, reason=f"the service is {service.get('status', 'unknown')}")
+    found = deployments(service)
+    primary = next((each for each in found if each.primary), None)
+    if primary is not None and primary.revision == wanted:
+        return _of_primary(primary)
+    failed = next((each for each in found if each.revision == wanted and each.rollout == "FAILED"), None)
+    where = f"the service is at revision {primary.revision.number}" if primary else "the service has no deployment"
+    if failed is not None:
+        return Judgement(standing=Standing.FAILED, reason=f"{failed.reason}; {where}")
+    return Judgement(standing=Standing.ELSEWHERE, reason=f"{where}, not at {wanted.number}")
+
+
+def in_progress(service: Mapping[str, Any]) -> Deployment | None:
+    """Return the deployment that is under way."""
+    return next((each for each in deployments(service) if each.primary and each.rollout == "IN_PROGRESS"), None)
+
+
+def serving(service: Mapping[str, Any]) -> TaskDefinitionId | None:
+    """Return the revision that answers users: the one whose deployment completed, else whichever has tasks."""
+    running = [each for each in deployments(service) if each.running]
+    completed = [each for each in running if each.rollout == "COMPLETED"]
+    return next((each.revision for each in (*completed, *running)), None)
+
+
+def _of_primary(primary: Deployment) -> Judgement:
+    if primary.rollout == "FAILED":
+        return Judgement(standing=Standing.FAILED, reason=primary.reason)
+    if primary.done:
+        return Judgement(standing=Standing.SERVING)
+    if primary.desired == 0:
+        return Judgement(standing=Standing.FAILED, reason="the service's desired count is 0, so no task runs")
+    counts = f"{primary.running} of {primary.desired} tasks run, {primary.pending} are starting"
+    return Judgement(standing=Standing.WAITING, reason=counts)
+
+
+def _deployment(answer: Mapping[str, Any]) -> Deployment:
+    desired, running = answer.get("desiredCount", 0), answer.get("runningCount", 0)
+    pending = answer.get("pendingCount", 0)
+    # The state is missing behind a Classic Load Balancer only (ECS API reference, Deployment); counts decide then.
+    settled = "COMPLETED" if running == desired and not pending else "IN_PROGRESS"
+    return Deployment(
+        revision=identify(answer["taskDefinition"]),
+        primary=answer.get("status") == "PRIMARY",
+        rollout=answer.get("rolloutState") or settled,
+        reason=answer.get("rolloutStateReason", "ECS gave no reason"),
+        desired=desired,
+        running=running,
+        pending=pending,
+    )

@@ -1,0 +1,90 @@
+"""What stands before the parts of a backend: its place, its provider, what is looked at first, its repository."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import pulumi_aws as aws
+
+from components.ecs.refusals import refuse_unsupported
+from components.ecs.render import repository
+from components.ecs.render.place import Place
+from components.naming import tags
+from components.preflight.provider import PreflightArgs
+
+if TYPE_CHECKING:
+    import pulumi
+
+    from components.settings import Settings
+
+_PLATFORMS: Final = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
+# What the server loads to reach its database, its artifacts and its queue.
+_DRIVERS: Final = ("boto3", "psycopg2", "redis")
+
+
+def aws_provider(name: str, settings: Settings, place: Place) -> aws.Provider:
+    """Return the provider of everything on AWS: bound to the settings' account and region, and to their tags."""
+    return aws.Provider(
+        name,
+        region=place.region,
+        allowed_account_ids=[place.account],
+        default_tags={"tags": tags(project=place.project, stack=place.stack, own=settings.tags)},
+    )
+
+
+def place_of(settings: Settings, *, project: str, stack: str) -> Place:
+    """Return where a stack's backend belongs. Raises Refused for settings that this target cannot fulfil."""
+    refuse_unsupported(settings)
+    return Place(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
+
+
+def preflight_args(settings: Settings, place: Place) -> PreflightArgs:
+    """Return what is looked at before anything is changed."""
+    named = {
+        "aws.database.secret": settings.aws.database.secret,
+        "aws.cache.secret": settings.aws.cache.secret,
+    }
+    url = settings.network.public_url
+    return PreflightArgs(
+        image=str(settings.server.image),
+        platform=_PLATFORMS[settings.aws.architecture],
+        mlflow_version=settings.server.mlflow_version,
+        drivers=_DRIVERS,
+        account=place.account,
+        region=place.region,
+        secrets={setting: arn for setting, arn in named.items() if arn is not None},
+        reader=place.role_arn("server-execution"),
+        certificate=settings.aws.network.certificate,
+        host=url.partition("://")[2] if url else None,
+        soak=_soak(settings, place),
+    )
+
+
+def _soak(settings: Settings, place: Place) -> dict[str, str | int] | None:
+    """Return the ledger in which a release must have been verified before it may come here.
+
+    It is found by its name alone, so the other stack has a bucket of its own making.
+    """
+    source = settings.release.soak_source
+    if source is None:
+        return None
+    bucket = replace(place, stack=source).bucket("data")
+    hours = settings.release.soak_hours
+    return {"stack": source, "hours": hours, "region": place.region, "bucket": bucket, "root": ""}
+
+
+def make_repository(
+    name: str, *, place: Place, key_arn: pulumi.Input[str], protect: bool, opts: pulumi.ResourceOptions
+) -> None:
+    """Make the repository for the server's image; what it keeps is in `render.repository`."""
+    made = aws.ecr.Repository(
+        name,
+        name=place.repository(),
+        image_tag_mutability="IMMUTABLE",
+        image_scanning_configuration={"scan_on_push": True},
+        encryption_configurations=[{"encryption_type": "KMS", "kms_key": key_arn}],
+        force_delete=not protect,
+        opts=opts,
+    )
+    aws.ecr.LifecyclePolicy(name, repository=made.name, policy=repository.lifecycle(), opts=opts)

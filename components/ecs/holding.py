@@ -1,0 +1,70 @@
+"""What an update of a stack on ECS serves: what the settings describe, or what the ledger holds it to.
+
+Read by the program at every update, by plain calls to S3 and before any resource: no bucket yet is no hold, a bucket
+that cannot be read is a refusal, for a pin may stand in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.contract import Refused
+from components.ecs.render import storage, tasks
+from components.ecs.store import S3Store
+from components.releases.holds import hold_of, refuse_disagreement
+from components.releases.journal import Journal
+from components.releases.ledger import Ledger
+from components.releases.run import refuse_unfinished
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from components.ecs.render.place import Place
+    from components.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """The revision that is served instead of what the settings describe, and what it runs.
+
+    `withheld` says which release waits and why; it is empty where the held revision is what the settings describe.
+    """
+
+    revision: str
+    mlflow_version: str
+    image_digest: str | None
+    withheld: str
+    manual: bool
+
+
+def held(settings: Settings, place: Place, client: S3Client) -> Held | None:
+    """Return what the ledger holds the stack to, None where it is free.
+
+    Raises Refused where the settings ask for another pin, where a rollback was interrupted, and where the held
+    revision was never recorded; StoreError where the ledger cannot be read.
+    """
+    bucket = storage.store(settings, place)
+    store = S3Store(client, bucket=bucket.bucket, root=bucket.root)
+    refuse_unfinished(Journal(store, "rollback"))
+    ledger = Ledger(store, by="")
+    standing = ledger.standing()
+    refuse_disagreement(standing, settings.release.pin)
+    wished = tasks.settings_hash(settings)
+    hold = hold_of(standing, settings_hash=wished)
+    if hold is None:
+        return None
+    recorded = [record.release for record in ledger.read().releases if record.release]
+    release = next((each for each in reversed(recorded) if each.revision == hold.revision), None)
+    if release is None:
+        raise Refused(
+            f"The ledger holds this stack to revision {hold.revision}, which it has no record of: {hold.why}.",
+            fix="Lift it with `scripts/rollback.py --unpin`.",
+        )
+    return Held(
+        revision=hold.revision,
+        mlflow_version=release.mlflow_version,
+        image_digest=release.image_digest,
+        withheld="" if release.settings_hash == wished else hold.why,
+        manual=hold.manual,
+    )

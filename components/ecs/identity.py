@@ -1,0 +1,103 @@
+"""The four roles of the backend as one component. Owns the wiring; every document is in `render.policies`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pulumi_aws as aws
+
+from components.ecs.render import policies
+from components.preflight.reference import NotAReference, parse
+from components.tokens import ECS_IDENTITY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from components.ecs.render.place import Place
+    from components.ecs.render.policies import Store
+    from components.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reads:
+    """The secrets that tasks name, by ARN: the server's own, the database role's, the cache's, the instance's admin."""
+
+    server: pulumi.Input[str]
+    database: pulumi.Input[str]
+    cache: pulumi.Input[str]
+    admin: pulumi.Input[str] | None
+    key: pulumi.Input[str]
+
+
+class Identity(pulumi.ComponentResource):
+    """Who the tasks are: `server` and `tasks` once they run, `server_execution` and `tasks_execution` before that.
+
+    Attributes besides the four roles: `attached`, their policies, and `documents`, what those say.
+    """
+
+    def __init__(  # noqa: PLR0913 - what roles may reach, by name
+        self,
+        name: str,
+        *,
+        settings: Settings,
+        place: Place,
+        store: pulumi.Output[Store],
+        reads: Reads,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Take what the roles may reach."""
+        super().__init__(ECS_IDENTITY, name, None, opts)
+        self._name, self._settings, self._place = name, settings, place
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._made: list[tuple[aws.iam.RolePolicy, pulumi.Output[str]]] = []
+        repository = repository_arn(settings, place)
+
+        def execution(log_part: str) -> Callable[[list[Any]], policies.Document]:
+            return lambda found: policies.execution(
+                place,
+                secrets=found[1:],
+                keys=found[:1],
+                log_group=place.log_group_arn(log_part),
+                repository_arn=repository,
+            )
+
+        admin = [] if reads.admin is None else [reads.admin]
+        server_reads = pulumi.Output.all(reads.key, reads.server, reads.database, reads.cache)
+        tasks_reads = pulumi.Output.all(reads.key, reads.database, *admin)
+        self.server_execution = self._role("server-execution", server_reads.apply(execution("server")))
+        self.tasks_execution = self._role("tasks-execution", tasks_reads.apply(execution("tasks")))
+        self.server = self._role("server", store.apply(lambda found: policies.server(place, found)))
+        self.tasks = self._role("tasks", store.apply(lambda found: policies.database_tasks(place, found)))
+        self.attached = [policy for policy, _ in self._made]
+        self.documents = pulumi.Output.all(*(document for _, document in self._made))
+        self.register_outputs({"server": self.server.arn, "serverExecution": self.server_execution.arn})
+
+    def _role(self, part: str, document: pulumi.Output[policies.Document]) -> aws.iam.Role:
+        role = aws.iam.Role(
+            f"{self._name}-{part}",
+            name=self._place.role(part),
+            assume_role_policy=policies.text(policies.tasks_trust(self._place)),
+            permissions_boundary=self._settings.aws.permissions_boundary,
+            opts=self._child,
+        )
+        text = document.apply(policies.text)
+        policy = aws.iam.RolePolicy(f"{self._name}-{part}", role=role.name, policy=text, opts=self._child)
+        self._made.append((policy, text))
+        return role
+
+
+def repository_arn(settings: Settings, place: Place) -> str | None:
+    """Return the ARN of the ECR repository that the image is in; None for an image elsewhere.
+
+    A name that is no image's is left to preflight, which says so with the setting.
+    """
+    try:
+        reference = parse(settings.server.image or "")
+    except NotAReference:
+        return None
+    if reference.ecr is None:
+        return None
+    account, region = reference.ecr
+    return f"arn:{place.partition}:ecr:{region}:{account}:repository/{reference.repository}"

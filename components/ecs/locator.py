@@ -1,0 +1,94 @@
+"""How a backend on ECS is found again without Pulumi: a few texts, none of them a secret. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from components.ecs.history import ServiceName
+from components.ecs.oneshot import Network
+from components.ecs.render.policies import Store
+from components.ecs.render.tasks import DATABASE, SERVER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from components.ecs.render.place import Place
+
+KIND: Final = "ecs"
+_PROJECT: Final = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """How users reach a backend. `secret` is the ARN of the secret with their login, empty where there is none."""
+
+    url: str
+    secret: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """A backend as its locator says it, with the families of its server's and its one-shot tasks."""
+
+    stack: str
+    service: ServiceName
+    store: Store
+    server_family: str
+    database_family: str
+    network: Network
+    reach: Reach
+
+
+def report_path(stack: str) -> Path:
+    """Return where the last verification's report of a stack is kept on this machine."""
+    return _PROJECT / ".backend" / stack / "verification.json"
+
+
+def locator(place: Place, *, store: Store, network: Network, reach: Reach) -> dict[str, str]:
+    """Return the locator of a backend.
+
+    The database task is named by its family, not by a revision: a preview of a new image must still be able to read
+    what the backend is.
+    """
+    return {
+        "kind": KIND,
+        "stack": place.stack,
+        "region": place.region,
+        "cluster": place.cluster(),
+        "service": place.service(),
+        "address": f"{place.region}/{place.cluster()}/{place.service()}",
+        "serverFamily": place.family(SERVER),
+        "databaseFamily": place.family(DATABASE),
+        "bucket": store.bucket,
+        "root": store.root,
+        "securityGroup": network.security_group,
+        "subnets": ",".join(network.subnets),
+        "publicAddress": "yes" if network.public_address else "no",
+        "url": reach.url,
+        "secret": reach.secret,
+    }
+
+
+def located(found: Mapping[str, str]) -> Located:
+    """Return what a locator says."""
+    return Located(
+        stack=found["stack"],
+        service=ServiceName(region=found["region"], cluster=found["cluster"], service=found["service"]),
+        store=Store(bucket=found["bucket"], root=found["root"]),
+        server_family=found["serverFamily"],
+        database_family=found["databaseFamily"],
+        network=Network(
+            subnets=tuple(found["subnets"].split(",")),
+            security_group=found["securityGroup"],
+            public_address=found["publicAddress"] == "yes",
+        ),
+        reach=Reach(url=found["url"], secret=found["secret"]),
+    )
+
+
+def credentials(secret: str) -> dict[str, str]:
+    """Return where verification finds the users' login; references, never values."""
+    keys = {"username": "admin-user", "password": "admin-password"}
+    return {name: f"secretsmanager:{secret}#{key}" for name, key in keys.items()} if secret else {}

@@ -1,0 +1,34 @@
+"""What `__main__` calls for this target: from settings to the backend, held to what its ledger says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from components.ecs import clients
+from components.ecs.backend import EcsBackend
+from components.ecs.foundation import aws_provider, place_of
+from components.ecs.holding import held
+
+if TYPE_CHECKING:
+    from components.settings import Settings
+
+
+def build(settings: Settings) -> EcsBackend:
+    """Build the backend of the running program's stack.
+
+    Raises Refused for settings that this target cannot fulfil or that disagree with the ledger; StoreError where the
+    ledger cannot be read.
+    """
+    place = place_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack())
+    found = held(settings, place, clients.connections(place.region).store)
+    if found is not None and found.withheld:
+        pulumi.log.warn(f"The release of the settings is withheld: {found.withheld}.")
+    return EcsBackend(
+        "mlflow",
+        settings=settings,
+        place=place,
+        held=found,
+        opts=pulumi.ResourceOptions(providers=[aws_provider("aws", settings, place)]),
+    )

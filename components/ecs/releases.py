@@ -1,0 +1,305 @@
+"""What the ecs target gives to migrations and rollbacks: its ledger, its schema, its dumps, and its servers.
+
+The rules are in components/migrate and components/releases; here stands only how each thing is done on AWS. The
+database is private, so every question to it is a one-shot task of half a minute: it is asked while something is
+migrated or rolled back, and in a preview the ledger's last word stands for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import hashlib
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from components.contract import Refused, Release
+from components.ecs import clients as aws
+from components.ecs import deployments
+from components.ecs.history import EcsHistory, release_of
+from components.ecs.locator import KIND, credentials, located, report_path
+from components.ecs.oneshot import DatabaseTask, OneShot, OneShots
+from components.ecs.render.containers import SETTINGS_LABEL, VERSION_LABEL
+from components.ecs.render.tasks import DATABASE, DATABASE_TOOL
+from components.ecs.scale import Scale
+from components.ecs.store import S3Store
+from components.migrate.known import schema_table, wanted_heads
+from components.migrate.tool import Code, DatabaseTool, ToolFailed
+from components.releases.journal import Journal
+from components.releases.ledger import Ledger
+from components.releases.records import VerifiedRelease
+from components.releases.stores import DUMPS
+from components.releases.views import Situation
+from components.verify import runner
+from components.verify.subjects import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from components.contract import WaitOutcome
+    from components.releases.records import Dump
+    from components.schema import Heads
+    from components.verify.report import Report
+
+# The task definitions that are looked through for one with a version's image, newest first.
+_LOOKED_THROUGH: Final = 20
+_START_DEADLINE_S: Final = 1800.0
+
+
+class EcsReleases:
+    """The releases of one backend on ECS (see migrate.step.MigrationTarget)."""
+
+    def __init__(self, found: Mapping[str, str], connections: aws.Connections) -> None:
+        """Take the backend's locator; nothing is read yet."""
+        place = located(found)
+        self._locator, self._place, self._connections = found, place, connections
+        self._by = f"{getpass.getuser()}@{socket.gethostname()}"
+        self._live = False
+        self.store = S3Store(connections.store, bucket=place.store.bucket, root=place.store.root)
+        self.ledger = Ledger(self.store, by=self._by)
+        self.migration = Journal(self.store, "migration")
+        self.rollback = Journal(self.store, "rollback")
+        self.scale = Scale(
+            clients=connections.clients,
+            scaling=connections.scaling,
+            name=place.service,
+            journal=Journal(self.store, "scale"),
+        )
+
+    # The schema and its dumps.
+
+    def heads(self) -> Heads | None:
+        """Return the schema heads, asked by a one-shot task; None in a preview, and where the database is away."""
+        if not self._live:
+            return None
+        try:
+            return DatabaseTool(self._task(None)).status().heads
+        except ToolFailed as failure:
+            if failure.code is Code.UNREACHABLE:
+                return None
+            raise
+
+    def tool(self, version: str) -> DatabaseTool:
+        """Return the database tool in a version's image."""
+        return DatabaseTool(self._task(version))
+
+    def dump(self, version: str) -> Dump:
+        """Dump the databases into the backend's own prefix of its bucket."""
+        root = f"{self._place.store.root}/" if self._place.store.root else ""
+        return self.tool(version).dump(f"s3://{self._place.store.bucket}/{root}{DUMPS}")
+
+    def restore(self, dump: Dump, version: str) -> None:
+        """Put a dump in the databases' place."""
+        self.tool(version).restore(dump.address)
+
+    def undo_restore(self) -> None:
+        """Refuse: the database that a restore replaced is kept, but only its administrator can put it back here."""
+        raise Refused(
+            "The database that the restore replaced cannot be put back from here yet.",
+            fix="Rename the kept one back as the instance's administrator (docs/targets/ecs.md).",
+        )
+
+    def losses(self, dump: Dump) -> dict[str, int]:
+        """Refuse: what a restore would lose is counted in the database, which no task does yet."""
+        raise Refused(
+            f"What restoring the dump {dump.id} would lose cannot be counted on this target yet.",
+            fix="Deploy a release of the database's schema instead; nothing was touched.",
+        )
+
+    def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
+        """Return nothing: in a preview, where rows are shown, the database is not asked."""
+        del tables
+        return {}
+
+    def intact(self, dump: Dump, *, thoroughly: bool = True) -> bool:
+        """Tell whether each object of a dump is what was written: its size first, then its checksum."""
+        for database in dump.databases.values():
+            key = f"{DUMPS}/{dump.id}/{database.object}"
+            if self.store.size(key) != database.size_bytes:
+                return False
+            if thoroughly and _sha256(self.store.chunks(key)) != database.sha256:
+                return False
+        return True
+
+    @contextlib.contextmanager
+    def migrating(self) -> Iterator[None]:
+        """Hold the lock of migrations, whoever deploys from wherever. Raises Refused where another one holds it."""
+        with self.store.locked("migration", by=self._by), self._asking():
+            yield
+
+    # The servers.
+
+    def serving(self) -> str | None:
+        """Return the revision that answers users; None where there is no service yet."""
+        service = self.scale._service()  # noqa: SLF001 - the one place that knows a service may not be there yet
+        serving = None if service is None else deployments.serving(service)
+        return None if serving is None else str(serving.number)
+
+    def stop_server(self) -> None:
+        """End every server, with its grace period; autoscaling starts none."""
+        self.scale.down()
+
+    def start_server(self, revision: str) -> None:
+        """Serve a revision with as many tasks as before, and wait until it does. Raises Refused where there is none."""
+        history = self.history()
+        history.activate(revision, force=True)
+        self.scale.up()
+        outcome = history.wait(revision, deadline_s=_START_DEADLINE_S)
+        if not outcome.serving:
+            raise Refused(
+                f"Revision {revision} does not serve: {'; '.join(outcome.reasons)}.", fix="Mend that, and repeat."
+            )
+
+    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
+        """Wait until the revision serves, with ECS's own reasons where it does not."""
+        return self.history().wait(revision, deadline_s=deadline_s)
+
+    def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
+        """Verify that this revision serves, through the URL that users call, and keep the report."""
+        known = release_of(int(revision), self._definition(revision))
+        path = report_path(self._place.stack)
+        subject = Subject(
+            url=self._place.reach.url,
+            expected_version=known.mlflow_version,
+            expected_revision=revision,
+            locator=dict(self._locator),
+            credentials=credentials(self._place.reach.secret),
+            access=bool(self._place.reach.secret),
+            report_path=str(path),
+        )
+        report = runner.run(subject, profile=profile, deadline_s=deadline_s)
+        report.save(path)
+        return report
+
+    def busy(self) -> str | None:
+        """Say what is being deployed right now; None where nothing is."""
+        return self.history().busy()
+
+    def stop_deployment(self) -> None:
+        """End what is being deployed."""
+        self.history().stop_deployment()
+
+    # What a rollback is planned from.
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the lock of rollbacks. Raises Refused where another rollback holds it."""
+        with self.store.locked("rollback", by=self._by), self._asking():
+            yield
+
+    def situation(self, *, thoroughly: bool = True) -> Situation:
+        """Read everything that a plan needs, and write nothing; the database is asked by a one-shot task.
+
+        Without `thoroughly` a dump is taken for whole when its objects have their sizes, and no task is started: a
+        list must not take half a minute.
+        """
+        contents = self.ledger.read()
+        history = self.history()
+        current = history.current()
+        with self._asking() if thoroughly else contextlib.nullcontext():
+            live = self.heads()
+        return Situation(
+            target=KIND,
+            current=None if current is None else current.id,
+            revisions=history.revisions(),
+            live=live,
+            contents=contents,
+            table=schema_table(),
+            intact=frozenset(dump.id for dump in contents.dumps if self.intact(dump, thoroughly=thoroughly)),
+            busy=history.busy(),
+        )
+
+    def release(self, revision: str, *, verification_id: str, verdict: str) -> VerifiedRelease:
+        """Return what the ledger records of a revision that was verified.
+
+        A server that serves is at the head of its version, for MLflow starts on no other: the database is asked only
+        about a version that the table does not have.
+        """
+        definition = self._definition(revision)
+        known = release_of(int(revision), definition)
+        labels = definition["containerDefinitions"][0].get("dockerLabels", {})
+        with self._asking():
+            heads = wanted_heads(known.mlflow_version, auth=False) or self.heads()
+        if heads is None:
+            raise Refused("The schema is not known: the database does not answer.", fix="Repeat the update.")
+        return VerifiedRelease(
+            target=KIND,
+            revision=revision,
+            mlflow_version=known.mlflow_version,
+            image_digest=known.image_digest,
+            heads=heads,
+            settings_hash=labels.get(SETTINGS_LABEL, ""),
+            verification_id=verification_id,
+            verdict=verdict,
+        )
+
+    def history(self) -> EcsHistory:
+        """Return the service's history, with what the ledger knows of its revisions."""
+        known = {record.release.revision: record.release for record in self.ledger.read().releases if record.release}
+        return EcsHistory(
+            clients=self._connections.clients,
+            name=self._place.service,
+            known={name: _release(found) for name, found in known.items()},
+        )
+
+    def _definition(self, revision: str) -> Mapping[str, Any]:
+        wanted = f"{self._place.server_family}:{revision}"
+        answer = self._connections.clients.ecs.describe_task_definition(taskDefinition=wanted)
+        return dict(answer["taskDefinition"])
+
+    def _task(self, version: str | None) -> DatabaseTask:
+        shot = OneShot(
+            cluster=self._place.service.cluster,
+            task_definition=self._task_definition(version),
+            container=DATABASE,
+            network=self._place.network,
+        )
+        return DatabaseTask(shots=OneShots(clients=self._connections.clients, shot=shot), tool=DATABASE_TOOL)
+
+    def _task_definition(self, version: str | None) -> str:
+        """Return the newest task definition with a version's image; any version's tool can say where a schema is."""
+        family = self._place.database_family
+        if version is None:
+            return family
+        ecs = self._connections.clients.ecs
+        newest = deployments.identify(
+            ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]["taskDefinitionArn"]
+        )
+        for number in range(newest.number, max(newest.number - _LOOKED_THROUGH, 0), -1):
+            found = ecs.describe_task_definition(taskDefinition=f"{family}:{number}")["taskDefinition"]
+            labels = found["containerDefinitions"][0].get("dockerLabels", {})
+            if labels.get(VERSION_LABEL) == version and found.get("status") == "ACTIVE":
+                return f"{family}:{number}"
+        raise Refused(
+            f"No task of MLflow {version} is held any more, so its database tool cannot run.",
+            fix="Deploy that version again, or choose another.",
+        )
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        before, self._live = self._live, True
+        try:
+            yield
+        finally:
+            self._live = before
+
+
+def open_releases(locator: Mapping[str, str]) -> EcsReleases:
+    """Return the releases of the backend that a locator names."""
+    return EcsReleases(locator, aws.connections(locator["region"]))
+
+
+def _release(found: VerifiedRelease) -> Release:
+    return Release(
+        revision=found.revision,
+        mlflow_version=found.mlflow_version,
+        image_digest=found.image_digest,
+        schema_head=found.heads.tracking,
+    )
+
+
+def _sha256(chunks: Iterator[bytes]) -> str:
+    digest = hashlib.sha256()
+    for piece in chunks:
+        digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,252 @@
+"""Task definitions: the server's, and the one-shot tasks' that migrate and verify in its network. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from components.ecs.render import containers
+from components.ecs.render.balancer import LONGEST_FARGATE_STOP_S, stop_timeout
+from components.ecs.render.containers import Container, Logs, SecretSource
+from components.ecs.render.network import SERVER_PORT
+from components.ecs.render.policies import BACKEND
+from components.ecs.render.size import fargate_size
+from components.ecs.render.storage import destination
+from components.server import (
+    ArtifactStore,
+    CacheAddress,
+    DatabaseAddress,
+    PoolSize,
+    ServerDescription,
+    ServerInputs,
+    cache_url,
+    describe,
+)
+
+if TYPE_CHECKING:
+    from components.ecs.render.place import Place
+    from components.ecs.render.policies import Store
+    from components.settings import Settings
+
+SERVER: Final = "server"
+DATABASE: Final = "database"
+TASKS: Final = "tasks"
+"""Log group of all one-shot tasks."""
+
+DATABASE_TOOL: Final = ("python", "-m", "mlflow_backend_server.db")
+
+# Where the image keeps the certificate bundle of RDS (server/Dockerfile).
+DATABASE_CA: Final = "/opt/mlflow-backend/rds-ca-bundle.pem"
+
+DATABASE_PASSWORD: Final = "database-password"  # noqa: S105 - the name of a secret
+CACHE_TOKEN: Final = "cache-token"  # noqa: S105 - the name of a secret
+SERVER_SECRETS: Final = (DATABASE_PASSWORD, "flask-secret-key", "admin-user", "admin-password", "api-key-hashes")
+"""What the server's own secret holds, each a JSON key; the names are those of components/server."""
+
+# The one-shot tasks hold one Python process each; a dump streams.
+_TASK_CPU: Final = 512
+_TASK_MEMORY_MIB: Final = 1024
+
+# Room for uploads that are spooled: Fargate's own 20 GiB are shared with the image.
+SPOOL_GIB: Final = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """What AWS answered once the parts were there: addresses, ARNs and versions, and no secret.
+
+    `image` is pinned by digest. `database_secret` holds the role's password and `cache_secret` the cache's whole URL;
+    of `server_secret`, which holds one key a secret of the server, the `key` here is not used.
+    """
+
+    image: str
+    public_url: str
+    database_host: str
+    database_port: int
+    cache_host: str
+    cache_port: int
+    database_secret: SecretSource
+    server_secret: SecretSource
+    cache_secret: SecretSource
+    execution_role_arn: str
+    task_role_arn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskDefinition:
+    """One task definition, ready to be registered by whichever way."""
+
+    family: str
+    cpu: int
+    memory: int
+    architecture: str
+    execution_role_arn: str
+    task_role_arn: str
+    container_definitions: tuple[containers.Definition, ...]
+    ephemeral_gib: int | None = None
+
+    def request(self) -> dict[str, Any]:
+        """Return the task definition as ECS's own API takes it (RegisterTaskDefinition)."""
+        found: dict[str, Any] = {
+            "family": self.family,
+            "networkMode": "awsvpc",
+            "requiresCompatibilities": ["FARGATE"],
+            "cpu": str(self.cpu),
+            "memory": str(self.memory),
+            "runtimePlatform": {"cpuArchitecture": self.architecture, "operatingSystemFamily": "LINUX"},
+            "executionRoleArn": self.execution_role_arn,
+            "taskRoleArn": self.task_role_arn,
+            "containerDefinitions": list(self.container_definitions),
+            "volumes": [{"name": name} for name in sorted(containers.VOLUMES)],
+        }
+        if self.ephemeral_gib is not None:
+            found["ephemeralStorage"] = {"sizeInGiB": self.ephemeral_gib}
+        return found
+
+
+def describe_server(settings: Settings, place: Place, reached: Reached, *, artifacts: str) -> ServerDescription:
+    """Return the server as it is described for every target, with this backend's addresses.
+
+    `artifacts` is MLflow's artifact destination.
+    """
+    return describe(
+        ServerInputs(
+            mlflow_version=settings.server.mlflow_version,
+            public_url=reached.public_url,
+            host="0.0.0.0",  # noqa: S104 - the task's own address is not known here, and its security group is the fence
+            port=SERVER_PORT,
+            database=DatabaseAddress(
+                host=reached.database_host,
+                port=reached.database_port,
+                name=database_name(settings),
+                user=settings.aws.database.user,
+                password=DATABASE_PASSWORD,
+                tls_ca=DATABASE_CA,
+            ),
+            artifacts=ArtifactStore(destination=artifacts, region=place.region),
+            cache=cache_address(settings, reached),
+            workers=settings.server.workers,
+            jobs=settings.server.jobs,
+            pool=PoolSize(size=settings.database.pool_size, max_overflow=settings.database.max_overflow),
+            request_timeout_s=settings.server.request_timeout,
+            extra_flags=settings.server.extra_flags,
+        )
+    )
+
+
+def server_task(settings: Settings, place: Place, reached: Reached, *, store: Store) -> TaskDefinition:
+    """Return the server's task definition. Raises Refused for what the version cannot do."""
+    description = describe_server(settings, place, reached, artifacts=destination(store))
+    cpu, memory = fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=description.memory_mib)
+    container = Container(
+        name=SERVER,
+        image=reached.image,
+        command=description.argv,
+        environment={**description.environment, "TMPDIR": containers.SPOOL},
+        secrets=containers.secret_sources(description.secret_environment, **_sources(settings, reached)),
+        logs=Logs(group=place.log_group(SERVER), region=place.region, prefix=SERVER),
+        stop_timeout_s=stop_timeout(description.stop_timeout_s),
+        port=description.port,
+        health=containers.health_command(
+            port=description.port, liveness=description.liveness, readiness=description.readiness
+        ),
+        probe=description.liveness,
+        labels={
+            containers.VERSION_LABEL: settings.server.mlflow_version,
+            containers.SETTINGS_LABEL: settings_hash(settings),
+        },
+    )
+    return TaskDefinition(
+        family=place.family(SERVER),
+        cpu=cpu,
+        memory=memory,
+        architecture=settings.aws.architecture,
+        execution_role_arn=reached.execution_role_arn,
+        task_role_arn=reached.task_role_arn,
+        container_definitions=(containers.definition(container),),
+        ephemeral_gib=SPOOL_GIB,
+    )
+
+
+def database_task(
+    settings: Settings, place: Place, reached: Reached, *, store: Store, admin_secret: SecretSource | None
+) -> TaskDefinition:
+    """Return the definition of the one-shot task that reads, migrates, dumps and restores the database.
+
+    It has the server's own environment, so that both mean the same database. `admin_secret` is where RDS keeps the
+    instance's master user, who makes the server's role; None for an adopted database, whose owner made it. The command
+    here only reads: each run names its own.
+    """
+    description = describe_server(settings, place, reached, artifacts=destination(store))
+    secrets = {"PGPASSWORD": reached.database_secret}
+    if admin_secret is not None:
+        secrets |= {
+            "MLFLOW_BACKEND_ADMIN_USER": SecretSource(arn=admin_secret.arn, key="username"),
+            "MLFLOW_BACKEND_ADMIN_PASSWORD": SecretSource(arn=admin_secret.arn, key="password"),
+        }
+    dumps = f"s3://{store.bucket}/{store.prefix(BACKEND)}/dumps"
+    return _one_shot(
+        settings,
+        place,
+        reached,
+        Container(
+            name=DATABASE,
+            image=reached.image,
+            command=(*DATABASE_TOOL, "status"),
+            environment={**description.environment, "MLFLOW_BACKEND_DUMPS": dumps, "TMPDIR": containers.SPOOL},
+            secrets=secrets,
+            logs=Logs(group=place.log_group(TASKS), region=place.region, prefix=DATABASE),
+            stop_timeout_s=LONGEST_FARGATE_STOP_S,
+            labels={containers.VERSION_LABEL: settings.server.mlflow_version},
+        ),
+    )
+
+
+def _one_shot(settings: Settings, place: Place, reached: Reached, container: Container) -> TaskDefinition:
+    return TaskDefinition(
+        family=place.family(container.name),
+        cpu=_TASK_CPU,
+        memory=_TASK_MEMORY_MIB,
+        architecture=settings.aws.architecture,
+        execution_role_arn=reached.execution_role_arn,
+        task_role_arn=reached.task_role_arn,
+        container_definitions=(containers.definition(container),),
+    )
+
+
+def settings_hash(settings: Settings) -> str:
+    """Return the identity of the release that settings describe, which a failed one is blocked by.
+
+    Without the sections that no task sees: what verifies, watches, backs up or labels is not what is served.
+    """
+    besides = {"verify", "migrate", "release", "backup", "monitoring", "tags"}
+    text = json.dumps(settings.model_dump(mode="json", exclude=besides), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def database_name(settings: Settings) -> str:
+    """Return the name of the tracking database."""
+    existing = settings.database.existing
+    return existing.rsplit("/", 1)[-1] if existing else "mlflow"
+
+
+def cache_address(settings: Settings, reached: Reached) -> CacheAddress:
+    """Return the cache's address; an adopted one is held to TLS by its URL's scheme, a created one always."""
+    existing = settings.cache.existing
+    return CacheAddress(
+        host=reached.cache_host,
+        port=reached.cache_port,
+        password=CACHE_TOKEN,
+        tls=existing is None or existing.startswith("rediss://"),
+    )
+
+
+def _sources(settings: Settings, reached: Reached) -> dict[str, dict[str, SecretSource]]:
+    server = reached.server_secret
+    own = {name: SecretSource(arn=server.arn, key=name, version=server.version) for name in SERVER_SECRETS}
+    return {
+        "single": {**own, DATABASE_PASSWORD: reached.database_secret},
+        "composed": {cache_url(cache_address(settings, reached)).text: reached.cache_secret},
+    }

@@ -1,0 +1,51 @@
+"""What the rollout resource does: wait for a revision, and tell a platform's silent rollback as the failure it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from components.ecs import clients
+from components.ecs.history import EcsHistory, ServiceMissing, ServiceName
+from components.ecs.releases import open_releases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_INPUTS: Final = ("region", "cluster", "service", "revision")
+
+
+class RolloutFailed(Exception):
+    """ECS does not serve the revision that this update asked for; the text holds its reasons and no secret."""
+
+
+def wait(props: Mapping[str, Any]) -> dict[str, Any]:
+    """Wait until the revision serves, and return the resource's outputs. Raises RolloutFailed.
+
+    A migration that ended every server left it to this to start the new revision's.
+    """
+    revision = str(props["revision"])
+    open_releases(props["locator"]).scale.up()
+    outcome = _history(props).wait(revision, deadline_s=float(props["deadline"]))
+    if not outcome.serving:
+        lines = "\n".join(f"  - {reason}" for reason in outcome.reasons)
+        raise RolloutFailed(f"Revision {revision} does not serve, whatever the service looks like:\n{lines}")
+    return dict(props)
+
+
+def still_serving(props: Mapping[str, Any]) -> bool:
+    """Tell whether the revision is the one that answers users."""
+    try:
+        current = _history(props).current()
+    except ServiceMissing:
+        return False
+    return current is not None and current.id == str(props["revision"])
+
+
+def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
+    """Return the inputs that differ; how long to wait is none that matters afterwards."""
+    return [key for key in _INPUTS if olds.get(key) != news.get(key)]
+
+
+def _history(props: Mapping[str, Any]) -> EcsHistory:
+    name = ServiceName(region=props["region"], cluster=props["cluster"], service=props["service"])
+    return EcsHistory(clients=clients.connect(name.region), name=name)

@@ -1,0 +1,139 @@
+"""The server's secret in Secrets Manager: generated there, never shown, and known to Pulumi by its version only.
+
+Somebody who rotates a password puts a new version of this secret (docs/targets/ecs.md); the next update sees it, gives
+the database's role the new password, and starts tasks that name the new version.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets as random
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+_INPUTS: Final = ("region", "secret", "keyArn", "names", "recoveryDays", "tags")
+_REPLACING: Final = ("region", "secret", "keyArn")
+_CURRENT: Final = "AWSCURRENT"
+# 256 bits. Hexadecimal: every service and every URL takes it as it is.
+_BYTES: Final = 32
+# Not drawn: salted hashes of API keys are put there by a person, and until then there is no key; a user has a name.
+_GIVEN: Final = {"api-key-hashes": "", "admin-user": "admin"}
+
+
+class SecretFailed(Exception):
+    """The secret cannot be made or changed. Its text holds no value."""
+
+
+def value(arn: str, name: str) -> str:
+    """Return one value that is in force, for whoever has to log in with it. Raises SecretFailed, without a value."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
+
+    try:
+        held: dict[str, str] = json.loads(_client(arn.split(":")[3]).get_secret_value(SecretId=arn)["SecretString"])
+        return held[name]
+    except ClientError as error:
+        raise SecretFailed(f"Secrets Manager answered {error.response.get('Error', {}).get('Code')}") from None
+    except BotoCoreError as error:
+        raise SecretFailed(f"Secrets Manager cannot be asked ({type(error).__name__})") from None
+    except (ValueError, KeyError, IndexError):
+        raise SecretFailed(f"it is no JSON document with the key {name}") from None
+
+
+def token() -> str:
+    """Return a new random value."""
+    return random.token_hex(_BYTES)
+
+
+def create(props: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the secret with a value for each name, and return the resource's outputs. Raises SecretFailed."""
+    client = _client(props["region"])
+    try:
+        answer = client.create_secret(
+            Name=props["secret"],
+            KmsKeyId=props["keyArn"],
+            SecretString=json.dumps({name: _value(name) for name in props["names"]}),
+            Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())],
+        )
+    except client.exceptions.ResourceExistsException:
+        raise SecretFailed(
+            f"There is a secret {props['secret']} already. If it is of this stack, bring it into the state with "
+            "`pulumi import`; otherwise delete it."
+        ) from None
+    except client.exceptions.InvalidRequestException:
+        raise SecretFailed(
+            f"The secret {props['secret']} of an earlier backend is being deleted. Wait for that to end, or delete it "
+            "at once: aws secretsmanager delete-secret --force-delete-without-recovery."
+        ) from None
+    return _outputs(props, answer["ARN"], answer["VersionId"])
+
+
+def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
+    """Add a value for each name that has none; values that are there stay. Return the resource's outputs."""
+    client = _client(props["region"])
+    answer = client.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
+    held: dict[str, str] = json.loads(answer["SecretString"])
+    missing = {name: _value(name) for name in props["names"] if name not in held}
+    version = answer["VersionId"]
+    if missing:
+        version = client.put_secret_value(SecretId=arn, SecretString=json.dumps({**held, **missing}))["VersionId"]
+    client.tag_resource(
+        SecretId=arn, Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())]
+    )
+    return _outputs(props, arn, version)
+
+
+def look(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the resource's outputs as the secret is now; None when it is gone or being deleted."""
+    version = _version(arn, props["region"])
+    return None if version is None else {**props, "arn": arn, "version": version}
+
+
+def changed(arn: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether something else is asked for, or another version is in force than the state knows."""
+    if any(olds.get(key) != news.get(key) for key in _INPUTS):
+        return True
+    return _version(arn, news["region"]) != olds.get("version")
+
+
+def replacing(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
+    """Return the inputs that only another secret can have."""
+    return [key for key in _REPLACING if olds.get(key) != news.get(key)]
+
+
+def delete(arn: str, props: Mapping[str, Any]) -> None:
+    """Delete the secret."""
+    days = int(props["recoveryDays"])
+    how: dict[str, Any] = {"RecoveryWindowInDays": days} if days else {"ForceDeleteWithoutRecovery": True}
+    _client(props["region"]).delete_secret(SecretId=arn, **how)
+
+
+def _version(arn: str, region: str) -> str | None:
+    client = _client(region)
+    try:
+        found = client.describe_secret(SecretId=arn)
+    except client.exceptions.ResourceNotFoundException:
+        return None
+    if found.get("DeletedDate"):
+        return None
+    stages = found.get("VersionIdsToStages", {})
+    return next((version for version, names in stages.items() if _CURRENT in names), None)
+
+
+def _value(name: str) -> str:
+    return _GIVEN[name] if name in _GIVEN else token()
+
+
+def _outputs(props: Mapping[str, Any], arn: str, version: str) -> dict[str, Any]:
+    return {**{key: props[key] for key in _INPUTS}, "arn": arn, "version": version}
+
+
+def _client(region: str) -> SecretsManagerClient:
+    import boto3  # noqa: PLC0415
+
+    from components.ecs.clients import config  # noqa: PLC0415 - boto3 only where it is asked
+
+    return boto3.session.Session().client("secretsmanager", config=config(region))

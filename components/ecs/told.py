@@ -1,0 +1,137 @@
+"""From what AWS answered to what `render` takes: the outputs of the parts, gathered and handed on as plain values.
+
+Owns no resource. Each function waits for the outputs it names and calls a pure one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from components.ecs.locator import Reach, credentials, locator
+from components.ecs.oneshot import Network as TaskNetwork
+from components.ecs.render import network as network_render
+from components.ecs.render import tasks
+from components.ecs.render.cache import cache_plan
+from components.ecs.render.containers import SecretSource
+from components.ecs.render.tasks import Reached
+
+if TYPE_CHECKING:
+    from components.ecs.cache import Cache
+    from components.ecs.database import Database
+    from components.ecs.identity import Identity
+    from components.ecs.network import Network
+    from components.ecs.provider import ServerSecrets
+    from components.ecs.render.place import Place
+    from components.ecs.render.policies import Store
+    from components.settings import Settings
+
+
+def reached(  # noqa: PLR0913 - the parts of a backend, by name
+    settings: Settings,
+    *,
+    image: pulumi.Output[str],
+    url: pulumi.Output[str],
+    database: Database,
+    cache: Cache,
+    secrets: ServerSecrets,
+    identity: Identity,
+) -> pulumi.Output[Reached]:
+    """Return what the server's task definition is rendered from."""
+    adopted = settings.aws.database.secret
+    database_port, cache_port = database.port, cache.port
+
+    def gathered(found: dict[str, Any]) -> Reached:
+        server = SecretSource(arn=found["server"], key="", version=found["version"])
+        own = SecretSource(arn=server.arn, key=tasks.DATABASE_PASSWORD, version=server.version)
+        return Reached(
+            image=found["image"],
+            public_url=found["url"],
+            database_host=found["database"],
+            database_port=database_port,
+            cache_host=found["cache"],
+            cache_port=cache_port,
+            database_secret=own if adopted is None else SecretSource(arn=adopted, key="password"),
+            server_secret=server,
+            cache_secret=found["cache_secret"],
+            execution_role_arn=found["execution"],
+            task_role_arn=found["role"],
+        )
+
+    return pulumi.Output.all(
+        image=image,
+        url=url,
+        database=database.host,
+        cache=cache.host,
+        cache_secret=cache.secret,
+        server=secrets.arn,
+        version=secrets.version,
+        execution=identity.server_execution.arn,
+        role=identity.server.arn,
+    ).apply(gathered)
+
+
+def database_task(  # noqa: PLR0913 - the parts of a backend, by name
+    settings: Settings,
+    place: Place,
+    base: pulumi.Output[Reached],
+    *,
+    store: pulumi.Output[Store],
+    database: Database,
+    identity: Identity,
+) -> pulumi.Output[tasks.TaskDefinition]:
+    """Return the one-shot task's definition: the server's, under roles of its own."""
+
+    def task(found: list[Any]) -> tasks.TaskDefinition:
+        server, bucket, admin, execution, role = found
+        own = replace(server, execution_role_arn=execution, task_role_arn=role)
+        secret = SecretSource(arn=admin, key="") if admin else None
+        return tasks.database_task(settings, place, own, store=bucket, admin_secret=secret)
+
+    return pulumi.Output.all(
+        base, store, database.admin_secret, identity.tasks_execution.arn, identity.tasks.arn
+    ).apply(task)
+
+
+def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
+    settings: Settings,
+    place: Place,
+    *,
+    store: pulumi.Output[Store],
+    network: Network,
+    url: pulumi.Output[str],
+    secrets: ServerSecrets,
+) -> pulumi.Output[dict[str, str]]:
+    """Return the backend's locator; unknown only until its network and its balancer are there."""
+    public, guarded = network.tasks_are_public, settings.access.mode == "basic"
+
+    def gathered(found: list[Any]) -> dict[str, str]:
+        bucket, group, address, secret, *subnets = found
+        lies = TaskNetwork(subnets=tuple(subnets), security_group=group, public_address=public)
+        reach = Reach(url=address, secret=secret if guarded else "")
+        return locator(place, store=bucket, network=lies, reach=reach)
+
+    return pulumi.Output.all(store, network.groups["tasks"], url, secrets.arn, *network.task_subnets).apply(gathered)
+
+
+def credentials_of(settings: Settings, secrets: ServerSecrets) -> pulumi.Input[dict[str, str]]:
+    """Return where verification finds the users' kind of credentials; references, never values."""
+    return secrets.arn.apply(credentials) if settings.access.mode == "basic" else {}
+
+
+def decided(settings: Settings) -> list[str]:
+    """Return the identity of what serving depends on and no output tells: network rules, cache, settings."""
+    rules = [str(rule) for rule in network_render.rules(settings)]
+    cache = str(cache_plan(settings)) if settings.cache.mode == "create" else str(settings.cache.existing)
+    return [*rules, cache, tasks.settings_hash(settings)]
+
+
+def serving_digest(*identities: pulumi.Input[Any]) -> pulumi.Output[str]:
+    """Return a digest over the identity of everything that serving depends on: one permission less is another."""
+    return pulumi.Output.all(*identities).apply(
+        lambda found: hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    )

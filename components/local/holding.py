@@ -1,0 +1,98 @@
+"""What an update of a local stack serves: what the settings describe, or what the ledger holds it to.
+
+Read by the program at every update, so it imports nothing that starts slowly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.contract import Refused
+from components.local import render, revisions
+from components.local.state import LocalFailure
+from components.releases.holds import hold_of, refuse_disagreement
+from components.releases.journal import Journal
+from components.releases.ledger import Ledger
+from components.releases.stores import FileStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from components.local.state import StateDir
+    from components.releases.records import Standing
+
+HELD = "revision"
+# Computed here and handed on: Pulumi gives whole numbers back as floats, and a hash of those would be another one.
+SETTINGS_HASH = "settingsHash"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What is served: the server's wish, its MLflow version and environment, and what is withheld for which reason."""
+
+    wishes: dict[str, Any]
+    mlflow_version: str
+    environment_lock: str
+    withheld: str = ""
+    manual: bool = False
+
+
+def standing(state: StateDir, *, requested: str | None) -> Standing:
+    """Return what the ledger holds the stack to.
+
+    Raises Refused where the settings ask for another pin, where a rollback was interrupted, and where it cannot be
+    read; StoreError where its folder cannot be.
+    """
+    store = FileStore(state.backend_store)
+    unfinished = Journal(store, "rollback").load()
+    if unfinished is not None:
+        raise Refused(
+            f"A rollback to revision {unfinished['to']}, begun {unfinished['begun']}, was interrupted.",
+            fix="Finish it first: run scripts/rollback.py again.",
+        )
+    found = Ledger(store, by="").standing()
+    refuse_disagreement(found, requested)
+    return found
+
+
+def served(
+    state: StateDir, found: Standing, wished: dict[str, Any], *, mlflow_version: str, environment_lock: str
+) -> Served:
+    """Return what is served where the settings describe `wished`. Raises Refused where a held revision is gone."""
+    wish_hash = render.digest(wished)
+    hold = hold_of(found, settings_hash=wish_hash)
+    if hold is None:
+        wishes = {**wished, SETTINGS_HASH: wish_hash}
+        return Served(wishes=wishes, mlflow_version=mlflow_version, environment_lock=environment_lock)
+    try:
+        record = revisions.load(state, int(hold.revision))
+    except (LocalFailure, ValueError):
+        raise Refused(
+            f"The ledger holds this stack to revision {hold.revision}, which does not exist any more: {hold.why}.",
+            fix="Lift it with `scripts/rollback.py --unpin`.",
+        ) from None
+    return Served(
+        wishes={HELD: hold.revision},
+        mlflow_version=record.mlflow_version,
+        environment_lock=record.environment_lock,
+        withheld="" if record.settings_hash == wish_hash else hold.why,
+        manual=hold.manual,
+    )
+
+
+def held_revision(state: StateDir, serving: str | None) -> str | None:
+    """Return the revision that serves because the ledger holds the stack to it, None where another does."""
+    found = Ledger(FileStore(state.backend_store), by="").standing()
+    held = {block.instead for block in found.blocks}
+    if found.pin is not None:
+        held = {found.pin.revision}
+    return serving if serving in held else None
+
+
+def refuse_overtaken(state: StateDir, wishes: Mapping[str, Any]) -> None:
+    """Raise LocalFailure where a rollback pinned another revision after this update had read the ledger."""
+    pin = Ledger(FileStore(state.backend_store), by="").standing().pin
+    if pin is not None and wishes.get(HELD) != pin.revision:
+        finding = f"a rollback pinned revision {pin.revision} while this update was on its way"
+        raise LocalFailure("release", finding, "Repeat the update")

@@ -1,0 +1,247 @@
+"""What the local target gives to migrations and rollbacks: its ledger, its schema, its dumps, and its servers.
+
+The rules are in components/migrate and components/releases; here stands only how each thing is done on this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import hashlib
+import json
+import socket
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.contract import Refused
+from components.local import one_shot, processes, revisions, schema, switch
+from components.local.database import binaries
+from components.local.history import LocalHistory, running_revision
+from components.local.state import LocalFailure, StateDir, write
+from components.migrate.known import schema_table
+from components.migrate.tool import DatabaseTool
+from components.releases.journal import Journal
+from components.releases.ledger import Ledger
+from components.releases.losses import TABLES, losses, read_dump
+from components.releases.records import VerifiedRelease
+from components.releases.stores import DUMPS, FileStore
+from components.releases.views import Situation
+from components.verify import runner
+from components.verify.subjects import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from components.contract import WaitOutcome
+    from components.releases.records import Dump
+    from components.schema import Heads
+    from components.verify.report import Report
+
+TARGET = "local"
+_CHUNK = 1 << 20
+_RESTORE_READ_TIMEOUT_S = 600
+_STOP_WAIT_S = 30.0
+_POLL_S = 0.1
+
+
+class LocalReleases:
+    """The releases of one local stack (see MigrationTarget and RollbackTarget)."""
+
+    def __init__(self, state: StateDir) -> None:
+        """Name the stack's folder; nothing is read yet."""
+        self.state = state
+        self.store = FileStore(state.backend_store)
+        self.ledger = Ledger(self.store, by=f"{getpass.getuser()}@{socket.gethostname()}")
+        self.migration = Journal(self.store, "migration")
+        self.rollback = Journal(self.store, "rollback")
+
+    # The schema and its dumps.
+
+    def heads(self) -> Heads | None:
+        """Return the schema heads by one query."""
+        return schema.heads(self.state)
+
+    def tool(self, version: str) -> DatabaseTool:
+        """Return the database tool in a version's environment."""
+        return DatabaseTool(one_shot.ToolRunner(self.state, version))
+
+    def dump(self, version: str) -> Dump:
+        """Dump the databases into the stack's own folder."""
+        with one_shot.serving_dumps(self.state) as (address, reach):
+            return DatabaseTool(one_shot.ToolRunner(self.state, version, store=reach)).dump(address)
+
+    def restore(self, dump: Dump, version: str) -> None:
+        """Put a dump in the databases' place."""
+        with one_shot.serving_dumps(self.state) as (_, reach), schema.allowed_to_create(self.state):
+            DatabaseTool(one_shot.ToolRunner(self.state, version, store=reach)).restore(dump.address)
+
+    def undo_restore(self) -> None:
+        """Put back the database that the last restore replaced."""
+        kept = schema.kept(self.state)
+        if not kept:
+            raise LocalFailure("database", "no restore has kept a database", "Restore a dump")
+        schema.put_back(self.state, kept[0])
+
+    def intact(self, dump: Dump, *, thoroughly: bool = True) -> bool:
+        """Tell whether each object of a dump is what was written: its size first, then its checksum."""
+        for database in dump.databases.values():
+            path = self._object(dump, database.object)
+            if not path.exists() or path.stat().st_size != database.size_bytes:
+                return False
+            if thoroughly and _sha256(path) != database.sha256:
+                return False
+        return (self.store.path(f"{DUMPS}/{dump.id}/manifest.json")).exists()
+
+    def losses(self, dump: Dump) -> dict[str, int]:
+        """Count what restoring the dump would lose, against the live database. Raises LocalFailure."""
+        path = self._object(dump, dump.databases["tracking"].object)
+        tables = [f"--table={table}" for table in TABLES]
+        command = [str(binaries() / "pg_restore"), "--data-only", *tables, "--file=-", str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_RESTORE_READ_TIMEOUT_S, check=False)
+        if done.returncode != 0:
+            raise LocalFailure("dump", f"it cannot be read: {done.stderr.strip()}", "Choose another release")
+        # Not splitlines: a run's name may hold one of the other characters at which that splits.
+        dumped = read_dump(done.stdout.split("\n"))
+        live = {table: schema.rows(self.state, table, dumped.get(table)) for table in TABLES}
+        return losses(dumped, live)
+
+    def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
+        """Return the number of rows of those of the tables that exist."""
+        return schema.row_counts(self.state, tables)
+
+    def migrating(self) -> AbstractContextManager[None]:
+        """Hold the lock of migrations: one update of this machine at a time."""
+        return self.state.locked("migration")
+
+    # The servers.
+
+    def serving(self) -> str | None:
+        """Return the revision whose server runs and gets the traffic."""
+        return running_revision(self.state.path) or None
+
+    def stop_server(self) -> None:
+        """End every server, with its grace period."""
+        switch.retire_others(self.state, None)
+
+    def start_server(self, revision: str) -> None:
+        """Switch to a revision and wait until it serves. Raises LocalFailure, Refused where there is none."""
+        with self.state.locked("switch"):
+            LocalHistory(self.state).activate(revision)
+        record = revisions.load(self.state, int(revision))
+        known = Subject.load(self.state.subject)
+        subject = replace(known, expected_version=record.mlflow_version, expected_revision=revision)
+        write(self.state.subject, json.dumps(subject.to_document(), indent=2))
+
+    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
+        """Wait until the revision serves; the reasons are its last log lines."""
+        return LocalHistory(self.state).wait(revision, deadline_s=deadline_s)
+
+    def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
+        """Verify that this revision serves, through the public URL, and keep the report."""
+        subject = replace(Subject.load(self.state.subject), expected_revision=revision)
+        report = runner.run(subject, profile=profile, deadline_s=deadline_s)
+        report.save(self.state.report)
+        return report
+
+    # What a rollback is planned from.
+
+    def situation(self, *, thoroughly: bool = True) -> Situation:
+        """Read everything that a plan needs, and write nothing.
+
+        Without `thoroughly` a dump is taken for whole when its objects have their sizes: a list must not read them all.
+        """
+        contents = self.ledger.read()
+        current = LocalHistory(self.state).current()
+        return Situation(
+            target=TARGET,
+            current=None if current is None else current.id,
+            revisions=LocalHistory(self.state).revisions(),
+            live=self.heads(),
+            contents=contents,
+            table=schema_table(),
+            intact=frozenset(dump.id for dump in contents.dumps if self.intact(dump, thoroughly=thoroughly)),
+            busy=self.busy(),
+        )
+
+    def busy(self) -> str | None:
+        """Say what is being deployed right now; None where nothing is."""
+        for name, what in (
+            ("migration", "an update migrates the database"),
+            ("switch", "an update switches revisions"),
+        ):
+            if not _free(self.state.path / f"{name}.lock"):
+                return what
+        return None
+
+    def stop_deployment(self) -> None:
+        """End what an update is doing, and wait until it has let go. Raises LocalFailure where it does not."""
+        deadline = time.monotonic() + _STOP_WAIT_S
+        serving = switch.active(self.state)
+        while self.busy() is not None:
+            processes.end(processes.marked(str(self.state.path), one_shot.TOOL), timeout_s=1)
+            switch.retire_others(self.state, None if serving is None else serving.number)
+            if time.monotonic() > deadline:
+                finding = f"it had not ended after {_STOP_WAIT_S:.0f} s"
+                raise LocalFailure("the running update", finding, "End that `pulumi up` and repeat")
+            time.sleep(_POLL_S)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the lock of rollbacks. Raises Refused where another rollback holds it."""
+        self.state.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.state.path / "rollback.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise Refused("Another rollback of this stack is running.", fix="Let it end, and repeat.") from None
+            yield
+
+    def release(self, revision: str, *, verification_id: str, verdict: str) -> VerifiedRelease:
+        """Return what the ledger records of a revision that was verified."""
+        record = revisions.load(self.state, int(revision))
+        heads = self.heads()
+        if heads is None:
+            raise LocalFailure("database", "it does not answer, so its schema is not known", "Repeat the update")
+        return VerifiedRelease(
+            target=TARGET,
+            revision=revision,
+            mlflow_version=record.mlflow_version,
+            environment_lock=record.environment_lock,
+            heads=heads,
+            settings_hash=record.settings_hash,
+            verification_id=verification_id,
+            verdict=verdict,
+        )
+
+    def _object(self, dump: Dump, name: str) -> Path:
+        return self.store.path(f"{DUMPS}/{dump.id}/{name}")
+
+
+def open_releases(locator: Mapping[str, str]) -> LocalReleases:
+    """Return the releases of the stack whose folder the locator names."""
+    return LocalReleases(StateDir(Path(locator["state"])))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _free(lock: Path) -> bool:
+    """Tell whether nobody holds a lock; nothing is made where it was never taken."""
+    if not lock.exists():
+        return True
+    with lock.open() as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,139 @@
+"""The schema and the logical databases of a local stack's Postgres, asked and renamed directly.
+
+One query tells the heads, without starting the database tool. What reads or changes tables is the tool's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+from psycopg2 import errors, sql
+
+from components.local import credentials, ports
+from components.local.wishes import DATABASE, ROLE
+from components.releases.losses import Rows, common
+from components.schema import Heads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from components.local.state import StateDir
+
+_ADMIN_ROLE = "postgres"
+_CONNECT_TIMEOUT_S = 3
+# The database tool's name for what a restore replaced (server/src/mlflow_backend_server/db/kept.py).
+_KEPT = f"{DATABASE}__before_"
+
+
+def heads(state: StateDir) -> Heads | None:
+    """Return the schema heads, None where Postgres does not answer.
+
+    Access control does not exist on this target yet, so the auth database has no schema.
+    """
+    try:
+        with reading(state) as cursor:
+            cursor.execute("SELECT version_num FROM alembic_version")
+            found = cursor.fetchone()
+            return Heads(tracking=str(found[0]) if found else None)
+    except errors.UndefinedTable:
+        return Heads(tracking=None)
+    except psycopg2.OperationalError:
+        return None
+
+
+def row_counts(state: StateDir, tables: Sequence[str]) -> dict[str, int]:
+    """Return the number of rows of those of the tables that exist; none where Postgres does not answer."""
+    counts: dict[str, int] = {}
+    with (
+        contextlib.suppress(psycopg2.OperationalError),
+        _session(state, ROLE, credentials.DATABASE, DATABASE) as cursor,
+    ):
+        cursor.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY(%s)", (list(tables),)
+        )
+        for (table,) in cursor.fetchall():
+            cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
+            counts[str(table)] = int(cursor.fetchone()[0])
+    return counts
+
+
+@contextlib.contextmanager
+def reading(state: StateDir) -> Iterator[Any]:
+    """Give a cursor on the tracking database as the server's own role."""
+    with _session(state, ROLE, credentials.DATABASE, DATABASE) as cursor:
+        yield cursor
+
+
+def rows(state: StateDir, table: str, dumped: Rows | None) -> Rows:
+    """Return a table's rows as COPY writes them, in those columns that the dumped table has too."""
+    with reading(state) as cursor:
+        cursor.execute("SELECT column_name FROM information_schema.columns WHERE table_name = %s", (table,))
+        found = [str(row[0]) for row in cursor.fetchall()]
+        columns = tuple(found) if dumped is None else common(dumped.columns, found)
+        listed = sql.SQL(", ").join(map(sql.Identifier, columns))
+        text = io.StringIO()
+        cursor.copy_expert(sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(listed, sql.Identifier(table)), text)
+    lines = text.getvalue().split("\n")[:-1]
+    return Rows(columns=columns, rows=tuple(tuple(line.split("\t")) for line in lines))
+
+
+@contextlib.contextmanager
+def allowed_to_create(state: StateDir) -> Iterator[None]:
+    """Let the server's role create and rename databases while a restore runs, and not for longer."""
+    role = sql.Identifier(ROLE)
+    with _admin(state) as cursor:
+        cursor.execute(sql.SQL("ALTER ROLE {} CREATEDB").format(role))
+    try:
+        yield
+    finally:
+        with _admin(state) as cursor:
+            cursor.execute(sql.SQL("ALTER ROLE {} NOCREATEDB").format(role))
+
+
+def kept(state: StateDir) -> tuple[str, ...]:
+    """Return the names of the databases that restores replaced and kept, newest first."""
+    with _admin(state) as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (_KEPT,))
+        return tuple(sorted((str(row[0]) for row in cursor.fetchall()), reverse=True))
+
+
+def put_back(state: StateDir, name: str) -> None:
+    """Make a kept database the tracking database again; the one in its place is kept instead. One transaction."""
+    aside = f"{_KEPT}{datetime.now(UTC):%Y%m%dt%H%M%S}"
+    with _admin(state) as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (DATABASE,))
+        cursor.execute("BEGIN")
+        for old, new in ((DATABASE, aside), (name, DATABASE)):
+            cursor.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
+        cursor.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def _admin(state: StateDir) -> Iterator[Any]:
+    with _session(state, _ADMIN_ROLE, credentials.DATABASE_ADMIN, _ADMIN_ROLE) as cursor:
+        yield cursor
+
+
+@contextlib.contextmanager
+def _session(state: StateDir, user: str, password: str, database: str) -> Iterator[Any]:
+    port = ports.known(state).get("database")
+    if port is None:
+        raise psycopg2.OperationalError("no database was ever started")
+    connection = psycopg2.connect(
+        host=ports.LOOPBACK,
+        port=port,
+        user=user,
+        password=credentials.read(state, password),
+        dbname=database,
+        connect_timeout=_CONNECT_TIMEOUT_S,
+    )
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()

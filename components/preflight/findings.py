@@ -1,0 +1,69 @@
+"""What one check found: pass, fail or skip, with the property it is about and what to do. Pure."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Outcome(enum.StrEnum):
+    """`skip` is for a check that could not be made: it is always shown, and never counts as passed."""
+
+    PASS = "pass"  # noqa: S105 - the outcome, not a password
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One check's answer. `prop` is the setting it is about; `said` and `fix` are sentences without secrets."""
+
+    check: str
+    outcome: Outcome
+    prop: str
+    said: str
+    fix: str = ""
+
+    def document(self) -> dict[str, str]:
+        """Return the finding as an output of the stack."""
+        found = {"check": self.check, "outcome": str(self.outcome), "property": self.prop, "said": self.said}
+        return {**found, "fix": self.fix} if self.fix else found
+
+    def line(self) -> str:
+        """Return the finding as one line of a table."""
+        return f"{self.outcome.upper():4} {self.check}: {self.said}{f' {self.fix}' if self.fix else ''}"
+
+
+def passed(check: str, prop: str, said: str) -> Finding:
+    """Return the finding of a check that passed."""
+    return Finding(check=check, outcome=Outcome.PASS, prop=prop, said=said)
+
+
+def failed(check: str, prop: str, said: str, fix: str) -> Finding:
+    """Return the finding of a check that failed; `fix` is what to do."""
+    return Finding(check=check, outcome=Outcome.FAIL, prop=prop, said=said, fix=fix)
+
+
+def skipped(check: str, prop: str, said: str, fix: str = "") -> Finding:
+    """Return the finding of a check that could not be made; `said` is why."""
+    return Finding(check=check, outcome=Outcome.SKIP, prop=prop, said=said, fix=fix)
+
+
+def table(findings: Sequence[Finding]) -> list[str]:
+    """Return the lines that people are shown, failures first."""
+    order = (Outcome.FAIL, Outcome.SKIP, Outcome.PASS)
+    return [each.line() for each in sorted(findings, key=lambda each: order.index(each.outcome))]
+
+
+def failures(findings: Sequence[Finding]) -> list[Finding]:
+    """Return what stops an update."""
+    return [each for each in findings if each.outcome is Outcome.FAIL]
+
+
+def documents(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Return the findings as an output of the stack."""
+    return [each.document() for each in findings]

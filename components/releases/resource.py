@@ -1,0 +1,67 @@
+"""What the dynamic resources of releases do. `provider` is frozen where it stands; this module may be changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pulumi.output import Unknown
+
+from components.releases.targets import open_releases
+from components.releases.verification import identity
+from components.verify.model import Result
+from components.verify.report import load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENTRY: Final = ("locator", "revision", "verified")
+HOLD: Final = ("withheld", "accepted")
+
+
+class Withheld(Exception):
+    """The update did everything but serve the release that the settings describe."""
+
+
+class NotVerified(Exception):
+    """The report does not say that this revision passed, so there is nothing to record."""
+
+
+def entry_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether there was another verification since the last record."""
+    return _differs(ENTRY, olds, news)
+
+
+def append(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Record the verification whose report lies at `reportPath`. Raises NotVerified, StoreError, Refused."""
+    report = load(Path(inputs["reportPath"]))
+    revision = str(inputs["revision"])
+    if report.verdict is not Result.PASS or report.served_revision != revision:
+        raise NotVerified(
+            f"The report at {inputs['reportPath']} does not say that revision {revision} passed: it was verified by "
+            "somebody else meanwhile. Repeat the update."
+        )
+    target = open_releases(inputs["locator"])
+    release = target.release(revision, verification_id=identity(report), verdict=report.verdict.value)
+    record = target.ledger.add_release(release)
+    return {**{key: inputs.get(key) for key in (*ENTRY, "reportPath")}, "number": record.number}
+
+
+def hold_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether something else is withheld than at the last green end."""
+    return _differs(HOLD, olds, news)
+
+
+def hold(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs where nothing is withheld, or that is accepted. Raises Withheld."""
+    why = inputs["withheld"]
+    if why and not inputs["accepted"]:
+        raise Withheld(
+            f"Everything is up to date but the release: {why}. Lift it with `scripts/rollback.py --unpin`, or accept "
+            "a pin with release.acceptPin."
+        )
+    return {key: inputs.get(key) for key in HOLD}
+
+
+def _differs(keys: tuple[str, ...], olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    return any(isinstance(news.get(key), Unknown) or olds.get(key) != news.get(key) for key in keys)

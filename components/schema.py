@@ -1,0 +1,197 @@
+"""Which schema an MLflow version needs, and whether a release may be put on the schema that a database is at. Pure.
+
+It reads nothing: `server/schema_heads.json`, which the database tool's package makes from the real wheels, is handed
+in. A release is never judged by its version alone: MLflow migrates an older database by itself while it starts and
+refuses a newer one as 'out-of-date' (docs/facts.md, C), so both directions are named here, truly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_SHOWN_VERSIONS = 4
+
+
+class SchemaTableError(Exception):
+    """The table of schema heads is not readable as one. Names the entry and the fix."""
+
+
+class Direction(StrEnum):
+    """Where a database stands, seen from the MLflow version that is asked for; the database tool's words."""
+
+    EQUAL = "equal"
+    BEHIND = "behind"
+    AHEAD = "ahead"
+    EMPTY = "empty"
+    UNKNOWN = "unknown"
+    FOREIGN = "foreign"
+
+
+class Verdict(StrEnum):
+    """Whether a release may be put on a database: as it is, not at all, or after restoring a dump."""
+
+    SAFE = "SAFE"
+    BLOCKED = "BLOCKED"
+    RESTORE = "RESTORE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heads:
+    """The schema heads of the tracking and the basic-auth database; None where that database has no schema yet."""
+
+    tracking: str | None
+    auth: str | None = None
+
+    def __str__(self) -> str:
+        """Return the heads as a sentence names them."""
+        tracking = self.tracking or "empty"
+        return tracking if self.auth is None else f"{tracking} (auth {self.auth})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A verdict, one sentence why, and what to do where it is not SAFE."""
+
+    verdict: Verdict
+    reason: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaTable:
+    """What is known of MLflow's schemas: version -> heads, and per chain every revision, first to last.
+
+    The chains are `tracking` and `auth`. Both have always been linear, which is what 'ahead' and 'behind' rest on.
+    """
+
+    heads: Mapping[str, Heads] = field(default_factory=dict)
+    revisions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def required(self, version: str) -> Heads | None:
+        """Return the heads that an MLflow version requires, None where the table does not know the version."""
+        return self.heads.get(version)
+
+    def versions_on(self, head: str) -> tuple[str, ...]:
+        """Return the MLflow versions that run on a tracking head, oldest first."""
+        return tuple(v for v in sorted(self.heads, key=version_order) if self.heads[v].tracking == head)
+
+    def direction(self, found: str | None, wanted: str, *, chain: str = "tracking") -> Direction:
+        """Tell where a database at `found` stands for a release that needs `wanted`."""
+        if found is None:
+            return Direction.EMPTY
+        if found == wanted:
+            return Direction.EQUAL
+        order = self.revisions.get(chain, ())
+        if found not in order or wanted not in order:
+            return Direction.UNKNOWN
+        return Direction.AHEAD if order.index(found) > order.index(wanted) else Direction.BEHIND
+
+    def pending(self, found: str | None, wanted: str, *, chain: str = "tracking") -> tuple[str, ...]:
+        """Return the revisions that lie between `found` and `wanted`, empty where none does or it is not known."""
+        order = self.revisions.get(chain, ())
+        if wanted not in order or (found is not None and found not in order):
+            return ()
+        return order[0 if found is None else order.index(found) + 1 : order.index(wanted) + 1]
+
+
+def parse_table(document: Mapping[str, Any]) -> SchemaTable:
+    """Return the table that `schema_heads.json` holds.
+
+    Raises SchemaTableError for another shape, and for a head that its chain does not hold.
+    """
+    try:
+        revisions = {chain: tuple(map(str, ids)) for chain, ids in document["revisions"].items()}
+        heads = {
+            str(version): Heads(tracking=entry["tracking"], auth=entry.get("auth"))
+            for version, entry in document["versions"].items()
+        }
+    except (KeyError, TypeError, AttributeError):
+        raise SchemaTableError("schema_heads.json holds no `versions` and `revisions`. Make it again.") from None
+    for version, needed in heads.items():
+        if needed.tracking not in revisions.get("tracking", ()):
+            raise SchemaTableError(f"schema_heads.json: the head of {version} is not in its chain. Make it again.")
+    return SchemaTable(heads=heads, revisions=revisions)
+
+
+def version_order(version: str) -> tuple[int, ...]:
+    """Return a key that sorts MLflow versions from old to new."""
+    return tuple(int(part) if part.isdigit() else -1 for part in version.split("."))
+
+
+def direction(*, live: Heads, wanted: Heads, table: SchemaTable) -> Direction:
+    """Return the direction of both databases together: the one that decides what can be done.
+
+    The auth database counts only where it has a schema and the release has a head for it: without basic auth neither
+    is touched.
+    """
+    if wanted.tracking is None:
+        return Direction.UNKNOWN
+    found = [table.direction(live.tracking, wanted.tracking)]
+    if live.auth is not None and wanted.auth is not None:
+        found.append(table.direction(live.auth, wanted.auth, chain="auth"))
+    # One newer and one older than the release: no restore and no migration mends both.
+    if {Direction.AHEAD, Direction.BEHIND} <= set(found):
+        return Direction.UNKNOWN
+    order = (Direction.UNKNOWN, Direction.EMPTY, Direction.AHEAD, Direction.BEHIND, Direction.EQUAL)
+    return min(found, key=order.index)
+
+
+def decide(
+    *, version: str, wanted: Heads | None, live: Heads | None, table: SchemaTable, dump: str | None = None
+) -> Decision:
+    """Tell whether a release of MLflow `version`, which needs `wanted`, may be put on a database that is at `live`.
+
+    `live` is None where the schema could not be read. `dump` names the newest intact dump with exactly the heads that
+    are wanted. What is not known is BLOCKED: a guess here would be made with the user's data.
+    """
+    if live is None:
+        return _blocked("The database's schema could not be read.", "Start the database (make up) and repeat.")
+    if wanted is None:
+        return _blocked(f"It is not known which schema MLflow {version} needs.", _TABLE_FIX)
+    shown = wanted if live.auth is not None else Heads(tracking=wanted.tracking)
+    need = f"{shown}, which MLflow {version} needs"
+    where = direction(live=live, wanted=wanted, table=table)
+    if where is Direction.EQUAL:
+        return Decision(verdict=Verdict.SAFE, reason=f"The database is at {need}.")
+    if where is Direction.AHEAD:
+        return _of_newer(live, need, table, dump)
+    reason, fix = _BLOCKS.get(where, _BLOCKS[Direction.UNKNOWN])
+    return _blocked(reason.format(live=live, need=need), fix)
+
+
+_TABLE_FIX = "Add the version to schema_heads.json with the script that makes it, and repeat."
+_BLOCKS = {
+    Direction.BEHIND: (
+        "The database is at {live}, older than {need}; MLflow would migrate it while it starts.",
+        "Deploy that version with `pulumi up`, which dumps and migrates first.",
+    ),
+    Direction.EMPTY: ("The database has no schema yet, not {need}.", "Deploy with `pulumi up`, which makes it."),
+    Direction.UNKNOWN: ("The database is at {live}; how that stands to {need}, is not known.", _TABLE_FIX),
+}
+
+
+def _of_newer(live: Heads, need: str, table: SchemaTable, dump: str | None) -> Decision:
+    if dump is not None:
+        reason = f"The database is at {live}, newer than {need}; the dump {dump} has that schema."
+        return Decision(verdict=Verdict.RESTORE, reason=reason, fix="Add --restore; what was written since is lost.")
+    runs = _versions(table.versions_on(live.tracking or ""))
+    reason = f"The database is at {live}, newer than {need}, and no intact dump has that schema."
+    return _blocked(reason, f"Choose a release of {runs}." if runs else "Choose a release of a newer MLflow.")
+
+
+def _blocked(reason: str, fix: str) -> Decision:
+    return Decision(verdict=Verdict.BLOCKED, reason=reason, fix=fix)
+
+
+def _versions(versions: Sequence[str]) -> str:
+    """Return versions for a sentence: all of a few, else the span."""
+    if not versions:
+        return ""
+    if len(versions) > _SHOWN_VERSIONS:
+        return f"MLflow {versions[0]} to {versions[-1]}"
+    return f"MLflow {' or '.join(versions)}"

@@ -1,0 +1,103 @@
+"""Checks of what this project's plugin adds to MLflow: what the server itself says of its parts and of its readiness.
+
+A server without the plugin answers 404 there, and the skip says so. Without credentials the plugin tells no more than
+that something is wrong; with them, what.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from components.verify.answers import Answer
+from components.verify.model import Exchange, Finding, Unexpected, failed, passed, skipped
+from components.verify.observed import EXCERPT
+
+if TYPE_CHECKING:
+    from components.verify.context import Context
+
+COMPONENTS: Final = "/health/components"
+READY: Final = "/health/ready"
+
+
+def components(context: Context) -> Finding:
+    """Each part that the server needs works, by the server's own account."""
+    exchange = _ask(context, COMPONENTS)
+    if exchange is None:
+        return skipped("no /health/components here: the server runs without this project's plugin")
+    parts = _parts(exchange)
+    down = {name: part for name, part in parts.items() if part.get("state") == "failed"}
+    if exchange.status == HTTPStatus.OK:
+        working = [name for name, part in parts.items() if part.get("state") == "ok"]
+        return passed(f"{', '.join(working) or 'all parts'} work, by the server's own account")
+    return _down(down)
+
+
+def ready(context: Context) -> Finding:
+    """The server is ready: its database is reached, and at the schema that this MLflow version needs."""
+    exchange = _ask(context, READY)
+    if exchange is None:
+        return skipped("no /health/ready here: the server runs without this project's plugin")
+    if exchange.status == HTTPStatus.OK:
+        return passed("the database is reached, and its schema is this version's")
+    detail = str(Answer.of(replace(exchange, status=HTTPStatus.OK)).document.get("detail", ""))[:EXCERPT]
+    if " is at " in detail:
+        return failed(
+            detail,
+            code="schema-mismatch",
+            cause="The database's schema is not the one that this MLflow version needs.",
+            next_step="Migrate it, or restore the dump of the version that runs.",
+        )
+    return failed(
+        detail or "the server says that it is not ready",
+        code="not-ready",
+        cause="The server cannot work with its database.",
+        next_step="See that the database runs, takes the server's connections, and has been migrated.",
+    )
+
+
+def redis(context: Context) -> Finding:
+    """Redis serves what uses it."""
+    if not context.subject.jobs:
+        return skipped("nothing uses it: jobs and key limits are off")
+    exchange = _ask(context, COMPONENTS)
+    part = None if exchange is None else _parts(exchange).get("redis")
+    if part is None:
+        return skipped("jobs use it, but neither MLflow's REST API nor a plugin shows it here")
+    return _down({"redis": part}) if part.get("state") == "failed" else passed("works, by the server's own account")
+
+
+def _ask(context: Context, path: str) -> Exchange | None:
+    """What the plugin answers, good or bad; None where there is no plugin.
+
+    Raises `Unexpected` for everything else.
+    """
+    exchange = context.send("GET", path)
+    if exchange.status == HTTPStatus.NOT_FOUND:
+        return None
+    # A 503 of the plugin carries the same document as its 200.
+    unavailable = exchange.status == HTTPStatus.SERVICE_UNAVAILABLE
+    try:
+        document = Answer.of(replace(exchange, status=HTTPStatus.OK) if unavailable else exchange).document
+    except Unexpected:
+        raise Unexpected(exchange) from None
+    if "status" not in document:
+        raise Unexpected(exchange)
+    return exchange
+
+
+def _parts(exchange: Exchange) -> dict[str, dict[str, Any]]:
+    parts = Answer.of(replace(exchange, status=HTTPStatus.OK)).document.get("components", {})
+    return {name: part for name, part in parts.items() if isinstance(part, dict)} if isinstance(parts, dict) else {}
+
+
+def _down(parts: dict[str, dict[str, Any]]) -> Finding:
+    names = ", ".join(parts) or "one of its parts"
+    details = "; ".join(str(part.get("detail", "")) for part in parts.values())[:EXCERPT]
+    return failed(
+        f"the server cannot use {names}" + (f": {details}" if details else ""),
+        code="component-down",
+        cause=f"It is {names} that cannot be reached from the server, or refuses its credentials.",
+        next_step="See that it runs and takes connections from the server.",
+    )

@@ -1,0 +1,61 @@
+"""List the releases of a stack: what serves, what was verified, and whether a rollback to each is possible.
+
+Exit codes: 0 listed; 2 usage; 3 refused; 4 the platform failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from components.contract import ExitCode, Refused
+from components.local.state import LocalFailure
+from components.releases import text
+from components.releases.stores import StoreError
+from components.releases.targets import open_releases
+from components.releases.views import survey
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    line = argparse.ArgumentParser(prog="scripts/releases.py", description=__doc__)
+    line.add_argument("--stack", required=True, help="the stack whose releases are listed")
+    line.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    line.add_argument(
+        "--accept-loss", action="store_true", help="go on from the newest readable record of a damaged ledger"
+    )
+    return line
+
+
+def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    target = open_releases({"kind": "local", "state": str(root / ".backend" / options.stack)})
+    try:
+        if options.accept_loss:
+            record = target.ledger.accept_loss()
+            print(f"the ledger goes on at record {record.number}; the damaged ones are set aside")
+            return ExitCode.DONE
+        situation = target.situation(thoroughly=False)
+        views = survey(situation)
+    except Refused as refusal:
+        print(f"releases: {refusal}", file=sys.stderr)
+        return refusal.exit_code
+    except (LocalFailure, StoreError) as failure:
+        print(f"releases: {failure}", file=sys.stderr)
+        return ExitCode.PLATFORM_FAILED
+    lines = text.standing_lines(situation.contents)
+    if options.json:
+        print(json.dumps({"releases": [text.view_document(view) for view in views], "standing": lines}, indent=2))
+    else:
+        print("\n".join([*text.table(views, now=datetime.now(UTC)), *lines]))
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Roll a stack back to an earlier release, or lift the pin that an earlier rollback set.
+
+It reads, plans and prints the plan; then it acts, unless --dry-run. A rollback that was interrupted is finished first.
+Exit codes: 0 done and verified; 1 verification failed; 2 usage; 3 refused, nothing was touched; 4 the platform failed;
+5 done, and the verification was inconclusive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.contract import ExitCode, Refused
+from components.local.state import LocalFailure
+from components.releases import run, text
+from components.releases.plan import Plan, Request, plan
+from components.releases.stores import StoreError
+from components.releases.targets import open_releases
+from components.settings import SettingsError, YamlSource, load
+
+if TYPE_CHECKING:
+    from components.releases.run import Ended
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    line = argparse.ArgumentParser(prog="scripts/rollback.py", description="Roll a stack back to an earlier release.")
+    line.add_argument("--stack", required=True, help="the stack that is rolled back")
+    line.add_argument("--to", metavar="REV", help="revision to go back to (default: the newest one that is SAFE)")
+    line.add_argument("--to-version", metavar="V", help="go back to the newest verified release of this MLflow version")
+    line.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
+    line.add_argument(
+        "--restore", action="store_true", help="restore the dump of the target's schema where it needs it"
+    )
+    line.add_argument("--no-verify", action="store_true", help="do not verify the target before it is pinned")
+    line.add_argument("--force", action="store_true", help="stop a deployment in progress first")
+    line.add_argument("--unpin", action="store_true", help="lift the pin and every block, and do nothing else")
+    line.add_argument("--reason", default="", help="why, for the ledger and for whoever is withheld a release")
+    line.add_argument("--yes", action="store_true", help="do not ask")
+    line.add_argument("--json", action="store_true", help="print plan and result as JSON")
+    return line
+
+
+def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    target = open_releases({"kind": "local", "state": str(root / ".backend" / options.stack)})
+    try:
+        if options.dry_run:
+            return _show(options, _planned(options, target))
+        with target.alone():
+            if options.unpin:
+                return _unpin(options, target)
+            ended = run.resume(target, to=options.to, say=_say)
+            if ended is None:
+                ended = _roll_back(options, target, root)
+            return _tell(options, ended)
+    except Refused as refusal:
+        _say(str(refusal))
+        return refusal.exit_code
+    except (LocalFailure, StoreError) as failure:
+        _say(str(failure))
+        return ExitCode.PLATFORM_FAILED
+    except KeyboardInterrupt:
+        _say("interrupted: run it again, and it finishes what it began")
+        return ExitCode.PLATFORM_FAILED
+
+
+def _planned(options: argparse.Namespace, target: Any) -> Plan:
+    request = Request(
+        to=options.to,
+        to_version=options.to_version,
+        restore=options.restore,
+        force=options.force,
+        verify=not options.no_verify,
+    )
+    made = plan(target.situation(), request)
+    return made if made.dump is None else replace(made, losses=target.losses(made.dump))
+
+
+def _roll_back(options: argparse.Namespace, target: Any, root: Path) -> Ended:
+    made = _planned(options, target)
+    _show(options, made)
+    if not options.yes:
+        _ask()
+    profile, deadline_s = _verification(root / f"Pulumi.{options.stack}.yaml")
+    wish = run.Wish(reason=options.reason, profile=profile, deadline_s=deadline_s)
+    return run.begin(target, made, wish, say=_say)
+
+
+def _show(options: argparse.Namespace, made: Plan) -> ExitCode:
+    """Print the plan: as JSON it is the result of a dry run only, so that one run prints one document."""
+    if options.json:
+        if options.dry_run:
+            print(json.dumps(text.plan_document(made), indent=2))
+    else:
+        print("\n".join(text.plan_lines(made)))
+    return ExitCode.DONE
+
+
+def _tell(options: argparse.Namespace, ended: Ended) -> ExitCode:
+    if options.json:
+        document = {"exitCode": int(ended.exit_code), "result": ended.sentence, "serving": ended.serving}
+        print(json.dumps({**document, "verification": ended.table.splitlines()}, indent=2))
+    else:
+        print("\n".join(part for part in (ended.table, ended.sentence) if part))
+    return ended.exit_code
+
+
+def _unpin(options: argparse.Namespace, target: Any) -> ExitCode:
+    standing = target.ledger.standing()
+    if standing.pin is None and not standing.blocks:
+        raise Refused("Nothing is pinned and nothing is blocked.", fix="Nothing has to be lifted.")
+    target.ledger.add_unpin(options.reason)
+    print("The pin and every block are lifted: the next `pulumi up` serves the release of the settings.")
+    return ExitCode.DONE
+
+
+def _ask() -> None:
+    """Ask the person at the terminal. Raises Refused for anything but yes, and where there is nobody to ask."""
+    if not sys.stdin.isatty():
+        raise Refused("Nobody can be asked here, so nothing was touched.", fix="Add --yes.")
+    if input("Do it? [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise Refused("Not agreed to, so nothing was touched.", fix="Choose another target with --to.")
+
+
+def _verification(stack_file: Path) -> tuple[str, float]:
+    """Return profile and deadline of the stack's verification; the defaults where only Pulumi can read the file."""
+    try:
+        verify = load(YamlSource.read(stack_file)).verify
+    except SettingsError:
+        return "core", 180.0
+    return verify.profile, float(verify.deadline)
+
+
+def _say(message: str) -> None:
+    print(f"rollback: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What every MLflow server of a backend runs besides MLflow itself: the app plugin and the database tool."""

@@ -1,0 +1,107 @@
+"""The command line: JSON for programs on standard output, words for people on standard error, a code for both."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend_server.db import addresses, kept
+from mlflow_backend_server.db.postgres import connected, judged
+from mlflow_backend_server.db.verdicts import ExitCode, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlflow_backend_server.db.addresses import Databases
+
+DEFAULT_WAIT_S = 600.0
+DUMPS_VARIABLE = "MLFLOW_BACKEND_DUMPS"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(argv)
+    try:
+        report = _run(options)
+    except ToolError as error:
+        report = {"exit_code": int(error.code), "error": error.finding, "fix": error.fix}
+        say(str(error))
+    json.dump(report, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+    return int(report["exit_code"])
+
+
+def say(line: str) -> None:
+    """Write one line for people."""
+    print(f"mlflow-backend db: {line}", file=sys.stderr, flush=True)
+
+
+def _run(options: argparse.Namespace) -> dict[str, Any]:
+    databases = addresses.from_environment(os.environ)
+    # Imported by command: a status needs neither Alembic nor an object store's client.
+    if options.command in {"status", "check"}:
+        from mlflow_backend_server.db import status
+
+        report = (status.check if options.command == "check" else status.status)(databases)
+        _tell(report)
+        return report
+    if options.command == "upgrade":
+        from mlflow_backend_server.db import upgrade
+
+        return upgrade.upgrade(databases, wait_s=options.wait, say=say)
+    if options.command == "dump":
+        from mlflow_backend_server.db import dump
+
+        return dump.dump(databases, options.to, say=say)
+    if options.command == "restore":
+        from mlflow_backend_server.db import restore
+
+        return restore.restore(databases, options.source, wait_s=options.wait, say=say)
+    return _drop(databases, options.name)
+
+
+def _drop(databases: Databases, name: str) -> dict[str, Any]:
+    matching = [address for _, address in databases.items() if kept.is_kept(name, address.name)]
+    address = matching[0] if matching else databases.tracking
+    with connected(address, purpose="drop") as connection, judged(f"Dropping '{name}'"):
+        kept.drop(connection, name, address.name)
+    return {"dropped": name, "exit_code": int(ExitCode.DONE)}
+
+
+def _tell(report: dict[str, Any]) -> None:
+    for name, entry in report["databases"].items():
+        say(f"{name} '{entry['database']}': {entry['direction']}. {entry['reason']}")
+        for pending in entry["pending"]:
+            say(f"  {pending['revision']} {pending['class']}: {pending['title']}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mlflow_backend_server.db",
+        description="Read, upgrade, dump and restore the databases of an MLflow backend.",
+        epilog="Exit codes: 0 done, 1 failed, 2 usage, 10 database ahead of this MLflow, 11 unsupported database, "
+        "12 unreachable, 13 not at the head, 14 revision unknown, 15 worth retrying, 16 locked by another writer.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("status", help="where each database stands and what is pending")
+    commands.add_parser("check", help="fail unless every database is at the head of this MLflow")
+    upgrade = commands.add_parser("upgrade", help="bring every database to the head of this MLflow")
+    dump = commands.add_parser("dump", help="stream every database into an object store")
+    default = os.environ.get(DUMPS_VARIABLE)
+    dump.add_argument("--to", default=default, required=default is None, help=f"s3://bucket/prefix (${DUMPS_VARIABLE})")
+    restore = commands.add_parser("restore", help="replace every database by a dump, keeping the old ones")
+    restore.add_argument("--from", dest="source", required=True, help="the address of a dump, as its manifest says it")
+    drop = commands.add_parser("drop", help="drop a database that a restore kept")
+    drop.add_argument("name", help="as status lists it under kept_databases")
+    for waiting in (upgrade, restore):
+        waiting.add_argument(
+            "--wait",
+            type=float,
+            default=DEFAULT_WAIT_S,
+            metavar="SECONDS",
+            help="for another writer (default %(default)s)",
+        )
+    return parser

@@ -1,0 +1,212 @@
+"""`restore`: a dump becomes new logical databases on the same server, checked, and switched in by rename.
+
+URL and secret stay as they are, and the databases that were replaced are kept under other names (see `kept`). All
+renames are one transaction: whenever this is killed, the backend has either all old databases or all restored ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+from psycopg2 import errors, sql
+
+from mlflow_backend_server.db import clients, lock
+from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
+from mlflow_backend_server.db.dump import FORMAT, MANIFEST, stamp
+from mlflow_backend_server.db.kept import kept_name, restoring_name
+from mlflow_backend_server.db.objects import Store, open_store, read_json
+from mlflow_backend_server.db.postgres import connected, count_rows, judged
+from mlflow_backend_server.db.status import standing
+from mlflow_backend_server.db.verdicts import ExitCode, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg2.extensions import connection as Connection
+
+    from mlflow_backend_server.db.addresses import Address, Databases
+
+#: Where one connects to rename other databases; every Postgres, managed ones too, has it.
+MAINTENANCE_DATABASE = "postgres"
+_SWITCH_DEADLINE_S = 60
+_SWITCH_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """One database to restore: what it replaces, under which names, and what the manifest says it must be."""
+
+    name: str
+    current: Address
+    restored: Address
+    kept: Address
+    entry: dict[str, Any]
+
+
+def restore(databases: Databases, source: str, *, wait_s: float, say: Callable[[str], None]) -> dict[str, Any]:
+    """Restore the dump at `source` (the address in its manifest) over the backend's databases.
+
+    Raises ToolError USAGE where the dump does not hold what the backend has, LOCKED where another writer works,
+    NOT_AT_HEAD where the restored database is not what the manifest says, UNREACHABLE, WORTH_RETRYING or FAILED. In
+    each case the backend's databases are as they were.
+    """
+    store = open_store(source)
+    plans = _plan(databases, read_json(store, MANIFEST), source)
+    maintenance = databases.tracking.renamed(MAINTENANCE_DATABASE)
+    with ExitStack() as stack:
+        admin = stack.enter_context(connected(maintenance, purpose="restore"))
+        locks = stack.enter_context(ExitStack())
+        for plan in plans:
+            guard = locks.enter_context(connected(plan.current, purpose="restore"))
+            with judged(f"Locking {plan.current}"):
+                lock.acquire(guard, wait_s=wait_s, say=say)
+        try:
+            for plan in plans:
+                _fill(admin, store, plan, say)
+            # The guards are connections to the databases that are renamed now, which bears none.
+            locks.close()
+            _switch(admin, plans, say)
+        except BaseException:
+            _discard(admin, plans)
+            raise
+    return {
+        "mlflow_version": installed_version(),
+        "source": source,
+        "databases": {
+            plan.name: {"database": plan.current.name, "head": plan.entry["head"], "kept": plan.kept.name}
+            for plan in plans
+        },
+        "exit_code": int(ExitCode.DONE),
+    }
+
+
+def _plan(databases: Databases, manifest: dict[str, Any], source: str) -> list[_Plan]:
+    if manifest.get("format") != FORMAT:
+        finding = f"{source} is a dump of format {manifest.get('format')!r}."
+        raise ToolError(ExitCode.UNSUPPORTED, finding, f"This tool reads format {FORMAT}.")
+    wanted = dict(databases.items())
+    if set(wanted) != set(manifest["databases"]):
+        raise ToolError(
+            ExitCode.USAGE,
+            f"The dump holds {sorted(manifest['databases'])}, and this backend has {sorted(wanted)}.",
+            "Both are restored together: set access to what it was when the dump was taken.",
+        )
+    now = stamp()
+    return [
+        _Plan(
+            name=name,
+            current=address,
+            restored=address.renamed(restoring_name(address.name, now)),
+            kept=address.renamed(kept_name(address.name, now)),
+            entry=manifest["databases"][name],
+        )
+        for name, address in wanted.items()
+    ]
+
+
+def _fill(admin: Connection, store: Store, plan: _Plan, say: Callable[[str], None]) -> None:
+    say(f"restoring {plan.entry['object']} into {plan.restored}")
+    with judged(f"Creating {plan.restored}"):
+        _create_like(admin, plan.current.name, plan.restored.name)
+    digest, size = hashlib.sha256(), 0
+    with clients.restoring(plan.restored) as target:
+        for piece in store.reading(plan.entry["object"]):
+            digest.update(piece)
+            size += len(piece)
+            target.write(piece)
+    if (digest.hexdigest(), size) != (plan.entry["sha256"], plan.entry["bytes"]):
+        finding = f"{plan.entry['object']} is not what was dumped: its checksum or its size differs."
+        raise ToolError(ExitCode.FAILED, finding, "Restore another dump.")
+    _compare(plan)
+
+
+def _create_like(admin: Connection, model: str, name: str) -> None:
+    """Create a database with the encoding, collation and owner of another."""
+    with admin.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_encoding_to_char(encoding), datcollate, datctype, pg_get_userbyid(datdba)"
+            " FROM pg_database WHERE datname = %s",
+            (model,),
+        )
+        row = cursor.fetchone()
+        assert row is not None  # noqa: S101 - a connection to it is open
+        statement = "CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}"
+        encoding, collation, characters, owner = row
+        cursor.execute(
+            sql.SQL(statement).format(
+                sql.Identifier(name),
+                sql.Identifier(owner),
+                sql.Literal(encoding),
+                sql.Literal(collation),
+                sql.Literal(characters),
+            )
+        )
+
+
+def _compare(plan: _Plan) -> None:
+    chain = read_chains(installed_package())[plan.name]
+    with connected(plan.restored, purpose="restore") as connection, judged(f"Reading {plan.restored}"):
+        _, where = standing(connection, chain)
+        counts = count_rows(connection, frozenset(plan.entry["row_counts"]))
+    if where.head != plan.entry["head"] or counts != plan.entry["row_counts"]:
+        raise ToolError(
+            ExitCode.NOT_AT_HEAD,
+            f"The restored database is at {where.head} with {counts}, and the dump was of "
+            f"{plan.entry['head']} with {plan.entry['row_counts']}.",
+            "Restore another dump.",
+        )
+
+
+def _switch(admin: Connection, plans: list[_Plan], say: Callable[[str], None]) -> None:
+    """Rename all databases in one transaction, ending the connections that stand in its way."""
+    deadline = time.monotonic() + _SWITCH_DEADLINE_S
+    admin.autocommit = False
+    while True:
+        try:
+            with admin.cursor() as cursor:
+                for plan in plans:
+                    cursor.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                        (plan.current.name,),
+                    )
+                for plan in plans:
+                    _rename(cursor, plan.current.name, plan.kept.name)
+                    _rename(cursor, plan.restored.name, plan.current.name)
+            admin.commit()
+        except errors.ObjectInUse:
+            # A server reconnected between the two statements.
+            admin.rollback()
+            if time.monotonic() >= deadline:
+                finding = "The databases could not be switched: connections to them keep coming."
+                raise ToolError(ExitCode.WORTH_RETRYING, finding, "Stop the servers and try again.") from None
+            time.sleep(_SWITCH_PAUSE_S)
+        except psycopg2.Error:
+            admin.rollback()
+            raise
+        else:
+            break
+    admin.autocommit = True
+    for plan in plans:
+        say(f"{plan.current} is the restored one; what it replaced is kept as '{plan.kept.name}'")
+
+
+def _rename(cursor: Any, old: str, new: str) -> None:
+    cursor.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
+
+
+def _discard(admin: Connection, plans: list[_Plan]) -> None:
+    """Drop what this restore made and did not switch in; it has names that nothing else has."""
+    if admin.closed:
+        return
+    admin.rollback()
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        for plan in plans:
+            cursor.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(plan.restored.name))
+            )

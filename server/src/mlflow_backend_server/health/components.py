@@ -1,0 +1,150 @@
+"""The components of this server, and how each is asked. Read-only, and nothing that a restricted role may not do."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mlflow_backend_server.health.database import ask
+from mlflow_backend_server.health.states import Away, Component
+from mlflow_backend_server.settings import Access, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlflow_backend_server.access.sources import KeyRing
+    from mlflow_backend_server.db.addresses import Databases
+
+_TIMEOUT_S = 1.0
+_JOB_RUNNER = "mlflow.server.jobs"
+
+
+def components(settings: Settings, databases: Databases, keys: KeyRing | None) -> tuple[Component, ...]:
+    """Return what `/health/components` reports, in this order."""
+    # MLflow's job queue and the limits of keys are all that uses Redis.
+    redis_needed = settings.jobs or settings.requests_per_minute > 0
+    return (
+        Component(name="server", ask=_server),
+        Component(name="database", ask=lambda: _version("Postgres", ask(databases.tracking, "SHOW server_version"))),
+        Component(
+            name="redis",
+            ask=_redis(settings.redis_url),
+            required=redis_needed,
+            used=bool(settings.redis_url) and redis_needed,
+        ),
+        Component(name="artifacts", ask=_artifacts(settings.artifacts), used=bool(settings.artifacts)),
+        Component(name="jobs", ask=_jobs, used=settings.jobs),
+        Component(name="auth", ask=_auth(settings, databases, keys), used=settings.access is not Access.NONE),
+    )
+
+
+def _server() -> str:
+    version = importlib.import_module("mlflow.version").VERSION
+    return f"MLflow {version}, process {os.getpid()}."
+
+
+def _version(what: str, rows: list[str]) -> str:
+    return f"{what} {rows[0].split()[0]} answers."
+
+
+def _redis(url: str) -> Callable[[], str]:
+    def question() -> str:
+        redis = importlib.import_module("redis")
+        client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+        try:
+            client.ping()
+        except redis.AuthenticationError:
+            raise Away("Redis refuses the server's credentials.") from None
+        except redis.TimeoutError:
+            raise Away("Redis does not answer in time.") from None
+        except redis.ConnectionError:
+            raise Away("Redis cannot be reached.") from None
+        finally:
+            client.close()
+        return "Redis answers."
+
+    return question
+
+
+def _artifacts(destination: str) -> Callable[[], str]:
+    """List one key under the artifacts' prefix: HeadBucket is denied to roles that may list one prefix only."""
+    parts = urlsplit(destination)
+    if parts.scheme == "s3":
+        return lambda: _s3(parts.netloc, parts.path.strip("/"))
+    if parts.scheme == "gs":
+        return lambda: _google(parts.netloc, parts.path.strip("/"))
+    folder = Path(parts.path)
+    return lambda: _folder(folder)
+
+
+def _s3(bucket: str, prefix: str) -> str:
+    exceptions = importlib.import_module("botocore.exceptions")
+    try:
+        _s3_client().list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1)
+    except exceptions.ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "an error")
+        raise Away(f"The artifact store answers {code}.") from None
+    except exceptions.NoCredentialsError:
+        raise Away("The server has no credentials for the artifact store.") from None
+    except exceptions.BotoCoreError as error:
+        raise Away(f"The artifact store cannot be reached ({type(error).__name__}).") from None
+    return "One object was listed under the artifacts' prefix."
+
+
+_clients: dict[str, Any] = {}
+
+
+def _s3_client() -> Any:
+    """Return the one client of this process: making one costs more than asking."""
+    if "s3" not in _clients:
+        config = importlib.import_module("botocore.config").Config(
+            connect_timeout=_TIMEOUT_S, read_timeout=_TIMEOUT_S, retries={"max_attempts": 0}
+        )
+        boto3 = importlib.import_module("boto3")
+        endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL")
+        _clients["s3"] = boto3.client("s3", endpoint_url=endpoint, config=config)
+    return _clients["s3"]
+
+
+def _google(bucket: str, prefix: str) -> str:
+    if "gs" not in _clients:
+        _clients["gs"] = importlib.import_module("google.cloud.storage").Client()
+    listed = _clients["gs"].list_blobs(bucket, prefix=f"{prefix}/" if prefix else None, max_results=1)
+    next(iter(listed), None)
+    return "One object was listed under the artifacts' prefix."
+
+
+def _folder(folder: Path) -> str:
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise Away("The artifacts' folder is missing, or this server may not write to it.")
+    return "The artifacts' folder can be written."
+
+
+def _jobs() -> str:
+    count = 0
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            count += _JOB_RUNNER in entry.read_text(errors="replace")
+        except OSError:
+            continue
+    if not count and Path("/proc/self").exists():
+        raise Away("No job runner is alive beside this server.")
+    return f"{count} job runner processes are alive."
+
+
+def _auth(settings: Settings, databases: Databases, keys: KeyRing | None) -> Callable[[], str]:
+    def question() -> str:
+        if settings.access is Access.TOKEN:
+            count = len(keys.keys()) if keys else 0
+            if not count:
+                raise Away("There is no valid API key, or their secret could not be read for too long.")
+            return f"{count} API keys are valid."
+        if databases.auth is None:
+            return "Basic auth keeps its users outside of Postgres."
+        ask(databases.auth, "SELECT 1 FROM users LIMIT 1")
+        return "The users' database answers."
+
+    return question

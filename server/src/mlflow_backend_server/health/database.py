@@ -1,0 +1,71 @@
+"""Asks Postgres one question within a hard deadline.
+
+A synchronous client has none: a server that is stopped (SIGSTOP, a frozen machine) still takes connections and bytes
+in its kernel, and the client waits for ever. So this speaks to libpq in its non-blocking mode.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import TYPE_CHECKING
+
+import psycopg2
+from psycopg2 import extensions
+
+from mlflow_backend_server.health.states import Away
+
+if TYPE_CHECKING:
+    from mlflow_backend_server.db.addresses import Address
+
+DEADLINE_S = 1.0
+
+
+def ask(address: Address, statement: str, *, deadline_s: float = DEADLINE_S) -> list[str]:
+    """Return the first column of the statement's rows, over a connection of its own.
+
+    Raises Away, with a sentence, where no answer comes in time or Postgres refuses.
+    """
+    end = time.monotonic() + deadline_s
+    keywords = {**address.parameters, "dbname": address.name, "application_name": "mlflow-backend health"}
+    try:
+        connection = psycopg2.connect(**keywords, async_=1)  # type: ignore[call-overload]
+        try:
+            _wait(connection, end)
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            _wait(connection, end)
+            return [str(row[0]) for row in cursor.fetchall()]
+        finally:
+            connection.close()
+    except psycopg2.OperationalError as error:
+        raise Away(_cause(error)) from None
+
+
+def _wait(connection: extensions.connection, end: float) -> None:
+    while (state := connection.poll()) != extensions.POLL_OK:
+        left = end - time.monotonic()
+        reading, writing = ([connection], []) if state == extensions.POLL_READ else ([], [connection])
+        if left <= 0 or not any(select.select(reading, writing, [], left)):
+            raise Away("Postgres takes connections but does not answer.")
+
+
+def _cause(error: psycopg2.OperationalError) -> str:
+    words = str(error)
+    for sign, sentence in _SIGNS.items():
+        if sign in words:
+            return sentence
+    return "Postgres cannot be reached."
+
+
+_SIGNS = {
+    "Connection refused": "Nothing listens at the database's address.",
+    "password authentication failed": "Postgres refuses the server's credentials.",
+    "does not exist": "The database or its user does not exist.",
+    "could not translate host name": "The database's host name is not known.",
+    "no pg_hba.conf entry": "Postgres refuses connections from this server.",
+    "too many": "Postgres has no connection left.",
+    "remaining connection slots": "Postgres has no connection left.",
+    "starting up": "Postgres is starting.",
+    "shutting down": "Postgres is shutting down.",
+}

@@ -1,0 +1,180 @@
+"""The front on ASGI: FastAPI under uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend_server.http.exchange import REQUEST_ID, TIMED_OUT, Answer, Asked, too_large, without_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    from mlflow_backend_server.front import Admission, Front
+    from mlflow_backend_server.http.record import Exchange, Recorder
+
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+
+# A client that is told 413 while it still sends would see a broken connection instead, so its body is read and thrown
+# away: for so long, and so many bytes.
+_DRAIN_S = 10.0
+_DRAIN_BYTES = 1024**3
+_CREDENTIALS = frozenset({b"x-api-key", b"authorization"})
+
+
+class AsgiFront:
+    """An ASGI application around MLflow's."""
+
+    def __init__(self, app: Any, front: Front, recorder: Recorder) -> None:
+        """Stand before `app`."""
+        self._app, self._front, self._recorder = app, front, recorder
+        self._prefix = front.settings.static_prefix
+        self._timeout = front.settings.request_timeout_s or None
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one connection scope."""
+        if scope["type"] == "websocket":
+            # MLflow has none; refused here, because keys are judged for HTTP only.
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        asked = _asked(scope, self._prefix)
+        exchange = self._recorder.begin(asked)
+        outgoing = _Outgoing(send, exchange)
+        try:
+            verdict = self._front.judge(asked)
+            if callable(verdict):
+                verdict = await asyncio.get_running_loop().run_in_executor(None, verdict)
+            if isinstance(verdict, Answer):
+                await outgoing.answer(verdict, receive)
+            else:
+                exchange.identity = verdict.identity
+                await self._serve(scope, receive, outgoing, verdict)
+        finally:
+            self._recorder.end(exchange)
+
+    async def _serve(
+        self, scope: MutableMapping[str, Any], receive: Receive, outgoing: _Outgoing, admission: Admission
+    ) -> None:
+        if admission.hide_credentials:
+            # MLflow's gateway forwards some headers to model providers.
+            scope["headers"] = [header for header in scope["headers"] if header[0].lower() not in _CREDENTIALS]
+        incoming = _Incoming(receive, outgoing, admission.limit)
+        try:
+            await self._in_time(self._app(scope, incoming.receive, outgoing.send), outgoing, receive)
+        except Exception:
+            if not incoming.exceeded:
+                raise
+        if incoming.exceeded and not outgoing.started:
+            answer = too_large(admission.limit, artifact=outgoing.exchange.asked.uploads_artifact)
+            await outgoing.answer(answer, receive)
+
+    async def _in_time(self, work: Any, outgoing: _Outgoing, receive: Receive) -> None:
+        """Run MLflow's application; where it has not begun to answer in time, answer 504 for it."""
+        if self._timeout is None:
+            await work
+            return
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task}, timeout=self._timeout)
+            if task.done() or outgoing.started:
+                await task
+                return
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        # A handler in a thread cannot be stopped; it runs to its end, and what it says then is dropped.
+        task.add_done_callback(_retrieve)
+        await outgoing.answer(TIMED_OUT, receive)
+
+
+class _Outgoing:
+    """Passes the application's answer on, with the request id in it, and counts."""
+
+    def __init__(self, send: Send, exchange: Exchange) -> None:
+        self._send, self.exchange, self.started, self.muted = send, exchange, False, False
+
+    async def send(self, message: Message) -> None:
+        """Pass on one message of the application, unless it was answered for."""
+        if not self.muted:
+            await self._emit(message)
+
+    async def answer(self, answer: Answer, receive: Receive) -> None:
+        """Send an answer of ours, and from now on nothing of the application's."""
+        self.muted = True
+        headers = [(name.encode(), value.encode()) for name, value in answer.all_headers()]
+        await self._emit({"type": "http.response.start", "status": answer.status, "headers": headers})
+        # Before the last byte: uvicorn closes the connection after it.
+        await _drain(self.exchange.asked, answer, receive)
+        body = b"" if self.exchange.asked.method == "HEAD" else answer.body
+        await self._emit({"type": "http.response.body", "body": body})
+
+    async def _emit(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.exchange.status = message["status"]
+            headers = [*message.get("headers", ()), (REQUEST_ID.encode(), self.exchange.request_id.encode())]
+            message = {**message, "headers": headers}
+        else:
+            self.exchange.sent += len(message.get("body", b""))
+        await self._send(message)
+
+
+class _BodyTooLargeError(Exception):
+    """Thrown into the application that reads a body over the limit."""
+
+
+class _Incoming:
+    """Passes the body on, and stops the application once it is over the limit."""
+
+    def __init__(self, receive: Receive, outgoing: _Outgoing, limit: int) -> None:
+        self._receive, self._outgoing, self._limit, self.exceeded = receive, outgoing, limit, False
+
+    async def receive(self) -> Message:
+        """Pass on one message of the client."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            exchange = self._outgoing.exchange
+            exchange.received += len(message.get("body", b""))
+            if self._limit and exchange.received > self._limit:
+                self.exceeded = True
+                # What the application says about being stopped is not the answer.
+                self._outgoing.muted = True
+                raise _BodyTooLargeError
+        return message
+
+
+async def _drain(asked: Asked, answer: Answer, receive: Receive) -> None:
+    """Throw away what a client still sends after a 413, unless it waits for leave to send at all."""
+    if answer.status != 413 or asked.headers.get("expect", "").lower() == "100-continue":  # noqa: PLR2004 - HTTP
+        return
+    end, count = time.monotonic() + _DRAIN_S, 0
+    while count < _DRAIN_BYTES and (left := end - time.monotonic()) > 0:
+        try:
+            message = await asyncio.wait_for(receive(), left)
+        except TimeoutError:
+            return
+        count += len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return
+
+
+def _asked(scope: MutableMapping[str, Any], prefix: str) -> Asked:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    client = scope.get("client")
+    return Asked(
+        method=scope["method"],
+        path=without_prefix(scope["path"], prefix),
+        headers=headers,
+        client=client[0] if client else "",
+    )
+
+
+def _retrieve(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

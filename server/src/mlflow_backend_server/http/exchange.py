@@ -1,0 +1,102 @@
+"""One request and its answer as both stacks see them, and the few decisions that need nothing else. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REQUEST_ID = "x-request-id"
+_REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}", re.ASCII)
+_TRACEPARENT_FORM = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+#: Uploads of artifacts have a limit of their own.
+_ARTIFACT_PATHS = ("/mlflow-artifacts/artifacts/", "/mlflow/upload-artifact")
+_LENGTH_DIGITS = 19
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What came in. Header names are in lower case; `path` is without a static prefix."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    client: str = ""
+
+    @property
+    def request_id(self) -> str:
+        """The caller's request id where it is fit for a log, else a new one."""
+        given = self.headers.get(REQUEST_ID, "")
+        return given if _REQUEST_ID_FORM.fullmatch(given) else secrets.token_hex(16)
+
+    @property
+    def traceparent(self) -> str:
+        """The caller's trace context where it is well-formed, else nothing; it is passed on as it came either way."""
+        given = self.headers.get("traceparent", "")
+        return given if _TRACEPARENT_FORM.fullmatch(given) else ""
+
+    @property
+    def length(self) -> int:
+        """The length that the caller announces, in bytes; 0 where there is none."""
+        text = self.headers.get("content-length", "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= _LENGTH_DIGITS else 0
+
+    @property
+    def uploads_artifact(self) -> bool:
+        """Whether the body is an artifact."""
+        return any(part in self.path for part in _ARTIFACT_PATHS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An answer of ours, without MLflow."""
+
+    status: int
+    document: dict[str, Any]
+    headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def body(self) -> bytes:
+        """The document as it is sent."""
+        return json.dumps(self.document).encode()
+
+    def all_headers(self) -> list[tuple[str, str]]:
+        """Return the headers, those of the body included."""
+        fixed = [("content-type", "application/json"), ("content-length", str(len(self.body)))]
+        return [*fixed, ("x-content-type-options", "nosniff"), ("cache-control", "no-store"), *self.headers]
+
+
+def refusal(status: int, code: str, message: str, *headers: tuple[str, str]) -> Answer:
+    """Return an answer in the form of MLflow's own errors, so that its clients show the message."""
+    return Answer(status=status, document={"error_code": code, "message": message}, headers=headers)
+
+
+UNAUTHENTICATED = refusal(
+    401, "UNAUTHENTICATED", "A valid API key is needed.", ("www-authenticate", 'Bearer realm="mlflow"')
+)
+TIMED_OUT = refusal(504, "TIMEOUT", "The server did not answer within its request time-out.")
+
+
+def too_large(limit: int, *, artifact: bool) -> Answer:
+    """Return the 413 that names the limit."""
+    what = "An artifact" if artifact else "A request"
+    return refusal(
+        413, "REQUEST_TOO_LARGE", f"{what} may have at most {limit} bytes on this server.", ("connection", "close")
+    )
+
+
+def body_limit(asked: Asked, *, request_bytes: int, artifact_bytes: int) -> int:
+    """Return the most bytes that the body may have; 0 for no limit."""
+    return artifact_bytes if asked.uploads_artifact else request_bytes
+
+
+def without_prefix(path: str, prefix: str) -> str:
+    """Return the path below the static prefix."""
+    if prefix and (path == prefix or path.startswith(f"{prefix}/")):
+        return path.removeprefix(prefix) or "/"
+    return path

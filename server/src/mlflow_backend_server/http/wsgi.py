@@ -1,0 +1,178 @@
+"""The front on WSGI: Flask under gunicorn. A request's time-out is gunicorn's own `--timeout` there."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from http.client import responses
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend_server.http.exchange import Answer, Asked, too_large, without_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from mlflow_backend_server.front import Admission, Front
+    from mlflow_backend_server.http.record import Exchange, Recorder
+
+_DRAIN_S = 10.0
+_DRAIN_BYTES = 1024**3
+_PIECE = 65536
+_CREDENTIALS = ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION")
+
+
+class WsgiFront:
+    """A WSGI application around MLflow's."""
+
+    def __init__(self, app: Any, front: Front, recorder: Recorder) -> None:
+        """Stand before `app`."""
+        self._app, self._front, self._recorder = app, front, recorder
+        self._prefix = front.settings.static_prefix
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Serve one request."""
+        exchange = self._recorder.begin(_asked(environ, self._prefix))
+        start = _Starting(start_response, exchange)
+        try:
+            verdict = self._front.judge(exchange.asked)
+            if callable(verdict):
+                verdict = verdict()
+            body: Iterable[bytes]
+            if isinstance(verdict, Answer):
+                body = self._answer(environ, start, verdict)
+            else:
+                exchange.identity = verdict.identity
+                body = self._serve(environ, start, verdict)
+        except BaseException:
+            exchange.status = exchange.status or 500
+            self._recorder.end(exchange)
+            raise
+        return _Body(body, exchange, self._recorder)
+
+    def _serve(self, environ: dict[str, Any], start: _Starting, admission: Admission) -> Iterable[bytes]:
+        if admission.hide_credentials:
+            for name in _CREDENTIALS:
+                environ.pop(name, None)
+        incoming = _Incoming(environ["wsgi.input"], start.exchange, admission.limit)
+        environ["wsgi.input"] = incoming
+        body: Iterable[bytes] = ()
+        with suppress(_BodyTooLargeError):
+            body = self._app(environ, start.hold)
+        if incoming.exceeded:
+            if hasattr(body, "close"):
+                body.close()
+            answer = too_large(admission.limit, artifact=start.exchange.asked.uploads_artifact)
+            return self._answer(environ, start, answer)
+        start.release()
+        return body
+
+    def _answer(self, environ: dict[str, Any], start: _Starting, answer: Answer) -> list[bytes]:
+        start.hold(f"{answer.status} {responses.get(answer.status, '')}", answer.all_headers())
+        start.release()
+        _drain(environ, start.exchange, answer)
+        return [b"" if start.exchange.asked.method == "HEAD" else answer.body]
+
+
+class _Starting:
+    """Holds the application's `start_response` back until it is known that its answer stands."""
+
+    def __init__(self, start_response: Callable[..., Any], exchange: Exchange) -> None:
+        self._start, self.exchange = start_response, exchange
+        self._held: tuple[str, list[tuple[str, str]]] | None = None
+
+    def hold(self, status: str, headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], None]:
+        """Take what the application says."""
+        self._held = (status, headers)
+        return _refuse_write
+
+    def release(self) -> None:
+        """Pass it on, with the request id."""
+        if self._held is None:
+            return
+        status, headers = self._held
+        self.exchange.status = int(status.split(" ", 1)[0])
+        self._start(status, [*headers, ("X-Request-Id", self.exchange.request_id)])
+
+
+def _refuse_write(_piece: bytes) -> None:
+    raise NotImplementedError("the old write() of WSGI, which Flask does not use")
+
+
+class _BodyTooLargeError(Exception):
+    """Thrown into the application that reads a body over the limit."""
+
+
+class _Incoming:
+    """Passes the body on, and stops the application once it is over the limit."""
+
+    def __init__(self, stream: Any, exchange: Exchange, limit: int) -> None:
+        self._stream, self._exchange, self._limit, self.exceeded = stream, exchange, limit, False
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as the stream does."""
+        return self._count(self._stream.read(size))
+
+    def readline(self, size: int = -1) -> bytes:
+        """Read a line as the stream does."""
+        return self._count(self._stream.readline(size))
+
+    def readlines(self, _hint: int = -1) -> list[bytes]:
+        """Read all lines."""
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        while line := self.readline():
+            yield line
+
+    def _count(self, piece: bytes) -> bytes:
+        self._exchange.received += len(piece)
+        if self._limit and self._exchange.received > self._limit:
+            self.exceeded = True
+            raise _BodyTooLargeError
+        return piece
+
+
+class _Body:
+    """The answer's body, counted; the exchange ends when the server closes it."""
+
+    def __init__(self, body: Iterable[bytes], exchange: Exchange, recorder: Recorder) -> None:
+        self._body, self._exchange, self._recorder = body, exchange, recorder
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._body:
+            self._exchange.sent += len(piece)
+            yield piece
+
+    def close(self) -> None:
+        try:
+            if hasattr(self._body, "close"):
+                self._body.close()
+        finally:
+            self._recorder.end(self._exchange)
+
+
+def _drain(environ: dict[str, Any], exchange: Exchange, answer: Answer) -> None:
+    """Throw away what a client still sends before a 413, unless it waits for leave to send at all."""
+    if answer.status != 413 or exchange.asked.headers.get("expect", "").lower() == "100-continue":  # noqa: PLR2004
+        return
+    stream = environ["wsgi.input"]
+    stream = getattr(stream, "_stream", stream)
+    chunked = "chunked" in exchange.asked.headers.get("transfer-encoding", "").lower()
+    unread = _DRAIN_BYTES if chunked else exchange.asked.length - exchange.received
+    end, left = time.monotonic() + _DRAIN_S, min(unread, _DRAIN_BYTES)
+    while left > 0 and time.monotonic() < end and (piece := stream.read(min(_PIECE, left))):
+        left -= len(piece)
+
+
+def _asked(environ: dict[str, Any], prefix: str) -> Asked:
+    headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
+    if environ.get("CONTENT_LENGTH"):
+        headers["content-length"] = environ["CONTENT_LENGTH"]
+    # WSGI gives the path as latin-1 whatever the client sent.
+    path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
+    return Asked(
+        method=environ["REQUEST_METHOD"],
+        path=without_prefix(path, prefix),
+        headers=headers,
+        client=environ.get("REMOTE_ADDR", ""),
+    )

@@ -1,0 +1,137 @@
+"""Stacks under test: the two that ship, and variants of them by the settings that differ."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.ecs.render import storage
+from components.ecs.render.containers import SecretSource
+from components.ecs.render.place import Place
+from components.ecs.render.policies import Store
+from components.ecs.render.tasks import Reached
+from components.settings import Settings, load
+
+ROOT = Path(__file__).resolve().parents[3]
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+DIGEST = f"sha256:{'a' * 64}"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/mlflow-backend@{DIGEST}"
+
+ADOPTED: dict[str, dict[str, Any]] = {
+    "network": {"mode": "adopt", "existing": "vpc-0123"},
+    "database": {"mode": "adopt", "existing": "postgresql://db.example.com:6432/tracking", "maxConnections": 800},
+    "cache": {"mode": "adopt", "existing": "rediss://cache.example.com:6380"},
+    "artifacts": {"mode": "adopt", "existing": "s3://team-bucket/ml/flow"},
+    "aws": {
+        "network": {
+            "zones": None, "egress": None, "internal": True, "certificate": None,
+            "privateSubnets": ["subnet-1", "subnet-2"],
+        },
+        "database": {
+            "instanceClass": None, "storage": None, "maxStorage": None, "multiAz": None,
+            "secret": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:team/db-AbCdEf", "securityGroup": "sg-0db",
+        },
+        "cache": {
+            "nodeType": None, "replicas": None,
+            "secret": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:team/cache-AbCdEf", "securityGroup": "sg-0ca",
+        },
+        "artifacts": {"key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/team"},
+        "monitoring": {"topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:team-alarms"},
+    },
+}  # fmt: skip
+"""Everything adopted, to be merged over a stack file; None removes a key."""
+
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "dev": ("dev", {}),
+    "staging": ("staging", {}),
+    "adopted": ("staging", {**ADOPTED, "network": {**ADOPTED["network"], "publicUrl": None}}),
+    "internal": ("staging", {"aws": {"network": {"internal": True}}}),
+    "arm64": ("staging", {"aws": {"architecture": "ARM64"}}),
+    "endpoints": ("staging", {"aws": {"network": {"egress": "endpoints"}}}),
+    "single-nat": ("staging", {"aws": {"network": {"egress": "nat", "zones": 2}}}),
+    "jobs": ("staging", {"server": {"jobs": True, "memory": 8192}, "database": {"poolSize": 3, "maxOverflow": 2}}),
+    "old-mlflow": (
+        "staging",
+        {"server": {"mlflowVersion": "2.9.2"}, "database": {"poolSize": 3, "maxOverflow": 2}},
+    ),
+    "everything": (
+        "staging",
+        {
+            "aws": {
+                "createRepository": True,
+                "permissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/boundary",
+                "artifacts": {"accessLogs": True},
+                "network": {"hostedZone": "Z0123456789"},
+                "monitoring": {"email": "team@example.com"},
+            }
+        },
+    ),
+}
+"""Variant -> the stack file it comes from, and what is merged over it."""
+
+
+def settings_of(variant: str) -> Settings:
+    """Return the settings of a variant."""
+    stack, changes = VARIANTS[variant]
+    return changed(stack, changes)
+
+
+def changed(stack: str, changes: dict[str, Any]) -> Settings:
+    """Return the settings of a stack that ships, with changes merged over them."""
+    config = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))["config"]
+    document = {key.removeprefix("mlflow-backend:"): value for key, value in config.items()}
+    merged = _merged(document, changes)
+    return load({key: value if isinstance(value, str) else json.dumps(value) for key, value in merged.items()})
+
+
+def place_of(variant: str, *, region: str = REGION, account: str = ACCOUNT) -> Place:
+    """Return where a variant is."""
+    return Place(project="mlflow-backend", stack=variant, account=account, region=region)
+
+
+def secret_arn(place: Place, part: str) -> str:
+    """Return a secret's ARN as AWS would draw it."""
+    return place.arn("secretsmanager", f"secret:{place.secret(part)}-AbCdEf")
+
+
+def store_of(variant: str) -> Store:
+    """Return a variant's bucket, with the key that would have been made for it."""
+    place = place_of(variant)
+    found = storage.store(settings_of(variant), place)
+    key = found.key_arn or place.arn("kms", "key/11111111-2222-3333-4444-555555555555")
+    return Store(bucket=found.bucket, root=found.root, key_arn=key)
+
+
+def reached(variant: str) -> Reached:
+    """Return what AWS would have answered for a variant."""
+    place, server = place_of(variant), secret_arn(place_of(variant), "server")
+    settings = settings_of(variant)
+    host = f"internal-{variant}.{REGION}.elb.amazonaws.com"
+    return Reached(
+        image=IMAGE,
+        public_url=settings.network.public_url or f"http://{host}",
+        database_host=f"{variant}.rds.amazonaws.com",
+        database_port=5432,
+        cache_host=f"{variant}.cache.amazonaws.com",
+        cache_port=6379,
+        database_secret=SecretSource(arn=server, key="database-password", version="v-1"),
+        server_secret=SecretSource(arn=server, key="", version="v-1"),
+        cache_secret=SecretSource(arn=secret_arn(place, "cache"), key="url", version="v-2"),
+        execution_role_arn=place.role_arn("server-execution"),
+        task_role_arn=place.role_arn("server"),
+    )
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    found = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict):
+            found[key] = _merged(found.get(key) or {}, value)
+        elif value is None:
+            found.pop(key, None)
+        else:
+            found[key] = value
+    return found

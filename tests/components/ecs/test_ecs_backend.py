@@ -1,0 +1,287 @@
+"""The backend as it is registered: under the SDK's own names, its URNs guarded, in every variant and in preview."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from components import tokens
+from components.ecs import provider
+from components.ecs.holding import Held
+from components.ecs.render import containers, tasks
+from tests.components.ecs.lint import OWN_RULES
+from tests.components.ecs.recording import document, known_inputs, of_type, record, snapshot, walk
+from tests.components.ecs.stacks import ADOPTED, VARIANTS, changed, place_of, settings_of
+
+if TYPE_CHECKING:
+    from tests.components.ecs.recording import Registered
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+UPDATE = "UPDATE_SNAPSHOTS"
+
+
+@pytest.fixture(scope="module")
+def registered() -> dict[str, list[Registered]]:
+    """Every variant, registered once."""
+    return {variant: record(variant) for variant in VARIANTS}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_urns_do_not_change_unnoticed(variant: str, registered: dict[str, list[Registered]]) -> None:
+    """A moved or renamed resource is made anew, a database too. UPDATE_SNAPSHOTS=1 records what is meant."""
+    path = SNAPSHOTS / f"{variant}.txt"
+    found = snapshot(registered[variant])
+    if os.environ.get(UPDATE):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(found, encoding="utf-8")
+    assert found == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_urn_is_one_resources(variant: str, registered: dict[str, list[Registered]]) -> None:
+    """The engine refuses a second resource of a URN, at the first `up` that meets it."""
+    urns = [each.urn for each in registered[variant]]
+    assert len(set(urns)) == len(urns)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_property_is_one_that_the_sdk_knows(variant: str, registered: dict[str, list[Registered]]) -> None:
+    """A mock takes any name; the real provider does not."""
+    looked_at = 0
+    for each in registered[variant]:
+        known = known_inputs(each.type)
+        if known is not None:
+            assert set(each.inputs) <= known, each.urn
+            looked_at += 1
+    assert looked_at > 40
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_preview_knows_as_many_resources(variant: str, registered: dict[str, list[Registered]]) -> None:
+    """With nothing there yet, nothing is missing from the plan and nothing fails on an unknown."""
+    assert {each.urn for each in record(variant, preview=True)} == {each.urn for each in registered[variant]}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_everything_is_made_by_the_provider_of_this_account(
+    variant: str, registered: dict[str, list[Registered]]
+) -> None:
+    """The default provider would use whatever account and region is logged in, and set no tags."""
+    (own,) = [each for each in registered[variant] if each.type == "pulumi:providers:aws"]
+    assert document(own.inputs["allowedAccountIds"]) == ["123456789012"]
+    assert own.inputs["region"] == "eu-west-1"
+    tags = document(own.inputs["defaultTags"])["tags"]
+    assert tags == {"project": "mlflow-backend", "stack": variant, "managed-by": "pulumi"}
+    for each in registered[variant]:
+        if each.type.startswith("aws:"):
+            assert own.urn in each.provider, each.urn
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_registered_is_what_was_rendered(variant: str, registered: dict[str, list[Registered]]) -> None:
+    """Task definitions reach AWS as the linter judged them, and texts are one spelling of themselves."""
+    for each in of_type(registered[variant], "TaskDefinition"):
+        definitions = document(each.inputs["containerDefinitions"])
+        assert containers.text(definitions) == each.inputs["containerDefinitions"]
+        request = {**each.inputs, "containerDefinitions": definitions}
+        assert not [finding for rule in OWN_RULES for finding in rule(request)]
+        assert each.inputs["skipDestroy"] is True
+        assert definitions[0]["image"].endswith(f"@sha256:{'a' * 64}")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_secret_is_in_anybodys_inputs(variant: str, registered: dict[str, list[Registered]]) -> None:
+    """The cache's token goes to the cache and into its secret, and nowhere else."""
+    holders = {
+        each.type.rsplit(":", 1)[-1]
+        for each in registered[variant]
+        for _, leaf in walk(each.inputs)
+        if "t0ken" in str(leaf)
+    }
+    assert holders <= {"ReplicationGroup", "SecretVersion"}
+
+
+def test_protection_follows_the_setting(registered: dict[str, list[Registered]]) -> None:
+    """What holds data is protected in staging and destroyable in dev."""
+    holding = {"mlflow-database-instance", "mlflow-storage-data", "mlflow-storage-key"}
+
+    def protected(variant: str) -> set[str]:
+        buckets = {"aws:s3/bucket:Bucket", "aws:rds/instance:Instance", "aws:kms/key:Key"}
+        return {each.name for each in registered[variant] if each.protect and each.type in buckets}
+
+    assert protected("staging") == holding
+    assert protected("dev") == set()
+    (dev,), (staging,) = (of_type(registered[variant], "Instance") for variant in ("dev", "staging"))
+    assert (dev.inputs["skipFinalSnapshot"], dev.inputs["deletionProtection"]) == (True, False)
+    assert (staging.inputs["skipFinalSnapshot"], staging.inputs["deletionProtection"]) == (False, True)
+    assert staging.inputs["finalSnapshotIdentifier"] == f"{place_of('staging').database()}-final-abcdef"
+
+
+def test_what_is_adopted_is_not_made(registered: dict[str, list[Registered]]) -> None:
+    """No network, database, cache, bucket or topic besides the ones that were named."""
+    made = {each.type.rsplit(":", 1)[-1] for each in registered["adopted"]}
+    assert not made & {"Vpc", "Subnet", "NatGateway", "Instance", "ReplicationGroup", "Topic", "EcsCacheToken"}
+    buckets = {each.name for each in of_type(registered["adopted"], "Bucket")}
+    assert buckets == {"mlflow-storage-logs"}
+    (service,) = of_type(registered["adopted"], "Service")[-1:]
+    assert service.inputs["networkConfiguration"]["subnets"] == ADOPTED["aws"]["network"]["privateSubnets"]
+    assert all(
+        each.inputs["referencedSecurityGroupId"] for each in registered["adopted"] if each.name.endswith("-6432")
+    )
+
+
+def _service(registered: list[Registered]) -> Registered:
+    (found,) = [each for each in registered if each.type == "aws:ecs/service:Service"]
+    return found
+
+
+def test_the_service_deploys_carefully(registered: dict[str, list[Registered]]) -> None:
+    """Circuit breaker, alarms, new before old, a grace for the start, and no wait but our own."""
+    inputs = _service(registered["staging"]).inputs
+    assert inputs["deploymentCircuitBreaker"] == {"enable": True, "rollback": True}
+    assert inputs["alarms"]["enable"] is True
+    assert inputs["alarms"]["alarmNames"] == ["mlflow-backend-staging-server-errors"]
+    assert (inputs["deploymentMinimumHealthyPercent"], inputs["deploymentMaximumPercent"]) == (100, 200)
+    assert inputs["healthCheckGracePeriodSeconds"] == 240
+    assert inputs["waitForSteadyState"] is False
+
+
+def test_autoscaling_is_not_undone_by_an_update(registered: dict[str, list[Registered]]) -> None:
+    """The count is ignored only where something else moves it."""
+    assert _service(registered["staging"]).ignored == ("desiredCount",)
+    assert _service(registered["dev"]).ignored == ()
+    assert len(of_type(registered["staging"], "Policy")) == 2
+    assert of_type(registered["dev"], "Policy") == []
+
+
+def test_no_revision_starts_before_the_database_is_at_its_head(registered: dict[str, list[Registered]]) -> None:
+    """Data stores, migration, revision, the platform's wait, verification, ledger: each waits for the one before."""
+    by_urn = {each.urn: each for each in registered["staging"]}
+
+    def before(each: Registered) -> set[str]:
+        found: set[str] = set()
+        waiting = [each]
+        while waiting:
+            for urn in waiting.pop().needs:
+                if urn in by_urn and urn not in found:
+                    found.add(urn)
+                    waiting.append(by_urn[urn])
+        return {by_urn[urn].name for urn in found}
+
+    named = {each.name: each for each in registered["staging"]}
+    order = [
+        "mlflow-service-database", "mlflow-migration", "mlflow-service-service", "mlflow-rollout",
+        "mlflow-verification", "mlflow-ledger", "mlflow-hold",
+    ]  # fmt: skip
+    for earlier, later in itertools.pairwise(order):
+        assert earlier in before(named[later]), (earlier, later)
+    assert "mlflow-database-instance" in before(named["mlflow-migration"])
+    assert "mlflow-balancer-https" in before(named["mlflow-service-service"])
+    assert "mlflow-identity-server" in before(named["mlflow-service-service"])
+
+
+def test_a_pin_serves_exactly_that_revision(registered: dict[str, list[Registered]]) -> None:
+    """No new one is registered, nothing is migrated for it, and verification holds the service to the pinned one."""
+    held = Held(revision="41", mlflow_version="3.4.0", image_digest="sha256:old", withheld="pinned to 41", manual=True)
+    found = record("staging", held=held)
+    service = _service(found)
+    family = place_of("staging").family(tasks.SERVER)
+    assert service.inputs["taskDefinition"] == place_of("staging").arn("ecs", f"task-definition/{family}:41")
+    server = next(each for each in found if each.name == "mlflow-service-server")
+    assert {"containerDefinitions", "cpu", "memory", "taskRoleArn"} <= set(server.ignored)
+    (rollout,), (verification,) = of_type(found, "EcsRollout"), of_type(found, "Verification")
+    (migration,), (hold,) = of_type(found, "Migration"), of_type(found, "Hold")
+    assert rollout.inputs["revision"] == "41"
+    release = {"revision": "41", "mlflowVersion": "3.4.0", "imageDigest": "sha256:old", "schemaHead": "abc"}
+    assert verification.inputs["release"] == release
+    assert migration.inputs["mlflowVersion"] == "3.4.0"
+    assert (hold.inputs["withheld"], hold.inputs["accepted"]) == ("pinned to 41", False)
+    assert {each.urn for each in found} == {each.urn for each in registered["staging"]}
+
+
+def test_an_accepted_pin_ends_green_and_a_block_never(registered: dict[str, list[Registered]]) -> None:
+    """`release.acceptPin` is about what a person pinned, not about a release that failed."""
+    wanted = changed("staging", {"release": {"acceptPin": True}})
+    for manual in (True, False):
+        held = Held(revision="41", mlflow_version="3.17.2", image_digest=None, withheld="why", manual=manual)
+        (hold,) = of_type(record("staging", settings=wanted, held=held), "Hold")
+        assert hold.inputs["accepted"] is manual
+    (free,) = of_type(registered["staging"], "Hold")
+    assert free.inputs["withheld"] == ""
+
+
+def test_one_permission_less_is_another_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verification is made again when only an IAM document changed: green must not go stale."""
+    from components.ecs.render import policies  # noqa: PLC0415
+
+    (before,) = of_type(record("dev"), "Verification")
+    again = of_type(record("dev"), "Verification")[0]
+    assert before.inputs["servingDigest"] == again.inputs["servingDigest"]
+    monkeypatch.setattr(policies, "_OBJECT_ACTIONS", policies._OBJECT_ACTIONS[:-1])
+    (after,) = of_type(record("dev"), "Verification")
+    assert before.inputs["servingDigest"] != after.inputs["servingDigest"]
+
+
+def test_a_change_of_what_is_not_served_is_no_new_verification() -> None:
+    """Alarms and retention are not what users are served."""
+    digests = {
+        of_type(record("dev", settings=changed("dev", {"backup": {"retentionDays": days}})), "Verification")[0].inputs[
+            "servingDigest"
+        ]
+        for days in (1, 7)
+    }
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(("variant", "warned"), [("dev", True), ("staging", False)])
+def test_plain_http_is_told_loudly(*, variant: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Every preview and update says it again."""
+    record(variant)
+    assert any("plain HTTP" in message for message in caplog.messages) is warned
+
+
+def test_names_on_aws_are_the_rendered_ones(registered: dict[str, list[Registered]]) -> None:
+    """The ledger and the rollback command find the parts by these."""
+    place = place_of("staging")
+    named = {each.name: each.inputs for each in registered["staging"]}
+    assert named["mlflow-service-cluster"]["name"] == place.cluster()
+    assert named["mlflow-service-service"]["name"] == place.service()
+    assert named["mlflow-service-server"]["family"] == place.family("server")
+    assert any(each.inputs.get("bucket") == place.bucket("data") for each in of_type(registered["staging"], "Bucket"))
+
+
+def test_verification_is_told_where_to_ask_and_nothing_more(registered: dict[str, list[Registered]]) -> None:
+    """Through the users' URL, with credentials by reference, against the revision that ECS says it serves."""
+    (found,) = of_type(registered["staging"], "Verification")
+    place = place_of("staging")
+    assert found.inputs["url"] == "https://mlflow.staging.example.com"
+    assert found.inputs["locator"]["address"] == f"eu-west-1/{place.cluster()}/{place.service()}"
+    assert all(value.startswith("secretsmanager:") for value in found.inputs["credentials"].values())
+    assert found.inputs["release"]["imageDigest"] == f"sha256:{'a' * 64}"
+    (internal,) = of_type(registered["dev"], "Verification")
+    assert internal.inputs["url"] == "http://internal-x.elb.amazonaws.com"
+
+
+def test_the_settings_hash_is_of_what_is_served() -> None:
+    """A failed release is blocked by it: what watches or verifies is no other release, what runs is."""
+    base = tasks.settings_hash(settings_of("staging"))
+    assert tasks.settings_hash(changed("staging", {"verify": {"deadline": 60}})) == base
+    assert tasks.settings_hash(changed("staging", {"server": {"mlflowVersion": "3.16.1"}})) != base
+
+
+def test_the_frozen_names() -> None:
+    """Pulumi finds a provider of an existing stack by these; providers hold nothing."""
+    assert provider.__name__ == "components.ecs.provider"
+    for made in (provider.ServerSecretsProvider, provider.CacheTokenProvider, provider.RolloutProvider):
+        assert vars(made()) == {}
+    declared: dict[Any, str] = {
+        provider.ServerSecrets: tokens.ECS_SERVER_SECRETS,
+        provider.CacheToken: tokens.ECS_CACHE_TOKEN,
+        provider.Rollout: tokens.ECS_ROLLOUT,
+    }
+    for resource, token in declared.items():
+        assert f"pulumi-python:{resource._resource_type_name}" == token

@@ -1,0 +1,119 @@
+"""A command without Pulumi's state finds a deployed backend by its names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from components.contract import Refused
+from components.ecs import releases as ecs_releases
+from components.ecs.locator import located, report_path
+from components.ecs.lookup import locate
+from tests.components.ecs.stacks import place_of, settings_of
+from tests.components.ecs.test_ecs_releases import LOCATOR, Cloud
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from components.verify.subjects import Subject
+
+REGION = "eu-west-1"
+SETTINGS, PLACE = settings_of("staging"), place_of("staging")
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Moto, with credentials that are nobody's."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "x")
+    with mock_aws():
+        yield
+
+
+def _deployed() -> tuple[str, str]:
+    """Make the parts that a lookup asks for; return a subnet and the security group."""
+    ec2 = boto3.client("ec2", region_name=REGION)
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{n}.0/24", AvailabilityZone=f"{REGION}{zone}")["Subnet"][
+            "SubnetId"
+        ]
+        for n, zone in enumerate("ab")
+    ]
+    group = ec2.create_security_group(GroupName=PLACE.security_group("tasks"), Description="d", VpcId=vpc)["GroupId"]
+    boto3.client("elbv2", region_name=REGION).create_load_balancer(Name=PLACE.balancer(), Subnets=subnets)
+    boto3.client("secretsmanager", region_name=REGION).create_secret(Name=PLACE.secret("server"), SecretString="{}")
+    ecs = boto3.client("ecs", region_name=REGION)
+    ecs.create_cluster(clusterName=PLACE.cluster())
+    ecs.register_task_definition(
+        family=PLACE.family("server"), containerDefinitions=[{"name": "server", "image": "i", "memory": 512}]
+    )
+    ecs.create_service(
+        cluster=PLACE.cluster(),
+        serviceName=PLACE.service(),
+        taskDefinition=PLACE.family("server"),
+        desiredCount=1,
+        networkConfiguration={
+            "awsvpcConfiguration": {"subnets": subnets[:1], "securityGroups": [group], "assignPublicIp": "ENABLED"}
+        },
+    )
+    return subnets[0], group
+
+
+def test_a_deployed_backend_is_found_by_its_names(cloud: None) -> None:
+    """The same locator that the program gives to its resources."""
+    subnet, group = _deployed()
+    found = locate(SETTINGS, PLACE)
+    place = located(found)
+    assert (place.network.subnets, place.network.security_group) == ((subnet,), group)
+    assert place.network.public_address is True
+    assert place.reach.url == "https://mlflow.staging.example.com"
+    assert PLACE.secret("server") in place.reach.secret
+    assert found.keys() == LOCATOR.keys()
+
+
+def test_a_backend_that_is_not_there_is_refused(cloud: None) -> None:
+    """With what is missing and what to do."""
+    with pytest.raises(Refused, match="not found in eu-west-1"):
+        locate(SETTINGS, PLACE)
+
+
+def test_a_rollback_verifies_through_the_users_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The subject is the whole of it: URL, version and revision expected, login by reference."""
+    asked: list[Subject] = []
+
+    class Report:
+        def save(self, path: Path) -> None:
+            path.write_text("saved")
+
+    def run(subject: Subject, **_: object) -> Report:
+        asked.append(subject)
+        return Report()
+
+    monkeypatch.setattr(ecs_releases.runner, "run", run)
+    monkeypatch.setattr(ecs_releases, "report_path", lambda _: tmp_path / "report.json")
+    Cloud().releases.verify("41", profile="core", deadline_s=60)
+    (subject,) = asked
+    assert (subject.url, subject.expected_version, subject.expected_revision) == (
+        "https://mlflow.staging.example.com", "3.17.2", "41",
+    )  # fmt: skip
+    assert subject.credentials["password"].endswith("#admin-password")
+    assert (tmp_path / "report.json").read_text() == "saved"
+
+
+def test_what_cannot_be_done_yet_is_refused_before_anything_is_touched() -> None:
+    """Losses are counted before a restore: without a count there is none."""
+    cloud = Cloud()
+    with pytest.raises(Refused, match="cannot be put back"):
+        cloud.releases.undo_restore()
+    assert not cloud.ecs.asked
+
+
+def test_each_stack_has_a_report_of_its_own() -> None:
+    """Beside the local stacks' ones."""
+    assert report_path("dev") != report_path("staging")
+    assert report_path("dev").parts[-3:] == (".backend", "dev", "verification.json")

@@ -1,0 +1,290 @@
+"""What ecs gives to migrations: the schema by one-shot tasks, a drain that can be undone, releases by their labels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from components.contract import Refused
+from components.ecs import releases as module
+from components.ecs.clients import Clients, Connections
+from components.ecs.locator import Reach, located, locator
+from components.ecs.oneshot import Network
+from components.ecs.releases import EcsReleases
+from components.ecs.scale import Scale, ScaleFailed
+from components.migrate.tool import ToolFailed
+from components.releases.journal import Journal
+from components.releases.stores import FileStore
+from components.releases.targets import open_releases
+from components.schema import Heads
+from components.verify.credentials import CredentialError, read_reference
+from tests.components.ecs.recorded import Recorded
+from tests.components.ecs.stacks import place_of, store_of
+from tests.components.ecs.test_ecs_history import NAME, Time, deployment, service
+
+PLACE = place_of("staging")
+LOCATOR = locator(
+    PLACE,
+    store=store_of("staging"),
+    network=Network(subnets=("subnet-1", "subnet-2"), security_group="sg-1", public_address=False),
+    reach=Reach(url="https://mlflow.staging.example.com", secret="arn:aws:secretsmanager:eu-west-1:1:secret:s-AbCdEf"),
+)
+FAMILY = PLACE.family("database")
+
+
+def test_a_locator_says_where_a_backend_is_in_plain_texts() -> None:
+    """It goes into the state: texts only, none of them a secret, and back it is the same place."""
+    assert all(isinstance(value, str) for value in LOCATOR.values())
+    place = located(LOCATOR)
+    assert place.network.subnets == ("subnet-1", "subnet-2")
+    assert (place.service.cluster, place.service.service) == (PLACE.cluster(), PLACE.service())
+    assert place.server_family == PLACE.family("server")
+    assert place.reach.url == "https://mlflow.staging.example.com"
+    assert LOCATOR["address"] == f"eu-west-1/{PLACE.cluster()}/{PLACE.service()}"
+
+
+def test_migrations_find_this_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the locator's kind."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    assert isinstance(open_releases(LOCATOR), EcsReleases)
+
+
+@dataclass
+class Cloud:
+    """Recorded AWS, and the releases of a backend on it."""
+
+    ecs: Recorded = field(default_factory=lambda: Recorded("ecs"))
+    logs: Recorded = field(default_factory=lambda: Recorded("logs"))
+    scaling: Recorded = field(default_factory=lambda: Recorded("application-autoscaling"))
+    s3: Recorded = field(default_factory=lambda: Recorded("s3"))
+
+    def __post_init__(self) -> None:
+        """An empty store, a free lock, a task of two MLflow versions."""
+        self.s3.answers("ListObjectsV2", {}).answers("GetObject", "NoSuchKey")
+        self.s3.answers("PutObject", {}).answers("DeleteObject", {})
+        self.ecs.answers("DescribeTaskDefinition", definition(3, "3.17.2"))
+        self.ecs.answers("RunTask", {"tasks": [{"taskArn": "arn:aws:ecs:r:1:task/c/abc"}], "failures": []})
+        container = {"name": "database", "exitCode": 0}
+        task = {
+            "taskArn": "arn:aws:ecs:r:1:task/c/abc", "taskDefinitionArn": definition_arn(3), "lastStatus": "STOPPED",
+            "containers": [container],
+        }  # fmt: skip
+        self.ecs.answers("DescribeTasks", {"tasks": [task]})
+
+    def reports(self, report: dict[str, Any]) -> None:
+        """Set what the database tool says."""
+        lines = [{"message": line} for line in json.dumps(report, indent=2).splitlines()]
+        self.logs.answers(
+            "GetLogEvents",
+            {"events": lines, "nextForwardToken": "1"},
+            {"events": [], "nextForwardToken": "1"},
+        )
+
+    @property
+    def releases(self) -> EcsReleases:
+        """What is under test."""
+        clients = Clients(ecs=self.ecs.client, logs=self.logs.client)
+        connections = Connections(clients=clients, scaling=self.scaling.client, store=self.s3.client)
+        return EcsReleases(LOCATOR, connections)
+
+
+def definition_arn(number: int) -> str:
+    """Return the ARN of a revision of the one-shot task."""
+    return f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{FAMILY}:{number}"
+
+
+def definition(number: int, version: str) -> dict[str, Any]:
+    """Return an answer of DescribeTaskDefinition."""
+    options = {"awslogs-group": "/g", "awslogs-stream-prefix": "database"}
+    labels = {"mlflow-backend.mlflow-version": version, "mlflow-backend.settings": "h4sh"}
+    container = {
+        "name": "database", "image": "r/mlflow@sha256:abc", "dockerLabels": labels,
+        "logConfiguration": {"logDriver": "awslogs", "options": options},
+    }  # fmt: skip
+    return {
+        "taskDefinition": {
+            "taskDefinitionArn": definition_arn(number),
+            "status": "ACTIVE",
+            "containerDefinitions": [container],
+        }
+    }
+
+
+STATUS = {
+    "mlflow_version": "3.17.2",
+    "exit_code": 0,
+    "databases": {
+        "tracking": {
+            "database": "mlflow", "direction": "equal", "reason": "", "head": "dc11669786a5",
+            "expected_head": "dc11669786a5", "pending": [],
+        },
+    },
+}  # fmt: skip
+
+
+def test_a_preview_asks_no_task() -> None:
+    """A pull request's runner must not start anything: the ledger's last word stands for the database."""
+    cloud = Cloud()
+    assert cloud.releases.heads() is None
+    assert cloud.releases.row_counts(["runs"]) == {}
+    assert not cloud.ecs.asked
+
+
+def test_a_migration_asks_the_database_itself() -> None:
+    """By a one-shot task in the backend's network, under the migration's lock."""
+    cloud = Cloud()
+    cloud.reports(STATUS)
+    releases = cloud.releases
+    with releases.migrating():
+        assert releases.heads() == Heads(tracking="dc11669786a5")
+    assert releases.heads() is None
+    (run,) = cloud.ecs.calls("RunTask")
+    assert run["taskDefinition"] == FAMILY
+    assert run["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"] == ["sg-1"]
+    locks = [call for call in cloud.s3.calls("PutObject") if "locks/migration" in call["Key"]]
+    assert locks[0]["IfNoneMatch"] == "*"
+
+
+def test_a_database_that_is_away_has_no_heads_and_a_broken_tool_is_told() -> None:
+    """Unreachable is an answer; a tool that fails otherwise is none."""
+    cloud = Cloud()
+    cloud.reports({"exit_code": 12, "error": "unreachable", "fix": ""})
+    with cloud.releases.migrating():
+        pass
+    releases = cloud.releases
+    with releases.migrating():
+        assert releases.heads() is None
+    cloud.reports({"exit_code": 2, "error": "usage", "fix": ""})
+    releases = cloud.releases
+    with releases.migrating(), pytest.raises(ToolFailed, match="usage"):
+        releases.heads()
+
+
+def test_the_tool_runs_in_the_image_of_the_version_asked_for() -> None:
+    """The newest one task definition of it; one that is not held any more is refused."""
+    cloud = Cloud()
+    cloud.reports(STATUS)
+    cloud.ecs.answers(
+        "DescribeTaskDefinition", definition(3, "3.17.2"), definition(3, "3.17.2"), definition(2, "3.4.0")
+    )
+    cloud.releases.tool("3.4.0").status()
+    assert cloud.ecs.calls("RunTask")[0]["taskDefinition"] == f"{FAMILY}:2"
+    other = Cloud()
+    with pytest.raises(Refused, match=r"No task of MLflow 2\.9\.2"):
+        other.releases.tool("2.9.2")
+
+
+def test_a_release_is_known_by_its_labels() -> None:
+    """Version, digest and settings stand on the revision; the schema follows from the version."""
+    found = Cloud().releases.release("41", verification_id="v", verdict="pass")
+    assert (found.target, found.revision, found.mlflow_version) == ("ecs", "41", "3.17.2")
+    assert (found.image_digest, found.settings_hash) == ("sha256:abc", "h4sh")
+    assert found.heads == Heads(tracking="dc11669786a5")
+
+
+BOUNDS = {
+    "ServiceNamespace": "ecs", "ResourceId": "r", "ScalableDimension": "ecs:service:DesiredCount",
+    "MinCapacity": 2, "MaxCapacity": 4, "RoleARN": "a", "CreationTime": 0,
+}  # fmt: skip
+
+
+@dataclass
+class Scaled:
+    """A service that is scaled."""
+
+    folder: Any
+    ecs: Recorded = field(default_factory=lambda: Recorded("ecs"))
+    scaling: Recorded = field(default_factory=lambda: Recorded("application-autoscaling"))
+    time: Time = field(default_factory=Time)
+
+    def __post_init__(self) -> None:
+        """Two tasks that end when they are told to."""
+        running = service(deployment(41), desiredCount=2, runningCount=2, pendingCount=0)
+        none = service(deployment(41), desiredCount=0, runningCount=0, pendingCount=0)
+        self.ecs.answers("DescribeServices", running, running, none).answers("UpdateService", {})
+        self.scaling.answers("DescribeScalableTargets", {"ScalableTargets": [BOUNDS]})
+        self.scaling.answers("RegisterScalableTarget", {})
+
+    @property
+    def scale(self) -> Scale:
+        """What is under test."""
+        return Scale(
+            clients=Clients(ecs=self.ecs.client, logs=Recorded("logs").client),
+            scaling=self.scaling.client,
+            name=NAME,
+            journal=Journal(FileStore(self.folder), "scale"),
+            pace=self.time.pace(),
+        )
+
+
+def test_a_drain_is_journalled_first_and_undone_after(tmp_path: Any) -> None:
+    """Autoscaling's minimum too: it would start servers in the middle of a migration."""
+    scaled = Scaled(tmp_path)
+    scaled.scale.down()
+    assert scaled.scale.journal.load() == {"desired": 2, "bounds": [2, 4]}
+    (bound,) = scaled.scaling.calls("RegisterScalableTarget")
+    assert (bound["MinCapacity"], bound["MaxCapacity"]) == (0, 4)
+    assert scaled.ecs.calls("UpdateService")[0]["desiredCount"] == 0
+    scaled.scale.up()
+    assert scaled.scaling.calls("RegisterScalableTarget")[1]["MinCapacity"] == 2
+    again = scaled.ecs.calls("UpdateService")[1]
+    assert (again["desiredCount"], again["forceNewDeployment"]) == (2, True)
+    assert scaled.scale.journal.load() is None
+
+
+def test_a_drain_that_was_killed_remembers_what_there_was(tmp_path: Any) -> None:
+    """Repeated, it does not take the zero that it made for the count to bring back."""
+    scaled = Scaled(tmp_path)
+    scaled.scale.down()
+    scaled.scale.down()
+    assert scaled.scale.journal.load() == {"desired": 2, "bounds": [2, 4]}
+
+
+def test_bringing_back_is_nothing_where_nothing_was_taken_away(tmp_path: Any) -> None:
+    """Every rollout asks."""
+    scaled = Scaled(tmp_path)
+    scaled.scale.up()
+    assert not scaled.ecs.asked
+
+
+def test_a_service_that_is_not_there_yet_has_nothing_to_drain(tmp_path: Any) -> None:
+    """The first update migrates an empty database before there is a service, or even a cluster."""
+    for answer in ({"services": []}, "ClusterNotFoundException"):
+        scaled = Scaled(tmp_path)
+        scaled.ecs.answers("DescribeServices", answer)
+        scaled.scale.down()
+        assert not scaled.ecs.calls("UpdateService")
+
+
+def test_tasks_that_do_not_end_stop_the_migration(tmp_path: Any) -> None:
+    """A writer beside the migration is what the drain is for."""
+    scaled = Scaled(tmp_path)
+    scaled.ecs.answers("DescribeServices", service(deployment(41), desiredCount=2, runningCount=2, pendingCount=0))
+    with pytest.raises(ScaleFailed, match="2 tasks of server still run"):
+        scaled.scale.down()
+
+
+def test_verification_logs_in_with_a_value_of_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By reference, read when it is needed; what goes wrong is told without a value."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "x")
+    with mock_aws():
+        import boto3  # noqa: PLC0415
+
+        client = boto3.client("secretsmanager", region_name="eu-west-1")
+        arn = client.create_secret(Name="s", SecretString=json.dumps({"admin-password": "hunter2"}))["ARN"]
+        assert read_reference("password", f"secretsmanager:{arn}#admin-password") == "hunter2"
+        for reference in (f"secretsmanager:{arn}#other", f"secretsmanager:{arn}x#admin-password", "secretsmanager:x#y"):
+            with pytest.raises(CredentialError) as caught:
+                read_reference("password", reference)
+            assert "hunter2" not in str(caught.value)
+
+
+def test_the_module_is_found_under_its_name() -> None:
+    """components.releases.targets names it as text."""
+    assert callable(module.open_releases)

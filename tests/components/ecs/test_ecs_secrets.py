@@ -1,0 +1,142 @@
+"""The server's secret: generated once, straight into Secrets Manager, known by its version only."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from components.ecs import secrets
+from components.ecs.provider import CacheTokenProvider, ServerSecretsProvider
+from components.ecs.render.tasks import SERVER_SECRETS
+from tests.components.ecs.recorded import Recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+REGION = "eu-west-1"
+PROPS: dict[str, Any] = {
+    "region": REGION, "secret": "mlflow-backend-dev-server", "keyArn": "arn:aws:kms:eu-west-1:123456789012:key/x",
+    "names": list(SERVER_SECRETS), "recoveryDays": 0, "tags": {"stack": "dev"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManagerClient]:
+    """Moto's Secrets Manager, which is truthful about versions."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "x")
+    with mock_aws():
+        yield boto3.client("secretsmanager", region_name=REGION)
+
+
+def held(manager: SecretsManagerClient, arn: str) -> dict[str, str]:
+    """Return the values in force."""
+    found: dict[str, str] = json.loads(manager.get_secret_value(SecretId=arn)["SecretString"])
+    return found
+
+
+def test_each_value_is_generated_and_none_is_given_back(manager: SecretsManagerClient) -> None:
+    """Nothing of a value is in the outputs, which go into the state in plain."""
+    created = ServerSecretsProvider().create(PROPS)
+    values = held(manager, created.id)
+    assert set(values) == set(SERVER_SECRETS)
+    drawn = [values[name] for name in ("database-password", "flask-secret-key", "admin-password")]
+    assert len(set(drawn)) == 3
+    assert all(len(value) == 64 for value in drawn)
+    assert (values["admin-user"], values["api-key-hashes"]) == ("admin", "")
+    outputs = json.dumps(created.outs)
+    assert not any(value in outputs for value in drawn)
+    tags = manager.describe_secret(SecretId=created.id)["Tags"]
+    assert tags == [{"Key": "stack", "Value": "dev"}]
+
+
+def test_a_second_update_changes_nothing(manager: SecretsManagerClient) -> None:
+    """The values are generated once."""
+    created = ServerSecretsProvider().create(PROPS)
+    before = held(manager, created.id)
+    assert ServerSecretsProvider().diff(created.id, created.outs or {}, PROPS).changes is False
+    updated = ServerSecretsProvider().update(created.id, created.outs or {}, PROPS)
+    assert updated.outs == created.outs
+    assert held(manager, created.id) == before
+
+
+def test_a_rotated_password_is_seen_without_a_refresh(manager: SecretsManagerClient) -> None:
+    """Whoever puts a new version makes the next update give it to the database's role and to new tasks."""
+    created = ServerSecretsProvider().create(PROPS)
+    rotated = {**held(manager, created.id), "database-password": "n3w"}
+    version = manager.put_secret_value(SecretId=created.id, SecretString=json.dumps(rotated))["VersionId"]
+    assert ServerSecretsProvider().diff(created.id, created.outs or {}, PROPS).changes is True
+    updated = ServerSecretsProvider().update(created.id, created.outs or {}, PROPS)
+    assert (updated.outs or {})["version"] == version
+    assert held(manager, created.id)["database-password"] == "n3w"
+
+
+def test_a_new_name_gets_a_value_and_the_others_keep_theirs(manager: SecretsManagerClient) -> None:
+    """A later version of this project may need one secret more."""
+    created = ServerSecretsProvider().create({**PROPS, "names": ["database-password"]})
+    before = held(manager, created.id)
+    news = {**PROPS, "names": ["database-password", "another"]}
+    assert ServerSecretsProvider().diff(created.id, created.outs or {}, news).changes is True
+    updated = ServerSecretsProvider().update(created.id, created.outs or {}, news)
+    after = held(manager, created.id)
+    assert after["database-password"] == before["database-password"]
+    assert len(after["another"]) == 64
+    assert (updated.outs or {})["version"] != (created.outs or {})["version"]
+
+
+def test_a_secret_that_is_gone_is_made_anew(manager: SecretsManagerClient) -> None:
+    """A refresh sees it, and drops the entry."""
+    created = ServerSecretsProvider().create(PROPS)
+    assert ServerSecretsProvider().read(created.id, created.outs or {}).id == created.id
+    ServerSecretsProvider().delete(created.id, created.outs or {})
+    assert ServerSecretsProvider().read(created.id, created.outs or {}).id == ""
+
+
+def test_a_protected_secret_can_be_brought_back(manager: SecretsManagerClient) -> None:
+    """Deleted with a window, it is gone for the state and there for a person."""
+    kept = {**PROPS, "recoveryDays": 30}
+    created = ServerSecretsProvider().create(kept)
+    ServerSecretsProvider().delete(created.id, created.outs or {})
+    assert manager.describe_secret(SecretId=created.id)["DeletedDate"]
+    assert ServerSecretsProvider().read(created.id, created.outs or {}).id == ""
+
+
+def test_a_secret_that_is_being_deleted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Moto answers otherwise here than AWS, whose answer is recorded."""
+    recorded = Recorded("secretsmanager").answers("CreateSecret", "InvalidRequestException")
+    monkeypatch.setattr(secrets, "_client", lambda _: recorded.client)
+    with pytest.raises(secrets.SecretFailed, match="is being deleted"):
+        ServerSecretsProvider().create(PROPS)
+
+
+def test_another_backends_secret_is_not_taken(manager: SecretsManagerClient) -> None:
+    """What is there already belongs to somebody."""
+    manager.create_secret(Name=PROPS["secret"], SecretString="{}")
+    with pytest.raises(secrets.SecretFailed, match="already"):
+        ServerSecretsProvider().create(PROPS)
+
+
+def test_only_place_and_key_replace_a_secret(manager: SecretsManagerClient) -> None:
+    """Tags and the recovery window are changed where they are."""
+    created = ServerSecretsProvider().create(PROPS)
+    olds = created.outs or {}
+    assert ServerSecretsProvider().diff(created.id, olds, {**PROPS, "tags": {}}).replaces == []
+    renamed = ServerSecretsProvider().diff(created.id, olds, {**PROPS, "secret": "other"})
+    assert renamed.replaces == ["secret"]
+    assert renamed.delete_before_replace is True
+
+
+def test_the_cache_token_is_drawn_once() -> None:
+    """And anew only for a new generation; ElastiCache takes every character of it."""
+    first = CacheTokenProvider().create({"generation": 1}).outs or {}
+    assert first["value"].isalnum()
+    assert 16 <= len(first["value"]) <= 128
+    assert CacheTokenProvider().diff("token", first, {"generation": 1}).changes is False
+    assert CacheTokenProvider().diff("token", first, {"generation": 2}).replaces == ["generation"]
+    assert first["value"] != (CacheTokenProvider().create({"generation": 1}).outs or {})["value"]

@@ -1,0 +1,256 @@
+"""Task definitions: judged by cfn-lint and own rules, canonical, without a secret, and as the settings ask."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from components.contract import Refused
+from components.ecs.render import containers, tasks
+from components.ecs.render.containers import Container, Logs, SecretSource
+from components.server import Probe, SecretTemplate
+from tests.components.ecs.lint import findings
+from tests.components.ecs.stacks import IMAGE, VARIANTS, changed, place_of, reached, settings_of, store_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+def server_request(variant: str) -> dict[str, Any]:
+    """Return the RegisterTaskDefinition request of a variant's server."""
+    return tasks.server_task(
+        settings_of(variant), place_of(variant), reached(variant), store=store_of(variant)
+    ).request()
+
+
+def database_request(variant: str) -> dict[str, Any]:
+    """Return the RegisterTaskDefinition request of a variant's database task."""
+    admin = SecretSource(arn=place_of(variant).arn("secretsmanager", "secret:rds!db-1-AbCdEf"), key="")
+    return tasks.database_task(
+        settings_of(variant), place_of(variant), reached(variant), store=store_of(variant), admin_secret=admin
+    ).request()
+
+
+def test_every_task_definition_is_accepted_by_the_linter() -> None:
+    """What ECS or CloudFormation would refuse is refused here, for each stack and both kinds of task."""
+    assert findings(*(make(variant) for variant in VARIANTS for make in (server_request, database_request))) == []
+
+
+def _container(request: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = request["containerDefinitions"][0]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rule"),
+    [
+        (lambda r: r.update(memory="9999"), "E3047"),
+        (lambda r: r.update(networkMode="bridge"), "E3048"),
+        (lambda r: r["runtimePlatform"].update(cpuArchitecture="SPARC"), "E3030"),
+        (lambda r: _container(r).update(enviroment=[]), "E3002"),
+        (lambda r: _container(r)["logConfiguration"].update(logDriver="nope"), "E30"),
+        (lambda r: _container(r).update(essential=False), "E3042"),
+        (lambda r: _container(r)["portMappings"][0].update(hostPort=80), "E3053"),
+        (lambda r: r.pop("cpu"), "E3048"),
+        (lambda r: r.pop("executionRoleArn"), "OWN secrets without"),
+        (lambda r: _container(r)["healthCheck"].update(interval=1), "OWN healthCheck.interval"),
+        (lambda r: _container(r)["healthCheck"].update(startPeriod=999), "OWN healthCheck.startPeriod"),
+        (lambda r: _container(r).update(stopTimeout=500), "OWN stopTimeout"),
+        (lambda r: _container(r)["environment"].append({"name": "PGPASSWORD", "value": "x"}), "OWN in environment and"),
+        (lambda r: r.update(volumes=[]), "OWN mountPoint"),
+    ],
+)
+def test_the_linter_would_have_found_it(spoil: Callable[[dict[str, Any]], Any], rule: str) -> None:
+    """A green lint means something: each of these mistakes turns it red."""
+    request = copy.deepcopy(server_request("staging"))
+    spoil(request)
+    assert any(rule in finding for finding in findings(request)), findings(request)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_secret_stands_in_plain(variant: str) -> None:
+    """A password reaches a container by reference only, and each reference names a version."""
+    definition = _container(server_request(variant))
+    names = {entry["name"] for entry in definition["environment"]}
+    assert not names & {"PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "MLFLOW_SERVER_JOB_HUEY_REDIS_URL"}
+    assert "PGPASSWORD" in {entry["name"] for entry in definition["secrets"]}
+    for entry in definition["secrets"]:
+        assert entry["valueFrom"].startswith("arn:aws:secretsmanager:")
+        assert entry["valueFrom"].split(":")[-1] in {"v-1", "v-2"}
+
+
+def test_a_new_secret_version_is_a_new_definition() -> None:
+    """A rotated password reaches the server: the reference changes, so a new revision is registered."""
+    old = reached("staging")
+    new = replace(old, database_secret=replace(old.database_secret, version="v-9"))
+    settings, place, store = settings_of("staging"), place_of("staging"), store_of("staging")
+    first = tasks.server_task(settings, place, old, store=store)
+    assert tasks.server_task(settings, place, new, store=store) != first
+
+
+def test_definitions_have_one_spelling() -> None:
+    """The order in which environment and secrets were put together leaves no trace, and nothing is left for ECS."""
+    entries = {"B": "2", "A": "1", "C": "3"}
+    sources = {name: SecretSource(arn="arn:x", key=name, version="v") for name in ("Z", "Y")}
+
+    def made(order: int) -> str:
+        container = Container(
+            name="c",
+            image=IMAGE,
+            command=("x",),
+            environment=dict(sorted(entries.items(), reverse=bool(order))),
+            secrets=dict(sorted(sources.items(), reverse=bool(order))),
+            logs=Logs(group="g", region="r", prefix="p"),
+            stop_timeout_s=10,
+            labels=dict(sorted(entries.items(), reverse=bool(order))),
+        )
+        return containers.text([containers.definition(container)])
+
+    assert made(0) == made(1)
+    filled_in = {
+        "cpu", "essential", "environment", "secrets", "mountPoints", "portMappings", "volumesFrom", "systemControls",
+        "dockerLabels", "privileged", "readonlyRootFilesystem",
+    }  # fmt: skip
+    assert filled_in <= json.loads(made(0))[0].keys()
+
+
+def test_a_name_both_plain_and_secret_is_refused() -> None:
+    """Which of the two would win is nobody's guess."""
+    container = Container(
+        name="c",
+        image=IMAGE,
+        command=("x",),
+        environment={"A": "1"},
+        secrets={"A": SecretSource(arn="arn:x", key="a")},
+        logs=Logs(group="g", region="r", prefix="p"),
+        stop_timeout_s=10,
+    )
+    with pytest.raises(ValueError, match="both plain and secret"):
+        containers.definition(container)
+
+
+def test_the_container_can_do_as_little_as_possible() -> None:
+    """Read-only root, no capability, not root, and a volume where it must write."""
+    definition = _container(server_request("staging"))
+    assert definition["readonlyRootFilesystem"] is True
+    assert definition["user"] == "10001:10001"
+    assert definition["linuxParameters"]["capabilities"]["drop"] == ["ALL"]
+    assert {mount["containerPath"] for mount in definition["mountPoints"]} == {"/tmp", "/var/spool/mlflow"}  # noqa: S108
+    assert {"name": "TMPDIR", "value": "/var/spool/mlflow"} in definition["environment"]
+
+
+def test_the_platform_is_the_one_asked_for() -> None:
+    """X86_64 unless ARM64 is chosen: an image of the other one dies with `exec format error`."""
+    for variant, architecture in (("staging", "X86_64"), ("arm64", "ARM64")):
+        platform = server_request(variant)["runtimePlatform"]
+        assert platform == {"cpuArchitecture": architecture, "operatingSystemFamily": "LINUX"}
+
+
+def test_an_adopted_bucket_and_database_are_used_as_they_are() -> None:
+    """The server writes below the adopted prefix, into the adopted database, through its own port."""
+    definition = _container(server_request("adopted"))
+    assert "s3://team-bucket/ml/flow/artifacts" in definition["command"]
+    environment = {entry["name"]: entry["value"] for entry in definition["environment"]}
+    assert environment["MLFLOW_BACKEND_STORE_URI"].endswith("/tracking")
+
+
+def test_jobs_find_their_queue_by_reference() -> None:
+    """The queue's URL holds the token, so the whole URL is a secret."""
+    secrets = {entry["name"]: entry["valueFrom"] for entry in _container(server_request("jobs"))["secrets"]}
+    assert ":url::v-2" in secrets["MLFLOW_SERVER_JOB_HUEY_REDIS_URL"]
+
+
+def test_a_secret_that_nobody_holds_is_refused() -> None:
+    """A composed value that ECS could not hand over is told, never rendered as text."""
+    with pytest.raises(Refused, match="MIXED"):
+        containers.secret_sources({"MIXED": SecretTemplate(text="x{a}y{b}")}, single={}, composed={})
+    with pytest.raises(Refused, match="SINGLE"):
+        containers.secret_sources({"SINGLE": SecretTemplate(text="{unheard-of}")}, single={}, composed={})
+
+
+def test_the_database_task_means_the_same_database() -> None:
+    """It has the server's own environment, dumps beside the ledger, and the instance's admin by reference only."""
+    server, task = _container(server_request("staging")), _container(database_request("staging"))
+    environment = {entry["name"]: entry["value"] for entry in task["environment"]}
+    for entry in server["environment"]:
+        assert environment[entry["name"]] == entry["value"]
+    assert environment["MLFLOW_BACKEND_DUMPS"].endswith("/_backend/dumps")
+    secrets = {entry["name"]: entry["valueFrom"] for entry in task["secrets"]}
+    assert secrets["MLFLOW_BACKEND_ADMIN_PASSWORD"].endswith(":password::")
+    assert task["command"][:3] == ["python", "-m", "mlflow_backend_server.db"]
+
+
+def test_a_size_is_chosen_where_none_is_asked_for() -> None:
+    """Enough memory with some to spare, and a whole CPU for the start."""
+    settings = changed("dev", {"server": {"cpu": None, "memory": None}})
+    task = tasks.server_task(settings, place_of("dev"), reached("dev"), store=store_of("dev"))
+    assert (task.cpu, task.memory) == (1024, 2048)
+
+
+class _Answers(BaseHTTPRequestHandler):
+    status: dict[str, int]
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(self.status[self.path])
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+@pytest.fixture
+def answering() -> Iterator[tuple[type[_Answers], int]]:
+    """A server whose answers a test sets, and its port."""
+    handler = type("Handler", (_Answers,), {"status": {}, "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield handler, server.server_address[1]
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def _run(command: tuple[str, ...], marker: Path) -> int:
+    argv = [sys.executable, *(part.replace(f"{containers.TEMPORARY}/ready", str(marker)) for part in command[1:])]
+    return subprocess.run(argv, check=False, capture_output=True, timeout=30).returncode
+
+
+def test_a_task_is_ready_once_and_then_only_alive(answering: tuple[type[_Answers], int], tmp_path: Path) -> None:
+    """A deployment waits for readiness; a database that goes away later replaces no task; a dead server does."""
+    handler, port = answering
+    live = Probe(path="/health", timeout_s=5, interval_s=10, start_allowance_s=180)
+    ready = Probe(path="/health/ready", timeout_s=5, interval_s=10, start_allowance_s=180)
+    command = containers.health_command(port=port, liveness=live, readiness=ready)
+    marker = tmp_path / "ready"
+    handler.status = {"/health": 200, "/health/ready": 503}
+    assert _run(command, marker) != 0, "not ready yet"
+    handler.status = {"/health": 200, "/health/ready": 200}
+    assert _run(command, marker) == 0
+    handler.status = {"/health": 200, "/health/ready": 503}
+    assert _run(command, marker) == 0, "the database is away"
+    handler.status = {"/health": 500, "/health/ready": 200}
+    assert _run(command, marker) != 0, "dead"
+    assert handler.asked == ["/health/ready", "/health/ready", "/health", "/health"]
+
+
+def test_without_a_readiness_of_its_own_life_is_asked(answering: tuple[type[_Answers], int], tmp_path: Path) -> None:
+    """A server without the plugin is still checked."""
+    handler, port = answering
+    probe = Probe(path="/health", timeout_s=5, interval_s=10, start_allowance_s=180)
+    command = containers.health_command(port=port, liveness=probe, readiness=probe)
+    handler.status = {"/health": 200}
+    assert _run(command, tmp_path / "ready") == 0
+    handler.status = {"/health": 503}
+    assert _run(command, tmp_path / "ready") != 0

@@ -1,0 +1,95 @@
+"""What a preview shows of a migration, with the real tables of schemas."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from pulumi.output import Unknown
+
+from components.migrate import resource
+from components.migrate.forecast import Seen
+from components.migrate.known import describe, forecast, schema_table
+from components.schema import Direction, Heads
+
+HEADS = {version: schema_table().heads[version].tracking for version in ("2.9.2", "3.4.0", "3.17.2")}
+
+
+def seen(version: str, *, as_of: datetime | None = None) -> Seen:
+    """Return a database at a version's head."""
+    return Seen(heads=Heads(tracking=HEADS[version]), as_of=as_of)
+
+
+def test_a_pending_migration_is_shown_with_its_cost() -> None:
+    """Each revision with its class, the downtime, and what a way back needs."""
+    made = forecast("3.4.0", seen("2.9.2"))
+    shown = made.document()
+    assert made.direction is Direction.BEHIND
+    assert len(shown["pending"]) == 15
+    assert shown["pending"][-1].startswith("71994744cf8e safe")
+    assert "the server is stopped for them" in shown["downtime"]
+    assert "needs a restore" in shown["rollback"]
+
+
+def test_at_the_head_there_is_one_line() -> None:
+    """Nothing pending, nothing to read."""
+    assert list(forecast("3.4.0", seen("3.4.0")).document()) == ["schema"]
+
+
+def test_a_newer_database_is_refused_with_who_can_run_on_it() -> None:
+    """The direction is named truly, the versions that fit, and the command that restores."""
+    refusal = forecast("3.4.0", seen("3.17.2")).refusal()
+    assert refusal is not None
+    assert "newer than 71994744cf8e" in refusal
+    assert "MLflow 3.17.2 run on it" in refusal
+    assert "scripts/rollback.py --to-version 3.4.0 --restore" in refusal
+
+
+def test_what_the_ledger_remembers_is_said_as_of_when() -> None:
+    """A runner of pull requests cannot reach the database: nobody shall take an old head for the live one."""
+    made = forecast("3.17.2", seen("3.4.0", as_of=datetime(2026, 11, 1, 8, 30, tzinfo=UTC)))
+    assert "as of 2026-11-01 08:30 UTC, from the ledger" in made.document()["schema"]
+
+
+def test_what_is_not_known_is_not_guessed() -> None:
+    """No database seen, and a version that the table lacks."""
+    assert forecast("3.4.0", None).direction is Direction.UNKNOWN
+    assert forecast("3.4.0", None).refusal() is None
+    assert "asks that MLflow itself" in forecast("9.9.9", seen("3.4.0")).document()["schema"]
+
+
+def test_a_revision_that_was_never_recorded_is_breaking() -> None:
+    """Safe is what was seen to be safe."""
+    (found,) = describe(("0123456789ab",))
+    assert found.breaking
+
+
+@pytest.mark.parametrize("key", ["locator", "mlflowVersion"])
+def test_unknown_inputs_of_a_preview_are_left_for_later(key: str) -> None:
+    """The first preview of a stack knows no ports: the check neither fails nor guesses."""
+    inputs = {"locator": {"kind": "local", "state": "/nowhere"}, "mlflowVersion": "3.4.0", key: Unknown()}
+    assert resource.check(inputs) == resource.Checked(inputs=inputs)
+
+
+WISH = {"locator": {"kind": "local"}, "mlflowVersion": "3.4.0", "database": "d", "onFailure": "stop"}
+
+
+@pytest.mark.parametrize(
+    ("news", "runs"),
+    [
+        ({}, False),
+        ({"plan": {"action": "none"}}, False),
+        ({"plan": {"action": "find out"}}, False),
+        ({"plan": {"action": "migrate"}}, True),
+        ({"plan": {"action": "create"}}, True),
+        ({"plan": {"action": "none", "interrupted": "yes"}}, True),
+        ({"mlflowVersion": "3.17.2"}, True),
+        ({"database": "other"}, True),
+        ({"database": Unknown()}, True),
+    ],
+)
+def test_it_runs_for_another_image_or_database_or_where_something_is_pending(
+    news: dict[str, object], *, runs: bool
+) -> None:
+    """An update without changes does not run it; an interrupted one, and a database set back, do."""
+    assert resource.changed(WISH, {**WISH, **news}) is runs

@@ -1,0 +1,238 @@
+"""The account, its secrets and its certificate: on moto where it is truthful, on recorded answers where it is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from moto import mock_aws
+
+from components.preflight import account
+from components.preflight.account import Clients, Expected
+from components.preflight.aws import account_clients, ecr_client
+from components.preflight.ecr import EcrSource
+from components.preflight.findings import Finding, Outcome
+from components.preflight.manifests import ImageMissing, ImageUnreadable, digest_of
+from tests.components.ecs.recorded import Recorded
+from tests.components.preflight.images import OCI_MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-AbCdEf"
+CERTIFICATE = f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/x"
+READER = f"arn:aws:iam::{ACCOUNT}:role/execution"
+EXPECTED = Expected(
+    account=ACCOUNT,
+    region=REGION,
+    secrets={"aws.database.secret": SECRET},
+    reader=READER,
+    certificate=CERTIFICATE,
+    host="mlflow.example.com",
+)
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Moto, with credentials that are nobody's."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "x")
+    with mock_aws():
+        yield
+
+
+class Aws:
+    """Recorded answers of everything that is asked; all is well unless a test says otherwise."""
+
+    def __init__(self) -> None:
+        """Answer well."""
+        self.sts = Recorded("sts").answers("GetCallerIdentity", {"Account": ACCOUNT})
+        self.secrets = Recorded("secretsmanager").answers("DescribeSecret", {"ARN": SECRET})
+        self.acm = Recorded("acm")
+        self.iam = Recorded("iam")
+        self.decides("allowed")
+        self.certifies(Status="ISSUED", DomainName="mlflow.example.com")
+
+    def decides(self, decision: str) -> None:
+        """Set IAM's decision."""
+        result = {"EvalActionName": "secretsmanager:GetSecretValue", "EvalDecision": decision}
+        self.iam.answers("SimulatePrincipalPolicy", {"EvaluationResults": [result]})
+
+    def certifies(self, **details: Any) -> None:
+        """Set what ACM says."""
+        self.acm.answers("DescribeCertificate", {"Certificate": {"CertificateArn": CERTIFICATE, **details}})
+
+    def look(self, expected: Expected = EXPECTED) -> dict[str, Finding]:
+        """Look, and return the findings by check."""
+        clients = Clients(
+            sts=self.sts.client, secrets=self.secrets.client, certificates=self.acm.client, iam=self.iam.client
+        )
+        return {finding.check: finding for finding in account.look(clients, expected)}
+
+
+def test_an_account_where_all_is_well() -> None:
+    """Every check passes, and each is shown."""
+    found = Aws().look()
+    assert set(found) == {"account", "secret exists", "secret readable", "certificate"}
+    assert {finding.outcome for finding in found.values()} == {Outcome.PASS}
+
+
+def test_another_account_stops_everything() -> None:
+    """Nothing of a stranger's account is looked at."""
+    aws = Aws()
+    aws.sts.answers("GetCallerIdentity", {"Account": "999999999999"})
+    found = aws.look()
+    assert list(found) == ["account"]
+    assert found["account"].outcome is Outcome.FAIL
+    assert "of account 999999999999, and the stack is for 123456789012" in found["account"].said
+    assert not aws.secrets.asked
+
+
+def test_no_credentials_are_told() -> None:
+    """Before any other check."""
+    aws = Aws()
+    aws.sts.answers("GetCallerIdentity", "ExpiredToken")
+    assert list(aws.look()) == ["account"]
+    assert "ExpiredToken" in aws.look()["account"].said
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "told"),
+    [
+        ("ResourceNotFoundException", Outcome.FAIL, "not there"),
+        ("AccessDeniedException", Outcome.SKIP, "could not be looked at: AccessDeniedException"),
+        ({"ARN": SECRET, "DeletedDate": datetime(2026, 1, 1, tzinfo=UTC)}, Outcome.FAIL, "being deleted"),
+    ],
+)
+def test_a_secret_is_there_or_not_or_not_known(answer: Any, outcome: Outcome, told: str) -> None:
+    """Not being allowed to look is shown as skipped, never as passed."""
+    aws = Aws()
+    aws.secrets.answers("DescribeSecret", answer)
+    finding = aws.look()["secret exists"]
+    assert finding.outcome is outcome
+    assert finding.prop == "aws.database.secret"
+    assert told in finding.said
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "told"),
+    [
+        ("implicitDeny", Outcome.FAIL, "may not read the secret (implicitDeny)"),
+        ("NoSuchEntity", Outcome.SKIP, "not there yet"),
+        ("AccessDenied", Outcome.SKIP, "AccessDenied"),
+    ],
+)
+def test_whether_tasks_can_read_a_secret(answer: str, outcome: Outcome, told: str) -> None:
+    """Asked of IAM for the very role; before the first update there is none to ask about."""
+    aws = Aws()
+    if answer == "implicitDeny":
+        aws.decides(answer)
+    else:
+        aws.iam.answers("SimulatePrincipalPolicy", answer)
+    finding = aws.look()["secret readable"]
+    assert finding.outcome is outcome
+    assert told in finding.said
+    assert aws.iam.calls("SimulatePrincipalPolicy")[0]["PolicySourceArn"] == READER
+
+
+@pytest.mark.parametrize(
+    ("details", "outcome", "told"),
+    [
+        ({"Status": "PENDING_VALIDATION", "DomainName": "mlflow.example.com"}, Outcome.FAIL, "is PENDING_VALIDATION"),
+        ({"Status": "EXPIRED", "DomainName": "mlflow.example.com"}, Outcome.FAIL, "is EXPIRED"),
+        ({"Status": "ISSUED", "DomainName": "other.example.com"}, Outcome.FAIL, "users call mlflow.example.com"),
+        ({"Status": "ISSUED", "DomainName": "*.example.com"}, Outcome.PASS, "issued"),
+        ({"Status": "ISSUED", "DomainName": "*.com"}, Outcome.FAIL, "users call"),
+        (
+            {"Status": "ISSUED", "DomainName": "x.org", "SubjectAlternativeNames": ["MLFLOW.example.com"]},
+            Outcome.PASS,
+            "issued",
+        ),
+    ],
+)
+def test_a_certificate_is_issued_for_the_name_that_users_call(
+    details: dict[str, Any], outcome: Outcome, told: str
+) -> None:
+    """The balancer takes a certificate that is not issued, and users get an error of their browser."""
+    aws = Aws()
+    aws.certifies(**details)
+    finding = aws.look()["certificate"]
+    assert finding.outcome is outcome
+    assert told in finding.said
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"), [("ResourceNotFoundException", Outcome.FAIL), ("AccessDeniedException", Outcome.SKIP)]
+)
+def test_a_certificate_that_cannot_be_seen(answer: str, outcome: Outcome) -> None:
+    """Not there is a failure, not allowed to look is a skip."""
+    aws = Aws()
+    aws.acm.answers("DescribeCertificate", answer)
+    assert aws.look()["certificate"].outcome is outcome
+
+
+def test_another_region_is_named() -> None:
+    """A balancer takes certificates of its own region only, and tasks read secrets of theirs."""
+    elsewhere = replace(
+        EXPECTED,
+        certificate=CERTIFICATE.replace(REGION, "us-east-1"),
+        secrets={"s": SECRET.replace(REGION, "us-east-1")},
+    )
+    found = Aws().look(elsewhere)
+    assert "us-east-1" in found["certificate"].said
+    assert "us-east-1" in found["secret exists"].said
+    assert "secret readable" not in found
+
+
+def test_on_motos_account(cloud: None) -> None:
+    """The real clients, as far as moto answers truthfully: the account, and a certificate that it knows."""
+    clients = account_clients(REGION)
+    certificate = clients.certificates.request_certificate(DomainName="mlflow.example.com")["CertificateArn"]
+    clients.certificates.describe_certificate(CertificateArn=certificate)
+    expected = replace(EXPECTED, secrets={}, certificate=certificate)
+    found = {finding.check: finding for finding in account.look(clients, expected)}
+    assert found["account"].outcome is Outcome.PASS
+    status = clients.certificates.describe_certificate(CertificateArn=certificate)["Certificate"]["Status"]
+    assert found["certificate"].outcome is (Outcome.PASS if status == "ISSUED" else Outcome.FAIL)
+    assert account_clients(REGION).secrets.meta.config.read_timeout == 15
+
+
+CONFIGURATION = {"digest": f"sha256:{'c' * 64}"}
+MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": CONFIGURATION, "layers": []})
+
+
+def test_ecr_gives_manifests_byte_for_byte(cloud: None) -> None:
+    """By tag and by digest; the digest is that of the bytes."""
+    client = ecr_client(REGION)
+    client.create_repository(repositoryName="mlflow")
+    digest = digest_of(MANIFEST.encode())
+    client.put_image(repositoryName="mlflow", imageManifest=MANIFEST, imageTag="1", imageDigest=digest)
+    source = EcrSource(client, account=ACCOUNT, repository="mlflow")
+    assert source.manifest("1") == MANIFEST.encode()
+    assert digest_of(source.manifest(digest)) == digest
+    for asked, repository in (("2", "mlflow"), ("1", "nowhere")):
+        with pytest.raises(ImageMissing):
+            EcrSource(client, account=ACCOUNT, repository=repository).manifest(asked)
+
+
+def test_ecr_that_may_not_be_read_is_told() -> None:
+    """With ECR's code, as a missing permission."""
+    recorded = Recorded("ecr").answers("BatchGetImage", "AccessDeniedException")
+    with pytest.raises(ImageUnreadable, match="AccessDeniedException") as caught:
+        EcrSource(recorded.client, account=ACCOUNT, repository="mlflow").manifest("1")
+    assert caught.value.denied
+
+
+def test_ecrs_configurations_are_held_to_their_digest(tmp_path: Any, loopback_file: Any) -> None:
+    """ECR gives an address that carries its own permission; it is shown nowhere."""
+    body = b'{"os": "linux"}'
+    recorded = Recorded("ecr").answers("GetDownloadUrlForLayer", {"downloadUrl": f"{loopback_file(body)}?sig=hunter2"})
+    source = EcrSource(recorded.client, account=ACCOUNT, repository="mlflow")
+    assert source.blob(digest_of(body)) == body
+    with pytest.raises(ImageUnreadable, match="another blob") as caught:
+        source.blob(f"sha256:{'0' * 64}")
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,265 @@
+"""The ledger on a real folder: order, standing, damage, and two writers at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.contract import Refused
+from components.releases.ledger import Ledger
+from components.releases.records import (
+    Block,
+    Dump,
+    DumpedDatabase,
+    Kind,
+    Record,
+    RecordError,
+    Standing,
+    VerifiedRelease,
+    decode,
+    encode,
+)
+from components.releases.stores import LEDGER, FileStore, StoreError
+from components.schema import Heads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+HEAD = "71994744cf8e"
+
+
+def release(revision: str, *, settings_hash: str = "s1") -> VerifiedRelease:
+    """Return a verified release with the parts that matter here."""
+    return VerifiedRelease(
+        target="local",
+        revision=revision,
+        mlflow_version="3.4.0",
+        environment_lock="abc",
+        heads=Heads(tracking=HEAD),
+        settings_hash=settings_hash,
+        verification_id=f"v{revision}",
+        verdict="pass",
+    )
+
+
+def dump(name: str) -> Dump:
+    """Return a dump's record."""
+    tracking = DumpedDatabase(object="tracking.dump", sha256="0" * 64, size_bytes=1, head=HEAD, rows={"runs": 3})
+    return Dump(
+        id=name,
+        address=f"s3://_backend/dumps/{name}",
+        mlflow_version="3.4.0",
+        taken_at=NOW,
+        databases={"tracking": tracking},
+    )
+
+
+def block(revision: str, settings_hash: str) -> Block:
+    """Return a block of a release that failed."""
+    return Block(revision=revision, settings_hash=settings_hash, instead="1", since=NOW, reason="health failed")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """Return an empty ledger."""
+    return Ledger(FileStore(tmp_path / "store"), by="ada@host")
+
+
+def test_an_empty_ledger_pins_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    """Before the first update there is no folder, no pin and no failure."""
+    ledger = Ledger(FileStore(tmp_path / "store"), by="ada@host")
+    assert ledger.standing() == Standing()
+    assert ledger.read().records == ()
+    assert not (tmp_path / "store").exists()
+
+
+def test_records_are_numbered_and_read_back_as_written(ledger: Ledger) -> None:
+    """What was appended is what is read, in order, by whom and when."""
+    ledger.add_release(release("1"))
+    ledger.add_dump(dump("d1"))
+    ledger.add_release(release("2"))
+    found = ledger.read()
+    assert [record.number for record in found.records] == [1, 2, 3]
+    assert [record.kind for record in found.records] == [Kind.RELEASE, Kind.DUMP, Kind.RELEASE]
+    assert found.records[1].dump == dump("d1")
+    assert found.records[0].by == "ada@host"
+    assert found.damage == ()
+
+
+def test_a_release_carries_the_dump_of_its_own_migration(ledger: Ledger) -> None:
+    """The dump belongs to the release verified after it, also when that is verified again, and to no later one."""
+    ledger.add_release(release("1"))
+    ledger.add_dump(dump("d1"))
+    for revision in ("2", "2", "3"):
+        ledger.add_release(release(revision))
+    assert [r.release.dump for r in ledger.read().releases if r.release] == [None, "d1", "d1", None]
+
+
+def test_a_rollback_pins_its_target_and_marks_what_it_left(ledger: Ledger) -> None:
+    """Two rollbacks in a row walk back: the first target's predecessor is marked, and a pin takes the mark away."""
+    ledger.add_rollback(to="4", left="5", reason="slow", detail={})
+    ledger.add_rollback(to="3", left="4", reason="slow too", detail={})
+    standing = ledger.standing()
+    assert standing.pin is not None
+    assert (standing.pin.revision, standing.pin.reason, standing.pin.by) == ("3", "slow too", "ada@host")
+    assert standing.left == ("5", "4")
+    assert ledger.add_rollback(to="5", left="3", reason="back", detail={}).standing.left == ("4", "3")
+
+
+def test_a_block_is_lifted_by_another_release_and_by_nothing_else(ledger: Ledger) -> None:
+    """The release that serves instead is verified again and again; only a new one shows that the fix is there."""
+    ledger.add_release(release("1", settings_hash="good"))
+    ledger.add_block(block("2", "bad"))
+    ledger.add_release(release("1", settings_hash="good"))
+    assert ledger.standing().block_of("bad") == block("2", "bad")
+    assert ledger.standing().pin is None
+    ledger.add_release(release("3", settings_hash="fixed"))
+    assert ledger.standing().blocks == ()
+    assert ledger.standing().left == ("2",)
+
+
+def test_unpin_lifts_pin_and_blocks(ledger: Ledger) -> None:
+    """One command lets updates through again."""
+    ledger.add_block(block("2", "bad"))
+    ledger.add_rollback(to="1", left="2", reason="", detail={})
+    standing = ledger.add_unpin("fixed").standing
+    assert (standing.pin, standing.blocks, standing.left) == (None, (), ("2",))
+
+
+@pytest.mark.parametrize("damage", ["truncate", "change", "delete", "empty"])
+def test_a_damaged_old_record_costs_its_line_only(ledger: Ledger, tmp_path: Path, damage: str) -> None:
+    """The standing is in the newest record: a pin survives the loss of the record that set it."""
+    ledger.add_release(release("1"))
+    ledger.add_rollback(to="1", left="2", reason="slow", detail={})
+    ledger.add_release(release("1"))
+    spoil(tmp_path / "store" / LEDGER / "00000002.json", damage)
+    found = ledger.read()
+    assert [d.number for d in found.damage] == [2]
+    assert found.standing.pin is not None
+    assert ledger.standing().pin == found.standing.pin
+    ledger.add_release(release("3"))
+    assert ledger.standing().pin is not None
+
+
+@pytest.mark.parametrize("damage", ["truncate", "change", "delete", "empty"])
+def test_a_damaged_newest_record_is_refused_until_accepted(ledger: Ledger, tmp_path: Path, damage: str) -> None:
+    """What may hold a pin is never skipped in silence; after the loss is accepted the ledger goes on."""
+    ledger.add_release(release("1"))
+    ledger.add_rollback(to="1", left="2", reason="slow", detail={})
+    spoil(tmp_path / "store" / LEDGER / "00000002.json", damage)
+    with pytest.raises(Refused, match="record 2"):
+        ledger.standing()
+    with pytest.raises(Refused, match="record 2"):
+        ledger.add_release(release("3"))
+    assert ledger.accept_loss().kind is Kind.LOSS
+    assert ledger.standing() == Standing()
+    assert ledger.add_release(release("3")).number == 3
+    with pytest.raises(Refused, match="is whole"):
+        ledger.accept_loss()
+
+
+def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """The failure names the file and what to do, and is no bare OSError."""
+    (tmp_path / "store").write_text("a file where the folder should be")
+    with pytest.raises(StoreError, match=r"store.*writable"):
+        Ledger(FileStore(tmp_path / "store"), by="ada").add_release(release("1"))
+
+
+@pytest.mark.parametrize("key", ["../credentials/salt", "/etc/passwd", "", "a/../../b"])
+def test_no_key_leads_out_of_the_store(tmp_path: Path, key: str) -> None:
+    """A key that comes from a record cannot name a file outside the store."""
+    with pytest.raises(ValueError, match="not a key"):
+        FileStore(tmp_path).path(key)
+
+
+def append_many(folder: str, writer: str, count: int) -> None:
+    """Append releases as one of several processes."""
+    ledger = Ledger(FileStore(Path(folder)), by=writer)
+    for number in range(count):
+        ledger.add_release(release(f"{writer}-{number}"))
+
+
+def test_two_writers_lose_no_record(tmp_path: Path) -> None:
+    """Three processes append at once: every record is there, each under a number of its own."""
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=append_many, args=(str(tmp_path), name, 20)) for name in "abc"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(timeout=60)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    found = Ledger(FileStore(tmp_path), by="test").read()
+    assert found.damage == ()
+    assert {r.release.revision for r in found.releases if r.release} == {f"{n}-{i}" for n in "abc" for i in range(20)}
+    assert not [path for path in (tmp_path / LEDGER).iterdir() if path.name.startswith(".")]
+
+
+class Overtaken(FileStore):
+    """A store in which another writer appends just after the keys were listed."""
+
+    def keys(self, prefix: str) -> Sequence[str]:
+        """Return the keys as they were."""
+        found = super().keys(prefix)
+        Ledger(FileStore(self.folder), by="other").add_release(release(f"other-{len(found)}"))
+        return found
+
+
+def test_another_writers_record_is_not_taken_for_a_lost_one(tmp_path: Path) -> None:
+    """The hint of the newest number is read before the list: a record made in between is later, not missing."""
+    Ledger(FileStore(tmp_path), by="ada").add_release(release("1"))
+    assert Ledger(Overtaken(tmp_path), by="ada").read().damage == ()
+
+
+RECORDS = st.builds(
+    Record,
+    number=st.integers(1, 10**8 - 1),
+    kind=st.just(Kind.ROLLBACK),
+    at=st.datetimes(timezones=st.just(UTC)),
+    by=st.text(max_size=20),
+    body=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3),
+    standing=st.builds(
+        Standing,
+        pin=st.none(),
+        blocks=st.lists(st.builds(Block, since=st.datetimes(timezones=st.just(UTC))), max_size=2).map(tuple),
+        left=st.lists(st.text(max_size=5), max_size=3).map(tuple),
+    ),
+)
+
+
+@given(RECORDS)
+def test_a_record_is_read_back_as_written(record: Record) -> None:
+    """Encoding loses nothing, whatever text a reason or a name holds."""
+    assert decode(encode(record), number=record.number) == record
+
+
+@given(RECORDS, st.data())
+def test_no_changed_record_is_believed(record: Record, data: st.DataObject) -> None:
+    """A byte changed or a tail cut off is noticed; nothing but RecordError comes of it."""
+    content = encode(record)
+    place = data.draw(st.integers(0, len(content) - 2))
+    cut = data.draw(st.booleans())
+    changed = content[:place] if cut else content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    try:
+        assert decode(changed, number=record.number) == record
+    except RecordError:
+        return
+
+
+def spoil(path: Path, damage: str) -> None:
+    """Damage a file in one of the ways in which files are damaged."""
+    content = path.read_bytes()
+    if damage == "delete":
+        path.unlink()
+    else:
+        path.write_bytes(
+            {"truncate": content[: len(content) // 2], "change": content.replace(b"slow", b"fast"), "empty": b""}[
+                damage
+            ]
+        )

@@ -1,0 +1,293 @@
+"""The planner of rollbacks: what it chooses, what it refuses, and that its plans lead where they say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.contract import Refused, Release, Revision, RevisionState
+from components.releases.ledger import Contents
+from components.releases.plan import AlreadyServing, Plan, Request, Step, default_goal, plan
+from components.releases.records import (
+    Block,
+    Dump,
+    DumpedDatabase,
+    Kind,
+    Pin,
+    Record,
+    Standing,
+    VerifiedRelease,
+    after_rollback,
+)
+from components.releases.views import Situation, survey
+from components.schema import Heads, SchemaTable, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+VERSIONS = ("2.9.2", "3.4.0", "3.17.2")
+HEAD = dict(zip(VERSIONS, ("acf3f17fdcc7", "71994744cf8e", "dc11669786a5"), strict=True))
+TABLE = SchemaTable(
+    heads={version: Heads(tracking=head) for version, head in HEAD.items()},
+    revisions={"tracking": tuple(HEAD.values()), "auth": ()},
+)
+
+
+def revision(number: int, version: str, state: RevisionState = "stopped") -> Revision:
+    """Return a revision of the platform."""
+    release = Release(revision=str(number), mlflow_version=version, environment_lock="abc")
+    return Revision(id=str(number), release=release, state=state, created_at=START + timedelta(hours=number))
+
+
+def verified(number: int, version: str) -> VerifiedRelease:
+    """Return the ledger's record of a verified revision."""
+    return VerifiedRelease(
+        target="local",
+        revision=str(number),
+        mlflow_version=version,
+        environment_lock="abc",
+        heads=Heads(tracking=HEAD[version]),
+        settings_hash=f"s{number}",
+        verification_id=f"v{number}",
+        verdict="pass",
+    )
+
+
+def dump(name: str, version: str) -> Dump:
+    """Return a dump of a version's schema."""
+    tracking = DumpedDatabase(object="tracking.dump", sha256="0" * 64, size_bytes=46_000, head=HEAD[version])
+    return Dump(
+        id=name,
+        address=f"s3://_backend/dumps/{name}",
+        mlflow_version=version,
+        taken_at=START,
+        databases={"tracking": tracking},
+    )
+
+
+def contents(*bodies: VerifiedRelease | Dump, standing: Standing | None = None) -> Contents:
+    """Return a ledger that holds these records, the last standing at the end."""
+    return Contents(
+        records=tuple(
+            Record(
+                number=number,
+                kind=Kind.DUMP if isinstance(body, Dump) else Kind.RELEASE,
+                at=START + timedelta(hours=number),
+                by="ada",
+                body=body,
+                standing=standing or Standing(),
+            )
+            for number, body in enumerate(bodies, start=1)
+        )
+    )
+
+
+def situation(revisions: Sequence[Revision], found: Contents, *, current: int | None, live: str = "3.4.0") -> Situation:
+    """Return a situation whose database is at the head of version `live`."""
+    return Situation(
+        target="local",
+        current=None if current is None else str(current),
+        revisions=tuple(sorted(revisions, key=lambda r: r.created_at, reverse=True)),
+        live=Heads(tracking=HEAD[live]),
+        contents=found,
+        table=TABLE,
+        intact=frozenset(d.id for d in found.dumps),
+    )
+
+
+SAME_SCHEMA = situation(
+    [revision(n, "3.4.0", "serving" if n == 3 else "stopped") for n in (1, 2, 3)],
+    contents(*(verified(n, "3.4.0") for n in (1, 2, 3))),
+    current=3,
+)
+MIGRATED = situation(
+    [revision(1, "3.4.0"), revision(2, "3.17.2", "serving")],
+    contents(verified(1, "3.4.0"), dump("d1", "3.4.0"), verified(2, "3.17.2")),
+    current=2,
+    live="3.17.2",
+)
+
+
+def test_the_default_is_the_newest_verified_safe_release() -> None:
+    """Without a wish the release before the current one is taken, with no downtime and nothing lost."""
+    found = plan(SAME_SCHEMA, Request())
+    assert (found.goal.revision, found.downtime_s, found.dump) == ("2", 0.0, None)
+    assert found.steps == (Step.ACTIVATE, Step.WAIT, Step.VERIFY, Step.RECORD)
+
+
+def test_two_rollbacks_walk_back_and_do_not_ping_pong() -> None:
+    """The revision that the first rollback left is not the second one's target."""
+    after = carried_out(SAME_SCHEMA, plan(SAME_SCHEMA, Request()))
+    assert plan(after, Request()).goal.revision == "1"
+
+
+def test_a_schema_change_is_refused_without_restore() -> None:
+    """The refusal says that the database is newer, which dump fits, and the option that restores it."""
+    with pytest.raises(Refused, match=r"newer than 71994744cf8e.*dump d1.*--restore"):
+        plan(MIGRATED, Request(to="1"))
+    with pytest.raises(Refused, match=r"RESTORE.*--restore"):
+        plan(MIGRATED, Request())
+
+
+def test_a_restore_stops_the_server_first() -> None:
+    """With --restore the dump of the target's schema is put in while nothing serves, and the downtime is said."""
+    found = plan(MIGRATED, Request(restore=True))
+    assert found.dump == dump("d1", "3.4.0")
+    assert found.steps[:2] == (Step.STOP, Step.RESTORE)
+    assert found.downtime_s > 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "request_", "match"),
+    [
+        (MIGRATED, Request(to="9"), "does not exist"),
+        (MIGRATED, Request(to="2"), "serves already"),
+        (MIGRATED, Request(to_version="2.9.2"), "No release of MLflow 2.9.2 is known"),
+        (MIGRATED, Request(to="1", to_version="3.4.0"), "not both"),
+        (replace(MIGRATED, intact=frozenset()), Request(to="1", restore=True), "BLOCKED.*no intact dump"),
+        (replace(MIGRATED, live=None), Request(to="1", restore=True), "could not be read"),
+        (replace(MIGRATED, live=Heads(tracking="0123456789ab")), Request(to="1", restore=True), "is not known"),
+        (replace(MIGRATED, busy="revision 3 starts"), Request(to="1", restore=True), "in progress.*--force"),
+        (replace(MIGRATED, revisions=MIGRATED.revisions[:1]), Request(to="1", restore=True), "is gone"),
+        (
+            replace(SAME_SCHEMA, revisions=[replace(r, state="gone") for r in SAME_SCHEMA.revisions]),
+            Request(to="2"),
+            "is gone",
+        ),
+        (replace(SAME_SCHEMA, contents=Contents()), Request(), "never verified"),
+    ],
+)
+def test_what_is_refused_and_why(changed: Situation, request_: Request, match: str) -> None:
+    """Every refusal is made before anything is touched and says what was found."""
+    with pytest.raises(Refused, match=match):
+        plan(changed, request_)
+
+
+def test_force_stops_a_deployment_first() -> None:
+    """With --force the plan says that it stops what is being deployed."""
+    assert plan(replace(SAME_SCHEMA, busy="revision 4 starts"), Request(force=True)).force
+
+
+def test_a_version_is_found_by_its_newest_verified_revision() -> None:
+    """--to-version takes the newest revision of that version that was verified, whatever serves."""
+    found = plan(MIGRATED, Request(to_version="3.4.0", restore=True))
+    assert found.goal.revision == "1"
+    with pytest.raises(AlreadyServing):
+        plan(MIGRATED, Request(to_version="3.17.2"))
+
+
+def test_a_revision_named_by_hand_need_not_be_verified_but_it_is_said() -> None:
+    """A person may know better than the ledger; the plan says what the ledger does not know."""
+    found = plan(replace(SAME_SCHEMA, contents=contents(verified(1, "3.4.0"))), Request(to="2"))
+    assert "never verified" in found.notes[0]
+
+
+VERDICTS = st.sampled_from(["verified", "unverified"])
+STATES = st.sampled_from(["stopped", "failed", "gone"])
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> Situation:
+    """Return any situation of up to eight revisions, with any of them verified, gone, blocked, left or pinned."""
+    count = draw(st.integers(1, 8))
+    numbers = range(1, count + 1)
+    versions = {n: draw(st.sampled_from(VERSIONS)) for n in numbers}
+    current = draw(st.none() | st.sampled_from(list(numbers)))
+    revisions = [
+        revision(n, versions[n], "serving" if n == current else draw(STATES))
+        for n in numbers
+        if n == current or draw(st.booleans())
+    ]
+    some = st.lists(st.sampled_from(list(numbers)), unique=True, max_size=3)
+    bodies: list[VerifiedRelease | Dump] = [verified(n, versions[n]) for n in numbers if draw(st.booleans())]
+    bodies += [dump(f"d{v}", v) for v in VERSIONS if draw(st.booleans())]
+    pinned = draw(st.none() | st.sampled_from(list(numbers)))
+    standing = Standing(
+        pin=None if pinned is None else Pin(revision=str(pinned), since=START, reason="", by="ada"),
+        blocks=tuple(
+            Block(revision=str(n), settings_hash=f"s{n}", instead="1", since=START, reason="") for n in draw(some)
+        ),
+        left=tuple(str(n) for n in draw(some)),
+    )
+    found = situation(
+        revisions, contents(*bodies, standing=standing), current=current, live=draw(st.sampled_from(VERSIONS))
+    )
+    return replace(found, intact=frozenset(i for i in found.intact if draw(st.booleans())))
+
+
+REQUESTS = st.builds(
+    Request,
+    to=st.none() | st.integers(1, 9).map(str),
+    to_version=st.none() | st.sampled_from(VERSIONS),
+    restore=st.booleans(),
+    verify=st.booleans(),
+)
+
+
+@given(situations(), st.booleans())
+def test_the_default_is_never_unfit(found: Situation, restore: bool) -> None:  # noqa: FBT001 - drawn
+    """Never an unverified, missing, blocked, left or current release, and one to restore only when asked."""
+    views = survey(found)
+    goal = default_goal(views, restore=restore)
+    if goal is None:
+        return
+    standing = found.contents.standing
+    assert goal.verified
+    assert goal.state != "gone"
+    assert goal.revision in {r.id for r in found.revisions}
+    assert goal.revision != found.current
+    assert goal.revision not in {block.revision for block in standing.blocks}
+    assert goal.revision not in standing.left
+    assert goal.decision.verdict is Verdict.SAFE or (restore and goal.decision.verdict is Verdict.RESTORE)
+    better = [v for v in views[: views.index(goal)] if v.decision.verdict is Verdict.SAFE]
+    assert all(not v.verified or v.serving or v.state == "gone" or v.blocked or v.left for v in better)
+
+
+@given(situations(), REQUESTS)
+def test_no_plan_leads_to_what_is_gone_or_blocked_by_its_schema(found: Situation, request_: Request) -> None:
+    """Whatever is asked for: a plan is possible, restores exactly when the schema demands it, and is never empty."""
+    try:
+        made = plan(found, request_)
+    except Refused:
+        return
+    assert made.goal.state != "gone"
+    assert not made.goal.serving
+    assert (made.goal.decision.verdict is Verdict.RESTORE) == (made.dump is not None)
+    assert made.dump is None or (request_.restore and made.dump.id in found.intact)
+    assert (Step.RESTORE in made.steps) == (made.dump is not None)
+    assert made.steps[-1] is Step.RECORD
+
+
+@settings(max_examples=300)
+@given(situations(), REQUESTS)
+def test_the_plan_of_a_plans_result_is_empty(found: Situation, request_: Request) -> None:
+    """A rollback that was carried out leaves nothing to do for the same target."""
+    try:
+        made = plan(found, request_)
+    except Refused:
+        return
+    with pytest.raises(AlreadyServing):
+        plan(carried_out(found, made), Request(to=made.goal.revision, restore=True))
+
+
+def carried_out(found: Situation, made: Plan) -> Situation:
+    """Return the situation that a plan leads to, by the ledger's own rule for its standing."""
+    last = found.contents.records[-1] if found.contents.records else None
+    number = last.number + 1 if last else 1
+    pin = Pin(revision=made.goal.revision, since=START, reason="", by="ada")
+    standing = after_rollback(found.contents.standing, pin, left=found.current)
+    record = Record(number=number, kind=Kind.ROLLBACK, at=START, by="ada", body={}, standing=standing)
+    states: dict[str, RevisionState] = {made.goal.revision: "serving", str(found.current): "stopped"}
+    return replace(
+        found,
+        current=made.goal.revision,
+        live=made.goal.heads if made.dump else found.live,
+        revisions=tuple(replace(r, state=states.get(r.id, r.state)) for r in found.revisions),
+        contents=Contents(records=(*found.contents.records, record)),
+    )

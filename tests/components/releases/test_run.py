@@ -1,0 +1,168 @@
+"""Rollbacks that are carried out, fail, and are killed at every step: they end in one of two states."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.contract import ExitCode, Refused
+from components.migrate.tool import Code
+from components.releases.plan import Request, plan
+from components.releases.run import Ended, Wish, begin, refuse_unfinished, resume
+from tests.components.releases.world import HEAD, Killed, World, failed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAME = {"1": "3.4.0", "2": "3.4.0"}
+CHANGED = {"1": "3.4.0", "2": "3.17.2"}
+
+
+def same(folder: Path) -> World:
+    """Return a world of two releases of one schema."""
+    return World(folder, SAME, live="3.4.0")
+
+
+def changed(folder: Path) -> World:
+    """Return a world that was migrated between its two releases, with the dump taken before and a row after."""
+    world = World(folder, CHANGED, live="3.4.0")
+    world.ledger.add_dump(world.dump("3.17.2"))
+    world.database = {"head": HEAD["3.17.2"].tracking, "rows": 1}
+    return world
+
+
+def silent(_message: str) -> None:
+    """Say nothing."""
+
+
+def roll_back(world: World, **wishes: bool) -> Ended:
+    """Plan and carry out the default rollback."""
+    return begin(world, plan(world.situation(), Request(restore=True)), Wish(reason="slow", **wishes), say=silent)
+
+
+def test_the_target_serves_and_is_pinned(tmp_path: Path) -> None:
+    """After a rollback the target serves, is verified and pinned, and the one it left is marked."""
+    world = same(tmp_path)
+    ended = roll_back(world)
+    standing = world.ledger.standing()
+    assert (ended.exit_code, ended.serving, world.running) == (ExitCode.DONE, "1", "1")
+    assert standing.pin is not None
+    assert (standing.pin.revision, standing.pin.reason, standing.left) == ("1", "slow", ("2",))
+    assert world.rollback.load() is None
+
+
+def test_a_restore_happens_while_nothing_serves_and_the_old_database_is_kept(tmp_path: Path) -> None:
+    """The world itself refuses a restore under a running server, and a server on another schema."""
+    world = changed(tmp_path)
+    assert roll_back(world).exit_code is ExitCode.DONE
+    assert world.database == {"head": HEAD["3.4.0"].tracking, "rows": 0}
+    assert world.kept == [{"head": HEAD["3.17.2"].tracking, "rows": 1}]
+
+
+@pytest.mark.parametrize("make", [same, changed])
+def test_a_target_that_fails_its_verification_is_left_again(tmp_path: Path, make: type[World]) -> None:
+    """A rollback never makes it worse: what served before serves again, on the database that it had."""
+    world = make(tmp_path)
+    before = dict(world.database)
+    world.red = {"1"}
+    ended = roll_back(world)
+    assert (ended.exit_code, world.running, world.database) == (ExitCode.VERIFICATION_FAILED, "2", before)
+    assert world.ledger.standing().pin is None
+    assert world.rollback.load() is None
+    assert "revision 2 serves again" in ended.sentence
+
+
+@pytest.mark.parametrize("make", [same, changed])
+def test_a_target_that_does_not_start_is_left_again(tmp_path: Path, make: type[World]) -> None:
+    """The platform's reason is told, and the exit code says that the platform failed."""
+    world = make(tmp_path)
+    world.broken = {"1"}
+    ended = roll_back(world)
+    assert (ended.exit_code, world.running) == (ExitCode.PLATFORM_FAILED, "2")
+    assert "ended while it started" in ended.sentence
+
+
+def test_a_restore_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    """The tool leaves the databases alone when it fails, and the server that was stopped serves again."""
+    world = changed(tmp_path)
+    world.failing = {"restore": [failed(Code.FAILED)]}
+    ended = roll_back(world)
+    assert (ended.exit_code, world.running, world.database["rows"]) == (ExitCode.PLATFORM_FAILED, "2", 1)
+
+
+def test_where_nothing_served_the_target_stays(tmp_path: Path) -> None:
+    """With nothing to go back to, a target that fails its verification is still better; the exit code tells."""
+    world = same(tmp_path)
+    made = plan(world.situation(), Request())
+    world.running = None
+    world.red = {"1"}
+    ended = begin(world, made, Wish(reason=""), say=silent)
+    assert (ended.exit_code, world.running) == (ExitCode.VERIFICATION_FAILED, "1")
+    assert world.ledger.standing().pin is not None
+
+
+def test_a_way_back_that_fails_is_tried_again(tmp_path: Path) -> None:
+    """While neither state is reached the journal stays open, and the next run goes on with the way back."""
+    world = same(tmp_path)
+    world.red = {"1"}
+    made = plan(world.situation(), Request())
+    world.broken = {"2"}
+    ended = begin(world, made, Wish(reason=""), say=silent)
+    assert (ended.exit_code, world.rollback.load() is None) == (ExitCode.PLATFORM_FAILED, False)
+    with pytest.raises(Refused, match="Finish it first"):
+        refuse_unfinished(world.rollback)
+    world.broken = set()
+    finished = resume(world, to=None, say=silent)
+    assert finished is not None
+    assert (finished.exit_code, world.running) == (ExitCode.VERIFICATION_FAILED, "2")
+
+
+def test_an_automatic_rollback_blocks_that_release_and_pins_nothing(tmp_path: Path) -> None:
+    """The fix deploys without ceremony: only the failed release's settings are held back."""
+    world = same(tmp_path)
+    assert roll_back(world, automatic=True).exit_code is ExitCode.DONE
+    standing = world.ledger.standing()
+    assert standing.pin is None
+    assert [(block.revision, block.settings_hash, block.instead) for block in standing.blocks] == [("2", "s2", "1")]
+
+
+def test_another_target_is_refused_while_one_is_unfinished(tmp_path: Path) -> None:
+    """A rollback that was interrupted is finished before another is begun."""
+    world = same(tmp_path)
+    world.kill_at = (1, True)
+    with pytest.raises(Killed):
+        roll_back(world)
+    with pytest.raises(Refused, match="revision 1"):
+        resume(world, to="2", say=silent)
+
+
+def places(make: type[World], folder: Path, red: set[str]) -> list[tuple[int, bool]]:
+    """Return every place at which a run can be killed: before and after each thing that it does."""
+    world = make(folder)
+    already = len(world.calls)
+    world.red = red
+    roll_back(world)
+    return [(number, after) for number in range(already + 1, len(world.calls) + 1) for after in (False, True)]
+
+
+@pytest.mark.parametrize("red", [set(), {"1"}])
+@pytest.mark.parametrize("make", [same, changed])
+def test_a_kill_at_any_step_ends_in_one_of_two_states(tmp_path: Path, make: type[World], red: set[str]) -> None:
+    """Killed before or after each step, then run again: the target serves and is pinned, or all is as it was."""
+    for number, place in enumerate(places(make, tmp_path / "dry", red)):
+        world = make(tmp_path / str(number))
+        world.red, world.kill_at, before = red, place, dict(world.database)
+        with pytest.raises(Killed):
+            roll_back(world)
+        world.kill_at = None
+        finished = resume(world, to=None, say=silent)
+        assert world.rollback.load() is None
+        pin = world.ledger.standing().pin
+        if pin is None:
+            assert (world.running, world.database) == ("2", before), place
+        else:
+            assert (world.running, pin.revision, world.database["head"]) == ("1", "1", HEAD["3.4.0"].tracking), place
+        # Nothing to finish: it was killed before it had begun, or after its end.
+        assert finished is None or (pin is None) == bool(red), place
+        assert len([r for r in world.ledger.read().records if r.kind.value == "rollback"]) <= 1

@@ -1,0 +1,150 @@
+"""The schema of each MLflow version and what it means for a release: a table of cases, and properties."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.schema import (
+    Direction,
+    Heads,
+    SchemaTable,
+    SchemaTableError,
+    Verdict,
+    decide,
+    direction,
+    parse_table,
+    version_order,
+)
+
+# Five releases and their real heads (docs/facts.md, C), with one revision of no release between two of them.
+HEADS = {
+    "2.9.2": "acf3f17fdcc7",
+    "3.1.4": "bda7b8c39065",
+    "3.4.0": "71994744cf8e",
+    "3.17.2": "dc11669786a5",
+    "3.18.0": "f4a9b2c7d1e6",
+}
+BETWEEN = "cbc13b556ace"
+AUTH = ("8606fa83a998", "f1a2b3c4d5e6")
+TRACKING = (
+    HEADS["2.9.2"],
+    HEADS["3.1.4"],
+    BETWEEN,
+    HEADS["3.4.0"],
+    HEADS["3.17.2"],
+    HEADS["3.18.0"],
+)
+DOCUMENT = {
+    "versions": {
+        version: {"tracking": head, "auth": AUTH[0 if version_order(version) < (3, 6) else 1]}
+        for version, head in HEADS.items()
+    },
+    "revisions": {"tracking": list(TRACKING), "auth": list(AUTH)},
+}
+TABLE = parse_table(DOCUMENT)
+
+
+def verdict_of(version: str, live: Heads | None, dump: str | None = None) -> Verdict:
+    """Return the verdict on a version at its required heads."""
+    return decide(version=version, wanted=TABLE.required(version), live=live, table=TABLE, dump=dump).verdict
+
+
+@pytest.mark.parametrize(
+    ("version", "live", "dump", "expected"),
+    [
+        ("3.4.0", HEADS["3.4.0"], None, Verdict.SAFE),
+        ("3.4.0", HEADS["3.17.2"], None, Verdict.BLOCKED),
+        ("3.4.0", HEADS["3.17.2"], "d1", Verdict.RESTORE),
+        ("2.9.2", HEADS["3.18.0"], "d1", Verdict.RESTORE),
+        ("3.17.2", HEADS["3.4.0"], None, Verdict.BLOCKED),
+        ("3.17.2", HEADS["3.4.0"], "d1", Verdict.BLOCKED),
+        ("3.4.0", BETWEEN, None, Verdict.BLOCKED),
+        ("3.1.4", BETWEEN, "d1", Verdict.RESTORE),
+        ("3.4.0", "0123456789ab", "d1", Verdict.BLOCKED),
+        ("3.4.0", None, "d1", Verdict.BLOCKED),
+        ("1.0.0", HEADS["3.4.0"], "d1", Verdict.BLOCKED),
+    ],
+)
+def test_what_a_release_may_do_follows_from_the_order_of_heads(
+    version: str, live: str | None, dump: str | None, expected: Verdict
+) -> None:
+    """Equal is safe; newer needs a dump; older, unknown and empty are blocked, whatever dumps there are."""
+    assert verdict_of(version, Heads(tracking=live), dump) is expected
+
+
+def test_a_schema_that_could_not_be_read_blocks() -> None:
+    """Nothing is decided about a database that nobody has seen."""
+    assert verdict_of("3.4.0", None) is Verdict.BLOCKED
+
+
+def test_a_newer_database_is_called_newer() -> None:
+    """MLflow's own message says 'out-of-date' in both directions; ours names the direction and who can run on it."""
+    found = decide(version="3.4.0", wanted=TABLE.required("3.4.0"), live=Heads(tracking=HEADS["3.17.2"]), table=TABLE)
+    assert "newer than 71994744cf8e, which MLflow 3.4.0 needs" in found.reason
+    assert found.fix == "Choose a release of MLflow 3.17.2."
+
+
+def test_the_auth_database_blocks_too() -> None:
+    """With basic auth the release must fit both databases: both are dumped and restored together."""
+    newer = Heads(tracking=HEADS["3.4.0"], auth=AUTH[1])
+    assert verdict_of("3.4.0", newer) is Verdict.BLOCKED
+    assert verdict_of("3.4.0", newer, "d1") is Verdict.RESTORE
+
+
+def test_databases_that_disagree_are_never_restored_over() -> None:
+    """One newer and one older than the release: neither a dump of both nor a migration is the answer."""
+    wanted = Heads(tracking=HEADS["3.17.2"], auth=AUTH[0])
+    live = Heads(tracking=HEADS["3.4.0"], auth=AUTH[1])
+    assert direction(live=live, wanted=wanted, table=TABLE) is Direction.UNKNOWN
+
+
+def test_pending_revisions_are_those_between() -> None:
+    """What a migration would apply is what lies after the database's head, up to the one that is needed."""
+    assert TABLE.pending(HEADS["3.1.4"], HEADS["3.4.0"]) == (BETWEEN, HEADS["3.4.0"])
+    assert TABLE.pending(None, HEADS["2.9.2"]) == (HEADS["2.9.2"],)
+    assert TABLE.pending(HEADS["3.4.0"], HEADS["3.4.0"]) == ()
+    assert TABLE.pending(HEADS["3.17.2"], HEADS["3.4.0"]) == ()
+    assert TABLE.pending("0123456789ab", HEADS["3.4.0"]) == ()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"versions": {"3.4.0": {"tracking": "a"}}, "revisions": {"tracking": ["b"]}},
+        {"versions": [], "revisions": 1},
+    ],
+)
+def test_a_broken_table_is_refused(document: dict[str, object]) -> None:
+    """A table that names a head which its chain does not hold would call a newer database unknown."""
+    with pytest.raises(SchemaTableError, match=r"schema_heads\.json"):
+        parse_table(document)
+
+
+@given(
+    version=st.sampled_from(sorted(HEADS)),
+    live=st.sampled_from([*TRACKING, "0123456789ab", None]),
+    dump=st.sampled_from([None, "d1"]),
+)
+def test_only_the_very_head_is_safe(version: str, live: str | None, dump: str | None) -> None:
+    """SAFE is said of the required head and of nothing else; RESTORE only of a newer database with a dump."""
+    found = verdict_of(version, Heads(tracking=live), dump)
+    assert (found is Verdict.SAFE) == (live == HEADS[version])
+    if found is Verdict.RESTORE:
+        assert live is not None
+        assert dump is not None
+        assert TABLE.direction(live, HEADS[version]) is Direction.AHEAD
+
+
+@given(st.permutations(range(6)))
+def test_exactly_one_direction_holds_between_two_heads(order: list[int]) -> None:
+    """Ahead one way is behind the other way, in any chain."""
+    ids = tuple(f"r{number}" for number in order)
+    table = SchemaTable(revisions={"tracking": ids})
+    for earlier, later in itertools.pairwise(ids):
+        assert table.direction(later, earlier) is Direction.AHEAD
+        assert table.direction(earlier, later) is Direction.BEHIND

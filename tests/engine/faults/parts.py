@@ -1,0 +1,318 @@
+"""Faults of the backend's own parts: each stopped, hung, full, denied, empty, or not the one that was meant."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psutil
+import psycopg2
+
+from components.local import credentials, ports, revisions
+from components.local.supervisor import Supervisor
+from components.local.wishes import BUCKET, DATABASE, ROLE
+from tests.engine.calls import eventually
+from tests.engine.faults.scene import Fault, Scene, healthy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from components.verify.subjects import Subject
+
+CUT_OFF = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}'"  # noqa: S608 - a constant of ours
+
+
+def server_name(scene: Scene) -> str:
+    """The program of the serving revision."""
+    return revisions.program_name(int(scene.subject.expected_revision or 0))
+
+
+def processes(scene: Scene, part: str) -> list[psutil.Process]:
+    """The live processes of a part, found by descent: Postgres writes over the environment that marks them."""
+    status = Supervisor(scene.stack.state).status(server_name(scene) if part == "server" else part)
+    assert status is not None
+    first = psutil.Process(status.pid)
+    return [first, *first.children(recursive=True)]
+
+
+def stopped(part: str) -> Callable[[Scene], AbstractContextManager[Subject]]:
+    """The supervisor is told to stop a part."""
+
+    @contextmanager
+    def play(scene: Scene) -> Iterator[Subject]:
+        supervisor = Supervisor(scene.stack.state)
+        name = server_name(scene) if part == "server" else part
+        supervisor._call("stopProcess", name)
+        try:
+            yield scene.subject
+        finally:
+            supervisor._call("startProcess", name, False)
+            scene.recovered()
+
+    return play
+
+
+def hung(part: str) -> Callable[[Scene], AbstractContextManager[Subject]]:
+    """Every process of a part is stopped by SIGSTOP: it holds its connections and answers nothing."""
+
+    @contextmanager
+    def play(scene: Scene) -> Iterator[Subject]:
+        stopped = processes(scene, part)
+        assert stopped
+        for process in stopped:
+            process.send_signal(signal.SIGSTOP)
+        try:
+            yield scene.subject
+        finally:
+            for process in stopped:
+                process.send_signal(signal.SIGCONT)
+            scene.recovered()
+
+    return play
+
+
+def by_sql(*break_it: str, mend: tuple[str, ...]) -> Callable[[Scene], AbstractContextManager[Subject]]:
+    """The database is changed under the server, and changed back."""
+
+    @contextmanager
+    def play(scene: Scene) -> Iterator[Subject]:
+        try:
+            scene.sql(*break_it)
+            yield scene.subject
+        finally:
+            scene.sql(*mend)
+            scene.recovered()
+
+    return play
+
+
+@contextmanager
+def locked_table(scene: Scene) -> Iterator[Subject]:
+    """Somebody holds a lock on a table that the server writes."""
+    holder = psycopg2.connect(
+        host="127.0.0.1",
+        port=ports.known(scene.stack.state)["database"],
+        user="postgres",
+        password=credentials.read(scene.stack.state, credentials.DATABASE_ADMIN),
+        dbname=DATABASE,
+    )
+    try:
+        holder.cursor().execute("LOCK TABLE params IN ACCESS EXCLUSIVE MODE")
+        yield scene.subject
+    finally:
+        holder.close()
+        scene.recovered()
+
+
+@contextmanager
+def wrong_password(scene: Scene) -> Iterator[Subject]:
+    """The role's password is rotated in the database only."""
+    right = credentials.read(scene.stack.state, credentials.DATABASE)
+    try:
+        scene.sql(f"ALTER ROLE {ROLE} PASSWORD 'another'", CUT_OFF)
+        yield scene.subject
+    finally:
+        scene.sql(f"ALTER ROLE {ROLE} PASSWORD '{right}'")
+        scene.recovered()
+
+
+def restarted_store(scene: Scene) -> None:
+    """Restart the S3 server: it remembers keys and folders that it has seen."""
+    supervisor = Supervisor(scene.stack.state)
+    supervisor._call("stopProcess", "store")
+    supervisor._call("startProcess", "store", False)
+    port = ports.known(scene.stack.state)["store"]
+    eventually(lambda: ports.listens(port), within_s=20, what="the store listens")
+
+
+@contextmanager
+def revoked_key(scene: Scene) -> Iterator[Subject]:
+    """The store no longer knows the server's key."""
+    manifest = scene.stack.state.programs / "store.json"
+    kept = (scene.stack.state.credentials / credentials.STORE_ACCEPTED).read_text()
+    assert manifest.exists()
+    try:
+        credentials.accept_store_keys(scene.stack.state, server=False)
+        restarted_store(scene)
+        yield scene.subject
+    finally:
+        (scene.stack.state.credentials / credentials.STORE_ACCEPTED).write_text(kept)
+        restarted_store(scene)
+        scene.recovered()
+
+
+@contextmanager
+def missing_bucket(scene: Scene) -> Iterator[Subject]:
+    """The bucket is gone, under the name that the server has."""
+    bucket = scene.stack.state.store / BUCKET
+    try:
+        bucket.rename(bucket.with_name("elsewhere"))
+        restarted_store(scene)
+        yield scene.subject
+    finally:
+        bucket.with_name("elsewhere").rename(bucket)
+        restarted_store(scene)
+        scene.recovered()
+
+
+def mounts() -> str:
+    """Why no file system can be mounted here; empty where it can."""
+    return "" if os.geteuid() == 0 else "mounting a small file system needs root"
+
+
+@contextmanager
+def small_disk(folder: Path, size: str, *, owner: int) -> Iterator[None]:
+    """A file system of a few megabytes over a folder."""
+    options = f"size={size},mode=700,uid={owner}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True, timeout=10)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=10)
+
+
+@contextmanager
+def full_store(scene: Scene) -> Iterator[Subject]:
+    """The disk of the store has room for small artifacts only."""
+    bucket = scene.stack.state.store / BUCKET
+    with small_disk(bucket, "8m", owner=bucket.stat().st_uid):
+        restarted_store(scene)
+        yield scene.subject
+    restarted_store(scene)
+    scene.recovered()
+
+
+def fill(folder: Path) -> None:
+    """Write until the disk is full."""
+    with (folder / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(bytes(4096)):
+            pass
+
+
+@contextmanager
+def full_database(scene: Scene) -> Iterator[Subject]:
+    """The disk below one of the database's tables has no page left."""
+    folder = scene.stack.folder / "small"
+    folder.mkdir()
+    with small_disk(folder, "2m", owner=scene.stack.state.database.stat().st_uid):
+        scene.sql(
+            f"CREATE TABLESPACE small LOCATION '{folder}'",
+            "TRUNCATE metrics",
+            "ALTER TABLE metrics SET TABLESPACE small",
+        )
+        try:
+            fill(folder)
+            yield scene.subject
+        finally:
+            (folder / "filler").unlink()
+            scene.sql("ALTER TABLE metrics SET TABLESPACE pg_default", "DROP TABLESPACE small")
+    scene.recovered()
+
+
+def expecting(**changes: object) -> Callable[[Scene], AbstractContextManager[Subject]]:
+    """The platform was told to run something else than it runs."""
+
+    @contextmanager
+    def play(scene: Scene) -> Iterator[Subject]:
+        yield replace(scene.subject, **changes)  # type: ignore[arg-type]
+
+    return play
+
+
+@contextmanager
+def starting(scene: Scene) -> Iterator[Subject]:
+    """The server was just started, and takes longer than the deadline."""
+    for process in processes(scene, "server"):
+        process.kill()
+    try:
+        yield scene.subject
+    finally:
+        scene.recovered()
+
+
+def _row(
+    mechanism: str, check: str, code: str, play: Callable[[Scene], AbstractContextManager[Subject]], **more: object
+) -> Fault:
+    return Fault(mechanism=mechanism, check=check, code=code, play=play, control=healthy, **more)  # type: ignore[arg-type]
+
+
+FAULTS = (
+    _row("database stopped", "database", "database-away", stopped("database")),
+    _row("database hung", "database", "database-hang", hung("database")),
+    _row("table locked by somebody", "log-parameter", "database-hang", locked_table),
+    _row("database full", "log-metric", "database-full", full_database, skipped_unless=mounts),
+    _row("database password rotated", "database", "database-password", wrong_password),
+    _row(
+        "right to write revoked",
+        "run",
+        "database-rights",
+        by_sql(f"REVOKE INSERT ON runs FROM {ROLE}", mend=(f"GRANT INSERT ON runs TO {ROLE}",)),
+    ),
+    _row(
+        "database read only",
+        "experiment",
+        "database-read-only",
+        by_sql(
+            f"ALTER DATABASE {DATABASE} SET default_transaction_read_only = on",
+            CUT_OFF,
+            mend=(
+                "SET default_transaction_read_only = off",
+                f"ALTER DATABASE {DATABASE} RESET default_transaction_read_only",
+                CUT_OFF,
+            ),
+        ),
+    ),
+    _row(
+        "no connection left",
+        "database",
+        "database-connections",
+        by_sql(f"ALTER ROLE {ROLE} CONNECTION LIMIT 0", CUT_OFF, mend=(f"ALTER ROLE {ROLE} CONNECTION LIMIT -1",)),
+    ),
+    _row(
+        "database empty",
+        "database",
+        "schema-mismatch",
+        by_sql(
+            "ALTER SCHEMA public RENAME TO kept",
+            "CREATE SCHEMA public",
+            mend=("DROP SCHEMA public CASCADE", "ALTER SCHEMA kept RENAME TO public"),
+        ),
+    ),
+    _row(
+        "database migrated under the server",
+        "schema",
+        "schema-mismatch",
+        by_sql(
+            "UPDATE alembic_version SET version_num = 'f4a9b2c7d1e6'",
+            mend=("UPDATE alembic_version SET version_num = 'dc11669786a5'",),
+        ),
+    ),
+    _row(
+        "schema of another head",
+        "registered-models",
+        "schema-mismatch",
+        by_sql(
+            "ALTER TABLE registered_models RENAME COLUMN description TO described",
+            mend=("ALTER TABLE registered_models RENAME COLUMN described TO description",),
+        ),
+    ),
+    _row("store stopped", "artifact", "store-away", stopped("store")),
+    _row("store hung", "artifact", "artifacts-hang", hung("store")),
+    _row("store key revoked", "artifact", "store-key-refused", revoked_key),
+    _row("bucket missing", "artifact", "bucket-missing", missing_bucket),
+    _row("store full", "artifact-large", "store-space", full_store, skipped_unless=mounts),
+    _row("server stopped", "health", "no-server-behind", stopped("server")),
+    _row("server hung", "health", "server-hang", hung("server")),
+    _row("front stopped", "health", "not-listening", stopped("front")),
+    _row("front hung", "health", "server-hang", hung("front")),
+    _row("deadline shorter than the start", "health", "no-server-behind", starting, deadline_s=2),
+    _row("another version declared", "version", "wrong-version", expecting(expected_version="3.4.0")),
+    _row("another revision intended", "revision", "wrong-revision", expecting(expected_revision="99")),
+)

@@ -1,0 +1,137 @@
+"""The stage on which faults are played: one deployed stack, and what faults need besides.
+
+A fault is a context manager: it takes the scene, yields the subject to verify, and mends what it broke. Faults of a
+front yield a subject behind the front; the control run goes through the same front without its hook.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import psycopg2
+
+from components.local import credentials, ports
+from components.local.wishes import DATABASE
+from components.verify import runner
+from components.verify.checks import CORE
+from components.verify.model import Result
+from components.verify.subjects import Subject
+from tests.engine.calls import eventually
+from tests.engine.faults.front import Front
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from components.verify.report import Report
+    from tests.engine.faults.front import Answer, Request
+    from tests.engine.stack import LocalStack
+
+RECOVERY_S = 60
+
+
+@dataclass
+class Scene:
+    """A deployed stack with its subject, and certificates to serve it with."""
+
+    stack: LocalStack
+    certificates: Path
+    others: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Further MLflow servers, on databases of their own, that faults lead requests to: by version."""
+
+    @property
+    def subject(self) -> Subject:
+        """The stack as it describes itself for a verification on demand."""
+        return replace(Subject.load(self.stack.state.subject), report_path=None)
+
+    @property
+    def port(self) -> int:
+        """The stack's public port."""
+        return ports.known(self.stack.state)["front"]
+
+    def sql(self, *statements: str) -> None:
+        """Run statements in MLflow's database, as its administrator."""
+        connection = psycopg2.connect(
+            host="127.0.0.1",
+            port=ports.known(self.stack.state)["database"],
+            user="postgres",
+            password=credentials.read(self.stack.state, credentials.DATABASE_ADMIN),
+            dbname=DATABASE,
+            connect_timeout=5,
+        )
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    cursor.execute(statement)
+        finally:
+            connection.close()
+
+    def recovered(self) -> None:
+        """Wait until the stack passes again what a fault made it fail."""
+        eventually(
+            lambda: verify(self.subject, deadline_s=10, profile="core").verdict is Result.PASS,
+            within_s=RECOVERY_S,
+            what="the stack works again",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One row of the table: a mechanism, the check that must not pass, and the cause that must be named."""
+
+    mechanism: str
+    check: str
+    code: str
+    play: Callable[[Scene], AbstractContextManager[Subject]]
+    control: Callable[[Scene], AbstractContextManager[Subject]]
+    verdict: Result = Result.FAIL
+    deadline_s: float = 20
+    skipped_unless: Callable[[], str] = lambda: ""
+    """Says why the fault cannot be played on this machine; empty where it can."""
+
+    @property
+    def profile(self) -> str:
+        """The smallest profile that must find it."""
+        return "core" if self.check in {check.name for check in CORE} | {"cleanup"} else "full"
+
+    @property
+    def name(self) -> str:
+        """How the row is called in the tests' output."""
+        return f"{self.mechanism} -> {self.check}: {self.code}".replace(" ", "_")
+
+
+def verify(subject: Subject, *, deadline_s: float = 60, profile: str = "full") -> Report:
+    """Verify as `make verify` does."""
+    return runner.run(subject, profile=profile, deadline_s=deadline_s)
+
+
+@contextmanager
+def healthy(scene: Scene) -> Iterator[Subject]:
+    """The control of a fault of the backend itself: the stack as it is."""
+    yield scene.subject
+
+
+def behind_front(
+    before: Callable[[Request], Request | Answer] | None = None,
+    after: Callable[[Request, Answer], Answer] | None = None,
+    **changes: object,
+) -> tuple[Callable[[Scene], AbstractContextManager[Subject]], Callable[[Scene], AbstractContextManager[Subject]]]:
+    """A fault of a front and its control: the same front with and without its hooks. `changes` hold for the subject."""
+
+    @contextmanager
+    def play(scene: Scene) -> Iterator[Subject]:
+        with Front(("127.0.0.1", scene.port)) as front:
+            front.before = before or front.before
+            front.after = after or front.after
+            yield replace(scene.subject, url=front.url, **changes)  # type: ignore[arg-type]
+
+    @contextmanager
+    def control(scene: Scene) -> Iterator[Subject]:
+        with Front(("127.0.0.1", scene.port)) as front:
+            yield replace(scene.subject, url=front.url)
+
+    return play, control

@@ -1,0 +1,139 @@
+"""Migrations on real servers with a real client: 2.9.2 -> 3.4.0 -> 3.17.2, and back by a restore."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.local import schema
+from components.migrate.known import schema_table
+from tests.engine.calls import call
+from tests.engine.releases.support import client, releases, run, serving
+from tests.engine.stack import LocalStack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.xdist_group("releases-migrations")]
+
+VERSIONS = ("2.9.2", "3.4.0", "3.17.2")
+RUNS = 200
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalStack, dict[str, object]]]:
+    """A stack that came from 2.9.2 over 3.4.0 to 3.17.2, written to before each step; and what was read after each."""
+    stack = LocalStack(tmp_path_factory.mktemp("migrated") / "stack")
+    seen: dict[str, object] = {}
+    try:
+        for number, version in enumerate(VERSIONS):
+            stack.write_settings(server={"mlflowVersion": version})
+            seen[f"preview {version}"] = stack.pulumi("preview", "--diff", "--stack", stack.name).text
+            stack.must_up()
+            if number:
+                seen[f"after {version}"] = client(stack, "read")
+            if version != VERSIONS[-1]:
+                client(stack, "write", f"on-{version}", str(RUNS))
+                seen[f"before {VERSIONS[number + 1]}"] = client(stack, "read")
+        yield stack, seen
+    finally:
+        stack.close()
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+def test_a_migration_loses_nothing(migrated: tuple[LocalStack, dict[str, object]], version: str) -> None:
+    """Runs, metrics, models and artifacts that a client wrote before are what it reads after."""
+    _, seen = migrated
+    assert seen[f"after {version}"] == seen[f"before {version}"]
+
+
+def test_the_preview_says_what_is_pending_and_what_it_costs(migrated: tuple[LocalStack, dict[str, object]]) -> None:
+    """Each revision with its class, the downtime, and that a way back needs a restore, before anything is done."""
+    _, seen = migrated
+    text = str(seen["preview 3.4.0"])
+    assert "71994744cf8e safe: add evaluation datasets" in text
+    assert "bda7b8c39065 breaking: increase_model_version_tag_value_limit" in text
+    assert "so the server is stopped for them" in text
+    assert "needs a restore of the dump" in text
+
+
+def test_the_database_is_at_the_head_and_its_dumps_are_recorded(
+    migrated: tuple[LocalStack, dict[str, object]],
+) -> None:
+    """The last head is the version's own; a dump of each schema before it is in the ledger and whole."""
+    stack, _ = migrated
+    found = releases(stack)
+    assert found.heads() == schema.Heads(tracking=schema_table().heads["3.17.2"].tracking)
+    dumps = found.ledger.read().dumps
+    assert [dump.heads.tracking for dump in dumps] == [schema_table().heads[v].tracking for v in VERSIONS[:2]]
+    assert all(found.intact(dump) for dump in dumps)
+    assert stack.output("release")["schemaHead"] == schema_table().heads["3.17.2"].tracking
+
+
+def test_a_rollback_over_a_schema_change_is_refused_and_touches_nothing(
+    migrated: tuple[LocalStack, dict[str, object]],
+) -> None:
+    """Exit code 3, the direction named truly, the dump and the option named; revision and records stay."""
+    stack, _ = migrated
+    before = (serving(stack), len(releases(stack).ledger.read().records))
+    refused = run(stack, "rollback", "--to-version", "3.4.0", "--yes")
+    assert refused.code == 3
+    assert "newer than 71994744cf8e, which MLflow 3.4.0 needs" in refused.text
+    assert "--restore" in refused.text
+    assert (serving(stack), len(releases(stack).ledger.read().records)) == before
+
+
+def test_an_older_version_in_the_settings_is_refused_at_preview(
+    migrated: tuple[LocalStack, dict[str, object]],
+) -> None:
+    """MLflow itself would say 'out-of-date': here the preview says that the database is newer and how to go back."""
+    stack, _ = migrated
+    stack.write_settings(server={"mlflowVersion": "3.4.0"})
+    preview = stack.pulumi("preview", "--stack", stack.name)
+    stack.write_settings(server={"mlflowVersion": VERSIONS[-1]})
+    assert not preview.ok
+    assert "newer than 71994744cf8e, which MLflow 3.4.0 needs" in preview.text
+    assert "scripts/rollback.py --to-version 3.4.0 --restore" in preview.text
+
+
+def test_a_restore_goes_back_with_the_losses_counted(migrated: tuple[LocalStack, dict[str, object]]) -> None:
+    """What was written since the dump is announced exactly, then gone; what was there at the dump is there again."""
+    stack, seen = migrated
+    url = stack.output("trackingUrl")
+    for _ in range(3):
+        call(url, "runs/create", {"experiment_id": "0", "start_time": 1})
+    call(url, "registered-models/create", {"name": "after the dump"})
+    dry = run(stack, "rollback", "--to-version", "3.4.0", "--restore", "--dry-run", "--json")
+    assert dry.code == 0, dry.text
+    # The verification of 3.17.2 left one experiment and one run, deleted but there.
+    assert '"runs": 4' in dry.text, dry.text
+    assert '"registered models": 1' in dry.text
+    done = run(stack, "rollback", "--to-version", "3.4.0", "--restore", "--yes", "--reason", "a test")
+    assert done.code == 0, done.text
+    assert client(stack, "read") == seen["before 3.17.2"]
+    assert schema.kept(stack.state)
+    assert call(url, "registered-models/search")["registered_models"]
+
+
+def test_the_state_agrees_until_the_pin_is_lifted(migrated: tuple[LocalStack, dict[str, object]]) -> None:
+    """After the rollback a refreshing preview leaves the server alone, and an update ends red with the reason."""
+    stack, _ = migrated
+    preview = stack.pulumi("preview", "--refresh", "--stack", stack.name)
+    assert "mlflow-server update" not in preview.text
+    assert "mlflow-server create" not in preview.text
+    outcome = stack.up("--refresh")
+    assert not outcome.ok
+    assert "pinned to 2 since" in outcome.text
+    assert "because a test" in outcome.text
+    assert serving(stack) == "2"
+    assert stack.output("release")["mlflowVersion"] == "3.4.0"
+
+
+def test_after_unpin_the_update_migrates_again(migrated: tuple[LocalStack, dict[str, object]]) -> None:
+    """Forward again: the restored database is dumped and migrated like any other, and its content is kept."""
+    stack, seen = migrated
+    assert run(stack, "rollback", "--unpin").code == 0
+    stack.must_up("--refresh")
+    assert stack.output("release")["mlflowVersion"] == "3.17.2"
+    assert client(stack, "read") == seen["before 3.17.2"]

@@ -1,0 +1,225 @@
+"""Rollbacks within one schema: under a writing client, twice in a row, by an update itself, killed, and two at once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.local.revisions import list_all
+from components.releases.stores import LEDGER
+from tests.engine.calls import eventually
+from tests.engine.releases.support import client, releases, run, serving, start, start_client
+from tests.engine.stack import LocalStack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.xdist_group("releases-rollback")]
+
+# The version that starts fastest; a changed time-out is another release of it.
+SERVER = {"mlflowVersion": "2.9.2"}
+TIMEOUTS = (300, 301, 302)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A stack with three verified releases of one schema; the third serves."""
+    stack = LocalStack(tmp_path_factory.mktemp("released") / "stack")
+    try:
+        for seconds in TIMEOUTS:
+            stack.write_settings(server={**SERVER, "requestTimeout": seconds})
+            stack.must_up()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def third(released: LocalStack) -> LocalStack:
+    """The stack with its third revision serving, nothing pinned and nothing blocked."""
+    found = releases(released)
+    if found.ledger.standing().pin is not None or found.ledger.standing().blocks:
+        assert run(released, "rollback", "--unpin").code == 0
+    if serving(released) != "3":
+        assert run(released, "rollback", "--to", "3", "--yes").code == 0
+        assert run(released, "rollback", "--unpin").code == 0
+    return released
+
+
+def test_the_list_says_what_serves_and_what_is_safe(third: LocalStack) -> None:
+    """Three verified releases of one schema, the newest first and serving, the others SAFE to go back to."""
+    listed = json.loads(run(third, "releases", "--json").text)["releases"]
+    assert [release["revision"] for release in listed] == ["3", "2", "1"]
+    assert [release["serving"] for release in listed] == [True, False, False]
+    assert {release["rollback"]["verdict"] for release in listed} == {"SAFE"}
+    assert all(release["verified"] for release in listed)
+
+
+def test_a_dry_run_reads_everything_and_writes_nothing(third: LocalStack) -> None:
+    """No file of the stack's own folder changes, and the same server serves."""
+    before = fingerprint(third)
+    dry = run(third, "rollback", "--dry-run")
+    assert (dry.code, "Revision 2" in dry.text) == (0, True), dry.text
+    assert fingerprint(third) == before
+    assert serving(third) == "3"
+
+
+def fingerprint(stack: LocalStack) -> dict[str, tuple[int, int]]:
+    """Return size and time of every file that a rollback could write."""
+    folders = (stack.state.backend_store, stack.state.revisions, stack.state.programs)
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in (*files, stack.state.active)}
+
+
+def test_two_rollbacks_in_a_row_walk_back(third: LocalStack) -> None:
+    """The second one does not return to the revision that the first one left."""
+    assert run(third, "rollback", "--yes").code == 0
+    assert serving(third) == "2"
+    again = run(third, "rollback", "--yes")
+    assert again.code == 0, again.text
+    assert serving(third) == "1"
+    nowhere = run(third, "rollback", "--yes")
+    assert (nowhere.code, serving(third)) == (3, "1")
+
+
+def test_a_client_that_writes_throughout_sees_no_failed_request(third: LocalStack, tmp_path: Path) -> None:
+    """The switch within one schema drops nothing: every call is answered, and every metric is there."""
+    go_on = tmp_path / "go-on"
+    go_on.touch()
+    writer = start_client(third, "stream", str(go_on))
+    done = run(third, "rollback", "--to", "2", "--yes", "--reason", "under load")
+    go_on.unlink()
+    told = json.loads(writer.communicate(timeout=60)[0])
+    assert done.code == 0, done.text
+    assert serving(third) == "2"
+    assert told["failed"] == []
+    assert told["answered"] > 50
+    assert told["last"] == told["answered"] - 1
+
+
+def test_a_pin_and_settings_that_disagree_are_refused(third: LocalStack) -> None:
+    """The ledger is the truth: a request for another pin is refused at preview with both named."""
+    assert run(third, "rollback", "--to", "2", "--yes", "--reason", "slow").code == 0
+    third.write_settings(release={"pin": "1"})
+    preview = third.pulumi("preview", "--stack", third.name)
+    third.write_settings(release={})
+    assert not preview.ok
+    assert "asks for revision 1, and the ledger pins revision 2" in preview.text
+
+
+def test_an_update_under_a_pin_does_the_rest_and_ends_red_unless_accepted(third: LocalStack) -> None:
+    """Refreshed, the server is unchanged; the update says why it withholds, and acceptPin lets it end green."""
+    assert run(third, "rollback", "--to", "2", "--yes", "--reason", "slow").code == 0
+    preview = third.pulumi("preview", "--refresh", "--stack", third.name).text
+    assert "mlflow-server update" not in preview
+    red = third.up("--refresh")
+    assert not red.ok
+    assert "pinned to 2 since" in red.text
+    assert serving(third) == "2"
+    third.write_settings(release={"acceptPin": True})
+    green = third.up("--refresh")
+    third.write_settings(release={})
+    assert green.ok, green.text
+    assert third.output("release")["revision"] == "2"
+
+
+def test_two_rollbacks_at_once(third: LocalStack) -> None:
+    """The second one is refused and touches nothing; the first one ends as if it were alone."""
+    first = start(third, "rollback", "--to", "2", "--yes")
+    eventually(lambda: releases(third).rollback.load() is not None, within_s=30, what="the first one began")
+    second = run(third, "rollback", "--to", "1", "--yes")
+    assert second.code == 3, second.text
+    assert "Another rollback" in second.text
+    assert first.wait(timeout=120) == 0
+    assert serving(third) == "2"
+
+
+@pytest.mark.parametrize("step", ["activate", "wait", "verify", "record"])
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_a_rollback_killed_at_a_step_is_finished_by_the_next(
+    third: LocalStack, step: str, sign: signal.Signals
+) -> None:
+    """Killed while it does a step, then run again without options: it serves and is pinned, or all is as before."""
+    process = start(third, "rollback", "--to", "2", "--yes", "--reason", step)
+    kill_at(third, process, step, sign)
+    run(third, "rollback", "--yes")
+    found = releases(third)
+    pin = found.ledger.standing().pin
+    assert found.rollback.load() is None
+    assert pin is not None
+    assert serving(third) == pin.revision
+    assert len(third.server_numbers()) == 1
+
+
+def kill_at(stack: LocalStack, process: object, step: str, sign: signal.Signals) -> None:
+    """Send a signal as soon as the journal says that the step has begun; miss it rather than wait for ever."""
+    deadline = time.monotonic() + 90
+    while process.poll() is None and time.monotonic() < deadline:  # type: ignore[attr-defined]
+        entry = releases(stack).rollback.load()
+        if entry is not None and entry["steps"][0] == step:
+            process.send_signal(sign)  # type: ignore[attr-defined]
+            break
+    process.wait(timeout=60)  # type: ignore[attr-defined]
+
+
+def test_a_release_that_never_gets_healthy_is_not_remembered(third: LocalStack) -> None:
+    """The update fails with the reason, the revision before serves on, and the ledger does not know the failed one."""
+    third.write_settings(server={**SERVER, "extraFlags": {"no-such-flag": True}})
+    outcome = third.up("--refresh")
+    third.write_settings(server={**SERVER, "requestTimeout": TIMEOUTS[2], "extraFlags": {}})
+    assert not outcome.ok
+    assert "no-such-flag" in outcome.text
+    assert serving(third) == "3"
+    assert {release["revision"] for release in json.loads(run(third, "releases", "--json").text)["releases"]} == {
+        str(record.number) for record in list_all(third.state)
+    }
+    third.must_up("--refresh")
+
+
+def test_a_failed_verification_rolls_back_by_itself_and_the_fix_deploys(third: LocalStack) -> None:
+    """Green, red, rolled back, still red for the same settings, then the fix: green without any command."""
+    before = serving(third)
+    never = [{"name": "never", "path": "/health", "status": 204}]
+    third.write_settings(
+        server={**SERVER, "requestTimeout": 400}, verify={"onFailure": "rollback", "extraChecks": never}
+    )
+    red = third.up("--refresh")
+    assert not red.ok
+    assert "Rolled back by itself" in red.text
+    assert serving(third) == before
+    third.write_settings(verify={"onFailure": "rollback"})
+    withheld = third.up("--refresh")
+    assert not withheld.ok
+    assert "blocked since" in withheld.text
+    assert serving(third) == before
+    third.write_settings(server={**SERVER, "requestTimeout": 401})
+    third.must_up("--refresh")
+    assert serving(third) not in {before, None}
+    assert releases(third).ledger.standing().blocks == ()
+
+
+def test_neither_the_proxy_nor_the_servers_key_reaches_the_ledger(released: LocalStack) -> None:
+    """The ledger and the dumps, which hold password hashes, lie in a root that the stack's S3 server does not serve."""
+    assert not list(released.state.store.rglob("_backend"))
+    assert (released.state.backend_store / LEDGER).is_dir()
+    assert released.state.backend_store not in released.state.store.parents
+    assert client(released, "outside") == []
+
+
+@pytest.mark.parametrize("damage", ["corrupt", "missing"])
+def test_a_damaged_newest_record_stops_updates_until_it_is_accepted(released: LocalStack, damage: str) -> None:
+    """A pin may stand in it: neither an update nor a rollback goes on by guessing."""
+    ledger = released.state.backend_store / LEDGER
+    newest = max(ledger.glob("*.json"))
+    newest.write_text("{") if damage == "corrupt" else newest.unlink()
+    preview = released.pulumi("preview", "--stack", released.name)
+    assert not preview.ok
+    assert f"record {int(newest.stem)}" in preview.text
+    assert run(released, "rollback", "--yes").code == 3
+    assert run(released, "releases", "--accept-loss").code == 0
+    assert released.pulumi("preview", "--stack", released.name).ok

@@ -1,0 +1,131 @@
+"""API keys and basic auth in real servers, on both stacks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mlflow_backend_server.access.keys import Scope, mint
+
+from tests.server.servers import Server
+from tests.server.services import Services, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    Start = Callable[..., Server]
+
+pytestmark = pytest.mark.engine
+
+SEARCH = "/api/2.0/mlflow/experiments/search"
+CREATE = "/api/2.0/mlflow/experiments/create"
+PER_MINUTE = 2000
+
+
+@pytest.fixture
+def start(services: Services, package: Path, database: str, tmp_path: Path) -> Iterator[Start]:
+    """Start servers on the test's databases."""
+    started: list[Server] = []
+
+    def make(version: str, **settings: str) -> Server:
+        server = Server(
+            version=version, services=services, database=database, package=package, folder=tmp_path, settings=settings
+        )
+        started.append(server.start())
+        return server
+
+    yield make
+    for server in started:
+        server.stop()
+
+
+def post(server: Server, path: str, document: Any, headers: dict[str, str]) -> int:
+    """POST JSON and return the status."""
+    body = json.dumps(document).encode()
+    return server.send("POST", path, body=body, headers={"content-type": "application/json", **headers}).status
+
+
+@pytest.mark.parametrize("version", ["2.9.2", "3.17.2"])
+def test_api_keys_from_rotation_to_revocation(start: Start, services: Services, tmp_path: Path, version: str) -> None:
+    """Two keys at once, scopes held, wrong ones all alike, a revoked one refused within 60 s, a limit in Redis."""
+    mark = secrets.token_hex(4)  # counts in Redis outlive a server
+    (reader, read_entry), (writer, write_entry) = mint(f"r-{mark}", Scope.READ), mint(f"w-{mark}", Scope.WRITE)
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [read_entry, write_entry]}))
+    server = start(
+        version,
+        MLFLOW_BACKEND_ACCESS="token",
+        MLFLOW_BACKEND_API_KEYS=str(file),
+        MLFLOW_BACKEND_REDIS_URL=services.valkey.url,
+        MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE=str(PER_MINUTE),
+    )
+    reading, writing = {"X-API-Key": reader}, {"Authorization": f"Bearer {writer}"}
+    assert post(server, SEARCH, {"max_results": 1}, reading) == 200
+    assert post(server, CREATE, {"name": "a"}, reading) == 403
+    assert post(server, CREATE, {"name": "a"}, writing) == 200
+    assert server.get("/", X_API_Key=reader).status == 200
+    assert server.get("/").status == server.get("/version").status == 401
+    wrong = [server.get(f"{SEARCH}?max_results=1", X_API_Key=f"mlfb_{number}") for number in range(1000)]
+    assert {(answer.status, answer.data) for answer in wrong} == {(401, wrong[0].data)}
+    assert json.loads(server.get("/health/components").data) == {"status": "ok"}
+    assert json.loads(server.get("/health/components", **reading).data)["components"]["auth"]["state"] == "ok"
+    statuses = {server.get(f"{SEARCH}?max_results=1", X_API_Key=reader).status for _ in range(2 * PER_MINUTE + 50)}
+    assert statuses == {200, 429}
+    file.write_text(json.dumps({"keys": [read_entry]}))
+    until(lambda: post(server, SEARCH, {"max_results": 1}, writing) == 401, what="the revocation", deadline_s=60)
+    assert reader not in server.log
+    assert writer not in server.log
+
+
+def basic(password: str) -> dict[str, str]:
+    """Return the header of the administrator."""
+    return {"authorization": "Basic " + base64.b64encode(f"admin:{password}".encode()).decode()}
+
+
+@pytest.mark.parametrize("version", ["2.9.2", "3.4.0", "3.17.2"])
+def test_basic_auth_with_the_front(
+    start: Start, services: Services, database: str, tmp_path: Path, version: str
+) -> None:
+    """MLflow's users, remembered for seconds; open routes closed; a revoked password refused within 60 s."""
+    password, uri = secrets.token_urlsafe(16), services.postgres.uri(f"{database}_auth")
+    config = tmp_path / "auth.ini"
+    lines = ["[mlflow]", "default_permission = READ", f"database_uri = {uri}", "admin_username = admin"]
+    lines += [
+        f"admin_password = {password}",
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth",
+    ]
+    config.write_text("\n".join(lines) + "\n")
+    config.chmod(0o600)
+    server = start(version, MLFLOW_BACKEND_ACCESS="basic", MLFLOW_AUTH_CONFIG_PATH=str(config))
+    assert post(server, SEARCH, {"max_results": 1}, {}) == 401
+    assert post(server, SEARCH, {"max_results": 1}, basic("wrong")) == 401
+    assert post(server, SEARCH, {"max_results": 1}, basic(password)) == 200
+    assert server.send("POST", "/v1/traces", body=b"x").status in {401, 404}
+    until(lambda: json.loads(server.get("/health/components").data) == {"status": "ok"}, what="all components")
+    full = json.loads(server.get("/health/components", **basic(password)).data)
+    assert full["components"]["auth"] == {**full["components"]["auth"], "state": "ok"}
+    assert server.get("/health/ready").status == 200
+    hashed = _seconds(server, basic("wrong"), 3)
+    remembered = _seconds(server, basic(password), 3)
+    # Not a time but a kind: without hashing it is several times faster, whatever the machine.
+    assert remembered < hashed
+    services.postgres.execute(f"{database}_auth", "UPDATE users SET password_hash = 'pbkdf2:sha256:1000$salt$00'")
+    until(
+        lambda: post(server, SEARCH, {"max_results": 1}, basic(password)) == 401, what="the revocation", deadline_s=60
+    )
+    assert password not in server.log
+
+
+def _seconds(server: Server, headers: dict[str, str], count: int) -> float:
+    """Return the shortest of some requests: the least disturbed by other work."""
+    shortest = float("inf")
+    for _ in range(count):
+        started = time.perf_counter()
+        post(server, SEARCH, {"max_results": 1}, headers)
+        shortest = min(shortest, time.perf_counter() - started)
+    return shortest
