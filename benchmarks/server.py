@@ -175,8 +175,8 @@ def _costs(pairs: dict[int, tuple[Server, Load]]) -> dict[int, float]:
 
 def _cpu_seconds(server: Server) -> float:
     """Return the user and system time of the server's process group."""
-    assert server.process is not None
-    assert server.process.child is not None
+    if server.process is None or server.process.child is None:
+        raise RuntimeError("the server is not started")
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -203,17 +203,18 @@ def drive(port: int, load: Load, duration_s: float) -> int:
             connection.sendall(request)
         while selector.get_map():
             for key, _ in selector.select(timeout=30):
-                connection, answer = key.fileobj, key.data
-                assert isinstance(connection, socket.socket)
-                answer += connection.recv(262144)
+                busy, answer = key.fileobj, key.data
+                if not isinstance(busy, socket.socket):
+                    raise TypeError("the selector holds sockets only")
+                answer += busy.recv(262144)
                 if not _complete(answer):
                     continue
                 answered += 1
                 answer.clear()
                 if time.perf_counter() < end:
-                    connection.sendall(request)
+                    busy.sendall(request)
                 else:
-                    selector.unregister(connection)
+                    selector.unregister(busy)
     return answered
 
 
