@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pulumi
 
 from components import ending
 from components.contract import Refused, refuse_unbuilt
-from components.local.backend import LocalBackend
 from components.local.state import LocalFailure, StateDir
 from components.releases.stores import StoreError
 from components.settings import SettingsError, from_pulumi
+
+if TYPE_CHECKING:
+    from components.contract import BackendOutputs
+    from components.settings import Settings
 
 
 def main() -> None:
     """Build the backend that the stack's settings describe."""
     settings = from_pulumi(pulumi.Config())
     refuse_unbuilt(settings.target)
-    state = StateDir(Path(__file__).resolve().parent / ".backend" / pulumi.get_stack())
-    backend = LocalBackend("mlflow", settings=settings, state=state)
-    for name, value in backend.outputs().exports().items():
+    for name, value in build(settings).exports().items():
         pulumi.export(name, value)
+
+
+def build(settings: Settings) -> BackendOutputs:
+    """Build the backend of the settings' target; only that target's modules are imported.
+
+    pulumi_aws alone takes seconds to import, which a stack on this machine need not wait for.
+    """
+    if settings.target == "ecs":
+        from components.ecs import program  # noqa: PLC0415
+
+        return program.build(settings).outputs()
+    from components.local.backend import LocalBackend  # noqa: PLC0415
+
+    state = StateDir(Path(__file__).resolve().parent / ".backend" / pulumi.get_stack())
+    return LocalBackend("mlflow", settings=settings, state=state).outputs()
 
 
 try:

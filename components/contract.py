@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TargetName = Literal["local", "ecs", "cloudrun", "eks"]
 TARGETS: tuple[TargetName, ...] = get_args(TargetName)
-BUILT_TARGETS: tuple[TargetName, ...] = ("local",)
+BUILT_TARGETS: tuple[TargetName, ...] = ("local", "ecs")
 
 
 class ExitCode(enum.IntEnum):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components.ecs import clients
+from components.ecs import clients, plugin
 from components.ecs.backend import EcsBackend
 from components.ecs.foundation import aws_provider, place_of
 from components.ecs.holding import held
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 def build(settings: Settings) -> EcsBackend:
     """Build the backend of the running program's stack.
 
-    Raises Refused for settings that this target cannot fulfil or that disagree with the ledger; StoreError where the
-    ledger cannot be read.
+    Raises Refused for settings that this target cannot fulfil or that disagree with the ledger, and where Pulumi's
+    plugin cannot be had; StoreError where the ledger cannot be read.
     """
     place = place_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack())
+    plugin.require()
     found = held(settings, place, clients.connections(place.region).store)
     if found is not None and found.withheld:
         pulumi.log.warn(f"The release of the settings is withheld: {found.withheld}.")
