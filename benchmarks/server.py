@@ -69,10 +69,9 @@ def measure() -> Iterator[Row]:
 
 
 def _throughput(services: Services, package: Path, root: Path) -> Iterator[Row]:
-    quiet = {"MLFLOW_BACKEND_ACCESS_LOG": "true"}
     with (
         _running(services, package, root, workers=4, plugin=False, flags=_STOCK) as stock,
-        _running(services, package, root, workers=4, settings=quiet) as ours,
+        _running(services, package, root, workers=4) as ours,
     ):
         run = {server.port: _make_run(server) for server in (stock, ours)}
         for clients, kind, factor in ((1, "health", 20), (1, "get", 5), (8, "get", 1.8), (8, "batch", 1.5)):
@@ -175,15 +174,13 @@ def _costs(pairs: dict[int, tuple[Server, Load]]) -> dict[int, float]:
 
 def _cpu_seconds(server: Server) -> float:
     """Return the user and system time of the server's process group."""
-    if server.process is None or server.process.child is None:
-        raise RuntimeError("the server is not started")
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[2]) == server.process.child.pid:
+        if int(fields[2]) == server.group:
             ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -199,22 +196,21 @@ def drive(port: int, load: Load, duration_s: float) -> int:
         for _ in range(load.clients):
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            selector.register(connection, selectors.EVENT_READ, bytearray())
+            selector.register(connection, selectors.EVENT_READ, (connection, bytearray()))
             connection.sendall(request)
         while selector.get_map():
             for key, _ in selector.select(timeout=30):
-                busy, answer = key.fileobj, key.data
-                if not isinstance(busy, socket.socket):
-                    raise TypeError("the selector holds sockets only")
-                answer += busy.recv(262144)
+                client: socket.socket = key.data[0]
+                answer: bytearray = key.data[1]
+                answer += client.recv(262144)
                 if not _complete(answer):
                     continue
                 answered += 1
                 answer.clear()
                 if time.perf_counter() < end:
-                    busy.sendall(request)
+                    client.sendall(request)
                 else:
-                    selector.unregister(busy)
+                    selector.unregister(client)
     return answered
 
 

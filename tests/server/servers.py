@@ -87,6 +87,12 @@ class Server:
             **self.settings,
         }
 
+    @property
+    def group(self) -> int:
+        """The id of its process group."""
+        assert self.process is not None
+        return self.process.group
+
     def start(self, *, healthy: bool = True) -> Server:
         """Start it and wait until it is healthy."""
         if starts := os.environ.get(_STARTS):

@@ -87,6 +87,12 @@ class Process:
                 start_new_session=True,
             )
 
+    @property
+    def group(self) -> int:
+        """The id of the running process group."""
+        assert self.child is not None
+        return self.child.pid
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the whole group."""
         assert self.child is not None

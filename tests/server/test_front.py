@@ -91,7 +91,7 @@ def through_asgi(front: Front, method: str, path: str, headers: dict[str, str], 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    recorder = Recorder(template=lambda _, path: path, metrics=None, log=True, write=lines.append)
+    recorder = Recorder(template=lambda _, path, __: path, metrics=None, log=True, write=lines.append)
     raw = [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": raw, "client": ("1.2.3.4", 5)}
     asyncio.run(AsgiFront(application, front, recorder)(scope, receive, send))
@@ -124,7 +124,7 @@ def through_wsgi(front: Front, method: str, path: str, headers: dict[str, str], 
     if length := environ.pop("HTTP_CONTENT_LENGTH", None):
         environ["CONTENT_LENGTH"] = length
     environ |= {"REQUEST_METHOD": method, "PATH_INFO": path.encode().decode("latin-1"), "REMOTE_ADDR": "1.2.3.4"}
-    recorder = Recorder(template=lambda _, path: path, metrics=None, log=True, write=lines.append)
+    recorder = Recorder(template=lambda _, path, __: path, metrics=None, log=True, write=lines.append)
     answer: Any = WsgiFront(application, front, recorder)(
         {**environ, "wsgi.input": io.BytesIO(body)}, lambda *said: started.append(said)
     )
@@ -308,7 +308,7 @@ def test_a_request_over_its_time_is_a_504_and_a_late_answer_is_dropped() -> None
             return {"type": "http.request"}
 
         front = front_of(Settings(request_timeout_s=1))
-        recorder = Recorder(template=lambda _, path: path, metrics=None, log=False)
+        recorder = Recorder(template=lambda _, path, __: path, metrics=None, log=False)
         scope = {"type": "http", "method": "GET", "path": "/api/x", "headers": []}
         await AsgiFront(application, front, recorder)(scope, receive, send)
         over.set()

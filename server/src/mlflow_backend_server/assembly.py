@@ -19,7 +19,7 @@ from mlflow_backend_server.health.components import components
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.health.states import State
 from mlflow_backend_server.http.record import Recorder
-from mlflow_backend_server.http.routes import templates
+from mlflow_backend_server.http.routes import Routes
 from mlflow_backend_server.settings import Access, Settings
 
 if TYPE_CHECKING:
@@ -51,19 +51,31 @@ def application(settings: Settings) -> Any:
     )
     # One round before the first probe: the clients behind some answers take longer to import than a probe waits.
     threading.Thread(target=front.board.look, name="health-first", daemon=True).start()
+    flask_app = importlib.import_module("mlflow.server").app
+    routes = Routes(flask_app, _native_routes(inner) if asgi else [])
     recorder = Recorder(
-        template=templates(importlib.import_module("mlflow.server").app, getattr(inner, "routes", []) if asgi else []),
+        template=routes.template,
         metrics=_metrics(settings, front.board, tuple(chain for _, chain in parts)),
         log=settings.access_log,
     )
-    if asgi:
-        from mlflow_backend_server.http.asgi import AsgiFront
+    if not asgi:
+        from mlflow_backend_server.http.wsgi import WsgiFront
 
-        _quiet_uvicorn(settings)
-        return AsgiFront(inner, front, recorder)
-    from mlflow_backend_server.http.wsgi import WsgiFront
+        return WsgiFront(inner, front, recorder)
+    from mlflow_backend_server.http.asgi import AsgiFront
+    from mlflow_backend_server.http.direct import Direct, can_go_direct, secure
 
-    return WsgiFront(inner, front, recorder)
+    _quiet_uvicorn(settings)
+    if can_go_direct(inner):
+        secure(flask_app)
+        inner = Direct(flask_app, inner, routes)
+    return AsgiFront(inner, front, recorder)
+
+
+def _native_routes(fastapi_app: Any) -> list[Any]:
+    """Return FastAPI's routes without the mounted Flask application."""
+    mount = importlib.import_module("starlette.routing").Mount
+    return [route for route in fastapi_app.routes if not isinstance(route, mount)]
 
 
 def _mlflow(settings: Settings, *, asgi: bool) -> tuple[Any, BasicAuth | None]:

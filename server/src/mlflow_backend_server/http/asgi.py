@@ -70,6 +70,8 @@ class AsgiFront:
         except Exception:
             if not incoming.exceeded:
                 raise
+        # FastAPI leaves its route here when it served the request itself.
+        outgoing.exchange.native_route = getattr(scope.get("route"), "path", "")
         if incoming.exceeded and not outgoing.started:
             answer = too_large(admission.limit, artifact=outgoing.exchange.asked.uploads_artifact)
             await outgoing.answer(answer, receive)
@@ -170,6 +172,7 @@ def _asked(scope: MutableMapping[str, Any], prefix: str) -> Asked:
     return Asked(
         method=scope["method"],
         path=without_prefix(scope["path"], prefix),
+        raw_path=scope["path"],
         headers=headers,
         client=client[0] if client else "",
     )

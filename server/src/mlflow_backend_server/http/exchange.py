@@ -21,10 +21,11 @@ _LENGTH_DIGITS = 19
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What came in. Header names are in lower case; `path` is without a static prefix."""
+    """What came in. Header names are in lower case; `path` is the `raw_path` without a static prefix."""
 
     method: str
     path: str
+    raw_path: str
     headers: Mapping[str, str] = field(repr=False)
     client: str = ""
 

@@ -30,6 +30,7 @@ class Exchange:
     received: int = 0
     sent: int = 0
     identity: str = ""
+    native_route: str = ""
 
 
 class Recorder:
@@ -38,7 +39,7 @@ class Recorder:
     def __init__(
         self,
         *,
-        template: Callable[[str, str], str],
+        template: Callable[[str, str, str], str],
         metrics: Metrics | None,
         log: bool,
         write: Callable[[bytes], object] | None = None,
@@ -59,7 +60,7 @@ class Recorder:
         exchange.status = exchange.status or 499
         if self._metrics is None and not self._log:
             return
-        route = self._template(exchange.asked.method, exchange.asked.path)
+        route = self._template(exchange.asked.method, exchange.asked.raw_path, exchange.native_route)
         if self._metrics is not None:
             self._metrics.in_flight.dec()
             self._metrics.observe(exchange.asked.method, route, exchange.status, seconds)
@@ -74,7 +75,7 @@ def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
         "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{int(time.time() * 1000) % 1000:03d}Z",
         "kind": "access",
         "method": asked.method,
-        "path": asked.path[:_LONGEST_PATH],
+        "path": asked.raw_path[:_LONGEST_PATH],
         "route": route,
         "status": exchange.status,
         "ms": round(seconds * 1000, 2),

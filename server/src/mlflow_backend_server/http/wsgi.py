@@ -173,6 +173,7 @@ def _asked(environ: dict[str, Any], prefix: str) -> Asked:
     return Asked(
         method=environ["REQUEST_METHOD"],
         path=without_prefix(path, prefix),
+        raw_path=path,
         headers=headers,
         client=environ.get("REMOTE_ADDR", ""),
     )

@@ -1,0 +1,114 @@
+"""Behind the front, MLflow answers as it does without it: the same requests to both, on one database."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.server.servers import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import urllib3
+
+    from tests.server.services import Services
+
+pytestmark = pytest.mark.engine
+
+API = "/api/2.0/mlflow"
+JSON = {"content-type": "application/json"}
+PREFLIGHT = {"access-control-request-method": "POST"}
+#: Method, path, body, headers.
+REQUESTS: list[tuple[str, str, Any, dict[str, str]]] = [
+    ("GET", "/health", None, {}),
+    ("GET", "/version", None, {}),
+    ("GET", "/", None, {}),
+    ("HEAD", "/", None, {}),
+    ("GET", "/static-files/missing.js", None, {}),
+    ("GET", "/nothing", None, {}),
+    ("GET", f"{API}/experiments/get?experiment_id=0", None, {}),
+    ("GET", f"{API}/experiments/get?experiment_id=99", None, {}),
+    ("GET", f"{API}/experiments/get-by-name?experiment_name=%C3%A9%20%2F", None, {}),
+    ("POST", f"{API}/experiments/search", {"max_results": 5}, JSON),
+    ("POST", f"{API}/experiments/search", {"max_results": "x"}, JSON),
+    ("POST", f"{API}/runs/search", {"experiment_ids": ["0"], "filter": "metrics.m > 1"}, JSON),
+    ("POST", f"{API}/experiments/create", {"name": "Default"}, JSON),
+    ("POST", f"{API}/experiments/create", {"name": "x"}, {}),
+    ("PUT", f"{API}/experiments/create", {"name": "x"}, JSON),
+    ("DELETE", f"{API}/registered-models/delete", {"name": "missing"}, JSON),
+    ("PATCH", f"{API}/registered-models/update", {"name": "missing"}, JSON),
+    ("GET", f"{API}/registered-models/search/", None, {}),
+    ("OPTIONS", f"{API}/experiments/search", None, {"origin": "https://evil.example", **PREFLIGHT}),
+    ("OPTIONS", f"{API}/experiments/search", None, {"origin": "http://localhost:3000", **PREFLIGHT}),
+    ("POST", f"{API}/experiments/search", {"max_results": 1}, {**JSON, "origin": "https://evil.example"}),
+    ("POST", f"{API}/experiments/search", {"max_results": 1}, {**JSON, "origin": "http://localhost:3000"}),
+    ("GET", f"{API}/experiments/search?max_results=1", None, {"origin": "https://evil.example"}),
+    ("GET", f"{API}/experiments/search?max_results=1", None, {"host": "evil.example"}),
+    ("GET", "/", None, {"host": "evil.example"}),
+    ("GET", "/health", None, {"host": "evil.example"}),
+    ("GET", f"{API}/experiments/search?max_results=1", None, {"x-mlflow-workspace": "other"}),
+    ("GET", "/ajax-api/2.0/mlflow/metrics/get-history-bulk?run_id=a&metric_key=b", None, {}),
+    ("GET", "/get-artifact?path=a&run_uuid=missing", None, {}),
+    ("GET", "/api/2.0/mlflow-artifacts/artifacts?path=", None, {}),
+    ("GET", "/api/2.0/mlflow-artifacts/artifacts/..%2f..%2fetc", None, {}),
+    ("POST", "/graphql", {"query": "{ __typename }"}, JSON),
+    ("GET", "/api/3.0/mlflow/server-info", None, {}),
+    ("POST", "/v1/traces", None, {}),
+]  # fmt: skip
+#: MLflow's checks for Flask and for FastAPI differ in Vary, in a charset and in what is exposed; these must not differ.
+_COMPARED = (
+    "access-control-allow-origin",
+    "access-control-allow-methods",
+    "location",
+    "cache-control",
+    "content-disposition",
+)
+#: Times of the moment, and what SQLAlchemy adds to an error.
+_PASSING = re.compile(r"\d{13}|already exists\\. Error:.*", re.DOTALL)
+
+
+def comparable(answer: urllib3.BaseHTTPResponse) -> tuple[Any, ...]:
+    """Return what must be the same of two answers."""
+    headers = answer.headers
+    kind = headers.get("content-type", "").partition(";")[0]
+    text = answer.data.decode(errors="replace")
+    body = json.dumps(json.loads(text)) if kind == "application/json" and text else text
+    allowed = {each.strip() for each in headers.get("allow", "").split(",")}
+    return answer.status, _PASSING.sub("", body), kind, allowed, [headers.get(name) for name in _COMPARED]
+
+
+@pytest.fixture(scope="module", params=["3.4.0", "3.17.2"])
+def pair(
+    request: pytest.FixtureRequest, services: Services, package: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, Server]]:
+    """A server with the plugin and one without, on one database."""
+    database = f"parity_{request.param.replace('.', '_')}"
+    services.postgres.create(database)
+    folder = tmp_path_factory.mktemp("parity")
+    made = [
+        Server(
+            version=request.param, services=services, database=database, package=package, folder=folder, plugin=plugin
+        )
+        for plugin in (False, True)
+    ]
+    for server in made:
+        server.start()
+    yield made[0], made[1]
+    for server in made:
+        server.stop()
+    services.postgres.drop(database)
+
+
+@pytest.mark.parametrize(("method", "path", "document", "headers"), REQUESTS)
+def test_the_answer_is_the_one_that_mlflow_gives(
+    pair: tuple[Server, Server], method: str, path: str, document: Any, headers: dict[str, str]
+) -> None:
+    """Status, body and the headers that matter; so the Host check, CORS and errors too."""
+    body = None if document is None else json.dumps(document).encode()
+    plain, ours = (comparable(server.send(method, path, body=body, headers=headers)) for server in pair)
+    assert ours == plain
