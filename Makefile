@@ -6,7 +6,7 @@ PYTHON ?= python3
 STACK ?= local
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup env up down preview verify status logs releases lint format test test-fast test-unit bench schema lock
+.PHONY: help setup env up down preview verify status logs releases lint hooks format test test-fast test-unit bench schema lock
 
 # Recipes run in the environment that `source .tools/activate` gives a shell.
 ACTIVATE = . ./.tools/activate
@@ -57,10 +57,11 @@ schema: setup ## Write the JSON Schema that editors use for Pulumi.*.yaml
 setup-dev:
 	@$(SETUP) --group dev
 
-lint: setup-dev ## Check style and types
-	.venv/bin/ruff check
-	.venv/bin/ruff format --check
-	.venv/bin/mypy
+lint: setup-dev ## Check style, types, workflows, Dockerfile and shell, and that no secret is in the tree
+	@.venv/bin/python -m tools.lint
+
+hooks: setup-dev ## Let git run those linters before each commit that concern what it changes
+	@.venv/bin/pre-commit install
 
 format: setup-dev ## Rewrite the style that can be rewritten
 	.venv/bin/ruff check --fix
