@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 TRACKING_VARIABLE = "MLFLOW_BACKEND_STORE_URI"
 AUTH_VARIABLE = "MLFLOW_BACKEND_AUTH_DATABASE_URI"
 AUTH_CONFIG_VARIABLE = "MLFLOW_AUTH_CONFIG_PATH"
+ADMIN_USER_VARIABLE = "MLFLOW_BACKEND_ADMIN_USER"
+ADMIN_PASSWORD_VARIABLE = "MLFLOW_BACKEND_ADMIN_PASSWORD"  # noqa: S105 - the name of a variable
+#: Where one connects to make and rename other databases; every Postgres, managed ones too, has it.
+MAINTENANCE_DATABASE = "postgres"
 _SCHEMES = frozenset({"postgresql", "postgres", "postgresql+psycopg2", "postgresql+psycopg"})
 
 
@@ -46,10 +50,20 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class Databases:
-    """The tracking database of a backend, and its basic-auth database where it has one."""
+    """The tracking database of a backend, and its basic-auth database where it has one.
+
+    `administrator` is the server's maintenance database as the instance's administrator, where the environment names
+    one: the application's role is then made by this tool, and may make no databases itself.
+    """
 
     tracking: Address
     auth: Address | None
+    administrator: Address | None = None
+
+    @property
+    def maintenance(self) -> Address:
+        """The database to connect to for making and renaming databases, as whoever may do that."""
+        return self.administrator or self.tracking.renamed(MAINTENANCE_DATABASE)
 
     def items(self) -> tuple[tuple[str, Address], ...]:
         """Chain name and address of each, tracking first: locks are always taken in this order."""
@@ -60,7 +74,8 @@ class Databases:
 def from_environment(environment: Mapping[str, str]) -> Databases:
     """Return the databases that the environment names.
 
-    Raises ToolError: USAGE where the tracking database is not named, UNSUPPORTED for anything but Postgres.
+    Raises ToolError: USAGE where the tracking database or one half of the administrator is not named, UNSUPPORTED for
+    anything but Postgres.
     """
     uri = environment.get(TRACKING_VARIABLE)
     if not uri:
@@ -78,7 +93,18 @@ def from_environment(environment: Mapping[str, str]) -> Databases:
             "The tracking and the basic-auth database are on different servers.",
             "Put them on one server: they are dumped, restored and switched together.",
         )
-    return Databases(tracking=tracking, auth=auth)
+    return Databases(tracking=tracking, auth=auth, administrator=_administrator(environment, tracking))
+
+
+def _administrator(environment: Mapping[str, str], tracking: Address) -> Address | None:
+    user, password = environment.get(ADMIN_USER_VARIABLE, ""), environment.get(ADMIN_PASSWORD_VARIABLE, "")
+    if not user and not password:
+        return None
+    if not user or not password:
+        missing = ADMIN_PASSWORD_VARIABLE if user else ADMIN_USER_VARIABLE
+        raise ToolError(ExitCode.USAGE, f"{missing} is not set.", "Set both of the administrator, or neither.")
+    parameters = {**tracking.parameters, "user": user, "password": password}
+    return Address(name=MAINTENANCE_DATABASE, parameters=parameters)
 
 
 def parse(uri: str, *, source: str) -> Address:

@@ -41,6 +41,10 @@ def say(line: str) -> None:
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     databases = addresses.from_environment(os.environ)
+    if databases.administrator is not None:
+        from mlflow_backend_server.db import roles
+
+        roles.prepare(databases, wait_s=getattr(options, "wait", DEFAULT_WAIT_S), say=say)
     # Imported by command: a status needs neither Alembic nor an object store's client.
     if options.command in {"status", "check"}:
         from mlflow_backend_server.db import status

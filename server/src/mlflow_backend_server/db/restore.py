@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from mlflow_backend_server.db.addresses import Address, Databases
 
-#: Where one connects to rename other databases; every Postgres, managed ones too, has it.
-MAINTENANCE_DATABASE = "postgres"
 _SWITCH_DEADLINE_S = 60
 _SWITCH_PAUSE_S = 0.2
 
@@ -57,9 +55,8 @@ def restore(databases: Databases, source: str, *, wait_s: float, say: Callable[[
     """
     store = open_store(source)
     plans = _plan(databases, read_json(store, MANIFEST), source)
-    maintenance = databases.tracking.renamed(MAINTENANCE_DATABASE)
     with ExitStack() as stack:
-        admin = stack.enter_context(connected(maintenance, purpose="restore"))
+        admin = stack.enter_context(connected(databases.maintenance, purpose="restore"))
         locks = stack.enter_context(ExitStack())
         for plan in plans:
             guard = locks.enter_context(connected(plan.current, purpose="restore"))
