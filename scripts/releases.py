@@ -17,6 +17,8 @@ from components.releases import text
 from components.releases.stores import StoreError
 from components.releases.targets import open_releases
 from components.releases.views import survey
+from components.settings import SettingsError
+from scripts.stacks import locator_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,15 +37,15 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
     """Run the command."""
     options = parser().parse_args(arguments)
-    target = open_releases({"kind": "local", "state": str(root / ".backend" / options.stack)})
     try:
+        target = open_releases(locator_of(options.stack, root))
         if options.accept_loss:
             record = target.ledger.accept_loss()
             print(f"the ledger goes on at record {record.number}; the damaged ones are set aside")
             return ExitCode.DONE
         situation = target.situation(thoroughly=False)
         views = survey(situation)
-    except Refused as refusal:
+    except (Refused, SettingsError) as refusal:
         print(f"releases: {refusal}", file=sys.stderr)
         return refusal.exit_code
     except (LocalFailure, StoreError) as failure:

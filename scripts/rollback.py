@@ -21,6 +21,7 @@ from components.releases.plan import Plan, Request, plan
 from components.releases.stores import StoreError
 from components.releases.targets import open_releases
 from components.settings import SettingsError, YamlSource, load
+from scripts.stacks import locator_of
 
 if TYPE_CHECKING:
     from components.releases.run import Ended
@@ -50,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
     """Run the command."""
     options = parser().parse_args(arguments)
-    target = open_releases({"kind": "local", "state": str(root / ".backend" / options.stack)})
     try:
+        target = open_releases(locator_of(options.stack, root))
         if options.dry_run:
             return _show(options, _planned(options, target))
         with target.alone():
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
             if ended is None:
                 ended = _roll_back(options, target, root)
             return _tell(options, ended)
-    except Refused as refusal:
+    except (Refused, SettingsError) as refusal:
         _say(str(refusal))
         return refusal.exit_code
     except (LocalFailure, StoreError) as failure:

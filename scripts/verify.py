@@ -17,12 +17,15 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from components.contract import ExitCode  # noqa: E402 - the script runs from anywhere
-from components.verify import gate, latency, page, publish, runner  # noqa: E402
+from components.contract import ExitCode, Refused  # noqa: E402 - the script runs from anywhere
+from components.releases.targets import open_releases  # noqa: E402
+from components.settings import SettingsError  # noqa: E402
+from components.verify import gate, latency, page, places, publish  # noqa: E402
 from components.verify.checks import PROFILES, SelectionError  # noqa: E402
 from components.verify.model import Result  # noqa: E402
 from components.verify.report import Report, write_whole  # noqa: E402
 from components.verify.subjects import Subject, SubjectError  # noqa: E402
+from scripts import stacks  # noqa: E402
 
 EXIT_CODES: Final = {
     Result.PASS: ExitCode.DONE,
@@ -100,7 +103,7 @@ def _subject(options: argparse.Namespace) -> Subject:
     if [options.url, options.stack, options.subject].count(None) != 2:  # noqa: PLR2004 (one of three is given)
         raise SubjectError("Give one of: a URL, --stack, --subject")
     if options.stack is not None:
-        subject = Subject.load(ROOT / ".backend" / options.stack / "subject.json")
+        subject = _deployed(options.stack)
     elif options.subject is not None:
         subject = Subject.load(Path(options.subject))
     else:
@@ -111,6 +114,17 @@ def _subject(options: argparse.Namespace) -> Subject:
         ca_file=options.ca_file or subject.ca_file,
         insecure=options.insecure or subject.insecure,
     )
+
+
+def _deployed(stack: str) -> Subject:
+    """The subject of a stack: as it was written on this machine, or as its platform says it."""
+    try:
+        if stacks.target_of(stack, ROOT) == "local":
+            return Subject.load(ROOT / ".backend" / stack / "subject.json")
+        found: Subject = open_releases(stacks.locator_of(stack, ROOT)).subject()
+    except (SettingsError, Refused) as error:
+        raise SubjectError(str(error)) from None
+    return found
 
 
 def _references(options: argparse.Namespace) -> dict[str, str]:
@@ -133,7 +147,7 @@ def _report(options: argparse.Namespace, subject: Subject) -> Report:
         raise SubjectError("--deadline: not a positive number of seconds")
 
     def verify() -> Report:
-        return runner.run(subject, profile=options.profile, deadline_s=deadline_s, only=options.only, skip=options.skip)
+        return places.run(subject, profile=options.profile, deadline_s=deadline_s, only=options.only, skip=options.skip)
 
     if options.gate:
         return gate.keep_trying(verify, pause=time.sleep, tell=_tell)

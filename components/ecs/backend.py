@@ -179,6 +179,10 @@ class EcsBackend(pulumi.ComponentResource):
             settings, place, reached, store=self._storage.store, database=self._database, identity=self._identity
         )
         self._service.define_database_task(task, self._identity.attached)
+        if settings.aws.network.internal:
+            self._service.define_verify_task(
+                told.verify_task(settings, place, reached, identity=self._identity), self._identity.attached
+            )
         migration = self._migrate()
         self._service.serve(
             pulumi.Output.all(reached, self._storage.store).apply(
@@ -307,7 +311,9 @@ class EcsBackend(pulumi.ComponentResource):
                     check.model_dump(by_alias=True, mode="json") for check in settings.verify.extra_checks
                 ),
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[rollout]),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[rollout, *([self._service.verify_task] if self._service.verify_task else [])]
+            ),
         )
         entry = LedgerEntry(
             f"{name}-ledger",

@@ -1,4 +1,4 @@
-"""What stands before the parts of a backend: its place, its provider, what is looked at first, its repository."""
+"""What stands before the parts of a backend: its provider, what is looked at first, its repository."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 import pulumi_aws as aws
 
-from components.ecs.refusals import refuse_unsupported
 from components.ecs.render import repository
-from components.ecs.render.place import Place
 from components.naming import tags
 from components.preflight.provider import PreflightArgs
 
 if TYPE_CHECKING:
     import pulumi
 
+    from components.ecs.render.place import Place
     from components.settings import Settings
 
 _PLATFORMS: Final = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
@@ -31,12 +30,6 @@ def aws_provider(name: str, settings: Settings, place: Place) -> aws.Provider:
         allowed_account_ids=[place.account],
         default_tags={"tags": tags(project=place.project, stack=place.stack, own=settings.tags)},
     )
-
-
-def place_of(settings: Settings, *, project: str, stack: str) -> Place:
-    """Return where a stack's backend belongs. Raises Refused for settings that this target cannot fulfil."""
-    refuse_unsupported(settings)
-    return Place(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
 
 
 def preflight_args(settings: Settings, place: Place) -> PreflightArgs:

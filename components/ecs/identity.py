@@ -65,7 +65,7 @@ class Identity(pulumi.ComponentResource):
 
         admin = [] if reads.admin is None else [reads.admin]
         server_reads = pulumi.Output.all(reads.key, reads.server, reads.database, reads.cache)
-        tasks_reads = pulumi.Output.all(reads.key, reads.database, *admin)
+        tasks_reads = pulumi.Output.all(reads.key, reads.server, reads.database, *admin)
         self.server_execution = self._role("server-execution", server_reads.apply(execution("server")))
         self.tasks_execution = self._role("tasks-execution", tasks_reads.apply(execution("tasks")))
         self.server = self._role("server", store.apply(lambda found: policies.server(place, found)))

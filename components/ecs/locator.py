@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from components.ecs.history import ServiceName
 from components.ecs.oneshot import Network
 from components.ecs.render.policies import Store
-from components.ecs.render.tasks import DATABASE, SERVER
+from components.ecs.render.tasks import DATABASE, PROBE_VARIABLES, SERVER, TASKS, VERIFY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,26 +17,33 @@ if TYPE_CHECKING:
     from components.ecs.render.place import Place
 
 KIND: Final = "ecs"
+_YES, _NO = "yes", "no"
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """How users reach a backend. `secret` is the ARN of the secret with their login, empty where there is none."""
+    """How users reach a backend. `secret` is the ARN of the secret with their login, empty where there is none.
+
+    `inside` is whether its URL can be called from the backend's network only.
+    """
 
     url: str
     secret: str = ""
+    inside: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
-    """A backend as its locator says it, with the families of its server's and its one-shot tasks."""
+    """A backend as its locator says it, with the families of its server's and its one-shot tasks, and these' logs."""
 
     stack: str
     service: ServiceName
     store: Store
     server_family: str
     database_family: str
+    verify_family: str
+    tasks_logs: str
     network: Network
     reach: Reach
 
@@ -61,13 +68,16 @@ def locator(place: Place, *, store: Store, network: Network, reach: Reach) -> di
         "address": f"{place.region}/{place.cluster()}/{place.service()}",
         "serverFamily": place.family(SERVER),
         "databaseFamily": place.family(DATABASE),
+        "verifyFamily": place.family(VERIFY),
+        "tasksLogs": place.log_group(TASKS),
         "bucket": store.bucket,
         "root": store.root,
         "securityGroup": network.security_group,
         "subnets": ",".join(network.subnets),
-        "publicAddress": "yes" if network.public_address else "no",
+        "publicAddress": _YES if network.public_address else _NO,
         "url": reach.url,
         "secret": reach.secret,
+        "inside": _YES if reach.inside else _NO,
     }
 
 
@@ -79,12 +89,14 @@ def located(found: Mapping[str, str]) -> Located:
         store=Store(bucket=found["bucket"], root=found["root"]),
         server_family=found["serverFamily"],
         database_family=found["databaseFamily"],
+        verify_family=found["verifyFamily"],
+        tasks_logs=found["tasksLogs"],
         network=Network(
             subnets=tuple(found["subnets"].split(",")),
             security_group=found["securityGroup"],
-            public_address=found["publicAddress"] == "yes",
+            public_address=found["publicAddress"] == _YES,
         ),
-        reach=Reach(url=found["url"], secret=found["secret"]),
+        reach=Reach(url=found["url"], secret=found["secret"], inside=found["inside"] == _YES),
     )
 
 
@@ -92,3 +104,8 @@ def credentials(secret: str) -> dict[str, str]:
     """Return where verification finds the users' login; references, never values."""
     keys = {"username": "admin-user", "password": "admin-password"}
     return {name: f"secretsmanager:{secret}#{key}" for name, key in keys.items()} if secret else {}
+
+
+def credentials_inside(secret: str) -> dict[str, str]:
+    """Return where verification finds the users' login within its own task."""
+    return {name: f"env:{variable}" for name, (variable, _) in PROBE_VARIABLES.items()} if secret else {}

@@ -50,7 +50,11 @@ def locate(settings: Settings, place: Place) -> dict[str, str]:
             security_group=str(groups[0]["GroupId"]),
             public_address=lies.get("assignPublicIp") == "ENABLED",
         ),
-        reach=Reach(url=balancer.public_url(settings, balancers[0]["DNSName"]), secret=secret),
+        reach=Reach(
+            url=balancer.public_url(settings, balancers[0]["DNSName"]),
+            secret=secret,
+            inside=settings.aws.network.internal,
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from components.ecs.history import Pace
 from components.migrate.tool import Code, Ended, ToolFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from components.ecs.clients import Clients
 
@@ -23,6 +23,8 @@ _STOPPED: Final = "STOPPED"
 _PAGE: Final = 1000
 # A started task is not always found at once by DescribeTasks.
 _LAG_S: Final = 30.0
+# CloudWatch Logs shows an event some seconds after it was written.
+_LOG_LAG_S: Final = 20.0
 _PAUSE_S: Final = 2.0
 
 
@@ -76,8 +78,16 @@ class OneShots:
     shot: OneShot
     pace: Pace = field(default_factory=lambda: Pace(clock=time.monotonic, pause=time.sleep, poll_s=_PAUSE_S))
 
-    def run(self, command: Sequence[str], *, deadline_s: float) -> Finished:
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        deadline_s: float,
+        complete: Callable[[Sequence[str]], bool] = lambda _: True,
+    ) -> Finished:
         """Run `command` once and wait for its end, at most `deadline_s` seconds; what has not ended then is stopped.
+
+        `complete` tells whether the log has all that is wanted of it: its last lines may come after the task's end.
 
         Raises TaskNotRun.
         """
@@ -87,7 +97,7 @@ class OneShots:
             task = self._look(arn)
             waited = self.pace.clock() - began
             if task is not None and task["lastStatus"] == _STOPPED:
-                return self._finished(task)
+                return self._finished(task, complete)
             if task is None and waited > _LAG_S:
                 raise TaskNotRun(f"the task {arn} was started and cannot be found")
             if waited >= deadline_s:
@@ -117,16 +127,25 @@ class OneShots:
         answer = self.clients.ecs.describe_tasks(cluster=self.shot.cluster, tasks=[arn])
         return dict(answer["tasks"][0]) if answer["tasks"] else None
 
-    def _finished(self, task: Mapping[str, Any]) -> Finished:
+    def _finished(self, task: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]) -> Finished:
         container: Mapping[str, Any] = next(
             (each for each in task.get("containers", []) if each.get("name") == self.shot.container), {}
         )
         words = [task.get("stoppedReason", ""), container.get("reason", "")]
         return Finished(
             exit_code=container.get("exitCode"),
-            lines=tuple(self._lines(task)),
+            lines=tuple(self._whole_log(task, complete if "exitCode" in container else lambda _: True)),
             reasons=tuple(word for word in words if word),
         )
+
+    def _whole_log(self, task: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]) -> list[str]:
+        began = self.pace.clock()
+        lines: list[str] = []
+        while True:
+            lines = max(lines, self._lines(task), key=len)
+            if complete(lines) or self.pace.clock() - began >= _LOG_LAG_S:
+                return lines
+            self.pace.pause(self.pace.poll_s)
 
     def _lines(self, task: Mapping[str, Any]) -> list[str]:
         place = reasons.log_place(self.clients, task, self.shot.container)
@@ -164,7 +183,7 @@ class DatabaseTask:
     def run(self, arguments: Sequence[str], *, deadline_s: float) -> Ended:
         """Run the tool with `arguments`. Raises ToolFailed where it cannot be run in time."""
         try:
-            finished = self.shots.run([*self.tool, *arguments], deadline_s=deadline_s)
+            finished = self.shots.run([*self.tool, *arguments], deadline_s=deadline_s, complete=reported)
         except TaskNotRun as error:
             raise ToolFailed(Code.UNREADABLE, f"The database task: {error}.", "Look at the cluster's tasks.") from None
         if finished.exit_code is None:
@@ -172,6 +191,11 @@ class DatabaseTask:
             raise ToolFailed(Code.UNREADABLE, f"The database task never ran: {words}.", "Mend that, and repeat.")
         output, log = split(finished.lines)
         return Ended(code=finished.exit_code, output=output, log=reasons.without_passwords(log))
+
+
+def reported(lines: Sequence[str]) -> bool:
+    """Tell whether a task's log has its whole report."""
+    return split(lines)[0].endswith("\n}")
 
 
 def split(lines: Sequence[str]) -> tuple[str, str]:

@@ -8,8 +8,9 @@ import pulumi
 
 from components.ecs import clients, plugin
 from components.ecs.backend import EcsBackend
-from components.ecs.foundation import aws_provider, place_of
+from components.ecs.foundation import aws_provider
 from components.ecs.holding import held
+from components.ecs.refusals import place_of
 
 if TYPE_CHECKING:
     from components.settings import Settings

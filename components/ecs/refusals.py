@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from components.contract import Refused
 from components.ecs.render.database import LONGEST_RETENTION_DAYS
+from components.ecs.render.place import Place
 from components.ecs.render.size import fargate_size, most_connections
 from components.server import abilities, memory_need_mib, parse_version
 
@@ -30,6 +31,12 @@ def refuse_unsupported(settings: Settings) -> None:
             f"The target ecs cannot fulfil these settings: {'; '.join(findings)}.",
             fix="Change them in Pulumi.<stack>.yaml.",
         )
+
+
+def place_of(settings: Settings, *, project: str, stack: str) -> Place:
+    """Return where a stack's backend belongs. Raises Refused for settings that this target cannot fulfil."""
+    refuse_unsupported(settings)
+    return Place(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
 
 
 def place(settings: Settings) -> Iterator[str]:

@@ -30,7 +30,7 @@ from components.releases.ledger import Ledger
 from components.releases.records import VerifiedRelease
 from components.releases.stores import DUMPS
 from components.releases.views import Situation
-from components.verify import runner
+from components.verify import places
 from components.verify.subjects import Subject
 
 if TYPE_CHECKING:
@@ -156,20 +156,27 @@ class EcsReleases:
 
     def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
         """Verify that this revision serves, through the URL that users call, and keep the report."""
-        known = release_of(int(revision), self._definition(revision))
-        path = report_path(self._place.stack)
-        subject = Subject(
+        report = places.run(self.subject(revision), profile=profile, deadline_s=deadline_s)
+        report.save(report_path(self._place.stack))
+        return report
+
+    def subject(self, revision: str | None = None) -> Subject:
+        """Return what a verification of a revision is told, of the serving one where none is named.
+
+        Raises Refused where none serves.
+        """
+        wanted = revision or self.serving()
+        if wanted is None:
+            raise Refused("No revision serves.", fix="Deploy the stack with `pulumi up`.")
+        return Subject(
             url=self._place.reach.url,
-            expected_version=known.mlflow_version,
-            expected_revision=revision,
+            expected_version=release_of(int(wanted), self._definition(wanted)).mlflow_version,
+            expected_revision=wanted,
             locator=dict(self._locator),
             credentials=credentials(self._place.reach.secret),
             access=bool(self._place.reach.secret),
-            report_path=str(path),
+            report_path=str(report_path(self._place.stack)),
         )
-        report = runner.run(subject, profile=profile, deadline_s=deadline_s)
-        report.save(path)
-        return report
 
     def busy(self) -> str | None:
         """Say what is being deployed right now; None where nothing is."""

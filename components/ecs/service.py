@@ -14,7 +14,7 @@ import pulumi_aws as aws
 from components.ecs.render import containers, tasks
 from components.ecs.render import service as render
 from components.ecs.render.network import SERVER_PORT
-from components.ecs.render.tasks import DATABASE, SERVER, TASKS
+from components.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
 from components.tokens import ECS_SERVICE
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ _ALL_INPUTS = [
 class Service(pulumi.ComponentResource):
     """What runs.
 
-    Attributes: `cluster`, `server_logs`, `tasks_logs`, then `database_task`, and then `service` and `revision`, the
-    number of the task definition that the service is told to serve.
+    Attributes: `cluster`, `server_logs`, `tasks_logs`, then `database_task` and `verify_task`, None where nobody
+    verifies inside, and then `service` and `revision`, the number of the task definition that the service is told to
+    serve.
     """
 
     def __init__(  # noqa: PLR0913 - what tasks lie in, by name
@@ -62,6 +63,7 @@ class Service(pulumi.ComponentResource):
         self._name, self._settings, self._place, self._network = name, settings, place, network
         self._child = pulumi.ResourceOptions(parent=self)
         self.database_task: aws.ecs.TaskDefinition
+        self.verify_task: aws.ecs.TaskDefinition | None = None
         self.service: aws.ecs.Service
         self.revision: pulumi.Output[str]
         # ECS would make this group by itself, keep it for ever, and leave it behind.
@@ -91,6 +93,10 @@ class Service(pulumi.ComponentResource):
     def define_database_task(self, task: pulumi.Output[TaskDefinition], needs: Sequence[pulumi.Resource]) -> None:
         """Register the one-shot task that the migration runs."""
         self.database_task = self._define(DATABASE, task, [self.tasks_logs, *needs], ignored=[])
+
+    def define_verify_task(self, task: pulumi.Output[TaskDefinition], needs: Sequence[pulumi.Resource]) -> None:
+        """Register the one-shot task that verifies from inside the network."""
+        self.verify_task = self._define(VERIFY, task, [self.tasks_logs, *needs], ignored=[])
 
     def serve(  # noqa: PLR0913 - what an update serves, by name
         self,

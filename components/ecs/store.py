@@ -72,6 +72,11 @@ class S3Store:
             self._client.copy_object(Bucket=self._bucket, Key=self._key(to), CopySource=source)
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
+    def delete(self, key: str) -> None:
+        """Delete an object; nothing happens where it is not there."""
+        with self._explained(key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
+
     def size(self, key: str) -> int | None:
         """Return an object's size in bytes; None where it is not there."""
         with self._explained(key):

@@ -97,6 +97,17 @@ def database_task(  # noqa: PLR0913 - the parts of a backend, by name
     ).apply(task)
 
 
+def verify_task(
+    settings: Settings, place: Place, base: pulumi.Output[Reached], *, identity: Identity
+) -> pulumi.Output[tasks.TaskDefinition]:
+    """Return the definition of the one-shot task that verifies, under the one-shot tasks' roles."""
+    return pulumi.Output.all(base, identity.tasks_execution.arn, identity.tasks.arn).apply(
+        lambda found: tasks.verify_task(
+            settings, place, replace(found[0], execution_role_arn=found[1], task_role_arn=found[2])
+        )
+    )
+
+
 def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
     settings: Settings,
     place: Place,
@@ -112,7 +123,7 @@ def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
     def gathered(found: list[Any]) -> dict[str, str]:
         bucket, group, address, secret, *subnets = found
         lies = TaskNetwork(subnets=tuple(subnets), security_group=group, public_address=public)
-        reach = Reach(url=address, secret=secret if guarded else "")
+        reach = Reach(url=address, secret=secret if guarded else "", inside=settings.aws.network.internal)
         return locator(place, store=bucket, network=lies, reach=reach)
 
     return pulumi.Output.all(store, network.groups["tasks"], url, secrets.arn, *network.task_subnets).apply(gathered)

@@ -75,10 +75,10 @@ def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises `VerificationFailed`; OSError when the report cannot be written.
     """
-    from components.verify import runner  # noqa: PLC0415 - an update without changes only compares
+    from components.verify import places  # noqa: PLC0415 - an update without changes only compares
 
     path = Path(inputs["reportPath"])
-    report = runner.run(
+    report = places.run(
         subject_of(inputs),
         profile=inputs["profile"],
         deadline_s=float(inputs["deadline"]),
@@ -104,10 +104,10 @@ def _after_failure(inputs: Mapping[str, Any], report: Report) -> str:
 
 def still_ready(state: Mapping[str, Any]) -> bool:
     """Whether the verified backend still answers, reaches its database, and runs the revision."""
-    from components.verify import runner  # noqa: PLC0415 - the same
+    from components.verify import places  # noqa: PLC0415 - the same
 
     try:
-        report = runner.run(subject_of(state), profile="core", deadline_s=READY_DEADLINE_S, only=checks.READY)
+        report = places.run(subject_of(state), profile="core", deadline_s=READY_DEADLINE_S, only=checks.READY)
     except (SubjectError, KeyError):
         return False
     return report.verdict is Result.PASS

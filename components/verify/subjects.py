@@ -19,6 +19,7 @@ from components.verify.extra import ExtraCheck, ExtraCheckError
 LOCATORS: Final[dict[str, tuple[str, str, Callable[[str], object]]]] = {
     "ecs": ("components.ecs.history", "address", str),
     "local": ("components.local.history", "state", Path),
+    "told": ("components.verify.told", "revision", str),
 }
 """Kind of locator -> module with `running_revision`, the key of the locator that it takes, and as what."""
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SERVER: Final = "server"
 DATABASE: Final = "database"
+VERIFY: Final = "verify"
 TASKS: Final = "tasks"
 """Log group of all one-shot tasks."""
 
@@ -44,6 +45,12 @@ DATABASE_PASSWORD: Final = "database-password"  # noqa: S105 - the name of a sec
 CACHE_TOKEN: Final = "cache-token"  # noqa: S105 - the name of a secret
 SERVER_SECRETS: Final = (DATABASE_PASSWORD, "flask-secret-key", "admin-user", "admin-password", "api-key-hashes")
 """What the server's own secret holds, each a JSON key; the names are those of components/server."""
+
+PROBE_VARIABLES: Final = {
+    "username": ("MLFLOW_BACKEND_PROBE_USERNAME", "admin-user"),
+    "password": ("MLFLOW_BACKEND_PROBE_PASSWORD", "admin-password"),
+}
+"""Credential -> the verification task's variable, and the key of the server's secret."""
 
 # The one-shot tasks hold one Python process each; a dump streams.
 _TASK_CPU: Final = 512
@@ -198,6 +205,39 @@ def database_task(
             environment={**description.environment, "MLFLOW_BACKEND_DUMPS": dumps, "TMPDIR": containers.SPOOL},
             secrets=secrets,
             logs=Logs(group=place.log_group(TASKS), region=place.region, prefix=DATABASE),
+            stop_timeout_s=LONGEST_FARGATE_STOP_S,
+            labels={containers.VERSION_LABEL: settings.server.mlflow_version},
+        ),
+    )
+
+
+def verify_task(settings: Settings, place: Place, reached: Reached) -> TaskDefinition:
+    """Return the definition of the one-shot task that verifies from inside the network.
+
+    Each run names its command: what is checked comes with it (components/ecs/verifying.py).
+    """
+    server = reached.server_secret
+    logs_in = settings.access.mode == "basic"
+    sources = {
+        variable: SecretSource(arn=server.arn, key=key, version=server.version)
+        for variable, key in PROBE_VARIABLES.values()
+    }
+    return _one_shot(
+        settings,
+        place,
+        reached,
+        Container(
+            name=VERIFY,
+            image=reached.image,
+            command=("python", "--version"),
+            environment={
+                "AWS_DEFAULT_REGION": place.region,
+                "AWS_REGION": place.region,
+                "PYTHONUNBUFFERED": "1",
+                "TMPDIR": containers.SPOOL,
+            },
+            secrets=sources if logs_in else {},
+            logs=Logs(group=place.log_group(TASKS), region=place.region, prefix=VERIFY),
             stop_timeout_s=LONGEST_FARGATE_STOP_S,
             labels={containers.VERSION_LABEL: settings.server.mlflow_version},
         ),

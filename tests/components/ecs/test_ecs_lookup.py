@@ -94,7 +94,7 @@ def test_a_rollback_verifies_through_the_users_url(monkeypatch: pytest.MonkeyPat
         asked.append(subject)
         return Report()
 
-    monkeypatch.setattr(ecs_releases.runner, "run", run)
+    monkeypatch.setattr(ecs_releases.places, "run", run)
     monkeypatch.setattr(ecs_releases, "report_path", lambda _: tmp_path / "report.json")
     Cloud().releases.verify("41", profile="core", deadline_s=60)
     (subject,) = asked

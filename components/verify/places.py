@@ -1,0 +1,51 @@
+"""From where a subject is verified: here, or where its target says that its URL can be called from.
+
+The checks are the same everywhere; a target's module is imported when a locator names it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from components.verify import runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from components.verify.report import Report
+    from components.verify.subjects import Subject
+
+PLACES: Final[dict[str, str]] = {"ecs": "components.ecs.verifying"}
+"""Kind of locator -> module with a `run` of its own."""
+
+
+class Runs(Protocol):
+    """What verifies: `runner` itself, or a target's module around it."""
+
+    def run(  # noqa: PLR0913 - as runner.run
+        self,
+        subject: Subject,
+        *,
+        profile: str = "core",
+        deadline_s: float = 180.0,
+        only: tuple[str, ...] = (),
+        skip: tuple[str, ...] = (),
+        begun: Callable[[Report], None] | None = None,
+    ) -> Report:
+        """Verify a subject (see runner.run)."""
+
+
+def run(  # noqa: PLR0913 - as runner.run
+    subject: Subject,
+    *,
+    profile: str = "core",
+    deadline_s: float = 180.0,
+    only: tuple[str, ...] = (),
+    skip: tuple[str, ...] = (),
+    begun: Callable[[Report], None] | None = None,
+) -> Report:
+    """Verify a subject from where it has to be (see runner.run)."""
+    named = PLACES.get(subject.locator.get("kind", ""))
+    place = cast("Runs", runner if named is None else importlib.import_module(named))
+    return place.run(subject, profile=profile, deadline_s=deadline_s, only=only, skip=skip, begun=begun)

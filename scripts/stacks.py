@@ -1,0 +1,39 @@
+"""Which backend a stack means, for commands that have the stack's file and no Pulumi state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+from components.settings import SettingsError, YamlSource, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def target_of(stack: str, root: Path) -> str:
+    """Return the target that a stack is of. Raises SettingsError where there is neither a file nor a local backend."""
+    try:
+        source = YamlSource.read(root / f"Pulumi.{stack}.yaml")
+    except SettingsError:
+        # A local backend is found by its folder, also after its file was renamed.
+        if (root / ".backend" / stack).exists():
+            return "local"
+        raise
+    return source.get("target") or "local"
+
+
+def locator_of(stack: str, root: Path) -> dict[str, str]:
+    """Return the locator of a stack's backend.
+
+    Raises SettingsError for a file that cannot be read, Refused for a backend that is not deployed.
+    """
+    if target_of(stack, root) != "ecs":
+        return {"kind": "local", "state": str(root / ".backend" / stack)}
+    from components.ecs.lookup import locate  # noqa: PLC0415 - AWS only where it is asked
+    from components.ecs.refusals import place_of  # noqa: PLC0415
+
+    settings = load(YamlSource.read(root / f"Pulumi.{stack}.yaml"))
+    project = yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
+    return locate(settings, place_of(settings, project=project, stack=stack))
