@@ -1,0 +1,96 @@
+"""One comment of ours on a pull request for each subject, written once and updated in place after that.
+
+It is found again by a hidden marker, and only among the comments of the account that writes them: anybody may write a
+comment that holds the marker.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEADLINE = urllib3.Timeout(connect=10, read=30)
+LONGEST = 65536
+"""Characters of a comment; GitHub answers 422 'Body is too long (maximum is 65536 characters)' to a longer one."""
+PAGE = 100
+CUT = "\n\n_Cut here: the whole report is in the summary of the workflow's run._\n"
+
+
+class GitHubError(Exception):
+    """GitHub did not do what it was asked; `str()` names the call and the answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullRequest:
+    """Where comments go. `api` is GitHub's REST address; `token` may write comments there and is never shown."""
+
+    api: str
+    repository: str
+    number: int
+    token: str
+    author: str = "github-actions[bot]"
+
+
+def marker(subject: str) -> str:
+    """Return the hidden first line by which the comment on `subject` is found again."""
+    return f"<!-- mlflow-backend: {subject} -->"
+
+
+def upsert(pull: PullRequest, subject: str, markdown: str) -> str:
+    """Write the comment on `subject`, or update the one that is there; its address. Raises GitHubError."""
+    body = shortened(f"{marker(subject)}\n{markdown}")
+    http = urllib3.PoolManager(timeout=DEADLINE, retries=False)
+    for comment in _comments(http, pull):
+        ours = (comment.get("user") or {}).get("login") == pull.author
+        if ours and str(comment.get("body", "")).startswith(marker(subject)):
+            if comment["body"] == body:
+                return str(comment["html_url"])
+            path = f"/repos/{pull.repository}/issues/comments/{comment['id']}"
+            return str(_call(http, pull, "PATCH", path, {"body": body})["html_url"])
+    path = f"/repos/{pull.repository}/issues/{pull.number}/comments"
+    return str(_call(http, pull, "POST", path, {"body": body})["html_url"])
+
+
+def shortened(body: str) -> str:
+    """Return `body`, cut at the end of a line where it is longer than a comment may be."""
+    if len(body) <= LONGEST:
+        return body
+    kept = body[: LONGEST - len(CUT)]
+    return kept[: kept.rfind("\n")] + CUT
+
+
+def _comments(http: urllib3.PoolManager, pull: PullRequest) -> Iterator[dict[str, Any]]:
+    page = 1
+    while True:
+        path = f"/repos/{pull.repository}/issues/{pull.number}/comments?per_page={PAGE}&page={page}"
+        found = _call(http, pull, "GET", path)
+        yield from found
+        if len(found) < PAGE:
+            return
+        page += 1
+
+
+def _call(http: urllib3.PoolManager, pull: PullRequest, method: str, path: str, content: Any = None) -> Any:
+    headers = {
+        "Accept": "application/vnd.github+json",
+        "Authorization": f"Bearer {pull.token}",
+        "User-Agent": "mlflow-backend",
+        "X-GitHub-Api-Version": "2022-11-28",
+    }
+    body = None if content is None else json.dumps(content).encode()
+    try:
+        answer = http.request(method, pull.api.rstrip("/") + path, body=body, headers=headers)
+    except urllib3.exceptions.HTTPError as error:
+        message = f"{method} {path}: {type(error).__name__}, GitHub was not reached"
+        raise GitHubError(message) from error
+    if answer.status not in {200, 201}:
+        said = answer.data.decode(errors="replace")[:200]
+        message = f"{method} {path}: GitHub answered {answer.status}: {said}"
+        raise GitHubError(message)
+    return json.loads(answer.data)

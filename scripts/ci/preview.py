@@ -1,0 +1,96 @@
+"""Preview one stack for a pull request: the report goes to the run's summary and into the one comment on that stack.
+
+Exit codes: those of scripts/preview.py, but 0 where it says 6, for changes are what a pull request is for; 4 also
+where the comment cannot be written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.contract import ExitCode
+from scripts.ci import comment, runner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_S = 1200
+PREVIEW = (sys.executable, "-m", "scripts.preview")
+
+HEADINGS = {
+    ExitCode.DONE: "nothing changes",
+    ExitCode.CHANGES: "there are changes",
+    ExitCode.USAGE: "the settings are wrong",
+    ExitCode.REFUSED: "refused by policy or preflight",
+    ExitCode.PLATFORM_FAILED: "the preview failed",
+}
+
+
+def main(
+    arguments: list[str] | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    command: tuple[str, ...] = PREVIEW,
+) -> int:
+    """Run the command; `command` is what makes the preview."""
+    parser = argparse.ArgumentParser(prog="scripts/ci/preview.py", description=__doc__)
+    parser.add_argument("--stack", required=True, help="the stack: Pulumi.<stack>.yaml holds its settings")
+    options = parser.parse_args(arguments)
+    try:
+        pulumi = runner.pulumi_environment(environment)
+    except runner.MissingStateError as error:
+        print(f"preview: {error}", file=sys.stderr)
+        return ExitCode.USAGE
+    # The token that writes the comment is none of the program's business.
+    pulumi.pop("GITHUB_TOKEN", None)
+    with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as folder:
+        report = Path(folder, "report.md")
+        argv = (*command, "--stack", options.stack, "--detailed-exit-code", "--markdown", str(report))
+        code = runner.run(argv, cwd=ROOT, environment=pulumi, deadline_s=DEADLINE_S)
+        markdown = report.read_text(encoding="utf-8") if report.exists() else ""
+    heading = HEADINGS.get(ExitCode(code) if code in set(ExitCode) else ExitCode.PLATFORM_FAILED, "the preview failed")
+    whole = f"## Preview of `{options.stack}`: {heading}\n\n{markdown or _nothing(environment)}"
+    runner.summary(whole, environment)
+    if not _tell(options.stack, whole, environment):
+        return code if code not in {ExitCode.DONE, ExitCode.CHANGES} else ExitCode.PLATFORM_FAILED
+    return ExitCode.DONE if code == ExitCode.CHANGES else code
+
+
+def _nothing(environment: Mapping[str, str]) -> str:
+    run = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}"
+    try:
+        return f"There is no report; [the log]({run.format_map(environment)}) says why."
+    except KeyError:
+        return "There is no report; the log says why."
+
+
+def _tell(stack: str, markdown: str, environment: Mapping[str, str]) -> bool:
+    """Write the comment; False where there is one to write and it cannot be written."""
+    number = environment.get("PULL_REQUEST")
+    if not number:
+        return True
+    try:
+        pull = comment.PullRequest(
+            api=environment["GITHUB_API_URL"],
+            repository=environment["GITHUB_REPOSITORY"],
+            number=int(number),
+            token=environment["GITHUB_TOKEN"],
+        )
+        print(comment.upsert(pull, f"preview {stack}", markdown))
+    except KeyError as error:
+        print(f"preview: {error.args[0]} is not set, so no comment can be written", file=sys.stderr)
+        return False
+    except comment.GitHubError as error:
+        print(f"preview: the comment cannot be written: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""The workflows: what they may do, what they are made of, and that each step of theirs is a tested script."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.tools.projects import ROOT
+
+FOLDER = ROOT / ".github" / "workflows"
+ALL = sorted(path.name for path in FOLDER.glob("*.yml"))
+OURS = ("deploy.yml", "preview.yml", "rollback.yml", "tests.yml")
+"""Those of which each step is one call. The image is built by docker and its tools, step by step, in image.yml."""
+
+CALL = re.compile(r"make [a-z-]+|\.ci/run|(?:python3|\.venv/bin/python) -m (scripts(?:\.\w+)+)(?: [^;&|<>`]*)?")
+PIN = re.compile(r"^\s*-? *uses: (\S+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$")
+
+
+def workflow(name: str) -> dict[Any, Any]:
+    """One workflow, parsed."""
+    parsed: dict[Any, Any] = yaml.safe_load((FOLDER / name).read_text())
+    return parsed
+
+
+def steps(name: str) -> list[dict[str, Any]]:
+    """Every step of a workflow."""
+    return [step for job in workflow(name)["jobs"].values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_action_is_pinned_by_commit(name: str) -> None:
+    """A tag can be moved by whoever takes over the action's repository; the version stands beside it for people."""
+    for line in (FOLDER / name).read_text().splitlines():
+        if re.search(r"\buses:", line):
+            assert PIN.match(line), line
+
+
+def test_one_action_has_one_pin_here() -> None:
+    """Two pins of the same version, of which one is wrong, would be seen by nobody."""
+    pins = {}
+    for name in OURS:
+        for line in (FOLDER / name).read_text().splitlines():
+            if match := PIN.match(line):
+                assert pins.setdefault(match[1], match[2]) == match[2], line
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_step_is_one_call_of_a_tested_script(name: str) -> None:
+    """What stands in a workflow runs nowhere else; what stands in a script is tested."""
+    for step in steps(name):
+        if "run" in step:
+            match = CALL.fullmatch(step["run"])
+            assert match, step["run"]
+            if match[1]:
+                module = match[1].split(".")
+                assert ROOT.joinpath(*module).with_suffix(".py").exists()
+                assert (ROOT / "tests" / "scripts" / "ci" / f"test_ci_{module[-1]}.py").exists()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_step_is_never_made_of_what_somebody_typed(name: str) -> None:
+    """An expression in a script is text before it is shell: values go through the environment."""
+    for step in steps(name):
+        assert "${{" not in step.get("run", "")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_rights_are_given_job_by_job(name: str) -> None:
+    """The workflow has none, and no job writes to the repository."""
+    parsed = workflow(name)
+    assert parsed["permissions"] == {}
+    for job in parsed["jobs"].values():
+        assert job["permissions"].get("contents") == "read"
+        assert set(job["permissions"]) <= {"contents", "id-token", "pull-requests", "attestations", "packages"}
+        assert job["timeout-minutes"] <= 120
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_no_long_lived_secret_is_used(name: str) -> None:
+    """The cloud is entered by an OIDC token; nothing that could be stolen is stored at GitHub."""
+    text = (FOLDER / name).read_text()
+    assert "secrets." not in text
+    assert "access-key" not in text
+
+
+def test_a_fork_gets_nothing() -> None:
+    """Code of a stranger never runs with our role; `pull_request_target` would give it."""
+    assert set(workflow("preview.yml")[True]) == {"pull_request"}
+    jobs = workflow("preview.yml")["jobs"]
+    assert jobs["affected"]["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
+    assert jobs["preview"]["needs"] == "affected"
+    for name in ALL:
+        assert "pull_request_target" not in (FOLDER / name).read_text()
+        assert "workflow_run" not in (FOLDER / name).read_text()
+
+
+@pytest.mark.parametrize("name", ["deploy.yml", "rollback.yml"])
+def test_what_changes_a_stack_is_approved_and_alone(name: str) -> None:
+    """An environment stands before it, and no update and rollback of one stack run at once or are cancelled."""
+    acting = [job for job in workflow(name)["jobs"].values() if "environment" in job]
+    assert len(acting) == 1
+    (job,) = acting
+    assert job["concurrency"]["group"] == f"update-{job['environment']}"
+    assert job["concurrency"]["cancel-in-progress"] is False
+    assert (FOLDER / name).read_text().count("vars.AWS_DEPLOY_ROLE") == str(job).count("vars.AWS_DEPLOY_ROLE") == 1
+
+
+def test_a_rollback_is_planned_first_and_has_a_reason() -> None:
+    """By default nothing but the plan is made; the reason is not left to chance."""
+    parsed = workflow("rollback.yml")
+    inputs = parsed[True]["workflow_dispatch"]["inputs"]
+    assert inputs["reason"]["required"] is True
+    assert inputs["dry-run"]["default"] is True
+    assert parsed["jobs"]["rollback"]["needs"] == "plan"
+    assert parsed["jobs"]["rollback"]["if"] == "${{ !inputs.dry-run }}"
+    assert any("--dry-run" in step.get("run", "") for step in parsed["jobs"]["plan"]["steps"])
+
+
+def test_the_stacks_that_can_be_chosen_are_those_that_ship() -> None:
+    """A stack that is missing in the form could not be rolled back at night."""
+    stacks = {path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml")} - {"local"}
+    for name in ("deploy.yml", "rollback.yml"):
+        assert set(workflow(name)[True]["workflow_dispatch"]["inputs"]["stack"]["options"]) == stacks
