@@ -13,7 +13,7 @@ import pulumi
 from pydantic.alias_generators import to_camel
 
 from components.contract import BackendOutputs, Refused, client_lines
-from components.local import environment, holding, wishes
+from components.local import environment, holding, package, wishes
 from components.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon
 from components.local.state import StateDir
 from components.migrate.provider import Migration, MigrationArgs
@@ -52,6 +52,7 @@ class LocalBackend(pulumi.ComponentResource):
             state=self._folder,
             mlflow_version=settings.server.mlflow_version,
             lock=lock,
+            package=package.locate().digest,
             opts=self._child(),
         )
         served = self._served(credentials, lock)
@@ -123,7 +124,7 @@ class LocalBackend(pulumi.ComponentResource):
         standing = holding.standing(state, requested=settings.release.pin)
 
         def serve(found: list[Any]) -> dict[str, Any]:
-            wished = wishes.server_wishes(settings, _whole(found[0]), found[1], lock)
+            wished = wishes.server_wishes(settings, _whole(found[0]), found[1], lock, package.locate().digest)
             version = settings.server.mlflow_version
             served = holding.served(state, standing, wished, mlflow_version=version, environment_lock=lock)
             if served.withheld:

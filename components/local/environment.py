@@ -6,6 +6,7 @@ with a lock in server/requirements can be asked for, and a revision names the lo
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -14,8 +15,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.local.state import LocalFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _LOCKS = _PROJECT / "server" / "requirements"
@@ -53,7 +58,7 @@ def locate(version: str) -> Environment:
         raise LocalFailure("mlflow-backend:server.mlflowVersion", finding, fix)
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     python = f"py{sys.version_info.major}.{sys.version_info.minor}"
-    return Environment(path=_cache() / f"{version}-{digest}-{python}", lock=digest)
+    return Environment(path=cache_folder("environments") / f"{version}-{digest}-{python}", lock=digest)
 
 
 def exists(environment: Environment) -> bool:
@@ -67,9 +72,7 @@ def install(version: str) -> Environment:
     Raises LocalFailure where the installation fails; nothing half-installed is left.
     """
     environment = locate(version)
-    environment.path.parent.mkdir(parents=True, exist_ok=True)
-    with environment.path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(environment.path):
         if not exists(environment):
             shutil.rmtree(environment.path, ignore_errors=True)
             try:
@@ -80,14 +83,22 @@ def install(version: str) -> Environment:
     return environment
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock beside a folder of the cache, which is made by one process at a time."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _build(version: str, environment: Environment) -> None:
-    uv = _uv()
-    _run([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment.path)], version)
+    _run([uv(), "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment.path)], version)
     python = str(environment.path / "bin" / "python")
     # Compiled now, so that the first start does not pay for it.
     flags = ("--require-hashes", "--no-deps", "--compile-bytecode")
     requirements = ("-r", str(_LOCKS / f"{version}.txt"))
-    _run([uv, "pip", "install", "--quiet", "--python", python, *flags, *requirements], version)
+    _run([uv(), "pip", "install", "--quiet", "--python", python, *flags, *requirements], version)
     (environment.path / _COMPLETE).touch()
 
 
@@ -104,7 +115,7 @@ def _run(command: list[str], version: str) -> None:
         raise LocalFailure(f"MLflow {version}", finding, "Check that the package index can be reached and repeat")
 
 
-def _uv() -> str:
+def uv() -> str:
     """Return uv as the project's set-up installed it."""
     for folder in (_PROJECT / ".tools" / "uv" / "bin", Path(sys.executable).parent):
         if (folder / "uv").exists():
@@ -112,9 +123,10 @@ def _uv() -> str:
     raise LocalFailure("uv", "it is not installed in this project", "Run `make setup`")
 
 
-def _cache() -> Path:
+def cache_folder(part: str) -> Path:
+    """Return the folder that all checkouts of a user share for one kind of thing."""
     root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "mlflow-backend" / "environments"
+    return Path(root) / "mlflow-backend" / part
 
 
 def _order(version: str) -> tuple[int, ...]:

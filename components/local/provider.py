@@ -139,17 +139,19 @@ class EnvironmentProvider(_LocalProvider):
     def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
         """Install it where it is missing."""
         del state
-        from components.local import environment  # noqa: PLC0415
+        from components.local import environment, package  # noqa: PLC0415
 
         environment.install(props["mlflowVersion"])
+        package.install()
         return {"condition": _RUNNING}
 
     def look(self, state: StateDir, props: dict[str, Any]) -> str:
         """Tell whether it is still installed."""
         del state
-        from components.local import environment  # noqa: PLC0415
+        from components.local import environment, package  # noqa: PLC0415
 
-        return _RUNNING if environment.exists(environment.locate(props["mlflowVersion"])) else "not installed"
+        there = environment.exists(environment.locate(props["mlflowVersion"])) and package.locate().installed
+        return _RUNNING if there else "not installed"
 
 
 class ServerProvider(_LocalProvider):
@@ -221,9 +223,11 @@ class Service(Resource, module="mlflow-backend", name="LocalService"):
 class Environment(Resource, module="mlflow-backend", name="LocalEnvironment"):
     """What a server revision runs in."""
 
-    def __init__(self, name: str, *, state: str, mlflow_version: str, lock: str, opts: pulumi.ResourceOptions) -> None:
-        """Take the MLflow version and the digest of its lock."""
-        props = {"state": state, "mlflowVersion": mlflow_version, "lock": lock}
+    def __init__(  # noqa: PLR0913 - what is installed, by name
+        self, name: str, *, state: str, mlflow_version: str, lock: str, package: str, opts: pulumi.ResourceOptions
+    ) -> None:
+        """Take the MLflow version, and the digests of its lock and of the server package."""
+        props = {"state": state, "mlflowVersion": mlflow_version, "lock": lock, "package": package}
         super().__init__(EnvironmentProvider(), name, props, opts)
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from components.local import environment, holding, render, revisions, schema, switch
+from components.local import environment, holding, package, render, revisions, schema, switch
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor
 from components.local.wishes import inputs_of
@@ -117,10 +117,11 @@ def _describe_subject(state: StateDir, record: Record, wishes: dict[str, Any]) -
 def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
     number = revisions.next_number(state)
     inputs = inputs_of(wishes["inputs"])
-    installed = environment.locate(inputs.mlflow_version)
-    if not environment.exists(installed):
-        part = f"MLflow {inputs.mlflow_version}"
-        raise LocalFailure(part, f"its environment {installed.path} is gone", "Run `make up`, which installs it")
+    installed, plugin = environment.locate(inputs.mlflow_version), package.locate()
+    for folder, is_there in ((installed.path, environment.exists(installed)), (plugin.path, plugin.installed)):
+        if not is_there:
+            part = f"MLflow {inputs.mlflow_version}"
+            raise LocalFailure(part, f"its environment {folder} is gone", "Run `make up`, which installs it")
     port = revisions.choose_port(state, number)
     state.temporary.mkdir(mode=0o700, exist_ok=True)
     described = describe(replace(inputs, port=port))
@@ -131,6 +132,7 @@ def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
             **described.environment,
             # 2.9 starts gunicorn by its name.
             "PATH": f"{installed.path / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            "PYTHONPATH": str(plugin.path),
             "TMPDIR": str(state.temporary),
         },
         secret_environment=described.secret_environment,

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from components.local import credentials, render
 from components.local.ports import LOOPBACK
-from components.server import ArtifactStore, CacheAddress, DatabaseAddress, PoolSize, ServerInputs, describe
+from components.server import (
+    AccessControl,
+    ArtifactStore,
+    CacheAddress,
+    DatabaseAddress,
+    PoolSize,
+    ServerInputs,
+    describe,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +28,7 @@ BUCKET = "mlflow"
 ARTIFACT_ROOT = f"s3://{BUCKET}/artifacts"
 # rclone ignores the region; clients refuse to sign without one.
 REGION = "us-east-1"
+_WHOLE = ("port", "workers", "request_timeout_s", "max_request_mib", "max_artifact_mib", "metrics_port")
 
 
 def tracking_url(port: int) -> str:
@@ -50,14 +59,18 @@ def server_inputs(settings: Settings, ports: Mapping[str, int]) -> ServerInputs:
         pool=PoolSize(size=settings.database.pool_size, max_overflow=settings.database.max_overflow),
         request_timeout_s=settings.server.request_timeout,
         extra_flags=settings.server.extra_flags,
+        max_request_mib=settings.server.max_request_mib,
+        max_artifact_mib=settings.server.max_artifact_mib,
+        access_log=settings.server.access_log,
     )
 
 
 def server_wishes(
-    settings: Settings, ports: Mapping[str, int], versions: Mapping[str, str], environment_lock: str
+    settings: Settings, ports: Mapping[str, int], versions: Mapping[str, str], environment_lock: str, package: str
 ) -> dict[str, Any]:
     """Return the wish as the resource keeps it: a change of any value in it is a new revision.
 
+    `environment_lock` and `package` are the digests of what is installed: MLflow's lock and the server package.
     The digest covers what this project's own code makes of the inputs, so that a changed flag reaches the server.
     """
     inputs = server_inputs(settings, ports)
@@ -67,6 +80,7 @@ def server_wishes(
         "inputs": asdict(inputs),
         "description": render.digest(asdict(described)),
         "environmentLock": environment_lock,
+        "package": package,
         "secretVersions": {name: versions[name] for name in needed},
     }
 
@@ -74,7 +88,8 @@ def server_wishes(
 def inputs_of(document: Mapping[str, Any]) -> ServerInputs:
     """Return the inputs that a resource's properties hold; Pulumi gives whole numbers back as floats."""
     fields = dict(document)
-    whole = {name: int(fields[name]) for name in ("port", "workers", "request_timeout_s")}
+    whole = {name: int(fields[name]) for name in _WHOLE}
+    access = {**fields["access"], "requests_per_minute": int(fields["access"]["requests_per_minute"])}
     return ServerInputs(
         **{
             **fields,
@@ -84,6 +99,7 @@ def inputs_of(document: Mapping[str, Any]) -> ServerInputs:
             "cache": CacheAddress(**{**fields["cache"], "port": int(fields["cache"]["port"])}),
             "pool": PoolSize(**{name: int(value) for name, value in fields["pool"].items()}),
             "extra_allowed_hosts": tuple(fields["extra_allowed_hosts"]),
+            "access": AccessControl(**access),
         }
     )
 

@@ -4,6 +4,7 @@ Pure: no pulumi, no I/O, no clock. What differs between MLflow versions is in `v
 called and where they are is in `addresses`, and `describe` turns both into argv, environment, port and probes.
 """
 
+from components.server.access import AccessControl
 from components.server.addresses import (
     ArtifactStore,
     CacheAddress,
@@ -31,6 +32,7 @@ __all__ = [
     "OWNED_FLAGS",
     "PRIVATE_NETWORK_HOSTS",
     "Abilities",
+    "AccessControl",
     "ArtifactStore",
     "CacheAddress",
     "DatabaseAddress",

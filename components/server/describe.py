@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from components.contract import Refused
+from components.server.access import AccessControl
 from components.server.addresses import (
     ArtifactStore,
     CacheAddress,
@@ -57,6 +58,12 @@ _START_ALLOWANCE_S = 180
 _MEMORY_MIB = {"uvicorn": (270, 290), "gunicorn": (220, 190)}
 _JOBS_MEMORY_MIB = 2400
 
+# The entry point of server/src/mlflow_backend_server.
+APP = "mlflow-backend"
+READY = "/health/ready"
+_MIB = 1024 * 1024
+_LIMIT_FIX = "Set cache.mode to create, or access.requestsPerMinute to 0."
+
 
 @dataclass(frozen=True, kw_only=True)
 class PoolSize:
@@ -77,7 +84,11 @@ class PoolSize:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerInputs:
-    """All that shapes one server. `public_url` is what users call; `host` and `port` are where the process listens."""
+    """All that shapes one server. `public_url` is what users call; `host` and `port` are where the process listens.
+
+    `max_request_mib` bounds a request's body, `max_artifact_mib` an artifact's upload; 0 is no limit. `metrics_port`
+    is where Prometheus asks, 0 for nowhere.
+    """
 
     mlflow_version: str
     public_url: str
@@ -92,6 +103,12 @@ class ServerInputs:
     request_timeout_s: int = 300
     extra_flags: Mapping[str, str | bool] = field(default_factory=dict)
     extra_allowed_hosts: tuple[str, ...] = ()
+    access: AccessControl = field(default_factory=AccessControl)
+    max_request_mib: int = 64
+    max_artifact_mib: int = 0
+    access_log: bool = True
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,18 +139,18 @@ def describe(inputs: ServerInputs) -> ServerDescription:
     """Return the description of the server that `inputs` ask for.
 
     Raises VersionError for an MLflow version that cannot be deployed, and Refused for a wish that the version cannot
-    fulfil: jobs without Redis, or a flag that is not the user's to set.
+    fulfil: jobs or limits of API keys without Redis, or a flag that is not the user's to set.
     """
     able = abilities(parse_version(inputs.mlflow_version))
     _refuse_unable(inputs, able)
-    probe = Probe(path="/health", timeout_s=5, interval_s=10, start_allowance_s=_START_ALLOWANCE_S)
+    alive = Probe(path="/health", timeout_s=5, interval_s=10, start_allowance_s=_START_ALLOWANCE_S)
     return ServerDescription(
         argv=_argv(inputs, able),
         environment=_environment(inputs, able),
         secret_environment=_secret_environment(inputs, able),
         port=inputs.port,
-        liveness=probe,
-        readiness=probe,
+        liveness=alive,
+        readiness=replace(alive, path=READY),
         memory_mib=memory_need_mib(able, workers=inputs.workers, jobs=inputs.jobs),
         stop_timeout_s=inputs.request_timeout_s + _STOP_MARGIN_S,
     )
@@ -190,6 +207,8 @@ def _refuse_unable(inputs: ServerInputs, able: Abilities) -> None:
         )
     if inputs.jobs and inputs.cache is None:
         raise Refused("MLflow's jobs need Redis, and the backend has none.", fix="Set cache.mode to create.")
+    if inputs.access.requests_per_minute and inputs.cache is None:
+        raise Refused("The limits of API keys are counted in Redis, and the backend has none.", fix=_LIMIT_FIX)
     for name, value in inputs.extra_flags.items():
         if problem := flag_problem(name, value=value):
             raise Refused(f"The extra flag '{name}' {problem}.", fix="Remove it from server.extraFlags.")
@@ -198,6 +217,7 @@ def _refuse_unable(inputs: ServerInputs, able: Abilities) -> None:
 def _argv(inputs: ServerInputs, able: Abilities) -> tuple[str, ...]:
     argv = [
         "mlflow", "server",
+        "--app-name", APP,
         "--host", inputs.host,
         "--port", str(inputs.port),
         "--workers", str(inputs.workers),
@@ -244,6 +264,30 @@ def _environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]:
     if able.jobs:
         # On by default since 3.9.0, where it takes nine more processes and 2.4 GB.
         environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "true" if inputs.jobs else "false"
+    return {**environment, **_plugin_environment(inputs, able)}
+
+
+def _plugin_environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]:
+    """Return what the plugin reads (server/README.md); what is its default is left out, but for the access mode."""
+    access = inputs.access
+    environment = {
+        "MLFLOW_BACKEND_ACCESS": access.mode,
+        "MLFLOW_BACKEND_MAX_REQUEST_BYTES": str(inputs.max_request_mib * _MIB),
+        "MLFLOW_BACKEND_MAX_ARTIFACT_BYTES": str(inputs.max_artifact_mib * _MIB),
+        "MLFLOW_BACKEND_ACCESS_LOG": "true" if inputs.access_log else "false",
+    }
+    if able.stack == "uvicorn":
+        # gunicorn has a time-out of its own, by flag.
+        environment["MLFLOW_BACKEND_REQUEST_TIMEOUT_SECONDS"] = str(inputs.request_timeout_s)
+    if inputs.metrics_port:
+        environment["MLFLOW_BACKEND_METRICS_HOST"] = inputs.metrics_host
+        environment["MLFLOW_BACKEND_METRICS_PORT"] = str(inputs.metrics_port)
+    if access.mode == "basic":
+        environment["MLFLOW_BACKEND_AUTH_DATABASE_URI"] = database_uri(inputs.database, database=access.database)
+        environment["MLFLOW_AUTH_ADMIN_USERNAME"] = access.admin_user
+    if access.mode == "token":
+        environment["MLFLOW_BACKEND_API_KEYS"] = access.keys
+        environment["MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE"] = str(access.requests_per_minute)
     return environment
 
 
@@ -265,4 +309,10 @@ def _secret_environment(inputs: ServerInputs, able: Abilities) -> dict[str, Secr
             secrets["MLFLOW_SERVER_JOB_HUEY_REDIS_URL"] = url
         if able.gateway_budgets_on_redis:
             secrets["MLFLOW_GATEWAY_BUDGET_REDIS_URL"] = url
+        if inputs.access.requests_per_minute:
+            secrets["MLFLOW_BACKEND_REDIS_URL"] = url
+    if inputs.access.mode == "basic":
+        # The versions that know neither variable get both by the plugin (server/README.md).
+        secrets["MLFLOW_AUTH_ADMIN_PASSWORD"] = SecretTemplate(text=f"{{{inputs.access.admin_password}}}")
+        secrets["MLFLOW_FLASK_SERVER_SECRET_KEY"] = SecretTemplate(text=f"{{{inputs.access.session_key}}}")
     return secrets

@@ -92,6 +92,12 @@ class Server(Section):
     """MLflow's job runners: nine more processes and 2.4 GB a replica; their queue is on Redis."""
     request_timeout: Annotated[int, Field(ge=5, le=3600)] = 300
     """The longest request in seconds; keep-alive, drain and stop times follow from it."""
+    max_request_mib: Annotated[int, Field(ge=0, le=1024)] = 64
+    """The largest body of a request that is no artifact, in MiB; 0: no limit."""
+    max_artifact_mib: Annotated[int, Field(ge=0, le=10_485_760)] = 0
+    """The largest artifact that is taken in one upload, in MiB; 0: no limit."""
+    access_log: bool = True
+    """A line of JSON for each request in the server's log."""
     port: Annotated[int, Field(ge=1024, le=65535)] | None = None
     """Public port on `local`; a free one is chosen and kept when it is left out."""
     extra_flags: dict[str, str | bool] = Field(default_factory=dict)
@@ -150,6 +156,8 @@ class Access(Section):
 
     mode: Literal["none", "basic", "token", "cloudIdentity"] = "none"
     """`none` only on loopback; `basic` is MLflow's own users; `token` API keys; `cloudIdentity` the cloud's."""
+    requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Requests that each API key may make in a minute, over all servers; 0: no limit."""
 
 
 class Scaling(Section):

@@ -45,6 +45,17 @@ def access_on_loopback_only(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def limits_of_keys(settings: Settings) -> Iterator[Problem]:
+    """Refuse a limit of API keys where there are none: it would be ignored."""
+    if settings.access.requests_per_minute and settings.access.mode != "token":
+        yield Problem(
+            path="access.requestsPerMinute",
+            finding="is set",
+            rule=f"it limits API keys, and access.mode is {settings.access.mode}",
+            fix="Remove it, or set access.mode to token.",
+        )
+
+
 def shared_state(settings: Settings) -> Iterator[Problem]:
     """Keep all state outside the process as soon as there is more than one.
 
@@ -145,6 +156,7 @@ def aws_on_aws(settings: Settings) -> Iterator[Problem]:
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     create_or_adopt,
     access_on_loopback_only,
+    limits_of_keys,
     shared_state,
     jobs_on_redis,
     extra_flags,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import replace
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -14,6 +15,7 @@ from components.contract import Refused
 from components.server import (
     OWNED_FLAGS,
     PRIVATE_NETWORK_HOSTS,
+    AccessControl,
     ArtifactStore,
     CacheAddress,
     DatabaseAddress,
@@ -52,8 +54,8 @@ INPUTS = ServerInputs(
 )
 
 COMMON = (
-    "mlflow", "server", "--host", "127.0.0.1", "--port", "41000", "--workers", "2", "--serve-artifacts",
-    "--artifacts-destination", "s3://bucket/artifacts",
+    "mlflow", "server", "--app-name", "mlflow-backend", "--host", "127.0.0.1", "--port", "41000", "--workers", "2",
+    "--serve-artifacts", "--artifacts-destination", "s3://bucket/artifacts",
 )  # fmt: skip
 HOSTS = (
     "--allowed-hosts",
@@ -96,12 +98,17 @@ BASE_ENVIRONMENT = {
     "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "10",
     "PGSSLMODE": "require",
     "PYTHONUNBUFFERED": "1",
+    "MLFLOW_BACKEND_ACCESS": "none",
+    "MLFLOW_BACKEND_MAX_REQUEST_BYTES": "67108864",
+    "MLFLOW_BACKEND_MAX_ARTIFACT_BYTES": "0",
+    "MLFLOW_BACKEND_ACCESS_LOG": "true",
     "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9000",
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true"}
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+TIMEOUT = {"MLFLOW_BACKEND_REQUEST_TIMEOUT_SECONDS": "300"}
 
 
 @pytest.mark.parametrize(
@@ -110,14 +117,103 @@ NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         ("2.9.2", {}),
         ("3.1.4", {}),
         ("3.2.0", NO_TELEMETRY),
-        ("3.4.0", NO_TELEMETRY),
-        ("3.5.0", NO_TELEMETRY | NO_JOBS),
-        ("3.17.2", NO_TELEMETRY | NO_JOBS),
+        ("3.4.0", NO_TELEMETRY | TIMEOUT),
+        ("3.5.0", NO_TELEMETRY | TIMEOUT | NO_JOBS),
+        ("3.17.2", NO_TELEMETRY | TIMEOUT | NO_JOBS),
     ],
 )
 def test_the_plain_environment_of_each_version_is_exactly_this(version: str, own: dict[str, str]) -> None:
     """Jobs and telemetry are off in every version that has them, and no secret is in the plain environment."""
     assert describe(replace(INPUTS, mlflow_version=version)).environment == BASE_ENVIRONMENT | own
+
+
+AUTH_DATABASE = "postgresql+psycopg2://mlflow@db.internal:5432/mlflow_auth"
+BASIC = {
+    "MLFLOW_BACKEND_ACCESS": "basic",
+    "MLFLOW_BACKEND_AUTH_DATABASE_URI": AUTH_DATABASE,
+    "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
+}
+TOKEN = {
+    "MLFLOW_BACKEND_ACCESS": "token",
+    "MLFLOW_BACKEND_API_KEYS": "/keys.json",
+    "MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE": "600",
+}
+
+
+@pytest.mark.parametrize("version", ["2.9.2", "3.1.4", "3.4.0", "3.17.2"])
+@pytest.mark.parametrize(
+    ("access", "plain", "secret"),
+    [
+        (AccessControl(), {}, {}),
+        (
+            AccessControl(mode="basic", admin_password="the-admin", session_key="the-session"),
+            BASIC,
+            {"MLFLOW_AUTH_ADMIN_PASSWORD": "{the-admin}", "MLFLOW_FLASK_SERVER_SECRET_KEY": "{the-session}"},
+        ),
+        (
+            AccessControl(mode="basic", database="users", admin_user="root"),
+            BASIC
+            | {
+                "MLFLOW_BACKEND_AUTH_DATABASE_URI": AUTH_DATABASE.replace("mlflow_auth", "users"),
+                "MLFLOW_AUTH_ADMIN_USERNAME": "root",
+            },
+            {"MLFLOW_AUTH_ADMIN_PASSWORD": "{admin-password}", "MLFLOW_FLASK_SERVER_SECRET_KEY": "{flask-secret-key}"},
+        ),
+        (
+            AccessControl(mode="token", keys="/keys.json", requests_per_minute=600),
+            TOKEN,
+            {"MLFLOW_BACKEND_REDIS_URL": "redis://:{cache-password}@cache.internal:6379/0"},
+        ),
+        (
+            AccessControl(mode="token", keys="arn:aws:secretsmanager:eu-west-1:123456789012:secret:keys"),
+            TOKEN
+            | {
+                "MLFLOW_BACKEND_API_KEYS": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:keys",
+                "MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE": "0",
+            },
+            {},
+        ),
+    ],
+)
+def test_each_access_mode_adds_exactly_this(
+    version: str, access: AccessControl, plain: dict[str, str], secret: dict[str, str]
+) -> None:
+    """Every version is told the same of its access, passwords by reference only, and nothing of a mode that is off."""
+    open_to_all = describe(replace(INPUTS, mlflow_version=version))
+    described = describe(replace(INPUTS, mlflow_version=version, access=access))
+    assert described.argv == open_to_all.argv
+    assert described.environment == {**open_to_all.environment, **plain}
+    added = {k: v.text for k, v in described.secret_environment.items() if k not in open_to_all.secret_environment}
+    assert added == secret
+
+
+def test_limits_of_keys_without_a_cache_are_refused() -> None:
+    """A limit that nothing counts is never silently no limit."""
+    access = AccessControl(mode="token", keys="/keys.json", requests_per_minute=600)
+    with pytest.raises(Refused, match="counted in Redis"):
+        describe(replace(INPUTS, cache=None, access=access))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [({"mode": "token"}, "where the plugin reads"), ({"mode": "basic", "requests_per_minute": 1}, "only API keys")],
+)
+def test_an_access_that_cannot_be_meant_is_refused(fields: dict[str, Any], said: str) -> None:
+    """A target that forgets where its keys are fails in its own tests, not in a server that does not start."""
+    with pytest.raises(ValueError, match=said):
+        AccessControl(**fields)
+
+
+def test_sizes_log_and_metrics_reach_the_plugin() -> None:
+    """Limits are set in the units that settings have and reach the plugin in bytes; metrics are off until asked for."""
+    wanted = replace(INPUTS, max_request_mib=1, max_artifact_mib=5, access_log=False, metrics_port=9464)
+    environment = describe(wanted).environment
+    assert environment["MLFLOW_BACKEND_MAX_REQUEST_BYTES"] == "1048576"
+    assert environment["MLFLOW_BACKEND_MAX_ARTIFACT_BYTES"] == "5242880"
+    assert environment["MLFLOW_BACKEND_ACCESS_LOG"] == "false"
+    assert environment["MLFLOW_BACKEND_METRICS_PORT"] == "9464"
+    assert environment["MLFLOW_BACKEND_METRICS_HOST"] == "127.0.0.1"
+    assert not [name for name in describe(INPUTS).environment if "METRICS" in name]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +321,8 @@ def test_the_memory_need_covers_what_was_measured(version: str, workers: int, me
 def test_probes_ask_the_route_that_no_host_check_guards() -> None:
     """A probe by a task's own address must not be answered 403."""
     described = describe(INPUTS)
-    assert described.liveness.path == described.readiness.path == "/health"
+    assert described.liveness.path == "/health"
+    assert described.readiness.path == "/health/ready"
     assert described.readiness.start_allowance_s > 108, "MLflow itself gives up on an absent database after 107.6 s"
     assert described.port == 41000
 

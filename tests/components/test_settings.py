@@ -123,7 +123,7 @@ def test_a_missing_target_is_told() -> None:
             "verify.extraChecks.0.statu",
             "Did you mean status",
         ),
-        ({"access": {"zzz": 1}}, "access.zzz", "Known keys here: mode."),
+        ({"access": {"zzz": 1}}, "access.zzz", "Known keys here: mode, requestsPerMinute."),
         ({"server": {"mlflow_version": "3.17.2"}}, "server.mlflow_version", "Did you mean mlflowVersion?"),
     ],
 )
@@ -193,6 +193,7 @@ CLOUD = {"target": "ecs", "access": {"mode": "basic"}}
     [
         ({"target": "ecs"}, "access.mode", ["is none", "loopback", "basic, token or cloudIdentity"]),
         ({"target": "cloudrun"}, "access.mode", ["is none"]),
+        ({"target": "local", "access": {"requestsPerMinute": 9}}, "access.requestsPerMinute", ["API keys", "is none"]),
         ({"target": "eks"}, "access.mode", ["is none"]),
         ({**CLOUD, "database": {"mode": "adopt"}}, "database.existing", ["is missing", "database.mode is adopt"]),
         ({**CLOUD, "cache": {"existing": "redis://c:1"}}, "cache.existing", ["cache.mode is create"]),

@@ -139,6 +139,9 @@ def describe_server(settings: Settings, place: Place, reached: Reached, *, artif
             pool=PoolSize(size=settings.database.pool_size, max_overflow=settings.database.max_overflow),
             request_timeout_s=settings.server.request_timeout,
             extra_flags=settings.server.extra_flags,
+            max_request_mib=settings.server.max_request_mib,
+            max_artifact_mib=settings.server.max_artifact_mib,
+            access_log=settings.server.access_log,
         )
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from mlflow_backend_server.settings import Access, Settings, SettingsError, from_environment
 
@@ -30,7 +30,10 @@ def __getattr__(name: str) -> Any:
         made = application(settings)
         globals()["app"] = made
         return made
-    _prepare(settings)
+    try:
+        _prepare(settings)
+    except SettingsError as error:
+        _stop(error)
     return _Placeholder()
 
 
@@ -42,8 +45,12 @@ def _settings() -> Settings:
     try:
         return from_environment(os.environ)
     except SettingsError as error:
-        # As a supervisor shows it: one line instead of a trace, once, from the command itself.
-        sys.exit(f"mlflow-backend: {error}")
+        _stop(error)
+
+
+def _stop(error: SettingsError) -> NoReturn:
+    # As a supervisor shows it: one line instead of a trace, once, from the command itself.
+    sys.exit(f"mlflow-backend: {error}")
 
 
 def _prepare(settings: Settings) -> None:
@@ -52,6 +59,9 @@ def _prepare(settings: Settings) -> None:
 
         os.environ.update(prepare_folder(os.environ))
     if settings.access is Access.BASIC:
+        from mlflow_backend_server.access.config import prepare_config
+
+        os.environ.update(prepare_config(os.environ))
         # MLflow does this for its own app only, by name; a failure in a worker instead would restart it for ever.
         auth = importlib.import_module("mlflow.server.auth")
         if hasattr(auth, "bootstrap_admin_user"):

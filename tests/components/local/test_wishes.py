@@ -12,6 +12,7 @@ from components.settings import Settings
 
 PORTS = {"front": 5000, "database": 5001, "cache": 5002, "store": 5003}
 VERSIONS = dict.fromkeys(credentials.ALL, "v1")
+INSTALLED = ("lock", "package")
 
 
 def settings(**sections: object) -> Settings:
@@ -28,39 +29,40 @@ def through_pulumi(value: Any) -> Any:
 def test_inputs_come_back_from_the_state_as_they_went_in(section: dict[str, object]) -> None:
     """A revision is made from what the resource kept: it has to be what the settings meant."""
     wanted = settings(server=section)
-    kept = wishes.server_wishes(wanted, PORTS, VERSIONS, "lock")
+    kept = wishes.server_wishes(wanted, PORTS, VERSIONS, *INSTALLED)
     assert wishes.inputs_of(through_pulumi(kept["inputs"])) == wishes.server_inputs(wanted, PORTS)
 
 
 @pytest.mark.parametrize(
-    ("section", "ports", "versions", "lock"),
+    ("section", "ports", "versions", "installed"),
     [
-        ({"workers": 2}, PORTS, VERSIONS, "lock"),
-        ({"mlflowVersion": "3.4.0"}, PORTS, VERSIONS, "lock"),
-        ({"requestTimeout": 60}, PORTS, VERSIONS, "lock"),
-        ({}, PORTS | {"database": 6001}, VERSIONS, "lock"),
-        ({}, PORTS, VERSIONS | {credentials.DATABASE: "v2"}, "lock"),
-        ({}, PORTS, VERSIONS | {credentials.STORE_SECRET: "v2"}, "lock"),
-        ({}, PORTS, VERSIONS, "another lock"),
+        ({"workers": 2}, PORTS, VERSIONS, INSTALLED),
+        ({"mlflowVersion": "3.4.0"}, PORTS, VERSIONS, INSTALLED),
+        ({"requestTimeout": 60}, PORTS, VERSIONS, INSTALLED),
+        ({}, PORTS | {"database": 6001}, VERSIONS, INSTALLED),
+        ({}, PORTS, VERSIONS | {credentials.DATABASE: "v2"}, INSTALLED),
+        ({}, PORTS, VERSIONS | {credentials.STORE_SECRET: "v2"}, INSTALLED),
+        ({}, PORTS, VERSIONS, ("another lock", "package")),
+        ({}, PORTS, VERSIONS, ("lock", "another package")),
     ],
 )
 def test_what_changes_the_server_changes_the_wish(
-    section: dict[str, object], ports: dict[str, int], versions: dict[str, str], lock: str
+    section: dict[str, object], ports: dict[str, int], versions: dict[str, str], installed: tuple[str, str]
 ) -> None:
-    """Settings, addresses, secrets and the environment each make a new revision."""
-    before = wishes.server_wishes(settings(), PORTS, VERSIONS, "lock")
-    assert wishes.server_wishes(settings(server=section), ports, versions, lock) != before
+    """Settings, addresses, secrets, the environment and the plugin each make a new revision."""
+    before = wishes.server_wishes(settings(), PORTS, VERSIONS, *INSTALLED)
+    assert wishes.server_wishes(settings(server=section), ports, versions, *installed) != before
 
 
 @pytest.mark.parametrize("name", [credentials.STORE_ACCEPTED, credentials.SUPERVISOR, credentials.DATABASE_ADMIN])
 def test_a_secret_that_the_server_does_not_use_changes_nothing(name: str) -> None:
     """Rotating what others use restarts no server."""
-    before = wishes.server_wishes(settings(), PORTS, VERSIONS, "lock")
-    assert wishes.server_wishes(settings(), PORTS, VERSIONS | {name: "v2"}, "lock") == before
+    before = wishes.server_wishes(settings(), PORTS, VERSIONS, *INSTALLED)
+    assert wishes.server_wishes(settings(), PORTS, VERSIONS | {name: "v2"}, *INSTALLED) == before
 
 
 def test_the_wish_holds_references_and_no_value() -> None:
     """What stands in Pulumi's state names secrets and their versions only."""
-    kept = wishes.server_wishes(settings(), PORTS, VERSIONS, "lock")
+    kept = wishes.server_wishes(settings(), PORTS, VERSIONS, *INSTALLED)
     assert kept["inputs"]["database"]["password"] == credentials.DATABASE
     assert kept["secretVersions"][credentials.STORE_SECRET] == "v1"

@@ -41,7 +41,7 @@ def prepare_folder(environment: Mapping[str, str]) -> dict[str, str]:
     folder = Path(named) if named else Path(tempfile.gettempdir()) / f"{stem}{os.getpgrp()}"
     if not named:
         for other in folder.parent.glob(f"{stem}*"):
-            if not _group_lives(other.name.removeprefix(stem)):
+            if not group_lives(other.name.removeprefix(stem)):
                 shutil.rmtree(other, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in folder.glob("*.db"):
@@ -130,7 +130,8 @@ class _LivingProcesses:
         return self._collector.collect()
 
 
-def _group_lives(number: str) -> bool:
+def group_lives(number: str) -> bool:
+    """Tell whether a process group of that number exists, or may."""
     try:
         os.killpg(int(number), 0)
     except ProcessLookupError:

@@ -1,0 +1,62 @@
+"""Writes the file by which MLflow's basic auth is told its database: it knows no variable for that.
+
+Read-only images and task definitions have no place for a file, so it is made where the server starts, for its own
+user only. Where MLflow knows no variable for its administrator either, the file says who that is.
+"""
+
+from __future__ import annotations
+
+import configparser
+import importlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow_backend_server.http.metrics import group_lives
+from mlflow_backend_server.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE_VARIABLE = "MLFLOW_AUTH_CONFIG_PATH"
+_DATABASE_VARIABLE = "MLFLOW_BACKEND_AUTH_DATABASE_URI"
+_USER_VARIABLE, _PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_USERNAME", "MLFLOW_AUTH_ADMIN_PASSWORD"
+_STEM = "mlflow-backend-auth-"
+
+
+def prepare_config(environment: Mapping[str, str]) -> dict[str, str]:
+    """Write the file and return the variable that names it; nothing where the environment names one already.
+
+    Called once, before there are workers. The file is named by the process group; those of groups that are gone are
+    removed, for a killed server cannot do it. Raises SettingsError where a variable is missing, OSError.
+    """
+    if environment.get(FILE_VARIABLE):
+        return {}
+    for name in (_DATABASE_VARIABLE, _PASSWORD_VARIABLE):
+        if not environment.get(name):
+            raise SettingsError(f"MLFLOW_BACKEND_ACCESS is 'basic', and neither {FILE_VARIABLE} nor {name} is set.")
+    known = hasattr(importlib.import_module("mlflow.environment_variables"), _PASSWORD_VARIABLE)
+    path = Path(tempfile.gettempdir()) / f"{_STEM}{os.getpgrp()}.ini"
+    for other in path.parent.glob(f"{_STEM}*.ini"):
+        if other == path or not group_lives(other.stem.removeprefix(_STEM)):
+            other.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        content(environment, administrator=not known).write(file)
+    return {FILE_VARIABLE: str(path)}
+
+
+def content(environment: Mapping[str, str], *, administrator: bool) -> configparser.ConfigParser:
+    """Return what MLflow reads; with `administrator`, his name and password too."""
+    config = configparser.ConfigParser()
+    said = {
+        "default_permission": "READ",
+        "database_uri": environment[_DATABASE_VARIABLE],
+        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+    }
+    if administrator:
+        said["admin_username"] = environment.get(_USER_VARIABLE) or "admin"
+        said["admin_password"] = environment[_PASSWORD_VARIABLE]
+    # MLflow reads it with interpolation, where a percent sign is written twice.
+    config["mlflow"] = {name: value.replace("%", "%%") for name, value in said.items()}
+    return config
