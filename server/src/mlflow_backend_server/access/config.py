@@ -1,7 +1,7 @@
 """Writes the file by which MLflow's basic auth is told its database: it knows no variable for that.
 
 Read-only images and task definitions have no place for a file, so it is made where the server starts, for its own
-user only. Where MLflow knows no variable for its administrator either, the file says who that is.
+user only. Where MLflow knows no variable for its administrator's password either, the file holds that too.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ def prepare_config(environment: Mapping[str, str]) -> dict[str, str]:
         if other == path or not group_lives(other.stem.removeprefix(_STEM)):
             other.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        content(environment, administrator=not known).write(file)
+        content(environment, password=not known).write(file)
     return {FILE_VARIABLE: str(path)}
 
 
-def content(environment: Mapping[str, str], *, administrator: bool) -> configparser.ConfigParser:
-    """Return what MLflow reads; with `administrator`, his name and password too."""
+def content(environment: Mapping[str, str], *, password: bool) -> configparser.ConfigParser:
+    """Return what MLflow reads, with the administrator's `password` or without."""
     config = configparser.ConfigParser()
     said = {
         "default_permission": "READ",
         "database_uri": environment[_DATABASE_VARIABLE],
         "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+        "admin_username": environment.get(_USER_VARIABLE) or "admin",
     }
-    if administrator:
-        said["admin_username"] = environment.get(_USER_VARIABLE) or "admin"
+    if password:
         said["admin_password"] = environment[_PASSWORD_VARIABLE]
     # MLflow reads it with interpolation, where a percent sign is written twice.
     config["mlflow"] = {name: value.replace("%", "%%") for name, value in said.items()}
