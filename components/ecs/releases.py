@@ -93,18 +93,12 @@ class EcsReleases:
         self.tool(version).restore(dump.address)
 
     def undo_restore(self) -> None:
-        """Refuse: the database that a restore replaced is kept, but only its administrator can put it back here."""
-        raise Refused(
-            "The database that the restore replaced cannot be put back from here yet.",
-            fix="Rename the kept one back as the instance's administrator (docs/targets/ecs.md).",
-        )
+        """Put back the databases that the last restore replaced. Raises ToolFailed."""
+        DatabaseTool(self._task(None)).undo()
 
     def losses(self, dump: Dump) -> dict[str, int]:
-        """Refuse: what a restore would lose is counted in the database, which no task does yet."""
-        raise Refused(
-            f"What restoring the dump {dump.id} would lose cannot be counted on this target yet.",
-            fix="Deploy a release of the database's schema instead; nothing was touched.",
-        )
+        """Count what restoring the dump would lose, against the live database. Raises ToolFailed."""
+        return DatabaseTool(self._task(None)).losses(dump.address)
 
     def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
         """Return nothing: in a preview, where rows are shown, the database is not asked."""

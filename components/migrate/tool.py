@@ -128,6 +128,15 @@ class DatabaseTool:
         report = self._report(["restore", "--from", source, "--wait", str(_WAIT_S)], deadline_s=DUMP_DEADLINE_S)
         return {name: str(entry["kept"]) for name, entry in report["databases"].items()}
 
+    def losses(self, source: str) -> dict[str, int]:
+        """Count what restoring a dump would lose, by name, only what is not zero. Raises ToolFailed."""
+        report = self._report(["losses", "--from", source], deadline_s=DUMP_DEADLINE_S)
+        return {str(name): int(count) for name, count in report["losses"].items()}
+
+    def undo(self) -> None:
+        """Put back the databases that the last restore replaced. Raises ToolFailed; they are then as they were."""
+        self._report(["undo", "--wait", str(_WAIT_S)], deadline_s=STATUS_DEADLINE_S + _WAIT_S)
+
     def _report(
         self, arguments: list[str], *, deadline_s: float, accepted: frozenset[Code] = frozenset({Code.DONE})
     ) -> dict[str, Any]:

@@ -218,3 +218,54 @@ def _objects(store: ObjectStore) -> list[str]:
 
 def _name_of(made: Tool) -> str:
     return made.environment["MLFLOW_BACKEND_STORE_URI"].rpartition("/")[2]
+
+
+def test_losses_are_counted_row_by_row_and_change_nothing(
+    filled: Tool, dumped: str, tool: MakeTool, postgres: Postgres, database: str
+) -> None:
+    """Added, changed and deleted since the dump, also across an upgrade that added columns; by name, without zeros."""
+    postgres.execute(database, "INSERT INTO experiments (name) SELECT 'n' || i FROM generate_series(1, 3) i")
+    postgres.execute(database, "UPDATE experiments SET lifecycle_stage = 'deleted' WHERE name IN ('e1', 'e2')")
+    postgres.execute(database, "DELETE FROM experiments WHERE name = 'e9'")
+    expected = {"experiments": 3, "changed experiments": 2, "deleted experiments that come back": 1}
+    assert filled.run("losses", "--from", dumped).report["losses"] == expected
+    newest = tool("3.17.2", auth=True)
+    assert newest.run("upgrade").code == 0
+    outcome = newest.run("losses", "--from", dumped)
+    assert (outcome.code, outcome.report["losses"]["experiments"]) == (0, 3)
+    assert postgres.names(database) == {database, f"{database}_auth"}
+
+
+def test_nothing_is_lost_where_nothing_was_written(filled: Tool, dumped: str) -> None:
+    """An empty answer is an answer."""
+    assert filled.run("losses", "--from", dumped).report["losses"] == {}
+
+
+def test_losses_of_a_dump_that_is_not_there_are_a_failure(filled: Tool) -> None:
+    """Nobody takes 'not counted' for 'nothing is lost'."""
+    outcome = filled.run("losses", "--from", f"{DUMPS}/20200101T000000Z-none")
+    assert outcome.code != 0
+    assert "losses" not in outcome.report
+
+
+def test_undo_puts_back_what_the_last_restore_replaced(
+    filled: Tool, dumped: str, postgres: Postgres, database: str
+) -> None:
+    """Both databases, by rename: what was written after the dump is there again, and the restored ones are kept."""
+    postgres.execute(database, "INSERT INTO experiments (name) VALUES ('after')")
+    postgres.execute(f"{database}_auth", "UPDATE users SET password_hash = 'scrypt:y'")
+    assert filled.run("restore", "--from", dumped).code == 0
+    assert postgres.execute(database, "SELECT count(*) FROM experiments WHERE name = 'after'") == [(0,)]
+    outcome = filled.run("undo")
+    assert outcome.code == 0, outcome.report
+    assert postgres.execute(database, "SELECT count(*) FROM experiments WHERE name = 'after'") == [(1,)]
+    assert postgres.execute(f"{database}_auth", "SELECT password_hash FROM users") == [("scrypt:y",)]
+    kept = {entry["kept"] for entry in outcome.report["databases"].values()}
+    assert postgres.names(database) == {database, f"{database}_auth", *kept}
+
+
+def test_undo_without_a_restore_changes_nothing(filled: Tool, postgres: Postgres, database: str) -> None:
+    """There is nothing to put back, and it says so."""
+    outcome = filled.run("undo")
+    assert (outcome.code, "No restore" in outcome.report["error"]) == (2, True)
+    assert postgres.names(database) == {database, f"{database}_auth"}

@@ -105,14 +105,6 @@ def test_a_rollback_verifies_through_the_users_url(monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "report.json").read_text() == "saved"
 
 
-def test_what_cannot_be_done_yet_is_refused_before_anything_is_touched() -> None:
-    """Losses are counted before a restore: without a count there is none."""
-    cloud = Cloud()
-    with pytest.raises(Refused, match="cannot be put back"):
-        cloud.releases.undo_restore()
-    assert not cloud.ecs.asked
-
-
 def test_each_stack_has_a_report_of_its_own() -> None:
     """Beside the local stacks' ones."""
     assert report_path("dev") != report_path("staging")

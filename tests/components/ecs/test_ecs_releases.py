@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from components.ecs.releases import EcsReleases
 from components.ecs.scale import Scale, ScaleFailed
 from components.migrate.tool import ToolFailed
 from components.releases.journal import Journal
+from components.releases.records import Dump
 from components.releases.stores import FileStore
 from components.releases.targets import open_releases
 from components.schema import Heads
@@ -288,3 +290,17 @@ def test_verification_logs_in_with_a_value_of_the_secret(monkeypatch: pytest.Mon
 def test_the_module_is_found_under_its_name() -> None:
     """components.releases.targets names it as text."""
     assert callable(module.open_releases)
+
+
+def test_what_a_restore_loses_is_counted_by_a_task_and_undone_by_one() -> None:
+    """The database is private: the tool counts and renames there, and its report is the answer."""
+    cloud = Cloud()
+    cloud.reports({"losses": {"runs": 3}, "exit_code": 0})
+    dump = Dump(
+        id="d", address="s3://b/_backend/dumps/d", mlflow_version="3.4.0", taken_at=datetime.now(UTC), databases={}
+    )
+    assert cloud.releases.losses(dump) == {"runs": 3}
+    cloud.reports({"databases": {}, "exit_code": 0})
+    cloud.releases.undo_restore()
+    commands = [call["overrides"]["containerOverrides"][0]["command"] for call in cloud.ecs.calls("RunTask")]
+    assert [command[3:5] for command in commands] == [["losses", "--from"], ["undo", "--wait"]]

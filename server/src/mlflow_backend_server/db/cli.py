@@ -56,15 +56,28 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         from mlflow_backend_server.db import upgrade
 
         return upgrade.upgrade(databases, wait_s=options.wait, say=say)
+    if options.command == "drop":
+        return _drop(databases, options.name)
+    return _dumps(options, databases)
+
+
+def _dumps(options: argparse.Namespace, databases: Databases) -> dict[str, Any]:
+    """Run one of the commands that have to do with dumps."""
     if options.command == "dump":
         from mlflow_backend_server.db import dump
 
         return dump.dump(databases, options.to, say=say)
-    if options.command == "restore":
-        from mlflow_backend_server.db import restore
+    if options.command == "losses":
+        from mlflow_backend_server.db import losses
 
-        return restore.restore(databases, options.source, wait_s=options.wait, say=say)
-    return _drop(databases, options.name)
+        return losses.losses(databases, options.source)
+    if options.command == "undo":
+        from mlflow_backend_server.db import undo
+
+        return undo.undo(databases, wait_s=options.wait, say=say)
+    from mlflow_backend_server.db import restore
+
+    return restore.restore(databases, options.source, wait_s=options.wait, say=say)
 
 
 def _drop(databases: Databases, name: str) -> dict[str, Any]:
@@ -98,9 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     dump.add_argument("--to", default=default, required=default is None, help=f"s3://bucket/prefix (${DUMPS_VARIABLE})")
     restore = commands.add_parser("restore", help="replace every database by a dump, keeping the old ones")
     restore.add_argument("--from", dest="source", required=True, help="the address of a dump, as its manifest says it")
+    losses = commands.add_parser("losses", help="count what restoring a dump would lose; changes nothing")
+    losses.add_argument("--from", dest="source", required=True, help="the address of a dump, as its manifest says it")
+    undo = commands.add_parser("undo", help="put back the databases that the last restore replaced")
     drop = commands.add_parser("drop", help="drop a database that a restore kept")
     drop.add_argument("name", help="as status lists it under kept_databases")
-    for waiting in (upgrade, restore):
+    for waiting in (upgrade, restore, undo):
         waiting.add_argument(
             "--wait",
             type=float,

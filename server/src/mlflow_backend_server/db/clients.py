@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from psycopg2.extensions import make_dsn
@@ -15,7 +15,7 @@ from psycopg2.extensions import make_dsn
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mlflow_backend_server.db.addresses import Address
 
@@ -63,14 +63,46 @@ def restoring(address: Address) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
+def unpacking(pieces: Iterable[bytes], *, tables: Sequence[str]) -> Iterator[IO[bytes]]:
+    """Run pg_restore on a dump's bytes; the context is the rows of these tables, as COPY writes them.
+
+    Raises ToolError FAILED, with pg_restore's last words, where it does not end well.
+    """
+    arguments = ["--format=custom", "--data-only", *(f"--table={table}" for table in tables), "--file=-"]
+    failure: list[Exception] = []
+    with _running("pg_restore", arguments, None, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None  # noqa: S101 - opened by _running
+        assert process.stdout is not None  # noqa: S101 - the same
+        feeder = threading.Thread(target=_feed, args=(process.stdin, pieces, failure), daemon=True)
+        feeder.start()
+        yield process.stdout
+        feeder.join(timeout=_END_TIMEOUT_S)
+    if failure:
+        raise failure[0]
+
+
+def _feed(stdin: IO[bytes], pieces: Iterable[bytes], failure: list[Exception]) -> None:
+    try:
+        for piece in pieces:
+            stdin.write(piece)
+        stdin.close()
+    except BrokenPipeError:
+        pass  # its exit code and last words say why it wants no more
+    except Exception as error:  # noqa: BLE001 - told by the thread that waits
+        failure.append(error)
+        with suppress(OSError):
+            stdin.close()
+
+
+@contextmanager
 def _running(
-    name: str, arguments: list[str], address: Address, *, stdin: int | None
+    name: str, arguments: list[str], address: Address | None, *, stdin: int | None, stdout: int | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {**os.environ, **_secret(address)}
+    environment = {**os.environ, **(_secret(address) if address else {})}
     process = subprocess.Popen(
         [program(name), *arguments],
         stdin=stdin if stdin is not None else subprocess.DEVNULL,
-        stdout=subprocess.PIPE if stdin is None else subprocess.DEVNULL,
+        stdout=stdout or (subprocess.PIPE if stdin is None else subprocess.DEVNULL),
         stderr=subprocess.PIPE,
         env=environment,
     )
@@ -81,7 +113,7 @@ def _running(
     try:
         try:
             yield process
-            if process.stdin is not None:
+            if process.stdin is not None and not process.stdin.closed:
                 process.stdin.close()
         except BrokenPipeError as error:
             # It ended before it had read everything: its exit code and last words say why.
@@ -91,7 +123,7 @@ def _running(
     finally:
         _end(process)
     if code != 0 or broken is not None:
-        finding = f"{name} failed on {address} (exit {code}): {' '.join(words)}"
+        finding = f"{name} failed on {address or 'the dump'} (exit {code}): {' '.join(words)}"
         raise ToolError(ExitCode.FAILED, finding, "The source is untouched.")
 
 

@@ -7,13 +7,11 @@ renames are one transaction: whenever this is killed, the backend has either all
 from __future__ import annotations
 
 import hashlib
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import psycopg2
-from psycopg2 import errors, sql
+from psycopg2 import sql
 
 from mlflow_backend_server.db import clients, lock
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
@@ -22,6 +20,7 @@ from mlflow_backend_server.db.kept import kept_name, restoring_name
 from mlflow_backend_server.db.objects import Store, open_store, read_json
 from mlflow_backend_server.db.postgres import connected, count_rows, judged
 from mlflow_backend_server.db.status import standing
+from mlflow_backend_server.db.switching import Swap, switch
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
     from mlflow_backend_server.db.addresses import Address, Databases
-
-_SWITCH_DEADLINE_S = 60
-_SWITCH_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +63,10 @@ def restore(databases: Databases, source: str, *, wait_s: float, say: Callable[[
                 _fill(admin, store, plan, say)
             # The guards are connections to the databases that are renamed now, which bears none.
             locks.close()
-            _switch(admin, plans, say)
+            swaps = [
+                Swap(current=plan.current.name, incoming=plan.restored.name, aside=plan.kept.name) for plan in plans
+            ]
+            switch(admin, swaps, say)
         except BaseException:
             _discard(admin, plans)
             raise
@@ -157,43 +156,6 @@ def _compare(plan: _Plan) -> None:
             f"{plan.entry['head']} with {plan.entry['row_counts']}.",
             "Restore another dump.",
         )
-
-
-def _switch(admin: Connection, plans: list[_Plan], say: Callable[[str], None]) -> None:
-    """Rename all databases in one transaction, ending the connections that stand in its way."""
-    deadline = time.monotonic() + _SWITCH_DEADLINE_S
-    admin.autocommit = False
-    while True:
-        try:
-            with admin.cursor() as cursor:
-                for plan in plans:
-                    cursor.execute(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
-                        (plan.current.name,),
-                    )
-                for plan in plans:
-                    _rename(cursor, plan.current.name, plan.kept.name)
-                    _rename(cursor, plan.restored.name, plan.current.name)
-            admin.commit()
-        except errors.ObjectInUse:
-            # A server reconnected between the two statements.
-            admin.rollback()
-            if time.monotonic() >= deadline:
-                finding = "The databases could not be switched: connections to them keep coming."
-                raise ToolError(ExitCode.WORTH_RETRYING, finding, "Stop the servers and try again.") from None
-            time.sleep(_SWITCH_PAUSE_S)
-        except psycopg2.Error:
-            admin.rollback()
-            raise
-        else:
-            break
-    admin.autocommit = True
-    for plan in plans:
-        say(f"{plan.current} is the restored one; what it replaced is kept as '{plan.kept.name}'")
-
-
-def _rename(cursor: Any, old: str, new: str) -> None:
-    cursor.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
 
 
 def _discard(admin: Connection, plans: list[_Plan]) -> None:
