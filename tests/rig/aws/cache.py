@@ -1,0 +1,78 @@
+"""ElastiCache groups that are real: a Valkey at an address on loopback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from moto.core.exceptions import ServiceException
+from moto.elasticache.models import ElastiCacheBackend, ReplicationGroup
+
+from tests.rig.valkey import Valkey
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.rig.authority import Authority
+    from tests.rig.loopback import Block
+    from tests.rig.patches import Patches
+
+
+class _TokenWithoutTls(ServiceException):
+    code = "InvalidParameterCombination"
+    message = "The AUTH token is only supported when encryption-in-transit is enabled"
+
+
+class Caches:
+    """The caches that run, by their group's identifier."""
+
+    def __init__(self, patches: Patches, folder: Path, block: Block, authority: Authority) -> None:
+        """Let moto's groups be real ones from now on."""
+        self.running: dict[str, Valkey] = {}
+        self._folder, self._block, self._authority = folder, block, authority
+        self._made = 0
+        patches.callback(self.close)
+        self._install(patches)
+
+    def close(self) -> None:
+        """Stop all."""
+        for each in self.running.values():
+            each.stop()
+        self.running.clear()
+
+    def _install(self, patches: Patches) -> None:
+        caches = self
+
+        def create(backend: ElastiCacheBackend, *rest: Any, **named: Any) -> ReplicationGroup:
+            if named["auth_token"] and not named["transit_encryption_enabled"]:
+                raise _TokenWithoutTls
+            made = before_create(backend, *rest, **named)
+            running = caches.start(made, str(named["auth_token"] or ""))
+            for node in made.node_groups:
+                for key in ("primary_endpoint_address", "reader_endpoint_address"):
+                    node[key] = running.address
+                node["primary_endpoint"] = {"address": running.address, "port": running.port}
+            return made
+
+        def delete(backend: ElastiCacheBackend, identifier: str, *rest: Any, **named: Any) -> ReplicationGroup:
+            gone = before_delete(backend, identifier, *rest, **named)
+            # moto's stays 'deleting' for ever, and whoever waits for its end waits as long.
+            backend.replication_groups.pop(identifier, None)
+            if identifier in caches.running:
+                caches.running.pop(identifier).stop()
+            return gone
+
+        before_create = patches.put(ElastiCacheBackend, "create_replication_group", create)
+        before_delete = patches.put(ElastiCacheBackend, "delete_replication_group", delete)
+
+    def start(self, group: ReplicationGroup, token: str) -> Valkey:
+        """Run what moto made a record of."""
+        self._made += 1
+        running = self.running[group.replication_group_id] = Valkey(
+            self._folder / f"{group.replication_group_id}-{self._made}",
+            self._authority,
+            address=self._block.address(),
+            port=int(group.port),
+            token=token,
+            tls=bool(group.transit_encryption_enabled),
+        )
+        return running

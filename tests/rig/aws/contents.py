@@ -1,0 +1,77 @@
+"""What the images of a rig hold: a real MLflow server as server/Dockerfile puts it together, or a tiny one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from components.migrate.known import wanted_heads
+from components.preflight.image import DRIVERS_LABEL, HEAD_LABELS, VERSION_LABEL
+from tests.rig import tiny
+from tests.rig.aws.images import Contents
+from tests.server.environments import python
+from tests.server.services import POSTGRES_BIN
+
+if TYPE_CHECKING:
+    from tests.rig.authority import Authority
+
+_CERTIFICATES: Final = "/opt/mlflow-backend/rds-ca-bundle.pem"
+_BASE: Final = Path(getattr(sys, "_base_executable", sys.executable))
+_IMAGE: Final = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8"}  # noqa: S108
+
+
+def labels(version: str) -> dict[str, str]:
+    """Return the labels that server/Dockerfile writes."""
+    heads = wanted_heads(version, auth=True)
+    found = {VERSION_LABEL: version, DRIVERS_LABEL: "psycopg2 boto3 google-cloud-storage redis"}
+    if heads is not None:
+        found |= {HEAD_LABELS["tracking"]: heads.tracking or "", HEAD_LABELS["auth"]: heads.auth or ""}
+    return found
+
+
+def mlflow(version: str, package: Path, authority: Authority) -> Contents:
+    """Return a real server of one MLflow version; `package` is the installed server package (servers.install_package).
+
+    The environment is the machine's own of that version, so it must not lie below /tmp, /opt or /var.
+    """
+    programs = python(version).parent
+    return Contents(
+        environment={
+            **_IMAGE,
+            "PATH": f"{programs}:/opt/mlflow-backend/postgres/bin:/usr/bin:/bin",
+            "PYTHONPATH": "/opt/mlflow-backend/packages",
+            "MLFLOW_BACKEND_METRICS_HOST": "0.0.0.0",  # noqa: S104 - as the image has it
+        },
+        binds={
+            package: "/opt/mlflow-backend/packages",
+            POSTGRES_BIN.parent: "/opt/mlflow-backend/postgres",
+            # What the image has of RDS, the rig has of its own authority.
+            authority.root: _CERTIFICATES,
+        },
+    )
+
+
+def small(behaviour: str = "", *, version: str = "") -> Contents:
+    """Return a server that starts at once, and what is wrong with it (tests/rig/tiny.py)."""
+    site = next(path for path in sys.path if path.endswith("site-packages"))
+    return Contents(
+        environment={
+            **_IMAGE,
+            "PATH": "/opt/rig/bin:/usr/bin:/bin",
+            "PYTHONPATH": "/opt/rig/packages",
+            "RIG_BEHAVIOUR": behaviour,
+            "RIG_VERSION": version,
+        },
+        binds={
+            _launcher(): "/opt/rig/bin/mlflow",
+            Path(tiny.__file__): "/opt/rig/tiny.py",
+            _BASE: "/opt/rig/bin/python",
+            Path(site): "/opt/rig/packages",
+        },
+    )
+
+
+def _launcher() -> Path:
+    """Return the shell script that is `mlflow` in a tiny image."""
+    return Path(__file__).with_name("tiny-mlflow.sh")

@@ -1,0 +1,89 @@
+"""RDS instances that are real: an address on loopback, a Postgres there, and a managed secret that opens it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from moto.rds.models import DBInstance, MasterUserSecret, RDSBackend
+
+from tests.rig.postgres import Postgres
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.rig.authority import Authority
+    from tests.rig.loopback import Block
+    from tests.rig.patches import Patches
+
+
+class Databases:
+    """The instances that run, by identifier."""
+
+    def __init__(self, patches: Patches, folder: Path, block: Block, authority: Authority) -> None:
+        """Let moto's instances be real ones from now on."""
+        self.running: dict[str, Postgres] = {}
+        self._folder, self._block, self._authority = folder, block, authority
+        self._made = 0
+        patches.callback(self.close)
+        self._install(patches)
+
+    def close(self) -> None:
+        """Stop all."""
+        for each in self.running.values():
+            each.stop()
+        self.running.clear()
+
+    def _install(self, patches: Patches) -> None:
+        databases = self
+
+        def create(backend: RDSBackend, kwargs: dict[str, Any]) -> DBInstance:
+            made = before_create(backend, kwargs)
+            # moto gives all instances one, by which a restored instance could not be told from the old one.
+            made.dbi_resource_id = f"db-{secrets.token_hex(13).upper()}"
+            databases.start(made)
+            return made
+
+        def delete(backend: RDSBackend, identifier: str, *rest: Any, **named: Any) -> DBInstance:
+            gone = before_delete(backend, identifier, *rest, **named)
+            if identifier in databases.running:
+                databases.running.pop(identifier).stop()
+            return gone
+
+        def address(instance: DBInstance) -> str:
+            return databases.running[instance.db_instance_identifier].address
+
+        def secret(held: MasterUserSecret) -> str:
+            return json.dumps({"username": held.resource.master_username, "password": secrets.token_urlsafe(16)})
+
+        before_create = patches.put(RDSBackend, "create_db_instance", create)
+        before_delete = patches.put(RDSBackend, "delete_db_instance", delete)
+        patches.put(DBInstance, "address", property(address))
+        patches.put(MasterUserSecret, "_generate_secret_string", secret)
+
+    def start(self, instance: DBInstance) -> None:
+        """Run what moto made a record of."""
+        self._made += 1
+        self.running[instance.db_instance_identifier] = Postgres(
+            self._folder / f"{instance.db_instance_identifier}-{self._made}",
+            self._authority,
+            address=self._block.address(),
+            port=int(instance.port),
+            master=instance.master_username,
+            password=_password(instance),
+            database=instance.db_name,
+            parameters=_parameters(instance),
+        )
+
+
+def _password(instance: DBInstance) -> str:
+    if instance.manage_master_user_password:
+        return str(json.loads(instance.master_user_secret.secret.secret_string)["password"])
+    return str(instance.master_user_password)
+
+
+def _parameters(instance: DBInstance) -> dict[str, str]:
+    group = instance.backend.db_parameter_groups.get(instance.db_parameter_group_name)
+    held = group.parameters if group is not None else {}
+    return {name: str(each["ParameterValue"]) for name, each in held.items() if "ParameterValue" in each}

@@ -1,0 +1,139 @@
+"""moto's decision on each request, replaced by the evaluator's.
+
+moto leaves out resources, conditions, boundaries, session policies, bucket policies' principals and iam:PassRole
+(facts: docs/testing/rig.md). Signatures are checked by moto itself, and rightly.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from moto.iam import access_control
+from moto.iam.models import Policy, iam_backends
+from moto.s3.models import FakeBucket, s3_backends
+from moto.sts.models import sts_backends
+
+from tests.rig.aws.iam import resources
+from tests.rig.aws.iam.evaluator import Decision, Policies, Request, allowed, decide
+from tests.rig.aws.server import ACCOUNT, Caller, transport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.rig.patches import Patches
+
+_FREE = "sts:GetCallerIdentity"
+"""Allowed to everybody, whatever is denied (STS API reference)."""
+
+
+class RoleNotAssumed(Exception):
+    """A service may not take this role, or there is none."""
+
+
+def install(patches: Patches) -> None:
+    """Let every request be decided by the evaluator, a bucket's own policy included."""
+    patches.put(access_control.IAMRequestBase, "check_action_permitted", _check)
+    neutral = access_control.PermissionResult.NEUTRAL
+    patches.put(FakeBucket, "get_permission", lambda *_: neutral)
+
+
+def take_role(arn: str, *, service: str, session: str, context: Mapping[str, str]) -> tuple[Caller, Any]:
+    """Return credentials of a role for a service, and when they expire; as AWS, ask the role's trust policy first.
+
+    Raises RoleNotAssumed.
+    """
+    iam = iam_backends[ACCOUNT]["aws"]
+    role = next((each for each in iam.roles.values() if each.arn == arn), None)
+    if role is None:
+        raise RoleNotAssumed
+    request = Request(
+        action="sts:AssumeRole", resource=arn, principals=frozenset({service}), context={**_everywhere(), **context}
+    )
+    if decide(request, [json.loads(role.assume_role_policy_document)], named=True) is not Decision.ALLOW:
+        raise RoleNotAssumed
+    taken = sts_backends[ACCOUNT]["aws"].assume_role("eu-west-1", session, arn, None, 3600, None)
+    return (
+        Caller(key=taken.access_key_id, secret=taken.secret_access_key, token=taken.session_token),
+        taken.expiration,
+    )
+
+
+def _check(self: Any, given: str) -> None:
+    if self._action == _FREE:
+        return
+    for asked in resources.of_request(
+        action=self._action, given=given, region=self._region, path=self._path, body=self._body or b""
+    ):
+        request = Request(
+            action=asked.action,
+            resource=asked.resource,
+            principals=_principals(self._access_key),
+            context={**_everywhere(self._region), **asked.context},
+        )
+        if not allowed(request, _policies(self, asked)):
+            self._raise_access_denied()
+
+
+def _everywhere(region: str = "eu-west-1") -> dict[str, str]:
+    return {
+        "aws:SecureTransport": "true" if transport.secure else "false",
+        "aws:RequestedRegion": region,
+        "aws:PrincipalAccount": ACCOUNT,
+    }
+
+
+def _principals(key: Any) -> frozenset[str]:
+    own = {key.arn, ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root"}
+    role = _role(key)
+    return frozenset({*own, role.arn} if role else own)
+
+
+def _role(key: Any) -> Any:
+    name = getattr(key, "_owner_role_name", None)
+    return next((each for each in key.backend.roles.values() if each.name == name), None) if name else None
+
+
+def _policies(self: Any, asked: resources.Asked) -> Policies:
+    key, role = self._access_key, _role(self._access_key)
+    identity = [] if getattr(key, "_owner_role_name", None) and role is None else key.collect_policies()
+    return Policies(
+        identity=[_document(each) for each in identity],
+        resource=_resource_policies(self, asked),
+        boundary=_boundary(self, role),
+        session=_session(key),
+    )
+
+
+def _resource_policies(self: Any, asked: resources.Asked) -> list[dict[str, Any]]:
+    if asked.action.startswith("s3:"):
+        name = asked.resource.removeprefix("arn:aws:s3:::").partition("/")[0]
+        bucket = s3_backends[ACCOUNT]["aws"].buckets.get(name)
+        return [json.loads(bucket.policy)] if bucket is not None and bucket.policy else []
+    if asked.action == "sts:AssumeRole":
+        role = next((each for each in self.backend.roles.values() if each.arn == asked.resource), None)
+        return [json.loads(role.assume_role_policy_document)] if role else []
+    return []
+
+
+def _boundary(self: Any, role: Any) -> list[dict[str, Any]] | None:
+    named = role.permissions_boundary if role else None
+    if not named:
+        return None
+    arn = named["PermissionsBoundaryArn"] if isinstance(named, dict) else named
+    return [_document(self.backend.managed_policies[arn])]
+
+
+def _session(key: Any) -> list[dict[str, Any]] | None:
+    if not getattr(key, "_owner_role_name", None):
+        return None
+    held = next(each for each in sts_backends[ACCOUNT]["aws"].assumed_roles if each.access_key_id == key._access_key_id)
+    return [json.loads(held.policy)] if held.policy else None
+
+
+def _document(policy: Any) -> dict[str, Any]:
+    if isinstance(policy, Policy):
+        policy = next(version for version in policy.versions if version.is_default).document
+    elif isinstance(policy, dict):
+        policy = policy["policy_document"]
+    return dict(json.loads(policy))

@@ -1,0 +1,22 @@
+"""Repairs of a library's behaviour that are taken back: other tests in the same process use the library as it is."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+from unittest import mock
+
+
+class Patches(ExitStack):
+    """Attributes that are replaced until it is closed."""
+
+    def put(self, owner: Any, name: str, value: Any) -> Any:
+        """Replace an attribute that is there, and return what it was."""
+        before = getattr(owner, name)
+        self.enter_context(mock.patch.object(owner, name, value))
+        return before
+
+    def add(self, owner: Any, name: str, value: Any) -> None:
+        """Add an attribute that is not there."""
+        assert not hasattr(owner, name), f"{owner} has {name} by now: the repair is not needed any more"
+        self.enter_context(mock.patch.object(owner, name, value, create=True))
