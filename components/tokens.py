@@ -28,6 +28,7 @@ ECS_MONITORING = "mlflow-backend:ecs:Monitoring"
 VERIFICATION = "pulumi-python:dynamic/mlflow-backend:Verification"
 PREFLIGHT = "pulumi-python:dynamic/mlflow-backend:Preflight"
 ECS_SERVER_SECRETS = "pulumi-python:dynamic/mlflow-backend:EcsServerSecrets"
+ECS_API_KEYS = "pulumi-python:dynamic/mlflow-backend:EcsApiKeys"
 ECS_CACHE_TOKEN = "pulumi-python:dynamic/mlflow-backend:EcsCacheToken"  # noqa: S105 - a type token
 ECS_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:EcsRollout"
 MIGRATION = "pulumi-python:dynamic/mlflow-backend:Migration"

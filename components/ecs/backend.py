@@ -20,7 +20,7 @@ from components.ecs.identity import Identity, Reads
 from components.ecs.locator import report_path
 from components.ecs.monitoring import Monitoring
 from components.ecs.network import Network
-from components.ecs.provider import Rollout, ServerSecrets
+from components.ecs.provider import ApiKeys, Rollout, ServerSecrets
 from components.ecs.render import alarms, storage, tasks
 from components.ecs.render import database as database_render
 from components.ecs.render.balancer import timeouts
@@ -116,6 +116,7 @@ class EcsBackend(pulumi.ComponentResource):
             tags=tags(project=place.project, stack=place.stack, own=settings.tags),
             opts=self._child,
         )
+        self._keys = None if settings.access.mode != "token" else self._make_keys()
         self._database = Database(
             f"{name}-database",
             settings=settings,
@@ -135,6 +136,19 @@ class EcsBackend(pulumi.ComponentResource):
             opts=self._child,
         )
 
+    def _make_keys(self) -> ApiKeys:
+        settings, place = self._settings, self._place
+        return ApiKeys(
+            f"{self._name}-api-keys",
+            region=place.region,
+            secret=place.secret("api-keys"),
+            key_arn=self._storage.key_arn,
+            source=self._secrets,
+            recovery_days=self._recovery_days,
+            tags=tags(project=place.project, stack=place.stack, own=settings.tags),
+            opts=self._child,
+        )
+
     def _make_identity(self) -> None:
         adopted = self._settings.aws.database.secret
         self._identity = Identity(
@@ -147,6 +161,7 @@ class EcsBackend(pulumi.ComponentResource):
                 database=self._secrets.arn if adopted is None else adopted,
                 cache=self._cache.secret.apply(lambda found: found.arn),
                 admin=self._database.admin_secret,
+                api_keys=self._keys.arn if self._keys else None,
                 key=self._storage.key_arn,
             ),
             opts=self._child,
@@ -227,6 +242,7 @@ class EcsBackend(pulumi.ComponentResource):
             cache=self._cache,
             secrets=self._secrets,
             identity=self._identity,
+            keys=self._keys,
         )
 
     def _migrate(self) -> Migration:

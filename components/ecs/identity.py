@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Reads:
-    """The secrets that tasks name, by ARN: the server's own, the database role's, the cache's, the instance's admin."""
+    """The secrets that tasks name, by ARN: the server's own, the database role's, the cache's, the instance's admin's.
+
+    `api_keys`, the hashes of API keys, is read by the server itself; None where access is not by keys.
+    """
 
     server: pulumi.Input[str]
     database: pulumi.Input[str]
     cache: pulumi.Input[str]
     admin: pulumi.Input[str] | None
+    api_keys: pulumi.Input[str] | None
     key: pulumi.Input[str]
 
 
@@ -68,7 +72,11 @@ class Identity(pulumi.ComponentResource):
         tasks_reads = pulumi.Output.all(reads.key, reads.server, reads.database, *admin)
         self.server_execution = self._role("server-execution", server_reads.apply(execution("server")))
         self.tasks_execution = self._role("tasks-execution", tasks_reads.apply(execution("tasks")))
-        self.server = self._role("server", store.apply(lambda found: policies.server(place, found)))
+        by_keys = pulumi.Output.all(store, reads.api_keys, reads.key)
+        self.server = self._role(
+            "server",
+            by_keys.apply(lambda found: policies.server(place, found[0], keys_secret=found[1], key_arn=found[2])),
+        )
         self.tasks = self._role("tasks", store.apply(lambda found: policies.database_tasks(place, found)))
         self.attached = [policy for policy, _ in self._made]
         self.documents = pulumi.Output.all(*(document for _, document in self._made))

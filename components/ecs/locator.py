@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from components.ecs.history import ServiceName
 from components.ecs.oneshot import Network
 from components.ecs.render.policies import Store
-from components.ecs.render.tasks import DATABASE, PROBE_VARIABLES, SERVER, TASKS, VERIFY
+from components.ecs.render.tasks import DATABASE, PROBE, SERVER, TASKS, VERIFY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,13 +23,15 @@ _PROJECT: Final = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """How users reach a backend. `secret` is the ARN of the secret with their login, empty where there is none.
+    """How users reach a backend.
 
-    `inside` is whether its URL can be called from the backend's network only.
+    `secret` is the ARN of the secret with the verification's login, empty where anybody may call; `access` is the mode
+    of access. `inside` is whether the URL can be called from the backend's network only.
     """
 
     url: str
     secret: str = ""
+    access: str = "basic"
     inside: bool = False
 
 
@@ -77,6 +79,7 @@ def locator(place: Place, *, store: Store, network: Network, reach: Reach) -> di
         "publicAddress": _YES if network.public_address else _NO,
         "url": reach.url,
         "secret": reach.secret,
+        "access": reach.access,
         "inside": _YES if reach.inside else _NO,
     }
 
@@ -96,16 +99,17 @@ def located(found: Mapping[str, str]) -> Located:
             security_group=found["securityGroup"],
             public_address=found["publicAddress"] == _YES,
         ),
-        reach=Reach(url=found["url"], secret=found["secret"], inside=found["inside"] == _YES),
+        reach=Reach(url=found["url"], secret=found["secret"], access=found["access"], inside=found["inside"] == _YES),
     )
 
 
-def credentials(secret: str) -> dict[str, str]:
-    """Return where verification finds the users' login; references, never values."""
-    keys = {"username": "admin-user", "password": "admin-password"}
-    return {name: f"secretsmanager:{secret}#{key}" for name, key in keys.items()} if secret else {}
+def credentials(reach: Reach) -> dict[str, str]:
+    """Return where verification finds the users' kind of login; references, never values."""
+    probe = PROBE.get(reach.access, {}) if reach.secret else {}
+    return {name: f"secretsmanager:{reach.secret}#{key}" for name, (_, key) in probe.items()}
 
 
-def credentials_inside(secret: str) -> dict[str, str]:
-    """Return where verification finds the users' login within its own task."""
-    return {name: f"env:{variable}" for name, (variable, _) in PROBE_VARIABLES.items()} if secret else {}
+def credentials_inside(reach: Reach) -> dict[str, str]:
+    """Return where verification finds it within its own task."""
+    probe = PROBE.get(reach.access, {}) if reach.secret else {}
+    return {name: f"env:{variable}" for name, (variable, _) in probe.items()}

@@ -39,7 +39,7 @@ def locate(settings: Settings, place: Place) -> dict[str, str]:
         "LoadBalancers"
     ]
     secret = ""
-    if settings.access.mode == "basic":
+    if settings.access.mode != "none":
         secrets = session.client("secretsmanager", config=asking)
         secret = _asked(secrets.describe_secret, place, SecretId=place.secret("server"))["ARN"]
     return locator(
@@ -53,6 +53,7 @@ def locate(settings: Settings, place: Place) -> dict[str, str]:
         reach=Reach(
             url=balancer.public_url(settings, balancers[0]["DNSName"]),
             secret=secret,
+            access=settings.access.mode,
             inside=settings.aws.network.internal,
         ),
     )

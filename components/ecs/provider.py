@@ -76,6 +76,47 @@ class CacheTokenProvider(ResourceProvider):
         return DiffResult(changes=changed, replaces=["generation"] if changed else [])
 
 
+class ApiKeysProvider(ResourceProvider):
+    """The secret with the hashes of API keys: made with the verification's key in it, then its people's."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Make the secret. Raises SecretFailed."""
+        from components.ecs import keys  # noqa: PLC0415
+
+        outputs = keys.create(props)
+        return CreateResult(id_=outputs["arn"], outs=outputs)
+
+    def update(self, id_: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Put a changed key of the verification's in; the keys of others stay."""
+        from components.ecs import keys  # noqa: PLC0415
+
+        return UpdateResult(outs=keys.update(id_, news))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Look whether it is there; a secret that is gone is made anew by the next update."""
+        from components.ecs import secrets  # noqa: PLC0415
+
+        return ReadResult(id_=id_ if secrets.look(id_, props) else "", outs=props)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Another key of the verification's, or another secret."""
+        from components.ecs import keys, secrets  # noqa: PLC0415
+
+        return DiffResult(
+            changes=bool(keys.changed(olds, news)),
+            replaces=secrets.replacing(olds, news),
+            delete_before_replace=True,
+        )
+
+    def delete(self, id_: str, props: dict[str, Any]) -> None:
+        """Delete it; for as many days as it is told it can be brought back."""
+        from components.ecs import secrets  # noqa: PLC0415
+
+        secrets.delete(id_, props)
+
+
 class RolloutProvider(ResourceProvider):
     """The platform's wait: an update whose revision ECS gave up on fails, and says why."""
 
@@ -131,6 +172,37 @@ class ServerSecrets(Resource, module="mlflow-backend", name="EcsServerSecrets"):
             "version": None,
         }
         super().__init__(ServerSecretsProvider(), name, props, opts)
+
+
+class ApiKeys(Resource, module="mlflow-backend", name="EcsApiKeys"):
+    """Outputs: `arn`."""
+
+    arn: pulumi.Output[str]
+
+    def __init__(  # noqa: PLR0913 - what a secret has, by name
+        self,
+        name: str,
+        *,
+        region: str,
+        secret: str,
+        key_arn: pulumi.Input[str],
+        source: ServerSecrets,
+        recovery_days: int,
+        tags: Mapping[str, str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """Take where the secret is, what it is called, and the secret that holds the verification's key."""
+        props = {
+            "region": region,
+            "secret": secret,
+            "keyArn": key_arn,
+            "source": source.arn,
+            "sourceVersion": source.version,
+            "recoveryDays": recovery_days,
+            "tags": dict(tags),
+            "arn": None,
+        }
+        super().__init__(ApiKeysProvider(), name, props, opts)
 
 
 class CacheToken(Resource, module="mlflow-backend", name="EcsCacheToken"):

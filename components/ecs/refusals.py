@@ -170,6 +170,12 @@ def soak(settings: Settings) -> Iterator[str]:
         yield "release.soakSource is set, and release.soakHours does not say for how long"
 
 
+def access(settings: Settings) -> Iterator[str]:
+    """The cloud's own identities would be checked by a balancer's rule, which nobody has built."""
+    if settings.access.mode == "cloudIdentity":
+        yield "access.mode is cloudIdentity, which this target does not have; take basic or token"
+
+
 def topic(settings: Settings) -> Iterator[str]:
     """An address is subscribed to a created topic only."""
     if settings.aws.monitoring.topic is not None and settings.aws.monitoring.email is not None:
@@ -189,5 +195,6 @@ RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
     database_size,
     backups,
     soak,
+    access,
     topic,
 )

@@ -167,7 +167,7 @@ class EcsReleases:
             expected_version=release_of(int(wanted), self._definition(wanted)).mlflow_version,
             expected_revision=wanted,
             locator=dict(self._locator),
-            credentials=credentials(self._place.reach.secret),
+            credentials=credentials(self._place.reach),
             access=bool(self._place.reach.secret),
             report_path=str(report_path(self._place.stack)),
         )
@@ -220,7 +220,8 @@ class EcsReleases:
         known = release_of(int(revision), definition)
         labels = definition["containerDefinitions"][0].get("dockerLabels", {})
         with self._asking():
-            heads = wanted_heads(known.mlflow_version, auth=False) or self.heads()
+            auth = self._place.reach.access == "basic"
+            heads = wanted_heads(known.mlflow_version, auth=auth) or self.heads()
         if heads is None:
             raise Refused("The schema is not known: the database does not answer.", fix="Repeat the update.")
         return VerifiedRelease(

@@ -20,8 +20,8 @@ _REPLACING: Final = ("region", "secret", "keyArn")
 _CURRENT: Final = "AWSCURRENT"
 # 256 bits. Hexadecimal: every service and every URL takes it as it is.
 _BYTES: Final = 32
-# Not drawn: salted hashes of API keys are put there by a person, and until then there is no key; a user has a name.
-_GIVEN: Final = {"api-key-hashes": "", "admin-user": "admin"}
+# Not drawn: a user has a name.
+_GIVEN: Final = {"admin-user": "admin"}
 
 
 class SecretFailed(Exception):
@@ -33,7 +33,7 @@ def value(arn: str, name: str) -> str:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
 
     try:
-        held: dict[str, str] = json.loads(_client(arn.split(":")[3]).get_secret_value(SecretId=arn)["SecretString"])
+        held: dict[str, str] = json.loads(client(arn.split(":")[3]).get_secret_value(SecretId=arn)["SecretString"])
         return held[name]
     except ClientError as error:
         raise SecretFailed(f"Secrets Manager answered {error.response.get('Error', {}).get('Code')}") from None
@@ -50,37 +50,43 @@ def token() -> str:
 
 def create(props: Mapping[str, Any]) -> dict[str, Any]:
     """Make the secret with a value for each name, and return the resource's outputs. Raises SecretFailed."""
-    client = _client(props["region"])
+    answer = make(props, json.dumps({name: _value(name) for name in props["names"]}))
+    return _outputs(props, answer["ARN"], answer["VersionId"])
+
+
+def make(props: Mapping[str, Any], content: str) -> Mapping[str, str]:
+    """Make a secret that holds `content`, and return AWS's answer. Raises SecretFailed, without the content."""
+    asked = client(props["region"])
     try:
-        answer = client.create_secret(
+        answer = asked.create_secret(
             Name=props["secret"],
             KmsKeyId=props["keyArn"],
-            SecretString=json.dumps({name: _value(name) for name in props["names"]}),
+            SecretString=content,
             Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())],
         )
-    except client.exceptions.ResourceExistsException:
+    except asked.exceptions.ResourceExistsException:
         raise SecretFailed(
             f"There is a secret {props['secret']} already. If it is of this stack, bring it into the state with "
             "`pulumi import`; otherwise delete it."
         ) from None
-    except client.exceptions.InvalidRequestException:
+    except asked.exceptions.InvalidRequestException:
         raise SecretFailed(
             f"The secret {props['secret']} of an earlier backend is being deleted. Wait for that to end, or delete it "
             "at once: aws secretsmanager delete-secret --force-delete-without-recovery."
         ) from None
-    return _outputs(props, answer["ARN"], answer["VersionId"])
+    return {"ARN": answer["ARN"], "VersionId": answer["VersionId"]}
 
 
 def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     """Add a value for each name that has none; values that are there stay. Return the resource's outputs."""
-    client = _client(props["region"])
-    answer = client.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
+    asked = client(props["region"])
+    answer = asked.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
     held: dict[str, str] = json.loads(answer["SecretString"])
     missing = {name: _value(name) for name in props["names"] if name not in held}
     version = answer["VersionId"]
     if missing:
-        version = client.put_secret_value(SecretId=arn, SecretString=json.dumps({**held, **missing}))["VersionId"]
-    client.tag_resource(
+        version = asked.put_secret_value(SecretId=arn, SecretString=json.dumps({**held, **missing}))["VersionId"]
+    asked.tag_resource(
         SecretId=arn, Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())]
     )
     return _outputs(props, arn, version)
@@ -108,14 +114,14 @@ def delete(arn: str, props: Mapping[str, Any]) -> None:
     """Delete the secret."""
     days = int(props["recoveryDays"])
     how: dict[str, Any] = {"RecoveryWindowInDays": days} if days else {"ForceDeleteWithoutRecovery": True}
-    _client(props["region"]).delete_secret(SecretId=arn, **how)
+    client(props["region"]).delete_secret(SecretId=arn, **how)
 
 
 def _version(arn: str, region: str) -> str | None:
-    client = _client(region)
+    asked = client(region)
     try:
-        found = client.describe_secret(SecretId=arn)
-    except client.exceptions.ResourceNotFoundException:
+        found = asked.describe_secret(SecretId=arn)
+    except asked.exceptions.ResourceNotFoundException:
         return None
     if found.get("DeletedDate"):
         return None
@@ -131,7 +137,8 @@ def _outputs(props: Mapping[str, Any], arn: str, version: str) -> dict[str, Any]
     return {**{key: props[key] for key in _INPUTS}, "arn": arn, "version": version}
 
 
-def _client(region: str) -> SecretsManagerClient:
+def client(region: str) -> SecretsManagerClient:
+    """Return the client for a region."""
     import boto3  # noqa: PLC0415
 
     from components.ecs.clients import config  # noqa: PLC0415 - boto3 only where it is asked

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from components.ecs.database import Database
     from components.ecs.identity import Identity
     from components.ecs.network import Network
-    from components.ecs.provider import ServerSecrets
+    from components.ecs.provider import ApiKeys, ServerSecrets
     from components.ecs.render.place import Place
     from components.ecs.render.policies import Store
     from components.settings import Settings
@@ -40,6 +40,7 @@ def reached(  # noqa: PLR0913 - the parts of a backend, by name
     cache: Cache,
     secrets: ServerSecrets,
     identity: Identity,
+    keys: ApiKeys | None,
 ) -> pulumi.Output[Reached]:
     """Return what the server's task definition is rendered from."""
     adopted = settings.aws.database.secret
@@ -60,6 +61,7 @@ def reached(  # noqa: PLR0913 - the parts of a backend, by name
             cache_secret=found["cache_secret"],
             execution_role_arn=found["execution"],
             task_role_arn=found["role"],
+            keys_secret=found["keys"],
         )
 
     return pulumi.Output.all(
@@ -72,6 +74,7 @@ def reached(  # noqa: PLR0913 - the parts of a backend, by name
         version=secrets.version,
         execution=identity.server_execution.arn,
         role=identity.server.arn,
+        keys=keys.arn if keys else "",
     ).apply(gathered)
 
 
@@ -118,12 +121,17 @@ def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
     secrets: ServerSecrets,
 ) -> pulumi.Output[dict[str, str]]:
     """Return the backend's locator; unknown only until its network and its balancer are there."""
-    public, guarded = network.tasks_are_public, settings.access.mode == "basic"
+    public, access = network.tasks_are_public, settings.access.mode
 
     def gathered(found: list[Any]) -> dict[str, str]:
         bucket, group, address, secret, *subnets = found
         lies = TaskNetwork(subnets=tuple(subnets), security_group=group, public_address=public)
-        reach = Reach(url=address, secret=secret if guarded else "", inside=settings.aws.network.internal)
+        reach = Reach(
+            url=address,
+            secret="" if access == "none" else secret,
+            access=access,
+            inside=settings.aws.network.internal,
+        )
         return locator(place, store=bucket, network=lies, reach=reach)
 
     return pulumi.Output.all(store, network.groups["tasks"], url, secrets.arn, *network.task_subnets).apply(gathered)
@@ -131,7 +139,7 @@ def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
 
 def credentials_of(settings: Settings, secrets: ServerSecrets) -> pulumi.Input[dict[str, str]]:
     """Return where verification finds the users' kind of credentials; references, never values."""
-    return secrets.arn.apply(credentials) if settings.access.mode == "basic" else {}
+    return secrets.arn.apply(lambda arn: credentials(Reach(url="", secret=arn, access=settings.access.mode)))
 
 
 def decided(settings: Settings) -> list[str]:

@@ -95,7 +95,7 @@ def _told(place: Located, subject: Subject) -> Subject:
     return replace(
         subject,
         locator={"kind": "told", "revision": serving},
-        credentials=credentials_inside(place.reach.secret),
+        credentials=credentials_inside(place.reach),
         report_path=None,
     )
 

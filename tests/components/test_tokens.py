@@ -56,6 +56,7 @@ def test_a_token_has_three_parts() -> None:
         (local.Server, tokens.LOCAL_SERVER),
         (Preflight, tokens.PREFLIGHT),
         (ecs.ServerSecrets, tokens.ECS_SERVER_SECRETS),
+        (ecs.ApiKeys, tokens.ECS_API_KEYS),
         (ecs.CacheToken, tokens.ECS_CACHE_TOKEN),
         (ecs.Rollout, tokens.ECS_ROLLOUT),
         (Migration, tokens.MIGRATION),

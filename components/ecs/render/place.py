@@ -125,7 +125,7 @@ class Place:
         return self.global_arn("iam", f"role/{self.role(part)}")
 
     def secret(self, part: str) -> str:
-        """Return the name of a secret: `server`, which AWS gives six random characters more, or `cache`."""
+        """Return the name of a secret: `server`, which AWS gives six random characters more, `cache` or `api-keys`."""
         return self._name("secret", part)
 
     def log_group(self, part: str) -> str:

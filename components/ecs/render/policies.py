@@ -21,6 +21,7 @@ Document = dict[str, Any]
 ARTIFACTS: Final = "artifacts"
 BACKEND: Final = "_backend"
 
+_SERVICES: Final = {"s3": "S3", "secretsmanager": "SecretsManager"}
 _OBJECT_ACTIONS: Final = (
     "s3:AbortMultipartUpload",
     "s3:DeleteObject",
@@ -100,10 +101,22 @@ def execution(
     )
 
 
-def server(place: Place, store: Store) -> Document:
-    """What the server may do with AWS: use its artifacts, and nothing else."""
+def server(place: Place, store: Store, *, keys_secret: str | None = None, key_arn: str | None = None) -> Document:
+    """What the server may do with AWS: use its artifacts, and read the hashes of API keys where access is by keys.
+
+    `keys_secret` is the ARN of the secret with the hashes, `key_arn` that of the KMS key which encrypts it.
+    """
+    read_keys = {
+        "Sid": "ReadKeyHashes",
+        "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": keys_secret,
+    }
+    by_keys = bool(keys_secret)
     return document(
         *_objects(place, store, ARTIFACTS),
+        read_keys if by_keys else None,
+        _through_service(place, "secretsmanager", [key_arn] if by_keys and key_arn else [], ("kms:Decrypt",)),
         _through_service(place, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")),
         *_keep_out(place, store),
     )
@@ -272,7 +285,7 @@ def _through_service(place: Place, service: str, keys: Sequence[str], actions: S
     if not keys:
         return None
     return {
-        "Sid": "UseKeyThroughService",
+        "Sid": f"UseKeyThrough{_SERVICES[service]}",
         "Effect": "Allow",
         "Action": list(actions),
         "Resource": sorted(set(keys)),

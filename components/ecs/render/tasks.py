@@ -15,6 +15,7 @@ from components.ecs.render.policies import BACKEND
 from components.ecs.render.size import fargate_size
 from components.ecs.render.storage import destination
 from components.server import (
+    AccessControl,
     ArtifactStore,
     CacheAddress,
     DatabaseAddress,
@@ -26,6 +27,8 @@ from components.server import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from components.ecs.render.place import Place
     from components.ecs.render.policies import Store
     from components.settings import Settings
@@ -43,14 +46,18 @@ DATABASE_CA: Final = "/opt/mlflow-backend/rds-ca-bundle.pem"
 
 DATABASE_PASSWORD: Final = "database-password"  # noqa: S105 - the name of a secret
 CACHE_TOKEN: Final = "cache-token"  # noqa: S105 - the name of a secret
-SERVER_SECRETS: Final = (DATABASE_PASSWORD, "flask-secret-key", "admin-user", "admin-password", "api-key-hashes")
+VERIFICATION_KEY: Final = "verification-api-key"
+SERVER_SECRETS: Final = (DATABASE_PASSWORD, "flask-secret-key", "admin-user", "admin-password", VERIFICATION_KEY)
 """What the server's own secret holds, each a JSON key; the names are those of components/server."""
 
-PROBE_VARIABLES: Final = {
-    "username": ("MLFLOW_BACKEND_PROBE_USERNAME", "admin-user"),
-    "password": ("MLFLOW_BACKEND_PROBE_PASSWORD", "admin-password"),
+PROBE: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "basic": {
+        "username": ("MLFLOW_BACKEND_PROBE_USERNAME", "admin-user"),
+        "password": ("MLFLOW_BACKEND_PROBE_PASSWORD", "admin-password"),
+    },
+    "token": {"token": ("MLFLOW_BACKEND_PROBE_TOKEN", VERIFICATION_KEY)},
 }
-"""Credential -> the verification task's variable, and the key of the server's secret."""
+"""Access mode -> credential -> the verification task's variable, and the key of the server's secret."""
 
 # The one-shot tasks hold one Python process each; a dump streams.
 _TASK_CPU: Final = 512
@@ -65,7 +72,8 @@ class Reached:
     """What AWS answered once the parts were there: addresses, ARNs and versions, and no secret.
 
     `image` is pinned by digest. `database_secret` holds the role's password and `cache_secret` the cache's whole URL;
-    of `server_secret`, which holds one key a secret of the server, the `key` here is not used.
+    of `server_secret`, which holds one key a secret of the server, the `key` here is not used. `keys_secret` is the ARN
+    of the secret with the hashes of API keys, empty where access is not by keys.
     """
 
     image: str
@@ -79,6 +87,7 @@ class Reached:
     cache_secret: SecretSource
     execution_role_arn: str
     task_role_arn: str
+    keys_secret: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +143,7 @@ def describe_server(settings: Settings, place: Place, reached: Reached, *, artif
             ),
             artifacts=ArtifactStore(destination=artifacts, region=place.region),
             cache=cache_address(settings, reached),
+            access=access_control(settings, reached),
             workers=settings.server.workers,
             jobs=settings.server.jobs,
             pool=PoolSize(size=settings.database.pool_size, max_overflow=settings.database.max_overflow),
@@ -220,10 +230,9 @@ def verify_task(settings: Settings, place: Place, reached: Reached) -> TaskDefin
     Each run names its command: what is checked comes with it (components/ecs/verifying.py).
     """
     server = reached.server_secret
-    logs_in = settings.access.mode == "basic"
     sources = {
         variable: SecretSource(arn=server.arn, key=key, version=server.version)
-        for variable, key in PROBE_VARIABLES.values()
+        for variable, key in PROBE.get(settings.access.mode, {}).values()
     }
     return _one_shot(
         settings,
@@ -239,7 +248,7 @@ def verify_task(settings: Settings, place: Place, reached: Reached) -> TaskDefin
                 "PYTHONUNBUFFERED": "1",
                 "TMPDIR": containers.SPOOL,
             },
-            secrets=sources if logs_in else {},
+            secrets=sources,
             logs=Logs(group=place.log_group(TASKS), region=place.region, prefix=VERIFY),
             stop_timeout_s=LONGEST_FARGATE_STOP_S,
             labels={containers.VERSION_LABEL: settings.server.mlflow_version},
@@ -273,6 +282,16 @@ def database_name(settings: Settings) -> str:
     """Return the name of the tracking database."""
     existing = settings.database.existing
     return existing.rsplit("/", 1)[-1] if existing else "mlflow"
+
+
+def access_control(settings: Settings, reached: Reached) -> AccessControl:
+    """Return who may call the server."""
+    mode = settings.access.mode
+    if mode == "token":
+        return AccessControl(
+            mode=mode, keys=reached.keys_secret, requests_per_minute=settings.access.requests_per_minute
+        )
+    return AccessControl(mode="basic" if mode == "basic" else "none")
 
 
 def cache_address(settings: Settings, reached: Reached) -> CacheAddress:

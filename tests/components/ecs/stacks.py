@@ -53,6 +53,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "endpoints": ("staging", {"aws": {"network": {"egress": "endpoints"}}}),
     "single-nat": ("staging", {"aws": {"network": {"egress": "nat", "zones": 2}}}),
     "jobs": ("staging", {"server": {"jobs": True, "memory": 8192}, "database": {"poolSize": 3, "maxOverflow": 2}}),
+    "token": ("staging", {"access": {"mode": "token", "requestsPerMinute": 600}}),
     "old-mlflow": (
         "staging",
         {"server": {"mlflowVersion": "2.9.2"}, "database": {"poolSize": 3, "maxOverflow": 2}},
@@ -122,6 +123,7 @@ def reached(variant: str) -> Reached:
         cache_secret=SecretSource(arn=secret_arn(place, "cache"), key="url", version="v-2"),
         execution_role_arn=place.role_arn("server-execution"),
         task_role_arn=place.role_arn("server"),
+        keys_secret=secret_arn(place, "api-keys") if settings.access.mode == "token" else "",
     )
 
 

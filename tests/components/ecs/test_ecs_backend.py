@@ -276,10 +276,16 @@ def test_the_settings_hash_is_of_what_is_served() -> None:
 def test_the_frozen_names() -> None:
     """Pulumi finds a provider of an existing stack by these; providers hold nothing."""
     assert provider.__name__ == "components.ecs.provider"
-    for made in (provider.ServerSecretsProvider, provider.CacheTokenProvider, provider.RolloutProvider):
+    for made in (
+        provider.ServerSecretsProvider,
+        provider.ApiKeysProvider,
+        provider.CacheTokenProvider,
+        provider.RolloutProvider,
+    ):
         assert vars(made()) == {}
     declared: dict[Any, str] = {
         provider.ServerSecrets: tokens.ECS_SERVER_SECRETS,
+        provider.ApiKeys: tokens.ECS_API_KEYS,
         provider.CacheToken: tokens.ECS_CACHE_TOKEN,
         provider.Rollout: tokens.ECS_ROLLOUT,
     }

@@ -23,6 +23,7 @@ SECRET = secret_arn(PLACE, "server")
 REPOSITORY = PLACE.arn("ecr", "repository/mlflow-backend")
 ROLES: dict[str, policies.Document] = {
     "server": policies.server(PLACE, STORE),
+    "server-by-keys": policies.server(PLACE, STORE, keys_secret=secret_arn(PLACE, "api-keys"), key_arn=KEY),
     "database": policies.database_tasks(PLACE, STORE),
     "execution": policies.execution(
         PLACE,
@@ -77,6 +78,15 @@ CASES: dict[str, Case] = {
     "reads secrets": ("server", "secretsmanager:GetSecretValue", SECRET, {}, False),
     "deploys itself": ("server", "ecs:UpdateService", PLACE.arn("ecs", "service/c/s"), {}, False),
     "passes a role": ("server", "iam:PassRole", PLACE.role_arn("server"), {}, False),
+    # Where access is by API keys, it reads their hashes, and still nothing of its own secret.
+    "reads key hashes": (
+        "server-by-keys", "secretsmanager:GetSecretValue", secret_arn(PLACE, "api-keys"), {}, True,
+    ),
+    "decrypts key hashes": ("server-by-keys", "kms:Decrypt", KEY, {"kms:ViaService": SECRETS}, True),
+    "reads the verification's key": ("server-by-keys", "secretsmanager:GetSecretValue", SECRET, {}, False),
+    "writes key hashes": (
+        "server-by-keys", "secretsmanager:PutSecretValue", secret_arn(PLACE, "api-keys"), {}, False,
+    ),
     # The one-shot database task: the other way round.
     "dumps": ("database", "s3:PutObject", bucket("/_backend/dumps/1"), {}, True),
     "restores": ("database", "s3:GetObject", bucket("/_backend/dumps/1"), {}, True),

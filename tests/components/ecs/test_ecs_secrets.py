@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -10,7 +12,7 @@ import pytest
 from moto import mock_aws
 
 from components.ecs import secrets
-from components.ecs.provider import CacheTokenProvider, ServerSecretsProvider
+from components.ecs.provider import ApiKeysProvider, CacheTokenProvider, ServerSecretsProvider
 from components.ecs.render.tasks import SERVER_SECRETS
 from tests.components.ecs.recorded import Recorded
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 REGION = "eu-west-1"
+SERVER_SOURCE = Path(__file__).resolve().parents[3] / "server" / "src"
 PROPS: dict[str, Any] = {
     "region": REGION, "secret": "mlflow-backend-dev-server", "keyArn": "arn:aws:kms:eu-west-1:123456789012:key/x",
     "names": list(SERVER_SECRETS), "recoveryDays": 0, "tags": {"stack": "dev"},
@@ -46,10 +49,10 @@ def test_each_value_is_generated_and_none_is_given_back(manager: SecretsManagerC
     created = ServerSecretsProvider().create(PROPS)
     values = held(manager, created.id)
     assert set(values) == set(SERVER_SECRETS)
-    drawn = [values[name] for name in ("database-password", "flask-secret-key", "admin-password")]
-    assert len(set(drawn)) == 3
+    drawn = [value for name, value in values.items() if name != "admin-user"]
+    assert len(set(drawn)) == len(SERVER_SECRETS) - 1
     assert all(len(value) == 64 for value in drawn)
-    assert (values["admin-user"], values["api-key-hashes"]) == ("admin", "")
+    assert values["admin-user"] == "admin"
     outputs = json.dumps(created.outs)
     assert not any(value in outputs for value in drawn)
     tags = manager.describe_secret(SecretId=created.id)["Tags"]
@@ -110,7 +113,7 @@ def test_a_protected_secret_can_be_brought_back(manager: SecretsManagerClient) -
 def test_a_secret_that_is_being_deleted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Moto answers otherwise here than AWS, whose answer is recorded."""
     recorded = Recorded("secretsmanager").answers("CreateSecret", "InvalidRequestException")
-    monkeypatch.setattr(secrets, "_client", lambda _: recorded.client)
+    monkeypatch.setattr(secrets, "client", lambda _: recorded.client)
     with pytest.raises(secrets.SecretFailed, match="is being deleted"):
         ServerSecretsProvider().create(PROPS)
 
@@ -140,3 +143,61 @@ def test_the_cache_token_is_drawn_once() -> None:
     assert CacheTokenProvider().diff("token", first, {"generation": 1}).changes is False
     assert CacheTokenProvider().diff("token", first, {"generation": 2}).replaces == ["generation"]
     assert first["value"] != (CacheTokenProvider().create({"generation": 1}).outs or {})["value"]
+
+
+def _keys(manager: SecretsManagerClient, source: str, **changed: str) -> dict[str, Any]:
+    """Return what the secret with API keys is told."""
+    version = manager.describe_secret(SecretId=source)["VersionIdsToStages"]
+    return {
+        **PROPS,
+        "secret": "mlflow-backend-dev-api-keys",
+        "source": source,
+        "sourceVersion": min(version),
+        **changed,
+    }
+
+
+def test_the_verifications_key_opens_the_server_and_no_key_is_stored_with_the_hashes(
+    manager: SecretsManagerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's own code takes it, and whoever reads the hashes can log in with nothing of it."""
+    monkeypatch.syspath_prepend(str(SERVER_SOURCE))
+    judge = importlib.import_module("mlflow_backend_server.access.keys")
+    source = ServerSecretsProvider().create(PROPS).id
+    made = ApiKeysProvider().create(_keys(manager, source))
+    text = manager.get_secret_value(SecretId=made.id)["SecretString"]
+    key = held(manager, source)["verification-api-key"]
+    assert key not in text
+    assert key not in json.dumps(made.outs)
+    assert judge.match(key, judge.parse(text)).name == "verification"
+    assert judge.match("another", judge.parse(text)) is None
+
+
+def test_keys_of_others_stay_when_the_verifications_is_rotated(manager: SecretsManagerClient) -> None:
+    """A person adds keys to the secret; an update replaces its own entry only, and only where it has to."""
+    source = ServerSecretsProvider().create(PROPS).id
+    props = _keys(manager, source)
+    made = ApiKeysProvider().create(props)
+    entries = json.loads(manager.get_secret_value(SecretId=made.id)["SecretString"])["keys"]
+    theirs = {"name": "team", "scope": "read", "salt": "00" * 16, "sha256": "11" * 32}
+    manager.put_secret_value(SecretId=made.id, SecretString=json.dumps({"keys": [*entries, theirs]}))
+    assert ApiKeysProvider().diff(made.id, made.outs or {}, props).changes is False
+    ApiKeysProvider().update(made.id, made.outs or {}, props)
+    assert json.loads(manager.get_secret_value(SecretId=made.id)["SecretString"])["keys"] == [*entries, theirs]
+    values = held(manager, source) | {"verification-api-key": "another"}
+    manager.put_secret_value(SecretId=source, SecretString=json.dumps(values))
+    rotated = {**props, "sourceVersion": "2"}
+    assert ApiKeysProvider().diff(made.id, made.outs or {}, rotated).changes is True
+    ApiKeysProvider().update(made.id, made.outs or {}, rotated)
+    after = json.loads(manager.get_secret_value(SecretId=made.id)["SecretString"])["keys"]
+    assert [entry["name"] for entry in after] == ["verification", "team"]
+    assert after[0] != entries[0]
+
+
+def test_a_secret_of_keys_that_is_gone_is_made_anew(manager: SecretsManagerClient) -> None:
+    """A refresh drops it."""
+    source = ServerSecretsProvider().create(PROPS).id
+    made = ApiKeysProvider().create(_keys(manager, source))
+    assert ApiKeysProvider().read(made.id, made.outs or {}).id == made.id
+    ApiKeysProvider().delete(made.id, made.outs or {})
+    assert ApiKeysProvider().read(made.id, made.outs or {}).id == ""

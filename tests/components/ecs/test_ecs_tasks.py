@@ -18,7 +18,7 @@ from components.ecs.render import containers, tasks
 from components.ecs.render.containers import Container, Logs, SecretSource
 from components.server import Probe, SecretTemplate
 from tests.components.ecs.lint import findings
-from tests.components.ecs.stacks import IMAGE, VARIANTS, changed, place_of, reached, settings_of, store_of
+from tests.components.ecs.stacks import IMAGE, VARIANTS, changed, place_of, reached, secret_arn, settings_of, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,9 +40,15 @@ def database_request(variant: str) -> dict[str, Any]:
     ).request()
 
 
+def verify_request(variant: str) -> dict[str, Any]:
+    """Return the RegisterTaskDefinition request of a variant's verification task."""
+    return tasks.verify_task(settings_of(variant), place_of(variant), reached(variant)).request()
+
+
 def test_every_task_definition_is_accepted_by_the_linter() -> None:
-    """What ECS or CloudFormation would refuse is refused here, for each stack and both kinds of task."""
-    assert findings(*(make(variant) for variant in VARIANTS for make in (server_request, database_request))) == []
+    """What ECS or CloudFormation would refuse is refused here, for each stack and every kind of task."""
+    kinds = (server_request, database_request, verify_request)
+    assert findings(*(make(variant) for variant in VARIANTS for make in kinds)) == []
 
 
 def _container(request: dict[str, Any]) -> dict[str, Any]:
@@ -254,3 +260,27 @@ def test_without_a_readiness_of_its_own_life_is_asked(answering: tuple[type[_Ans
     assert _run(command, tmp_path / "ready") == 0
     handler.status = {"/health": 503}
     assert _run(command, tmp_path / "ready") != 0
+
+
+def test_mlflows_own_users_get_their_secrets_by_reference() -> None:
+    """The administrator's password and the session key, each a key of the server's secret; their database by its URI."""
+    container = tasks.server_task(
+        settings_of("staging"), place_of("staging"), reached("staging"), store=store_of("staging")
+    ).container_definitions[0]
+    secrets = {each["name"]: each["valueFrom"] for each in container["secrets"]}
+    assert ":admin-password::v-1" in secrets["MLFLOW_AUTH_ADMIN_PASSWORD"]
+    assert ":flask-secret-key::v-1" in secrets["MLFLOW_FLASK_SERVER_SECRET_KEY"]
+    environment = {each["name"]: each["value"] for each in container["environment"]}
+    assert environment["MLFLOW_BACKEND_ACCESS"] == "basic"
+    assert environment["MLFLOW_BACKEND_AUTH_DATABASE_URI"].endswith("/mlflow_auth")
+
+
+def test_api_keys_are_read_by_the_server_itself() -> None:
+    """By the ARN of their secret: handed over as a value, a revoked key would work until the next deployment."""
+    container = tasks.server_task(
+        settings_of("token"), place_of("token"), reached("token"), store=store_of("token")
+    ).container_definitions[0]
+    environment = {each["name"]: each["value"] for each in container["environment"]}
+    assert environment["MLFLOW_BACKEND_API_KEYS"] == secret_arn(place_of("token"), "api-keys")
+    assert environment["MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE"] == "600"
+    assert "MLFLOW_BACKEND_REDIS_URL" in {each["name"] for each in container["secrets"]}

@@ -14,14 +14,14 @@ import pytest
 import urllib3
 
 from components.ecs import clients, verifying
-from components.ecs.locator import Reach, located, locator
+from components.ecs.locator import Reach, credentials, credentials_inside, located, locator
 from components.ecs.oneshot import Network
-from components.ecs.render import alarms
+from components.ecs.render import alarms, tasks
 from components.verify import job, places
 from components.verify.model import Result
 from components.verify.report import Report, now
 from components.verify.subjects import Subject
-from tests.components.ecs.stacks import place_of, store_of
+from tests.components.ecs.stacks import place_of, reached, settings_of, store_of
 from tests.components.ecs.test_ecs_releases import Cloud
 from tests.components.verify.fake_mlflow import FakeMLflow
 
@@ -201,6 +201,17 @@ def test_a_job_names_its_credentials_by_the_tasks_own_variables(monkeypatch: pyt
         "password": "env:MLFLOW_BACKEND_PROBE_PASSWORD",
     }
     assert ARN not in json.dumps(job.document(subject, profile="core", deadline_s=1))
+
+
+def test_with_api_keys_the_verification_has_one_of_its_own() -> None:
+    """The users' kind of credential, by reference: here the secret's, there the task's own variable."""
+    reach = Reach(url="http://x", secret=ARN, access="token")
+    assert credentials(reach) == {"token": f"secretsmanager:{ARN}#verification-api-key"}
+    assert credentials_inside(reach) == {"token": "env:MLFLOW_BACKEND_PROBE_TOKEN"}
+    task = tasks.verify_task(settings_of("token"), place_of("token"), reached("token"))
+    (secret,) = task.container_definitions[0]["secrets"]
+    assert secret["name"] == "MLFLOW_BACKEND_PROBE_TOKEN"
+    assert ":verification-api-key::" in secret["valueFrom"]
 
 
 def test_equal_jobs_are_equal_bytes() -> None:
