@@ -12,13 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components.contract import ExitCode, Refused
-from components.local.state import LocalFailure
 from components.releases import text
-from components.releases.stores import StoreError
 from components.releases.targets import open_releases
 from components.releases.views import survey
 from components.settings import SettingsError
-from scripts.stacks import locator_of
+from scripts.stacks import failures, locator_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,7 +46,7 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
     except (Refused, SettingsError) as refusal:
         print(f"releases: {refusal}", file=sys.stderr)
         return refusal.exit_code
-    except (LocalFailure, StoreError) as failure:
+    except failures() as failure:
         print(f"releases: {failure}", file=sys.stderr)
         return ExitCode.PLATFORM_FAILED
     lines = text.standing_lines(situation.contents)

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.contract import ExitCode, Refused
-from components.local.state import LocalFailure
 from components.releases import run, text
 from components.releases.plan import Plan, Request, plan
-from components.releases.stores import StoreError
 from components.releases.targets import open_releases
 from components.settings import SettingsError, YamlSource, load
-from scripts.stacks import locator_of
+from scripts.stacks import failures, locator_of
 
 if TYPE_CHECKING:
     from components.releases.run import Ended
@@ -32,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     line = argparse.ArgumentParser(prog="scripts/rollback.py", description="Roll a stack back to an earlier release.")
-    line.add_argument("--stack", required=True, help="the stack that is rolled back")
+    line.add_argument("--stack", help="the stack that is rolled back")
     line.add_argument("--to", metavar="REV", help="revision to go back to (default: the newest one that is SAFE)")
     line.add_argument("--to-version", metavar="V", help="go back to the newest verified release of this MLflow version")
     line.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
@@ -45,14 +44,20 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--reason", default="", help="why, for the ledger and for whoever is withheld a release")
     line.add_argument("--yes", action="store_true", help="do not ask")
     line.add_argument("--json", action="store_true", help="print plan and result as JSON")
+    other = line.add_argument_group("instead of --stack, an ECS service that this project does not manage")
+    other.add_argument("--cluster", help="its cluster")
+    other.add_argument("--service", help="its name")
+    other.add_argument("--region", default=os.environ.get("AWS_REGION"), help="its region (default: $AWS_REGION)")
+    other.add_argument("--live-head", metavar="REV", help="the schema head that its database is at, if no task can ask")
+    other.add_argument("--url", help="how its users call it, for the verification")
     return line
 
 
 def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
     """Run the command."""
-    options = parser().parse_args(arguments)
+    options = _options(arguments)
     try:
-        target = open_releases(locator_of(options.stack, root))
+        target = _unmanaged(options, root) if options.service else open_releases(locator_of(options.stack, root))
         if options.dry_run:
             return _show(options, _planned(options, target))
         with target.alone():
@@ -65,12 +70,48 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
     except (Refused, SettingsError) as refusal:
         _say(str(refusal))
         return refusal.exit_code
-    except (LocalFailure, StoreError) as failure:
+    except failures() as failure:
         _say(str(failure))
         return ExitCode.PLATFORM_FAILED
     except KeyboardInterrupt:
         _say("interrupted: run it again, and it finishes what it began")
         return ExitCode.PLATFORM_FAILED
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    """Return the command line's options; argparse ends with 2 for a combination that means nothing."""
+    line = parser()
+    options = line.parse_args(arguments)
+    if not options.service:
+        if options.cluster or options.live_head or options.url:
+            line.error("--cluster, --live-head and --url go with --service")
+        if not options.stack:
+            line.error("give --stack, or --cluster, --service and --region")
+        return options
+    if options.stack or not options.cluster or not options.region:
+        line.error("--service goes with --cluster and --region, and without --stack")
+    if not options.to:
+        line.error("--to is needed: there is no ledger that could say what was verified")
+    if options.unpin or options.restore or options.to_version:
+        line.error("--unpin, --restore and --to-version need a ledger, which a service of others does not have")
+    if not options.url and not options.no_verify:
+        line.error("give --url, by which it is verified, or --no-verify")
+    return options
+
+
+def _unmanaged(options: argparse.Namespace, root: Path) -> Any:
+    from components.ecs.clients import connect  # noqa: PLC0415 - AWS only where it is asked
+    from components.ecs.history import ServiceName  # noqa: PLC0415
+    from components.ecs.unmanaged import UnmanagedService  # noqa: PLC0415
+
+    return UnmanagedService(
+        ServiceName(region=options.region, cluster=options.cluster, service=options.service),
+        clients=connect(options.region),
+        folder=root / ".backend" / "unmanaged",
+        url=options.url,
+        live_head=options.live_head,
+        say=_say,
+    )
 
 
 def _planned(options: argparse.Namespace, target: Any) -> Plan:
@@ -80,6 +121,7 @@ def _planned(options: argparse.Namespace, target: Any) -> Plan:
         restore=options.restore,
         force=options.force,
         verify=not options.no_verify,
+        record=not options.service,
     )
     made = plan(target.situation(), request)
     return made if made.dump is None else replace(made, losses=target.losses(made.dump))
@@ -90,7 +132,7 @@ def _roll_back(options: argparse.Namespace, target: Any, root: Path) -> Ended:
     _show(options, made)
     if not options.yes:
         _ask()
-    profile, deadline_s = _verification(root / f"Pulumi.{options.stack}.yaml")
+    profile, deadline_s = ("core", 180.0) if options.service else _verification(root / f"Pulumi.{options.stack}.yaml")
     wish = run.Wish(reason=options.reason, profile=profile, deadline_s=deadline_s)
     return run.begin(target, made, wish, say=_say)
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import yaml
 
+from components.ecs.oneshot import TaskNotRun
+from components.ecs.scale import ScaleFailed
+from components.local.state import LocalFailure
+from components.migrate.tool import ToolFailed
+from components.releases.stores import StoreError
 from components.settings import SettingsError, YamlSource, load
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return the errors of platforms, whose text is for people; AWS's own only where AWS was asked."""
+    found: list[type[Exception]] = [LocalFailure, StoreError, ToolFailed, ScaleFailed, TaskNotRun]
+    if "botocore.exceptions" in sys.modules:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        found += [BotoCoreError, ClientError]
+    return tuple(found)
 
 
 def target_of(stack: str, root: Path) -> str:

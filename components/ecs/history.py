@@ -7,6 +7,7 @@ only and taken from the ledger (`known`) for the others.
 
 from __future__ import annotations
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ DESCRIBED: Final = 50
 """How many of the newest revisions are asked what they run: the burst that ECS allows before it throttles."""
 UNKNOWN_VERSION: Final = "unknown"
 
+_VERSION_TAG: Final = re.compile(r":v?(\d+\.\d+\.\d+)$", re.ASCII)
 _CALLERS: Final = 8
 _POLL_S: Final = 3.0
 # DescribeServices may lag behind UpdateService; until then 'at another revision' is no verdict.
@@ -220,10 +222,13 @@ def release_of(number: int, definition: Mapping[str, Any]) -> Release:
     """Return what a task definition runs, as far as it says so: by its server container's image and label."""
     containers: Sequence[Mapping[str, Any]] = definition.get("containerDefinitions", [])
     container = containers[0] if containers else {}
-    _, _, digest = str(container.get("image", "")).partition("@")
+    image, _, digest = str(container.get("image", "")).partition("@")
+    labelled = container.get("dockerLabels", {}).get(VERSION_LABEL)
+    # A service of others has no such label; its image's tag often is a version, as `ghcr.io/mlflow/mlflow:v2.9.2`.
+    tagged = _VERSION_TAG.search(image)
     return Release(
         revision=str(number),
-        mlflow_version=container.get("dockerLabels", {}).get(VERSION_LABEL, UNKNOWN_VERSION),
+        mlflow_version=labelled or (tagged[1] if tagged else UNKNOWN_VERSION),
         image_digest=digest or None,
     )
 

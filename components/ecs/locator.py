@@ -74,7 +74,7 @@ def locator(place: Place, *, store: Store, network: Network, reach: Reach) -> di
         "tasksLogs": place.log_group(TASKS),
         "bucket": store.bucket,
         "root": store.root,
-        "securityGroup": network.security_group,
+        "securityGroups": ",".join(network.security_groups),
         "subnets": ",".join(network.subnets),
         "publicAddress": _YES if network.public_address else _NO,
         "url": reach.url,
@@ -96,7 +96,7 @@ def located(found: Mapping[str, str]) -> Located:
         tasks_logs=found["tasksLogs"],
         network=Network(
             subnets=tuple(found["subnets"].split(",")),
-            security_group=found["securityGroup"],
+            security_groups=tuple(found["securityGroups"].split(",")),
             public_address=found["publicAddress"] == _YES,
         ),
         reach=Reach(url=found["url"], secret=found["secret"], access=found["access"], inside=found["inside"] == _YES),

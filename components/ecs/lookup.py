@@ -47,7 +47,7 @@ def locate(settings: Settings, place: Place) -> dict[str, str]:
         store=storage.store(settings, place),
         network=Network(
             subnets=tuple(lies["subnets"]),
-            security_group=str(groups[0]["GroupId"]),
+            security_groups=(str(groups[0]["GroupId"]),),
             public_address=lies.get("assignPublicIp") == "ENABLED",
         ),
         reach=Reach(

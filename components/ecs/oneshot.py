@@ -30,10 +30,10 @@ _PAUSE_S: Final = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """Where one-shot tasks run: as the server's neighbours, in a security group of their own."""
+    """Where one-shot tasks run: as the server's neighbours, in security groups of their own."""
 
     subnets: tuple[str, ...]
-    security_group: str
+    security_groups: tuple[str, ...]
     public_address: bool
 
     def configuration(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class Network:
         return {
             "awsvpcConfiguration": {
                 "subnets": list(self.subnets),
-                "securityGroups": [self.security_group],
+                "securityGroups": list(self.security_groups),
                 "assignPublicIp": "ENABLED" if self.public_address else "DISABLED",
             }
         }

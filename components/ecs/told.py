@@ -125,7 +125,7 @@ def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
 
     def gathered(found: list[Any]) -> dict[str, str]:
         bucket, group, address, secret, *subnets = found
-        lies = TaskNetwork(subnets=tuple(subnets), security_group=group, public_address=public)
+        lies = TaskNetwork(subnets=tuple(subnets), security_groups=(group,), public_address=public)
         reach = Reach(
             url=address,
             secret="" if access == "none" else secret,

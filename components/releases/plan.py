@@ -43,13 +43,17 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the person asked for; with neither `to` nor `to_version` the default target is chosen."""
+    """What the person asked for; with neither `to` nor `to_version` the default target is chosen.
+
+    Without `record` nothing is written into a ledger and nothing is pinned: there is none.
+    """
 
     to: str | None = None
     to_version: str | None = None
     restore: bool = False
     force: bool = False
     verify: bool = True
+    record: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,7 @@ def plan(situation: Situation, request: Request) -> Plan:
         start=start,
         goal=goal,
         dump=dump,
-        steps=_steps(restoring=restoring, verify=request.verify),
+        steps=_steps(request, restoring=restoring),
         downtime_s=_downtime(start, dump),
         force=request.force and situation.busy is not None,
         notes=tuple(_notes(goal, request, restoring=restoring)),
@@ -174,10 +178,11 @@ def _fix_none(views: Sequence[View]) -> str:
     return "Name one with --to if you mean it, or deploy with `pulumi up`."
 
 
-def _steps(*, restoring: bool, verify: bool) -> tuple[Step, ...]:
+def _steps(request: Request, *, restoring: bool) -> tuple[Step, ...]:
     steps = [Step.STOP, Step.RESTORE] if restoring else []
     steps += [Step.ACTIVATE, Step.WAIT]
-    return (*steps, *([Step.VERIFY] if verify else []), Step.RECORD)
+    steps += [Step.VERIFY] if request.verify else []
+    return (*steps, Step.RECORD) if request.record else tuple(steps)
 
 
 def _downtime(start: View | None, dump: Dump | None) -> float:

@@ -206,7 +206,7 @@ def _verify(target: RollbackTarget, entry: dict[str, Any]) -> None:
     entry |= {"verdict": (report.verdict or Result.INCONCLUSIVE).value, "table": report.text()}
     if report.verdict is Result.FAIL:
         raise _StepFailed(ExitCode.VERIFICATION_FAILED, "it fails its verification")
-    if report.verdict is Result.PASS:
+    if report.verdict is Result.PASS and Step.RECORD in entry["steps"]:
         target.ledger.add_release(
             target.release(entry["to"], verification_id=identity(report), verdict=report.verdict.value)
         )
@@ -263,7 +263,7 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
 
 def _done(target: RollbackTarget, entry: dict[str, Any]) -> Ended:
     verdict = entry["verdict"]
-    held = "" if entry["automatic"] else " and is pinned"
+    held = " and is pinned" if Step.RECORD in entry["steps"] and not entry["automatic"] else ""
     how = {None: "not verified", Result.PASS.value: "verified"}.get(verdict, f"its verification: {verdict}")
     return Ended(
         exit_code=_CODES.get(verdict, ExitCode.DONE),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NOBODY_TO_ASK: Final[Mapping[str | None, str]] = {
     None: "no platform is named that could be asked for the database's schema",
+    "ecs-service": "the database of a service that this project did not deploy is not asked",
     "told": "whoever verifies here may not ask the database; the readiness check compares its schema",
 }
 

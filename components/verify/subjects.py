@@ -18,6 +18,7 @@ from components.verify.extra import ExtraCheck, ExtraCheckError
 
 LOCATORS: Final[dict[str, tuple[str, str, Callable[[str], object]]]] = {
     "ecs": ("components.ecs.history", "address", str),
+    "ecs-service": ("components.ecs.history", "address", str),
     "local": ("components.local.history", "state", Path),
     "told": ("components.verify.told", "revision", str),
 }

@@ -69,7 +69,7 @@ def test_a_deployed_backend_is_found_by_its_names(cloud: None) -> None:
     subnet, group = _deployed()
     found = locate(SETTINGS, PLACE)
     place = located(found)
-    assert (place.network.subnets, place.network.security_group) == ((subnet,), group)
+    assert (place.network.subnets, place.network.security_groups) == ((subnet,), (group,))
     assert place.network.public_address is True
     assert place.reach.url == "https://mlflow.staging.example.com"
     assert PLACE.secret("server") in place.reach.secret

@@ -19,7 +19,7 @@ SHOT = OneShot(
     cluster="backend",
     task_definition="mlflow-database:3",
     container="database",
-    network=Network(subnets=("subnet-1",), security_group="sg-1", public_address=False),
+    network=Network(subnets=("subnet-1",), security_groups=("sg-1",), public_address=False),
 )
 
 

@@ -32,7 +32,7 @@ PLACE = place_of("staging")
 LOCATOR = locator(
     PLACE,
     store=store_of("staging"),
-    network=Network(subnets=("subnet-1", "subnet-2"), security_group="sg-1", public_address=False),
+    network=Network(subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",), public_address=False),
     reach=Reach(url="https://mlflow.staging.example.com", secret="arn:aws:secretsmanager:eu-west-1:1:secret:s-AbCdEf"),
 )
 FAMILY = PLACE.family("database")

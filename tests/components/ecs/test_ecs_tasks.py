@@ -263,7 +263,7 @@ def test_without_a_readiness_of_its_own_life_is_asked(answering: tuple[type[_Ans
 
 
 def test_mlflows_own_users_get_their_secrets_by_reference() -> None:
-    """The administrator's password and the session key, each a key of the server's secret; their database by its URI."""
+    """The administrator's password and the session key, each a key of the secret; their database by its URI."""
     container = tasks.server_task(
         settings_of("staging"), place_of("staging"), reached("staging"), store=store_of("staging")
     ).container_definitions[0]

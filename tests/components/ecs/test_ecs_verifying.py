@@ -42,7 +42,7 @@ def _locator(url: str, *, inside: bool, secret: str = ARN) -> dict[str, str]:
     return locator(
         PLACE,
         store=store_of("dev"),
-        network=Network(subnets=("subnet-1",), security_group="sg-1", public_address=True),
+        network=Network(subnets=("subnet-1",), security_groups=("sg-1",), public_address=True),
         reach=Reach(url=url, secret=secret, inside=inside),
     )
 

@@ -1,0 +1,55 @@
+"""Which backend a stack means, by its file alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.contract import ExitCode, Refused
+from components.ecs import lookup
+from components.settings import SettingsError
+from scripts import releases, rollback, stacks
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_local_stack_is_its_folder(tmp_path: Path) -> None:
+    """With its file, and without it where something was deployed."""
+    (tmp_path / "Pulumi.one.yaml").write_text("config:\n  mlflow-backend:target: local\n", encoding="utf-8")
+    (tmp_path / ".backend" / "two").mkdir(parents=True)
+    for stack in ("one", "two"):
+        assert stacks.locator_of(stack, tmp_path) == {"kind": "local", "state": str(tmp_path / ".backend" / stack)}
+
+
+def test_a_stack_that_nobody_knows_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not an empty list of releases."""
+    for command in (releases, rollback):
+        assert command.main(["--stack", "nowhere"], root=tmp_path) is ExitCode.USAGE
+        assert "Pulumi.nowhere.yaml" in capsys.readouterr().err
+    with pytest.raises(SettingsError):
+        stacks.target_of("nowhere", tmp_path)
+
+
+def test_an_ecs_stack_is_looked_up_by_the_names_of_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Project, stack, account and region make every name."""
+    asked = []
+    monkeypatch.setattr(
+        lookup, "locate", lambda settings, place: asked.append((settings.target, place)) or {"kind": "ecs"}
+    )
+    assert stacks.locator_of("dev", ROOT) == {"kind": "ecs"}
+    ((target, place),) = asked
+    assert (target, place.project, place.stack, place.region) == ("ecs", "mlflow-backend", "dev", "eu-west-1")
+
+
+def test_a_backend_that_is_not_deployed_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what to do, and nothing was touched."""
+
+    def locate(*_: object) -> dict[str, str]:
+        raise Refused("It is not there.", fix="Deploy it first.")
+
+    monkeypatch.setattr(lookup, "locate", locate)
+    assert rollback.main(["--stack", "dev", "--to", "41"]) is ExitCode.REFUSED
+    assert "Deploy it first" in capsys.readouterr().err
