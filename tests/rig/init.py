@@ -77,14 +77,16 @@ def _bind(source: str, target: str, *, read_only: bool) -> None:
         mount("none", target, flags=_BIND | _REMOUNT | _READ_ONLY)
 
 
-def start(argv: list[str], environment: dict[str, str]) -> int:
-    """Start a program with its output on standard error, and return its process id."""
+def start(argv: list[str], environment: dict[str, str], *, quiet: bool = False) -> int:
+    """Start a program, and return its process id. Its output is the container's, or nobody's."""
     child = os.fork()
     if child:
         return child
     try:
-        null = os.open(os.devnull, os.O_RDONLY)
+        null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
+        if quiet:
+            os.dup2(null, 2)
         os.dup2(2, 1)
         os.setsid()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE):
@@ -104,7 +106,7 @@ class Health:
 
     def order(self, number: int, argv: list[str], timeout: float) -> None:
         """Start one."""
-        self._running[start(argv, self._environment)] = (number, time.monotonic() + timeout)
+        self._running[start(argv, self._environment, quiet=True)] = (number, time.monotonic() + timeout)
 
     def ended(self, child: int, code: int) -> None:
         """Answer for one that ended."""

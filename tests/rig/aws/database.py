@@ -84,6 +84,6 @@ def _password(instance: DBInstance) -> str:
 
 
 def _parameters(instance: DBInstance) -> dict[str, str]:
-    group = instance.backend.db_parameter_groups.get(instance.db_parameter_group_name)
+    group = instance.backend.db_parameter_groups.get(instance.db_parameter_group_name or "")
     held = group.parameters if group is not None else {}
     return {name: str(each["ParameterValue"]) for name, each in held.items() if "ParameterValue" in each}

@@ -7,8 +7,11 @@ moto leaves out resources, conditions, boundaries, session policies, bucket poli
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from botocore.session import get_session
+from moto.core.exceptions import JsonRESTError
 from moto.iam import access_control
 from moto.iam.models import Policy, iam_backends
 from moto.s3.models import FakeBucket, s3_backends
@@ -72,7 +75,22 @@ def _check(self: Any, given: str) -> None:
             context={**_everywhere(self._region), **asked.context},
         )
         if not allowed(request, _policies(self, asked)):
-            self._raise_access_denied()
+            _deny(self, asked)
+
+
+def _deny(self: Any, asked: resources.Asked) -> None:
+    """Refuse in the service's own protocol; moto answers XML to JSON, of which boto3 makes a code '403'."""
+    if _protocol(self._service) == "json":
+        words = (
+            f"User: {self._access_key.arn} is not authorized to perform: {asked.action} on resource: {asked.resource}"
+        )
+        raise JsonRESTError("AccessDeniedException", words)
+    self._raise_access_denied()
+
+
+@cache
+def _protocol(service: str) -> str:
+    return str(get_session().get_service_model(service).metadata["protocol"])
 
 
 def _everywhere(region: str = "eu-west-1") -> dict[str, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
@@ -83,9 +84,17 @@ def _of_secret(action: str, given: str, region: str, document: Mapping[str, Any]
     )
     arn = held.arn if held else name if name.startswith("arn:") else _arn("secretsmanager", region, f"secret:{name}")
     asked = [Asked(action=action, resource=arn, context={})]
-    if action == "secretsmanager:GetSecretValue" and held is not None and held.kms_key_id:
+    if action == "secretsmanager:GetSecretValue" and held is not None and _is_ours(held.kms_key_id, region):
         asked.append(_through("secretsmanager", "kms:Decrypt", held.kms_key_id, region))
     return asked
+
+
+def _is_ours(key: str | None, region: str) -> bool:
+    """Tell whether a key is the account's own: AWS's keys let in whoever the service lets in."""
+    if not key or key.startswith("alias/aws/"):
+        return False
+    held = kms_backends[ACCOUNT][region].keys.get(key.rpartition("/")[2])
+    return held is None or held.key_manager != "AWS"
 
 
 def _through(service: str, action: str, key: str, region: str) -> Asked:
