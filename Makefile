@@ -6,7 +6,7 @@ PYTHON ?= python3
 STACK ?= local
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup env up down preview verify status logs releases lint hooks format test test-fast test-unit bench schema lock
+.PHONY: help setup env up down preview verify status logs releases lint hooks format pages coverage mutation test test-fast test-unit bench schema lock
 
 # Recipes run in the environment that `source .tools/activate` gives a shell.
 ACTIVATE = . ./.tools/activate
@@ -66,6 +66,15 @@ hooks: setup-dev ## Let git run those linters before each commit that concern wh
 format: setup-dev ## Rewrite the style that can be rewritten
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
+
+pages: setup-dev ## Write the pages of docs/ that are made of parsers and titles
+	@.venv/bin/python -m tools.pages
+
+coverage: setup-dev ## Measure the branch coverage of the pure modules; red below 95 %
+	@.venv/bin/python -m tools.coverage
+
+mutation: setup-dev ## Change the modules that decide about rollbacks, and see that the tests notice
+	@.venv/bin/python -m tools.mutation
 
 test: setup-dev ## Run all tests, on the real engine and real servers too
 	@$(PYTEST)

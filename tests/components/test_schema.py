@@ -148,3 +148,50 @@ def test_exactly_one_direction_holds_between_two_heads(order: list[int]) -> None
     for earlier, later in itertools.pairwise(ids):
         assert table.direction(later, earlier) is Direction.AHEAD
         assert table.direction(earlier, later) is Direction.BEHIND
+
+
+def test_a_table_is_read_as_it_stands() -> None:
+    """Heads by version and revisions by chain, an auth head only where there is one; keys and ids become text."""
+    document = {
+        "revisions": {"tracking": ["a", "b"], "auth": ["x"]},
+        "versions": {"1.0": {"tracking": "a"}, "2.0": {"tracking": "b", "auth": "x"}},
+    }
+    table = parse_table(document)
+    assert table.revisions == {"tracking": ("a", "b"), "auth": ("x",)}
+    assert table.heads == {"1.0": Heads(tracking="a"), "2.0": Heads(tracking="b", auth="x")}
+    assert parse_table({"revisions": {"tracking": [1]}, "versions": {3: {"tracking": "1"}}}).heads == {
+        "3": Heads(tracking="1")
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({}, "schema_heads.json holds no `versions` and `revisions`. Make it again."),
+        ({"revisions": {}, "versions": []}, "schema_heads.json holds no `versions` and `revisions`. Make it again."),
+        (
+            {"revisions": {"tracking": ["a"]}, "versions": {"1.0": {"tracking": "b"}}},
+            "schema_heads.json: the head of 1.0 is not in its chain. Make it again.",
+        ),
+        (
+            {"revisions": {}, "versions": {"1.0": {"tracking": "b"}}},
+            "schema_heads.json: the head of 1.0 is not in its chain. Make it again.",
+        ),
+    ],
+)
+def test_a_table_that_is_none_is_named(document: dict[str, object], said: str) -> None:
+    """The sentence says which file, which entry and what to do."""
+    with pytest.raises(SchemaTableError) as caught:
+        parse_table(document)
+    assert str(caught.value) == said
+
+
+def test_what_lies_between_two_heads() -> None:
+    """The revisions that are applied: from behind the one found, or from the first, to the one wanted."""
+    table = SchemaTable(revisions={"tracking": ("a", "b", "c", "d"), "auth": ("x", "y")})
+    assert table.pending("a", "c") == ("b", "c")
+    assert table.pending(None, "b") == ("a", "b")
+    assert table.pending("c", "c") == table.pending("d", "b") == ()
+    assert table.pending("?", "c") == table.pending("a", "?") == ()
+    assert table.pending("x", "y", chain="auth") == ("y",)
+    assert table.pending("a", "b", chain="none such") == ()

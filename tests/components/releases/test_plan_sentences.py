@@ -1,0 +1,267 @@
+"""What the planner says and what it puts into a plan, word for word: a person decides by it, at night.
+
+The cases were chosen by mutation testing (docs/mutation.md): each change of a branch, a limit or a sentence in
+components/releases/plan.py makes one of them red.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from components.contract import Refused
+from components.releases.ledger import Contents
+from components.releases.plan import AlreadyServing, Request, Step, default_goal, plan
+from components.releases.records import Block, Dump, DumpedDatabase, Standing
+from components.releases.views import Situation, survey
+from tests.components.releases.test_plan import (
+    HEAD,
+    MIGRATED,
+    SAME_SCHEMA,
+    START,
+    contents,
+    dump,
+    revision,
+    situation,
+    verified,
+)
+
+NOTHING = situation([], contents(), current=None)
+OLD = "3.4.0"
+NEWER = f"The database is at {HEAD['3.17.2']}, newer than {HEAD[OLD]}, which MLflow {OLD} needs"
+NONE = "No release can be rolled back to."
+NONE_FIT = "Name one with --to if you mean it, or deploy with `pulumi up`."
+
+
+def block(number: int) -> Block:
+    """A block of a revision, after an automatic rollback."""
+    return Block(revision=str(number), settings_hash=f"s{number}", instead="1", since=START, reason="")
+
+
+def of_one_schema(count: int, *checked: int, standing: Standing | None = None) -> Situation:
+    """Revisions 1 to `count` of one version, the last one serving, those in `checked` verified."""
+    revisions = [revision(n, OLD, "serving" if n == count else "stopped") for n in range(1, count + 1)]
+    return situation(revisions, contents(*(verified(n, OLD) for n in checked), standing=standing), current=count)
+
+
+MIXED = situation(
+    [
+        *(revision(1, OLD), revision(2, OLD, "gone"), revision(3, OLD), revision(4, "2.9.2")),
+        revision(5, OLD, "serving"),
+    ],
+    contents(*(verified(n, OLD) for n in (2, 3)), verified(4, "2.9.2"), standing=Standing(blocks=(block(3),))),
+    current=5,
+)
+
+REFUSALS = {
+    "both ways of naming": (
+        *(MIGRATED, Request(to="1", to_version=OLD)),
+        "Both a revision and a version are asked for.",
+        "Give --to or --to-version, not both.",
+    ),
+    "an unknown revision": (
+        *(MIGRATED, Request(to="9")),
+        "Revision 9 does not exist.",
+        "Choose one with --to; the newest are: 2, 1.",
+    ),
+    "an unknown revision of none": (
+        *(NOTHING, Request(to="9")),
+        "Revision 9 does not exist.",
+        "Choose one with --to; the newest are: none.",
+    ),
+    "an unknown revision of many": (
+        *(of_one_schema(12), Request(to="99")),
+        "Revision 99 does not exist.",
+        "Choose one with --to; the newest are: 12, 11, 10, 9, 8, 7, 6, 5, 4, 3.",
+    ),
+    "a deployment in progress": (
+        *(replace(MIGRATED, busy="revision 3 starts"), Request(to="1", restore=True)),
+        "A deployment is in progress: revision 3 starts.",
+        "Let it end, or stop it first with --force.",
+    ),
+    "a revision that is gone": (
+        *(replace(MIGRATED, revisions=MIGRATED.revisions[:1]), Request(to="1", restore=True)),
+        "Revision 1 (MLflow 3.4.0) is gone: the platform no longer holds what it ran.",
+        "Choose another one with --to (scripts/releases.py lists them), or deploy that version again.",
+    ),
+    "a blocked one": (
+        *(replace(MIGRATED, intact=frozenset()), Request(to="1", restore=True)),
+        (f"Revision 1 (MLflow 3.4.0) is BLOCKED. {NEWER}, and no intact dump has that schema."),
+        "Choose a release of MLflow 3.17.2.",
+    ),
+    "a restore that was not asked for": (
+        *(MIGRATED, Request(to="1")),
+        (f"Revision 1 (MLflow 3.4.0) needs a RESTORE. {NEWER}; the dump d1 has that schema."),
+        "Add --restore; what was written since is lost.",
+    ),
+    "an unknown version": (
+        *(MIGRATED, Request(to_version="2.9.2")),
+        "No release of MLflow 2.9.2 is known.",
+        "Choose one of: 3.17.2, 3.4.0.",
+    ),
+    "an unknown version of none": (
+        *(NOTHING, Request(to_version="2.9.2")),
+        "No release of MLflow 2.9.2 is known.",
+        "Choose one of: none.",
+    ),
+    "a version that no release of fits": (
+        *(replace(SAME_SCHEMA, contents=Contents()), Request(to_version=OLD)),
+        "No release of MLflow 3.4.0 is verified, still there, and neither blocked nor left by a rollback.",
+        "Name one with --to if you mean it: 3, 2, 1.",
+    ),
+    "a version whose verified releases are gone, blocked and left": (
+        situation(
+            [revision(1, OLD, "gone"), revision(2, OLD), revision(3, OLD)],
+            contents(*(verified(n, OLD) for n in (1, 2, 3)), standing=Standing(blocks=(block(2),), left=("3",))),
+            current=None,
+        ),
+        Request(to_version=OLD),
+        "No release of MLflow 3.4.0 is verified, still there, and neither blocked nor left by a rollback.",
+        "Name one with --to if you mean it: 3, 2, 1.",
+    ),
+    "no default without a restore": (
+        *(MIGRATED, Request()),
+        (
+            f"{NONE} Revision 2 (MLflow 3.17.2): serves now. "
+            f"Revision 1 (MLflow 3.4.0): RESTORE. {NEWER}; the dump d1 has that schema."
+        ),
+        "Add --restore; what was written since the dump is lost.",
+    ),
+    "no default at all": (
+        *(MIXED, Request()),
+        (
+            f"{NONE} Revision 5 (MLflow 3.4.0): serves now. "
+            "Revision 4 (MLflow 2.9.2): BLOCKED. The database is at 71994744cf8e, newer than acf3f17fdcc7, which "
+            "MLflow 2.9.2 needs, and no intact dump has that schema. "
+            "Revision 3 (MLflow 3.4.0): failed or was left by a rollback. "
+            "Revision 2 (MLflow 3.4.0): is gone. "
+            "Revision 1 (MLflow 3.4.0): was never verified."
+        ),
+        NONE_FIT,
+    ),
+    "no default of many: the newest five are told": (
+        *(of_one_schema(7), Request()),
+        (
+            f"{NONE} Revision 7 (MLflow 3.4.0): serves now. "
+            "Revision 6 (MLflow 3.4.0): was never verified. "
+            "Revision 5 (MLflow 3.4.0): was never verified. "
+            "Revision 4 (MLflow 3.4.0): was never verified. "
+            "Revision 3 (MLflow 3.4.0): was never verified."
+        ),
+        NONE_FIT,
+    ),
+    "no default left after a rollback": (
+        *(of_one_schema(2, 1, standing=Standing(left=("1",))), Request()),
+        (f"{NONE} Revision 2 (MLflow 3.4.0): serves now. Revision 1 (MLflow 3.4.0): failed or was left by a rollback."),
+        NONE_FIT,
+    ),
+    "no default of none": (
+        *(NOTHING, Request()),
+        "No release can be rolled back to. The ledger and the platform know none.",
+        NONE_FIT,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refusal_says_what_was_found_and_what_to_do(name: str) -> None:
+    """The whole sentence, and the whole fix."""
+    found, request, finding, fix = REFUSALS[name]
+    with pytest.raises(Refused) as refused:
+        plan(found, request)
+    assert (refused.value.finding, refused.value.fix) == (finding, fix)
+
+
+def test_what_serves_already_is_no_failure_of_the_caller() -> None:
+    """It is told apart from the other refusals: there is nothing to do, and nothing to mend."""
+    with pytest.raises(AlreadyServing) as refused:
+        plan(MIGRATED, Request(to="2"))
+    assert refused.value.finding == "Revision 2 (MLflow 3.17.2) serves already."
+    assert refused.value.fix == "Nothing has to be rolled back."
+
+
+def test_a_plan_of_one_schema() -> None:
+    """From the serving revision to the one before, without downtime, and with nothing to note."""
+    found = plan(SAME_SCHEMA, Request())
+    assert (found.target, found.start and found.start.revision, found.goal.revision) == ("local", "3", "2")
+    assert (found.dump, found.downtime_s, found.force, found.notes) == (None, 0.0, False, ())
+    assert dict(found.losses) == {}
+
+
+def test_a_plan_without_verification() -> None:
+    """--no-verify leaves out that step and no other."""
+    assert plan(SAME_SCHEMA, Request(verify=False)).steps == (Step.ACTIVATE, Step.WAIT, Step.RECORD)
+
+
+def test_a_plan_of_a_restore() -> None:
+    """It stops first, and its downtime is one start and the least that a restore takes."""
+    found = plan(MIGRATED, Request(restore=True))
+    assert (found.goal.revision, found.dump) == ("1", dump("d1", OLD))
+    assert found.steps == (Step.STOP, Step.RESTORE, Step.ACTIVATE, Step.WAIT, Step.VERIFY, Step.RECORD)
+    assert found.downtime_s == 14.0
+    assert found.notes == ()
+
+
+def test_a_large_dump_takes_longer() -> None:
+    """50 MB at 2 MB a second, and a start; tenths of a second are kept."""
+
+    def of_size(size: int) -> Dump:
+        database = DumpedDatabase(object="tracking.dump", sha256="0" * 64, size_bytes=size, head=HEAD[OLD])
+        return replace(dump("d1", OLD), databases={"tracking": database})
+
+    for size, downtime in ((50_000_000, 38.0), (2_500_000, 14.2), (2_700_000, 14.3)):
+        ledger = contents(verified(1, OLD), of_size(size), verified(2, "3.17.2"))
+        found = situation(MIGRATED.revisions, ledger, current=2, live="3.17.2")
+        assert plan(found, Request(restore=True)).downtime_s == downtime
+
+
+def test_where_nothing_serves_the_start_is_downtime() -> None:
+    """There is no old server that serves until the new one is ready."""
+    found = plan(replace(SAME_SCHEMA, current=None), Request())
+    assert found.start is None
+    assert found.downtime_s == 13.0
+
+
+def test_force_is_in_the_plan_only_where_something_is_stopped() -> None:
+    """A plan that says it stops a deployment that is not there frightens for nothing."""
+    assert plan(replace(SAME_SCHEMA, busy="revision 4 starts"), Request(force=True)).force is True
+    assert plan(SAME_SCHEMA, Request(force=True)).force is False
+
+
+def test_the_notes() -> None:
+    """What a person overrides, and what they asked for in vain, is said in the plan."""
+    assert plan(SAME_SCHEMA, Request(restore=True)).notes == ("The schema is the same: nothing will be restored.",)
+    never = replace(SAME_SCHEMA, contents=contents(verified(1, OLD)))
+    assert plan(never, Request(to="2")).notes == ("It was never verified.",)
+    before = ("It failed, or was left by a rollback, before.",)
+    for standing in (Standing(blocks=(block(2),)), Standing(left=("2",))):
+        assert plan(of_one_schema(3, 1, 2, 3, standing=standing), Request(to="2")).notes == before
+
+
+def test_a_version_is_its_newest_release_that_fits() -> None:
+    """Newer ones that are gone, unverified, blocked or left are passed over."""
+    revisions = [revision(n, OLD, "gone" if n == 6 else "stopped") for n in range(1, 7)]
+    standing = Standing(blocks=(block(4),), left=("3",))
+    ledger = contents(*(verified(n, OLD) for n in (1, 2, 3, 4, 6)), standing=standing)
+    assert plan(situation(revisions, ledger, current=None), Request(to_version=OLD)).goal.revision == "2"
+
+
+def test_a_restore_is_the_default_only_where_it_is_asked_for() -> None:
+    """Without a word of it, a release that needs a restore is no default."""
+    views = survey(MIGRATED)
+    assert default_goal(views) is None
+    restored = default_goal(views, restore=True)
+    assert restored is not None
+    assert restored.revision == "1"
+
+
+def test_safe_comes_before_restore() -> None:
+    """With --restore too, an older release that loses nothing is taken before a newer one that does."""
+    found = situation(
+        [revision(1, "3.17.2"), revision(2, OLD), revision(3, "3.17.2", "serving")],
+        contents(verified(1, "3.17.2"), verified(2, OLD), dump("d1", OLD), verified(3, "3.17.2")),
+        current=3,
+        live="3.17.2",
+    )
+    assert plan(found, Request(restore=True)).goal.revision == "1"

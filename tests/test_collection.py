@@ -1,0 +1,73 @@
+"""Of the tests themselves: none is left out, and each level runs apart."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.tools.projects import ROOT
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def holds_tests(text: str) -> bool:
+    """Whether a file defines what pytest would take for a test."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
+            return True
+        if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            return True
+    return False
+
+
+def test_no_test_stands_where_no_runner_looks() -> None:
+    """Every file with a test in it is named test_*.py and lies in tests/; there is one runner, pytest."""
+    listed = subprocess.run(
+        ("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout.split()
+    with_tests = [name for name in listed if (ROOT / name).exists() and holds_tests((ROOT / name).read_text())]
+    astray = [name for name in with_tests if not re.fullmatch(r"tests/(?:.*/)?test_\w+\.py", name)]
+    assert not astray
+
+
+@pytest.fixture(scope="module")
+def collected() -> set[str]:
+    """The files that pytest collects tests from, when it is called as `make test` calls it."""
+    command = (sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider")
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert told.returncode == 0, told.stdout[-2000:] + told.stderr[-2000:]
+    return {line.partition("::")[0] for line in told.stdout.splitlines() if "::" in line}
+
+
+def test_every_test_file_is_collected(collected: set[str]) -> None:
+    """A file that lost its last test, is shadowed by another, or is ignored by a setting, tests nothing any more."""
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
+    assert files == collected
+
+
+def test_make_test_runs_them_all() -> None:
+    """`make test` selects nothing: what is collected is run."""
+    recipe = re.search(r"^test: .*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    assert recipe
+    assert recipe[1] == "\t@$(PYTEST)\n"
+    assert "-m '" not in next(line for line in MAKEFILE.splitlines() if line.startswith("PYTEST ="))
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("exec make test")
+
+
+def test_no_test_is_skipped_without_a_reason() -> None:
+    """A skip says why; `-ra` then shows it at the end of the run."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {"pytest.skip", "pytest.mark.skipif"}:
+                said = node.args if ast.unparse(node.func) == "pytest.skip" else [k.value for k in node.keywords]
+                assert said, f"{path}:{node.lineno}"
+            assert not (isinstance(node, ast.Attribute) and ast.unparse(node) == "pytest.mark.skip"), path

@@ -1,0 +1,125 @@
+"""The documentation: what it links to, calls and names is there, and what is made of parsers is what they give."""
+
+from __future__ import annotations
+
+import functools
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.tools.projects import ROOT
+from tools import pages
+
+LISTED = subprocess.run(
+    ("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"),
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+    timeout=30,
+).stdout.split()
+DOCUMENTS = sorted(Path(name) for name in LISTED if (ROOT / name).exists())
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+MAKE = re.compile(r"`make ([a-z-]+)[^`]*`|^ *(?:\$ )?make ([a-z-]+)", re.MULTILINE)
+MODULE = re.compile(r"python3? -m ((?:scripts|tools|benchmarks|components)(?:\.\w+)*)")
+SCRIPT = re.compile(r"(?<![\w/.])((?:scripts|tools|components|tests|server|schema|policy|docs)/[\w./-]*\w)")
+
+
+def text(path: Path) -> str:
+    """One document."""
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+@functools.cache
+def anchors(path: Path) -> frozenset[str]:
+    """The anchors that GitHub makes of a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """A link into the repository names a file that is there, and a heading that it has."""
+    for target in LINK.findall(re.sub(r"```.*?```", "", text(path), flags=re.DOTALL)):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        name, _, anchor = target.partition("#")
+        found = (ROOT / path).parent / name if name else ROOT / path
+        assert found.exists(), f"{path}: {target}"
+        if anchor:
+            assert anchor in anchors(found.resolve()), f"{path}: {target}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
+def test_every_make_target_that_is_named_exists(path: Path) -> None:
+    """What a newcomer types is what the Makefile has."""
+    public = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for match in MAKE.finditer(text(path)):
+        assert (match[1] or match[2]) in public, f"{path}: make {match[1] or match[2]}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
+def test_every_module_that_is_called_exists(path: Path) -> None:
+    """`python -m` of something that moved is found here, not at night."""
+    for name in MODULE.findall(text(path)):
+        place = ROOT.joinpath(*name.split("."))
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if path.parts[:2] != ("docs", "adr")], ids=str)
+def test_every_file_that_is_named_exists(path: Path) -> None:
+    """A path in a document is a path in the tree; decisions keep the names of their day."""
+    for name in SCRIPT.findall(re.sub(r"^```.*?^```", "", text(path), flags=re.DOTALL | re.MULTILINE)):
+        place = ROOT / name.rstrip(".")
+        inside = (ROOT / path).parent / name
+        assert place.exists() or place.with_suffix(".py").exists() or inside.exists(), f"{path}: {name}"
+
+
+def test_every_document_is_reached_from_the_readme() -> None:
+    """A page that nothing links to is read by nobody."""
+    seen: set[Path] = set()
+    waiting = [Path("README.md")]
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for target in LINK.findall(text(path)):
+            found = ((ROOT / path).parent / target.partition("#")[0]).resolve()
+            if found.is_dir():
+                found /= "README.md"
+            if found.suffix == ".md" and found.exists() and found.is_relative_to(ROOT):
+                waiting.append(found.relative_to(ROOT))
+    lost = [path for path in DOCUMENTS if path.parts[0] == "docs" and path not in seen]
+    assert not lost
+
+
+def test_the_made_pages_are_current(capsys: pytest.CaptureFixture[str]) -> None:
+    """An option that was added or changed is in the page of its command: `make pages` writes it."""
+    assert pages.main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_no_made_page_is_left_over() -> None:
+    """A command that is gone takes its page with it."""
+    wanted = {pages.path_of(module).name for module in pages.modules()} | {"README.md"}
+    assert {path.name for path in (ROOT / pages.PAGES).glob("*.md")} == wanted
+
+
+def test_every_command_has_a_page_with_every_option() -> None:
+    """The pages are walked by the real parsers: each option of each command stands in its page."""
+    for module in pages.modules():
+        shown = text(pages.path_of(module))
+        for action in pages.parser_of(module)._actions:
+            for option in action.option_strings:
+                assert option in shown or option in {"-h", "--help"}, f"{module}: {option}"
+
+
+def test_what_stands_beside_the_made_part_is_kept() -> None:
+    """Words of a person in a page survive the next `make pages`."""
+    made = pages.made_part("scripts.logs")
+    old = f"# logs\n\nBefore.\n{pages.BEGIN}\nstale\n{pages.END}\nAfter.\n"
+    assert pages.page("scripts.logs", old) == f"# logs\n\nBefore.\n{made}\nAfter.\n"
+    assert pages.page("scripts.logs", "# logs\n\nBefore.\n") == f"# logs\n\nBefore.\n\n{made}\n"
+    assert pages.page("scripts.logs", "") == f"# logs\n\n{made}\n"
