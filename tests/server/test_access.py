@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from mlflow_backend_server.access.keys import KeyFileError, Scope, match, mint, 
 from mlflow_backend_server.access.limits import RateLimit
 from mlflow_backend_server.access.scopes import allows
 from mlflow_backend_server.access.sources import REFRESH_S, STALE_AFTER_S, KeyRing, reader
+from moto import mock_aws
 
 from tests.server.services import free_port
 
@@ -120,7 +122,13 @@ def test_where_a_key_is_presented(headers: dict[str, str], expected: str | None)
         ("POST", "/api/2.0/mlflow/registered-models/get-latest-versions", True),
         ("POST", "/api/2.0/mlflow/runs/create", False),
         ("POST", "/api/2.0/mlflow/runs/search/delete", False),
+        ("POST", "/ajax-api/3.0/mlflow/prompt-optimization/jobs/search", True),
+        ("POST", "/api/3.0/mlflow/traces/batchGetInfos", True),
         ("POST", "/graphql", False),
+        ("POST", "/api/2.0/mlflow-artifacts/mpu/create/a/search", False),
+        ("POST", "/api/2.0/mlflow-artifacts/mpu/complete/mlflow/a/search", False),
+        ("POST", "/gateway/a/search", False),
+        ("POST", "/api/2.0/mlflow/../mlflow-artifacts/mpu/create/a/search", False),
         ("PUT", "/api/2.0/mlflow-artifacts/artifacts/search", False),
         ("PATCH", "/api/2.0/mlflow/registered-models/update", False),
         ("DELETE", "/api/2.0/mlflow/registered-models/delete", False),
@@ -164,6 +172,20 @@ def test_the_secret_is_read_again_without_any_request(tmp_path: Path, monkeypatc
     ring.keep_fresh()
     file.write_text(secret_of())
     until(lambda: not ring.keys(), what="the key to be gone", deadline_s=10)
+
+
+def test_keys_in_secrets_manager_are_a_secret_or_one_key_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by ARN alone, in the ARN's region, whatever region the environment names."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    key, entry = mint("a", Scope.READ)
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name="eu-west-1")
+        whole = client.create_secret(Name="keys", SecretString=secret_of(entry))["ARN"]
+        part = client.create_secret(Name="server", SecretString=json.dumps({"other": "", "keys": secret_of(entry)}))
+        for address in (whole, f"{part['ARN']}#keys"):
+            assert match(key, KeyRing(reader(address)).keys())
 
 
 def test_keys_whose_secret_is_away_for_too_long_are_all_refused(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Where the secret with the API keys is, and a holder that reads it again and again, so that a revoked key ends.
 
-A file (mounted secrets of Kubernetes and the local target change in place), an AWS secret by its ARN or a Google one
-by its resource name. A secret given as a plain environment variable could not be revoked without a new deployment.
+A file (mounted secrets of Kubernetes and the local target change in place), an AWS secret by its ARN (`ARN#KEY` for one
+key of a secret that is a JSON object) or a Google one by its resource name. A secret given as a plain environment
+variable could not be revoked without a new deployment.
 """
 
 from __future__ import annotations
 
 import base64
 import importlib
+import json
 import logging
 import threading
 import time
@@ -75,8 +77,10 @@ def _aws(arn: str) -> str:
     config = importlib.import_module("botocore.config").Config(
         connect_timeout=_TIMEOUT_S, read_timeout=_TIMEOUT_S, retries={"max_attempts": 1}
     )
-    client = boto3.client("secretsmanager", region_name=arn.split(":")[3], config=config)
-    return str(client.get_secret_value(SecretId=arn)["SecretString"])
+    name, _, key = arn.partition("#")
+    client = boto3.client("secretsmanager", region_name=name.split(":")[3], config=config)
+    text = str(client.get_secret_value(SecretId=name)["SecretString"])
+    return str(json.loads(text)[key]) if key else text
 
 
 def _google(name: str) -> str:

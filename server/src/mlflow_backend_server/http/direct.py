@@ -12,10 +12,10 @@ import asyncio
 import contextvars
 import importlib
 import importlib.util
-import io
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: As many as Starlette gives to a mounted WSGI application.
 _THREADS = 40
+#: A longer body (an artifact, where FastAPI has no route for those) goes to a temporary file, not into memory.
+_IN_MEMORY_BYTES = 1024 * 1024
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 #: What FastAPI has in front of its routes, in every release since 3.3, and Flask has too (or does not need: timing of
 #: the gateway, permissions of FastAPI's own routes). With anything else in front, nothing is taken around it.
@@ -71,7 +73,11 @@ class Direct:
         if scope["type"] != "http" or not self._is_for_flask(scope["method"], scope["path"]):
             await self._fastapi(scope, receive, send)
             return
-        environ = environ_of(scope, await _body(receive))
+        with SpooledTemporaryFile(_IN_MEMORY_BYTES) as body:
+            length = await _receive_body(receive, body)
+            await self._serve(environ_of(scope, body, length), send)
+
+    async def _serve(self, environ: dict[str, Any], send: Send) -> None:
         loop, context = asyncio.get_running_loop(), contextvars.copy_context()
         answer = _WsgiAnswer(self._flask, environ)
         more = await loop.run_in_executor(self._threads, context.run, answer.first)
@@ -135,19 +141,21 @@ def _refuse_write(_piece: bytes) -> None:
     raise NotImplementedError("the old write() of WSGI, which Flask does not use")
 
 
-async def _body(receive: Receive) -> bytes:
-    pieces = []
+async def _receive_body(receive: Receive, body: SpooledTemporaryFile[bytes]) -> int:
+    """Write the request's body into `body`, ready to be read, and return its length in bytes."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ConnectionResetError("the client went away before it had sent its body")
-        pieces.append(message.get("body", b""))
+        body.write(message.get("body", b""))
         if not message.get("more_body", False):
-            return b"".join(pieces)
+            length = body.tell()
+            body.seek(0)
+            return length
 
 
-def environ_of(scope: MutableMapping[str, Any], body: bytes) -> dict[str, Any]:
-    """Return the WSGI environment (PEP 3333) of an ASGI request."""
+def environ_of(scope: MutableMapping[str, Any], body: IO[bytes], length: int) -> dict[str, Any]:
+    """Return the WSGI environment (PEP 3333) of an ASGI request with a body of `length` bytes."""
     server = scope.get("server") or ("localhost", 80)
     client = scope.get("client") or ("", 0)
     root = scope.get("root_path", "")
@@ -162,7 +170,7 @@ def environ_of(scope: MutableMapping[str, Any], body: bytes) -> dict[str, Any]:
         "REMOTE_ADDR": client[0],
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.get("scheme", "http"),
-        "wsgi.input": io.BytesIO(body),
+        "wsgi.input": body,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
@@ -175,6 +183,6 @@ def environ_of(scope: MutableMapping[str, Any], body: bytes) -> dict[str, Any]:
         separator = "; " if name == "COOKIE" else ","
         environ[key] = f"{environ[key]}{separator}{value}" if key in environ else value
     # What came is known: a chunked body has no length of its own, and Flask would read none.
-    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["CONTENT_LENGTH"] = str(length)
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     return environ

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     from mlflow_backend_server.http.exchange import Asked
     from mlflow_backend_server.http.metrics import Metrics
 
-#: A line below PIPE_BUF is written whole, whichever worker writes beside it.
-_LONGEST_PATH = 1024
+#: A line up to PIPE_BUF is written whole, whichever worker writes beside it. Escaped, a character of a path may take 12
+#: bytes, so the path of a line that comes out longer is cut again.
+_WHOLE_BYTES = 4096
+_LONGEST_PATH, _SHORT_PATH = 1024, 128
 _STDOUT = 1
 
 
@@ -65,7 +68,9 @@ class Recorder:
             self._metrics.in_flight.dec()
             self._metrics.observe(exchange.asked.method, route, exchange.status, seconds)
         if self._log:
-            self._write(log_line(exchange, route, seconds))
+            # Whoever reads the log may be gone; requests are served all the same.
+            with suppress(OSError):
+                self._write(log_line(exchange, route, seconds))
 
 
 def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
@@ -87,4 +92,7 @@ def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
         "traceparent": asked.traceparent,
         "process": os.getpid(),
     }
-    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(line, separators=(",", ":"))
+    if len(text) >= _WHOLE_BYTES:
+        text = json.dumps({**line, "path": asked.raw_path[:_SHORT_PATH]}, separators=(",", ":"))
+    return text.encode() + b"\n"

@@ -1,0 +1,135 @@
+"""Requests that go to Flask at once: bodies, answers and headers as WSGI wants them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow_backend_server.http.direct import Direct
+from mlflow_backend_server.http.exchange import Asked
+from mlflow_backend_server.http.record import Exchange, log_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEADERS = [(b"host", b"h"), (b"cookie", b"a=1"), (b"cookie", b"b=2"), (b"x-list", b"1"), (b"x-list", b"2")]
+
+
+class EveryRoute:
+    """Routes that Flask serves all of."""
+
+    def flask_rule(self, _method: str, _path: str) -> str:
+        """Return a template."""
+        return "/x"
+
+    def is_native(self, _method: str, _path: str) -> bool:
+        """Tell that FastAPI has none."""
+        return False
+
+
+class Pieces:
+    """A streamed answer that knows whether it was closed, and may fail on the way."""
+
+    def __init__(self, *pieces: bytes, fails: bool = False) -> None:
+        """Hold the pieces."""
+        self.pieces, self.fails, self.closed = pieces, fails, False
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give them one by one."""
+        yield from self.pieces
+        if self.fails:
+            raise RuntimeError("the store went away")
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+def serve(app: Any, messages: list[dict[str, Any]], path: str = "/x/ä") -> list[dict[str, Any]]:
+    """Serve one request with the given messages as its body, and return what was sent."""
+    sent: list[dict[str, Any]] = []
+    left = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        return next(left)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "PUT", "path": path, "query_string": b"q=1", "headers": HEADERS}
+    routes: Any = EveryRoute()
+    asyncio.run(Direct(app, None, routes)(scope, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+@pytest.mark.parametrize("size", [0, 10, 3 * 1024 * 1024])
+def test_a_body_arrives_whole_with_its_length_however_it_comes(size: int, pieces: int) -> None:
+    """In memory or in a file, in one piece or chunked without a length of its own."""
+    body = bytes(number % 251 for number in range(1024)) * (size // 1024) + b"x" * (size % 1024)
+    step = max(1, size // pieces)
+    cut = [body[start : start + step] for start in range(0, max(size, 1), step)]
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": piece, "more_body": True} for piece in cut]
+    messages.append({"type": "http.request", "body": b""})
+
+    def app(environ: dict[str, Any], start: Any) -> list[bytes]:
+        read = environ["wsgi.input"].read()
+        start("200 OK", [("X-Seen", "1")])
+        said = [environ["CONTENT_LENGTH"], hashlib.sha256(read).hexdigest(), environ["HTTP_COOKIE"]]
+        return [json.dumps([*said, environ["HTTP_X_LIST"], environ["PATH_INFO"], environ["QUERY_STRING"]]).encode()]
+
+    start, answer = serve(app, messages)
+    assert (start["status"], start["headers"]) == (200, [(b"x-seen", b"1")])
+    seen = [str(size), hashlib.sha256(body).hexdigest(), "a=1; b=2", "1,2", "/x/ä".encode().decode("latin-1"), "q=1"]
+    assert json.loads(answer["body"]) == seen
+
+
+def test_a_streamed_answer_is_passed_on_piece_by_piece_and_closed() -> None:
+    """A large artifact is never held whole."""
+    answer = Pieces(b"a", b"b")
+
+    def app(_environ: dict[str, Any], start: Any) -> Pieces:
+        start("206 Partial Content", [])
+        return answer
+
+    _, *bodies = serve(app, [{"type": "http.request"}])
+    assert b"".join(message["body"] for message in bodies) == b"ab"
+    assert [message["more_body"] for message in bodies] == [True, True, False]
+    assert answer.closed
+
+
+def test_an_answer_that_breaks_off_is_closed_and_seen() -> None:
+    """The server must not end such an answer as if it were whole."""
+    answer = Pieces(b"a", fails=True)
+
+    def app(_environ: dict[str, Any], start: Any) -> Pieces:
+        start("200 OK", [])
+        return answer
+
+    with pytest.raises(RuntimeError, match="went away"):
+        serve(app, [{"type": "http.request"}])
+    assert answer.closed
+
+
+def test_a_client_that_goes_away_while_it_sends_is_not_served() -> None:
+    """Half a body is no request."""
+    called = []
+    with pytest.raises(ConnectionResetError):
+        serve(called.append, [{"type": "http.request", "body": b"a", "more_body": True}, {"type": "http.disconnect"}])
+    assert not called
+
+
+@given(st.text(max_size=3000), st.text(max_size=3000), st.text(max_size=63))
+def test_an_access_log_line_is_whole_and_holds_no_query(path: str, route: str, agent: str) -> None:
+    """One line of JSON that a pipe takes at once, whatever the path is made of."""
+    asked = Asked(method="GET", path=path, raw_path=path, headers={"user-agent": agent}, client="::1")
+    line = log_line(Exchange(asked=asked, request_id="1" * 128), route[:200].encode("ascii", "ignore").decode(), 0.5)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert len(line) <= 4096
+    assert path.startswith(json.loads(line)["path"])
