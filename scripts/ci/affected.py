@@ -32,8 +32,9 @@ HARMLESS_FOLDERS = ("docs", "tests", "benchmarks", ".github", ".ci", "schema", "
 """What neither the program nor its preview reads."""
 HARMLESS_FILES = frozenset(
     {
-        *("Makefile", ".gitignore", ".gitleaks.toml", ".pre-commit-config.yaml", "requirements/dev.txt"),
-        *("tools/lint.py", "tools/lock.py"),
+        *("Makefile", ".gitignore", ".gitleaks.toml", ".pre-commit-config.yaml", "LICENSE"),
+        *("requirements/dev.txt", "tools/coverage.py", "tools/lint.py", "tools/lock.py", "tools/mutation.py"),
+        "tools/pages.py",
     }
 )
 
