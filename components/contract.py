@@ -83,10 +83,27 @@ class Release:
         }
 
 
-def client_lines(tracking_url: str) -> tuple[str, str]:
-    """Return the two lines that a client needs, to paste into a shell and a Python session."""
+# What MLflow's own clients read, for each kind of credentials by the keys of its references.
+_CLIENT_VARIABLES = {
+    "username": "MLFLOW_TRACKING_USERNAME",
+    "password": "MLFLOW_TRACKING_PASSWORD",
+    "apiKey": "MLFLOW_TRACKING_TOKEN",
+}
+
+
+def client_lines(tracking_url: str, credentials: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the lines that a client needs, to paste into a shell and a Python session.
+
+    `credentials` are references; one to a file is read by the shell, so that no line holds a value.
+    """
+    read = {
+        _CLIENT_VARIABLES[key]: reference.removeprefix("file:")
+        for key, reference in (credentials or {}).items()
+        if key in _CLIENT_VARIABLES and reference.startswith("file:")
+    }
     return (
         f"export MLFLOW_TRACKING_URI={tracking_url}",
+        *(f"export {name}=\"$(cat '{path}')\"" for name, path in read.items()),
         f'mlflow.set_tracking_uri("{tracking_url}")',
     )
 

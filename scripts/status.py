@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract import ExitCode
+from components.local import switch
 from components.local.history import LocalHistory
+from components.local.ports import LOOPBACK
 from components.local.state import StateDir
 from components.local.supervisor import Supervisor
 from components.verify import report
@@ -57,6 +59,9 @@ def revisions(state: StateDir) -> Iterator[str]:
         release = revision.release
         made = f"{revision.created_at:%F %T}Z"
         yield f"revision {revision.id:<4} {revision.state:<9} MLflow {release.mlflow_version}  {made}"
+    serving = switch.active(state)
+    if serving is not None and serving.metrics_port:
+        yield f"metrics       http://{LOOPBACK}:{serving.metrics_port}/metrics"
 
 
 def verdict(state: StateDir) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from components.contract import BackendOutputs, Refused, client_lines
 from components.local import environment, holding, package, wishes
+from components.local.credentials import API_KEYS, references
 from components.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon
 from components.local.state import StateDir
 from components.migrate.provider import Migration, MigrationArgs
@@ -40,6 +41,7 @@ class LocalBackend(pulumi.ComponentResource):
         a lock.
         """
         refuse_unsupported(settings)
+        self._access = wishes.access_of(settings, state)
         super().__init__(LOCAL_BACKEND, name, None, opts)
         self._name, self._settings, self._folder = name, settings, str(state.path)
         self._locator = {"kind": "local", "state": self._folder}
@@ -74,7 +76,8 @@ class LocalBackend(pulumi.ComponentResource):
         )
         self.tracking_url = self._services["front"].listens.apply(lambda port: wishes.tracking_url(int(port)))
         self.release = pulumi.Output.all(server.revision, served, migration.head).apply(_release)
-        self.verification = self._verify(server, served["wishes"])
+        self._credentials = served["access"].apply(lambda mode: references(state, mode))
+        self.verification = self._verify(server, served, credentials)
         self._remember(served)
         self.register_outputs(
             {"trackingUrl": self.tracking_url, "release": self.release, "verification": self.verification.verdict}
@@ -93,7 +96,7 @@ class LocalBackend(pulumi.ComponentResource):
             },
             artifact_root=pulumi.Output.from_input(wishes.ARTIFACT_ROOT),
             dashboard_url=pulumi.Output.from_input(None),
-            client=self.tracking_url.apply(client_lines),
+            client=pulumi.Output.all(self.tracking_url, self._credentials).apply(lambda found: client_lines(*found)),
         )
 
     def _make_services(self, credentials: Credentials, supervisor: SupervisorDaemon) -> dict[str, Service]:
@@ -122,9 +125,11 @@ class LocalBackend(pulumi.ComponentResource):
         """Return what is served: what the settings describe, unless the ledger holds the stack to another revision."""
         state, settings = StateDir(Path(self._folder)), self._settings
         standing = holding.standing(state, requested=settings.release.pin)
+        installed = {"environmentLock": lock, "package": package.locate().digest}
 
         def serve(found: list[Any]) -> dict[str, Any]:
-            wished = wishes.server_wishes(settings, _whole(found[0]), found[1], lock, package.locate().digest)
+            inputs = wishes.server_inputs(settings, _whole(found[0]), self._access)
+            wished = wishes.server_wishes(inputs, found[1], installed)
             version = settings.server.mlflow_version
             served = holding.served(state, standing, wished, mlflow_version=version, environment_lock=lock)
             if served.withheld:
@@ -154,12 +159,17 @@ class LocalBackend(pulumi.ComponentResource):
             opts=self._child(entry),
         )
 
-    def _verify(self, server: Server, server_wishes: pulumi.Output[dict[str, Any]]) -> Verification:
+    def _verify(self, server: Server, served: pulumi.Output[dict[str, Any]], credentials: Credentials) -> Verification:
         state = StateDir(Path(self._folder))
         identities = {part: service.identity for part, service in self._services.items()}
-        serving = pulumi.Output.all(identities, server_wishes, self.release).apply(
-            lambda found: wishes.serving_digest({"services": found[0], "server": found[1], "release": found[2]})
-        )
+        # The keys that are valid are part of it: servers read them by themselves, so that they are in no wish.
+        parts = {
+            "services": identities,
+            "server": served["wishes"],
+            "release": self.release,
+            "keys": credentials.versions.apply(lambda versions: versions[API_KEYS]),
+        }
+        serving = pulumi.Output.from_input(parts).apply(wishes.serving_digest)
         return Verification(
             f"{self._name}-verification",
             VerificationArgs(
@@ -171,6 +181,8 @@ class LocalBackend(pulumi.ComponentResource):
                 profile=self._settings.verify.profile,
                 deadline=self._settings.verify.deadline,
                 on_failure=self._settings.verify.on_failure,
+                credentials=self._credentials,
+                access=served["access"].apply(lambda mode: mode != "none"),
                 jobs=self._settings.server.jobs,
                 extra_checks=tuple(
                     check.model_dump(by_alias=True, mode="json") for check in self._settings.verify.extra_checks
@@ -195,8 +207,8 @@ _UNSUPPORTED = {
     "artifacts.mode": "this target creates its own",
     "network.mode": "this target listens on loopback only",
     "network.public_url": "this target is reached by server.port on loopback only",
-    "access.mode": "this target has no access control yet",
     "release.soak_hours": "no other stack's releases are taken over here",
+    "release.soak_source": "no other stack's releases are taken over here",
     "backup.retention_days": "this target makes no backups yet",
     "aws": "this target is not on AWS",
     "tags": "nothing here can carry tags",
@@ -211,6 +223,8 @@ def refuse_unsupported(settings: Settings) -> None:
         for path, why in _UNSUPPORTED.items()
         if _value(asked, path) != _value(default, path)
     ]
+    if settings.access.mode == "cloudIdentity":
+        findings.append("access.mode is set, and no cloud is here to know its identities")
     if findings:
         raise Refused(
             f"The target local cannot fulfil these settings: {'; '.join(findings)}.",

@@ -11,12 +11,16 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING
 
+from components.local import api_keys
 from components.local.state import LocalFailure, write
 
 if TYPE_CHECKING:
     from components.local.state import StateDir
 
 ADMIN = "admin-password"
+ADMIN_USER = "admin-user"
+API_KEY = "api-key"
+API_KEYS = api_keys.FILE
 CACHE = "cache-password"
 DATABASE = "database-password"
 DATABASE_ADMIN = "database-admin-password"
@@ -40,7 +44,8 @@ GENERATED = (
     STORE_SECRET,
     SUPERVISOR,
 )
-ALL = (*GENERATED, STORE_ACCEPTED)
+ALL = (*GENERATED, ADMIN_USER, API_KEY, API_KEYS, STORE_ACCEPTED)
+ADMIN_NAME = "admin"
 
 _SALT = "salt"
 _VERSION_LENGTH = 16
@@ -65,9 +70,22 @@ def ensure(state: StateDir) -> dict[str, str]:
         for name in (_SALT, *GENERATED):
             if not (state.credentials / name).exists():
                 write(state.credentials / name, secrets.token_urlsafe(24))
+        if not (state.credentials / ADMIN_USER).exists():
+            write(state.credentials / ADMIN_USER, ADMIN_NAME)
+        if not all((state.credentials / name).exists() for name in (API_KEY, API_KEYS)):
+            key, entry = api_keys.mint(api_keys.OWN, "write")
+            others = [other for other in api_keys.entries(state) if other["name"] != api_keys.OWN]
+            write(state.credentials / API_KEY, key)
+            api_keys.save(state, [entry, *others])
         if not (state.credentials / STORE_ACCEPTED).exists():
             accept_store_keys(state, server=True)
     return versions(state)
+
+
+def references(state: StateDir, mode: str) -> dict[str, str]:
+    """Return how the users' kind of credentials is named for verification under an access mode, never a value."""
+    kinds = {"basic": {"username": ADMIN_USER, "password": ADMIN}, "token": {"apiKey": API_KEY}}
+    return {key: f"file:{state.credentials / name}" for key, name in kinds.get(mode, {}).items()}
 
 
 def accept_store_keys(state: StateDir, *, server: bool) -> None:
@@ -94,7 +112,7 @@ def versions(state: StateDir) -> dict[str, str]:
 
 def redact(state: StateDir, text: str) -> str:
     """Return the text with every credential's value replaced by its name."""
-    for name in GENERATED:
+    for name in (*GENERATED, API_KEY):
         path = state.credentials / name
         if path.exists():
             text = text.replace(read(state, name), f"<{name}>")

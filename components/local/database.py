@@ -21,14 +21,13 @@ from components.local import credentials, ports
 from components.local.render import Program
 from components.local.service import Service
 from components.local.state import LocalFailure
-from components.local.wishes import DATABASE, ROLE
+from components.local.wishes import AUTH_DATABASE, DATABASE, ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from components.local.state import StateDir
 
-AUTH_DATABASE = "mlflow_auth"
 # The administrator and the database that initdb makes for it.
 _ADMIN_ROLE = "postgres"
 # Debian's and macOS's `nobody`; any unprivileged number serves, it needs no entry in /etc/passwd.

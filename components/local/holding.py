@@ -29,11 +29,15 @@ SETTINGS_HASH = "settingsHash"
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """What is served: the server's wish, its MLflow version and environment, and what is withheld for which reason."""
+    """What is served: the server's wish, its MLflow version and environment, and what is withheld for which reason.
+
+    `access` is the mode of what is served: a revision that the stack is held to may have another than the settings.
+    """
 
     wishes: dict[str, Any]
     mlflow_version: str
     environment_lock: str
+    access: str = "none"
     withheld: str = ""
     manual: bool = False
 
@@ -64,7 +68,8 @@ def served(
     hold = hold_of(found, settings_hash=wish_hash)
     if hold is None:
         wishes = {**wished, SETTINGS_HASH: wish_hash}
-        return Served(wishes=wishes, mlflow_version=mlflow_version, environment_lock=environment_lock)
+        mode = wished["inputs"]["access"]["mode"]
+        return Served(wishes=wishes, mlflow_version=mlflow_version, environment_lock=environment_lock, access=mode)
     try:
         record = revisions.load(state, int(hold.revision))
     except (LocalFailure, ValueError):
@@ -76,6 +81,7 @@ def served(
         wishes={HELD: hold.revision},
         mlflow_version=record.mlflow_version,
         environment_lock=record.environment_lock,
+        access=record.access,
         withheld="" if record.settings_hash == wish_hash else hold.why,
         manual=hold.manual,
     )

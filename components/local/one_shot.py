@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.local import credentials, environment, ports, processes
+from components.local import credentials, environment, ports, processes, schema
 from components.local.database import binaries
 from components.local.state import LocalFailure
 from components.local.tools import installed
-from components.local.wishes import DATABASE, REGION, ROLE
+from components.local.wishes import AUTH_DATABASE, DATABASE, REGION, ROLE
 from components.migrate.tool import MODULE, Code, Ended, ToolFailed
 from components.releases.stores import DUMPS, ROOT
 from components.server import DatabaseAddress, database_uri
@@ -41,9 +41,14 @@ _LOG_BYTES = 20_000
 class ToolRunner:
     """Runs the database tool in the environment of one MLflow version."""
 
-    def __init__(self, state: StateDir, version: str, *, store: Mapping[str, str] | None = None) -> None:
-        """Take the version, and the environment by which the tool reaches the dumps (of `serving_dumps`)."""
-        self._state, self._version, self._store = state, version, store or {}
+    def __init__(
+        self, state: StateDir, version: str, *, store: Mapping[str, str] | None = None, users: bool = False
+    ) -> None:
+        """Take the version, and the environment by which the tool reaches the dumps (of `serving_dumps`).
+
+        The users' database is worked on where it has a schema, and with `users` also where it is to get one.
+        """
+        self._state, self._version, self._store, self._users = state, version, store or {}, users
 
     def run(self, arguments: Sequence[str], *, deadline_s: float) -> Ended:
         """Run the tool, and end it with all that it started when the time is over."""
@@ -83,7 +88,11 @@ class ToolRunner:
             user=ROLE,
             password=credentials.DATABASE,
         )
+        live = None if self._users else schema.heads(self._state)
+        has_users = self._users or (live is not None and live.auth is not None)
+        users = {"MLFLOW_BACKEND_AUTH_DATABASE_URI": database_uri(address, database=AUTH_DATABASE)}
         return {
+            **(users if has_users else {}),
             **{name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ},
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "PYTHONPATH": str(_PACKAGE),

@@ -78,7 +78,9 @@ class CredentialsProvider(_LocalProvider):
         """Compare the versions with those of the files."""
         from components.local import credentials  # noqa: PLC0415
 
-        return _RUNNING if credentials.versions(state) == props.get("versions") else "changed on disk"
+        found = credentials.versions(state)
+        same = found == props.get("versions") and found.keys() >= set(credentials.ALL)
+        return _RUNNING if same else "changed on disk"
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Look at the files themselves: a rotated secret must not wait for a refresh."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract import Refused
-from components.local import one_shot, processes, revisions, schema, switch
+from components.local import credentials, one_shot, processes, revisions, schema, switch
 from components.local.database import binaries
 from components.local.history import LocalHistory, running_revision
 from components.local.state import LocalFailure, StateDir, write
@@ -134,7 +134,13 @@ class LocalReleases:
             LocalHistory(self.state).activate(revision)
         record = revisions.load(self.state, int(revision))
         known = Subject.load(self.state.subject)
-        subject = replace(known, expected_version=record.mlflow_version, expected_revision=revision)
+        subject = replace(
+            known,
+            expected_version=record.mlflow_version,
+            expected_revision=revision,
+            credentials=credentials.references(self.state, record.access),
+            access=record.access != "none",
+        )
         write(self.state.subject, json.dumps(subject.to_document(), indent=2))
 
     def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:

@@ -37,6 +37,18 @@ class Record:
     created_at: datetime
     # The identity of the wish that it was made for: by it a release is known again, whatever its number.
     settings_hash: str = ""
+    # Where it says that it may be given traffic; revisions made before there was such a route have none.
+    ready_path: str = ""
+
+    @property
+    def access(self) -> str:
+        """Who may call the server: the access mode that it was started with."""
+        return self.program.environment.get("MLFLOW_BACKEND_ACCESS", "none")
+
+    @property
+    def metrics_port(self) -> int:
+        """The port of its Prometheus metrics, 0 where it has none."""
+        return int(self.program.environment.get("MLFLOW_BACKEND_METRICS_PORT", "0"))
 
     @property
     def address(self) -> str:
@@ -52,6 +64,7 @@ class Record:
             "port": self.port,
             "healthPath": self.health_path,
             "versionPath": self.version_path,
+            "readyPath": self.ready_path,
             "program": self.program.manifest(),
             "createdAt": self.created_at.isoformat(),
             "settingsHash": self.settings_hash,
@@ -89,6 +102,7 @@ def load(state: StateDir, number: int) -> Record:
         program=program_of(document["program"]),
         created_at=datetime.fromisoformat(document["createdAt"]),
         settings_hash=document["settingsHash"],
+        ready_path=document.get("readyPath", ""),
     )
 
 
@@ -101,6 +115,11 @@ def next_number(state: StateDir) -> int:
 def choose_port(state: StateDir, number: int) -> int:
     """Return a port that no kept revision has, so that an address says which revision answers."""
     return ports.choose(state, program_name(number))
+
+
+def choose_metrics_port(state: StateDir, number: int) -> int:
+    """Return the port of a revision's metrics, beside which the one before goes on until the switch is made."""
+    return ports.choose(state, _metrics_name(number))
 
 
 def save(state: StateDir, record: Record) -> None:
@@ -126,6 +145,11 @@ def drop(state: StateDir, number: int) -> None:
     shutil.rmtree(_folder(state, number), ignore_errors=True)
     (state.logs / f"{program_name(number)}.log").unlink(missing_ok=True)
     ports.forget(state, program_name(number))
+    ports.forget(state, _metrics_name(number))
+
+
+def _metrics_name(number: int) -> str:
+    return f"{program_name(number)}-metrics"
 
 
 def now() -> datetime:

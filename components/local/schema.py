@@ -14,7 +14,7 @@ import psycopg2
 from psycopg2 import errors, sql
 
 from components.local import credentials, ports
-from components.local.wishes import DATABASE, ROLE
+from components.local.wishes import AUTH_DATABASE, DATABASE, ROLE
 from components.releases.losses import Rows, common
 from components.schema import Heads
 
@@ -24,25 +24,32 @@ if TYPE_CHECKING:
     from components.local.state import StateDir
 
 _ADMIN_ROLE = "postgres"
+_VERSION_TABLE = "alembic_version"
 _CONNECT_TIMEOUT_S = 3
 # The database tool's name for what a restore replaced (server/src/mlflow_backend_server/db/kept.py).
 _KEPT = f"{DATABASE}__before_"
 
 
 def heads(state: StateDir) -> Heads | None:
-    """Return the schema heads, None where Postgres does not answer.
-
-    Access control does not exist on this target yet, so the auth database has no schema.
-    """
+    """Return the schema heads, None where Postgres does not answer."""
     try:
         with reading(state) as cursor:
-            cursor.execute("SELECT version_num FROM alembic_version")
-            found = cursor.fetchone()
-            return Heads(tracking=str(found[0]) if found else None)
-    except errors.UndefinedTable:
-        return Heads(tracking=None)
+            tracking = _head(cursor, _VERSION_TABLE)
+        with _session(state, ROLE, credentials.DATABASE, AUTH_DATABASE) as cursor:
+            # Before MLflow 3.6.0 basic auth used Alembic's own name for its table.
+            auth = _head(cursor, f"{_VERSION_TABLE}_auth") or _head(cursor, _VERSION_TABLE)
     except psycopg2.OperationalError:
         return None
+    return Heads(tracking=tracking, auth=auth)
+
+
+def _head(cursor: Any, table: str) -> str | None:
+    try:
+        cursor.execute(sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(table)))
+    except errors.UndefinedTable:
+        return None
+    found = cursor.fetchone()
+    return str(found[0]) if found else None
 
 
 def row_counts(state: StateDir, tables: Sequence[str]) -> dict[str, int]:

@@ -6,12 +6,14 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from components.local import environment, holding, package, render, revisions, schema, switch
+from components.local import credentials, environment, holding, package, render, revisions, schema, switch
+from components.local.one_shot import ToolRunner
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor
 from components.local.wishes import inputs_of
 from components.migrate.known import wanted_heads
 from components.migrate.step import after_failed_start
+from components.migrate.tool import DatabaseTool, ToolFailed
 from components.releases.journal import Journal
 from components.releases.stores import FileStore
 from components.server import describe
@@ -48,6 +50,7 @@ def _make(state: StateDir, wishes: dict[str, Any]) -> Record:
     switch.retire_others(state, None if serving is None else serving.number)
     record = _record(state, wishes)
     _refuse_other_schema(state, record)
+    _make_users_schema(state, record)
     revisions.save(state, record)
     try:
         drain_s = float(wishes["inputs"]["request_timeout_s"])
@@ -100,6 +103,18 @@ def condition(state: StateDir, number: int) -> str:
     return Supervisor(state).condition(serving.program)
 
 
+def _make_users_schema(state: StateDir, record: Record) -> None:
+    """Give the users' database its schema where basic auth has none yet: of several workers each would make it."""
+    if record.access != "basic":
+        return
+    live = schema.heads(state)
+    if live is not None and live.auth is None:
+        try:
+            DatabaseTool(ToolRunner(state, record.mlflow_version, users=True)).upgrade()
+        except ToolFailed as failure:
+            raise LocalFailure("the users' database", failure.finding, failure.fix) from None
+
+
 def _describe_subject(state: StateDir, record: Record, wishes: dict[str, Any]) -> None:
     """Write what a verification on demand needs to know, for `make verify`."""
     subject = Subject(
@@ -108,7 +123,8 @@ def _describe_subject(state: StateDir, record: Record, wishes: dict[str, Any]) -
         expected_revision=str(record.number),
         locator={"kind": "local", "state": str(state.path)},
         jobs=bool(wishes["inputs"]["jobs"]),
-        access=False,
+        credentials=credentials.references(state, record.access),
+        access=record.access != "none",
         report_path=str(state.report),
     )
     write(state.subject, json.dumps(subject.to_document(), indent=2))
@@ -124,7 +140,7 @@ def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
             raise LocalFailure(part, f"its environment {folder} is gone", "Run `make up`, which installs it")
     port = revisions.choose_port(state, number)
     state.temporary.mkdir(mode=0o700, exist_ok=True)
-    described = describe(replace(inputs, port=port))
+    described = describe(replace(inputs, port=port, metrics_port=revisions.choose_metrics_port(state, number)))
     program = render.Program(
         name=revisions.program_name(number),
         argv=(str(installed.mlflow), *described.argv[1:]),
@@ -148,6 +164,7 @@ def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
         environment_lock=installed.lock,
         port=port,
         health_path=described.liveness.path,
+        ready_path=described.readiness.path,
         version_path=described.liveness.path.removesuffix("/health") + "/version",
         program=program,
         created_at=revisions.now(),

@@ -7,20 +7,25 @@ sends every following request to it; the old one is stopped when the last of its
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from typing import TYPE_CHECKING
 
-from components.local import causes, ports, processes, revisions
+from components.local import causes, credentials, ports, processes, revisions
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor
+from components.verify.credentials import resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from components.local.revisions import Record
     from components.local.state import StateDir
 
 # A server needs 11 s on two idle cores, and MLflow gives up on an unreachable database after 107 s (measured).
 START_TIMEOUT_S = 120.0
 _PROBE_TIMEOUT_S = 5.0
+_ANSWER_BYTES = 2000
 _POLL_S = 0.05
 _FIRST_USES = (
     "/api/2.0/mlflow/experiments/search?max_results=1",
@@ -69,13 +74,13 @@ def retire_others(state: StateDir, serving: int | None) -> None:
             supervisor.remove(name)
 
 
-def answer(record: Record, path: str) -> tuple[int, str]:
+def answer(record: Record, path: str, *, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Return status and body that the revision's server gives for a path, (0, reason) where it gives none."""
     connection = http.client.HTTPConnection(ports.LOOPBACK, record.port, timeout=_PROBE_TIMEOUT_S)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=dict(headers or {}))
         response = connection.getresponse()
-        return response.status, response.read(200).decode(errors="replace")
+        return response.status, response.read(_ANSWER_BYTES).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
         return 0, type(error).__name__
     finally:
@@ -83,27 +88,41 @@ def answer(record: Record, path: str) -> tuple[int, str]:
 
 
 def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: float) -> None:
+    headers = resolve(credentials.references(state, record.access)).headers
+    ready = record.ready_path or record.health_path
     try:
         supervisor.wait(
             record.program.name,
-            lambda: answer(record, record.health_path)[0] == http.client.OK,
+            lambda: answer(record, ready)[0] == http.client.OK,
             timeout_s=timeout_s,
             hopeless=causes.is_hopeless,
         )
     except LocalFailure as failure:
-        raise causes.explain_start(failure, record.mlflow_version) from None
+        raise causes.explain_start(_with_words(record, ready, headers, failure), record.mlflow_version) from None
     # MLflow 3.0 to 3.5 runs Alembic in each store's first use, and two at once break each other (KeyError 'script',
     # measured on 3.4.0): so both stores are used once, one after the other, before clients come.
     for path in _FIRST_USES:
-        answer(record, record.health_path.removesuffix("/health") + path)
-    status, version = answer(record, record.version_path)
-    # With access control on, /version needs credentials (401); verification compares it with them.
+        answer(record, record.health_path.removesuffix("/health") + path, headers=headers)
+    status, version = answer(record, record.version_path, headers=headers)
+    # Where the credentials are refused (401), verification says so, with its cause.
     if status == http.client.OK and version != record.mlflow_version:
         finding = f"127.0.0.1:{record.port} answers as MLflow {version}, {record.mlflow_version} was started"
         raise LocalFailure(record.program.name, finding, "End the process that holds the port and repeat")
     if not processes.listens(processes.marked(str(state.path), record.program.name), record.port):
         finding = f"127.0.0.1:{record.port} answers, but no process of this revision listens on it"
         raise LocalFailure(record.program.name, finding, "End the process that holds the port and repeat")
+
+
+def _with_words(record: Record, path: str, headers: Mapping[str, str], failure: LocalFailure) -> LocalFailure:
+    """Return the failure with the server's own words, where it answers and says why it is not ready."""
+    status, body = answer(record, path, headers=headers)
+    if status == 0:
+        return failure
+    try:
+        told = json.loads(body).get("detail")
+    except (ValueError, AttributeError):
+        told = None
+    return LocalFailure(failure.part, f"{told or f'{path} answers {status}'}\n{failure.finding}", failure.fix)
 
 
 def _drain(state: StateDir, old: Record, drain_s: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from components.local import credentials, render
 from components.local.ports import LOOPBACK
@@ -20,9 +20,12 @@ from components.server import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from components.local.state import StateDir
+    from components.server.access import Mode
     from components.settings import Settings
 
 DATABASE = "mlflow"
+AUTH_DATABASE = "mlflow_auth"
 ROLE = "mlflow"
 BUCKET = "mlflow"
 ARTIFACT_ROOT = f"s3://{BUCKET}/artifacts"
@@ -36,8 +39,21 @@ def tracking_url(port: int) -> str:
     return f"http://{LOOPBACK}:{port}"
 
 
-def server_inputs(settings: Settings, ports: Mapping[str, int]) -> ServerInputs:
-    """Return what the server is described from; its own port is chosen with each revision, and 0 here."""
+def access_of(settings: Settings, state: StateDir) -> AccessControl:
+    """Return who may call the server; the target has refused the mode that only clouds have."""
+    return AccessControl(
+        mode=cast("Mode", settings.access.mode),
+        admin_user=credentials.ADMIN_NAME,
+        admin_password=credentials.ADMIN,
+        session_key=credentials.FLASK,
+        database=AUTH_DATABASE,
+        keys=str(state.credentials / credentials.API_KEYS),
+        requests_per_minute=settings.access.requests_per_minute,
+    )
+
+
+def server_inputs(settings: Settings, ports: Mapping[str, int], access: AccessControl) -> ServerInputs:
+    """Return what the server is described from; its own ports are chosen with each revision, and 0 here."""
     return ServerInputs(
         mlflow_version=settings.server.mlflow_version,
         public_url=tracking_url(ports["front"]),
@@ -62,25 +78,23 @@ def server_inputs(settings: Settings, ports: Mapping[str, int]) -> ServerInputs:
         max_request_mib=settings.server.max_request_mib,
         max_artifact_mib=settings.server.max_artifact_mib,
         access_log=settings.server.access_log,
+        access=access,
     )
 
 
-def server_wishes(
-    settings: Settings, ports: Mapping[str, int], versions: Mapping[str, str], environment_lock: str, package: str
-) -> dict[str, Any]:
+def server_wishes(inputs: ServerInputs, versions: Mapping[str, str], installed: Mapping[str, str]) -> dict[str, Any]:
     """Return the wish as the resource keeps it: a change of any value in it is a new revision.
 
-    `environment_lock` and `package` are the digests of what is installed: MLflow's lock and the server package.
-    The digest covers what this project's own code makes of the inputs, so that a changed flag reaches the server.
+    `installed` holds the digests of what is installed: `environmentLock` of MLflow's lock, `package` of the server
+    package. The digest covers what this project's own code makes of the inputs, so that a changed flag reaches the
+    server.
     """
-    inputs = server_inputs(settings, ports)
     described = describe(inputs)
     needed = sorted({name for template in described.secret_environment.values() for name in template.references()})
     return {
         "inputs": asdict(inputs),
         "description": render.digest(asdict(described)),
-        "environmentLock": environment_lock,
-        "package": package,
+        **installed,
         "secretVersions": {name: versions[name] for name in needed},
     }
 

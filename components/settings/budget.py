@@ -21,6 +21,9 @@ _STORES = 2
 _AUTH_STORES = 1
 # With jobs on each worker also has a job store (mlflow/store/jobs/sqlalchemy_store.py).
 _JOB_STORES = 1
+# What the plugin asks in each worker, on connections of its own: readiness, and the state of each database
+# (server/src/mlflow_backend_server/health); one that hangs keeps its connection.
+_HEALTH_CONNECTIONS = 1
 # Before it starts the workers, the parent process opens both stores to check the schema, and keeps them: 3 or 4
 # connections were measured on 2.9.2 to 3.17.2.
 _PARENT_CONNECTIONS = 4
@@ -76,13 +79,16 @@ def _replica(settings: Settings) -> tuple[int, str]:
     able = abilities(parse_version(server.mlflow_version))
     pool = database.pool_size + database.max_overflow
     engines = _STORES
-    engines += _AUTH_STORES if settings.access.mode == "basic" else 0
+    users = _AUTH_STORES if settings.access.mode == "basic" else 0
+    engines += users
     engines += _JOB_STORES if server.jobs else 0
+    health = _HEALTH_CONNECTIONS + 1 + users
     raced = 0 if able.registry_engine_cached else able.threads * _RACED_CONNECTIONS
     jobs = _JOB_PROCESSES * min(pool, _JOB_THREADS) if server.jobs else 0
     pools = f"{engines} engines x {pool} by poolSize {database.pool_size} and maxOverflow {database.max_overflow}"
     worker = f"{pools} + {raced} of first requests" if raced else pools
+    worker += f" + {health} of its health"
     terms = [f"{server.workers} worker(s) x ({worker})", f"{_PARENT_CONNECTIONS} of the parent process"]
     if jobs:
         terms.append(f"{jobs} of the job processes")
-    return server.workers * (engines * pool + raced) + _PARENT_CONNECTIONS + jobs, " + ".join(terms)
+    return server.workers * (engines * pool + raced + health) + _PARENT_CONNECTIONS + jobs, " + ".join(terms)

@@ -54,12 +54,24 @@ FULL: Final[tuple[Check, ...]] = (
     Check(name="trace", part=Part.DATABASE, run=genai.trace, needs=("version", "experiment")),
 )
 
+CLIENT: Final[tuple[Check, ...]] = tuple(
+    check
+    for check in CORE
+    if check.name
+    in {
+        "health", "version", "host", "credentials", "database", "experiment", "run", "log-metric", "log-parameter",
+        "log-batch", "run-update", "run-get", "metric-history", "artifact",
+    }
+)  # fmt: skip
+"""What a training job relies on; asks neither the platform nor the server's own account of its parts."""
+
 READY: Final = ("health", "version", "revision", "ready", "database")
 """What a refresh asks once: is a server of ours there, is it the intended revision, does the database answer it."""
 
 PROFILES: Final[dict[str, tuple[Check, ...]]] = {
     "core": CORE,
     "full": FULL,
+    "client": CLIENT,
 }
 
 

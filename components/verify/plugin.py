@@ -59,13 +59,15 @@ def ready(context: Context) -> Finding:
 
 def redis(context: Context) -> Finding:
     """Redis serves what uses it."""
-    if not context.subject.jobs:
-        return skipped("nothing uses it: jobs and key limits are off")
     exchange = _ask(context, COMPONENTS)
-    part = None if exchange is None else _parts(exchange).get("redis")
-    if part is None:
+    part = {} if exchange is None else _parts(exchange).get("redis", {})
+    if part.get("state") == "failed":
+        return _down({"redis": part})
+    if part.get("state") == "ok":
+        return passed("works, by the server's own account")
+    if context.subject.jobs and not part:
         return skipped("jobs use it, but neither MLflow's REST API nor a plugin shows it here")
-    return _down({"redis": part}) if part.get("state") == "failed" else passed("works, by the server's own account")
+    return skipped("nothing uses it: jobs and limits of API keys are off")
 
 
 def _ask(context: Context, path: str) -> Exchange | None:

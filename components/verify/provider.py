@@ -75,7 +75,7 @@ class VerificationArgs:
     deadline: float = 180
     on_failure: str = "stop"
     credentials: pulumi.Input[Mapping[str, str]] = field(default_factory=dict)
-    access: bool = False
+    access: pulumi.Input[bool] = False
     jobs: bool = False
     extra_checks: tuple[Mapping[str, Any], ...] = ()
 

@@ -1,12 +1,15 @@
 """Removes what earlier verifications left behind: those that were killed, or whose server went away before cleanup.
 
 A leftover is known by the reserved prefix and by a tag that says from when on it is abandoned, so that a verification
-that runs beside this one is never disturbed.
+that runs beside this one is never disturbed. MLflow only marks experiments as deleted; where the target's database can
+be reached from here, those of verifications are then removed for good.
 """
 
 from __future__ import annotations
 
+import importlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -24,10 +27,30 @@ if TYPE_CHECKING:
 
 MOST: Final = 20
 """Leftovers that one sweep removes of each kind: the next takes the rest."""
+PURGES: Final = {"local": "components.local.purge"}
+"""Kind of locator -> module with `purge(locator, prefix)`, which gives the number of experiments removed."""
 
 
 def sweep(context: Context) -> Finding:
-    """What earlier verifications left behind is removed."""
+    """What verifications left behind is removed, for good where the database can be reached."""
+    finding, kept = _sweep(context), _purge(context)
+    return replace(finding, sentence=f"{finding.sentence}{kept}")
+
+
+def _purge(context: Context) -> str:
+    """Say what is removed for good; nothing where the database is out of reach."""
+    locator = context.subject.locator
+    module = PURGES.get(locator.get("kind", ""))
+    if module is None:
+        return ""
+    try:
+        number = importlib.import_module(module).purge(locator, PREFIX)
+    except Exception as error:  # noqa: BLE001 - rows that are marked as deleted say nothing about the backend
+        return f"; none was removed for good ({type(error).__name__})"
+    return f"; {number} removed for good"
+
+
+def _sweep(context: Context) -> Finding:
     try:
         left, lost = _leftovers(context)
     except Unexpected as unexpected:

@@ -226,22 +226,22 @@ def test_a_path_for_artifacts_is_fine_for_one_process() -> None:
 @pytest.mark.parametrize(
     ("sections", "needed"),
     [
-        # 2 x 1 x (1 x 2 x 15 + 4) + 2 + 2 + 3
-        ({"target": "local"}, 75),
-        # 2 x 1 x (4 x 2 x 15 + 4) + 7
-        ({"target": "local", "server": {"workers": 4}}, 255),
-        # 2 x 1 x (1 x 3 x 15 + 4 + 8 x 10) + 7
-        ({"target": "local", "server": {"jobs": True}}, 265),
-        # a small pool bounds the job processes too: 2 x (1 x 3 x 5 + 4 + 8 x 5) + 7
-        ({"target": "local", "server": {"jobs": True}, "database": {"poolSize": 3, "maxOverflow": 2}}, 125),
-        # basic auth has a store of its own: 2 x (1 x 3 x 15 + 4) + 7
-        ({"target": "ecs", "access": {"mode": "basic"}}, 105),
-        # the most replicas count: 2 x 2 x (1 x 3 x 15 + 4) + 2 + 0 + 3
-        ({**CLOUD, "scaling": {"maxReplicas": 2}, "monitoring": {"databaseConnections": 0}}, 201),
-        # before 3.8.0 each thread may open an engine for its first request: 2 x (2 x 15 + 40 x 2 + 4) + 7
-        ({"target": "local", "server": {"mlflowVersion": "3.7.0"}}, 235),
-        # gunicorn has fewer threads: 2 x (2 x 15 + 8 x 2 + 4) + 7
-        ({"target": "local", "server": {"mlflowVersion": "2.9.2"}}, 107),
+        # 2 x 1 x (1 x (2 x 15 + 2) + 4) + 2 + 2 + 3
+        ({"target": "local"}, 79),
+        # 2 x 1 x (4 x (2 x 15 + 2) + 4) + 7
+        ({"target": "local", "server": {"workers": 4}}, 271),
+        # 2 x 1 x (1 x (3 x 15 + 2) + 4 + 8 x 10) + 7
+        ({"target": "local", "server": {"jobs": True}}, 269),
+        # a small pool bounds the job processes too: 2 x (1 x (3 x 5 + 2) + 4 + 8 x 5) + 7
+        ({"target": "local", "server": {"jobs": True}, "database": {"poolSize": 3, "maxOverflow": 2}}, 129),
+        # basic auth has a store of its own, and its database is asked too: 2 x (1 x (3 x 15 + 3) + 4) + 7
+        ({"target": "ecs", "access": {"mode": "basic"}}, 111),
+        # the most replicas count: 2 x 2 x (1 x (3 x 15 + 3) + 4) + 2 + 0 + 3
+        ({**CLOUD, "scaling": {"maxReplicas": 2}, "monitoring": {"databaseConnections": 0}}, 213),
+        # before 3.8.0 each thread may open an engine for its first request: 2 x (2 x 15 + 40 x 2 + 2 + 4) + 7
+        ({"target": "local", "server": {"mlflowVersion": "3.7.0"}}, 239),
+        # gunicorn has fewer threads: 2 x (2 x 15 + 8 x 2 + 2 + 4) + 7
+        ({"target": "local", "server": {"mlflowVersion": "2.9.2"}}, 111),
     ],
 )
 def test_the_connection_budget_is_exactly_this(sections: dict[str, Any], needed: int) -> None:
@@ -278,13 +278,13 @@ def test_the_connection_budget_covers_what_was_measured(
 
 def test_a_budget_that_does_not_fit_is_refused_with_the_arithmetic() -> None:
     """The database would refuse it later, under load; the message says how many and which factor to lower."""
-    message = problems(target="local", server={"workers": 4}, database={"maxConnections": 254})[
+    message = problems(target="local", server={"workers": 4}, database={"maxConnections": 270})[
         "database.maxConnections"
     ]
-    assert "is 254, but 255 connections may be open at once" in message
-    assert "2 revisions during an update x 1 replica(s) x 124 (4 worker(s) x (2 engines x 15 by poolSize 5" in message
-    assert "Raise it to 255" in message
-    assert loaded(target="local", server={"workers": 4}, database={"maxConnections": 255})
+    assert "is 270, but 271 connections may be open at once" in message
+    assert "2 revisions during an update x 1 replica(s) x 132 (4 worker(s) x (2 engines x 15 by poolSize 5" in message
+    assert "Raise it to 271" in message
+    assert loaded(target="local", server={"workers": 4}, database={"maxConnections": 271})
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ def _mlflow(settings: Settings, *, asgi: bool) -> tuple[Any, BasicAuth | None]:
     if settings.access is Access.BASIC:
         auth = importlib.import_module("mlflow.server.auth")
         inner = auth.create_app()
+        hold_administrator(auth.store, auth.auth_config)
         remember(auth.store, seconds=settings.auth_cache_s)
         # Under FastAPI, releases before this function existed left their native routes (traces) open to everyone.
         guarded = not asgi or hasattr(auth, "add_fastapi_permission_middleware")
@@ -92,6 +93,16 @@ def _mlflow(settings: Settings, *, asgi: bool) -> tuple[Any, BasicAuth | None]:
     if asgi:
         return importlib.import_module("mlflow.server.fastapi_app").app, None
     return importlib.import_module("mlflow.server").app, None
+
+
+def hold_administrator(store: Any, config: Any) -> None:
+    """Give the administrator the password of the environment: MLflow reads it only when it makes him.
+
+    Without this, a password that was rotated in its secret would let nobody in.
+    """
+    name, password = config.admin_username, config.admin_password
+    if name and password and not store.authenticate_user(name, password):
+        store.update_user(name, password=password)
 
 
 def _rate(settings: Settings) -> Any:

@@ -22,7 +22,7 @@ IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/mlflow-backend@{DIGEST}"
 
 ADOPTED: dict[str, dict[str, Any]] = {
     "network": {"mode": "adopt", "existing": "vpc-0123"},
-    "database": {"mode": "adopt", "existing": "postgresql://db.example.com:6432/tracking", "maxConnections": 800},
+    "database": {"mode": "adopt", "existing": "postgresql://db.example.com:6432/tracking", "maxConnections": 850},
     "cache": {"mode": "adopt", "existing": "rediss://cache.example.com:6380"},
     "artifacts": {"mode": "adopt", "existing": "s3://team-bucket/ml/flow"},
     "aws": {

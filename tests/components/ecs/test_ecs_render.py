@@ -251,7 +251,7 @@ def test_the_database_forces_tls_and_keeps_backups() -> None:
     plan = database.database_plan(settings_of("staging"))
     parameters = {parameter.name: parameter for parameter in plan.parameters}
     assert parameters["rds.force_ssl"].value == "1"
-    assert parameters["max_connections"].value == "800"
+    assert parameters["max_connections"].value == "850"
     assert parameters["max_connections"].static
     assert (plan.retention_days, plan.protect, plan.multi_az) == (30, True, True)
     assert database.database_plan(changed("staging", {"backup": {"retentionDays": None}})).retention_days == 30
@@ -327,7 +327,7 @@ def test_alarms_watch_what_was_created() -> None:
         "server-errors", "balancer-errors", "unhealthy-targets", "latency-p95", "verification-red",
         "database-connections", "database-storage", "cache-memory",
     }  # fmt: skip
-    assert found["database-connections"].threshold == 640
+    assert found["database-connections"].threshold == 680
     assert found["database-storage"].threshold == 15 * 1024**3
     assert found["database-storage"].comparison == "LessThanThreshold"
     assert [alarm.name for alarm in found.values() if alarm.guards] == ["server-errors"]

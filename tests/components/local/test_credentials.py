@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import credentials
+from components.local import api_keys, credentials
 from components.local.state import LocalFailure, StateDir, write
+from components.verify.credentials import resolve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,3 +76,50 @@ def test_a_missing_credential_is_named_with_its_fix(state: StateDir) -> None:
     (state.credentials / credentials.CACHE).unlink()
     with pytest.raises(LocalFailure, match=r"cache-password: .*make up"):
         credentials.read(state, credentials.CACHE)
+
+
+def test_the_own_key_is_let_in_and_no_file_of_hashes_holds_it(state: StateDir) -> None:
+    """The key for verification is in a file of its own; the file that servers read holds its salted hash only."""
+    key = credentials.read(state, credentials.API_KEY)
+    (entry,) = api_keys.entries(state)
+    assert (entry["name"], entry["scope"]) == (api_keys.OWN, "write")
+    assert hashlib.sha256(bytes.fromhex(entry["salt"]) + key.encode()).hexdigest() == entry["sha256"]
+    assert key not in (state.credentials / credentials.API_KEYS).read_text()
+
+
+def test_keys_are_added_rotated_and_revoked_one_by_one(state: StateDir) -> None:
+    """Several are valid at once; whoever revokes or rotates one leaves the others as they are."""
+    path = api_keys.add(state, "trainer", "read")
+    assert path.stat().st_mode & 0o777 == 0o600
+    own, trainer = api_keys.entries(state)
+    with pytest.raises(LocalFailure, match="there is one of that name"):
+        api_keys.add(state, "trainer", "write")
+    (state.credentials / credentials.API_KEY).unlink()
+    before = credentials.versions(state)
+    assert credentials.ensure(state) != before
+    rotated, kept = api_keys.entries(state)
+    assert rotated["sha256"] != own["sha256"]
+    assert kept == trainer
+    api_keys.revoke(state, "trainer")
+    assert api_keys.entries(state) == [rotated]
+    assert not path.exists()
+    for name, finding in (("trainer", "none of that name"), (api_keys.OWN, "verification uses it")):
+        with pytest.raises(LocalFailure, match=finding):
+            api_keys.revoke(state, name)
+
+
+def test_a_name_that_cannot_be_a_keys_is_refused(state: StateDir) -> None:
+    """A name reaches logs and file names: no path is one."""
+    with pytest.raises(LocalFailure, match="letters, digits"):
+        api_keys.add(state, "../admin", "read")
+
+
+@pytest.mark.parametrize(
+    ("mode", "keys"), [("none", set()), ("basic", {"username", "password"}), ("token", {"apiKey"})]
+)
+def test_references_resolve_to_the_users_kind_of_credentials(state: StateDir, mode: str, keys: set[str]) -> None:
+    """Verification logs in as users do; what it is told holds no value."""
+    references = credentials.references(state, mode)
+    assert set(references) == keys
+    assert bool(resolve(references).headers) is (mode != "none")
+    assert not any(credentials.read(state, name) in str(references) for name in credentials.GENERATED)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from components.local import credentials, wishes
+from components.local.state import StateDir
 from components.settings import Settings
 
+if TYPE_CHECKING:
+    from components.server import ServerInputs
+
+STATE = StateDir(Path("/stack"))
 PORTS = {"front": 5000, "database": 5001, "cache": 5002, "store": 5003}
 VERSIONS = dict.fromkeys(credentials.ALL, "v1")
-INSTALLED = ("lock", "package")
+INSTALLED = {"environmentLock": "lock", "package": "package"}
 
 
 def settings(**sections: object) -> Settings:
@@ -25,44 +31,85 @@ def through_pulumi(value: Any) -> Any:
     return json.loads(json.dumps(value), parse_int=float)
 
 
-@pytest.mark.parametrize("section", [{}, {"jobs": True}, {"workers": 4, "extraFlags": {"x-frame-options": "DENY"}}])
-def test_inputs_come_back_from_the_state_as_they_went_in(section: dict[str, object]) -> None:
+def inputs(wanted: Settings, ports: dict[str, int] = PORTS) -> ServerInputs:
+    """Return what the server is described from."""
+    return wishes.server_inputs(wanted, ports, wishes.access_of(wanted, STATE))
+
+
+def wish(
+    wanted: Settings | None = None,
+    ports: dict[str, int] = PORTS,
+    versions: dict[str, str] = VERSIONS,
+    installed: dict[str, str] = INSTALLED,
+) -> dict[str, Any]:
+    """Return the wish as the resource keeps it."""
+    return wishes.server_wishes(inputs(wanted or settings(), ports), versions, installed)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {},
+        {"server": {"jobs": True}},
+        {"server": {"workers": 4, "extraFlags": {"x-frame-options": "DENY"}}},
+        {"access": {"mode": "basic"}},
+        {"access": {"mode": "token", "requestsPerMinute": 60}},
+    ],
+)
+def test_inputs_come_back_from_the_state_as_they_went_in(sections: dict[str, object]) -> None:
     """A revision is made from what the resource kept: it has to be what the settings meant."""
-    wanted = settings(server=section)
-    kept = wishes.server_wishes(wanted, PORTS, VERSIONS, *INSTALLED)
-    assert wishes.inputs_of(through_pulumi(kept["inputs"])) == wishes.server_inputs(wanted, PORTS)
+    wanted = settings(**sections)
+    kept = wish(wanted)
+    assert wishes.inputs_of(through_pulumi(kept["inputs"])) == inputs(wanted)
 
 
 @pytest.mark.parametrize(
     ("section", "ports", "versions", "installed"),
     [
-        ({"workers": 2}, PORTS, VERSIONS, INSTALLED),
-        ({"mlflowVersion": "3.4.0"}, PORTS, VERSIONS, INSTALLED),
-        ({"requestTimeout": 60}, PORTS, VERSIONS, INSTALLED),
+        ({"server": {"workers": 2}}, PORTS, VERSIONS, INSTALLED),
+        ({"server": {"mlflowVersion": "3.4.0"}}, PORTS, VERSIONS, INSTALLED),
+        ({"server": {"requestTimeout": 60}}, PORTS, VERSIONS, INSTALLED),
+        ({"access": {"mode": "basic"}}, PORTS, VERSIONS, INSTALLED),
+        ({"access": {"mode": "token"}}, PORTS, VERSIONS, INSTALLED),
         ({}, PORTS | {"database": 6001}, VERSIONS, INSTALLED),
         ({}, PORTS, VERSIONS | {credentials.DATABASE: "v2"}, INSTALLED),
         ({}, PORTS, VERSIONS | {credentials.STORE_SECRET: "v2"}, INSTALLED),
-        ({}, PORTS, VERSIONS, ("another lock", "package")),
-        ({}, PORTS, VERSIONS, ("lock", "another package")),
+        ({}, PORTS, VERSIONS, INSTALLED | {"environmentLock": "another"}),
+        ({}, PORTS, VERSIONS, INSTALLED | {"package": "another"}),
     ],
 )
 def test_what_changes_the_server_changes_the_wish(
-    section: dict[str, object], ports: dict[str, int], versions: dict[str, str], installed: tuple[str, str]
+    section: dict[str, object], ports: dict[str, int], versions: dict[str, str], installed: dict[str, str]
 ) -> None:
     """Settings, addresses, secrets, the environment and the plugin each make a new revision."""
-    before = wishes.server_wishes(settings(), PORTS, VERSIONS, *INSTALLED)
-    assert wishes.server_wishes(settings(server=section), ports, versions, *installed) != before
+    before = wish()
+    assert wish(settings(**section), ports, versions, installed) != before
 
 
 @pytest.mark.parametrize("name", [credentials.STORE_ACCEPTED, credentials.SUPERVISOR, credentials.DATABASE_ADMIN])
 def test_a_secret_that_the_server_does_not_use_changes_nothing(name: str) -> None:
     """Rotating what others use restarts no server."""
-    before = wishes.server_wishes(settings(), PORTS, VERSIONS, *INSTALLED)
-    assert wishes.server_wishes(settings(), PORTS, VERSIONS | {name: "v2"}, *INSTALLED) == before
+    before = wish()
+    assert wish(versions=VERSIONS | {name: "v2"}) == before
 
 
 def test_the_wish_holds_references_and_no_value() -> None:
     """What stands in Pulumi's state names secrets and their versions only."""
-    kept = wishes.server_wishes(settings(), PORTS, VERSIONS, *INSTALLED)
+    kept = wish()
     assert kept["inputs"]["database"]["password"] == credentials.DATABASE
     assert kept["secretVersions"][credentials.STORE_SECRET] == "v1"
+
+
+def test_a_password_is_rotated_by_its_version_alone() -> None:
+    """Basic auth's secrets make a new revision where they are used, and nowhere else."""
+    basic = settings(access={"mode": "basic"})
+    rotated = VERSIONS | {credentials.ADMIN: "v2"}
+    assert wish(basic, versions=rotated) != wish(basic)
+    assert wish(versions=rotated) == wish()
+
+
+def test_api_keys_are_named_by_their_file_and_are_in_no_wish() -> None:
+    """Servers read the keys by themselves: a key that is added or revoked makes no revision."""
+    token = settings(access={"mode": "token"})
+    assert inputs(token).access.keys == "/stack/credentials/api-keys"
+    assert wish(token, versions=VERSIONS | {credentials.API_KEYS: "v2"}) == wish(token)

@@ -188,12 +188,18 @@ def test_readiness_tells_a_wrong_schema_from_a_database_that_is_away(
     assert one(full_server, "ready").code == code
 
 
-def test_redis_is_judged_by_the_plugin_where_jobs_use_it(full_server: FullMLflow) -> None:
-    """With jobs on, Redis is seen through the plugin, and a skip says where it is not."""
-    assert one(full_server, "redis", jobs=True).result is Result.SKIP
-    full_server.fault = lambda asked: as_json(PARTS, 503) if asked.path == "/health/components" else None
-    assert one(full_server, "redis", jobs=True).result is Result.FAIL
-    assert one(full_server, "redis", jobs=False).result is Result.SKIP
+@pytest.mark.parametrize(
+    ("state", "status", "result"),
+    [("failed", 503, Result.FAIL), ("ok", 200, Result.PASS), ("off", 200, Result.SKIP)],
+)
+def test_redis_is_judged_by_the_plugin_where_something_uses_it(
+    full_server: FullMLflow, state: str, status: int, result: Result
+) -> None:
+    """Redis is seen through the plugin only, and a skip says where it is not."""
+    assert "nor a plugin" in one(full_server, "redis", jobs=True).sentence
+    parts = {"status": "ok", "components": {"redis": {"state": state, "detail": "Redis answers."}}}
+    full_server.fault = lambda asked: as_json(parts, status) if asked.path == "/health/components" else None
+    assert one(full_server, "redis", jobs=False).result is result
 
 
 def leftover(server: FullMLflow, key: str, abandoned_at: float) -> None:

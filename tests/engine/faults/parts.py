@@ -6,14 +6,18 @@ import contextlib
 import os
 import signal
 import subprocess
+import urllib.error
+import urllib.request
 from contextlib import contextmanager
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import psutil
 import psycopg2
+import redis
 
-from components.local import credentials, ports, revisions
+from components.local import api_keys, credentials, ports, revisions
 from components.local.supervisor import Supervisor
 from components.local.wishes import BUCKET, DATABASE, ROLE
 from tests.engine.calls import eventually
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from redis import Redis
 
     from components.verify.subjects import Subject
 
@@ -109,6 +115,88 @@ def locked_table(scene: Scene) -> Iterator[Subject]:
     finally:
         holder.close()
         scene.recovered()
+
+
+@contextmanager
+def slow_table(scene: Scene) -> Iterator[Subject]:
+    """Each write to a table takes longer than a request may."""
+    function = (
+        "CREATE FUNCTION slow() RETURNS trigger AS 'BEGIN PERFORM pg_sleep(15); RETURN NEW; END' LANGUAGE plpgsql"
+    )
+    try:
+        scene.sql(function, "CREATE TRIGGER slow BEFORE INSERT ON tags FOR EACH ROW EXECUTE FUNCTION slow()")
+        yield scene.subject
+    finally:
+        # Whoever sleeps in the trigger holds a lock that dropping it waits for.
+        scene.sql(CUT_OFF, "DROP FUNCTION slow CASCADE")
+        scene.recovered()
+
+
+def noticed(
+    play: Callable[[Scene], AbstractContextManager[Subject]],
+) -> Callable[[Scene], AbstractContextManager[Subject]]:
+    """The same fault, verified once the server has seen it: it keeps what it knows of its parts for five seconds."""
+
+    @contextmanager
+    def waited(scene: Scene) -> Iterator[Subject]:
+        with play(scene) as subject:
+            eventually(lambda: _degraded(subject.url), within_s=30, what="the server sees the fault")
+            yield subject
+
+    return waited
+
+
+def _degraded(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health/components", timeout=5):
+            return False
+    except urllib.error.HTTPError as answer:
+        return bool(answer.code == HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def of_the_cache(
+    break_it: Callable[[Redis], object], mend: Callable[[Redis], object]
+) -> Callable[[Scene], AbstractContextManager[Subject]]:
+    """The cache is told something by somebody else, and told back."""
+
+    @contextmanager
+    def play(scene: Scene) -> Iterator[Subject]:
+        password = credentials.read(scene.stack.state, credentials.CACHE)
+        with redis.Redis("127.0.0.1", ports.known(scene.stack.state)["cache"], password=password) as client:
+            client.ping()
+            break_it(client)
+            try:
+                yield scene.subject
+            finally:
+                mend(client)
+        scene.recovered()
+
+    return noticed(play)
+
+
+@contextmanager
+def revoked_api_key(scene: Scene) -> Iterator[Subject]:
+    """Somebody takes the verifier's key out of the file that the servers read."""
+    state = scene.stack.state
+    kept = api_keys.entries(state)
+    api_keys.save(state, [])
+    try:
+        eventually(lambda: not _let_in(scene), within_s=60, what="the key is refused")
+        yield scene.subject
+    finally:
+        api_keys.save(state, kept)
+        eventually(lambda: _let_in(scene), within_s=60, what="the key is let in")
+        scene.recovered()
+
+
+def _let_in(scene: Scene) -> bool:
+    key = credentials.read(scene.stack.state, credentials.API_KEY)
+    asked = urllib.request.Request(f"{scene.subject.url}/version", headers={"X-API-Key": key})
+    try:
+        with urllib.request.urlopen(asked, timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return False
 
 
 @contextmanager
@@ -247,6 +335,7 @@ FAULTS = (
     _row("database stopped", "database", "database-away", stopped("database")),
     _row("database hung", "database", "database-hang", hung("database")),
     _row("table locked by somebody", "log-parameter", "database-hang", locked_table),
+    _row("database slow", "run", "database-hang", slow_table),
     _row("database full", "log-metric", "database-full", full_database, skipped_unless=mounts),
     _row("database password rotated", "database", "database-password", wrong_password),
     _row(
@@ -313,6 +402,26 @@ FAULTS = (
     _row("front stopped", "health", "not-listening", stopped("front")),
     _row("front hung", "health", "server-hang", hung("front")),
     _row("deadline shorter than the start", "health", "no-server-behind", starting, deadline_s=2),
+    _row("access off in the server", "credentials", "access-open", expecting(access=True)),
     _row("another version declared", "version", "wrong-version", expecting(expected_version="3.4.0")),
     _row("another revision intended", "revision", "wrong-revision", expecting(expected_revision="99")),
+)
+
+# On a stack whose callers need an API key, each with a limit that is counted in the cache.
+GUARDED = (
+    _row("cache stopped", "components", "component-down", noticed(stopped("cache"))),
+    _row("cache hung", "redis", "component-down", noticed(hung("cache"))),
+    _row(
+        "cache full",
+        "redis",
+        "component-down",
+        of_the_cache(lambda r: r.config_set("maxmemory", 1), lambda r: r.config_set("maxmemory", 0)),
+    ),
+    _row(
+        "cache takes no writes",
+        "redis",
+        "component-down",
+        of_the_cache(lambda r: r.execute_command("ACL", "SETUSER", "default", "-@write"), lambda r: r.acl_load()),
+    ),
+    _row("API key revoked", "host", "credentials-rejected", revoked_api_key),
 )

@@ -52,8 +52,8 @@ class Scene:
         """The stack's public port."""
         return ports.known(self.stack.state)["front"]
 
-    def sql(self, *statements: str) -> None:
-        """Run statements in MLflow's database, as its administrator."""
+    def sql(self, *statements: str) -> list[tuple[object, ...]]:
+        """Run statements in MLflow's database, as its administrator; return the rows of the last, where it has some."""
         connection = psycopg2.connect(
             host="127.0.0.1",
             port=ports.known(self.stack.state)["database"],
@@ -67,6 +67,7 @@ class Scene:
             with connection.cursor() as cursor:
                 for statement in statements:
                     cursor.execute(statement)
+                return list(cursor.fetchall()) if cursor.description else []
         finally:
             connection.close()
 
@@ -107,6 +108,19 @@ class Fault:
 def verify(subject: Subject, *, deadline_s: float = 60, profile: str = "full") -> Report:
     """Verify as `make verify` does."""
     return runner.run(subject, profile=profile, deadline_s=deadline_s)
+
+
+def prove(scene: Scene, fault: Fault) -> None:
+    """Green without the fault; with it the named check is not green, for the named cause, inside the deadline."""
+    with fault.control(scene) as subject:
+        control = verify(subject, profile=fault.profile)
+    assert control.verdict is Result.PASS, control.text()
+    with fault.play(scene) as subject:
+        report = verify(subject, profile=fault.profile, deadline_s=fault.deadline_s)
+    assert report.verdict is fault.verdict, report.text()
+    assert report.result_of(fault.check).code == fault.code, report.text()
+    assert report.result_of(fault.check).next_step
+    assert report.checks_ms + report.cleanup_ms <= fault.deadline_s * 1000
 
 
 @contextmanager

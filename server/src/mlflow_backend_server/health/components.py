@@ -1,4 +1,7 @@
-"""The components of this server, and how each is asked. Read-only, and nothing that a restricted role may not do."""
+"""The components of this server, and how each is asked: nothing that a restricted role may not do.
+
+Read-only but for a mark in Redis, which ends by itself.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow_backend_server.db.addresses import Databases
 
 _TIMEOUT_S = 1.0
+_REDIS_MARK, _REDIS_MARK_S = "mlflow-backend:health", 60
 _JOB_RUNNER = "mlflow.server.jobs"
 
 
@@ -55,13 +59,16 @@ def _redis(url: str) -> Callable[[], str]:
         redis = importlib.import_module("redis")
         client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
         try:
-            client.ping()
+            # A write: one that is full, or a replica, answers a PING all the same.
+            client.set(_REDIS_MARK, "1", ex=_REDIS_MARK_S)
         except redis.AuthenticationError:
             raise Away("Redis refuses the server's credentials.") from None
         except redis.TimeoutError:
             raise Away("Redis does not answer in time.") from None
         except redis.ConnectionError:
             raise Away("Redis cannot be reached.") from None
+        except redis.ResponseError as error:
+            raise Away(f"Redis takes no writes ({type(error).__name__}).") from None
         finally:
             client.close()
         return "Redis answers."

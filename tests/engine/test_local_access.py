@@ -1,0 +1,121 @@
+"""Access on the local target: keys and passwords that are asked for, verified with, rotated and revoked for real."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import urllib3
+
+from components.local import api_keys, credentials, switch
+from components.local.state import write
+from tests.engine.faults import parts
+from tests.engine.faults.scene import Fault, Scene, prove
+from tests.engine.stack import LocalStack, nothing_changed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
+CREATE = "/api/2.0/mlflow/experiments/create"
+DEADLINE_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A stack whose callers need an API key, each limited."""
+    made = LocalStack(tmp_path_factory.mktemp("access") / "stack")
+    made.write_settings(access={"mode": "token", "requestsPerMinute": 100_000})
+    made.must_up()
+    yield made
+    made.close()
+
+
+def status(stack: LocalStack, path: str = SEARCH, *, method: str = "GET", **headers: str) -> int:
+    """Return what the public URL answers to these headers, '_' for '-' in their names."""
+    url = f"{stack.output('trackingUrl')}{path}"
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    body = json.dumps({"name": f"x-{time.time_ns()}"}).encode() if method == "POST" else None
+    return urllib3.request(method, url, headers=named, body=body, timeout=10, retries=False).status
+
+
+def basic(stack: LocalStack) -> str:
+    """Return the header of the administrator, as his files say it now."""
+    pair = ":".join(credentials.read(stack.state, name) for name in (credentials.ADMIN_USER, credentials.ADMIN))
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+def within_a_minute(fulfilled: Callable[[], bool]) -> bool:
+    """Poll, as servers read their keys by themselves."""
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        if fulfilled():
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def results(stack: LocalStack) -> dict[str, str]:
+    """Return the result of each check of the last verification."""
+    return {check["name"]: check["result"] for check in stack.report()["checks"]}
+
+
+def test_a_key_is_needed_and_is_nowhere_but_in_its_file(guarded: LocalStack) -> None:
+    """Verification comes with the users' kind of credentials; neither state nor argv nor output holds one."""
+    assert {results(guarded)[name] for name in ("credentials", "components", "ready", "redis")} == {"pass"}
+    key = credentials.read(guarded.state, credentials.API_KEY)
+    assert status(guarded) == 401
+    assert status(guarded, X_API_Key="mlfb_wrong") == 401
+    assert status(guarded, X_API_Key=key) == status(guarded, Authorization=f"Bearer {key}") == 200
+    lines = guarded.output("client")
+    assert f"export MLFLOW_TRACKING_TOKEN=\"$(cat '{guarded.state.credentials / credentials.API_KEY}')\"" in lines
+    exported = guarded.pulumi("stack", "export", "--stack", guarded.name).text
+    assert key not in exported + "".join(" ".join(process.cmdline()) for process in guarded.processes())
+    again = guarded.must_up("--refresh")
+    assert nothing_changed(again.text), again.text
+
+
+def test_a_key_of_its_own_is_let_in_and_shut_out_without_an_update(guarded: LocalStack) -> None:
+    """Scopes hold; within a minute a new key is valid, and a revoked one refused."""
+    key = api_keys.add(guarded.state, "trainer", "read").read_text()
+    assert within_a_minute(lambda: status(guarded, X_API_Key=key) == 200)
+    assert status(guarded, CREATE, method="POST", X_API_Key=key) == 403
+    api_keys.revoke(guarded.state, "trainer")
+    assert within_a_minute(lambda: status(guarded, X_API_Key=key) == 401)
+
+
+@pytest.mark.parametrize("fault", parts.GUARDED, ids=lambda fault: fault.name)
+def test_each_fault_behind_access_turns_the_verdict_and_names_its_cause(
+    guarded: LocalStack, fault: Fault, tmp_path: Path
+) -> None:
+    """The rows of the fault table that need keys, and limits that the cache counts."""
+    prove(Scene(stack=guarded, certificates=tmp_path), fault)
+
+
+def test_metrics_are_on_a_port_of_their_own(guarded: LocalStack) -> None:
+    """Prometheus asks a loopback port beside the public one, on which there is no such route."""
+    record = switch.active(guarded.state)
+    assert record is not None
+    answer = urllib3.request("GET", f"http://127.0.0.1:{record.metrics_port}/metrics", timeout=10)
+    assert b"mlflow_backend_http_requests_total{" in answer.data
+    assert status(guarded, "/metrics") == 401
+
+
+def test_basic_auth_takes_over_and_its_password_is_rotated_by_its_file(guarded: LocalStack) -> None:
+    """Another mode is a new revision; a password that is written into its file is the valid one after an update."""
+    guarded.write_settings(access={"mode": "basic"})
+    guarded.must_up()
+    assert {results(guarded)[name] for name in ("credentials", "components", "ready", "schema")} == {"pass"}
+    first = basic(guarded)
+    key = credentials.read(guarded.state, credentials.API_KEY)
+    assert status(guarded) == status(guarded, X_API_Key=key) == 401
+    assert status(guarded, Authorization=first) == 200
+    write(guarded.state.credentials / credentials.ADMIN, "another-password-of-some-length")
+    guarded.must_up()
+    assert results(guarded)["credentials"] == "pass"
+    assert status(guarded, Authorization=basic(guarded)) == 200
+    assert status(guarded, Authorization=first) == 401
