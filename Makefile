@@ -33,8 +33,9 @@ down: setup ## Destroy the local backend; PURGE=1 deletes its data too
 	@$(ACTIVATE) && pulumi destroy --stack $(STACK) --yes; $(FORGET_SALT)
 	$(if $(filter 1,$(PURGE)),rm -rf .backend/$(STACK))
 
-preview: setup ## Show what an update of STACK would change
-	@$(ACTIVATE) && python -m scripts.preview --stack $(STACK)
+preview: ## Show what an update of STACK would change; PREVIEW_FLAGS="--refresh --prices FILE" passes options on
+	@$(SETUP) --stack $(STACK)
+	@$(ACTIVATE) && python -m scripts.preview --stack $(STACK) $(PREVIEW_FLAGS); $(FORGET_SALT)
 
 verify: setup ## Run the checks against STACK now
 	@$(ACTIVATE) && python -m scripts.verify --stack $(STACK)

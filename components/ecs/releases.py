@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import hashlib
+import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,7 @@ from components.releases.journal import Journal
 from components.releases.ledger import Ledger
 from components.releases.records import VerifiedRelease
 from components.releases.stores import DUMPS
+from components.releases.targets import LIVE
 from components.releases.views import Situation
 from components.verify import places
 from components.verify.subjects import Subject
@@ -54,7 +56,7 @@ class EcsReleases:
         place = located(found)
         self._locator, self._place, self._connections = found, place, connections
         self._by = f"{getpass.getuser()}@{socket.gethostname()}"
-        self._live = False
+        self._live = LIVE in os.environ
         self.store = S3Store(connections.store, bucket=place.store.bucket, root=place.store.root)
         self.ledger = Ledger(self.store, by=self._by)
         self.migration = Journal(self.store, "migration")
@@ -69,7 +71,10 @@ class EcsReleases:
     # The schema and its dumps.
 
     def heads(self) -> Heads | None:
-        """Return the schema heads, asked by a one-shot task; None in a preview, and where the database is away."""
+        """Return the schema heads, asked by a one-shot task; None where the database is away.
+
+        None too in a preview that was not asked to be live (`scripts/preview.py --live`).
+        """
         if not self._live:
             return None
         try:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 TARGETS: Final[dict[str, str]] = {"ecs": "components.ecs.releases", "local": "components.local.releases"}
 """Kind of locator -> module with `open_releases(locator)`."""
 
+LIVE: Final = "MLFLOW_BACKEND_LIVE"
+"""Environment variable by which a preview asks for the database's own schema where that takes a one-shot task."""
+
 
 class LocatorError(Exception):
     """A locator names no target that keeps releases."""

@@ -23,6 +23,7 @@ from components.settings.models import (
     Settings,
     Verify,
 )
+from components.settings.policy import Policy, PolicyLevel, PolicyName
 from components.settings.problems import Problem, SettingsError
 from components.settings.schema_export import json_schema
 from components.settings.source import ConfigSource, YamlSource
@@ -40,6 +41,9 @@ __all__ = [
     "Migrate",
     "Monitoring",
     "Network",
+    "Policy",
+    "PolicyLevel",
+    "PolicyName",
     "Problem",
     "ReleaseSettings",
     "Scaling",

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from components.contract import TargetName  # noqa: TC001 - pydantic reads it while the program runs
 from components.server import VersionError, parse_version
 from components.settings.aws import Aws
+from components.settings.policy import Policy
 from components.settings.section import Section
 
 DEFAULT_MLFLOW_VERSION = "3.17.2"
@@ -252,6 +253,7 @@ class Settings(Section):
     release: ReleaseSettings = Field(default_factory=ReleaseSettings)
     backup: Backup = Field(default_factory=Backup)
     monitoring: Monitoring = Field(default_factory=Monitoring)
+    policy: Policy = Field(default_factory=Policy)
     aws: Aws = Field(default_factory=Aws)
     """What only AWS asks for."""
     tags: dict[str, Annotated[str, Field(max_length=256)]] = Field(default_factory=dict)

@@ -1,18 +1,38 @@
-"""The preview command: what is refused early, what Pulumi decides, and the exit code of each."""
+"""The preview command: what is refused early, how Pulumi is run, each ending's exit code, and the three outputs."""
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jsonschema
 import pytest
+import yaml
 
 from components import ending
 from components.contract import BUILT_TARGETS, TARGETS, ExitCode
+from components.report import markdown
+from components.settings import Settings
+from policy.catalogue import POLICIES
 from scripts import preview
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
+
+ROOT = Path(__file__).resolve().parents[2]
+STREAMS = ROOT / "tests" / "components" / "report" / "streams"
+ENDED = '{"summaryEvent":{"result":"succeeded"}}'
+_STAND_IN = """#!/bin/sh
+[ "$1" = config ] && exec cat {folder}/config
+echo "$@" >> {folder}/arguments
+while [ $# -gt 0 ]; do
+  case "$1" in --event-log) log=$2 ;; --policy-pack-config) cp "$2" {folder}/levels ;; esac
+  shift
+done
+. {folder}/does
+"""
 
 
 @pytest.fixture
@@ -24,7 +44,7 @@ def stand_in_pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     command = folder / "pulumi"
-    command.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\n. {tmp_path}/does\n', encoding="utf-8")
+    command.write_text(_STAND_IN.format(folder=tmp_path), encoding="utf-8")
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return tmp_path
@@ -34,14 +54,22 @@ def _does(folder: Path, script: str) -> None:
     (folder / "does").write_text(script, encoding="utf-8")
 
 
+def _plays(folder: Path, stream: str, *, code: int = 0) -> None:
+    _does(folder, f'cp {STREAMS / stream}.jsonl "$log"; exit {code}')
+
+
+def _settings(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (folder / "Pulumi.x.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(preview, "ROOT", folder)
+
+
 @pytest.mark.parametrize("target", [target for target in TARGETS if target not in BUILT_TARGETS])
 def test_a_stack_of_an_unbuilt_target_is_refused(
     stand_in_pulumi: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], target: str
 ) -> None:
     """Exit code 3 with one sentence, and Pulumi is not even started."""
     text = f"config:\n  mlflow-backend:target: {target}\n  mlflow-backend:access: {{mode: basic}}\n"
-    (stand_in_pulumi / "Pulumi.x.yaml").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(preview, "ROOT", stand_in_pulumi)
+    _settings(stand_in_pulumi, monkeypatch, text)
     assert preview.main(["--stack", "x"]) is ExitCode.REFUSED
     assert f"The target '{target}' is not built yet" in capsys.readouterr().err
     assert not (stand_in_pulumi / "arguments").exists()
@@ -58,27 +86,35 @@ def test_settings_that_are_mistaken_are_told_before_pulumi_starts(
     stand_in_pulumi: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2 with every problem."""
-    (stand_in_pulumi / "Pulumi.x.yaml").write_text("config:\n  mlflow-backend:target: lokal\n", encoding="utf-8")
-    monkeypatch.setattr(preview, "ROOT", stand_in_pulumi)
+    _settings(stand_in_pulumi, monkeypatch, "config:\n  mlflow-backend:target: lokal\n")
     assert preview.main(["--stack", "x"]) is ExitCode.USAGE
     assert "Did you mean local?" in capsys.readouterr().err
 
 
-def test_settings_that_only_the_program_can_read_are_left_to_it(
-    stand_in_pulumi: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An encrypted entry is not taken for a missing one."""
-    text = "config:\n  mlflow-backend:target: {secure: v1:abc}\n"
-    (stand_in_pulumi / "Pulumi.x.yaml").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(preview, "ROOT", stand_in_pulumi)
-    _does(stand_in_pulumi, "exit 0")
+def test_encrypted_settings_are_read_by_pulumi(stand_in_pulumi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encrypted entry is not taken for a missing one, and is judged like any other."""
+    _settings(stand_in_pulumi, monkeypatch, "config:\n  mlflow-backend:target: {secure: v1:abc}\n")
+    config = {"mlflow-backend:target": {"value": "local", "secret": True}}
+    (stand_in_pulumi / "config").write_text(json.dumps(config))
+    _does(stand_in_pulumi, f"echo '{ENDED}' > \"$log\"")
     assert preview.main(["--stack", "x"]) is ExitCode.DONE
+
+
+def test_encrypted_settings_that_pulumi_cannot_read_are_a_failure_of_the_platform(
+    stand_in_pulumi: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the key nobody knows what would be previewed: exit code 4, with Pulumi's reason."""
+    _settings(stand_in_pulumi, monkeypatch, "config:\n  mlflow-backend:target: {secure: v1:abc}\n")
+    assert preview.main(["--stack", "x"]) is ExitCode.PLATFORM_FAILED
+    assert "cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("script", "code"),
     [
-        ("exit 0", ExitCode.DONE),
+        (f"echo '{ENDED}' > \"$log\"; exit 0", ExitCode.DONE),
+        # Code 0 without a summary is an engine that did not end what it began.
+        ("exit 0", ExitCode.PLATFORM_FAILED),
         ("exit 255", ExitCode.PLATFORM_FAILED),
         (f'echo \'[3, "Refused it."]\' > "${ending.VARIABLE}"; exit 255', ExitCode.REFUSED),
         (f'echo \'[2, "Mistaken."]\' > "${ending.VARIABLE}"; exit 255', ExitCode.USAGE),
@@ -88,12 +124,128 @@ def test_pulumis_ending_is_translated(stand_in_pulumi: Path, script: str, code: 
     """A refusal by the program is told apart from a failure of Pulumi, which has one exit code for both."""
     _does(stand_in_pulumi, script)
     assert preview.main(["--stack", "local"]) is code
-    assert (stand_in_pulumi / "arguments").read_text(encoding="utf-8").split() == [
-        "preview",
-        "--stack",
-        "local",
-        "--non-interactive",
-    ]
+    arguments = (stand_in_pulumi / "arguments").read_text(encoding="utf-8")
+    assert arguments.startswith("preview --stack local --non-interactive --color never --event-log ")
+    assert f"--policy-pack {ROOT / 'policy'} " in arguments
+    assert "--refresh" not in arguments
+
+
+@pytest.mark.parametrize(
+    ("stream", "engine", "code", "detailed"),
+    [
+        ("local-unchanged", 0, ExitCode.DONE, ExitCode.DONE),
+        ("local-upgrade", 0, ExitCode.DONE, ExitCode.CHANGES),
+        ("local-downgrade", 1, ExitCode.REFUSED, ExitCode.REFUSED),
+    ],
+)
+def test_ci_can_gate_on_the_exit_code(
+    stand_in_pulumi: Path, stream: str, engine: int, code: ExitCode, detailed: ExitCode
+) -> None:
+    """6 is only for changes that nothing refused, and only where it is asked for."""
+    _plays(stand_in_pulumi, stream, code=engine)
+    assert preview.main(["--stack", "local"]) is code
+    assert preview.main(["--stack", "local", "--detailed-exit-code"]) is detailed
+
+
+def test_the_outputs_say_the_same(stand_in_pulumi: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON is alone on standard output and keeps to its schema; the Markdown begins with its marker."""
+    _plays(stand_in_pulumi, "local-upgrade")
+    comment = stand_in_pulumi / "comment.md"
+    assert preview.main(["--stack", "local", "--json", "--markdown", str(comment)]) is ExitCode.DONE
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, json.loads((ROOT / "schema" / "preview-1.json").read_text()))
+    assert (document["verdict"], document["exitCode"]) == ("changes", 0)
+    assert comment.read_text().startswith(markdown.marker("local"))
+
+
+def test_the_stacks_levels_reach_the_pack(stand_in_pulumi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine is given the levels of the settings, and a disabled policy is not in the report."""
+    text = "config:\n  mlflow-backend:target: local\n  mlflow-backend:policy: {levels: {tagged: disabled}}\n"
+    _settings(stand_in_pulumi, monkeypatch, text)
+    _plays(stand_in_pulumi, "local-unchanged")
+    assert preview.main(["--stack", "x"]) is ExitCode.DONE
+    assert json.loads((stand_in_pulumi / "levels").read_text()) == {"tagged": "disabled"}
+
+
+def test_options_reach_pulumi(stand_in_pulumi: Path) -> None:
+    """--refresh is Pulumi's; --live reaches the program by its environment."""
+    _does(stand_in_pulumi, f"env > {stand_in_pulumi}/environment; echo '{ENDED}' > \"$log\"")
+    assert preview.main(["--stack", "local", "--refresh", "--live"]) is ExitCode.DONE
+    assert "--refresh" in (stand_in_pulumi / "arguments").read_text()
+    assert "MLFLOW_BACKEND_LIVE=1" in (stand_in_pulumi / "environment").read_text().splitlines()
+
+
+def test_a_bad_price_file_is_a_usage_error(stand_in_pulumi: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is previewed, and what is wrong with the file is said."""
+    prices = stand_in_pulumi / "prices.yaml"
+    prices.write_text("dated: 2026-01-01\n")
+    assert preview.main(["--stack", "local", "--prices", str(prices)]) is ExitCode.USAGE
+    assert "currency: Field required" in capsys.readouterr().err
+    assert not (stand_in_pulumi / "arguments").exists()
+
+
+def _planted(value: object, path: str, secrets: dict[str, str]) -> object:
+    """Put a secret of its own into every text of a value."""
+    if isinstance(value, dict):
+        return {key: _planted(item, f"{path}-{key}", secrets) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_planted(item, f"{path}-{index}", secrets) for index, item in enumerate(value)]
+    secrets[path] = f"pl4nted-{path}"
+    return secrets[path]
+
+
+def test_no_secret_is_in_any_output(
+    stand_in_pulumi: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A secret planted in every setting, and told by every kind of message, is in no output at all."""
+    monkeypatch.setenv("MLFLOW_BACKEND_TEST_PASSWORD", "pl4nted-environment")
+    sections = {field.alias or name: {"text": "x", "list": ["x"]} for name, field in Settings.model_fields.items()}
+    secrets = {"environment": "pl4nted-environment"}
+    planted = _planted(sections, "setting", secrets)
+    assert isinstance(planted, dict)
+    _settings(stand_in_pulumi, monkeypatch, yaml.safe_dump({"config": {"mlflow-backend:verify": {"secure": "v1:abc"}}}))
+    config: Mapping[str, object] = {
+        f"mlflow-backend:{key}": {"value": json.dumps(value), "secret": True} for key, value in planted.items()
+    }
+    (stand_in_pulumi / "config").write_text(json.dumps(config))
+    # What these settings are is not the point here, but what becomes of them.
+    monkeypatch.setattr(preview, "load", lambda _source: Settings(target="local"))
+    (stand_in_pulumi / "stream").write_text("".join(f"{json.dumps(event)}\n" for event in _telling(secrets)))
+    comment = stand_in_pulumi / "comment.md"
+    for flags in (["--json"], ["--markdown", str(comment)], []):
+        for code in (0, 1):
+            _does(stand_in_pulumi, f'cp {stand_in_pulumi}/stream "$log"; cat {stand_in_pulumi}/stream; exit {code}')
+            preview.main(["--stack", "x", "--refresh", *flags])
+    shown = capsys.readouterr()
+    for secret in secrets.values():
+        assert secret not in shown.out
+        assert secret not in shown.err
+        assert secret not in comment.read_text()
+    assert "[secret]" in shown.out
+
+
+def _telling(secrets: Mapping[str, str]) -> list[dict[str, object]]:
+    """Return events that tell every secret wherever an event has words."""
+    words = " ".join(secrets.values())
+    urn = "urn:pulumi:x::mlflow-backend::aws:rds/instance:Instance::database"
+    look = "urn:pulumi:x::mlflow-backend::pulumi-python:dynamic/mlflow-backend:Preflight::preflight"
+    state = {"inputs": {"password": words}, "outputs": {"password": words}}
+    hold = {"inputs": {"withheld": words}, "outputs": {}}
+    return [
+        {"preludeEvent": {"config": dict(secrets)}},
+        {"resourcePreEvent": {"metadata": {"op": "update", "urn": urn, "type": "aws:rds/instance:Instance",
+                                           "old": state, "new": state, "diffs": [f"tags.{words}"]}}},
+        {"resOutputsEvent": {"metadata": {"op": "refresh", "urn": urn, "type": "aws:rds/instance:Instance",
+                                          "old": state, "new": {"inputs": {}, "outputs": {"password": "other"}}}}},
+        {"resourcePreEvent": {"metadata": {"op": "create", "urn": f"{urn}-hold",
+                                           "type": "pulumi-python:dynamic/mlflow-backend:Hold", "new": hold}}},
+        {"diagnosticEvent": {"severity": "error", "urn": look, "message": f"value {{{words}}} has a problem: {words}"}},
+        {"diagnosticEvent": {"severity": "error", "message": words}},
+        {"diagnosticEvent": {"severity": "warning", "message": words}},
+        {"policyEvent": {"policyName": POLICIES[0].name, "resourceUrn": urn, "message": words}},
+        {"policyAnalyzeSummaryEvent": {"resourceUrn": urn, "failed": [POLICIES[0].name]}},
+        {"summaryEvent": {"result": "succeeded", "PolicyPacks": {"mlflow-backend": "v1"}}},
+    ]  # fmt: skip
 
 
 def test_a_pulumi_that_hangs_is_interrupted_at_the_deadline(

@@ -273,7 +273,7 @@ def settings_hash(settings: Settings) -> str:
 
     Without the sections that no task sees: what verifies, watches, backs up or labels is not what is served.
     """
-    besides = {"verify", "migrate", "release", "backup", "monitoring", "tags"}
+    besides = {"verify", "migrate", "release", "backup", "monitoring", "policy", "tags"}
     text = json.dumps(settings.model_dump(mode="json", exclude=besides), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

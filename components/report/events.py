@@ -1,0 +1,214 @@
+"""The engine's event stream as values. Pure: it reads lines and decides nothing.
+
+The stream is what `pulumi preview --event-log` writes, one JSON object a line: the same events, by the same names, that
+the Automation API hands to its callers (pulumi, sdk/go/common/apitype/events.go). Events of kinds that no report needs
+are left out; an older or newer engine's further fields are not looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""How the engine writes a value that is not known yet, of whatever type (resource.UnknownStringValue)."""
+
+_UNKNOWNS: Final = frozenset({
+    UNKNOWN,
+    "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
+    "3eeb2bf0-c639-47a8-9e75-3b44932eb421",
+    "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",
+    "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
+    "030794c1-ac77-496b-92df-f27374a8bd58",
+    "e48ece36-62e2-4504-bad9-02848725956a",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """A resource before or after a step. Secrets are `[secret]` in both maps."""
+
+    inputs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    outputs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    protect: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step that the engine would take. `changed` names properties, `forcing` those that ask for a replacement."""
+
+    op: str
+    urn: str
+    type: str
+    old: State | None
+    new: State | None
+    changed: tuple[str, ...] = ()
+    forcing: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The resource's name in the program."""
+        return name_of(self.urn)
+
+    @property
+    def inputs(self) -> Mapping[str, Any]:
+        """The inputs after the step; empty for a deletion."""
+        return self.new.inputs if self.new else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySaid:
+    """What a policy said of a resource; `urn` is empty for the whole stack."""
+
+    policy: str
+    level: str
+    urn: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Which policies a resource, or the stack where `urn` is empty, passed and failed."""
+
+    urn: str
+    passed: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """One message of the engine, the program or a provider."""
+
+    severity: str
+    urn: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One preview. `ended` is whether the engine wrote its summary, `result` how that ended."""
+
+    steps: tuple[Step, ...] = ()
+    drift: tuple[Step, ...] = ()
+    said: tuple[Said, ...] = ()
+    policies: tuple[PolicySaid, ...] = ()
+    judged: tuple[Judged, ...] = ()
+    packs: Mapping[str, str] = field(default_factory=dict)
+    ended: bool = False
+    result: str = ""
+
+    def of_type(self, type_token: str) -> Step | None:
+        """Return the step of the only resource of a type that stays; None where the preview has none."""
+        return next((step for step in self.steps if step.type == type_token and step.new is not None), None)
+
+
+def read(lines: Iterable[str]) -> Stream:
+    """Return the stream of `lines`. A last line that is cut off, as a killed engine leaves it, is not looked at."""
+    events = list(_events(lines))
+    # A resource is announced when its step is planned, and told again with what the step made of it: the last counts.
+    planned = {(s.urn, s.op): s for e in events for s in _steps(e, "resourcePreEvent", "resOutputsEvent")}
+    summary = next((event["summaryEvent"] for event in events if "summaryEvent" in event), None)
+    steps = tuple(planned.values())
+    return Stream(
+        steps=tuple(step for step in steps if step.op != "refresh"),
+        drift=tuple(step for step in steps if step.op == "refresh" and _drifted(step)),
+        said=tuple(_said(event["diagnosticEvent"]) for event in events if "diagnosticEvent" in event),
+        policies=tuple(_policy(event["policyEvent"]) for event in events if "policyEvent" in event),
+        judged=tuple(_judged(event) for event in events if _ANALYSED & event.keys()),
+        packs=dict((summary or {}).get("PolicyPacks") or {}),
+        ended=summary is not None,
+        result=str((summary or {}).get("result", "")),
+    )
+
+
+def known(value: Any) -> bool:
+    """Tell whether a value is known already; a list or mapping is, where each of its parts is."""
+    if isinstance(value, Mapping):
+        return all(known(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(known(item) for item in value)
+    return not (isinstance(value, str) and value in _UNKNOWNS)
+
+
+def name_of(urn: str) -> str:
+    """Return the name at a URN's end."""
+    return urn.rpartition("::")[2]
+
+
+def type_of(urn: str) -> str:
+    """Return the type of a URN's resource, without its parents'; empty for what is no URN."""
+    parts = urn.split("::")
+    return parts[2].rpartition("$")[2] if len(parts) > 2 else ""  # noqa: PLR2004 - urn:pulumi:S::PROJECT::TYPE::NAME
+
+
+_ANALYSED: Final = frozenset({"policyAnalyzeSummaryEvent", "policyAnalyzeStackSummaryEvent"})
+
+
+def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            yield event
+
+
+def _steps(event: Mapping[str, Any], *kinds: str) -> Iterator[Step]:
+    for kind in kinds:
+        if kind in event:
+            told = event[kind]["metadata"]
+            yield Step(
+                op=told["op"],
+                urn=told["urn"],
+                type=told["type"],
+                old=_state(told.get("old")),
+                new=_state(told.get("new")),
+                changed=_changed(told),
+                forcing=tuple(told.get("keys") or ()),
+            )
+
+
+def _state(told: Mapping[str, Any] | None) -> State | None:
+    if told is None:
+        return None
+    return State(inputs=told.get("inputs") or {}, outputs=told.get("outputs") or {}, protect=bool(told.get("protect")))
+
+
+def _changed(told: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the top-level properties that differ; a path below one may hold a user's own words."""
+    paths = [*(told.get("diffs") or ()), *(told.get("detailedDiff") or ())]
+    return tuple(dict.fromkeys(path.split(".")[0].split("[")[0] for path in paths if path != "__provider"))
+
+
+def _drifted(step: Step) -> bool:
+    if step.old is None or step.new is None:
+        return step.old is not step.new
+    return bool(step.changed) or step.old.outputs != step.new.outputs
+
+
+def _said(told: Mapping[str, Any]) -> Said:
+    return Said(severity=str(told.get("severity", "")), urn=told.get("urn") or "", message=told.get("message") or "")
+
+
+def _policy(told: Mapping[str, Any]) -> PolicySaid:
+    return PolicySaid(
+        policy=str(told.get("policyName", "")),
+        level=str(told.get("enforcementLevel", "")),
+        urn=told.get("resourceUrn") or "",
+        message=told.get("message") or "",
+    )
+
+
+def _judged(event: Mapping[str, Any]) -> Judged:
+    told = next(event[kind] for kind in _ANALYSED if kind in event)
+    return Judged(
+        urn=told.get("resourceUrn") or "",
+        passed=tuple(told.get("passed") or ()),
+        failed=tuple(told.get("failed") or ()),
+    )

@@ -1,0 +1,271 @@
+"""The three forms: nothing that others wrote becomes markup, the loud things come first, and secrets are gone."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from components.report import costs, document, events, markdown, text
+from components.report.build import Asked, build
+from components.report.model import (
+    Change,
+    Drift,
+    Migration,
+    Operation,
+    Outcome,
+    PolicyFinding,
+    PolicyResult,
+    Preflight,
+    Release,
+    Report,
+    Verdict,
+)
+from components.report.quantities import Billed, TaskSize, billed
+from components.report.redaction import MASK, redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = json.loads((ROOT / "schema" / "preview-1.json").read_text())
+NAT = Billed(key="nat-gateway", what="NAT gateway", unit="gateway", per="hour", before=1, after=3)
+PRICES = costs.PriceFile(
+    dated=date(2026, 1, 2), source="our own list", currency="EUR", hoursPerMonth=730, prices={"nat-gateway": 0.5}
+)
+FULL = Report(
+    stack="staging",
+    made="2026-01-01T00:00:00Z",
+    verdict=Verdict.CHANGES,
+    counts={"replace": 1, "unchanged": 4},
+    changes=(
+        Change(
+            operation=Operation.REPLACE,
+            urn="urn:1",
+            type="aws:rds/instance:Instance",
+            name="mlflow-database",
+            forcing=("dbName",),
+            properties=("dbName", "tags"),
+            protected=True,
+            loses="the database",
+        ),
+    ),
+    before=Release(mlflow_version="3.10.1", revision="7", schema_head="abc"),
+    after=Release(mlflow_version="3.17.2", image_digest="sha256:0123456789abcdef"),
+    migration=Migration(
+        action="migrate",
+        schema="at abc",
+        pending=("def breaking: more",),
+        breaking=True,
+        downtime="yes",
+        rollback="a restore",
+        restore_needed=True,
+    ),
+    pin="revision 3 is pinned",
+    preflight=(Preflight(check="account", outcome="skip", said="not asked.", fix="Log in."),),
+    policies=(
+        PolicyResult(
+            name="tagged",
+            level="advisory",
+            outcome=Outcome.VIOLATED,
+            mend="Tag it.",
+            findings=(PolicyFinding(where="logs", outcome=Outcome.VIOLATED, said="no tags"),),
+        ),
+        PolicyResult(name="logs-expire", level="mandatory", outcome=Outcome.NOT_EVALUATED, mend="Set it."),
+    ),
+    drift=(Drift(name="mlflow-cache", type="t", gone=True), Drift(name="topic", type="t", gone=False)),
+    billed=(NAT, replace(NAT, key="alarm", what="Alarm", before=2, after=None)),
+    costs=costs.costs(
+        [NAT, replace(NAT, key="alarm", what="Alarm")], PRICES, file="prices.yaml", today=date(2026, 12, 1)
+    ),
+    warnings=("mind this",),
+)
+
+
+def terminal(report: Report) -> str:
+    """Return the report as a terminal of 200 columns shows it, without colours."""
+    stream = io.StringIO()
+    text.show(report, Console(file=stream, width=200, highlight=False, emoji=False))
+    return stream.getvalue()
+
+
+SHOWN = pytest.mark.parametrize("form", [terminal, markdown.text])
+
+
+@SHOWN
+@pytest.mark.parametrize(
+    "words",
+    [
+        "mlflow-database will be replaced and holds the database. It is protected",
+        "1 to replace, 4 unchanged",
+        "from MLflow 3.10.1, revision 7, schema abc",
+        "to MLflow 3.17.2, image sha256:0123456789ab",
+        "1 pending revision(s), BREAKING",
+        "rollback: a restore",
+        "revision 3 is pinned",
+        "skip",
+        "1 violated, 1 not evaluated",
+        "nothing was judged",
+        "mlflow-cache is gone",
+        "not known yet",
+        "dated 2026-01-02, from our own list",
+        "THESE PRICES ARE OLD",
+        "365.00 EUR",
+        "1,095.00 EUR",
+        "Not in these sums: alarm",
+        "mind this",
+    ],
+)
+def test_everything_is_in_both_forms_for_people(form: Callable[[Report], str], words: str) -> None:
+    """Terminal and comment say the same."""
+    assert words in form(FULL).replace("\\", "")
+
+
+@SHOWN
+def test_what_loses_data_is_said_before_everything_else(form: Callable[[Report], str]) -> None:
+    """Only the headline stands before it."""
+    lines = [line for line in form(FULL).splitlines() if line.strip() and not line.startswith("<!--")]
+    assert "Preview of" in lines[0]
+    assert "mlflow-database will be replaced" in lines[1].replace("\\", "")
+
+
+def test_the_comment_is_found_again_by_its_first_line() -> None:
+    """The marker names the stack and cannot be broken out of."""
+    assert markdown.text(FULL).splitlines()[0] == "<!-- mlflow-backend preview: staging -->"
+    assert markdown.marker("a--> b") == "<!-- mlflow-backend preview: a--b -->"
+
+
+@given(st.text(max_size=60))
+def test_no_message_becomes_markdown(words: str) -> None:
+    """No mention, no tag, no table cell and no line of its own: everything special is escaped."""
+    shown = markdown.escaped(words)
+    assert "\n" not in shown
+    assert "@" not in shown.replace("@\u200b", "")
+    bare = shown.replace("\\\\", "")
+    assert not any(mark in bare.replace(f"\\{mark}", "") for mark in "<>|`[")
+
+
+@given(st.text(max_size=60))
+def test_no_message_becomes_markup_of_the_terminal(words: str) -> None:
+    """Rich's own markup in a message is shown, not obeyed, and is never an error."""
+    terminal(replace(FULL, warnings=(f"[bold]{words}[/nonsense]",)))
+
+
+def test_a_comment_is_never_longer_than_a_comment_may_be() -> None:
+    """What is cut says that it is cut."""
+    many = tuple(f"warning {number} {'x' * 200}" for number in range(1000))
+    shown = markdown.text(replace(FULL, warnings=many))
+    assert len(shown) < 65_536
+    assert "Cut here" in shown
+
+
+@pytest.mark.parametrize("name", ["local-first", "local-unchanged", "local-upgrade", "local-downgrade", "local-drift"])
+def test_every_recorded_report_keeps_to_the_schema(name: str) -> None:
+    """The JSON's schema is versioned: what a tool reads today it reads tomorrow."""
+    stream = events.read((Path(__file__).parent / "streams" / f"{name}.jsonl").read_text().splitlines())
+    report = build(stream, Asked(stack="local", made="2026-01-01T00:00:00Z", code=0, refreshed=True))
+    jsonschema.validate(json.loads(document.text(report, exit_code=0)), SCHEMA)
+
+
+def test_a_full_report_keeps_to_the_schema() -> None:
+    """Every part that a report can have."""
+    jsonschema.validate(json.loads(document.text(FULL, exit_code=6)), SCHEMA)
+
+
+SECRETS = st.text(min_size=6, max_size=30).filter(lambda text: text.strip() == text)
+
+
+@given(SECRETS, st.text(max_size=20), st.text(max_size=20))
+def test_a_secret_is_gone_wherever_it_stands(secret: str, before: str, after: str) -> None:
+    """In a list, a mapping, a key or a dataclass, whatever stands around it."""
+    clean = redactor(settings=[json.dumps({"a": [secret]})], environment={})
+    found: Any = clean.value({secret: [replace(FULL, pin=before + secret + after)]})
+    assert secret not in str(list(found)).replace(MASK, "")
+    assert secret not in found[next(iter(found))][0].pin.replace(MASK, "")
+
+
+def test_words_that_anything_may_hold_are_left() -> None:
+    """`true`, a port and a short word are no secrets, or nothing could be read any more."""
+    clean = redactor(settings=[json.dumps({"a": True, "b": 5432, "c": "local"})], environment={"HOME": "/home/someone"})
+    assert clean.text("local true 5432 /home/someone") == "local true 5432 /home/someone"
+
+
+def step(op: str, token: str, *, old: Any = None, new: Any = None, name: str = "x") -> events.Step:
+    """Return a step from inputs to inputs."""
+    states = [None if inputs is None else events.State(inputs=inputs) for inputs in (old, new)]
+    return events.Step(op=op, urn=f"u::{name}", type=token, old=states[0], new=states[1])
+
+
+def test_quantities_are_counted_before_and_after() -> None:
+    """A standby costs as much again, tasks are CPU units over 1024 times their number, a deletion ends at none."""
+    service, task = "aws:ecs/service:Service", "aws:ecs/taskDefinition:TaskDefinition"
+    steps = [
+        step("delete", "aws:ec2/natGateway:NatGateway", old={}),
+        step("update", "aws:rds/instance:Instance",
+             old={"instanceClass": "db.t4g.micro", "allocatedStorage": 20},
+             new={"instanceClass": "db.m7g.large", "allocatedStorage": 100, "multiAz": True}),
+        step("create", service, new={"desiredCount": 2, "networkConfiguration": {"assignPublicIp": True}}),
+        step("create", task, new={"cpu": "2048", "memory": "4096"}, name="mlflow-service-server"),
+        step("replace", task, old={"cpu": "512"}, new={"cpu": "512"}, name="mlflow-service-database"),
+    ]  # fmt: skip
+    found = {each.key: (each.before, each.after) for each in billed(steps)}
+    assert found == {
+        "nat-gateway": (1, 0),
+        "rds-instance:db.t4g.micro": (1, 0),
+        "rds-instance:db.m7g.large": (0, 2),
+        "rds-storage:gp3": (20, 200),
+        "fargate-vcpu": (0, 4),
+        "fargate-memory": (0, 8),
+        "public-ipv4": (0, 2),
+    }
+
+
+def test_a_task_that_is_not_known_yet_is_taken_from_what_is_rendered() -> None:
+    """At a first preview the engine does not know its size; without a rendered one it stays unknown, never nothing."""
+    steps = [
+        step("create", "aws:ecs/service:Service", new={"desiredCount": 1}),
+        step("create", "aws:ecs/taskDefinition:TaskDefinition", new={"cpu": events.UNKNOWN}, name="mlflow-server"),
+    ]
+    assert {each.key: each.after for each in billed(steps)} == {"fargate-vcpu": None, "fargate-memory": None}
+    rendered = {each.key: each.after for each in billed(steps, size=TaskSize(cpu=1024, memory=2048))}
+    assert rendered == {"fargate-vcpu": 1, "fargate-memory": 2}
+
+
+def test_an_unknown_quantity_is_in_no_sum() -> None:
+    """It is named among what the sums do not hold."""
+    found = costs.costs([replace(NAT, after=None)], PRICES, file="p", today=date(2026, 1, 3))
+    assert (found.before, found.after, found.unpriced, found.stale) == (365.0, 0, ("nat-gateway",), False)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a: [", "neither YAML nor JSON"),
+        ("dated: yesterday", "dated"),
+        ("prices: {x: -1}", "prices.x"),
+        ("more: 1", "more: Extra inputs"),
+    ],
+)
+def test_a_bad_price_file_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    """Nothing is guessed: no date or no source, no prices."""
+    path = tmp_path / "prices.yaml"
+    path.write_text(content)
+    with pytest.raises(costs.BadPriceFile, match=said.replace(".", r"\.")):
+        costs.read(path)
+
+
+def test_a_price_file_is_read(tmp_path: Path) -> None:
+    """The one of docs/commands/preview.md."""
+    page = (ROOT / "docs" / "commands" / "preview.md").read_text()
+    path = tmp_path / "prices.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0])
+    assert costs.read(path).currency

@@ -1,0 +1,305 @@
+"""The rules by themselves: what each finds, what it leaves alone, and that the pack, its page and its names agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components import tokens
+from components.report.model import Outcome
+from components.settings import PolicyName
+from policy import containers, documents, keeping, network, page, rendered, stores
+from policy.catalogue import BY_NAME, POLICIES
+from policy.model import UNKNOWN, NotKnown, Resource, known
+from tests.components.ecs.recording import Registered, record
+from tests.components.ecs.stacks import IMAGE, VARIANTS, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The AWS SDK warns about its own classes while it imports them.
+pytestmark = pytest.mark.filterwarnings(r"ignore:.* has been deprecated in favor of:DeprecationWarning")
+
+DIGEST = f"registry.example.com/mlflow@sha256:{'a' * 64}"
+
+
+def test_settings_know_each_policy_by_its_name() -> None:
+    """A level for a policy that is not there would be obeyed by nobody."""
+    assert sorted(get_args(PolicyName)) == sorted(BY_NAME)
+    assert len(BY_NAME) == len(POLICIES)
+
+
+def test_the_page_is_the_catalogue() -> None:
+    """docs/policies.md says what the pack does: `python -m policy.page` writes it."""
+    assert page.PAGE.read_text(encoding="utf-8") == page.page()
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
+def test_a_policy_says_what_why_and_how_to_mend(policy: Any) -> None:
+    """And has exactly one rule."""
+    assert all(text.endswith(".") for text in (policy.what, policy.why, policy.mend))
+    assert (policy.judge is None) != (policy.judge_stack is None)
+
+
+def said(policy: str, *resources: Resource) -> list[str]:
+    """Return what a policy says of resources."""
+    found = BY_NAME[policy]
+    if found.judge is not None:
+        return [each for resource in resources for each in found.judge(resource)]
+    assert found.judge_stack is not None
+    return [each.said for each in found.judge_stack(resources)]
+
+
+def grant(**statement: Any) -> dict[str, Any]:
+    """Return a document of one statement."""
+    return {"Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*", **statement}}
+
+
+@pytest.mark.parametrize(
+    ("statement", "key", "found"),
+    [
+        ({}, False, []),
+        ({"Action": "*"}, False, ["statement 0 allows the actions *"]),
+        ({"Action": ["s3:GetObject", "s3:Put*"]}, False, ["statement 0 allows the actions s3:Put*"]),
+        ({"Sid": "All", "Resource": "*"}, False, ["statement All allows s3:GetObject on any resource"]),
+        (
+            {"Resource": ["arn:aws:s3:::b", "arn:aws:s3:::*"]},
+            False,
+            ["statement 0 allows s3:GetObject on any resource"],
+        ),
+        ({"Action": "ecr:GetAuthorizationToken", "Resource": "*"}, False, []),
+        ({"NotAction": "iam:*"}, False, ["statement 0 allows every action but some"]),
+        ({"NotResource": "arn:aws:s3:::b"}, False, ["statement 0 allows every resource but some"]),
+        ({"Effect": "Deny", "Action": "*", "Resource": "*"}, False, []),
+        ({"Resource": "arn:aws:logs:eu-west-1:123456789012:log-group:g:log-stream:*"}, False, []),
+        ({"Action": "kms:*", "Resource": "*", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}}, True, []),
+        (
+            {"Action": "kms:*", "Resource": "*", "Principal": {"AWS": "arn:aws:iam::123456789012:role/x"}},
+            True,
+            ["statement 0 allows the actions kms:*"],
+        ),
+        ({"Action": "kms:*", "Resource": "*", "Principal": "*"}, True, ["statement 0 allows the actions kms:*"]),
+        ({"Action": ["kms:ReEncrypt*", "kms:GenerateDataKey*"], "Resource": "arn:aws:kms:r:1:key/k"}, False, []),
+    ],
+)
+def test_wildcards_in_iam_documents(statement: Mapping[str, Any], *, key: bool, found: list[str]) -> None:
+    """Each form in which a grant can say 'everything'."""
+    assert list(documents.wildcards(grant(**statement), key=key)) == found
+
+
+_KEYS = ["Statement", "Effect", "Action", "Resource", "Principal", "Condition", "Bool", "aws:SecureTransport"]
+_ANYTHING = st.recursive(
+    st.none() | st.sampled_from(["Allow", "Deny", "*", "s3:*"]) | st.booleans(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(_KEYS), inner),
+    max_leaves=12,
+)
+
+
+@given(_ANYTHING)
+def test_no_document_makes_a_rule_fail(document: Any) -> None:
+    """A document of any shape is judged, not stumbled over: a rule that raises would be no judgement at all."""
+    list(documents.wildcards(document))
+    list(documents.public(document))
+    assert documents.refuses_plain_http(document) in {True, False}
+
+
+def test_public_bucket_policies() -> None:
+    """Everybody without a condition is public; with one that names who, not."""
+    assert list(documents.public(grant(Principal="*"))) == ["statement 0 lets anybody in"]
+    assert list(documents.public(grant(Principal={"AWS": ["*"]}))) == ["statement 0 lets anybody in"]
+    assert list(documents.public(grant(Principal="*", Condition={"ArnLike": {"aws:SourceArn": "x"}}))) == []
+    assert list(documents.public(grant(Principal={"Service": "x.amazonaws.com"}))) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        ({"name": "MLFLOW_TRACKING_URI", "value": "http://x"}, 0),
+        ({"name": "PGPASSWORD", "value": "x"}, 1),
+        ({"name": "PGPASSWORD", "value": ""}, 0),
+        ({"name": "PGPASSWORD_FILE", "value": "/run/x"}, 0),
+        ({"name": "AWS_SECRET_ACCESS_KEY", "value": "x"}, 1),
+        ({"name": "STORE", "value": "postgresql://me:pw@host/db"}, 1),
+        ({"name": "STORE", "value": "postgresql://me@host/db"}, 0),
+        ({"name": "ID", "value": "AKIA" + "A" * 16}, 1),
+        ({"name": "PEM", "value": "-----BEGIN RSA PRIVATE KEY-----"}, 1),
+        ({"name": "KEYBOARD", "value": "qwerty"}, 0),
+    ],
+)
+def test_secrets_in_the_plain_environment(entry: dict[str, str], found: int) -> None:
+    """By name and by value; the message tells the name only."""
+    told = list(containers.plain_secrets([{"name": "server", "environment": [entry]}]))
+    assert len(told) == found
+    assert not any(entry["value"] in each for each in told if entry["value"] != "x")
+
+
+def test_secrets_in_the_command() -> None:
+    """An argument is as public as the environment."""
+    definition = {"name": "server", "command": ["--store", "redis://:pw@cache:6379"]}
+    assert list(containers.plain_secrets([definition])) == ["container server has a URL with a password in its command"]
+
+
+def test_images_by_tag_and_by_digest() -> None:
+    """A digest that is cut off is none."""
+    images = [DIGEST, DIGEST[:-1], "mlflow:latest", ""]
+    found = list(containers.without_digest([{"name": str(n), "image": image} for n, image in enumerate(images)]))
+    assert [each.split()[1] for each in found] == ["1", "2", "3"]
+
+
+LOOK = Resource(
+    type=tokens.PREFLIGHT,
+    name="look",
+    inputs={"platform": "linux/amd64", "findings": [{"check": "image platform", "outcome": "pass"}]},
+)
+
+
+def _task(architecture: str) -> Resource:
+    return Resource(type=keeping.TASK, name="t", inputs={"runtimePlatform": {"cpuArchitecture": architecture}})
+
+
+def test_the_image_was_seen_to_run_on_the_tasks_architecture() -> None:
+    """An image that failed or was looked at for another platform violates; a look that was skipped is no pass."""
+    failed = Resource(
+        type=tokens.PREFLIGHT,
+        name="look",
+        inputs={"platform": "linux/amd64", "findings": [{"check": "image platform", "outcome": "fail"}]},
+    )
+    skipped = Resource(type=tokens.PREFLIGHT, name="look", inputs={"platform": "linux/amd64", "findings": []})
+    assert said("image-architecture", _task("X86_64"), LOOK) == []
+    assert said("image-architecture", _task("ARM64"), LOOK) == [
+        "nothing has looked whether the image runs on linux/arm64"
+    ]
+    assert said("image-architecture", _task("X86_64"), failed) == ["the image was not found to run on linux/amd64"]
+    with pytest.raises(NotKnown):
+        said("image-architecture", _task("X86_64"), skipped)
+
+
+def test_what_is_unknown_of_one_hides_nothing_of_the_next() -> None:
+    """The violation is told, and then that something was not known."""
+    stack = [
+        Resource(type=stores.DATABASE, name="a", urn="a", inputs={"storageEncrypted": UNKNOWN}),
+        Resource(type=stores.DATABASE, name="b", urn="b", inputs={"storageEncrypted": False}),
+    ]
+    rule = stores.encrypted_at_rest(stack)
+    assert next(rule).urn == "b"
+    with pytest.raises(NotKnown, match=r"a\.storageEncrypted"):
+        next(rule)
+
+
+def test_a_bucket_is_covered_by_name_or_by_reference() -> None:
+    """Both ways in which Pulumi programs attach a bucket's settings."""
+    bucket = Resource(type=stores.BUCKET, name="b", urn="urn:b", inputs={"bucket": "data"})
+    switches = dict.fromkeys(
+        ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"), True
+    )
+    by_name = Resource(type=stores.BUCKET_CLOSED, name="c", inputs={"bucket": "data", **switches})
+    by_reference = Resource(
+        type=stores.BUCKET_CLOSED,
+        name="c",
+        inputs={"bucket": UNKNOWN, **switches},
+        needs={"bucket": frozenset({"urn:b"})},
+    )
+    other = Resource(type=stores.BUCKET_CLOSED, name="c", inputs={"bucket": "other", **switches})
+    assert said("bucket-private", bucket, by_name) == said("bucket-private", bucket, by_reference) == []
+    assert said("bucket-private", bucket, other) == ["nothing closes it to the public"]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "block", "open_"),
+    [
+        (443, 443, "0.0.0.0/0", False),
+        (80, 80, "::/0", False),
+        (80, 443, "0.0.0.0/0", True),
+        (22, 22, "0.0.0.0/0", True),
+        (None, None, "0.0.0.0/0", True),
+        (22, 22, "10.0.0.0/8", False),
+    ],
+)
+def test_a_balancer_may_be_called_on_its_ports_only(first: int, last: int, block: str, *, open_: bool) -> None:
+    """A range over both ports is not both ports."""
+    balancer = Resource(type=stores.BALANCER, name="lb", needs={"securityGroups": frozenset({"urn:g"})})
+    rule = Resource(
+        type=stores.INGRESS,
+        name="r",
+        inputs={"cidrIpv6" if ":" in block else "cidrIpv4": block, "fromPort": first, "toPort": last},
+        needs={"securityGroupId": frozenset({"urn:g"})},
+    )
+    assert bool(said("ingress-closed", balancer, rule)) is open_
+
+
+def _resource(each: Registered) -> Resource:
+    """Return what a policy would see of a registered resource; the mocks tell no dependencies by property."""
+    inputs = {key: value for key, value in each.inputs.items() if not key.startswith("__")}
+    return Resource(type=each.type, name=each.name, urn=each.urn, inputs=inputs, protect=each.protect)
+
+
+ALONE = [policy for policy in POLICIES if policy.judge is not None and policy.name != "tagged"]
+
+
+@pytest.mark.parametrize("policy", ALONE, ids=lambda policy: policy.name)
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "dev"])
+def test_the_targets_own_backends_keep_the_policies(variant: str, policy: Any) -> None:
+    """What components/ecs registers for every variant of staging violates no policy that judges resources alone."""
+    resources = [_resource(each) for each in _recorded(variant) if each.type in policy.types]
+    found = [(each.name, told) for each in resources for told in policy.judge(each)]
+    # Adopted network, no certificate: an internal balancer that speaks plain HTTP. Such a stack sets the level.
+    plain = [("mlflow-balancer-http", "it forwards requests that came without TLS")]
+    assert found == (plain if (variant, policy.name) == ("adopted", "listener-tls") else [])
+
+
+_RECORDED: dict[str, list[Registered]] = {}
+
+
+def _recorded(variant: str) -> list[Registered]:
+    if variant not in _RECORDED:
+        _RECORDED[variant] = record(variant)
+    return _RECORDED[variant]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_rendered_keeps_the_policies(variant: str) -> None:
+    """Container definitions and IAM documents of every variant, from the settings alone, as at a first preview."""
+    parts = rendered.render(settings_of(variant), project="mlflow-backend", stack=variant, image=IMAGE)
+    found = rendered.judge(parts)
+    assert {each.outcome for each in found} == {Outcome.PASSED}
+    assert {each.policy for each in found} >= {"iam-without-wildcards", "images-by-digest", "no-plain-secrets"}
+
+
+def test_an_image_that_is_not_pinned_yet_is_not_judged() -> None:
+    """Its digest is preflight's to find; until then the policy is not evaluated, and not passed."""
+    parts = rendered.render(settings_of("dev"), project="mlflow-backend", stack="dev", image=None)
+    found = {each.outcome for each in rendered.judge(parts) if each.policy == "images-by-digest"}
+    assert found == {Outcome.NOT_EVALUATED}
+
+
+def test_a_secret_in_an_extra_flag_is_found_before_anything_exists() -> None:
+    """The first preview of a stack refuses it, though the engine does not know the definition yet."""
+    settings = settings_of("staging")
+    leaky = settings.model_copy(
+        update={"server": settings.server.model_copy(update={"extra_flags": {"app-name": "AKIA" + "A" * 16}})}
+    )
+    found = rendered.judge(rendered.render(leaky, project="mlflow-backend", stack="staging", image=IMAGE))
+    assert [each.policy for each in found if each.outcome is Outcome.VIOLATED] == ["no-plain-secrets"]
+
+
+_PARTLY_UNKNOWN = st.recursive(
+    st.just(UNKNOWN) | st.text(max_size=3),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=8,
+)
+
+
+@given(_PARTLY_UNKNOWN)
+def test_nothing_with_an_unknown_part_is_known(value: Any) -> None:
+    """Wherever it stands."""
+    assert known(value) is ("UNKNOWN" not in repr(value))
+
+
+def test_ports_are_said_as_they_are() -> None:
+    """One, a range, or every one."""
+    assert network._ports(22, 22) == "port 22"
+    assert network._ports(1, 2) == "ports 1 to 2"
+    assert network._ports(-1, -1) == "every port"
