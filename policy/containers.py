@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 _BY_DIGEST: Final = re.compile(r".+@sha256:[0-9a-f]{64}")
 
-# A name that says that its value is a secret, and endings that say that it only names where one is.
+# A name that says that its value is a secret, and endings that say that it only names where one is, or how many.
 _SECRET_NAME: Final = re.compile(
     r"(^|_)(PASSWORD|PASSWD|PGPASSWORD|SECRET|SECRETS|TOKEN|CREDENTIALS?|API_?KEY|ACCESS_KEY|PRIVATE_KEY|SECRET_KEY)(_|$)"
 )
-_NAMES_A_PLACE: Final = re.compile(r"_(FILE|PATH|ARN|NAME|TTL|URI_PREFIX|CACHE_TTL|MAX_SIZE|HEADER)$")
+_NO_SECRET: Final = re.compile(r"_(FILE|PATH|ARN|NAME|TTL|MAX_SIZE|HEADER|PER_MINUTE|SECONDS)$")
 
 _SECRET_VALUES: Final[Mapping[str, re.Pattern[str]]] = {
     "a URL with a password": re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@"),
@@ -36,7 +36,7 @@ def plain_secrets(definitions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         place = f"container {each.get('name')}"
         for entry in each.get("environment") or ():
             name, value = str(entry.get("name", "")), str(entry.get("value", ""))
-            if value and _SECRET_NAME.search(name) and not _NAMES_A_PLACE.search(name):
+            if value and _SECRET_NAME.search(name) and not _NO_SECRET.search(name):
                 yield f"{place} has {name} in its plain environment"
             for what, pattern in _SECRET_VALUES.items():
                 if pattern.search(value):

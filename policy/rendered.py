@@ -119,6 +119,7 @@ def _reached(settings: Settings, place: Place, image: str) -> Reached:
         cache_secret=SecretSource(arn=_secret(place, "cache"), key="url"),
         execution_role_arn=place.role_arn("server-execution"),
         task_role_arn=place.role_arn("server"),
+        keys_secret=_secret(place, "api-keys") if settings.access.mode == "token" else "",
     )
 
 

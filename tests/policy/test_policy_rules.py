@@ -127,6 +127,7 @@ def test_public_bucket_policies() -> None:
         ({"name": "ID", "value": "AKIA" + "A" * 16}, 1),
         ({"name": "PEM", "value": "-----BEGIN RSA PRIVATE KEY-----"}, 1),
         ({"name": "KEYBOARD", "value": "qwerty"}, 0),
+        ({"name": "API_KEY_REQUESTS_PER_MINUTE", "value": "600"}, 0),
     ],
 )
 def test_secrets_in_the_plain_environment(entry: dict[str, str], found: int) -> None:
@@ -279,7 +280,7 @@ def test_a_secret_in_an_extra_flag_is_found_before_anything_exists() -> None:
     """The first preview of a stack refuses it, though the engine does not know the definition yet."""
     settings = settings_of("staging")
     leaky = settings.model_copy(
-        update={"server": settings.server.model_copy(update={"extra_flags": {"app-name": "AKIA" + "A" * 16}})}
+        update={"server": settings.server.model_copy(update={"extra_flags": {"note": "AKIA" + "A" * 16}})}
     )
     found = rendered.judge(rendered.render(leaky, project="mlflow-backend", stack="staging", image=IMAGE))
     assert [each.policy for each in found if each.outcome is Outcome.VIOLATED] == ["no-plain-secrets"]
