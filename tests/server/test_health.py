@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -59,7 +61,6 @@ def board(services: Services, address: Address, watch: Watch, monkeypatch: pytes
     """A board over the real services, all of them required."""
     for name, value in services.store.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(health, "_clients", {})
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     settings = Settings(redis_url=services.valkey.url, requests_per_minute=1, artifacts="s3://mlflow/artifacts")
     databases = addresses.Databases(tracking=address, auth=None)
@@ -133,7 +134,6 @@ def test_a_store_and_a_cache_that_deny_say_so(
     """Wrong credentials are a sentence about credentials, without them in it."""
     for name, value in {**services.store.environment, "AWS_SECRET_ACCESS_KEY": "wr0ng-s3cret"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(health, "_clients", {})
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     settings = Settings(
         redis_url=f"redis://:wr0ng-s3cret@127.0.0.1:{services.valkey.port}/0",
@@ -153,24 +153,64 @@ def test_a_store_and_a_cache_that_deny_say_so(
     assert "wr0ng-s3cret" not in str(sentences)
 
 
-def test_a_slow_database_is_waited_for_up_to_its_deadline(address: Address) -> None:
+@pytest.mark.parametrize("component", ["database", "redis", "artifacts"])
+def test_a_slow_component_is_waited_for_up_to_its_deadline(
+    services: Services, address: Address, component: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Slow within the deadline is ok, with its latency; slower is a failure in time."""
-    with slow_proxy(int(address.parameters["port"]), delay_s=0.05) as port:
-        slow = addresses.Address(name=address.name, parameters={**address.parameters, "port": str(port)})
-        finding = Board(_only_database(slow)).look()[0]["database"]
-    assert finding.state is State.OK
-    assert finding.ms >= 100
-    with slow_proxy(int(address.parameters["port"]), delay_s=0.6) as port:
-        slower = addresses.Address(name=address.name, parameters={**address.parameters, "port": str(port)})
+    with slow_proxy(_port_of(services, component), delay_s=0.05) as port:
+        (finding,) = Board(_only(component, services, address, port, monkeypatch)).look()[0].values()
+    assert finding.state is State.OK, finding
+    assert finding.ms >= 50
+    with slow_proxy(_port_of(services, component), delay_s=1.5) as port:
+        slower = Board(_only(component, services, address, port, monkeypatch))
         started = time.monotonic()
-        findings, ok = Board(_only_database(slower)).look()
+        findings, ok = slower.look()
     assert time.monotonic() - started < ANSWER_LIMIT_S
-    assert (findings["database"].state, ok) == (State.FAILED, False)
+    assert (findings[component].state, ok) == (State.FAILED, False)
 
 
-def _only_database(address: Address) -> tuple[Component, ...]:
+def _port_of(services: Services, component: str) -> int:
+    ports = {"database": services.postgres.port, "redis": services.valkey.port, "artifacts": services.store.port}
+    return ports[component]
+
+
+def _only(
+    name: str, services: Services, address: Address, port: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Component, ...]:
+    """Return one component, reached by another port."""
+    store = {**services.store.environment, "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+    for variable, value in store.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    settings = Settings(
+        redis_url=f"redis://:{services.valkey.password}@127.0.0.1:{port}/0",
+        requests_per_minute=1,
+        artifacts="s3://mlflow/artifacts",
+    )
+    slow = addresses.Address(name=address.name, parameters={**address.parameters, "port": str(port)})
+    databases = addresses.Databases(tracking=slow, auth=None)
+    return tuple(part for part in health.components(settings, databases, None) if part.name == name)
+
+
+def test_a_job_runner_counts_only_in_the_servers_own_process_group(services: Services, address: Address) -> None:
+    """Several servers share a machine; another one's job runner says nothing about this one's."""
     databases = addresses.Databases(tracking=address, auth=None)
-    return tuple(part for part in health.components(Settings(), databases, None) if part.name == "database")
+    settings = Settings(jobs=True, redis_url=services.valkey.url)
+    jobs = next(part for part in health.components(settings, databases, None) if part.name == "jobs")
+    command = [sys.executable, "-c", "import time; time.sleep(600)", "mlflow.server.jobs._job_runner"]
+    with pytest.raises(Away, match="No job runner"):
+        jobs.ask()
+    for elsewhere in (True, False):
+        with subprocess.Popen(command, start_new_session=elsewhere) as runner:
+            try:
+                if elsewhere:
+                    with pytest.raises(Away, match="No job runner"):
+                        jobs.ask()
+                else:
+                    assert until(jobs.ask, what="the job runner").startswith("1 job runner")
+            finally:
+                runner.kill()
 
 
 def test_answers_are_kept_and_asked_for_once(watch: Watch) -> None:

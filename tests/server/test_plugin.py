@@ -26,7 +26,7 @@ pytestmark = pytest.mark.engine
 
 LIMIT = 1_000_000
 #: Version, whether gunicorn serves, and workers.
-SHAPES = [("2.9.2", True, 4), ("3.1.4", True, 1), ("3.4.0", False, 4), ("3.17.2", False, 4), ("3.17.2", True, 1)]
+SHAPES = [("2.9.2", True, 4), ("3.1.4", True, 1), ("3.4.0", False, 1), ("3.17.2", False, 4), ("3.17.2", True, 1)]
 PARSER = """
 import json, sys
 from prometheus_client.parser import text_string_to_metric_families
@@ -201,13 +201,14 @@ def test_no_response_waits_for_a_delayed_acknowledgement(server: Server) -> None
     """With Nagle's algorithm on, every keep-alive answer waits 40 ms for the client's delayed ACK; none may."""
     seconds = []
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
-        for _ in range(60):
+        for _ in range(80):
             started = time.perf_counter()
             connection.request("GET", "/health")
             connection.getresponse().read()
             seconds.append(time.perf_counter() - started)
-    # A busy machine delays some; a delayed ACK delays all.
-    assert sorted(seconds)[len(seconds) // 4] < 0.035
+    # No speed, but a kind: with Nagle's algorithm on not one of them comes sooner than the kernel's 40 ms, once its
+    # first acknowledgements, which it does not delay, are used up.
+    assert min(seconds[40:]) < 0.035
 
 
 def test_nothing_is_left_when_a_server_has_ended(

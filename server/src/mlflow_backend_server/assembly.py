@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import logging
 import os
-import threading
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.access.basic import remember
@@ -49,8 +48,10 @@ def application(settings: Settings) -> Any:
         rate=_rate(settings),
         basic=basic,
     )
-    # One round before the first probe: the clients behind some answers take longer to import than a probe waits.
-    threading.Thread(target=front.board.look, name="health-first", daemon=True).start()
+    if settings.jobs:
+        from mlflow_backend_server.periodic import elect
+
+        elect(databases.tracking, os.environ)
     flask_app = importlib.import_module("mlflow.server").app
     routes = Routes(flask_app, _native_routes(inner) if asgi else [])
     recorder = Recorder(

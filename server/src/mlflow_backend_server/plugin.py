@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import secrets
 import sys
 from typing import Any, NoReturn
 
@@ -17,6 +18,8 @@ from mlflow_backend_server.settings import Access, Settings, SettingsError, from
 #: Set by `mlflow server` for its children, where MLflow knows more than one kind of server.
 _SERVER_KIND = "_MLFLOW_SGI_NAME"
 _BOOTSTRAPPED = "_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED"
+#: By which a job of this server calls its gateway in the name of the user who submitted it.
+_JOB_TOKEN = "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
 
 def __getattr__(name: str) -> Any:
@@ -68,3 +71,8 @@ def _prepare(settings: Settings) -> None:
             auth.get_flask_server_secret_key()
             auth.bootstrap_admin_user()
             os.environ[_BOOTSTRAPPED] = "true"
+        os.environ[_JOB_TOKEN] = secrets.token_hex(32)
+    if settings.jobs:
+        from mlflow_backend_server.periodic import take_over
+
+        os.environ.update(take_over(os.environ))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import os
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,10 +26,14 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 1.0
 _REDIS_MARK, _REDIS_MARK_S = "mlflow-backend:health", 60
 _JOB_RUNNER = "mlflow.server.jobs"
+_LISTED = "One object was listed under the artifacts' prefix."
 
 
 def components(settings: Settings, databases: Databases, keys: KeyRing | None) -> tuple[Component, ...]:
-    """Return what `/health/components` reports, in this order."""
+    """Return what `/health/components` reports, in this order.
+
+    The stores' clients are imported and made here, before the first request: that takes longer than a probe waits.
+    """
     # MLflow's job queue and the limits of keys are all that uses Redis.
     redis_needed = settings.jobs or settings.requests_per_minute > 0
     return (
@@ -55,8 +61,9 @@ def _version(what: str, rows: list[str]) -> str:
 
 
 def _redis(url: str) -> Callable[[], str]:
+    redis: Any = importlib.import_module("redis") if url else None
+
     def question() -> str:
-        redis = importlib.import_module("redis")
         client = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
         try:
             # A write: one that is full, or a replica, answers a PING all the same.
@@ -80,48 +87,56 @@ def _artifacts(destination: str) -> Callable[[], str]:
     """List one key under the artifacts' prefix: HeadBucket is denied to roles that may list one prefix only."""
     parts = urlsplit(destination)
     if parts.scheme == "s3":
-        return lambda: _s3(parts.netloc, parts.path.strip("/"))
+        return _s3(parts.netloc, parts.path.strip("/"))
     if parts.scheme == "gs":
-        return lambda: _google(parts.netloc, parts.path.strip("/"))
+        return _google(parts.netloc, parts.path.strip("/"))
     folder = Path(parts.path)
     return lambda: _folder(folder)
 
 
-def _s3(bucket: str, prefix: str) -> str:
+def _s3(bucket: str, prefix: str) -> Callable[[], str]:
+    boto3, config = importlib.import_module("boto3"), importlib.import_module("botocore.config")
     exceptions = importlib.import_module("botocore.exceptions")
-    try:
-        _s3_client().list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1)
-    except exceptions.ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "an error")
-        raise Away(f"The artifact store answers {code}.") from None
-    except exceptions.NoCredentialsError:
-        raise Away("The server has no credentials for the artifact store.") from None
-    except exceptions.BotoCoreError as error:
-        raise Away(f"The artifact store cannot be reached ({type(error).__name__}).") from None
-    return "One object was listed under the artifacts' prefix."
+
+    @cache
+    def client() -> Any:
+        wishes = config.Config(connect_timeout=_TIMEOUT_S, read_timeout=_TIMEOUT_S, retries={"max_attempts": 0})
+        return boto3.client("s3", endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL"), config=wishes)
+
+    # What is wrong with it is told by the question.
+    with suppress(exceptions.BotoCoreError):
+        client()
+
+    def question() -> str:
+        try:
+            client().list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1)
+        except exceptions.ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "an error")
+            raise Away(f"The artifact store answers {code}.") from None
+        except exceptions.NoCredentialsError:
+            # A client keeps what credentials it found when it was made.
+            client.cache_clear()
+            raise Away("The server has no credentials for the artifact store.") from None
+        except exceptions.BotoCoreError as error:
+            raise Away(f"The artifact store cannot be reached ({type(error).__name__}).") from None
+        return _LISTED
+
+    return question
 
 
-_clients: dict[str, Any] = {}
+def _google(bucket: str, prefix: str) -> Callable[[], str]:
+    storage = importlib.import_module("google.cloud.storage")
 
+    @cache
+    def client() -> Any:
+        return storage.Client()
 
-def _s3_client() -> Any:
-    """Return the one client of this process: making one costs more than asking."""
-    if "s3" not in _clients:
-        config = importlib.import_module("botocore.config").Config(
-            connect_timeout=_TIMEOUT_S, read_timeout=_TIMEOUT_S, retries={"max_attempts": 0}
-        )
-        boto3 = importlib.import_module("boto3")
-        endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL")
-        _clients["s3"] = boto3.client("s3", endpoint_url=endpoint, config=config)
-    return _clients["s3"]
+    def question() -> str:
+        listed = client().list_blobs(bucket, prefix=f"{prefix}/" if prefix else None, max_results=1)
+        next(iter(listed), None)
+        return _LISTED
 
-
-def _google(bucket: str, prefix: str) -> str:
-    if "gs" not in _clients:
-        _clients["gs"] = importlib.import_module("google.cloud.storage").Client()
-    listed = _clients["gs"].list_blobs(bucket, prefix=f"{prefix}/" if prefix else None, max_results=1)
-    next(iter(listed), None)
-    return "One object was listed under the artifacts' prefix."
+    return question
 
 
 def _folder(folder: Path) -> str:
@@ -131,12 +146,16 @@ def _folder(folder: Path) -> str:
 
 
 def _jobs() -> str:
-    count = 0
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+    """Count the job runner's processes of this server's process group: beside it another server's may run."""
+    group, count = os.getpgrp(), 0
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            count += _JOB_RUNNER in entry.read_text(errors="replace")
+            command = (entry / "cmdline").read_text(errors="replace")
+            # After the name in brackets, which may hold anything: state, parent, group.
+            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
         except OSError:
             continue
+        count += _JOB_RUNNER in command and fields[2] == str(group)
     if not count and Path("/proc/self").exists():
         raise Away("No job runner is alive beside this server.")
     return f"{count} job runner processes are alive."
