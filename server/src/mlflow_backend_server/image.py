@@ -5,22 +5,26 @@ Run while the image is built: the labels come from build arguments, and a prefli
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
 
 EXPECTED_ARGUMENTS = 3
+#: What the label `mlflow-backend.drivers` promises, and the module that each is.
+DRIVERS = {"psycopg2": "psycopg2", "boto3": "boto3", "google-cloud-storage": "google.cloud.storage", "redis": "redis"}
 
 
 def differences(version: str, tracking: str, auth: str) -> list[str]:
-    """Return one sentence for each argument that is not what the installed MLflow says."""
+    """Return one sentence for each argument that is not what the installed MLflow says, and each missing driver."""
     chains = read_chains(installed_package())
     found = {
         "MLFLOW_VERSION": (version, installed_version()),
         "TRACKING_HEAD": (tracking, chains["tracking"].head),
         "AUTH_HEAD": (auth, chains["auth"].head),
     }
-    return [f"{name} is '{said}', and the image holds {is_}." for name, (said, is_) in found.items() if said != is_]
+    wrong = [f"{name} is '{said}', and the image holds {is_}." for name, (said, is_) in found.items() if said != is_]
+    return wrong + [f"{name} is missing." for name, module in DRIVERS.items() if not importlib.util.find_spec(module)]
 
 
 def main() -> int:
