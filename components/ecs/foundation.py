@@ -37,13 +37,15 @@ def preflight_args(settings: Settings, place: Place) -> PreflightArgs:
     named = {
         "aws.database.secret": settings.aws.database.secret,
         "aws.cache.secret": settings.aws.cache.secret,
+        "aws.registrySecret": settings.aws.registry_secret,
     }
-    url = settings.network.public_url
+    url, login = settings.network.public_url, settings.aws.registry_secret
     return PreflightArgs(
         image=str(settings.server.image),
         platform=_PLATFORMS[settings.aws.architecture],
         mlflow_version=settings.server.mlflow_version,
         drivers=_DRIVERS,
+        registry_login=None if login is None else f"secretsmanager:{login}",
         account=place.account,
         region=place.region,
         secrets={setting: arn for setting, arn in named.items() if arn is not None},

@@ -68,8 +68,9 @@ class Identity(pulumi.ComponentResource):
             )
 
         admin = [] if reads.admin is None else [reads.admin]
-        server_reads = pulumi.Output.all(reads.key, reads.server, reads.database, reads.cache)
-        tasks_reads = pulumi.Output.all(reads.key, reads.server, reads.database, *admin)
+        login = [] if settings.aws.registry_secret is None else [settings.aws.registry_secret]
+        server_reads = pulumi.Output.all(reads.key, reads.server, reads.database, reads.cache, *login)
+        tasks_reads = pulumi.Output.all(reads.key, reads.server, reads.database, *admin, *login)
         self.server_execution = self._role("server-execution", server_reads.apply(execution("server")))
         self.tasks_execution = self._role("tasks-execution", tasks_reads.apply(execution("tasks")))
         by_keys = pulumi.Output.all(store, reads.api_keys, reads.key)

@@ -13,6 +13,7 @@ from components.contract import Refused
 from components.ecs.render.database import LONGEST_RETENTION_DAYS
 from components.ecs.render.place import Place
 from components.ecs.render.size import fargate_size, most_connections
+from components.preflight.reference import NotAReference, parse
 from components.server import abilities, memory_need_mib, parse_version
 
 if TYPE_CHECKING:
@@ -51,6 +52,16 @@ def image(settings: Settings) -> Iterator[str]:
     """There is an image to run."""
     if settings.server.image is None:
         yield "server.image is missing, and tasks run an image (server/Dockerfile builds it)"
+
+
+def registry_login(settings: Settings) -> Iterator[str]:
+    """ECR asks the task's role and takes no password."""
+    try:
+        named = parse(settings.server.image or "").ecr is not None
+    except NotAReference:
+        return
+    if named and settings.aws.registry_secret is not None:
+        yield "aws.registrySecret is a login to another registry, and server.image is in ECR, which takes none"
 
 
 def size(settings: Settings) -> Iterator[str]:
@@ -185,6 +196,7 @@ def topic(settings: Settings) -> Iterator[str]:
 RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
     place,
     image,
+    registry_login,
     size,
     encryption,
     record,

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 # The task definitions that are looked through for one with a version's image, newest first.
 _LOOKED_THROUGH: Final = 20
 _START_DEADLINE_S: Final = 1800.0
+# Of revisions, and of verified ones among those that are older: they cost nothing but the time to list them.
+_RETAINED: Final = 100
 
 
 class EcsReleases:
@@ -239,6 +241,15 @@ class EcsReleases:
             verification_id=verification_id,
             verdict=verdict,
         )
+
+    def retire(self) -> Sequence[str]:
+        """Drop revisions beyond a retention that spares every one that a rollback could want; return them."""
+        contents = self.ledger.read()
+        verified = [record.release.revision for record in contents.releases if record.release]
+        standing = contents.standing
+        held = [standing.pin.revision] if standing.pin else []
+        held += [block.instead for block in standing.blocks]
+        return self.history().prune(retain=_RETAINED, spared=frozenset([*verified[-_RETAINED:], *held]))
 
     def history(self) -> EcsHistory:
         """Return the service's history, with what the ledger knows of its revisions."""

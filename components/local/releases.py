@@ -224,6 +224,10 @@ class LocalReleases:
             verdict=verdict,
         )
 
+    def retire(self) -> Sequence[str]:
+        """Drop nothing: a local revision is a small file, and its environment is shared."""
+        return ()
+
     def _object(self, dump: Dump, name: str) -> Path:
         return self.store.path(f"{DUMPS}/{dump.id}/{name}")
 

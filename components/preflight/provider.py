@@ -52,7 +52,8 @@ class PreflightArgs:
     """What is looked at.
 
     `image`: as settings name it. `platform`: `linux/amd64` or the like. `drivers`: what the image must hold.
-    `registry_login`: a reference (file:PATH or env:NAME) to USER:PASSWORD. `account` and `region`: where the backend
+    `registry_login`: a reference (file:PATH or env:NAME) to USER:PASSWORD, or `secretsmanager:ARN` of a secret with the
+    keys `username` and `password`. `account` and `region`: where the backend
     belongs; None on targets without AWS. `secrets`: ARNs by the setting that names them, `reader` the ARN of the role
     that will read them. `certificate` and `host`: the public URL's. `soak`: stack, hours, and region, bucket and root
     of the ledger in which the image must have been verified for so long.

@@ -86,6 +86,10 @@ def _source(reference: Reference, news: Mapping[str, Any]) -> Source:
 
 
 def _login(reference: str) -> Login:
+    if reference.startswith("secretsmanager:"):
+        # As ECS itself takes it: one secret, two keys.
+        user, password = (read_reference("registryLogin", f"{reference}#{key}") for key in ("username", "password"))
+        return Login(user=user, password=password)
     user, colon, password = read_reference("registryLogin", reference).partition(":")
     if not colon:
         raise CredentialError("the registry login is not USER:PASSWORD")

@@ -44,6 +44,8 @@ def append(inputs: Mapping[str, Any]) -> dict[str, Any]:
     target = open_releases(inputs["locator"])
     release = target.release(revision, verification_id=identity(report), verdict=report.verdict.value)
     record = target.ledger.add_release(release)
+    # Only now: what served before is no longer the only one that is known to work.
+    target.retire()
     return {**{key: inputs.get(key) for key in (*ENTRY, "reportPath")}, "number": record.number}
 
 

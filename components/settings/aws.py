@@ -157,6 +157,8 @@ class Aws(Section):
     """CPU architecture of the tasks; the image must have it."""
     create_repository: bool = False
     """Create an ECR repository for the server's image."""
+    registry_secret: Arn | None = None
+    """For an image in a private registry other than ECR: a secret with the JSON keys `username` and `password`."""
     network: AwsNetwork = Field(default_factory=AwsNetwork)
     database: AwsDatabase = Field(default_factory=AwsDatabase)
     cache: AwsCache = Field(default_factory=AwsCache)

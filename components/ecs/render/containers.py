@@ -66,7 +66,10 @@ class Logs:
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """What one container is, in this project's words. `health` is a command that ends with 0 when all is well."""
+    """What one container is, in this project's words. `health` is a command that ends with 0 when all is well.
+
+    `registry_secret` is the ARN of the login to the image's registry, None where ECR or nobody asks for one.
+    """
 
     name: str
     image: str
@@ -79,6 +82,7 @@ class Container:
     health: tuple[str, ...] = ()
     probe: Probe | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    registry_secret: str | None = None
 
 
 def definition(container: Container) -> Definition:
@@ -108,6 +112,8 @@ def definition(container: Container) -> Definition:
         "stopTimeout": container.stop_timeout_s,
         "logConfiguration": _logging(container.logs),
     }
+    if container.registry_secret is not None:
+        found["repositoryCredentials"] = {"credentialsParameter": container.registry_secret}
     if container.port is not None:
         found["portMappings"] = [
             {"containerPort": container.port, "hostPort": container.port, "protocol": "tcp"},

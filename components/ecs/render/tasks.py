@@ -177,6 +177,7 @@ def server_task(settings: Settings, place: Place, reached: Reached, *, store: St
             containers.VERSION_LABEL: settings.server.mlflow_version,
             containers.SETTINGS_LABEL: settings_hash(settings),
         },
+        registry_secret=settings.aws.registry_secret,
     )
     return TaskDefinition(
         family=place.family(SERVER),
@@ -220,6 +221,7 @@ def database_task(
             logs=Logs(group=place.log_group(TASKS), region=place.region, prefix=DATABASE),
             stop_timeout_s=LONGEST_FARGATE_STOP_S,
             labels={containers.VERSION_LABEL: settings.server.mlflow_version},
+            registry_secret=settings.aws.registry_secret,
         ),
     )
 
@@ -252,6 +254,7 @@ def verify_task(settings: Settings, place: Place, reached: Reached) -> TaskDefin
             logs=Logs(group=place.log_group(TASKS), region=place.region, prefix=VERIFY),
             stop_timeout_s=LONGEST_FARGATE_STOP_S,
             labels={containers.VERSION_LABEL: settings.server.mlflow_version},
+            registry_secret=settings.aws.registry_secret,
         ),
     )
 

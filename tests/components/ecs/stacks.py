@@ -54,6 +54,13 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "single-nat": ("staging", {"aws": {"network": {"egress": "nat", "zones": 2}}}),
     "jobs": ("staging", {"server": {"jobs": True, "memory": 8192}, "database": {"poolSize": 3, "maxOverflow": 2}}),
     "token": ("staging", {"access": {"mode": "token", "requestsPerMinute": 600}}),
+    "private-registry": (
+        "staging",
+        {
+            "server": {"image": "registry.example.com/team/mlflow:3.17.2"},
+            "aws": {"registrySecret": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:team/registry-AbCdEf"},
+        },
+    ),
     "old-mlflow": (
         "staging",
         {"server": {"mlflowVersion": "2.9.2"}, "database": {"poolSize": 3, "maxOverflow": 2}},

@@ -31,6 +31,11 @@ def adopted(section: str, **changes: Any) -> dict[str, Any]:
         ({"aws": {"account": None}}, "aws.account is missing"),
         ({"aws": {"region": None}}, "aws.region is missing"),
         ({"server": {"image": None}}, "server.image is missing"),
+        (
+            {"aws": {"registrySecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:r-AbCdEf"}},
+            "server.image is in ECR, which takes none",
+        ),
+        ({"access": {"mode": "cloudIdentity"}}, "which this target does not have"),
         ({"server": {"cpu": 1024, "memory": 9216}}, "Fargate has no task of 1024 CPU units with 9216 MiB"),
         ({"aws": {"network": {"certificate": None}}, "network": {"publicUrl": None}}, "internal balancer only"),
         ({"network": {"publicUrl": None}}, "network.publicUrl is missing"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from moto import mock_aws
 from components.contract import Refused
 from components.ecs import releases as module
 from components.ecs.clients import Clients, Connections
+from components.ecs.history import EcsHistory
 from components.ecs.locator import Reach, located, locator
 from components.ecs.oneshot import Network
 from components.ecs.releases import EcsReleases
@@ -305,3 +307,30 @@ def test_what_a_restore_loses_is_counted_by_a_task_and_undone_by_one() -> None:
     cloud.releases.undo_restore()
     commands = [call["overrides"]["containerOverrides"][0]["command"] for call in cloud.ecs.calls("RunTask")]
     assert [command[3:5] for command in commands] == [["losses", "--from"], ["undo", "--wait"]]
+
+
+def test_old_revisions_are_dropped_but_never_one_that_a_rollback_could_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest stay, what serves, what the ledger verified, and what a pin or a block holds the service to."""
+    monkeypatch.setattr(module, "_RETAINED", 2)
+    cloud = Cloud()
+    releases = cloud.releases
+    server = PLACE.family("server")
+
+    def arn(number: int) -> str:
+        return f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{server}:{number}"
+
+    cloud.ecs.answers("ListTaskDefinitions", {"taskDefinitionArns": [arn(n) for n in range(1, 10)]})
+    cloud.ecs.answers("DescribeServices", service({**deployment(4), "taskDefinition": arn(4)}))
+    cloud.ecs.answers("DeregisterTaskDefinition", {})
+
+    def verified(number: int) -> SimpleNamespace:
+        return SimpleNamespace(release=SimpleNamespace(revision=str(number)))
+
+    standing = SimpleNamespace(pin=SimpleNamespace(revision="2"), blocks=[SimpleNamespace(instead="3")])
+    contents = SimpleNamespace(releases=[verified(1), verified(5), verified(6)], standing=standing)
+    monkeypatch.setattr(releases.ledger, "read", lambda: contents)
+    monkeypatch.setattr(releases, "history", lambda: EcsHistory(clients=releases._connections.clients, name=NAME))
+    assert set(releases.retire()) == {"1", "7"}
+    assert {call["taskDefinition"] for call in cloud.ecs.calls("DeregisterTaskDefinition")} == {
+        f"{server}:1", f"{server}:7",
+    }  # fmt: skip

@@ -284,3 +284,12 @@ def test_api_keys_are_read_by_the_server_itself() -> None:
     assert environment["MLFLOW_BACKEND_API_KEYS"] == secret_arn(place_of("token"), "api-keys")
     assert environment["MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE"] == "600"
     assert "MLFLOW_BACKEND_REDIS_URL" in {each["name"] for each in container["secrets"]}
+
+
+def test_a_private_registrys_login_is_the_execution_roles_to_read() -> None:
+    """By the ARN of its secret, on each task that pulls the image; ECR asks for none."""
+    for request in (server_request, database_request, verify_request):
+        (private,), (public,) = (request(each)["containerDefinitions"] for each in ("private-registry", "staging"))
+        secret = settings_of("private-registry").aws.registry_secret
+        assert private["repositoryCredentials"] == {"credentialsParameter": secret}
+        assert "repositoryCredentials" not in public

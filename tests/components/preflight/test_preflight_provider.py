@@ -9,6 +9,7 @@ from pulumi.output import UNKNOWN
 
 from components.preflight import provider, resource
 from components.preflight.provider import PreflightProvider
+from components.preflight.registry import Login
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +60,20 @@ def test_what_is_not_known_yet_is_skipped_visibly(store: Store) -> None:
     (finding,) = checked.inputs["findings"]
     assert finding["outcome"] == "skip"
     assert "reader" in finding["said"]
+
+
+def test_a_login_is_read_from_the_secret_that_tasks_pull_with(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One secret with two keys, as ECS takes it."""
+    asked = []
+
+    def value(arn: str, name: str) -> str:
+        asked.append((arn, name))
+        return f"the-{name}"
+
+    monkeypatch.setattr("components.ecs.secrets.value", value)
+    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:team/registry-AbCdEf"
+    assert resource._login(f"secretsmanager:{arn}") == Login(user="the-username", password="the-password")
+    assert asked == [(arn, "username"), (arn, "password")]
 
 
 def test_a_login_is_named_by_reference(store: Store, tmp_path: Path) -> None:
