@@ -17,15 +17,12 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from components.contract import ExitCode, Refused  # noqa: E402 - the script runs from anywhere
-from components.releases.targets import open_releases  # noqa: E402
-from components.settings import SettingsError  # noqa: E402
+from components.contract import ExitCode  # noqa: E402 - the script runs from anywhere
 from components.verify import gate, latency, page, places, publish  # noqa: E402
 from components.verify.checks import PROFILES, SelectionError  # noqa: E402
 from components.verify.model import Result  # noqa: E402
 from components.verify.report import Report, write_whole  # noqa: E402
 from components.verify.subjects import Subject, SubjectError  # noqa: E402
-from scripts import stacks  # noqa: E402
 
 EXIT_CODES: Final = {
     Result.PASS: ExitCode.DONE,
@@ -118,6 +115,12 @@ def _subject(options: argparse.Namespace) -> Subject:
 
 def _deployed(stack: str) -> Subject:
     """The subject of a stack: as it was written on this machine, or as its platform says it."""
+    # A second of imports that the verification of a URL, and the gate before each job, must not wait for.
+    from components.contract import Refused  # noqa: PLC0415
+    from components.releases.targets import open_releases  # noqa: PLC0415
+    from components.settings import SettingsError  # noqa: PLC0415
+    from scripts import stacks  # noqa: PLC0415
+
     try:
         if stacks.target_of(stack, ROOT) == "local":
             return Subject.load(ROOT / ".backend" / stack / "subject.json")

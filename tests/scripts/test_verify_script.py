@@ -139,3 +139,13 @@ def test_every_option_is_documented() -> None:
     options = [option for action in command.parser()._actions for option in action.option_strings]
     assert [option for option in options if option not in text and option not in {"-h", "--help"}] == []
     assert [profile for profile in PROFILES if f"`{profile}`" not in text] == []
+
+
+def test_a_url_is_verified_without_what_only_stacks_need() -> None:
+    """A gate runs before each job: it imports neither the settings' models nor a cloud's client nor Pulumi."""
+    heavy = {"pydantic", "pulumi", "boto3", "botocore", "psycopg2", "yaml"}
+    asked = f"import sys, scripts.verify; print(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
