@@ -73,6 +73,7 @@ def rendering() -> Row:
             policies.text(document)
         for task in (
             tasks.server_task(settings, place, told, store=store),
+            tasks.verify_task(settings, place, told),
             tasks.database_task(settings, place, told, store=store, admin_secret=admin),
         ):
             containers.text(task.container_definitions)

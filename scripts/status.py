@@ -1,26 +1,30 @@
-"""Show what a local stack runs and the last verdict on it.
+"""Show what a stack runs and the last verdict on it.
 
 The verdict is the report's, with its time: after a red update the stack's outputs still show the one before.
 
-Exit codes: 0 all parts run and the last verdict is pass; 1 the last verdict is another; 2 usage; 3 the stack has no
-local backend; 4 a part does not run; 5 the last verdict is inconclusive.
+Exit codes: 0 all parts run and the last verdict is pass; 1 the last verdict is another; 2 usage; 3 the stack is
+not deployed; 4 a part does not run; 5 the last verdict is inconclusive.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.contract import ExitCode
+from components.contract import ExitCode, Refused
 from components.local import switch
 from components.local.history import LocalHistory
 from components.local.ports import LOOPBACK
 from components.local.state import StateDir
 from components.local.supervisor import Supervisor
+from components.releases.targets import open_releases
+from components.settings import SettingsError
 from components.verify import report
 from components.verify.model import Result
+from scripts import stacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,12 +37,35 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/status.py", description=__doc__)
     parser.add_argument("--stack", default="local", help="the stack (default: local)")
     options = parser.parse_args(arguments)
+    if _on_ecs(options.stack):
+        return _ecs(options.stack)
     state = StateDir(ROOT / ".backend" / options.stack)
     if not state.path.exists():
         print(f"Stack {options.stack} has no local backend here. Run `make up STACK={options.stack}`.", file=sys.stderr)
         return ExitCode.REFUSED
     print("\n".join((*parts(state), *revisions(state), *verdict(state))))
     return exit_code(state)
+
+
+def _on_ecs(stack: str) -> bool:
+    with contextlib.suppress(SettingsError):
+        return stacks.target_of(stack, ROOT) == "ecs"
+    return False
+
+
+def _ecs(stack: str) -> int:
+    from components.ecs import status  # noqa: PLC0415 - AWS only where it is asked
+
+    try:
+        releases = open_releases(stacks.locator_of(stack, ROOT))
+        print("\n".join(status.lines(releases)))
+        return status.exit_code(releases)
+    except (Refused, SettingsError) as refusal:
+        print(f"status: {refusal}", file=sys.stderr)
+        return refusal.exit_code
+    except stacks.failures() as failure:
+        print(f"status: {failure}", file=sys.stderr)
+        return ExitCode.PLATFORM_FAILED
 
 
 def parts(state: StateDir) -> Iterator[str]:

@@ -57,6 +57,7 @@ class EcsReleases:
         """Take the backend's locator; nothing is read yet."""
         place = located(found)
         self._locator, self._place, self._connections = found, place, connections
+        self.report = report_path(place.stack)
         self._by = f"{getpass.getuser()}@{socket.gethostname()}"
         self._live = LIVE in os.environ
         self.store = S3Store(connections.store, bucket=place.store.bucket, root=place.store.root)
@@ -132,7 +133,7 @@ class EcsReleases:
 
     def serving(self) -> str | None:
         """Return the revision that answers users; None where there is no service yet."""
-        service = self.scale._service()  # noqa: SLF001 - the one place that knows a service may not be there yet
+        service = self.scale.service()
         serving = None if service is None else deployments.serving(service)
         return None if serving is None else str(serving.number)
 
@@ -158,7 +159,7 @@ class EcsReleases:
     def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
         """Verify that this revision serves, through the URL that users call, and keep the report."""
         report = places.run(self.subject(revision), profile=profile, deadline_s=deadline_s)
-        report.save(report_path(self._place.stack))
+        report.save(self.report)
         return report
 
     def subject(self, revision: str | None = None) -> Subject:
@@ -176,7 +177,7 @@ class EcsReleases:
             locator=dict(self._locator),
             credentials=credentials(self._place.reach),
             access=bool(self._place.reach.secret),
-            report_path=str(report_path(self._place.stack)),
+            report_path=str(self.report),
         )
 
     def busy(self) -> str | None:

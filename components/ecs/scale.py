@@ -42,7 +42,7 @@ class Scale:
 
     def down(self) -> None:
         """End every task and wait until none is left; safe to repeat. Nothing happens where there is no service yet."""
-        service = self._service()
+        service = self.service()
         if service is None:
             return
         if self.journal.load() is None:
@@ -72,7 +72,7 @@ class Scale:
     def _wait_for_none(self) -> None:
         began = self.pace.clock()
         while True:
-            service = self._service()
+            service = self.service()
             if service is None or service["runningCount"] + service["pendingCount"] == 0:
                 return
             if self.pace.clock() - began >= _STOP_DEADLINE_S:
@@ -81,7 +81,8 @@ class Scale:
                 )
             self.pace.pause(self.pace.poll_s)
 
-    def _service(self) -> Mapping[str, Any] | None:
+    def service(self) -> Mapping[str, Any] | None:
+        """Return the service as ECS describes it; None where it is not there, or not any more."""
         try:
             answer = self.clients.ecs.describe_services(cluster=self.name.cluster, services=[self.name.service])
         except self.clients.ecs.exceptions.ClusterNotFoundException:

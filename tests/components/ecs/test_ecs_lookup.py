@@ -96,7 +96,8 @@ def test_a_rollback_verifies_through_the_users_url(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(ecs_releases.places, "run", run)
     monkeypatch.setattr(ecs_releases, "report_path", lambda _: tmp_path / "report.json")
-    Cloud().releases.verify("41", profile="core", deadline_s=60)
+    releases = Cloud().releases
+    releases.verify("41", profile="core", deadline_s=60)
     (subject,) = asked
     assert (subject.url, subject.expected_version, subject.expected_revision) == (
         "https://mlflow.staging.example.com", "3.17.2", "41",

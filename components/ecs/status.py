@@ -1,0 +1,56 @@
+"""What a deployed backend on ECS runs right now, and when it was last seen to work, as lines for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from components.contract import ExitCode
+from components.ecs import deployments
+from components.releases import text
+from components.verify.model import Result
+from components.verify.report import ReportError, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from components.ecs.releases import EcsReleases
+
+_SHOWN: Final = 10
+
+
+def lines(releases: EcsReleases) -> Iterator[str]:
+    """Tell of tasks, revisions, the ledger's standing, and the last verdict."""
+    service = releases.scale.service()
+    if service is None:
+        yield "service       not there (deploy the stack with `pulumi up`)"
+        return
+    yield f"service       {service['runningCount']} of {service['desiredCount']} tasks run"
+    if busy := releases.busy():
+        yield f"deploying     {busy}"
+    for revision in releases.history().revisions()[:_SHOWN]:
+        yield f"revision {revision.id:<4} {revision.state:<9} MLflow {revision.release.mlflow_version}"
+    contents = releases.ledger.read()
+    yield from text.standing_lines(contents)
+    newest = next((record for record in reversed(contents.releases) if record.release), None)
+    if newest is not None and newest.release is not None:
+        yield f"verified      revision {newest.release.revision}, {newest.at:%F %T}Z, by the ledger"
+    try:
+        yield load(releases.report).text()
+    except ReportError:
+        yield "verification  never run from this machine"
+
+
+def exit_code(releases: EcsReleases) -> ExitCode:
+    """Return what the command ends with: the tasks decide, then the last verdict, then the ledger."""
+    service = releases.scale.service()
+    if service is None or not 0 < service["desiredCount"] <= service["runningCount"]:
+        return ExitCode.PLATFORM_FAILED
+    try:
+        verdict = load(releases.report).verdict
+    except ReportError:
+        known = {record.release.revision for record in releases.ledger.read().releases if record.release}
+        serving = deployments.serving(service)
+        return ExitCode.DONE if serving and str(serving.number) in known else ExitCode.INCONCLUSIVE
+    if verdict is Result.PASS:
+        return ExitCode.DONE
+    return ExitCode.INCONCLUSIVE if verdict in {None, Result.INCONCLUSIVE} else ExitCode.VERIFICATION_FAILED
