@@ -31,12 +31,14 @@ _REFERENCES = """
 _TABLE = "experiments"
 
 
-def purge(locator: Mapping[str, str], prefix: str) -> int:
+def purge(locator: Mapping[str, str], prefix: str, *, timeout_s: float) -> int:
     """Delete the experiments below a prefix that are marked as deleted, with all that refers to them; return how many.
 
-    Raises psycopg2.Error where the database cannot be asked, or refuses; nothing is deleted then.
+    Each statement may take `timeout_s` seconds: what waits for somebody's lock waits no longer. Raises
+    psycopg2.Error where the database cannot be asked, or refuses; nothing is deleted then.
     """
     with schema.reading(StateDir(Path(locator["state"]))) as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, false)", (str(max(1, int(timeout_s * 1000))),))
         cursor.execute(
             "SELECT experiment_id FROM experiments WHERE starts_with(name, %s) AND lifecycle_stage = 'deleted'",
             (f"{prefix}/",),

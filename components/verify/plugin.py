@@ -6,6 +6,7 @@ that something is wrong; with them, what.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 COMPONENTS: Final = "/health/components"
 READY: Final = "/health/ready"
+AGAIN_S: Final = (2.5, 3.0)
+"""Pauses before a server that says it is degraded is asked again: it keeps what it found for five seconds, and a part
+that was slow once, on a machine that is busy starting things, is no fault."""
 
 
 def components(context: Context) -> Finding:
@@ -76,6 +80,11 @@ def _ask(context: Context, path: str) -> Exchange | None:
     Raises `Unexpected` for everything else.
     """
     exchange = context.send("GET", path)
+    for pause in AGAIN_S:
+        if exchange.status != HTTPStatus.SERVICE_UNAVAILABLE or context.deadline.left() < 2 * pause:
+            break
+        time.sleep(pause)
+        exchange = context.send("GET", path)
     if exchange.status == HTTPStatus.NOT_FOUND:
         return None
     # A 503 of the plugin carries the same document as its 200.

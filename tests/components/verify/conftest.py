@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.verify import plugin
 from tests.components.verify.fake_full import FullMLflow
 from tests.components.verify.fake_mlflow import FakeMLflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A degraded server is asked again at once."""
+    monkeypatch.setattr(plugin, "AGAIN_S", (0.0,) * len(plugin.AGAIN_S))
 
 
 @pytest.fixture

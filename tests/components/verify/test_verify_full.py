@@ -188,6 +188,13 @@ def test_readiness_tells_a_wrong_schema_from_a_database_that_is_away(
     assert one(full_server, "ready").code == code
 
 
+def test_a_part_that_was_slow_once_is_no_fault(full_server: FullMLflow) -> None:
+    """A server keeps what it found for seconds: only one that stays degraded is red."""
+    answers = iter([as_json(PARTS, 503), as_json({"status": "ok", "components": {}})])
+    full_server.fault = lambda asked: next(answers, None) if asked.path == "/health/components" else None
+    assert one(full_server, "components").result is Result.PASS
+
+
 @pytest.mark.parametrize(
     ("state", "status", "result"),
     [("failed", 503, Result.FAIL), ("ok", 200, Result.PASS), ("off", 200, Result.SKIP)],

@@ -88,6 +88,17 @@ def _impatient(status: int) -> Callable[[Request], Request | Answer]:
     return before
 
 
+def _slow(wanted: str) -> Callable[[Request], Request]:
+    """Whatever answers there takes longer than one request may."""
+
+    def before(request: Request) -> Request:
+        if wanted in request.path:
+            sleep(8)
+        return request
+
+    return before
+
+
 def _rounded(request: Request, answer: Answer) -> Answer:
     """An API gateway that reads JSON and writes it again, with numbers cut to whole ones."""
     if "metrics/get-history" not in request.path:
@@ -254,6 +265,8 @@ FAULTS = (
         "front filters DELETE", "artifact", "method-blocked", before=lambda r: page(405) if r.method == "DELETE" else r
     ),
     _row("firewall forbids POST", "database", "forbidden", before=lambda r: page(403) if r.method == "POST" else r),
+    _row("server slow at a search", "run-search", "database-hang", before=_slow("runs/search")),
+    _row("store slow behind the server", "artifact", "artifacts-hang", before=_slow(STORE)),
     _row("rate limit", "registered-models", "rate-limit", before=_on("registered-models", page(429))),
     _row("balancer without healthy servers", "database", "no-server-behind", before=_on(REST, page(503))),
     _row(
