@@ -40,6 +40,7 @@ class Registered:
     ignored: tuple[str, ...]
     needs: tuple[str, ...] = field(repr=False)
     provider: str
+    property_needs: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     @property
     def line(self) -> str:
@@ -70,6 +71,7 @@ class Recorder(MockMonitor):
                     ignored=tuple(request.ignoreChanges),
                     needs=tuple(request.dependencies),
                     provider=request.provider,
+                    property_needs={key: frozenset(of.urns) for key, of in request.propertyDependencies.items()},
                 )
             )
         return answer
