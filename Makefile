@@ -83,8 +83,8 @@ test: setup-dev ## Run all tests, on the real engine and real servers too
 test-fast: setup-dev ## Run the tests that start no engine and no platform
 	@$(PYTEST) -m 'not engine and not rig'
 
-test-unit: setup-dev ## Run the tests of one part, in one process: make test-unit PART=components/verify
-	@.venv/bin/python -m pytest -m 'not engine and not rig' tests/$(PART)
+test-unit: setup-dev ## Run the tests that start nothing; of one part only: make test-unit PART=components/verify
+	@$(PYTEST) -m 'not engine and not rig and not service and not slow' tests/$(PART)
 
 lock: ## Compile the locks in requirements/ anew from pyproject.toml; UPGRADE=1 takes newer versions
 	@$(PYTHON) -m tools.lock $(if $(filter 1,$(UPGRADE)),--upgrade)

@@ -8,6 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hypothesis import settings
+
+from tests.levels import starts_something
+
 if TYPE_CHECKING:
     import pytest
 
@@ -19,7 +23,9 @@ STARTS = "MLFLOW_BACKEND_SERVER_STARTS"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give all workers one file to count into."""
+    """Give all workers one file to count into; let no property fail for being slow on a busy machine."""
+    settings.register_profile("mlflow-backend", deadline=None)
+    settings.load_profile("mlflow-backend")
     if STARTS not in os.environ:
         handle, path = tempfile.mkstemp(prefix="mlflow-backend-starts-")
         os.close(handle)
@@ -33,6 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
         if folder in LEVELS_BY_FOLDER:
             item.add_marker(LEVELS_BY_FOLDER[folder])
+        if starts_something(item.path):
+            item.add_marker("service")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -87,7 +87,7 @@ def parse_shown(module: str, name: str, shown: str) -> Mutant:
     return Mutant(module=module, function=function, was=" ".join(was), became=" ".join(became))
 
 
-def survivors(module: str, tests: Sequence[str], scratch: Path) -> tuple[list[Mutant], int]:
+def survivors(module: str, tests: Sequence[str], scratch: Path, children: int) -> tuple[list[Mutant], int]:
     """Mutate one module in the copy of the tree; what survived, and how many mutants there were."""
     shutil.rmtree(scratch / "mutants", ignore_errors=True)
     configured = (ROOT / "pyproject.toml").read_text()
@@ -95,7 +95,7 @@ def survivors(module: str, tests: Sequence[str], scratch: Path) -> tuple[list[Mu
     (scratch / "pyproject.toml").write_text(configured + CONFIGURATION.format(module=f'"{module}"', tests=quoted))
     mutmut = str(Path(sys.executable).with_name("mutmut"))
     with (scratch / "mutmut.log").open("w") as log:
-        command = (mutmut, "run", "--max-children", str(os.cpu_count() or 1))
+        command = (mutmut, "run", "--max-children", str(children))
         ended = subprocess.run(
             command, cwd=scratch, stdout=log, stderr=subprocess.STDOUT, timeout=RUN_DEADLINE_S, check=False
         )
@@ -130,6 +130,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="tools.mutation", description=__doc__)
     parser.add_argument("modules", nargs="*", help=f"of {', '.join(MODULES)} (default: all)")
+    parser.add_argument("--children", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     options = parser.parse_args(arguments)
     if unknown := sorted(set(options.modules) - set(MODULES)):
         parser.error(f"nothing says which tests belong to {unknown[0]}")
@@ -141,7 +142,7 @@ def main(arguments: Sequence[str]) -> int:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, target)
         for module in chosen:
-            alive, count = survivors(module, MODULES[module], Path(folder))
+            alive, count = survivors(module, MODULES[module], Path(folder), options.children)
             print(f"{module}: {count} mutants, {count - len(alive)} killed, {len(alive)} survived", flush=True)
             found += alive
     reasons = {m: reason for m, reason in explained((ROOT / EXPLAINED).read_text()).items() if m.module in chosen}
