@@ -20,7 +20,8 @@ from components.ecs.identity import Identity, Reads
 from components.ecs.locator import report_path
 from components.ecs.monitoring import Monitoring
 from components.ecs.network import Network
-from components.ecs.provider import ApiKeys, Rollout, ServerSecrets
+from components.ecs.proof import Served, prove
+from components.ecs.provider import ApiKeys, ServerSecrets
 from components.ecs.render import alarms, storage, tasks
 from components.ecs.render import database as database_render
 from components.ecs.render.balancer import timeouts
@@ -30,18 +31,15 @@ from components.ecs.storage import Storage
 from components.migrate.provider import Migration, MigrationArgs
 from components.naming import tags
 from components.preflight.provider import Preflight
-from components.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
 from components.tokens import ECS_BACKEND
-from components.verify.provider import Verification, VerificationArgs
 
 if TYPE_CHECKING:
     from components.ecs.holding import Held
     from components.ecs.render.place import Place
     from components.ecs.render.tasks import Reached
     from components.settings import Settings
+    from components.verify.provider import Verification
 
-# ECS tries a broken revision three times before it gives up; a start is allowed `GRACE_S` each time.
-_ROLLOUT_DEADLINE_S = 1800
 _RECOVERY_DAYS = 30
 
 
@@ -288,64 +286,32 @@ class EcsBackend(pulumi.ComponentResource):
         )
 
     def _verify(self) -> Verification:
-        name, settings, place = self._name, self._settings, self._place
-        rollout = Rollout(
-            f"{name}-rollout",
-            region=place.region,
-            cluster=place.cluster(),
-            service=place.service(),
-            revision=self._service.revision,
-            locator=self._locator(),
-            deadline_s=_ROLLOUT_DEADLINE_S,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self._service.service]),
+        digest = told.serving_digest(
+            self.release,
+            self._identity.documents,
+            self._secrets.version,
+            self._cache.secret.apply(lambda found: found.reference),
+            self._database.identity,
+            self._storage.store.apply(str),
+            self._balancer.listener.arn,
+            self._balancer.target_group.arn,
+            told.decided(self._settings),
         )
-        verification = Verification(
-            f"{name}-verification",
-            VerificationArgs(
+        return prove(
+            self._name,
+            settings=self._settings,
+            place=self._place,
+            held=self._held,
+            served=Served(
                 url=self.tracking_url,
                 release=self.release,
-                serving_digest=told.serving_digest(
-                    self.release,
-                    self._identity.documents,
-                    self._secrets.version,
-                    self._cache.secret.apply(lambda found: found.reference),
-                    self._database.identity,
-                    self._storage.store.apply(str),
-                    self._balancer.listener.arn,
-                    self._balancer.target_group.arn,
-                    told.decided(settings),
-                ),
-                locator=self._locator(),
-                report_path=str(self._report),
-                profile=settings.verify.profile,
-                on_failure=settings.verify.on_failure,
-                deadline=settings.verify.deadline,
-                access=settings.access.mode != "none",
-                credentials=told.credentials_of(settings, self._secrets),
-                jobs=settings.server.jobs,
-                extra_checks=tuple(
-                    check.model_dump(by_alias=True, mode="json") for check in settings.verify.extra_checks
-                ),
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[rollout, *([self._service.verify_task] if self._service.verify_task else [])]
-            ),
-        )
-        entry = LedgerEntry(
-            f"{name}-ledger",
-            LedgerEntryArgs(
-                locator=self._locator(),
                 revision=self._service.revision,
-                verified=verification.finished,
-                report_path=verification.reportPath,
+                locator=self._locator(),
+                credentials=told.credentials_of(self._settings, self._secrets),
+                digest=digest,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[verification]),
+            report_path=str(self._report),
+            service=self._service.service,
+            needs=[self._service.verify_task] if self._service.verify_task else [],
+            parent=self,
         )
-        # Last of all: an update that withholds a release does everything else, and then ends red.
-        Hold(
-            f"{name}-hold",
-            withheld=self._held.withheld if self._held else "",
-            accepted=settings.release.accept_pin and (self._held is None or self._held.manual),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[entry]),
-        )
-        return verification

@@ -1,0 +1,95 @@
+"""What ends an update: the platform's wait, the verification, the ledger's entry and the hold, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pulumi
+
+from components.ecs.provider import Rollout
+from components.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
+from components.verify.provider import Verification, VerificationArgs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from components.ecs.holding import Held
+    from components.ecs.render.place import Place
+    from components.settings import Settings
+
+# ECS tries a broken revision three times before it gives up; a start is allowed `GRACE_S` each time.
+_ROLLOUT_DEADLINE_S: Final = 1800
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What an update says that it serves. `digest` is over the identity of everything that serving depends on."""
+
+    url: pulumi.Output[str]
+    release: pulumi.Output[dict[str, Any]]
+    revision: pulumi.Output[str]
+    locator: pulumi.Output[dict[str, str]]
+    credentials: pulumi.Input[Mapping[str, str]]
+    digest: pulumi.Output[str]
+
+
+def prove(  # noqa: PLR0913 - what is proved and how, by name
+    name: str,
+    *,
+    settings: Settings,
+    place: Place,
+    held: Held | None,
+    served: Served,
+    report_path: str,
+    service: pulumi.Resource,
+    needs: Sequence[pulumi.Resource],
+    parent: pulumi.Resource,
+) -> Verification:
+    """Register the four resources and return the verification. `needs` is what it runs in, besides the service."""
+    rollout = Rollout(
+        f"{name}-rollout",
+        region=place.region,
+        cluster=place.cluster(),
+        service=place.service(),
+        revision=served.revision,
+        locator=served.locator,
+        deadline_s=_ROLLOUT_DEADLINE_S,
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[service]),
+    )
+    verification = Verification(
+        f"{name}-verification",
+        VerificationArgs(
+            url=served.url,
+            release=served.release,
+            serving_digest=served.digest,
+            locator=served.locator,
+            report_path=report_path,
+            profile=settings.verify.profile,
+            on_failure=settings.verify.on_failure,
+            deadline=settings.verify.deadline,
+            access=settings.access.mode != "none",
+            credentials=served.credentials,
+            jobs=settings.server.jobs,
+            extra_checks=tuple(check.model_dump(by_alias=True, mode="json") for check in settings.verify.extra_checks),
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[rollout, *needs]),
+    )
+    entry = LedgerEntry(
+        f"{name}-ledger",
+        LedgerEntryArgs(
+            locator=served.locator,
+            revision=served.revision,
+            verified=verification.finished,
+            report_path=verification.reportPath,
+        ),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[verification]),
+    )
+    # Last of all: an update that withholds a release does everything else, and then ends red.
+    Hold(
+        f"{name}-hold",
+        withheld=held.withheld if held else "",
+        accepted=settings.release.accept_pin and (held is None or held.manual),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[entry]),
+    )
+    return verification
