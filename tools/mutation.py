@@ -30,7 +30,7 @@ RUN_DEADLINE_S = 3600
 SHOW_DEADLINE_S = 60
 
 MODULES = {
-    "components/schema.py": ("tests/components/test_schema.py",),
+    "components/schema.py": ("tests/components/test_schema_sentences.py", "tests/components/test_schema.py"),
     "components/releases/plan.py": (
         "tests/components/releases/test_plan_sentences.py",
         "tests/components/releases/test_plan.py",
