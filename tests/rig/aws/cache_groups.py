@@ -61,6 +61,8 @@ class CacheGroups:
             "IsGlobal": False,
             "ARN": f"arn:aws:elasticache:{REGION}:{ACCOUNT}:parametergroup:{name}",
         }
+        tags = response._get_param("Tags") or []
+        response.elasticache_backend.tagging_service.tag_resource(self._groups[name]["ARN"], tags)
         return ActionResult({"CacheParameterGroup": self._groups[name]})
 
     def _describe(self, response: Response) -> ActionResult:

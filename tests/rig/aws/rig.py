@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.rig.authority import Authority
-from tests.rig.aws import balancer, buckets
+from tests.rig.aws import balancer, buckets, descriptions
 from tests.rig.aws.cache import Caches
 from tests.rig.aws.cache_groups import CacheGroups
 from tests.rig.aws.database import Databases
@@ -57,6 +57,7 @@ class AwsRig:
         self.databases = Databases(patches, folder / "databases", block, self.authority)
         self.caches = Caches(patches, folder / "caches", block, self.authority)
         CacheGroups(patches)
+        descriptions.install(patches)
         self.images = Images(patches, self.server)
         self.balancers = Balancers(clock, balancer.rule_of)
         patches.callback(self.balancers.close)

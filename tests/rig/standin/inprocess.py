@@ -1,0 +1,87 @@
+"""A stack's program on the stand-in without engine and without processes: quick, and every answer at hand.
+
+Pulumi's mocks hand each registration to the stand-in, which makes it on moto; what only waits for a running server is
+answered as `tests.components.ecs.recording` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pulumi
+from pulumi.runtime.mocks import set_mocks, test
+
+from components.ecs.backend import EcsBackend
+from components.ecs.foundation import aws_provider
+from tests.components.ecs.recording import Drawn
+from tests.components.ecs.stacks import place_of, settings_of
+from tests.rig.standin.aws.provider import Aws
+from tests.rig.standin.base import HalfMade, Refused, Resource
+from tests.rig.standin.sdk import Sdk
+from tests.rig.standin.values import from_struct, to_struct
+
+if TYPE_CHECKING:
+    from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
+
+_SEED = b"seed-of-names"
+
+
+class Made(Drawn):
+    """What a program registered, made by the stand-in; `resources` in the order of their making."""
+
+    def __init__(self) -> None:
+        """Nothing is made yet."""
+        super().__init__(preview=False)
+        self.aws = Aws(Sdk("pulumi_aws"))
+        self.resources: list[Resource] = []
+        self.failures: list[str] = []
+
+    def call(self, args: MockCallArgs) -> Any:
+        """Answer a function."""
+        result, problems = self.aws.invoke(args.token, from_struct(to_struct(args.args)))
+        assert not problems
+        return result
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        """Make a resource."""
+        inputs = from_struct(to_struct(args.inputs))
+        if args.typ == "pulumi:providers:aws":
+            assert not self.aws.check_settings(inputs)
+            self.aws.configure(inputs)
+            return "provider", inputs
+        if args.typ.endswith("EcsServerSecrets"):
+            made = boto3.client("secretsmanager").create_secret(Name=inputs["secret"], SecretString="{}")
+            return made["ARN"], {**inputs, "arn": made["ARN"], "version": made["VersionId"]}
+        if not args.typ.startswith("aws:"):
+            return super().new_resource(args)
+        try:
+            return self.make(args.typ, args.name, inputs)
+        except (AssertionError, HalfMade, Refused) as error:
+            # Raised here, the program would wait for the resource for ever.
+            self.failures.append(f"{args.typ} {args.name}: {error}")
+            return super().new_resource(args)
+
+    def make(self, token: str, name: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Check and make one resource."""
+        subject = Resource(token=token, name=name)
+        completed, problems = self.aws.check(subject, inputs, _SEED)
+        assert not problems, problems
+        id_, state = self.aws.create(subject, completed)
+        self.resources.append(Resource(token=token, name=name, id=id_, inputs=completed, state=state))
+        return id_, state
+
+
+def make(variant: str) -> Made:
+    """Make every resource of a variant."""
+    made, settings, place = Made(), settings_of(variant), place_of(variant)
+
+    def build() -> pulumi.Output[Any]:
+        provider = aws_provider("aws", settings, place)
+        options = pulumi.ResourceOptions(providers=[provider])
+        return EcsBackend("mlflow", settings=settings, place=place, opts=options).tracking_url
+
+    set_mocks(made, project="mlflow-backend", stack=variant, preview=False)
+    test(build)()
+    assert not made.failures
+    return made
