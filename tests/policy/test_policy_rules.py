@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components import tokens
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 # The AWS SDK warns about its own classes while it imports them.
 pytestmark = pytest.mark.filterwarnings(r"ignore:.* has been deprecated in favor of:DeprecationWarning")
+
+UNHURRIED = settings(deadline=None)
+"""How long an example takes is the machine's business."""
 
 DIGEST = f"registry.example.com/mlflow@sha256:{'a' * 64}"
 
@@ -98,6 +102,7 @@ _ANYTHING = st.recursive(
 )
 
 
+@UNHURRIED
 @given(_ANYTHING)
 def test_no_document_makes_a_rule_fail(document: Any) -> None:
     """A document of any shape is judged, not stumbled over: a rule that raises would be no judgement at all."""
@@ -155,6 +160,109 @@ LOOK = Resource(
     name="look",
     inputs={"platform": "linux/amd64", "findings": [{"check": "image platform", "outcome": "pass"}]},
 )
+
+
+ARN = "arn:aws:iam::aws:policy/AdministratorAccess"
+SWITCH_OFF = {"blockPublicAcls": True, "blockPublicPolicy": True, "ignorePublicAcls": True}
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind", "inputs", "found"),
+    [
+        ("database-private", stores.DATABASE, {"publiclyAccessible": True}, ["it is publicly accessible"]),
+        ("database-private", stores.DATABASE, {}, []),
+        ("bucket-private", stores.BUCKET_ACL, {"acl": "public-read"}, ["its access control list lets everybody in"]),
+        ("bucket-private", stores.BUCKET_ACL, {"acl": "private"}, []),
+        ("bucket-private", stores.BUCKET_CLOSED, SWITCH_OFF, ["restrictPublicBuckets is not on"]),
+        ("encrypted-at-rest", stores.DATABASE, {"storageEncrypted": True}, []),
+        ("encrypted-at-rest", stores.CACHE, {}, ["its disks and snapshots are not encrypted"]),
+        ("encrypted-at-rest", stores.TOPIC, {}, ["its messages are not encrypted"]),
+        ("encrypted-at-rest", stores.TOPIC, {"kmsMasterKeyId": UNKNOWN}, []),
+        ("encrypted-in-transit", stores.CACHE, {}, ["it is spoken to without TLS"]),
+        ("encrypted-in-transit", stores.DATABASE, {}, ["no parameter group of it sets rds.force_ssl to 1"]),
+        ("encrypted-in-transit", stores.BUCKET_POLICY, {"policy": "{}"}, ["it does not deny plain HTTP"]),
+        ("backups-kept", stores.DATABASE, {"backupRetentionPeriod": 0}, ["it has no automatic backups"]),
+        ("backups-kept", stores.DATABASE, {"backupRetentionPeriod": 1}, []),
+        ("backups-kept", stores.BUCKET, {}, ["it keeps no older versions of its objects"]),
+        (
+            "backups-kept",
+            stores.BUCKET_VERSIONS,
+            {"versioningConfiguration": {"status": "Suspended"}},
+            ["it keeps no older versions of its objects"],
+        ),
+        (
+            "deletion-protected",
+            stores.DATABASE,
+            {"skipFinalSnapshot": True},
+            ["it may be deleted by one call", "it leaves no snapshot when it is deleted"],
+        ),
+        ("logs-expire", keeping.LOG_GROUP, {"retentionInDays": 0}, ["its logs are kept for ever"]),
+        ("logs-expire", keeping.LOG_GROUP, {"retentionInDays": 7}, []),
+        ("listener-tls", network.LISTENER, {"protocol": "HTTP", "defaultActions": [{"type": "redirect"}]}, []),
+        (
+            "iam-without-wildcards",
+            keeping.ATTACHMENT,
+            {"policyArn": ARN},
+            ["it attaches a policy that allows everything, or everything of a service"],
+        ),
+        (
+            "iam-without-wildcards",
+            keeping.ROLE,
+            {"managedPolicyArns": [ARN], "inlinePolicies": [{"policy": json.dumps(grant(Action="*"))}]},
+            [
+                "statement 0 allows the actions *",
+                "it has a policy that allows everything, or everything of a service",
+            ],
+        ),
+        ("tagged", "aws:ecs/cluster:Cluster", {"tags": {"stack": "x"}}, ["it lacks the tags project, managed-by"]),
+        ("ingress-closed", network.OLD_RULE, {"type": "egress", "cidrBlocks": ["0.0.0.0/0"]}, []),
+        (
+            "ingress-closed",
+            network.OLD_RULE,
+            {"type": "ingress", "cidrBlocks": ["0.0.0.0/0"], "fromPort": 443, "toPort": 443},
+            ["anybody may call port 443 of what is no balancer"],
+        ),
+        (
+            "ingress-closed",
+            network.GROUP,
+            {"ingress": [{"ipv6CidrBlocks": ["::/0"], "fromPort": 1, "toPort": 9}]},
+            ["anybody may call ports 1 to 9 of what is no balancer"],
+        ),
+        ("no-plain-secrets", keeping.TASK, {"containerDefinitions": "[]"}, []),
+        (
+            "images-by-digest",
+            keeping.TASK,
+            {"containerDefinitions": json.dumps([{"name": "s", "image": "i:1"}])},
+            ["container s names its image without a digest"],
+        ),
+    ],
+)
+def test_each_rule_by_itself(policy: str, kind: str, inputs: dict[str, Any], found: list[str]) -> None:
+    """What each asks for, of one resource."""
+    assert said(policy, Resource(type=kind, name="x", urn="urn:x", inputs=inputs)) == found
+
+
+@pytest.mark.parametrize(
+    ("block", "open_"), [("10.0.0.0/8", False), ("203.0.114.0/24", True), ("2001:db8::/32", False)]
+)
+def test_a_cache_is_reached_from_private_addresses_only(block: str, *, open_: bool) -> None:
+    """Of its own security groups; another group's rules are not its."""
+    cache = Resource(type=stores.CACHE, name="c", needs={"securityGroupIds": frozenset({"urn:g"})})
+    key = "cidrIpv6" if ":" in block else "cidrIpv4"
+    for group, expected in (("urn:g", open_), ("urn:other", False)):
+        needs = {"securityGroupId": frozenset({group})}
+        rule = Resource(type=stores.INGRESS, name="r", inputs={key: block}, needs=needs)
+        assert bool(said("cache-private", cache, rule)) is expected
+
+
+def test_what_is_protected_and_what_is_a_bucket_of_logs() -> None:
+    """A bucket that a balancer logs to holds nothing that cannot be lost."""
+    logs = Resource(type=stores.BUCKET, name="logs", urn="urn:logs")
+    data = Resource(type=stores.BUCKET, name="data", urn="urn:data")
+    balancer = Resource(type=stores.BALANCER, name="lb", needs={"accessLogs": frozenset({"urn:logs"})})
+    assert len(said("stateful-protected", logs, data, balancer)) == 1
+    kept = Resource(type=stores.BUCKET, name="data", urn="urn:data", protect=True)
+    assert said("stateful-protected", logs, kept, balancer) == []
 
 
 def _task(architecture: str) -> Resource:
@@ -343,6 +451,7 @@ _PARTLY_UNKNOWN = st.recursive(
 )
 
 
+@UNHURRIED
 @given(_PARTLY_UNKNOWN)
 def test_nothing_with_an_unknown_part_is_known(value: Any) -> None:
     """Wherever it stands."""

@@ -156,7 +156,7 @@ def test_drift_is_what_differs_or_is_gone() -> None:
 
 def test_a_refresh_that_finds_nothing_is_no_drift() -> None:
     """Every resource is read; of a healthy backend none differs."""
-    assert report_of(recorded("local-drift"), refreshed=True).drift is not None
+    assert report_of(recorded("local-refreshed"), refreshed=True).drift == ()
 
 
 KNOWN = (
