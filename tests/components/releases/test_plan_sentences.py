@@ -194,6 +194,21 @@ def test_a_plan_without_verification() -> None:
     assert plan(SAME_SCHEMA, Request(verify=False)).steps == (Step.ACTIVATE, Step.WAIT, Step.RECORD)
 
 
+def test_a_plan_that_is_not_recorded() -> None:
+    """Where the ledger is not ours to write, that step is left out and no other."""
+    assert plan(SAME_SCHEMA, Request(record=False)).steps == (Step.ACTIVATE, Step.WAIT, Step.VERIFY)
+
+
+def test_a_dump_that_is_not_needed_is_not_in_the_plan() -> None:
+    """A dump of the very schema that is live would be restored for nothing, and what was written since be lost."""
+    found = situation(
+        SAME_SCHEMA.revisions,
+        contents(*(verified(n, OLD) for n in (1, 2, 3)), dump("d1", OLD)),
+        current=3,
+    )
+    assert plan(found, Request(restore=True)).dump is None
+
+
 def test_a_plan_of_a_restore() -> None:
     """It stops first, and its downtime is one start and the least that a restore takes."""
     found = plan(MIGRATED, Request(restore=True))
