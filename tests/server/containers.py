@@ -24,6 +24,7 @@ SUITE, PACKAGES = "trixie", "python3,python3-venv,ca-certificates"
 TOOLS = ("buildah", "podman", "runc", "mmdebstrap")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-backend" / "images"
 STEP_DEADLINE_S = 900
+KEPT = "168h"
 #: As pip and apt reach their indexes here.
 SHARED_FILES = ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 _BASE = "localhost/mlflow-backend-base"
@@ -88,9 +89,11 @@ def build(context: Path, arguments: list[str]) -> str:
     """Build the Dockerfile in a folder and return the image's id, which no other build can take over."""
     given = [part for each in arguments for part in ("--build-arg", each)]
     shared = [part for file in SHARED_FILES if Path(file).exists() for part in ("--volume", f"{file}:{file}:ro")]
-    way = ("--isolation", "chroot", "--layers", "--pull-never", "--format", "docker")
+    way = ("--isolation", "chroot", "--layers", "--force-rm", "--pull-never", "--format", "docker")
     with tempfile.TemporaryDirectory() as folder, _alone():
         written = Path(folder) / "id"
+        # What nothing was built on for so long; a cache that only grows fills a disk.
+        run(*storage("podman"), "image", "prune", "--force", "--filter", f"until={KEPT}")
         run(*storage("buildah"), "bud", *way, "--iidfile", written, *shared, *given, context)
         return written.read_text().strip()
 

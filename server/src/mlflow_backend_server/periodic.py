@@ -11,7 +11,7 @@ import importlib
 import logging
 import subprocess
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg2
@@ -78,9 +78,11 @@ class Candidate:
     def stand(self) -> None:
         """Try again and again, until `withdraw`."""
         while not self._pause.is_set():
-            # The database is away, or the lock with its connection: somebody is elected once it is back.
-            with suppress(ToolError, psycopg2.Error):
+            try:
                 self._serve_if_elected()
+            except (ToolError, psycopg2.Error) as error:
+                # The lock went with its connection: somebody is elected once the database is back.
+                _logger.warning("This server cannot be elected for periodic tasks now: %s.", type(error).__name__)
             self._pause.wait(self._poll_s)
 
     def withdraw(self) -> None:
