@@ -334,3 +334,18 @@ def test_old_revisions_are_dropped_but_never_one_that_a_rollback_could_want(monk
     assert {call["taskDefinition"] for call in cloud.ecs.calls("DeregisterTaskDefinition")} == {
         f"{server}:1", f"{server}:7",
     }  # fmt: skip
+
+
+def test_a_list_takes_the_ledgers_last_word_for_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No task is started for it, and releases of that schema are not called BLOCKED."""
+    cloud = Cloud()
+    arn = f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{PLACE.family('server')}:4"
+    cloud.ecs.answers("DescribeServices", service({**deployment(4), "taskDefinition": arn}))
+    cloud.ecs.answers("ListTaskDefinitions", {"taskDefinitionArns": [arn]})
+    releases = cloud.releases
+    heads = Heads(tracking="dc11669786a5", auth="f1a2b3c4d5e6")
+    known = SimpleNamespace(revision="4", mlflow_version="3.17.2", image_digest="sha256:abc", heads=heads)
+    contents = SimpleNamespace(releases=[SimpleNamespace(release=known)], dumps=[], standing=None)
+    monkeypatch.setattr(releases.ledger, "read", lambda: contents)
+    assert releases.situation(thoroughly=False).live == heads
+    assert not cloud.ecs.calls("RunTask")
