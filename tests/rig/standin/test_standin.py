@@ -16,8 +16,6 @@ from tests.rig.standin.sdk import Sdk, UnknownToken
 from tests.rig.standin.values import UNKNOWN, from_struct, to_struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.rig.standin.inprocess import Made
 
 pytestmark = pytest.mark.filterwarnings(DEPRECATED)
@@ -185,32 +183,6 @@ def _without_tags(aws: Aws) -> Aws:
     made = Aws(aws._sdk)
     made._account = Nobody()  # type: ignore[assignment]
     return made
-
-
-@pytest.fixture(scope="module")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Plain moto with the calls that it does not have."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - half a second, for these tests only
-
-    from tests.rig.aws import descriptions  # noqa: PLC0415
-    from tests.rig.aws.cache_groups import CacheGroups  # noqa: PLC0415
-    from tests.rig.patches import Patches  # noqa: PLC0415
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    with Patches() as patches, pytest.MonkeyPatch.context() as environment:
-        CacheGroups(patches)
-        descriptions.install(patches)
-        server.start()
-        patches.callback(server.stop)
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "eu-west-1",
-        }.items():
-            environment.setenv(name, value)
-        yield
 
 
 @pytest.fixture(scope="module")
