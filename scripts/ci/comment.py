@@ -37,18 +37,16 @@ class PullRequest:
     author: str = "github-actions[bot]"
 
 
-def marker(subject: str) -> str:
-    """Return the hidden first line by which the comment on `subject` is found again."""
-    return f"<!-- mlflow-backend: {subject} -->"
+def upsert(pull: PullRequest, marker: str, markdown: str) -> str:
+    """Write the comment that begins with the line `marker`, or update the one that is there; its address.
 
-
-def upsert(pull: PullRequest, subject: str, markdown: str) -> str:
-    """Write the comment on `subject`, or update the one that is there; its address. Raises GitHubError."""
-    body = shortened(f"{marker(subject)}\n{markdown}")
+    The marker is put before a text that does not begin with it. Raises GitHubError.
+    """
+    body = shortened(markdown if markdown.startswith(f"{marker}\n") else f"{marker}\n{markdown}")
     http = urllib3.PoolManager(timeout=DEADLINE, retries=False)
     for comment in _comments(http, pull):
         ours = (comment.get("user") or {}).get("login") == pull.author
-        if ours and str(comment.get("body", "")).startswith(marker(subject)):
+        if ours and str(comment.get("body", "")).startswith(marker):
             if comment["body"] == body:
                 return str(comment["html_url"])
             path = f"/repos/{pull.repository}/issues/comments/{comment['id']}"

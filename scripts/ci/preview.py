@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract import ExitCode
+from components.report import markdown as report
 from scripts.ci import comment, runner
 
 if TYPE_CHECKING:
@@ -23,13 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 1200
 PREVIEW = (sys.executable, "-m", "scripts.preview")
 
-HEADINGS = {
-    ExitCode.DONE: "nothing changes",
-    ExitCode.CHANGES: "there are changes",
-    ExitCode.USAGE: "the settings are wrong",
-    ExitCode.REFUSED: "refused by policy or preflight",
-    ExitCode.PLATFORM_FAILED: "the preview failed",
-}
+HEADINGS = {int(ExitCode.USAGE): "the settings are wrong", int(ExitCode.REFUSED): "refused"}
+"""How a preview ended that wrote no report, by its exit code."""
 
 
 def main(
@@ -50,24 +46,26 @@ def main(
     # The token that writes the comment is none of the program's business.
     pulumi.pop("GITHUB_TOKEN", None)
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as folder:
-        report = Path(folder, "report.md")
-        argv = (*command, "--stack", options.stack, "--detailed-exit-code", "--markdown", str(report))
+        written = Path(folder, "report.md")
+        argv = (*command, "--stack", options.stack, "--detailed-exit-code", "--markdown", str(written))
         code = runner.run(argv, cwd=ROOT, environment=pulumi, deadline_s=DEADLINE_S)
-        markdown = report.read_text(encoding="utf-8") if report.exists() else ""
-    heading = HEADINGS.get(ExitCode(code) if code in set(ExitCode) else ExitCode.PLATFORM_FAILED, "the preview failed")
-    whole = f"## Preview of `{options.stack}`: {heading}\n\n{markdown or _nothing(environment)}"
+        markdown = written.read_text(encoding="utf-8") if written.exists() else ""
+    whole = markdown or _without_report(options.stack, code, environment)
     runner.summary(whole, environment)
     if not _tell(options.stack, whole, environment):
         return code if code not in {ExitCode.DONE, ExitCode.CHANGES} else ExitCode.PLATFORM_FAILED
     return ExitCode.DONE if code == ExitCode.CHANGES else code
 
 
-def _nothing(environment: Mapping[str, str]) -> str:
+def _without_report(stack: str, code: int, environment: Mapping[str, str]) -> str:
+    """Return what is said where the preview ended before it could report: an old comment must not stand for it."""
     run = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}"
     try:
-        return f"There is no report; [the log]({run.format_map(environment)}) says why."
+        log = f"[the log]({run.format_map(environment)})"
     except KeyError:
-        return "There is no report; the log says why."
+        log = "the log"
+    heading = HEADINGS.get(code, "the preview failed")
+    return f"## Preview of `{stack}`: {heading}\n\nThere is no report; {log} says why."
 
 
 def _tell(stack: str, markdown: str, environment: Mapping[str, str]) -> bool:
@@ -82,7 +80,7 @@ def _tell(stack: str, markdown: str, environment: Mapping[str, str]) -> bool:
             number=int(number),
             token=environment["GITHUB_TOKEN"],
         )
-        print(comment.upsert(pull, f"preview {stack}", markdown))
+        print(comment.upsert(pull, report.marker(stack), markdown))
     except KeyError as error:
         print(f"preview: {error.args[0]} is not set, so no comment can be written", file=sys.stderr)
         return False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.contract import ExitCode
+from components.report import markdown as report
 from scripts.ci import preview, runner
 from tests.scripts.ci.github import TOKEN
 
@@ -33,24 +34,24 @@ def stand_in(folder: Path, *, code: int, report: str = "| table |") -> tuple[str
 
 
 @pytest.mark.parametrize(
-    ("code", "ends", "heading"),
+    ("code", "ends"),
     [
-        (ExitCode.DONE, ExitCode.DONE, "nothing changes"),
-        (ExitCode.CHANGES, ExitCode.DONE, "there are changes"),
-        (ExitCode.USAGE, ExitCode.USAGE, "the settings are wrong"),
-        (ExitCode.REFUSED, ExitCode.REFUSED, "refused by policy or preflight"),
-        (ExitCode.PLATFORM_FAILED, ExitCode.PLATFORM_FAILED, "the preview failed"),
-        (77, 77, "the preview failed"),
+        (ExitCode.DONE, ExitCode.DONE),
+        (ExitCode.CHANGES, ExitCode.DONE),
+        (ExitCode.USAGE, ExitCode.USAGE),
+        (ExitCode.REFUSED, ExitCode.REFUSED),
+        (ExitCode.PLATFORM_FAILED, ExitCode.PLATFORM_FAILED),
+        (77, 77),
     ],
 )
 def test_the_ending_decides_the_check(
-    github: GitHub, surroundings: dict[str, str], tmp_path: Path, code: int, ends: int, heading: str
+    github: GitHub, surroundings: dict[str, str], tmp_path: Path, code: int, ends: int
 ) -> None:
-    """Changes are what a pull request is for; everything else that is not 0 is red, and the comment says which."""
+    """Changes are what a pull request is for; everything else that is not 0 is red, and the report is told of all."""
     assert preview.main(["--stack", "dev"], environment=surroundings, command=stand_in(tmp_path, code=code)) == ends
     (comment,) = github.comments
-    assert comment["body"].endswith(f"## Preview of `dev`: {heading}\n\n| table |")
-    assert f"Preview of `dev`: {heading}" in (tmp_path / "summary.md").read_text()
+    assert comment["body"] == f"{report.marker('dev')}\n| table |"
+    assert "| table |" in (tmp_path / "summary.md").read_text()
 
 
 def test_the_preview_gets_the_shared_state_and_not_the_token(
@@ -68,12 +69,16 @@ def test_the_preview_gets_the_shared_state_and_not_the_token(
     assert TOKEN not in str(environment)
 
 
+@pytest.mark.parametrize(
+    ("code", "heading"), [(2, "the settings are wrong"), (3, "refused"), (4, "the preview failed")]
+)
 def test_without_a_report_the_comment_leads_to_the_log(
-    github: GitHub, surroundings: dict[str, str], tmp_path: Path
+    github: GitHub, surroundings: dict[str, str], tmp_path: Path, code: int, heading: str
 ) -> None:
-    """A preview that dies early is not silent, and an old comment does not stand for it."""
-    command = stand_in(tmp_path, code=4, report="")
-    assert preview.main(["--stack", "dev"], environment=surroundings, command=command) == ExitCode.PLATFORM_FAILED
+    """A preview that ends early is not silent, and an old comment does not stand for it."""
+    command = stand_in(tmp_path, code=code, report="")
+    assert preview.main(["--stack", "dev"], environment=surroundings, command=command) == code
+    assert f"## Preview of `dev`: {heading}" in github.comments[0]["body"]
     assert "https://github.example/team/backend/actions/runs/99" in github.comments[0]["body"]
 
 
