@@ -89,12 +89,16 @@ def build(context: Path, arguments: list[str]) -> str:
     """Build the Dockerfile in a folder and return the image's id, which no other build can take over."""
     given = [part for each in arguments for part in ("--build-arg", each)]
     shared = [part for file in SHARED_FILES if Path(file).exists() for part in ("--volume", f"{file}:{file}:ro")]
-    way = ("--isolation", "chroot", "--layers", "--force-rm", "--pull-never", "--format", "docker")
+    way = ("--isolation", "chroot", "--layers", "--pull-never", "--format", "docker")
     with tempfile.TemporaryDirectory() as folder, _alone():
         written = Path(folder) / "id"
         # What nothing was built on for so long; a cache that only grows fills a disk.
         run(*storage("podman"), "image", "prune", "--force", "--filter", f"until={KEPT}")
-        run(*storage("buildah"), "bud", *way, "--iidfile", written, *shared, *given, context)
+        try:
+            run(*storage("buildah"), "bud", *way, "--iidfile", written, *shared, *given, context)
+        finally:
+            # A build that fails leaves the containers of its stages. Nothing else builds here meanwhile.
+            run(*storage("buildah"), "rm", "--all")
         return written.read_text().strip()
 
 
