@@ -134,6 +134,8 @@ class LocalBackend(pulumi.ComponentResource):
             served = holding.served(state, standing, wished, mlflow_version=version, environment_lock=lock)
             if served.withheld:
                 pulumi.log.warn(f"The release of the settings is withheld: {served.withheld}.", self)
+            if told := holding.announcement(state, served.mlflow_version):
+                pulumi.log.warn(told, self)
             return asdict(served)
 
         ports = {part: service.listens for part, service in self._services.items()}

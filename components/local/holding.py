@@ -14,6 +14,7 @@ from components.local.state import LocalFailure
 from components.releases.holds import hold_of, refuse_disagreement
 from components.releases.journal import Journal
 from components.releases.ledger import Ledger
+from components.releases.run import refuse_unfinished
 from components.releases.stores import FileStore
 
 if TYPE_CHECKING:
@@ -49,12 +50,7 @@ def standing(state: StateDir, *, requested: str | None) -> Standing:
     read; StoreError where its folder cannot be.
     """
     store = FileStore(state.backend_store)
-    unfinished = Journal(store, "rollback").load()
-    if unfinished is not None:
-        raise Refused(
-            f"A rollback to revision {unfinished['to']}, begun {unfinished['begun']}, was interrupted.",
-            fix="Finish it first: run scripts/rollback.py again.",
-        )
+    refuse_unfinished(Journal(store, "rollback"))
     found = Ledger(store, by="").standing()
     refuse_disagreement(found, requested)
     return found
@@ -84,6 +80,28 @@ def served(
         access=record.access,
         withheld="" if record.settings_hash == wish_hash else hold.why,
         manual=hold.manual,
+    )
+
+
+def announcement(state: StateDir, version: str) -> str | None:
+    """Return what a migration for this version will do, as a preview tells it; None where none is to be expected.
+
+    Asked only where another version than the serving one is to be served: an update without changes does not pay.
+    """
+    address = state.active.read_text().strip() if state.active.exists() else ""
+    serving = next((record for record in revisions.list_all(state) if record.address == address), None)
+    if serving is None or serving.mlflow_version == version:
+        return None
+    from components.migrate.resource import check  # noqa: PLC0415 - only before a migration
+
+    found = check({"locator": {"kind": "local", "state": str(state.path)}, "mlflowVersion": version}).inputs
+    plan = found.get("plan", {})
+    if "pending" not in plan:
+        return None
+    listed = "\n".join(f"  {revision}" for revision in plan["pending"])
+    return (
+        f"A schema migration is pending: the database is {plan['schema']}.\n{listed}\n"
+        f"Downtime: {plan['downtime']}.\nRollback: {plan['rollback']}."
     )
 
 

@@ -22,6 +22,7 @@ from components.local import credentials, one_shot, processes, revisions, schema
 from components.local.database import binaries
 from components.local.history import LocalHistory, running_revision
 from components.local.state import LocalFailure, StateDir, write
+from components.local.templates import TemplatedTool
 from components.migrate.known import schema_table
 from components.migrate.tool import DatabaseTool
 from components.releases.journal import Journal
@@ -68,7 +69,7 @@ class LocalReleases:
 
     def tool(self, version: str) -> DatabaseTool:
         """Return the database tool in a version's environment."""
-        return DatabaseTool(one_shot.ToolRunner(self.state, version))
+        return TemplatedTool(one_shot.ToolRunner(self.state, version), self.state, version)
 
     def dump(self, version: str) -> Dump:
         """Dump the databases into the stack's own folder."""

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _ADMIN_ROLE = "postgres"
 _VERSION_TABLE = "alembic_version"
 _CONNECT_TIMEOUT_S = 3
+# A preview must not hang on a lock that somebody holds; reading all rows to count losses may take its time.
+_ASK_TIMEOUT_MS = 10_000
+_READ_TIMEOUT_MS = 600_000
 # The database tool's name for what a restore replaced (server/src/mlflow_backend_server/db/kept.py).
 _KEPT = f"{DATABASE}__before_"
 
@@ -52,13 +55,17 @@ def _head(cursor: Any, table: str) -> str | None:
     return str(found[0]) if found else None
 
 
+def empty(state: StateDir) -> bool:
+    """Tell whether the tracking database holds no table at all."""
+    with reading(state) as cursor:
+        cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+        return bool(cursor.fetchone()[0] == 0)
+
+
 def row_counts(state: StateDir, tables: Sequence[str]) -> dict[str, int]:
     """Return the number of rows of those of the tables that exist; none where Postgres does not answer."""
     counts: dict[str, int] = {}
-    with (
-        contextlib.suppress(psycopg2.OperationalError),
-        _session(state, ROLE, credentials.DATABASE, DATABASE) as cursor,
-    ):
+    with contextlib.suppress(psycopg2.OperationalError), reading(state) as cursor:
         cursor.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY(%s)", (list(tables),)
         )
@@ -69,15 +76,16 @@ def row_counts(state: StateDir, tables: Sequence[str]) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def reading(state: StateDir) -> Iterator[Any]:
-    """Give a cursor on the tracking database as the server's own role."""
+def reading(state: StateDir, *, timeout_ms: int = _ASK_TIMEOUT_MS) -> Iterator[Any]:
+    """Give a cursor on the tracking database as the server's own role; a statement may take so many milliseconds."""
     with _session(state, ROLE, credentials.DATABASE, DATABASE) as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, false)", (str(timeout_ms),))
         yield cursor
 
 
 def rows(state: StateDir, table: str, dumped: Rows | None) -> Rows:
     """Return a table's rows as COPY writes them, in those columns that the dumped table has too."""
-    with reading(state) as cursor:
+    with reading(state, timeout_ms=_READ_TIMEOUT_MS) as cursor:
         cursor.execute("SELECT column_name FROM information_schema.columns WHERE table_name = %s", (table,))
         found = [str(row[0]) for row in cursor.fetchall()]
         columns = tuple(found) if dumped is None else common(dumped.columns, found)

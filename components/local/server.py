@@ -6,12 +6,11 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from components.local import credentials, environment, holding, package, render, revisions, schema, switch
+from components.local import credentials, environment, holding, package, render, revisions, switch
 from components.local.one_shot import ToolRunner
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor
 from components.local.wishes import inputs_of
-from components.migrate.known import wanted_heads
 from components.migrate.step import after_failed_start
 from components.migrate.tool import DatabaseTool, ToolFailed
 from components.releases.journal import Journal
@@ -49,7 +48,7 @@ def _make(state: StateDir, wishes: dict[str, Any]) -> Record:
     # An update that was killed may have left its server running beside the one that serves.
     switch.retire_others(state, None if serving is None else serving.number)
     record = _record(state, wishes)
-    _refuse_other_schema(state, record)
+    switch.refuse_other_schema(state, record)
     _make_users_schema(state, record)
     revisions.save(state, record)
     try:
@@ -66,21 +65,8 @@ def _keep(state: StateDir, wishes: dict[str, Any]) -> Record:
     """Switch to the revision that the ledger holds the stack to, where it does not serve already."""
     record = revisions.load(state, int(wishes[holding.HELD]))
     if condition(state, record.number) != "running":
-        _refuse_other_schema(state, record)
         switch.activate(state, record, drain_s=record.program.stop_timeout_s)
     return record
-
-
-def _refuse_other_schema(state: StateDir, record: Record) -> None:
-    """Raise LocalFailure where the database is not at the head that the revision's MLflow needs.
-
-    MLflow would migrate an older one by itself while it starts, unseen and without a dump.
-    """
-    live = schema.heads(state)
-    wanted = wanted_heads(record.mlflow_version, auth=live is not None and live.auth is not None)
-    if live is not None and wanted is not None and live != wanted:
-        finding = f"the database is at {live}, and MLflow {record.mlflow_version} needs {wanted}"
-        raise LocalFailure(f"revision {record.number}", finding, "Repeat the update, which migrates first")
 
 
 def _with_schema(state: StateDir, failure: LocalFailure) -> LocalFailure:

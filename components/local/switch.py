@@ -11,9 +11,10 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from components.local import causes, credentials, ports, processes, revisions
+from components.local import causes, credentials, ports, processes, revisions, schema
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor
+from components.migrate.known import wanted_heads
 from components.verify.credentials import resolve
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s
     """Make this revision the one that serves.
 
     `drain_s` bounds, in seconds, how long running requests of the old server may take. Raises LocalFailure where the
-    server does not get ready: the old one then still serves, and nothing of the new one runs.
+    database is at another schema than this MLflow's, and where the server does not get ready: the old one then still
+    serves, and nothing of the new one runs.
     """
+    refuse_other_schema(state, record)
     supervisor = Supervisor(state)
     previous = active(state)
     supervisor.apply(record.program)
@@ -85,6 +88,18 @@ def answer(record: Record, path: str, *, headers: Mapping[str, str] | None = Non
         return 0, type(error).__name__
     finally:
         connection.close()
+
+
+def refuse_other_schema(state: StateDir, record: Record) -> None:
+    """Raise LocalFailure where the database is not at the head that the revision's MLflow needs.
+
+    MLflow would migrate an older one by itself while it starts, unseen and without a dump.
+    """
+    live = schema.heads(state)
+    wanted = wanted_heads(record.mlflow_version, auth=live is not None and live.auth is not None)
+    if live is not None and wanted is not None and live != wanted:
+        finding = f"the database is at {live}, and MLflow {record.mlflow_version} needs {wanted}"
+        raise LocalFailure(f"revision {record.number}", finding, "Repeat the update, which migrates first")
 
 
 def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: float) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pulumi.output import Unknown
 
 from components.contract import Refused
+from components.dynamic import tell_once
 from components.migrate.forecast import Seen
 from components.migrate.known import forecast, wanted_heads
-from components.migrate.step import Wish, migrate
+from components.migrate.step import MigrationFailed, Wish, migrate
 from components.releases.stores import StoreError
 from components.releases.targets import open_releases
 from components.schema import Direction
@@ -65,6 +66,7 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 
 def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Migrate, and return the resource's outputs. Raises MigrationFailed."""
+    tell_once(MigrationFailed)
     target = open_releases(inputs["locator"])
     version = inputs["mlflowVersion"]
     # Basic auth has a schema of its own; on targets that have none, only the tracking head is known beforehand.

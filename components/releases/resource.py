@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
+from components.dynamic import tell_once
 from components.releases.targets import open_releases
 from components.releases.verification import identity
 from components.verify.model import Result
@@ -34,6 +35,7 @@ def entry_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 
 def append(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Record the verification whose report lies at `reportPath`. Raises NotVerified, StoreError, Refused."""
+    tell_once(NotVerified)
     report = load(Path(inputs["reportPath"]))
     revision = str(inputs["revision"])
     if report.verdict is not Result.PASS or report.served_revision != revision:
@@ -56,6 +58,7 @@ def hold_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 
 def hold(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the outputs where nothing is withheld, or that is accepted. Raises Withheld."""
+    tell_once(Withheld)
     why = inputs["withheld"]
     if why and not inputs["accepted"]:
         raise Withheld(

@@ -29,7 +29,8 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalSt
     try:
         for number, version in enumerate(VERSIONS):
             stack.write_settings(server={"mlflowVersion": version})
-            seen[f"preview {version}"] = stack.pulumi("preview", "--diff", "--stack", stack.name).text
+            seen[f"preview {version}"] = stack.pulumi("preview", "--stack", stack.name).text
+            seen[f"diff {version}"] = stack.pulumi("preview", "--diff", "--stack", stack.name).text
             stack.must_up()
             if number:
                 seen[f"after {version}"] = client(stack, "read")
@@ -51,11 +52,13 @@ def test_a_migration_loses_nothing(migrated: tuple[LocalStack, dict[str, object]
 def test_the_preview_says_what_is_pending_and_what_it_costs(migrated: tuple[LocalStack, dict[str, object]]) -> None:
     """Each revision with its class, the downtime, and that a way back needs a restore, before anything is done."""
     _, seen = migrated
-    text = str(seen["preview 3.4.0"])
-    assert "71994744cf8e safe: add evaluation datasets" in text
-    assert "bda7b8c39065 breaking: increase_model_version_tag_value_limit" in text
-    assert "so the server is stopped for them" in text
-    assert "needs a restore of the dump" in text
+    for shown in ("preview 3.4.0", "diff 3.4.0"):
+        text = str(seen[shown])
+        assert "71994744cf8e safe: add evaluation datasets" in text
+        assert "bda7b8c39065 breaking: increase_model_version_tag_value_limit" in text
+        assert "so the server is stopped for them" in text
+        assert "needs a restore of the dump" in text
+    assert "A schema migration is pending" not in str(seen["preview 2.9.2"])
 
 
 def test_the_database_is_at_the_head_and_its_dumps_are_recorded(

@@ -7,9 +7,14 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
+from components.local import credentials, one_shot, schema
 from components.local.revisions import list_all
+from components.local.state import LocalFailure
+from components.migrate.known import schema_table
 from components.releases.stores import LEDGER
 from tests.engine.calls import eventually
 from tests.engine.releases.support import client, releases, run, serving, start, start_client
@@ -203,12 +208,46 @@ def test_a_failed_verification_rolls_back_by_itself_and_the_fix_deploys(third: L
     assert releases(third).ledger.standing().blocks == ()
 
 
+def test_no_server_is_started_on_a_database_that_is_not_at_its_head(third: LocalStack) -> None:
+    """MLflow would migrate an older one by itself, or end on a newer one: neither is ever tried."""
+    before = serving(third)
+    head = str(schema_table().heads["2.9.2"].tracking)
+    for other in (schema_table().revisions["tracking"][0], schema_table().revisions["tracking"][-1]):
+        stamp(third, other)
+        with pytest.raises(LocalFailure, match=f"the database is at {other}, and MLflow 2.9.2 needs {head}"):
+            releases(third).start_server("1")
+        stamp(third, head)
+    assert serving(third) == before
+    assert len(third.server_numbers()) == 1
+
+
+def stamp(stack: LocalStack, revision: str) -> None:
+    """Make the database say that it is at another revision."""
+    with schema.reading(stack.state) as cursor:
+        cursor.execute("UPDATE alembic_version SET version_num = %s", (revision,))
+
+
 def test_neither_the_proxy_nor_the_servers_key_reaches_the_ledger(released: LocalStack) -> None:
     """The ledger and the dumps, which hold password hashes, lie in a root that the stack's S3 server does not serve."""
     assert not list(released.state.store.rglob("_backend"))
     assert (released.state.backend_store / LEDGER).is_dir()
     assert released.state.backend_store not in released.state.store.parents
     assert client(released, "outside") == []
+    with one_shot.serving_dumps(released.state) as (_, reach):
+        assert listed(reach["MLFLOW_S3_ENDPOINT_URL"], reach["AWS_ACCESS_KEY_ID"], reach["AWS_SECRET_ACCESS_KEY"])
+        key, secret = (
+            credentials.read(released.state, n) for n in (credentials.STORE_ACCESS, credentials.STORE_SECRET)
+        )
+        with pytest.raises(ClientError, match=r"InvalidAccessKeyId|AccessDenied|403"):
+            listed(reach["MLFLOW_S3_ENDPOINT_URL"], key, secret)
+
+
+def listed(url: str, key: str, secret: str) -> list[str]:
+    """Return the keys that somebody with these credentials is told of."""
+    store = boto3.client(
+        "s3", endpoint_url=url, aws_access_key_id=key, aws_secret_access_key=secret, region_name="us-east-1"
+    )
+    return [entry["Key"] for entry in store.list_objects_v2(Bucket="_backend").get("Contents", [])]
 
 
 @pytest.mark.parametrize("damage", ["corrupt", "missing"])
