@@ -145,7 +145,8 @@ class Database(Service):
             if cursor.fetchone() is None:
                 cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
             password = credentials.read(self.state, credentials.DATABASE)
-            cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD %s").format(role), (password,))
+            # A restore that was killed leaves the role the right to create databases.
+            cursor.execute(sql.SQL("ALTER ROLE {} NOCREATEDB PASSWORD %s").format(role), (password,))
             for name in (DATABASE, AUTH_DATABASE):
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
                 if cursor.fetchone() is None:

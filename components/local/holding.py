@@ -115,7 +115,11 @@ def held_revision(state: StateDir, serving: str | None) -> str | None:
 
 
 def refuse_overtaken(state: StateDir, wishes: Mapping[str, Any]) -> None:
-    """Raise LocalFailure where a rollback pinned another revision after this update had read the ledger."""
+    """Raise where a rollback began, or pinned another revision, after this update had read the ledger.
+
+    Refused for one that is under way or was interrupted, LocalFailure for a pin.
+    """
+    refuse_unfinished(Journal(FileStore(state.backend_store), "rollback"))
     pin = Ledger(FileStore(state.backend_store), by="").standing().pin
     if pin is not None and wishes.get(HELD) != pin.revision:
         finding = f"a rollback pinned revision {pin.revision} while this update was on its way"

@@ -162,16 +162,16 @@ class LocalReleases:
 
         Without `thoroughly` a dump is taken for whole when its objects have their sizes: a list must not read them all.
         """
-        contents = self.ledger.read()
+        contents, live = self.ledger.read(), self.heads()
         current = LocalHistory(self.state).current()
         return Situation(
             target=TARGET,
             current=None if current is None else current.id,
             revisions=LocalHistory(self.state).revisions(),
-            live=self.heads(),
+            live=live,
             contents=contents,
             table=schema_table(),
-            intact=frozenset(dump.id for dump in contents.dumps if self.intact(dump, thoroughly=thoroughly)),
+            intact=self._intact(contents.dumps, live if thoroughly else None),
             busy=self.busy(),
         )
 
@@ -228,6 +228,20 @@ class LocalReleases:
     def retire(self) -> Sequence[str]:
         """Drop nothing: a local revision is a small file, and its environment is shared."""
         return ()
+
+    def _intact(self, dumps: Sequence[Dump], live: Heads | None) -> frozenset[str]:
+        """Return the ids of the dumps that can be restored.
+
+        Checksums are computed of those that a rollback from the `live` schema could take only: the newest whole one of
+        each other schema. A rollback within the schema must not read gigabytes first.
+        """
+        found, read = set(), {live}
+        for dump in reversed(dumps):
+            thoroughly = live is not None and dump.heads not in read
+            if self.intact(dump, thoroughly=thoroughly):
+                found.add(dump.id)
+                read.add(dump.heads)
+        return frozenset(found)
 
     def _object(self, dump: Dump, name: str) -> Path:
         return self.store.path(f"{DUMPS}/{dump.id}/{name}")

@@ -10,15 +10,19 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+# Nobody holds a lock for longer but a switch whose old server has a request of many minutes to answer.
+LOCK_WAIT_S = 600.0
+_POLL_S = 0.05
 
 
 class LocalFailure(Exception):
@@ -117,12 +121,28 @@ class StateDir:
             file.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def locked(self, name: str) -> Iterator[None]:
-        """Hold the named lock of this stack, against other threads and other processes."""
+    def locked(self, name: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+        """Hold the named lock of this stack, against other threads and other processes.
+
+        Raises LocalFailure where somebody else holds it for longer than `wait_s` seconds.
+        """
         self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        deadline = time.monotonic() + wait_s
         with (self.path / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            while not _taken(lock):
+                if time.monotonic() > deadline:
+                    finding = f"another command of this stack has held the lock '{name}' for {wait_s:.0f} s"
+                    raise LocalFailure(str(self.path), finding, "Let it end, or end it, and repeat")
+                time.sleep(_POLL_S)
             yield
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write(path: Path, text: str, *, mode: int = PRIVATE_FILE) -> None:

@@ -32,6 +32,7 @@ _POLL_S = 0.05
 _TAIL_LINES = 15
 _TAIL_BYTES = 20_000
 _LEFTOVER_GRACE_S = 10.0
+_STOP_MARGIN_S = 30.0
 _STORES = ("database", "cache", "store")
 # States of supervisord in which a program has ended and will not come back by itself.
 GAVE_UP = frozenset({"FATAL", "EXITED", "STOPPED", "UNKNOWN"})
@@ -128,7 +129,7 @@ class Supervisor:
             if status is None or restarted:
                 return
             if status.state == "RUNNING" and not self._runs(program, status.pid):
-                self._call("stopProcess", program.name)
+                self._stop(program.name, within_s=program.stop_timeout_s + _STOP_MARGIN_S)
             elif status.state not in GAVE_UP:
                 return
             self._call("startProcess", program.name, False)
@@ -260,13 +261,31 @@ class Supervisor:
 
         Other programs' changes are left to their own callers.
         """
+        grace_s = self._grace_s(name)
         (added, changed, removed), *_ = self._call("reloadConfig")
         if name in changed or name in removed:
-            self._call("stopProcessGroup", name)
+            self._stop(name, within_s=grace_s + _STOP_MARGIN_S)
             self._call("removeProcessGroup", name)
         if name in added or name in changed:
             self._call("addProcessGroup", name)
         return name in added or name in changed
+
+    def _grace_s(self, name: str) -> float:
+        """Return how long the daemon waits before it kills a program that it was told to stop."""
+        known = {program["name"]: program["stopwaitsecs"] for program in self._call("getAllConfigInfo")}
+        return float(known.get(name, 0))
+
+    def _stop(self, name: str, *, within_s: float) -> None:
+        """Stop a program. Asked for without waiting: a server may end its requests for longer than a call may take.
+
+        Raises LocalFailure where the daemon has not even killed it in that time.
+        """
+        self._call("stopProcessGroup", name, False)
+        deadline = time.monotonic() + within_s
+        while (status := self.status(name)) is not None and status.state not in GAVE_UP:
+            if time.monotonic() > deadline:
+                raise LocalFailure(name, f"did not end within {within_s:.0f} s", self.log_hint(name))
+            time.sleep(_POLL_S)
 
     def _runs(self, program: render.Program, pid: int) -> bool:
         if not program.tree:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 120.0
 _PROBE_TIMEOUT_S = 5.0
 _ANSWER_BYTES = 2000
+# Postgres recovers from a crash in one or two seconds (docs/facts.md, A); after a large one it takes longer.
+_DATABASE_WAIT_S = 30.0
 _POLL_S = 0.05
 _FIRST_USES = (
     "/api/2.0/mlflow/experiments/search?max_results=1",
@@ -91,15 +93,22 @@ def answer(record: Record, path: str, *, headers: Mapping[str, str] | None = Non
 
 
 def refuse_other_schema(state: StateDir, record: Record) -> None:
-    """Raise LocalFailure where the database is not at the head that the revision's MLflow needs.
+    """Raise LocalFailure where the database is not known to be at the head that the revision's MLflow needs.
 
-    MLflow would migrate an older one by itself while it starts, unseen and without a dump.
+    MLflow would migrate an older one by itself while it starts, unseen and without a dump; one that is away may come
+    back at any schema while MLflow tries again for two minutes.
     """
-    live = schema.heads(state)
-    wanted = wanted_heads(record.mlflow_version, auth=live is not None and live.auth is not None)
-    if live is not None and wanted is not None and live != wanted:
+    part = f"revision {record.number}"
+    deadline = time.monotonic() + _DATABASE_WAIT_S
+    while (live := schema.heads(state)) is None:
+        if time.monotonic() > deadline:
+            finding = "the database does not answer, so it is not known to be at the schema that this MLflow needs"
+            raise LocalFailure(part, finding, "Start it with `make up`, and repeat")
+        time.sleep(_POLL_S)
+    wanted = wanted_heads(record.mlflow_version, auth=live.auth is not None)
+    if wanted is not None and live != wanted:
         finding = f"the database is at {live}, and MLflow {record.mlflow_version} needs {wanted}"
-        raise LocalFailure(f"revision {record.number}", finding, "Repeat the update, which migrates first")
+        raise LocalFailure(part, finding, "Repeat the update, which migrates first")
 
 
 def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: float) -> None:

@@ -15,6 +15,7 @@ from components.dynamic import tell_once
 from components.migrate.forecast import Seen
 from components.migrate.known import forecast, wanted_heads
 from components.migrate.step import MigrationFailed, Wish, migrate
+from components.releases.run import refuse_unfinished
 from components.releases.stores import StoreError
 from components.releases.targets import open_releases
 from components.schema import Direction
@@ -65,14 +66,19 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 
 
 def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Migrate, and return the resource's outputs. Raises MigrationFailed."""
+    """Migrate, and return the resource's outputs.
+
+    Raises MigrationFailed, and Refused where a rollback runs or was interrupted.
+    """
     tell_once(MigrationFailed)
+    tell_once(Refused)
     target = open_releases(inputs["locator"])
     version = inputs["mlflowVersion"]
     # Basic auth has a schema of its own; on targets that have none, only the tracking head is known beforehand.
     live = target.heads()
     wanted = wanted_heads(version, auth=live is not None and live.auth is not None)
     with target.migrating():
+        refuse_unfinished(target.rollback)
         outcome = migrate(target, Wish(version=version, wanted=wanted, on_failure=inputs["onFailure"]))
     return {
         **{key: inputs.get(key) for key in (*INPUTS, "plan")},

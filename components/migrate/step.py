@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from components.migrate.tool import RETRYABLE, DatabaseTool, Status, ToolFailed
-from components.releases.stores import StoreError
 from components.schema import Direction, Heads
 
 if TYPE_CHECKING:
@@ -124,8 +123,8 @@ def _bring_to_head(
         target.migration.write(entry)
         applied = _patiently(target.tool(wish.version).upgrade, pause, "The migration stopped")
         heads = _at_head(target, status)
-    except (MigrationFailed, StoreError) as failure:
-        raise MigrationFailed(f"{failure} {_back(target, entry, pause)}") from None
+    except Exception as failure:  # whatever a target meets, what was stopped must serve again
+        raise MigrationFailed(f"{failure} {_back(target, entry, pause)}") from failure
     return Outcome(heads=heads, applied=applied, dump=entry["dump"])
 
 
@@ -177,7 +176,7 @@ def _back(target: MigrationTarget, entry: dict[str, Any], pause: Callable[[float
         try:
             target.stop_server()
             target.restore(dump, entry["version"])
-        except ToolFailed as failure:
+        except Exception as failure:  # noqa: BLE001 - both failures have to be told
             return f"Restoring the dump {dump.id} failed too: {failure} Nothing serves."
         return _serve_again(target, entry, f"The dump {dump.id} taken before was restored")
     to = f"--to {served} " if served else ""

@@ -82,9 +82,9 @@ def plan(situation: Situation, request: Request) -> Plan:
             f"A deployment is in progress: {situation.busy}.", fix="Let it end, or stop it first with --force."
         )
     views = survey(situation)
-    start = next((view for view in views if view.serving), None)
+    start = next((view for view in views if view.current), None)
     goal = _goal(views, request)
-    if goal.serving:
+    if goal.serves:
         raise AlreadyServing(f"{goal} serves already.", fix="Nothing has to be rolled back.")
     if goal.state == "gone":
         raise Refused(
@@ -114,7 +114,7 @@ def default_goal(views: Sequence[View], *, restore: bool = False) -> View | None
 
     With `restore` one that needs a restore is taken where none is SAFE.
     """
-    fit = [v for v in views if v.verified and not v.serving and v.state != "gone" and not (v.blocked or v.left)]
+    fit = [v for v in views if v.verified and not v.current and v.state != "gone" and not (v.blocked or v.left)]
     verdicts = (Verdict.SAFE, Verdict.RESTORE) if restore else (Verdict.SAFE,)
     for verdict in verdicts:
         for view in fit:
@@ -161,8 +161,8 @@ def _why_none(views: Sequence[View]) -> str:
 
 
 def _unfit(view: View) -> str:
-    if view.serving:
-        return "serves now."
+    if view.current:
+        return "serves now." if view.serves else "is the current one, and does not serve."
     if view.state == "gone":
         return "is gone."
     if not view.verified:
@@ -188,7 +188,7 @@ def _steps(request: Request, *, restoring: bool) -> tuple[Step, ...]:
 def _downtime(start: View | None, dump: Dump | None) -> float:
     if dump is not None:
         return round(max(_RESTORE_LEAST_S, dump.size_bytes / _RESTORE_BYTES_S) + _START_S, 1)
-    return 0.0 if start is not None else _START_S
+    return 0.0 if start is not None and start.serves else _START_S
 
 
 def _notes(goal: View, request: Request, *, restoring: bool) -> list[str]:

@@ -7,6 +7,7 @@ taken: a rollback never makes it worse. Only where there is nothing to go back t
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from components.contract import ExitCode, Refused
 from components.releases.plan import Step
 from components.releases.records import Block, Kind
+from components.releases.stores import StoreError
+from components.releases.text import counted
 from components.releases.verification import identity
 from components.verify.model import Result
 
@@ -46,6 +49,9 @@ class RollbackTarget(Protocol):
     def restore(self, dump: Dump, version: str) -> None:
         """Put a dump in the databases' place; on a failure they are as they were."""
 
+    def losses(self, dump: Dump) -> Mapping[str, int]:
+        """Count what restoring a dump loses, against the live database."""
+
     def undo_restore(self) -> None:
         """Put back the databases that the last restore replaced."""
 
@@ -54,6 +60,9 @@ class RollbackTarget(Protocol):
 
     def stop_server(self) -> None:
         """End every server, with its grace period."""
+
+    def busy(self) -> str | None:
+        """Say, as a clause, what an update is doing right now; None where none does anything."""
 
     def stop_deployment(self) -> None:
         """End what an update is doing."""
@@ -105,10 +114,13 @@ class _StepFailed(Exception):
 
 
 def begin(target: RollbackTarget, plan: Plan, wish: Wish, *, say: Callable[[str], None]) -> Ended:
-    """Carry out a plan."""
-    if plan.force:
-        target.stop_deployment()
+    """Carry out a plan.
+
+    Raises Refused, with nothing touched, where the schema is not the planned one any more or an update has begun.
+    """
     heads = target.heads()
+    if plan.force:
+        heads = _stop_deployment(target, heads)
     entry: dict[str, Any] = {
         "id": uuid.uuid4().hex,
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -126,6 +138,11 @@ def begin(target: RollbackTarget, plan: Plan, wish: Wish, *, say: Callable[[str]
         "back": None,
         **asdict(wish),
     }
+    # Written before it is asked: an update writes nothing while this is open, and this one goes on while none does.
+    target.rollback.write(entry)
+    if busy := target.busy():
+        target.rollback.close()
+        raise Refused(f"A deployment has begun meanwhile: {busy}.", fix="Let it end, and repeat.")
     return _go_on(target, entry, say)
 
 
@@ -156,13 +173,27 @@ def refuse_unfinished(journal: Journal) -> None:
         )
 
 
+def _stop_deployment(target: RollbackTarget, planned: Heads | None) -> Heads | None:
+    """End what is being deployed. Raises Refused where it had changed the schema that the plan was made for."""
+    target.stop_deployment()
+    heads = target.heads()
+    if heads != planned:
+        raise Refused(
+            f"The deployment was stopped, and it had brought the database from {planned} to {heads}.",
+            fix="Repeat: the plan is another one now.",
+        )
+    return heads
+
+
 def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], None]) -> Ended:
     """Do the steps that are left, or the way back where that was begun."""
     if entry["back"] is not None:
         return _go_back(target, entry, say)
-    for number, name in enumerate(list(entry["steps"])):
+    steps = list(entry["steps"])
+    for number, name in enumerate(steps):
         step = Step(name)
-        target.rollback.write({**entry, "steps": entry["steps"][number:]})
+        entry["steps"] = steps[number:]
+        target.rollback.write(entry)
         say(_WORDS[step].format(**entry))
         try:
             _ACTIONS[step](target, entry)
@@ -187,6 +218,9 @@ def _restore(target: RollbackTarget, entry: dict[str, Any]) -> None:
     if _is_at(target, entry["toHeads"]):
         return
     dump = next(dump for dump in target.ledger.read().dumps if dump.id == entry["dump"])
+    # Counted again: the plan's count was made while clients could still write.
+    entry["losses"] = dict(target.losses(dump))
+    target.rollback.write(entry)
     target.restore(dump, entry["toVersion"])
 
 
@@ -240,7 +274,9 @@ def _record(target: RollbackTarget, entry: dict[str, Any]) -> None:
 
 def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], None]) -> Ended:
     """Make it as it was before the rollback. Its journal stays open until that is so."""
-    target.rollback.write(entry)
+    with contextlib.suppress(StoreError):
+        # A disk that is full, say, must not keep the server away: without this word the next run tries once more.
+        target.rollback.write(entry)
     to, start = entry["to"], entry["from"]
     code = ExitCode(entry["backCode"])
     say(f"revision {to}: {entry['back']}; going back to what was before")
@@ -265,17 +301,21 @@ def _done(target: RollbackTarget, entry: dict[str, Any]) -> Ended:
     verdict = entry["verdict"]
     held = " and is pinned" if Step.RECORD in entry["steps"] and not entry["automatic"] else ""
     how = {None: "not verified", Result.PASS.value: "verified"}.get(verdict, f"its verification: {verdict}")
+    lost = f" Lost: {counted(entry['losses']) or 'nothing'}." if entry["dump"] else ""
     return Ended(
         exit_code=_CODES.get(verdict, ExitCode.DONE),
-        sentence=f"Revision {entry['to']} (MLflow {entry['toVersion']}) serves{held}; {how}.",
+        sentence=f"Revision {entry['to']} (MLflow {entry['toVersion']}) serves{held}; {how}.{lost}",
         serving=target.serving(),
         table=entry["table"],
     )
 
 
 def _is_at(target: RollbackTarget, heads: dict[str, str | None] | None) -> bool:
+    """Tell whether the databases are at these heads; the auth database counts where both have a head for it."""
     live = target.heads()
-    return live is not None and heads is not None and live.tracking == heads["tracking"]
+    if live is None or heads is None or live.tracking != heads["tracking"]:
+        return False
+    return live.auth is None or heads["auth"] is None or live.auth == heads["auth"]
 
 
 _CODES = {

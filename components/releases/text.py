@@ -19,7 +19,7 @@ _COLUMNS = ("revision", "state", "MLflow", "schema", "verified", "age", "rollbac
 def plan_lines(plan: Plan) -> list[str]:
     """Return what a rollback will do, for a person to agree to."""
     lines = [
-        f"from       {plan.start or 'nothing that serves'}",
+        f"from       {_start(plan)}",
         f"to         {plan.goal}",
         f"schema     {plan.goal.decision.verdict.value}: {plan.goal.decision.reason}",
         f"lost       {_losses(plan)}",
@@ -58,7 +58,8 @@ def view_document(view: View) -> dict[str, Any]:
         "verified": view.verified_at.isoformat() if view.verified_at else None,
         "created": view.created_at.isoformat() if view.created_at else None,
         "rollback": {"verdict": view.decision.verdict.value, "reason": view.decision.reason, "fix": view.decision.fix},
-        "serving": view.serving,
+        "serving": view.serves,
+        "current": view.current,
         "pinned": view.pinned,
         "blocked": view.blocked,
         "left": view.left,
@@ -89,10 +90,17 @@ def standing_lines(contents: Contents) -> list[str]:
     return lines
 
 
+def _start(plan: Plan) -> str:
+    if plan.start is None:
+        return "nothing that serves"
+    return f"{plan.start}" if plan.start.serves else f"{plan.start}, which does not serve"
+
+
 def _row(view: View, now: datetime) -> tuple[str, ...]:
     since = view.created_at or view.verified_at
     words = {
-        "serves": view.serving,
+        "serves": view.serves,
+        "current": view.current and not view.serves,
         "pinned": view.pinned,
         "blocked": view.blocked,
         "left by a rollback": view.left and not view.blocked,
@@ -104,7 +112,7 @@ def _row(view: View, now: datetime) -> tuple[str, ...]:
         (view.heads.tracking if view.heads else None) or "?",
         "verified" if view.verified else "no",
         _age((now - since).total_seconds()) if since else "?",
-        "-" if view.serving else view.decision.verdict.value,
+        "-" if view.serves else view.decision.verdict.value,
         ", ".join(word for word, holds in words.items() if holds),
     )
 

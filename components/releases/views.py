@@ -39,7 +39,10 @@ class Situation:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One revision as the ledger, the platform and the schema together show it."""
+    """One revision as the ledger, the platform and the schema together show it.
+
+    `current` is the one that the platform is told to serve.
+    """
 
     revision: str
     mlflow_version: str
@@ -48,11 +51,16 @@ class View:
     verified_at: datetime | None
     decision: Decision
     heads: Heads | None
-    serving: bool = False
+    current: bool = False
     pinned: bool = False
     blocked: bool = False
     left: bool = False
     dump: str | None = None
+
+    @property
+    def serves(self) -> bool:
+        """Whether users get their answers from it: the current one may have ended, or been stopped for a migration."""
+        return self.current and self.state in {"serving", "starting"}
 
     @property
     def verified(self) -> bool:
@@ -104,7 +112,7 @@ def _view(
         state=revision.state,
         created_at=revision.created_at,
         verified_at=at,
-        serving=revision.id == situation.current,
+        current=revision.id == situation.current,
         dump=release.dump if release else None,
     )
 

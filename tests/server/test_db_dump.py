@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from tests.server.environments import Tool, finish
-from tests.server.services import ObjectStore, Postgres, Services, until
+from tests.server.services import POSTGRES_BIN, ObjectStore, Postgres, Services, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -269,3 +269,35 @@ def test_undo_without_a_restore_changes_nothing(filled: Tool, postgres: Postgres
     outcome = filled.run("undo")
     assert (outcome.code, "No restore" in outcome.report["error"]) == (2, True)
     assert postgres.names(database) == {database, f"{database}_auth"}
+
+
+def test_a_table_that_somebody_has_locked_is_not_waited_for_for_ever(
+    filled: Tool, postgres: Postgres, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers may be stopped while a dump is taken: pg_dump gives up, and its words name the lock."""
+    from mlflow_backend_server.db import clients  # noqa: PLC0415 - only here is the package on the path
+    from mlflow_backend_server.db.addresses import Address  # noqa: PLC0415
+    from mlflow_backend_server.db.postgres import connected  # noqa: PLC0415
+    from mlflow_backend_server.db.verdicts import ToolError  # noqa: PLC0415
+
+    assert filled
+    monkeypatch.setattr(clients, "LOCK_WAIT_S", 1)
+    monkeypatch.setenv(clients.BIN_VARIABLE, str(POSTGRES_BIN))
+    parameters = {"host": "127.0.0.1", "port": str(postgres.port), "user": "mlflow", "password": postgres.password}
+    address = Address(name=database, parameters=parameters)
+    with (
+        connected(address, purpose="test") as holder,
+        holder.cursor() as cursor,
+        connected(address, purpose="test") as other,
+        other.cursor() as asked,
+    ):
+        asked.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        asked.execute("SELECT pg_export_snapshot()")
+        snapshot = str(asked.fetchone()[0])
+        asked.execute("SHOW lock_timeout")
+        assert asked.fetchone() == ("1min",)
+        cursor.execute("BEGIN")
+        cursor.execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
+        dumping = clients.dumping(address, snapshot=snapshot)
+        with pytest.raises(ToolError, match=r"timeout.*LOCK TABLE"), dumping as output:
+            output.read()

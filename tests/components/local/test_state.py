@@ -56,6 +56,18 @@ def test_ports_chosen_at_the_same_time_differ(state: StateDir) -> None:
     assert len(set(ports.known(state).values())) == 20
 
 
+def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(state: StateDir) -> None:
+    """A command that hangs with the lock must not hang the next one too: it is told what holds it up."""
+    with (
+        state.locked("switch"),
+        pytest.raises(LocalFailure, match="has held the lock 'switch'"),
+        state.locked("switch", wait_s=0.1),
+    ):
+        pass
+    with state.locked("switch", wait_s=0):
+        pass
+
+
 def test_a_taken_port_is_not_free() -> None:
     """A listener of somebody else is seen."""
     with socket.socket() as other:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.local.state import LocalFailure
 from components.migrate.step import MigrationFailed, OnFailure, Outcome, Wish, after_failed_start, migrate, settle
 from components.migrate.tool import Code
 from tests.components.releases.world import HEAD, Killed, World, failed
@@ -81,6 +82,24 @@ def test_after_a_failure_the_old_revision_serves_again(world: World, what: str) 
     assert (world.running, world.database["head"]) == ("1", HEAD["2.9.2"].tracking)
     assert world.calls.count(what) == 1
     assert world.migration.load() is None
+
+
+@pytest.mark.parametrize("what", ["stop", "dump"])
+def test_whatever_a_target_meets_the_old_revision_serves_again(world: World, what: str) -> None:
+    """Not only the tool fails: a server that is slow to end, or no port for the dumps, must not leave it stopped."""
+    world.failing = {what: [LocalFailure("a part", "it did not end in time", "Look")]}
+    with pytest.raises(MigrationFailed, match=r"did not end in time.*revision 1 serves again"):
+        run(world)
+    assert (world.running, world.migration.load()) == ("1", None)
+
+
+def test_a_restore_that_a_target_cannot_even_begin_is_told(world: World) -> None:
+    """Both failures are told, and the journal stays open for the next update."""
+    world.failing = {"upgrade": [failed(Code.NOT_AT_HEAD)], "restore": [LocalFailure("store", "no port", "Look")]}
+    world.left_at = "between"
+    with pytest.raises(MigrationFailed, match="Restoring the dump d1 failed too: store: no port"):
+        run(world, on_failure="restore")
+    assert world.migration.load() is not None
 
 
 def test_a_database_that_is_just_coming_back_is_waited_for(world: World) -> None:

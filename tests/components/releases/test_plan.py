@@ -188,8 +188,20 @@ def test_a_revision_named_by_hand_need_not_be_verified_but_it_is_said() -> None:
     assert "never verified" in found.notes[0]
 
 
-VERDICTS = st.sampled_from(["verified", "unverified"])
+@pytest.mark.parametrize("state", ["stopped", "failed"])
+def test_the_current_release_can_be_named_where_it_does_not_serve(state: RevisionState) -> None:
+    """A migration stopped it, or it ended: its way back over the schema is a plan, and no default leads to it."""
+    stopped = [replace(r, state="stopped") for r in MIGRATED.revisions]
+    found = plan(replace(MIGRATED, revisions=stopped, current="1"), Request(to="1", restore=True))
+    assert (found.goal.revision, found.dump) == ("1", dump("d1", "3.4.0"))
+    ended = [replace(r, state=state) for r in SAME_SCHEMA.revisions]
+    assert plan(replace(SAME_SCHEMA, revisions=ended), Request()).goal.revision == "2"
+    again = plan(replace(SAME_SCHEMA, revisions=ended), Request(to="3"))
+    assert (again.goal.revision, again.downtime_s > 1) == ("3", True)
+
+
 STATES = st.sampled_from(["stopped", "failed", "gone"])
+CURRENT_STATES = st.sampled_from(["serving", "stopped", "failed", "gone"])
 
 
 @st.composite
@@ -200,7 +212,7 @@ def situations(draw: st.DrawFn) -> Situation:
     versions = {n: draw(st.sampled_from(VERSIONS)) for n in numbers}
     current = draw(st.none() | st.sampled_from(list(numbers)))
     revisions = [
-        revision(n, versions[n], "serving" if n == current else draw(STATES))
+        revision(n, versions[n], draw(CURRENT_STATES) if n == current else draw(STATES))
         for n in numbers
         if n == current or draw(st.booleans())
     ]
@@ -246,7 +258,7 @@ def test_the_default_is_never_unfit(found: Situation, restore: bool) -> None:  #
     assert goal.revision not in standing.left
     assert goal.decision.verdict is Verdict.SAFE or (restore and goal.decision.verdict is Verdict.RESTORE)
     better = [v for v in views[: views.index(goal)] if v.decision.verdict is Verdict.SAFE]
-    assert all(not v.verified or v.serving or v.state == "gone" or v.blocked or v.left for v in better)
+    assert all(not v.verified or v.current or v.state == "gone" or v.blocked or v.left for v in better)
 
 
 @given(situations(), REQUESTS)
@@ -257,7 +269,7 @@ def test_no_plan_leads_to_what_is_gone_or_blocked_by_its_schema(found: Situation
     except Refused:
         return
     assert made.goal.state != "gone"
-    assert not made.goal.serving
+    assert not made.goal.serves
     assert (made.goal.decision.verdict is Verdict.RESTORE) == (made.dump is not None)
     assert made.dump is None or (request_.restore and made.dump.id in found.intact)
     assert (Step.RESTORE in made.steps) == (made.dump is not None)
@@ -283,7 +295,7 @@ def carried_out(found: Situation, made: Plan) -> Situation:
     pin = Pin(revision=made.goal.revision, since=START, reason="", by="ada")
     standing = after_rollback(found.contents.standing, pin, left=found.current)
     record = Record(number=number, kind=Kind.ROLLBACK, at=START, by="ada", body={}, standing=standing)
-    states: dict[str, RevisionState] = {made.goal.revision: "serving", str(found.current): "stopped"}
+    states: dict[str, RevisionState] = {str(found.current): "stopped", made.goal.revision: "serving"}
     return replace(
         found,
         current=made.goal.revision,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from components.contract import ExitCode, Refused
 from components.migrate.tool import Code
-from components.releases.plan import Request, plan
+from components.releases.plan import Request, Step, plan
 from components.releases.run import Ended, Wish, begin, refuse_unfinished, resume
+from components.releases.stores import StoreError
+from components.schema import Heads
 from tests.components.releases.world import HEAD, Killed, World, failed
 
 if TYPE_CHECKING:
@@ -89,6 +92,76 @@ def test_a_restore_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> Non
     world.failing = {"restore": [failed(Code.FAILED)]}
     ended = roll_back(world)
     assert (ended.exit_code, world.running, world.database["rows"]) == (ExitCode.PLATFORM_FAILED, "2", 1)
+
+
+def test_an_update_that_began_meanwhile_is_not_disturbed(tmp_path: Path) -> None:
+    """Between plan and act an update may take its lock: of the two one sees the other, and here nothing is touched."""
+    world = same(tmp_path)
+    made = plan(world.situation(), Request())
+    world.deploying = "an update migrates the database"
+    with pytest.raises(Refused, match="has begun meanwhile: an update migrates"):
+        begin(world, made, Wish(reason=""), say=silent)
+    assert (world.running, world.rollback.load(), world.deeds) == ("2", None, [])
+
+
+def test_a_deployment_that_was_stopped_too_late_makes_another_plan(tmp_path: Path) -> None:
+    """It had migrated when --force ended it: a plan made for the schema before would put a server on another one."""
+    world = same(tmp_path)
+    world.deploying, world.left_at = "an update migrates the database", HEAD["3.17.2"].tracking
+    made = plan(replace(world.situation(), busy=world.deploying), Request(force=True))
+    with pytest.raises(Refused, match=r"from head-3\.4\.0 to head-3\.17\.2"):
+        begin(world, made, Wish(reason=""), say=silent)
+    assert (world.running, world.rollback.load(), world.deeds) == ("2", None, [])
+
+
+def test_what_is_lost_is_counted_when_nothing_writes_any_more(tmp_path: Path) -> None:
+    """Clients write on after the plan was printed: the ledger and the last sentence tell what was lost in truth."""
+    world = changed(tmp_path)
+    made = replace(plan(world.situation(), Request(restore=True)), losses={"runs": 1})
+    world.database["rows"] = 3
+    ended = begin(world, made, Wish(reason="slow"), say=silent)
+    assert ended.sentence.endswith("Lost: 3 runs.")
+    body = world.ledger.read().records[-1].body
+    assert isinstance(body, dict)
+    assert body["lost runs"] == "3"
+
+
+def test_a_restore_of_the_auth_schema_alone_is_not_taken_for_done(tmp_path: Path) -> None:
+    """Both databases decide whether an interrupted run had restored already, not the tracking one only."""
+    world = WithAuth(tmp_path, SAME, live="3.4.0")
+    goal = replace(HEAD["3.4.0"], auth="old")
+    made = plan(world.situation(), Request())
+    world.ledger.add_dump(world.dump("3.4.0"))
+    dump = world.ledger.read().dumps[-1]
+    restoring = replace(made, dump=dump, goal=replace(made.goal, heads=goal), steps=(Step.STOP, Step.RESTORE))
+    begin(world, restoring, Wish(reason=""), say=silent)
+    assert world.deeds.count("restore") == 1
+
+
+class WithAuth(World):
+    """A world whose auth database is newer than any of its releases."""
+
+    def heads(self) -> Heads | None:
+        """Return the heads of both."""
+        return Heads(tracking=self.database["head"], auth="new")
+
+
+def test_a_journal_that_cannot_be_written_does_not_keep_the_server_away(tmp_path: Path) -> None:
+    """A full disk fails the restore, and then the word that the way back is taken: it is taken all the same."""
+    world = changed(tmp_path)
+    full = StoreError("journal", "No space left on device", "Make space")
+    world.failing = {"restore": [failed(Code.FAILED)], "full": [full]}
+    plain = world.store.replace
+
+    def replace_object(key: str, content: bytes) -> None:
+        if "restore" in world.calls and world.failing["full"]:
+            raise world.failing["full"].pop()
+        plain(key, content)
+
+    world.store.replace = replace_object  # type: ignore[method-assign]
+    ended = roll_back(world)
+    assert (ended.exit_code, world.running, world.database["rows"]) == (ExitCode.PLATFORM_FAILED, "2", 1)
+    assert world.rollback.load() is None
 
 
 def test_where_nothing_served_the_target_stays(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class World:
         self.running: str | None = list(versions)[-1]
         self.calls: list[str] = []
         self.kill_at: tuple[int, bool] | None = None
-        self.failing: dict[str, list[ToolFailed]] = {}
+        self.failing: dict[str, list[Exception]] = {}
         self.store = KillableStore(folder, self)
         self.ledger = Ledger(self.store, by="ada@host")
         self.migration = Journal(self.store, "migration")
@@ -57,6 +57,7 @@ class World:
         self.left_at: str | None = None
         self.away = 0
         self.breaking = True
+        self.deploying: str | None = None
         for revision, version in versions.items():
             self.ledger.add_release(self.verified(revision, version))
         self.calls.clear()
@@ -138,8 +139,19 @@ class World:
         with self.doing("stop"):
             self.running = None
 
+    def busy(self) -> str | None:
+        """Say what an update does."""
+        return self.deploying
+
     def stop_deployment(self) -> None:
-        """Nothing is deployed here."""
+        """End the update, which may have migrated just before."""
+        self.deploying = None
+        self.database["head"] = self.left_at or self.database["head"]
+
+    def losses(self, dump: Dump) -> dict[str, int]:
+        """Count the rows that are not in the dump."""
+        lost = self.database["rows"] - self.dumps[dump.id]["rows"]
+        return {"runs": lost} if lost else {}
 
     def start_server(self, revision: str) -> None:
         """Start a revision; its MLflow starts on its own schema only."""

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from psycopg2.extensions import make_dsn
 
+from mlflow_backend_server.db.postgres import LOCK_WAIT_S
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def dumping(address: Address, *, snapshot: str) -> Iterator[IO[bytes]]:
     Raises ToolError FAILED, with pg_dump's last words, where it does not end well.
     """
     arguments = ["--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}"]
+    arguments.append(f"--lock-wait-timeout={LOCK_WAIT_S}s")
     with _running("pg_dump", [*arguments, "--dbname", _dsn(address)], address, stdin=None) as process:
         assert process.stdout is not None  # noqa: S101 - opened by _running
         yield process.stdout

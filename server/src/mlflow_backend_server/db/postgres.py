@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mlflow_backend_server.db.addresses import Address
 
 CONNECT_TIMEOUT_S = 10
+#: How long a statement, pg_dump's too, waits for a table that somebody has locked: servers may be stopped meanwhile.
+LOCK_WAIT_S = 60
 #: A connection whose peer vanished (network, failover) is given up after about half a minute, not after two hours.
 _KEEPALIVES = {"keepalives": "1", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "4"}
 VERSION_TABLES = ("alembic_version", "alembic_version_auth")
@@ -53,6 +55,8 @@ def connect(address: Address, *, purpose: str) -> Connection:
     except psycopg2.OperationalError as error:
         raise _unreachable(address, str(error)) from None
     connection.autocommit = True
+    with judged(f"Opening {address}"), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{LOCK_WAIT_S}s",))
     return connection
 
 

@@ -1,0 +1,48 @@
+"""The real supervisord with small programs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.local import credentials, supervisor
+from components.local.render import Program
+from components.local.state import StateDir
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Says that it is ready, and needs two seconds to end, as a server with a request to answer.
+SLOW = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(2), sys.exit(0)))
+pathlib.Path(sys.argv[1]).touch()
+while True:
+    time.sleep(0.1)
+"""
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[StateDir]:
+    """A stack's folder with a daemon."""
+    made = StateDir(tmp_path / "stack")
+    credentials.ensure(made)
+    supervisor.Supervisor(made).start()
+    yield made
+    supervisor.Supervisor(made).shutdown(timeout_s=20)
+
+
+def test_a_program_may_take_longer_to_end_than_a_call(
+    state: StateDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server ends its requests for minutes; the daemon is not waited for in one call, which would time out."""
+    daemon, ready = supervisor.Supervisor(state), tmp_path / "ready"
+    program = Program(name="slow", argv=(sys.executable, "-c", SLOW, str(ready)), start_seconds=0, stop_timeout_s=60)
+    daemon.apply(program)
+    daemon.wait(program.name, ready.exists, timeout_s=60)
+    monkeypatch.setattr(supervisor, "_RPC_TIMEOUT_S", 1.0)
+    daemon.remove(program.name)
+    assert daemon.status(program.name) is None
