@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 
 import mlflow
+from mlflow.entities import Metric, Param
 from mlflow.tracking import MlflowClient
 
 
@@ -24,9 +25,8 @@ def write(client: MlflowClient, mark: str, count: int) -> None:
     experiment = client.create_experiment(mark)
     for number in range(count):
         run = client.create_run(experiment, tags={"mark": mark})
-        for step in range(3):
-            client.log_metric(run.info.run_id, "loss", number + step / 10, step=step)
-        client.log_param(run.info.run_id, "number", str(number))
+        metrics = [Metric("loss", number + step / 10, int(time.time() * 1000), step) for step in range(3)]
+        client.log_batch(run.info.run_id, metrics=metrics, params=[Param("number", str(number))])
         if number % 10 == 0:
             with tempfile.TemporaryDirectory() as folder:
                 path = pathlib.Path(folder) / "note.txt"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,14 @@ from components.local.releases import LocalReleases
 from tests.engine.stack import ROOT, Outcome
 
 if TYPE_CHECKING:
+    import signal
+
     from tests.engine.stack import LocalStack
 
 CLIENT = Path(__file__).parent / "client.py"
 # The newest client talks to every server of these tests: 2.9.2 and up.
 CLIENT_VERSION = "2.9.2"
-_TIMEOUT_S = 300
+_TIMEOUT_S = 500
 _CALL = """
 import sys
 from pathlib import Path
@@ -57,6 +60,20 @@ def start(stack: LocalStack, script: str, *arguments: str) -> subprocess.Popen[b
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+def kill_at(stack: LocalStack, process: subprocess.Popen[bytes], step: str, sign: signal.Signals) -> bool:
+    """Send a signal as soon as the journal says that the step has begun; tell whether that was before its end."""
+    deadline = time.monotonic() + 240
+    journal = releases(stack).rollback
+    while process.poll() is None and time.monotonic() < deadline:
+        entry = journal.load()
+        if entry is not None and entry["steps"][0] == step:
+            process.send_signal(sign)
+            break
+        time.sleep(0.002)
+    process.wait(timeout=240)
+    return journal.load() is not None
 
 
 def releases(stack: LocalStack) -> LocalReleases:

@@ -1,4 +1,4 @@
-"""Migrations that meet a full disk, a dying Postgres, a killed Pulumi, and dumps that are not whole."""
+"""3.4.0 -> 3.17.2 under a full disk, a dying Postgres, a bad release, a killed Pulumi; restores killed and refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from components.local.supervisor import Supervisor
 from components.migrate.known import schema_table
 from components.releases.stores import DUMPS, LEDGER
 from tests.engine.calls import eventually
-from tests.engine.releases.support import client, releases, run, serving
+from tests.engine.releases.support import client, kill_at, releases, run, serving, start
 from tests.engine.stack import LocalStack
 
 if TYPE_CHECKING:
@@ -26,17 +26,19 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.xdist_group("releases-interrupted")]
 
-OLD, NEW = "2.9.2", "3.4.0"
+OLD, NEW = "3.4.0", "3.17.2"
+RUNS = 200
+BAD = {"no-such-flag": True}
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalStack, object]]:
-    """A stack of 2.9.2 that a client has written to, and what it reads; the settings ask for 3.4.0 from now on."""
+    """A stack of the old version that a client has written to, and what it reads; the settings ask for the new one."""
     stack = LocalStack(tmp_path_factory.mktemp("interrupted") / "stack")
     try:
         stack.write_settings(server={"mlflowVersion": OLD})
-        stack.must_up()
-        client(stack, "write", "before", "20")
+        stack.must_up("--skip-preview")
+        client(stack, "write", "before", str(RUNS))
         stack.write_settings(server={"mlflowVersion": NEW})
         yield stack, client(stack, "read")
     finally:
@@ -105,6 +107,36 @@ def kill_under_dump(stack: LocalStack, postgres: int) -> None:
     os.kill(postgres, signal.SIGKILL)
 
 
+def test_a_new_release_that_fails_after_its_migration_is_made_good_by_a_restore(
+    written: tuple[LocalStack, object],
+) -> None:
+    """With migrate.onFailure: restore the dump is put back and the old release serves again, with all content."""
+    stack, content = written
+    stack.write_settings(server={"mlflowVersion": NEW, "extraFlags": BAD}, migrate={"onFailure": "restore"})
+    outcome = stack.up("--skip-preview")
+    assert not outcome.ok
+    assert "no-such-flag" in outcome.text
+    assert "taken before was restored, and revision 1 serves again" in outcome.text
+    is_untouched(stack, content)
+
+
+def test_without_a_restore_nothing_serves_and_the_named_command_goes_back(
+    written: tuple[LocalStack, object],
+) -> None:
+    """With migrate.onFailure: stop nothing half-migrated serves; the command in the message ends at the old release."""
+    stack, content = written
+    stack.write_settings(migrate={"onFailure": "stop"})
+    outcome = stack.up("--skip-preview")
+    assert not outcome.ok
+    assert "scripts/rollback.py --to 1 --restore" in outcome.text
+    assert (serving(stack), stack.server_numbers()) == (None, [])
+    back = run(stack, "rollback", "--to", "1", "--restore", "--yes", "--reason", "a bad flag")
+    assert back.code == 0, back.text
+    is_untouched(stack, content)
+    assert run(stack, "rollback", "--unpin").code == 0
+    stack.write_settings(server={"mlflowVersion": NEW, "extraFlags": {}})
+
+
 def test_pulumi_killed_in_the_middle_of_the_migration(written: tuple[LocalStack, object]) -> None:
     """Kill -9 of Pulumi and of the tool under the upgrade: the next update ends at the head, with all content."""
     stack, content = written
@@ -114,7 +146,7 @@ def test_pulumi_killed_in_the_middle_of_the_migration(written: tuple[LocalStack,
         process.kill()
     stack.kill(update)
     stack.pulumi("cancel", "--yes", "--stack", stack.name)
-    stack.must_up("--refresh")
+    stack.must_up("--refresh", "--skip-preview")
     assert stack.output("release")["mlflowVersion"] == NEW
     assert schema.heads(stack.state) == schema.Heads(tracking=schema_table().heads[NEW].tracking)
     assert client(stack, "read") == content
@@ -163,23 +195,34 @@ def test_a_damaged_old_record_is_told_and_costs_its_line_only(written: tuple[Loc
     assert "record 1 is not a whole JSON object" in listed.text
 
 
-@pytest.mark.parametrize("step", ["stop", "restore", "activate"])
-def test_a_restoring_rollback_killed_at_a_step_is_finished_by_the_next(
+STEPS = ("stop", "restore", "activate", "wait", "verify", "record")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_restoring_rollback_killed_at_a_step_goes_on_from_there(
     written: tuple[LocalStack, object], step: str
 ) -> None:
-    """Killed while it stops, restores or switches over a schema change: run again, it ends where it was going."""
-    from tests.engine.releases.test_rollback import kill_at, start  # noqa: PLC0415 - one way of killing for both files
+    """One rollback over a schema change, killed at each of its steps in turn: each next run goes on with it."""
+    stack, _ = written
+    begun = ("--to", "1", "--restore", "--reason", "a test") if step == STEPS[0] else ()
+    kill_at(stack, start(stack, "rollback", *begun, "--yes"), step, signal.SIGKILL)
+    entry = releases(stack).rollback.load()
+    # A step of a few milliseconds may be over before the signal comes.
+    assert entry is None or STEPS.index(entry["steps"][0]) >= STEPS.index(step)
+    if entry is not None and step == "restore":
+        assert "Finish it first" in stack.up("--skip-preview").text
 
+
+def test_after_all_kills_the_old_release_serves_with_all_content(written: tuple[LocalStack, object]) -> None:
+    """Run to its end the rollback has restored once, serves, and is pinned; what clients wrote before is there."""
     stack, content = written
-    if serving(stack) is None or releases(stack).ledger.standing().pin is not None:
-        assert run(stack, "rollback", "--unpin").code == 0
-        stack.must_up("--refresh")
-    process = start(stack, "rollback", "--to", "1", "--restore", "--yes", "--reason", step)
-    kill_at(stack, process, step, signal.SIGKILL)
-    run(stack, "rollback", "--yes")
-    assert releases(stack).rollback.load() is None
+    if releases(stack).rollback.load() is not None:
+        finished = run(stack, "rollback", "--yes")
+        assert finished.code == 0, finished.text
     assert serving(stack) == "1"
+    assert len(stack.server_numbers()) == 1
+    assert schema.heads(stack.state) == schema.Heads(tracking=schema_table().heads[OLD].tracking)
     pin = releases(stack).ledger.standing().pin
     assert pin is not None
-    assert pin.revision == "1"
+    assert (pin.revision, pin.reason) == ("1", "a test")
     assert client(stack, "read") == content

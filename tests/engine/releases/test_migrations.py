@@ -29,9 +29,10 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalSt
     try:
         for number, version in enumerate(VERSIONS):
             stack.write_settings(server={"mlflowVersion": version})
-            seen[f"preview {version}"] = stack.pulumi("preview", "--stack", stack.name).text
-            seen[f"diff {version}"] = stack.pulumi("preview", "--diff", "--stack", stack.name).text
-            stack.must_up()
+            if number == 1:
+                seen[f"preview {version}"] = stack.pulumi("preview", "--stack", stack.name).text
+                seen[f"diff {version}"] = stack.pulumi("preview", "--diff", "--stack", stack.name).text
+            stack.must_up("--skip-preview")
             if number:
                 seen[f"after {version}"] = client(stack, "read")
             if version != VERSIONS[-1]:
@@ -58,7 +59,6 @@ def test_the_preview_says_what_is_pending_and_what_it_costs(migrated: tuple[Loca
         assert "bda7b8c39065 breaking: increase_model_version_tag_value_limit" in text
         assert "so the server is stopped for them" in text
         assert "needs a restore of the dump" in text
-    assert "A schema migration is pending" not in str(seen["preview 2.9.2"])
 
 
 def test_the_database_is_at_the_head_and_its_dumps_are_recorded(
@@ -114,6 +114,7 @@ def test_a_restore_goes_back_with_the_losses_counted(migrated: tuple[LocalStack,
     assert '"registered models": 1' in dry.text
     done = run(stack, "rollback", "--to-version", "3.4.0", "--restore", "--yes", "--reason", "a test")
     assert done.code == 0, done.text
+    assert "Lost: 4 runs, 1 experiments, 1 registered models" in done.text
     assert client(stack, "read") == seen["before 3.17.2"]
     assert schema.kept(stack.state)
     assert call(url, "registered-models/search")["registered_models"]
@@ -125,7 +126,7 @@ def test_the_state_agrees_until_the_pin_is_lifted(migrated: tuple[LocalStack, di
     preview = stack.pulumi("preview", "--refresh", "--stack", stack.name)
     assert "mlflow-server update" not in preview.text
     assert "mlflow-server create" not in preview.text
-    outcome = stack.up("--refresh")
+    outcome = stack.up("--refresh", "--skip-preview")
     assert not outcome.ok
     assert "pinned to 2 since" in outcome.text
     assert "because a test" in outcome.text
@@ -137,6 +138,6 @@ def test_after_unpin_the_update_migrates_again(migrated: tuple[LocalStack, dict[
     """Forward again: the restored database is dumped and migrated like any other, and its content is kept."""
     stack, seen = migrated
     assert run(stack, "rollback", "--unpin").code == 0
-    stack.must_up("--refresh")
+    stack.must_up("--refresh", "--skip-preview")
     assert stack.output("release")["mlflowVersion"] == "3.17.2"
     assert client(stack, "read") == seen["before 3.17.2"]
