@@ -15,6 +15,7 @@ from components.dynamic import tell_once
 from components.migrate.forecast import Seen
 from components.migrate.known import forecast, wanted_heads
 from components.migrate.step import MigrationFailed, Wish, migrate
+from components.migrate.tool import ToolFailed
 from components.releases.run import refuse_unfinished
 from components.releases.stores import StoreError
 from components.releases.targets import open_releases
@@ -50,7 +51,7 @@ def check(inputs: Mapping[str, Any]) -> Checked:
         return Checked(inputs=dict(inputs))
     try:
         made, interrupted = _forecast(inputs)
-    except (Refused, StoreError) as error:
+    except (Refused, StoreError, ToolFailed) as error:
         return Checked(inputs=dict(inputs), refusal=str(error))
     plan = {"action": _ACTIONS.get(made.direction, "find out"), **made.document()}
     if interrupted:

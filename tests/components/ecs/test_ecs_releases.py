@@ -23,7 +23,7 @@ from components.migrate.tool import ToolFailed
 from components.releases.journal import Journal
 from components.releases.records import Dump
 from components.releases.stores import FileStore
-from components.releases.targets import open_releases
+from components.releases.targets import LIVE, open_releases
 from components.schema import Heads
 from components.verify.credentials import CredentialError, read_reference
 from tests.components.ecs.recorded import Recorded
@@ -137,6 +137,14 @@ def test_a_preview_asks_no_task() -> None:
     assert cloud.releases.heads() is None
     assert cloud.releases.row_counts(["runs"]) == {}
     assert not cloud.ecs.asked
+
+
+def test_a_preview_that_is_to_be_live_asks_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scripts/preview.py --live` shows the schema of a private database as it is, not as the ledger last saw it."""
+    monkeypatch.setenv(LIVE, "yes")
+    cloud = Cloud()
+    cloud.reports(STATUS)
+    assert cloud.releases.heads() == Heads(tracking="dc11669786a5")
 
 
 def test_a_migration_asks_the_database_itself() -> None:
