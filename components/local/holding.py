@@ -89,7 +89,7 @@ def announcement(state: StateDir, version: str) -> str | None:
     Asked only where another version than the serving one is to be served: an update without changes does not pay.
     """
     address = state.active.read_text().strip() if state.active.exists() else ""
-    serving = next((record for record in revisions.list_all(state) if record.address == address), None)
+    serving = next((record for record in revisions.each(state) if record.address == address), None)
     if serving is None or serving.mlflow_version == version:
         return None
     from components.migrate.resource import check  # noqa: PLC0415 - only before a migration

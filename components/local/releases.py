@@ -163,10 +163,10 @@ class LocalReleases:
         Without `thoroughly` a dump is taken for whole when its objects have their sizes: a list must not read them all.
         """
         contents, live = self.ledger.read(), self.heads()
-        current = LocalHistory(self.state).current()
+        current = switch.active(self.state)
         return Situation(
             target=TARGET,
-            current=None if current is None else current.id,
+            current=None if current is None else str(current.number),
             revisions=LocalHistory(self.state).revisions(),
             live=live,
             contents=contents,

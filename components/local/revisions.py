@@ -18,6 +18,8 @@ from components.local.render import Program, program_of
 from components.local.state import LocalFailure, write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from components.local.state import StateDir
 
 _DOCUMENT = "revision.json"
@@ -78,8 +80,15 @@ def program_name(number: int) -> str:
 
 def list_all(state: StateDir) -> tuple[Record, ...]:
     """Return every revision that is still there, newest first."""
-    numbers = sorted((int(p.parent.name) for p in state.revisions.glob(f"[0-9]*/{_DOCUMENT}")), reverse=True)
-    return tuple(load(state, number) for number in numbers)
+    return tuple(each(state))
+
+
+def each(state: StateDir) -> Iterator[Record]:
+    """Give every revision that is still there, newest first, each read when it is asked for."""
+    folders = state.revisions.iterdir() if state.revisions.exists() else ()
+    for number in sorted((int(folder.name) for folder in folders if folder.name.isdigit()), reverse=True):
+        if (_folder(state, number) / _DOCUMENT).exists():
+            yield load(state, number)
 
 
 def load(state: StateDir, number: int) -> Record:

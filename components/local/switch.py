@@ -67,7 +67,7 @@ def active(state: StateDir) -> Record | None:
     if not state.active.exists():
         return None
     address = state.active.read_text().strip()
-    return next((record for record in revisions.list_all(state) if record.address == address), None)
+    return next((record for record in revisions.each(state) if record.address == address), None)
 
 
 def retire_others(state: StateDir, serving: int | None) -> None:
