@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract import Refused
-from components.local import credentials, one_shot, processes, revisions, schema, switch
+from components.local import credentials, environment, one_shot, processes, revisions, schema, switch
 from components.local.database import binaries
 from components.local.history import LocalHistory, running_revision
 from components.local.state import LocalFailure, StateDir, write
@@ -82,11 +82,13 @@ class LocalReleases:
             DatabaseTool(one_shot.ToolRunner(self.state, version, store=reach)).restore(dump.address)
 
     def undo_restore(self) -> None:
-        """Put back the database that the last restore replaced."""
-        kept = schema.kept(self.state)
-        if not kept:
-            raise LocalFailure("database", "no restore has kept a database", "Restore a dump")
-        schema.put_back(self.state, kept[0])
+        """Put back the databases that the last restore replaced. Raises LocalFailure, ToolFailed."""
+        known = (record.mlflow_version for record in revisions.each(self.state))
+        version = next((each for each in known if environment.exists(environment.locate(each))), None)
+        if version is None:
+            raise LocalFailure("database tool", "no revision's environment is installed", "Run `make up`")
+        with schema.allowed_to_create(self.state):
+            DatabaseTool(one_shot.ToolRunner(self.state, version)).undo()
 
     def intact(self, dump: Dump, *, thoroughly: bool = True) -> bool:
         """Tell whether each object of a dump is what was written: its size first, then its checksum."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -114,25 +113,6 @@ def kept(state: StateDir) -> tuple[str, ...]:
     with _admin(state) as cursor:
         cursor.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (_KEPT,))
         return tuple(sorted((str(row[0]) for row in cursor.fetchall()), reverse=True))
-
-
-def put_back(state: StateDir, name: str) -> None:
-    """Make a kept database the tracking database again; the one in its place is kept instead. One transaction."""
-    with _admin(state) as cursor:
-        aside = _new_name(kept(state))
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (DATABASE,))
-        cursor.execute("BEGIN")
-        for old, new in ((DATABASE, aside), (name, DATABASE)):
-            cursor.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
-        cursor.execute("COMMIT")
-
-
-def _new_name(taken: tuple[str, ...]) -> str:
-    """Return a name for a database that is kept now; a way back may be taken in the second of the restore itself."""
-    moment = datetime.now(UTC)
-    while (name := f"{_KEPT}{moment:%Y%m%dt%H%M%S}") in taken:
-        moment += timedelta(seconds=1)
-    return name
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from components.local import credentials, environment, holding, package, render, revisions, switch
+from components.local import credentials, environment, holding, package, render, revisions, schema, switch
 from components.local.one_shot import ToolRunner
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor

@@ -34,7 +34,9 @@ class TemplatedTool(DatabaseTool):
 
     def upgrade(self) -> tuple[str, ...]:
         """Bring the databases to the head; what a template fills counts no revisions."""
-        if not schema.empty(self._state):
+        live = schema.heads(self._state)
+        # The users' database has a schema of its own, which no template holds.
+        if live is None or live.auth is not None or not schema.empty(self._state):
             return super().upgrade()
         template = _place(self._version)
         if template.exists() and _run(

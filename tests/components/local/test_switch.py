@@ -1,4 +1,4 @@
-"""What is refused before a server is started, and the names of databases that are set aside."""
+"""What is refused before a server is started."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.contract import Refused
-from components.local import holding, schema, switch
+from components.local import holding, switch
 from components.local.releases import LocalReleases
 from components.local.state import LocalFailure, StateDir
 from components.migrate import resource
@@ -39,9 +39,3 @@ def test_an_update_does_nothing_while_a_rollback_is_on_its_way(state: StateDir) 
     locator = {"kind": "local", "state": str(state.path)}
     with pytest.raises(Refused, match="rollback to revision 1"):
         resource.run({"locator": locator, "mlflowVersion": "3.4.0", "onFailure": "stop"})
-
-
-def test_a_database_is_set_aside_under_a_name_of_its_own() -> None:
-    """The way back may be taken in the same second in which the restore named what it replaced."""
-    first = schema._new_name(())
-    assert schema._new_name((first,)) > first
