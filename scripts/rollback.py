@@ -59,6 +59,7 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
     try:
         target = _unmanaged(options, root) if options.service else open_releases(locator_of(options.stack, root))
         if options.dry_run:
+            run.refuse_unfinished(target.rollback)
             return _show(options, _planned(options, target))
         with target.alone():
             if options.unpin:

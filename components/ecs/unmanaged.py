@@ -110,6 +110,10 @@ class UnmanagedService:
         """Make the service use a revision."""
         self._history.activate(revision, force=True)
 
+    def busy(self) -> str | None:
+        """Say what is being deployed right now; None where nothing is."""
+        return self._history.busy()
+
     def stop_deployment(self) -> None:
         """End what is being deployed."""
         self._history.stop_deployment()
