@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -22,7 +23,6 @@ from tests.engine.stack import LocalStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.xdist_group("releases-interrupted")]
 
@@ -85,9 +85,10 @@ def test_a_postgres_that_dies_in_the_middle_of_a_dump_changes_nothing(written: t
     database = Supervisor(stack.state).status("database")
     assert database is not None
     with schema.reading(stack.state) as cursor:
-        # pg_dump waits for this lock, so that it is surely there when Postgres dies. Nothing else reads this table.
+        # pg_dump waits for this lock, so that it is surely there when Postgres dies. No pending revision touches the
+        # table: the tool's status counts the rows of those that one does.
         cursor.execute("BEGIN")
-        cursor.execute("LOCK TABLE registered_model_aliases IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("LOCK TABLE input_tags IN ACCESS EXCLUSIVE MODE")
         killer = threading.Thread(target=kill_under_dump, args=(stack, database.pid))
         killer.start()
         outcome = stack.up("--skip-preview")
@@ -99,11 +100,7 @@ def test_a_postgres_that_dies_in_the_middle_of_a_dump_changes_nothing(written: t
 
 def kill_under_dump(stack: LocalStack, postgres: int) -> None:
     """Kill Postgres as soon as pg_dump runs."""
-    eventually(
-        lambda: any(process.name() == "pg_dump" for process in stack.processes(one_shot.TOOL)),
-        within_s=120,
-        what="pg_dump runs",
-    )
+    eventually(lambda: bool(tools(stack, "pg_dump")), within_s=240, what="pg_dump runs")
     os.kill(postgres, signal.SIGKILL)
 
 
@@ -141,8 +138,8 @@ def test_pulumi_killed_in_the_middle_of_the_migration(written: tuple[LocalStack,
     """Kill -9 of Pulumi and of the tool under the upgrade: the next update ends at the head, with all content."""
     stack, content = written
     update = stack.start_up()
-    eventually(lambda: bool(upgrading(stack)), within_s=180, what="the upgrade runs")
-    for process in upgrading(stack):
+    eventually(lambda: bool(tools(stack, "upgrade")), within_s=240, what="the upgrade runs")
+    for process in tools(stack, "upgrade"):
         process.kill()
     stack.kill(update)
     stack.pulumi("cancel", "--yes", "--stack", stack.name)
@@ -153,12 +150,13 @@ def test_pulumi_killed_in_the_middle_of_the_migration(written: tuple[LocalStack,
     assert releases(stack).migration.load() is None
 
 
-def upgrading(stack: LocalStack) -> list[psutil.Process]:
-    """Return the processes of a running upgrade."""
+def tools(stack: LocalStack, word: str) -> list[psutil.Process]:
+    """Return the database tool's processes of which a word of the command line is this one."""
     found = []
     for process in stack.processes(one_shot.TOOL):
+        # One that ends meanwhile must not end the thread that waits for another.
         with contextlib.suppress(psutil.Error):
-            found += [process] if "upgrade" in process.cmdline() else []
+            found += [process] if word in {Path(each).name for each in process.cmdline()} else []
     return found
 
 
