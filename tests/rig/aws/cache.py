@@ -53,12 +53,11 @@ class Caches:
                 node["primary_endpoint"] = {"address": running.address, "port": running.port}
             return made
 
-        def delete(backend: ElastiCacheBackend, identifier: str, *rest: Any, **named: Any) -> ReplicationGroup:
-            gone = before_delete(backend, identifier, *rest, **named)
+        def delete(backend: ElastiCacheBackend, replication_group_id: str, **named: Any) -> ReplicationGroup:
+            gone = before_delete(backend, replication_group_id, **named)
             # moto's stays 'deleting' for ever, and whoever waits for its end waits as long.
-            backend.replication_groups.pop(identifier, None)
-            if identifier in caches.running:
-                caches.running.pop(identifier).stop()
+            del backend.replication_groups[replication_group_id]
+            caches.running.pop(replication_group_id).stop()
             return gone
 
         before_create = patches.put(ElastiCacheBackend, "create_replication_group", create)

@@ -24,6 +24,8 @@ class Databases:
     def __init__(self, patches: Patches, folder: Path, block: Block, authority: Authority) -> None:
         """Let moto's instances be real ones from now on."""
         self.running: dict[str, Postgres] = {}
+        # Kept: the answer to a deletion still has the endpoint.
+        self._addresses: dict[str, str] = {}
         self._folder, self._block, self._authority = folder, block, authority
         self._made = 0
         patches.callback(self.close)
@@ -45,14 +47,13 @@ class Databases:
             databases.start(made)
             return made
 
-        def delete(backend: RDSBackend, identifier: str, *rest: Any, **named: Any) -> DBInstance:
-            gone = before_delete(backend, identifier, *rest, **named)
-            if identifier in databases.running:
-                databases.running.pop(identifier).stop()
+        def delete(backend: RDSBackend, db_instance_identifier: str, **named: Any) -> DBInstance:
+            gone = before_delete(backend, db_instance_identifier, **named)
+            databases.running.pop(db_instance_identifier).stop()
             return gone
 
         def address(instance: DBInstance) -> str:
-            return databases.running[instance.db_instance_identifier].address
+            return databases._addresses[instance.db_instance_identifier]
 
         def secret(held: MasterUserSecret) -> str:
             return json.dumps({"username": held.resource.master_username, "password": secrets.token_urlsafe(16)})
@@ -65,10 +66,11 @@ class Databases:
     def start(self, instance: DBInstance) -> None:
         """Run what moto made a record of."""
         self._made += 1
+        address = self._addresses[instance.db_instance_identifier] = self._block.address()
         self.running[instance.db_instance_identifier] = Postgres(
             self._folder / f"{instance.db_instance_identifier}-{self._made}",
             self._authority,
-            address=self._block.address(),
+            address=address,
             port=int(instance.port),
             master=instance.master_username,
             password=_password(instance),

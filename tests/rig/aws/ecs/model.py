@@ -209,6 +209,8 @@ class Task:
     stopping: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
     born: float = 0.0
+    asked: int = 0
+    """How often its health command was run."""
     counted: bool = False
 
     @property

@@ -230,6 +230,7 @@ class HealthCheck:
         """Run the command once and judge."""
         if not self._command:
             return
+        self._task.asked += 1
         if self._container.run(self._command, timeout_s=self._timeout_s) == 0:
             self._bad, self._task.health = 0, "HEALTHY"
         elif time.monotonic() > self._until or self._task.health == "HEALTHY":

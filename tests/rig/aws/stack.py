@@ -1,0 +1,130 @@
+"""The project's own program on a rig: the shipped stack files, by the real engine, with the AWS provider in front.
+
+Which provider that is, a variable says: MLFLOW_BACKEND_RIG_PROVIDER=real takes the plugin that is installed in
+PULUMI_HOME (its endpoints are the rig's), and anything else the stand-in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from tests.engine.stack import PULUMI, ROOT, Outcome
+from tests.rig.standin import plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.rig.aws.rig import AwsRig
+
+PROVIDER: Final = "MLFLOW_BACKEND_RIG_PROVIDER"
+UPDATE_TIMEOUT_S: Final = 540
+_PARTS: Final = ("components", "scripts", "server")
+_UNCOPIED: Final = shutil.ignore_patterns("__pycache__", "*.pyc")
+
+
+class AwsStack:
+    """One of the shipped stacks in a project of its own, with a file backend of its own."""
+
+    def __init__(self, folder: Path, rig: AwsRig, name: str = "dev") -> None:
+        """Lay out the project; nothing is deployed."""
+        self.folder, self.rig, self.name = folder, rig, name
+        self.project, self.home = folder / "project", folder / "home"
+        self.project.mkdir(parents=True)
+        for part in _PARTS:
+            # Copied, not linked: what the program writes beside itself (reports) must not go into this checkout.
+            shutil.copytree(ROOT / part, self.project / part, ignore=_UNCOPIED)
+        shutil.copy(ROOT / "__main__.py", self.project)
+        definition = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+        definition["runtime"]["options"]["virtualenv"] = str(ROOT / ".venv")
+        (self.project / "Pulumi.yaml").write_text(yaml.safe_dump(definition))
+        shipped = yaml.safe_load((ROOT / f"Pulumi.{name}.yaml").read_text())["config"]
+        self.settings: dict[str, Any] = {key.partition(":")[2]: value for key, value in shipped.items()}
+        (folder / "state").mkdir()
+        if os.environ.get(PROVIDER) == "real":
+            self.home = Path(os.environ["PULUMI_HOME"])
+        else:
+            plugin.install(self.home, "pulumi_aws")
+        self.write_settings()
+        made = self.pulumi("stack", "init", name)
+        assert made.ok, made.text
+
+    def write_settings(self, **sections: Mapping[str, Any]) -> None:
+        """Change single settings of sections, and write the stack's file."""
+        for section, changes in sections.items():
+            self.settings[section] = {**self.settings.get(section, {}), **changes}
+        config = {f"mlflow-backend:{key}": value for key, value in self.settings.items()}
+        path = self.project / f"Pulumi.{self.name}.yaml"
+        # The engine keeps the passphrase's salt in the same file.
+        kept = yaml.safe_load(path.read_text()) if path.exists() else {}
+        path.write_text(yaml.safe_dump({**kept, "config": config}))
+
+    def serve(self, version: str) -> None:
+        """Ask for another MLflow version, by the image of its tag."""
+        image = str(self.settings["server"]["image"]).rpartition(":")[0]
+        self.write_settings(server={"mlflowVersion": version, "image": f"{image}:{version}"})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every command of this stack is run with."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "AWS_"))}
+        return {
+            **kept,
+            **self.rig.environment,
+            "PATH": f"{ROOT / '.tools' / 'bin'}:{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
+            "PULUMI_HOME": str(self.home),
+            "PULUMI_BACKEND_URL": f"file://{self.folder / 'state'}",
+            "PULUMI_CONFIG_PASSPHRASE": "for tests only",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        }
+
+    def run(self, *argv: str, timeout_s: float = UPDATE_TIMEOUT_S) -> Outcome:
+        """Run a command in the project, within a deadline."""
+        done = subprocess.run(
+            argv,
+            cwd=self.project,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout)
+
+    def pulumi(self, *arguments: str) -> Outcome:
+        """Run one pulumi command."""
+        return self.run(str(PULUMI), *arguments, "--non-interactive", "--color", "never")
+
+    def up(self, *flags: str) -> Outcome:
+        """Run `pulumi up`, without a preview of its own."""
+        return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.name, *flags)
+
+    def must_up(self, *flags: str) -> Outcome:
+        """Run `pulumi up`, and show what it said where it fails."""
+        outcome = self.up(*flags)
+        assert outcome.ok, outcome.text
+        return outcome
+
+    def script(self, name: str, *arguments: str) -> Outcome:
+        """Run one of the project's commands on this stack."""
+        python = str(ROOT / ".venv" / "bin" / "python")
+        return self.run(python, "-m", f"scripts.{name}", "--stack", self.name, *arguments)
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the stack's outputs."""
+        done = self.pulumi("stack", "output", "--json", "--stack", self.name)
+        assert done.ok, done.text
+        return dict(json.loads(done.text))
+
+    def destroy(self) -> Outcome:
+        """Run `pulumi destroy`."""
+        return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.name)

@@ -1,0 +1,125 @@
+"""The shipped stack `dev`, as it is, by the real engine on the rig: up to verified, and what must not change it.
+
+Real MLflow, Postgres with TLS, Valkey, and the balancer's data path. The tests share one deployment, and each leaves it
+as it found it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.ecs.render.place import Place
+from tests.engine.stack import nothing_changed
+from tests.rig.aws import contents
+from tests.rig.aws.iam.enforcement import take_role
+from tests.rig.aws.stack import AwsStack
+from tests.rig.test_aws_repairs import may
+from tests.server.servers import install_package
+from tests.server.services import until
+
+if TYPE_CHECKING:
+    from tests.rig.aws.ecs.model import Task
+    from tests.rig.aws.rig import AwsRig
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+VERSION = "3.17.2"
+_TWO_MINUTES_S = 120
+
+
+@pytest.fixture(scope="module")
+def dev(server_rig: AwsRig, tmp_path_factory: pytest.TempPathFactory) -> AwsStack:
+    """The stack, deployed into an empty account that has the image."""
+    folder = tmp_path_factory.mktemp("dev")
+    package = install_package(folder / "package")
+    held = contents.mlflow(VERSION, package, server_rig.authority)
+    server_rig.images.publish(VERSION, held, labels=contents.labels(VERSION))
+    stack = AwsStack(folder / "stack", server_rig)
+    stack.must_up()
+    return stack
+
+
+@pytest.fixture(scope="module")
+def place(server_rig: AwsRig) -> Place:
+    """The stack's names."""
+    return Place(project="mlflow-backend", stack="dev", account=server_rig.account, region=server_rig.region)
+
+
+def servers(rig: AwsRig, place: Place) -> list[Task]:
+    """Return the server's tasks that have a process."""
+    return [each for each in rig.live_tasks if each.definition.family == place.family("server")]
+
+
+def test_a_fresh_up_is_verified(dev: AwsStack, server_rig: AwsRig, place: Place) -> None:
+    """Green means that checks passed through the URL that users call, on the one task that runs the intended image."""
+    outputs = dev.outputs()
+    assert outputs["verification"]["verdict"] == "pass", outputs["verification"]["table"]
+    (task,) = servers(server_rig, place)
+    assert outputs["release"]["revision"] == str(task.definition.revision) == "1"
+    assert task.container_definition["image"].endswith(f"@{outputs['release']['imageDigest']}")
+    assert server_rig.live_tasks == [task], "a one-shot task still runs"
+
+
+def test_what_was_verified_is_in_the_ledger(dev: AwsStack, server_rig: AwsRig, place: Place) -> None:
+    """The record lies in the backend's own prefix, with the revision and its digest."""
+    s3, name = server_rig.client("s3"), place.bucket("data")
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=name, Prefix="_backend/ledger/")["Contents"]]
+    records = [json.loads(s3.get_object(Bucket=name, Key=key)["Body"].read()) for key in keys]
+    digest = dev.outputs()["release"]["imageDigest"]
+    assert digest in json.dumps(records)
+
+
+def test_the_server_role_is_kept_out_of_the_ledger(dev: AwsStack, server_rig: AwsRig, place: Place) -> None:
+    """What enforces that is the deployed bucket policy and role, asked with the task's own kind of credentials."""
+    (task,) = servers(server_rig, place)
+    context = {"aws:SourceAccount": server_rig.account, "aws:SourceArn": task.arn}
+    arn = place.role_arn("server")
+    caller, _ = take_role(arn, service="ecs-tasks.amazonaws.com", session="test", context=context)
+    s3, name = server_rig.client("s3", caller), place.bucket("data")
+    assert may(s3.list_objects_v2, Bucket=name, Prefix="artifacts/")
+    assert not may(s3.list_objects_v2, Bucket=name, Prefix="_backend/")
+    assert not may(s3.put_object, Bucket=name, Key="_backend/ledger/x", Body=b"")
+
+
+def test_a_database_away_for_two_minutes_replaces_no_task(dev: AwsStack, server_rig: AwsRig, place: Place) -> None:
+    """Liveness does not ask the database, so the platform lets the task be, and it serves again by itself."""
+    (task,) = servers(server_rig, place)
+    database = server_rig.databases.running[place.database()]
+    asked = task.asked
+    database.stop()
+    try:
+        # As many health checks as two minutes of ECS have: enough to fail by, thrice over.
+        enough = asked + _TWO_MINUTES_S // 10
+        until(lambda: task.asked >= enough, what="two minutes of health checks", deadline_s=240)
+    finally:
+        database.start()
+    assert servers(server_rig, place) == [task]
+    assert task.health == "HEALTHY"
+    assert dev.script("verify").ok
+
+
+def test_a_second_up_changes_nothing(dev: AwsStack, server_rig: AwsRig, place: Place) -> None:
+    """No resource differs from what is there, and the task is the same process."""
+    before = servers(server_rig, place)
+    outcome = dev.must_up()
+    assert nothing_changed(outcome.text), outcome.text
+    assert servers(server_rig, place) == before
+
+
+def test_a_role_without_listbucket_is_found(dev: AwsStack, server_rig: AwsRig, place: Place) -> None:
+    """The permission that a real deployment lost hours after a green update: verification is red, and names S3."""
+    iam, role = server_rig.client("iam"), place.role("server")
+    name = iam.list_role_policies(RoleName=role)["PolicyNames"][0]
+    document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    kept = [each for each in document["Statement"] if each["Sid"] != "ListOwnPrefix"]
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps({**document, "Statement": kept}))
+    try:
+        outcome = dev.script("verify")
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+    assert outcome.code == 1, outcome.text
+    assert "artifact" in outcome.text
+    assert dev.script("verify").ok

@@ -1,0 +1,252 @@
+"""Each repair of moto: what it is for holds on the rig. test_aws_bare.py holds the same against moto as it is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from botocore.exceptions import ClientError
+from moto.sts.models import sts_backends
+
+from tests.rig.aws.scene import _document, allow
+from tests.rig.aws.server import ACCOUNT, REGION, Caller, MotoServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tests.rig.aws.rig import AwsRig
+
+Aws = MotoServer
+_BUCKET: Final = "repairs"
+
+
+def as_role(
+    aws: Aws, statements: Sequence[Mapping[str, Any]], *, boundary: Sequence[Mapping[str, Any]] = (), session: str = ""
+) -> Caller:
+    """Return a caller who has these grants."""
+    iam, number = aws.client("iam"), len(aws.client("iam").list_roles()["Roles"])
+    own = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    trust = _document([{"Effect": "Allow", "Principal": own, "Action": "sts:AssumeRole"}])
+    more = {}
+    if boundary:
+        made = iam.create_policy(PolicyName=f"boundary-{number}", PolicyDocument=_document(boundary))
+        more = {"PermissionsBoundary": made["Policy"]["Arn"]}
+    role = iam.create_role(RoleName=f"role-{number}", AssumeRolePolicyDocument=trust, **more)["Role"]
+    iam.put_role_policy(RoleName=f"role-{number}", PolicyName="own", PolicyDocument=_document(statements))
+    # Not by the API: bare moto reads trust policies in a way of its own.
+    taken = sts_backends[ACCOUNT]["aws"].assume_role(REGION, "test", role["Arn"], session or None, 3600, None)
+    return Caller(key=taken.access_key_id, secret=taken.secret_access_key, token=taken.session_token)
+
+
+def may(call: Callable[..., Any], **arguments: Any) -> bool:
+    """Tell whether a call is allowed, whatever else is wrong with it."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return error.response["Error"]["Code"] not in {"AccessDenied", "AccessDeniedException", "403"}
+    return True
+
+
+def bucket(aws: Aws) -> Any:
+    """Return an S3 client, and make sure of the bucket."""
+    s3 = aws.client("s3")
+    if _BUCKET not in {each["Name"] for each in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_object(Bucket=_BUCKET, Key="a/1", Body=b"1")
+    return s3
+
+
+def secret(aws: Aws) -> str:
+    """Return a secret's ARN."""
+    client = aws.client("secretsmanager")
+    held = client.list_secrets()["SecretList"]
+    return str(held[0]["ARN"] if held else client.create_secret(Name="repairs", SecretString="x")["ARN"])
+
+
+def grant_by_arn(aws: Aws) -> bool:
+    """A grant that names a secret's ARN lets its holder read it, and another's ARN does not."""
+    arn = secret(aws)
+    named = aws.client("secretsmanager", as_role(aws, [allow("secretsmanager:GetSecretValue", arn)]))
+    other = aws.client("secretsmanager", as_role(aws, [allow("secretsmanager:GetSecretValue", f"{arn}-other")]))
+    return may(named.get_secret_value, SecretId=arn) and not may(other.get_secret_value, SecretId=arn)
+
+
+def prefix_condition(aws: Aws) -> bool:
+    """A grant to list one prefix lists that one only."""
+    bucket(aws)
+    condition = {"Condition": {"StringLike": {"s3:prefix": ["a/*"]}}}
+    s3 = aws.client("s3", as_role(aws, [allow("s3:ListBucket", f"arn:aws:s3:::{_BUCKET}") | condition]))
+    return may(s3.list_objects_v2, Bucket=_BUCKET, Prefix="a/") and not may(
+        s3.list_objects_v2, Bucket=_BUCKET, Prefix="b/"
+    )
+
+
+def not_resource(aws: Aws) -> bool:
+    """NotResource allows everything but what it names."""
+    bucket(aws)
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "NotResource": f"arn:aws:s3:::{_BUCKET}/*"}
+    s3 = aws.client("s3", as_role(aws, [statement]))
+    return not may(s3.get_object, Bucket=_BUCKET, Key="a/1")
+
+
+def boundary(aws: Aws) -> bool:
+    """A permissions boundary takes away what it does not name."""
+    bucket(aws)
+    s3 = aws.client("s3", as_role(aws, [allow("s3:*", "*")], boundary=[allow("s3:ListBucket", "*")]))
+    return not may(s3.get_object, Bucket=_BUCKET, Key="a/1")
+
+
+def session_policy(aws: Aws) -> bool:
+    """A session's policy takes away what it does not name."""
+    bucket(aws)
+    s3 = aws.client("s3", as_role(aws, [allow("s3:*", "*")], session=_document([allow("s3:ListBucket", "*")])))
+    return not may(s3.get_object, Bucket=_BUCKET, Key="a/1")
+
+
+def question_mark(aws: Aws) -> bool:
+    """`?` in a resource stands for one character."""
+    bucket(aws)
+    s3 = aws.client("s3", as_role(aws, [allow("s3:GetObject", f"arn:aws:s3:::{_BUCKET}/a/?")]))
+    return may(s3.get_object, Bucket=_BUCKET, Key="a/1")
+
+
+def action_case(aws: Aws) -> bool:
+    """Actions are the same in any case."""
+    bucket(aws)
+    s3 = aws.client("s3", as_role(aws, [allow("s3:getobject", f"arn:aws:s3:::{_BUCKET}/*")]))
+    return may(s3.get_object, Bucket=_BUCKET, Key="a/1")
+
+
+def unmet_deny(aws: Aws) -> bool:
+    """A Deny whose condition does not hold denies nothing."""
+    bucket(aws)
+    deny = {
+        "Effect": "Deny",
+        "Action": "s3:*",
+        "Resource": "*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    s3 = aws.client("s3", as_role(aws, [allow("s3:GetObject", "*"), deny]))
+    return may(s3.get_object, Bucket=_BUCKET, Key="a/1")
+
+
+def pass_role(aws: Aws) -> bool:
+    """Whoever registers a task needs iam:PassRole for its roles."""
+    role = aws.client("iam").create_role(
+        RoleName="passed", AssumeRolePolicyDocument=_document([allow("sts:AssumeRole", "*")])
+    )
+    ecs = aws.client("ecs", as_role(aws, [allow("ecs:*", "*")]))
+    container = {"name": "x", "image": "x", "memory": 128}
+    return not may(
+        ecs.register_task_definition, family="x", containerDefinitions=[container], taskRoleArn=role["Role"]["Arn"]
+    )
+
+
+def refusal_by_name(aws: Aws) -> bool:
+    """A refusal has the code that the service's own API gives it."""
+    arn = secret(aws)
+    client = aws.client("secretsmanager", as_role(aws, [allow("s3:GetObject", "*")]))
+    with pytest.raises(ClientError) as refused:
+        client.get_secret_value(SecretId=arn)
+    return bool(refused.value.response["Error"]["Code"] == "AccessDeniedException")
+
+
+def tls_only(aws: Aws) -> bool:
+    """A bucket's policy that denies plain HTTP lets TLS through."""
+    s3 = bucket(aws)
+    deny = {
+        "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        "Resource": [f"arn:aws:s3:::{_BUCKET}", f"arn:aws:s3:::{_BUCKET}/*"],
+    }  # fmt: skip
+    s3.put_bucket_policy(Bucket=_BUCKET, Policy=_document([deny]))
+    try:
+        plain = aws.client("s3", plain=True)
+        return may(s3.get_object, Bucket=_BUCKET, Key="a/1") and not may(plain.list_objects_v2, Bucket=_BUCKET)
+    finally:
+        s3.delete_bucket_policy(Bucket=_BUCKET)
+
+
+def public_policy(aws: Aws) -> bool:
+    """A policy for everybody is refused where the bucket blocks such."""
+    s3 = bucket(aws)
+    s3.put_public_access_block(Bucket=_BUCKET, PublicAccessBlockConfiguration={"BlockPublicPolicy": True})
+    everybody = allow("s3:GetObject", f"arn:aws:s3:::{_BUCKET}/*") | {"Principal": "*"}
+    try:
+        return not may(s3.put_bucket_policy, Bucket=_BUCKET, Policy=_document([everybody]))
+    finally:
+        s3.delete_bucket_policy(Bucket=_BUCKET)
+        s3.delete_public_access_block(Bucket=_BUCKET)
+
+
+def family(aws: Aws, name: str) -> Any:
+    """Return an ECS client, and register three revisions of a family."""
+    ecs = aws.client("ecs")
+    for _ in range(3):
+        ecs.register_task_definition(family=name, containerDefinitions=[{"name": "x", "image": "x", "memory": 128}])
+    return ecs
+
+
+def newest_first(aws: Aws) -> bool:
+    """`sort=DESC` gives the newest revision first."""
+    arns = family(aws, "sorted").list_task_definitions(familyPrefix="sorted", sort="DESC")["taskDefinitionArns"]
+    return bool(arns[0].endswith(":3"))
+
+
+def pages(aws: Aws) -> bool:
+    """A listing has pages of the size that is asked for."""
+    answer = family(aws, "paged").list_task_definitions(familyPrefix="paged", maxResults=2)
+    return len(answer["taskDefinitionArns"]) == 2 and "nextToken" in answer
+
+
+def image_digest(aws: Aws) -> bool:
+    """An image's digest is the SHA-256 of its manifest: two images with equal layers are two."""
+    ecr, kind = aws.client("ecr"), "application/vnd.oci.image.manifest.v1+json"
+    ecr.create_repository(repositoryName="digests")
+    found = set()
+    for number in range(2):
+        layers = [{"digest": f"sha256:{'a' * 64}", "size": 1, "mediaType": kind}]
+        manifest = json.dumps(
+            {"schemaVersion": 2, "mediaType": kind, "layers": layers, "annotations": {"n": str(number)}}
+        )
+        pushed = ecr.put_image(repositoryName="digests", imageManifest=manifest, imageTag=str(number))
+        found.add(pushed["image"]["imageId"]["imageDigest"])
+    return len(found) == 2
+
+
+def managed_secret(aws: Aws) -> bool:
+    """RDS's own secret names the instance's own master user."""
+    rds = aws.client("rds")
+    made = rds.create_db_instance(
+        DBInstanceIdentifier="repairs", Engine="postgres", DBInstanceClass="db.t4g.micro", AllocatedStorage=20,
+        MasterUsername="somebody", ManageMasterUserPassword=True, DBName="mlflow",
+    )["DBInstance"]  # fmt: skip
+    try:
+        arn = made["MasterUserSecret"]["SecretArn"]
+        held = json.loads(aws.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
+        return bool(held["username"] == "somebody")
+    finally:
+        rds.delete_db_instance(DBInstanceIdentifier="repairs", SkipFinalSnapshot=True)
+
+
+def balancer_address(aws: Aws) -> bool:
+    """A balancer's name resolves here."""
+    ec2 = aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.1.0.0/24")["Subnet"]["SubnetId"]
+    made = aws.client("elbv2").create_load_balancer(Name="repairs", Subnets=[subnet])["LoadBalancers"][0]
+    return str(made["DNSName"]).startswith("127.")
+
+
+REPAIRS: Final = (
+    grant_by_arn, prefix_condition, not_resource, boundary, session_policy, question_mark, action_case, unmet_deny,
+    pass_role, refusal_by_name, tls_only, public_policy, newest_first, pages, image_digest, managed_secret,
+    balancer_address,
+)  # fmt: skip
+by_repair = pytest.mark.parametrize("repair", REPAIRS, ids=lambda each: each.__name__)
+
+
+@by_repair
+def test_the_rig_keeps_what_aws_promises(rig: AwsRig, repair: Callable[[Aws], bool]) -> None:
+    """What the repair is for holds on the rig."""
+    assert repair(rig.server), repair.__doc__
