@@ -401,7 +401,7 @@ FAULTS = (
     _row("server hung", "health", "server-hang", hung("server")),
     _row("front stopped", "health", "not-listening", stopped("front")),
     _row("front hung", "health", "server-hang", hung("front")),
-    _row("deadline shorter than the start", "health", "no-server-behind", starting, deadline_s=2),
+    _row("deadline shorter than the start", "health", "no-server-behind", starting, deadline_s=4),
     _row("access off in the server", "credentials", "access-open", expecting(access=True)),
     _row("another version declared", "version", "wrong-version", expecting(expected_version="3.4.0")),
     _row("another revision intended", "revision", "wrong-revision", expecting(expected_revision="99")),
@@ -422,6 +422,20 @@ GUARDED = (
         "redis",
         "component-down",
         of_the_cache(lambda r: r.execute_command("ACL", "SETUSER", "default", "-@write"), lambda r: r.acl_load()),
+    ),
+    _row(
+        "cache slow",
+        "redis",
+        "component-down",
+        of_the_cache(lambda r: r.client_pause(60_000, all=False), lambda r: r.client_unpause()),
+    ),
+    _row(
+        "cache password rotated",
+        "redis",
+        "component-down",
+        of_the_cache(
+            lambda r: r.execute_command("ACL", "SETUSER", "default", "resetpass", ">another"), lambda r: r.acl_load()
+        ),
     ),
     _row("API key revoked", "host", "credentials-rejected", revoked_api_key),
 )
