@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -56,6 +57,29 @@ def test_what_is_not_known_is_not_guessed() -> None:
     assert forecast("3.4.0", None).direction is Direction.UNKNOWN
     assert forecast("3.4.0", None).refusal() is None
     assert "asks that MLflow itself" in forecast("9.9.9", seen("3.4.0")).document()["schema"]
+
+
+def test_a_new_database_is_told_as_one() -> None:
+    """There is nothing to stop and nothing to lose."""
+    made = forecast("3.4.0", Seen(heads=Heads(tracking=None)))
+    assert made.direction is Direction.EMPTY
+    assert made.document()["schema"] == f"a new database, to be brought to {HEADS['3.4.0']} for MLflow 3.4.0"
+    assert not made.breaking
+
+
+def test_a_database_that_nobody_has_seen_or_knows() -> None:
+    """What is not known yet and what no table knows are told apart, and the head that is needed is named."""
+    assert forecast("3.4.0", None).document() == {"schema": f"not known yet; MLflow 3.4.0 needs {HEADS['3.4.0']}"}
+    strange = forecast("3.4.0", Seen(heads=Heads(tracking="0123456789ab")))
+    assert strange.document()["schema"].startswith("at 0123456789ab; how that stands to ")
+
+
+def test_safe_revisions_stop_nobody() -> None:
+    """A migration of safe revisions alone says that there is no downtime."""
+    made = forecast("3.4.0", seen("2.9.2"))
+    safe = replace(made, pending=tuple(each for each in made.pending if not each.breaking))
+    assert safe.pending
+    assert safe.document()["downtime"] == "none: every pending revision is safe beside the running server"
 
 
 def test_a_revision_that_was_never_recorded_is_breaking() -> None:
