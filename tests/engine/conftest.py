@@ -25,6 +25,8 @@ def stack(tmp_path: Path) -> Iterator[LocalStack]:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """One stack for all tests of a module, deployed and verified; each test leaves it so."""
     made = LocalStack(tmp_path_factory.mktemp("deployed") / "stack")
-    made.must_up()
-    yield made
-    made.close()
+    try:
+        made.must_up()
+        yield made
+    finally:
+        made.close()

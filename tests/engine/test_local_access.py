@@ -30,9 +30,11 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A stack whose callers need an API key, each limited."""
     made = LocalStack(tmp_path_factory.mktemp("access") / "stack")
     made.write_settings(access={"mode": "token", "requestsPerMinute": 100_000})
-    made.must_up()
-    yield made
-    made.close()
+    try:
+        made.must_up()
+        yield made
+    finally:
+        made.close()
 
 
 def status(stack: LocalStack, path: str = SEARCH, *, method: str = "GET", **headers: str) -> int:
