@@ -12,6 +12,7 @@ import functools
 import importlib
 import inspect
 import json
+import threading
 import typing
 import warnings
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ class Sdk:
 
     def __init__(self, package: str) -> None:
         """Import the SDK; its parts are imported when they are asked for."""
+        # The SDK's modules are imported when they are first asked for, and not safely by two threads at once.
+        self._lock = threading.RLock()
         self._package = importlib.import_module(package)
         described = Path(str(self._package.__file__)).with_name("pulumi-plugin.json")
         self.version = str(json.loads(described.read_text(encoding="utf-8"))["version"])
@@ -93,6 +96,10 @@ class Sdk:
     @functools.cache  # noqa: B019 - one SDK lives as long as its process
     def resource(self, token: str) -> ResourceType:
         """Return a resource's declaration. Raises UnknownToken."""
+        with self._lock:
+            return self._resource(token)
+
+    def _resource(self, token: str) -> ResourceType:
         made = self._class(token)
         home = importlib.import_module(made.__module__)
         # A resource whose own word is a record's too has its arguments under the longer name.
@@ -108,6 +115,10 @@ class Sdk:
     @functools.cache  # noqa: B019 - as above
     def function(self, token: str) -> FunctionType:
         """Return a function's declaration. Raises UnknownToken."""
+        with self._lock:
+            return self._function(token)
+
+    def _function(self, token: str) -> FunctionType:
         package, place, name = token.split(":")
         module = place.partition("/")[0]
         snake = _snake(name)

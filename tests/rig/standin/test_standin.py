@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +58,33 @@ def test_everything_that_the_stacks_register_is_translated() -> None:
         for token, names in registered().items()
     }
     assert {token: names for token, names in missing.items() if names} == {}
+
+
+_ASKED_AT_ONCE = """
+import threading, warnings
+from tests.rig.standin.aws.services import TRANSLATIONS
+from tests.rig.standin.sdk import Sdk
+sdk, failures, start = Sdk("pulumi_aws"), [], threading.Barrier(16)
+def ask(tokens):
+    start.wait(30)
+    try:
+        for token in tokens: sdk.resource(token)
+    except BaseException as error:
+        failures.append(repr(error))
+tokens = list(TRANSLATIONS)
+runs = [threading.Thread(target=ask, args=(tokens[at % 4:],)) for at in range(16)]
+[each.start() for each in runs]
+[each.join() for each in runs]
+print(failures[:1])
+"""
+
+
+def test_the_sdk_is_asked_from_many_threads_at_once() -> None:
+    """A refresh asks about sixteen resources at a time, of modules that nobody has imported yet (seen to fail)."""
+    argv = [sys.executable, "-W", "ignore", "-c", _ASKED_AT_ONCE]
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run(argv, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
 def test_every_translated_property_is_one_of_the_sdk(aws: Aws) -> None:
