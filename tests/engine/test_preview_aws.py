@@ -1,0 +1,123 @@
+"""The preview command on the ecs target with the real engine: the shipped stacks, against emulated AWS.
+
+The stand-in `aws` provider checks what the stack registers; nothing is made. The image is a real one, in a registry on
+loopback, for preflight looks at it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+import yaml
+
+from components.contract import ExitCode
+from scripts import preview
+from tests.components.ecs.conftest import DEPRECATED
+from tests.components.preflight.images import Store, registry
+from tests.engine.stack import ROOT, LocalStack
+from tests.rig.standin import plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.filterwarnings(DEPRECATED)]
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    """A repository of a real registry on loopback."""
+    with registry() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[dict[str, str]]:
+    """Plain moto, and the environment by which everything finds it: a preview only reads."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - half a second, for this file only
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The stack `dev` as it ships, in a project of its own."""
+    stack = LocalStack(tmp_path_factory.mktemp("dev") / "stack", name="dev")
+    plugin.install(stack.folder / "home", "pulumi_aws")
+    yield stack
+    stack.close()
+
+
+def _reported(
+    stack: LocalStack, monkeypatch: pytest.MonkeyPatch, emulated: dict[str, str], settings: dict[str, Any], to: Path
+) -> tuple[int, dict[str, Any]]:
+    stack.settings = settings
+    stack.write_settings()
+    monkeypatch.setattr(preview, "ROOT", stack.project)
+    for name, value in {**stack.environment, **emulated}.items():
+        monkeypatch.setenv(name, value)
+    with to.open("w", encoding="utf-8") as shown, contextlib.redirect_stdout(shown):
+        code = preview.main(["--stack", stack.name, "--json", "--detailed-exit-code"])
+    document: dict[str, Any] = json.loads(to.read_text(encoding="utf-8"))
+    return code, document
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    config = yaml.safe_load((ROOT / f"Pulumi.{name}.yaml").read_text(encoding="utf-8"))["config"]
+    return {key.removeprefix("mlflow-backend:"): value for key, value in config.items()}
+
+
+def test_the_first_preview_of_dev(
+    dev: LocalStack, store: Store, emulated: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Everything would be created, preflight has pinned the image, and no mandatory policy is violated.
+
+    What the engine cannot know yet is not evaluated, and was judged as it is rendered.
+    """
+    digest = store.image("good")
+    settings = _shipped("dev")
+    settings["server"] = {**settings["server"], "image": f"{store.host}/mlflow:good"}
+    code, document = _reported(dev, monkeypatch, emulated, settings, tmp_path / "report.json")
+    assert document["refusals"] == []
+    assert document["errors"] == []
+    assert code is ExitCode.CHANGES
+    jsonschema.validate(document, json.loads((ROOT / "schema" / "preview-1.json").read_text()))
+    assert document["after"]["imageDigest"] == digest
+    assert {each["check"]: each["outcome"] for each in document["preflight"]}["image platform"] == "pass"
+    policies = {each["name"]: each for each in document["policies"]}
+    assert not [each for each in policies.values() if each["outcome"] == "violated" and each["level"] == "mandatory"]
+    assert policies["listener-tls"]["outcome"] == "violated"
+    assert policies["no-plain-secrets"]["outcome"] == "not evaluated"
+    assert policies["no-plain-secrets"]["judged"] > 0
+    assert "stateful-protected" not in policies
+    billed = {each["key"]: each["after"] for each in document["billed"]}
+    assert billed["fargate-vcpu"] == 1
+    assert billed["rds-instance:db.t4g.micro"] == 1
+    assert "nat-gateway" not in billed
+
+
+def test_an_image_for_another_cpu_is_refused_by_preflight(
+    dev: LocalStack, store: Store, emulated: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Exit code 3, and the report says what was found."""
+    store.image("arm", architecture="arm64")
+    settings = _shipped("dev")
+    settings["server"] = {**settings["server"], "image": f"{store.host}/mlflow:arm"}
+    code, document = _reported(dev, monkeypatch, emulated, settings, tmp_path / "report.json")
+    assert code is ExitCode.REFUSED
+    assert document["verdict"] == "refused"
+    assert any("exec format error" in each for each in document["refusals"])
+    assert [each["outcome"] for each in document["preflight"]] == ["fail"]
