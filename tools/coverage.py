@@ -28,6 +28,7 @@ PURE = (
     "components/schema.py",
     "components/tokens.py",
     "components/ecs/deployments.py",
+    "components/ecs/locator.py",
     "components/ecs/reasons.py",
     "components/ecs/refusals.py",
     "components/ecs/render/*.py",
@@ -38,22 +39,36 @@ PURE = (
     "components/preflight/findings.py",
     "components/preflight/manifests.py",
     "components/preflight/reference.py",
+    "components/releases/holds.py",
+    "components/releases/losses.py",
     "components/releases/plan.py",
     "components/releases/records.py",
     "components/releases/text.py",
+    "components/releases/verification.py",
     "components/releases/views.py",
+    "components/report/*.py",
     "components/server/*.py",
     "components/settings/*.py",
     "components/verify/answers.py",
+    "components/verify/causes.py",
     "components/verify/latency.py",
     "components/verify/model.py",
+    "components/verify/observed.py",
     "components/verify/page.py",
     "components/verify/rules/*.py",
+    "policy/catalogue.py",
+    "policy/containers.py",
+    "policy/documents.py",
+    "policy/keeping.py",
+    "policy/model.py",
+    "policy/network.py",
+    "policy/rendered.py",
+    "policy/stores.py",
     "scripts/ci/affected.py",
 )
 """Globs from the root of the repository."""
 
-TESTS = ("tests/components", "tests/scripts")
+TESTS = ("tests/components", "tests/policy", "tests/scripts")
 SELECTED = "not engine and not rig and not slow"
 
 

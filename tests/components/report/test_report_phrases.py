@@ -1,0 +1,108 @@
+"""The words that terminal and comment share: what is not known, or not there, is said as such."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from components.report import phrases
+from components.report.model import Change, Drift, Migration, Operation, Release, Report, Verdict
+
+OLD = Release(mlflow_version="3.10.1", revision="7", schema_head="abc")
+NEW = Release(mlflow_version=None, image_digest="sha256:0123456789abcdef")
+REPORT = Report(stack="dev", made="2026-01-01T00:00:00Z", verdict=Verdict.CHANGES, counts={}, changes=())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        (None, None, []),
+        (OLD, OLD, ["unchanged: MLflow 3.10.1, revision 7, schema abc"]),
+        (None, OLD, ["first: MLflow 3.10.1, revision 7, schema abc"]),
+        (OLD, None, ["from MLflow 3.10.1, revision 7, schema abc to what is not known before the update"]),
+        (
+            OLD,
+            NEW,
+            [
+                "from MLflow 3.10.1, revision 7, schema abc",
+                "to MLflow not known yet, image sha256:0123456789ab",
+            ],
+        ),
+    ],
+)
+def test_the_release_before_and_after(before: Release | None, after: Release | None, lines: list[str]) -> None:
+    """A release that is not known is never told as unchanged."""
+    assert list(phrases.release(replace(REPORT, before=before, after=after))) == lines
+
+
+def migration(**changes: object) -> list[str]:
+    """Return what is said of a migration."""
+    found = replace(Migration(action="migrate", schema="at abc"), **changes)  # type: ignore[arg-type]
+    return list(phrases.migration(replace(REPORT, migration=found)))
+
+
+def test_going_back_is_only_promised_where_it_is_known() -> None:
+    """Without a word on the restore nothing is said of the rollback: silence is no promise."""
+    assert list(phrases.migration(REPORT)) == []
+    assert migration(restore_needed=None) == ["migrate: at abc"]
+    assert migration(restore_needed=False) == ["migrate: at abc", "rollback: needs no restore"]
+    assert migration(restore_needed=True, rollback="a restore")[-1] == "rollback: a restore"
+
+
+def test_an_interrupted_migration_and_a_safe_one_are_said_so() -> None:
+    """Whoever reads the preview knows that an earlier update did not end, and that no server stops for this one."""
+    assert migration(interrupted="at step 2", pending=("abc safe: more",), breaking=False)[1:3] == [
+        "interrupted: at step 2",
+        "1 pending revision(s), safe",
+    ]
+
+
+def test_a_plan_without_resources_says_so() -> None:
+    """An empty line would read as 'nothing changes'."""
+    assert phrases.counts(REPORT) == "nothing in the plan"
+    assert phrases.counts(replace(REPORT, counts={"create": 2, "unchanged": 9})) == "2 to create, 9 unchanged"
+
+
+@pytest.mark.parametrize(
+    ("forcing", "properties", "told"),
+    [
+        ((), (), ""),
+        ((), ("tags",), "tags"),
+        (("name",), ("name",), "forced by name"),
+        (("name",), ("name", "tags"), "forced by name; tags"),
+    ],
+)
+def test_what_forces_a_replacement_is_told_once(
+    forcing: tuple[str, ...], properties: tuple[str, ...], told: str
+) -> None:
+    """And before what merely differs."""
+    change = Change(operation=Operation.REPLACE, urn="u", type="t", name="n", forcing=forcing, properties=properties)
+    assert phrases.differing(change) == told
+
+
+def test_a_loss_that_nothing_stops_is_not_softened() -> None:
+    """Only a protected resource is said to be protected."""
+    change = Change(operation=Operation.DELETE, urn="u", type="t", name="db", loses="the database")
+    assert phrases.loss(change) == "db will be deleted and holds the database."
+    assert phrases.loss(replace(change, protected=True)).endswith("the update will be refused until that is lifted.")
+
+
+def test_drift_that_the_engine_does_not_detail_is_still_drift() -> None:
+    """A resource without named properties differs all the same."""
+    drift = Drift(name="topic", type="t", gone=False)
+    assert phrases.drift(drift) == "topic differs in what the state says of it"
+    assert phrases.drift(replace(drift, properties=("a", "b"))) == "topic differs in a, b"
+    assert phrases.drift(replace(drift, gone=True)) == "topic is gone"
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ("aws:rds/instance:Instance", "aws:rds:Instance"),
+        ("pulumi-python:dynamic/mlflow-backend:Migration", "mlflow-backend:Migration"),
+    ],
+)
+def test_a_type_is_said_as_people_say_it(token: str, said: str) -> None:
+    """The engine's doubled names are its own business."""
+    assert phrases.kind(token) == said
