@@ -8,6 +8,7 @@ nothing that the code does to an answer shows in the next one.
 from __future__ import annotations
 
 import copy
+import threading
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -15,7 +16,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.validate import ParamValidator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 REGION = "eu-west-1"
 
@@ -34,17 +35,23 @@ class Recorded:
         )
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self._answers: dict[str, list[dict[str, Any] | str]] = {}
+        self._by_parameters: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+        # Callers ask in several threads: each is answered by its own parameters.
+        self._current = threading.local()
         self.client.meta.events.register("provide-client-params.*.*", self._note)
         self.client.meta.events.register("before-call.*.*", self._answer)
 
     def answers(self, operation: str, *answers: dict[str, Any] | str) -> Recorded:
         """Set the answers of an operation; a text is the code of an error."""
-        shape = self.client.meta.service_model.operation_model(operation).output_shape
         for answer in answers:
-            if isinstance(answer, dict) and shape is not None:
-                report = ParamValidator().validate(answer, shape)
-                assert not report.has_errors(), report.generate_report()
+            if isinstance(answer, dict):
+                self._could_be(operation, answer)
         self._answers[operation] = list(answers)
+        return self
+
+    def answers_by(self, operation: str, made: Callable[[dict[str, Any]], dict[str, Any]]) -> Recorded:
+        """Let the answers of an operation be made of what it is asked."""
+        self._by_parameters[operation] = made
         return self
 
     def calls(self, operation: str) -> Sequence[dict[str, Any]]:
@@ -52,9 +59,20 @@ class Recorded:
         return [parameters for name, parameters in self.asked if name == operation]
 
     def _note(self, params: dict[str, Any], model: Any, **_: Any) -> None:
-        self.asked.append((model.name, copy.deepcopy(params)))
+        self._current.parameters = copy.deepcopy(params)
+        self.asked.append((model.name, self._current.parameters))
+
+    def _could_be(self, operation: str, answer: dict[str, Any]) -> None:
+        shape = self.client.meta.service_model.operation_model(operation).output_shape
+        if shape is not None:
+            report = ParamValidator().validate(answer, shape)
+            assert not report.has_errors(), report.generate_report()
 
     def _answer(self, model: Any, **_: Any) -> tuple[AWSResponse, dict[str, Any]]:
+        if model.name in self._by_parameters:
+            made = self._by_parameters[model.name](self._current.parameters)
+            self._could_be(model.name, made)
+            return AWSResponse("", 200, {}, None), copy.deepcopy(made)
         answers = self._answers.get(model.name)
         assert answers, f"nothing is recorded for {model.name}"
         answer = answers.pop(0) if len(answers) > 1 else answers[0]

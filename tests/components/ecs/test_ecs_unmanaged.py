@@ -39,9 +39,7 @@ class World:
         self.serves(42)
         events = self.ecs.client.meta.events
         events.register("provide-client-params.ecs.UpdateService", self._switch)
-        events.register(
-            "provide-client-params.ecs.DescribeTaskDefinition", lambda params, **_: self._describe(params, numbers)
-        )
+        self.ecs.answers_by("DescribeTaskDefinition", lambda params: self._described(params, numbers))
 
     def serves(self, number: int) -> None:
         """Let the service serve a revision."""
@@ -50,7 +48,7 @@ class World:
     def _switch(self, params: dict[str, Any], **_: Any) -> None:
         self.serves(int(params["taskDefinition"].rpartition(":")[2]))
 
-    def _describe(self, params: dict[str, Any], numbers: dict[int, str]) -> None:
+    def _described(self, params: dict[str, Any], numbers: dict[int, str]) -> dict[str, Any]:
         number = int(params["taskDefinition"].rpartition(":")[2])
         container = {"name": "mlflow", "image": f"ghcr.io/mlflow/mlflow:v{numbers[number]}"}
         definition = {
@@ -58,7 +56,7 @@ class World:
             "status": "ACTIVE",
             "containerDefinitions": [container],
         }
-        self.ecs.answers("DescribeTaskDefinition", {"taskDefinition": definition})
+        return {"taskDefinition": definition}
 
 
 @pytest.fixture
