@@ -14,6 +14,8 @@ STARTERS = frozenset(
         *("subprocess", "threading"),
         # Pulumi's own mocks run a whole program; its types alone start nothing.
         *("pulumi.runtime", "pulumi_aws"),
+        # Used, not imported: a test that names this Python makes a program of it, which the code under test starts.
+        "sys.executable",
     }
 )
 """What a test, or a helper that it imports, needs to start a process, a server, an emulated service or a program."""
@@ -40,4 +42,6 @@ def _imports(path: Path) -> set[str]:
             found.add(node.module)
             # `from tests.components.ecs import recorded` names a module by its last part.
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.executable":
+            found.add("sys.executable")
     return found

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         ("import pulumi.runtime\n", True),
         ("from pulumi import runtime\n", True),
         ("from pulumi.output import Unknown\n", False),
+        ("import sys\nprint(sys.path)\n", False),
+        ("import sys\nCOMMAND = (sys.executable, 'stand_in.py')\n", True),
         ("def test_late():\n    from moto import mock_aws\n", True),
     ],
 )
