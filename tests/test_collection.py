@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -43,7 +44,9 @@ def test_no_test_stands_where_no_runner_looks() -> None:
 def collected() -> set[str]:
     """The files that pytest collects tests from, when it is called as `make test` calls it."""
     command = (sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider")
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    # A developer's own options, -v for one, would change what is printed.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert told.returncode == 0, told.stdout[-2000:] + told.stderr[-2000:]
     return {line.partition("::")[0] for line in told.stdout.splitlines() if "::" in line}
 

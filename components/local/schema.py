@@ -33,15 +33,20 @@ _KEPT = f"{DATABASE}__before_"
 
 
 def heads(state: StateDir) -> Heads | None:
-    """Return the schema heads, None where Postgres does not answer."""
+    """Return the schema heads, None where Postgres does not answer or refuses the server's role."""
     try:
-        with reading(state) as cursor:
-            tracking = _head(cursor, _VERSION_TABLE)
-        with _session(state, ROLE, credentials.DATABASE, AUTH_DATABASE) as cursor:
-            # Before MLflow 3.6.0 basic auth used Alembic's own name for its table.
-            auth = _head(cursor, f"{_VERSION_TABLE}_auth") or _head(cursor, _VERSION_TABLE)
+        return answered_heads(state)
     except psycopg2.OperationalError:
         return None
+
+
+def answered_heads(state: StateDir) -> Heads:
+    """Return the schema heads. Raises psycopg2.OperationalError where Postgres does not answer, or refuses to."""
+    with reading(state) as cursor:
+        tracking = _head(cursor, _VERSION_TABLE)
+    with _session(state, ROLE, credentials.DATABASE, AUTH_DATABASE) as cursor:
+        # Before MLflow 3.6.0 basic auth used Alembic's own name for its table.
+        auth = _head(cursor, f"{_VERSION_TABLE}_auth") or _head(cursor, _VERSION_TABLE)
     return Heads(tracking=tracking, auth=auth)
 
 

@@ -11,6 +11,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import psycopg2
+
 from components.local import causes, credentials, ports, processes, revisions, schema
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from components.local.revisions import Record
     from components.local.state import StateDir
+    from components.schema import Heads
 
 # A server needs 11 s on two idle cores, and MLflow gives up on an unreachable database after 107 s (measured).
 START_TIMEOUT_S = 120.0
@@ -99,16 +102,26 @@ def refuse_other_schema(state: StateDir, record: Record) -> None:
     back at any schema while MLflow tries again for two minutes.
     """
     part = f"revision {record.number}"
-    deadline = time.monotonic() + _DATABASE_WAIT_S
-    while (live := schema.heads(state)) is None:
-        if time.monotonic() > deadline:
-            finding = "the database does not answer, so it is not known to be at the schema that this MLflow needs"
-            raise LocalFailure(part, finding, "Start it with `make up`, and repeat")
-        time.sleep(_POLL_S)
+    live = _live_heads(state, record, part)
     wanted = wanted_heads(record.mlflow_version, auth=live.auth is not None)
     if wanted is not None and live != wanted:
         finding = f"the database is at {live}, and MLflow {record.mlflow_version} needs {wanted}"
         raise LocalFailure(part, finding, "Repeat the update, which migrates first")
+
+
+def _live_heads(state: StateDir, record: Record, part: str) -> Heads:
+    """Return the database's heads; it is waited for where waiting can help, and a refused password is named."""
+    deadline = time.monotonic() + _DATABASE_WAIT_S
+    while True:
+        try:
+            return schema.answered_heads(state)
+        except psycopg2.OperationalError as error:
+            if causes.is_hopeless(said := str(error).strip()):
+                raise causes.explain_start(LocalFailure(part, f"was told: {said}", ""), record.mlflow_version) from None
+            if time.monotonic() > deadline:
+                finding = "the database does not answer, so it is not known to be at the schema that this MLflow needs"
+                raise LocalFailure(part, finding, "Start it with `make up`, and repeat") from None
+        time.sleep(_POLL_S)
 
 
 def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: float) -> None:

@@ -108,7 +108,7 @@ def test_a_wrong_database_password_fails_the_update_within_seconds_and_is_named(
     deployed.write_settings(server={"requestTimeout": 280})
     outcome = deployed.up()
     assert not outcome.ok
-    assert "the database refused the server's password" in outcome.text
+    assert "the database refused the server's password" in outcome.text, outcome.text
     assert "behind our back" not in outcome.text
     assert only_the_serving_revision_runs(deployed)
     active = switch.active(deployed.state)
