@@ -139,8 +139,9 @@ def begin(target: RollbackTarget, plan: Plan, wish: Wish, *, say: Callable[[str]
         **asdict(wish),
     }
     # Written before it is asked: an update writes nothing while this is open, and this one goes on while none does.
+    # Not asked where one was just stopped: ECS's own way back from it is a deployment too, which may never end.
     target.rollback.write(entry)
-    if busy := target.busy():
+    if not plan.force and (busy := target.busy()):
         target.rollback.close()
         raise Refused(f"A deployment has begun meanwhile: {busy}.", fix="Let it end, and repeat.")
     return _go_on(target, entry, say)
