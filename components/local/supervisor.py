@@ -161,8 +161,12 @@ class Supervisor:
         return {str(info["name"]): Status(state=str(info["statename"]), pid=int(info["pid"])) for info in found}
 
     def programs(self) -> tuple[str, ...]:
-        """Return the names of the programs that the daemon is told to run."""
-        return tuple(sorted(path.stem for path in (self._state.supervisor / "programs").glob("*.conf")))
+        """Return the names of the programs that the daemon is told to run, or still knows.
+
+        Whoever was killed while it removed one has taken its section away and left it running.
+        """
+        told = {path.stem for path in (self._state.supervisor / "programs").glob("*.conf")}
+        return tuple(sorted(told | self.statuses().keys()))
 
     def condition(self, program: render.Program) -> str:
         """Return `running`, or in a few words how the live program differs from the one that is wanted."""

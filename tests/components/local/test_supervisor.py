@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import credentials, supervisor
+from components.local import credentials, processes, supervisor
 from components.local.render import Program
 from components.local.state import StateDir
 
@@ -46,3 +46,25 @@ def test_a_program_may_take_longer_to_end_than_a_call(
     monkeypatch.setattr(supervisor, "_RPC_TIMEOUT_S", 1.0)
     daemon.remove(program.name)
     assert daemon.status(program.name) is None
+
+
+def test_a_program_whose_removal_was_killed_is_still_listed_and_removed_by_the_next(
+    state: StateDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its section is gone, the daemon still runs it: without the daemon's own list it would run for ever."""
+    daemon, ready = supervisor.Supervisor(state), tmp_path / "ready"
+    program = Program(name="slow", argv=(sys.executable, "-c", SLOW, str(ready)), start_seconds=0, stop_timeout_s=60)
+    daemon.apply(program)
+    daemon.wait(program.name, ready.exists, timeout_s=60)
+    with monkeypatch.context() as killed:
+        killed.setattr(supervisor.Supervisor, "_stop", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            daemon.remove(program.name)
+    assert daemon.programs() == (program.name,)
+    daemon.remove(program.name)
+    assert daemon.programs() == ()
+    assert not processes.marked(str(state.path), program.name)
+
+
+def _killed(*_arguments: object, **_options: object) -> None:
+    raise KeyboardInterrupt
