@@ -30,7 +30,7 @@ up: ## Deploy the local backend, or bring it up to date, and verify it
 	@$(ACTIVATE) && pulumi up --stack $(STACK) --yes --skip-preview; $(FORGET_SALT)
 
 down: setup ## Destroy the local backend; PURGE=1 deletes its data too
-	@$(ACTIVATE) && pulumi destroy --stack $(STACK) --yes; $(FORGET_SALT)
+	@$(ACTIVATE) && pulumi destroy --stack $(STACK) --yes --skip-preview; $(FORGET_SALT)
 	$(if $(filter 1,$(PURGE)),rm -rf .backend/$(STACK))
 
 preview: ## Show what an update of STACK would change; PREVIEW_FLAGS="--refresh --prices FILE" passes options on

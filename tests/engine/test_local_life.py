@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from components.contract import ExitCode
 from components.local import credentials, ports, processes, revisions, services
 from components.local.supervisor import Supervisor
+from scripts import preview
 from tests.engine.calls import call, eventually
 from tests.engine.stack import nothing_changed
 
@@ -110,13 +112,21 @@ def test_a_killed_server_leaves_no_orphan_and_comes_back(deployed: LocalStack) -
     assert deployed.output("verification")["verdict"] == "pass"
 
 
-def test_a_part_that_was_given_up_is_drift_and_the_next_up_mends_it(deployed: LocalStack) -> None:
-    """A child in a final state of the supervisor is seen by a refresh and started again by the update."""
+def test_a_part_that_was_given_up_is_drift_and_the_next_up_mends_it(
+    deployed: LocalStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A child in a final state of the supervisor is reported by a refreshing preview, and started by the update."""
     supervisor = Supervisor(deployed.state)
     supervisor._call("stopProcess", "cache")
     assert services.condition(deployed.state, "cache", {}) == "stopped"
-    preview = deployed.pulumi("preview", "--refresh", "--stack", deployed.name).text
-    assert "mlflow-cache update" in preview, preview
+    monkeypatch.setattr(preview, "ROOT", deployed.project)
+    for name, value in deployed.environment.items():
+        monkeypatch.setenv(name, value)
+    assert preview.main(["--stack", deployed.name, "--refresh", "--json", "--detailed-exit-code"]) is ExitCode.CHANGES
+    document = json.loads(capsys.readouterr().out)
+    drift = {each["name"]: (each["gone"], each["properties"]) for each in document["drift"]}
+    assert drift == {"mlflow-cache": (False, ["condition"])}
+    assert ("mlflow-cache", "update") in {(each["name"], each["operation"]) for each in document["changes"]}
     text = deployed.must_up("--refresh").text
     assert "mlflow-cache updated" in text, text
     assert "mlflow-database updated" not in text, text

@@ -44,6 +44,13 @@ def test_every_target_sets_up_what_it_needs(target: str) -> None:
     assert re.match(r"python3 -m tools\.bootstrap\b", make("--dry-run", target))
 
 
+@pytest.mark.parametrize(("target", "command"), [("up", "pulumi up"), ("down", "pulumi destroy")])
+def test_what_is_done_is_told_once(target: str, command: str) -> None:
+    """Pulumi's own preview before an update that nobody is asked about would print the plan twice."""
+    (line,) = (line for line in make("--dry-run", target).splitlines() if command in line)
+    assert "--skip-preview" in line
+
+
 def test_ci_runs_the_tests() -> None:
     """What CI runs is what a developer runs."""
     assert "make test" in (ROOT / ".ci" / "run").read_text()

@@ -1,6 +1,6 @@
-"""What a run of a program or of a plugin is started as: command line and environment. Pure.
+"""What a run of a program or of a plugin is started as: command line and environment.
 
-It does not start anything; `children` does.
+It looks for the interpreter and starts nothing; `children` does.
 """
 
 from __future__ import annotations

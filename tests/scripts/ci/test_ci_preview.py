@@ -10,6 +10,7 @@ import pytest
 
 from components.contract import ExitCode
 from components.report import markdown as report
+from components.report.model import Report, Verdict
 from scripts.ci import preview, runner
 from tests.scripts.ci.github import TOKEN
 
@@ -52,6 +53,18 @@ def test_the_ending_decides_the_check(
     (comment,) = github.comments
     assert comment["body"] == f"{report.marker('dev')}\n| table |"
     assert "| table |" in (tmp_path / "summary.md").read_text()
+
+
+def test_the_comment_is_the_report_and_nothing_else(
+    github: GitHub, surroundings: dict[str, str], tmp_path: Path
+) -> None:
+    """It has the report's one heading, and the marker by which the next run finds it."""
+    written = report.text(Report(stack="dev", made="2026-01-01T00:00:00Z", verdict=Verdict.CHANGES, counts={}))
+    command = stand_in(tmp_path, code=ExitCode.CHANGES, report=written)
+    assert preview.main(["--stack", "dev"], environment=surroundings, command=command) == ExitCode.DONE
+    (comment,) = github.comments
+    assert comment["body"] == written
+    assert len([line for line in written.splitlines() if line.startswith("## ")]) == 1
 
 
 def test_the_preview_gets_the_shared_state_and_not_the_token(

@@ -1,4 +1,4 @@
-"""API keys: what a caller presents, what the secret holds, and whether they match. Pure.
+"""API keys: what a caller presents, what the secret holds, and whether they match. Nothing is read or written.
 
 The secret holds no key, only salted hashes. A key is 32 random bytes, so one round of SHA-256 is enough: there is
 nothing to guess, and a check costs a microsecond instead of PBKDF2's 180 ms.

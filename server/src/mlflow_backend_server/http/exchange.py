@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +30,9 @@ class Asked:
 
     @property
     def request_id(self) -> str:
-        """The caller's request id where it is fit for a log, else a new one."""
+        """The caller's request id where it is fit for a log, else nothing."""
         given = self.headers.get(REQUEST_ID, "")
-        return given if _REQUEST_ID_FORM.fullmatch(given) else secrets.token_hex(16)
+        return given if _REQUEST_ID_FORM.fullmatch(given) else ""
 
     @property
     def traceparent(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -52,10 +53,10 @@ class Recorder:
         self._write = write or (lambda line: os.write(_STDOUT, line))
 
     def begin(self, asked: Asked) -> Exchange:
-        """Note that a request came in."""
+        """Note that a request came in; one without an id that is fit for a log gets a new one."""
         if self._metrics is not None:
             self._metrics.in_flight.inc()
-        return Exchange(asked=asked, request_id=asked.request_id)
+        return Exchange(asked=asked, request_id=asked.request_id or secrets.token_hex(16))
 
     def end(self, exchange: Exchange) -> None:
         """Note that it was answered."""
