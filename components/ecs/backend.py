@@ -49,21 +49,23 @@ class EcsBackend(pulumi.ComponentResource):
     Attributes: `tracking_url`, `release`, `verification`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an update is told, by name
         self,
         name: str,
         *,
         settings: Settings,
         place: Place,
         held: Held | None = None,
+        migrated: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Take the stack's settings and its place; the AWS provider comes by `opts`.
 
-        `held` is what the ledger holds the service to.
+        `held` is what the ledger holds the service to; `migrated` is whether the release before has another schema.
         """
         super().__init__(ECS_BACKEND, name, None, opts)
         self._name, self._settings, self._place, self._held = name, settings, place, held
+        self._migrated = migrated
         self._report, self._child = report_path(place.stack), pulumi.ResourceOptions(parent=self)
         protect = database_render.protected(settings)
         self._recovery_days = _RECOVERY_DAYS if protect else 0
@@ -203,7 +205,7 @@ class EcsBackend(pulumi.ComponentResource):
             ),
             balancer=self._balancer,
             times=times,
-            may_roll_back=migration.applied.apply(lambda count: platform_may_roll_back(migrated=bool(count))),
+            may_roll_back=platform_may_roll_back(migrated=self._migrated),
             guards=self._monitoring.guards,
             pin=self._held.revision if self._held else None,
             # No server of ours is ever started on a database that is not at its head.

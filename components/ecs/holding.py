@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from components.contract import Refused
 from components.ecs.render import storage, tasks
 from components.ecs.store import S3Store
+from components.migrate.known import wanted_heads
 from components.releases.holds import hold_of, refuse_disagreement
 from components.releases.journal import Journal
 from components.releases.ledger import Ledger
@@ -68,3 +69,21 @@ def held(settings: Settings, place: Place, client: S3Client) -> Held | None:
         withheld="" if release.settings_hash == wished else hold.why,
         manual=hold.manual,
     )
+
+
+def migrates(settings: Settings, place: Place, client: S3Client) -> bool:
+    """Tell whether between the release of the settings and the verified one before it the schema changed.
+
+    Read from the ledger, not from what the last migration did: that may be many updates ago, and the answer must be the
+    same for a second update of the same release. True where no other release was verified, or its schema is not known.
+
+    Raises StoreError where the ledger cannot be read.
+    """
+    bucket = storage.store(settings, place)
+    ledger = Ledger(S3Store(client, bucket=bucket.bucket, root=bucket.root), by="")
+    wished = tasks.settings_hash(settings)
+    recorded = [record.release for record in ledger.read().releases if record.release]
+    before = next((each for each in reversed(recorded) if each.settings_hash != wished), None)
+    if before is None:
+        return True
+    return before.heads != wanted_heads(settings.server.mlflow_version, auth=before.heads.auth is not None)

@@ -9,7 +9,7 @@ import pulumi
 from components.ecs import clients, plugin
 from components.ecs.backend import EcsBackend
 from components.ecs.foundation import aws_provider
-from components.ecs.holding import held
+from components.ecs.holding import held, migrates
 from components.ecs.refusals import place_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def build(settings: Settings) -> EcsBackend:
     """
     place = place_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack())
     plugin.require()
-    found = held(settings, place, clients.connections(place.region).store)
+    store = clients.connections(place.region).store
+    found = held(settings, place, store)
     if found is not None and found.withheld:
         pulumi.log.warn(f"The release of the settings is withheld: {found.withheld}.")
     return EcsBackend(
@@ -32,5 +33,6 @@ def build(settings: Settings) -> EcsBackend:
         settings=settings,
         place=place,
         held=found,
+        migrated=migrates(settings, place, store),
         opts=pulumi.ResourceOptions(providers=[aws_provider("aws", settings, place)]),
     )

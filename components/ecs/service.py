@@ -38,6 +38,8 @@ _ALL_INPUTS = [
     "taskRoleArn",
     "volumes",
 ]
+# What a rollback that is pinned left as it was: nothing is deployed, so nobody has to go back.
+_ROLLBACKS = ["deploymentCircuitBreaker.rollback", "alarms.rollback"]
 
 
 class Service(pulumi.ComponentResource):
@@ -104,7 +106,7 @@ class Service(pulumi.ComponentResource):
         *,
         balancer: Balancer,
         times: Timeouts,
-        may_roll_back: pulumi.Input[bool],
+        may_roll_back: bool,
         guards: Sequence[pulumi.Input[str]],
         pin: str | None,
         needs: Sequence[pulumi.Resource],
@@ -151,7 +153,7 @@ class Service(pulumi.ComponentResource):
                 parent=self,
                 depends_on=[balancer.listener, *needs],
                 # Autoscaling moves the count; an update must not move it back.
-                ignore_changes=["desiredCount"] if plan.moves else [],
+                ignore_changes=[*(["desiredCount"] if plan.moves else []), *(_ROLLBACKS if pin else [])],
             ),
         )
         if plan.moves:

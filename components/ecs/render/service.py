@@ -47,7 +47,7 @@ def scaling(settings: Settings) -> ScalingPlan:
 def platform_may_roll_back(*, migrated: bool) -> bool:
     """Whether ECS may go back to the old revision by itself.
 
-    Not where the same update migrated the schema: the old revision refuses the new schema and would restart for ever;
-    then `migrate.onFailure` decides.
+    Not where the schema was migrated since the release before: the old revision refuses the new schema and would
+    restart for ever; then `migrate.onFailure` decides.
     """
     return not migrated

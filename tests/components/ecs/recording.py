@@ -126,7 +126,12 @@ def _drawn(args: MockResourceArgs) -> dict[str, Any]:
 
 
 def record(
-    variant: str, *, settings: Settings | None = None, preview: bool = False, held: Held | None = None
+    variant: str,
+    *,
+    settings: Settings | None = None,
+    preview: bool = False,
+    held: Held | None = None,
+    migrated: bool = False,
 ) -> list[Registered]:
     """Register a variant's backend and return everything that was registered."""
     wanted, place = settings or settings_of(variant), place_of(variant)
@@ -138,6 +143,7 @@ def record(
             settings=wanted,
             place=place,
             held=held,
+            migrated=migrated,
             opts=pulumi.ResourceOptions(providers=[provider]),
         )
         exported = backend.outputs().exports()

@@ -150,6 +150,13 @@ def test_the_service_deploys_carefully(registered: dict[str, list[Registered]]) 
     assert inputs["waitForSteadyState"] is False
 
 
+def test_ecs_does_not_go_back_over_a_migration() -> None:
+    """The old revision would refuse the new schema: neither the circuit breaker nor an alarm puts it back."""
+    inputs = _service(record("staging", migrated=True)).inputs
+    assert inputs["deploymentCircuitBreaker"] == {"enable": True, "rollback": False}
+    assert (inputs["alarms"]["enable"], inputs["alarms"]["rollback"]) == (True, False)
+
+
 def test_autoscaling_is_not_undone_by_an_update(registered: dict[str, list[Registered]]) -> None:
     """The count is ignored only where something else moves it."""
     assert _service(registered["staging"]).ignored == ("desiredCount",)
@@ -193,6 +200,7 @@ def test_a_pin_serves_exactly_that_revision(registered: dict[str, list[Registere
     assert service.inputs["taskDefinition"] == place_of("staging").arn("ecs", f"task-definition/{family}:41")
     server = next(each for each in found if each.name == "mlflow-service-server")
     assert {"containerDefinitions", "cpu", "memory", "taskRoleArn"} <= set(server.ignored)
+    assert {"deploymentCircuitBreaker.rollback", "alarms.rollback"} <= set(service.ignored), "a difference for nothing"
     (rollout,), (verification,) = of_type(found, "EcsRollout"), of_type(found, "Verification")
     (migration,), (hold,) = of_type(found, "Migration"), of_type(found, "Hold")
     assert rollout.inputs["revision"] == "41"

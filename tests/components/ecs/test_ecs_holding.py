@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import boto3
@@ -9,9 +10,10 @@ import pytest
 from moto import mock_aws
 
 from components.contract import Refused
-from components.ecs.holding import Held, held
+from components.ecs.holding import Held, held, migrates
 from components.ecs.render.tasks import settings_hash
 from components.ecs.store import S3Store
+from components.migrate.known import wanted_heads
 from components.releases.journal import Journal
 from components.releases.ledger import Ledger
 from components.releases.records import Block, VerifiedRelease
@@ -126,3 +128,17 @@ def test_a_ledger_that_cannot_be_read_is_no_free_stack() -> None:
     recorded = Recorded("s3").answers("GetObject", "AccessDenied").answers("ListObjectsV2", "AccessDenied")
     with pytest.raises(StoreError, match="AccessDenied"):
         held(SETTINGS, PLACE, recorded.client)
+
+
+def test_the_schema_is_compared_with_the_release_before(s3: S3Client) -> None:
+    """Not with the last migration: an update that changes no schema may go back, a repeated migrating one may not."""
+    wished, needed = settings_hash(SETTINGS), wanted_heads(SETTINGS.server.mlflow_version, auth=True)
+    assert needed is not None
+    assert migrates(SETTINGS, PLACE, s3), "there is nothing to go back to"
+    ledger = _ledger(s3)
+    ledger.add_release(_release("41"))
+    assert migrates(SETTINGS, PLACE, s3)
+    ledger.add_release(replace(_release("42", settings=wished), heads=needed))
+    assert migrates(SETTINGS, PLACE, s3), "a second update of the same release must not change the service"
+    ledger.add_release(replace(_release("43", settings="another"), heads=needed))
+    assert not migrates(SETTINGS, PLACE, s3)
