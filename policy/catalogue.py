@@ -32,7 +32,7 @@ POLICIES: Final = (
         why="The cache holds the queue of jobs: who can write to it can make the server run them.",
         mend="Let the cache's security group admit the server's group instead of addresses.",
         types=frozenset({stores.CACHE}),
-        judge_stack=stores.cache_private,
+        judge_stack=network.cache_private,
     ),
     Policy(
         name="bucket-private",
@@ -119,7 +119,7 @@ POLICIES: Final = (
         what="From anywhere, only ports 80 and 443 of a balancer may be called.",
         why="Everything else has no business with strangers.",
         mend="Admit a security group or an address block, or move the port behind the balancer.",
-        types=frozenset({stores.INGRESS, network.OLD_RULE, network.GROUP, network.DEFAULT_GROUP}),
+        types=network.ADMITTING,
         judge_stack=network.ingress_closed,
     ),
     Policy(

@@ -18,6 +18,14 @@ FAMILIES: Final = frozenset({"kms:GenerateDataKey*", "kms:ReEncrypt*"})
 ADMINISTRATORS: Final = re.compile(r":policy/(.*/)?(AdministratorAccess|PowerUserAccess|[A-Za-z0-9]*FullAccess)$")
 """AWS's managed policies that allow everything, or everything of a service."""
 
+# Global condition keys that say who asks, or from where (IAM user guide, 'AWS global condition context keys').
+_WHO: Final = frozenset({
+    *("aws:principalaccount", "aws:principalarn", "aws:principalorgid", "aws:principalorgpaths"),
+    *("aws:sourceaccount", "aws:sourcearn", "aws:sourceip", "aws:sourceorgid", "aws:sourceowner"),
+    *("aws:sourcevpc", "aws:sourcevpce"),
+})  # fmt: skip
+_WHOEVER: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
+
 _ROOT: Final = re.compile(r"(arn:aws[a-z-]*:iam::\d{12}:root|\d{12})")
 
 
@@ -45,7 +53,8 @@ def wildcards(document: Any, *, key: bool = False) -> Iterator[str]:
 def public(document: Any) -> Iterator[str]:
     """Say which statements let anybody in, without a condition that names who."""
     for number, statement in enumerate(_allowing(document)):
-        if _everybody(statement.get("Principal")) and not statement.get("Condition"):
+        anybody = _everybody(statement.get("Principal")) or "NotPrincipal" in statement
+        if anybody and not _names_who(statement.get("Condition")):
             yield f"statement {statement.get('Sid', number)} lets anybody in"
 
 
@@ -81,8 +90,22 @@ def _everybody(principal: Any) -> bool:
 
 
 def _any(resource: str) -> bool:
-    """Tell whether an ARN's last part, the resource itself, is nothing but wildcards."""
-    return not resource.split(":", 5)[-1].strip("*/?:")
+    """Tell whether an ARN says nothing but of which kind the resource is: `*`, `arn:aws:s3:::*`, `...:role/*`."""
+    parts = resource.split(":", 5)
+    # Only S3's begin with a name (IAM user guide, 'Amazon Resource Names'): `bucket/*` is all of one bucket.
+    named = parts[-1] if parts[2:3] == ["s3"] else re.split("[/:]", parts[-1], maxsplit=1)[-1]
+    return not named.strip("*/?:")
+
+
+def _names_who(condition: Any) -> bool:
+    """Tell whether a condition admits only some callers. One that excludes some (`StringNotEquals`) admits the rest."""
+    blocks = condition.items() if isinstance(condition, Mapping) else ()
+    return any(
+        str(key).lower() in _WHO and not _WHOEVER & set(_listed(values))
+        for operator, wanted in blocks
+        if "Not" not in str(operator) and isinstance(wanted, Mapping)
+        for key, values in wanted.items()
+    )
 
 
 def _account_owns(statement: Mapping[str, Any]) -> bool:

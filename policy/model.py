@@ -55,6 +55,14 @@ class Resource:
             raise NotKnown(key)
         return default if found is None else found
 
+    def given(self, key: str) -> Any:
+        """Return an input as the program gives it, known or not; None where the provider draws it by itself.
+
+        A whole stack is judged by what its providers answer, and theirs is not known either: but it is made of nothing.
+        """
+        found = self.inputs.get(key)
+        return None if found is UNKNOWN and not self.needs.get(key) else found
+
     def document(self, key: str) -> Any:
         """Return an input that is JSON, as text or as a value. Raises NotKnown, and ValueError for what is no JSON."""
         found = self.get(key)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from components.report.stateful import PROTECTED
 from policy import documents
-from policy.model import Gathered, Violation, of_type
+from policy.model import Gathered, NotKnown, Violation, known, of_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,9 +25,11 @@ BUCKET_VERSIONS: Final = "aws:s3/bucketVersioning:BucketVersioning"
 BUCKET_LOGGING: Final = "aws:s3/bucketLogging:BucketLogging"
 BALANCER: Final = "aws:lb/loadBalancer:LoadBalancer"
 TOPIC: Final = "aws:sns/topic:Topic"
-INGRESS: Final = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 
 _CLOSED: Final = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+_PUBLIC_LISTS: Final = frozenset({"public-read", "public-read-write", "authenticated-read"})
+# S3's groups of whoever asks, and of whoever has any AWS account (Amazon S3 user guide, 'ACL overview').
+_EVERYBODY: Final = ("groups/global/AllUsers", "groups/global/AuthenticatedUsers")
 _FORCE_TLS: Final = "rds.force_ssl"
 
 
@@ -36,15 +37,6 @@ def database_private(database: Resource) -> Iterator[str]:
     """A database has no public address."""
     if database.get("publiclyAccessible", default=False):
         yield "it is publicly accessible"
-
-
-def cache_private(resources: Sequence[Resource]) -> Iterator[Violation]:
-    """Nothing but private addresses and other security groups may reach a cache."""
-    gathered = Gathered()
-    groups = frozenset().union(*(each.needed("securityGroupIds") for each in of_type(resources, CACHE)))
-    rules = [each for each in of_type(resources, INGRESS) if each.needed("securityGroupId") & groups]
-    yield from gathered.over(rules, _from_outside)
-    gathered.close()
 
 
 def bucket_private(resources: Sequence[Resource]) -> Iterator[Violation]:
@@ -136,7 +128,10 @@ def _closed(block: Resource) -> Iterator[str]:
 
 
 def _public_list(bucket: Resource) -> Iterator[str]:
-    if str(bucket.get("acl", default="")).startswith("public-") or bucket.get("acl") == "authenticated-read":
+    acl, *granted = (bucket.given(key) for key in ("acl", "grants", "accessControlPolicy"))
+    if not known([acl, granted]):
+        raise NotKnown("acl")
+    if acl in _PUBLIC_LISTS or any(group in str(granted) for group in _EVERYBODY):
         yield "its access control list lets everybody in"
 
 
@@ -171,10 +166,3 @@ def _for_logs(resources: Sequence[Resource]) -> frozenset[str]:
     """Return the buckets that balancers and buckets log to."""
     logging = [each.needed("accessLogs") for each in of_type(resources, BALANCER)]
     return frozenset().union(*logging, *(each.needed("targetBucket") for each in of_type(resources, BUCKET_LOGGING)))
-
-
-def _from_outside(rule: Resource) -> Iterator[str]:
-    for key in ("cidrIpv4", "cidrIpv6"):
-        block = rule.get(key)
-        if block and not ipaddress.ip_network(str(block)).is_private:
-            yield "addresses outside the network may reach the cache"

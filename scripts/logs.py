@@ -1,6 +1,9 @@
-"""Show the last lines that each process of a local stack wrote, without secrets.
+"""Show the last lines that each process of a stack wrote, without passwords: of its servers, or of what is named.
 
-Exit codes: 0 shown; 2 usage; 3 the stack has no local backend.
+On the target local these are the files of its processes; on ecs CloudWatch's lines of the last tasks: of the servers,
+and with --tasks of the one-shot tasks that migrate and verify.
+
+Exit codes: 0 shown; 2 usage or settings; 3 the stack has no backend; 4 the platform failed.
 """
 
 from __future__ import annotations
@@ -8,29 +11,97 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from components.contract import ExitCode
+from components.contract import ExitCode, Refused
 from components.local.state import StateDir
 from components.local.supervisor import Supervisor
+from components.settings import SettingsError
+from scripts import stacks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
+MOST_LINES = 10_000
+"""Of one process: what one answer of CloudWatch may hold (CloudWatch Logs API, GetLogEvents)."""
+TASKS = 3
+"""Of each part of a backend on ecs: those that run, then the last that ended."""
 
 
-def main(arguments: list[str] | None = None) -> int:
+class UnknownPart(Refused):
+    """A part was named that the stack does not have."""
+
+    exit_code = ExitCode.USAGE
+
+
+def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> int:
     """Run the command; returns an exit code of `contract.ExitCode`."""
+    options = command_line().parse_args(arguments)
+    shown = _ecs if stacks.on_ecs(options.stack, root) else _local
+    try:
+        for text in shown(options, root):
+            print(text)
+    except (Refused, SettingsError) as refusal:
+        print(f"logs: {refusal}", file=sys.stderr)
+        return refusal.exit_code
+    except stacks.failures() as failure:
+        print(f"logs: {failure}", file=sys.stderr)
+        return ExitCode.PLATFORM_FAILED
+    return ExitCode.DONE
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Return the command's parser."""
     parser = argparse.ArgumentParser(prog="scripts/logs.py", description=__doc__)
     parser.add_argument("--stack", default="local", help="the stack (default: local)")
-    parser.add_argument("--lines", type=int, default=15, help="lines of each process (default: 15)")
-    parser.add_argument("part", nargs="*", help="programs to show, such as database or server-00001 (default: all)")
-    options = parser.parse_args(arguments)
-    state = StateDir(ROOT / ".backend" / options.stack)
+    parser.add_argument("--lines", type=_number, default=15, help="lines of each process, at most 10,000 (default: 15)")
+    parser.add_argument("--tasks", action="store_true", help="on ecs: also what the one-shot tasks wrote")
+    parser.add_argument(
+        "part",
+        nargs="*",
+        help="what to show: on local programs, such as database or server-00001 (default: all); on ecs server (the "
+        "default), database or verify",
+    )
+    return parser
+
+
+def _local(options: argparse.Namespace, root: Path) -> Iterator[str]:
+    state = StateDir(root / ".backend" / options.stack)
     if not state.logs.exists():
-        print(f"Stack {options.stack} has no local backend here. Run `make up STACK={options.stack}`.", file=sys.stderr)
-        return ExitCode.REFUSED
+        raise Refused(f"Stack {options.stack} has no local backend here.", fix=f"Run `make up STACK={options.stack}`.")
+    if options.tasks:
+        raise UnknownPart("--tasks: the target local has no one-shot tasks.", fix="Leave it out.")
+    known = sorted(path.stem for path in state.logs.glob("*.log"))
+    _must_be_known(options.part, known)
     supervisor = Supervisor(state)
-    for name in options.part or sorted(path.stem for path in state.logs.glob("*.log")):
-        print(f"{name} ({state.logs / f'{name}.log'})\n{supervisor.tail(name, lines=options.lines)}")
-    return ExitCode.DONE
+    for name in options.part or known:
+        yield f"{name} ({state.logs / f'{name}.log'})\n{supervisor.tail(name, lines=options.lines)}"
+
+
+def _ecs(options: argparse.Namespace, root: Path) -> Iterator[str]:
+    from components.ecs import clients, locator, logs  # noqa: PLC0415 - AWS only where it is asked
+
+    _must_be_known(options.part, logs.PARTS)
+    place = locator.located(stacks.locator_of(options.stack, root))
+    found = logs.EcsLogs(clients=clients.connect(place.service.region), place=place)
+    for part in options.part or (logs.PARTS if options.tasks else logs.PARTS[:1]):
+        tails = [tail.text() for tail in found.tails(part, lines=options.lines, tasks=TASKS)]
+        yield from tails or [f"{part}: no task has run, or its lines have expired"]
+
+
+def _must_be_known(parts: list[str], known: list[str] | tuple[str, ...]) -> None:
+    for part in parts:
+        if part not in known:
+            raise UnknownPart(f"There is no part {part}.", fix=f"Name one of: {', '.join(known)}.")
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if not 0 < number <= MOST_LINES:
+        message = f"{number} is not between 1 and {MOST_LINES}"
+        raise argparse.ArgumentTypeError(message)
+    return number
 
 
 if __name__ == "__main__":

@@ -121,8 +121,6 @@ def main(arguments: list[str] | None = None) -> int:
     report = clean.value(build(ran.stream, asked(stack, ran, refreshed=options.refresh, priced=priced)))
     code = report.exit_code(detailed=options.detailed_exit_code)
     show(report, code, options)
-    if code is ExitCode.PLATFORM_FAILED and not report.errors:
-        print(clean.text(ran.printed)[-_LAST_WORDS:], file=sys.stderr)
     return code
 
 
@@ -199,6 +197,7 @@ def asked(stack: Stack, ran: Ran, *, refreshed: bool, priced: object) -> Asked:
         rendered=parts,
         size=size,
         pin=f"the settings ask for revision {pin} (release.pin)" if pin else "",
+        printed=_with_help(ran.printed, stack.name),
         prices=priced,  # type: ignore[arg-type] # a partial of `costs`
     )
 
@@ -230,6 +229,14 @@ def _rendered(stack: Stack, stream: Stream) -> tuple[Sequence[Rendered], TaskSiz
         # The program refuses the same settings, and says why.
         return (), None
     return rendered.judge(parts), parts.size
+
+
+def _with_help(printed: str, stack: str) -> str:
+    """Return what Pulumi printed, and what to do where it does not know the stack: a newcomer's first preview."""
+    if f"no stack named '{stack}' found" not in printed:
+        return printed
+    help_ = f"`make preview STACK={stack}` makes it in this clone's own state; a team's: docs/runbooks/workflows.md."
+    return f"{printed.strip()}. {help_}"
 
 
 def _configuration(stack: str) -> dict[str, dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,13 @@ def target_of(stack: str, root: Path) -> str:
             return "local"
         raise
     return source.get("target") or "local"
+
+
+def on_ecs(stack: str, root: Path) -> bool:
+    """Tell whether a stack is of the target ecs; one whose file cannot be read may still have a local backend."""
+    with contextlib.suppress(SettingsError):
+        return target_of(stack, root) == "ecs"
+    return False
 
 
 def locator_of(stack: str, root: Path) -> dict[str, str]:

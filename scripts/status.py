@@ -9,7 +9,6 @@ not deployed; 4 a part does not run; 5 the last verdict is inconclusive.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/status.py", description=__doc__)
     parser.add_argument("--stack", default="local", help="the stack (default: local)")
     options = parser.parse_args(arguments)
-    if _on_ecs(options.stack):
+    if stacks.on_ecs(options.stack, ROOT):
         return _ecs(options.stack)
     state = StateDir(ROOT / ".backend" / options.stack)
     if not state.path.exists():
@@ -45,12 +44,6 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitCode.REFUSED
     print("\n".join((*parts(state), *revisions(state), *verdict(state))))
     return exit_code(state)
-
-
-def _on_ecs(stack: str) -> bool:
-    with contextlib.suppress(SettingsError):
-        return stacks.target_of(stack, ROOT) == "ecs"
-    return False
 
 
 def _ecs(stack: str) -> int:

@@ -40,19 +40,39 @@ def last_log_lines(clients: Clients, task: Mapping[str, Any]) -> list[str]:
         name = str(container.get("name", ""))
         place = log_place(clients, task, name)
         if place is not None:
-            lines += [f"log of {name}: {line}" for line in _tail(clients, *place)]
+            lines += [f"log of {name}: {line}" for line in tail(clients, *place)]
     return lines
 
 
 def log_place(clients: Clients, task: Mapping[str, Any], container: str) -> tuple[str, str] | None:
     """Return the log group and stream of one of a task's containers; None where it logs elsewhere."""
-    definition = clients.ecs.describe_task_definition(taskDefinition=task["taskDefinitionArn"])["taskDefinition"]
-    for each in definition.get("containerDefinitions", []):
+    streams = log_streams(clients, task["taskDefinitionArn"], container)
+    return None if streams is None else (streams[0], streams[1] + task_id(task))
+
+
+def log_streams(clients: Clients, definition: str, container: str) -> tuple[str, str] | None:
+    """Return the log group of a container, and what its tasks' ids follow in their streams' names; None as above."""
+    found = clients.ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]
+    for each in found.get("containerDefinitions", []):
         options = each.get("logConfiguration", {}).get("options", {})
         if each.get("name") == container and {"awslogs-group", "awslogs-stream-prefix"} <= options.keys():
-            task_id = str(task["taskArn"]).rsplit("/", 1)[-1]
-            return options["awslogs-group"], f"{options['awslogs-stream-prefix']}/{container}/{task_id}"
+            return options["awslogs-group"], f"{options['awslogs-stream-prefix']}/{container}/"
     return None
+
+
+def task_id(task: Mapping[str, Any]) -> str:
+    """Return a task's id, the last part of its ARN."""
+    return str(task["taskArn"]).rsplit("/", 1)[-1]
+
+
+def tail(clients: Clients, group: str, stream: str, *, lines: int = LOG_LINES) -> list[str]:
+    """Return the last lines of a log stream, at most 10,000; none where there is no such stream."""
+    try:
+        answer = clients.logs.get_log_events(logGroupName=group, logStreamName=stream, limit=lines, startFromHead=False)
+    except clients.logs.exceptions.ResourceNotFoundException:
+        # A task that never started wrote nothing.
+        return []
+    return [event.get("message", "").rstrip() for event in answer["events"]]
 
 
 def without_passwords(text: str) -> str:
@@ -88,14 +108,3 @@ def _events(service: Mapping[str, Any], since: datetime) -> list[str]:
     events: Sequence[Mapping[str, Any]] = service.get("events", [])
     recent = [event for event in events if event["createdAt"] >= since]
     return [str(event["message"]) for event in sorted(recent, key=lambda event: str(event["createdAt"]))][-_EVENTS:]
-
-
-def _tail(clients: Clients, group: str, stream: str) -> list[str]:
-    try:
-        answer = clients.logs.get_log_events(
-            logGroupName=group, logStreamName=stream, limit=LOG_LINES, startFromHead=False
-        )
-    except clients.logs.exceptions.ResourceNotFoundException:
-        # A task that never started wrote nothing.
-        return []
-    return [event.get("message", "").rstrip() for event in answer["events"]]

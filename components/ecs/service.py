@@ -176,7 +176,7 @@ class Service(pulumi.ComponentResource):
             cpu=task.apply(lambda found: str(found.cpu)),
             memory=task.apply(lambda found: str(found.memory)),
             runtime_platform={
-                "cpu_architecture": task.apply(lambda found: found.architecture),
+                "cpu_architecture": self._settings.aws.architecture,
                 "operating_system_family": "LINUX",
             },
             execution_role_arn=task.apply(lambda found: found.execution_role_arn),

@@ -43,7 +43,7 @@ class Asked:
     """What a preview was asked for, and what is known besides its stream.
 
     `made` is when, in UTC. `ending` is the program's own verdict, `prices` what turns quantities into costs, `size` the
-    server task's as rendered from the settings. `code` is how the engine ended.
+    server task's as rendered from the settings. `code` is how the engine ended, `printed` what it printed.
     """
 
     stack: str
@@ -55,6 +55,7 @@ class Asked:
     rendered: Sequence[Rendered] = ()
     size: TaskSize | None = None
     pin: str = ""
+    printed: str = field(default="", repr=False)
     prices: Callable[[Sequence[Billed]], Costs] | None = field(default=None, repr=False)
 
 
@@ -81,7 +82,7 @@ def build(stream: Stream, asked: Asked) -> Report:
         billed=quantities,
         costs=asked.prices(quantities) if asked.prices and quantities else None,
         refusals=refusals,
-        errors=() if refusals else _messages(stream.said, "error"),
+        errors=() if refusals else _errors(stream, asked),
         warnings=_messages(stream.said, "warning"),
     )
 
@@ -164,6 +165,13 @@ def _differing(step: Step) -> tuple[str, ...]:
         return ()
     old, new = step.old.outputs, step.new.outputs
     return tuple(sorted(key for key in {*old, *new} if key != "__provider" and old.get(key) != new.get(key)))
+
+
+def _errors(stream: Stream, asked: Asked) -> tuple[str, ...]:
+    """Return why the preview failed: an engine that never came to its stream has only printed it."""
+    told = _messages(stream.said, "error")
+    last = served.plain(asked.printed)[-_MOST_WORDS:]
+    return told if told or asked.code == 0 or not last else (last,)
 
 
 def _messages(said: Sequence[Said], severity: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from components.report import phrases
-from components.report.model import Outcome, Verdict
+from components.report.model import Verdict
 from components.report.quantities import UNCOUNTED
 
 if TYPE_CHECKING:
@@ -110,15 +110,8 @@ def _policies(report: Report) -> Iterator[str]:
     if not report.policies:
         return
     yield from ("", f"### Policies: {phrases.policies(report)}")
-    told = [each for each in report.policies if each.outcome in {Outcome.VIOLATED, Outcome.NOT_EVALUATED}]
     rows = [
-        (
-            f"{each.outcome} ({each.level})",
-            each.name,
-            "; ".join(phrases.policy(each)) or "nothing was judged",
-            each.mend,
-        )
-        for each in told
+        (called, name, said.replace("\n", "; "), mend) for _, called, name, said, mend in phrases.policy_rows(report)
     ]
     if rows:
         yield from _table(("", "policy", "finding", "how to mend"), rows)

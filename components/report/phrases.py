@@ -27,6 +27,8 @@ SIGNS: Final = {
     Operation.IMPORT: "=",
     Operation.FORGET: "x",
 }
+_ACTIONS: Final = {"find out": "not known yet"}
+_MANDATORY: Final = "mandatory"
 _SHORT_DIGEST: Final = 19
 
 
@@ -78,7 +80,7 @@ def migration(report: Report) -> Iterator[str]:
     found = report.migration
     if found is None:
         return
-    yield f"{found.action}: {found.schema}"
+    yield f"{_ACTIONS.get(found.action, found.action)}: {found.schema}"
     if found.interrupted:
         yield f"interrupted: {found.interrupted}"
     if found.pending:
@@ -91,10 +93,27 @@ def migration(report: Report) -> Iterator[str]:
         yield "rollback: needs no restore"
 
 
-def policy(result: PolicyResult) -> Iterator[str]:
-    """Return one line a finding of a policy."""
+def policy_rows(report: Report) -> Iterator[tuple[Outcome, str, str, str, str]]:
+    """Return what people have to read: outcome, how it is called, policies, findings a line each, and how to mend."""
+    for each in report.policies:
+        if each.outcome in {Outcome.VIOLATED, Outcome.NOT_EVALUATED} and each.findings:
+            called = each.outcome if each.level == _MANDATORY else f"{each.outcome} ({each.level})"
+            mend = each.mend if each.outcome is Outcome.VIOLATED else ""
+            yield each.outcome, called, each.name, "\n".join(_findings(each)), mend
+    unheard = [each.name for each in report.policies if each.outcome is Outcome.NOT_EVALUATED and not each.findings]
+    if unheard:
+        yield Outcome.NOT_EVALUATED, Outcome.NOT_EVALUATED, ", ".join(unheard), "nothing was judged", ""
+
+
+def _findings(result: PolicyResult) -> Iterator[str]:
+    """Return a line each thing that was found, with all places of it."""
+    places: dict[str, list[str]] = {}
     for finding in result.findings:
-        yield f"{finding.where}: {finding.said}"
+        places.setdefault(finding.said, []).append(finding.where)
+    for said, where in places.items():
+        yield f"{', '.join(where)}: {said}"
+    if result.outcome is Outcome.NOT_EVALUATED and result.judged:
+        yield f"of what is known or rendered from the settings, {result.judged} passed"
 
 
 def policies(report: Report) -> str:

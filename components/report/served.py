@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _STACK: Final = "pulumi:pulumi:Stack"
 # The engine marks colours in its own tags, and terminals in escapes.
 _COLOURS: Final = re.compile(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m")
-_NOT_KNOWN: Final = Migration(action="find out", schema="not known before what comes before it is there")
+_NOT_KNOWN: Final = Migration(action="find out", schema="the database, or the way to it, is made by this update")
 
 
 def plain(message: str) -> str:

@@ -117,14 +117,8 @@ def _policies(report: Report) -> Iterator[RenderableType]:
         return
     yield Text(f"\nPolicies: {phrases.policies(report)}", style="bold")
     table = _table("", "", "", "")
-    for each in report.policies:
-        if each.outcome in {Outcome.VIOLATED, Outcome.NOT_EVALUATED}:
-            said = "\n".join(phrases.policy(each)) or "nothing was judged"
-            level = "" if each.level == "mandatory" else f" ({each.level})"
-            mend = Text(each.mend if each.outcome is Outcome.VIOLATED else "", style="dim")
-            table.add_row(
-                Text(f"{each.outcome}{level}", style=_OUTCOMES[each.outcome]), Text(each.name), Text(said), mend
-            )
+    for outcome, called, name, said, mend in phrases.policy_rows(report):
+        table.add_row(Text(called, style=_OUTCOMES[outcome]), Text(name), Text(said), Text(mend, style="dim"))
     if table.row_count:
         yield table
 

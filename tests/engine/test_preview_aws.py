@@ -102,6 +102,8 @@ def test_the_first_preview_of_dev(
     assert policies["listener-tls"]["outcome"] == "violated"
     assert policies["no-plain-secrets"]["outcome"] == "not evaluated"
     assert policies["no-plain-secrets"]["judged"] > 0
+    for judged in ("ingress-closed", "cache-private", "image-architecture"):
+        assert policies[judged]["outcome"] == "passed", policies[judged]
     assert "stateful-protected" not in policies
     billed = {each["key"]: each["after"] for each in document["billed"]}
     assert billed["fargate-vcpu"] == 1

@@ -89,7 +89,7 @@ def test_a_clean_example_passes(preview: Callable[..., tuple[int, Stream]], poli
     assert code == 0
 
 
-@pytest.mark.parametrize("policy", ["iam-without-wildcards", "images-by-digest", "no-plain-secrets"])
+@pytest.mark.parametrize("policy", ["iam-without-wildcards", "images-by-digest", "ingress-closed", "no-plain-secrets"])
 def test_what_is_not_known_yet_is_no_pass(preview: Callable[..., tuple[int, Stream]], policy: str) -> None:
     """The library says that it could not run the policy, in the words that the report looks for, and no more."""
     _, stream = preview("first")

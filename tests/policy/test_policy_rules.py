@@ -78,6 +78,17 @@ def grant(**statement: Any) -> dict[str, Any]:
         ({"NotAction": "iam:*"}, False, ["statement 0 allows every action but some"]),
         ({"NotResource": "arn:aws:s3:::b"}, False, ["statement 0 allows every resource but some"]),
         ({"Effect": "Deny", "Action": "*", "Resource": "*"}, False, []),
+        (
+            {"Action": "iam:PassRole", "Resource": "arn:aws:iam::123456789012:role/*"},
+            False,
+            ["statement 0 allows iam:PassRole on any resource"],
+        ),
+        (
+            {"Action": "logs:PutLogEvents", "Resource": "arn:aws:logs:eu-west-1:123456789012:log-group:*"},
+            False,
+            ["statement 0 allows logs:PutLogEvents on any resource"],
+        ),
+        ({"Action": "sns:Publish", "Resource": "arn:aws:sns:eu-west-1:123456789012:alarms"}, False, []),
         ({"Resource": "arn:aws:logs:eu-west-1:123456789012:log-group:g:log-stream:*"}, False, []),
         ({"Action": "kms:*", "Resource": "*", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}}, True, []),
         (
@@ -117,6 +128,26 @@ def test_public_bucket_policies() -> None:
     assert list(documents.public(grant(Principal={"AWS": ["*"]}))) == ["statement 0 lets anybody in"]
     assert list(documents.public(grant(Principal="*", Condition={"ArnLike": {"aws:SourceArn": "x"}}))) == []
     assert list(documents.public(grant(Principal={"Service": "x.amazonaws.com"}))) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        ({"StringEquals": {"aws:SourceVpce": "vpce-1"}}, True),
+        ({"StringEquals": {"AWS:PrincipalOrgID": ["o-1"]}}, True),
+        ({"Bool": {"aws:SecureTransport": "true"}}, False),
+        ({"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}, False),
+        ({"ArnLike": {"aws:SourceArn": "*"}}, False),
+        ({"IpAddress": {"aws:SourceIp": ["203.0.113.7/32", "0.0.0.0/0"]}}, False),
+    ],
+)
+def test_only_a_condition_that_names_who_closes_a_bucket(condition: dict[str, Any], *, names: bool) -> None:
+    """Anybody can ask over TLS, and whoever is not excluded is admitted."""
+    assert list(documents.public(grant(Principal="*", Condition=condition))) == (
+        [] if names else ["statement 0 lets anybody in"]
+    )
+    everybody_but = {**grant()["Statement"], "NotPrincipal": {"AWS": "123456789012"}}
+    assert list(documents.public({"Statement": everybody_but})) == ["statement 0 lets anybody in"]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +204,16 @@ SWITCH_OFF = {"blockPublicAcls": True, "blockPublicPolicy": True, "ignorePublicA
         ("database-private", stores.DATABASE, {}, []),
         ("bucket-private", stores.BUCKET_ACL, {"acl": "public-read"}, ["its access control list lets everybody in"]),
         ("bucket-private", stores.BUCKET_ACL, {"acl": "private"}, []),
+        (
+            "bucket-private",
+            stores.BUCKET_ACL,
+            {
+                "accessControlPolicy": {
+                    "grants": [{"grantee": {"uri": "http://acs.amazonaws.com/groups/global/AllUsers"}}]
+                }
+            },
+            ["its access control list lets everybody in"],
+        ),
         ("bucket-private", stores.BUCKET_CLOSED, SWITCH_OFF, ["restrictPublicBuckets is not on"]),
         ("encrypted-at-rest", stores.DATABASE, {"storageEncrypted": True}, []),
         ("encrypted-at-rest", stores.CACHE, {}, ["its disks and snapshots are not encrypted"]),
@@ -199,6 +240,13 @@ SWITCH_OFF = {"blockPublicAcls": True, "blockPublicPolicy": True, "ignorePublicA
         ("logs-expire", keeping.LOG_GROUP, {"retentionInDays": 0}, ["its logs are kept for ever"]),
         ("logs-expire", keeping.LOG_GROUP, {"retentionInDays": 7}, []),
         ("listener-tls", network.LISTENER, {"protocol": "HTTP", "defaultActions": [{"type": "redirect"}]}, []),
+        ("listener-tls", network.LISTENER, {"protocol": "TLS", "defaultActions": UNKNOWN}, []),
+        (
+            "listener-tls",
+            network.LISTENER,
+            {"protocol": "TCP_UDP", "defaultActions": [{"type": "forward"}]},
+            ["it forwards requests that came without TLS"],
+        ),
         (
             "iam-without-wildcards",
             keeping.ATTACHMENT,
@@ -251,8 +299,53 @@ def test_a_cache_is_reached_from_private_addresses_only(block: str, *, open_: bo
     key = "cidrIpv6" if ":" in block else "cidrIpv4"
     for group, expected in (("urn:g", open_), ("urn:other", False)):
         needs = {"securityGroupId": frozenset({group})}
-        rule = Resource(type=stores.INGRESS, name="r", inputs={key: block}, needs=needs)
+        rule = Resource(type=network.INGRESS, name="r", inputs={key: block}, needs=needs)
         assert bool(said("cache-private", cache, rule)) is expected
+
+
+def test_a_cache_is_reached_by_an_older_kind_of_rule_too() -> None:
+    """A rule that is written into the group, or beside it, admits just as much."""
+    cache = Resource(type=stores.CACHE, name="c", needs={"securityGroupIds": frozenset({"urn:g"})})
+    entry = {"cidrBlocks": ["10.0.0.0/8", "203.0.114.0/24"]}
+    inline = Resource(type=network.GROUP, name="g", urn="urn:g", inputs={"ingress": [entry]})
+    beside = Resource(
+        type=network.OLD_RULE,
+        name="r",
+        inputs={"type": "ingress", **entry},
+        needs={"securityGroupId": frozenset({"urn:g"})},
+    )
+    for rule in (inline, beside):
+        assert said("cache-private", cache, rule) == ["addresses outside the network may reach the cache"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind", "inputs"),
+    [
+        ("ingress-closed", network.INGRESS, {"cidrIpv4": UNKNOWN, "fromPort": 22, "toPort": 22}),
+        ("ingress-closed", network.INGRESS, {"cidrIpv4": "0.0.0.0/0", "fromPort": UNKNOWN, "toPort": UNKNOWN}),
+        ("ingress-closed", network.OLD_RULE, {"type": "ingress", "cidrBlocks": ["10.0.0.0/8", UNKNOWN]}),
+        ("ingress-closed", network.GROUP, {"ingress": UNKNOWN}),
+        ("ingress-closed", network.GROUP, {"ingress": [UNKNOWN]}),
+        ("listener-tls", network.LISTENER, {"protocol": "HTTP", "defaultActions": UNKNOWN}),
+        ("listener-tls", network.LISTENER, {"protocol": UNKNOWN, "defaultActions": [{"type": "forward"}]}),
+        ("bucket-private", stores.BUCKET_ACL, {"accessControlPolicy": UNKNOWN}),
+        ("iam-without-wildcards", keeping.ROLE, {"inlinePolicies": [{"policy": UNKNOWN}]}),
+    ],
+)
+def test_what_is_not_known_is_not_judged(policy: str, kind: str, inputs: dict[str, Any]) -> None:
+    """An address block that is drawn by the update may be anybody's: that is no pass, and no violation."""
+    needs = dict.fromkeys(inputs, frozenset({"urn:drawn"}))
+    with pytest.raises(NotKnown):
+        said(policy, Resource(type=kind, name="x", urn="urn:x", inputs=inputs, needs=needs))
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind", "key"),
+    [("ingress-closed", network.GROUP, "ingress"), ("bucket-private", stores.BUCKET_ACL, "accessControlPolicy")],
+)
+def test_what_the_provider_draws_by_itself_is_not_the_programs(policy: str, kind: str, key: str) -> None:
+    """A group without rules in it has none at a first preview either, though its provider cannot say so yet."""
+    assert said(policy, Resource(type=kind, name="x", urn="urn:x", inputs={key: UNKNOWN})) == []
 
 
 def test_what_is_protected_and_what_is_a_bucket_of_logs() -> None:
@@ -331,7 +424,7 @@ def test_a_balancer_may_be_called_on_its_ports_only(first: int, last: int, block
     """A range over both ports is not both ports."""
     balancer = Resource(type=stores.BALANCER, name="lb", needs={"securityGroups": frozenset({"urn:g"})})
     rule = Resource(
-        type=stores.INGRESS,
+        type=network.INGRESS,
         name="r",
         inputs={"cidrIpv6" if ":" in block else "cidrIpv4": block, "fromPort": first, "toPort": last},
         needs={"securityGroupId": frozenset({"urn:g"})},

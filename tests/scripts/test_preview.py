@@ -130,6 +130,18 @@ def test_pulumis_ending_is_translated(stand_in_pulumi: Path, script: str, code: 
     assert "--refresh" not in arguments
 
 
+def test_a_stack_that_pulumi_does_not_know_is_told_how_to_make_it(
+    stand_in_pulumi: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A newcomer's first preview ends with what to do, in the comment too."""
+    _does(stand_in_pulumi, "echo \"error: no stack named 'local' found\"; exit 255")
+    comment = stand_in_pulumi / "comment.md"
+    assert preview.main(["--stack", "local", "--markdown", str(comment)]) is ExitCode.PLATFORM_FAILED
+    for shown in (capsys.readouterr().out, comment.read_text()):
+        assert "no stack named 'local' found" in shown
+        assert "make preview STACK=local" in shown
+
+
 @pytest.mark.parametrize(
     ("stream", "engine", "code", "detailed"),
     [

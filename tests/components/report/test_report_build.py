@@ -186,6 +186,16 @@ def test_a_mandatory_violation_refuses_and_an_advisory_one_tells() -> None:
     ]
 
 
+def test_an_engine_that_never_began_is_quoted() -> None:
+    """It only printed why; the comment on a pull request must not say 'failed' and no more."""
+    nothing = events.read([])
+    assert report_of(nothing, code=255, printed="error: \x1b[31mno stack\x1b[0m\n").errors == ("error: no stack",)
+    assert report_of(nothing, code=255).errors == ()
+    assert report_of(nothing, code=0, printed="all is well").errors == ()
+    said = stream_of({"diagnosticEvent": {"severity": "error", "message": "told"}})
+    assert report_of(said, code=1, printed="a screen full").errors == ("told",)
+
+
 def test_a_disabled_policy_is_not_in_the_report() -> None:
     """Nobody ran it, so nothing is said of it."""
     report = report_of(stream_of(), policies=KNOWN)

@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 
 from components.report import phrases
-from components.report.model import Change, Drift, Migration, Operation, Release, Report, Verdict
+from components.report.model import (
+    Change,
+    Drift,
+    Migration,
+    Operation,
+    Outcome,
+    PolicyFinding,
+    PolicyResult,
+    Release,
+    Report,
+    Verdict,
+)
 
 OLD = Release(mlflow_version="3.10.1", revision="7", schema_head="abc")
 NEW = Release(mlflow_version=None, image_digest="sha256:0123456789abcdef")
@@ -48,6 +59,42 @@ def test_going_back_is_only_promised_where_it_is_known() -> None:
     assert migration(restore_needed=None) == ["migrate: at abc"]
     assert migration(restore_needed=False) == ["migrate: at abc", "rollback: needs no restore"]
     assert migration(restore_needed=True, rollback="a restore")[-1] == "rollback: a restore"
+
+
+def test_a_migration_that_nobody_can_foresee_is_told_without_our_own_word_for_it() -> None:
+    """`find out` is what the JSON says; people read what it means."""
+    assert migration(action="find out", schema="later") == ["not known yet: later"]
+
+
+def result(
+    name: str, outcome: Outcome, *said: tuple[str, str], level: str = "mandatory", judged: int = 0
+) -> PolicyResult:
+    """What a policy came to, with what it said of where."""
+    findings = tuple(PolicyFinding(where=where, outcome=outcome, said=words) for where, words in said)
+    return PolicyResult(name=name, level=level, outcome=outcome, mend="Mend it.", judged=judged, findings=findings)
+
+
+def test_policies_are_read_by_what_was_found() -> None:
+    """One line for what is wrong in many places, a remedy only where something is to be mended, no row for a pass."""
+    gap = "policy is not known before the update"
+    policies = (
+        result("tagged", Outcome.VIOLATED, ("a", "no tags"), ("b", "no tags"), ("c", "no stack"), level="advisory"),
+        result("iam", Outcome.NOT_EVALUATED, ("role", gap), ("task", gap), judged=4),
+        result("logs", Outcome.NOT_EVALUATED),
+        result("keys", Outcome.NOT_EVALUATED),
+        result("bucket", Outcome.PASSED, judged=1),
+    )
+    told = [row[1:] for row in phrases.policy_rows(replace(REPORT, policies=policies))]
+    assert told == [
+        ("violated (advisory)", "tagged", "a, b: no tags\nc: no stack", "Mend it."),
+        (
+            "not evaluated",
+            "iam",
+            f"role, task: {gap}\nof what is known or rendered from the settings, 4 passed",
+            "",
+        ),
+        ("not evaluated", "logs, keys", "nothing was judged", ""),
+    ]
 
 
 def test_an_interrupted_migration_and_a_safe_one_are_said_so() -> None:

@@ -7,4 +7,5 @@ from made import TASK, Made
 
 role = Made("aws:iam/role:Role", "role", name="role")
 Made("aws:iam/rolePolicy:RolePolicy", "grant", policy=pulumi.Output.json_dumps({"Statement": [{"Resource": role.arn}]}))
+Made("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "rule", cidrIpv4=role.arn, fromPort=22, toPort=22)
 Made(TASK, "task", containerDefinitions=pulumi.Output.json_dumps([{"image": role.arn}]))

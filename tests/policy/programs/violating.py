@@ -17,6 +17,14 @@ Made(
     toPort=6379,
 )
 
+Made(
+    "aws:ec2/securityGroupRule:SecurityGroupRule",
+    "cache-private-older-rule",
+    securityGroupId=group.id,
+    type="ingress",
+    cidrBlocks=["203.0.114.0/24"],
+)
+
 Made("aws:s3/bucket:Bucket", "bucket-private-nothing-closes-it", bucket="b1")
 half = Made("aws:s3/bucket:Bucket", "half-closed", bucket="b2")
 Made(
