@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 LEVELS_BY_FOLDER = {"engine": "engine", "rig": "rig"}
 
+# As in an activated shell (tools/bootstrap/shell.py): each program that a test starts would be compiled anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 STARTS = "MLFLOW_BACKEND_SERVER_STARTS"
 """Names a file to which a test appends its level's name, a line for each MLflow server that it started."""
 

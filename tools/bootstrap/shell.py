@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
     from tools.bootstrap.layout import Layout
 
-OVERRIDING = ("PULUMI_CONFIG_PASSPHRASE",)
-"""What would win over the project's own, so it is taken out: here a passphrase, over the passphrase file."""
+OVERRIDING = ("PULUMI_CONFIG_PASSPHRASE", "PYTHONDONTWRITEBYTECODE")
+"""What would win over the project's own, so it is taken out.
+
+A passphrase would win over the passphrase file. Without bytecode on disk each update would compile the program, and
+the modules of its providers, three times.
+"""
 
 STEP = "shell"
 
