@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from components.settings import SettingsError, YamlSource, load
 from components.settings.problems import NAMESPACE
 from policy import rendered
 from policy.catalogue import POLICIES
+from scripts import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -176,7 +176,12 @@ def run(stack: Stack, *, refresh: bool, live: bool) -> Ran:
         if live:
             environment[LIVE] = "1"
         with (folder / "printed").open("w+b") as printed:
-            code = _wait(_started(command, environment, printed.fileno()))
+            code = running.wait(
+                _started(command, environment, printed.fileno()),
+                "`pulumi preview`",
+                deadline_s=DEADLINE_S,
+                interrupt_s=INTERRUPT_S,
+            )
             printed.seek(0)
             said = printed.read().decode(errors="replace")
         lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
@@ -275,26 +280,6 @@ def _started(command: Sequence[str], environment: Mapping[str, str], printed: in
         )
     except FileNotFoundError:
         raise _missing() from None
-
-
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for Pulumi, which is interrupted at the deadline and killed only when it does not mind that.
-
-    Killed at once, the engine would leave its plugins running and its state locked.
-    """
-    try:
-        return process.wait(timeout=DEADLINE_S)
-    except subprocess.TimeoutExpired:
-        print(f"`pulumi preview` had not ended after {DEADLINE_S} s and is interrupted.", file=sys.stderr)
-        process.send_signal(signal.SIGINT)
-    except KeyboardInterrupt:
-        # The terminal has interrupted Pulumi already.
-        pass
-    try:
-        return process.wait(timeout=INTERRUPT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.tools.projects import ROOT
+from tests.tools.projects import ROOT, files_of_the_tree
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -27,15 +27,7 @@ def holds_tests(text: str) -> bool:
 
 def test_no_test_stands_where_no_runner_looks() -> None:
     """Every file with a test in it is named test_*.py and lies in tests/; there is one runner, pytest."""
-    listed = subprocess.run(
-        ("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-    ).stdout.split()
-    with_tests = [name for name in listed if (ROOT / name).exists() and holds_tests((ROOT / name).read_text())]
+    with_tests = [str(path) for path in files_of_the_tree("*.py") if holds_tests((ROOT / path).read_text())]
     astray = [name for name in with_tests if not re.fullmatch(r"tests/(?:.*/)?test_\w+\.py", name)]
     assert not astray
 

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.tools.projects import ROOT
+from tests.tools.projects import ROOT, files_of_the_tree
 from tools import pages
 
-LISTED = subprocess.run(
-    ("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"),
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    check=True,
-    timeout=30,
-).stdout.split()
-DOCUMENTS = sorted(Path(name) for name in LISTED if (ROOT / name).exists())
+DOCUMENTS = files_of_the_tree("*.md")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 MAKE = re.compile(r"`make ([a-z-]+)[^`]*`|^ *(?:\$ )?make ([a-z-]+)", re.MULTILINE)
 MODULE = re.compile(r"python3? -m ((?:scripts|tools|benchmarks|components)(?:\.\w+)*)")

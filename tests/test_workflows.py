@@ -40,8 +40,8 @@ def test_every_action_is_pinned_by_commit(name: str) -> None:
 
 def test_one_action_has_one_pin_here() -> None:
     """Two pins of the same version, of which one is wrong, would be seen by nobody."""
-    pins = {}
-    for name in OURS:
+    pins: dict[str, str] = {}
+    for name in ALL:
         for line in (FOLDER / name).read_text().splitlines():
             if match := PIN.match(line):
                 assert pins.setdefault(match[1], match[2]) == match[2], line

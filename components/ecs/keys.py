@@ -40,9 +40,14 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: props[name] for name in _INPUTS}, "arn": arn}
 
 
-def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
-    """Return the inputs that differ; who else has a key is nobody's business here."""
-    return [key for key in _INPUTS if olds.get(key) != news.get(key)]
+def look(arn: str, props: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the resource's outputs; None when the secret is gone or being deleted."""
+    return props if secrets.look(arn, props) else None
+
+
+def changed(_arn: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether something else is asked for; who else has a key is nobody's business here."""
+    return any(olds.get(key) != news.get(key) for key in _INPUTS)
 
 
 def _key(props: Mapping[str, Any]) -> str:

@@ -1,13 +1,14 @@
 """Dynamic resources of the ecs target: secrets that never pass through the state, and the wait for a rollout. Thin.
 
 The path of this module is frozen: Pulumi keeps providers by module and class name, so that moving or renaming one
-makes `destroy` fail for stacks that exist (a test pins the names). For the same reason providers have no attributes:
+makes `destroy` fail for stacks that exist (a test pins the names). For the same reason an instance has no attributes:
 those would be kept in the state.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
@@ -16,38 +17,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class ServerSecretsProvider(ResourceProvider):
-    """One secret with all that the server needs, each value generated once, straight into Secrets Manager."""
+class _SecretProvider(ResourceProvider):
+    """One secret in Secrets Manager; `module` knows what it holds, and no value of it ever comes here."""
 
-    # It holds nothing, and the values never come here.
     serialize_as_secret_always = False
+    module: ClassVar[str]
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the secret. Raises SecretFailed."""
-        from components.ecs import secrets  # noqa: PLC0415 (the provider process starts light)
-
-        outputs = secrets.create(props)
+        outputs = self._holding().create(props)
         return CreateResult(id_=outputs["arn"], outs=outputs)
 
     def update(self, id_: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Add what is missing, and take note of a version that somebody put there."""
-        from components.ecs import secrets  # noqa: PLC0415
-
-        return UpdateResult(outs=secrets.update(id_, news))
+        """Put in what is missing or another one; what others have put there stays."""
+        return UpdateResult(outs=self._holding().update(id_, news))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at the version in force; a secret that is gone is made anew by the next update."""
-        from components.ecs import secrets  # noqa: PLC0415
-
-        found = secrets.look(id_, props)
+        """Look at it; a secret that is gone is made anew by the next update."""
+        found = self._holding().look(id_, props)
         return ReadResult(id_=id_ if found else "", outs=found or props)
 
     def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Look at the secret itself: a rotated password must not wait for a refresh."""
-        from components.ecs import secrets  # noqa: PLC0415
+        """Compare what is asked for, and what is there as far as the module wants to know."""
+        from components.ecs import secrets  # noqa: PLC0415 (the provider process starts light)
 
         return DiffResult(
-            changes=secrets.changed(id_, olds, news),
+            changes=self._holding().changed(id_, olds, news),
             replaces=secrets.replacing(olds, news),
             delete_before_replace=True,
         )
@@ -57,6 +52,18 @@ class ServerSecretsProvider(ResourceProvider):
         from components.ecs import secrets  # noqa: PLC0415
 
         secrets.delete(id_, props)
+
+    def _holding(self) -> Any:
+        return importlib.import_module(self.module)
+
+
+class ServerSecretsProvider(_SecretProvider):
+    """All that the server needs, each value generated once, straight into Secrets Manager.
+
+    A rotated password does not wait for a refresh: the version in force is looked at by each comparison.
+    """
+
+    module = "components.ecs.secrets"
 
 
 class CacheTokenProvider(ResourceProvider):
@@ -76,45 +83,10 @@ class CacheTokenProvider(ResourceProvider):
         return DiffResult(changes=changed, replaces=["generation"] if changed else [])
 
 
-class ApiKeysProvider(ResourceProvider):
-    """The secret with the hashes of API keys: made with the verification's key in it, then its people's."""
+class ApiKeysProvider(_SecretProvider):
+    """The hashes of API keys: made with the verification's key among them, then its people's."""
 
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Make the secret. Raises SecretFailed."""
-        from components.ecs import keys  # noqa: PLC0415
-
-        outputs = keys.create(props)
-        return CreateResult(id_=outputs["arn"], outs=outputs)
-
-    def update(self, id_: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Put a changed key of the verification's in; the keys of others stay."""
-        from components.ecs import keys  # noqa: PLC0415
-
-        return UpdateResult(outs=keys.update(id_, news))
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look whether it is there; a secret that is gone is made anew by the next update."""
-        from components.ecs import secrets  # noqa: PLC0415
-
-        return ReadResult(id_=id_ if secrets.look(id_, props) else "", outs=props)
-
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Another key of the verification's, or another secret."""
-        from components.ecs import keys, secrets  # noqa: PLC0415
-
-        return DiffResult(
-            changes=bool(keys.changed(olds, news)),
-            replaces=secrets.replacing(olds, news),
-            delete_before_replace=True,
-        )
-
-    def delete(self, id_: str, props: dict[str, Any]) -> None:
-        """Delete it; for as many days as it is told it can be brought back."""
-        from components.ecs import secrets  # noqa: PLC0415
-
-        secrets.delete(id_, props)
+    module = "components.ecs.keys"
 
 
 class RolloutProvider(ResourceProvider):

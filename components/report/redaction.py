@@ -16,6 +16,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
+from components.report.model import Operation, Outcome, Verdict
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -25,12 +27,14 @@ MASK: Final = "[secret]"
 _SHORTEST: Final = 6
 _SECRET_NAME: Final = re.compile(r"PASSWORD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|_KEY$")
 
+_OWN_WORDS: Final = frozenset({*Operation, *Outcome, *Verdict, "unchanged", "mandatory", "advisory", "disabled"})
+
 Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Redactor:
-    """Takes secrets out of texts. `known` are what may be shown though a secret section of the settings holds it."""
+    """Takes secrets out of texts."""
 
     secrets: tuple[str, ...] = ()
 
@@ -59,10 +63,12 @@ class Redactor:
 def redactor(*, settings: Iterable[str], environment: Mapping[str, str]) -> Redactor:
     """Return what takes out the secret `settings` (texts, JSON where they are sections) and the environment's secrets.
 
-    A secret is also looked for as it stands in JSON, in a URL and in base64.
+    A secret is also looked for as it stands in JSON, in a URL and in base64. The report's own words are none, though a
+    secret section may hold them: `mode: create` would take the word out of every line.
     """
     plain = {leaf for text in settings for leaf in _leaves(text)}
     plain |= {value for name, value in environment.items() if _SECRET_NAME.search(name.upper())}
+    plain -= _OWN_WORDS
     found = {form for secret in plain if len(secret) >= _SHORTEST for form in _forms(secret)}
     return Redactor(secrets=tuple(sorted(found, key=lambda each: (-len(each), each))))
 

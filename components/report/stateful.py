@@ -27,6 +27,7 @@ STATEFUL: Final[Mapping[str, str]] = MappingProxyType({
     "aws:secretsmanager/secret:Secret": "a secret that running servers were given",
     "aws:ecr/repository:Repository": "the images that older releases run",
     tokens.ECS_SERVER_SECRETS: "the server's secrets: passwords, session and API keys",
+    tokens.ECS_API_KEYS: "the hashes of every API key: each of their users needs a new one",
     tokens.ECS_CACHE_TOKEN: "the cache's password",
     tokens.LOCAL_CREDENTIALS: "the local backend's generated passwords",
 })  # fmt: skip

@@ -1,7 +1,8 @@
 """One MLflow server, described once: every target renders its process, task or pod from `describe`.
 
 Pure: no pulumi, no I/O, no clock. What differs between MLflow versions is in `versions`, what a stack's parts are
-called and where they are is in `addresses`, and `describe` turns both into argv, environment, port and probes.
+called and where they are is in `addresses`, and `describe` and `environment` turn both into argv, variables, port and
+probes.
 """
 
 from components.server.access import AccessControl

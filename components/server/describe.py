@@ -5,26 +5,20 @@ It decides nothing about where the process runs, and starts nothing.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from components.contract import Refused
+from components.server import environment
 from components.server.access import AccessControl
-from components.server.addresses import (
-    ArtifactStore,
-    CacheAddress,
-    DatabaseAddress,
-    SecretTemplate,
-    cache_url,
-    database_uri,
-)
 from components.server.versions import Abilities, abilities, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from components.server.addresses import ArtifactStore, CacheAddress, DatabaseAddress, SecretTemplate
 
 # The description sets these itself; a second value would silently win or lose, depending on the MLflow version.
 OWNED_FLAGS = frozenset({
@@ -61,7 +55,6 @@ _JOBS_MEMORY_MIB = 2400
 # The entry point of server/src/mlflow_backend_server.
 APP = "mlflow-backend"
 READY = "/health/ready"
-_MIB = 1024 * 1024
 _LIMIT_FIX = "Set cache.mode to create, or access.requestsPerMinute to 0."
 
 
@@ -146,8 +139,8 @@ def describe(inputs: ServerInputs) -> ServerDescription:
     alive = Probe(path="/health", timeout_s=5, interval_s=10, start_allowance_s=_START_ALLOWANCE_S)
     return ServerDescription(
         argv=_argv(inputs, able),
-        environment=_environment(inputs, able),
-        secret_environment=_secret_environment(inputs, able),
+        environment=environment.plain(inputs, able),
+        secret_environment=environment.secret(inputs, able),
         port=inputs.port,
         liveness=alive,
         readiness=replace(alive, path=READY),
@@ -240,79 +233,3 @@ def _argv(inputs: ServerInputs, able: Abilities) -> tuple[str, ...]:
     for name, value in sorted(inputs.extra_flags.items()):
         argv += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return tuple(argv)
-
-
-def _environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]:
-    environment = {
-        # By environment, not by flag: MLflow copies flags into the command lines of its children.
-        "MLFLOW_BACKEND_STORE_URI": database_uri(inputs.database),
-        "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": str(inputs.pool.size),
-        "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": str(inputs.pool.max_overflow),
-        "PYTHONUNBUFFERED": "1",
-    }
-    if inputs.database.tls_ca is not None:
-        environment |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": inputs.database.tls_ca}
-    elif not _is_loopback(inputs.database.host):
-        # libpq's default, prefer, falls back to plain text without a word.
-        environment["PGSSLMODE"] = "require"
-    if inputs.artifacts.endpoint_url is not None:
-        environment["MLFLOW_S3_ENDPOINT_URL"] = inputs.artifacts.endpoint_url
-    if inputs.artifacts.region is not None:
-        environment |= {"AWS_REGION": inputs.artifacts.region, "AWS_DEFAULT_REGION": inputs.artifacts.region}
-    if able.telemetry:
-        environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    if able.jobs:
-        # On by default since 3.9.0, where it takes nine more processes and 2.4 GB.
-        environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "true" if inputs.jobs else "false"
-    return {**environment, **_plugin_environment(inputs, able)}
-
-
-def _plugin_environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]:
-    """Return what the plugin reads (server/README.md); what is its default is left out, but for the access mode."""
-    access = inputs.access
-    environment = {
-        "MLFLOW_BACKEND_ACCESS": access.mode,
-        "MLFLOW_BACKEND_MAX_REQUEST_BYTES": str(inputs.max_request_mib * _MIB),
-        "MLFLOW_BACKEND_MAX_ARTIFACT_BYTES": str(inputs.max_artifact_mib * _MIB),
-        "MLFLOW_BACKEND_ACCESS_LOG": "true" if inputs.access_log else "false",
-    }
-    if able.stack == "uvicorn":
-        # gunicorn has a time-out of its own, by flag.
-        environment["MLFLOW_BACKEND_REQUEST_TIMEOUT_SECONDS"] = str(inputs.request_timeout_s)
-    if inputs.metrics_port:
-        environment["MLFLOW_BACKEND_METRICS_HOST"] = inputs.metrics_host
-        environment["MLFLOW_BACKEND_METRICS_PORT"] = str(inputs.metrics_port)
-    if access.mode == "basic":
-        environment["MLFLOW_BACKEND_AUTH_DATABASE_URI"] = database_uri(inputs.database, database=access.database)
-        environment["MLFLOW_AUTH_ADMIN_USERNAME"] = access.admin_user
-    if access.mode == "token":
-        environment["MLFLOW_BACKEND_API_KEYS"] = access.keys
-        environment["MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE"] = str(access.requests_per_minute)
-    return environment
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _secret_environment(inputs: ServerInputs, able: Abilities) -> dict[str, SecretTemplate]:
-    secrets = {"PGPASSWORD": SecretTemplate(text=f"{{{inputs.database.password}}}")}
-    if inputs.artifacts.access_key is not None:
-        secrets["AWS_ACCESS_KEY_ID"] = SecretTemplate(text=f"{{{inputs.artifacts.access_key}}}")
-        secrets["AWS_SECRET_ACCESS_KEY"] = SecretTemplate(text=f"{{{inputs.artifacts.secret_key}}}")
-    if inputs.cache is not None:
-        url = cache_url(inputs.cache)
-        if inputs.jobs:
-            secrets["MLFLOW_SERVER_JOB_HUEY_REDIS_URL"] = url
-        if able.gateway_budgets_on_redis:
-            secrets["MLFLOW_GATEWAY_BUDGET_REDIS_URL"] = url
-        if inputs.access.requests_per_minute:
-            secrets["MLFLOW_BACKEND_REDIS_URL"] = url
-    if inputs.access.mode == "basic":
-        # The versions that know neither variable get both by the plugin (server/README.md).
-        secrets["MLFLOW_AUTH_ADMIN_PASSWORD"] = SecretTemplate(text=f"{{{inputs.access.admin_password}}}")
-        secrets["MLFLOW_FLASK_SERVER_SECRET_KEY"] = SecretTemplate(text=f"{{{inputs.access.session_key}}}")
-    return secrets

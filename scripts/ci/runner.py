@@ -6,12 +6,11 @@ Outside of GitHub the files are not named, and nothing is written.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts import running
 from tools.bootstrap import shell
 from tools.bootstrap.layout import find_layout
 
@@ -63,23 +62,6 @@ def pulumi_environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def run(argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], deadline_s: float) -> int:
-    """Run a program, its output going where ours goes; its exit code.
-
-    At the deadline it is interrupted, and killed only when it does not mind that: an engine that is killed leaves its
-    state locked and does not know what it has made.
-    """
+    """Run a program, its output going where ours goes; its exit code (see running.wait)."""
     process = subprocess.Popen(argv, cwd=cwd, env=environment, stdin=subprocess.DEVNULL)
-    try:
-        return process.wait(timeout=deadline_s)
-    except subprocess.TimeoutExpired:
-        print(f"{argv[0]} had not ended after {deadline_s:.0f} s and is interrupted", file=sys.stderr)
-        process.send_signal(signal.SIGINT)
-    except KeyboardInterrupt:
-        # Whoever interrupted us, by the terminal or by cancelling the workflow, has interrupted the program too.
-        pass
-    try:
-        process.wait(timeout=INTERRUPT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    return process.returncode or 1
+    return running.wait(process, argv[0], deadline_s=deadline_s, interrupt_s=INTERRUPT_S)

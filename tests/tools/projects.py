@@ -14,6 +14,19 @@ ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 120
 
 
+def files_of_the_tree(pattern: str) -> list[Path]:
+    """Return the files that match, from the root of the repository: those in git, and new ones that it would take."""
+    listed = subprocess.run(
+        ("git", "ls-files", "--cached", "--others", "--exclude-standard", pattern),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout.split()
+    return sorted(Path(name) for name in listed if (ROOT / name).exists())
+
+
 def lay_out_programs(folder: Path) -> None:
     """Put the CLI that set-up has found into `folder`, with this repository's language host beside it.
 

@@ -207,6 +207,13 @@ def test_words_that_anything_may_hold_are_left() -> None:
     assert clean.text("local true 5432 /home/someone") == "local true 5432 /home/someone"
 
 
+def test_a_secret_section_takes_none_of_the_reports_own_words() -> None:
+    """`network: {mode: create}` set with --secret would leave `99 to [secret]`, and JSON that breaks its schema."""
+    clean = redactor(settings=[json.dumps({"mode": "create", "password": "created-by-me"})], environment={})
+    report = clean.value(replace(FULL, counts={"create": 99}, pin="created-by-me"))
+    assert (report.counts, report.pin) == ({"create": 99}, MASK)
+
+
 def step(op: str, token: str, *, old: Any = None, new: Any = None, name: str = "x") -> events.Step:
     """Return a step from inputs to inputs."""
     states = [None if inputs is None else events.State(inputs=inputs) for inputs in (old, new)]

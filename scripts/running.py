@@ -1,0 +1,31 @@
+"""A program that must not be killed half-way: it is waited for, and at a deadline asked to end before it is made to.
+
+An engine that is killed leaves its state locked and its plugins running, and does not know what it has made.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+
+def wait(process: subprocess.Popen[bytes], name: str, *, deadline_s: float, interrupt_s: float) -> int:
+    """Return the program's exit code, never 0 where it had to be interrupted.
+
+    At the deadline it is interrupted, and killed where it has not ended `interrupt_s` seconds later.
+    """
+    try:
+        return process.wait(timeout=deadline_s)
+    except subprocess.TimeoutExpired:
+        print(f"{name} had not ended after {deadline_s:.0f} s and is interrupted", file=sys.stderr)
+        process.send_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        # Whoever interrupted us, by the terminal or by cancelling the workflow, has interrupted the program too.
+        pass
+    try:
+        process.wait(timeout=interrupt_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return process.returncode or 1
