@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from components.contract import Refused, Release
 from components.ecs import clients as aws
 from components.ecs import deployments
+from components.ecs.database_task import database_task
 from components.ecs.history import EcsHistory, release_of
 from components.ecs.locator import KIND, credentials, located, report_path
-from components.ecs.oneshot import DatabaseTask, OneShot, OneShots
-from components.ecs.render.containers import SETTINGS_LABEL, VERSION_LABEL
-from components.ecs.render.tasks import DATABASE, DATABASE_TOOL
+from components.ecs.render.containers import SETTINGS_LABEL
 from components.ecs.scale import Scale
 from components.ecs.store import S3Store
 from components.migrate.known import schema_table, wanted_heads
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from components.schema import Heads
     from components.verify.report import Report
 
-# The task definitions that are looked through for one with a version's image, newest first.
-_LOOKED_THROUGH: Final = 20
 _START_DEADLINE_S: Final = 1800.0
 # Of revisions, and of verified ones among those that are older: they cost nothing but the time to list them.
 _RETAINED: Final = 100
@@ -81,7 +78,7 @@ class EcsReleases:
         if not self._live:
             return None
         try:
-            return DatabaseTool(self._task(None)).status().heads
+            return self._any_tool().status().heads
         except ToolFailed as failure:
             if failure.code is Code.UNREACHABLE:
                 return None
@@ -89,7 +86,7 @@ class EcsReleases:
 
     def tool(self, version: str) -> DatabaseTool:
         """Return the database tool in a version's image."""
-        return DatabaseTool(self._task(version))
+        return DatabaseTool(database_task(self._connections.clients, self._place, version))
 
     def dump(self, version: str) -> Dump:
         """Dump the databases into the backend's own prefix of its bucket."""
@@ -102,11 +99,11 @@ class EcsReleases:
 
     def undo_restore(self) -> None:
         """Put back the databases that the last restore replaced. Raises ToolFailed."""
-        DatabaseTool(self._task(None)).undo()
+        self._any_tool().undo()
 
     def losses(self, dump: Dump) -> dict[str, int]:
         """Count what restoring the dump would lose, against the live database. Raises ToolFailed."""
-        return DatabaseTool(self._task(None)).losses(dump.address)
+        return self._any_tool().losses(dump.address)
 
     def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
         """Return nothing: in a preview, where rows are shown, the database is not asked."""
@@ -270,33 +267,8 @@ class EcsReleases:
         answer = self._connections.clients.ecs.describe_task_definition(taskDefinition=wanted)
         return dict(answer["taskDefinition"])
 
-    def _task(self, version: str | None) -> DatabaseTask:
-        shot = OneShot(
-            cluster=self._place.service.cluster,
-            task_definition=self._task_definition(version),
-            container=DATABASE,
-            network=self._place.network,
-        )
-        return DatabaseTask(shots=OneShots(clients=self._connections.clients, shot=shot), tool=DATABASE_TOOL)
-
-    def _task_definition(self, version: str | None) -> str:
-        """Return the newest task definition with a version's image; any version's tool can say where a schema is."""
-        family = self._place.database_family
-        if version is None:
-            return family
-        ecs = self._connections.clients.ecs
-        newest = deployments.identify(
-            ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]["taskDefinitionArn"]
-        )
-        for number in range(newest.number, max(newest.number - _LOOKED_THROUGH, 0), -1):
-            found = ecs.describe_task_definition(taskDefinition=f"{family}:{number}")["taskDefinition"]
-            labels = found["containerDefinitions"][0].get("dockerLabels", {})
-            if labels.get(VERSION_LABEL) == version and found.get("status") == "ACTIVE":
-                return f"{family}:{number}"
-        raise Refused(
-            f"No task of MLflow {version} is held any more, so its database tool cannot run.",
-            fix="Deploy that version again, or choose another.",
-        )
+    def _any_tool(self) -> DatabaseTool:
+        return DatabaseTool(database_task(self._connections.clients, self._place, None))
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
