@@ -40,7 +40,6 @@ PURE = (
     "components/preflight/manifests.py",
     "components/preflight/reference.py",
     "components/releases/holds.py",
-    "components/releases/losses.py",
     "components/releases/plan.py",
     "components/releases/records.py",
     "components/releases/text.py",
@@ -66,6 +65,7 @@ PURE = (
     "policy/stores.py",
     "scripts/ci/affected.py",
     "server/src/mlflow_backend_server/access/scopes.py",
+    "server/src/mlflow_backend_server/db/rows.py",
     "server/src/mlflow_backend_server/db/schema.py",
     "server/src/mlflow_backend_server/health/states.py",
     "server/src/mlflow_backend_server/http/exchange.py",
@@ -75,7 +75,7 @@ PURE = (
 TESTS = (
     *("tests/components", "tests/policy", "tests/scripts"),
     # The server's other tests run in the environments of its MLflow versions, which are not measured.
-    *(f"tests/server/test_{subject}.py" for subject in ("access", "db_schema", "direct", "front", "health")),
+    *(f"tests/server/test_{subject}.py" for subject in ("access", "db_rows", "db_schema", "direct", "front", "health")),
 )
 SELECTED = "not engine and not rig and not slow"
 

@@ -112,6 +112,15 @@ class ToolRunner:
         path.write_text(kept + log)
 
 
+def end_leftovers(state: StateDir) -> None:
+    """End what a killed update left behind: it would finish its restore in the middle of ours.
+
+    For what changes the databases or dumps them, which is done by one at a time; a dry run counts losses beside it.
+    """
+    for leftover in (TOOL, _STORE):
+        processes.end(processes.marked(str(state.path), leftover), timeout_s=_STOP_TIMEOUT_S)
+
+
 @contextlib.contextmanager
 def serving_dumps(state: StateDir) -> Iterator[tuple[str, dict[str, str]]]:
     """Serve the stack's own folder by S3; give the address of dumps and the environment that reaches it.
@@ -120,10 +129,7 @@ def serving_dumps(state: StateDir) -> Iterator[tuple[str, dict[str, str]]]:
     """
     (state.backend_store / ROOT).mkdir(mode=0o700, parents=True, exist_ok=True)
     state.backend_store.chmod(0o700)
-    # What a killed update left behind would hold the port, or finish its restore in the middle of ours.
-    for leftover in (TOOL, _STORE):
-        processes.end(processes.marked(str(state.path), leftover), timeout_s=_STOP_TIMEOUT_S)
-    port = ports.choose(state, _STORE)
+    port = ports.free(frozenset(ports.known(state).values()))
     keys = [
         credentials.read(state, name) for name in (credentials.STORE_OPERATOR_ACCESS, credentials.STORE_OPERATOR_SECRET)
     ]

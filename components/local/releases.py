@@ -11,7 +11,6 @@ import getpass
 import hashlib
 import json
 import socket
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from components.contract import Refused
 from components.local import credentials, environment, one_shot, processes, revisions, schema, switch
-from components.local.database import binaries
 from components.local.history import LocalHistory, running_revision
 from components.local.state import LocalFailure, StateDir, write
 from components.local.templates import TemplatedTool
@@ -27,7 +25,6 @@ from components.migrate.known import schema_table
 from components.migrate.tool import DatabaseTool
 from components.releases.journal import Journal
 from components.releases.ledger import Ledger
-from components.releases.losses import TABLES, losses, read_dump
 from components.releases.records import VerifiedRelease
 from components.releases.stores import DUMPS, FileStore
 from components.releases.views import Situation
@@ -45,7 +42,6 @@ if TYPE_CHECKING:
 
 TARGET = "local"
 _CHUNK = 1 << 20
-_RESTORE_READ_TIMEOUT_S = 600
 _STOP_WAIT_S = 30.0
 _POLL_S = 0.1
 
@@ -73,22 +69,20 @@ class LocalReleases:
 
     def dump(self, version: str) -> Dump:
         """Dump the databases into the stack's own folder."""
+        one_shot.end_leftovers(self.state)
         with one_shot.serving_dumps(self.state) as (address, reach):
             return DatabaseTool(one_shot.ToolRunner(self.state, version, store=reach)).dump(address)
 
     def restore(self, dump: Dump, version: str) -> None:
         """Put a dump in the databases' place."""
+        one_shot.end_leftovers(self.state)
         with one_shot.serving_dumps(self.state) as (_, reach), schema.allowed_to_create(self.state):
             DatabaseTool(one_shot.ToolRunner(self.state, version, store=reach)).restore(dump.address)
 
     def undo_restore(self) -> None:
         """Put back the databases that the last restore replaced. Raises LocalFailure, ToolFailed."""
-        known = (record.mlflow_version for record in revisions.each(self.state))
-        version = next((each for each in known if environment.exists(environment.locate(each))), None)
-        if version is None:
-            raise LocalFailure("database tool", "no revision's environment is installed", "Run `make up`")
         with schema.allowed_to_create(self.state):
-            DatabaseTool(one_shot.ToolRunner(self.state, version)).undo()
+            DatabaseTool(one_shot.ToolRunner(self.state, self._any_version())).undo()
 
     def intact(self, dump: Dump, *, thoroughly: bool = True) -> bool:
         """Tell whether each object of a dump is what was written: its size first, then its checksum."""
@@ -101,17 +95,9 @@ class LocalReleases:
         return (self.store.path(f"{DUMPS}/{dump.id}/manifest.json")).exists()
 
     def losses(self, dump: Dump) -> dict[str, int]:
-        """Count what restoring the dump would lose, against the live database. Raises LocalFailure."""
-        path = self._object(dump, dump.databases["tracking"].object)
-        tables = [f"--table={table}" for table in TABLES]
-        command = [str(binaries() / "pg_restore"), "--data-only", *tables, "--file=-", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_RESTORE_READ_TIMEOUT_S, check=False)
-        if done.returncode != 0:
-            raise LocalFailure("dump", f"it cannot be read: {done.stderr.strip()}", "Choose another release")
-        # Not splitlines: a run's name may hold one of the other characters at which that splits.
-        dumped = read_dump(done.stdout.split("\n"))
-        live = {table: schema.rows(self.state, table, dumped.get(table)) for table in TABLES}
-        return losses(dumped, live)
+        """Count what restoring the dump would lose, against the live database. Raises LocalFailure, ToolFailed."""
+        with one_shot.serving_dumps(self.state) as (_, reach):
+            return DatabaseTool(one_shot.ToolRunner(self.state, self._any_version(), store=reach)).losses(dump.address)
 
     def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
         """Return the number of rows of those of the tables that exist."""
@@ -230,6 +216,14 @@ class LocalReleases:
     def retire(self) -> Sequence[str]:
         """Drop nothing: a local revision is a small file, and its environment is shared."""
         return ()
+
+    def _any_version(self) -> str:
+        """Return an MLflow version whose environment is installed: what is asked concerns no version's own schema."""
+        known = (record.mlflow_version for record in revisions.each(self.state))
+        version = next((each for each in known if environment.exists(environment.locate(each))), None)
+        if version is None:
+            raise LocalFailure("database tool", "no revision's environment is installed", "Run `make up`")
+        return version
 
     def _intact(self, dumps: Sequence[Dump], live: Heads | None) -> frozenset[str]:
         """Return the ids of the dumps that can be restored.

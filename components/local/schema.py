@@ -6,7 +6,6 @@ One query tells the heads, without starting the database tool. What reads or cha
 from __future__ import annotations
 
 import contextlib
-import io
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -14,7 +13,6 @@ from psycopg2 import errors, sql
 
 from components.local import credentials, ports
 from components.local.wishes import AUTH_DATABASE, DATABASE, ROLE
-from components.releases.losses import Rows, common
 from components.schema import Heads
 
 if TYPE_CHECKING:
@@ -25,9 +23,8 @@ if TYPE_CHECKING:
 _ADMIN_ROLE = "postgres"
 _VERSION_TABLE = "alembic_version"
 _CONNECT_TIMEOUT_S = 3
-# A preview must not hang on a lock that somebody holds; reading all rows to count losses may take its time.
+# A preview must not hang on a lock that somebody holds.
 _ASK_TIMEOUT_MS = 10_000
-_READ_TIMEOUT_MS = 600_000
 # The database tool's name for what a restore replaced (server/src/mlflow_backend_server/db/kept.py).
 _KEPT = f"{DATABASE}__before_"
 
@@ -80,24 +77,11 @@ def row_counts(state: StateDir, tables: Sequence[str]) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def reading(state: StateDir, *, timeout_ms: int = _ASK_TIMEOUT_MS) -> Iterator[Any]:
-    """Give a cursor on the tracking database as the server's own role; a statement may take so many milliseconds."""
+def reading(state: StateDir) -> Iterator[Any]:
+    """Give a cursor on the tracking database as the server's own role, whose statements have a deadline."""
     with _session(state, ROLE, credentials.DATABASE, DATABASE) as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, false)", (str(timeout_ms),))
+        cursor.execute("SELECT set_config('statement_timeout', %s, false)", (str(_ASK_TIMEOUT_MS),))
         yield cursor
-
-
-def rows(state: StateDir, table: str, dumped: Rows | None) -> Rows:
-    """Return a table's rows as COPY writes them, in those columns that the dumped table has too."""
-    with reading(state, timeout_ms=_READ_TIMEOUT_MS) as cursor:
-        cursor.execute("SELECT column_name FROM information_schema.columns WHERE table_name = %s", (table,))
-        found = [str(row[0]) for row in cursor.fetchall()]
-        columns = tuple(found) if dumped is None else common(dumped.columns, found)
-        listed = sql.SQL(", ").join(map(sql.Identifier, columns))
-        text = io.StringIO()
-        cursor.copy_expert(sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(listed, sql.Identifier(table)), text)
-    lines = text.getvalue().split("\n")[:-1]
-    return Rows(columns=columns, rows=tuple(tuple(line.split("\t")) for line in lines))
 
 
 @contextlib.contextmanager
