@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    line = argparse.ArgumentParser(prog="scripts/releases.py", description=__doc__)
+    line = argparse.ArgumentParser(prog="python -m scripts.releases", description=__doc__)
     line.add_argument("--stack", required=True, help="the stack whose releases are listed")
     line.add_argument("--json", action="store_true", help="print JSON instead of the table")
     line.add_argument(

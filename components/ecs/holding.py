@@ -60,7 +60,7 @@ def held(settings: Settings, place: Place, client: S3Client) -> Held | None:
     if release is None:
         raise Refused(
             f"The ledger holds this stack to revision {hold.revision}, which it has no record of: {hold.why}.",
-            fix="Lift it with `scripts/rollback.py --unpin`.",
+            fix="Lift it with `python -m scripts.rollback --stack STACK --unpin`.",
         )
     return Held(
         revision=hold.revision,

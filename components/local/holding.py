@@ -71,7 +71,7 @@ def served(
     except (LocalFailure, ValueError):
         raise Refused(
             f"The ledger holds this stack to revision {hold.revision}, which does not exist any more: {hold.why}.",
-            fix="Lift it with `scripts/rollback.py --unpin`.",
+            fix="Lift it with `python -m scripts.rollback --stack STACK --unpin`.",
         ) from None
     return Served(
         wishes={HELD: hold.revision},

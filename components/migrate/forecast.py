@@ -68,11 +68,11 @@ class Forecast:
         if self.direction is not Direction.AHEAD or self.seen is None:
             return None
         runs = self.table.versions_on(self.seen.heads.tracking or "")
-        choice = f"MLflow {', '.join(runs)} run on it" if runs else "a newer MLflow runs on it"
+        choice = f"that is the schema of MLflow {', '.join(runs)}" if runs else "a newer MLflow runs on it"
         return (
             f"The database is at {self._heads()}, newer than {self.wanted}, which MLflow {self.version} needs"
             f"{self._when()}; {choice}. Nothing was touched. Set server.mlflowVersion to one of those, or go back with "
-            f"`scripts/rollback.py --to-version {self.version} --restore`, which restores the dump of that schema."
+            f"`python -m scripts.rollback --stack STACK --to-version {self.version} --restore`, which restores the dump of that schema."
         )
 
     def _heads(self) -> str:

@@ -34,7 +34,7 @@ def roll_back(locator: Mapping[str, str], report: Report, *, profile: str, deadl
     except Refused as refusal:
         return f"Nothing was rolled back: {refusal}"
     except Exception as error:  # noqa: BLE001 - the verification's own failure must be told as well
-        return f"Rolling back by itself failed: {error} See what serves with `scripts/releases.py`."
+        return f"Rolling back by itself failed: {error} See what serves with `make releases`."
 
 
 def _say_nothing(_message: str) -> None:

@@ -73,7 +73,8 @@ class Contents:
             if damage.number == self.last:
                 raise Refused(
                     f"The ledger's newest record cannot be read, so pins and blocks are not known: {damage.finding}.",
-                    fix="Put the file back from a backup, or accept the loss with `scripts/releases.py --accept-loss`.",
+                    fix="Put the file back from a backup, or accept the loss with "
+                    "`python -m scripts.releases --stack STACK --accept-loss`.",
                 )
         return self.records[-1].standing if self.records else Standing()
 

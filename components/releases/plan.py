@@ -89,7 +89,7 @@ def plan(situation: Situation, request: Request) -> Plan:
     if goal.state == "gone":
         raise Refused(
             f"{goal} is gone: the platform no longer holds what it ran.",
-            fix="Choose another one with --to (scripts/releases.py lists them), or deploy that version again.",
+            fix="Choose another one with --to (`make releases` lists them), or deploy that version again.",
         )
     if goal.decision.verdict is Verdict.BLOCKED:
         raise Refused(f"{goal} is BLOCKED. {goal.decision.reason}", fix=goal.decision.fix)
@@ -174,7 +174,7 @@ def _unfit(view: View) -> str:
 
 def _fix_none(views: Sequence[View]) -> str:
     if default_goal(views, restore=True) is not None:
-        return "Add --restore; what was written since the dump is lost."
+        return "Add --restore; what was written since the dump is lost, and --dry-run counts it."
     return "Name one with --to if you mean it, or deploy with `pulumi up`."
 
 

@@ -158,7 +158,7 @@ def resume(target: RollbackTarget, *, to: str | None, say: Callable[[str], None]
     if to is not None and to != entry["to"]:
         raise Refused(
             f"A rollback to revision {entry['to']}, begun {entry['begun']}, was interrupted.",
-            fix="Finish it first: run scripts/rollback.py without --to.",
+            fix="Finish it first: run the command without --to.",
         )
     say(f"finishing the rollback to revision {entry['to']} that was begun {entry['begun']} and interrupted")
     return _go_on(target, entry, say)
@@ -170,7 +170,7 @@ def refuse_unfinished(journal: Journal) -> None:
     if entry is not None:
         raise Refused(
             f"A rollback to revision {entry['to']}, begun {entry['begun']}, was interrupted.",
-            fix="Finish it first: run scripts/rollback.py again.",
+            fix="Finish it first with `python -m scripts.rollback --stack STACK`.",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from components.releases.views import View
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_PLURAL = re.compile(r"(?<=[a-z])s\b")
 _COLUMNS = ("revision", "state", "MLflow", "schema", "verified", "age", "rollback", "")
 
 
@@ -132,8 +134,12 @@ def _losses(plan: Plan) -> str:
 
 
 def counted(losses: Mapping[str, int]) -> str:
-    """Return losses as words: `12 runs, 1 model versions`."""
-    return ", ".join(f"{count} {name}" for name, count in losses.items())
+    """Return losses as words: `12 runs, 1 changed model version`."""
+    return ", ".join(f"{count} {_singular(name) if count == 1 else name}" for name, count in losses.items())
+
+
+def _singular(name: str) -> str:
+    return _PLURAL.sub("", name).replace("that come back", "that comes back")
 
 
 def _downtime(plan: Plan) -> str:

@@ -68,7 +68,7 @@ def on(tracking: str | None, auth: str | None = None) -> Heads:
             Decision(
                 verdict=Verdict.RESTORE,
                 reason="The database is at new, newer than old, which MLflow 2.0 needs; the dump d7 has that schema.",
-                fix="Add --restore; what was written since is lost.",
+                fix="Add --restore; what was written since is lost, and --dry-run counts it.",
             ),
         ),
         (

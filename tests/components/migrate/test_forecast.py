@@ -42,8 +42,8 @@ def test_a_newer_database_is_refused_with_who_can_run_on_it() -> None:
     refusal = forecast("3.4.0", seen("3.17.2")).refusal()
     assert refusal is not None
     assert "newer than 71994744cf8e" in refusal
-    assert "MLflow 3.17.2 run on it" in refusal
-    assert "scripts/rollback.py --to-version 3.4.0 --restore" in refusal
+    assert "that is the schema of MLflow 3.17.2" in refusal
+    assert "python -m scripts.rollback --stack STACK --to-version 3.4.0 --restore" in refusal
 
 
 def test_what_the_ledger_remembers_is_said_as_of_when() -> None:

@@ -83,7 +83,7 @@ REFUSALS = {
     "a revision that is gone": (
         *(replace(MIGRATED, revisions=MIGRATED.revisions[:1]), Request(to="1", restore=True)),
         "Revision 1 (MLflow 3.4.0) is gone: the platform no longer holds what it ran.",
-        "Choose another one with --to (scripts/releases.py lists them), or deploy that version again.",
+        "Choose another one with --to (`make releases` lists them), or deploy that version again.",
     ),
     "a blocked one": (
         *(replace(MIGRATED, intact=frozenset()), Request(to="1", restore=True)),
@@ -93,7 +93,7 @@ REFUSALS = {
     "a restore that was not asked for": (
         *(MIGRATED, Request(to="1")),
         (f"Revision 1 (MLflow 3.4.0) needs a RESTORE. {NEWER}; the dump d1 has that schema."),
-        "Add --restore; what was written since is lost.",
+        "Add --restore; what was written since is lost, and --dry-run counts it.",
     ),
     "an unknown version": (
         *(MIGRATED, Request(to_version="2.9.2")),
@@ -126,7 +126,7 @@ REFUSALS = {
             f"{NONE} Revision 2 (MLflow 3.17.2): serves now. "
             f"Revision 1 (MLflow 3.4.0): RESTORE. {NEWER}; the dump d1 has that schema."
         ),
-        "Add --restore; what was written since the dump is lost.",
+        "Add --restore; what was written since the dump is lost, and --dry-run counts it.",
     ),
     "no default at all": (
         *(MIXED, Request()),

@@ -31,11 +31,17 @@ def test_a_plan_of_a_restore_in_lines() -> None:
     """The losses are counted, and a count of none is said too."""
     made = plan(MIGRATED, Request(restore=True))
     lost = {"runs": 12, "model versions": 1}
-    assert "lost       what was written since 2026-11-01 00:00 UTC: 12 runs, 1 model versions" in text.plan_lines(
+    assert "lost       what was written since 2026-11-01 00:00 UTC: 12 runs, 1 model version" in text.plan_lines(
         replace(made, losses=lost)
     )
     assert "lost       what was written since 2026-11-01 00:00 UTC: nothing was written" in text.plan_lines(made)
     assert "downtime   about 14 s" in text.plan_lines(made)
+
+
+def test_one_of_a_kind_is_told_as_one() -> None:
+    """Whatever the database tool counts, a sentence about one of it reads as one."""
+    one = {"runs": 1, "changed registered models": 1, "deleted experiments that come back": 1, "traces": 2}
+    assert text.counted(one) == "1 run, 1 changed registered model, 1 deleted experiment that comes back, 2 traces"
 
 
 def test_what_is_forced_and_noted_is_shown() -> None:

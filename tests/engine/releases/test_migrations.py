@@ -97,7 +97,7 @@ def test_an_older_version_in_the_settings_is_refused_at_preview(
     stack.write_settings(server={"mlflowVersion": VERSIONS[-1]})
     assert not preview.ok
     assert "newer than 71994744cf8e, which MLflow 3.4.0 needs" in preview.text
-    assert "scripts/rollback.py --to-version 3.4.0 --restore" in preview.text
+    assert "python -m scripts.rollback --stack STACK --to-version 3.4.0 --restore" in preview.text
 
 
 def test_a_restore_goes_back_with_the_losses_counted(migrated: tuple[LocalStack, dict[str, object]]) -> None:
@@ -114,7 +114,7 @@ def test_a_restore_goes_back_with_the_losses_counted(migrated: tuple[LocalStack,
     assert '"registered models": 1' in dry.text
     done = run(stack, "rollback", "--to-version", "3.4.0", "--restore", "--yes", "--reason", "a test")
     assert done.code == 0, done.text
-    assert "Lost: 3 runs, 1 registered models" in done.text
+    assert "Lost: 3 runs, 1 registered model" in done.text
     assert client(stack, "read") == seen["before 3.17.2"]
     assert schema.kept(stack.state)
     assert call(url, "registered-models/search")["registered_models"]
