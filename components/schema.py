@@ -178,7 +178,8 @@ _BLOCKS = {
 def _of_newer(live: Heads, need: str, table: SchemaTable, dump: str | None) -> Decision:
     if dump is not None:
         reason = f"The database is at {live}, newer than {need}; the dump {dump} has that schema."
-        return Decision(verdict=Verdict.RESTORE, reason=reason, fix="Add --restore; what was written since is lost, and --dry-run counts it.")
+        fix = "Add --restore; what was written since is lost, and --dry-run counts it."
+        return Decision(verdict=Verdict.RESTORE, reason=reason, fix=fix)
     runs = _versions(table.versions_on(live.tracking or ""))
     reason = f"The database is at {live}, newer than {need}, and no intact dump has that schema."
     return _blocked(reason, f"Choose a release of {runs}." if runs else "Choose a release of a newer MLflow.")

@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    line = argparse.ArgumentParser(prog="python -m scripts.rollback", description="Roll a stack back to an earlier release.")
+    program = "python -m scripts.rollback"
+    line = argparse.ArgumentParser(prog=program, description="Roll a stack back to an earlier release.")
     line.add_argument("--stack", help="the stack that is rolled back")
     line.add_argument("--to", metavar="REV", help="revision to go back to (default: the newest one that is SAFE)")
     line.add_argument("--to-version", metavar="V", help="go back to the newest verified release of this MLflow version")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from components.contract import Refused
 from components.ecs.oneshot import TaskNotRun
 from components.ecs.scale import ScaleFailed
 from components.local.state import LocalFailure
@@ -54,7 +55,10 @@ def locator_of(stack: str, root: Path) -> dict[str, str]:
     Raises SettingsError for a file that cannot be read, Refused for a backend that is not deployed.
     """
     if target_of(stack, root) != "ecs":
-        return {"kind": "local", "state": str(root / ".backend" / stack)}
+        state = root / ".backend" / stack
+        if not state.exists():
+            raise Refused(f"Stack {stack} has no local backend here.", fix=f"Run `make up STACK={stack}`.")
+        return {"kind": "local", "state": str(state)}
     from components.ecs.lookup import locate  # noqa: PLC0415 - AWS only where it is asked
     from components.ecs.refusals import place_of  # noqa: PLC0415
 

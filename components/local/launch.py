@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.local import credentials
+from components.local import credentials, guard
 from components.local.render import Program, program_of
 from components.local.state import LocalFailure, StateDir
 
@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
     try:
         program = program_of(json.loads((state.programs / f"{name}.json").read_text()))
         environment = _environment(state, program)
+        guard.refuse_program(state, name)
     except (OSError, ValueError, LocalFailure) as error:
         print(f"launch {name}: {error}", file=sys.stderr, flush=True)  # noqa: T201 - supervisord keeps it as the log
         return _EX_CONFIG

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from components.local.state import StateDir
 
 _DOCUMENT = "revision.json"
+_SERVER = "server-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,12 @@ class Record:
 
 def program_name(number: int) -> str:
     """Return the supervised program's name of a revision."""
-    return f"server-{number:05d}"
+    return f"{_SERVER}{number:05d}"
+
+
+def number_of(program: str) -> int | None:
+    """Return the revision whose server a supervised program is, None for one that is no server."""
+    return int(program.removeprefix(_SERVER)) if program.startswith(_SERVER) else None
 
 
 def list_all(state: StateDir) -> tuple[Record, ...]:

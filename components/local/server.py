@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from components.local import credentials, environment, holding, package, render, revisions, schema, switch
+from components.local import credentials, environment, guard, holding, package, render, revisions, schema, switch
 from components.local.one_shot import ToolRunner
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor
@@ -48,7 +48,7 @@ def _make(state: StateDir, wishes: dict[str, Any]) -> Record:
     # An update that was killed may have left its server running beside the one that serves.
     switch.retire_others(state, None if serving is None else serving.number)
     record = _record(state, wishes)
-    switch.refuse_other_schema(state, record)
+    guard.refuse_other_schema(state, record)
     _make_users_schema(state, record)
     revisions.save(state, record)
     try:

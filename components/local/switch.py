@@ -11,12 +11,9 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-import psycopg2
-
-from components.local import causes, credentials, ports, processes, revisions, schema
+from components.local import causes, credentials, guard, ports, processes, revisions
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor
-from components.migrate.known import wanted_heads
 from components.verify.credentials import resolve
 
 if TYPE_CHECKING:
@@ -24,14 +21,11 @@ if TYPE_CHECKING:
 
     from components.local.revisions import Record
     from components.local.state import StateDir
-    from components.schema import Heads
 
 # A server needs 11 s on two idle cores, and MLflow gives up on an unreachable database after 107 s (measured).
 START_TIMEOUT_S = 120.0
 _PROBE_TIMEOUT_S = 5.0
 _ANSWER_BYTES = 2000
-# Postgres recovers from a crash in one or two seconds (docs/facts.md, A); after a large one it takes longer.
-_DATABASE_WAIT_S = 30.0
 _POLL_S = 0.05
 _FIRST_USES = (
     "/api/2.0/mlflow/experiments/search?max_results=1",
@@ -49,7 +43,7 @@ def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s
     database is at another schema than this MLflow's, and where the server does not get ready: the old one then still
     serves, and nothing of the new one runs.
     """
-    refuse_other_schema(state, record)
+    guard.refuse_other_schema(state, record)
     supervisor = Supervisor(state)
     previous = active(state)
     supervisor.apply(record.program)
@@ -78,7 +72,7 @@ def retire_others(state: StateDir, serving: int | None) -> None:
     keep = None if serving is None else revisions.program_name(serving)
     supervisor = Supervisor(state)
     for name in supervisor.programs():
-        if name.startswith("server-") and name != keep:
+        if revisions.number_of(name) is not None and name != keep:
             supervisor.remove(name)
 
 
@@ -93,35 +87,6 @@ def answer(record: Record, path: str, *, headers: Mapping[str, str] | None = Non
         return 0, type(error).__name__
     finally:
         connection.close()
-
-
-def refuse_other_schema(state: StateDir, record: Record) -> None:
-    """Raise LocalFailure where the database is not known to be at the head that the revision's MLflow needs.
-
-    MLflow would migrate an older one by itself while it starts, unseen and without a dump; one that is away may come
-    back at any schema while MLflow tries again for two minutes.
-    """
-    part = f"revision {record.number}"
-    live = _live_heads(state, record, part)
-    wanted = wanted_heads(record.mlflow_version, auth=live.auth is not None)
-    if wanted is not None and live != wanted:
-        finding = f"the database is at {live}, and MLflow {record.mlflow_version} needs {wanted}"
-        raise LocalFailure(part, finding, "Repeat the update, which migrates first")
-
-
-def _live_heads(state: StateDir, record: Record, part: str) -> Heads:
-    """Return the database's heads; it is waited for where waiting can help, and a refused password is named."""
-    deadline = time.monotonic() + _DATABASE_WAIT_S
-    while True:
-        try:
-            return schema.answered_heads(state)
-        except psycopg2.OperationalError as error:
-            if causes.is_hopeless(said := str(error).strip()):
-                raise causes.explain_start(LocalFailure(part, f"was told: {said}", ""), record.mlflow_version) from None
-            if time.monotonic() > deadline:
-                finding = "the database does not answer, so it is not known to be at the schema that this MLflow needs"
-                raise LocalFailure(part, finding, "Start it with `make up`, and repeat") from None
-        time.sleep(_POLL_S)
 
 
 def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: float) -> None:

@@ -71,8 +71,9 @@ class Forecast:
         choice = f"that is the schema of MLflow {', '.join(runs)}" if runs else "a newer MLflow runs on it"
         return (
             f"The database is at {self._heads()}, newer than {self.wanted}, which MLflow {self.version} needs"
-            f"{self._when()}; {choice}. Nothing was touched. Set server.mlflowVersion to one of those, or go back with "
-            f"`python -m scripts.rollback --stack STACK --to-version {self.version} --restore`, which restores the dump of that schema."
+            f"{self._when()}; {choice}. Nothing was touched. Set server.mlflowVersion to one of those, or go back "
+            f"with `python -m scripts.rollback --stack STACK --to-version {self.version} --restore`, which restores "
+            "the dump of that schema."
         )
 
     def _heads(self) -> str:

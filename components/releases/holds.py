@@ -31,7 +31,8 @@ def refuse_disagreement(standing: Standing, requested: str | None) -> None:
     held = "the ledger pins nothing" if standing.pin is None else f"the ledger pins revision {standing.pin.revision}"
     raise Refused(
         f"release.pin in the settings asks for revision {requested}, and {held}.",
-        fix=f"Roll back with `python -m scripts.rollback --stack STACK --to {requested}`, which pins it, or remove release.pin.",
+        fix=f"Roll back with `python -m scripts.rollback --stack STACK --to {requested}`, which pins it, or remove "
+        "release.pin.",
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from components import tokens
 from components.report import judged, served
 from components.report.events import type_of
-from components.report.model import Change, Drift, Operation, Outcome, Report, Verdict
+from components.report.model import Change, Drift, Migration, Operation, Outcome, Report, Verdict
 from components.report.quantities import billed
 from components.report.stateful import STATEFUL
 
@@ -66,6 +66,7 @@ def build(stream: Stream, asked: Asked) -> Report:
     refusals = _refusals(stream, asked, policies)
     quantities = billed(stream.steps, size=asked.size)
     before, after = served.releases(stream)
+    migration, pin = served.migration(stream), served.pin(stream) or asked.pin
     return Report(
         stack=asked.stack,
         made=asked.made,
@@ -74,8 +75,8 @@ def build(stream: Stream, asked: Asked) -> Report:
         changes=changes,
         before=before,
         after=after,
-        migration=served.migration(stream),
-        pin=served.pin(stream) or asked.pin,
+        migration=migration,
+        pin=pin,
         preflight=served.preflight(stream),
         policies=policies,
         drift=_drift(stream.drift) if asked.refreshed else None,
@@ -83,7 +84,7 @@ def build(stream: Stream, asked: Asked) -> Report:
         costs=asked.prices(quantities) if asked.prices and quantities else None,
         refusals=refusals,
         errors=() if refusals else _errors(stream, asked),
-        warnings=_messages(stream.said, "warning"),
+        warnings=_warnings(stream, migration, pin),
     )
 
 
@@ -172,6 +173,17 @@ def _errors(stream: Stream, asked: Asked) -> tuple[str, ...]:
     told = _messages(stream.said, "error")
     last = served.plain(asked.printed)[-_MOST_WORDS:]
     return told if told or asked.code == 0 or not last else (last,)
+
+
+def _warnings(stream: Stream, migration: Migration | None, pin: str) -> tuple[str, ...]:
+    """Return the warnings but those that say what stands in the report already: a migration, a pin."""
+    pending = migration.pending if migration else ()
+    said = tuple(
+        each
+        for each in stream.said
+        if not (pending and all(revision in each.message for revision in pending)) and not (pin and pin in each.message)
+    )
+    return _messages(said, "warning")
 
 
 def _messages(said: Sequence[Said], severity: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -77,12 +77,14 @@ class Migration:
     """What the update does to the database's schema.
 
     `action`: none, create, migrate, refuse or 'find out'. `known_from`: a live database, the ledger (then `schema` says
-    as of when), or nothing. `restore_needed`: whether going back to the release before needs a restore of the dump.
+    as of when), or nothing. `rows` counts those tables that pending revisions touch. `restore_needed`: whether going
+    back to the release before needs a restore of the dump.
     """
 
     action: str
     schema: str
     pending: tuple[str, ...] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
     breaking: bool = False
     downtime: str = ""
     rollback: str = ""

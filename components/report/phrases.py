@@ -85,6 +85,9 @@ def migration(report: Report) -> Iterator[str]:
         yield f"interrupted: {found.interrupted}"
     if found.pending:
         yield f"{len(found.pending)} pending revision(s), {'BREAKING' if found.breaking else 'safe'}"
+    if found.rows:
+        counted = ", ".join(f"{table} {count}" for table, count in found.rows.items() if count)
+        yield f"rows in the tables that they touch: {counted or 'none'}"
     if found.downtime:
         yield f"downtime: {found.downtime}"
     if found.restore_needed:

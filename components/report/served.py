@@ -62,6 +62,7 @@ def migration(stream: Stream) -> Migration | None:
         action=action,
         schema=str(plan.get("schema", "")),
         pending=tuple(map(str, plan.get("pending", ()))),
+        rows={str(table): int(count) for table, count in plan.get("rows", {}).items()},
         breaking=downtime.startswith("yes"),
         downtime=downtime,
         rollback=rollback,

@@ -15,9 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_local_stack_is_its_folder(tmp_path: Path) -> None:
-    """With its file, and without it where something was deployed."""
-    (tmp_path / "Pulumi.one.yaml").write_text("config:\n  mlflow-backend:target: local\n", encoding="utf-8")
-    (tmp_path / ".backend" / "two").mkdir(parents=True)
+    """With its file, and without it where something was deployed; one that was purged is not an empty list."""
+    for stack in ("one", "three"):
+        file = tmp_path / f"Pulumi.{stack}.yaml"
+        file.write_text("config:\n  mlflow-backend:target: local\n", encoding="utf-8")
+    for stack in ("one", "two"):
+        (tmp_path / ".backend" / stack).mkdir(parents=True)
+    with pytest.raises(Refused, match="Stack three has no local backend here"):
+        stacks.locator_of("three", tmp_path)
     for stack in ("one", "two"):
         assert stacks.locator_of(stack, tmp_path) == {"kind": "local", "state": str(tmp_path / ".backend" / stack)}
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from components.contract import Refused
-from components.local import holding, switch
+from components.local import guard, holding, launch, revisions, switch
 from components.local.releases import LocalReleases
-from components.local.state import LocalFailure, StateDir
+from components.local.state import LocalFailure, StateDir, write
 from components.migrate import resource
 from tests.components.local.test_state import record
 
@@ -25,10 +27,23 @@ def state(tmp_path: Path) -> StateDir:
 
 def test_no_server_is_started_where_the_schema_cannot_be_read(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that is away may come back at an older schema, which MLflow would migrate: refused, nothing begun."""
-    monkeypatch.setattr(switch, "_DATABASE_WAIT_S", 0.1)
+    monkeypatch.setattr(guard, "_DATABASE_WAIT_S", 0.1)
     with pytest.raises(LocalFailure, match="does not answer, so it is not known"):
         switch.activate(state, record(1), drain_s=0)
     assert not state.programs.exists()
+
+
+def test_what_supervisord_starts_is_held_to_the_schema_too(
+    state: StateDir, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The launcher asks before it starts a revision's server; the stores, which are not servers, are not asked for."""
+    monkeypatch.setattr(guard, "_DATABASE_WAIT_S", 0.1)
+    server = replace(record(1), program=replace(record(1).program, argv=("/nowhere/mlflow",)))
+    revisions.save(state, server)
+    write(state.programs / "server-00001.json", json.dumps(server.program.manifest()))
+    assert launch.main([str(state.path), "server-00001", "digest"]) != 0
+    assert "launch server-00001: revision 1: the database does not answer" in capfd.readouterr().err
+    guard.refuse_program(state, "database")
 
 
 def test_an_update_does_nothing_while_a_rollback_is_on_its_way(state: StateDir) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from components.contract import ExitCode
 from components.ending import Ending
 from components.report import events
 from components.report.build import Asked, build
+from components.report.events import Said
 from components.report.judged import Known, Rendered
 from components.report.model import Operation, Outcome, Report, Verdict
 
@@ -76,6 +78,29 @@ def test_an_upgrade_tells_its_migration_and_what_going_back_takes() -> None:
     assert report.after.revision is None
     assert report.exit_code(detailed=True) is ExitCode.CHANGES
     assert report.exit_code(detailed=False) is ExitCode.DONE
+
+
+def test_rows_of_the_tables_that_a_migration_touches_are_in_the_report() -> None:
+    """Where the database was asked, whoever reads the preview sees how much there is to migrate."""
+    found = report_of(recorded("local-upgrade")).migration
+    assert found is not None
+    some = {table: count for table, count in found.rows.items() if count}
+    assert some == {"experiment_tags": 1, "metrics": 4, "workspaces": 1}
+
+
+def test_a_warning_that_the_report_tells_already_is_not_told_twice() -> None:
+    """The program warns of a migration and of a pin for those who run `pulumi up`; a preview has a part for each."""
+    stream = recorded("local-upgrade")
+    plain = report_of(stream)
+    assert plain.migration is not None
+    said = (
+        Said(severity="warning", urn="", message="Pending:\n" + "\n".join(plain.migration.pending)),
+        Said(severity="warning", urn="", message="The release is withheld: pinned to 1."),
+        Said(severity="warning", urn="", message="Mind this."),
+    )
+    found = report_of(replace(stream, said=said), pin="pinned to 1")
+    assert (found.warnings, found.pin) == (("Mind this.",), "pinned to 1")
+    assert len(report_of(replace(stream, said=said)).warnings) == 2
 
 
 def test_a_replacement_is_one_change() -> None:

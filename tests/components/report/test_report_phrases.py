@@ -97,6 +97,13 @@ def test_policies_are_read_by_what_was_found() -> None:
     ]
 
 
+def test_rows_are_told_of_the_tables_that_hold_some() -> None:
+    """How long a migration takes depends on them; a database that could not be asked is not told as empty."""
+    assert migration(rows={"runs": 7, "spans": 0, "tags": 9})[1] == "rows in the tables that they touch: runs 7, tags 9"
+    assert migration(rows={"spans": 0})[1] == "rows in the tables that they touch: none"
+    assert migration() == ["migrate: at abc"]
+
+
 def test_an_interrupted_migration_and_a_safe_one_are_said_so() -> None:
     """Whoever reads the preview knows that an earlier update did not end, and that no server stops for this one."""
     assert migration(interrupted="at step 2", pending=("abc safe: more",), breaking=False)[1:3] == [

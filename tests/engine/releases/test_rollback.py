@@ -11,8 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from components.local import credentials, one_shot, schema
-from components.local.revisions import list_all
+from components.local.revisions import list_all, program_name
 from components.local.state import LocalFailure
+from components.local.supervisor import Supervisor
 from components.migrate.known import schema_table
 from components.releases.stores import LEDGER
 from tests.engine.calls import eventually
@@ -215,6 +216,23 @@ def test_no_server_is_started_on_a_database_that_is_not_at_its_head(released: Lo
         stamp(released, head)
     assert serving(released) == before
     assert len(released.server_numbers()) == 1
+
+
+def test_a_server_that_crashes_on_another_schema_is_not_started_again(released: LocalStack) -> None:
+    """What supervisord restarts is held to the same rule: somebody restored the database by hand, the server died."""
+    before, head = serving(released), str(schema_table().heads["2.9.2"].tracking)
+    older = schema_table().revisions["tracking"][0]
+    name = program_name(int(str(before)))
+    stamp(released, older)
+    for process in released.processes(name):
+        process.kill()
+    told = f"the database is at {older}, and MLflow 2.9.2 needs {head}"
+    eventually(lambda: told in Supervisor(released.state).tail(name), within_s=120, what="the refusal in its log")
+    assert schema.heads(released.state) == schema.Heads(tracking=older)
+    assert not any("gunicorn" in " ".join(process.cmdline()) for process in released.processes(name))
+    stamp(released, head)
+    releases(released).start_server(str(before))
+    assert serving(released) == before
 
 
 def stamp(stack: LocalStack, revision: str) -> None:
