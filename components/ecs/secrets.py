@@ -1,7 +1,8 @@
 """The server's secret in Secrets Manager: generated there, never shown, and known to Pulumi by its version only.
 
-Somebody who rotates a password puts a new version of this secret (docs/targets/ecs.md); the next update sees it, gives
-the database's role the new password, and starts tasks that name the new version.
+Somebody who rotates a password puts a new version of this secret (docs/targets/ecs.md); the next update sees it, moves
+a staging label of its own there, gives the database's role the new password, and starts new tasks. All tasks read by
+that label: one that ECS starts between the two logs in as before, and so does, after it, a revision that is older.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _INPUTS: Final = ("region", "secret", "keyArn", "names", "recoveryDays", "tags")
 _REPLACING: Final = ("region", "secret", "keyArn")
 _CURRENT: Final = "AWSCURRENT"
+IN_FORCE: Final = "IN_FORCE"
+"""The staging label of the version that the last update took over. Secrets Manager keeps what has a label."""
 # 256 bits. Hexadecimal: every service and every URL takes it as it is.
 _BYTES: Final = 32
 # Not drawn: a user has a name.
@@ -51,6 +54,7 @@ def token() -> str:
 def create(props: Mapping[str, Any]) -> dict[str, Any]:
     """Make the secret with a value for each name, and return the resource's outputs. Raises SecretFailed."""
     answer = make(props, json.dumps({name: _value(name) for name in props["names"]}))
+    _take_over(answer["ARN"], props["region"], answer["VersionId"])
     return _outputs(props, answer["ARN"], answer["VersionId"])
 
 
@@ -78,7 +82,7 @@ def make(props: Mapping[str, Any], content: str) -> Mapping[str, str]:
 
 
 def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
-    """Add a value for each name that has none; values that are there stay. Return the resource's outputs."""
+    """Take over the version that is there, with a value for each name that has none. Return the resource's outputs."""
     asked = client(props["region"])
     answer = asked.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
     held: dict[str, str] = json.loads(answer["SecretString"])
@@ -86,6 +90,7 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     version = answer["VersionId"]
     if missing:
         version = asked.put_secret_value(SecretId=arn, SecretString=json.dumps({**held, **missing}))["VersionId"]
+    _take_over(arn, props["region"], version)
     asked.tag_resource(
         SecretId=arn, Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())]
     )
@@ -99,10 +104,11 @@ def look(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def changed(arn: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Tell whether something else is asked for, or another version is in force than the state knows."""
+    """Tell whether something else is asked for, or there is another version than the one that was taken over."""
     if any(olds.get(key) != news.get(key) for key in _INPUTS):
         return True
-    return _version(arn, news["region"]) != olds.get("version")
+    current = _version(arn, news["region"])
+    return current != olds.get("version") or current != _version(arn, news["region"], IN_FORCE)
 
 
 def replacing(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
@@ -117,7 +123,15 @@ def delete(arn: str, props: Mapping[str, Any]) -> None:
     client(props["region"]).delete_secret(SecretId=arn, **how)
 
 
-def _version(arn: str, region: str) -> str | None:
+def _take_over(arn: str, region: str, version: str) -> None:
+    """Let tasks that start from now on read this version."""
+    before = _version(arn, region, IN_FORCE)
+    if before != version:
+        move = {"MoveToVersionId": version, **({"RemoveFromVersionId": before} if before else {})}
+        client(region).update_secret_version_stage(SecretId=arn, VersionStage=IN_FORCE, **move)
+
+
+def _version(arn: str, region: str, stage: str = _CURRENT) -> str | None:
     asked = client(region)
     try:
         found = asked.describe_secret(SecretId=arn)
@@ -126,7 +140,7 @@ def _version(arn: str, region: str) -> str | None:
     if found.get("DeletedDate"):
         return None
     stages = found.get("VersionIdsToStages", {})
-    return next((version for version, names in stages.items() if _CURRENT in names), None)
+    return next((version for version, names in stages.items() if stage in names), None)
 
 
 def _value(name: str) -> str:

@@ -19,6 +19,7 @@ from components.ecs.render import tasks
 from components.ecs.render.cache import cache_plan
 from components.ecs.render.containers import SecretSource
 from components.ecs.render.tasks import Reached
+from components.ecs.secrets import IN_FORCE
 
 if TYPE_CHECKING:
     from components.ecs.cache import Cache
@@ -47,8 +48,8 @@ def reached(  # noqa: PLR0913 - the parts of a backend, by name
     database_port, cache_port = database.port, cache.port
 
     def gathered(found: dict[str, Any]) -> Reached:
-        server = SecretSource(arn=found["server"], key="", version=found["version"])
-        own = SecretSource(arn=server.arn, key=tasks.DATABASE_PASSWORD, version=server.version)
+        server = SecretSource(arn=found["server"], key="", version=found["version"], stage=IN_FORCE)
+        own = replace(server, key=tasks.DATABASE_PASSWORD)
         return Reached(
             image=found["image"],
             public_url=found["url"],

@@ -229,6 +229,16 @@ def managed_secret(aws: Aws) -> bool:
         rds.delete_db_instance(DBInstanceIdentifier="repairs", SkipFinalSnapshot=True)
 
 
+def own_label(aws: Aws) -> bool:
+    """A staging label of one's own stays on its version when a newer one is put there."""
+    client = aws.client("secretsmanager")
+    made = client.create_secret(Name="labelled", SecretString="old")
+    client.update_secret_version_stage(SecretId=made["ARN"], VersionStage="OWN", MoveToVersionId=made["VersionId"])
+    client.put_secret_value(SecretId=made["ARN"], SecretString="new")
+    labels = client.describe_secret(SecretId=made["ARN"])["VersionIdsToStages"]
+    return set(labels[made["VersionId"]]) == {"OWN", "AWSPREVIOUS"}
+
+
 def balancer_address(aws: Aws) -> bool:
     """A balancer's name resolves here."""
     ec2 = aws.client("ec2")
@@ -241,7 +251,7 @@ def balancer_address(aws: Aws) -> bool:
 REPAIRS: Final = (
     grant_by_arn, prefix_condition, not_resource, boundary, session_policy, question_mark, action_case, unmet_deny,
     pass_role, refusal_by_name, tls_only, public_policy, newest_first, pages, image_digest, managed_secret,
-    balancer_address,
+    own_label, balancer_address,
 )  # fmt: skip
 by_repair = pytest.mark.parametrize("repair", REPAIRS, ids=lambda each: each.__name__)
 

@@ -34,6 +34,7 @@ _LOG_BUFFER: Final = "25m"
 
 VERSION_LABEL: Final = "mlflow-backend.mlflow-version"
 SETTINGS_LABEL: Final = "mlflow-backend.settings"
+SECRETS_LABEL: Final = "mlflow-backend.secrets"
 """Docker labels of each container, so that a revision says what it runs to whoever reads it later."""
 
 
@@ -41,18 +42,20 @@ SETTINGS_LABEL: Final = "mlflow-backend.settings"
 class SecretSource:
     """One value in Secrets Manager: a key of the JSON document that one version of a secret holds.
 
-    The version is named so that a new one is a new task definition; without it running tasks would keep the old
-    value, and new ones would get another than they.
+    The version makes a new one a new task definition; without it running tasks would keep the old value. Where a
+    `stage` is named, tasks follow that staging label, and the version stands in a label of the container only: a
+    revision that is gone back to must log in with what is in force then, not with what was when it was registered.
     """
 
     arn: str
     key: str
     version: str = ""
+    stage: str = ""
 
     @property
     def reference(self) -> str:
-        """The reference as ECS resolves it: ARN, JSON key, stage (none), version."""
-        return f"{self.arn}:{self.key}::{self.version}"
+        """The reference as ECS resolves it: ARN, JSON key, stage, version."""
+        return f"{self.arn}:{self.key}:{self.stage}:{'' if self.stage else self.version}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +111,7 @@ def definition(container: Container) -> Definition:
         "portMappings": [],
         "volumesFrom": [],
         "systemControls": [],
-        "dockerLabels": dict(sorted(container.labels.items())),
+        "dockerLabels": dict(sorted({**container.labels, **_followed(container.secrets)}.items())),
         "stopTimeout": container.stop_timeout_s,
         "logConfiguration": _logging(container.logs),
     }
@@ -178,6 +181,12 @@ def secret_sources(
 
 def _pairs(value_key: str, entries: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, value_key: value} for name, value in sorted(entries.items())]
+
+
+def _followed(secrets: Mapping[str, SecretSource]) -> dict[str, str]:
+    """Return the label with the versions that references by stage do not name."""
+    versions = sorted({source.version for source in secrets.values() if source.stage})
+    return {SECRETS_LABEL: " ".join(versions)} if versions else {}
 
 
 def _logging(logs: Logs) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from components.ecs.render import containers
@@ -232,10 +232,7 @@ def verify_task(settings: Settings, place: Place, reached: Reached) -> TaskDefin
     Each run names its command: what is checked comes with it (components/ecs/verifying.py).
     """
     server = reached.server_secret
-    sources = {
-        variable: SecretSource(arn=server.arn, key=key, version=server.version)
-        for variable, key in PROBE.get(settings.access.mode, {}).values()
-    }
+    sources = {variable: replace(server, key=key) for variable, key in PROBE.get(settings.access.mode, {}).values()}
     return _one_shot(
         settings,
         place,
@@ -310,7 +307,7 @@ def cache_address(settings: Settings, reached: Reached) -> CacheAddress:
 
 def _sources(settings: Settings, reached: Reached) -> dict[str, dict[str, SecretSource]]:
     server = reached.server_secret
-    own = {name: SecretSource(arn=server.arn, key=name, version=server.version) for name in SERVER_SECRETS}
+    own = {name: replace(server, key=name) for name in SERVER_SECRETS}
     return {
         "single": {**own, DATABASE_PASSWORD: reached.database_secret},
         "composed": {cache_url(cache_address(settings, reached)).text: reached.cache_secret},

@@ -13,6 +13,7 @@ from components.ecs.render.containers import SecretSource
 from components.ecs.render.place import Place
 from components.ecs.render.policies import Store
 from components.ecs.render.tasks import Reached
+from components.ecs.secrets import IN_FORCE
 from components.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -125,8 +126,8 @@ def reached(variant: str) -> Reached:
         database_port=5432,
         cache_host=f"{variant}.cache.amazonaws.com",
         cache_port=6379,
-        database_secret=SecretSource(arn=server, key="database-password", version="v-1"),
-        server_secret=SecretSource(arn=server, key="", version="v-1"),
+        database_secret=SecretSource(arn=server, key="database-password", version="v-1", stage=IN_FORCE),
+        server_secret=SecretSource(arn=server, key="", version="v-1", stage=IN_FORCE),
         cache_secret=SecretSource(arn=secret_arn(place, "cache"), key="url", version="v-2"),
         execution_role_arn=place.role_arn("server-execution"),
         task_role_arn=place.role_arn("server"),

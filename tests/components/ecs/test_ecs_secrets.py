@@ -14,7 +14,10 @@ from moto import mock_aws
 from components.ecs import secrets
 from components.ecs.provider import ApiKeysProvider, CacheTokenProvider, ServerSecretsProvider
 from components.ecs.render.tasks import SERVER_SECRETS
+from components.ecs.secrets import IN_FORCE
 from tests.components.ecs.recorded import Recorded
+from tests.rig.aws import labels
+from tests.rig.patches import Patches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +34,11 @@ PROPS: dict[str, Any] = {
 
 @pytest.fixture
 def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManagerClient]:
-    """Moto's Secrets Manager, which is truthful about versions."""
+    """Moto's Secrets Manager, which is truthful about versions, and about labels once it is mended."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "x")
-    with mock_aws():
+    with Patches() as patches, mock_aws():
+        labels.install(patches)
         yield boto3.client("secretsmanager", region_name=REGION)
 
 
@@ -78,6 +82,26 @@ def test_a_rotated_password_is_seen_without_a_refresh(manager: SecretsManagerCli
     updated = ServerSecretsProvider().update(created.id, created.outs or {}, PROPS)
     assert (updated.outs or {})["version"] == version
     assert held(manager, created.id)["database-password"] == "n3w"
+
+
+def test_tasks_read_a_rotated_password_from_the_update_on(manager: SecretsManagerClient) -> None:
+    """Until then one that ECS starts logs in as before: the label that tasks read by is moved by the update alone."""
+
+    def in_force() -> str:
+        answer = manager.get_secret_value(SecretId=created.id, VersionStage=IN_FORCE)
+        return str(json.loads(answer["SecretString"])["database-password"])
+
+    created = ServerSecretsProvider().create(PROPS)
+    before = in_force()
+    for password in ("n3w", "newer"):
+        rotated = {**held(manager, created.id), "database-password": password}
+        manager.put_secret_value(SecretId=created.id, SecretString=json.dumps(rotated))
+        assert in_force() == before
+    refreshed = ServerSecretsProvider().read(created.id, created.outs or {}).outs or {}
+    assert ServerSecretsProvider().diff(created.id, refreshed, PROPS).changes is True, "the refresh hid it"
+    updated = ServerSecretsProvider().update(created.id, refreshed, PROPS)
+    assert in_force() == "newer"
+    assert ServerSecretsProvider().diff(created.id, updated.outs or {}, PROPS).changes is False
 
 
 def test_a_new_name_gets_a_value_and_the_others_keep_theirs(manager: SecretsManagerClient) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from components.contract import Refused
 from components.ecs.render import containers, tasks
-from components.ecs.render.containers import Container, Logs, SecretSource
+from components.ecs.render.containers import SECRETS_LABEL, Container, Logs, SecretSource
+from components.ecs.secrets import IN_FORCE
 from components.server import Probe, SecretTemplate
 from tests.components.ecs.lint import findings
 from tests.components.ecs.stacks import IMAGE, VARIANTS, changed, place_of, reached, secret_arn, settings_of, store_of
@@ -91,16 +92,23 @@ def test_no_secret_stands_in_plain(variant: str) -> None:
     assert "PGPASSWORD" in {entry["name"] for entry in definition["secrets"]}
     for entry in definition["secrets"]:
         assert entry["valueFrom"].startswith("arn:aws:secretsmanager:")
-        assert entry["valueFrom"].split(":")[-1] in {"v-1", "v-2"}
+        assert entry["valueFrom"].split(":")[-2:] in ([IN_FORCE, ""], ["", "v-2"])
 
 
 def test_a_new_secret_version_is_a_new_definition() -> None:
-    """A rotated password reaches the server: the reference changes, so a new revision is registered."""
+    """A rotated password reaches the server: a label changes, so a new revision is registered, and no reference does.
+
+    The revision before, gone back to, must log in with the password of today.
+    """
     old = reached("staging")
     new = replace(old, database_secret=replace(old.database_secret, version="v-9"))
     settings, place, store = settings_of("staging"), place_of("staging"), store_of("staging")
-    first = tasks.server_task(settings, place, old, store=store)
-    assert tasks.server_task(settings, place, new, store=store) != first
+    (before,), (after,) = (
+        tasks.server_task(settings, place, each, store=store).container_definitions for each in (old, new)
+    )
+    assert before["secrets"] == after["secrets"]
+    assert before["dockerLabels"][SECRETS_LABEL] == "v-1"
+    assert after["dockerLabels"][SECRETS_LABEL] == "v-1 v-9"
 
 
 def test_definitions_have_one_spelling() -> None:
@@ -268,8 +276,8 @@ def test_mlflows_own_users_get_their_secrets_by_reference() -> None:
         settings_of("staging"), place_of("staging"), reached("staging"), store=store_of("staging")
     ).container_definitions[0]
     secrets = {each["name"]: each["valueFrom"] for each in container["secrets"]}
-    assert ":admin-password::v-1" in secrets["MLFLOW_AUTH_ADMIN_PASSWORD"]
-    assert ":flask-secret-key::v-1" in secrets["MLFLOW_FLASK_SERVER_SECRET_KEY"]
+    assert f":admin-password:{IN_FORCE}:" in secrets["MLFLOW_AUTH_ADMIN_PASSWORD"]
+    assert f":flask-secret-key:{IN_FORCE}:" in secrets["MLFLOW_FLASK_SERVER_SECRET_KEY"]
     environment = {each["name"]: each["value"] for each in container["environment"]}
     assert environment["MLFLOW_BACKEND_ACCESS"] == "basic"
     assert environment["MLFLOW_BACKEND_AUTH_DATABASE_URI"].endswith("/mlflow_auth")

@@ -17,6 +17,7 @@ from components.ecs import clients, verifying
 from components.ecs.locator import Reach, credentials, credentials_inside, located, locator
 from components.ecs.oneshot import Network
 from components.ecs.render import alarms, tasks
+from components.ecs.secrets import IN_FORCE
 from components.verify import job, places
 from components.verify.model import Result
 from components.verify.report import Report, now
@@ -211,7 +212,7 @@ def test_with_api_keys_the_verification_has_one_of_its_own() -> None:
     task = tasks.verify_task(settings_of("token"), place_of("token"), reached("token"))
     (secret,) = task.container_definitions[0]["secrets"]
     assert secret["name"] == "MLFLOW_BACKEND_PROBE_TOKEN"
-    assert ":verification-api-key::" in secret["valueFrom"]
+    assert secret["valueFrom"].endswith(f":verification-api-key:{IN_FORCE}:")
 
 
 def test_equal_jobs_are_equal_bytes() -> None:
