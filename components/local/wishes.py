@@ -15,6 +15,7 @@ from components.server import (
     PoolSize,
     ServerInputs,
     describe,
+    wanted,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def access_of(settings: Settings, state: StateDir) -> AccessControl:
 def server_inputs(settings: Settings, ports: Mapping[str, int], access: AccessControl) -> ServerInputs:
     """Return what the server is described from; its own ports are chosen with each revision, and 0 here."""
     return ServerInputs(
-        mlflow_version=settings.server.mlflow_version,
+        **wanted(settings),
         public_url=tracking_url(ports["front"]),
         host=LOOPBACK,
         port=0,
@@ -70,14 +71,6 @@ def server_inputs(settings: Settings, ports: Mapping[str, int], access: AccessCo
             secret_key=credentials.STORE_SECRET,
         ),
         cache=CacheAddress(host=LOOPBACK, port=ports["cache"], password=credentials.CACHE),
-        workers=settings.server.workers,
-        jobs=settings.server.jobs,
-        pool=PoolSize(size=settings.database.pool_size, max_overflow=settings.database.max_overflow),
-        request_timeout_s=settings.server.request_timeout,
-        extra_flags=settings.server.extra_flags,
-        max_request_mib=settings.server.max_request_mib,
-        max_artifact_mib=settings.server.max_artifact_mib,
-        access_log=settings.server.access_log,
         access=access,
     )
 

@@ -28,6 +28,7 @@ from components.server.describe import (
     memory_need_mib,
 )
 from components.server.versions import Abilities, MlflowVersion, VersionError, abilities, parse_version
+from components.server.wanted import wanted
 
 __all__ = [
     "OWNED_FLAGS",
@@ -53,4 +54,5 @@ __all__ = [
     "flag_problem",
     "memory_need_mib",
     "parse_version",
+    "wanted",
 ]

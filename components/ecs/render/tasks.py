@@ -19,11 +19,11 @@ from components.server import (
     ArtifactStore,
     CacheAddress,
     DatabaseAddress,
-    PoolSize,
     ServerDescription,
     ServerInputs,
     cache_url,
     describe,
+    wanted,
 )
 
 if TYPE_CHECKING:
@@ -129,7 +129,6 @@ def describe_server(settings: Settings, place: Place, reached: Reached, *, artif
     """
     return describe(
         ServerInputs(
-            mlflow_version=settings.server.mlflow_version,
             public_url=reached.public_url,
             host="0.0.0.0",  # noqa: S104 - the task's own address is not known here, and its security group is the fence
             port=SERVER_PORT,
@@ -144,14 +143,7 @@ def describe_server(settings: Settings, place: Place, reached: Reached, *, artif
             artifacts=ArtifactStore(destination=artifacts, region=place.region),
             cache=cache_address(settings, reached),
             access=access_control(settings, reached),
-            workers=settings.server.workers,
-            jobs=settings.server.jobs,
-            pool=PoolSize(size=settings.database.pool_size, max_overflow=settings.database.max_overflow),
-            request_timeout_s=settings.server.request_timeout,
-            extra_flags=settings.server.extra_flags,
-            max_request_mib=settings.server.max_request_mib,
-            max_artifact_mib=settings.server.max_artifact_mib,
-            access_log=settings.server.access_log,
+            **wanted(settings),
         )
     )
 
