@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Build the backend that the stack's settings describe."""
+    # The program lives for seconds. The collector would spend one of them on walking over what imports define, a
+    # second time when the interpreter ends (docs/benchmarks.md).
+    gc.disable()
+    atexit.register(gc.freeze)
     settings = from_pulumi(pulumi.Config())
     refuse_unbuilt(settings.target)
     for name, value in build(settings).exports().items():

@@ -32,7 +32,8 @@ UNKNOWN_VERSION: Final = "unknown"
 
 _VERSION_TAG: Final = re.compile(r":v?(\d+\.\d+\.\d+)$", re.ASCII)
 _CALLERS: Final = 8
-_POLL_S: Final = 3.0
+# People wait for a rollback; ECS allows far more than one question a second.
+_POLL_S: Final = 1.0
 # DescribeServices may lag behind UpdateService; until then 'at another revision' is no verdict.
 _LAG_S: Final = 15.0
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 from moto.sts.models import sts_backends
 
 from tests.rig.aws.scene import _document, allow
@@ -248,10 +249,99 @@ def balancer_address(aws: Aws) -> bool:
     return str(made["DNSName"]).startswith("127.")
 
 
+def answered(call: Callable[..., Any], **arguments: Any) -> dict[str, Any] | None:
+    """Return what a call answers; None where it fails, or where its answer cannot be read."""
+    try:
+        return dict(call(**arguments))
+    except (ClientError, ResponseParserError):
+        return None
+
+
+def cache_settings(aws: Aws) -> bool:
+    """ElastiCache has parameter groups, whose values can be read, and which can have tags."""
+    cache = aws.client("elasticache")
+    group = {"CacheParameterGroupName": "repairs"}
+    made = answered(
+        cache.create_cache_parameter_group, **group, CacheParameterGroupFamily="valkey8", Description="repairs",
+        Tags=[{"Key": "stack", "Value": "dev"}],
+    )  # fmt: skip
+    if made is None:
+        return False
+    value = {"ParameterName": "maxmemory-policy", "ParameterValue": "noeviction"}
+    cache.modify_cache_parameter_group(**group, ParameterNameValues=[value])
+    (read,) = cache.describe_cache_parameters(**group, Source="user")["Parameters"]
+    tags = cache.list_tags_for_resource(ResourceName=made["CacheParameterGroup"]["ARN"])["TagList"]
+    cache.delete_cache_parameter_group(**group)
+    return read["ParameterValue"] == "noeviction" and tags == [{"Key": "stack", "Value": "dev"}]
+
+
+def cache_of(aws: Aws, nodes: int) -> tuple[list[str], list[str]]:
+    """Make a replication group and return its nodes' names, and those that ElastiCache describes."""
+    cache, name = aws.client("elasticache"), f"repairs-{nodes}"
+    made = cache.create_replication_group(
+        ReplicationGroupId=name, ReplicationGroupDescription="repairs", Engine="valkey", NumCacheClusters=nodes,
+        CacheNodeType="cache.t4g.micro", Port=6379,
+    )["ReplicationGroup"]  # fmt: skip
+    held = [each["CacheClusterId"] for each in cache.describe_cache_clusters()["CacheClusters"]]
+    cache.delete_replication_group(ReplicationGroupId=name)
+    return made["MemberClusters"], held
+
+
+def cache_nodes(aws: Aws) -> bool:
+    """A replication group has as many nodes as were asked for."""
+    return len(cache_of(aws, 2)[0]) == 2
+
+
+def cache_members(aws: Aws) -> bool:
+    """A replication group's nodes are described, and are gone with it."""
+    members, described = cache_of(aws, 1)
+    return members == described and not aws.client("elasticache").describe_cache_clusters()["CacheClusters"]
+
+
+def rule_description(aws: Aws) -> bool:
+    """A security group's rule that names another group keeps its description."""
+    ec2 = aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.2.0.0/16")["Vpc"]["VpcId"]
+    group = ec2.create_security_group(GroupName="repairs", Description="repairs", VpcId=vpc)["GroupId"]
+    pair = {"GroupId": group, "Description": "from its like"}
+    permission = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [pair]}
+    made = ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])["SecurityGroupRules"]
+    return bool(made[0].get("Description") == "from its like")
+
+
+def logs_of_buckets(aws: Aws) -> bool:
+    """A bucket that lets S3 deliver logs takes them, whoever else its policy names."""
+    s3, name = bucket(aws), "repairs-logs"
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    deliver = allow("s3:PutObject", f"arn:aws:s3:::{name}/*") | {"Principal": {"Service": "logging.s3.amazonaws.com"}}
+    plain = {
+        "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{name}/*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }  # fmt: skip
+    s3.put_bucket_policy(Bucket=name, Policy=_document([plain, deliver]))
+    status = {"LoggingEnabled": {"TargetBucket": name, "TargetPrefix": ""}}
+    return answered(s3.put_bucket_logging, Bucket=_BUCKET, BucketLoggingStatus=status) is not None
+
+
+def tags_of_targets(aws: Aws) -> bool:
+    """A scalable target has the tags that it was registered with."""
+    ecs, scaling = aws.client("ecs"), aws.client("application-autoscaling")
+    family(aws, "scaled")
+    ecs.create_cluster(clusterName="scaled")
+    ecs.create_service(cluster="scaled", serviceName="scaled", taskDefinition="scaled:1", desiredCount=0)
+    arn = scaling.register_scalable_target(
+        ServiceNamespace="ecs", ResourceId="service/scaled/scaled", ScalableDimension="ecs:service:DesiredCount",
+        MinCapacity=1, MaxCapacity=2, Tags={"stack": "dev"},
+    )["ScalableTargetARN"]  # fmt: skip
+    read = answered(scaling.list_tags_for_resource, ResourceARN=arn)
+    return read is not None and read["Tags"] == {"stack": "dev"}
+
+
 REPAIRS: Final = (
     grant_by_arn, prefix_condition, not_resource, boundary, session_policy, question_mark, action_case, unmet_deny,
     pass_role, refusal_by_name, tls_only, public_policy, newest_first, pages, image_digest, managed_secret,
-    own_label, balancer_address,
+    own_label, balancer_address, cache_settings, cache_nodes, cache_members, rule_description, logs_of_buckets,
+    tags_of_targets,
 )  # fmt: skip
 by_repair = pytest.mark.parametrize("repair", REPAIRS, ids=lambda each: each.__name__)
 

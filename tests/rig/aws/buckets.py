@@ -1,12 +1,13 @@
-"""S3's block of public policies: moto stores a policy that lets everybody in although the bucket forbids it."""
+"""S3's bucket policies: a public one that the bucket forbids, and one for everybody beside the log delivery's."""
 
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from moto.s3.exceptions import S3ClientError
-from moto.s3.models import S3Backend
+from moto.s3.models import FakeBucket, S3Backend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ _CONFINING = {
 
 
 def install(patches: Patches) -> None:
-    """Refuse public policies where the bucket blocks them."""
+    """Refuse public policies where the bucket blocks them; read those that have a principal without a service."""
 
     def put(self: S3Backend, bucket_name: str, policy: bytes) -> None:
         blocked = self.get_bucket(bucket_name).public_access_block
@@ -29,7 +30,17 @@ def install(patches: Patches) -> None:
             raise _Denied
         before(self, bucket_name, policy)
 
+    def delivers(target_bucket: FakeBucket, target_prefix: str | None) -> bool:
+        # moto takes every principal for a mapping, and fails at a policy that names everybody.
+        document = json.loads(target_bucket.policy) if target_bucket.policy else {"Statement": []}
+        kept = [each for each in _statements(document) if isinstance(each.get("Principal"), dict)]
+        read = SimpleNamespace(
+            policy=json.dumps({"Statement": kept}).encode(), name=target_bucket.name, partition=target_bucket.partition
+        )
+        return bool(before_delivers(read, target_prefix))
+
     before = patches.put(S3Backend, "put_bucket_policy", put)
+    before_delivers = patches.put(FakeBucket, "_log_permissions_enabled_policy", staticmethod(delivers))
 
 
 class _Denied(S3ClientError):
@@ -41,9 +52,12 @@ class _Denied(S3ClientError):
 
 def is_public(document: Mapping[str, Any]) -> bool:
     """Tell whether a policy grants anything to everybody."""
-    statements = document["Statement"]
-    statements = statements if isinstance(statements, list) else [statements]
-    return any(each["Effect"] == "Allow" and _everybody(each) and not _confined(each) for each in statements)
+    return any(each["Effect"] == "Allow" and _everybody(each) and not _confined(each) for each in _statements(document))
+
+
+def _statements(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    held = document["Statement"]
+    return held if isinstance(held, list) else [held]
 
 
 def _everybody(statement: Mapping[str, Any]) -> bool:

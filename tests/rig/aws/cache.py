@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from moto.core.exceptions import ServiceException
 from moto.elasticache.models import ElastiCacheBackend, ReplicationGroup
 
+from tests.rig.aws.engines import Engines
 from tests.rig.valkey import Valkey
 
 if TYPE_CHECKING:
@@ -22,22 +23,13 @@ class _TokenWithoutTls(ServiceException):
     message = "The AUTH token is only supported when encryption-in-transit is enabled"
 
 
-class Caches:
+class Caches(Engines[Valkey]):
     """The caches that run, by their group's identifier."""
 
     def __init__(self, patches: Patches, folder: Path, block: Block, authority: Authority) -> None:
         """Let moto's groups be real ones from now on."""
-        self.running: dict[str, Valkey] = {}
-        self._folder, self._block, self._authority = folder, block, authority
-        self._made = 0
-        patches.callback(self.close)
+        super().__init__(patches, folder, block, authority)
         self._install(patches)
-
-    def close(self) -> None:
-        """Stop all."""
-        for each in self.running.values():
-            each.stop()
-        self.running.clear()
 
     def _install(self, patches: Patches) -> None:
         caches = self
@@ -57,7 +49,7 @@ class Caches:
             gone = before_delete(backend, replication_group_id, **named)
             # moto's stays 'deleting' for ever, and whoever waits for its end waits as long.
             del backend.replication_groups[replication_group_id]
-            caches.running.pop(replication_group_id).stop()
+            caches.end(replication_group_id)
             return gone
 
         before_create = patches.put(ElastiCacheBackend, "create_replication_group", create)
@@ -65,13 +57,14 @@ class Caches:
 
     def start(self, group: ReplicationGroup, token: str) -> Valkey:
         """Run what moto made a record of."""
-        self._made += 1
-        running = self.running[group.replication_group_id] = Valkey(
-            self._folder / f"{group.replication_group_id}-{self._made}",
-            self._authority,
-            address=self._block.address(),
-            port=int(group.port),
-            token=token,
-            tls=bool(group.transit_encryption_enabled),
+        return self.run(
+            group.replication_group_id,
+            lambda folder, address: Valkey(
+                folder,
+                self.authority,
+                address=address,
+                port=int(group.port),
+                token=token,
+                tls=bool(group.transit_encryption_enabled),
+            ),
         )
-        return running

@@ -9,10 +9,9 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.elasticache.responses import ElastiCacheResponse as Response
 
 from tests.rig.aws.server import ACCOUNT, REGION
+from tests.rig.patches import called
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.rig.patches import Patches
 
 
@@ -47,7 +46,7 @@ class CacheGroups:
             "delete_cache_parameter_group": self._delete,
             "delete_cache_subnet_group": self._delete_subnets,
         }.items():
-            patches.add(Response, name, _called(handler))
+            patches.add(Response, name, called(handler))
 
     def _create(self, response: Response) -> ActionResult:
         name = response._get_param("CacheParameterGroupName")
@@ -103,8 +102,3 @@ class CacheGroups:
         if name not in self._groups:
             raise _Missing
         return name
-
-
-def _called(handler: Callable[[Response], Any]) -> Callable[[Response], Any]:
-    # moto calls what it finds on the class with the response as `self`.
-    return lambda response: handler(response)  # noqa: PLW0108 - a bound method on a class would not be given it

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from moto.rds.models import DBInstance, MasterUserSecret, RDSBackend
 
+from tests.rig.aws.engines import Engines
 from tests.rig.postgres import Postgres
 
 if TYPE_CHECKING:
@@ -18,24 +19,13 @@ if TYPE_CHECKING:
     from tests.rig.patches import Patches
 
 
-class Databases:
+class Databases(Engines[Postgres]):
     """The instances that run, by identifier."""
 
     def __init__(self, patches: Patches, folder: Path, block: Block, authority: Authority) -> None:
         """Let moto's instances be real ones from now on."""
-        self.running: dict[str, Postgres] = {}
-        # Kept: the answer to a deletion still has the endpoint.
-        self._addresses: dict[str, str] = {}
-        self._folder, self._block, self._authority = folder, block, authority
-        self._made = 0
-        patches.callback(self.close)
+        super().__init__(patches, folder, block, authority)
         self._install(patches)
-
-    def close(self) -> None:
-        """Stop all."""
-        for each in self.running.values():
-            each.stop()
-        self.running.clear()
 
     def _install(self, patches: Patches) -> None:
         databases = self
@@ -49,11 +39,12 @@ class Databases:
 
         def delete(backend: RDSBackend, db_instance_identifier: str, **named: Any) -> DBInstance:
             gone = before_delete(backend, db_instance_identifier, **named)
-            databases.running.pop(db_instance_identifier).stop()
+            databases.end(db_instance_identifier)
             return gone
 
         def address(instance: DBInstance) -> str:
-            return databases._addresses[instance.db_instance_identifier]
+            # The answer to a deletion has the endpoint still.
+            return databases.addresses[instance.db_instance_identifier]
 
         def secret(held: MasterUserSecret) -> str:
             return json.dumps({"username": held.resource.master_username, "password": secrets.token_urlsafe(16)})
@@ -65,17 +56,18 @@ class Databases:
 
     def start(self, instance: DBInstance) -> None:
         """Run what moto made a record of."""
-        self._made += 1
-        address = self._addresses[instance.db_instance_identifier] = self._block.address()
-        self.running[instance.db_instance_identifier] = Postgres(
-            self._folder / f"{instance.db_instance_identifier}-{self._made}",
-            self._authority,
-            address=address,
-            port=int(instance.port),
-            master=instance.master_username,
-            password=_password(instance),
-            database=instance.db_name,
-            parameters=_parameters(instance),
+        self.run(
+            instance.db_instance_identifier,
+            lambda folder, address: Postgres(
+                folder,
+                self.authority,
+                address=address,
+                port=int(instance.port),
+                master=instance.master_username,
+                password=_password(instance),
+                database=instance.db_name,
+                parameters=_parameters(instance),
+            ),
         )
 
 

@@ -1,7 +1,7 @@
 """What moto's descriptions leave out and AWS's have: a provider that refreshes would see a difference that is none.
 
-A replication group's clusters, through which alone AWS tells its subnet, parameter and security groups; the tags of a
-parameter group; the description of a security group's rule that names another group.
+A replication group's clusters, as many as were asked for, through which alone AWS tells its subnet, parameter and
+security groups; the tags of a parameter group; the description of a security group's rule that names another group.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from moto.ec2.models.security_groups import SecurityGroupRule
-from moto.elasticache.models import ElastiCacheBackend
+from moto.elasticache.models import ElastiCacheBackend, ReplicationGroup
 
 if TYPE_CHECKING:
-    from moto.elasticache.models import ReplicationGroup
-
     from tests.rig.patches import Patches
 
 _TAGGABLE: Final = re.compile(
@@ -60,6 +58,12 @@ def _members(patches: Patches) -> None:
         backend.arn_regex = _TAGGABLE
         return before_tags(backend, *rest, **named)
 
+    def members(group: ReplicationGroup, **named: Any) -> None:
+        # moto counts replicas only where they are asked for by the other of the two parameters.
+        replicas = named.pop("replicas_per_node_group") or named["num_cache_clusters"] - 1
+        before_members(group, replicas_per_node_group=replicas, **named)
+
+    before_members = patches.put(ReplicationGroup, "_set_node_members_clusters_disabled", members)
     before_create = patches.put(ElastiCacheBackend, "create_replication_group", create)
     before_delete = patches.put(ElastiCacheBackend, "delete_replication_group", delete)
     before_tags = patches.put(ElastiCacheBackend, "list_tags_for_resource", tags)

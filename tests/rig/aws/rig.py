@@ -14,6 +14,7 @@ from tests.rig.aws.ecs.controller import Controller
 from tests.rig.aws.ecs.runtime import Runtime
 from tests.rig.aws.iam import enforcement
 from tests.rig.aws.images import Images
+from tests.rig.aws.scaling import TargetTags
 from tests.rig.aws.server import ACCOUNT, REGION, Caller, MotoServer
 from tests.rig.balancing import Balancers
 from tests.rig.loopback import Block
@@ -57,6 +58,7 @@ class AwsRig:
         self.databases = Databases(patches, folder / "databases", block, self.authority)
         self.caches = Caches(patches, folder / "caches", block, self.authority)
         CacheGroups(patches)
+        TargetTags(patches)
         descriptions.install(patches)
         labels.install(patches)
         self.images = Images(patches, self.server)

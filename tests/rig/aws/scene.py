@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from components.ecs.render.containers import VERSION_LABEL
 from tests.rig.aws import contents
 from tests.rig.aws.server import ACCOUNT, REGION
 from tests.server.services import until
@@ -145,6 +146,7 @@ class Scene:
                 "startPeriod": 180,
             },
             "stopTimeout": 120,
+            "dockerLabels": {VERSION_LABEL: VERSION},
         }  # fmt: skip
         return str(
             self.ecs.register_task_definition(
