@@ -70,11 +70,9 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
                 ended = _roll_back(options, target, root)
             return _tell(options, ended)
     except (Refused, SettingsError) as refusal:
-        _say(str(refusal))
-        return refusal.exit_code
+        return _give_up(options, refusal.exit_code, refusal)
     except failures() as failure:
-        _say(str(failure))
-        return ExitCode.PLATFORM_FAILED
+        return _give_up(options, ExitCode.PLATFORM_FAILED, failure)
     except KeyboardInterrupt:
         _say("interrupted: run it again, and it finishes what it began")
         return ExitCode.PLATFORM_FAILED
@@ -158,12 +156,21 @@ def _tell(options: argparse.Namespace, ended: Ended) -> ExitCode:
     return ended.exit_code
 
 
+def _give_up(options: argparse.Namespace, code: ExitCode, why: Exception) -> ExitCode:
+    """Say why nothing was done, or how far it came: a program that asked for JSON gets that too."""
+    _say(str(why))
+    if options.json:
+        print(json.dumps({"exitCode": int(code), "result": str(why)}, indent=2))
+    return code
+
+
 def _unpin(options: argparse.Namespace, target: Any) -> ExitCode:
     standing = target.ledger.standing()
     if standing.pin is None and not standing.blocks:
         raise Refused("Nothing is pinned and nothing is blocked.", fix="Nothing has to be lifted.")
     target.ledger.add_unpin(options.reason)
-    print("The pin and every block are lifted: the next `pulumi up` serves the release of the settings.")
+    said = "The pin and every block are lifted: the next `pulumi up` serves the release of the settings."
+    print(json.dumps({"exitCode": int(ExitCode.DONE), "result": said}, indent=2) if options.json else said)
     return ExitCode.DONE
 
 

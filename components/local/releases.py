@@ -114,7 +114,8 @@ class LocalReleases:
         return running_revision(self.state.path) or None
 
     def stop_server(self) -> None:
-        """End every server, with its grace period."""
+        """End every server, with its grace period, and what an interrupted update or rollback still does."""
+        one_shot.end_leftovers(self.state)
         switch.retire_others(self.state, None)
 
     def start_server(self, revision: str) -> None:

@@ -161,6 +161,9 @@ def resume(target: RollbackTarget, *, to: str | None, say: Callable[[str], None]
             fix="Finish it first: run the command without --to.",
         )
     say(f"finishing the rollback to revision {entry['to']} that was begun {entry['begun']} and interrupted")
+    if entry["steps"][0] == Step.RESTORE:
+        # What the killed run had started may still restore, and would end the count of what is lost in its middle.
+        entry["steps"] = [Step.STOP.value, *entry["steps"]]
     return _go_on(target, entry, say)
 
 

@@ -164,6 +164,24 @@ def test_a_journal_that_cannot_be_written_does_not_keep_the_server_away(tmp_path
     assert world.rollback.load() is None
 
 
+def test_a_restore_that_was_interrupted_is_gone_on_with_from_the_stop(tmp_path: Path) -> None:
+    """What the killed run had started may still restore: it is ended before anything is counted or restored."""
+    world = changed(tmp_path)
+    world.kill_at = (next(i for i, call in enumerate(trace(tmp_path / "dry"), 1) if call == "restore"), False)
+    with pytest.raises(Killed):
+        roll_back(world)
+    world.kill_at, done = None, len(world.deeds)
+    assert resume(world, to=None, say=silent) is not None
+    assert world.deeds[done:] == ["stop", "restore", "start", "wait", "verify"]
+
+
+def trace(folder: Path) -> list[str]:
+    """Return all that a rollback with a restore does."""
+    world = changed(folder)
+    roll_back(world)
+    return world.calls
+
+
 def test_where_nothing_served_the_target_stays(tmp_path: Path) -> None:
     """With nothing to go back to, a target that fails its verification is still better; the exit code tells."""
     world = same(tmp_path)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from components.contract import Release, Revision, WaitOutcome
+from components.contract import Refused, Release, Revision, WaitOutcome
 from components.migrate.tool import Code, Pending, Status, ToolFailed
 from components.releases.journal import Journal
 from components.releases.ledger import Ledger
@@ -58,6 +58,7 @@ class World:
         self.away = 0
         self.breaking = True
         self.deploying: str | None = None
+        self.another = False
         for revision, version in versions.items():
             self.ledger.add_release(self.verified(revision, version))
         self.calls.clear()
@@ -179,8 +180,16 @@ class World:
         found = self.verified(revision, self.versions[revision])
         return replace(found, verification_id=verification_id, verdict=verdict)
 
-    def situation(self) -> Situation:
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the lock of rollbacks, unless another one holds it."""
+        if self.another:
+            raise Refused("Another rollback of this stack is running.", fix="Let it end, and repeat.")
+        yield
+
+    def situation(self, *, thoroughly: bool = True) -> Situation:
         """Return what a plan is made from."""
+        del thoroughly
         return Situation(
             target="local",
             current=self.running,
@@ -197,6 +206,7 @@ class World:
             contents=self.ledger.read(),
             table=TABLE,
             intact=frozenset(self.dumps),
+            busy=self.deploying,
         )
 
 
