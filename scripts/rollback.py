@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--no-verify", action="store_true", help="do not verify the target before it is pinned")
     line.add_argument("--force", action="store_true", help="stop a deployment in progress first")
     line.add_argument("--unpin", action="store_true", help="lift the pin and every block, and do nothing else")
+    line.add_argument(
+        "--drop-kept", action="store_true", help="drop the databases that restores replaced, and do nothing else"
+    )
     line.add_argument("--reason", default="", help="why, for the ledger and for whoever is withheld a release")
     line.add_argument("--yes", action="store_true", help="do not ask")
     line.add_argument("--json", action="store_true", help="print plan and result as JSON")
@@ -63,12 +66,7 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
             run.refuse_unfinished(target.rollback)
             return _show(options, _planned(options, target))
         with target.alone():
-            if options.unpin:
-                return _unpin(options, target)
-            ended = run.resume(target, to=options.to, say=_say)
-            if ended is None:
-                ended = _roll_back(options, target, root)
-            return _tell(options, ended)
+            return _act(options, target, root)
     except (Refused, SettingsError) as refusal:
         return _give_up(options, refusal.exit_code, refusal)
     except failures() as failure:
@@ -76,6 +74,16 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
     except KeyboardInterrupt:
         _say("interrupted: run it again, and it finishes what it began")
         return ExitCode.PLATFORM_FAILED
+
+
+def _act(options: argparse.Namespace, target: Any, root: Path) -> ExitCode:
+    """Do what was asked for, alone."""
+    if options.unpin:
+        return _unpin(options, target)
+    if options.drop_kept:
+        return _drop_kept(options, target)
+    ended = run.resume(target, to=options.to, say=_say)
+    return _tell(options, ended or _roll_back(options, target, root))
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -92,8 +100,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         line.error("--service goes with --cluster and --region, and without --stack")
     if not options.to:
         line.error("--to is needed: there is no ledger that could say what was verified")
-    if options.unpin or options.restore or options.to_version:
-        line.error("--unpin, --restore and --to-version need a ledger, which a service of others does not have")
+    if options.unpin or options.restore or options.to_version or options.drop_kept:
+        line.error("--unpin, --restore, --to-version and --drop-kept need a ledger, which a service of others lacks")
     if not options.url and not options.no_verify:
         line.error("give --url, by which it is verified, or --no-verify")
     return options
@@ -169,8 +177,23 @@ def _unpin(options: argparse.Namespace, target: Any) -> ExitCode:
     if standing.pin is None and not standing.blocks:
         raise Refused("Nothing is pinned and nothing is blocked.", fix="Nothing has to be lifted.")
     target.ledger.add_unpin(options.reason)
-    said = "The pin and every block are lifted: the next `pulumi up` serves the release of the settings."
-    print(json.dumps({"exitCode": int(ExitCode.DONE), "result": said}, indent=2) if options.json else said)
+    return _said(
+        options, "The pin and every block are lifted: the next `pulumi up` serves the release of the settings."
+    )
+
+
+def _drop_kept(options: argparse.Namespace, target: Any) -> ExitCode:
+    """Drop what the way back from an unfinished rollback would need only where none is unfinished."""
+    run.refuse_unfinished(target.rollback)
+    if not options.yes:
+        print("This drops for good what was written between the dumps that were restored and their restores.")
+        _ask()
+    dropped = ", ".join(target.drop_kept())
+    return _said(options, f"Dropped: {dropped}." if dropped else "No restore has left a database.")
+
+
+def _said(options: argparse.Namespace, sentence: str) -> ExitCode:
+    print(json.dumps({"exitCode": int(ExitCode.DONE), "result": sentence}, indent=2) if options.json else sentence)
     return ExitCode.DONE
 
 
@@ -179,7 +202,7 @@ def _ask() -> None:
     if not sys.stdin.isatty():
         raise Refused("Nobody can be asked here, so nothing was touched.", fix="Add --yes.")
     if input("Do it? [y/N] ").strip().lower() not in {"y", "yes"}:
-        raise Refused("Not agreed to, so nothing was touched.", fix="Choose another target with --to.")
+        raise Refused("Not agreed to, so nothing was touched.", fix="Choose another target with --to, or leave it.")
 
 
 def _verification(stack_file: Path) -> tuple[str, float]:

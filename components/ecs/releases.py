@@ -101,6 +101,10 @@ class EcsReleases:
         """Put back the databases that the last restore replaced. Raises ToolFailed."""
         self._any_tool().undo()
 
+    def drop_kept(self) -> tuple[str, ...]:
+        """Drop the databases that restores replaced and kept; return their names. Raises ToolFailed."""
+        return self._any_tool().drop_kept()
+
     def losses(self, dump: Dump) -> dict[str, int]:
         """Count what restoring the dump would lose, against the live database. Raises ToolFailed."""
         return self._any_tool().losses(dump.address)

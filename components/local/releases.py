@@ -84,6 +84,10 @@ class LocalReleases:
         with schema.allowed_to_create(self.state):
             DatabaseTool(one_shot.ToolRunner(self.state, self._any_version())).undo()
 
+    def drop_kept(self) -> tuple[str, ...]:
+        """Drop the databases that restores replaced and kept; return their names. Raises LocalFailure, ToolFailed."""
+        return DatabaseTool(one_shot.ToolRunner(self.state, self._any_version())).drop_kept()
+
     def intact(self, dump: Dump, *, thoroughly: bool = True) -> bool:
         """Tell whether each object of a dump is what was written: its size first, then its checksum."""
         for database in dump.databases.values():

@@ -137,6 +137,14 @@ class DatabaseTool:
         """Put back the databases that the last restore replaced. Raises ToolFailed; they are then as they were."""
         self._report(["undo", "--wait", str(_WAIT_S)], deadline_s=STATUS_DEADLINE_S + _WAIT_S)
 
+    def drop_kept(self) -> tuple[str, ...]:
+        """Drop every database that a restore replaced and kept; return their names. Raises ToolFailed."""
+        status = self._report(["status"], deadline_s=STATUS_DEADLINE_S, accepted=_STANDINGS)
+        names = [str(name) for entry in status["databases"].values() for name in entry["kept_databases"]]
+        for name in names:
+            self._report(["drop", name], deadline_s=STATUS_DEADLINE_S)
+        return tuple(names)
+
     def _report(
         self, arguments: list[str], *, deadline_s: float, accepted: frozenset[Code] = frozenset({Code.DONE})
     ) -> dict[str, Any]:

@@ -155,6 +155,23 @@ def test_a_restore_is_asked_for_and_its_losses_are_told(
     assert (migrated.running, migrated.database["rows"]) == ("3", 0)
 
 
+def test_what_a_restore_kept_is_dropped_by_command_only(
+    migrated: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is what a restore lost: asked for first, and refused while a rollback that may need it is unfinished."""
+    assert call(tmp_path, "--restore", "--to", "3", "--yes") is ExitCode.DONE
+    assert call(tmp_path, "--drop-kept") is ExitCode.REFUSED
+    migrated.rollback.write({"to": "1", "begun": "today"})
+    assert call(tmp_path, "--drop-kept", "--yes") is ExitCode.REFUSED
+    migrated.rollback.close()
+    assert [database["rows"] for database in migrated.kept] == [12]
+    for told in ("Dropped: head-3.17.2.", "No restore has left a database."):
+        capsys.readouterr()
+        assert call(tmp_path, "--drop-kept", "--yes", "--json") is ExitCode.DONE
+        assert document(capsys) == {"exitCode": 0, "result": told}
+    assert migrated.kept == []
+
+
 def test_a_target_that_fails_its_verification_is_exit_code_1(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

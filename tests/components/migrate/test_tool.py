@@ -106,3 +106,13 @@ def test_a_run_without_a_report_is_a_failure_with_its_last_words(output: str) ->
     """A tool that was killed or could not be imported must never pass for done."""
     with pytest.raises(ToolFailed, match="ModuleNotFoundError: no mlflow"):
         DatabaseTool(Answers(output, code=1, log="Traceback\nModuleNotFoundError: no mlflow")).upgrade()
+
+
+def test_only_what_a_restore_left_is_dropped() -> None:
+    """The names are the tool's own; where there is none, nothing is asked for."""
+    runner = Answers({"databases": {"tracking": {"kept_databases": ["mlflow__before_x"]}}, "exit_code": 0})
+    assert DatabaseTool(runner).drop_kept() == ("mlflow__before_x",)
+    assert runner.asked == ["drop", "mlflow__before_x"]
+    none = Answers({"databases": {"tracking": {"kept_databases": []}}, "exit_code": 0})
+    assert DatabaseTool(none).drop_kept() == ()
+    assert none.asked == ["status"]

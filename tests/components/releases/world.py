@@ -129,6 +129,11 @@ class World:
         with self.doing("undo"):
             self.database, self.kept[-1] = self.kept[-1], self.database
 
+    def drop_kept(self) -> tuple[str, ...]:
+        """Forget the databases that were kept."""
+        dropped, self.kept = tuple(str(database["head"]) for database in self.kept), []
+        return dropped
+
     # The servers.
 
     def serving(self) -> str | None:

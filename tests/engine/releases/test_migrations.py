@@ -138,6 +138,8 @@ def test_after_unpin_the_update_migrates_again(migrated: tuple[LocalStack, dict[
     """Forward again: the restored database is dumped and migrated like any other, and its content is kept."""
     stack, seen = migrated
     assert run(stack, "rollback", "--unpin").code == 0
+    dropped = run(stack, "rollback", "--drop-kept", "--yes")
+    assert (dropped.code, schema.kept(stack.state)) == (0, ()), dropped.text
     stack.must_up("--refresh", "--skip-preview")
     assert stack.output("release")["mlflowVersion"] == "3.17.2"
     assert client(stack, "read") == seen["before 3.17.2"]
