@@ -140,6 +140,21 @@ def test_two_rollbacks_at_once(released: LocalStack) -> None:
     assert serving(released) == target
 
 
+def test_a_deployment_in_progress_is_stopped_by_force(released: LocalStack) -> None:
+    """The update ends red in the middle of its switch, what it had started is gone, and the target serves alone."""
+    assert run(released, "rollback", "--unpin").code == 0
+    target = another(released)
+    released.write_settings(server={**SERVER, "requestTimeout": 398})
+    update = released.start_up()
+    eventually(lambda: releases(released).busy() is not None, within_s=240, what="the update switches")
+    forced = run(released, "rollback", "--to", target, "--yes", "--force", "--reason", "it was a mistake")
+    assert forced.code == 0, forced.text
+    assert "the deployment in progress is stopped" in forced.text
+    assert update.wait(timeout=240) != 0
+    assert serving(released) == target
+    assert [str(number) for number in released.server_numbers()] == [target]
+
+
 @pytest.mark.parametrize(
     ("step", "sign"),
     [
