@@ -1,6 +1,6 @@
 """The policy pack that previews are held to.
 
-`catalogue` lists the policies, `stores`, `network`, `documents`, `containers` and `keeping` hold their rules as pure
-functions, `pack` hands them to the engine and `rendered` runs those on container definitions and IAM documents on what
+`catalogue` lists the policies. `stores`, `network` and `keeping` hold each beside its rule; `documents`, `containers`
+hold the questions to an IAM document and a container. `pack` hands the policies to the engine, `rendered` judges what
 components/ecs/render makes of the settings. docs/policies.md is generated from the catalogue.
 """

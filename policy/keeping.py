@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components import tokens
 from policy import containers, documents
-from policy.model import Gathered, NotKnown, of_type
+from policy.model import Gathered, NotKnown, of_type, policy, stack_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,16 +36,34 @@ _PLATFORM_CHECK: Final = "image platform"
 _PLATFORMS: Final = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
 
 
+@policy(
+    "images-by-digest",
+    about={TASK},
+    why="A tag can mean another image tomorrow: then a restarted task runs what nobody verified.",
+    mend="Let preflight resolve the tag, and use its pinnedImage.",
+)
 def images_by_digest(task: Resource) -> Iterator[str]:
-    """A task runs exactly the image that was looked at."""
+    """Every container names its image by digest."""
     yield from containers.without_digest(task.document("containerDefinitions"))
 
 
+@policy(
+    "no-plain-secrets",
+    about={TASK},
+    why="Everybody who may describe a task reads them, and they stay in its history for ever.",
+    mend="Put the value into Secrets Manager and name it under `secrets`.",
+)
 def no_plain_secrets(task: Resource) -> Iterator[str]:
-    """A task's environment and command hold no secret: everybody who may describe a task reads them."""
+    """A task's environment and command hold no secret."""
     yield from containers.plain_secrets(task.document("containerDefinitions"))
 
 
+@stack_policy(
+    "image-architecture",
+    about={TASK},
+    why="An arm64 image on amd64 tasks dies with 'exec format error', after the update has begun.",
+    mend="Build the image for the tasks' platform, or set aws.architecture to the image's.",
+)
 def image_architecture(resources: Sequence[Resource]) -> Iterator[Violation]:
     """Preflight has seen that the image runs on the architecture of each task."""
     gathered = Gathered()
@@ -66,8 +84,14 @@ def image_architecture(resources: Sequence[Resource]) -> Iterator[Violation]:
     gathered.close()
 
 
+@policy(
+    "iam-without-wildcards",
+    about={*DOCUMENTED, ROLE, ATTACHMENT},
+    why="Whoever takes over the server has what its role has.",
+    mend="Name the actions and ARNs. What knows no resource is listed in policy/documents.py, with its source.",
+)
 def iam_without_wildcards(resource: Resource) -> Iterator[str]:
-    """A grant names its actions and resources."""
+    """Grants name their actions and resources; nothing attaches a policy that allows all of a service."""
     if resource.type == ATTACHMENT:
         # An attached policy of one's own is judged where it is made.
         if documents.ADMINISTRATORS.search(str(resource.get("policyArn", default=""))):
@@ -83,14 +107,26 @@ def iam_without_wildcards(resource: Resource) -> Iterator[str]:
     yield from documents.wildcards(resource.document("policy"), key=resource.type == KEY)
 
 
+@policy(
+    "logs-expire",
+    about={LOG_GROUP},
+    why="Logs that never expire cost more each month, and hold what users were promised is deleted.",
+    mend="Set aws.monitoring.logRetentionDays, or retentionInDays on a group of your own.",
+)
 def logs_expire(group: Resource) -> Iterator[str]:
-    """Logs are kept for a time that somebody chose."""
+    """A log group has a retention."""
     if not int(group.get("retentionInDays", default=0)):
         yield "its logs are kept for ever"
 
 
+@policy(
+    "tagged",
+    about=(),
+    why="Costs, clean-up and incidents start from the question whose it is.",
+    mend="Make it with the backend's provider, whose default tags name project, stack and managed-by.",
+)
 def tagged(resource: Resource) -> Iterator[str]:
-    """A resource says by its tags which project and stack it belongs to."""
+    """Every resource that can have tags says which project and stack it belongs to."""
     own = resource.inputs.get("tagsAll") or resource.inputs.get("tags") or {}
     names = {*(own if isinstance(own, dict) else ()), *resource.default_tags}
     missing = [name for name in REQUIRED_TAGS if name not in names]

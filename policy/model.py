@@ -99,6 +99,22 @@ class Policy:
     judge_stack: Callable[[Sequence[Resource]], Iterator[Violation]] | None = None
 
 
+def policy(
+    name: str, *, about: Iterable[str], why: str, mend: str
+) -> Callable[[Callable[[Resource], Iterable[str]]], Policy]:
+    """Make a policy of the rule below it, which judges one resource by itself; its docstring is what it asks for."""
+    types = frozenset(about)
+    return lambda rule: Policy(name=name, what=_asked(rule), why=why, mend=mend, types=types, judge=rule)
+
+
+def stack_policy(
+    name: str, *, about: Iterable[str], why: str, mend: str
+) -> Callable[[Callable[[Sequence[Resource]], Iterator[Violation]]], Policy]:
+    """Make a policy of a rule that judges all resources together, otherwise as `policy`."""
+    types = frozenset(about)
+    return lambda rule: Policy(name=name, what=_asked(rule), why=why, mend=mend, types=types, judge_stack=rule)
+
+
 def known(value: Any) -> bool:
     """Tell whether a value, and every part of it, is known."""
     if isinstance(value, Mapping):
@@ -106,6 +122,10 @@ def known(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(known(item) for item in value)
     return value is not UNKNOWN
+
+
+def _asked(rule: Callable[..., Any]) -> str:
+    return " ".join((rule.__doc__ or "").split())
 
 
 def of_type(resources: Iterable[Resource], *types: str) -> list[Resource]:

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from policy.model import Gathered, NotKnown, known, of_type
+from policy.model import Gathered, NotKnown, known, of_type, policy, stack_policy
 from policy.stores import BALANCER, CACHE
 
 if TYPE_CHECKING:
@@ -29,8 +29,14 @@ BALANCER_PORTS: Final = frozenset({80, 443})
 """Where anybody may call, and only a balancer: HTTPS, and HTTP that is redirected there."""
 
 
+@stack_policy(
+    "cache-private",
+    about={CACHE},
+    why="The cache holds the queue of jobs: who can write to it can make the server run them.",
+    mend="Let the cache's security group admit the server's group instead of addresses.",
+)
 def cache_private(resources: Sequence[Resource]) -> Iterator[Violation]:
-    """Nothing but private addresses and other security groups may reach a cache."""
+    """Only private addresses and security groups of the backend may reach a cache."""
     groups = frozenset().union(*(each.needed("securityGroupIds") for each in of_type(resources, CACHE)))
 
     def from_outside(entry: Mapping[str, Any], *, admits: bool) -> Iterator[str]:
@@ -40,14 +46,26 @@ def cache_private(resources: Sequence[Resource]) -> Iterator[Violation]:
     yield from _each_entry(resources, groups, from_outside)
 
 
+@stack_policy(
+    "ingress-closed",
+    about=ADMITTING,
+    why="Everything else has no business with strangers.",
+    mend="Admit a security group or an address block, or move the port behind the balancer.",
+)
 def ingress_closed(resources: Sequence[Resource]) -> Iterator[Violation]:
-    """From anywhere, only a balancer's ports may be called."""
+    """From anywhere, only ports 80 and 443 of a balancer may be called."""
     balancers = frozenset().union(*(each.needed("securityGroups") for each in of_type(resources, BALANCER)))
     yield from _each_entry(resources, balancers, _open)
 
 
+@policy(
+    "listener-tls",
+    about={LISTENER},
+    why="Users send passwords and API keys with every request.",
+    mend="Set aws.network.certificate. A stack behind a VPN without one sets this policy to advisory.",
+)
 def listener_tls(listener: Resource) -> Iterator[str]:
-    """A listener that forwards requests speaks TLS; plain HTTP may only redirect."""
+    """A balancer forwards only what came over TLS; plain HTTP may only redirect."""
     # The targets that it forwards to are not known before they are there; what it does is.
     actions = listener.inputs.get("defaultActions") or ()
     kinds = [action.get("type") if isinstance(action, Mapping) else action for action in _sequence(actions)]

@@ -13,7 +13,7 @@ PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "policies.md"
 _HEAD: Final = """\
 # Policies that every preview is held to
 
-<!-- Written by `python -m policy.page` from policy/catalogue.py; a test compares. -->
+<!-- Written by `python -m policy.page` from what stands beside the rules in policy/; a test compares. -->
 
 `make preview` runs the pack in `policy/` with the real engine. A mandatory violation refuses the preview (exit code 3);
 an advisory one is told. A stack chooses its levels in its settings:

@@ -53,12 +53,12 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
     admin = SecretSource(arn=_secret(place, "rds"), key="") if settings.database.mode == "create" else None
     server = tasks.server_task(settings, place, reached, store=store)
     database = tasks.database_task(settings, place, reached, store=store, admin_secret=admin)
+    found = {"server task": server, "database task": database}
+    if settings.aws.network.internal:
+        found["verify task"] = tasks.verify_task(settings, place, reached)
     return Parts(
         size=TaskSize(cpu=server.cpu, memory=server.memory),
-        containers={
-            "server task": server.container_definitions,
-            "database task": database.container_definitions,
-        },
+        containers={name: task.container_definitions for name, task in found.items()},
         documents=_documents(settings, place, reached),
         image_known=image is not None,
     )
@@ -126,23 +126,26 @@ def _reached(settings: Settings, place: Place, image: str) -> Reached:
 def _documents(settings: Settings, place: Place, reached: Reached) -> dict[str, Mapping[str, Any]]:
     store = storage.store(settings, place)
     secrets = [each.arn for each in (reached.server_secret, reached.cache_secret)]
+    key = place.arn("kms", "key/drawn-by-aws")
     execution = {
         part: documents_of.execution(
             place,
             secrets=secrets,
-            keys=[place.arn("kms", "key/drawn-by-aws")],
+            keys=[key],
             log_group=place.log_group_arn(part),
             repository_arn=place.arn("ecr", f"repository/{place.repository()}"),
         )
         for part in (tasks.SERVER, tasks.TASKS)
     }
     found: dict[str, Mapping[str, Any]] = {
-        "server role": documents_of.server(place, store),
+        "server role": documents_of.server(place, store, keys_secret=reached.keys_secret or None, key_arn=key),
         "tasks role": documents_of.database_tasks(place, store),
         "server execution role": execution[tasks.SERVER],
         "tasks execution role": execution[tasks.TASKS],
         "key policy": documents_of.key(place, log_group_arns=[place.log_group_arn(tasks.SERVER)]),
     }
+    if settings.aws.monitoring.topic is None:
+        found["alarm topic policy"] = documents_of.topic(place, topic_arn=place.arn("sns", place.topic()))
     if settings.artifacts.mode == "create":
         found["data bucket policy"] = documents_of.data_bucket(place, store, server_role_arn=reached.task_role_arn)
     if storage.keeps_logs(settings):

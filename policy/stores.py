@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from components.report.stateful import PROTECTED
 from policy import documents
-from policy.model import Gathered, NotKnown, Violation, known, of_type
+from policy.model import Gathered, NotKnown, Violation, known, of_type, policy, stack_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,14 +33,26 @@ _EVERYBODY: Final = ("groups/global/AllUsers", "groups/global/AuthenticatedUsers
 _FORCE_TLS: Final = "rds.force_ssl"
 
 
+@policy(
+    "database-private",
+    about={DATABASE},
+    why="Whoever guesses a password from anywhere would read and change every run and model.",
+    mend="Set publiclyAccessible to false and reach it from inside the network.",
+)
 def database_private(database: Resource) -> Iterator[str]:
     """A database has no public address."""
     if database.get("publiclyAccessible", default=False):
         yield "it is publicly accessible"
 
 
+@stack_policy(
+    "bucket-private",
+    about={BUCKET, BUCKET_ACL, BUCKET_POLICY},
+    why="Artifacts are models and data, and dumps hold password hashes.",
+    mend="Give the bucket a BucketPublicAccessBlock with all four switches, and name principals in its policy.",
+)
 def bucket_private(resources: Sequence[Resource]) -> Iterator[Violation]:
-    """Every bucket is closed to the public, by the four switches, its lists and its policy."""
+    """Every bucket is closed to the public: four switches on, no public list, no public policy."""
     gathered = Gathered()
     yield from _each_bucket_has(resources, BUCKET_CLOSED, "nothing closes it to the public")
     yield from gathered.over(of_type(resources, BUCKET_CLOSED), _closed)
@@ -49,8 +61,14 @@ def bucket_private(resources: Sequence[Resource]) -> Iterator[Violation]:
     gathered.close()
 
 
+@stack_policy(
+    "encrypted-at-rest",
+    about={DATABASE, CACHE, BUCKET, TOPIC},
+    why="A snapshot or disk that leaves the account must be of no use without the key.",
+    mend="Set storageEncrypted, atRestEncryptionEnabled, a bucket's server-side encryption, a topic's KMS key.",
+)
 def encrypted_at_rest(resources: Sequence[Resource]) -> Iterator[Violation]:
-    """What lies on disks is encrypted: databases, caches, buckets, topics."""
+    """Databases, caches, buckets and topics are encrypted where they lie."""
     gathered = Gathered()
     yield from gathered.over(of_type(resources, DATABASE), _must("storageEncrypted", "its storage is not encrypted"))
     yield from gathered.over(
@@ -63,6 +81,12 @@ def encrypted_at_rest(resources: Sequence[Resource]) -> Iterator[Violation]:
     gathered.close()
 
 
+@stack_policy(
+    "encrypted-in-transit",
+    about={DATABASE, CACHE, BUCKET},
+    why="Passwords and artifacts cross the network, and one client without TLS is enough to lose them.",
+    mend="Set rds.force_ssl to 1, transitEncryptionEnabled, and a bucket policy that denies what came without TLS.",
+)
 def encrypted_in_transit(resources: Sequence[Resource]) -> Iterator[Violation]:
     """Databases, caches and buckets answer over TLS only."""
     gathered = Gathered()
@@ -78,8 +102,14 @@ def encrypted_in_transit(resources: Sequence[Resource]) -> Iterator[Violation]:
     gathered.close()
 
 
+@stack_policy(
+    "backups-kept",
+    about={DATABASE, BUCKET},
+    why="A rollback over a migration, and a mistaken deletion, need something to go back to.",
+    mend="Set backup.retentionDays to 1 or more, and versioning on the bucket.",
+)
 def backups_kept(resources: Sequence[Resource]) -> Iterator[Violation]:
-    """A database has automatic backups, and a bucket keeps what is overwritten or deleted; one for logs need not."""
+    """A database has automatic backups, and a bucket keeps what is overwritten or deleted."""
     gathered = Gathered()
     yield from gathered.over(of_type(resources, DATABASE), _retention)
     logs = _for_logs(resources)
@@ -89,6 +119,12 @@ def backups_kept(resources: Sequence[Resource]) -> Iterator[Violation]:
     gathered.close()
 
 
+@policy(
+    "deletion-protected",
+    about={DATABASE},
+    why="A wrong stack name in a terminal is all that it takes.",
+    mend="Set backup.protect, or leave it out. A stack that is made to be destroyed disables this policy.",
+)
 def deletion_protected(database: Resource) -> Iterator[str]:
     """A database refuses to be deleted, and leaves a last snapshot when it is."""
     if database.get("deletionProtection") is not True:
@@ -97,8 +133,14 @@ def deletion_protected(database: Resource) -> Iterator[str]:
         yield "it leaves no snapshot when it is deleted"
 
 
+@stack_policy(
+    "stateful-protected",
+    about=PROTECTED,
+    why="A changed property that forces a replacement would otherwise delete them in the middle of an update.",
+    mend="Set backup.protect, or leave it out. A stack that is made to be destroyed disables this policy.",
+)
 def stateful_protected(resources: Sequence[Resource]) -> Iterator[Violation]:
-    """What cannot be made again is protected in Pulumi, so that no update can replace it; a bucket of logs need not."""
+    """Databases, data buckets and keys are protected in Pulumi."""
     logs = _for_logs(resources)
     for each in of_type(resources, *PROTECTED):
         if not each.protect and each.urn not in logs:

@@ -111,6 +111,55 @@ def test_the_first_preview_of_dev(
     assert "nat-gateway" not in billed
 
 
+PLANTED: dict[str, dict[str, Any]] = {
+    "server": {"extraFlags": {"pl4nted-flag": "pl4nted-value"}},
+    "tags": {"note": "pl4nted-tag"},
+    "verify": {"extraChecks": [{"name": "mine", "path": "/pl4nted-path", "headers": {"x-key": "env:pl4nted_header"}}]},
+    "aws": {
+        "permissionsBoundary": "arn:aws:iam::123456789012:policy/pl4nted-boundary",
+        "database": {"instanceClass": "db.t4g.micro", "user": "pl4nted_user"},
+        "monitoring": {"email": "pl4nted@example.com"},
+    },
+}
+"""Words of one's own in each section that takes some; the target has a use for all of them."""
+# Preflight does not find these, and says so.
+MISSING = {"registrySecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pl4nted-login-AbCdEf"}
+
+
+@pytest.mark.parametrize(("more", "ends"), [({}, ExitCode.DONE), (MISSING, ExitCode.REFUSED)])
+def test_no_secret_setting_is_in_any_output(
+    dev: LocalStack,
+    store: Store,
+    emulated: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    more: dict[str, str],
+    ends: ExitCode,
+) -> None:
+    """Sections that were set with --secret reach resources, policies and preflight, and no form of the report."""
+    store.image("good")
+    settings = _shipped("dev")
+    settings["server"] = {**settings["server"], "image": f"{store.host}/mlflow:good"}
+    settings["aws"] = {**settings["aws"], **more}
+    dev.settings = {key: value for key, value in settings.items() if key not in PLANTED}
+    dev.write_settings()
+    for section, planted in PLANTED.items():
+        value = json.dumps({**settings.get(section, {}), **planted})
+        told = dev.pulumi("config", "set", "--stack", dev.name, "--secret", f"mlflow-backend:{section}", value)
+        assert told.ok, told.text
+    monkeypatch.setattr(preview, "ROOT", dev.project)
+    for name, value in {**dev.environment, **emulated}.items():
+        monkeypatch.setenv(name, value)
+    comment = tmp_path / "comment.md"
+    for flags in (["--json"], []):
+        assert preview.main(["--stack", dev.name, "--markdown", str(comment), *flags]) is ends
+    shown = capsys.readouterr()
+    for output in (shown.out, shown.err, comment.read_text(encoding="utf-8")):
+        assert "pl4nted" not in output
+    assert "Preview of dev" in shown.out
+
+
 def test_an_image_for_another_cpu_is_refused_by_preflight(
     dev: LocalStack, store: Store, emulated: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -385,7 +385,8 @@ def test_what_is_unknown_of_one_hides_nothing_of_the_next() -> None:
         Resource(type=stores.DATABASE, name="a", urn="a", inputs={"storageEncrypted": UNKNOWN}),
         Resource(type=stores.DATABASE, name="b", urn="b", inputs={"storageEncrypted": False}),
     ]
-    rule = stores.encrypted_at_rest(stack)
+    assert stores.encrypted_at_rest.judge_stack is not None
+    rule = stores.encrypted_at_rest.judge_stack(stack)
     assert next(rule).urn == "b"
     with pytest.raises(NotKnown, match=r"a\.storageEncrypted"):
         next(rule)
@@ -518,6 +519,9 @@ def test_what_is_rendered_keeps_the_policies(variant: str) -> None:
     found = rendered.judge(parts)
     assert {each.outcome for each in found} == {Outcome.PASSED}
     assert {each.policy for each in found} >= {"iam-without-wildcards", "images-by-digest", "no-plain-secrets"}
+    tasks = {each.where.partition(" task")[0] for each in found if each.policy == "no-plain-secrets"}
+    inside = settings_of(variant).aws.network.internal
+    assert tasks == ({"server", "database", "verify"} if inside else {"server", "database"})
 
 
 def test_an_image_that_is_not_pinned_yet_is_not_judged() -> None:
