@@ -123,9 +123,15 @@ class LocalReleases:
         switch.retire_others(self.state, None)
 
     def start_server(self, revision: str) -> None:
-        """Switch to a revision and wait until it serves. Raises LocalFailure, Refused where there is none."""
+        """Switch to a revision and wait until it serves; where it does already, end what a killed switch left.
+
+        Raises LocalFailure, Refused where there is none.
+        """
         with self.state.locked("switch"):
-            LocalHistory(self.state).activate(revision)
+            if self.serving() == revision:
+                switch.retire_others(self.state, int(revision))
+            else:
+                LocalHistory(self.state).activate(revision)
         record = revisions.load(self.state, int(revision))
         known = Subject.load(self.state.subject)
         subject = replace(

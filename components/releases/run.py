@@ -68,7 +68,7 @@ class RollbackTarget(Protocol):
         """End what an update is doing."""
 
     def start_server(self, revision: str) -> None:
-        """Switch to a revision."""
+        """Switch to a revision, and end what else of the switch runs; of one that serves, the second only."""
 
     def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
         """Wait until the revision serves, with the platform's own reasons where it does not."""
@@ -229,8 +229,8 @@ def _restore(target: RollbackTarget, entry: dict[str, Any]) -> None:
 
 
 def _activate(target: RollbackTarget, entry: dict[str, Any]) -> None:
-    if target.serving() != entry["to"]:
-        target.start_server(entry["to"])
+    # Where it serves already too: a run that was killed in the switch may have left the other server running.
+    target.start_server(entry["to"])
 
 
 def _wait(target: RollbackTarget, entry: dict[str, Any]) -> None:
@@ -288,7 +288,7 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
         if entry["dump"] is not None and _is_at(target, entry["toHeads"]):
             target.stop_server()
             target.undo_restore()
-        if entry["fromServed"] and start is not None and target.serving() != start:
+        if entry["fromServed"] and start is not None:
             target.start_server(start)
     except Exception as error:  # noqa: BLE001 - both failures have to be told, and the journal stays open
         sentence = f"Revision {to}: {entry['back']}. Going back failed as well: {error} Mend that and run this again."

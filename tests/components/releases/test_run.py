@@ -254,6 +254,7 @@ def test_a_kill_at_any_step_ends_in_one_of_two_states(tmp_path: Path, make: type
             assert (world.running, world.database) == ("2", before), place
         else:
             assert (world.running, pin.revision, world.database["head"]) == ("1", "1", HEAD["3.4.0"].tracking), place
+        assert world.servers == {world.running}, place
         # Nothing to finish: it was killed before it had begun, or after its end.
         assert finished is None or (pin is None) == bool(red), place
         assert len([r for r in world.ledger.read().records if r.kind.value == "rollback"]) <= 1

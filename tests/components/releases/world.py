@@ -44,6 +44,7 @@ class World:
         self.database: dict[str, Any] = {"head": HEAD[live].tracking, "rows": 0}
         self.kept: list[dict[str, Any]] = []
         self.running: str | None = list(versions)[-1]
+        self.servers = {self.running}
         self.calls: list[str] = []
         self.kill_at: tuple[int, bool] | None = None
         self.failing: dict[str, list[Exception]] = {}
@@ -144,6 +145,7 @@ class World:
         """Stop it."""
         with self.doing("stop"):
             self.running = None
+            self.servers.clear()
 
     def busy(self) -> str | None:
         """Say what an update does."""
@@ -160,12 +162,14 @@ class World:
         return {"runs": lost} if lost else {}
 
     def start_server(self, revision: str) -> None:
-        """Start a revision; its MLflow starts on its own schema only."""
+        """Start a revision, whose MLflow starts on its own schema only; killed in it, the one before runs on."""
         with self.doing("start"):
             if revision in self.broken:
                 raise RuntimeError(f"revision {revision} ended while it started")
             assert self.heads() == HEAD[self.versions[revision]], "a server on a database that is not at its head"
             self.running = revision
+            self.servers.add(revision)
+        self.servers = {revision}
 
     def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
         """Tell whether it runs."""

@@ -182,6 +182,19 @@ def test_a_rollback_killed_at_a_step_is_finished_by_the_next(
     assert len(released.server_numbers()) == 1
 
 
+def test_a_rollback_killed_after_its_switch_leaves_no_second_server(released: LocalStack) -> None:
+    """Killed while the server before still answers its last requests: the next run ends that one too."""
+    target = another(released)
+    process = start(released, "rollback", "--to", target, "--yes", "--reason", "a switch")
+    eventually(lambda: serving(released) == target, within_s=240, what=f"revision {target} gets the traffic")
+    process.kill()
+    process.wait(timeout=60)
+    run(released, "rollback", "--yes")
+    assert releases(released).rollback.load() is None
+    assert serving(released) == target
+    assert released.server_numbers() == [int(target)]
+
+
 def test_a_release_that_never_gets_healthy_is_not_remembered(released: LocalStack) -> None:
     """The update fails with the reason, the revision before serves on, and the ledger does not know the failed one."""
     assert run(released, "rollback", "--unpin").code == 0
