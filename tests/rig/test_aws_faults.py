@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import urllib3
 
 from components.ecs.clients import Clients
 from components.ecs.history import EcsHistory, Pace, ServiceName
 from tests.rig.aws.contents import small
-from tests.rig.aws.scene import CLUSTER, SERVICE, Scene, allow
+from tests.rig.aws.scene import BUCKET, CLUSTER, SERVICE, Scene, allow
 from tests.rig.faults import Fault, table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.rig.aws.rig import AwsRig
 
 _DEADLINE_S: Final = 120
@@ -229,6 +232,43 @@ def serves(scene: Scene, revision: str) -> None:
     assert outcome.serving, outcome.reasons
     scene.settled()
     assert scene.running() == [revision]
+
+
+def listing(name: str, *statements: dict[str, Any]) -> Callable[[Scene], str]:
+    """Return what serves with a role of these grants, and what its server is answered when it lists its bucket."""
+
+    def listed(scene: Scene) -> str:
+        role = scene.role(name, [allow("s3:GetObject", f"arn:aws:s3:::{BUCKET}/*"), *statements])
+        serves(scene, scene.register(scene.image(), role=role))
+        return urllib3.request("GET", f"{scene.url}/list", timeout=20, retries=False).data.decode()
+
+    return listed
+
+
+_OBJECTS, _BUCKET = f"arn:aws:s3:::{BUCKET}/*", f"arn:aws:s3:::{BUCKET}"
+ROLES: Final = (
+    Fault(
+        name="listbucket-missing",
+        mechanism="the task role may read objects and not list them, as a real deployment's could not",
+        cause="AccessDenied",
+        broken=listing("server-without-list"),
+        control=listing("server-with-list", allow("s3:ListBucket", _BUCKET)),
+    ),
+    Fault(
+        name="listbucket-on-objects",
+        mechanism="s3:ListBucket is granted on the objects' ARN, which no listing has",
+        cause="AccessDenied",
+        broken=listing("server-list-on-objects", allow("s3:ListBucket", _OBJECTS)),
+        control=listing("server-list-on-both", allow("s3:ListBucket", [_BUCKET, _OBJECTS])),
+    ),
+)
+
+
+@table(ROLES)
+def test_a_role_that_lacks_a_grant_serves_and_fails(scene: Scene, fault: Fault[Scene]) -> None:
+    """ECS calls it healthy all the same: only a request by the server itself finds it, and the control's lists."""
+    assert fault.cause in fault.broken(scene)
+    assert "first" in fault.control(scene)
 
 
 def test_a_tiny_image_is_what_it_says() -> None:
