@@ -32,7 +32,7 @@ _UNCOPIED: Final = shutil.ignore_patterns("__pycache__", "*.pyc")
 class AwsStack:
     """One of the shipped stacks in a project of its own, with a file backend of its own."""
 
-    def __init__(self, folder: Path, rig: AwsRig, name: str = "dev") -> None:
+    def __init__(self, folder: Path, rig: AwsRig, name: str = "dev", *, program: Path = ROOT / "__main__.py") -> None:
         """Lay out the project; nothing is deployed."""
         self.folder, self.rig, self.name = folder, rig, name
         self.project, self.home = folder / "project", folder / "home"
@@ -40,7 +40,7 @@ class AwsStack:
         for part in _PARTS:
             # Copied, not linked: what the program writes beside itself (reports) must not go into this checkout.
             shutil.copytree(ROOT / part, self.project / part, ignore=_UNCOPIED)
-        shutil.copy(ROOT / "__main__.py", self.project)
+        shutil.copy(program, self.project / "__main__.py")
         definition = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
         definition["runtime"]["options"]["virtualenv"] = str(ROOT / ".venv")
         (self.project / "Pulumi.yaml").write_text(yaml.safe_dump(definition))
