@@ -229,6 +229,13 @@ def test_a_whole_stack_is_made_and_then_has_no_difference(made: Made) -> None:
     assert {token for token, names in differing.items() if names} == LIES
 
 
+def test_what_names_a_balancer_in_cloudwatch_is_its_arns_end(made: Made) -> None:
+    """Alarms and scaling policies are joined from it: without it the program of a scaled stack fails (seen to fail)."""
+    ends = {each.token: each.state["arnSuffix"] for each in made.resources if "arnSuffix" in each.state}
+    assert ends["aws:lb/loadBalancer:LoadBalancer"].startswith("app/")
+    assert ends["aws:lb/targetGroup:TargetGroup"].startswith("targetgroup/")
+
+
 def test_a_refresh_finds_the_inputs_as_they_were(made: Made) -> None:
     """Reading what was just made changes no input, so that the next preview is empty."""
     for each in made.resources:

@@ -67,6 +67,12 @@ def _logs(account: Account, _: Mapping[str, Any], found: dict[str, Any]) -> None
     }
     found["accessLogs"] = {name: has.get(key, "") for name, key in _LOGS.items()}
     found["accessLogs"]["enabled"] = has.get(_LOGS["enabled"]) == "true"
+    # CloudWatch's dimensions and a scaling policy's label name a balancer by this end of its ARN.
+    found["arnSuffix"] = found["id"].partition(":loadbalancer/")[2]
+
+
+def _suffix(_: Account, __: Mapping[str, Any], found: dict[str, Any]) -> None:
+    found["arnSuffix"] = found["id"].rpartition(":")[2]
 
 
 def _check(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,6 +149,7 @@ RESOURCES: Final = (
         more=(
             Operation(call="describe_target_group_attributes", keys={"TargetGroupArn": "{id}"}, gives=_given(_TARGETS)),
         ),
+        after_read=_suffix,
         updates=(
             Operation(call="modify_target_group", takes="healthCheck", keys={"TargetGroupArn": "{id}"}, build=_check),
             Step(
