@@ -63,7 +63,7 @@ def test_a_tracking_database_stands_somewhere(
             AUTH_VERSION_TABLE,
             found(*AUTH, default=("r2",)),
             Direction.BEHIND,
-            "1 revisions are pending, and the version",
+            "1 revision is pending, and the version",
         ),
         (AUTH_VERSION_TABLE, found(*AUTH, default=("r3",)), Direction.BEHIND, "still stands in alembic_version"),
         # One database for both chains: the default table's row is the tracking chain's.

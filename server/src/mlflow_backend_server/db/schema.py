@@ -65,12 +65,13 @@ def _within(head: str, chain: Chain, table: str) -> Standing:
         reason = f"A newer MLflow keeps this database's version in {table}."
         return Standing(head=head, direction=Direction.AHEAD, reason=reason)
     count = len(chain.after(head))
+    pending = "1 revision is pending" if count == 1 else f"{count} revisions are pending"
     if table != chain.version_table:
-        reason = f"{count} revisions are pending, and the version still stands in {table}."
+        reason = f"{pending}, and the version still stands in {table}."
         return Standing(head=head, direction=Direction.BEHIND, reason=reason)
     if head == chain.head:
         return Standing(head=head, direction=Direction.EQUAL, reason="The database is at the head of this MLflow.")
-    return Standing(head=head, direction=Direction.BEHIND, reason=f"{count} revisions are pending.")
+    return Standing(head=head, direction=Direction.BEHIND, reason=f"{pending}.")
 
 
 def _without_version(found: Found, chain: Chain, *, marked: bool) -> Standing:
