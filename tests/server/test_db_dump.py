@@ -223,16 +223,22 @@ def _name_of(made: Tool) -> str:
 def test_losses_are_counted_row_by_row_and_change_nothing(
     filled: Tool, dumped: str, tool: MakeTool, postgres: Postgres, database: str
 ) -> None:
-    """Added, changed and deleted since the dump, also across an upgrade that added columns; by name, without zeros."""
+    """Added, changed and deleted since the dump, in both databases, also across an upgrade; by name, without zeros.
+
+    A tag is a row of another table, and a change of its experiment all the same.
+    """
     postgres.execute(database, "INSERT INTO experiments (name) SELECT 'n' || i FROM generate_series(1, 3) i")
     postgres.execute(database, "UPDATE experiments SET lifecycle_stage = 'deleted' WHERE name IN ('e1', 'e2')")
     postgres.execute(database, "DELETE FROM experiments WHERE name = 'e9'")
-    expected = {"experiments": 3, "changed experiments": 2, "deleted experiments that come back": 1}
+    tag = "INSERT INTO experiment_tags (key, value, experiment_id) SELECT 'k', 'v', experiment_id FROM experiments"
+    postgres.execute(database, f"{tag} WHERE name = 'e3'")
+    postgres.execute(f"{database}_auth", "UPDATE users SET password_hash = 'scrypt:z'")
+    expected = {"experiments": 3, "changed experiments": 3, "deleted experiments that come back": 1, "changed users": 1}
     assert filled.run("losses", "--from", dumped).report["losses"] == expected
     newest = tool("3.17.2", auth=True)
     assert newest.run("upgrade").code == 0
     outcome = newest.run("losses", "--from", dumped)
-    assert (outcome.code, outcome.report["losses"]["experiments"]) == (0, 3)
+    assert (outcome.code, outcome.report["losses"]) == (0, expected)
     assert postgres.names(database) == {database, f"{database}_auth"}
 
 
