@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.ecs import clients
 from components.ecs.history import EcsHistory, ServiceMissing, ServiceName
-from components.ecs.releases import open_releases
+from components.ecs.releases import EcsReleases, open_releases
+from components.migrate.step import after_failed_start, settle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,14 +22,18 @@ class RolloutFailed(Exception):
 def wait(props: Mapping[str, Any]) -> dict[str, Any]:
     """Wait until the revision serves, and return the resource's outputs. Raises RolloutFailed.
 
-    A migration that ended every server left it to this to start the new revision's.
+    A migration that ended every server left it to this to start the new revision's, and to end the migration: where
+    the revision does not serve on the new schema, `migrate.onFailure` decides.
     """
     revision = str(props["revision"])
-    open_releases(props["locator"]).scale.up()
+    releases = open_releases(props["locator"])
+    releases.scale.up()
     outcome = _history(props).wait(revision, deadline_s=float(props["deadline"]))
     if not outcome.serving:
         lines = "\n".join(f"  - {reason}" for reason in outcome.reasons)
-        raise RolloutFailed(f"Revision {revision} does not serve, whatever the service looks like:\n{lines}")
+        schema = _after_migration(releases)
+        raise RolloutFailed(f"Revision {revision} does not serve, whatever the service looks like:\n{lines}{schema}")
+    settle(releases)
     return dict(props)
 
 
@@ -44,6 +49,17 @@ def still_serving(props: Mapping[str, Any]) -> bool:
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
     """Return the inputs that differ; how long to wait is none that matters afterwards."""
     return [key for key in _INPUTS if olds.get(key) != news.get(key)]
+
+
+def _after_migration(releases: EcsReleases) -> str:
+    """Do what is to be done with a migration that this update made for the revision; say it in a line of its own."""
+    if releases.migration.load() is None:
+        return ""
+    try:
+        with releases.migrating():
+            return f"\n{after_failed_start(releases)}"
+    except Exception as error:  # noqa: BLE001 - the revision's own failure must be told as well
+        return f"\nGoing back from the migration failed too: {error}"
 
 
 def _history(props: Mapping[str, Any]) -> EcsHistory:

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from components.contract import Refused
 from components.ecs import rollout
 from components.ecs.provider import RolloutProvider
 from components.ecs.rollout import RolloutFailed
+from components.releases.journal import Journal
+from components.releases.stores import FileStore
 from tests.components.ecs.test_ecs_history import BROKEN, OLD, STARTING, Aws, deployment, service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 PROPS: dict[str, Any] = {
     "region": "eu-west-1", "cluster": "backend", "service": "server", "revision": "42", "locator": {}, "deadline": 600,
 }  # fmt: skip
 
 
+class Releases:
+    """What the rollout asks of the backend's releases; its migration's journal is a real one."""
+
+    def __init__(self, aws: Aws, folder: Path) -> None:
+        """Take where it is written."""
+        self.migration = Journal(FileStore(folder), "migration")
+        self.scale = SimpleNamespace(up=lambda: aws.ecs.asked.append(("brought back", {})))
+
+    @contextlib.contextmanager
+    def migrating(self) -> Iterator[None]:
+        """Hold no lock."""
+        yield
+
+
 @pytest.fixture
-def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Aws]:
+def migration(tmp_path: Path) -> Journal:
+    """The journal of a migration that needed no server to be ended."""
+    made = Journal(FileStore(tmp_path), "migration")
+    made.write({"drained": False, "served": "41", "to": {"tracking": "f4a9b2c7d1e6", "auth": None}})
+    return made
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Aws]:
     """Let ECS answer what a test says, at once."""
 
     def answer(*answers: dict[str, Any]) -> Aws:
@@ -29,8 +56,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Aws]:
         aws.ecs.answers("DescribeServices", *answers)
         aws.ecs.answers("DescribeTaskDefinition", {"taskDefinition": {}})
         monkeypatch.setattr(rollout, "_history", lambda _: aws.history)
-        brought_back = SimpleNamespace(up=lambda: aws.ecs.asked.append(("brought back", {})))
-        monkeypatch.setattr(rollout, "open_releases", lambda _: SimpleNamespace(scale=brought_back))
+        monkeypatch.setattr(rollout, "open_releases", lambda _: Releases(aws, tmp_path))
         return aws
 
     return answer
@@ -51,6 +77,38 @@ def test_a_silent_rollback_fails_the_update(answering: Callable[..., Aws]) -> No
     with pytest.raises(RolloutFailed, match="Revision 42 does not serve") as caught:
         RolloutProvider().create(PROPS)
     assert "circuit breaker: tasks failed to start." in str(caught.value)
+
+
+def test_a_revision_that_serves_ends_its_migration(answering: Callable[..., Aws], migration: Journal) -> None:
+    """Left open, it would be taken for another update's, and its dump be restored when that one fails."""
+    answering(service(deployment(42)))
+    RolloutProvider().create(PROPS)
+    assert migration.load() is None
+
+
+def test_after_a_migration_the_settings_decide(answering: Callable[..., Aws], migration: Journal) -> None:
+    """ECS may not go back over it, so the update does what `migrate.onFailure` says, and tells where the schema is."""
+    answering(service(deployment(41), BROKEN))
+    with pytest.raises(RolloutFailed, match="The database stays at") as caught:
+        RolloutProvider().create(PROPS)
+    assert "circuit breaker: tasks failed to start." in str(caught.value)
+    assert migration.load() is None
+
+
+def test_a_way_back_that_fails_hides_no_reason(
+    answering: Callable[..., Aws], migration: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both failures are told, and the journal stays open for the next update."""
+
+    def locked(_: object) -> str:
+        raise Refused("Another command works on this backend.", fix="Let it end.")
+
+    monkeypatch.setattr(rollout, "after_failed_start", locked)
+    answering(service(deployment(41), BROKEN))
+    with pytest.raises(RolloutFailed, match="Going back from the migration failed too: Another command") as caught:
+        RolloutProvider().create(PROPS)
+    assert "circuit breaker: tasks failed to start." in str(caught.value)
+    assert migration.load() is not None
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tests.rig.aws.rig import AwsRig
 
 _CLIENT_DEADLINE_S: Final = 120
+_SETTLED_S: Final = 180
 
 
 @dataclass(kw_only=True)
@@ -91,11 +92,18 @@ class Life:
         assert answer.status == 200, answer.data
 
     def only(self, revision: str) -> Task:
-        """Hold ECS and the processes to one revision, once its predecessor's task is drained; return its one task."""
-        until(lambda: len(self.rig.live_tasks) == 1, what=f"revision {revision} alone")
-        service = self.service()
+        """Hold ECS and the processes to one revision, once ECS has settled and drained; return its one task.
+
+        When an update ends for which ECS went back, its way back may be a deployment that is still under way.
+        """
+
+        def settled() -> dict[str, Any] | None:
+            service = self.service()
+            over = [each["rolloutState"] for each in service["deployments"]] == ["COMPLETED"]
+            return service if over and len(self.rig.live_tasks) == 1 else None
+
+        service = until(settled, what=f"revision {revision} alone", deadline_s=_SETTLED_S)
         assert service["taskDefinition"].endswith(f"{self.place.family('server')}:{revision}")
-        assert [each["rolloutState"] for each in service["deployments"]] == ["COMPLETED"]
         (task,) = self.servers
         assert str(task.definition.revision) == revision
         return task
@@ -139,8 +147,9 @@ def begin(
         held = behaving(contents.mlflow(each, package, rig.authority), behaviour)
         rig.images.publish(tag, held, labels=contents.labels(each))
     stack = AwsStack(folder / "stack", rig)
-    # 2.9.2 has one more connection pool than 3.17.2, for which `dev` is made.
-    stack.write_settings(database={"maxOverflow": 4})
+    # `dev` is made for 3.17.2: older ones have one more connection pool, and 3.4.0 opens pools by the dozen at first.
+    larger = {"database": {"instanceClass": "db.t4g.medium"}}
+    stack.write_settings(database={"maxOverflow": 4, "maxConnections": 235}, aws=larger)
     stack.serve(version)
     stack.must_up()
     place = Place(project="mlflow-backend", stack=stack.name, account=rig.account, region=rig.region)
