@@ -180,7 +180,7 @@ def _back(target: MigrationTarget, entry: dict[str, Any], pause: Callable[[float
             return f"Restoring the dump {dump.id} failed too: {failure} Nothing serves."
         return _serve_again(target, entry, f"The dump {dump.id} taken before was restored")
     to = f"--to {served} " if served else ""
-    back = f"go back with `scripts/rollback.py {to}--restore` (docs/runbooks/rollback.md)"
+    back = f"go back with `python -m scripts.rollback --stack STACK {to}--restore` (docs/runbooks/rollback.md)"
     way = back if dump else "look at the database"
     return f"The database is at {heads or 'a schema that cannot be read'}; mend the cause and repeat, or {way}."
 

@@ -117,7 +117,7 @@ def test_half_way_the_settings_decide(world: World, on_failure: OnFailure, runni
     with pytest.raises(MigrationFailed) as caught:
         run(world, on_failure=on_failure)
     assert world.running == running
-    told = "serves again" if running else "scripts/rollback.py --to 1 --restore"
+    told = "serves again" if running else "python -m scripts.rollback --stack STACK --to 1 --restore"
     assert told in str(caught.value)
 
 
