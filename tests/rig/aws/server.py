@@ -76,6 +76,8 @@ class MotoServer:
         self._bundle = authority.bundle
         self.address = address
         self.blobs: dict[str, bytes] = {}
+        # A session reads each service's model once, most of a client's cost. Making clients is not thread-safe.
+        self._session, self._making = boto3.session.Session(), threading.Lock()
         moto_api_backend.reset()
         patches.callback(moto_api_backend.reset)
         self.administrator = _administrator()
@@ -106,16 +108,17 @@ class MotoServer:
     def client(self, service: str, caller: Caller | None = None, *, plain: bool = False) -> Any:
         """Return a boto3 client of one service."""
         who = caller or self.administrator
-        return boto3.session.Session().client(
-            service,
-            endpoint_url=self.plain_url if plain else self.endpoint_url,
-            verify=str(self._bundle),
-            region_name=REGION,
-            aws_access_key_id=who.key,
-            aws_secret_access_key=who.secret,
-            aws_session_token=who.token or None,
-            config=Config(connect_timeout=10, read_timeout=120, retries={"total_max_attempts": 1}),
-        )
+        with self._making:
+            return self._session.client(
+                service,
+                endpoint_url=self.plain_url if plain else self.endpoint_url,
+                verify=str(self._bundle),
+                region_name=REGION,
+                aws_access_key_id=who.key,
+                aws_secret_access_key=who.secret,
+                aws_session_token=who.token or None,
+                config=Config(connect_timeout=10, read_timeout=120, retries={"total_max_attempts": 1}),
+            )
 
 
 def _administrator() -> Caller:
