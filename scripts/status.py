@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract import ExitCode, Refused
-from components.local import switch
+from components.local import ports, switch
 from components.local.history import LocalHistory
-from components.local.ports import LOOPBACK
 from components.local.state import StateDir
 from components.local.supervisor import Supervisor
 from components.releases.targets import open_releases
@@ -68,9 +67,13 @@ def parts(state: StateDir) -> Iterator[str]:
         yield "supervisor    not running (`make up` starts it)"
         return
     yield "supervisor    running"
+    serving = switch.active(state)
     for name in supervisor.programs():
         status = supervisor.status(name)
-        yield f"{name:<13} {'unknown' if status is None else status.state.lower()}"
+        said = "unknown" if status is None else status.state.lower()
+        # supervisord calls a server 'starting' for its first 20 s, however long it has answered.
+        answers = serving is not None and name == serving.program.name and ports.listens(serving.port)
+        yield f"{name:<13} {'running' if said == 'starting' and answers else said}"
 
 
 def revisions(state: StateDir) -> Iterator[str]:
@@ -81,7 +84,7 @@ def revisions(state: StateDir) -> Iterator[str]:
         yield f"revision {revision.id:<4} {revision.state:<9} MLflow {release.mlflow_version}  {made}"
     serving = switch.active(state)
     if serving is not None and serving.metrics_port:
-        yield f"metrics       http://{LOOPBACK}:{serving.metrics_port}/metrics"
+        yield f"metrics       http://{ports.LOOPBACK}:{serving.metrics_port}/metrics"
 
 
 def verdict(state: StateDir) -> Iterator[str]:

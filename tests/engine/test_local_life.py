@@ -11,7 +11,7 @@ import pytest
 from components.contract import ExitCode
 from components.local import credentials, ports, processes, revisions, services
 from components.local.supervisor import Supervisor
-from scripts import preview
+from scripts import preview, status
 from tests.engine.calls import call, eventually
 from tests.engine.stack import nothing_changed
 
@@ -25,6 +25,7 @@ PARTS = ("database", "cache", "store", "front")
 
 def test_first_up_is_verified_and_tells_a_client_what_it_needs(deployed: LocalStack) -> None:
     """A green first `up` gives the URL, the verdict as a table and the two client lines, and a client can log."""
+    assert {line.split()[-1] for line in status.parts(deployed.state)} == {"running"}
     verification = deployed.output("verification")
     assert verification["verdict"] == "pass"
     assert any("metric-history" in line for line in verification["table"])
