@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LOG_LINES: Final = 15
 _EVENTS: Final = 5
 _TASKS: Final = 100
+_LOGS: Final = 5
+# Of a task that ended by itself (Amazon ECS API reference, Task, stopCode).
+_OWN_END: Final = "EssentialContainerExited"
 _PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 
 
@@ -28,8 +31,7 @@ def gather(
     stopped = _stopped_tasks(clients, cluster=cluster, service=str(service["serviceName"]), wanted=wanted)
     words = [reason for task in stopped for reason in _of_task(task)]
     words += _events(service, since)
-    if stopped:
-        words += last_log_lines(clients, stopped[-1])
+    words += next(filter(None, (last_log_lines(clients, task) for task in _telling(stopped))), [])
     return tuple(dict.fromkeys(without_passwords(word) for word in words))
 
 
@@ -91,6 +93,12 @@ def _stopped_tasks(
     tasks = clients.ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
     own = [task for task in tasks if task["taskDefinitionArn"].endswith(f"/{wanted}")]
     return sorted(own, key=lambda task: str(task.get("stoppedAt") or task.get("createdAt") or ""))
+
+
+def _telling(stopped: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return whose log may tell the cause, the likeliest first: one that ECS ended was in the middle of its start."""
+    newest = [*reversed(stopped)]
+    return sorted(newest, key=lambda task: task.get("stopCode") != _OWN_END)[:_LOGS]
 
 
 def _of_task(task: Mapping[str, Any]) -> list[str]:

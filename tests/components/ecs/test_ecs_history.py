@@ -208,7 +208,10 @@ def test_the_deadline_is_kept_and_told() -> None:
 
 
 def test_the_platforms_own_reasons_are_told() -> None:
-    """Stopped tasks, events since the wait began, last log lines; a password in a log line is blanked."""
+    """Stopped tasks, events since the wait began, last log lines; a password in a log line is blanked.
+
+    The log is the crashed task's, though ECS ended one in the middle of its start after it.
+    """
     aws = Aws()
     later = datetime.now(UTC) + timedelta(hours=1)
     events = ((later, "(service server) was unable to place a task."), (NOW - timedelta(days=900), "old news"))
@@ -222,6 +225,10 @@ def test_the_platforms_own_reasons_are_told() -> None:
     arn = f"arn:aws:ecs:{REGION}:123456789012:task/backend/abc"
     aws.ecs.answers("DescribeTasks", {"tasks": [
         {"taskArn": arn, "taskDefinitionArn": definition_arn(42), **stopped},
+        {
+            "taskArn": "ended/last", "taskDefinitionArn": definition_arn(42), "stopCode": "ServiceSchedulerInitiated",
+            "stoppedReason": "Scaling activity", "stoppedAt": later, "containers": [{"name": "server"}],
+        },
         {"taskArn": "another", "taskDefinitionArn": definition_arn(41), **stopped, "stoppedReason": "of revision 41"},
     ]})  # fmt: skip
     options = {"awslogs-group": "/g", "awslogs-stream-prefix": "server", "awslogs-region": REGION}

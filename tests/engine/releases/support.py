@@ -24,7 +24,9 @@ CLIENT = Path(__file__).parent / "client.py"
 CLIENT_VERSION = "2.9.2"
 _TIMEOUT_S = 500
 _CALL = """
-import sys
+import signal, sys
+# A shell that started the tests in its background has it ignored, and what they start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from scripts.{} import main
 sys.exit(main(sys.argv[2:], root=Path(sys.argv[1])))
