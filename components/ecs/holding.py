@@ -19,9 +19,13 @@ from components.releases.ledger import Ledger
 from components.releases.run import refuse_unfinished
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mypy_boto3_s3 import S3Client
 
     from components.ecs.render.place import Place
+    from components.releases.ledger import Contents
+    from components.releases.records import VerifiedRelease
     from components.settings import Settings
 
 
@@ -39,24 +43,30 @@ class Held:
     manual: bool
 
 
-def held(settings: Settings, place: Place, client: S3Client) -> Held | None:
-    """Return what the ledger holds the stack to, None where it is free.
+def read(settings: Settings, place: Place, client: S3Client) -> Contents:
+    """Return the stack's ledger, read once for all that an update asks of it.
 
-    Raises Refused where the settings ask for another pin, where a rollback was interrupted, and where the held
-    revision was never recorded; StoreError where the ledger cannot be read.
+    Raises Refused where a rollback was interrupted, StoreError where the ledger cannot be read.
     """
     bucket = storage.store(settings, place)
     store = S3Store(client, bucket=bucket.bucket, root=bucket.root)
     refuse_unfinished(Journal(store, "rollback"))
-    ledger = Ledger(store, by="")
-    standing = ledger.standing()
+    return Ledger(store, by="").read()
+
+
+def held(settings: Settings, contents: Contents) -> Held | None:
+    """Return what the ledger holds the stack to, None where it is free.
+
+    Raises Refused where the settings ask for another pin, where the ledger's newest record is damaged, and where the
+    held revision was never recorded.
+    """
+    standing = contents.standing
     refuse_disagreement(standing, settings.release.pin)
     wished = tasks.settings_hash(settings)
     hold = hold_of(standing, settings_hash=wished)
     if hold is None:
         return None
-    recorded = [record.release for record in ledger.read().releases if record.release]
-    release = next((each for each in reversed(recorded) if each.revision == hold.revision), None)
+    release = next((each for each in _newest_first(contents) if each.revision == hold.revision), None)
     if release is None:
         raise Refused(
             f"The ledger holds this stack to revision {hold.revision}, which it has no record of: {hold.why}.",
@@ -71,19 +81,18 @@ def held(settings: Settings, place: Place, client: S3Client) -> Held | None:
     )
 
 
-def migrates(settings: Settings, place: Place, client: S3Client) -> bool:
+def migrates(settings: Settings, contents: Contents) -> bool:
     """Tell whether between the release of the settings and the verified one before it the schema changed.
 
     Read from the ledger, not from what the last migration did: that may be many updates ago, and the answer must be the
     same for a second update of the same release. True where no other release was verified, or its schema is not known.
-
-    Raises StoreError where the ledger cannot be read.
     """
-    bucket = storage.store(settings, place)
-    ledger = Ledger(S3Store(client, bucket=bucket.bucket, root=bucket.root), by="")
     wished = tasks.settings_hash(settings)
-    recorded = [record.release for record in ledger.read().releases if record.release]
-    before = next((each for each in reversed(recorded) if each.settings_hash != wished), None)
+    before = next((each for each in _newest_first(contents) if each.settings_hash != wished), None)
     if before is None:
         return True
     return before.heads != wanted_heads(settings.server.mlflow_version, auth=before.heads.auth is not None)
+
+
+def _newest_first(contents: Contents) -> Iterator[VerifiedRelease]:
+    return (record.release for record in reversed(contents.releases) if record.release)

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components.ecs import clients, plugin
+from components.ecs import clients, holding, plugin
 from components.ecs.backend import EcsBackend
 from components.ecs.foundation import aws_provider
-from components.ecs.holding import held, migrates
 from components.ecs.refusals import place_of
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ def build(settings: Settings) -> EcsBackend:
     """
     place = place_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack())
     plugin.require()
-    store = clients.connections(place.region).store
-    found = held(settings, place, store)
+    ledger = holding.read(settings, place, clients.connections(place.region).store)
+    found = holding.held(settings, ledger)
     if found is not None and found.withheld:
         pulumi.log.warn(f"The release of the settings is withheld: {found.withheld}.")
     return EcsBackend(
@@ -33,6 +32,6 @@ def build(settings: Settings) -> EcsBackend:
         settings=settings,
         place=place,
         held=found,
-        migrated=migrates(settings, place, store),
+        migrated=holding.migrates(settings, ledger),
         opts=pulumi.ResourceOptions(providers=[aws_provider("aws", settings, place)]),
     )

@@ -99,7 +99,7 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
 
 def look(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the resource's outputs as the secret is now; None when it is gone or being deleted."""
-    version = _version(arn, props["region"])
+    version = _staged(arn, props["region"]).get(_CURRENT)
     return None if version is None else {**props, "arn": arn, "version": version}
 
 
@@ -107,8 +107,8 @@ def changed(arn: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Tell whether something else is asked for, or there is another version than the one that was taken over."""
     if any(olds.get(key) != news.get(key) for key in _INPUTS):
         return True
-    current = _version(arn, news["region"])
-    return current != olds.get("version") or current != _version(arn, news["region"], IN_FORCE)
+    staged = _staged(arn, news["region"])
+    return {staged.get(_CURRENT), staged.get(IN_FORCE)} != {olds.get("version")}
 
 
 def replacing(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
@@ -125,22 +125,22 @@ def delete(arn: str, props: Mapping[str, Any]) -> None:
 
 def _take_over(arn: str, region: str, version: str) -> None:
     """Let tasks that start from now on read this version."""
-    before = _version(arn, region, IN_FORCE)
+    before = _staged(arn, region).get(IN_FORCE)
     if before != version:
         move = {"MoveToVersionId": version, **({"RemoveFromVersionId": before} if before else {})}
         client(region).update_secret_version_stage(SecretId=arn, VersionStage=IN_FORCE, **move)
 
 
-def _version(arn: str, region: str, stage: str = _CURRENT) -> str | None:
+def _staged(arn: str, region: str) -> dict[str, str]:
+    """Return the version that each staging label names; nothing of a secret that is gone or being deleted."""
     asked = client(region)
     try:
         found = asked.describe_secret(SecretId=arn)
     except asked.exceptions.ResourceNotFoundException:
-        return None
+        return {}
     if found.get("DeletedDate"):
-        return None
-    stages = found.get("VersionIdsToStages", {})
-    return next((version for version, names in stages.items() if stage in names), None)
+        return {}
+    return {stage: version for version, stages in found.get("VersionIdsToStages", {}).items() for stage in stages}
 
 
 def _value(name: str) -> str:

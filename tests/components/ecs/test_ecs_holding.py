@@ -10,7 +10,8 @@ import pytest
 from moto import mock_aws
 
 from components.contract import Refused
-from components.ecs.holding import Held, held, migrates
+from components.ecs import holding
+from components.ecs.holding import Held
 from components.ecs.render.tasks import settings_hash
 from components.ecs.store import S3Store
 from components.migrate.known import wanted_heads
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_s3 import S3Client
+
+    from components.ecs.render.place import Place
+    from components.settings import Settings
 
 SETTINGS, PLACE = settings_of("staging"), place_of("staging")
 
@@ -49,6 +53,16 @@ def _release(revision: str, *, settings: str = "older") -> VerifiedRelease:
         target="ecs", revision=revision, mlflow_version="3.4.0", image_digest="sha256:old",
         heads=Heads(tracking="71994744cf8e"), settings_hash=settings, verification_id="v", verdict="pass",
     )  # fmt: skip
+
+
+def held(settings: Settings, place: Place, client: S3Client) -> Held | None:
+    """Return what the program asks the ledger for."""
+    return holding.held(settings, holding.read(settings, place, client))
+
+
+def migrates(settings: Settings, place: Place, client: S3Client) -> bool:
+    """Return what the program asks the same ledger for."""
+    return holding.migrates(settings, holding.read(settings, place, client))
 
 
 def test_no_bucket_yet_is_no_hold(s3: S3Client) -> None:
