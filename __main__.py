@@ -13,7 +13,7 @@ from components import ending
 from components.contract import Refused, refuse_unbuilt
 from components.local.state import LocalFailure, StateDir
 from components.releases.stores import StoreError
-from components.settings import SettingsError, from_pulumi
+from components.settings import from_pulumi
 
 if TYPE_CHECKING:
     from components.contract import BackendOutputs
@@ -51,7 +51,7 @@ try:
     main()
 except (LocalFailure, StoreError) as error:
     raise pulumi.RunError(str(error)) from None
-except (Refused, SettingsError) as error:
+except Refused as error:
     ending.record(error)
     # A RunError is shown as its message alone; a traceback would bury the sentence that says what to change.
     raise pulumi.RunError(str(error)) from None

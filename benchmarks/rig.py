@@ -72,9 +72,13 @@ def preview(rig: AwsRig, folder: Path) -> Row:
 
 
 def _empty_program() -> str:
-    """Return a program that has imported of the SDK what the stack uses: its modules are read when they are touched."""
-    modules = sorted(set(re.findall(r"\$aws:(\w+)/", _SNAPSHOT.read_text(encoding="utf-8"))))
-    touched = "".join(f"dir(pulumi_aws.{name})\n" for name in modules)
+    """Return a program that has imported of the SDK what the stack uses.
+
+    `import pulumi_aws` reads next to nothing: each module is read when the first of its classes is touched, which
+    asking for the module itself (or for its `dir`) does not do.
+    """
+    types = sorted(set(re.findall(r"\$aws:(\w+)/\w+:(\w+)", _SNAPSHOT.read_text(encoding="utf-8"))))
+    touched = "".join(f"pulumi_aws.{module}.{name}\n" for module, name in types)
     return f"import pulumi\nimport pulumi_aws\n{touched}"
 
 

@@ -17,8 +17,6 @@ from components.contract import ExitCode, Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from components.settings import SettingsError
-
 VARIABLE = "MLFLOW_BACKEND_ENDING"
 
 
@@ -30,7 +28,7 @@ class Ending:
     sentence: str
 
 
-def record(error: Refused | SettingsError, environment: Mapping[str, str] = os.environ) -> None:
+def record(error: Refused, environment: Mapping[str, str] = os.environ) -> None:
     """Write how the program ends to the file that the calling script named; nothing where it named none."""
     if path := environment.get(VARIABLE):
         Path(path).write_text(json.dumps([int(error.exit_code), str(error)]), encoding="utf-8")

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract import ExitCode, Refused
 from components.local.state import StateDir
 from components.local.supervisor import Supervisor
-from components.settings import SettingsError
 from scripts import stacks
+from scripts.command import ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,17 +39,7 @@ class UnknownPart(Refused):
 def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> int:
     """Run the command; returns an exit code of `contract.ExitCode`."""
     options = command_line().parse_args(arguments)
-    shown = _ecs if stacks.on_ecs(options.stack, root) else _local
-    try:
-        for text in shown(options, root):
-            print(text)
-    except (Refused, SettingsError) as refusal:
-        print(f"logs: {refusal}", file=sys.stderr)
-        return refusal.exit_code
-    except stacks.failures() as failure:
-        print(f"logs: {failure}", file=sys.stderr)
-        return ExitCode.PLATFORM_FAILED
-    return ExitCode.DONE
+    return ended("logs", partial(_show, options, root))
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -66,10 +57,15 @@ def command_line() -> argparse.ArgumentParser:
     return parser
 
 
+def _show(options: argparse.Namespace, root: Path) -> ExitCode:
+    shown = _ecs if stacks.on_ecs(options.stack, root) else _local
+    for text in shown(options, root):
+        print(text)
+    return ExitCode.DONE
+
+
 def _local(options: argparse.Namespace, root: Path) -> Iterator[str]:
-    state = StateDir(root / ".backend" / options.stack)
-    if not state.logs.exists():
-        raise Refused(f"Stack {options.stack} has no local backend here.", fix=f"Run `make up STACK={options.stack}`.")
+    state = StateDir(stacks.local_backend(options.stack, root))
     if options.tasks:
         raise UnknownPart("--tasks: the target local has no one-shot tasks.", fix="Leave it out.")
     known = sorted(path.stem for path in state.logs.glob("*.log"))

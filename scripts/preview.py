@@ -30,7 +30,7 @@ from components.report import costs, document, events, markdown, text
 from components.report.build import Asked, build
 from components.report.judged import Known
 from components.report.redaction import redactor
-from components.settings import SettingsError, YamlSource, load
+from components.settings import YamlSource, load
 from components.settings.problems import NAMESPACE
 from policy import rendered
 from policy.catalogue import POLICIES
@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         stack = read_stack(ROOT / f"Pulumi.{options.stack}.yaml", options.stack)
         ran = run(stack, refresh=options.refresh, live=options.live)
-    except (SettingsError, Refused) as error:
+    except Refused as error:
         print(error, file=sys.stderr)
         return error.exit_code
     clean = redactor(settings=stack.secrets, environment=os.environ)
@@ -144,7 +144,7 @@ def command_line() -> argparse.ArgumentParser:
 def read_stack(stack_file: Path, name: str) -> Stack:
     """Return a stack's settings. Where entries are encrypted, Pulumi is asked for them, as the program would be.
 
-    Raises SettingsError or Refused for what the settings alone tell.
+    Raises Refused for what the settings alone tell.
     """
     source = YamlSource.read(stack_file)
     secrets: tuple[str, ...] = ()

@@ -9,14 +9,15 @@ import argparse
 import json
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from components.contract import ExitCode, Refused
+from components.contract import ExitCode
 from components.releases import text
 from components.releases.targets import open_releases
 from components.releases.views import survey
-from components.settings import SettingsError
-from scripts.stacks import failures, locator_of
+from scripts.command import ended
+from scripts.stacks import locator_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,23 +33,19 @@ def parser() -> argparse.ArgumentParser:
     return line
 
 
-def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
+def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> int:
     """Run the command."""
-    options = parser().parse_args(arguments)
-    try:
-        target = open_releases(locator_of(options.stack, root))
-        if options.accept_loss:
-            record = target.ledger.accept_loss()
-            print(f"the ledger goes on at record {record.number}; the damaged ones are set aside")
-            return ExitCode.DONE
-        situation = target.situation(thoroughly=False)
-        views = survey(situation)
-    except (Refused, SettingsError) as refusal:
-        print(f"releases: {refusal}", file=sys.stderr)
-        return refusal.exit_code
-    except failures() as failure:
-        print(f"releases: {failure}", file=sys.stderr)
-        return ExitCode.PLATFORM_FAILED
+    return ended("releases", partial(_list, parser().parse_args(arguments), root))
+
+
+def _list(options: argparse.Namespace, root: Path) -> ExitCode:
+    target = open_releases(locator_of(options.stack, root))
+    if options.accept_loss:
+        record = target.ledger.accept_loss()
+        print(f"the ledger goes on at record {record.number}; the damaged ones are set aside")
+        return ExitCode.DONE
+    situation = target.situation(thoroughly=False)
+    views = survey(situation)
     lines = text.standing_lines(situation.contents)
     if options.json:
         print(json.dumps({"releases": [text.view_document(view) for view in views], "standing": lines}, indent=2))

@@ -19,8 +19,8 @@ from components.contract import ExitCode, Refused
 from components.releases import run, text
 from components.releases.plan import Plan, Request, plan
 from components.releases.targets import open_releases
-from components.settings import SettingsError, YamlSource, load
-from scripts.stacks import failures, locator_of
+from scripts.command import platform_errors
+from scripts.stacks import locator_of
 
 if TYPE_CHECKING:
     from components.releases.run import Ended
@@ -67,9 +67,9 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
             return _show(options, _planned(options, target))
         with target.alone():
             return _act(options, target, root)
-    except (Refused, SettingsError) as refusal:
+    except Refused as refusal:
         return _give_up(options, refusal.exit_code, refusal)
-    except failures() as failure:
+    except platform_errors() as failure:
         return _give_up(options, ExitCode.PLATFORM_FAILED, failure)
     except KeyboardInterrupt:
         _say("interrupted: run it again, and it finishes what it began")
@@ -207,9 +207,11 @@ def _ask() -> None:
 
 def _verification(stack_file: Path) -> tuple[str, float]:
     """Return profile and deadline of the stack's verification; the defaults where only Pulumi can read the file."""
+    from components.settings import YamlSource, load  # noqa: PLC0415 - a service of others has no settings
+
     try:
         verify = load(YamlSource.read(stack_file)).verify
-    except SettingsError:
+    except Refused:
         return "core", 180.0
     return verify.profile, float(verify.deadline)
 

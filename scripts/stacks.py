@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import TYPE_CHECKING
 
-import yaml
-
 from components.contract import Refused
-from components.ecs.oneshot import TaskNotRun
-from components.ecs.scale import ScaleFailed
-from components.local.state import LocalFailure
-from components.migrate.tool import ToolFailed
-from components.releases.stores import StoreError
-from components.settings import SettingsError, YamlSource, load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def failures() -> tuple[type[Exception], ...]:
-    """Return the errors of platforms, whose text is for people; AWS's own only where AWS was asked."""
-    found: list[type[Exception]] = [LocalFailure, StoreError, ToolFailed, ScaleFailed, TaskNotRun]
-    if "botocore.exceptions" in sys.modules:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-        found += [BotoCoreError, ClientError]
-    return tuple(found)
-
-
 def target_of(stack: str, root: Path) -> str:
     """Return the target that a stack is of. Raises SettingsError where there is neither a file nor a local backend."""
+    from components.settings import SettingsError, YamlSource  # noqa: PLC0415 - as below
+
     try:
         source = YamlSource.read(root / f"Pulumi.{stack}.yaml")
     except SettingsError:
@@ -44,9 +27,17 @@ def target_of(stack: str, root: Path) -> str:
 
 def on_ecs(stack: str, root: Path) -> bool:
     """Tell whether a stack is of the target ecs; one whose file cannot be read may still have a local backend."""
-    with contextlib.suppress(SettingsError):
+    with contextlib.suppress(Refused):
         return target_of(stack, root) == "ecs"
     return False
+
+
+def local_backend(stack: str, root: Path) -> Path:
+    """Return the state folder of a stack on this machine. Raises Refused where nothing is deployed."""
+    folder = root / ".backend" / stack
+    if not folder.exists():
+        raise Refused(f"Stack {stack} has no local backend here.", fix=f"Run `make up STACK={stack}`.")
+    return folder
 
 
 def locator_of(stack: str, root: Path) -> dict[str, str]:
@@ -55,12 +46,14 @@ def locator_of(stack: str, root: Path) -> dict[str, str]:
     Raises SettingsError for a file that cannot be read, Refused for a backend that is not deployed.
     """
     if target_of(stack, root) != "ecs":
-        state = root / ".backend" / stack
-        if not state.exists():
-            raise Refused(f"Stack {stack} has no local backend here.", fix=f"Run `make up STACK={stack}`.")
-        return {"kind": "local", "state": str(state)}
-    from components.ecs.lookup import locate  # noqa: PLC0415 - AWS only where it is asked
+        return {"kind": "local", "state": str(local_backend(stack, root))}
+    # AWS only where it is asked; and the settings take a fifth of a second, for which the rollback of a service
+    # without a stack need not wait.
+    import yaml  # noqa: PLC0415
+
+    from components.ecs.lookup import locate  # noqa: PLC0415
     from components.ecs.refusals import place_of  # noqa: PLC0415
+    from components.settings import YamlSource, load  # noqa: PLC0415
 
     settings = load(YamlSource.read(root / f"Pulumi.{stack}.yaml"))
     project = yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]

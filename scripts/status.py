@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.contract import ExitCode, Refused
+from components.contract import ExitCode
 from components.local import ports, switch
 from components.local.history import LocalHistory
 from components.local.state import StateDir
 from components.local.supervisor import Supervisor
 from components.releases.targets import open_releases
-from components.settings import SettingsError
 from components.verify import report
 from components.verify.model import Result
 from scripts import stacks
+from scripts.command import ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/status.py", description=__doc__)
     parser.add_argument("--stack", default="local", help="the stack (default: local)")
     options = parser.parse_args(arguments)
-    if stacks.on_ecs(options.stack, ROOT):
-        return _ecs(options.stack)
-    state = StateDir(ROOT / ".backend" / options.stack)
-    if not state.path.exists():
-        print(f"Stack {options.stack} has no local backend here. Run `make up STACK={options.stack}`.", file=sys.stderr)
-        return ExitCode.REFUSED
+    return ended("status", partial(_ecs if stacks.on_ecs(options.stack, ROOT) else _local, options.stack))
+
+
+def _local(stack: str) -> int:
+    state = StateDir(stacks.local_backend(stack, ROOT))
     print("\n".join((*parts(state), *revisions(state), *verdict(state))))
     return exit_code(state)
 
@@ -48,16 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _ecs(stack: str) -> int:
     from components.ecs import status  # noqa: PLC0415 - AWS only where it is asked
 
-    try:
-        releases = open_releases(stacks.locator_of(stack, ROOT))
-        print("\n".join(status.lines(releases)))
-        return status.exit_code(releases)
-    except (Refused, SettingsError) as refusal:
-        print(f"status: {refusal}", file=sys.stderr)
-        return refusal.exit_code
-    except stacks.failures() as failure:
-        print(f"status: {failure}", file=sys.stderr)
-        return ExitCode.PLATFORM_FAILED
+    releases = open_releases(stacks.locator_of(stack, ROOT))
+    print("\n".join(status.lines(releases)))
+    return status.exit_code(releases)
 
 
 def parts(state: StateDir) -> Iterator[str]:

@@ -118,14 +118,13 @@ def _deployed(stack: str) -> Subject:
     # A second of imports that the verification of a URL, and the gate before each job, must not wait for.
     from components.contract import Refused  # noqa: PLC0415
     from components.releases.targets import open_releases  # noqa: PLC0415
-    from components.settings import SettingsError  # noqa: PLC0415
     from scripts import stacks  # noqa: PLC0415
 
     try:
         if stacks.target_of(stack, ROOT) == "local":
             return Subject.load(ROOT / ".backend" / stack / "subject.json")
         found: Subject = open_releases(stacks.locator_of(stack, ROOT)).subject()
-    except (SettingsError, Refused) as error:
+    except Refused as error:
         raise SubjectError(str(error)) from None
     return found
 

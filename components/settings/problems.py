@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from components.contract import ExitCode
+from components.contract import ExitCode, Refused
 
 NAMESPACE = "mlflow-backend"
 _LONGEST_KEY = 60
@@ -41,7 +41,7 @@ class Problem:
         return f"{place}{self.finding}; {self.rule}. {self.fix}"
 
 
-class SettingsError(Exception):
+class SettingsError(Refused):
     """All the mistakes of a stack's settings at once; `problems` holds each. Its text holds no value."""
 
     exit_code = ExitCode.USAGE
@@ -50,7 +50,11 @@ class SettingsError(Exception):
         """Tell all of `problems`, one a line."""
         self.problems = tuple(problems)
         count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
-        super().__init__("\n".join([f"The settings of this stack have {count}:", *(f"  - {p}" for p in self.problems)]))
+        super().__init__(f"The settings of this stack have {count}:", fix="\n".join(f"  - {p}" for p in self.problems))
+
+    def __str__(self) -> str:
+        """Return the count, and each problem on a line of its own."""
+        return f"{self.finding}\n{self.fix}"
 
 
 def kind(value: object) -> str:

@@ -1,0 +1,46 @@
+"""How a command that asks a platform ends: with an exit code, and with one sentence where it could not do its work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from components.contract import ExitCode, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def ended(name: str, work: Callable[[], int]) -> int:
+    """Do `work` and return its exit code, or that of what declined or failed it, which is told on standard error."""
+    code: int = ExitCode.DONE
+    try:
+        code = work()
+        sys.stdout.flush()
+    except Refused as refusal:
+        print(f"{name}: {refusal}", file=sys.stderr)
+        return refusal.exit_code
+    except BrokenPipeError:
+        # Whoever read what is shown (`| head`) has seen enough, and Python must not write the rest when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except platform_errors() as failure:
+        print(f"{name}: {failure}", file=sys.stderr)
+        return ExitCode.PLATFORM_FAILED
+    return code
+
+
+def platform_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of platforms, whose text is for people; AWS's own only where AWS was asked."""
+    from components.ecs.oneshot import TaskNotRun  # noqa: PLC0415 - only when something was raised
+    from components.ecs.scale import ScaleFailed  # noqa: PLC0415
+    from components.local.state import LocalFailure  # noqa: PLC0415
+    from components.migrate.tool import ToolFailed  # noqa: PLC0415
+    from components.releases.stores import StoreError  # noqa: PLC0415
+
+    found: list[type[Exception]] = [LocalFailure, StoreError, ToolFailed, ScaleFailed, TaskNotRun]
+    if "botocore.exceptions" in sys.modules:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        found += [BotoCoreError, ClientError]
+    return tuple(found)

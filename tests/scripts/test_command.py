@@ -1,0 +1,71 @@
+"""How commands end: by the exit codes of the design, and in peace with whoever stops reading."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.contract import ExitCode, Refused
+from components.local.state import LocalFailure
+from components.settings import Problem, SettingsError
+from scripts.command import ended
+
+ROOT = Path(__file__).resolve().parents[2]
+MISTAKE = Problem(path="server", finding="is a list", rule="it must be a mapping", fix="Mend it.")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (Refused("It is locked.", fix="Wait."), ExitCode.REFUSED),
+        (SettingsError([MISTAKE]), ExitCode.USAGE),
+        (LocalFailure("the database", "does not answer", "Run `make up`."), ExitCode.PLATFORM_FAILED),
+    ],
+)
+def test_what_stops_a_command_is_its_exit_code_and_one_sentence(
+    capsys: pytest.CaptureFixture[str], raised: Exception, code: ExitCode
+) -> None:
+    """On standard error, after the command's name, so that what is shown can be piped."""
+
+    def stopped() -> int:
+        raise raised
+
+    assert ended("status", stopped) is code
+    printed = capsys.readouterr()
+    assert printed.err == f"status: {raised}\n"
+    assert not printed.out
+
+
+def test_a_fault_of_the_program_is_no_failure_of_the_platform() -> None:
+    """It keeps its traceback."""
+    with pytest.raises(ZeroDivisionError):
+        ended("status", lambda: 1 // 0)
+
+
+@pytest.mark.parametrize(
+    ("characters", "code"), [(10, ExitCode.VERIFICATION_FAILED), (1_000_000, ExitCode.DONE)], ids=["at end", "midway"]
+)
+def test_whoever_reads_may_stop_reading(characters: int, code: ExitCode) -> None:
+    """`| head`: nothing is told on standard error, and a verdict that was reached stays the exit code."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = (
+        f"import sys; from scripts.command import ended; sys.exit(ended('x', lambda: print('x' * {characters}) or 1))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
+        stdin=subprocess.DEVNULL,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (code, "")
