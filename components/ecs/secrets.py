@@ -11,6 +11,8 @@ import json
 import secrets as random
 from typing import TYPE_CHECKING, Any, Final
 
+from components.server.access import secret_problem
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -82,10 +84,13 @@ def make(props: Mapping[str, Any], content: str) -> Mapping[str, str]:
 
 
 def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
-    """Take over the version that is there, with a value for each name that has none. Return the resource's outputs."""
+    """Take over the version that is there, with a value for each name that has none. Return the resource's outputs.
+
+    Raises SecretFailed for a version that no server could start with: the one before stays in force.
+    """
     asked = client(props["region"])
     answer = asked.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
-    held: dict[str, str] = json.loads(answer["SecretString"])
+    held = _held(answer.get("SecretString"), props)
     missing = {name: _value(name) for name in props["names"] if name not in held}
     version = answer["VersionId"]
     if missing:
@@ -141,6 +146,25 @@ def _staged(arn: str, region: str) -> dict[str, str]:
     if found.get("DeletedDate"):
         return {}
     return {stage: version for version, stages in found.get("VersionIdsToStages", {}).items() for stage in stages}
+
+
+def _held(text: str | None, props: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        held = json.loads(text or "")
+    except ValueError:
+        held = None
+    if isinstance(held, dict):
+        there = [name for name in props["names"] if name in held]
+        problems = [problem for name in there if (problem := secret_problem(name, held[name]))]
+        if not problems:
+            return held
+        finding = "; ".join(problems)
+    else:
+        finding = f"it is no JSON object with the keys {', '.join(props['names'])}"
+    raise SecretFailed(
+        f"The newest version of the secret {props['secret']} is not taken over: {finding}. The one before stays in "
+        "force. Put a whole one with `aws secretsmanager put-secret-value`, and update again."
+    )
 
 
 def _value(name: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from components.local import api_keys
 from components.local.state import LocalFailure, write
+from components.server import secret_problem
 
 if TYPE_CHECKING:
     from components.local.state import StateDir
@@ -58,15 +59,19 @@ def read(state: StateDir, name: str) -> str:
     """
     path = state.credentials / name
     try:
-        return path.read_text().rstrip("\n")
+        return path.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n")
     except FileNotFoundError:
         finding = f"the credential file {path} is missing"
         raise LocalFailure(name, finding, "Run `make up`, which generates it") from None
 
 
 def ensure(state: StateDir) -> dict[str, str]:
-    """Generate what is missing, keep what is there, and return every credential's version."""
+    """Generate what is missing, keep what is there, and return every credential's version.
+
+    Raises LocalFailure for a value that somebody put there and no server could start with.
+    """
     with state.locked("credentials"):
+        _refuse_unusable(state)
         for name in (_SALT, *GENERATED):
             if not (state.credentials / name).exists():
                 write(state.credentials / name, secrets.token_urlsafe(24))
@@ -80,6 +85,14 @@ def ensure(state: StateDir) -> dict[str, str]:
         if not (state.credentials / STORE_ACCEPTED).exists():
             accept_store_keys(state, server=True)
     return versions(state)
+
+
+def _refuse_unusable(state: StateDir) -> None:
+    for name in (*GENERATED, ADMIN_USER, API_KEY):
+        path = state.credentials / name
+        if path.exists() and (problem := secret_problem(name, read(state, name))):
+            fix = f"Write another one into {path} and run `make up`, or delete the file to have one generated"
+            raise LocalFailure("credentials", problem, fix)
 
 
 def references(state: StateDir, mode: str) -> dict[str, str]:
@@ -103,11 +116,12 @@ def versions(state: StateDir) -> dict[str, str]:
     if not (state.credentials / _SALT).exists():
         return {}
     salt = read(state, _SALT).encode()
-    return {
-        name: hmac.new(salt, read(state, name).encode(), hashlib.sha256).hexdigest()[:_VERSION_LENGTH]
-        for name in ALL
-        if (state.credentials / name).exists()
-    }
+
+    def version(name: str) -> str:
+        value = read(state, name).encode(errors="surrogateescape")
+        return hmac.new(salt, value, hashlib.sha256).hexdigest()[:_VERSION_LENGTH]
+
+    return {name: version(name) for name in ALL if (state.credentials / name).exists()}
 
 
 def redact(state: StateDir, text: str) -> str:

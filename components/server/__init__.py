@@ -5,7 +5,7 @@ called and where they are is in `addresses`, and `describe` and `environment` tu
 probes.
 """
 
-from components.server.access import AccessControl
+from components.server.access import AccessControl, secret_problem
 from components.server.addresses import (
     ArtifactStore,
     CacheAddress,
@@ -54,5 +54,6 @@ __all__ = [
     "flag_problem",
     "memory_need_mib",
     "parse_version",
+    "secret_problem",
     "wanted",
 ]

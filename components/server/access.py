@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Mode = Literal["none", "basic", "token"]
+ADMIN_PASSWORD: Final = "admin-password"  # noqa: S105 - the name of a secret
+# MLflow's own rule (_validate_password in mlflow/utils/validation.py): with less a server ends while it starts.
+_LEAST_ADMIN_PASSWORD: Final = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,7 @@ class AccessControl:
 
     mode: Mode = "none"
     admin_user: str = "admin"
-    admin_password: str = "admin-password"  # noqa: S105 - the name of a secret
+    admin_password: str = ADMIN_PASSWORD
     session_key: str = "flask-secret-key"
     database: str = "mlflow_auth"
     keys: str = ""
@@ -31,3 +34,18 @@ class AccessControl:
             raise ValueError("access by API keys names where the plugin reads them")
         if self.mode != "token" and self.requests_per_minute:
             raise ValueError("only API keys have a limit of requests per minute")
+
+
+def secret_problem(name: str, value: object) -> str | None:
+    """Return what keeps a server from starting with this value of its secret `name`, None where nothing does.
+
+    For values that people put there: all servers read the same one, so a bad one must not come into force. The text
+    does not hold the value.
+    """
+    if not isinstance(value, str) or not value:
+        return f"{name} is no text, or empty"
+    if not value.isprintable():
+        return f"{name} holds a line break or another control character"
+    if name == ADMIN_PASSWORD and len(value) < _LEAST_ADMIN_PASSWORD:
+        return f"{name} has less than {_LEAST_ADMIN_PASSWORD} characters, and MLflow takes no shorter one"
+    return None

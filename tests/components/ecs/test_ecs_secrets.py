@@ -104,6 +104,32 @@ def test_tasks_read_a_rotated_password_from_the_update_on(manager: SecretsManage
     assert ServerSecretsProvider().diff(created.id, updated.outs or {}, PROPS).changes is False
 
 
+@pytest.mark.parametrize(
+    ("put", "finding"),
+    [
+        ("n3w-Password", "no JSON object with the keys database-password, "),
+        ('"n3w-Password"', "no JSON object"),
+        ('{"database-password": ""}', "database-password is no text, or empty"),
+        ('{"database-password": 7310}', "database-password is no text, or empty"),
+        ('{"database-password": "n3w\\n"}', "database-password holds a line break"),
+        ('{"admin-password": "n3w-Passwor"}', "admin-password has less than 12 characters"),
+    ],
+)
+def test_a_version_that_no_server_could_start_with_does_not_come_into_force(
+    manager: SecretsManagerClient, put: str, finding: str
+) -> None:
+    """All revisions read by the label: a bad value would end each server at its next start. No value is told."""
+    created = ServerSecretsProvider().create(PROPS)
+    before = manager.get_secret_value(SecretId=created.id, VersionStage=IN_FORCE)["VersionId"]
+    manager.put_secret_value(SecretId=created.id, SecretString=put)
+    with pytest.raises(secrets.SecretFailed, match=finding) as failed:
+        ServerSecretsProvider().update(created.id, created.outs or {}, PROPS)
+    assert "n3w" not in str(failed.value)
+    assert PROPS["secret"] in str(failed.value)
+    assert manager.get_secret_value(SecretId=created.id, VersionStage=IN_FORCE)["VersionId"] == before
+    assert ServerSecretsProvider().diff(created.id, created.outs or {}, PROPS).changes is True, "it is forgotten"
+
+
 def test_a_new_name_gets_a_value_and_the_others_keep_theirs(manager: SecretsManagerClient) -> None:
     """A later version of this project may need one secret more."""
     created = ServerSecretsProvider().create({**PROPS, "names": ["database-password"]})

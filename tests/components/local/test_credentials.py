@@ -53,6 +53,28 @@ def test_a_version_changes_with_the_value_and_does_not_show_it(state: StateDir) 
     assert credentials.versions(other)[credentials.CACHE] != after[credentials.CACHE]
 
 
+@pytest.mark.parametrize(
+    ("name", "put", "finding"),
+    [
+        (credentials.ADMIN, b"n3w-Passwor", "less than 12 characters"),
+        (credentials.DATABASE, b"", "no text, or empty"),
+        (credentials.DATABASE, b"n3w-\nPassword", "line break"),
+        (credentials.CACHE, b"n3w-Passw\xffrd", "control character"),
+    ],
+)
+def test_a_value_that_no_server_could_start_with_is_refused(
+    state: StateDir, name: str, put: bytes, finding: str
+) -> None:
+    """Before a part is given it: the file and the finding are named, the value is not, and it stays a change."""
+    before = credentials.versions(state)
+    (state.credentials / name).write_bytes(put)
+    assert credentials.versions(state) != before
+    with pytest.raises(LocalFailure, match=finding) as failed:
+        credentials.ensure(state)
+    assert str(state.credentials / name) in str(failed.value)
+    assert "n3w" not in str(failed.value)
+
+
 def test_the_store_never_has_an_empty_list_of_keys(state: StateDir) -> None:
     """Without the server's key the operator's is left: an S3 server without any key would serve everybody."""
     server = credentials.read(state, credentials.STORE_ACCESS)
