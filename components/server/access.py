@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Mode = Literal["none", "basic", "token"]
+ADMIN_USER: Final = "admin-user"
 ADMIN_PASSWORD: Final = "admin-password"  # noqa: S105 - the name of a secret
 # MLflow's own rule (_validate_password in mlflow/utils/validation.py): with less a server ends while it starts.
 _LEAST_ADMIN_PASSWORD: Final = 12
@@ -46,6 +47,11 @@ def secret_problem(name: str, value: object) -> str | None:
         return f"{name} is no text, or empty"
     if not value.isprintable():
         return f"{name} holds a line break or another control character"
+    # Of one user and password MLflow's clients send Latin-1, and its server reads UTF-8 here and ASCII there.
+    if name in {ADMIN_USER, ADMIN_PASSWORD} and not value.isascii():
+        return f"{name} holds a character outside ASCII, with which MLflow lets nobody in everywhere"
+    if name == ADMIN_USER and ":" in value:
+        return f"{name} holds a colon, which ends the user in HTTP's basic authentication"
     if name == ADMIN_PASSWORD and len(value) < _LEAST_ADMIN_PASSWORD:
         return f"{name} has less than {_LEAST_ADMIN_PASSWORD} characters, and MLflow takes no shorter one"
     return None

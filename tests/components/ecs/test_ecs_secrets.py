@@ -112,6 +112,8 @@ def test_tasks_read_a_rotated_password_from_the_update_on(manager: SecretsManage
         ('{"database-password": ""}', "database-password is no text, or empty"),
         ('{"database-password": 7310}', "database-password is no text, or empty"),
         ('{"database-password": "n3w\\n"}', "database-password holds a line break"),
+        ('{"admin-password": "n3w-Passwört"}', "admin-password holds a character outside ASCII"),
+        ('{"admin-user": "n3w:User"}', "admin-user holds a colon"),
         ('{"admin-password": "n3w-Passwor"}', "admin-password has less than 12 characters"),
     ],
 )
