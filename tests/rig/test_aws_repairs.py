@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 from moto.sts.models import sts_backends
 
+from tests.rig.aws import zones
 from tests.rig.aws.scene import _document, allow
 from tests.rig.aws.server import ACCOUNT, REGION, Caller, MotoServer
 
@@ -153,6 +154,22 @@ def refusal_by_name(aws: Aws) -> bool:
     return bool(refused.value.response["Error"]["Code"] == "AccessDeniedException")
 
 
+def signed_read(aws: Aws) -> bool:
+    """A read whose subject is in its path has the signature of an empty body."""
+    return answered(aws.client("route53").list_hosted_zones) is not None
+
+
+def refusal_in_xml(aws: Aws) -> bool:
+    """A refusal of a service that speaks XML has a code that can be read."""
+    role = as_role(aws, [allow("s3:GetObject", "*")])
+    found = set()
+    for call in (aws.client("iam", role).list_users, aws.client("route53", role).list_hosted_zones):
+        with pytest.raises(ClientError) as refused:
+            call()
+        found.add(refused.value.response["Error"]["Code"])
+    return found == {"AccessDenied"}
+
+
 def tls_only(aws: Aws) -> bool:
     """A bucket's policy that denies plain HTTP lets TLS through."""
     s3 = bucket(aws)
@@ -242,11 +259,7 @@ def own_label(aws: Aws) -> bool:
 
 def balancer_address(aws: Aws) -> bool:
     """A balancer's name resolves here."""
-    ec2 = aws.client("ec2")
-    vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.1.0.0/24")["Subnet"]["SubnetId"]
-    made = aws.client("elbv2").create_load_balancer(Name="repairs", Subnets=[subnet])["LoadBalancers"][0]
-    return str(made["DNSName"]).startswith("127.")
+    return str(zones.balancer(aws)["DNSName"]).startswith("127.")
 
 
 def answered(call: Callable[..., Any], **arguments: Any) -> dict[str, Any] | None:
@@ -339,9 +352,9 @@ def tags_of_targets(aws: Aws) -> bool:
 
 REPAIRS: Final = (
     grant_by_arn, prefix_condition, not_resource, boundary, session_policy, question_mark, action_case, unmet_deny,
-    pass_role, refusal_by_name, tls_only, public_policy, newest_first, pages, image_digest, managed_secret,
-    own_label, balancer_address, cache_settings, cache_nodes, cache_members, rule_description, logs_of_buckets,
-    tags_of_targets,
+    pass_role, refusal_by_name, signed_read, refusal_in_xml, tls_only, public_policy, newest_first, pages,
+    image_digest, managed_secret, own_label, balancer_address, cache_settings, cache_nodes, cache_members,
+    rule_description, logs_of_buckets, tags_of_targets, *zones.PROMISES,
 )  # fmt: skip
 by_repair = pytest.mark.parametrize("repair", REPAIRS, ids=lambda each: each.__name__)
 

@@ -6,7 +6,7 @@ Containers that start at once stand for MLflow, as in test_aws_life.py.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -21,13 +21,23 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+_DOMAIN: Final = "staging.example.com"
+
 
 @pytest.fixture(scope="module")
-def staging(rig: AwsRig, tmp_path_factory: pytest.TempPathFactory) -> AwsStack:
+def zone(rig: AwsRig) -> str:
+    """A zone for the names below that of the stack's public URL, which somebody else made."""
+    made = rig.client("route53").create_hosted_zone(Name=_DOMAIN, CallerReference="staging")
+    return str(made["HostedZone"]["Id"]).rpartition("/")[2]
+
+
+@pytest.fixture(scope="module")
+def staging(rig: AwsRig, zone: str, tmp_path_factory: pytest.TempPathFactory) -> AwsStack:
     """The stack, deployed with an image that was verified on `dev` two days ago."""
     made = AwsStack(tmp_path_factory.mktemp("staging") / "stack", rig, "staging", program=PROGRAM)
     certify(rig, made)
-    made.write_settings(aws={"artifacts": {"accessLogs": True}})
+    network = {**made.settings["aws"]["network"], "hostedZone": zone}
+    made.write_settings(aws={"artifacts": {"accessLogs": True}, "network": network})
     account = Account(rig, made, made)
     account.verified(account.push(), ago=timedelta(days=2))
     made.must_up()
@@ -38,6 +48,12 @@ def staging(rig: AwsRig, tmp_path_factory: pytest.TempPathFactory) -> AwsStack:
 def place(rig: AwsRig) -> Place:
     """The stack's names."""
     return Place(project="mlflow-backend", stack="staging", account=rig.account, region=rig.region)
+
+
+def records(rig: AwsRig, zone: str) -> list[dict[str, Any]]:
+    """Return the zone's records but for those that every zone has."""
+    answer = rig.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    return [each for each in answer if each["Type"] not in {"NS", "SOA"}]
 
 
 def test_it_is_what_the_settings_say(staging: AwsStack, rig: AwsRig, place: Place) -> None:
@@ -56,9 +72,36 @@ def test_it_is_what_the_settings_say(staging: AwsStack, rig: AwsRig, place: Plac
     assert logged["LoggingEnabled"]["TargetBucket"] == place.bucket("logs")
 
 
+def test_the_public_name_is_an_alias_of_the_balancer(staging: AwsStack, rig: AwsRig, zone: str) -> None:
+    """One record is made in the zone: the public URL's name, which answers with the balancer's own addresses."""
+    (balancer,) = rig.client("elbv2").describe_load_balancers()["LoadBalancers"]
+    (record,) = records(rig, zone)
+    assert (record["Name"], record["Type"]) == (f"mlflow.{_DOMAIN}.", "A")
+    assert staging.outputs()["trackingUrl"] == f"https://mlflow.{_DOMAIN}"
+    assert record["AliasTarget"] == {
+        "HostedZoneId": balancer["CanonicalHostedZoneId"],
+        "DNSName": f"{balancer['DNSName']}.",
+        "EvaluateTargetHealth": False,
+    }
+
+
 def test_a_refresh_changes_nothing(staging: AwsStack, rig: AwsRig) -> None:
     """What was made is found as it was made: no resource differs, and no task is replaced."""
     before = rig.live_tasks
     outcome = staging.must_up("--refresh")
     assert nothing_changed(outcome.text), outcome.text
     assert rig.live_tasks == before
+
+
+def test_a_name_that_was_led_elsewhere_is_found_and_led_back(staging: AwsStack, rig: AwsRig, zone: str) -> None:
+    """Somebody changes the record by hand: an update that refreshes names it, and changes it alone."""
+    before = records(rig, zone)
+    (record,) = records(rig, zone)
+    record["AliasTarget"]["EvaluateTargetHealth"] = True
+    changes = {"Changes": [{"Action": "UPSERT", "ResourceRecordSet": record}]}
+    rig.client("route53").change_resource_record_sets(HostedZoneId=zone, ChangeBatch=changes)
+    text = staging.must_up("--refresh").text
+    changed = [line for line in text.splitlines() if " updated " in line or " created " in line]
+    assert len(changed) == 1, text
+    assert "aws:route53:Record" in changed[0]
+    assert records(rig, zone) == before

@@ -34,6 +34,7 @@ _KINDS: Final = (
     ("rds", "describe_db_parameter_groups", "DBParameterGroups[].DBParameterGroupName"),
     ("rds", "describe_db_snapshots", "DBSnapshots[].DBSnapshotIdentifier"),
     ("rds", "describe_db_subnet_groups", "DBSubnetGroups[].DBSubnetGroupName"),
+    ("route53", "list_hosted_zones", "HostedZones[].Id"),
     ("s3", "list_buckets", "Buckets[].Name"),
     ("secretsmanager", "list_secrets", "SecretList[].Name"),
     ("sns", "list_topics", "Topics[].TopicArn"),

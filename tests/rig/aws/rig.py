@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.rig.authority import Authority
-from tests.rig.aws import balancer, buckets, descriptions, labels
+from tests.rig.aws import balancer, buckets, descriptions, labels, records
 from tests.rig.aws.cache import Caches
 from tests.rig.aws.cache_groups import CacheGroups
 from tests.rig.aws.database import Databases
@@ -61,6 +61,7 @@ class AwsRig:
         TargetTags(patches)
         descriptions.install(patches)
         labels.install(patches)
+        records.install(patches)
         self.images = Images(patches, self.server)
         self.balancers = Balancers(clock, balancer.rule_of)
         patches.callback(self.balancers.close)

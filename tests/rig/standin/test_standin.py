@@ -116,6 +116,8 @@ MISSPELT = [
     ("aws:s3/bucket:Bucket", "bucketName", "a"),
     ("aws:iam/role:Role", "assumeRolePolicyDocument", "{}"),
     ("aws:kms/key:Key", "rotation", True),
+    ("aws:route53/record:Record", "alias", []),
+    ("aws:route53/record:Record", "aliases", [{"name": "a", "hostedZoneId": "Z1", "evaluateTargetHealth": False}]),
 ]
 WRONG = [
     ("aws:ec2/vpc:Vpc", "enableDnsHostnames", "true"),
@@ -130,6 +132,8 @@ WRONG = [
     ("aws:rds/instance:Instance", "vpcSecurityGroupIds", "sg-1"),
     ("aws:cloudwatch/metricAlarm:MetricAlarm", "dimensions", {"Name": 1}),
     ("aws:lb/targetGroup:TargetGroup", "port", "5000"),
+    ("aws:route53/record:Record", "aliases", {"name": "a", "zoneId": "Z1", "evaluateTargetHealth": False}),
+    ("aws:route53/record:Record", "aliases", [{"name": "a", "zoneId": "Z1", "evaluateTargetHealth": "false"}]),
 ]
 
 

@@ -1,7 +1,7 @@
 """moto's decision on each request, replaced by the evaluator's.
 
 moto leaves out resources, conditions, boundaries, session policies, bucket policies' principals and iam:PassRole
-(facts: docs/testing/rig.md). Signatures are checked by moto itself, and rightly.
+(facts: docs/testing/rig.md). Signatures are checked by moto itself, and rightly but for a REST request without a body.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from botocore.session import get_session
-from moto.core.exceptions import JsonRESTError
+from moto.core.exceptions import AccessDeniedError, JsonRESTError
 from moto.iam import access_control
 from moto.iam.models import Policy, iam_backends
 from moto.s3.models import FakeBucket, s3_backends
@@ -36,6 +36,14 @@ class RoleNotAssumed(Exception):
 
 def install(patches: Patches) -> None:
     """Let every request be decided by the evaluator, a bucket's own policy included."""
+
+    def signed(self: access_control.IAMRequest) -> Any:
+        if self._method != "POST":
+            # Without a body moto takes what it has read from the path and the query for one. Only a form's is lost.
+            self._data = {}
+        return before_signed(self)
+
+    before_signed = patches.put(access_control.IAMRequest, "_create_aws_request", signed)
     patches.put(access_control.IAMRequestBase, "check_action_permitted", _check)
     neutral = access_control.PermissionResult.NEUTRAL
     patches.put(FakeBucket, "get_permission", lambda *_: neutral)
@@ -79,13 +87,19 @@ def _check(self: Any, given: str) -> None:
 
 
 def _deny(self: Any, asked: resources.Asked) -> None:
-    """Refuse in the service's own protocol; moto answers XML to JSON, of which boto3 makes a code '403'."""
-    if _protocol(self._service) == "json":
+    """Refuse in the service's own protocol: moto answers all in one XML, of which boto3 reads no code but for EC2."""
+    protocol = _protocol(self._service)
+    if protocol == "json":
         words = (
             f"User: {self._access_key.arn} is not authorized to perform: {asked.action} on resource: {asked.resource}"
         )
         raise JsonRESTError("AccessDeniedException", words)
-    self._raise_access_denied()
+    try:
+        self._raise_access_denied()
+    except AccessDeniedError as denied:
+        if protocol != "ec2":
+            denied.description = str(denied.description).replace("<Errors>", "").replace("</Errors>", "")
+        raise
 
 
 @cache
