@@ -74,7 +74,6 @@ def _run_tree(state: StateDir, program: Program, command: tuple[str, ...], envir
 
     # An earlier launcher may have been killed: its workers would hold the port and answer in our place.
     processes.end(tree(), timeout_s=0, ask=signal.SIGKILL)
-    child = subprocess.Popen(command, env=environment)
     stopping = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -83,7 +82,11 @@ def _run_tree(state: StateDir, program: Program, command: tuple[str, ...], envir
         for process in tree():
             process.send_signal(signal.SIGTERM)
 
+    # Before the child: a launcher that ends on the signal would leave it behind.
     signal.signal(signal.SIGTERM, stop)
+    child = subprocess.Popen(command, env=environment)
+    if stopping:
+        child.terminate()
     code = child.wait()
     if stopping:
         # The command of 2.9 and 3.4 ends at once while its workers still answer their last requests.

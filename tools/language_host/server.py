@@ -10,7 +10,6 @@ import os
 import platform
 import signal
 import sys
-import threading
 from concurrent import futures
 from importlib import metadata
 from pathlib import Path
@@ -116,15 +115,27 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{request.info.program_directory}: {error}")
 
 
+def _asked_to_stop() -> int:
+    """Return the end of a pipe that can be read as soon as SIGINT or SIGTERM has come.
+
+    The interpreter writes to it when the signal is caught. A handler in Python would run only after the waiting call
+    has come back, and never where the signal came just before that call; one that sets an Event can lock itself out.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    return reading
+
+
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGINT or SIGTERM. The engine's flags for tracing and logging are not used."""
     parser = argparse.ArgumentParser(prog="pulumi-language-python")
     parser.add_argument("--executor", type=Path, required=True)
     parser.add_argument("engine")
     options, _ = parser.parse_known_args(arguments)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stopped = _asked_to_stop()
     children = Children()
     host = LanguageHost(
         engine=options.engine, executor=options.executor, environment=dict(os.environ), children=children
@@ -135,7 +146,7 @@ def main(arguments: Sequence[str]) -> int:
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    stop.wait()
+    os.read(stopped, 1)
     children.end_all()
     server.stop(0)
     return 0
