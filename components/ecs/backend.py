@@ -246,8 +246,10 @@ class EcsBackend(pulumi.ComponentResource):
         )
 
     def _migrate(self) -> Migration:
-        # Another version of the server's secret is another password, which the role has to be given.
-        database = pulumi.Output.concat(self._database.identity, "@", self._secrets.version)
+        # Another version of the server's secret is another password, which the role has to be given; another user is
+        # another role, which owns the database or is told that it does not.
+        user = self._settings.aws.database.user
+        database = pulumi.Output.concat(self._database.identity, "@", self._secrets.version, " as ", user)
         return Migration(
             f"{self._name}-migration",
             MigrationArgs(

@@ -191,6 +191,18 @@ def test_no_revision_starts_before_the_database_is_at_its_head(registered: dict[
     assert "mlflow-identity-server" in before(named["mlflow-service-service"])
 
 
+def test_another_user_is_looked_at_before_a_revision_logs_in_as_him() -> None:
+    """The database tool names the owner at once; ECS would start one server after the other that nobody lets in."""
+
+    def looked_at(user: str) -> str:
+        made = record("dev", settings=changed("dev", {"aws": {"database": {"user": user}}}))
+        (migration,) = of_type(made, "Migration")
+        return str(migration.inputs["database"])
+
+    assert looked_at("mlflow") == looked_at("mlflow")
+    assert looked_at("mlflow") != looked_at("other")
+
+
 def test_a_pin_serves_exactly_that_revision(registered: dict[str, list[Registered]]) -> None:
     """No new one is registered, nothing is migrated for it, and verification holds the service to the pinned one."""
     held = Held(revision="41", mlflow_version="3.4.0", image_digest="sha256:old", withheld="pinned to 41", manual=True)
