@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.contract import ExitCode, Refused
 from components.releases import run, text
+from components.releases.journal import refuse_unfinished
 from components.releases.plan import Plan, Request, plan
 from components.releases.targets import open_releases
 from scripts.command import platform_errors
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
     try:
         target = _unmanaged(options, root) if options.service else open_releases(locator_of(options.stack, root))
         if options.dry_run:
-            run.refuse_unfinished(target.rollback)
+            refuse_unfinished(target.rollback)
             return _show(options, _planned(options, target))
         with target.alone():
             return _act(options, target, root)
@@ -184,7 +185,7 @@ def _unpin(options: argparse.Namespace, target: Any) -> ExitCode:
 
 def _drop_kept(options: argparse.Namespace, target: Any) -> ExitCode:
     """Drop what the way back from an unfinished rollback would need only where none is unfinished."""
-    run.refuse_unfinished(target.rollback)
+    refuse_unfinished(target.rollback)
     if not options.yes:
         print("This drops for good what was written between the dumps that were restored and their restores.")
         _ask()

@@ -14,9 +14,8 @@ from components.ecs.render import storage, tasks
 from components.ecs.store import S3Store
 from components.migrate.known import wanted_heads
 from components.releases.holds import hold_of, refuse_disagreement
-from components.releases.journal import Journal
+from components.releases.journal import Journal, refuse_unfinished
 from components.releases.ledger import Ledger
-from components.releases.run import refuse_unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -46,7 +46,7 @@ _LOGINS: Final = (
 
 
 class UnmanagedService:
-    """One service (see releases.run.RollbackTarget). `live_head` is what the person says that the database is at."""
+    """One service (see releases.steps.RollbackTarget). `live_head` is what the person says that the database is at."""
 
     def __init__(  # noqa: PLR0913 - what a person says about a service, by name
         self,

@@ -12,9 +12,8 @@ from components.contract import Refused
 from components.local import render, revisions
 from components.local.state import LocalFailure
 from components.releases.holds import hold_of, refuse_disagreement
-from components.releases.journal import Journal
+from components.releases.journal import Journal, refuse_unfinished
 from components.releases.ledger import Ledger
-from components.releases.run import refuse_unfinished
 from components.releases.stores import FileStore
 
 if TYPE_CHECKING:

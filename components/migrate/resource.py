@@ -16,7 +16,7 @@ from components.migrate.forecast import Seen
 from components.migrate.known import forecast, wanted_heads
 from components.migrate.step import MigrationFailed, Wish, migrate
 from components.migrate.tool import ToolFailed
-from components.releases.run import refuse_unfinished
+from components.releases.journal import refuse_unfinished
 from components.releases.stores import StoreError
 from components.releases.targets import open_releases
 from components.schema import Direction

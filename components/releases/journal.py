@@ -10,6 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from components.contract import Refused
 from components.releases.stores import ROOT, StoreError
 
 if TYPE_CHECKING:
@@ -48,3 +49,13 @@ class Journal:
         """Say that the end is reached; safe to repeat."""
         if self._store.read([self._key]):
             self._store.move(self._key, f"{self._closed}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}.json")
+
+
+def refuse_unfinished(journal: Journal) -> None:
+    """Raise Refused where a rollback was interrupted: an update in between would end in neither of its two states."""
+    entry = journal.load()
+    if entry is not None:
+        raise Refused(
+            f"A rollback to revision {entry['to']}, begun {entry['begun']}, was interrupted.",
+            fix="Finish it first with `python -m scripts.rollback --stack STACK`.",
+        )

@@ -156,6 +156,11 @@ REFUSALS = {
         (f"{NONE} Revision 2 (MLflow 3.4.0): serves now. Revision 1 (MLflow 3.4.0): failed or was left by a rollback."),
         NONE_FIT,
     ),
+    "no default, and what is current does not serve": (
+        *(situation([revision(1, OLD)], contents(), current=1), Request()),
+        f"{NONE} Revision 1 (MLflow 3.4.0): is the current one, and does not serve.",
+        NONE_FIT,
+    ),
     "no default of none": (
         *(NOTHING, Request()),
         "No release can be rolled back to. The ledger and the platform know none.",

@@ -9,8 +9,9 @@ import pytest
 
 from components.contract import ExitCode, Refused
 from components.migrate.tool import Code
+from components.releases.journal import refuse_unfinished
 from components.releases.plan import Request, Step, plan
-from components.releases.run import Ended, Wish, begin, refuse_unfinished, resume
+from components.releases.run import Ended, Wish, begin, resume
 from components.releases.stores import StoreError
 from components.schema import Heads
 from tests.components.releases.world import HEAD, Killed, World, failed

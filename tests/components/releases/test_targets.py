@@ -10,7 +10,7 @@ from components.ecs.releases import EcsReleases
 from components.ecs.unmanaged import UnmanagedService
 from components.local.releases import LocalReleases
 from components.releases import automatic
-from components.releases.run import RollbackTarget
+from components.releases.steps import RollbackTarget
 from components.verify.report import Report
 
 if TYPE_CHECKING:
