@@ -267,6 +267,22 @@ def test_the_host_ends_on_a_signal_and_says_nothing(project: Project, number: si
     assert (host.returncode, rest, complaint) == (0, "", "")
 
 
+def test_a_killed_engine_leaves_no_host_and_no_program(project: Project) -> None:
+    """Killed for want of memory, it signals nobody: what it started ends by itself."""
+    started = project.folder / "started"
+    project.program(f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(600)")
+    with project.start("preview") as process:
+        poll(started.exists)
+        assert len(of_project(project)) > 1
+        process.kill()
+        process.wait(timeout=30)
+    try:
+        poll(lambda: of_project(project) == [])
+    finally:
+        for left in of_project(project):
+            left.kill()
+
+
 SIGNALLED_AT_ONCE = """
 import os, signal, time
 from tools.language_host import server

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import select
 import signal
 import sys
 from concurrent import futures
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 WORKERS = 32
 """Calls answered at once. A run and each policy pack hold one for as long as they last."""
+
+_LOOKS_FOR_ENGINE_S = 2.0
+"""Seconds between two looks for the engine."""
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
@@ -129,12 +133,20 @@ def _asked_to_stop() -> int:
     return reading
 
 
+def _wait(stopped: int, engine: int) -> None:
+    """Return when `stopped` can be read, or when the engine, whose process is the parent, is gone without a signal."""
+    while not select.select([stopped], [], [], _LOOKS_FOR_ENGINE_S)[0]:
+        if os.getppid() != engine:
+            return
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Serve until SIGINT or SIGTERM. The engine's flags for tracing and logging are not used."""
+    """Serve until SIGINT or SIGTERM, or until the engine is gone: it may be killed. The engine's flags for tracing and logging are not used."""
     parser = argparse.ArgumentParser(prog="pulumi-language-python")
     parser.add_argument("--executor", type=Path, required=True)
     parser.add_argument("engine")
     options, _ = parser.parse_known_args(arguments)
+    engine = os.getppid()
     stopped = _asked_to_stop()
     children = Children()
     host = LanguageHost(
@@ -146,7 +158,7 @@ def main(arguments: Sequence[str]) -> int:
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    os.read(stopped, 1)
+    _wait(stopped, engine)
     children.end_all()
     server.stop(0)
     return 0
