@@ -141,7 +141,7 @@ def _wait(stopped: int, engine: int) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until SIGINT or SIGTERM, or until the engine is gone: it may be killed. The engine's flags for tracing and logging are not used."""
+    """Serve until SIGINT or SIGTERM, or the end of the engine. Its flags for tracing and logging are not used."""
     parser = argparse.ArgumentParser(prog="pulumi-language-python")
     parser.add_argument("--executor", type=Path, required=True)
     parser.add_argument("engine")
