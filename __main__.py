@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components import ending
+from components import commands, ending
 from components.contract import Refused, refuse_unbuilt
 from components.local.state import LocalFailure, StateDir
 from components.releases.stores import StoreError
@@ -50,8 +50,9 @@ def build(settings: Settings) -> BackendOutputs:
 try:
     main()
 except (LocalFailure, StoreError) as error:
-    raise pulumi.RunError(str(error)) from None
+    raise pulumi.RunError(commands.typed(str(error), pulumi.get_stack())) from None
 except Refused as error:
-    ending.record(error)
+    said = commands.typed(str(error), pulumi.get_stack())
+    ending.record(error.exit_code, said)
     # A RunError is shown as its message alone; a traceback would bury the sentence that says what to change.
-    raise pulumi.RunError(str(error)) from None
+    raise pulumi.RunError(said) from None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.contract import ExitCode, Refused
+from components.contract import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +28,10 @@ class Ending:
     sentence: str
 
 
-def record(error: Refused, environment: Mapping[str, str] = os.environ) -> None:
+def record(exit_code: ExitCode, sentence: str, environment: Mapping[str, str] = os.environ) -> None:
     """Write how the program ends to the file that the calling script named; nothing where it named none."""
     if path := environment.get(VARIABLE):
-        Path(path).write_text(json.dumps([int(error.exit_code), str(error)]), encoding="utf-8")
+        Path(path).write_text(json.dumps([int(exit_code), sentence]), encoding="utf-8")
 
 
 def read(path: Path) -> Ending | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
+from components.commands import stack_of, typed
 from components.contract import Refused
 from components.dynamic import tell_once
 from components.migrate.forecast import Seen
@@ -52,11 +53,13 @@ def check(inputs: Mapping[str, Any]) -> Checked:
     try:
         made, interrupted = _forecast(inputs)
     except (Refused, StoreError, ToolFailed) as error:
-        return Checked(inputs=dict(inputs), refusal=str(error))
+        return Checked(inputs=dict(inputs), refusal=typed(str(error), stack_of(inputs["locator"])))
     plan = {"action": _ACTIONS.get(made.direction, "find out"), **made.document()}
     if interrupted:
         plan["interrupted"] = "a migration was begun and not ended; the update goes on with it"
-    return Checked(inputs={**inputs, "plan": plan}, refusal=made.refusal())
+    refusal = made.refusal()
+    said = None if refusal is None else typed(refusal, stack_of(inputs["locator"]))
+    return Checked(inputs={**inputs, "plan": plan}, refusal=said)
 
 
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
@@ -80,7 +83,10 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     wanted = wanted_heads(version, auth=live is not None and live.auth is not None)
     with target.migrating():
         refuse_unfinished(target.rollback)
-        outcome = migrate(target, Wish(version=version, wanted=wanted, on_failure=inputs["onFailure"]))
+        try:
+            outcome = migrate(target, Wish(version=version, wanted=wanted, on_failure=inputs["onFailure"]))
+        except MigrationFailed as failure:
+            raise MigrationFailed(typed(str(failure), stack_of(inputs["locator"]))) from None
     return {
         **{key: inputs.get(key) for key in (*INPUTS, "plan")},
         "head": outcome.heads.tracking,

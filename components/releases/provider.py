@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pulumi
 
 
 class LedgerEntryProvider(ResourceProvider):
@@ -102,4 +101,6 @@ class Hold(Resource, module="mlflow-backend", name="Hold"):
         self, name: str, *, withheld: pulumi.Input[str], accepted: pulumi.Input[bool], opts: pulumi.ResourceOptions
     ) -> None:
         """Take why a release is withheld, and whether the update may end green all the same."""
-        super().__init__(HoldProvider(), name, {"withheld": withheld, "accepted": accepted}, opts)
+        # The stack is for the sentence alone: it is compared with nothing.
+        props = {"withheld": withheld, "accepted": accepted, "stack": pulumi.get_stack()}
+        super().__init__(HoldProvider(), name, props, opts)

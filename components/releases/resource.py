@@ -62,8 +62,8 @@ def hold(inputs: Mapping[str, Any]) -> dict[str, Any]:
     why = inputs["withheld"]
     if why and not inputs["accepted"]:
         raise Withheld(
-            f"Everything is up to date but the release: {why}. Lift it with `python -m scripts.rollback --stack STACK "
-            "--unpin`, or accept a pin with release.acceptPin."
+            f"Everything is up to date but the release: {why}. Lift it with `python -m scripts.rollback --stack "
+            f"{inputs['stack']} --unpin`, or accept a pin with release.acceptPin."
         )
     return {key: inputs.get(key) for key in HOLD}
 

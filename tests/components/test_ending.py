@@ -23,13 +23,13 @@ def test_what_the_program_decided_is_what_the_script_reads(
 ) -> None:
     """Pulumi's one exit code for all failures does not hide why."""
     note = tmp_path / "ending.json"
-    ending.record(error, {ending.VARIABLE: str(note)})
+    ending.record(error.exit_code, str(error), {ending.VARIABLE: str(note)})
     assert ending.read(note) == ending.Ending(exit_code=code, sentence=str(error))
 
 
 def test_without_a_script_nothing_is_written(tmp_path: Path) -> None:
     """`pulumi up` typed by hand leaves no file behind."""
-    ending.record(REFUSED, {})
+    ending.record(REFUSED.exit_code, str(REFUSED), {})
     assert not list(tmp_path.iterdir())
 
 

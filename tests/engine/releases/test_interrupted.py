@@ -125,7 +125,7 @@ def test_without_a_restore_nothing_serves_and_the_named_command_goes_back(
     stack.write_settings(migrate={"onFailure": "stop"})
     outcome = stack.up("--skip-preview")
     assert not outcome.ok
-    assert "python -m scripts.rollback --stack STACK --to 1 --restore" in outcome.text
+    assert "python -m scripts.rollback --stack local --to 1 --restore" in outcome.text
     assert (serving(stack), stack.server_numbers()) == (None, [])
     back = run(stack, "rollback", "--to", "1", "--restore", "--yes", "--reason", "a bad flag")
     assert back.code == 0, back.text

@@ -97,7 +97,7 @@ def test_an_older_version_in_the_settings_is_refused_at_preview(
     stack.write_settings(server={"mlflowVersion": VERSIONS[-1]})
     assert not preview.ok
     assert "newer than 71994744cf8e, which MLflow 3.4.0 needs" in preview.text
-    assert "python -m scripts.rollback --stack STACK --to-version 3.4.0 --restore" in preview.text
+    assert "python -m scripts.rollback --stack local --to-version 3.4.0 --restore" in preview.text
 
 
 def test_a_restore_goes_back_with_the_losses_counted(migrated: tuple[LocalStack, dict[str, object]]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from components import ending
-from components.contract import ExitCode, Refused
+from components.contract import ExitCode
 from components.verify.model import Result
 from components.verify.report import CheckReport, Report
 from scripts.ci import deploy
@@ -98,7 +98,7 @@ def test_an_update_ends_as_its_verification_did(
 def test_what_the_program_decided_counts(surroundings: dict[str, str], tmp_path: Path) -> None:
     """A refusal is no failure of the platform, and its sentence stands on the page."""
     note = tmp_path / "note"
-    ending.record(Refused("The soak is not over.", fix="Wait."), {ending.VARIABLE: str(note)})
+    ending.record(ExitCode.REFUSED, "The soak is not over. Wait.", {ending.VARIABLE: str(note)})
     code, status, summary = run(tmp_path, surroundings, stand_in(tmp_path, code=255, ended=note.read_text()))
     assert code == status["exitCode"] == ExitCode.REFUSED
     assert "refused, nothing was touched" in summary
