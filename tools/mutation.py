@@ -29,12 +29,15 @@ EXPLAINED = Path("tests", "mutants.toml")
 RUN_DEADLINE_S = 3600
 SHOW_DEADLINE_S = 60
 
+_RUNS = ("tests/components/releases/test_run_sentences.py", "tests/components/releases/test_run.py")
 MODULES = {
     "components/schema.py": ("tests/components/test_schema_sentences.py", "tests/components/test_schema.py"),
     "components/releases/plan.py": (
         "tests/components/releases/test_plan_sentences.py",
         "tests/components/releases/test_plan.py",
     ),
+    "components/releases/run.py": _RUNS,
+    "components/releases/steps.py": _RUNS,
 }
 """Each module, and the tests that have to notice every change of it: the quick ones first."""
 

@@ -66,7 +66,6 @@ def begin(target: RollbackTarget, plan: Plan, wish: Wish, *, say: Callable[[str]
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "from": plan.start.revision if plan.start else None,
         "fromServed": target.serving() is not None,
-        "fromHeads": asdict(heads) if heads else None,
         "to": plan.goal.revision,
         "toVersion": plan.goal.mlflow_version,
         "toHeads": asdict(plan.goal.heads) if plan.goal.heads else None,
@@ -136,7 +135,8 @@ def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], N
             if nothing_to_go_back_to:
                 continue
             code = error.exit_code if isinstance(error, steps.StepFailed) else ExitCode.PLATFORM_FAILED
-            finding = str(error) if isinstance(error, steps.StepFailed) else f"{step.value} failed: {error}"
+            what = "" if isinstance(error, steps.StepFailed) else f"{step.value} failed: "
+            finding = f"{what}{error}".rstrip(".")
             return _go_back(target, entry | {"back": finding, "backCode": int(code)}, say)
     target.migration.close()
     target.rollback.close()
@@ -158,12 +158,16 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
         if entry["fromServed"] and start is not None:
             target.start_server(start)
     except Exception as error:  # noqa: BLE001 - both failures have to be told, and the journal stays open
-        sentence = f"Revision {to}: {entry['back']}. Going back failed as well: {error} Mend that and run this again."
+        sentence = f"Revision {to}: {entry['back']}. Going back failed as well: {str(error).rstrip('.')}."
+        sentence += " Mend that and run this again."
         failed = ExitCode.PLATFORM_FAILED
         return Ended(exit_code=failed, sentence=sentence, serving=target.serving(), table=entry["table"])
     target.rollback.close()
     serving = target.serving()
-    now = f"revision {serving} serves again, as before" if serving else "nothing serves, as before"
+    # Where nothing served before there is nothing to go back to: a target that had started runs on.
+    before = entry["fromServed"]
+    serves = f"revision {serving} serves{' again, as before' if before else ''}"
+    now = serves if serving else f"nothing serves{'' if before else ', as before'}"
     sentence = f"Not rolled back: revision {to}: {entry['back']}. Now {now}."
     return Ended(exit_code=code, sentence=sentence, serving=serving, table=entry["table"])
 

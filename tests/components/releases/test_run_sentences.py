@@ -1,0 +1,235 @@
+"""What a rollback says while it runs and when it ends, word for word: a person acts on it, at night.
+
+The cases were chosen by mutation testing (docs/mutation.md), as those of test_plan_sentences.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.contract import ExitCode, Refused, WaitOutcome
+from components.migrate.tool import Code
+from components.releases.plan import Request, plan
+from components.releases.run import Ended, Wish, begin, resume
+from components.verify.model import Result
+from tests.components.releases.test_run import SAME, changed, same, silent
+from tests.components.releases.world import HEAD, Killed, World, failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from components.verify.report import Report
+
+
+def ended(world: World, request: Request | None = None, said: list[str] | None = None, **wishes: bool) -> Ended:
+    """Plan and carry out a rollback; what it says is put into `said`."""
+    say = silent if said is None else said.append
+    return begin(world, plan(world.situation(), request or Request()), Wish(reason="slow", **wishes), say=say)
+
+
+def restored(world: World, rows: int) -> Ended:
+    """Roll back with a restore that loses some rows."""
+    world.database["rows"] = rows
+    return ended(world, Request(restore=True))
+
+
+SENTENCES: dict[str, tuple[Callable[[Path], World], Callable[[World], Ended], str]] = {
+    "verified": (same, ended, "Revision 1 (MLflow 3.4.0) serves and is pinned; verified."),
+    "by an update": (
+        *(same, lambda world: ended(world, automatic=True)),
+        "Revision 1 (MLflow 3.4.0) serves; verified.",
+    ),
+    "of a service without a ledger": (
+        *(same, lambda world: ended(world, Request(record=False))),
+        "Revision 1 (MLflow 3.4.0) serves; verified.",
+    ),
+    "not verified": (
+        *(same, lambda world: ended(world, Request(verify=False))),
+        "Revision 1 (MLflow 3.4.0) serves and is pinned; not verified.",
+    ),
+    "restored": (
+        *(changed, lambda world: restored(world, 2)),
+        "Revision 1 (MLflow 3.4.0) serves and is pinned; verified. Lost: 2 runs.",
+    ),
+    "restored, and nothing written since": (
+        *(changed, lambda world: restored(world, 0)),
+        "Revision 1 (MLflow 3.4.0) serves and is pinned; verified. Lost: nothing.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_the_end_says_what_serves_and_what_it_cost(tmp_path: Path, name: str) -> None:
+    """Whether it is pinned and verified, and what a restore lost; the table of checks goes with it."""
+    make, act, sentence = SENTENCES[name]
+    world = make(tmp_path)
+    done = act(world)
+    assert (done.exit_code, done.sentence, done.serving) == (ExitCode.DONE, sentence, "1")
+    assert bool(done.table) == (name != "not verified")
+
+
+class Unsure(World):
+    """A world whose verifications cannot tell."""
+
+    def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
+        """Return an inconclusive report."""
+        return replace(super().verify(revision, profile=profile, deadline_s=deadline_s), verdict=Result.INCONCLUSIVE)
+
+
+def test_a_verification_that_cannot_tell_is_said(tmp_path: Path) -> None:
+    """The target serves and is pinned, and neither the sentence nor the exit code calls it verified."""
+    done = ended(Unsure(tmp_path, SAME, live="3.4.0"))
+    sentence = "Revision 1 (MLflow 3.4.0) serves and is pinned; its verification: inconclusive."
+    assert (done.exit_code, done.sentence) == (ExitCode.INCONCLUSIVE, sentence)
+
+
+class Slow(World):
+    """A world whose revision 1 never gets ready."""
+
+    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
+        """Tell the platform's reasons."""
+        del deadline_s
+        return WaitOutcome(serving=revision != "1", reasons=("task stopped", "exec format error"))
+
+
+def slow(folder: Path) -> World:
+    """Return a world of two releases of one schema, the older one of which never gets ready."""
+    return Slow(folder, SAME, live="3.4.0")
+
+
+def failing_restore(world: World) -> Ended:
+    """Let the restore fail."""
+    world.failing = {"restore": [failed(Code.FAILED)]}
+    return ended(world, Request(restore=True))
+
+
+def of_nothing_broken(world: World) -> Ended:
+    """Roll back where the current revision's server has ended, to one that does not start."""
+    world.broken = {"1"}
+    return of_nothing(world)
+
+
+def of_nothing(world: World) -> Ended:
+    """Roll back where the current revision's server has ended."""
+    made = plan(world.situation(), Request())
+    world.running, world.servers = None, set()
+    return begin(world, made, Wish(reason=""), say=silent)
+
+
+UNREADY = "it did not get ready: task stopped\nexec format error"
+ENDED = "revision 1 ended while it started"
+BACK: dict[str, tuple[Callable[[Path], World], Callable[[World], Ended], str]] = {
+    "it fails its verification": (
+        *(same, ended),
+        "Not rolled back: revision 1: it fails its verification. Now revision 2 serves again, as before.",
+    ),
+    "it does not get ready": (
+        *(slow, ended),
+        f"Not rolled back: revision 1: {UNREADY}. Now revision 2 serves again, as before.",
+    ),
+    "the restore fails": (
+        *(changed, failing_restore),
+        "Not rolled back: revision 1: restore failed: It failed. Mend it. Now revision 2 serves again, as before.",
+    ),
+    "nothing served before": (
+        *(same, of_nothing_broken),
+        f"Not rolled back: revision 1: activate failed: {ENDED}. Now nothing serves, as before.",
+    ),
+    "nothing served before, and the target runs": (
+        *(slow, of_nothing),
+        f"Not rolled back: revision 1: {UNREADY}. Now revision 1 serves.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_the_way_back_says_why_and_what_serves_now(tmp_path: Path, name: str) -> None:
+    """The step that failed in the platform's words, and what users get their answers from."""
+    make, act, sentence = BACK[name]
+    world = make(tmp_path)
+    world.red = {"1"}
+    done = act(world)
+    assert done.sentence == sentence
+    assert done.serving == world.running
+    assert bool(done.table) == (name == "it fails its verification")
+    assert world.rollback.load() is None
+
+
+def test_a_way_back_that_fails_says_both(tmp_path: Path) -> None:
+    """What failed first, and what the way back met: the person mends that and runs it again."""
+    world = same(tmp_path)
+    world.red, world.broken = {"1"}, {"2"}
+    done = ended(world)
+    assert done.sentence == (
+        "Revision 1: it fails its verification. Going back failed as well: revision 2 ended while it started. "
+        "Mend that and run this again."
+    )
+    assert (done.exit_code, done.serving) == (ExitCode.PLATFORM_FAILED, "1")
+    assert done.table
+
+
+def test_each_step_is_told_before_it_is_done(tmp_path: Path) -> None:
+    """In order; and so is the way back."""
+    said: list[str] = []
+    world = changed(tmp_path)
+    world.red = {"1"}
+    ended(world, Request(restore=True), said)
+    assert said == [
+        "stopping the server",
+        "restoring the dump d1",
+        "switching to revision 1 (MLflow 3.4.0)",
+        "waiting until it serves",
+        "verifying it",
+        "revision 1: it fails its verification; going back to what was before",
+    ]
+    said.clear()
+    ended(same(tmp_path / "other"), None, said)
+    assert said[-1] == "recording it in the ledger"
+
+
+def test_an_interrupted_rollback_goes_on_with_the_step_that_it_was_in(tmp_path: Path) -> None:
+    """It says so; a server that was switched to already is not stopped again, nor switched to."""
+    world = same(tmp_path)
+    dry = same(tmp_path / "dry")
+    ended(dry)
+    world.kill_at = (dry.calls.index("wait") + 1, False)
+    with pytest.raises(Killed):
+        ended(world)
+    world.kill_at, done, said = None, len(world.deeds), list[str]()
+    entry = world.rollback.load()
+    assert entry is not None
+    with pytest.raises(Refused) as refused:
+        resume(world, to="2", say=silent)
+    assert str(refused.value) == (
+        f"A rollback to revision 1, begun {entry['begun']}, was interrupted. "
+        "Finish it first: run the command without --to."
+    )
+    assert entry["begun"].endswith("+00:00")
+    assert resume(world, to="1", say=said.append) is not None
+    begun = f"finishing the rollback to revision 1 that was begun {entry['begun']} and interrupted"
+    assert said == [begun, "waiting until it serves", "verifying it", "recording it in the ledger"]
+    assert world.deeds[done:] == ["wait", "verify"]
+
+
+def test_what_an_update_did_meanwhile_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    """Both times: where it has begun since the plan, and where it was stopped after it had migrated."""
+    world = same(tmp_path)
+    made = plan(world.situation(), Request())
+    world.deploying = "an update migrates the database"
+    with pytest.raises(Refused) as refused:
+        begin(world, made, Wish(reason=""), say=silent)
+    assert str(refused.value) == (
+        "A deployment has begun meanwhile: an update migrates the database. Let it end, and repeat."
+    )
+    world.left_at = HEAD["3.17.2"].tracking
+    made = plan(replace(world.situation(), busy=world.deploying), Request(force=True))
+    with pytest.raises(Refused) as refused:
+        begin(world, made, Wish(reason=""), say=silent)
+    assert str(refused.value) == (
+        "The deployment was stopped, and it had brought the database from head-3.4.0 to head-3.17.2. "
+        "Repeat: the plan is another one now."
+    )
