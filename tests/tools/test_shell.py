@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import socket
 import stat
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tools.bootstrap import shell, stack
 from tools.bootstrap.commands import run
 from tools.bootstrap.layout import Layout, find_layout
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SALT = "v1:c2FsdA==:v1:bm9uY2U=:Y2lwaGVy=="
 
@@ -111,3 +111,44 @@ def test_only_a_salt_that_the_state_holds_is_taken_out(ready: Layout, in_state: 
     settings.write_text(f"{text}encryptionsalt: {SALT}\n")
     stack.forget_salt(ready, "local")
     assert settings.read_text() == (f"{text}encryptionsalt: {SALT}\n" if kept else text)
+
+
+def _lock(tree: Layout, name: str, content: object) -> Path:
+    """Lock the stack `local` as Pulumi's file backend does."""
+    state = stack.state_file(tree, "local")
+    lock = tree.state / ".pulumi" / "locks" / "organization" / state.parent.name / "local" / f"{name}.json"
+    for path in (state, lock):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    state.write_text("{}")
+    lock.write_text(json.dumps(content))
+    return lock
+
+
+def test_the_lock_of_a_killed_update_is_taken_away(ready: Layout, capfd: pytest.CaptureFixture[str]) -> None:
+    """After a power cut `make up` works, without a word about a process that nobody can find."""
+    with subprocess.Popen(["/bin/true"]) as ended:
+        ended.wait(timeout=30)
+    here = socket.gethostname()
+    killed = _lock(ready, "killed", {"pid": ended.pid, "hostname": here})
+    used_again = _lock(ready, "used-again", {"pid": os.getpid(), "hostname": here})
+    stack.ensure(ready, "local", {})
+    assert not killed.exists()
+    assert used_again.exists() != Path("/proc/self/comm").exists(), "this process is not Pulumi"
+    assert f"process {ended.pid}" in capfd.readouterr().err
+
+
+def test_the_lock_of_an_update_that_runs_stays(ready: Layout, tmp_path: Path) -> None:
+    """Also one of another machine, and one that cannot be read: Pulumi judges those."""
+    pulumi = tmp_path / "pulumi"
+    shutil.copy(shutil.which("sleep") or "", pulumi)
+    with subprocess.Popen([str(pulumi), "600"]) as running:
+        try:
+            kept = [
+                _lock(ready, "runs", {"pid": running.pid, "hostname": socket.gethostname()}),
+                _lock(ready, "elsewhere", {"pid": 1 << 30, "hostname": "another.example"}),
+                _lock(ready, "damaged", "nothing"),
+            ]
+            stack.ensure(ready, "local", {})
+        finally:
+            running.kill()
+    assert all(lock.exists() for lock in kept)

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -41,6 +42,7 @@ def ensure(layout: Layout, stack: str, environment: Mapping[str, str]) -> None:
         StepFailedError: Pulumi does not make it.
     """
     if state_file(layout, stack).exists():
+        free(layout, stack)
         forget_salt(layout, stack)
         return
     say(STEP, f"making the stack {stack} in {layout.state.name}")
@@ -63,6 +65,35 @@ def state_file(layout: Layout, stack: str) -> Path:
     match = PROJECT_NAME.search((layout.root / "Pulumi.yaml").read_text())
     project = match[1] if match else ""
     return layout.state / ".pulumi" / "stacks" / project / f"{stack}.json"
+
+
+def free(layout: Layout, stack: str) -> None:
+    """Take away the locks of updates that were killed on this machine: Pulumi keeps them for ever.
+
+    A lock of another machine stays: nobody here can know whether its process lives.
+    """
+    folder = layout.state / ".pulumi" / "locks" / "organization" / state_file(layout, stack).parent.name / stack
+    for lock in sorted(folder.glob("*.json")):
+        try:
+            owner = json.loads(lock.read_text())
+            pid, machine = int(owner["pid"]), owner["hostname"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # Pulumi, which reads it next, says what is wrong with it
+        if machine == socket.gethostname() and not _runs_pulumi(pid):
+            lock.unlink(missing_ok=True)
+            say(STEP, f"an update of {stack} was killed (process {pid}); its lock is taken away")
+
+
+def _runs_pulumi(pid: int) -> bool:
+    """Tell whether the process lives; where the system shows names, whether it is Pulumi: numbers are used again."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    name = Path("/proc") / str(pid) / "comm"
+    return not name.exists() or name.read_text().strip() == "pulumi"
 
 
 def forget_salt(layout: Layout, stack: str) -> None:
