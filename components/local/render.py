@@ -84,7 +84,7 @@ password={password}
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 
 [include]
-files = {_escaped(str(folder))}/programs/*.conf
+files = programs/*.conf
 """
 
 

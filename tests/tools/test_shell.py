@@ -61,6 +61,15 @@ def test_the_set_up_uses_what_the_shell_would(ready: Layout) -> None:
     assert ours == {name: shown[name] for name in ours}
 
 
+@pytest.mark.parametrize("base", [{}, {"no_proxy": "intranet.example", "NO_PROXY": "*.example"}])
+def test_loopback_is_called_without_a_proxy(ready: Layout, base: dict[str, str]) -> None:
+    """Behind a company's proxy the program could not reach the engine beside it; the user's own exceptions stay."""
+    shown = sourced(ready, PATH="/usr/bin:/bin", **base)
+    for name in ("no_proxy", "NO_PROXY"):
+        assert shown[name].split(",") == ["127.0.0.1", "localhost", *filter(None, [base.get(name)])]
+        assert shell.environment(ready, base)[name] == shown[name]
+
+
 def test_the_passphrase_is_private_and_kept(ready: Layout) -> None:
     """Only its owner reads it, and it is never made anew: the secrets in the state would be lost."""
     phrase = shell.passphrase_file(ready)

@@ -26,6 +26,9 @@ A passphrase would win over the passphrase file. Without bytecode on disk each u
 the modules of its providers, three times.
 """
 
+DIRECT = "127.0.0.1,localhost"
+"""Never by a proxy: the engine, the program and its providers talk by gRPC, which would ask one for loopback too."""
+
 STEP = "shell"
 
 
@@ -66,6 +69,8 @@ def variables(layout: Layout) -> dict[str, str]:
 def environment(layout: Layout, base: Mapping[str, str]) -> dict[str, str]:
     """`base` as sourcing the file would change it."""
     changed = {**base, **variables(layout), "PATH": f"{_path(layout)}:{base.get('PATH', '')}"}
+    for name in ("no_proxy", "NO_PROXY"):
+        changed[name] = f"{DIRECT},{base[name]}" if base.get(name) else DIRECT
     for name in OVERRIDING:
         changed.pop(name, None)
     return changed
@@ -78,6 +83,7 @@ def render(layout: Layout) -> str:
         f'PATH={shlex.quote(_path(layout))}:"$PATH"',
         "export PATH",
         *(f"export {name}={shlex.quote(value)}" for name, value in variables(layout).items()),
+        *(f'export {name}="{DIRECT}${{{name}:+,${name}}}"' for name in ("no_proxy", "NO_PROXY")),
         f"unset {' '.join(OVERRIDING)}",
     ]
     return "\n".join(lines) + "\n"

@@ -28,7 +28,8 @@ while True:
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[StateDir]:
     """A stack's folder with a daemon."""
-    made = StateDir(tmp_path / "stack")
+    # A space in the path once kept supervisord from finding its programs.
+    made = StateDir(tmp_path / "a stäck's folder")
     credentials.ensure(made)
     supervisor.Supervisor(made).start()
     yield made
