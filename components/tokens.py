@@ -23,6 +23,7 @@ ECS_CACHE = "mlflow-backend:ecs:Cache"
 ECS_IDENTITY = "mlflow-backend:ecs:Identity"
 ECS_SERVICE = "mlflow-backend:ecs:Service"
 ECS_MONITORING = "mlflow-backend:ecs:Monitoring"
+ECS_PROTECTION = "mlflow-backend:ecs:Protection"
 
 # Pulumi composes the token of a dynamic resource from its class's `module` and `name`; a test compares.
 VERIFICATION = "pulumi-python:dynamic/mlflow-backend:Verification"

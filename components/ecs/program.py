@@ -9,7 +9,9 @@ import pulumi
 from components.ecs import clients, holding, plugin
 from components.ecs.backend import EcsBackend
 from components.ecs.foundation import aws_provider
+from components.ecs.protection import Protection
 from components.ecs.refusals import place_of
+from components.ecs.render.database import protected
 
 if TYPE_CHECKING:
     from components.settings import Settings
@@ -27,7 +29,7 @@ def build(settings: Settings) -> EcsBackend:
     found = holding.held(settings, ledger)
     if found is not None and found.withheld:
         pulumi.log.warn(f"The release of the settings is withheld: {found.withheld}.")
-    return EcsBackend(
+    backend = EcsBackend(
         "mlflow",
         settings=settings,
         place=place,
@@ -35,3 +37,5 @@ def build(settings: Settings) -> EcsBackend:
         migrated=holding.migrates(settings, ledger),
         opts=pulumi.ResourceOptions(providers=[aws_provider("aws", settings, place)]),
     )
+    Protection("mlflow", backend=backend, protect=protected(settings))
+    return backend

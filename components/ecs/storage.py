@@ -74,7 +74,10 @@ class Storage(pulumi.ComponentResource):
             policy=policies.text(policies.key(self._place, log_group_arns=groups)),
             enable_key_rotation=True,
             deletion_window_in_days=_KEY_DELETION_DAYS,
-            opts=self._kept,
+            # What a protected backend leaves, its last snapshot above all, cannot be read again without it.
+            opts=pulumi.ResourceOptions.merge(
+                self._kept, pulumi.ResourceOptions(retain_on_delete=protected(self._settings))
+            ),
         )
         aws.kms.Alias(f"{self._name}-key", name=self._place.key_alias(), target_key_id=key.key_id, opts=self._child)
         return key.arn

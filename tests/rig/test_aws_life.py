@@ -176,25 +176,20 @@ def test_destroy_leaves_nothing(life: Life) -> None:
 
 
 def test_a_protected_backend_is_not_destroyed(life: Life) -> None:
-    """With `backup.protect` a destroy is refused by name, and everything serves on."""
+    """With `backup.protect` a destroy is refused by name, before anything is deleted."""
     life.stack.write_settings(backup={"protect": True, "retentionDays": 7})
     life.stack.must_up()
+    held, tasks = life.left(), life.rig.live_tasks
     outcome = life.stack.destroy()
     assert not outcome.ok
-    assert "protect" in outcome.text
-    assert life.place.database() in life.rig.databases.running
+    assert "mlflow-backup.protect" in outcome.text
+    assert (life.left(), life.rig.live_tasks) == (held, tasks)
 
 
-def test_a_protected_database_leaves_its_last_snapshot(life: Life) -> None:
-    """Once a person has lifted both protections, Pulumi's and RDS's, a final snapshot is all that is left."""
-    assert life.stack.pulumi("state", "unprotect", "--all", "--yes", "--stack", life.stack.name).ok
-    refused = life.stack.destroy()
-    assert not refused.ok
-    assert "protection" in refused.text, refused.text
-    rds = life.rig.client("rds")
-    rds.modify_db_instance(DBInstanceIdentifier=life.place.database(), DeletionProtection=False)
+def test_protection_is_lifted_by_its_setting(life: Life) -> None:
+    """Without `backup.protect` an update lifts Pulumi's protection and RDS's; then nothing is left at all."""
+    life.stack.write_settings(backup={"protect": False})
+    life.stack.must_up()
     outcome = life.stack.destroy()
     assert outcome.ok, outcome.text
-    left = life.left()
-    assert {kind for kind, _ in left} == {"rds describe_db_snapshots"}, left
-    assert any(name.startswith(f"{life.place.database()}-final-") for _, name in left), left
+    assert life.left() == set()

@@ -336,6 +336,17 @@ def logs_of_buckets(aws: Aws) -> bool:
     return answered(s3.put_bucket_logging, Bucket=_BUCKET, BucketLoggingStatus=status) is not None
 
 
+def suspended_version(aws: Aws) -> bool:
+    """A deletion that names a version takes that one alone, in a bucket whose versioning was suspended too."""
+    s3, name = aws.client("s3"), "repairs-suspended"
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    old, new = (s3.put_object(Bucket=name, Key="a", Body=text)["VersionId"] for text in (b"old", b"new"))
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Suspended"})
+    s3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": "a", "VersionId": old}]})
+    return [each["VersionId"] for each in s3.list_object_versions(Bucket=name).get("Versions", [])] == [new]
+
+
 def tags_of_targets(aws: Aws) -> bool:
     """A scalable target has the tags that it was registered with."""
     ecs, scaling = aws.client("ecs"), aws.client("application-autoscaling")
@@ -354,7 +365,7 @@ REPAIRS: Final = (
     grant_by_arn, prefix_condition, not_resource, boundary, session_policy, question_mark, action_case, unmet_deny,
     pass_role, refusal_by_name, signed_read, refusal_in_xml, tls_only, public_policy, newest_first, pages,
     image_digest, managed_secret, own_label, balancer_address, cache_settings, cache_nodes, cache_members,
-    rule_description, logs_of_buckets, tags_of_targets, *zones.PROMISES,
+    rule_description, logs_of_buckets, suspended_version, tags_of_targets, *zones.PROMISES,
 )  # fmt: skip
 by_repair = pytest.mark.parametrize("repair", REPAIRS, ids=lambda each: each.__name__)
 

@@ -1,6 +1,7 @@
 """The shipped stack `staging` by the real engine: several zones, HTTPS, protected, scaled, with access logs.
 
-Containers that start at once stand for MLflow, as in test_aws_life.py.
+Containers that start at once stand for MLflow, as in test_aws_life.py. The tests stand in the order of its life: the
+last ones end it, by docs/targets/ecs.md, 'End a protected stack'.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import jmespath
 import pytest
 
 from components.ecs.render.place import Place
-from tests.engine.stack import nothing_changed
+from tests.engine.stack import ROOT, nothing_changed
+from tests.rig.aws.inventory import inventory
 from tests.rig.aws.stack import AwsStack
 from tests.rig.test_aws_life import PROGRAM
 from tests.rig.test_aws_previews import Account, certify
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _DOMAIN: Final = "staging.example.com"
+_MANUAL: Final = ROOT / "docs" / "targets" / "ecs.md"
+_EVERY_VERSION: Final = "{Objects: [Versions, DeleteMarkers][].{Key: Key, VersionId: VersionId}}"
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +37,28 @@ def zone(rig: AwsRig) -> str:
 
 
 @pytest.fixture(scope="module")
-def staging(rig: AwsRig, zone: str, tmp_path_factory: pytest.TempPathFactory) -> AwsStack:
-    """The stack, deployed with an image that was verified on `dev` two days ago."""
+def asked(rig: AwsRig, zone: str, tmp_path_factory: pytest.TempPathFactory) -> AwsStack:
+    """The stack, not deployed yet, that asks for an image which was verified on `dev` two days ago."""
     made = AwsStack(tmp_path_factory.mktemp("staging") / "stack", rig, "staging", program=PROGRAM)
     certify(rig, made)
     network = {**made.settings["aws"]["network"], "hostedZone": zone}
     made.write_settings(aws={"artifacts": {"accessLogs": True}, "network": network})
     account = Account(rig, made, made)
     account.verified(account.push(), ago=timedelta(days=2))
-    made.must_up()
     return made
+
+
+@pytest.fixture(scope="module")
+def before(asked: AwsStack, rig: AwsRig) -> set[tuple[str, str]]:
+    """What the account held before the stack was deployed."""
+    return inventory(rig)
+
+
+@pytest.fixture(scope="module")
+def staging(asked: AwsStack, before: set[tuple[str, str]]) -> AwsStack:
+    """The stack, deployed."""
+    asked.must_up()
+    return asked
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +122,56 @@ def test_a_name_that_was_led_elsewhere_is_found_and_led_back(staging: AwsStack, 
     assert len(changed) == 1, text
     assert "aws:route53:Record" in changed[0]
     assert records(rig, zone) == before
+
+
+def test_destroy_is_refused_before_anything_is_deleted(staging: AwsStack, rig: AwsRig, zone: str, place: Place) -> None:
+    """With and without a preview: one sentence that names the setting, and everything serves on."""
+    s3 = rig.client("s3")
+    for text in (b"old", b"new"):
+        s3.put_object(Bucket=place.bucket("data"), Key="artifacts/model", Body=text)
+    s3.delete_object(Bucket=place.bucket("data"), Key="artifacts/model")
+    s3.put_object(Bucket=place.bucket("logs"), Key="balancer/log", Body=b"GET /")
+    held, tasks, names = inventory(rig), rig.live_tasks, records(rig, zone)
+    for outcome in (staging.destroy(), staging.pulumi("destroy", "--yes", "--stack", staging.name)):
+        assert not outcome.ok
+        refusals = [
+            line for line in outcome.text.splitlines() if line.lstrip().startswith("error: ") and "urn:" in line
+        ]
+        assert len(refusals) == 1, outcome.text
+        assert "::mlflow-backup.protect" in refusals[0]
+        assert " -  aws:" not in outcome.text
+    assert (inventory(rig), rig.live_tasks, records(rig, zone)) == (held, tasks, names)
+
+
+def test_the_documented_way_ends_at_the_data(staging: AwsStack, rig: AwsRig, zone: str, place: Place) -> None:
+    """Both protections lifted, all goes but what holds data: artifacts are deleted by a person, and by nobody else."""
+    lifted = {"DBInstanceIdentifier": place.database(), "DeletionProtection": False, "ApplyImmediately": True}
+    rig.client("rds").modify_db_instance(**lifted)
+    assert staging.pulumi("state", "unprotect", "--all", "--yes", "--stack", staging.name).ok
+    outcome = staging.destroy()
+    assert not outcome.ok
+    assert "BucketNotEmpty" in outcome.text
+    buckets = {each["Name"] for each in rig.client("s3").list_buckets()["Buckets"]}
+    assert place.bucket("data") in buckets
+    assert place.bucket("logs") not in buckets
+    assert not rig.live_tasks
+    assert records(rig, zone) == []
+
+
+def test_emptied_it_leaves_its_last_snapshot_and_the_key_of_it(
+    staging: AwsStack, rig: AwsRig, place: Place, before: set[tuple[str, str]]
+) -> None:
+    """By the manual's own query every version goes; then nothing is left that was not promised, and it can be read."""
+    assert _EVERY_VERSION in _MANUAL.read_text(encoding="utf-8")
+    s3, bucket = rig.client("s3"), place.bucket("data")
+    s3.delete_objects(
+        Bucket=bucket, Delete=jmespath.search(_EVERY_VERSION, s3.list_object_versions(Bucket=bucket, MaxKeys=1000))
+    )
+    outcome = staging.destroy()
+    assert outcome.ok, outcome.text
+    left = inventory(rig) - before
+    assert {kind for kind, _ in left} == {"rds describe_db_snapshots"}, left
+    snapshots = rig.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
+    (last,) = [each for each in snapshots if each["DBSnapshotIdentifier"].startswith(f"{place.database()}-final-")]
+    key = rig.client("kms").describe_key(KeyId=last["KmsKeyId"])["KeyMetadata"]
+    assert (key["Description"], key["KeyState"]) == (f"Data of {place.cluster()}", "Enabled")

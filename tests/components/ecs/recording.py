@@ -17,6 +17,8 @@ from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mo
 
 from components.ecs.backend import EcsBackend
 from components.ecs.foundation import aws_provider
+from components.ecs.protection import Protection
+from components.ecs.render.database import protected
 from tests.components.ecs.stacks import IMAGE, place_of, settings_of
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class Registered:
     name: str
     inputs: dict[str, Any] = field(repr=False)
     protect: bool
+    retained: bool
     ignored: tuple[str, ...]
     needs: tuple[str, ...] = field(repr=False)
     provider: str
@@ -68,6 +71,7 @@ class Recorder(MockMonitor):
                     name=request.name,
                     inputs=pulumi.runtime.rpc.deserialize_properties(request.object),
                     protect=request.protect,
+                    retained=request.retainOnDelete,
                     ignored=tuple(request.ignoreChanges),
                     needs=tuple(request.dependencies),
                     provider=request.provider,
@@ -146,6 +150,7 @@ def record(
             migrated=migrated,
             opts=pulumi.ResourceOptions(providers=[provider]),
         )
+        Protection("mlflow", backend=backend, protect=protected(wanted))
         exported = backend.outputs().exports()
         return pulumi.Output.all(**{name: pulumi.Output.from_input(value) for name, value in exported.items()})
 

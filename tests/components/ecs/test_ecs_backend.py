@@ -12,7 +12,7 @@ import pytest
 from components import tokens
 from components.ecs import provider
 from components.ecs.holding import Held
-from components.ecs.render import containers, tasks
+from components.ecs.render import containers, database, tasks
 from tests.components.ecs.lint import OWN_RULES
 from tests.components.ecs.recording import document, known_inputs, of_type, record, snapshot, walk
 from tests.components.ecs.stacks import ADOPTED, VARIANTS, changed, place_of, settings_of
@@ -119,6 +119,23 @@ def test_protection_follows_the_setting(registered: dict[str, list[Registered]])
     assert (dev.inputs["skipFinalSnapshot"], dev.inputs["deletionProtection"]) == (True, False)
     assert (staging.inputs["skipFinalSnapshot"], staging.inputs["deletionProtection"]) == (False, True)
     assert staging.inputs["finalSnapshotIdentifier"] == f"{place_of('staging').database()}-final-abcdef"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_destroy_comes_to_the_protection_first(variant: str, registered: dict[str, list[Registered]]) -> None:
+    """It stands on every resource, so that a refused `destroy` has deleted none of them yet."""
+    (protection,) = of_type(registered[variant], "Protection")
+    made = {each.urn for each in registered[variant] if not each.type.startswith(("mlflow-backend:", "pulumi:"))}
+    assert made - set(protection.needs) == set()
+    assert protection.protect == database.protected(settings_of(variant))
+    assert not [each.urn for each in registered[variant] if protection.urn in each.needs]
+
+
+def test_the_key_outlives_a_protected_backend(registered: dict[str, list[Registered]]) -> None:
+    """The last snapshot is encrypted with it; what is made to be destroyed takes its key along."""
+    retained = {variant: {each.name for each in registered[variant] if each.retained} for variant in VARIANTS}
+    assert retained["staging"] == {"mlflow-storage-key"}
+    assert retained["dev"] == set()
 
 
 def test_what_is_adopted_is_not_made(registered: dict[str, list[Registered]]) -> None:

@@ -1,4 +1,4 @@
-"""S3's bucket policies: a public one that the bucket forbids, and one for everybody beside the log delivery's."""
+"""S3's buckets: public policies that one forbids, one for everybody beside the log delivery's, suspended versioning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CONFINING = {
 
 
 def install(patches: Patches) -> None:
-    """Refuse public policies where the bucket blocks them; read those that have a principal without a service."""
+    """Refuse public policies where they are blocked; read those without a service; delete the version that is named."""
 
     def put(self: S3Backend, bucket_name: str, policy: bytes) -> None:
         blocked = self.get_bucket(bucket_name).public_access_block
@@ -39,6 +39,19 @@ def install(patches: Patches) -> None:
         )
         return bool(before_delivers(read, target_prefix))
 
+    def end(self: S3Backend, bucket_name: str, key_name: str, version_id: str | None = None, **named: Any) -> Any:
+        # Without versioning moto deletes all that there is of a name, and fails at a delete marker.
+        bucket = self.get_bucket(bucket_name)
+        suspended = version_id is not None and bucket.versioning_status == "Suspended"
+        if suspended:
+            bucket.versioning_status = "Enabled"
+        try:
+            return before_end(self, bucket_name, key_name, version_id=version_id, **named)
+        finally:
+            if suspended:
+                bucket.versioning_status = "Suspended"
+
+    before_end = patches.put(S3Backend, "delete_object", end)
     before = patches.put(S3Backend, "put_bucket_policy", put)
     before_delivers = patches.put(FakeBucket, "_log_permissions_enabled_policy", staticmethod(delivers))
 
