@@ -178,6 +178,11 @@ def nothing_changed(text: str) -> bool:
     )
 
 
+def touched(text: str) -> list[str]:
+    """Return the lines of an update's text that say of a resource that it was made or changed."""
+    return [line for line in text.splitlines() if " updated " in line or " created " in line]
+
+
 def _is_server(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return process.environ().get(processes.PROGRAM_MARKER, "").startswith("server-")

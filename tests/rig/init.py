@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import json
 import os
 import select
@@ -21,6 +22,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 _BIND, _REC, _PRIVATE, _READ_ONLY, _REMOUNT = 4096, 16384, 1 << 18, 1, 32
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -34,7 +36,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0) -> None:
         raise OSError(number, f"mount {source} on {target}: {os.strerror(number)}")
 
 
-def enter_root(spec: dict) -> None:
+def enter_root(spec: dict[str, Any]) -> None:
     """Make and enter a root that shows the machine's programs, and of /tmp, /opt and /var only what the image has."""
     mount("none", "/", flags=_REC | _PRIVATE)
     if not spec["root"]:
@@ -93,7 +95,7 @@ def start(argv: list[str], environment: dict[str, str], *, quiet: bool = False) 
             signal.signal(number, signal.SIG_DFL)
         os.execvpe(argv[0], argv, environment)  # noqa: S606
     except OSError as error:
-        os.write(2, f"exec {argv[0]}: {error.strerror.lower()}\n".encode())
+        os.write(2, f"exec {argv[0]}: {str(error.strerror).lower()}\n".encode())
     # As Docker answers where a command cannot be executed, or is not found.
     os._exit(127)
 
@@ -102,7 +104,8 @@ class Health:
     """Health commands under way."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self._environment, self._running = environment, {}
+        self._environment = environment
+        self._running: dict[int, tuple[int, float]] = {}
 
     def order(self, number: int, argv: list[str], timeout: float) -> None:
         """Start one."""
@@ -144,7 +147,7 @@ def reap(health: Health, command: int) -> int | None:
 
 def main() -> None:
     """Run the container until its command ends or nobody wants it any more."""
-    orders = sys.stdin.buffer.raw
+    orders = io.FileIO(0, closefd=False)
     pending = b""
     while b"\n" not in pending:
         pending += orders.read(65536) or sys.exit(1)
@@ -159,10 +162,10 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     command, health = start(spec["argv"], spec["environment"]), Health(spec["environment"])
     while True:
-        ready, _, _ = select.select([orders, wake], [], [], 0.2)
+        ready, _, _ = select.select([orders.fileno(), wake], [], [], 0.2)
         if wake in ready:
             os.read(wake, 4096)
-        if orders in ready:
+        if orders.fileno() in ready:
             got = orders.read(65536)
             if not got:
                 os._exit(137)

@@ -96,7 +96,8 @@ class Container:
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> int | None:
         """Run a command inside and return its exit code; None where it took too long or the container ended."""
-        number, event, code = next(self._numbers), threading.Event(), []
+        code: list[int] = []
+        number, event = next(self._numbers), threading.Event()
         self._answers[number] = (event, code)
         if not self._order({"run": number, "argv": list(argv), "timeout": timeout_s}):
             return None

@@ -53,7 +53,7 @@ def encrypted(scene: Scene) -> str:
     return scene.register(scene.image(), secret=f"{made['ARN']}:password::", execution=role)
 
 
-FAULTS: Final = (
+FAULTS: Final[tuple[Fault[Scene], ...]] = (
     Fault(
         name="image-missing",
         mechanism="the registry has no image of this digest",

@@ -46,29 +46,30 @@ def test_the_oldest_version_is_verified(life: Life) -> None:
     life.only("1")
 
 
-def test_an_update_that_crashes_is_red_and_the_old_revision_serves(life: Life) -> None:
-    """ECS gives up on it and goes back; the update fails with the container's own end as the cause. Nothing is lost."""
+def crashed(life: Life, version: str, tag: str) -> str:
+    """Ask for an image whose server ends at once; the first revision serves with all its data. Return what was said."""
     life.only("1")
-    life.serve(OLD, CRASHING)
+    life.serve(version, tag)
     outcome = life.stack.up()
     assert not outcome.ok, outcome.text
-    assert "tasks failed to start." in outcome.text, outcome.text
     assert "boom: cannot start" in outcome.text, outcome.text
     life.only("1")
-    assert not life.ledger.read().knows("2")
     assert life.client("read") == life.kept["before"]
+    return outcome.text
+
+
+def test_an_update_that_crashes_is_red_and_the_old_revision_serves(life: Life) -> None:
+    """ECS gives up on it and goes back; the update fails with the container's own end as the cause. Nothing is lost."""
+    text = crashed(life, OLD, CRASHING)
+    assert "tasks failed to start." in text, text
+    assert not life.ledger.read().knows("2")
 
 
 def test_a_migration_is_undone_where_the_new_image_crashes(life: Life) -> None:
     """ECS may not go back over it, for the old server has no schema to start on: the update restores, as was wished."""
     life.stack.write_settings(migrate={"onFailure": "restore"})
-    life.serve(MIDDLE, LATER_CRASHING)
-    outcome = life.stack.up()
-    assert not outcome.ok, outcome.text
-    assert "boom: cannot start" in outcome.text, outcome.text
-    assert "was restored, and revision 1 serves again." in outcome.text, outcome.text
-    life.only("1")
-    assert life.client("read") == life.kept["before"]
+    text = crashed(life, MIDDLE, LATER_CRASHING)
+    assert "was restored, and revision 1 serves again." in text, text
 
 
 @pytest.mark.parametrize(("before", "version"), [(OLD, MIDDLE), (MIDDLE, NEW)])

@@ -37,7 +37,7 @@ def as_role(
     role = iam.create_role(RoleName=f"role-{number}", AssumeRolePolicyDocument=trust, **more)["Role"]
     iam.put_role_policy(RoleName=f"role-{number}", PolicyName="own", PolicyDocument=_document(statements))
     # Not by the API: bare moto reads trust policies in a way of its own.
-    taken = sts_backends[ACCOUNT]["aws"].assume_role(REGION, "test", role["Arn"], session or None, 3600, None)
+    taken = sts_backends[ACCOUNT]["aws"].assume_role(REGION, "test", role["Arn"], session, 3600, "")
     return Caller(key=taken.access_key_id, secret=taken.secret_access_key, token=taken.session_token)
 
 
@@ -285,7 +285,7 @@ def cache_settings(aws: Aws) -> bool:
     (read,) = cache.describe_cache_parameters(**group, Source="user")["Parameters"]
     tags = cache.list_tags_for_resource(ResourceName=made["CacheParameterGroup"]["ARN"])["TagList"]
     cache.delete_cache_parameter_group(**group)
-    return read["ParameterValue"] == "noeviction" and tags == [{"Key": "stack", "Value": "dev"}]
+    return bool(read["ParameterValue"] == "noeviction") and tags == [{"Key": "stack", "Value": "dev"}]
 
 
 def cache_of(aws: Aws, nodes: int) -> tuple[list[str], list[str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import urllib3
@@ -24,7 +25,7 @@ def scene(rig: AwsRig) -> Scene:
     return made
 
 
-def get(scene: Scene, path: str) -> object:
+def get(scene: Scene, path: str) -> Any:
     """Return a document that the balancer answers."""
     answer = urllib3.request("GET", scene.url + path, timeout=20, retries=False)
     assert answer.status == 200, answer.data
@@ -48,7 +49,7 @@ def test_secrets_reach_the_container_by_the_execution_role(scene: Scene) -> None
 
 def test_a_container_asks_aws_as_its_task_role(scene: Scene) -> None:
     """Credentials come from the container's endpoint, and are the task role's."""
-    method, who = get(scene, "/whoami")  # type: ignore[misc]
+    method, who = get(scene, "/whoami")
     assert method == "container-role"
     assert ":assumed-role/server/" in who
     assert get(scene, "/list") == ["first"]
@@ -64,12 +65,17 @@ def test_a_deployment_replaces_every_task(scene: Scene) -> None:
     assert scene.running() == [revision, revision]
 
 
+def scales(scene: Scene, wanted: int) -> bool:
+    """Tell whether so many tasks have a process."""
+    return len(scene.rig.live_tasks) == wanted
+
+
 def test_scaling_starts_and_ends_processes(scene: Scene) -> None:
     """The count follows what is asked for, in both directions, without a new deployment."""
     before = scene.service()["deployments"][0]["id"]
     for wanted in (3, 1, 2):
         scene.ecs.update_service(cluster=CLUSTER, service=SERVICE, desiredCount=wanted)
-        until(lambda wanted=wanted: len(scene.rig.live_tasks) == wanted, what=f"{wanted} tasks")
+        until(partial(scales, scene, wanted), what=f"{wanted} tasks")
     until(lambda: scene.service()["runningCount"] == 2, what="two running tasks")
     assert scene.service()["deployments"][0]["id"] == before
 

@@ -64,8 +64,8 @@ class Handler(BaseHTTPRequestHandler):
     def _whoami(self) -> tuple[int, Any]:
         import boto3  # noqa: PLC0415
 
-        session = boto3.session.Session()
-        return 200, [session.get_credentials().method, boto3.client("sts").get_caller_identity()["Arn"]]
+        credentials = boto3.session.Session().get_credentials()
+        return 200, [credentials.method if credentials else None, boto3.client("sts").get_caller_identity()["Arn"]]
 
     def log_message(self, form: str, *rest: Any) -> None:
         """One line a request, as servers do."""

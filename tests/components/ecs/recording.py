@@ -62,7 +62,8 @@ class Recorder(MockMonitor):
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the monitor's own
         """Register, and keep the request."""
-        answer = super().RegisterResource(request)
+        register: Callable[[Any], Any] = super().RegisterResource
+        answer = register(request)
         if request.type != "pulumi:pulumi:Stack":
             self.registered.append(
                 Registered(
@@ -162,7 +163,8 @@ def registered_by(build: Callable[[], pulumi.Output[Any]], stack: str, *, previe
     mocks = Drawn(preview=preview)
     recorder = Recorder(mocks)
     set_mocks(mocks, project="mlflow-backend", stack=stack, preview=preview, monitor=recorder)
-    test(build)()
+    run: Callable[[Callable[[], Any]], Callable[[], None]] = test
+    run(build)()
     return recorder.registered
 
 

@@ -38,7 +38,7 @@ def rule_of(group_arn: str) -> HealthRule:
         timeout_s=float(group.health_check_timeout_seconds or 5),
         healthy_after=int(group.healthy_threshold_count or 5),
         unhealthy_after=int(group.unhealthy_threshold_count or 2),
-        drain_s=float(group.attributes.get("deregistration_delay.timeout_seconds", 300)),
+        drain_s=float(str(group.attributes.get("deregistration_delay.timeout_seconds", 300))),
     )
 
 
@@ -76,7 +76,7 @@ class Balancing:
                 address=address,
                 port=port,
                 choose=lambda: self._balancers.choose(group),
-                idle_s=float(balancer.attrs.get("idle_timeout.timeout_seconds") or _IDLE_S),
+                idle_s=float(str(balancer.attrs.get("idle_timeout.timeout_seconds") or _IDLE_S)),
                 redirect=f"https://{address}" if redirect else "",
                 context=self._authority.context(address) if listener.protocol == "HTTPS" else None,
             )
@@ -108,7 +108,7 @@ def _install(patches: Patches, balancers: Balancers, block: Block) -> None:
         for address, port in asked:
             state = members.get((address, port), "unused")
             reason, words = _REASONS.get(state, (None, None))
-            found.append(FakeHealthStatus(address, port, group.health_check_port, state, reason, words))
+            found.append(FakeHealthStatus(address, str(port), group.health_check_port, state, reason, words))
         return found
 
     before_init = patches.put(FakeLoadBalancer, "__init__", initialise)

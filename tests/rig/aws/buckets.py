@@ -57,8 +57,6 @@ def install(patches: Patches) -> None:
 
 
 class _Denied(S3ClientError):
-    code = 403
-
     def __init__(self) -> None:
         super().__init__("AccessDenied", "User is not authorized: public policies are blocked by BlockPublicPolicy")
 

@@ -37,7 +37,7 @@ class Caches(Engines[Valkey]):
         def create(backend: ElastiCacheBackend, *rest: Any, **named: Any) -> ReplicationGroup:
             if named["auth_token"] and not named["transit_encryption_enabled"]:
                 raise _TokenWithoutTls
-            made = before_create(backend, *rest, **named)
+            made: ReplicationGroup = before_create(backend, *rest, **named)
             running = caches.start(made, str(named["auth_token"] or ""))
             for node in made.node_groups:
                 for key in ("primary_endpoint_address", "reader_endpoint_address"):
@@ -46,7 +46,7 @@ class Caches(Engines[Valkey]):
             return made
 
         def delete(backend: ElastiCacheBackend, replication_group_id: str, **named: Any) -> ReplicationGroup:
-            gone = before_delete(backend, replication_group_id, **named)
+            gone: ReplicationGroup = before_delete(backend, replication_group_id, **named)
             # moto's stays 'deleting' for ever, and whoever waits for its end waits as long.
             del backend.replication_groups[replication_group_id]
             caches.end(replication_group_id)

@@ -31,14 +31,14 @@ class Databases(Engines[Postgres]):
         databases = self
 
         def create(backend: RDSBackend, kwargs: dict[str, Any]) -> DBInstance:
-            made = before_create(backend, kwargs)
+            made: DBInstance = before_create(backend, kwargs)
             # moto gives all instances one, by which a restored instance could not be told from the old one.
             made.dbi_resource_id = f"db-{secrets.token_hex(13).upper()}"
             databases.start(made)
             return made
 
         def delete(backend: RDSBackend, db_instance_identifier: str, **named: Any) -> DBInstance:
-            gone = before_delete(backend, db_instance_identifier, **named)
+            gone: DBInstance = before_delete(backend, db_instance_identifier, **named)
             databases.end(db_instance_identifier)
             return gone
 
@@ -62,8 +62,8 @@ class Databases(Engines[Postgres]):
                 folder,
                 self.authority,
                 address=address,
-                port=int(instance.port),
-                master=instance.master_username,
+                port=int(instance.port or 0),
+                master=str(instance.master_username),
                 password=_password(instance),
                 database=instance.db_name,
                 parameters=_parameters(instance),
@@ -73,7 +73,7 @@ class Databases(Engines[Postgres]):
 
 def _password(instance: DBInstance) -> str:
     if instance.manage_master_user_password:
-        return str(json.loads(instance.master_user_secret.secret.secret_string)["password"])
+        return str(json.loads(instance.master_user_secret.secret.secret_string or "{}")["password"])
     return str(instance.master_user_password)
 
 

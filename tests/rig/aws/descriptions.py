@@ -30,7 +30,7 @@ def _members(patches: Patches) -> None:
     def create(backend: ElastiCacheBackend, *rest: Any, **named: Any) -> ReplicationGroup:
         # moto has one list of ARNs that can have tags, made with the backend; parameter groups are not in it.
         backend.arn_regex = _TAGGABLE
-        made = before_create(backend, *rest, **named)
+        made: ReplicationGroup = before_create(backend, *rest, **named)
         groups = [{"SecurityGroupId": each, "Status": "active"} for each in named.get("security_group_ids") or []]
         for name in made.member_clusters:
             backend.cache_clusters[name] = {
@@ -47,7 +47,7 @@ def _members(patches: Patches) -> None:
         return made
 
     def delete(backend: ElastiCacheBackend, *rest: Any, **named: Any) -> ReplicationGroup:
-        gone = before_delete(backend, *rest, **named)
+        gone: ReplicationGroup = before_delete(backend, *rest, **named)
         for name in gone.member_clusters:
             backend.cache_clusters.pop(name, None)
         # moto's stays 'deleting' for ever, and whoever waits for its end waits as long.

@@ -97,10 +97,10 @@ class Life:
         When an update ends for which ECS went back, its way back may be a deployment that is still under way.
         """
 
-        def settled() -> dict[str, Any] | None:
+        def settled() -> dict[str, Any]:
             service = self.service()
             over = [each["rolloutState"] for each in service["deployments"]] == ["COMPLETED"]
-            return service if over and len(self.rig.live_tasks) == 1 else None
+            return service if over and len(self.rig.live_tasks) == 1 else {}
 
         service = until(settled, what=f"revision {revision} alone", deadline_s=_SETTLED_S)
         assert service["taskDefinition"].endswith(f"{self.place.family('server')}:{revision}")

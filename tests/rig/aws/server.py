@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 from moto import settings
-from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.authorization import ActionAuthenticatorMixin
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -108,8 +108,9 @@ class MotoServer:
     def client(self, service: str, caller: Caller | None = None, *, plain: bool = False) -> Any:
         """Return a boto3 client of one service."""
         who = caller or self.administrator
+        make: Callable[..., Any] = self._session.client
         with self._making:
-            return self._session.client(
+            return make(
                 service,
                 endpoint_url=self.plain_url if plain else self.endpoint_url,
                 verify=str(self._bundle),
@@ -143,7 +144,6 @@ def _marked(application: Callable[..., Iterable[bytes]], blobs: Mapping[str, byt
 
 def _serve(patches: Patches, address: str, port: int, application: Any, context: ssl.SSLContext | None) -> None:
     server = make_server(address, port, application, threaded=True, request_handler=_Quiet, ssl_context=context)
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     patches.callback(server.server_close)

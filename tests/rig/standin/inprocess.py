@@ -22,6 +22,8 @@ from tests.rig.standin.sdk import Sdk
 from tests.rig.standin.values import from_struct, to_struct
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
 
 _SEED = b"seed-of-names"
@@ -82,6 +84,7 @@ def make(variant: str) -> Made:
         return EcsBackend("mlflow", settings=settings, place=place, opts=options).tracking_url
 
     set_mocks(made, project="mlflow-backend", stack=variant, preview=False)
-    test(build)()
+    run: Callable[[Callable[[], Any]], Callable[[], None]] = test
+    run(build)()
     assert not made.failures
     return made

@@ -26,7 +26,7 @@ from pulumi.runtime import rpc
 from tests.rig.standin.values import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class UnknownToken(Exception):
@@ -149,8 +149,8 @@ class Sdk:
     def _class(self, token: str) -> type:
         package, _, rest = token.partition(":")
         module = rest.partition(":")[0]
-        for registered in rpc._RESOURCE_MODULES.get(f"{package}:{module}", []):
-            described = registered.mod_info
+        registered: Sequence[Any] = rpc._RESOURCE_MODULES.get(f"{package}:{module}", [])
+        for described in (each.mod_info for each in registered):
             if token in described["classes"]:
                 with warnings.catch_warnings():
                     # The SDK warns about its own retired classes while it is imported.
@@ -180,7 +180,8 @@ def problems(fields: Mapping[str, Field], values: Mapping[str, Any], path: str =
 def _problems(kind: Kind, value: Any, path: str) -> list[Problem]:
     if value is UNKNOWN or value is None or kind.name == "any":
         return []
-    if not isinstance(value, _PYTHON[kind.name]) or (kind.name != "boolean" and isinstance(value, bool)):
+    right = isinstance(value, _PYTHON[kind.name])
+    if not right or (kind.name != "boolean" and isinstance(value, bool)):
         # The value itself is left out: it may be a secret.
         return [Problem(path, f"it must be a {kind.name}, not a {_name_of(value)}")]
     if kind.name == "record":
@@ -192,7 +193,7 @@ def _problems(kind: Kind, value: Any, path: str) -> list[Problem]:
     return []
 
 
-_PYTHON: typing.Final = {
+_PYTHON: typing.Final[Mapping[str, type | tuple[type, ...]]] = {
     "string": str,
     "integer": int,
     "number": (int, float),

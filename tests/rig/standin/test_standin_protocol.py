@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import grpc
 import pytest
+from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
 from tests.components.ecs.conftest import DEPRECATED
@@ -169,8 +170,8 @@ def test_a_creation_that_fails_half_way_is_kept(engine: Engine) -> None:
     news = engine.check(GATEWAY, vpcId="vpc-0123456789abcdef0")
     with pytest.raises(grpc.RpcError) as failed:
         engine.create(GATEWAY, **news)
-    trailers = dict(failed.value.trailing_metadata())
-    status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
+    (details,) = [each.value for each in failed.value.trailing_metadata() if each.key == "grpc-status-details-bin"]
+    status = status_pb2.Status.FromString(details)
     kept = provider_pb2.ErrorResourceInitFailed()
     assert status.details[0].Unpack(kept)
     assert boto3.client("ec2").describe_internet_gateways(InternetGatewayIds=[kept.id])["InternetGateways"]
@@ -187,6 +188,6 @@ def test_an_error_never_holds_a_value(engine: Engine) -> None:
 
 def test_after_a_cancel_nothing_more_is_asked(engine: Engine) -> None:
     """Ctrl-C ends an update at its next call."""
-    engine.stub.Cancel(provider_pb2.google_dot_protobuf_dot_empty__pb2.Empty())
+    engine.stub.Cancel(empty_pb2.Empty())
     with pytest.raises(grpc.RpcError, match="cancelled"):
         engine.create(GROUP, name="late")

@@ -63,7 +63,7 @@ def take_role(arn: str, *, service: str, session: str, context: Mapping[str, str
     )
     if decide(request, [json.loads(role.assume_role_policy_document)], named=True) is not Decision.ALLOW:
         raise RoleNotAssumed
-    taken = sts_backends[ACCOUNT]["aws"].assume_role("eu-west-1", session, arn, None, 3600, None)
+    taken = sts_backends[ACCOUNT]["aws"].assume_role("eu-west-1", session, arn, "", 3600, "")
     return (
         Caller(key=taken.access_key_id, secret=taken.secret_access_key, token=taken.session_token),
         taken.expiration,

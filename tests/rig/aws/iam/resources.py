@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
-from moto.secretsmanager.models import secretsmanager_backends
+from moto.secretsmanager.models import FakeSecret, secretsmanager_backends
 
 from tests.rig.aws.server import ACCOUNT
 
@@ -78,14 +78,14 @@ def _of_secret(action: str, given: str, region: str, document: Mapping[str, Any]
     name = document.get("SecretId")
     if name is None:
         return [Asked(action=action, resource=given, context={})]
-    held = next(
-        (each for each in secretsmanager_backends[ACCOUNT][region].secrets.values() if name in {each.arn, each.name}),
-        None,
-    )
+    secrets = [
+        each for each in secretsmanager_backends[ACCOUNT][region].secrets.values() if isinstance(each, FakeSecret)
+    ]
+    held = next((each for each in secrets if name in {each.arn, each.name}), None)
     arn = held.arn if held else name if name.startswith("arn:") else _arn("secretsmanager", region, f"secret:{name}")
     asked = [Asked(action=action, resource=arn, context={})]
     if action == "secretsmanager:GetSecretValue" and held is not None and _is_ours(held.kms_key_id, region):
-        asked.append(_through("secretsmanager", "kms:Decrypt", held.kms_key_id, region))
+        asked.append(_through("secretsmanager", "kms:Decrypt", str(held.kms_key_id), region))
     return asked
 
 

@@ -19,7 +19,7 @@ from botocore.parsers import ResponseParserError
 from tests.rig.standin.base import Gone, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _CONNECT_S: Final = 5
 _ANSWER_S: Final = 60
@@ -56,7 +56,8 @@ class Account:
             if service not in self._clients:
                 retries: Any = {"mode": "standard", "total_max_attempts": _ATTEMPTS}
                 config = Config(connect_timeout=_CONNECT_S, read_timeout=_ANSWER_S, retries=retries)
-                self._clients[service] = self._session.client(service, config=config)
+                make: Callable[..., Any] = self._session.client
+                self._clients[service] = make(service, config=config)
             return self._clients[service]
 
     def call(self, service: str, operation: str, request: Mapping[str, Any]) -> Any:

@@ -18,7 +18,7 @@ def same(wanted: Any, actual: Any, *, unordered: bool = False, document: bool = 
     if wanted is UNKNOWN or actual is UNKNOWN:
         return False
     if document and isinstance(wanted, str) and isinstance(actual, str):
-        return _parsed(wanted) == _parsed(actual)
+        return bool(_parsed(wanted) == _parsed(actual))
     if isinstance(wanted, dict) and isinstance(actual, dict):
         return all(same(value, actual.get(key), unordered=unordered) for key, value in wanted.items())
     if isinstance(wanted, list) and isinstance(actual, list):

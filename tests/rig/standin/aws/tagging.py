@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import jmespath
@@ -42,13 +42,16 @@ class Tagging:
     words: tuple[str, str] | None = ("Key", "Value")
 
 
-_ECS: Final = {"tag": "tag_resource", "untag": "untag_resource", "read": "list_tags_for_resource", "at": "tags"}
+_ECS: Final = Tagging(
+    tag="tag_resource", untag="untag_resource", read="list_tags_for_resource", at="tags", subject="resourceArn",
+    removed="tagKeys",
+)  # fmt: skip
 SERVICES: Final = {
     "ec2": Tagging(tag="create_tags", untag="delete_tags", read="describe_tags", at="Tags", subject="Resources",
                    of="id", listed=True),
-    "ecs": Tagging(**_ECS, subject="resourceArn", member="tags", removed="tagKeys", words=("key", "value")),
-    "ecr": Tagging(**_ECS, subject="resourceArn", member="tags", removed="tagKeys"),
-    "logs": Tagging(**_ECS, subject="resourceArn", member="tags", removed="tagKeys", words=None),
+    "ecs": replace(_ECS, member="tags", words=("key", "value")),
+    "ecr": replace(_ECS, member="tags"),
+    "logs": replace(_ECS, member="tags", words=None),
     "elbv2": Tagging(tag="add_tags", untag="remove_tags", read="describe_tags", at="TagDescriptions[0].Tags",
                      subject="ResourceArns", listed=True),
     "rds": Tagging(tag="add_tags_to_resource", untag="remove_tags_from_resource", read="list_tags_for_resource",
