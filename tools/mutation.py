@@ -29,7 +29,11 @@ EXPLAINED = Path("tests", "mutants.toml")
 RUN_DEADLINE_S = 3600
 SHOW_DEADLINE_S = 60
 
-_RUNS = ("tests/components/releases/test_run_sentences.py", "tests/components/releases/test_run.py")
+_RUNS = (
+    "tests/components/releases/test_run_records.py",
+    "tests/components/releases/test_run_sentences.py",
+    "tests/components/releases/test_run.py",
+)
 MODULES = {
     "components/schema.py": ("tests/components/test_schema_sentences.py", "tests/components/test_schema.py"),
     "components/releases/plan.py": (

@@ -136,7 +136,7 @@ def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], N
                 continue
             code = error.exit_code if isinstance(error, steps.StepFailed) else ExitCode.PLATFORM_FAILED
             what = "" if isinstance(error, steps.StepFailed) else f"{step.value} failed: "
-            finding = f"{what}{error}".rstrip(".")
+            finding = f"{what}{error}".removesuffix(".")
             return _go_back(target, entry | {"back": finding, "backCode": int(code)}, say)
     target.migration.close()
     target.rollback.close()
@@ -158,7 +158,7 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
         if entry["fromServed"] and start is not None:
             target.start_server(start)
     except Exception as error:  # noqa: BLE001 - both failures have to be told, and the journal stays open
-        sentence = f"Revision {to}: {entry['back']}. Going back failed as well: {str(error).rstrip('.')}."
+        sentence = f"Revision {to}: {entry['back']}. Going back failed as well: {str(error).removesuffix('.')}."
         sentence += " Mend that and run this again."
         failed = ExitCode.PLATFORM_FAILED
         return Ended(exit_code=failed, sentence=sentence, serving=target.serving(), table=entry["table"])

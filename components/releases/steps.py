@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from components.contract import ExitCode
 from components.releases.plan import Step
-from components.releases.records import Block, Kind
+from components.releases.records import Block
 from components.releases.verification import identity
 from components.verify.model import Result
 
@@ -150,7 +150,7 @@ def _record(target: RollbackTarget, entry: dict[str, Any]) -> None:
         if contents.standing.block_of(failed.settings_hash) is None:
             target.ledger.add_block(block)
         return
-    known = (r.body for r in contents.records if r.kind is Kind.ROLLBACK and isinstance(r.body, dict))
+    known = (record.body for record in contents.records if isinstance(record.body, dict))
     if not any(body.get("id") == entry["id"] for body in known):
         detail = {
             "id": entry["id"],

@@ -101,6 +101,20 @@ def slow(folder: Path) -> World:
     return Slow(folder, SAME, live="3.4.0")
 
 
+class Fleeting(World):
+    """A world whose revision 2 starts and is gone."""
+
+    def start_server(self, revision: str) -> None:
+        """Start a revision."""
+        super().start_server(revision)
+        self.running = None if revision == "2" else revision
+
+
+def fleeting(folder: Path) -> World:
+    """Return a world of two releases of one schema, the newer one of which does not stay."""
+    return Fleeting(folder, SAME, live="3.4.0")
+
+
 def failing_restore(world: World) -> Ended:
     """Let the restore fail."""
     world.failing = {"restore": [failed(Code.FAILED)]}
@@ -135,6 +149,10 @@ BACK: dict[str, tuple[Callable[[Path], World], Callable[[World], Ended], str]] =
         *(changed, failing_restore),
         "Not rolled back: revision 1: restore failed: It failed. Mend it. Now revision 2 serves again, as before.",
     ),
+    "what served before ends again": (
+        *(fleeting, ended),
+        "Not rolled back: revision 1: it fails its verification. Now nothing serves.",
+    ),
     "nothing served before": (
         *(same, of_nothing_broken),
         f"Not rolled back: revision 1: activate failed: {ENDED}. Now nothing serves, as before.",
@@ -155,17 +173,33 @@ def test_the_way_back_says_why_and_what_serves_now(tmp_path: Path, name: str) ->
     done = act(world)
     assert done.sentence == sentence
     assert done.serving == world.running
-    assert bool(done.table) == (name == "it fails its verification")
+    assert bool(done.table) == ("it fails its verification" in sentence)
     assert world.rollback.load() is None
 
 
-def test_a_way_back_that_fails_says_both(tmp_path: Path) -> None:
+class Unable:
+    """Starts revision 1, and fails to start revision 2."""
+
+    def __init__(self, world: World, met: str) -> None:
+        """Take what the start meets."""
+        self._start, self._met = world.start_server, met
+
+    def __call__(self, revision: str) -> None:
+        """Start a revision."""
+        if revision == "2":
+            raise OSError(self._met)
+        self._start(revision)
+
+
+@pytest.mark.parametrize("met", ["No space left on device", "No space left on device."])
+def test_a_way_back_that_fails_says_both(tmp_path: Path, met: str) -> None:
     """What failed first, and what the way back met: the person mends that and runs it again."""
     world = same(tmp_path)
-    world.red, world.broken = {"1"}, {"2"}
+    world.red = {"1"}
+    world.start_server = Unable(world, met)  # type: ignore[method-assign]
     done = ended(world)
     assert done.sentence == (
-        "Revision 1: it fails its verification. Going back failed as well: revision 2 ended while it started. "
+        "Revision 1: it fails its verification. Going back failed as well: No space left on device. "
         "Mend that and run this again."
     )
     assert (done.exit_code, done.serving) == (ExitCode.PLATFORM_FAILED, "1")
