@@ -92,8 +92,11 @@ def _runs_pulumi(pid: int) -> bool:
         return False
     except PermissionError:
         pass
-    name = Path("/proc") / str(pid) / "comm"
-    return not name.exists() or name.read_text().strip() == "pulumi"
+    processes = Path("/proc")
+    try:
+        return (processes / str(pid) / "comm").read_text().strip() == "pulumi"
+    except (FileNotFoundError, ProcessLookupError):
+        return not processes.is_dir()
 
 
 def forget_salt(layout: Layout, stack: str) -> None:
