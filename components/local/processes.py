@@ -36,6 +36,14 @@ def marked(state: str, program: str | None = None) -> list[psutil.Process]:
     return found
 
 
+def state_of(pid: int) -> str | None:
+    """Return the folder of the stack that a process is of, None where it is of none or gone."""
+    try:
+        return psutil.Process(pid).environ().get(STATE_MARKER)
+    except psutil.Error:
+        return None
+
+
 def end(processes: Iterable[psutil.Process], *, timeout_s: float, ask: signal.Signals = signal.SIGTERM) -> None:
     """Ask the processes to end, and kill those that have not within the time."""
     alive = list(processes)

@@ -64,10 +64,14 @@ class Supervisor:
         self._state = state
 
     def running(self) -> bool:
-        """Tell whether the daemon answers."""
+        """Tell whether the daemon answers, and is this folder's.
+
+        In a copy of a folder whose backend runs, port and password are those of the daemon beside it.
+        """
         try:
             with self._rpc() as rpc:
-                return bool(cast("dict[str, Any]", rpc.supervisor.getState())["statename"] == "RUNNING")
+                answers = cast("dict[str, Any]", rpc.supervisor.getState())["statename"] == "RUNNING"
+                return answers and processes.state_of(cast("int", rpc.supervisor.getPID())) == str(self._state.path)
         except (*_RPC_ERRORS, LocalFailure, KeyError):
             return False
 

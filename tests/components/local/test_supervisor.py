@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import credentials, processes, supervisor
+from components.local import credentials, ports, processes, supervisor
 from components.local.render import Program
 from components.local.state import StateDir
 
@@ -34,6 +35,23 @@ def state(tmp_path: Path) -> Iterator[StateDir]:
     supervisor.Supervisor(made).start()
     yield made
     supervisor.Supervisor(made).shutdown(timeout_s=20)
+
+
+def test_a_copied_folder_commands_a_daemon_of_its_own(state: StateDir, tmp_path: Path) -> None:
+    """A copy has the port and the password of the daemon beside it, which it must neither take for its own nor end."""
+    copied = StateDir(tmp_path / "copy")
+    shutil.copytree(state.path, copied.path)
+    copy, original = supervisor.Supervisor(copied), supervisor.Supervisor(state)
+    assert original.running()
+    assert not copy.running()
+    copy.shutdown(timeout_s=20)
+    assert original.running()
+    try:
+        assert copy.start() != ports.known(state)["supervisor"]
+        assert copy.running()
+    finally:
+        copy.shutdown(timeout_s=20)
+    assert original.running()
 
 
 def test_a_program_may_take_longer_to_end_than_a_call(
