@@ -6,26 +6,30 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from components.commands import typed
 from components.contract import ExitCode, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def ended(name: str, work: Callable[[], int]) -> int:
-    """Do `work` and return its exit code, or that of what declined or failed it, which is told on standard error."""
+def ended(name: str, work: Callable[[], int], *, stack: str = "STACK") -> int:
+    """Do `work` and return its exit code, or that of what declined or failed it, which is told on standard error.
+
+    `stack` is the one that the commands in it are for.
+    """
     code: int = ExitCode.DONE
     try:
         code = work()
         sys.stdout.flush()
     except Refused as refusal:
-        print(f"{name}: {refusal}", file=sys.stderr)
+        print(f"{name}: {typed(str(refusal), stack)}", file=sys.stderr)
         return refusal.exit_code
     except BrokenPipeError:
         # Whoever read what is shown (`| head`) has seen enough, and Python must not write the rest when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except platform_errors() as failure:
-        print(f"{name}: {failure}", file=sys.stderr)
+        print(f"{name}: {typed(str(failure), stack)}", file=sys.stderr)
         return ExitCode.PLATFORM_FAILED
     return code
 

@@ -39,7 +39,7 @@ class UnknownPart(Refused):
 def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> int:
     """Run the command; returns an exit code of `contract.ExitCode`."""
     options = command_line().parse_args(arguments)
-    return ended("logs", partial(_show, options, root))
+    return ended("logs", partial(_show, options, root), stack=options.stack)
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -35,7 +35,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> int:
     """Run the command."""
-    return ended("releases", partial(_list, parser().parse_args(arguments), root))
+    options = parser().parse_args(arguments)
+    return ended("releases", partial(_list, options, root), stack=options.stack)
 
 
 def _list(options: argparse.Namespace, root: Path) -> ExitCode:

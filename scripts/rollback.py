@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.commands import typed
 from components.contract import ExitCode, Refused
 from components.releases import run, text
 from components.releases.journal import refuse_unfinished
@@ -167,9 +168,10 @@ def _tell(options: argparse.Namespace, ended: Ended) -> ExitCode:
 
 def _give_up(options: argparse.Namespace, code: ExitCode, why: Exception) -> ExitCode:
     """Say why nothing was done, or how far it came: a program that asked for JSON gets that too."""
-    _say(str(why))
+    sentence = typed(str(why), options.stack or "STACK")
+    _say(sentence)
     if options.json:
-        print(json.dumps({"exitCode": int(code), "result": str(why)}, indent=2))
+        print(json.dumps({"exitCode": int(code), "result": sentence}, indent=2))
     return code
 
 

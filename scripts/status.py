@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/status.py", description=__doc__)
     parser.add_argument("--stack", default="local", help="the stack (default: local)")
     options = parser.parse_args(arguments)
-    return ended("status", partial(_ecs if stacks.on_ecs(options.stack, ROOT) else _local, options.stack))
+    show = _ecs if stacks.on_ecs(options.stack, ROOT) else _local
+    return ended("status", partial(show, options.stack), stack=options.stack)
 
 
 def _local(stack: str) -> int:

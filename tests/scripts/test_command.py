@@ -40,6 +40,16 @@ def test_what_stops_a_command_is_its_exit_code_and_one_sentence(
     assert not printed.out
 
 
+def test_a_command_that_is_offered_can_be_typed_as_it_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The stack is the one that was asked about."""
+
+    def damaged() -> int:
+        raise Refused("It is damaged.", fix="Accept it with `python -m scripts.releases --stack STACK --accept-loss`.")
+
+    assert ended("releases", damaged, stack="dev") is ExitCode.REFUSED
+    assert "`python -m scripts.releases --stack dev --accept-loss`" in capsys.readouterr().err
+
+
 def test_a_fault_of_the_program_is_no_failure_of_the_platform() -> None:
     """It keeps its traceback."""
     with pytest.raises(ZeroDivisionError):
