@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from components.commands import stack_of, typed
 from components.ecs import clients
 from components.ecs.history import EcsHistory, ServiceMissing, ServiceName
 from components.ecs.releases import EcsReleases, open_releases
@@ -31,7 +32,7 @@ def wait(props: Mapping[str, Any]) -> dict[str, Any]:
     outcome = _history(props).wait(revision, deadline_s=float(props["deadline"]))
     if not outcome.serving:
         lines = "\n".join(f"  - {reason}" for reason in outcome.reasons)
-        schema = _after_migration(releases)
+        schema = typed(_after_migration(releases), stack_of(props["locator"]))
         raise RolloutFailed(f"Revision {revision} does not serve, whatever the service looks like:\n{lines}{schema}")
     settle(releases)
     return dict(props)

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from components.commands import typed
 from components.local import credentials, environment, guard, holding, package, render, revisions, schema, switch
 from components.local.one_shot import ToolRunner
 from components.local.state import LocalFailure, write
@@ -75,7 +76,7 @@ def _with_schema(state: StateDir, failure: LocalFailure) -> LocalFailure:
         return failure
     from components.local.releases import LocalReleases  # noqa: PLC0415 - only after a migration
 
-    told = after_failed_start(LocalReleases(state))
+    told = typed(after_failed_start(LocalReleases(state)), state.path.name)
     return LocalFailure(failure.part, f"{failure.finding}. {told.rstrip('.')}", failure.fix)
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROPS: dict[str, Any] = {
-    "region": "eu-west-1", "cluster": "backend", "service": "server", "revision": "42", "locator": {}, "deadline": 600,
+    "region": "eu-west-1", "cluster": "backend", "service": "server", "revision": "42",
+    "locator": {"stack": "dev"}, "deadline": 600,
 }  # fmt: skip
 
 
@@ -109,6 +110,18 @@ def test_a_way_back_that_fails_hides_no_reason(
         RolloutProvider().create(PROPS)
     assert "circuit breaker: tasks failed to start." in str(caught.value)
     assert migration.load() is not None
+
+
+def test_the_way_back_is_offered_for_its_own_stack(
+    answering: Callable[..., Aws], migration: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is copied in an emergency."""
+    assert migration.load() is not None
+    offer = "go back with `python -m scripts.rollback --stack STACK --to 41 --restore`."
+    monkeypatch.setattr(rollout, "after_failed_start", lambda _: offer)
+    answering(service(deployment(41), BROKEN))
+    with pytest.raises(RolloutFailed, match="--stack dev --to 41 --restore"):
+        RolloutProvider().create(PROPS)
 
 
 @pytest.mark.parametrize(
