@@ -1,7 +1,8 @@
 """Verify an MLflow backend: a stack of this project, or any MLflow server by its URL.
 
 Thin: it parses, calls `components.verify` and ends with one of the project's exit codes: 0 passed, 1 failed, 2 usage,
-5 inconclusive. No credential is ever taken as an argument or printed: they are named by reference.
+3 the stack is not deployed, 5 inconclusive. No credential is ever taken as an argument or printed: they are named by
+reference.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from components.contract import ExitCode  # noqa: E402 - the script runs from anywhere
+from components.contract import ExitCode, Refused  # noqa: E402 - the script runs from anywhere
 from components.verify import gate, latency, page, places, publish  # noqa: E402
 from components.verify.checks import PROFILES, SelectionError  # noqa: E402
 from components.verify.model import Result  # noqa: E402
@@ -81,6 +82,9 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     except (SubjectError, SelectionError) as error:
         _tell(str(error))
         return ExitCode.USAGE
+    except Refused as refusal:
+        _tell(str(refusal))
+        return refusal.exit_code
     try:
         _write(options, subject, report)
     except BrokenPipeError:
@@ -116,16 +120,12 @@ def _subject(options: argparse.Namespace) -> Subject:
 def _deployed(stack: str) -> Subject:
     """The subject of a stack: as it was written on this machine, or as its platform says it."""
     # A second of imports that the verification of a URL, and the gate before each job, must not wait for.
-    from components.contract import Refused  # noqa: PLC0415
     from components.releases.targets import open_releases  # noqa: PLC0415
     from scripts import stacks  # noqa: PLC0415
 
-    try:
-        if stacks.target_of(stack, ROOT) == "local":
-            return Subject.load(ROOT / ".backend" / stack / "subject.json")
-        found: Subject = open_releases(stacks.locator_of(stack, ROOT)).subject()
-    except Refused as error:
-        raise SubjectError(str(error)) from None
+    if stacks.target_of(stack, ROOT) == "local":
+        return Subject.load(stacks.local_backend(stack, ROOT) / "subject.json")
+    found: Subject = open_releases(stacks.locator_of(stack, ROOT)).subject()
     return found
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.contract import ExitCode
 from components.verify.checks import PROFILES
 from scripts import verify as command
 from tests.components.verify.fake_mlflow import FakeMLflow, error
@@ -74,6 +75,17 @@ def test_usage_is_2_with_the_fix(arguments: tuple[str, ...]) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("verify: ")
     assert "s3cret" not in done.stderr
+
+
+def test_a_stack_that_is_not_deployed_is_3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As for the other commands, with what to do; one that nobody knows is a mistake of the caller."""
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    (tmp_path / "Pulumi.mine.yaml").write_text("config:\n  mlflow-backend:target: local\n", encoding="utf-8")
+    assert command.main(["--stack", "mine"]) is ExitCode.REFUSED
+    assert "make up STACK=mine" in capsys.readouterr().err
+    assert command.main(["--stack", "nowhere"]) is ExitCode.USAGE
 
 
 def test_json_to_standard_output_is_the_report_alone(server: FakeMLflow) -> None:
