@@ -270,6 +270,24 @@ def test_undo_puts_back_what_the_last_restore_replaced(
     assert postgres.names(database) == {database, f"{database}_auth", *kept}
 
 
+def test_a_restore_is_the_newest_whatever_the_clock_says(
+    filled: Tool, dumped: str, postgres: Postgres, database: str
+) -> None:
+    """What it keeps gets a later name than all that is kept: of the same second, or of a clock that was ahead."""
+    ahead = [f"{name}__before_29991231t235959" for name in (database, f"{database}_auth")]
+    for name in ahead:
+        postgres.execute("postgres", f'CREATE DATABASE "{name}"')
+    postgres.execute(database, "INSERT INTO experiments (name) VALUES ('after')")
+    assert filled.run("restore", "--from", dumped).code == 0
+    assert postgres.execute(database, "SELECT count(*) FROM experiments WHERE name = 'after'") == [(0,)]
+    outcome = filled.run("undo")
+    assert outcome.code == 0, outcome.report
+    assert postgres.execute(database, "SELECT count(*) FROM experiments WHERE name = 'after'") == [(1,)]
+    kept = [entry["kept"] for entry in outcome.report["databases"].values()]
+    assert {name.rpartition("_")[2] for name in kept} == {"30000101t000001"}
+    assert postgres.names(database) == {database, f"{database}_auth", *ahead, *kept}
+
+
 def test_undo_without_a_restore_changes_nothing(filled: Tool, postgres: Postgres, database: str) -> None:
     """There is nothing to put back, and it says so."""
     outcome = filled.run("undo")

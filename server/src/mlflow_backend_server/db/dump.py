@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.db import clients
 from mlflow_backend_server.db.chains import Chain, installed_package, installed_version, read_chains
+from mlflow_backend_server.db.kept import STAMP
 from mlflow_backend_server.db.objects import READ_BYTES, Store, open_store, write_json
 from mlflow_backend_server.db.postgres import connected, count_rows, judged, server_version
 from mlflow_backend_server.db.status import standing
@@ -31,18 +32,13 @@ FORMAT = 1
 COUNTED = frozenset({"experiments", "runs", "registered_models", "model_versions", "users"})
 
 
-def stamp() -> str:
-    """Return the time in UTC as part of a name, to the second."""
-    return datetime.now(UTC).strftime("%Y%m%dt%H%M%S")
-
-
 def dump(databases: Databases, destination: str, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Dump all databases to a new folder under `destination`, an `s3://` or `gs://` address, and return the manifest.
 
     Raises ToolError UNREACHABLE, WORTH_RETRYING or FAILED; the manifest then is not there, and what is cannot be
     taken for a dump.
     """
-    identity = f"{stamp()}-{secrets.token_hex(3)}"
+    identity = f"{datetime.now(UTC).strftime(STAMP)}-{secrets.token_hex(3)}"
     address = f"{destination.rstrip('/')}/{identity}"
     store = open_store(address)
     chains = read_chains(installed_package())

@@ -7,6 +7,7 @@ has not finished. Both are dropped only by command.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from psycopg2 import sql
@@ -14,10 +15,24 @@ from psycopg2 import sql
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from psycopg2.extensions import connection as Connection
 
+#: A time in UTC as part of a name; sorted as text, names are in the order of time.
+STAMP = "%Y%m%dt%H%M%S"
 _NAME_LIMIT = 63
 _KINDS = ("before", "restoring")
+
+
+def next_stamp(names: Iterable[str]) -> str:
+    """Return the stamp for what is made or set aside now: later than that of every kept name, whatever the clock says.
+
+    Two steps may fall into one second, and the newest kept one is what `undo` puts back.
+    """
+    now = datetime.now(UTC)
+    stamps = [datetime.strptime(name.rpartition("_")[2], STAMP).replace(tzinfo=UTC) for name in names]
+    return max([now, *(each + timedelta(seconds=1) for each in stamps)]).strftime(STAMP)
 
 
 def kept_name(database: str, stamp: str) -> str:

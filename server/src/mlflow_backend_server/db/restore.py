@@ -15,8 +15,8 @@ from psycopg2 import sql
 
 from mlflow_backend_server.db import clients, lock
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
-from mlflow_backend_server.db.dump import FORMAT, MANIFEST, stamp
-from mlflow_backend_server.db.kept import kept_name, restoring_name
+from mlflow_backend_server.db.dump import FORMAT, MANIFEST
+from mlflow_backend_server.db.kept import kept_databases, kept_name, next_stamp, restoring_name
 from mlflow_backend_server.db.objects import Store, open_store, read_json
 from mlflow_backend_server.db.postgres import connected, count_rows, judged
 from mlflow_backend_server.db.status import standing
@@ -50,14 +50,17 @@ def restore(databases: Databases, source: str, *, wait_s: float, say: Callable[[
     each case the backend's databases are as they were.
     """
     store = open_store(source)
-    plans = _plan(databases, read_json(store, MANIFEST), source)
+    manifest = read_json(store, MANIFEST)
+    _refuse_unfit(databases, manifest, source)
     with ExitStack() as stack:
         admin = stack.enter_context(connected(databases.maintenance, purpose="restore"))
         locks = stack.enter_context(ExitStack())
-        for plan in plans:
-            guard = locks.enter_context(connected(plan.current, purpose="restore"))
-            with judged(f"Locking {plan.current}"):
+        for address in [address for _, address in databases.items()]:
+            guard = locks.enter_context(connected(address, purpose="restore"))
+            with judged(f"Locking {address}"):
                 lock.acquire(guard, wait_s=wait_s, say=say)
+        with judged("Looking for what earlier restores left"):
+            plans = _plan(admin, databases, manifest)
         try:
             for plan in plans:
                 _fill(admin, store, plan, say)
@@ -81,7 +84,7 @@ def restore(databases: Databases, source: str, *, wait_s: float, say: Callable[[
     }
 
 
-def _plan(databases: Databases, manifest: dict[str, Any], source: str) -> list[_Plan]:
+def _refuse_unfit(databases: Databases, manifest: dict[str, Any], source: str) -> None:
     if manifest.get("format") != FORMAT:
         finding = f"{source} is a dump of format {manifest.get('format')!r}."
         raise ToolError(ExitCode.UNSUPPORTED, finding, f"This tool reads format {FORMAT}.")
@@ -92,7 +95,11 @@ def _plan(databases: Databases, manifest: dict[str, Any], source: str) -> list[_
             f"The dump holds {sorted(manifest['databases'])}, and this backend has {sorted(wanted)}.",
             "Both are restored together: set access to what it was when the dump was taken.",
         )
-    now = stamp()
+
+
+def _plan(admin: Connection, databases: Databases, manifest: dict[str, Any]) -> list[_Plan]:
+    """Return what is restored under which names; nobody else makes such names while the locks are held."""
+    now = next_stamp(left for _, address in databases.items() for left in kept_databases(admin, address.name))
     return [
         _Plan(
             name=name,
@@ -101,7 +108,7 @@ def _plan(databases: Databases, manifest: dict[str, Any], source: str) -> list[_
             kept=address.renamed(kept_name(address.name, now)),
             entry=manifest["databases"][name],
         )
-        for name, address in wanted.items()
+        for name, address in databases.items()
     ]
 
 

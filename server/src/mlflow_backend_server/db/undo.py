@@ -6,8 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.db import lock
-from mlflow_backend_server.db.dump import stamp
-from mlflow_backend_server.db.kept import kept_databases, kept_name
+from mlflow_backend_server.db.kept import kept_databases, kept_name, next_stamp
 from mlflow_backend_server.db.postgres import connected, judged
 from mlflow_backend_server.db.switching import Swap, switch
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
@@ -47,10 +46,13 @@ def undo(databases: Databases, *, wait_s: float, say: Callable[[str], None]) -> 
 
 def _swaps(admin: Connection, databases: Databases) -> dict[str, Swap]:
     """Return what is renamed: the newest kept ones, which all have the stamp of one restore."""
-    now, newest = stamp(), {}
+    newest, known = {}, list[str]()
     for name, address in databases.items():
-        kept = [each for each in kept_databases(admin, address.name) if "__before_" in each]
+        left = kept_databases(admin, address.name)
+        kept = [each for each in left if "__before_" in each]
         newest[name] = (address.name, kept[-1] if kept else "")
+        known += left
+    now = next_stamp(known)
     if len({kept.rpartition("_")[2] for _, kept in newest.values()}) != 1 or not all(k for _, k in newest.values()):
         raise ToolError(
             ExitCode.USAGE,
