@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def ended(name: str, work: Callable[[], int], *, stack: str = "STACK") -> int:
+def ended(name: str, work: Callable[[], int], *, stack: str) -> int:
     """Do `work` and return its exit code, or that of what declined or failed it, which is told on standard error.
 
     `stack` is the one that the commands in it are for.
@@ -26,12 +26,16 @@ def ended(name: str, work: Callable[[], int], *, stack: str = "STACK") -> int:
         print(f"{name}: {typed(str(refusal), stack)}", file=sys.stderr)
         return refusal.exit_code
     except BrokenPipeError:
-        # Whoever read what is shown (`| head`) has seen enough, and Python must not write the rest when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        show_no_more()
     except platform_errors() as failure:
         print(f"{name}: {typed(str(failure), stack)}", file=sys.stderr)
         return ExitCode.PLATFORM_FAILED
     return code
+
+
+def show_no_more() -> None:
+    """Let the rest go nowhere: whoever read it (`| head`) has seen enough, and Python would write it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def platform_errors() -> tuple[type[Exception], ...]:

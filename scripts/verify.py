@@ -24,6 +24,7 @@ from components.verify.checks import PROFILES, SelectionError  # noqa: E402
 from components.verify.model import Result  # noqa: E402
 from components.verify.report import Report, write_whole  # noqa: E402
 from components.verify.subjects import Subject, SubjectError  # noqa: E402
+from scripts.command import show_no_more  # noqa: E402
 
 EXIT_CODES: Final = {
     Result.PASS: ExitCode.DONE,
@@ -88,8 +89,8 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     try:
         _write(options, subject, report)
     except BrokenPipeError:
-        # Whoever read the table has seen enough; the verdict still is the exit code.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The verdict still is the exit code.
+        show_no_more()
     except OSError as error:
         _tell(f"the report cannot be written to {error.filename}: {error.strerror}")
         return ExitCode.INCONCLUSIVE

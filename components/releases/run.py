@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from components.releases.plan import Plan
     from components.releases.steps import RollbackTarget
-    from components.schema import Heads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +57,8 @@ def begin(target: RollbackTarget, plan: Plan, wish: Wish, *, say: Callable[[str]
 
     Raises Refused, with nothing touched, where the schema is not the planned one any more or an update has begun.
     """
-    heads = target.heads()
     if plan.force:
-        heads = _stop_deployment(target, heads)
+        _stop_deployment(target)
     entry: dict[str, Any] = {
         "id": uuid.uuid4().hex,
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -106,8 +104,9 @@ def resume(target: RollbackTarget, *, to: str | None, say: Callable[[str], None]
     return _go_on(target, entry, say)
 
 
-def _stop_deployment(target: RollbackTarget, planned: Heads | None) -> Heads | None:
+def _stop_deployment(target: RollbackTarget) -> None:
     """End what is being deployed. Raises Refused where it had changed the schema that the plan was made for."""
+    planned = target.heads()
     target.stop_deployment()
     heads = target.heads()
     if heads != planned:
@@ -115,7 +114,6 @@ def _stop_deployment(target: RollbackTarget, planned: Heads | None) -> Heads | N
             f"The deployment was stopped, and it had brought the database from {planned} to {heads}.",
             fix="Repeat: the plan is another one now.",
         )
-    return heads
 
 
 def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], None]) -> Ended:

@@ -34,7 +34,7 @@ def test_what_stops_a_command_is_its_exit_code_and_one_sentence(
     def stopped() -> int:
         raise raised
 
-    assert ended("status", stopped) is code
+    assert ended("status", stopped, stack="dev") is code
     printed = capsys.readouterr()
     assert printed.err == f"status: {raised}\n"
     assert not printed.out
@@ -53,7 +53,7 @@ def test_a_command_that_is_offered_can_be_typed_as_it_is_shown(capsys: pytest.Ca
 def test_a_fault_of_the_program_is_no_failure_of_the_platform() -> None:
     """It keeps its traceback."""
     with pytest.raises(ZeroDivisionError):
-        ended("status", lambda: 1 // 0)
+        ended("status", lambda: 1 // 0, stack="dev")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,8 @@ def test_whoever_reads_may_stop_reading(characters: int, code: ExitCode) -> None
     reading, writing = os.pipe()
     os.close(reading)
     program = (
-        f"import sys; from scripts.command import ended; sys.exit(ended('x', lambda: print('x' * {characters}) or 1))"
+        "import sys; from scripts.command import ended; "
+        f"sys.exit(ended('x', lambda: print('x' * {characters}) or 1, stack='dev'))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
