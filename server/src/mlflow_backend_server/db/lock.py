@@ -9,12 +9,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from mlflow_backend_server.db.postgres import connected, judged
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import ExitStack
 
     from psycopg2.extensions import connection as Connection
+
+    from mlflow_backend_server.db.addresses import Databases
 
 #: Advisory locks are numbers, per database. This one spells 'mlfb' and 'schm', so that it can be known in pg_locks.
 LOCK = (0x6D6C6662, 0x7363686D)
@@ -43,6 +47,17 @@ def acquire(connection: Connection, *, wait_s: float, say: Callable[[str], None]
             say(f"waiting up to {wait_s:.0f} s for another writer{holder}")
             announced = True
         time.sleep(_POLL_S)
+
+
+def acquire_all(
+    guards: ExitStack, databases: Databases, *, purpose: str, wait_s: float, say: Callable[[str], None]
+) -> None:
+    """Take the lock of every database, on connections that `guards` closes. Raises as `acquire`, and UNREACHABLE."""
+    # Tracking first, as everywhere: whoever takes locks in another order may wait for ever.
+    for address in [address for _, address in databases.items()]:
+        guard = guards.enter_context(connected(address, purpose=purpose))
+        with judged(f"Locking {address}"):
+            acquire(guard, wait_s=wait_s, say=say)
 
 
 def _try(connection: Connection) -> bool:

@@ -55,10 +55,7 @@ def restore(databases: Databases, source: str, *, wait_s: float, say: Callable[[
     with ExitStack() as stack:
         admin = stack.enter_context(connected(databases.maintenance, purpose="restore"))
         locks = stack.enter_context(ExitStack())
-        for address in [address for _, address in databases.items()]:
-            guard = locks.enter_context(connected(address, purpose="restore"))
-            with judged(f"Locking {address}"):
-                lock.acquire(guard, wait_s=wait_s, say=say)
+        lock.acquire_all(locks, databases, purpose="restore", wait_s=wait_s, say=say)
         with judged("Looking for what earlier restores left"):
             plans = _plan(admin, databases, manifest)
         try:

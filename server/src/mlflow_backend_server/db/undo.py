@@ -28,11 +28,7 @@ def undo(databases: Databases, *, wait_s: float, say: Callable[[str], None]) -> 
     with ExitStack() as stack:
         admin = stack.enter_context(connected(databases.maintenance, purpose="undo"))
         locks = stack.enter_context(ExitStack())
-        # Tracking first, as everywhere: whoever takes locks in another order may wait for ever.
-        for address in [address for _, address in databases.items()]:
-            guard = locks.enter_context(connected(address, purpose="undo"))
-            with judged(f"Locking {address}"):
-                lock.acquire(guard, wait_s=wait_s, say=say)
+        lock.acquire_all(locks, databases, purpose="undo", wait_s=wait_s, say=say)
         with judged("Putting the databases back"):
             swaps = _swaps(admin, databases)
             # The guards are connections to the databases that are renamed now, which bears none.
