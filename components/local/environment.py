@@ -96,7 +96,7 @@ def _build(version: str, environment: Environment) -> None:
     _run([uv(), "venv", "--quiet", "--no-project", "--python", sys.executable, str(environment.path)], version)
     python = str(environment.path / "bin" / "python")
     # Compiled now, so that the first start does not pay for it.
-    flags = ("--require-hashes", "--no-deps", "--compile-bytecode")
+    flags = ("--require-hashes", "--only-binary", ":all:", "--no-deps", "--compile-bytecode")
     requirements = ("-r", str(_LOCKS / f"{version}.txt"))
     _run([uv(), "pip", "install", "--quiet", "--python", python, *flags, *requirements], version)
     (environment.path / _COMPLETE).touch()

@@ -19,6 +19,7 @@ from components.local.environment import cache_folder, locked, uv
 from components.local.state import LocalFailure
 
 _SOURCE = Path(__file__).resolve().parents[2] / "server"
+_BUILD_LOCK = _SOURCE / "image" / "build.txt"
 _PART = "server package"
 _TIMEOUT_S = 300
 
@@ -66,9 +67,13 @@ def install() -> Package:
 
 
 def _build(folder: Path) -> None:
-    """Build and install by uv: from what it has already, and only where it lacks the build backend by the network."""
+    """Build and install by uv, with the build backend of the hash lock that the image is built by.
+
+    The first try is offline: only a machine whose uv lacks the build backend needs the network.
+    """
     target = ("--python", sys.executable, "--target", str(folder), str(_SOURCE))
-    command = (uv(), "pip", "install", "--quiet", "--no-deps", "--compile-bytecode", *target)
+    locked_backend = ("--build-constraints", str(_BUILD_LOCK))
+    command = (uv(), "pip", "install", "--quiet", "--no-deps", "--compile-bytecode", *locked_backend, *target)
     for way in (("--offline",), ()):
         try:
             done = subprocess.run((*command, *way), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)

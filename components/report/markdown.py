@@ -22,6 +22,10 @@ _MOST_CHANGES: Final = 200
 # A comment on GitHub holds 65536 characters (its own refusal says so); the marker and a note need some.
 _LONGEST: Final = 60_000
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
+# What GitHub makes a link, a mention or a reference of after Markdown is done, escaped or not.
+_LINKED: Final = re.compile(
+    r"(@|#(?=\d)|:(?=//)|(?<![a-z0-9])www(?=\.)|(?<![a-z0-9])gh(?=-\d))", re.IGNORECASE | re.ASCII
+)
 _ICONS: Final = {
     Verdict.UNCHANGED: ":white_check_mark:",
     Verdict.CHANGES: ":arrows_counterclockwise:",
@@ -44,8 +48,8 @@ def text(report: Report) -> str:
 
 
 def escaped(words: str) -> str:
-    """Return words that mean nothing to Markdown, on one line, and mention nobody."""
-    return _SPECIAL.sub(r"\\\1", " ".join(words.split())).replace("@", "@\u200b")
+    """Return words that mean nothing to Markdown, on one line, which link to nothing and mention nobody."""
+    return _SPECIAL.sub(r"\\\1", _LINKED.sub("\\1\u200b", " ".join(words.split())))
 
 
 def _lines(report: Report) -> Iterator[str]:

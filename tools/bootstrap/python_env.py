@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 GROUPS = ("runtime", "dev")
 """Each is a lock in requirements/; dev holds all of runtime."""
 
+LOCKED = ("--require-hashes", "--only-binary", ":all:")
+"""How every lock is installed: what it names by hash, and wheels alone, because building one runs its author's code."""
+
 INSTALL_DEADLINE_S = 900
 STEP = "python"
 
@@ -52,7 +55,7 @@ def ensure(layout: Layout, group: str, environment: Mapping[str, str]) -> None:
         # Compiled here, because it pays at each start of a program, a provider and a server, and an environment that
         # forbids writing bytecode (PYTHONDONTWRITEBYTECODE) would compile every module anew each time: importing
         # pulumi then takes 0.5 s of CPU instead of 0.2 s.
-        sync = ("--quiet", "--compile-bytecode", "--require-hashes", "--python", python, str(lock))
+        sync = ("--quiet", "--compile-bytecode", *LOCKED, "--python", python, str(lock))
         run((str(uv), "pip", "sync", *sync), deadline_s=INSTALL_DEADLINE_S, environment=environment)
     except CommandError as error:
         raise StepFailedError(
@@ -111,7 +114,7 @@ def ensure_uv(layout: Layout, environment: Mapping[str, str]) -> Path:
         try:
             with files.appearing(folder) as scratch:
                 pip = _pip(scratch / "pip", environment)
-                install = (*pip, "install", "--quiet", "--no-deps", "--require-hashes", "--disable-pip-version-check")
+                install = (*pip, "install", "--quiet", "--no-deps", *LOCKED, "--disable-pip-version-check")
                 install += ("--target", str(scratch), "--requirement", str(lock))
                 run(install, deadline_s=INSTALL_DEADLINE_S, environment=environment)
                 shutil.rmtree(scratch / "pip", ignore_errors=True)

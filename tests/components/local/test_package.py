@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from importlib.metadata import Distribution
 from typing import TYPE_CHECKING
@@ -58,3 +59,15 @@ def test_a_failed_install_leaves_nothing_and_says_why(source: Path) -> None:
         package.install()
     assert not package.locate().installed
     assert [path.name for path in package.locate().path.parent.iterdir() if path.is_dir()] == []
+
+
+def test_the_build_backend_is_held_to_its_lock(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Building runs the backend's code: one that is not of the locked hash is refused."""
+    lock = tmp_path / "build.txt"
+    lock.write_text(re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", package._BUILD_LOCK.read_text()))
+    monkeypatch.setattr(package, "_BUILD_LOCK", lock)
+    # uv keeps what it built before, and asks nobody then.
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    with pytest.raises(LocalFailure, match=r"(?is)hash"):
+        package.install()
+    assert not package.locate().installed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -156,6 +157,30 @@ def test_no_message_becomes_markdown(words: str) -> None:
     assert "@" not in shown.replace("@\u200b", "")
     bare = shown.replace("\\\\", "")
     assert not any(mark in bare.replace(f"\\{mark}", "") for mark in "<>|`[")
+
+
+@pytest.mark.parametrize("before", ["", " ", "(", "x", "_", "~", "\\", "*"])
+@pytest.mark.parametrize("after", ["", ")", " more"])
+@pytest.mark.parametrize(
+    "linked",
+    [
+        "https://evil.example/login",
+        "HTTP://EVIL.EXAMPLE",
+        "ftp://evil.example",
+        "www.evil.example",
+        "WWW.evil.example",
+        "somebody@evil.example",
+        "@team/owners",
+        "#12",
+        "other/repository#12",
+        "GH-12",
+        "gh-12",
+    ],
+)
+def test_no_message_becomes_a_link(before: str, linked: str, after: str) -> None:
+    """GitHub links addresses, mentions and references that no escaping of Markdown touches."""
+    shown = markdown.escaped(before + linked + after)
+    assert not re.search(r"://|(?<![a-z0-9])www\.|@\w|#\d|(?<![a-z0-9])gh-\d", shown, re.IGNORECASE)
 
 
 @UNHURRIED
