@@ -1,9 +1,76 @@
-"""What dynamic providers share: an error that is meant for people is told once, without grpc's traceback."""
+"""What all dynamic providers share: each process ends with its engine, and errors for people have no traceback."""
 
 from __future__ import annotations
 
 import logging
+import os
+import select
+import stat
+import sys
+import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pulumi.dynamic import ResourceProvider
+
+if TYPE_CHECKING:
+    from pulumi.dynamic import ConfigureRequest
+
+_WATCH = "end-with-engine"
+
+
+class Provider(ResourceProvider):
+    """A dynamic provider whose process ends with its engine.
+
+    Pulumi's own launcher waits for ever: the provider of an engine that was killed would keep 60 MB for good, and go
+    on changing the backend beside the next update.
+    """
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Begin to watch the engine; Pulumi calls this once before anything else of a provider."""
+        super().configure(req)
+        end_with_engine(sys.__stdout__.fileno() if sys.__stdout__ else -1)
+
+
+def end_with_engine(output: int) -> None:
+    """End this process, and the processes that it started, as soon as nobody can read its `output` any more.
+
+    `output` is the descriptor of the pipe on which a plugin tells its engine its port. The engine keeps the other end
+    open for as long as it lives, so this holds for every engine and language host, with or without a shell in between.
+    A process whose output is no pipe was started by hand, and is left alone.
+    """
+    if any(thread.name == _WATCH for thread in threading.enumerate()) or not _is_pipe(output):
+        return
+    threading.Thread(target=_watch, args=(output,), name=_WATCH, daemon=True).start()
+
+
+def _is_pipe(descriptor: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+
+
+def _watch(output: int) -> None:
+    poll = select.poll()
+    # No event is asked for: the end of the last reader is reported unasked.
+    poll.register(output, 0)
+    poll.poll()
+    _end_children()
+    # Not `sys.exit`: calls of the engine may still be answered by other threads, and nobody waits for them.
+    os._exit(1)
+
+
+def _end_children() -> None:
+    """Kill what this process started and waits for; a daemon that it left running belongs to the backend."""
+    # Only the end of a killed engine pays for the import.
+    import psutil  # noqa: PLC0415
+
+    for child in psutil.Process().children(recursive=True):
+        try:
+            child.kill()
+        except psutil.Error:
+            continue
 
 
 def tell_once(error: type[Exception]) -> None:

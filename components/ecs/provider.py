@@ -11,13 +11,15 @@ import importlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
+
+from components.dynamic import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class _SecretProvider(ResourceProvider):
+class _SecretProvider(Provider):
     """One secret in Secrets Manager; `module` knows what it holds, and no value of it ever comes here."""
 
     serialize_as_secret_always = False
@@ -66,7 +68,7 @@ class ServerSecretsProvider(_SecretProvider):
     module = "components.ecs.secrets"
 
 
-class CacheTokenProvider(ResourceProvider):
+class CacheTokenProvider(Provider):
     """The cache's token: the one secret of this target that is in the state, encrypted there."""
 
     serialize_as_secret_always = False
@@ -89,7 +91,7 @@ class ApiKeysProvider(_SecretProvider):
     module = "components.ecs.keys"
 
 
-class RolloutProvider(ResourceProvider):
+class RolloutProvider(Provider):
     """The platform's wait: an update whose revision ECS gave up on fails, and says why."""
 
     serialize_as_secret_always = False

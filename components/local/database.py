@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 from psycopg2 import sql
 
-from components.local import credentials, ports, tools
+from components.local import credentials, ports, processes, tools
 from components.local.render import Program
 from components.local.service import Service
 from components.local.state import LocalFailure
@@ -110,6 +110,7 @@ class Database(Service):
             os.chown(self.state.path, -1, _NOBODY)
             self.state.path.chmod(_ENTERED_BY_GROUP)
         if (data / "PG_VERSION").exists():
+            _forget_ended(data / "postmaster.pid")
             return
         # A directory without PG_VERSION is what a killed initdb leaves.
         shutil.rmtree(data, ignore_errors=True)
@@ -187,3 +188,15 @@ class Database(Service):
                 yield cursor
         finally:
             connection.close()
+
+
+def _forget_ended(lock: Path) -> None:
+    """Delete the lock of a Postgres that has ended, but that its parent has not collected.
+
+    Postgres asks by a signal whether its predecessor lives, and refuses to start while that is answered. Any other
+    lock is left to Postgres, which knows best.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pid = int(lock.read_text().splitlines()[0])
+        if pid > 0 and processes.ended(pid):
+            lock.unlink(missing_ok=True)

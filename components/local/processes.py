@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STATE_MARKER = "MLFLOW_BACKEND_STATE"
 PROGRAM_MARKER = "MLFLOW_BACKEND_PROGRAM"
+_ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
 
 def marked(state: str, program: str | None = None) -> list[psutil.Process]:
@@ -26,7 +27,7 @@ def marked(state: str, program: str | None = None) -> list[psutil.Process]:
     for process in psutil.process_iter():
         try:
             environment = process.environ()
-            gone = process.status() == psutil.STATUS_ZOMBIE
+            gone = process.status() in _ENDED
         except psutil.Error:
             # Ended meanwhile, or another user's: not ours either way.
             continue
@@ -34,6 +35,14 @@ def marked(state: str, program: str | None = None) -> list[psutil.Process]:
         if mine and not gone and process.pid != os.getpid():
             found.append(process)
     return found
+
+
+def ended(pid: int) -> bool:
+    """Tell whether a process has ended and is only still listed: it takes signals until its parent collects it."""
+    try:
+        return psutil.Process(pid).status() in _ENDED
+    except psutil.Error:
+        return False
 
 
 def state_of(pid: int) -> str | None:

@@ -19,10 +19,10 @@ from pulumi.dynamic import (
     DiffResult,
     ReadResult,
     Resource,
-    ResourceProvider,
     UpdateResult,
 )
 
+from components.dynamic import Provider
 from components.local.state import StateDir
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _RUNNING = "running"
 _FOUND = frozenset({"condition", "identity", "listens", "versions", "revision", "createdAt"})
 
 
-class _LocalProvider(ResourceProvider):
+class _LocalProvider(Provider):
     """What the local resources share: one `apply` makes it so, `look` finds out how it is."""
 
     # The provider holds nothing, so nothing of it needs to be encrypted in the state.

@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource, UpdateResult
+
+from components.dynamic import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     import pulumi
 
 
-class MigrationProvider(ResourceProvider):
+class MigrationProvider(Provider):
     """Shows what is pending when it checks, and brings the database to the head when it creates or updates."""
 
     # It holds no secret, so there is nothing to encrypt in the state.

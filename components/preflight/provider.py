@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource, UpdateResult
+
+from components.dynamic import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     import pulumi
 
 
-class PreflightProvider(ResourceProvider):
+class PreflightProvider(Provider):
     """Looks in `check`; creating and updating only keep what was found."""
 
     # It holds no secret, so there is nothing to encrypt in the state.

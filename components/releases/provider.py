@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
+
+from components.dynamic import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class LedgerEntryProvider(ResourceProvider):
+class LedgerEntryProvider(Provider):
     """Records each verification that passed. Nothing is deleted from a ledger."""
 
     serialize_as_secret_always = False
@@ -41,7 +43,7 @@ class LedgerEntryProvider(ResourceProvider):
         return UpdateResult(outs=resource.append(news))
 
 
-class HoldProvider(ResourceProvider):
+class HoldProvider(Provider):
     """Ends an update red that had to withhold a release, after all the rest was done."""
 
     serialize_as_secret_always = False

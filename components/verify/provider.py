@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, Resource, ResourceProvider
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, Resource
+
+from components.dynamic import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     import pulumi
 
 
-class VerificationProvider(ResourceProvider):
+class VerificationProvider(Provider):
     """Verifies on create, and answers every change of an input with a replacement, deleted first.
 
     A failed `update` would keep the old green entry, and a revert would then be 'unchanged' without a check.

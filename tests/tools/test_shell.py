@@ -146,6 +146,22 @@ def test_the_lock_of_a_killed_update_is_taken_away(ready: Layout, capfd: pytest.
     assert f"process {ended.pid}" in capfd.readouterr().err
 
 
+def test_an_update_that_nobody_has_collected_counts_as_ended(ready: Layout, tmp_path: Path) -> None:
+    """It keeps its name and answers signals until then: `make up` at once was refused 11 of 13 times."""
+    pulumi = tmp_path / "pulumi"
+    shutil.copy(shutil.which("true") or "", pulumi)
+    ended = subprocess.Popen([str(pulumi)])
+    try:
+        # Waits for its end without collecting it.
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        os.kill(ended.pid, 0)
+        lock = _lock(ready, "killed", {"pid": ended.pid, "hostname": socket.gethostname()})
+        stack.ensure(ready, "local", {})
+    finally:
+        ended.wait(timeout=30)
+    assert not lock.exists()
+
+
 def test_the_lock_of_an_update_that_runs_stays(ready: Layout, tmp_path: Path) -> None:
     """Also one of another machine, and one that cannot be read: Pulumi judges those."""
     pulumi = tmp_path / "pulumi"

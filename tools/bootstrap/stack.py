@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SALT = re.compile(r"^encryptionsalt:[ \t]*(\S+)[ \t]*\n?", re.MULTILINE)
 PROJECT_NAME = re.compile(r"^name:[ \t]*([\w.-]+)", re.MULTILINE)
 STEP = "stack"
+ENDED = ("Z", "X")
+"""States in which a process has ended and is only still listed (proc(5), ps(1))."""
 
 
 def ensure(layout: Layout, stack: str, environment: Mapping[str, str]) -> None:
@@ -85,18 +87,23 @@ def free(layout: Layout, stack: str) -> None:
 
 
 def _runs_pulumi(pid: int) -> bool:
-    """Tell whether the process lives; where the system shows names, whether it is Pulumi: numbers are used again."""
+    """Tell whether the process lives; where the system shows names, whether it is Pulumi: numbers are used again.
+
+    One that has ended stays in the table until its parent collects it, which a container's first process may never do.
+    It still has its name and takes signals, but holds nothing any more.
+    """
+    if Path("/proc/self").exists():
+        try:
+            entry = Path("/proc", str(pid), "stat").read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        # `PID (NAME) STATE ...`: the name may hold anything, brackets too.
+        head, _, tail = entry.rpartition(")")
+        return head.partition("(")[2] == "pulumi" and not tail.split()[0].startswith(ENDED)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return not run(("ps", "-o", "stat=", "-p", str(pid)), deadline_s=20, environment=os.environ).startswith(ENDED)
+    except CommandError:
         return False
-    except PermissionError:
-        pass
-    processes = Path("/proc")
-    try:
-        return (processes / str(pid) / "comm").read_text().strip() == "pulumi"
-    except (FileNotFoundError, ProcessLookupError):
-        return not processes.is_dir()
 
 
 def forget_salt(layout: Layout, stack: str) -> None:

@@ -25,6 +25,7 @@ _logger = logging.getLogger(__name__)
 FOLDER_VARIABLE = f"{PREFIX}METRICS_DIR"
 _PROMETHEUS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _RETRY_S = 5.0
+_ENDED = frozenset("ZX")
 _PROCESS_FILE = re.compile(r"_(\d+)\.db$")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -125,17 +126,33 @@ class _LivingProcesses:
         """Return the metrics of all workers."""
         for file in self._folder.glob("gauge_live*.db"):
             process = _PROCESS_FILE.search(file.name)
-            if process is not None and not Path(f"/proc/{process[1]}").exists() and Path("/proc/self").exists():
+            if process is not None and not _runs(process[1]) and Path("/proc/self").exists():
                 self._multiprocess.mark_process_dead(int(process[1]), str(self._folder))
         return self._collector.collect()
 
 
 def group_lives(number: str) -> bool:
-    """Tell whether a process group of that number exists, or may."""
+    """Tell whether a process group of that number has a process that runs, or may have."""
     try:
         os.killpg(int(number), 0)
     except ProcessLookupError:
         return False
     except (PermissionError, ValueError, OverflowError):
         return True
-    return True
+    # A process that has ended takes signals until its parent collects it, which a container's first one may never do.
+    return not Path("/proc/self").exists() or any(_group(entry) == number for entry in Path("/proc").glob("[0-9]*"))
+
+
+def _runs(number: str) -> bool:
+    """Tell whether a process is listed and has not ended."""
+    return _group(Path("/proc", number)) is not None
+
+
+def _group(process: Path) -> str | None:
+    """Return the process group of an entry of /proc, None where the process has ended."""
+    try:
+        # After the name in brackets, which may hold anything: state, parent, group.
+        state, _, group, *_ = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if state in _ENDED else group
