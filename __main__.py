@@ -14,6 +14,7 @@ from components.contract import Refused, refuse_unbuilt
 from components.local.state import LocalFailure, StateDir
 from components.releases.stores import StoreError
 from components.settings import from_pulumi
+from components.vulnerabilities import refuse_vulnerable
 
 if TYPE_CHECKING:
     from components.contract import BackendOutputs
@@ -28,6 +29,8 @@ def main() -> None:
     atexit.register(gc.freeze)
     settings = from_pulumi(pulumi.Config())
     refuse_unbuilt(settings.target)
+    for warning in refuse_vulnerable(settings):
+        pulumi.warn(warning)
     for name, value in build(settings).exports().items():
         pulumi.export(name, value)
 

@@ -49,6 +49,8 @@ PURE = (
     "components/report/*.py",
     "components/server/*.py",
     "components/settings/*.py",
+    "components/vulnerabilities/gate.py",
+    "components/vulnerabilities/table.py",
     "components/verify/answers.py",
     "components/verify/causes.py",
     "components/verify/latency.py",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from components import vulnerabilities
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -28,6 +30,8 @@ def plan_lines(plan: Plan) -> list[str]:
         f"downtime   {_downtime(plan)}",
         f"steps      {', '.join(step.value for step in plan.steps)}",
     ]
+    if known := vulnerabilities.note(plan.goal.mlflow_version):
+        lines.append(f"known      {known}")
     if plan.force:
         lines.append("first      the deployment in progress is stopped")
     return [*lines, *(f"note       {note}" for note in plan.notes)]
@@ -45,6 +49,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "losses": dict(plan.losses),
         "downtimeSeconds": plan.downtime_s,
         "steps": [step.value for step in plan.steps],
+        "knownVulnerabilities": vulnerabilities.note(plan.goal.mlflow_version),
         "notes": list(plan.notes),
     }
 

@@ -172,3 +172,25 @@ def test_an_image_for_another_cpu_is_refused_by_preflight(
     assert document["verdict"] == "refused"
     assert any("exec format error" in each for each in document["refusals"])
     assert [each["outcome"] for each in document["preflight"]] == ["fail"]
+
+
+def test_a_vulnerable_version_is_refused_by_preview_and_by_update(
+    dev: LocalStack, store: Store, emulated: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Both refuse before anything is asked of AWS, and name what is known; each name accepted lets the preview go on."""
+    digest = store.image("good")
+    settings = _shipped("dev")
+    settings["server"] = {**settings["server"], "image": f"{store.host}/mlflow:good"}
+    accepted = settings["policy"].pop("acceptVulnerabilities")
+    code, document = _reported(dev, monkeypatch, emulated, settings, tmp_path / "report.json")
+    assert code is ExitCode.REFUSED
+    assert any(accepted[0] in each for each in document["refusals"])
+    assert document["changes"] == []
+    update = dev.up()
+    assert not update.ok
+    assert accepted[0] in update.text
+    assert [kind for kind in dev.resources() if not kind.startswith("pulumi:pulumi:")] == []
+    settings["policy"]["acceptVulnerabilities"] = accepted
+    code, document = _reported(dev, monkeypatch, emulated, settings, tmp_path / "report.json")
+    assert (code, document["after"]["imageDigest"]) == (ExitCode.CHANGES, digest)
+    assert any(accepted[0] in each for each in document["warnings"])

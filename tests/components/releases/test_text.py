@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from components import vulnerabilities
 from components.releases import text
 from components.releases.plan import Request, plan
 from components.releases.records import Block, Pin, Standing
@@ -24,6 +25,7 @@ def test_a_plan_of_one_schema_in_lines() -> None:
         "lost       nothing: the database stays as it is",
         "downtime   none: the old server serves until the other one is ready",
         "steps      activate, wait, verify, record",
+        f"known      {vulnerabilities.note('3.4.0')}",
     ]
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from components.server import parse_version
+from components.vulnerabilities.table import of_version
 from tests.engine.stack import PULUMI, ROOT, Outcome
 from tests.rig.standin import plugin
 
@@ -66,9 +68,12 @@ class AwsStack:
         path.write_text(yaml.safe_dump({**kept, "config": config}))
 
     def serve(self, version: str) -> None:
-        """Ask for another MLflow version, by the image of its tag."""
+        """Ask for another MLflow version, by the image of its tag, and accept what is known against it."""
         image = str(self.settings["server"]["image"]).rpartition(":")[0]
-        self.write_settings(server={"mlflowVersion": version, "image": f"{image}:{version}"})
+        known = [row.id for row in of_version(parse_version(version))]
+        self.write_settings(
+            server={"mlflowVersion": version, "image": f"{image}:{version}"}, policy={"acceptVulnerabilities": known}
+        )
 
     @property
     def environment(self) -> dict[str, str]:
