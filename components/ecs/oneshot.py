@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from components.ecs import reasons
 from components.ecs.history import Pace
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from components.ecs.clients import Clients
 
 _STOPPED: Final = "STOPPED"
+# What ECS calls a task that has a container running, or had one (Amazon ECS developer guide, task lifecycle).
+_BEGUN: Final = frozenset({"RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", _STOPPED})
+# From RunTask to a running container: Fargate draws a network interface and pulls the whole image, each time anew.
+START_S: Final = 300.0
 _PAGE: Final = 1000
 # A started task is not always found at once by DescribeTasks.
 _LAG_S: Final = 30.0
@@ -85,25 +89,43 @@ class OneShots:
         deadline_s: float,
         complete: Callable[[Sequence[str]], bool] = lambda _: True,
     ) -> Finished:
-        """Run `command` once and wait for its end, at most `deadline_s` seconds; what has not ended then is stopped.
+        """Run `command` once and wait for its container's end, at most `deadline_s` seconds from when it runs.
 
-        `complete` tells whether the log has all that is wanted of it: its last lines may come after the task's end.
+        Fargate has START_S to start it. What has not started or ended in time is stopped. The end is the container's
+        exit code: Fargate takes up to a minute more to call the task stopped. `complete` tells whether the log has all that is wanted of it: its last lines may come after the task's end.
 
         Raises TaskNotRun.
         """
         began = self.pace.clock()
+        running: float | None = None
         arn = self._start(command)
         while True:
             task = self._look(arn)
-            waited = self.pace.clock() - began
-            if task is not None and task["lastStatus"] == _STOPPED:
+            now = self.pace.clock()
+            if task is not None and self._ended(task):
                 return self._finished(task, complete)
-            if task is None and waited > _LAG_S:
+            if task is None and now - began > _LAG_S:
                 raise TaskNotRun(f"the task {arn} was started and cannot be found")
-            if waited >= deadline_s:
-                self.clients.ecs.stop_task(cluster=self.shot.cluster, task=arn, reason="its deadline has passed")
-                raise TaskNotRun(f"the task {arn} had not ended after {deadline_s:.0f} s and was stopped")
+            if running is None and task is not None and task["lastStatus"] in _BEGUN:
+                running = now
+            if running is None and now - began >= START_S:
+                self._stop(arn, f"had not started after {START_S:.0f} s")
+            if running is not None and now - running >= deadline_s:
+                self._stop(arn, f"had not ended after {deadline_s:.0f} s")
             self.pace.pause(self.pace.poll_s)
+
+    def _stop(self, arn: str, why: str) -> NoReturn:
+        self.clients.ecs.stop_task(cluster=self.shot.cluster, task=arn, reason="its deadline has passed")
+        raise TaskNotRun(f"the task {arn} {why} and was stopped")
+
+    def _ended(self, task: Mapping[str, Any]) -> bool:
+        container = self._container(task)
+        over = task["lastStatus"] in _BEGUN - {"RUNNING"} and container.get("lastStatus") == _STOPPED
+        return "exitCode" in container or over or task["lastStatus"] == _STOPPED
+
+    def _container(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
+        containers: list[Mapping[str, Any]] = task.get("containers", [])
+        return next((each for each in containers if each.get("name") == self.shot.container), {})
 
     def _start(self, command: Sequence[str]) -> str:
         answer = self.clients.ecs.run_task(
@@ -128,9 +150,7 @@ class OneShots:
         return dict(answer["tasks"][0]) if answer["tasks"] else None
 
     def _finished(self, task: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]) -> Finished:
-        container: Mapping[str, Any] = next(
-            (each for each in task.get("containers", []) if each.get("name") == self.shot.container), {}
-        )
+        container = self._container(task)
         words = [task.get("stoppedReason", ""), container.get("reason", "")]
         return Finished(
             exit_code=container.get("exitCode"),

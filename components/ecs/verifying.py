@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from components.ecs.locator import Located
     from components.verify.subjects import Subject
 
-# From RunTask to the first line: Fargate's own start, and the image, which is pulled anew each time.
-_START_S: Final = 300.0
 # What cleaning up may take beyond the checks (runner).
 _CLEANUP_S: Final = 60.0
 _UNPACK: Final = (
@@ -81,7 +79,7 @@ def run(  # noqa: PLR0913 - as runner.run
         begun(started)
     try:
         wish = job.document(_told(place, subject), profile=profile, deadline_s=deadline_s, only=only, skip=skip)
-        return _inside(place, job.bundle(wish), deadline_s + _START_S + _CLEANUP_S)
+        return _inside(place, job.bundle(wish), deadline_s + _CLEANUP_S)
     except (TaskNotRun, StoreError, ReportError) as error:
         report = _not_run(started, str(error))
         if whole:

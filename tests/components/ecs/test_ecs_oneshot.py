@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.ecs.clients import Clients
-from components.ecs.oneshot import DatabaseTask, Network, OneShot, OneShots, TaskNotRun, split
+from components.ecs.oneshot import START_S, DatabaseTask, Network, OneShot, OneShots, TaskNotRun, split
 from components.migrate.tool import DatabaseTool, ToolFailed
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.test_ecs_history import Time
@@ -85,6 +85,43 @@ def test_a_task_that_does_not_end_is_stopped() -> None:
     with pytest.raises(TaskNotRun, match="not ended after 60 s and was stopped"):
         aws.shots.run(["x"], deadline_s=60)
     assert aws.ecs.calls("StopTask")[0]["task"] == ARN
+
+
+def test_the_start_of_a_task_does_not_count_against_its_deadline() -> None:
+    """Fargate draws an interface and pulls the whole image first: minutes in which the command has not begun."""
+    aws = Aws()
+    looks = int(0.8 * START_S / aws.time.pace().poll_s)
+    aws.ecs.answers("DescribeTasks", *[task("PENDING")] * looks, task("RUNNING"), task("STOPPED", exitCode=0))
+    assert aws.shots.run(["x"], deadline_s=60).exit_code == 0
+    assert not aws.ecs.calls("StopTask")
+
+
+def test_a_task_that_never_starts_is_stopped() -> None:
+    """An image that cannot be pulled for ever is no reason to wait for ever."""
+    aws = Aws()
+    aws.ecs.answers("DescribeTasks", task("PENDING")).answers("StopTask", {})
+    with pytest.raises(TaskNotRun, match=f"not started after {START_S:.0f} s and was stopped"):
+        aws.shots.run(["x"], deadline_s=60)
+    assert aws.ecs.calls("StopTask")
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED"])
+@pytest.mark.parametrize("code", [0, 7])
+def test_the_end_is_the_exit_code_whatever_the_task_is_called(status: str, code: int) -> None:
+    """Fargate takes a while from a container's end to STOPPED; a failure is told without it."""
+    aws = Aws()
+    aws.ecs.answers("DescribeTasks", task(status, exitCode=code, lastStatus="STOPPED"))
+    assert aws.shots.run(["x"], deadline_s=60).exit_code == code
+    assert len(aws.ecs.calls("DescribeTasks")) == 1
+
+
+@pytest.mark.parametrize("status", ["STOPPING", "DEPROVISIONING", "STOPPED"])
+def test_a_container_that_never_ran_ends_the_wait(status: str) -> None:
+    """An image that cannot be pulled has no exit code."""
+    aws = Aws()
+    aws.ecs.answers("DescribeTasks", task(status, lastStatus="STOPPED", reason="CannotPullContainerError"))
+    finished = aws.shots.run(["x"], deadline_s=60)
+    assert (finished.exit_code, finished.reasons) == (None, ("CannotPullContainerError",))
 
 
 def test_a_task_that_ecs_does_not_start_is_told() -> None:
