@@ -92,7 +92,8 @@ class OneShots:
         """Run `command` once and wait for its container's end, at most `deadline_s` seconds from when it runs.
 
         Fargate has START_S to start it. What has not started or ended in time is stopped. The end is the container's
-        exit code: Fargate takes up to a minute more to call the task stopped. `complete` tells whether the log has all that is wanted of it: its last lines may come after the task's end.
+        exit code: Fargate takes up to a minute more to call the task stopped. `complete` tells whether the log has all
+        that is wanted of it: its last lines may come after the task's end.
 
         Raises TaskNotRun.
         """

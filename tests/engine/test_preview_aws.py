@@ -177,7 +177,7 @@ def test_an_image_for_another_cpu_is_refused_by_preflight(
 def test_a_vulnerable_version_is_refused_by_preview_and_by_update(
     dev: LocalStack, store: Store, emulated: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Both refuse before anything is asked of AWS, and name what is known; each name accepted lets the preview go on."""
+    """Both refuse before AWS is asked, and name what is known; each name accepted lets the preview go on."""
     digest = store.image("good")
     settings = _shipped("dev")
     settings["server"] = {**settings["server"], "image": f"{store.host}/mlflow:good"}
