@@ -70,10 +70,10 @@ def measure() -> Iterator[Row]:
 
 def _throughput(services: Services, package: Path, root: Path) -> Iterator[Row]:
     with (
-        _running(services, package, root, workers=4, plugin=False, flags=_STOCK) as stock,
-        _running(services, package, root, workers=4) as ours,
+        running(services, package, root, workers=4, plugin=False, flags=_STOCK) as stock,
+        running(services, package, root, workers=4) as ours,
     ):
-        run = {server.port: _make_run(server) for server in (stock, ours)}
+        run = {server.port: make_run(server) for server in (stock, ours)}
         for clients, kind, factor in ((1, "health", 20), (1, "get", 5), (8, "get", 1.8), (8, "batch", 1.5)):
             rates = _turns({server.port: (server, _load(kind, clients, run[server.port])) for server in (stock, ours)})
             ratio = rates[stock.port] / rates[ours.port]
@@ -84,13 +84,13 @@ def _throughput(services: Services, package: Path, root: Path) -> Iterator[Row]:
 
 def _overhead(services: Services, package: Path, root: Path) -> Iterator[Row]:
     with (
-        _running(services, package, root, workers=1, plugin=False) as plain,
-        _running(services, package, root, workers=1) as ours,
+        running(services, package, root, workers=1, plugin=False) as plain,
+        running(services, package, root, workers=1) as ours,
     ):
-        run = {server.port: _make_run(server) for server in (plain, ours)}
+        run = {server.port: make_run(server) for server in (plain, ours)}
         for kind in ("get", "batch"):
             pairs = {server.port: (server, _load(kind, 2, run[server.port])) for server in (plain, ours)}
-            cost = _costs(pairs)
+            cost = costs(pairs)
             ratio = cost[ours.port] / cost[plain.port]
             figures = f"{cost[plain.port] * 1000:.2f} -> {cost[ours.port] * 1000:.2f} CPU-ms a request"
             yield Row(what=f"{kind}: CPU with the plugin / without", value=ratio, unit="x", limit=1.03, figures=figures)
@@ -105,24 +105,27 @@ def _basic_auth(services: Services, package: Path, root: Path) -> Iterator[Row]:
     config.write_text("\n".join(lines) + "\n")
     basic = {"MLFLOW_BACKEND_ACCESS": "basic", "MLFLOW_AUTH_CONFIG_PATH": str(config)}
     with (
-        _running(services, package, root, workers=1) as none,
-        _running(services, package, root, workers=1, settings=basic) as guarded,
+        running(services, package, root, workers=1) as none,
+        running(services, package, root, workers=1, settings=basic) as guarded,
     ):
         pairs = {
-            none.port: (none, _load("get", 1, _make_run(none))),
-            guarded.port: (guarded, _load("get", 1, _make_run(guarded, password), password)),
+            none.port: (none, _load("get", 1, make_run(none))),
+            guarded.port: (guarded, _load("get", 1, make_run(guarded, password), password)),
         }
-        cost = _costs(pairs)
+        cost = costs(pairs)
         ratio = cost[guarded.port] / cost[none.port]
         figures = f"{cost[none.port] * 1000:.2f} -> {cost[guarded.port] * 1000:.2f} CPU-ms a request"
         yield Row(what="get: CPU with basic auth / without", value=ratio, unit="x", limit=1.10, figures=figures)
 
 
 @contextmanager
-def _running(services: Services, package: Path, root: Path, **wishes: Any) -> Iterator[Server]:
+def running(
+    services: Services, package: Path, root: Path, *, version: str = _VERSION, **wishes: Any
+) -> Iterator[Server]:
+    """Run a server on a database of its own."""
     database = f"bench_{secrets.token_hex(4)}"
     services.postgres.create(database)
-    server = Server(version=_VERSION, services=services, database=database, package=package, folder=root, **wishes)
+    server = Server(version=version, services=services, database=database, package=package, folder=root, **wishes)
     try:
         yield server.start()
     finally:
@@ -130,7 +133,7 @@ def _running(services: Services, package: Path, root: Path, **wishes: Any) -> It
         services.postgres.drop(database)
 
 
-def _make_run(server: Server, password: str = "") -> str:
+def make_run(server: Server, password: str = "") -> str:
     """Return the id of a new run with a few metrics."""
     load = Load(name="", clients=1, method="", path="", password=password)
     credentials = [line for line in load.request().decode().splitlines() if line.startswith("Authorization")]
@@ -159,7 +162,7 @@ def _turns(pairs: dict[int, tuple[Server, Load]]) -> dict[int, float]:
     return {port: statistics.median(values) for port, values in rates.items()}
 
 
-def _costs(pairs: dict[int, tuple[Server, Load]]) -> dict[int, float]:
+def costs(pairs: dict[int, tuple[Server, Load]]) -> dict[int, float]:
     """Return the CPU-seconds that each server takes for a request, over many short turns."""
     for server, load in pairs.values():
         drive(server.port, load, _SECONDS)

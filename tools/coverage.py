@@ -72,6 +72,7 @@ PURE = (
     "server/src/mlflow_backend_server/db/schema.py",
     "server/src/mlflow_backend_server/health/states.py",
     "server/src/mlflow_backend_server/http/exchange.py",
+    "server/src/mlflow_backend_server/http/pieces.py",
 )
 """Globs from the root of the repository."""
 

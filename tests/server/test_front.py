@@ -214,7 +214,7 @@ def test_keys_open_what_their_scope_allows_and_go_no_further(
     headers = {"x-other": "kept"} | ({} if key is None else {"x-api-key": key})
     answer = through(front_of(Settings(access=Access.TOKEN)), method, path, headers, b"")
     assert answer.status == status
-    assert len(answer.seen) == (status == 200)
+    assert len(answer.seen) == (status == 200 and path != "/health")
     if answer.seen:
         assert "x-api-key" not in answer.seen[0]
         assert answer.seen[0]["x-other"] == "kept"

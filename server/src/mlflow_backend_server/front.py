@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mlflow_backend_server.access import keys
 from mlflow_backend_server.access.scopes import allows
 from mlflow_backend_server.health.states import report
-from mlflow_backend_server.http.exchange import UNAUTHENTICATED, Answer, Asked, body_limit, refusal, too_large
+from mlflow_backend_server.http.exchange import ALIVE, UNAUTHENTICATED, Answer, Asked, body_limit, refusal, too_large
 from mlflow_backend_server.settings import Access, Settings
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow_backend_server.health.board import Board
     from mlflow_backend_server.health.readiness import Readiness
 
-COMPONENTS, READY = "/health/components", "/health/ready"
+HEALTH, COMPONENTS, READY = "/health", "/health/components", "/health/ready"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,8 @@ class Front:
 
     def judge(self, asked: Asked) -> Verdict | Callable[[], Verdict]:
         """Return an answer, an admission, or a function that gives one of them and may block."""
+        if asked.path == HEALTH and asked.method in {"GET", "HEAD"}:
+            return ALIVE
         if asked.path == COMPONENTS:
             return lambda: self._components(asked)
         if asked.path == READY:
@@ -69,7 +71,7 @@ class Front:
         limit = body_limit(
             asked, request_bytes=self.settings.max_request_bytes, artifact_bytes=self.settings.max_artifact_bytes
         )
-        if self.settings.access is Access.TOKEN and asked.path != "/health":
+        if self.settings.access is Access.TOKEN and asked.path != HEALTH:
             return self._by_key(asked, limit)
         if self.basic is not None and not self.basic.guards_every_route and not self.basic.unprotected(asked.path):
             return lambda: self._by_password(asked, limit)

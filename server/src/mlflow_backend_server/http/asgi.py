@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend_server.http.exchange import REQUEST_ID, TIMED_OUT, Answer, Asked, too_large, without_prefix
+from mlflow_backend_server.http.exchange import (
+    REQUEST_ID,
+    TIMED_OUT,
+    Answer,
+    Asked,
+    ClientGoneError,
+    too_large,
+    without_prefix,
+)
+from mlflow_backend_server.http.routes import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -22,7 +35,13 @@ if TYPE_CHECKING:
 # away: for so long, and so many bytes.
 _DRAIN_S = 10.0
 _DRAIN_BYTES = 1024**3
+#: What a process may still do after its grace period: closing answers, deleting files.
+_LAST_S = 5.0
+#: Threads that answer health routes and nothing else, and threads that judge callers. The loop's own pool serves
+#: neither: MLflow copies artifacts in it, for as long as those take.
+_HEALTH_THREADS, _JUDGING_THREADS = 4, 8
 _CREDENTIALS = frozenset({b"x-api-key", b"authorization"})
+_CREDENTIAL_NAMES = frozenset(name.decode() for name in _CREDENTIALS)
 
 
 class AsgiFront:
@@ -33,6 +52,8 @@ class AsgiFront:
         self._app, self._front, self._recorder = app, front, recorder
         self._prefix = front.settings.static_prefix
         self._timeout = front.settings.request_timeout_s or None
+        self._health = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
+        self._judging = ThreadPoolExecutor(_JUDGING_THREADS, thread_name_prefix="judging")
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one connection scope."""
@@ -41,22 +62,28 @@ class AsgiFront:
             await send({"type": "websocket.close", "code": 1000})
             return
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _ends_in_time(send))
             return
         asked = _asked(scope, self._prefix)
         exchange = self._recorder.begin(asked)
-        outgoing = _Outgoing(send, exchange)
+        outgoing = _Outgoing(send, exchange, self._timeout)
         try:
             verdict = self._front.judge(asked)
             if callable(verdict):
-                verdict = await asyncio.get_running_loop().run_in_executor(None, verdict)
+                verdict = await asyncio.get_running_loop().run_in_executor(self._pool(asked), verdict)
             if isinstance(verdict, Answer):
                 await outgoing.answer(verdict, receive)
             else:
                 exchange.identity = verdict.identity
-                await self._serve(scope, receive, outgoing, verdict)
+                with suppress(ClientGoneError):
+                    await self._serve(scope, receive, outgoing, verdict)
         finally:
             self._recorder.end(exchange)
+
+    def _pool(self, asked: Asked) -> ThreadPoolExecutor:
+        """Return the threads that a verdict may block: a caller's password must never take those of a probe."""
+        probe = asked.path in OWN and not _CREDENTIAL_NAMES & asked.headers.keys()
+        return self._health if probe else self._judging
 
     async def _serve(
         self, scope: MutableMapping[str, Any], receive: Receive, outgoing: _Outgoing, admission: Admission
@@ -98,8 +125,9 @@ class AsgiFront:
 class _Outgoing:
     """Passes the application's answer on, with the request id in it, and counts."""
 
-    def __init__(self, send: Send, exchange: Exchange) -> None:
-        self._send, self.exchange, self.started, self.muted = send, exchange, False, False
+    def __init__(self, send: Send, exchange: Exchange, timeout: float | None) -> None:
+        self._send, self._timeout = send, timeout
+        self.exchange, self.started, self.muted = exchange, False, False
 
     async def send(self, message: Message) -> None:
         """Pass on one message of the application, unless it was answered for."""
@@ -124,7 +152,11 @@ class _Outgoing:
             message = {**message, "headers": headers}
         else:
             self.exchange.sent += len(message.get("body", b""))
-        await self._send(message)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._send(message)
+        except TimeoutError:
+            raise ClientGoneError("the client took nothing of its answer for the request time-out") from None
 
 
 class _BodyTooLargeError(Exception):
@@ -176,6 +208,23 @@ def _asked(scope: MutableMapping[str, Any], prefix: str) -> Asked:
         headers=headers,
         client=client[0] if client else "",
     )
+
+
+def _ends_in_time(send: Send) -> Send:
+    """Return `send` of a lifespan, after whose end the process ends too: a hung thread would hold it for ever."""
+
+    async def sending(message: Message) -> None:
+        await send(message)
+        if message["type"].startswith("lifespan.shutdown."):
+            threading.Thread(target=_end, name="end", daemon=True).start()
+
+    return sending
+
+
+def _end() -> None:
+    """End this process, if it has not ended by itself: its grace period is over."""
+    time.sleep(_LAST_S)
+    os._exit(0)
 
 
 def _retrieve(task: asyncio.Future[Any]) -> None:

@@ -18,6 +18,10 @@ _ARTIFACT_PATHS = ("/mlflow-artifacts/artifacts/", "/mlflow/upload-artifact")
 _LENGTH_DIGITS = 19
 
 
+class ClientGoneError(ConnectionResetError):
+    """The client left, or neither sends nor reads any more: nobody is there to be answered."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """What came in. Header names are in lower case; `path` is the `raw_path` without a static prefix."""
@@ -54,20 +58,21 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """An answer of ours, without MLflow."""
+    """An answer of ours, without MLflow: a JSON document, or plain words as MLflow's own `/health` has them."""
 
     status: int
-    document: dict[str, Any]
+    document: dict[str, Any] | str
     headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def body(self) -> bytes:
         """The document as it is sent."""
-        return json.dumps(self.document).encode()
+        return (self.document if isinstance(self.document, str) else json.dumps(self.document)).encode()
 
     def all_headers(self) -> list[tuple[str, str]]:
         """Return the headers, those of the body included."""
-        fixed = [("content-type", "application/json"), ("content-length", str(len(self.body)))]
+        kind = "text/html; charset=utf-8" if isinstance(self.document, str) else "application/json"
+        fixed = [("content-type", kind), ("content-length", str(len(self.body)))]
         return [*fixed, ("x-content-type-options", "nosniff"), ("cache-control", "no-store"), *self.headers]
 
 
@@ -79,6 +84,8 @@ def refusal(status: int, code: str, message: str, *headers: tuple[str, str]) -> 
 UNAUTHENTICATED = refusal(
     401, "UNAUTHENTICATED", "A valid API key is needed.", ("www-authenticate", 'Bearer realm="mlflow"')
 )
+#: As MLflow's own route says it. MLflow would need one of its threads for it, and slow clients may hold all of them.
+ALIVE = Answer(status=200, document="OK")
 TIMED_OUT = refusal(504, "TIMEOUT", "The server did not answer within its request time-out.")
 
 

@@ -8,6 +8,7 @@ from http.client import responses
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.http.exchange import Answer, Asked, too_large, without_prefix
+from mlflow_backend_server.http.pieces import gathered, least_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +48,7 @@ class WsgiFront:
             exchange.status = exchange.status or 500
             self._recorder.end(exchange)
             raise
-        return _Body(body, exchange, self._recorder)
+        return _Body(body, least_bytes(start.kind), exchange, self._recorder)
 
     def _serve(self, environ: dict[str, Any], start: _Starting, admission: Admission) -> Iterable[bytes]:
         if admission.hide_credentials:
@@ -79,6 +80,7 @@ class _Starting:
     def __init__(self, start_response: Callable[..., Any], exchange: Exchange) -> None:
         self._start, self.exchange = start_response, exchange
         self._held: tuple[str, list[tuple[str, str]]] | None = None
+        self.kind = ""
 
     def hold(self, status: str, headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], None]:
         """Take what the application says."""
@@ -91,6 +93,7 @@ class _Starting:
             return
         status, headers = self._held
         self.exchange.status = int(status.split(" ", 1)[0])
+        self.kind = next((value for name, value in headers if name.lower() == "content-type"), "")
         self._start(status, [*headers, ("X-Request-Id", self.exchange.request_id)])
 
 
@@ -133,13 +136,13 @@ class _Incoming:
 
 
 class _Body:
-    """The answer's body, counted; the exchange ends when the server closes it."""
+    """The answer's body, gathered and counted; the exchange ends when the server closes it."""
 
-    def __init__(self, body: Iterable[bytes], exchange: Exchange, recorder: Recorder) -> None:
-        self._body, self._exchange, self._recorder = body, exchange, recorder
+    def __init__(self, body: Iterable[bytes], least: int, exchange: Exchange, recorder: Recorder) -> None:
+        self._body, self._least, self._exchange, self._recorder = body, least, exchange, recorder
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._body:
+        for piece in gathered(self._body, self._least):
             self._exchange.sent += len(piece)
             yield piece
 
