@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import uuid
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from components.contract import ExitCode
+from components.identity import ANY, object_of
 from components.releases import text
 from components.releases.targets import open_releases
 from components.releases.views import survey
@@ -30,6 +32,11 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--accept-loss", action="store_true", help="go on from the newest readable record of a damaged ledger"
     )
+    line.add_argument(
+        "--accept-identity",
+        action="store_true",
+        help="take the database and the store that are there now for this backend's; the next `make up` records them",
+    )
     return line
 
 
@@ -44,6 +51,12 @@ def _list(options: argparse.Namespace, root: Path) -> ExitCode:
     if options.accept_loss:
         record = target.ledger.accept_loss()
         print(f"the ledger goes on at record {record.number}; the damaged ones are set aside")
+        return ExitCode.DONE
+    if options.accept_identity:
+        # The store's own word first: a ledger that accepts another backend beside a store that does not stays red.
+        target.mark_store(object_of(str(uuid.uuid4()), ANY))
+        record = target.ledger.accept_identity("by scripts.releases --accept-identity")
+        print(f"record {record.number}: database and store are taken as they are; `make up` records and verifies them")
         return ExitCode.DONE
     situation = target.situation(thoroughly=False)
     views = survey(situation)

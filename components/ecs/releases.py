@@ -21,8 +21,10 @@ from components.ecs.database_task import database_task
 from components.ecs.history import EcsHistory, release_of
 from components.ecs.locator import KIND, credentials, located, report_path
 from components.ecs.render.containers import SETTINGS_LABEL
+from components.ecs.render.policies import ARTIFACTS
 from components.ecs.scale import Scale
 from components.ecs.store import S3Store
+from components.identity import OBJECT
 from components.migrate.known import schema_table, wanted_heads
 from components.migrate.tool import Code, DatabaseTool, ToolFailed
 from components.releases.journal import Journal
@@ -129,6 +131,10 @@ class EcsReleases:
         """Hold the lock of migrations, whoever deploys from wherever. Raises Refused where another one holds it."""
         with self.store.locked("migration", by=self._by), self._asking():
             yield
+
+    def mark_store(self, content: bytes) -> None:
+        """Write the artifact store's identity, which the server's own role may only read."""
+        self.store.replace(f"{ARTIFACTS}/{OBJECT}", content)
 
     # The servers.
 

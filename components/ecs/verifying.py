@@ -92,7 +92,7 @@ def _told(place: Located, subject: Subject) -> Subject:
     serving = running_revision(subject.locator["address"])
     return replace(
         subject,
-        locator={"kind": "told", "revision": serving},
+        locator={"kind": "told", "revision": serving, "stack": place.stack},
         credentials=credentials_inside(place.reach),
         report_path=None,
     )

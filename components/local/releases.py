@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract import Refused
-from components.local import credentials, environment, one_shot, processes, revisions, schema, switch
+from components.identity import OBJECT
+from components.local import credentials, environment, one_shot, ports, processes, revisions, schema, switch
 from components.local.history import LocalHistory, running_revision
 from components.local.state import LocalFailure, StateDir, write
+from components.local.store import Store
 from components.local.templates import TemplatedTool
 from components.migrate.known import schema_table
 from components.migrate.tool import DatabaseTool
@@ -106,6 +108,10 @@ class LocalReleases:
     def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
         """Return the number of rows of those of the tables that exist."""
         return schema.row_counts(self.state, tables)
+
+    def mark_store(self, content: bytes) -> None:
+        """Write the artifact store's identity with the operator's key. Raises LocalFailure."""
+        Store(self.state, ports.known(self.state)["store"]).put(OBJECT, content)
 
     def migrating(self) -> AbstractContextManager[None]:
         """Hold the lock of migrations: one update of this machine at a time."""

@@ -18,7 +18,7 @@ from components.local.render import Program
 from components.local.service import Service
 from components.local.state import LocalFailure
 from components.local.tools import installed
-from components.local.wishes import BUCKET, REGION
+from components.local.wishes import ARTIFACT_ROOT, BUCKET, REGION
 from components.server import SecretTemplate
 
 _TIMEOUT_S = 5
@@ -74,7 +74,15 @@ class Store(Service):
             return None
         return _UNREACHABLE if status == 0 else _code(answer) or "refused"
 
-    def _ask(self, method: str, path: str) -> tuple[int, str]:
+    def put(self, name: str, content: bytes) -> None:
+        """Write one small object below the artifacts. Raises LocalFailure where the S3 server refuses."""
+        path = f"/{ARTIFACT_ROOT.removeprefix('s3://')}/{name}"
+        status, answer = self._ask("PUT", path, content)
+        if status != http.client.OK:
+            finding = f"{path} cannot be written: {_code(answer) or status or _UNREACHABLE}"
+            raise LocalFailure(self.name, finding, f"Read {self.state.logs / f'{self.name}.log'}, and repeat")
+
+    def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
         """Return status and body of a request signed with the operator's key, (0, "") where nothing answers.
 
         Signed by botocore and sent by http.client: a boto3 client takes 0.3 s to import and make, and each update
@@ -84,11 +92,11 @@ class Store(Service):
             credentials.read(self.state, credentials.STORE_OPERATOR_ACCESS),
             credentials.read(self.state, credentials.STORE_OPERATOR_SECRET),
         )
-        request = AWSRequest(method=method, url=f"http://{ports.LOOPBACK}:{self.port}{path}")
+        request = AWSRequest(method=method, url=f"http://{ports.LOOPBACK}:{self.port}{path}", data=body)
         S3SigV4Auth(key, "s3", REGION).add_auth(request)
         connection = http.client.HTTPConnection(ports.LOOPBACK, self.port, timeout=_TIMEOUT_S)
         try:
-            connection.request(method, path, headers=dict(request.headers.items()))
+            connection.request(method, path, body=body or None, headers=dict(request.headers.items()))
             response = connection.getresponse()
             return response.status, response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException):

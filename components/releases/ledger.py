@@ -23,6 +23,7 @@ from components.releases.records import (
     Standing,
     VerifiedRelease,
     after_block,
+    after_identity,
     after_release,
     after_rollback,
     after_unpin,
@@ -134,11 +135,16 @@ class Ledger:
         except RecordError as error:
             return Contents(damage=(Damage(number=last, finding=str(error)),)).standing
 
-    def add_release(self, release: VerifiedRelease) -> Record:
-        """Record a release that passed verification, with the dump that its migration left."""
+    def add_release(self, release: VerifiedRelease, *, identity: Mapping[str, str] | None = None) -> Record:
+        """Record a release that passed verification, with the dump that its migration left.
+
+        `identity` is what database and store were seen to be, None where the server did not say.
+        """
 
         def entry(found: Contents) -> Entry:
             standing = after_release(found.standing, release, new=not found.knows(release.revision))
+            if identity is not None:
+                standing = after_identity(standing, identity)
             return Kind.RELEASE, replace(release, dump=dump_before(found, release.revision)), standing
 
         return self._append(entry)
@@ -161,6 +167,10 @@ class Ledger:
         """Record that an update rolled back from a release by itself."""
         body = {"revision": block.revision, "instead": block.instead, "reason": block.reason}
         return self._append(lambda found: (Kind.BLOCK, body, after_block(found.standing, block)))
+
+    def accept_identity(self, reason: str) -> Record:
+        """Record that another database or store is this backend's from now on: the next verification says which."""
+        return self._append(lambda found: (Kind.IDENTITY, {"reason": reason}, after_identity(found.standing, None)))
 
     def add_unpin(self, reason: str) -> Record:
         """Record that a person lets updates through again."""

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     BLOCK = "block"
     UNPIN = "unpin"
     LOSS = "loss"
+    IDENTITY = "identity"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +115,15 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What holds at a point of the ledger. `left` are revisions that a rollback left: never a default choice."""
+    """What holds at a point of the ledger. `left` are revisions that a rollback left: never a default choice.
+
+    `identity` is what database and store are known by (components/identity); None: the next verification says.
+    """
 
     pin: Pin | None = None
     blocks: tuple[Block, ...] = ()
     left: tuple[str, ...] = ()
+    identity: Mapping[str, str] | None = None
 
     def block_of(self, settings_hash: str) -> Block | None:
         """Return the block on a release, None where it is not blocked."""
@@ -189,6 +194,14 @@ def after_release(standing: Standing, release: VerifiedRelease, *, new: bool) ->
     return replace(standing, blocks=() if new else standing.blocks, left=left)
 
 
+def after_identity(standing: Standing, identity: Mapping[str, str] | None) -> Standing:
+    """Return the standing after database and store were seen; None is that whatever comes next is accepted.
+
+    What is known of a part that was not seen (the users of a backend that has none now) stays.
+    """
+    return replace(standing, identity=None if identity is None else {**(standing.identity or {}), **identity})
+
+
 def after_rollback(standing: Standing, pin: Pin, *, left: str | None) -> Standing:
     """Return the standing after a rollback by command: pinned to its target, and the revision it left is marked."""
     marked = (*standing.left, left) if left is not None and left not in standing.left else standing.left
@@ -222,6 +235,8 @@ def _standing(document: dict[str, Any]) -> Standing:
         pin=None if pin is None else Pin(**{**pin, "since": datetime.fromisoformat(pin["since"])}),
         blocks=tuple(Block(**{**b, "since": datetime.fromisoformat(b["since"])}) for b in document["blocks"]),
         left=tuple(document["left"]),
+        # Records of before the identity have none.
+        identity=document.get("identity"),
     )
 
 

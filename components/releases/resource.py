@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
 from components.dynamic import tell_once
+from components.identity import ANY, object_of, recorded_of
 from components.releases.targets import open_releases
 from components.releases.verification import identity
 from components.verify.model import Result
@@ -15,6 +17,9 @@ from components.verify.report import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from components.identity import Recorded
+    from components.verify.report import Report
 
 ENTRY: Final = ("locator", "revision", "verified")
 HOLD: Final = ("withheld", "accepted")
@@ -44,11 +49,24 @@ def append(inputs: Mapping[str, Any]) -> dict[str, Any]:
             "somebody else meanwhile. Repeat the update."
         )
     target = open_releases(inputs["locator"])
+    seen = _known_by(target, report)
     release = target.release(revision, verification_id=identity(report), verdict=report.verdict.value)
-    record = target.ledger.add_release(release)
+    record = target.ledger.add_release(release, identity=seen)
     # Only now: what served before is no longer the only one that is known to work.
     target.retire()
     return {**{key: inputs.get(key) for key in (*ENTRY, "reportPath")}, "number": record.number}
+
+
+def _known_by(target: Any, report: Report) -> Recorded | None:
+    """Return the identity to record, None where the server did not say it; the store gets one where it has none."""
+    live = report.served_identity
+    if not live or live["database"] is None:
+        return None
+    found, store = recorded_of(live), live["store"]
+    if store is None or store["database"] == ANY:
+        found["store"] = store["id"] if store else str(uuid.uuid4())
+        target.mark_store(object_of(found["store"], found["database"]))
+    return found
 
 
 def hold_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:

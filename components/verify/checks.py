@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from components.verify import access, artifacts, consistency, genai, plugin, registry, schema_check, serving, tracking
+from components.verify import (
+    access,
+    artifacts,
+    consistency,
+    genai,
+    identity,
+    older,
+    plugin,
+    registry,
+    schema_check,
+    serving,
+    tracking,
+)
 from components.verify.model import Check, Part
 
 CORE: Final[tuple[Check, ...]] = (
@@ -37,6 +49,9 @@ CORE: Final[tuple[Check, ...]] = (
     Check(name="registered-models", part=Part.DATABASE, run=tracking.registered_models, needs=("database",)),
     Check(name="artifact", part=Part.ARTIFACTS, run=artifacts.artifact, needs=("run",)),
     Check(name="redis", part=Part.CACHE, run=plugin.redis, needs=("health",)),
+    Check(name="identity", part=Part.SERVER, run=identity.identity, needs=("health",), after=("host",)),
+    Check(name="old-run", part=Part.DATABASE, run=older.old_run, needs=("database",)),
+    Check(name="old-artifact", part=Part.ARTIFACTS, run=older.old_artifact, needs=("database",)),
     Check(name="ui", part=Part.UI, run=serving.ui, needs=("health",)),
 )
 

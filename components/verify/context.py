@@ -71,6 +71,7 @@ class Shared:
     asking: dict[str, str] = field(default_factory=dict)
     served_version: str | None = None
     served_revision: str | None = None
+    served_identity: dict[str, Any] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take_undo(self) -> list[Undo]:

@@ -6,8 +6,11 @@ The checks are the same everywhere; a target's module is imported when a locator
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from components.contract import Refused
+from components.releases.stores import StoreError
 from components.verify import runner
 
 if TYPE_CHECKING:
@@ -46,6 +49,19 @@ def run(  # noqa: PLR0913 - as runner.run
     begun: Callable[[Report], None] | None = None,
 ) -> Report:
     """Verify a subject from where it has to be (see runner.run)."""
+    subject = replace(subject, **_recorded(subject))
     named = PLACES.get(subject.locator.get("kind", ""))
     place = cast("Runs", runner if named is None else importlib.import_module(named))
     return place.run(subject, profile=profile, deadline_s=deadline_s, only=only, skip=skip, begun=begun)
+
+
+def _recorded(subject: Subject) -> dict[str, Any]:
+    """Return what the stack's ledger has recorded of its identity, as fields of the subject."""
+    from components.releases.targets import TARGETS, open_releases  # noqa: PLC0415 - a URL alone has no ledger
+
+    if subject.locator.get("kind") not in TARGETS:
+        return {}
+    try:
+        return {"identity": open_releases(subject.locator).ledger.standing().identity or {}}
+    except (Refused, StoreError) as error:
+        return {"identity_problem": str(error)}

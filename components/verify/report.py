@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -55,7 +55,10 @@ class CheckReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """One verification. `verdict` is None while it runs. Times are UTC, ISO 8601; durations in milliseconds."""
+    """One verification. `verdict` is None while it runs. Times are UTC, ISO 8601; durations in milliseconds.
+
+    `served_identity` is what the server said of its database and its store (components/identity).
+    """
 
     url: str
     profile: str
@@ -67,6 +70,7 @@ class Report:
     served_version: str | None = None
     expected_revision: str | None = None
     served_revision: str | None = None
+    served_identity: Mapping[str, Any] = field(default_factory=dict)
     insecure: bool = False
     checks_ms: float = 0.0
     cleanup_ms: float = 0.0

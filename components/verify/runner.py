@@ -144,6 +144,7 @@ def _verify(
         verdict=verdict_of(done),
         served_version=shared.served_version,
         served_revision=shared.served_revision,
+        served_identity=shared.served_identity,
         checks_ms=round(checks_ms, 3),
         cleanup_ms=round(cleanup_ms, 3),
         sweep_ms=round(progress.clock() * 1000 - checks_ms - cleanup_ms, 3),

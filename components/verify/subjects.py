@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from components.commands import stack_of
 from components.verify.extra import ExtraCheck, ExtraCheckError
 
 LOCATORS: Final[dict[str, tuple[str, str, Callable[[str], object]]]] = {
@@ -36,7 +37,8 @@ class Subject:
     `expected_version` and `expected_revision` are what the platform was told to run; None leaves the comparison out,
     visibly. `locator` says where the platform's own answer comes from. `credentials` are references, never values.
     `access` is whether the backend must refuse anonymous calls (None: whether credentials are named).
-    `proxied_artifacts` says that artifacts must go through the server.
+    `proxied_artifacts` says that artifacts must go through the server. `identity` is what the ledger has recorded of
+    database and store, `identity_problem` why that could not be read.
     """
 
     url: str
@@ -51,6 +53,8 @@ class Subject:
     insecure: bool = False
     report_path: str | None = None
     extra_checks: tuple[ExtraCheck, ...] = ()
+    identity: Mapping[str, str] = field(default_factory=dict)
+    identity_problem: str = ""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -72,6 +76,11 @@ class Subject:
     def host(self) -> str:
         """The Host header that clients send: name and port as in the URL."""
         return urlsplit(self.url).netloc
+
+    @property
+    def stack(self) -> str:
+        """The name of the deployed stack, as commands take it; the word STACK where none is known."""
+        return stack_of(self.locator) if {"stack", "state"} & set(self.locator) else "STACK"
 
     @property
     def guarded(self) -> bool:
@@ -99,7 +108,9 @@ class Subject:
     def to_document(self) -> dict[str, Any]:
         """The subject as JSON-like data; it holds no credential, only references."""
         return {
-            key: _plain(value) for key, name in _KEYS.items() if (value := getattr(self, name)) not in (None, {}, ())
+            key: _plain(value)
+            for key, name in _KEYS.items()
+            if (value := getattr(self, name)) not in (None, {}, (), "")
         }
 
     @classmethod
@@ -152,6 +163,8 @@ _KEYS: Final[dict[str, str]] = {
     "insecure": "insecure",
     "reportPath": "report_path",
     "extraChecks": "extra_checks",
+    "identity": "identity",
+    "identityProblem": "identity_problem",
 }
 
 

@@ -16,6 +16,7 @@ from mlflow_backend_server.access.keys import Scope, mint
 from mlflow_backend_server.access.sources import KeyRing
 from mlflow_backend_server.front import BasicAuth, Front, basic_credentials
 from mlflow_backend_server.health.board import Board
+from mlflow_backend_server.health.identity import OBJECT
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.health.states import Away, Component
 from mlflow_backend_server.http.asgi import AsgiFront
@@ -49,6 +50,14 @@ def away() -> str:
     raise Away(SECRET)
 
 
+class Untold:
+    """Identities that fail with a detail that nobody without credentials may see."""
+
+    def document(self) -> dict[str, Any]:
+        """Fail."""
+        raise Away(SECRET)
+
+
 def front_of(settings: Settings, *, broken: bool = True) -> Front:
     """A front whose only component is broken or fine."""
     part = Component(name="database", ask=away if broken else lambda: "fine")
@@ -61,6 +70,7 @@ def front_of(settings: Settings, *, broken: bool = True) -> Front:
         settings=settings,
         board=Board((part,)),
         readiness=Readiness(()),
+        identities=Untold(),  # type: ignore[arg-type]
         ring=RING if settings.access is Access.TOKEN else None,
         basic=basic if settings.access is Access.BASIC else None,
     )
@@ -93,7 +103,9 @@ def through_asgi(front: Front, method: str, path: str, headers: dict[str, str], 
 
     recorder = Recorder(template=lambda _, path, __: path, metrics=None, log=True, write=lines.append)
     raw = [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    path, _, query = path.partition("?")
     scope = {"type": "http", "method": method, "path": path, "headers": raw, "client": ("1.2.3.4", 5)}
+    scope["query_string"] = query.encode()
     asyncio.run(AsgiFront(application, front, recorder)(scope, receive, send))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     return Answered(
@@ -123,6 +135,7 @@ def through_wsgi(front: Front, method: str, path: str, headers: dict[str, str], 
     environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
     if length := environ.pop("HTTP_CONTENT_LENGTH", None):
         environ["CONTENT_LENGTH"] = length
+    path, _, environ["QUERY_STRING"] = path.partition("?")
     environ |= {"REQUEST_METHOD": method, "PATH_INFO": path.encode().decode("latin-1"), "REMOTE_ADDR": "1.2.3.4"}
     recorder = Recorder(template=lambda _, path, __: path, metrics=None, log=True, write=lines.append)
     answer: Any = WsgiFront(application, front, recorder)(
@@ -167,6 +180,40 @@ def test_details_of_components_need_credentials(
     assert (SECRET in answer.body.decode()) is full
     if not full:
         assert json.loads(answer.body) == {"status": "degraded"}
+
+
+@STACKS
+@pytest.mark.parametrize("access", list(Access))
+def test_only_who_may_call_the_server_learns_who_it_is(through: Callable[..., Answered], access: Access) -> None:
+    """The identity needs credentials wherever there are some."""
+    front = front_of(Settings(access=access))
+    good = {Access.NONE: {}, Access.TOKEN: {"x-api-key": READER}, Access.BASIC: {"authorization": PASSWORD}}[access]
+    assert through(front, "GET", "/health/identity", good, b"").status == 503
+    if access is not Access.NONE:
+        for headers in ({}, {"x-api-key": "wrong"}, {"authorization": "Basic YW5uOnR3bw=="}):
+            refused = through(front, "GET", "/health/identity", headers, b"")
+            assert refused.status == 401
+            assert SECRET not in refused.body.decode()
+
+
+@STACKS
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST", "HEAD"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/2.0/mlflow-artifacts/artifacts/{}",
+        "/ajax-api/2.0/mlflow-artifacts/artifacts/a/../{}",
+        "/api/2.0/mlflow-artifacts/mpu/create/{}",
+        "/ajax-api/2.0/mlflow/upload-artifact?run_uuid=1&path={}",
+        "/ajax-api/2.0/mlflow/upload-artifact?path=%2emlflow-backend-identity%2Ejson",
+        "/get-artifact?run_uuid=1&path={}",
+    ],
+)
+def test_the_stores_identity_is_no_artifact(through: Callable[..., Answered], method: str, path: str) -> None:
+    """No route of artifacts reads, writes or deletes the object that the store is known by, however it is spelled."""
+    answer = through(front_of(Settings()), method, path.format(OBJECT), {}, b"x")
+    assert answer.status == 403
+    assert not answer.seen
 
 
 @STACKS

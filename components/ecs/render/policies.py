@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from components.identity import OBJECT
+
 if TYPE_CHECKING:
     from components.ecs.render.place import Place
 
@@ -115,6 +117,12 @@ def server(place: Place, store: Store, *, keys_secret: str | None = None, key_ar
     by_keys = bool(keys_secret)
     return document(
         *_objects(place, store, ARTIFACTS),
+        {
+            "Sid": "NeverTheStoresIdentity",
+            "Effect": "Deny",
+            "Action": ["s3:DeleteObject", "s3:PutObject"],
+            "Resource": place.bucket_arn(store.bucket, f"/{store.prefix(ARTIFACTS)}/{OBJECT}"),
+        },
         read_keys if by_keys else None,
         _through_service(place, "secretsmanager", [key_arn] if by_keys and key_arn else [], ("kms:Decrypt",)),
         _through_service(place, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")),

@@ -13,8 +13,10 @@ from mlflow_backend_server.access.sources import KeyRing, reader
 from mlflow_backend_server.db import addresses
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
 from mlflow_backend_server.front import BasicAuth, Front
+from mlflow_backend_server.health.artifacts import reading
 from mlflow_backend_server.health.board import Board
 from mlflow_backend_server.health.components import components
+from mlflow_backend_server.health.identity import OBJECT, Identities
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.health.states import State
 from mlflow_backend_server.http.record import Recorder
@@ -44,6 +46,7 @@ def application(settings: Settings) -> Any:
         settings=settings,
         board=Board(components(settings, databases, ring)),
         readiness=Readiness(parts),
+        identities=Identities(databases, reading(settings.artifacts, OBJECT)),
         ring=ring,
         rate=_rate(settings),
         basic=basic,

@@ -10,10 +10,12 @@ import base64
 import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from mlflow_backend_server.access import keys
 from mlflow_backend_server.access.scopes import allows
-from mlflow_backend_server.health.states import report
+from mlflow_backend_server.health.identity import OBJECT
+from mlflow_backend_server.health.states import Away, report
 from mlflow_backend_server.http.exchange import ALIVE, UNAUTHENTICATED, Answer, Asked, body_limit, refusal, too_large
 from mlflow_backend_server.settings import Access, Settings
 
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
     from mlflow_backend_server.access.limits import RateLimit
     from mlflow_backend_server.access.sources import KeyRing
     from mlflow_backend_server.health.board import Board
+    from mlflow_backend_server.health.identity import Identities
     from mlflow_backend_server.health.readiness import Readiness
 
-HEALTH, COMPONENTS, READY = "/health", "/health/components", "/health/ready"
+HEALTH, COMPONENTS, READY, IDENTITY = "/health", "/health/components", "/health/ready", "/health/identity"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,7 @@ class Front:
     settings: Settings
     board: Board
     readiness: Readiness
+    identities: Identities
     ring: KeyRing | None = None
     rate: RateLimit | None = None
     basic: BasicAuth | None = None
@@ -64,10 +68,11 @@ class Front:
         """Return an answer, an admission, or a function that gives one of them and may block."""
         if asked.path == HEALTH and asked.method in {"GET", "HEAD"}:
             return ALIVE
-        if asked.path == COMPONENTS:
-            return lambda: self._components(asked)
-        if asked.path == READY:
-            return lambda: self._ready(asked)
+        own = {COMPONENTS: self._components, READY: self._ready, IDENTITY: self._identity}.get(asked.path)
+        if own is not None:
+            return lambda: own(asked)
+        if OBJECT in asked.path or OBJECT in unquote(asked.query):
+            return refusal(403, "PERMISSION_DENIED", f"{OBJECT} is the store's identity, and no artifact.")
         limit = body_limit(
             asked, request_bytes=self.settings.max_request_bytes, artifact_bytes=self.settings.max_artifact_bytes
         )
@@ -113,6 +118,14 @@ class Front:
         if problem is not None and self._trusted(asked):
             document["detail"] = problem
         return Answer(status=200 if problem is None else 503, document=document)
+
+    def _identity(self, asked: Asked) -> Answer:
+        if not self._trusted(asked):
+            return refusal(401, "UNAUTHENTICATED", "Only those who may call this server may know its identity.")
+        try:
+            return Answer(status=200, document=self.identities.document())
+        except Away as away:
+            return Answer(status=503, document={"detail": str(away)})
 
     def _trusted(self, asked: Asked) -> bool:
         if self.settings.access is Access.TOKEN:

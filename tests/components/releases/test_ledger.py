@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import multiprocessing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -263,3 +265,39 @@ def spoil(path: Path, damage: str) -> None:
                 damage
             ]
         )
+
+
+def test_the_identity_of_a_backend_is_kept_by_every_later_record(tmp_path: Path) -> None:
+    """Whatever is recorded after it, the newest record alone says what the backend is known by."""
+    kept = Ledger(FileStore(tmp_path), by="me")
+    kept.add_release(release("1"))
+    assert kept.standing().identity is None
+    kept.add_release(release("1"), identity={"database": "D", "store": "S"})
+    kept.add_dump(dump("d1"))
+    kept.add_rollback(to="1", left="2", reason="r", detail={})
+    kept.add_unpin("u")
+    kept.add_release(release("2"))
+    assert kept.standing().identity == {"database": "D", "store": "S"}
+    kept.add_release(release("2"), identity={"database": "D", "store": "S", "users": "U"})
+    kept.add_release(release("2"), identity={"database": "D", "store": "S"})
+    assert kept.standing().identity == {"database": "D", "store": "S", "users": "U"}
+
+
+def test_accepting_another_backend_forgets_the_identity(tmp_path: Path) -> None:
+    """The next verification says what the backend is; pins and blocks stand."""
+    kept = Ledger(FileStore(tmp_path), by="me")
+    kept.add_release(release("1"), identity={"database": "D", "store": "S"})
+    kept.add_rollback(to="1", left="2", reason="r", detail={})
+    assert kept.accept_identity("moved").kind is Kind.IDENTITY
+    assert kept.standing().identity is None
+    assert kept.standing().pin is not None
+
+
+def test_a_record_of_before_the_identity_is_read(tmp_path: Path) -> None:
+    """A ledger that exists is gone on with."""
+    kept = Ledger(FileStore(tmp_path), by="me")
+    record = kept.add_release(release("1"))
+    document = json.loads(encode(record))
+    del document["checksum"], document["standing"]["identity"]
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    assert decode(json.dumps({**document, "checksum": digest}).encode(), number=1) == record

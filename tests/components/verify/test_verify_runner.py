@@ -42,6 +42,9 @@ def test_a_working_server_passes_every_check_that_applies(server: FakeMLflow) ->
         "components",
         "ready",
         "schema",
+        "identity",
+        "old-run",
+        "old-artifact",
     }
     assert report.served_version == "3.17.2"
 

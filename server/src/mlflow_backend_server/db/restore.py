@@ -16,6 +16,7 @@ from psycopg2 import sql
 from mlflow_backend_server.db import clients, lock
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
 from mlflow_backend_server.db.dump import FORMAT, MANIFEST
+from mlflow_backend_server.db.identity import carry_over
 from mlflow_backend_server.db.kept import kept_databases, kept_name, next_stamp, restoring_name
 from mlflow_backend_server.db.objects import Store, open_store, read_json
 from mlflow_backend_server.db.postgres import connected, count_rows, judged
@@ -123,6 +124,7 @@ def _fill(admin: Connection, store: Store, plan: _Plan, say: Callable[[str], Non
         finding = f"{plan.entry['object']} is not what was dumped: its checksum or its size differs."
         raise ToolError(ExitCode.FAILED, finding, "Restore another dump.")
     _compare(plan)
+    carry_over(plan.current, plan.restored)
 
 
 def _create_like(admin: Connection, model: str, name: str) -> None:

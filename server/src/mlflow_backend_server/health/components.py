@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import importlib
 import os
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from mlflow_backend_server.health.artifacts import usable
 from mlflow_backend_server.health.database import ask
 from mlflow_backend_server.health.states import Away, Component
 from mlflow_backend_server.settings import Access, Settings
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 1.0
 _REDIS_MARK, _REDIS_MARK_S = "mlflow-backend:health", 60
 _JOB_RUNNER = "mlflow.server.jobs"
-_LISTED = "One object was listed under the artifacts' prefix."
 
 
 def components(settings: Settings, databases: Databases, keys: KeyRing | None) -> tuple[Component, ...]:
@@ -45,7 +42,7 @@ def components(settings: Settings, databases: Databases, keys: KeyRing | None) -
             required=redis_needed,
             used=bool(settings.redis_url) and redis_needed,
         ),
-        Component(name="artifacts", ask=_artifacts(settings.artifacts), used=bool(settings.artifacts)),
+        Component(name="artifacts", ask=usable(settings.artifacts), used=bool(settings.artifacts)),
         Component(name="jobs", ask=_jobs, used=settings.jobs),
         Component(name="auth", ask=_auth(settings, databases, keys), used=settings.access is not Access.NONE),
     )
@@ -81,68 +78,6 @@ def _redis(url: str) -> Callable[[], str]:
         return "Redis answers."
 
     return question
-
-
-def _artifacts(destination: str) -> Callable[[], str]:
-    """List one key under the artifacts' prefix: HeadBucket is denied to roles that may list one prefix only."""
-    parts = urlsplit(destination)
-    if parts.scheme == "s3":
-        return _s3(parts.netloc, parts.path.strip("/"))
-    if parts.scheme == "gs":
-        return _google(parts.netloc, parts.path.strip("/"))
-    folder = Path(parts.path)
-    return lambda: _folder(folder)
-
-
-def _s3(bucket: str, prefix: str) -> Callable[[], str]:
-    boto3, config = importlib.import_module("boto3"), importlib.import_module("botocore.config")
-    exceptions = importlib.import_module("botocore.exceptions")
-
-    @cache
-    def client() -> Any:
-        wishes = config.Config(connect_timeout=_TIMEOUT_S, read_timeout=_TIMEOUT_S, retries={"max_attempts": 0})
-        return boto3.client("s3", endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL"), config=wishes)
-
-    # What is wrong with it is told by the question.
-    with suppress(exceptions.BotoCoreError):
-        client()
-
-    def question() -> str:
-        try:
-            client().list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1)
-        except exceptions.ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "an error")
-            raise Away(f"The artifact store answers {code}.") from None
-        except exceptions.NoCredentialsError:
-            # A client keeps what credentials it found when it was made.
-            client.cache_clear()
-            raise Away("The server has no credentials for the artifact store.") from None
-        except exceptions.BotoCoreError as error:
-            raise Away(f"The artifact store cannot be reached ({type(error).__name__}).") from None
-        return _LISTED
-
-    return question
-
-
-def _google(bucket: str, prefix: str) -> Callable[[], str]:
-    storage = importlib.import_module("google.cloud.storage")
-
-    @cache
-    def client() -> Any:
-        return storage.Client()
-
-    def question() -> str:
-        listed = client().list_blobs(bucket, prefix=f"{prefix}/" if prefix else None, max_results=1)
-        next(iter(listed), None)
-        return _LISTED
-
-    return question
-
-
-def _folder(folder: Path) -> str:
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        raise Away("The artifacts' folder is missing, or this server may not write to it.")
-    return "The artifacts' folder can be written."
 
 
 def _jobs() -> str:

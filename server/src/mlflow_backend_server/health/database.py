@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import select
 import time
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from psycopg2 import extensions
@@ -16,6 +17,8 @@ from psycopg2 import extensions
 from mlflow_backend_server.health.states import Away
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from mlflow_backend_server.db.addresses import Address
 
 DEADLINE_S = 1.0
@@ -26,6 +29,16 @@ def ask(address: Address, statement: str, *, deadline_s: float = DEADLINE_S) -> 
 
     Raises Away, with a sentence, where no answer comes in time or Postgres refuses.
     """
+    with session(address, deadline_s=deadline_s) as answer:
+        return [str(row[0]) for row in answer(statement)]
+
+
+@contextmanager
+def session(address: Address, *, deadline_s: float) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+    """Open a connection of its own; the context is a function that returns the rows of a statement.
+
+    All statements share one deadline. Several in one text are one transaction. Raises Away as `ask` does.
+    """
     end = time.monotonic() + deadline_s
     keywords = {**address.parameters, "dbname": address.name, "application_name": "mlflow-backend health"}
     try:
@@ -33,9 +46,13 @@ def ask(address: Address, statement: str, *, deadline_s: float = DEADLINE_S) -> 
         try:
             _wait(connection, end)
             cursor = connection.cursor()
-            cursor.execute(statement)
-            _wait(connection, end)
-            return [str(row[0]) for row in cursor.fetchall()]
+
+            def answer(statement: str) -> list[tuple[Any, ...]]:
+                cursor.execute(statement)
+                _wait(connection, end)
+                return list(cursor.fetchall())
+
+            yield answer
         finally:
             connection.close()
     except psycopg2.OperationalError as error:

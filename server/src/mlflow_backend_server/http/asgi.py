@@ -207,6 +207,7 @@ def _asked(scope: MutableMapping[str, Any], prefix: str) -> Asked:
         raw_path=scope["path"],
         headers=headers,
         client=client[0] if client else "",
+        query=scope.get("query_string", b"").decode("latin-1"),
     )
 
 

@@ -24,13 +24,17 @@ class ClientGoneError(ConnectionResetError):
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What came in. Header names are in lower case; `path` is the `raw_path` without a static prefix."""
+    """What came in. Header names are in lower case; `path` is the `raw_path` without a static prefix.
+
+    `query` is as it was sent.
+    """
 
     method: str
     path: str
     raw_path: str
     headers: Mapping[str, str] = field(repr=False)
     client: str = ""
+    query: str = ""
 
     @property
     def request_id(self) -> str:

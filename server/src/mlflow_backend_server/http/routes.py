@@ -11,7 +11,7 @@ from typing import Any
 
 UNMATCHED = "unmatched"
 #: The routes of the front, which neither application knows.
-OWN = frozenset({"/health/components", "/health/ready"})
+OWN = frozenset({"/health/components", "/health/ready", "/health/identity"})
 #: Flask spells converters into its templates, `<path:name>`, and FastAPI `{name:path}`; `{name}` here.
 _FLASK_PARAMETER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 _FASTAPI_PARAMETER = re.compile(r"\{([^:{}]+)(?::[^{}]+)?\}")

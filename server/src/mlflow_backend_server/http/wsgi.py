@@ -179,4 +179,5 @@ def _asked(environ: dict[str, Any], prefix: str) -> Asked:
         raw_path=path,
         headers=headers,
         client=environ.get("REMOTE_ADDR", ""),
+        query=environ.get("QUERY_STRING", ""),
     )
