@@ -25,6 +25,7 @@ REPORT_DEADLINE_S = 300
 PURE = (
     "components/contract.py",
     "components/commands.py",
+    "components/identity.py",
     "components/naming.py",
     "components/schema.py",
     "components/tokens.py",

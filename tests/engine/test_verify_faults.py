@@ -19,7 +19,7 @@ from components.local import environment
 from components.verify import runner
 from components.verify.tracking import PREFIX
 from tests.engine.calls import call, eventually
-from tests.engine.faults import fronts, parts
+from tests.engine.faults import fronts, identities, parts
 from tests.engine.faults.front import Front, Request
 from tests.engine.faults.scene import Fault, Scene, prove, verify
 from tests.engine.faults.servers import server
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("verify-faults")]
 
 ROOT = Path(__file__).resolve().parents[2]
-FAULTS = (*parts.FAULTS, *fronts.FAULTS)
+FAULTS = (*parts.FAULTS, *fronts.FAULTS, *identities.FAULTS)
 LEAST = 30
 
 
