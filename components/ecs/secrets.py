@@ -11,6 +11,7 @@ import json
 import secrets as random
 from typing import TYPE_CHECKING, Any, Final
 
+from components.server import keys
 from components.server.access import secret_problem
 
 if TYPE_CHECKING:
@@ -86,15 +87,17 @@ def make(props: Mapping[str, Any], content: str) -> Mapping[str, str]:
 def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     """Take over the version that is there, with a value for each name that has none. Return the resource's outputs.
 
+    Encryption keys that were in force stay in it, or among the former ones: without them data could not be read.
     Raises SecretFailed for a version that no server could start with: the one before stays in force.
     """
     asked = client(props["region"])
     answer = asked.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
     held = _held(answer.get("SecretString"), props)
-    missing = {name: _value(name) for name in props["names"] if name not in held}
+    drawn = {name: _value(name) for name in props["names"] if name not in held}
+    whole = {**held, **drawn, **keys.succeeding(_in_force(arn, props["region"]), held)}
     version = answer["VersionId"]
-    if missing:
-        version = asked.put_secret_value(SecretId=arn, SecretString=json.dumps({**held, **missing}))["VersionId"]
+    if whole != held:
+        version = asked.put_secret_value(SecretId=arn, SecretString=json.dumps(whole))["VersionId"]
     _take_over(arn, props["region"], version)
     asked.tag_resource(
         SecretId=arn, Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())]
@@ -126,6 +129,16 @@ def delete(arn: str, props: Mapping[str, Any]) -> None:
     days = int(props["recoveryDays"])
     how: dict[str, Any] = {"RecoveryWindowInDays": days} if days else {"ForceDeleteWithoutRecovery": True}
     client(props["region"]).delete_secret(SecretId=arn, **how)
+
+
+def _in_force(arn: str, region: str) -> dict[str, str]:
+    """Return the values that tasks read until now; none of a secret that no update has taken over yet."""
+    asked = client(region)
+    if IN_FORCE not in _staged(arn, region):
+        return {}
+    answer = asked.get_secret_value(SecretId=arn, VersionStage=IN_FORCE)
+    found: dict[str, str] = json.loads(answer["SecretString"])
+    return found
 
 
 def _take_over(arn: str, region: str, version: str) -> None:
@@ -168,6 +181,8 @@ def _held(text: str | None, props: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _value(name: str) -> str:
+    if name in keys.NAMES:
+        return keys.draw(name)
     return _GIVEN[name] if name in _GIVEN else token()
 
 

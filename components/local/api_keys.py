@@ -5,6 +5,7 @@ A server reads that file again every 20 s, so neither a new key nor a revoked on
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from components.local.state import LocalFailure, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from components.local.state import StateDir
 
@@ -43,9 +44,33 @@ def mint(name: str, scope: str) -> tuple[str, dict[str, str]]:
 
 
 def entries(state: StateDir) -> list[dict[str, Any]]:
-    """Return the entries of the keys that are valid; they hold hashes and no key."""
+    """Return the entries of the keys that are valid; they hold hashes and no key.
+
+    Raises LocalFailure if the file is none of entries.
+    """
     path = state.credentials / FILE
-    return list(json.loads(path.read_text())["keys"]) if path.exists() else []
+    try:
+        found = json.loads(path.read_text())["keys"]
+        if all({"name", "scope", "salt", "sha256"} <= entry.keys() for entry in found):
+            return list(found)
+        problem = "it holds an entry that is none of a key"
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        problem = f"it cannot be read ({error.strerror})"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        problem = "it is no JSON object with a list of keys"
+    fix = "Put it back from a copy, or remove it: `make up` then makes the stack's own key anew. Add other keys again"
+    raise LocalFailure(str(path), problem, fix)
+
+
+def matches(entry: Mapping[str, str], key: str) -> bool:
+    """Tell whether an entry is that of a key."""
+    try:
+        salt = bytes.fromhex(entry["salt"])
+    except ValueError:
+        return False
+    return hashlib.sha256(salt + key.encode(errors="surrogateescape")).hexdigest() == entry["sha256"]
 
 
 def save(state: StateDir, kept: Sequence[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.local import credentials
+from components.local import credentials, encryption
 from components.local.render import Program, program_of
 from components.local.state import LocalFailure, StateDir
 
@@ -53,13 +53,18 @@ def _refuse_other_schema(state: StateDir, name: str) -> None:
 
 
 def _environment(state: StateDir, program: Program) -> dict[str, str]:
-    """Return the program's environment with its secrets resolved."""
+    """Return the program's environment with its secrets resolved.
+
+    A server gets the stack's encryption keys whatever its revision names: one that is older than they are would serve
+    with MLflow's public defaults after a rollback.
+    """
     resolved = {
         name: template.resolve(lambda reference: credentials.read(state, reference))
         for name, template in program.secret_environment.items()
     }
     marker = {"MLFLOW_BACKEND_PROGRAM": program.name}
-    return {**os.environ, **marker, **program.environment, **resolved}
+    keys = encryption.in_force(state) if program.tree else {}
+    return {**os.environ, **marker, **keys, **program.environment, **resolved}
 
 
 def _run_tree(state: StateDir, program: Program, command: tuple[str, ...], environment: dict[str, str]) -> int:

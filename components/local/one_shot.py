@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.local import credentials, environment, ports, processes, schema
+from components.local import credentials, encryption, environment, ports, processes, schema
 from components.local.database import binaries
 from components.local.state import LocalFailure
 from components.local.tools import installed
@@ -100,6 +100,7 @@ class ToolRunner:
             "PGPASSWORD": credentials.read(self._state, credentials.DATABASE),
             "MLFLOW_BACKEND_POSTGRES_BIN": str(binaries()),
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            **encryption.of_tool(self._state),
             processes.STATE_MARKER: str(self._state.path),
             processes.PROGRAM_MARKER: TOOL,
             **self._store,

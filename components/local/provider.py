@@ -76,8 +76,10 @@ class CredentialsProvider(_LocalProvider):
 
     def look(self, state: StateDir, props: dict[str, Any]) -> str:
         """Compare the versions with those of the files."""
-        from components.local import credentials  # noqa: PLC0415
+        from components.local import credentials, encryption  # noqa: PLC0415
 
+        if encryption.waiting(state):
+            return "a rotation waits"
         found = credentials.versions(state)
         same = found == props.get("versions") and found.keys() >= set(credentials.ALL)
         return _RUNNING if same else "changed on disk"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from components.server import keys
+
 Mode = Literal["none", "basic", "token"]
 ADMIN_USER: Final = "admin-user"
 ADMIN_PASSWORD: Final = "admin-password"  # noqa: S105 - the name of a secret
@@ -43,8 +45,14 @@ def secret_problem(name: str, value: object) -> str | None:
     For values that people put there: all servers read the same one, so a bad one must not come into force. The text
     does not hold the value.
     """
+    if name in keys.NAMES:
+        return keys.value_problem(name, value)
     if not isinstance(value, str) or not value:
         return f"{name} is no text, or empty"
+    return _text_problem(name, value)
+
+
+def _text_problem(name: str, value: str) -> str | None:
     if not value.isprintable():
         return f"{name} holds a line break or another control character"
     # Of one user and password MLflow's clients send Latin-1, and its server reads UTF-8 here and ASCII there.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from components.server import keys
 from components.server.addresses import SecretTemplate, cache_url, database_uri
 
 if TYPE_CHECKING:
@@ -71,9 +72,14 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def encryption() -> dict[str, SecretTemplate]:
+    """Return the variables with the stack's own encryption keys: without them MLflow takes public or passing ones."""
+    return {variable: SecretTemplate(text=f"{{{name}}}") for variable, name in keys.VARIABLES.items()}
+
+
 def secret(inputs: ServerInputs, able: Abilities) -> dict[str, SecretTemplate]:
     """Return the variables that hold secrets, as references."""
-    secrets = {"PGPASSWORD": SecretTemplate(text=f"{{{inputs.database.password}}}")}
+    secrets = {"PGPASSWORD": SecretTemplate(text=f"{{{inputs.database.password}}}"), **encryption()}
     if inputs.artifacts.access_key is not None:
         secrets["AWS_ACCESS_KEY_ID"] = SecretTemplate(text=f"{{{inputs.artifacts.access_key}}}")
         secrets["AWS_SECRET_ACCESS_KEY"] = SecretTemplate(text=f"{{{inputs.artifacts.secret_key}}}")

@@ -30,6 +30,7 @@ from components.server import (
     database_uri,
     describe,
     flag_problem,
+    keys,
     parse_version,
 )
 
@@ -228,7 +229,8 @@ def test_sizes_log_and_metrics_reach_the_plugin() -> None:
 def test_the_secret_environment_names_secrets_and_holds_none(version: str, redis: set[str]) -> None:
     """What a server may know is exactly this, each by reference."""
     secrets = describe(replace(INPUTS, mlflow_version=version)).secret_environment
-    assert set(secrets) == {"PGPASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} | redis
+    own = {"PGPASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *keys.VARIABLES}
+    assert set(secrets) == own | redis
     assert secrets["PGPASSWORD"].references() == ("database-password",)
     assert secrets["AWS_SECRET_ACCESS_KEY"].references() == ("store-secret",)
 
@@ -258,7 +260,7 @@ def test_jobs_without_a_cache_are_refused() -> None:
 def test_without_keys_the_server_uses_its_ambient_role() -> None:
     """On a cloud no key of the store is in the environment at all."""
     described = describe(replace(INPUTS, artifacts=ArtifactStore(destination="s3://bucket/artifacts"), cache=None))
-    assert set(described.secret_environment) == {"PGPASSWORD"}
+    assert set(described.secret_environment) == {"PGPASSWORD", *keys.VARIABLES}
     assert not [name for name in described.environment if name.startswith("AWS_") or "S3" in name]
 
 

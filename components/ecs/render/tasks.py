@@ -23,6 +23,7 @@ from components.server import (
     ServerInputs,
     cache_url,
     describe,
+    keys,
     wanted,
 )
 
@@ -47,7 +48,9 @@ DATABASE_CA: Final = "/opt/mlflow-backend/rds-ca-bundle.pem"
 DATABASE_PASSWORD: Final = "database-password"  # noqa: S105 - the name of a secret
 CACHE_TOKEN: Final = "cache-token"  # noqa: S105 - the name of a secret
 VERIFICATION_KEY: Final = "verification-api-key"
-SERVER_SECRETS: Final = (DATABASE_PASSWORD, "flask-secret-key", "admin-user", "admin-password", VERIFICATION_KEY)
+SERVER_SECRETS: Final = (
+    DATABASE_PASSWORD, "flask-secret-key", "admin-user", "admin-password", VERIFICATION_KEY, *keys.NAMES,
+)  # fmt: skip
 """What the server's own secret holds, each a JSON key; the names are those of components/server."""
 
 PROBE: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
@@ -188,12 +191,16 @@ def database_task(
 ) -> TaskDefinition:
     """Return the definition of the one-shot task that reads, migrates, dumps and restores the database.
 
-    It has the server's own environment, so that both mean the same database. `admin_secret` is where RDS keeps the
+    It has the server's own environment, so that both mean the same database, and besides the keys in force the former
+    ones: a restored dump is re-encrypted. `admin_secret` is where RDS keeps the
     instance's master user, who makes the server's role; None for an adopted database, whose owner made it. The command
     here only reads: each run names its own.
     """
     description = describe_server(settings, place, reached, artifacts=destination(store))
-    secrets = {"PGPASSWORD": reached.database_secret}
+    encryption = {**keys.VARIABLES, keys.FORMER_VARIABLE: keys.FORMER}
+    secrets = {"PGPASSWORD": reached.database_secret} | {
+        variable: replace(reached.server_secret, key=name) for variable, name in encryption.items()
+    }
     if admin_secret is not None:
         secrets |= {
             "MLFLOW_BACKEND_ADMIN_USER": SecretSource(arn=admin_secret.arn, key="username"),

@@ -15,6 +15,7 @@ from components.ecs import secrets
 from components.ecs.provider import ApiKeysProvider, CacheTokenProvider, ServerSecretsProvider
 from components.ecs.render.tasks import SERVER_SECRETS
 from components.ecs.secrets import IN_FORCE
+from components.server import keys
 from tests.components.ecs.recorded import Recorded
 from tests.rig.aws import labels
 from tests.rig.patches import Patches
@@ -53,14 +54,46 @@ def test_each_value_is_generated_and_none_is_given_back(manager: SecretsManagerC
     created = ServerSecretsProvider().create(PROPS)
     values = held(manager, created.id)
     assert set(values) == set(SERVER_SECRETS)
-    drawn = [value for name, value in values.items() if name != "admin-user"]
-    assert len(set(drawn)) == len(SERVER_SECRETS) - 1
+    given = {"admin-user", keys.WEBHOOK, keys.VERSION, keys.FORMER}
+    drawn = [value for name, value in values.items() if name not in given]
+    assert len(set(drawn)) == len(SERVER_SECRETS) - len(given)
     assert all(len(value) == 64 for value in drawn)
+    assert keys.problem(values) is None
     assert values["admin-user"] == "admin"
     outputs = json.dumps(created.outs)
     assert not any(value in outputs for value in drawn)
     tags = manager.describe_secret(SecretId=created.id)["Tags"]
     assert tags == [{"Key": "stack", "Value": "dev"}]
+
+
+def test_a_secret_made_before_there_were_encryption_keys_gets_them_and_keeps_all_else(
+    manager: SecretsManagerClient,
+) -> None:
+    """The next update adds what is missing: a stack that exists is not asked to do anything."""
+    old = {**PROPS, "names": [name for name in SERVER_SECRETS if name not in keys.NAMES]}
+    created = ServerSecretsProvider().create(old)
+    before = held(manager, created.id)
+    assert ServerSecretsProvider().diff(created.id, created.outs or {}, PROPS).changes is True
+    ServerSecretsProvider().update(created.id, created.outs or {}, PROPS)
+    after = held(manager, created.id)
+    assert {name: after[name] for name in before} == before
+    assert keys.problem(after) is None
+
+
+def test_encryption_keys_that_somebody_leaves_out_or_replaces_are_not_lost(manager: SecretsManagerClient) -> None:
+    """Whoever puts a new password may not know of the keys; whoever puts new keys may not know of the former ones."""
+    created = ServerSecretsProvider().create(PROPS)
+    first = held(manager, created.id)
+    passwords = {name: value for name, value in first.items() if name not in keys.NAMES}
+    manager.put_secret_value(SecretId=created.id, SecretString=json.dumps({**passwords, "database-password": "n3w"}))
+    updated = ServerSecretsProvider().update(created.id, created.outs or {}, PROPS)
+    assert held(manager, created.id) == {**first, "database-password": "n3w"}
+    manager.put_secret_value(SecretId=created.id, SecretString=json.dumps({**first, keys.PASSPHRASE: "an0ther"}))
+    ServerSecretsProvider().update(created.id, updated.outs or {}, PROPS)
+    after = held(manager, created.id)
+    assert after[keys.PASSPHRASE] == "an0ther"
+    assert json.loads(after[keys.FORMER]) == [{name: first[name] for name in keys.IN_FORCE}]
+    assert "an0ther" not in json.dumps(updated.outs)
 
 
 def test_a_second_update_changes_nothing(manager: SecretsManagerClient) -> None:
@@ -114,6 +147,9 @@ def test_tasks_read_a_rotated_password_from_the_update_on(manager: SecretsManage
         ('{"database-password": "n3w\\n"}', "database-password holds a line break"),
         ('{"admin-password": "n3w-Passwört"}', "admin-password holds a character outside ASCII"),
         ('{"admin-user": "n3w:User"}', "admin-user holds a colon"),
+        ('{"webhook-key": "n3w"}', "webhook-key is no Fernet key"),
+        ('{"kek-version": "n3w"}', "kek-version is no whole number"),
+        ('{"former-keys": "n3w"}', "former-keys is no JSON list"),
         ('{"admin-password": "n3w-Passwor"}', "admin-password has less than 12 characters"),
     ],
 )

@@ -57,7 +57,6 @@ def test_a_version_changes_with_the_value_and_does_not_show_it(state: StateDir) 
     ("name", "put", "finding"),
     [
         (credentials.ADMIN, b"n3w-Passwor", "less than 12 characters"),
-        (credentials.DATABASE, b"", "no text, or empty"),
         (credentials.DATABASE, b"n3w-\nPassword", "line break"),
         (credentials.CACHE, b"n3w-Passw\xffrd", "control character"),
     ],
