@@ -11,6 +11,7 @@ import json
 import secrets as random
 from typing import TYPE_CHECKING, Any, Final
 
+from components import new_keys
 from components.server import keys
 from components.server.access import secret_problem
 
@@ -94,7 +95,7 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     answer = asked.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
     held = _held(answer.get("SecretString"), props)
     drawn = {name: _value(name) for name in props["names"] if name not in held}
-    whole = {**held, **drawn, **keys.succeeding(_in_force(arn, props["region"]), held)}
+    whole = {**held, **drawn, **keys.succeeding(_in_force(arn, props["region"]), held, new_keys.draw())}
     version = answer["VersionId"]
     if whole != held:
         version = asked.put_secret_value(SecretId=arn, SecretString=json.dumps(whole))["VersionId"]
@@ -182,7 +183,7 @@ def _held(text: str | None, props: Mapping[str, Any]) -> dict[str, str]:
 
 def _value(name: str) -> str:
     if name in keys.NAMES:
-        return keys.draw(name)
+        return new_keys.draw()[name]
     return _GIVEN[name] if name in _GIVEN else token()
 
 

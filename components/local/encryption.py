@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from components import new_keys
 from components.local.state import LocalFailure, write
 from components.server import keys
 
@@ -57,7 +58,7 @@ def ensure(state: StateDir) -> None:
     """
     path, known = _path(state), state.path / FINGERPRINT
     if not path.exists() and not known.exists():
-        write(path, _text({_IN_FORCE: keys.fresh()}))
+        write(path, _text({_IN_FORCE: new_keys.draw()}))
     held = _read(state)
     _refuse_another(state, held)
     if _NEXT in held:
@@ -77,7 +78,7 @@ def rotate(state: StateDir) -> None:
         held = _read(state)
         _refuse_another(state, held)
         if _NEXT not in held:
-            write(_path(state), _text({**held, _NEXT: keys.rotated(held[_IN_FORCE])}))
+            write(_path(state), _text({**held, _NEXT: keys.rotated(held[_IN_FORCE], new_keys.draw())}))
 
 
 def give_up(state: StateDir) -> Path | None:

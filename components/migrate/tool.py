@@ -45,6 +45,10 @@ class Code(IntEnum):
 RETRYABLE = frozenset({Code.WORTH_RETRYING, Code.LOCKED})
 _STANDINGS = frozenset({Code.DONE, Code.AHEAD, Code.UNSUPPORTED, Code.REVISION_UNKNOWN, Code.NOT_AT_HEAD})
 _TAIL_LINES = 12
+_LOST = {
+    "webhooks": "Webhook {} is disabled: its secret was encrypted with a key that nobody kept. Give it one again",
+    "secrets": "Gateway secret {} was encrypted with a key that nobody kept. Give it its value again",
+}
 
 
 class ToolFailed(Exception):
@@ -132,6 +136,14 @@ class DatabaseTool:
         """Count what restoring a dump would lose, by name, only what is not zero. Raises ToolFailed."""
         report = self._report(["losses", "--from", source], deadline_s=DUMP_DEADLINE_S)
         return {str(name): int(count) for name, count in report["losses"].items()}
+
+    def reencrypt(self) -> tuple[str, ...]:
+        """Put what is stored encrypted under the keys in force; return what no key can read, a sentence each.
+
+        Raises ToolFailed; nothing is changed then.
+        """
+        report = self._report(["reencrypt", "--wait", str(_WAIT_S)], deadline_s=STATUS_DEADLINE_S + _WAIT_S)
+        return tuple(sentence.format(name) for table, sentence in _LOST.items() for name in report[table]["lost"])
 
     def undo(self) -> None:
         """Put back the databases that the last restore replaced. Raises ToolFailed; they are then as they were."""

@@ -1,4 +1,4 @@
-"""The keys with which MLflow encrypts what it stores: their names, new ones, and what a rotation makes of old ones.
+"""The keys with which MLflow encrypts what it stores: their names, and what a rotation makes of them.
 
 MLflow draws a webhook key for each process, and falls back to a published passphrase for gateway secrets
 (docs/mlflow-keys.md). So each stack has its own. Keys that a rotation replaced are kept as `former-keys`: dumps and
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import secrets
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -32,44 +31,27 @@ VARIABLES: Final[Mapping[str, str]] = {
 """MLflow's variables, the same in every version that has them; versions that have none ignore them."""
 
 # Fernet's own length (cryptography.fernet), and 256 bits for the passphrase.
-_BYTES: Final = 32
+KEY_BYTES: Final = 32
 # Rows that MLflow wrote with its published passphrase have version 1.
-_FIRST_VERSION: Final = 2
+FIRST_VERSION: Final = 2
 
 
-def draw(name: str) -> str:
-    """Return a new value of one of `NAMES`, for a stack that has none yet."""
-    if name == WEBHOOK:
-        return base64.urlsafe_b64encode(secrets.token_bytes(_BYTES)).decode()
-    return {PASSPHRASE: secrets.token_hex(_BYTES), VERSION: str(_FIRST_VERSION), FORMER: "[]"}[name]
-
-
-def fresh() -> dict[str, str]:
-    """Return the first keys of a stack."""
-    return {name: draw(name) for name in NAMES}
-
-
-def rotated(held: Mapping[str, str]) -> dict[str, str]:
-    """Return new keys, with those of `held` among the former ones. Raises ValueError for keys that are none."""
+def rotated(held: Mapping[str, str], drawn: Mapping[str, str]) -> dict[str, str]:
+    """Return `drawn` with those of `held` among its former keys. Raises ValueError for keys that are none."""
     if found := problem(held):
         raise ValueError(found)
     former = [{name: held[name] for name in IN_FORCE}, *json.loads(held[FORMER])]
-    return {
-        WEBHOOK: draw(WEBHOOK),
-        PASSPHRASE: draw(PASSPHRASE),
-        VERSION: str(int(held[VERSION]) + 1),
-        FORMER: json.dumps(former),
-    }
+    return {**drawn, VERSION: str(int(held[VERSION]) + 1), FORMER: json.dumps(former)}
 
 
-def succeeding(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+def succeeding(before: Mapping[str, str], after: Mapping[str, str], drawn: Mapping[str, str]) -> dict[str, str]:
     """Return the keys that follow `before`, in which somebody has put those of `after`; either may have none.
 
-    What is missing is as before, and whatever was in force once stays among the former keys. Raises ValueError for keys
-    that are none.
+    What is missing is as before, or as in `drawn` if there was nothing before, and whatever was in force once stays
+    among the former keys. Raises ValueError for keys that are none.
     """
     had = all(name in before for name in IN_FORCE)
-    found = {name: after.get(name) or (before[name] if had else draw(name)) for name in IN_FORCE}
+    found = {name: after.get(name) or (before if had else drawn)[name] for name in IN_FORCE}
     former = [*json.loads(after.get(FORMER, "[]")), *json.loads(before.get(FORMER, "[]"))]
     if had:
         former.insert(0, {name: before[name] for name in IN_FORCE})
@@ -91,7 +73,7 @@ def value_problem(name: str, value: object) -> str | None:
     if not isinstance(value, str) or not value or not value.isprintable():
         return f"{name} is no text, or empty"
     if name == WEBHOOK and not _is_fernet(value):
-        return f"{name} is no Fernet key: {_BYTES} bytes in URL-safe base64"
+        return f"{name} is no Fernet key: {KEY_BYTES} bytes in URL-safe base64"
     if name == VERSION and not (value.isascii() and value.isdecimal() and int(value) >= 1):
         return f"{name} is no whole number from 1 on"
     if name == FORMER and not _is_former(value):
@@ -101,7 +83,7 @@ def value_problem(name: str, value: object) -> str | None:
 
 def _is_fernet(value: str) -> bool:
     try:
-        return len(base64.urlsafe_b64decode(value.encode())) == _BYTES
+        return len(base64.urlsafe_b64decode(value.encode())) == KEY_BYTES
     except (ValueError, binascii.Error):
         return False
 

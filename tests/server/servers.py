@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from components.new_keys import draw
+from components.server import keys
 from tests.server.environments import python
 from tests.server.services import PROJECT, Process, Services, free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+KEYS = draw()
 START_DEADLINE_S = 150
 _STARTS = "MLFLOW_BACKEND_SERVER_STARTS"
 #: MLflow 3.3.0 and newer have FastAPI and start uvicorn unless they are told otherwise.
@@ -80,6 +83,7 @@ class Server:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "test",
+            **{variable: KEYS[name] for variable, name in keys.VARIABLES.items()},
             "PYTHONPATH": str(self.package),
             "PYTHONWARNINGS": "ignore",
             "TMPDIR": str(self.folder),

@@ -56,6 +56,10 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         from mlflow_backend_server.db import upgrade
 
         return upgrade.upgrade(databases, wait_s=options.wait, say=say)
+    if options.command == "reencrypt":
+        from mlflow_backend_server.db import reencrypt
+
+        return reencrypt.reencrypt(databases, wait_s=options.wait, say=say)
     if options.command == "drop":
         return _drop(databases, options.name)
     return _dumps(options, databases)
@@ -116,7 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     undo = commands.add_parser("undo", help="put back the databases that the last restore replaced")
     drop = commands.add_parser("drop", help="drop a database that a restore kept")
     drop.add_argument("name", help="as status lists it under kept_databases")
-    for waiting in (upgrade, restore, undo):
+    reencrypt = commands.add_parser("reencrypt", help="put webhooks' and gateway secrets under the keys in force")
+    for waiting in (upgrade, restore, undo, reencrypt):
         waiting.add_argument(
             "--wait",
             type=float,

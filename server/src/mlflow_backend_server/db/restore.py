@@ -7,13 +7,15 @@ renames are one transaction: whenever this is killed, the backend has either all
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from psycopg2 import sql
 
-from mlflow_backend_server.db import clients, lock
+from mlflow_backend_server import encryption
+from mlflow_backend_server.db import clients, lock, reencrypt
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
 from mlflow_backend_server.db.dump import FORMAT, MANIFEST
 from mlflow_backend_server.db.identity import carry_over
@@ -62,6 +64,7 @@ def restore(databases: Databases, source: str, *, wait_s: float, say: Callable[[
         try:
             for plan in plans:
                 _fill(admin, store, plan, say)
+                _reencrypt(plan, say)
             # The guards are connections to the databases that are renamed now, which bears none.
             locks.close()
             swaps = [
@@ -125,6 +128,13 @@ def _fill(admin: Connection, store: Store, plan: _Plan, say: Callable[[str], Non
         raise ToolError(ExitCode.FAILED, finding, "Restore another dump.")
     _compare(plan)
     carry_over(plan.current, plan.restored)
+
+
+def _reencrypt(plan: _Plan, say: Callable[[str], None]) -> None:
+    """Put what the dump holds encrypted under the keys in force: they may have been rotated since."""
+    if plan.name == "tracking" and encryption.named(os.environ):
+        with connected(plan.restored, purpose="restore") as connection:
+            reencrypt.of_database(connection, plan.restored, reencrypt.ring_of_environment(), say)
 
 
 def _create_like(admin: Connection, model: str, name: str) -> None:

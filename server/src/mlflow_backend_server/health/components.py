@@ -10,8 +10,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend_server.db.chains import installed_package
 from mlflow_backend_server.health.artifacts import usable
 from mlflow_backend_server.health.database import ask
+from mlflow_backend_server.health.keys import decrypted, encrypts
 from mlflow_backend_server.health.states import Away, Component
 from mlflow_backend_server.settings import Access, Settings
 
@@ -45,6 +47,7 @@ def components(settings: Settings, databases: Databases, keys: KeyRing | None) -
         Component(name="artifacts", ask=usable(settings.artifacts), used=bool(settings.artifacts)),
         Component(name="jobs", ask=_jobs, used=settings.jobs),
         Component(name="auth", ask=_auth(settings, databases, keys), used=settings.access is not Access.NONE),
+        Component(name="keys", ask=decrypted(databases.tracking), used=encrypts(installed_package())),
     )
 
 
