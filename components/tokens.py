@@ -33,6 +33,7 @@ ECS_API_KEYS = "pulumi-python:dynamic/mlflow-backend:EcsApiKeys"
 ECS_CACHE_TOKEN = "pulumi-python:dynamic/mlflow-backend:EcsCacheToken"  # noqa: S105 - a type token
 ECS_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:EcsRollout"
 MIGRATION = "pulumi-python:dynamic/mlflow-backend:Migration"
+REENCRYPTION = "pulumi-python:dynamic/mlflow-backend:Reencryption"
 LEDGER_ENTRY = "pulumi-python:dynamic/mlflow-backend:LedgerEntry"
 HOLD = "pulumi-python:dynamic/mlflow-backend:Hold"
 LOCAL_CREDENTIALS = "pulumi-python:dynamic/mlflow-backend:LocalCredentials"

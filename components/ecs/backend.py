@@ -313,9 +313,10 @@ class EcsBackend(pulumi.ComponentResource):
                 locator=self._locator(),
                 credentials=told.credentials_of(self._settings, self._secrets),
                 digest=digest,
+                keys=self._secrets.version,
             ),
             report_path=str(self._report),
             service=self._service.service,
-            needs=[self._service.verify_task] if self._service.verify_task else [],
+            needs=[task for task in (self._service.database_task, self._service.verify_task) if task],
             parent=self,
         )

@@ -1,4 +1,4 @@
-"""What ends an update: the platform's wait, the verification, the ledger's entry and the hold, one after the other."""
+"""What ends an update: the platform's wait, re-encryption, verification, the ledger's entry and the hold, in order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 
 from components.ecs.provider import Rollout
+from components.migrate.provider import Reencryption, warn_of_lost
 from components.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
 from components.verify.provider import Verification, VerificationArgs
 
@@ -24,7 +25,10 @@ _ROLLOUT_DEADLINE_S: Final = 1800
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """What an update says that it serves. `digest` is over the identity of everything that serving depends on."""
+    """What an update says that it serves. `digest` is over the identity of everything that serving depends on.
+
+    `keys` is the version of the encryption keys that the servers have.
+    """
 
     url: pulumi.Output[str]
     release: pulumi.Output[dict[str, Any]]
@@ -32,6 +36,7 @@ class Served:
     locator: pulumi.Output[dict[str, str]]
     credentials: pulumi.Input[Mapping[str, str]]
     digest: pulumi.Output[str]
+    keys: pulumi.Output[str]
 
 
 def prove(  # noqa: PLR0913 - what is proved and how, by name
@@ -46,7 +51,7 @@ def prove(  # noqa: PLR0913 - what is proved and how, by name
     needs: Sequence[pulumi.Resource],
     parent: pulumi.Resource,
 ) -> Verification:
-    """Register the four resources and return the verification. `needs` is what it runs in, besides the service."""
+    """Register the five resources and return the verification. `needs` is what it runs in, besides the service."""
     rollout = Rollout(
         f"{name}-rollout",
         region=place.region,
@@ -57,6 +62,16 @@ def prove(  # noqa: PLR0913 - what is proved and how, by name
         deadline_s=_ROLLOUT_DEADLINE_S,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[service]),
     )
+    reencryption = Reencryption(
+        f"{name}-reencryption",
+        locator=served.locator,
+        mlflow_version=settings.server.mlflow_version,
+        # A held revision may have other keys: what it reads is left as it is.
+        keys="" if held else served.keys,
+        # After the rollout: no server is left that has other keys, or would write with them.
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[rollout, *needs]),
+    )
+    warn_of_lost(reencryption, parent)
     verification = Verification(
         f"{name}-verification",
         VerificationArgs(
@@ -73,7 +88,7 @@ def prove(  # noqa: PLR0913 - what is proved and how, by name
             jobs=settings.server.jobs,
             extra_checks=tuple(check.model_dump(by_alias=True, mode="json") for check in settings.verify.extra_checks),
         ),
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=[rollout, *needs]),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[reencryption]),
     )
     entry = LedgerEntry(
         f"{name}-ledger",

@@ -17,8 +17,9 @@ from components.local import environment, holding, package, wishes
 from components.local.credentials import API_KEYS, references
 from components.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon
 from components.local.state import StateDir
-from components.migrate.provider import Migration, MigrationArgs
+from components.migrate.provider import Migration, MigrationArgs, Reencryption, warn_of_lost
 from components.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
+from components.server import keys
 from components.tokens import LOCAL_BACKEND
 from components.verify.provider import Verification, VerificationArgs
 
@@ -74,10 +75,18 @@ class LocalBackend(pulumi.ComponentResource):
             wishes=served["wishes"],
             opts=self._child(installed, migration, *self._services.values()),
         )
+        reencryption = Reencryption(
+            f"{name}-reencryption",
+            locator=self._locator,
+            mlflow_version=served["mlflow_version"],
+            keys=served["wishes"].apply(_keys_version),
+            opts=self._child(server),
+        )
+        warn_of_lost(reencryption, self)
         self.tracking_url = self._services["front"].listens.apply(lambda port: wishes.tracking_url(int(port)))
         self.release = pulumi.Output.all(server.revision, served, migration.head).apply(_release)
         self._credentials = served["access"].apply(lambda mode: references(state, mode))
-        self.verification = self._verify(server, served, credentials)
+        self.verification = self._verify(reencryption, served, credentials)
         self._remember(served)
         self.register_outputs(
             {"trackingUrl": self.tracking_url, "release": self.release, "verification": self.verification.verdict}
@@ -161,7 +170,9 @@ class LocalBackend(pulumi.ComponentResource):
             opts=self._child(entry),
         )
 
-    def _verify(self, server: Server, served: pulumi.Output[dict[str, Any]], credentials: Credentials) -> Verification:
+    def _verify(
+        self, needed: pulumi.Resource, served: pulumi.Output[dict[str, Any]], credentials: Credentials
+    ) -> Verification:
         state = StateDir(Path(self._folder))
         identities = {part: service.identity for part, service in self._services.items()}
         # The keys that are valid are part of it: servers read them by themselves, so that they are in no wish.
@@ -190,7 +201,7 @@ class LocalBackend(pulumi.ComponentResource):
                     check.model_dump(by_alias=True, mode="json") for check in self._settings.verify.extra_checks
                 ),
             ),
-            opts=self._child(server),
+            opts=self._child(needed),
         )
 
     def _child(self, *needed: pulumi.Resource) -> pulumi.ResourceOptions:
@@ -245,6 +256,12 @@ def _value(document: dict[str, Any], path: str) -> object:
 def _spelled(path: str) -> str:
     """Return a path as the stack's file spells it."""
     return ".".join(to_camel(part) for part in path.split("."))
+
+
+def _keys_version(wishes: dict[str, Any]) -> str:
+    """Return the version of the keys that the servers have; empty for a revision that the stack is held to."""
+    versions = wishes.get("secretVersions", {})
+    return " ".join(str(versions[name]) for name in keys.IN_FORCE if name in versions)
 
 
 def _release(found: list[Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The dynamic resource that migrates the database before a new revision starts. Thin: `resource` does what it says.
+"""The dynamic resources that migrate the database before a new revision starts, and re-encrypt it after. Thin.
 
-The path of this module and the names of its two classes are frozen: Pulumi keeps a provider in the state by module and
-name, so that moving or renaming one makes `destroy` fail for every stack that exists (a test pins them). The provider
-holds nothing, for its attributes would go into the state.
+`resource` and `reencrypt` do what is said here. The path of this module and the names of its classes are frozen: Pulumi
+keeps a provider in the state by module and name, so that moving or renaming one makes `destroy` fail for every stack
+that exists (a test pins them). A provider holds nothing, because its attributes would go into the state.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource, UpdateResult
 
 from components.dynamic import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pulumi
 
 
 class MigrationProvider(Provider):
@@ -88,3 +87,64 @@ class Migration(Resource, module="mlflow-backend", name="Migration"):
             **dict.fromkeys(("head", "authHead", "applied", "dump")),
         }
         super().__init__(MigrationProvider(), name, props, opts)
+
+
+class ReencryptionProvider(Provider):
+    """Puts what MLflow stores encrypted under the keys that the servers have, once no server has others."""
+
+    # It holds no secret, so there is nothing to encrypt in the state.
+    serialize_as_secret_always = False
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Ask for a run if the servers have other keys."""
+        from components.migrate import reencrypt  # noqa: PLC0415
+
+        return DiffResult(changes=reencrypt.changed(olds, news))
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Re-encrypt. Raises Refused or ToolFailed; nothing is changed then."""
+        from components.migrate import reencrypt  # noqa: PLC0415
+
+        return CreateResult(id_="reencryption", outs=reencrypt.run(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Re-encrypt again: what is in order is left alone."""
+        from components.migrate import reencrypt  # noqa: PLC0415
+
+        return UpdateResult(outs=reencrypt.run(news))
+
+
+class Reencryption(Resource, module="mlflow-backend", name="Reencryption"):
+    """Webhooks' and gateway secrets under the keys that the servers have.
+
+    Outputs: `lost`, a sentence for each that no key can read.
+    """
+
+    lost: pulumi.Output[list[str]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        locator: pulumi.Input[Mapping[str, str]],
+        mlflow_version: pulumi.Input[str],
+        keys: pulumi.Input[str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """Take where the backend is, whose tool runs, and the version of the keys that its servers have.
+
+        Empty `keys` is a revision that the stack is held to: what it reads is left as it is. `opts` must make it depend
+        on the server.
+        """
+        props = {"locator": locator, "mlflowVersion": mlflow_version, "keys": keys, "lost": None}
+        super().__init__(ReencryptionProvider(), name, props, opts)
+
+
+def warn_of_lost(reencryption: Reencryption, beside: pulumi.Resource) -> None:
+    """Show in the update what no key can read, so that somebody gives it its secret again."""
+
+    def warn(sentences: list[str] | None) -> None:
+        for sentence in sentences or ():
+            pulumi.log.warn(f"{sentence}.", beside)
+
+    reencryption.lost.apply(warn)

@@ -9,7 +9,7 @@ import pytest
 from components import tokens
 from components.ecs import provider as ecs
 from components.local import provider as local
-from components.migrate.provider import Migration
+from components.migrate.provider import Migration, Reencryption
 from components.preflight.provider import Preflight
 from components.releases.provider import Hold, LedgerEntry
 from components.verify.provider import Verification
@@ -60,6 +60,7 @@ def test_a_token_has_three_parts() -> None:
         (ecs.CacheToken, tokens.ECS_CACHE_TOKEN),
         (ecs.Rollout, tokens.ECS_ROLLOUT),
         (Migration, tokens.MIGRATION),
+        (Reencryption, tokens.REENCRYPTION),
         (LedgerEntry, tokens.LEDGER_ENTRY),
         (Hold, tokens.HOLD),
     ],

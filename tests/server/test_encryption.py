@@ -131,7 +131,7 @@ def test_what_was_written_under_the_defaults_is_served_under_the_stacks_own_keys
     assert read_by_mlflow(plain) == {"secrets": [{"api_key": VALUE}], "webhooks": ["secret of new"]}
 
 
-def write_rows(make_tool: Callable[..., Tool], services: Services, database: str, held: dict[str, str]) -> None:
+def write_rows(make_tool: Callable[..., Tool], held: dict[str, str]) -> None:
     """Write a webhook and a gateway secret by MLflow's own functions, without a server."""
     code = """
 import os, psycopg2
@@ -139,7 +139,7 @@ from mlflow.utils.crypto import KEKManager, _encrypt_secret
 from mlflow.store.model_registry.dbmodels.models import EncryptedString
 connection = psycopg2.connect(os.environ["MLFLOW_BACKEND_STORE_URI"].replace("+psycopg2", ""))
 cursor = connection.cursor()
-made = _encrypt_secret({"api_key": "VALUE"}, KEKManager(), "the-id", "provider")
+made = _encrypt_secret({"api_key": "@@"}, KEKManager(), "the-id", "provider")
 cursor.execute("INSERT INTO secrets (secret_id, secret_name, encrypted_value, wrapped_dek, kek_version, masked_value,"
     " created_at, last_updated_at) VALUES ('the-id', 'provider', %s, %s, %s, '{}', 0, 0)",
     (made.encrypted_value, made.wrapped_dek, made.kek_version))
@@ -148,10 +148,9 @@ cursor.execute("INSERT INTO webhooks (webhook_id, name, url, status, secret, wor
     (EncryptedString().process_bind_param("signed", None),))
 connection.commit()
 """
-    del services, database
     plain = make_tool("3.17.2", **environment(held))
     subprocess.run(
-        [str(python("3.17.2")), "-c", code.replace("VALUE", VALUE)], env=plain.variables(), check=True, timeout=120
+        [str(python("3.17.2")), "-c", code.replace("@@", VALUE)], env=plain.variables(), check=True, timeout=120
     )
 
 
@@ -162,7 +161,7 @@ def test_a_rotation_can_be_killed_and_run_again_and_a_dump_is_restored_under_lat
     held = draw()
     old = tool("3.17.2", **environment(held))
     assert old.run("upgrade").code == 0
-    write_rows(tool, services, database, held)
+    write_rows(tool, held)
     whole = {"secrets": [{"api_key": VALUE}], "webhooks": ["signed"]}
     assert read_by_mlflow(old) == whole
     dumped = old.run("dump", "--to", f"s3://mlflow/{database}")
@@ -192,7 +191,7 @@ def test_without_keys_nothing_is_touched_and_a_secret_that_none_can_read_is_name
     """A gateway secret of a lost key harms no other and may be of a copy that is found again: it stays."""
     held = draw()
     assert tool("3.17.2").run("upgrade").code == 0
-    write_rows(tool, services, database, held)
+    write_rows(tool, held)
     without = tool("3.17.2").run("reencrypt")
     assert (without.code, "error" in without.report) == (2, True)
     assert read_by_mlflow(tool("3.17.2", **environment(held)))["webhooks"] == ["signed"]

@@ -125,6 +125,7 @@ def _drawn(args: MockResourceArgs) -> dict[str, Any]:
         "EcsServerSecrets": {"version": "v-server"},
         "EcsCacheToken": {"value": "t0ken"},
         "Migration": {"applied": 0, "head": "abc", "authHead": None, "dump": None},
+        "Reencryption": {"lost": []},
         "Verification": {"verdict": "pass", "finished": "now", "table": "", "revision": "7"},
     }  # fmt: skip
     return {**common, **special.get(suffix, {})}
