@@ -64,6 +64,7 @@ class Release:
 
     `image_digest` names the image on the clouds, `environment_lock` the hash of the installed requirements on
     `local`; exactly one of them is set. `schema_head` is the Alembic revision that the MLflow version requires.
+    `access` is the mode of access that the revision was started with, None where that cannot be told.
     """
 
     revision: str
@@ -71,6 +72,7 @@ class Release:
     image_digest: str | None = None
     environment_lock: str | None = None
     schema_head: str | None = None
+    access: str | None = None
 
     def to_output(self) -> dict[str, str | None]:
         """Return the stack output `release`, in the camel case that readers of stack outputs expect."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ from components.ecs import clients as aws
 from components.ecs import deployments, reasons
 from components.ecs.deployments import Standing, TaskDefinitionId
 from components.ecs.render.containers import VERSION_LABEL
+from components.server.environment import ACCESS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -215,7 +216,8 @@ class EcsHistory:
         return WaitOutcome(serving=False, reasons=(reason, *found))
 
     def _revision(self, number: int, definition: Mapping[str, Any] | None, state: RevisionState) -> Revision:
-        release = self.known.get(str(number)) or release_of(number, definition or {})
+        told = release_of(number, definition or {})
+        release = replace(self.known.get(str(number)) or told, access=told.access)
         return Revision(id=str(number), release=release, state=state, created_at=(definition or {}).get("registeredAt"))
 
 
@@ -227,10 +229,12 @@ def release_of(number: int, definition: Mapping[str, Any]) -> Release:
     labelled = container.get("dockerLabels", {}).get(VERSION_LABEL)
     # A service of others has no such label; its image's tag often is a version, as `ghcr.io/mlflow/mlflow:v2.9.2`.
     tagged = _VERSION_TAG.search(image)
+    variables = {each["name"]: each.get("value") for each in container.get("environment", [])}
     return Release(
         revision=str(number),
         mlflow_version=labelled or (tagged[1] if tagged else UNKNOWN_VERSION),
         image_digest=digest or None,
+        access=variables.get(ACCESS_VARIABLE),
     )
 
 

@@ -33,6 +33,7 @@ from components.releases.records import VerifiedRelease
 from components.releases.stores import DUMPS
 from components.releases.targets import LIVE
 from components.releases.views import Situation
+from components.server import Doors, doors
 from components.verify import places
 from components.verify.subjects import Subject
 
@@ -253,6 +254,10 @@ class EcsReleases:
             verification_id=verification_id,
             verdict=verdict,
         )
+
+    def doors(self, revision: str | None) -> Doors:
+        """Return whom a revision's server lets in."""
+        return Doors() if revision is None else doors(self._definition(revision)["containerDefinitions"][0]["command"])
 
     def retire(self) -> Sequence[str]:
         """Drop revisions beyond a retention that spares every one that a rollback could want; return them."""

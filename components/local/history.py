@@ -77,6 +77,7 @@ def _describe(record: Record, serving: Record | None, statuses: Mapping[str, Sta
             revision=str(record.number),
             mlflow_version=record.mlflow_version,
             environment_lock=record.environment_lock,
+            access=record.access,
         ),
         state=_state_of(record, serving, statuses.get(record.program.name)),
         created_at=record.created_at,

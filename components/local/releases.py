@@ -30,7 +30,8 @@ from components.releases.ledger import Ledger
 from components.releases.records import VerifiedRelease
 from components.releases.stores import DUMPS, FileStore
 from components.releases.views import Situation
-from components.verify import runner
+from components.server import Doors, doors
+from components.verify import places
 from components.verify.subjects import Subject
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class LocalReleases:
     def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
         """Verify that this revision serves, through the public URL, and keep the report."""
         subject = replace(Subject.load(self.state.subject), expected_revision=revision)
-        report = runner.run(subject, profile=profile, deadline_s=deadline_s)
+        report = places.run(subject, profile=profile, deadline_s=deadline_s)
         report.save(self.state.report)
         return report
 
@@ -229,6 +230,11 @@ class LocalReleases:
             verification_id=verification_id,
             verdict=verdict,
         )
+
+    def doors(self, revision: str | None) -> Doors:
+        """Return whom a revision's server lets in; nobody's names where the revision is not there."""
+        known = {str(record.number): record for record in revisions.each(self.state)}
+        return doors(known[revision].program.argv) if revision in known else Doors()
 
     def retire(self) -> Sequence[str]:
         """Drop nothing: a local revision is a small file, and its environment is shared."""

@@ -105,7 +105,8 @@ def inputs_of(document: Mapping[str, Any]) -> ServerInputs:
             "artifacts": ArtifactStore(**fields["artifacts"]),
             "cache": CacheAddress(**{**fields["cache"], "port": int(fields["cache"]["port"])}),
             "pool": PoolSize(**{name: int(value) for name, value in fields["pool"].items()}),
-            "extra_allowed_hosts": tuple(fields["extra_allowed_hosts"]),
+            "hosts": tuple(fields["hosts"]),
+            "origins": tuple(fields["origins"]),
             "access": AccessControl(**access),
         }
     )

@@ -74,6 +74,15 @@ class Plan:
     losses: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def access_change(self) -> str:
+        """Say how the way in changes, as a clause; empty where it stays, or cannot be told."""
+        before, after = self.start.access if self.start else None, self.goal.access
+        if before is None or after is None or before == after:
+            return ""
+        open_now = ", and whoever reaches the URL may read and write" if after == "none" else ""
+        return f"access changes from {before} to {after}{open_now}"
+
 
 def plan(situation: Situation, request: Request) -> Plan:
     """Return the plan that fulfils the request. Raises Refused, and AlreadyServing where nothing is to be done."""

@@ -69,6 +69,7 @@ def begin(target: RollbackTarget, plan: Plan, wish: Wish, *, say: Callable[[str]
         "toHeads": asdict(plan.goal.heads) if plan.goal.heads else None,
         "dump": plan.dump.id if plan.dump else None,
         "losses": dict(plan.losses),
+        "access": plan.access_change,
         "steps": [step.value for step in plan.steps],
         "verdict": None,
         "table": "",
@@ -175,9 +176,11 @@ def _done(target: RollbackTarget, entry: dict[str, Any]) -> Ended:
     held = " and is pinned" if Step.RECORD in entry["steps"] and not entry["automatic"] else ""
     how = {None: "not verified", Result.PASS.value: "verified"}.get(verdict, f"its verification: {verdict}")
     lost = f" Lost: {counted(entry['losses']) or 'nothing'}." if entry["dump"] else ""
+    # A rollback that was begun by an older command says nothing of it.
+    access = f" Its {entry['access']}." if entry.get("access") else ""
     return Ended(
         exit_code=_CODES.get(verdict, ExitCode.DONE),
-        sentence=f"Revision {entry['to']} (MLflow {entry['toVersion']}) serves{held}; {how}.{lost}",
+        sentence=f"Revision {entry['to']} (MLflow {entry['toVersion']}) serves{held}; {how}.{lost}{access}",
         serving=target.serving(),
         table=entry["table"],
     )

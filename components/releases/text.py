@@ -30,6 +30,8 @@ def plan_lines(plan: Plan) -> list[str]:
         f"downtime   {_downtime(plan)}",
         f"steps      {', '.join(step.value for step in plan.steps)}",
     ]
+    if plan.access_change:
+        lines.append(f"access     {plan.access_change}")
     if known := vulnerabilities.note(plan.goal.mlflow_version):
         lines.append(f"known      {known}")
     if plan.force:
@@ -50,6 +52,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "downtimeSeconds": plan.downtime_s,
         "steps": [step.value for step in plan.steps],
         "knownVulnerabilities": vulnerabilities.note(plan.goal.mlflow_version),
+        "accessChange": plan.access_change,
         "notes": list(plan.notes),
     }
 

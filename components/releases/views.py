@@ -56,6 +56,7 @@ class View:
     blocked: bool = False
     left: bool = False
     dump: str | None = None
+    access: str | None = None
 
     @property
     def serves(self) -> bool:
@@ -114,6 +115,7 @@ def _view(
         verified_at=at,
         current=revision.id == situation.current,
         dump=release.dump if release else None,
+        access=revision.release.access,
     )
 
 

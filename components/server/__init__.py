@@ -16,7 +16,7 @@ from components.server.addresses import (
 )
 from components.server.describe import (
     OWNED_FLAGS,
-    PRIVATE_NETWORK_HOSTS,
+    Doors,
     PoolSize,
     Probe,
     ServerDescription,
@@ -24,6 +24,7 @@ from components.server.describe import (
     allowed_hosts,
     allowed_origins,
     describe,
+    doors,
     flag_problem,
     memory_need_mib,
 )
@@ -32,12 +33,12 @@ from components.server.wanted import wanted
 
 __all__ = [
     "OWNED_FLAGS",
-    "PRIVATE_NETWORK_HOSTS",
     "Abilities",
     "AccessControl",
     "ArtifactStore",
     "CacheAddress",
     "DatabaseAddress",
+    "Doors",
     "MlflowVersion",
     "PoolSize",
     "Probe",
@@ -51,6 +52,7 @@ __all__ = [
     "cache_url",
     "database_uri",
     "describe",
+    "doors",
     "flag_problem",
     "memory_need_mib",
     "parse_version",

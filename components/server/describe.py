@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from components.contract import Refused
 from components.server import environment
@@ -16,7 +16,7 @@ from components.server.access import AccessControl
 from components.server.versions import Abilities, abilities, parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from components.server.addresses import ArtifactStore, CacheAddress, DatabaseAddress, SecretTemplate
 
@@ -33,12 +33,8 @@ _PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 # Setting --allowed-hosts replaces MLflow's default list, so what the default allows has to be said again: probes, job
 # processes and the launcher all call the server by a loopback name. `[[]` is how fnmatch spells a literal bracket.
 LOOPBACK_HOSTS = ("localhost", "localhost:*", "127.0.0.1", "127.0.0.1:*", "[::1]", "[[]::1]:*")
-# For targets that call a task by its private address. RFC 1918 as in MLflow's default list, and RFC 6598
-# (100.64.0.0/10: pods on EKS and GKE), which that list lacks: measured, 403.
-PRIVATE_NETWORK_HOSTS = (
-    "10.*", *(f"172.{second}.*" for second in range(16, 32)), "192.168.*",
-    "100.6[4-9].*", "100.[7-9][0-9].*", "100.1[01][0-9].*", "100.12[0-7].*",
-)  # fmt: skip
+# Where any port is accepted, this one is tried.
+_SOME_PORT = 8443
 
 # A balancer must never reuse a connection that the server is about to close: uvicorn's own 5 s under a balancer's
 # 60 s gives sporadic 502s.
@@ -79,6 +75,7 @@ class PoolSize:
 class ServerInputs:
     """All that shapes one server. `public_url` is what users call; `host` and `port` are where the process listens.
 
+    `hosts` are further names that users call it by, with a port or without; `origins` are further pages that call it.
     `max_request_mib` bounds a request's body, `max_artifact_mib` an artifact's upload; 0 is no limit. `metrics_port`
     is where Prometheus asks, 0 for nowhere.
     """
@@ -95,13 +92,22 @@ class ServerInputs:
     pool: PoolSize = field(default_factory=PoolSize)
     request_timeout_s: int = 300
     extra_flags: Mapping[str, str | bool] = field(default_factory=dict)
-    extra_allowed_hosts: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     access: AccessControl = field(default_factory=AccessControl)
     max_request_mib: int = 64
     max_artifact_mib: int = 0
     access_log: bool = True
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doors:
+    """Hosts that a server answers to, and origins whose pages may call it."""
+
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,25 +177,70 @@ def flag_problem(name: str, *, value: str | bool) -> str | None:
     return None
 
 
-def allowed_hosts(public_url: str, extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+def allowed_hosts(public_url: str, more: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the Host headers that the server answers to, in the spelling of MLflow's matcher.
 
-    MLflow compares the whole header, port included, as text (security_utils.is_allowed_host_header), so the public
-    host stands both with its port and without: some clients name a default port, some proxies strip another.
+    MLflow compares the whole header, port included, as text (security_utils.is_allowed_host_header), so each host
+    stands both with a port and without: some clients name a default port, some proxies strip another (mlflow#22095).
+    One of `more` that names no port is accepted with any.
     """
     url = urlsplit(public_url)
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else (url.hostname or "")
-    port = url.port or (443 if url.scheme == "https" else 80)
-    return tuple(dict.fromkeys((host, f"{host}:{port}", *LOOPBACK_HOSTS, *extra)))
+    port = url.port or _default_port(url.scheme)
+    patterns = [pattern for host in more for pattern in _patterns(host)]
+    return tuple(dict.fromkeys((_host(url), f"{_host(url)}:{port}", *patterns, *LOOPBACK_HOSTS)))
 
 
-def allowed_origins(public_url: str) -> tuple[str, ...]:
-    """Return the origin of the public URL as a browser spells it: lower case, no default port."""
+def allowed_origins(public_url: str, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the origins whose pages may call the server, spelled as a browser does: lower case, no default port.
+
+    They are the public URL's, those of the same scheme at each other host (with the public port too, where the host
+    names none), and `origins`.
+    """
     url = urlsplit(public_url)
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else (url.hostname or "")
-    default = 443 if url.scheme == "https" else 80
-    port = "" if url.port in {None, default} else f":{url.port}"
-    return (f"{url.scheme}://{host}{port}",)
+    named = [each if urlsplit(f"//{each}").port else f"{each}{port}" for each in hosts for port in _ports(url)]
+    return tuple(
+        dict.fromkeys(_origin(each) for each in (public_url, *(f"{url.scheme}://{host}" for host in named), *origins))
+    )
+
+
+def doors(argv: Sequence[str]) -> Doors:
+    """Return the hosts and origins that a server was started with, without loopback's; none before MLflow 3.5.0.
+
+    A host that is accepted with any port is given with one.
+    """
+    lists = {
+        name: tuple(argv[argv.index(name) + 1].split(",")) if name in argv else ()
+        for name in ("--allowed-hosts", "--cors-allowed-origins")
+    }
+    hosts = (host for host in lists["--allowed-hosts"] if host not in LOOPBACK_HOSTS)
+    spelled = (host.replace("[[]", "[").replace(":*", f":{_SOME_PORT}") for host in hosts)
+    return Doors(hosts=tuple(spelled), origins=lists["--cors-allowed-origins"])
+
+
+def _patterns(host: str) -> tuple[str, ...]:
+    url = urlsplit(f"//{host}")
+    if url.port is not None:
+        return _host(url), host
+    # `[[]` is how fnmatch spells a literal bracket.
+    return host, f"{host.replace('[', '[[]')}:*"
+
+
+def _ports(url: SplitResult) -> tuple[str, ...]:
+    return ("", f":{url.port}") if url.port else ("",)
+
+
+def _origin(text: str) -> str:
+    url = urlsplit(text)
+    port = "" if url.port in {None, _default_port(url.scheme)} else f":{url.port}"
+    return f"{url.scheme}://{_host(url)}{port}"
+
+
+def _host(url: SplitResult) -> str:
+    return f"[{url.hostname}]" if ":" in (url.hostname or "") else (url.hostname or "")
+
+
+def _default_port(scheme: str) -> int:
+    return 443 if scheme == "https" else 80
 
 
 def _refuse_unable(inputs: ServerInputs, able: Abilities) -> None:
@@ -202,6 +253,11 @@ def _refuse_unable(inputs: ServerInputs, able: Abilities) -> None:
         raise Refused("MLflow's jobs need Redis, and the backend has none.", fix="Set cache.mode to create.")
     if inputs.access.requests_per_minute and inputs.cache is None:
         raise Refused("The limits of API keys are counted in Redis, and the backend has none.", fix=_LIMIT_FIX)
+    if inputs.access.mode == "basic" and inputs.access.database == inputs.database.name:
+        raise Refused(
+            f"The database '{inputs.database.name}' is named for tracking and for MLflow's users.",
+            fix="Name another database for tracking.",
+        )
     for name, value in inputs.extra_flags.items():
         if problem := flag_problem(name, value=value):
             raise Refused(f"The extra flag '{name}' {problem}.", fix="Remove it from server.extraFlags.")
@@ -218,8 +274,9 @@ def _argv(inputs: ServerInputs, able: Abilities) -> tuple[str, ...]:
         "--artifacts-destination", inputs.artifacts.destination,
     ]  # fmt: skip
     if able.host_check:
-        argv += ["--allowed-hosts", ",".join(allowed_hosts(inputs.public_url, inputs.extra_allowed_hosts))]
-        argv += ["--cors-allowed-origins", ",".join(allowed_origins(inputs.public_url))]
+        argv += ["--allowed-hosts", ",".join(allowed_hosts(inputs.public_url, inputs.hosts))]
+        origins = allowed_origins(inputs.public_url, inputs.hosts, inputs.origins)
+        argv += ["--cors-allowed-origins", ",".join(origins)]
     keep_alive = inputs.request_timeout_s + _KEEP_ALIVE_MARGIN_S
     if able.stack == "uvicorn":
         options = f"--timeout-keep-alive {keep_alive} --timeout-graceful-shutdown {inputs.request_timeout_s}"

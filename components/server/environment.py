@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from components.server.versions import Abilities
 
 _MIB = 1024 * 1024
+ACCESS_VARIABLE = "MLFLOW_BACKEND_ACCESS"
 
 
 def plain(inputs: ServerInputs, able: Abilities) -> dict[str, str]:
@@ -45,7 +46,7 @@ def _plugin_environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]
     """Return what the plugin reads (server/README.md); what is its default is left out, but for the access mode."""
     access = inputs.access
     environment = {
-        "MLFLOW_BACKEND_ACCESS": access.mode,
+        ACCESS_VARIABLE: access.mode,
         "MLFLOW_BACKEND_MAX_REQUEST_BYTES": str(inputs.max_request_mib * _MIB),
         "MLFLOW_BACKEND_MAX_ARTIFACT_BYTES": str(inputs.max_artifact_mib * _MIB),
         "MLFLOW_BACKEND_ACCESS_LOG": "true" if inputs.access_log else "false",

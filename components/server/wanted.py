@@ -24,6 +24,8 @@ class Wanted(TypedDict):
     max_request_mib: int
     max_artifact_mib: int
     access_log: bool
+    hosts: tuple[str, ...]
+    origins: tuple[str, ...]
 
 
 def wanted(settings: Settings) -> Wanted:
@@ -39,4 +41,6 @@ def wanted(settings: Settings) -> Wanted:
         max_request_mib=server.max_request_mib,
         max_artifact_mib=server.max_artifact_mib,
         access_log=server.access_log,
+        hosts=tuple(settings.access.hosts),
+        origins=tuple(settings.access.origins),
     )

@@ -21,6 +21,8 @@ from components.settings.section import Section
 DEFAULT_MLFLOW_VERSION = "3.17.2"
 # What SQLAlchemy 2.0 reads back as it was written (components/server/addresses.py).
 _DATABASE_PATH = re.compile(r"/[A-Za-z0-9_.~-]+")
+# A comma would end it in MLflow's list, and a star would be a pattern there.
+_HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 _OBJECT_STORES = ("s3", "gs")
 
 
@@ -49,6 +51,21 @@ def _public_url(text: str) -> str:
     if parts is None or parts[0] not in {"http", "https"} or urlsplit(text).path not in {"", "/"}:
         raise ValueError("must be the root of a host, such as https://mlflow.example.com, without path or user")
     return text.rstrip("/")
+
+
+def _host(text: str) -> str:
+    parts = _parts(f"http://{text}")
+    if parts is None or not _HOST.fullmatch(text) or parts[2] == 0:
+        raise ValueError("must be a host in lower case, such as mlflow.example.com or mlflow.example.com:8443")
+    return text
+
+
+def _origin(text: str) -> str:
+    scheme, _, host = text.partition("://")
+    if scheme not in {"http", "https"}:
+        raise ValueError("must be an origin, such as https://app.example.com, without path")
+    _host(host)
+    return text
 
 
 def _database_place(text: str) -> str:
@@ -159,6 +176,10 @@ class Access(Section):
     """`none` only on loopback; `basic` is MLflow's own users; `token` API keys; `cloudIdentity` the cloud's."""
     requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Requests that each API key may make in a minute, over all servers; 0: no limit."""
+    hosts: list[Annotated[str, AfterValidator(_host)]] = Field(default_factory=list)
+    """Further hosts that users call the server by: HOST or HOST:PORT; without a port, any port is accepted."""
+    origins: list[Annotated[str, AfterValidator(_origin)]] = Field(default_factory=list)
+    """Further origins whose pages may call the server: https://HOST or https://HOST:PORT. MLflow 3.5.0 and newer."""
 
 
 class Scaling(Section):

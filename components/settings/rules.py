@@ -6,8 +6,9 @@ What a target cannot do is not said here: each target refuses that itself.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from components.server import abilities, flag_problem, memory_need_mib, parse_version
+from components.server import AccessControl, abilities, flag_problem, memory_need_mib, parse_version
 from components.settings.aws import Aws
 from components.settings.budget import connection_budget, most_replicas
 from components.settings.problems import Problem, shown_key
@@ -42,6 +43,18 @@ def access_on_loopback_only(settings: Settings) -> Iterator[Problem]:
             finding="is none",
             rule=f"the target {settings.target} is reachable by others, and none is for loopback",
             fix="Set it to basic, token or cloudIdentity.",
+        )
+
+
+def databases_apart(settings: Settings) -> Iterator[Problem]:
+    """Keep MLflow's users in a database of their own: both schemas in one would be migrated by the other's chain."""
+    users, existing = AccessControl.database, settings.database.existing or ""
+    if settings.access.mode == "basic" and urlsplit(existing).path == f"/{users}":
+        yield Problem(
+            path="database.existing",
+            finding=f"names {users}",
+            rule="with access.mode basic that is the database of MLflow's users, and tracking needs another",
+            fix="Name another database.",
         )
 
 
@@ -92,6 +105,18 @@ def extra_flags(settings: Settings) -> Iterator[Problem]:
                 rule="extra flags are passed on to `mlflow server` as they are",
                 fix="Remove or correct it.",
             )
+
+
+def origins(settings: Settings) -> Iterator[Problem]:
+    """Refuse origins where MLflow knows none: its answers would not let a browser use them."""
+    version = settings.server.mlflow_version
+    if settings.access.origins and not abilities(parse_version(version)).host_check:
+        yield Problem(
+            path="access.origins",
+            finding="is set",
+            rule=f"MLflow {version} lets no other origin in; 3.5.0 and newer can",
+            fix="Remove it, or choose a newer server.mlflowVersion.",
+        )
 
 
 def replica_range(settings: Settings) -> Iterator[Problem]:
@@ -156,10 +181,12 @@ def aws_on_aws(settings: Settings) -> Iterator[Problem]:
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     create_or_adopt,
     access_on_loopback_only,
+    databases_apart,
     limits_of_keys,
     shared_state,
     jobs_on_redis,
     extra_flags,
+    origins,
     replica_range,
     enough_memory,
     connections,

@@ -26,6 +26,7 @@ CORE: Final[tuple[Check, ...]] = (
     # MLflow opens each store at its first use, and two first uses at once can break it (seen on 3.4.0: KeyError
     # 'script', from Alembic): the first calls to the tracking store and to the registry go alone.
     Check(name="host", part=Part.DATABASE, run=serving.host, needs=("health",)),
+    Check(name="origin", part=Part.DATABASE, run=access.origin, needs=("health",), after=("host",)),
     Check(name="credentials", part=Part.ACCESS, run=access.credentials, needs=("health",), after=("host",)),
     Check(name="components", part=Part.SERVER, run=plugin.components, needs=("health",)),
     Check(name="schema", part=Part.DATABASE, run=schema_check.schema, needs=("version",)),
@@ -57,7 +58,6 @@ CORE: Final[tuple[Check, ...]] = (
 
 FULL: Final[tuple[Check, ...]] = (
     *CORE,
-    Check(name="origin", part=Part.DATABASE, run=access.origin, needs=("health",), after=("host",)),
     Check(name="clock", part=Part.SERVER, run=consistency.clock, needs=("experiment",)),
     Check(name="read-your-writes", part=Part.DATABASE, run=consistency.read_your_writes, needs=("run",)),
     Check(name="artifact-large", part=Part.ARTIFACTS, run=artifacts.artifact_large, needs=("artifact",)),

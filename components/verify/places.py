@@ -6,7 +6,7 @@ The checks are the same everywhere; a target's module is imported when a locator
 from __future__ import annotations
 
 import importlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from components.contract import Refused
@@ -56,12 +56,14 @@ def run(  # noqa: PLR0913 - as runner.run
 
 
 def _recorded(subject: Subject) -> dict[str, Any]:
-    """Return what the stack's ledger has recorded of its identity, as fields of the subject."""
+    """Return what the stack itself says, as fields of the subject: its identity, and whom its server lets in."""
     from components.releases.targets import TARGETS, open_releases  # noqa: PLC0415 - a URL alone has no ledger
 
     if subject.locator.get("kind") not in TARGETS:
         return {}
+    target = open_releases(subject.locator)
+    let_in = asdict(target.doors(subject.expected_revision))
     try:
-        return {"identity": open_releases(subject.locator).ledger.standing().identity or {}}
+        return {**let_in, "identity": target.ledger.standing().identity or {}}
     except (Refused, StoreError) as error:
-        return {"identity_problem": str(error)}
+        return {**let_in, "identity_problem": str(error)}

@@ -11,11 +11,15 @@ import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
+from components.verify.context import REST
 from components.verify.model import Finding, Trouble, Unexpected, failed, inconclusive, passed, skipped
 
 if TYPE_CHECKING:
     from components.verify.context import Context
+    from components.verify.model import Exchange
 
+FOREIGN: Final = "not-this-backend.invalid"
+"""A host that no backend has (RFC 2606)."""
 NOT_FOUND: Final = 404
 UNAVAILABLE: Final = 503
 HEALTH_TRIES: Final = 4
@@ -85,10 +89,32 @@ def revision(context: Context) -> Finding:
 
 
 def host(context: Context) -> Finding:
-    """The server accepts the Host that clients send."""
+    """The server accepts each Host that clients send, and no other."""
     # /health and /version are exempt from MLflow's host check: only a route of the API shows it.
     context.get("experiments/search", max_results=1)
-    return passed(f"Host {context.subject.host} is accepted")
+    hosts = context.subject.hosts
+    for other in hosts:
+        exchange = _called(context, other)
+        if not exchange.ok:
+            return failed(
+                f"Host {other} is refused with {exchange.status or exchange.trouble}",
+                code="host-refused",
+                cause="The server was told to accept it, so something in front of it refuses or changes it.",
+                next_step="Let the front pass Host as it comes, or remove the host from access.hosts.",
+            )
+    if hosts and _called(context, FOREIGN).ok:
+        return failed(
+            f"Host {FOREIGN} is accepted, and nobody named it",
+            code="host-open",
+            cause="Something in front changes the Host, or MLflow's host check is off: DNS rebinding is possible.",
+            next_step="Let the front pass Host as it comes, and see what the server was started with.",
+        )
+    return passed(f"Host {', '.join(hosts) or context.subject.host} is accepted")
+
+
+def _called(context: Context, host: str) -> Exchange:
+    path, query = f"{REST}/experiments/search", {"max_results": "1"}
+    return context.send("GET", path, query=query, headers={"Host": host})
 
 
 def ui(context: Context) -> Finding:

@@ -37,6 +37,7 @@ class Subject:
     `expected_version` and `expected_revision` are what the platform was told to run; None leaves the comparison out,
     visibly. `locator` says where the platform's own answer comes from. `credentials` are references, never values.
     `access` is whether the backend must refuse anonymous calls (None: whether credentials are named).
+    `hosts` and `origins` are all that the running server was told to let in; where they are known, others are refused.
     `proxied_artifacts` says that artifacts must go through the server. `identity` is what the ledger has recorded of
     database and store, `identity_problem` why that could not be read.
     """
@@ -53,6 +54,8 @@ class Subject:
     insecure: bool = False
     report_path: str | None = None
     extra_checks: tuple[ExtraCheck, ...] = ()
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
     identity: Mapping[str, str] = field(default_factory=dict)
     identity_problem: str = ""
 
@@ -99,6 +102,7 @@ class Subject:
         if not isinstance(document.get("url"), str):
             raise SubjectError("url: missing. Give the URL that clients use")
         fields = {_KEYS[key]: value for key, value in document.items() if value is not None}
+        fields |= {name: tuple(fields[name]) for name in ("hosts", "origins") if name in fields}
         try:
             fields["extra_checks"] = tuple(ExtraCheck.from_document(item) for item in fields.get("extra_checks", ()))
         except ExtraCheckError as error:
@@ -163,6 +167,8 @@ _KEYS: Final[dict[str, str]] = {
     "insecure": "insecure",
     "reportPath": "report_path",
     "extraChecks": "extra_checks",
+    "hosts": "hosts",
+    "origins": "origins",
     "identity": "identity",
     "identityProblem": "identity_problem",
 }
@@ -170,5 +176,5 @@ _KEYS: Final[dict[str, str]] = {
 
 def _plain(value: object) -> object:
     if isinstance(value, tuple):
-        return [item.to_document() for item in value]
+        return [item if isinstance(item, str) else item.to_document() for item in value]
     return dict(value) if isinstance(value, Mapping) else value

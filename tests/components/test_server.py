@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from components.contract import Refused
 from components.server import (
     OWNED_FLAGS,
-    PRIVATE_NETWORK_HOSTS,
     AccessControl,
     ArtifactStore,
     CacheAddress,
     DatabaseAddress,
+    Doors,
     PoolSize,
     SecretTemplate,
     ServerInputs,
@@ -29,6 +29,7 @@ from components.server import (
     cache_url,
     database_uri,
     describe,
+    doors,
     flag_problem,
     keys,
     parse_version,
@@ -392,29 +393,6 @@ def test_the_hosts_that_users_and_probes_call_are_accepted(
 
 
 @pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        ("10.1.2.3:5000", True),
-        ("172.16.0.1", True),
-        ("172.31.255.1:5000", True),
-        ("192.168.1.1", True),
-        ("100.64.0.1:5000", True),
-        ("100.99.1.1", True),
-        ("100.110.1.1", True),
-        ("100.127.255.254", True),
-        ("172.15.0.1", False),
-        ("172.32.0.1", False),
-        ("100.63.0.1", False),
-        ("100.128.0.1", False),
-        ("11.0.0.1", False),
-    ],
-)
-def test_private_patterns_are_exactly_the_private_ranges(header: str, *, expected: bool) -> None:
-    """Tasks probed by address answer on RFC 1918 and RFC 6598 addresses, which MLflow's default lacks."""
-    assert _accepts(PRIVATE_NETWORK_HOSTS, header) is expected
-
-
-@pytest.mark.parametrize(
     ("public_url", "origin"),
     [
         ("https://mlflow.example.com", "https://mlflow.example.com"),
@@ -429,10 +407,53 @@ def test_the_origin_is_spelt_as_a_browser_spells_it(public_url: str, origin: str
     assert allowed_origins(public_url) == (origin,)
 
 
-def test_extra_hosts_are_added() -> None:
-    """A target that calls tasks by address says so."""
-    described = describe(replace(INPUTS, extra_allowed_hosts=PRIVATE_NETWORK_HOSTS))
-    assert "100.6[4-9].*" in described.argv[described.argv.index("--allowed-hosts") + 1].split(",")
+@pytest.mark.parametrize(
+    ("host", "accepted", "refused"),
+    [
+        ("second.example", ["second.example", "second.example:443", "second.example:5000"], ["second.example.evil"]),
+        ("second.example:8443", ["second.example:8443", "second.example"], ["second.example:5000"]),
+        ("[fd00::2]", ["[fd00::2]", "[fd00::2]:5000"], ["[fd00::3]", "[fd00::3]:5000"]),
+        ("[fd00::2]:1", ["[fd00::2]:1", "[fd00::2]"], ["[fd00::2]:2"]),
+        ("10.0.0.7", ["10.0.0.7", "10.0.0.7:5000"], ["10.0.0.70:5000", "10.0.0.8"]),
+    ],
+)
+def test_further_hosts_are_accepted_with_a_port_and_without(host: str, accepted: list[str], refused: list[str]) -> None:
+    """Clients send the port or leave it out; nobody else's name is let in by it."""
+    argv = describe(replace(INPUTS, hosts=(host,))).argv
+    hosts = tuple(argv[argv.index("--allowed-hosts") + 1].split(","))
+    for header in accepted:
+        assert _accepts(hosts, header), header
+    for header in [*refused, "evil.example.org"]:
+        assert not _accepts(hosts, header), header
+    assert set(accepted[:1]) <= set(doors(argv).hosts)
+    assert all(_accepts(hosts, each) for each in doors(argv).hosts)
+
+
+def test_pages_of_further_hosts_and_origins_may_call() -> None:
+    """The UI at a second host posts from there; each origin is spelled as a browser does."""
+    inputs = replace(INPUTS, public_url="https://a.example:8443", hosts=("b.example", "c.example:1"))
+    argv = describe(replace(inputs, origins=("https://app.example:443", "http://app.example:3000"))).argv
+    assert doors(argv).origins == (
+        "https://a.example:8443",
+        "https://b.example",
+        "https://b.example:8443",
+        "https://c.example:1",
+        "https://app.example",
+        "http://app.example:3000",
+    )
+
+
+def test_one_database_for_tracking_and_users_is_refused() -> None:
+    """Whatever the target: the chain of each would migrate the other's tables."""
+    access = AccessControl(mode="basic", database=DATABASE.name)
+    with pytest.raises(Refused, match=DATABASE.name):
+        describe(replace(INPUTS, access=access))
+    describe(replace(INPUTS, access=replace(access, mode="none")))
+
+
+def test_a_server_without_a_host_check_tells_of_no_doors() -> None:
+    """Releases before 3.5.0 let everybody in, so there is nothing to try."""
+    assert doors(describe(replace(INPUTS, mlflow_version="3.4.0", hosts=("b.example",))).argv) == Doors()
 
 
 def test_extra_flags_are_passed_on_in_a_stable_order() -> None:

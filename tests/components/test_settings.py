@@ -123,7 +123,7 @@ def test_a_missing_target_is_told() -> None:
             "verify.extraChecks.0.statu",
             "Did you mean status",
         ),
-        ({"access": {"zzz": 1}}, "access.zzz", "Known keys here: mode, requestsPerMinute."),
+        ({"access": {"zzz": 1}}, "access.zzz", "Known keys here: hosts, mode, origins, requestsPerMinute."),
         ({"server": {"mlflow_version": "3.17.2"}}, "server.mlflow_version", "Did you mean mlflowVersion?"),
     ],
 )
@@ -167,6 +167,15 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(
         ({"network": {"publicUrl": "mlflow.example.com"}}, "network.publicUrl", ["https://mlflow.example.com"]),
         ({"network": {"publicUrl": "https://host/ml"}}, "network.publicUrl", ["without path"]),
         ({"network": {"publicUrl": "https://[::1"}}, "network.publicUrl", ["root of a host"]),
+        *(
+            ({"access": {"hosts": ["good.example", host]}}, "access.hosts.1", ["mlflow.example.com:8443"])
+            for host in ("", "https://a", "a/b", "A.example", "a,b", "*", "*.a", "u@a", "a:0", "a:99999", "a:", "[::1")
+        ),
+        *(
+            ({"access": {"origins": [origin]}}, "access.origins.0", [told])
+            for origin, told in (("a.example", "an origin"), ("ftp://a", "an origin"), ("https://a/b", "a host"),
+                                 ("https://*", "a host"), ("null", "an origin"), ("*", "an origin"))
+        ),
         ({"verify": {"deadline": 1}}, "verify.deadline", ["5 or more"]),
         ({"verify": {"extraChecks": {}}}, "verify.extraChecks", ["is a mapping", "a list"]),
         ({"verify": {"extraChecks": [{"name": "a", "path": "docs"}]}}, "verify.extraChecks.0.path", ["must match"]),
@@ -209,6 +218,10 @@ CLOUD = {"target": "ecs", "access": {"mode": "basic"}}
         ({**CLOUD, "server": {"memory": 512}}, "server.memory", ["is 512 MiB", "need 560 MiB"]),
         ({**CLOUD, "server": {"memory": 2048, "jobs": True}}, "server.memory", ["jobs", "2960 MiB"]),
         ({**CLOUD, "server": {"port": 8080}}, "server.port", ["network.publicUrl"]),
+        ({**CLOUD, "server": {"mlflowVersion": "3.4.0"}, "access": {"mode": "basic", "origins": ["https://a.example"]},
+          "database": {"maxConnections": 9999}}, "access.origins", ["3.4.0", "3.5.0"]),
+        ({**CLOUD, "database": {"mode": "adopt", "existing": "postgresql://db:5432/mlflow_auth"}},
+         "database.existing", ["mlflow_auth", "users"]),
     ],
 )  # fmt: skip
 def test_a_rule_between_settings_is_told_with_both_sides(sections: dict[str, Any], path: str, told: list[str]) -> None:

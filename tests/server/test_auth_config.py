@@ -9,6 +9,8 @@ from io import StringIO
 import pytest
 from mlflow_backend_server.access.config import FILE_VARIABLE, content, prepare_config
 from mlflow_backend_server.assembly import hold_administrator
+from mlflow_backend_server.db import addresses
+from mlflow_backend_server.db.verdicts import ToolError
 from mlflow_backend_server.settings import SettingsError
 
 URI = "postgresql+psycopg2://m%40x@127.0.0.1:5432/mlflow_auth"
@@ -75,3 +77,17 @@ def test_the_administrator_has_the_password_of_the_environment(
     users = Users(before)
     hold_administrator(users, config)
     assert (users.password, users.updates) == after
+
+
+@pytest.mark.parametrize("users", ["mlflow", "%6dlflow"])
+@pytest.mark.parametrize("host", ["127.0.0.1:5432", "db:5432"])
+def test_one_database_for_tracking_and_users_is_refused(users: str, host: str) -> None:
+    """The server does not start, and the database tool touches nothing, whatever deployed them."""
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://m@{host}/mlflow",
+        "MLFLOW_BACKEND_AUTH_DATABASE_URI": f"postgresql://other@{host}/{users}",
+    }
+    with pytest.raises(ToolError, match="mlflow"):
+        addresses.from_environment(environment)
+    apart = {**environment, "MLFLOW_BACKEND_AUTH_DATABASE_URI": f"postgresql://other@{host}/users"}
+    assert addresses.from_environment(apart).auth is not None

@@ -15,10 +15,7 @@ RULES: Final[tuple[Rule, ...]] = (
             "MLflow does not accept the Host {host}: --allowed-hosts does not hold it, and setting that list "
             "replaces the default."
         ),
-        next_step=(
-            "Add the host to network.hosts (or publicUrl) in the settings and deploy, or keep the front from "
-            "changing Host."
-        ),
+        next_step=("Add the host to access.hosts in the settings and deploy, or keep the front from changing Host."),
     ),
     Rule(
         code="origin-refused",

@@ -13,6 +13,8 @@ import secrets
 import sys
 from typing import Any, NoReturn
 
+from mlflow_backend_server.db import addresses
+from mlflow_backend_server.db.verdicts import ToolError
 from mlflow_backend_server.settings import Access, Settings, SettingsError, from_environment
 
 #: Set by `mlflow server` for its children, where MLflow knows more than one kind of server.
@@ -35,7 +37,7 @@ def __getattr__(name: str) -> Any:
         return made
     try:
         _prepare(settings)
-    except SettingsError as error:
+    except (SettingsError, ToolError) as error:
         _stop(error)
     return _Placeholder()
 
@@ -51,7 +53,7 @@ def _settings() -> Settings:
         _stop(error)
 
 
-def _stop(error: SettingsError) -> NoReturn:
+def _stop(error: SettingsError | ToolError) -> NoReturn:
     # As a supervisor shows it: one line instead of a trace, once, from the command itself.
     sys.exit(f"mlflow-backend: {error}")
 
@@ -65,6 +67,8 @@ def _prepare(settings: Settings) -> None:
         from mlflow_backend_server.access.config import prepare_config
 
         os.environ.update(prepare_config(os.environ))
+        # Refused here, before MLflow makes its users' tables where they do not belong.
+        addresses.from_environment(os.environ)
         # MLflow does this for its own app only, by name; a failure in a worker instead would restart it for ever.
         auth = importlib.import_module("mlflow.server.auth")
         if hasattr(auth, "bootstrap_admin_user"):

@@ -14,6 +14,7 @@ from components.contract import Refused
 from components.releases.ledger import Contents
 from components.releases.plan import AlreadyServing, Request, Step, default_goal, plan
 from components.releases.records import Block, Dump, DumpedDatabase, Standing
+from components.releases.text import plan_document, plan_lines
 from components.releases.views import Situation, survey
 from tests.components.releases.test_plan import (
     HEAD,
@@ -285,3 +286,20 @@ def test_safe_comes_before_restore() -> None:
         live="3.17.2",
     )
     assert plan(found, Request(restore=True)).goal.revision == "1"
+
+
+@pytest.mark.parametrize("before", ["none", "basic", "token", None])
+@pytest.mark.parametrize("after", ["none", "basic", "token", None])
+def test_a_change_of_access_is_said(before: str | None, after: str | None) -> None:
+    """A rollback that opens or closes the backend is never a surprise; what cannot be told is not guessed."""
+    found = of_one_schema(2, 1)
+    modes = {"1": after, "2": before}
+    revisions = [replace(each, release=replace(each.release, access=modes[each.id])) for each in found.revisions]
+    made = plan(replace(found, revisions=revisions), Request())
+    differs = None not in {before, after} and before != after
+    assert bool(made.access_change) is differs
+    assert any(line.startswith("access ") for line in plan_lines(made)) is differs
+    assert plan_document(made)["accessChange"] == made.access_change
+    if differs:
+        assert f"{before} to {after}" in made.access_change
+        assert ("whoever reaches" in made.access_change) is (after == "none")

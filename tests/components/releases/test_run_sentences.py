@@ -267,3 +267,18 @@ def test_what_an_update_did_meanwhile_is_refused_with_what_to_do(tmp_path: Path)
         "The deployment was stopped, and it had brought the database from head-3.4.0 to head-3.17.2. "
         "Repeat: the plan is another one now."
     )
+
+
+def test_a_change_of_access_is_said_at_the_end(tmp_path: Path) -> None:
+    """Also by a rollback that was interrupted: what it changed stands in its journal."""
+    world = same(tmp_path)
+    found = plan(world.situation(), Request())
+    assert found.start is not None
+    opened = replace(found, start=replace(found.start, access="basic"), goal=replace(found.goal, access="none"))
+    world.kill_at = (3, True)
+    with pytest.raises(Killed):
+        begin(world, opened, Wish(reason="slow"), say=silent)
+    world.kill_at = None
+    done = resume(world, to=None, say=silent)
+    assert done is not None
+    assert opened.access_change in done.sentence

@@ -220,6 +220,7 @@ CALLS = {
     "health": ("GET", "/health"),
     "version": ("GET", "/version"),
     "host": ("GET", f"{REST}experiments/search"),
+    "origin": ("POST", f"{REST}experiments/search"),
     "database": ("POST", f"{REST}experiments/search"),
     "experiment": ("POST", f"{REST}experiments/create"),
     "run": ("POST", f"{REST}runs/create"),
@@ -242,7 +243,11 @@ CALLS = {
 @pytest.mark.parametrize("answer", [error(500, "INTERNAL_ERROR"), Reply(body=b"<html>hello</html>"), Reply(body=b"{]")])
 def test_every_check_turns_red_by_itself(server: FakeMLflow, check: str, answer: Reply) -> None:
     """Where one call alone fails, or is answered 200 with rubbish, its own check alone is red, with a cause."""
-    server.fault = lambda asked: answer if (asked.method, asked.path) == CALLS[check] else None
+    server.fault = lambda asked: (
+        answer
+        if (asked.method, asked.path) == CALLS[check] and ("origin" in asked.headers) == (check == "origin")
+        else None
+    )
     report = verify(server)
     red = [item for item in report.checks if item.result is Result.FAIL]
     assert [item.name for item in red if item.code != "stale-or-lost"] == [check], report.text()

@@ -93,6 +93,12 @@ def from_environment(environment: Mapping[str, str]) -> Databases:
             "The tracking and the basic-auth database are on different servers.",
             "Put them on one server: they are dumped, restored and switched together.",
         )
+    if auth is not None and auth.name == tracking.name:
+        raise ToolError(
+            ExitCode.UNSUPPORTED,
+            f"The {tracking} is named for tracking and for basic auth.",
+            "Give MLflow's users a database of their own: each would be migrated by the other's chain.",
+        )
     return Databases(tracking=tracking, auth=auth, administrator=_administrator(environment, tracking))
 
 
