@@ -110,6 +110,7 @@ def _describe_subject(state: StateDir, record: Record, wishes: dict[str, Any]) -
         expected_revision=str(record.number),
         locator={"kind": "local", "state": str(state.path)},
         jobs=bool(wishes["inputs"]["jobs"]),
+        max_upload_mib=int(wishes["inputs"]["max_artifact_mib"]) or None,
         credentials=credentials.references(state, record.access),
         access=record.access != "none",
         report_path=str(state.report),

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from components.verify.model import Exchange, Finding, Unexpected, failed, passed
+from components.verify.observed import EXCERPT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SHOWN: Final = 3
+"""Entries of a mapping that a sentence quotes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,16 +72,32 @@ def pairs(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def same(what: str, *, written: object, read: object) -> Finding:
-    """Compare what was written with what was read back."""
+    """Compare what was written with what was read back; of mappings only the entries that differ are shown."""
     if written == read:
         return passed(what)
+    if isinstance(written, dict) and isinstance(read, dict):
+        keys = [key for key in {**written, **read} if written.get(key) != read.get(key)]
+        written, read = ({key: side[key] for key in keys[:_SHOWN] if key in side} for side in (written, read))
+        what += f" ({len(keys)} differ)"
     return failed(
-        f"{what}: wrote {written!r}, read {read!r}",
+        f"{what}: wrote {shortened(repr(written))}, read {shortened(repr(read))}",
         code="stale-or-lost",
         cause=(
-            "What was just written reads back otherwise: a cache or a lagging replica answers, or writes go elsewhere."
+            "What was just written reads back otherwise: a cache or a lagging replica answers, writes go elsewhere, or "
+            "the database discards or changes them (a trigger, a rule)."
         ),
         next_step=(
-            "Let nothing cache /api; see that all servers behind the URL share one database and read from its primary."
+            "Let nothing cache or rewrite /api; see that all servers behind the URL share one database and read from "
+            "its primary, and which triggers its tables have."
         ),
     )
+
+
+def first_red(findings: Iterable[Finding], sentence: str) -> Finding:
+    """The first finding that is not green; a green one with this sentence if all are."""
+    return next((finding for finding in findings if finding.code), passed(sentence))
+
+
+def shortened(text: str) -> str:
+    """A text that fits into a sentence."""
+    return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"

@@ -1,4 +1,4 @@
-"""Why an exchange went wrong: turns what was observed into a finding with a likely cause and the next step. Pure.
+"""Why an exchange went wrong: turns what was observed into a finding with a cause and the next step. Pure.
 
 The rules themselves stand in `rules`, in the order in which they are tried.
 """
@@ -6,7 +6,7 @@ The rules themselves stand in `rules`, in the order in which they are tried.
 from __future__ import annotations
 
 from components.verify.model import Exchange, Finding, Trouble
-from components.verify.observed import Situation, mlflow_error, plain
+from components.verify.observed import Situation, breaks_off, mlflow_error, plain
 from components.verify.rules import RULES
 
 
@@ -25,6 +25,7 @@ def explain(exchange: Exchange, situation: Situation) -> Finding:
         code=rule.code,
         cause=rule.cause.format(**words),
         next_step=rule.next_step.format(**words),
+        certainty=rule.certainty,
     )
 
 
@@ -34,6 +35,8 @@ def describe(exchange: Exchange) -> str:
         return f"{exchange.what} had no full answer within {exchange.timeout_s:.3g} s: {exchange.detail}"
     if exchange.trouble is not None:
         return f"{exchange.what} failed: {exchange.detail}"
+    if exchange.ok and breaks_off(exchange.body):
+        return f"{exchange.what} answered {exchange.status} with JSON that breaks off after {len(exchange.body)} bytes"
     code, message = mlflow_error(exchange)
     told = " ".join(word for word in (code, message) if word) or plain(exchange.body)
     if exchange.ok:

@@ -19,6 +19,9 @@ from components.verify import (
 )
 from components.verify.model import Check, Part
 
+LOGGED: Final = ("log-metric", "log-parameter", "log-batch", "log-batch-large", "log-inputs")
+"""What a training script logs to a run before it finishes it."""
+
 CORE: Final[tuple[Check, ...]] = (
     Check(name="health", part=Part.SERVER, run=serving.health),
     Check(name="version", part=Part.SERVER, run=serving.version, needs=("health",)),
@@ -38,16 +41,17 @@ CORE: Final[tuple[Check, ...]] = (
     Check(name="log-metric", part=Part.DATABASE, run=tracking.log_metric, needs=("run",)),
     Check(name="log-parameter", part=Part.DATABASE, run=tracking.log_parameter, needs=("run",)),
     Check(name="log-batch", part=Part.DATABASE, run=tracking.log_batch, needs=("run",)),
-    Check(
-        name="run-update",
-        part=Part.DATABASE,
-        run=tracking.run_update,
-        needs=("log-metric", "log-parameter", "log-batch"),
-    ),
+    Check(name="log-batch-large", part=Part.DATABASE, run=tracking.log_batch_large, needs=("run",)),
+    Check(name="log-inputs", part=Part.DATABASE, run=tracking.log_inputs, needs=("run",)),
+    Check(name="run-update", part=Part.DATABASE, run=tracking.run_update, needs=LOGGED),
     Check(name="run-get", part=Part.DATABASE, run=tracking.run_get, needs=("run-update",)),
     Check(name="run-search", part=Part.DATABASE, run=tracking.run_search, needs=("run-update",)),
     Check(name="metric-history", part=Part.DATABASE, run=tracking.metric_history, needs=("log-metric", "log-batch")),
+    Check(name="default-experiment", part=Part.DATABASE, run=tracking.default_experiment, needs=("run",)),
     Check(name="registered-models", part=Part.DATABASE, run=tracking.registered_models, needs=("database",)),
+    Check(name="model", part=Part.DATABASE, run=registry.model, needs=("registered-models", "run")),
+    Check(name="model-update", part=Part.DATABASE, run=registry.model_update, needs=("model",)),
+    Check(name="model-alias", part=Part.DATABASE, run=registry.model_alias, needs=("model-update",)),
     Check(name="artifact", part=Part.ARTIFACTS, run=artifacts.artifact, needs=("run",)),
     Check(name="redis", part=Part.CACHE, run=plugin.redis, needs=("health",)),
     Check(name="identity", part=Part.SERVER, run=identity.identity, needs=("health",), after=("host",)),
@@ -61,8 +65,6 @@ FULL: Final[tuple[Check, ...]] = (
     Check(name="clock", part=Part.SERVER, run=consistency.clock, needs=("experiment",)),
     Check(name="read-your-writes", part=Part.DATABASE, run=consistency.read_your_writes, needs=("run",)),
     Check(name="artifact-large", part=Part.ARTIFACTS, run=artifacts.artifact_large, needs=("artifact",)),
-    Check(name="model", part=Part.DATABASE, run=registry.model, needs=("registered-models", "run")),
-    Check(name="model-alias", part=Part.DATABASE, run=registry.model_alias, needs=("model",)),
     Check(name="model-stage", part=Part.DATABASE, run=registry.model_stage, needs=("model",)),
     Check(name="model-delete", part=Part.DATABASE, run=registry.model_delete, needs=("model-alias", "model-stage")),
     Check(name="logged-model", part=Part.DATABASE, run=genai.logged_model, needs=("version", "run")),
@@ -75,7 +77,7 @@ CLIENT: Final[tuple[Check, ...]] = tuple(
     if check.name
     in {
         "health", "version", "host", "credentials", "database", "experiment", "run", "log-metric", "log-parameter",
-        "log-batch", "run-update", "run-get", "metric-history", "artifact",
+        "log-batch", "log-batch-large", "log-inputs", "run-update", "run-get", "metric-history", "artifact",
     }
 )  # fmt: skip
 """What a training job relies on; asks neither the platform nor the server's own account of its parts."""

@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from components.verify.credentials import Credentials
 
 CHUNK: Final = 1 << 16
-MAX_BODY: Final = 64 << 20
-"""The most that is read of one answer, bytes: MLflow's script bundle has 4.4 MB, the full profile's artifact 8 MB."""
+MAX_BODY: Final = 160 << 20
+"""The most that is read of one answer, bytes: more than the largest artifact that a check sends."""
 MAX_REDIRECTS: Final = 5
 POOL: Final = 8
 """Connections kept for reuse: as many as checks run at once in practice."""
+CLIENT: Final = "3.17.2"
+"""The MLflow client that is named where no version is declared: the newest that is supported."""
+BROWSER: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 
 _VERIFY_CODES: Final[dict[int, Trouble]] = {
     # X509_V_ERR_* of OpenSSL's x509_vfy.h.
@@ -43,6 +46,16 @@ _VERIFY_CODES: Final[dict[int, Trouble]] = {
     62: Trouble.TLS_WRONG_NAME,
     64: Trouble.TLS_WRONG_NAME,
 }
+
+
+def as_mlflow(version: str | None) -> dict[str, str]:
+    """The headers that the MLflow client of a version sends with each request: its own name over those of requests."""
+    return {
+        "User-Agent": f"mlflow-python-client/{version or CLIENT}",
+        "Accept-Encoding": "gzip, deflate",
+        "Accept": "*/*",
+        "Connection": "keep-alive",
+    }
 
 
 class Deadline:
@@ -72,9 +85,19 @@ class Transport:
 class Client:
     """Sends requests below one base URL. Safe for use from many threads."""
 
-    def __init__(self, url: str, credentials: Credentials, transport: Transport, *, request_timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        transport: Transport,
+        *,
+        request_timeout_s: float,
+        version: str | None = None,
+    ) -> None:
+        """Act as the MLflow client of `version` does."""
         self.url = url.rstrip("/")
         self.prefix = urlsplit(self.url).path
+        self._headers = as_mlflow(version)
         self._credentials = credentials
         self._request_timeout_s = request_timeout_s
         if transport.insecure:
@@ -102,7 +125,7 @@ class Client:
         `path` starts with a slash and is taken below the base URL. `patient`: it may take all the time left. `alone`:
         on a connection of its own. Whatever the network or the server does is a value.
         """
-        sent = dict(headers or {})
+        sent = {**self._headers, **(headers or {})}
         if not anonymous:
             sent.update(self._credentials.headers)
         if json is not None:
@@ -234,7 +257,7 @@ def classify(error: BaseException) -> tuple[Trouble, str]:  # noqa: C901, PLR091
             case TimeoutError():
                 return Trouble.READ_TIMEOUT, "nothing came"
             case u3.DecodeError():
-                return Trouble.NOT_HTTP, "the answer's encoding is broken"
+                return Trouble.ENCODING, "it does not decode as its Content-Encoding says"
     return Trouble.CLOSED, type(error).__name__
 
 

@@ -166,6 +166,10 @@ class Context:
         """Call MLflow's REST API with DELETE and a JSON body; otherwise like `get`."""
         return Answer.of(self.send("DELETE", f"{REST}/{call}", json=payload), fresh=fresh)
 
+    def patch(self, call: str, payload: Mapping[str, Any], *, fresh: bool = False) -> Answer:
+        """Call MLflow's REST API with PATCH and a JSON body; otherwise like `get`."""
+        return Answer.of(self.send("PATCH", f"{REST}/{call}", json=payload), fresh=fresh)
+
     def post(self, call: str, payload: Mapping[str, Any], *, fresh: bool = False) -> Answer:
         """Call MLflow's REST API with a JSON body; otherwise like `get`."""
         return Answer.of(self.send("POST", f"{REST}/{call}", json=payload), fresh=fresh)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from components.verify import runner
+from components.verify.model import Result
 from components.verify.subjects import Subject
 
 if TYPE_CHECKING:
@@ -80,6 +81,6 @@ def verdict_line(report: Report) -> str:
     """Return the verdict as one line of JSON, which an alarm counts by its key `verdict`."""
     verdict = report.verdict.value if report.verdict else None
     revision = report.served_revision or report.expected_revision
-    red = [check.name for check in report.checks if check.cause]
+    red = [check.name for check in report.checks if check.result in {Result.FAIL, Result.INCONCLUSIVE}]
     line = {"verdict": verdict, "revision": revision, "red": red, "headline": report.headline()[:_HEADLINE]}
     return json.dumps(line, sort_keys=True)

@@ -16,12 +16,23 @@ if TYPE_CHECKING:
 
 
 class Result(StrEnum):
-    """What a check came to. `inconclusive` means that the probe itself could not run."""
+    """What a check came to. `inconclusive` means that the probe itself could not run.
+
+    `warn`: MLflow works, and something that people chose or did will surprise some of its users; it turns no verdict.
+    """
 
     PASS = "pass"  # noqa: S105 - a result, not a password
+    WARN = "warn"
     FAIL = "fail"
     SKIP = "skip"
     INCONCLUSIVE = "inconclusive"
+
+
+class Certainty(StrEnum):
+    """How sure a cause is: `known` if nothing else explains what came back, `likely` if it is the usual reason."""
+
+    KNOWN = "known"
+    LIKELY = "likely"
 
 
 class Part(StrEnum):
@@ -47,6 +58,7 @@ class Trouble(StrEnum):
     CLOSED = "closed"
     TRUNCATED = "truncated"
     NOT_HTTP = "not-http"
+    ENCODING = "encoding"
     TLS_EXPIRED = "tls-expired"
     TLS_SELF_SIGNED = "tls-self-signed"
     TLS_UNTRUSTED = "tls-untrusted"
@@ -97,6 +109,14 @@ class Finding:
     code: str = ""
     cause: str = ""
     next_step: str = ""
+    certainty: Certainty = Certainty.LIKELY
+
+    @property
+    def stated_cause(self) -> str:
+        """The cause as people read it: a guess says that it is one."""
+        if not self.cause or self.certainty is Certainty.KNOWN:
+            return self.cause
+        return f"Likely: {self.cause}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,27 +149,55 @@ def skipped(sentence: str) -> Finding:
     return Finding(result=Result.SKIP, sentence=sentence)
 
 
-def failed(sentence: str, *, code: str, cause: str, next_step: str) -> Finding:
-    """Make a red finding with its likely cause and the next step."""
-    return Finding(result=Result.FAIL, sentence=sentence, code=code, cause=cause, next_step=next_step)
+def failed(sentence: str, *, code: str, cause: str, next_step: str, certainty: Certainty = Certainty.LIKELY) -> Finding:
+    """Make a red finding with its cause, how sure that is, and the next step."""
+    return Finding(
+        result=Result.FAIL, sentence=sentence, code=code, cause=cause, next_step=next_step, certainty=certainty
+    )
+
+
+def warned(sentence: str, *, code: str, cause: str, next_step: str) -> Finding:
+    """Make a finding that turns no verdict and that people should read; its cause is what was seen."""
+    return Finding(
+        result=Result.WARN,
+        sentence=sentence,
+        code=code,
+        cause=cause,
+        next_step=next_step,
+        certainty=Certainty.KNOWN,
+    )
 
 
 def inconclusive(sentence: str, *, code: str, cause: str, next_step: str) -> Finding:
-    """Make the finding of a check that could not be run for a reason on the probe's side."""
-    return Finding(result=Result.INCONCLUSIVE, sentence=sentence, code=code, cause=cause, next_step=next_step)
+    """Make the finding of a check that could not be run for a reason on the probe's side, which the probe knows."""
+    return Finding(
+        result=Result.INCONCLUSIVE,
+        sentence=sentence,
+        code=code,
+        cause=cause,
+        next_step=next_step,
+        certainty=Certainty.KNOWN,
+    )
 
 
 class Unexpected(Exception):
     """A check met an answer that it cannot go on from; `causes.explain` turns the exchange into a finding."""
 
     def __init__(
-        self, exchange: Exchange, *, fresh: bool = False, large: bool = False, also: Exchange | None = None
+        self,
+        exchange: Exchange,
+        *,
+        fresh: bool = False,
+        large: bool = False,
+        also: Exchange | None = None,
+        missing: Exchange | None = None,
     ) -> None:
         super().__init__(exchange.what)
         self.large = large
         self.exchange = exchange
         self.fresh = fresh
         self.also = also
+        self.missing = missing
 
 
 class Decided(Exception):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from components.verify.model import Exchange, Part
 
+_LONGEST_WORD: Final = len("-Infinity")
 EXCERPT: Final = 160
 """Characters of a server's own message that a sentence quotes."""
 
@@ -19,7 +20,9 @@ class Situation:
     """What is known around an exchange when its cause is looked for.
 
     `fresh` means that the request names a thing which the verifier made moments ago; `large`, that it carries a large
-    body where a small one passed; `also` is a second exchange that the check made to tell causes apart.
+    body where a small one passed; `also` is a second exchange that the check made to tell causes apart, and `missing`
+    what the download of an artifact answers that is not there. `agent_refused`: the same request passes under a
+    browser's name.
     """
 
     part: Part
@@ -28,6 +31,8 @@ class Situation:
     fresh: bool = False
     large: bool = False
     also: Exchange | None = None
+    missing: Exchange | None = None
+    agent_refused: bool = False
 
 
 def mlflow_error(exchange: Exchange) -> tuple[str, str]:
@@ -39,6 +44,19 @@ def mlflow_error(exchange: Exchange) -> tuple[str, str]:
     if not isinstance(document, dict) or not isinstance(document.get("error_code"), str | int):
         return "", ""
     return str(document["error_code"]), _shorten(str(document.get("message", "")))
+
+
+def breaks_off(body: bytes) -> bool:
+    """Whether a body is the beginning of a JSON document and not all of it."""
+    text = body.decode("utf-8", errors="ignore").rstrip()
+    if text[:1] not in {"{", "["}:
+        return False
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        # A reader stumbles over the last word; of a text that was cut it names where the text begins.
+        return len(text) - error.pos <= _LONGEST_WORD or error.msg.startswith("Unterminated string")
+    return False
 
 
 def looks_like_html(body: bytes) -> bool:

@@ -11,7 +11,6 @@ from components.verify.model import Result
 if TYPE_CHECKING:
     from components.verify.report import CheckReport, Report
 
-WORDS: Final = {Result.PASS: "pass", Result.FAIL: "fail", Result.SKIP: "skip", Result.INCONCLUSIVE: "inconclusive"}
 STYLE: Final = """
 :root { color-scheme: light dark; --pass: #1a7f37; --fail: #cf222e; --skip: #6e7781; --bar: #4493f8 }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
@@ -22,7 +21,7 @@ th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; border-bot
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 .badge { color: #fff; border-radius: .3rem; padding: .05rem .5rem; white-space: nowrap }
 .pass { background: var(--pass) } .fail { background: var(--fail) } .skip { background: var(--skip) }
-.inconclusive { background: #9a6700 }
+.inconclusive, .warn { background: #9a6700 }
 .insecure { background: var(--fail); color: #fff; padding: .5rem 1rem }
 .why { opacity: .85; font-size: .93em }
 .bar { background: var(--bar); height: .8rem; border-radius: .2rem; min-width: 1px }
@@ -64,7 +63,7 @@ def _row(check: CheckReport) -> str:
         for label, text in (("Cause", check.cause), ("Next", check.next_step))
         if text
     )
-    word = WORDS[check.result]
+    word = check.result.value
     time = "" if check.result is Result.SKIP else f"{check.latency_ms:.0f}"
     return (
         f'<tr><td><span class="badge {word}">{word}</span></td>'

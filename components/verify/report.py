@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SCHEMA: Final = "mlflow-backend/verification/1"
-MARKS: Final = {Result.PASS: "ok", Result.FAIL: "FAIL", Result.SKIP: "skip", Result.INCONCLUSIVE: "?"}
+MARKS: Final = {
+    Result.PASS: "ok",
+    Result.WARN: "warn",
+    Result.FAIL: "FAIL",
+    Result.SKIP: "skip",
+    Result.INCONCLUSIVE: "?",
+}
 
 
 class Stage(StrEnum):

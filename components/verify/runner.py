@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from components.verify import causes, checks
+from components.verify.agent import is_refused_by_name
 from components.verify.client import Client, Deadline, Transport
 from components.verify.context import Context, Made, Shared
 from components.verify.credentials import CredentialError, Credentials, resolve
@@ -21,7 +22,7 @@ from components.verify.model import Check, Finding, Part, Result, Unexpected, fa
 from components.verify.observed import Situation
 from components.verify.report import CheckReport, Report, now, redacted, verdict_of
 from components.verify.sweep import sweep
-from components.verify.tracking import PREFIX
+from components.verify.tracking import PREFIX, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ class Progress:
             result=finding.result,
             sentence=finding.sentence,
             code=finding.code,
-            cause=finding.cause,
+            cause=finding.stated_cause,
             next_step=finding.next_step,
             started_ms=round(start * 1000, 3),
             latency_ms=round((self.clock() - start) * 1000, 3),
@@ -117,6 +118,7 @@ def _verify(
         credentials,
         Transport(ca_file=subject.ca_file, insecure=subject.insecure),
         request_timeout_s=min(REQUEST_MOST_S, report.deadline_s * REQUEST_SHARE),
+        version=subject.expected_version,
     )
     shared = Shared(
         subject=subject,
@@ -228,7 +230,7 @@ def _clean_up(context: Context) -> Finding:
         else:
             removed.append(undo.what)
     if first is not None:
-        finding = _explained(first, Part.SERVER, context.shared)
+        finding = _explained(first, Part.SERVER, context)
         return replace(finding, sentence=f"left behind: {', '.join(left)} ({context.made.name}); {finding.sentence}")
     return passed(f"removed: {', '.join(removed)}")
 
@@ -237,7 +239,7 @@ def _finding(check: Check, context: Context) -> Finding:
     try:
         return check.run(context)
     except Unexpected as unexpected:
-        return _explained(unexpected, check.part, context.shared)
+        return _explained(unexpected, check.part, context)
     except Exception as error:  # noqa: BLE001 - an error of the probe's own passes neither for the backend's nor for green
         return inconclusive(
             f"the check broke off with {type(error).__name__}",
@@ -247,14 +249,16 @@ def _finding(check: Check, context: Context) -> Finding:
         )
 
 
-def _explained(unexpected: Unexpected, part: Part, shared: Shared) -> Finding:
+def _explained(unexpected: Unexpected, part: Part, context: Context) -> Finding:
     situation = Situation(
         part=part,
-        host=shared.subject.host,
-        access=shared.access,
+        host=context.subject.host,
+        access=context.shared.access,
         fresh=unexpected.fresh,
         large=unexpected.large,
         also=unexpected.also,
+        missing=unexpected.missing,
+        agent_refused=is_refused_by_name(context, unexpected.exchange),
     )
     return causes.explain(unexpected.exchange, situation)
 
@@ -264,7 +268,9 @@ def names(deadline_s: float) -> Made:
     own = uuid.uuid4().hex
     # Twice the deadline: nobody sweeps away what a verification that runs still uses, though clocks differ a little.
     return Made(
-        name=f"{PREFIX}/{own}", model_name=f"{PREFIX}-{own}", abandoned_at=int(time.time() + 2 * deadline_s) + 1
+        name=f"{PREFIX}/{own} {TEXT}",
+        model_name=f"{PREFIX}-{own} {TEXT}",
+        abandoned_at=int(time.time() + 2 * deadline_s) + 1,
     )
 
 

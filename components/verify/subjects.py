@@ -50,6 +50,7 @@ class Subject:
     access: bool | None = None
     jobs: bool = False
     proxied_artifacts: bool = True
+    max_upload_mib: int | None = None
     ca_file: str | None = None
     insecure: bool = False
     report_path: str | None = None
@@ -163,6 +164,7 @@ _KEYS: Final[dict[str, str]] = {
     "access": "access",
     "jobs": "jobs",
     "proxiedArtifacts": "proxied_artifacts",
+    "maxUploadMib": "max_upload_mib",
     "caFile": "ca_file",
     "insecure": "insecure",
     "reportPath": "report_path",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from components.verify.model import Exchange, Part, Result, Trouble
-from components.verify.observed import Situation, looks_like_html, mlflow_error
+from components.verify.model import Certainty, Exchange, Part, Result, Trouble
+from components.verify.observed import Situation, breaks_off, looks_like_html, mlflow_error
 
 LOGS: Final = "Read the server's log (make logs) around this time."
 
@@ -18,10 +18,14 @@ Matches = Callable[[Exchange, Situation], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One cause: when it is likely, how it is told, what to do. Texts may use {host}, {what}, {timeout}, {detail}."""
+    """One cause: when it applies, how sure it is, its text, what to do.
+
+    Texts may use {host}, {what}, {timeout}, {detail}. Only what the server, the system or TLS itself said is KNOWN.
+    """
 
     code: str
     when: Matches
+    certainty: Certainty
     cause: str
     next_step: str
     result: Result = Result.FAIL
@@ -58,6 +62,11 @@ def either(rule: Matches) -> Matches:
     return lambda x, s: rule(x, s) or (s.also is not None and rule(s.also, s))
 
 
+def any_of(*rules: Matches) -> Matches:
+    """One of these matches."""
+    return lambda x, s: any(rule(x, s) for rule in rules)
+
+
 def part(wanted: Part) -> Matches:
     """The check was for this part."""
     return lambda _x, s: s.part is wanted
@@ -71,6 +80,54 @@ def is_fresh(_exchange: Exchange, situation: Situation) -> bool:
 def is_large(_exchange: Exchange, situation: Situation) -> bool:
     """The request carried a large body, and a small one passed before."""
     return situation.large
+
+
+def method(*methods: str) -> Matches:
+    """The request had one of these methods."""
+    return lambda x, _s: x.method in methods
+
+
+def unless(rule: Matches) -> Matches:
+    """This does not match."""
+    return lambda x, s: not rule(x, s)
+
+
+def is_from_mlflow(exchange: Exchange, _situation: Situation) -> bool:
+    """MLflow answered, in its own shape of errors."""
+    return mlflow_error(exchange)[0] != ""
+
+
+def store_lists(_exchange: Exchange, situation: Situation) -> bool:
+    """The store answered a listing after an upload had failed."""
+    return situation.also is not None and situation.also.ok
+
+
+def download_breaks(_exchange: Exchange, situation: Situation) -> bool:
+    """The server breaks off a download of what is not there, before the store could say so."""
+    missing = situation.missing
+    return missing is not None and is_server_error(missing) and mlflow_error(missing)[0] == ""
+
+
+def is_refused_by_name(_exchange: Exchange, situation: Situation) -> bool:
+    """The same request passes under a browser's name."""
+    return situation.agent_refused
+
+
+def is_cut(exchange: Exchange, _situation: Situation) -> bool:
+    """A success whose JSON breaks off."""
+    return exchange.ok and breaks_off(exchange.body)
+
+
+def is_encoded(exchange: Exchange, _situation: Situation) -> bool:
+    """A success that is compressed without saying so, or in a way that was not asked for."""
+    said = exchange.headers.get("content-encoding", "identity").strip().lower()
+    is_compressed = exchange.body[:2] in _COMPRESSED
+    return exchange.ok and (said not in _ENCODINGS or is_compressed)
+
+
+_ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+_COMPRESSED: Final = frozenset({b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x28\xb5"})
+"""How bodies begin that were compressed by gzip, zlib or zstd."""
 
 
 def is_anonymous(_exchange: Exchange, situation: Situation) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.components.verify.fake_mlflow import REST, STORE, Asked, FakeMLflow, Reply, as_json, error, matches
+from tests.components.verify.fake_mlflow import REST, STORE, Asked, FakeMLflow, Reply, as_json
 
-MISSING = error(404, "RESOURCE_DOES_NOT_EXIST")
 TRACES = "/api/3.0/mlflow/traces"
 
 
@@ -15,7 +14,6 @@ class FullMLflow(FakeMLflow):
 
     def __init__(self) -> None:
         super().__init__()
-        self.models: dict[str, dict[str, Any]] = {}
         self.logged: dict[str, dict[str, Any]] = {}
         self.traces: dict[str, dict[str, Any]] = {}
 
@@ -39,36 +37,6 @@ class FullMLflow(FakeMLflow):
         folder = asked.query["path"]
         files = [{"path": name, "file_size": size} for name, size in below.items() if name.startswith(f"{folder}/")]
         return as_json({"files": files})
-
-    def _registered_models_create(self, asked: Asked) -> Reply:
-        self.models[asked.json["name"]] = {**asked.json, "aliases": {}, "stage": "None"}
-        return as_json({"registered_model": {"name": asked.json["name"]}})
-
-    def _registered_models_search(self, asked: Asked) -> Reply:
-        wanted = asked.query.get("filter", "name LIKE '%'")
-        found = [model for name, model in self.models.items() if matches(wanted, name)]
-        return as_json({"registered_models": found})
-
-    def _registered_models_get(self, asked: Asked) -> Reply:
-        found = self.models.get(asked.query["name"])
-        return as_json({"registered_model": found}) if found else MISSING
-
-    def _registered_models_delete(self, asked: Asked) -> Reply:
-        return as_json({}) if self.models.pop(asked.json["name"], None) else MISSING
-
-    def _registered_models_alias(self, asked: Asked) -> Reply:
-        if asked.method == "GET":
-            version = self.models[asked.query["name"]]["aliases"].get(asked.query["alias"])
-            return as_json({"model_version": {"version": version}}) if version else MISSING
-        aliases = self.models[asked.json["name"]]["aliases"]
-        if asked.method == "POST":
-            aliases[asked.json["alias"]] = asked.json["version"]
-        else:
-            aliases.pop(asked.json["alias"])
-        return as_json({})
-
-    def _model_versions_create(self, _asked: Asked) -> Reply:
-        return as_json({"model_version": {"version": "1"}})
 
     def _model_versions_transition_stage(self, asked: Asked) -> Reply:
         return as_json({"model_version": {"version": "1", "current_stage": asked.json["stage"]}})

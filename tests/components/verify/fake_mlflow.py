@@ -37,12 +37,17 @@ class Asked:
         return dict(json.loads(self.body or b"{}"))
 
     @property
+    def json_or_nothing(self) -> dict[str, Any]:
+        """The body as JSON; empty if it is none."""
+        try:
+            return self.json
+        except ValueError:
+            return {}
+
+    @property
     def experiment(self) -> object:
         """The experiment that the body names, if it is JSON and names one."""
-        try:
-            return self.json.get("experiment_id")
-        except ValueError:
-            return None
+        return self.json_or_nothing.get("experiment_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +71,9 @@ def error(status: int, code: str, message: str = "") -> Reply:
     return as_json({"error_code": code, "message": message}, status)
 
 
+MISSING = error(404, "RESOURCE_DOES_NOT_EXIST")
+
+
 def matches(wanted: str, name: str) -> bool:
     """Whether a name is what MLflow's filters `name = 'x'` and `name LIKE 'x%'` ask for."""
     _, operator, text = wanted.split(" ", 2)
@@ -85,6 +93,8 @@ class FakeMLflow:
         self.experiments: dict[str, dict[str, Any]] = {}
         self.runs: dict[str, dict[str, Any]] = {}
         self.artifacts: dict[str, bytes] = {}
+        self.models: dict[str, dict[str, Any]] = {}
+        self.default = {"experiment_id": "0", "lifecycle_stage": "active", "artifact_location": "mlflow-artifacts:/0"}
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -102,6 +112,10 @@ class FakeMLflow:
 
     def _now_ms(self) -> int:
         return int((time.time() + self.clock_offset_s) * 1000)
+
+    def models_search(self, wanted: str) -> list[dict[str, Any]]:
+        """The registered models that a filter asks for."""
+        return [model for name, model in self.models.items() if matches(wanted, name)]
 
     def alive(self, kind: str) -> list[str]:
         """The ids of the experiments or runs that are not deleted."""
@@ -152,7 +166,8 @@ class FakeMLflow:
         return as_json({"experiment_id": key})
 
     def _experiments_get(self, asked: Asked) -> Reply:
-        return as_json({"experiment": self.experiments[asked.query["experiment_id"]]})
+        key = asked.query["experiment_id"]
+        return as_json({"experiment": self.default if key == "0" else self.experiments[key]})
 
     def _experiments_get_by_name(self, asked: Asked) -> Reply:
         for item in self.experiments.values():
@@ -168,12 +183,18 @@ class FakeMLflow:
         key = f"run{len(self.runs) + 1}"
         root = f"mlflow-artifacts:/{asked.json['experiment_id']}/{key}/artifacts"
         info = {"run_id": key, "artifact_uri": root, "status": "RUNNING", "experiment_id": asked.json["experiment_id"]}
-        self.runs[key] = {"info": info, "params": {}, "metrics": []}
+        tags = {item["key"]: item["value"] for item in asked.json.get("tags", [])}
+        self.runs[key] = {"info": info, "params": {}, "metrics": [], "tags": tags}
         return as_json({"run": {"info": info}})
 
     def _runs_log_metric(self, asked: Asked) -> Reply:
-        self.runs[asked.json["run_id"]]["metrics"].append(asked.json)
+        metric = {key: value for key, value in asked.json.items() if key != "run_id"}
+        self._log(self.runs[asked.json["run_id"]], [metric])
         return as_json({})
+
+    @staticmethod
+    def _log(run: dict[str, Any], metrics: list[dict[str, Any]]) -> None:
+        run["metrics"] += [metric for metric in metrics if metric not in run["metrics"]]
 
     def _runs_log_parameter(self, asked: Asked) -> Reply:
         self.runs[asked.json["run_id"]]["params"][asked.json["key"]] = asked.json["value"]
@@ -181,8 +202,13 @@ class FakeMLflow:
 
     def _runs_log_batch(self, asked: Asked) -> Reply:
         run = self.runs[asked.json["run_id"]]
-        run["metrics"] += asked.json["metrics"]
-        run["params"].update({item["key"]: item["value"] for item in asked.json["params"]})
+        self._log(run, asked.json["metrics"])
+        for kind in ("params", "tags"):
+            run[kind].update({item["key"]: item["value"] for item in asked.json.get(kind, [])})
+        return as_json({})
+
+    def _runs_log_inputs(self, asked: Asked) -> Reply:
+        self.runs[asked.json["run_id"]]["inputs"] = asked.json["datasets"]
         return as_json({})
 
     def _runs_set_tag(self, asked: Asked) -> Reply:
@@ -201,28 +227,64 @@ class FakeMLflow:
         return as_json({"run": self._run(asked.query["run_id"])})
 
     def _runs_search(self, asked: Asked) -> Reply:
-        wanted = asked.json.get("filter", "").removeprefix("params.probe = ").strip("'")
+        wanted = asked.json.get("filter", "").removeprefix("tags.text = ").strip("'")
         found = [
             self._run(key)
             for key, run in self.runs.items()
             if not run.get("deleted")
             and run["info"].get("experiment_id") in asked.json["experiment_ids"]
-            and wanted in {"", run["params"].get("probe")}
+            and wanted in {"", run.get("tags", {}).get("text")}
         ]
         return as_json({"runs": found})
 
     def _metrics_get_history(self, asked: Asked) -> Reply:
-        return as_json({"metrics": self.runs[asked.query["run_id"]]["metrics"]})
+        key = asked.query["metric_key"]
+        return as_json(
+            {"metrics": [item for item in self.runs[asked.query["run_id"]]["metrics"] if item["key"] == key]}
+        )
 
-    def _registered_models_search(self, _asked: Asked) -> Reply:
+    def _registered_models_search(self, asked: Asked) -> Reply:
+        return as_json({"registered_models": self.models_search(asked.query.get("filter", "name LIKE '%'"))})
+
+    def _registered_models_create(self, asked: Asked) -> Reply:
+        self.models[asked.json["name"]] = {**asked.json, "aliases": [], "latest_versions": []}
+        return as_json({"registered_model": {"name": asked.json["name"]}})
+
+    def _registered_models_update(self, asked: Asked) -> Reply:
+        self.models[asked.json["name"]]["description"] = asked.json["description"]
+        return as_json({"registered_model": {}})
+
+    def _registered_models_get(self, asked: Asked) -> Reply:
+        found = self.models.get(asked.query["name"])
+        return as_json({"registered_model": found}) if found else MISSING
+
+    def _registered_models_delete(self, asked: Asked) -> Reply:
+        return as_json({}) if self.models.pop(asked.json["name"], None) else MISSING
+
+    def _registered_models_alias(self, asked: Asked) -> Reply:
+        if asked.method == "GET":
+            model = self.models[asked.query["name"]]
+            wanted = [item["version"] for item in model["aliases"] if item["alias"] == asked.query["alias"]]
+            found = [item for item in model["latest_versions"] if item["version"] in wanted]
+            return as_json({"model_version": found[0]}) if found else MISSING
+        model = self.models[asked.json["name"]]
+        model["aliases"] = [item for item in model["aliases"] if item["alias"] != asked.json["alias"]]
+        if asked.method == "POST":
+            model["aliases"].append({"alias": asked.json["alias"], "version": asked.json["version"]})
         return as_json({})
+
+    def _model_versions_create(self, asked: Asked) -> Reply:
+        version = {**asked.json, "version": "1"}
+        self.models[asked.json["name"]]["latest_versions"] = [version]
+        return as_json({"model_version": version})
 
     def _run(self, key: str) -> dict[str, Any]:
         run = self.runs[key]
         latest = {item["key"]: item for item in sorted(run["metrics"], key=lambda item: item["step"])}
         params = [{"key": name, "value": value} for name, value in run["params"].items()]
         tags = [{"key": name, "value": value} for name, value in run.get("tags", {}).items()]
-        return {"info": run["info"], "data": {"params": params, "metrics": list(latest.values()), "tags": tags}}
+        data = {"params": params, "metrics": list(latest.values()), "tags": tags}
+        return {"info": run["info"], "data": data, "inputs": {"dataset_inputs": run.get("inputs", [])}}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         fake = self
@@ -251,10 +313,11 @@ class FakeMLflow:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(reply.body) if reply.length is None else reply.length))
                 self.end_headers()
-                self.wfile.write(reply.body)
+                if self.command != "HEAD":
+                    self.wfile.write(reply.body)
                 self.close_connection = reply.length is not None
 
-            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _answer  # noqa: N815 - http.server's names
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _answer  # noqa: N815 - http.server's names
 
             def log_message(self, *_: object) -> None:
                 """Keep the test's output quiet."""

@@ -72,7 +72,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
         ((HEAD, b"12345"), False, Trouble.TRUNCATED),
         ((HEAD, b"12345"), True, Trouble.READ_TIMEOUT),
         ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",), False, Trouble.TRUNCATED),
-        ((b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",), False, Trouble.NOT_HTTP),
+        ((b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",), False, Trouble.ENCODING),
     ],
 )
 def test_a_broken_answer_is_told_for_what_it_is(parts: tuple[bytes, ...], *, hold: bool, trouble: Trouble) -> None:

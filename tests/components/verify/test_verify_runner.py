@@ -227,12 +227,18 @@ CALLS = {
     "log-metric": ("POST", f"{REST}runs/log-metric"),
     "log-parameter": ("POST", f"{REST}runs/log-parameter"),
     "log-batch": ("POST", f"{REST}runs/log-batch"),
+    "log-batch-large": ("POST", f"{REST}runs/log-batch"),
+    "log-inputs": ("POST", f"{REST}runs/log-inputs"),
+    "default-experiment": ("GET", f"{REST}experiments/get"),
     "run-update": ("POST", f"{REST}runs/update"),
     "run-get": ("GET", f"{REST}runs/get"),
     "run-search": ("POST", f"{REST}runs/search"),
     "metric-history": ("GET", f"{REST}metrics/get-history"),
     "registered-models": ("GET", f"{REST}registered-models/search"),
-    "artifact": ("PUT", f"{STORE}/1/run1/artifacts/probe/small.bin"),
+    "model": ("POST", f"{REST}registered-models/create"),
+    "model-update": ("PATCH", f"{REST}registered-models/update"),
+    "model-alias": ("GET", f"{REST}registered-models/alias"),
+    "artifact": ("PUT", f"{STORE}/1/run1/artifacts/probe/usual.bin"),
     "ui": ("GET", "/"),
     "cleanup": ("POST", f"{REST}runs/delete"),
 }
@@ -243,11 +249,13 @@ CALLS = {
 @pytest.mark.parametrize("answer", [error(500, "INTERNAL_ERROR"), Reply(body=b"<html>hello</html>"), Reply(body=b"{]")])
 def test_every_check_turns_red_by_itself(server: FakeMLflow, check: str, answer: Reply) -> None:
     """Where one call alone fails, or is answered 200 with rubbish, its own check alone is red, with a cause."""
-    server.fault = lambda asked: (
-        answer
-        if (asked.method, asked.path) == CALLS[check] and ("origin" in asked.headers) == (check == "origin")
-        else None
-    )
+
+    def fault(asked: Asked) -> Reply | None:
+        is_large, is_browser = len(asked.body) > 1 << 16, "origin" in asked.headers
+        named = (asked.method, asked.path) == CALLS[check] and is_browser == (check == "origin")
+        return answer if named and ("log-batch" not in check or is_large == ("large" in check)) else None
+
+    server.fault = fault
     report = verify(server)
     red = [item for item in report.checks if item.result is Result.FAIL]
     assert [item.name for item in red if item.code != "stale-or-lost"] == [check], report.text()
