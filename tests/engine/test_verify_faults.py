@@ -6,17 +6,20 @@ which is green. Two rows never share mechanism and check.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from components.local import environment
 from components.verify import runner
+from components.verify.model import Result
 from components.verify.tracking import PREFIX
 from tests.engine.calls import call, eventually
 from tests.engine.faults import fronts, identities, parts
@@ -70,6 +73,35 @@ def test_each_fault_turns_the_verdict_and_names_its_cause(scene: Scene, fault: F
     if reason := fault.skipped_unless():
         pytest.skip(reason)
     prove(scene, fault)
+
+
+@pytest.mark.parametrize("table", parts.USED)
+def test_a_table_that_is_gone_turns_the_check_of_its_routes(scene: Scene, table: str) -> None:
+    """By what the routes answer alone, as on a server without the plugin: each table that a check's routes use."""
+    scene.sql(f"ALTER TABLE {table} RENAME TO gone")
+    try:
+        report = runner.run(scene.subject, profile="full", only=(parts.USED[table],), deadline_s=60)
+    finally:
+        scene.sql(f"ALTER TABLE gone RENAME TO {table}")
+    codes = [check.code for check in report.checks if check.result is Result.FAIL and check.name != "cleanup"]
+    assert codes, report.text()
+    assert set(codes) == {"schema-mismatch"}, report.text()
+
+
+def test_the_server_knows_every_table_of_its_database(scene: Scene) -> None:
+    """None is missing in what the plugin asks for, so that the loss of each shows."""
+    (count,) = scene.sql("SELECT count(*) - 1 FROM pg_tables WHERE schemaname = 'public'")[0]
+    eventually(
+        lambda: f"all {count} tables" in components_of(scene)["database"]["detail"],
+        within_s=30,
+        what=f"the server says that it has {count} tables",
+    )
+
+
+def components_of(scene: Scene) -> dict[str, Any]:
+    """What the server says of its parts."""
+    with urllib.request.urlopen(f"{scene.subject.url}/health/components", timeout=10) as answer:
+        return dict(json.load(answer)["components"])
 
 
 def test_a_killed_verification_is_swept_by_the_next(scene: Scene) -> None:

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import psycopg2
 import pytest
 from mlflow_backend_server.db import addresses
 from mlflow_backend_server.db.chains import Chain, Revision
@@ -19,6 +20,7 @@ from mlflow_backend_server.health.board import DEADLINE_S, KEPT_S, Board
 from mlflow_backend_server.health.readiness import KEPT_S as READINESS_KEPT_S
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.health.states import Away, Component, State
+from mlflow_backend_server.health.tables import lost, require
 from mlflow_backend_server.settings import Settings
 
 from tests.server.services import Postgres, Process, Services, free_port, until
@@ -151,6 +153,46 @@ def test_a_store_and_a_cache_that_deny_say_so(
     assert "credentials" in sentences["redis"]
     assert "answers" in sentences["artifacts"]
     assert "wr0ng-s3cret" not in str(sentences)
+
+
+TABLES = ("experiments", "runs", "it's")
+
+
+@pytest.fixture
+def tables(postgres: Postgres, database: str) -> Iterator[Any]:
+    """A cursor in the test's database, which has tables with primary keys."""
+    connection = psycopg2.connect(postgres.uri(database).replace("mlflow@", f"mlflow:{postgres.password}@"))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for table in TABLES:
+            cursor.execute(f'CREATE TABLE "{table}" (id int CONSTRAINT "{table} pk" PRIMARY KEY)')
+        yield cursor
+    connection.close()
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(
+    "damage", ["DROP TABLE {0}", "ALTER TABLE {0} RENAME TO gone", "ALTER TABLE {0} DROP CONSTRAINT {1}"]
+)
+def test_a_table_that_is_lost_is_named(address: Address, tables: Any, table: str, damage: str) -> None:
+    """Dropped, renamed, or without its primary key: the head in alembic_version tells none of them."""
+    assert lost(address, TABLES) == []
+    require(address, TABLES)
+    tables.execute(damage.format(f'"{table}"', f'"{table} pk"'))
+    assert lost(address, TABLES) == [table]
+    with pytest.raises(Away, match=table):
+        require(address, TABLES)
+
+
+def test_the_database_component_asks_for_its_tables(address: Address, tables: Any) -> None:
+    """`/health/components` is degraded while a table of the served version is lost."""
+    databases = addresses.Databases(tracking=address, auth=None)
+    parts = health.components(Settings(), databases, None, tables={"tracking": TABLES})
+    database = next(part for part in parts if part.name == "database")
+    assert "all 3 tables" in database.ask()
+    tables.execute("DROP TABLE runs")
+    with pytest.raises(Away, match="runs"):
+        database.ask()
 
 
 @pytest.mark.parametrize("component", ["database", "redis", "artifacts"])

@@ -19,6 +19,7 @@ from mlflow_backend_server.health.components import components
 from mlflow_backend_server.health.identity import OBJECT, Identities
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.health.states import State
+from mlflow_backend_server.health.tables import expected
 from mlflow_backend_server.http.record import Recorder
 from mlflow_backend_server.http.routes import Routes
 from mlflow_backend_server.settings import Access, Settings
@@ -44,7 +45,9 @@ def application(settings: Settings) -> Any:
         ring.keep_fresh()
     front = Front(
         settings=settings,
-        board=Board(components(settings, databases, ring)),
+        board=Board(
+            components(settings, databases, ring, tables={name: expected(name) for name, _ in databases.items()})
+        ),
         readiness=Readiness(parts),
         identities=Identities(databases, reading(settings.artifacts, OBJECT)),
         ring=ring,

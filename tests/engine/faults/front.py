@@ -91,21 +91,27 @@ class Front:
         self._server.server_close()
         self._thread.join()
 
-    def _pass_on(self, request: Request) -> Answer:
-        wanted = self.before(request)
-        if isinstance(wanted, Answer):
-            return wanted
+    def send_on(self, wanted: Request) -> Answer:
+        """Make a request to where it goes, and return the answer; a page with 502 if there is none."""
         connection = http.client.HTTPConnection(*wanted.upstream, timeout=UPSTREAM_TIMEOUT_S)
         try:
             connection.request(wanted.method, wanted.path, body=wanted.body or None, headers=wanted.headers)
             got = connection.getresponse()
             headers = {name.lower(): value for name, value in got.getheaders() if name.lower() not in HOP}
-            answer = Answer(status=got.status, headers=headers, body=got.read())
+            body = got.read()
+            # What a HEAD announces is not sent.
+            announced = int(got.headers.get("content-length", 0)) if wanted.method == "HEAD" else None
+            return Answer(status=got.status, headers=headers, body=body, announced=announced)
         except (OSError, http.client.HTTPException):
-            answer = page(502, "Bad Gateway")
+            return page(502, "Bad Gateway")
         finally:
             connection.close()
-        return self.after(wanted, answer)
+
+    def _pass_on(self, request: Request) -> Answer:
+        wanted = self.before(request)
+        if isinstance(wanted, Answer):
+            return wanted
+        return self.after(wanted, self.send_on(wanted))
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         front = self
@@ -137,10 +143,10 @@ class Front:
                 self.send_header("Content-Length", str(announced))
                 self.end_headers()
                 self.wfile.write(answer.body)
-                if announced > len(answer.body):
+                if announced > len(answer.body) and self.command != "HEAD":
                     self.close_connection = True
 
-            do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = _answer  # noqa: N815 - http.server's names
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = _answer  # noqa: N815 - http.server's names
 
             def log_message(self, *_: object) -> None:
                 """Keep the test's output quiet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.verify.model import Result
 from tests.engine.faults.front import Answer, Front, Request, page
-from tests.engine.faults.scene import Fault, Scene, behind_front
+from tests.engine.faults.scene import Fault, Scene, behind_front, plain_front, repeating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,15 +73,54 @@ def _shortened(request: Request, answer: Answer) -> Answer:
     return replace(answer, body=answer.body[:-1]) if artifact else answer
 
 
-def _limited(request: Request) -> Request | Answer:
-    return page(413, "Request Entity Too Large") if len(request.body) > MIB else request
+def _limited(most: int) -> Callable[[Request], Request | Answer]:
+    return lambda request: page(413, "Request Entity Too Large") if len(request.body) > most else request
+
+
+def _on_api(hook: Callable[[Request], Request | Answer]) -> Callable[[Request], Request | Answer]:
+    return lambda request: hook(request) if "/api/" in request.path else request
+
+
+def _robots_only(status: int) -> Callable[[Request], Request | Answer]:
+    """A firewall's rule on bots: what names a library as its User-Agent is refused."""
+
+    def before(request: Request) -> Request | Answer:
+        agent = request.headers.get("user-agent", "")
+        return page(status) if agent.startswith(("mlflow-python-client", "python-")) else request
+
+    return before
+
+
+def _cut(size: int) -> Callable[[Request, Answer], Answer]:
+    """A front that passes on so many bytes of a JSON answer."""
+
+    def after(_request: Request, answer: Answer) -> Answer:
+        is_json = "json" in answer.headers.get("content-type", "")
+        return replace(answer, body=answer.body[:size]) if is_json else answer
+
+    return after
+
+
+def _without(method: str, answer: Answer) -> Callable[[Request], Request | Answer]:
+    return lambda request: answer if request.method == method else request
+
+
+def _compressed(request: Request, answer: Answer) -> Answer:
+    """A front that compresses JSON for whoever takes it, and loses the header that says so."""
+    takes = "gzip" in request.headers.get("accept-encoding", "") and REST in request.path
+    return replace(answer, body=gzip.compress(answer.body)) if takes else answer
+
+
+def _pieces(_request: Request, answer: Answer) -> Answer:
+    """A cache that answers ranges by its own blocks."""
+    return replace(answer, body=answer.body[::-1]) if answer.status == 206 else answer
 
 
 def _impatient(status: int) -> Callable[[Request], Request | Answer]:
     """A front that waits for an upload for a moment only."""
 
     def before(request: Request) -> Request | Answer:
-        if len(request.body) <= MIB:
+        if len(request.body) <= 2 * MIB:
             return request
         sleep(0.2)
         return page(status, "Gateway Time-out") if status else Answer(cut=True)
@@ -230,11 +270,44 @@ FAULTS = (
         check="read-your-writes",
         code="stale-or-lost",
         play=_caching,
-        control=behind_front()[1],
+        control=plain_front,
     ),
     _row("front truncates", "ui", "truncated", after=_truncated),
     _row("front cuts the last byte", "artifact", "artifact-changed", after=_shortened),
-    _row("front limits bodies to 1 MiB", "artifact-large", "body-limit", before=_limited),
+    _row("front limits bodies to 1 MiB", "artifact", "body-limit", before=_limited(MIB)),
+    _row("front limits bodies to 32 MiB", "artifact-large", "body-limit", before=_limited(32 * MIB)),
+    _row("front limits bodies to 256 KiB", "log-batch-large", "body-limit", before=_limited(MIB // 4)),
+    _row("firewall refuses libraries", "health", "client-refused", before=_robots_only(403)),
+    _row("firewall refuses libraries with a page", "host", "client-refused", before=_on_api(_robots_only(503))),
+    _row("front cuts JSON at 64 KiB", "run-search", "answer-cut", after=_cut(64 << 10)),
+    _row("front cuts JSON at 2 KiB", "run-get", "answer-cut", after=_cut(2 << 10)),
+    _row("front drops PATCH", "model-update", "method-dropped", before=_without("PATCH", Answer(cut=True))),
+    _row("front drops DELETE", "artifact", "method-dropped", before=_without("DELETE", Answer(cut=True))),
+    _row("front forbids PATCH", "model-update", "method-forbidden", before=_without("PATCH", page(403))),
+    _row("front filters HEAD", "artifact", "method-blocked", before=_without("HEAD", page(405))),
+    _row("front compresses and loses the header", "host", "broken-encoding", after=_compressed),
+    _row("front answers ranges wrongly", "artifact", "wrong-range", after=_pieces),
+    Fault(
+        mechanism="front repeats a POST that makes a run",
+        check="run-search",
+        code="request-repeated",
+        play=repeating("runs/create"),
+        control=plain_front,
+    ),
+    Fault(
+        mechanism="front repeats a POST that makes an experiment",
+        check="experiment",
+        code="request-repeated",
+        play=repeating("experiments/create"),
+        control=plain_front,
+    ),
+    Fault(
+        mechanism="front repeats a POST that makes a version",
+        check="model-update",
+        code="request-repeated",
+        play=repeating("model-versions/create"),
+        control=plain_front,
+    ),
     _row("front idles out with 504", "artifact-large", "front-timeout", before=_impatient(504)),
     _row("front idles out without a word", "artifact-large", "large-cut", before=_impatient(0)),
     _row("gateway rewrites JSON", "metric-history", "stale-or-lost", after=_rounded),
@@ -275,7 +348,7 @@ FAULTS = (
     _row(
         "broken compression",
         "registered-models",
-        "not-http",
+        "broken-encoding",
         after=lambda r, a: (
             replace(a, headers={**a.headers, "content-encoding": "gzip"}) if "registered-models" in r.path else a
         ),

@@ -20,6 +20,7 @@ import redis
 from components.local import api_keys, credentials, ports, revisions
 from components.local.supervisor import Supervisor
 from components.local.wishes import BUCKET, DATABASE, ROLE
+from components.verify.model import Result
 from tests.engine.calls import eventually
 from tests.engine.faults.scene import Fault, Scene, healthy
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from components.verify.subjects import Subject
 
+_METRIC_KEY = ("key", "timestamp", "step", "run_uuid", "value", "is_nan")
+_KEY_A, _KEY_B = (", ".join(f"{side}.{column}" for column in _METRIC_KEY) for side in "ab")
 CUT_OFF = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}'"  # noqa: S608 - a constant of ours
 
 
@@ -130,6 +133,61 @@ def slow_table(scene: Scene) -> Iterator[Subject]:
         # Whoever sleeps in the trigger holds a lock that dropping it waits for.
         scene.sql(CUT_OFF, "DROP FUNCTION slow CASCADE")
         scene.recovered()
+
+
+def discarding(table: str) -> Callable[[Scene], AbstractContextManager[Subject]]:
+    """A trigger on a table lets rows be written, and keeps none."""
+    return by_sql(
+        "CREATE FUNCTION discard() RETURNS trigger AS 'BEGIN RETURN NULL; END' LANGUAGE plpgsql",
+        f"CREATE TRIGGER discard BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION discard()",
+        mend=("DROP FUNCTION IF EXISTS discard CASCADE",),
+    )
+
+
+def for_role(setting: str) -> Callable[[Scene], AbstractContextManager[Subject]]:
+    """The server's role gets a setting in the database, and its connections begin anew."""
+    name = setting.partition(" ")[0]
+    return by_sql(
+        f"ALTER ROLE {ROLE} SET {setting}",
+        CUT_OFF,
+        mend=(f"ALTER ROLE {ROLE} RESET {name}", CUT_OFF),
+    )
+
+
+@contextmanager
+def cancelled(scene: Scene) -> Iterator[Subject]:
+    """Statements that take longer than the server's role may are cancelled."""
+    function = "CREATE FUNCTION slow() RETURNS trigger AS 'BEGIN PERFORM pg_sleep(5); RETURN NEW; END' LANGUAGE plpgsql"
+    trigger = "CREATE TRIGGER slow BEFORE INSERT ON params FOR EACH ROW EXECUTE FUNCTION slow()"
+    with for_role("statement_timeout = '2s'")(scene) as subject:
+        try:
+            scene.sql(function, trigger)
+            yield subject
+        finally:
+            scene.sql(CUT_OFF, "DROP FUNCTION slow CASCADE")
+
+
+@contextmanager
+def without_temporary_folder(scene: Scene) -> Iterator[Subject]:
+    """Somebody tidies up: the server's temporary folder is gone."""
+    folder = scene.stack.state.temporary
+    kept = folder.with_name("tidied")
+    folder.rename(kept)
+    try:
+        yield scene.subject
+    finally:
+        kept.rename(folder)
+        scene.recovered()
+
+
+@contextmanager
+def full_temporary_folder(scene: Scene) -> Iterator[Subject]:
+    """The disk of the server's temporary folder has no room left."""
+    folder = scene.stack.state.temporary
+    with small_disk(folder, "1m", owner=folder.stat().st_uid):
+        fill(folder)
+        yield scene.subject
+    scene.recovered()
 
 
 def noticed(
@@ -392,6 +450,75 @@ FAULTS = (
             mend=("ALTER TABLE registered_models RENAME COLUMN described TO description",),
         ),
     ),
+    _row("statements cancelled after two seconds", "log-parameter", "database-timeout", cancelled),
+    _row("client encoding LATIN1", "experiment", "database-encoding", for_role("client_encoding = 'LATIN1'")),
+    _row("client encoding SQL_ASCII", "experiment", "database-encoding", for_role("client_encoding = 'SQL_ASCII'")),
+    *(
+        _row(f"rows of {table} discarded", check, "stale-or-lost", discarding(table))
+        for table, check in {
+            "tags": "run-search",
+            "params": "run-get",
+            "latest_metrics": "run-get",
+            "metrics": "metric-history",
+            "inputs": "run-get",
+            "input_tags": "run-get",
+            "experiment_tags": "experiment-search",
+            "registered_model_tags": "model-update",
+            "registered_model_aliases": "model-update",
+            "model_version_tags": "model-alias",
+        }.items()
+    ),
+    _row(
+        "primary key of metrics lost",
+        "metric-history",
+        "duplicate-rows",
+        by_sql(
+            "ALTER TABLE metrics DROP CONSTRAINT metric_pk",
+            mend=(
+                f"DELETE FROM metrics a USING metrics b WHERE a.ctid < b.ctid AND ({_KEY_A}) = ({_KEY_B})",  # noqa: S608 - ours
+                f"ALTER TABLE metrics ADD CONSTRAINT metric_pk PRIMARY KEY ({', '.join(_METRIC_KEY)})",
+            ),
+        ),
+    ),
+    _row(
+        "experiment Default deleted",
+        "default-experiment",
+        "default-experiment",
+        by_sql(
+            "UPDATE experiments SET lifecycle_stage = 'deleted' WHERE experiment_id = 0",
+            mend=("UPDATE experiments SET lifecycle_stage = 'active' WHERE experiment_id = 0",),
+        ),
+        verdict=Result.PASS,
+    ),
+    _row(
+        "experiment Default kept elsewhere",
+        "default-experiment",
+        "default-experiment",
+        by_sql(
+            "UPDATE experiments SET artifact_location = 's3://old/0' WHERE experiment_id = 0",
+            mend=("UPDATE experiments SET artifact_location = 'mlflow-artifacts:/0' WHERE experiment_id = 0",),
+        ),
+        verdict=Result.PASS,
+    ),
+    _row(
+        "table gone that no check writes",
+        "components",
+        "component-down",
+        noticed(by_sql("ALTER TABLE webhooks RENAME TO gone", mend=("ALTER TABLE gone RENAME TO webhooks",))),
+    ),
+    _row(
+        "primary key lost of a table that no check writes twice",
+        "components",
+        "component-down",
+        noticed(
+            by_sql(
+                "ALTER TABLE tags DROP CONSTRAINT tag_pk",
+                mend=("ALTER TABLE tags ADD CONSTRAINT tag_pk PRIMARY KEY (key, run_uuid)",),
+            )
+        ),
+    ),
+    _row("temporary folder gone", "artifact", "temporary-folder", without_temporary_folder),
+    _row("temporary folder full", "artifact", "upload-failed", full_temporary_folder, skipped_unless=mounts),
     _row("store stopped", "artifact", "store-away", stopped("store")),
     _row("store hung", "artifact", "artifacts-hang", hung("store")),
     _row("store key revoked", "artifact", "store-key-refused", revoked_key),
@@ -406,6 +533,34 @@ FAULTS = (
     _row("another version declared", "version", "wrong-version", expecting(expected_version="3.4.0")),
     _row("another revision intended", "revision", "wrong-revision", expecting(expected_revision="99")),
 )
+
+# Table -> check of its routes that is red without it, whoever serves: the plugin's own account of tables is another.
+USED = {
+    "alembic_version": "schema",
+    "assessments": "trace",
+    "datasets": "run",
+    "experiment_tags": "experiment-search",
+    "experiments": "database",
+    "input_tags": "run",
+    "inputs": "run",
+    "latest_metrics": "log-metric",
+    "logged_model_metrics": "logged-model",
+    "logged_model_params": "logged-model",
+    "logged_model_tags": "logged-model",
+    "logged_models": "logged-model",
+    "metrics": "log-metric",
+    "model_version_tags": "model",
+    "model_versions": "model",
+    "params": "log-parameter",
+    "registered_model_aliases": "model",
+    "registered_model_tags": "registered-models",
+    "registered_models": "registered-models",
+    "runs": "run",
+    "tags": "run",
+    "trace_info": "trace",
+    "trace_request_metadata": "trace",
+    "trace_tags": "trace",
+}
 
 # On a stack whose callers need an API key, each with a limit that is counted in the cache.
 GUARDED = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.db.chains import installed_package
@@ -15,21 +16,28 @@ from mlflow_backend_server.health.artifacts import usable
 from mlflow_backend_server.health.database import ask
 from mlflow_backend_server.health.keys import decrypted, encrypts
 from mlflow_backend_server.health.states import Away, Component
+from mlflow_backend_server.health.tables import require
 from mlflow_backend_server.settings import Access, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mlflow_backend_server.access.sources import KeyRing
-    from mlflow_backend_server.db.addresses import Databases
+    from mlflow_backend_server.db.addresses import Address, Databases
 
 _TIMEOUT_S = 1.0
 _REDIS_MARK, _REDIS_MARK_S = "mlflow-backend:health", 60
 _JOB_RUNNER = "mlflow.server.jobs"
 
 
-def components(settings: Settings, databases: Databases, keys: KeyRing | None) -> tuple[Component, ...]:
-    """Return what `/health/components` reports, in this order.
+def components(
+    settings: Settings,
+    databases: Databases,
+    keys: KeyRing | None,
+    *,
+    tables: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> tuple[Component, ...]:
+    """Return what `/health/components` reports, in this order. `tables` are those that each database must have.
 
     The stores' clients are imported and made here, before the first request: that takes longer than a probe waits.
     """
@@ -37,7 +45,7 @@ def components(settings: Settings, databases: Databases, keys: KeyRing | None) -
     redis_needed = settings.jobs or settings.requests_per_minute > 0
     return (
         Component(name="server", ask=_server),
-        Component(name="database", ask=lambda: _version("Postgres", ask(databases.tracking, "SHOW server_version"))),
+        Component(name="database", ask=lambda: _database(databases.tracking, tables.get("tracking", ()))),
         Component(
             name="redis",
             ask=_redis(settings.redis_url),
@@ -46,7 +54,11 @@ def components(settings: Settings, databases: Databases, keys: KeyRing | None) -
         ),
         Component(name="artifacts", ask=usable(settings.artifacts), used=bool(settings.artifacts)),
         Component(name="jobs", ask=_jobs, used=settings.jobs),
-        Component(name="auth", ask=_auth(settings, databases, keys), used=settings.access is not Access.NONE),
+        Component(
+            name="auth",
+            ask=_auth(settings, databases, keys, tables.get("auth", ())),
+            used=settings.access is not Access.NONE,
+        ),
         Component(name="keys", ask=decrypted(databases.tracking), used=encrypts(installed_package())),
     )
 
@@ -56,8 +68,10 @@ def _server() -> str:
     return f"MLflow {version}, process {os.getpid()}."
 
 
-def _version(what: str, rows: list[str]) -> str:
-    return f"{what} {rows[0].split()[0]} answers."
+def _database(address: Address, tables: tuple[str, ...]) -> str:
+    version = ask(address, "SHOW server_version")[0].split()[0]
+    require(address, tables)
+    return f"Postgres {version} answers" + (f", with all {len(tables)} tables." if tables else ".")
 
 
 def _redis(url: str) -> Callable[[], str]:
@@ -99,7 +113,7 @@ def _jobs() -> str:
     return f"{count} job runner processes are alive."
 
 
-def _auth(settings: Settings, databases: Databases, keys: KeyRing | None) -> Callable[[], str]:
+def _auth(settings: Settings, databases: Databases, keys: KeyRing | None, tables: tuple[str, ...]) -> Callable[[], str]:
     def question() -> str:
         if settings.access is Access.TOKEN:
             count = len(keys.keys()) if keys else 0
@@ -109,6 +123,7 @@ def _auth(settings: Settings, databases: Databases, keys: KeyRing | None) -> Cal
         if databases.auth is None:
             return "Basic auth keeps its users outside of Postgres."
         ask(databases.auth, "SELECT 1 FROM users LIMIT 1")
+        require(databases.auth, tables)
         return "The users' database answers."
 
     return question
