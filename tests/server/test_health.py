@@ -159,9 +159,9 @@ TABLES = ("experiments", "runs", "it's")
 
 
 @pytest.fixture
-def tables(postgres: Postgres, database: str) -> Iterator[Any]:
+def tables(address: Address) -> Iterator[Any]:
     """A cursor in the test's database, which has tables with primary keys."""
-    connection = psycopg2.connect(postgres.uri(database).replace("mlflow@", f"mlflow:{postgres.password}@"))
+    connection = psycopg2.connect(**{**address.parameters, "dbname": address.name})
     connection.autocommit = True
     with connection.cursor() as cursor:
         for table in TABLES:

@@ -93,6 +93,13 @@ RULES: Final[tuple[Rule, ...]] = (
         ),
     ),
     Rule(
+        code="database-discards",
+        when=says(r"did not produce a new primary key|(flush|staledata)error|expected to (update|delete) \d+ row"),
+        certainty=Certainty.KNOWN,
+        cause="The database took a statement and kept other rows than it was given: a trigger or a rule discards them.",
+        next_step="See which triggers, rules and row policies the table has (\\d TABLE), and who made them.",
+    ),
+    Rule(
         code="request-repeated",
         when=error_code("RESOURCE_ALREADY_EXISTS"),
         certainty=Certainty.LIKELY,

@@ -308,23 +308,6 @@ def test_a_post_that_arrives_twice_is_named(server: FakeMLflow, call: str, *, se
     assert codes == ({"request-repeated"} if seen else set())
 
 
-@pytest.mark.parametrize("experiment_id", ["1", "476325109483219871"])
-def test_a_metric_that_is_kept_twice_is_named(server: FakeMLflow, experiment_id: str) -> None:
-    """A table without its primary key keeps what a client logs again; a file store always does, and may."""
-
-    def change(asked: Asked, reply: Reply) -> Reply:
-        if asked.path.endswith("experiments/create"):
-            server.experiments[experiment_id] = {**server.experiments.pop("1"), "experiment_id": experiment_id}
-            return as_json({"experiment_id": experiment_id})
-        if not asked.path.endswith("get-history"):
-            return reply
-        first, rest = reply.body.split(b"[", 1)
-        return replace(reply, body=first + b"[" + rest.split(b"}", 1)[0] + b"}, " + rest)
-
-    after(server, change)
-    assert red(verify(server)) == ({"metric-history": "duplicate-rows"} if experiment_id == "1" else {})
-
-
 @pytest.mark.parametrize(
     "default",
     [

@@ -59,6 +59,12 @@ CANCELLED = (
     "(psycopg2.errors.DeadlockDetected) deadlock detected",
     "(pymysql.err.OperationalError) (1205, 'Lock wait timeout exceeded; try restarting transaction')",
 )
+DISCARDED = (
+    "Single-row INSERT statement for Mapper[SqlInput(inputs)] did not produce a new primary key result being invoked.",
+    "UPDATE statement on table 'runs' expected to update 1 row(s); 0 were matched.",
+    "DELETE statement on table 'tags' expected to delete 1 row(s); 0 were matched.",
+    "(sqlalchemy.orm.exc.StaleDataError) something",
+)
 ENCODED = (
     "'latin-1' codec can't encode characters in position 36-37: ordinal not in range(256)",
     "'ascii' codec can't encode character '\\xdc' in position 32: ordinal not in range(128)",
@@ -168,6 +174,7 @@ ROWS = [
     (answered(500, told("X", "could not extend file: No space left on device")), around(), "database-full"),
     (answered(500, told("X", "cannot execute INSERT in a read-only transaction")), around(), "database-read-only"),
     (answered(500, told("X", "FATAL: sorry, too many clients already")), around(), "database-connections"),
+    *[(answered(400, told("BAD_REQUEST", words)), around(), "database-discards") for words in DISCARDED],
     *[(answered(503, told("TEMPORARILY_UNAVAILABLE", words)), around(), "database-timeout") for words in CANCELLED],
     *[(answered(500, told("INTERNAL_ERROR", words)), around(), "database-encoding") for words in ENCODED],
     (answered(500, told("X", "(sqlalchemy.exc.SomethingElse)")), around(), "database-error"),

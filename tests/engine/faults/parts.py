@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
     from components.verify.subjects import Subject
 
-_METRIC_KEY = ("key", "timestamp", "step", "run_uuid", "value", "is_nan")
-_KEY_A, _KEY_B = (", ".join(f"{side}.{column}" for column in _METRIC_KEY) for side in "ab")
+METRIC_KEY = "key, timestamp, step, run_uuid, value, is_nan"
 CUT_OFF = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}'"  # noqa: S608 - a constant of ours
 
 
@@ -460,7 +459,6 @@ FAULTS = (
             "params": "run-get",
             "latest_metrics": "run-get",
             "metrics": "metric-history",
-            "inputs": "run-get",
             "input_tags": "run-get",
             "experiment_tags": "experiment-search",
             "registered_model_tags": "model-update",
@@ -468,18 +466,7 @@ FAULTS = (
             "model_version_tags": "model-alias",
         }.items()
     ),
-    _row(
-        "primary key of metrics lost",
-        "metric-history",
-        "duplicate-rows",
-        by_sql(
-            "ALTER TABLE metrics DROP CONSTRAINT metric_pk",
-            mend=(
-                f"DELETE FROM metrics a USING metrics b WHERE a.ctid < b.ctid AND ({_KEY_A}) = ({_KEY_B})",  # noqa: S608 - ours
-                f"ALTER TABLE metrics ADD CONSTRAINT metric_pk PRIMARY KEY ({', '.join(_METRIC_KEY)})",
-            ),
-        ),
-    ),
+    _row("rows of inputs discarded", "log-inputs", "database-discards", discarding("inputs")),
     _row(
         "experiment Default deleted",
         "default-experiment",
@@ -507,13 +494,13 @@ FAULTS = (
         noticed(by_sql("ALTER TABLE webhooks RENAME TO gone", mend=("ALTER TABLE gone RENAME TO webhooks",))),
     ),
     _row(
-        "primary key lost of a table that no check writes twice",
+        "primary key of metrics lost",
         "components",
         "component-down",
         noticed(
             by_sql(
-                "ALTER TABLE tags DROP CONSTRAINT tag_pk",
-                mend=("ALTER TABLE tags ADD CONSTRAINT tag_pk PRIMARY KEY (key, run_uuid)",),
+                "ALTER TABLE metrics DROP CONSTRAINT metric_pk",
+                mend=(f"ALTER TABLE metrics ADD CONSTRAINT metric_pk PRIMARY KEY ({METRIC_KEY})",),
             )
         ),
     ),
