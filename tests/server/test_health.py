@@ -186,13 +186,10 @@ def test_a_table_that_is_lost_is_named(address: Address, tables: Any, table: str
 
 def test_the_database_component_asks_for_its_tables(address: Address, tables: Any) -> None:
     """`/health/components` is degraded while a table of the served version is lost."""
-    databases = addresses.Databases(tracking=address, auth=None)
-    parts = health.components(Settings(), databases, None, tables={"tracking": TABLES})
-    database = next(part for part in parts if part.name == "database")
-    assert "all 3 tables" in database.ask()
+    assert "all 3 tables" in health._database(address, TABLES)
     tables.execute("DROP TABLE runs")
     with pytest.raises(Away, match="runs"):
-        database.ask()
+        health._database(address, TABLES)
 
 
 @pytest.mark.parametrize("component", ["database", "redis", "artifacts"])
