@@ -106,6 +106,27 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     return _outputs(props, arn, version)
 
 
+def rotate_keys(region: str, name: str) -> None:
+    """Put a version with new encryption keys, unless one waits already; the next update takes it over.
+
+    Raises SecretFailed for a secret that is not there, or holds no keys yet.
+    """
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - as boto3
+
+    asked = client(region)
+    try:
+        held: dict[str, str] = json.loads(asked.get_secret_value(SecretId=name, VersionStage=_CURRENT)["SecretString"])
+        before = _in_force(name, region)
+        if all(before.get(key) == held.get(key) for key in keys.IN_FORCE):
+            rotated = {**held, **keys.rotated(held, new_keys.draw())}
+            asked.put_secret_value(SecretId=name, SecretString=json.dumps(rotated))
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code")
+        raise SecretFailed(f"Secrets Manager answered {code} for the secret {name}.") from None
+    except ValueError:
+        raise SecretFailed(f"The secret {name} holds no encryption keys yet.") from None
+
+
 def look(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the resource's outputs as the secret is now; None when it is gone or being deleted."""
     version = _staged(arn, props["region"]).get(_CURRENT)

@@ -114,6 +114,7 @@ class LocalBackend(pulumi.ComponentResource):
             "database": {
                 "maxConnections": self._settings.database.max_connections,
                 "passwordVersion": versions["database-password"],
+                "administratorVersion": versions["database-admin-password"],
             },
             "cache": {"passwordVersion": versions["cache-password"]},
             "store": {"acceptedKeysVersion": versions["store-accepted-keys"]},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import re
 import secrets
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,9 @@ ALL = (*GENERATED, ADMIN_USER, API_KEY, API_KEYS, STORE_ACCEPTED, *keys.NAMES)
 ADMIN_NAME = "admin"
 
 _SALT = "salt"
+# Nobody logs in with these but our own programs, and what they are written into takes no quotes and no comments.
+_INTERNAL = (STORE_ACCESS, STORE_OPERATOR_ACCESS, STORE_OPERATOR_SECRET, STORE_SECRET, SUPERVISOR, _SALT)
+_PLAIN = re.compile(r"[A-Za-z0-9_.=+/-]+", re.ASCII)
 _VERSION_LENGTH = 16
 
 
@@ -82,7 +86,7 @@ def ensure(state: StateDir) -> dict[str, str]:
         encryption.ensure(state)
         _refuse_unusable(state)
         for name in (_SALT, *GENERATED):
-            if not _there(state, name):
+            if not _there(state, name) or (name in _INTERNAL and not _PLAIN.fullmatch(read(state, name))):
                 write(state.credentials / name, secrets.token_urlsafe(24))
         # The administrator's name is not for anybody to choose: servers are told this one.
         if not _there(state, ADMIN_USER) or read(state, ADMIN_USER) != ADMIN_NAME:
@@ -119,7 +123,7 @@ def _ensure_accepted(state: StateDir) -> None:
 
 
 def _refuse_unusable(state: StateDir) -> None:
-    for name in (*GENERATED, API_KEY):
+    for name in (name for name in GENERATED if name not in _INTERNAL):
         path = state.credentials / name
         if _there(state, name) and (problem := secret_problem(name, read(state, name))):
             fix = f"Write another one into {path} and run `make up`, or delete the file to have one generated"

@@ -35,6 +35,7 @@ _NOBODY = 65534
 _ENTERED_BY_GROUP = 0o710
 _INITDB_TIMEOUT_S = 60
 _CONNECT_TIMEOUT_S = 3
+_WRONG_PASSWORD = "password authentication failed"  # noqa: S105 - Postgres's words
 
 
 def binaries() -> Path:
@@ -69,6 +70,11 @@ def unprivileged(*, may_read_all: bool) -> tuple[str, ...]:
 def enterable(path: Path) -> bool:
     """Tell whether any user may enter every folder above `path`."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)
+
+
+def _last(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
 
 
 class Database(Service):
@@ -138,6 +144,38 @@ class Database(Service):
     def answers(self) -> bool:
         """Tell whether Postgres answers its administrator."""
         return self._accepts(_ADMIN_ROLE, credentials.DATABASE_ADMIN, _ADMIN_ROLE)
+
+    def refuses_administrator(self) -> bool:
+        """Tell whether Postgres runs and refuses the administrator's password: its file was lost or replaced."""
+        try:
+            with self._session(_ADMIN_ROLE, credentials.DATABASE_ADMIN, _ADMIN_ROLE):
+                return False
+        except psycopg2.OperationalError as error:
+            return _WRONG_PASSWORD in str(error)
+
+    def set_administrator(self) -> None:
+        """Give the administrator the password of its file, by Postgres alone on its stopped data (single-user mode).
+
+        Raises LocalFailure where Postgres refuses.
+        """
+        password = credentials.read(self.state, credentials.DATABASE_ADMIN)
+        quoted = password.replace("'", "''")
+        statement = f"ALTER ROLE {_ADMIN_ROLE} PASSWORD '{quoted}'\n"
+        options = ("--single", "-D", str(self.state.database), "-c", "exit_on_error=on", _ADMIN_ROLE)
+        done = subprocess.run(
+            [*unprivileged(may_read_all=True), str(binaries() / "postgres"), *options],
+            # By standard input: a command line can be read by everybody on the machine.
+            input=statement,
+            capture_output=True,
+            text=True,
+            timeout=_INITDB_TIMEOUT_S,
+            check=False,
+            cwd="/",
+        )
+        if done.returncode != 0:
+            path = self.state.credentials / credentials.DATABASE_ADMIN
+            finding = f"the administrator could not be given the password of {path}: {_last(done.stderr)}"
+            raise LocalFailure(self.name, finding, "Run `make down`, then `make up`")
 
     def complaint(self) -> str | None:
         """Say so where MLflow's own role is refused."""

@@ -7,6 +7,7 @@ stack knows that it had one: `FINGERPRINT`, beside the credentials, remembers wh
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,7 +88,8 @@ def give_up(state: StateDir) -> Path | None:
         path = _path(state)
         aside = None
         if path.exists():
-            aside = path.with_name(f"{FILE}.given-up-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}")
+            names = (path.with_name(f"{FILE}.given-up-{number}") for number in itertools.count(1))
+            aside = next(name for name in names if not name.exists())
             path.replace(aside)
         (state.path / FINGERPRINT).unlink(missing_ok=True)
         return aside

@@ -31,6 +31,13 @@ class Service(abc.ABC):
     def answers(self) -> bool:
         """Tell whether it serves, asked as its administrator."""
 
+    def refuses_administrator(self) -> bool:
+        """Tell whether it runs and does not know its administrator's credential, which can then only be set offline."""
+        return False
+
+    def set_administrator(self) -> None:  # noqa: B027 - most services are started with their credentials
+        """Give the administrator the credential of the file, while the service is stopped."""
+
     def settle(self) -> None:  # noqa: B027 - most services have nothing to be told
         """Make what only a running service can be told; safe to repeat."""
 

@@ -43,7 +43,12 @@ def apply(state: StateDir, name: str, wishes: dict[str, Any]) -> dict[str, Any]:
     _refuse_foreign_port(state, wanted)
     supervisor = Supervisor(state)
     supervisor.apply(wanted.program())
-    supervisor.wait(name, wanted.answers, timeout_s=_START_TIMEOUT_S)
+    supervisor.wait(name, lambda: wanted.answers() or wanted.refuses_administrator(), timeout_s=_START_TIMEOUT_S)
+    if wanted.refuses_administrator():
+        supervisor.remove(name)
+        wanted.set_administrator()
+        supervisor.apply(wanted.program())
+        supervisor.wait(name, wanted.answers, timeout_s=_START_TIMEOUT_S)
     wanted.settle()
     return {"listens": port, "identity": identity(state, wanted), "condition": RUNNING}
 

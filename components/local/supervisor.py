@@ -18,6 +18,7 @@ import xmlrpc.client
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 from components.local import credentials, ports, processes, render
 from components.local.state import LocalFailure, StateDir, write
@@ -253,7 +254,7 @@ class Supervisor:
     def _rpc(self) -> xmlrpc.client.ServerProxy:
         port = ports.known(self._state).get("supervisor")
         password = credentials.read(self._state, credentials.SUPERVISOR)
-        uri = f"http://mlflow-backend:{password}@{ports.LOOPBACK}:{port}/RPC2"
+        uri = f"http://mlflow-backend:{quote(password, safe='')}@{ports.LOOPBACK}:{port}/RPC2"
         return xmlrpc.client.ServerProxy(uri, transport=_Transport(), allow_none=True)
 
     def _call(self, method: str, *arguments: object) -> Any:

@@ -96,6 +96,23 @@ def test_encryption_keys_that_somebody_leaves_out_or_replaces_are_not_lost(manag
     assert "an0ther" not in json.dumps(updated.outs)
 
 
+def test_a_rotation_waits_for_the_update_and_is_drawn_once(manager: SecretsManagerClient) -> None:
+    """Tasks read the keys in force until the update takes over; a command that was killed can be run again."""
+    created = ServerSecretsProvider().create(PROPS)
+    first = held(manager, created.id)
+    for _ in range(2):
+        secrets.rotate_keys(REGION, PROPS["secret"])
+    waiting = held(manager, created.id)
+    assert json.loads(waiting[keys.FORMER]) == [{name: first[name] for name in keys.IN_FORCE}]
+    in_force = manager.get_secret_value(SecretId=created.id, VersionStage=IN_FORCE)["SecretString"]
+    assert json.loads(in_force) == first
+    updated = ServerSecretsProvider().update(created.id, created.outs or {}, PROPS)
+    assert held(manager, created.id) == waiting
+    assert (updated.outs or {})["version"] != (created.outs or {})["version"]
+    with pytest.raises(secrets.SecretFailed, match="another"):
+        secrets.rotate_keys(REGION, "another")
+
+
 def test_a_second_update_changes_nothing(manager: SecretsManagerClient) -> None:
     """The values are generated once."""
     created = ServerSecretsProvider().create(PROPS)

@@ -1,0 +1,91 @@
+"""The command that rotates encryption keys: it draws them once, loses none, and prints none."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from components.contract import ExitCode
+from components.local import credentials, encryption
+from components.local.state import LocalFailure, StateDir
+from components.server import keys
+from scripts import rotate_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    """A local stack that was updated once."""
+    made = StateDir(tmp_path / ".backend" / "local")
+    credentials.ensure(made)
+    return made
+
+
+def test_a_rotation_comes_into_force_by_the_next_update_and_keeps_the_old_keys(
+    state: StateDir, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server that restarts before the update still reads its data; running the command again changes nothing."""
+    first = encryption.values(state)
+    assert rotate_keys.main([], root=tmp_path) == ExitCode.DONE
+    assert encryption.values(state) == first
+    assert encryption.waiting(state)
+    drawn = (state.credentials / encryption.FILE).read_text()
+    assert rotate_keys.main([], root=tmp_path) == ExitCode.DONE
+    assert (state.credentials / encryption.FILE).read_text() == drawn
+    before = credentials.versions(state)
+    after = credentials.ensure(state)
+    assert {name for name in before if before[name] != after[name]} == set(keys.NAMES)
+    assert json.loads(encryption.value(state, keys.FORMER)) == [{name: first[name] for name in keys.IN_FORCE}]
+    assert not encryption.waiting(state)
+    said = "".join(capsys.readouterr())
+    assert not any(value in said for name, value in first.items() if name in {keys.WEBHOOK, keys.PASSPHRASE})
+
+
+def test_a_stack_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """Nothing is made for a stack that was never deployed."""
+    assert rotate_keys.main([], root=tmp_path) == ExitCode.REFUSED
+    assert list(tmp_path.iterdir()) == []
+
+
+def _older(path: Path) -> None:
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({"inForce": {**document["inForce"], keys.PASSPHRASE: "another"}}))
+
+
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "deleted": lambda path: path.unlink(),
+    "empty": lambda path: path.write_text(""),
+    "garbage": lambda path: path.write_bytes(b"\xff\x00"),
+    "truncated": lambda path: path.write_text(path.read_text()[:80]),
+    "another type": lambda path: path.write_text("[]"),
+    "no keys": lambda path: path.write_text("{}"),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "another one's": _older,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_lost_keys_are_refused_until_they_are_given_up(state: StateDir, tmp_path: Path, damage: Any) -> None:
+    """What was encrypted with them is lost with them: nobody loses it unasked, and the message says both ways out."""
+    path = state.credentials / encryption.FILE
+    whole = path.read_bytes()
+    first = encryption.values(state)
+    damage(path)
+    with pytest.raises(LocalFailure) as failed:
+        credentials.ensure(state)
+    assert str(path) in str(failed.value)
+    assert "scripts.rotate_keys --stack local --lost" in str(failed.value)
+    assert not any(first[name] in str(failed.value) for name in (keys.WEBHOOK, keys.PASSPHRASE))
+    if not path.is_dir():
+        path.write_bytes(whole)
+        credentials.ensure(state)
+        assert encryption.values(state) == first
+        damage(path)
+    assert rotate_keys.main(["--lost"], root=tmp_path) == ExitCode.DONE
+    credentials.ensure(state)
+    assert encryption.value(state, keys.WEBHOOK) != first[keys.WEBHOOK]
