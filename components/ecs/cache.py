@@ -79,6 +79,9 @@ class Cache(pulumi.ComponentResource):
             description=f"Job queue and rate limits of {place.cluster()}",
             engine=plan.engine,
             engine_version=plan.engine_version,
+            # A version that AWS moved would be read back by a refresh, and the one above then be a downgrade, for which
+            # the provider replaces the group: the queue would be lost.
+            auto_minor_version_upgrade=False,
             node_type=plan.node_type,
             num_cache_clusters=plan.nodes,
             automatic_failover_enabled=plan.fails_over,
@@ -89,6 +92,8 @@ class Cache(pulumi.ComponentResource):
             security_group_ids=[network.groups["cache"]],
             transit_encryption_enabled=True,
             auth_token=token.value,
+            # Without a strategy the provider sends none with a second token, and AWS refuses it.
+            auth_token_update_strategy="ROTATE",
             at_rest_encryption_enabled=True,
             kms_key_id=key_arn,
             snapshot_retention_limit=plan.snapshot_days,

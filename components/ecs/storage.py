@@ -139,9 +139,6 @@ class Storage(pulumi.ComponentResource):
         document = policies.logs_bucket(
             self._place,
             bucket=self._place.bucket("logs"),
-            balancer_arn_pattern=self._place.arn(
-                "elasticloadbalancing", f"loadbalancer/app/{self._place.balancer()}/*"
-            ),
             data_bucket_arn=self._place.bucket_arn(self._place.bucket("data")) if logged else None,
         )
         policy = aws.s3.BucketPolicy(

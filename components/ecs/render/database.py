@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from components.settings import Settings
 
-# The major version that `local` runs too; RDS chooses the minor one and keeps it current.
-ENGINE_VERSION: Final = "16"
-PARAMETER_FAMILY: Final = "postgres16"
+# The major version of the image's client programs (server/Dockerfile): pg_restore fails on an older server. RDS chooses
+# the minor one and keeps it current.
+ENGINE_VERSION: Final = "17"
+PARAMETER_FAMILY: Final = f"postgres{ENGINE_VERSION}"
 
 DEFAULT_RETENTION_DAYS: Final = 30
 LONGEST_RETENTION_DAYS: Final = 35

@@ -107,7 +107,7 @@ def rules(settings: Settings) -> tuple[Rule, ...]:
         found += _to_aws(group, by_endpoints=by_endpoints)
     if by_endpoints:
         found += [
-            Rule(group="endpoints", direction="ingress", peer=group, port=HTTPS_PORT, purpose="AWS's own services")
+            Rule(group="endpoints", direction="ingress", peer=group, port=HTTPS_PORT, purpose="services of AWS")
             for group in ("server", "tasks")
         ]
     return tuple(found)

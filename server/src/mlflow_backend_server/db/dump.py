@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow_backend_server.db import clients
 from mlflow_backend_server.db.chains import Chain, installed_package, installed_version, read_chains
 from mlflow_backend_server.db.kept import STAMP
+from mlflow_backend_server.db.majors import client_major, major, refuse_dump
 from mlflow_backend_server.db.objects import READ_BYTES, Store, open_store, write_json
 from mlflow_backend_server.db.postgres import connected, count_rows, judged, server_version
 from mlflow_backend_server.db.status import standing
@@ -35,17 +36,18 @@ COUNTED = frozenset({"experiments", "runs", "registered_models", "model_versions
 def dump(databases: Databases, destination: str, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Dump all databases to a new folder under `destination`, an `s3://` or `gs://` address, and return the manifest.
 
-    Raises ToolError UNREACHABLE, WORTH_RETRYING or FAILED; the manifest then is not there, and what is cannot be
+    Raises ToolError UNSUPPORTED, UNREACHABLE, WORTH_RETRYING or FAILED; the manifest then is not there, and what is cannot be
     taken for a dump.
     """
     identity = f"{datetime.now(UTC).strftime(STAMP)}-{secrets.token_hex(3)}"
     address = f"{destination.rstrip('/')}/{identity}"
     store = open_store(address)
     chains = read_chains(installed_package())
+    client = client_major("pg_dump")
     entries = {}
     for name, database in databases.items():
         say(f"dumping {database} to {address}")
-        entries[name] = _dump_one(database, chains[name], store, f"{name}.dump")
+        entries[name] = _dump_one(database, chains[name], store, f"{name}.dump", client)
     manifest = {
         "format": FORMAT,
         "address": address,
@@ -57,12 +59,13 @@ def dump(databases: Databases, destination: str, *, say: Callable[[str], None]) 
     return {**manifest, "exit_code": int(ExitCode.DONE)}
 
 
-def _dump_one(database: Address, chain: Chain, store: Store, name: str) -> dict[str, Any]:
+def _dump_one(database: Address, chain: Chain, store: Store, name: str, client: int) -> dict[str, Any]:
     with connected(database, purpose="dump") as connection, judged(f"Dumping {database}"):
+        version = server_version(connection)
+        refuse_dump(server=major(version), client=client)
         snapshot = _export_snapshot(connection)
         found, where = standing(connection, chain)
         counts = count_rows(connection, COUNTED & found.tables)
-        version = server_version(connection)
         digest, size = hashlib.sha256(), 0
         # The upload's block is the outer one: a pg_dump that fails at its end must still abort the upload.
         with store.writing(name) as write, clients.dumping(database, snapshot=snapshot) as output:

@@ -20,8 +20,9 @@ from mlflow_backend_server.db.chains import installed_package, installed_version
 from mlflow_backend_server.db.dump import FORMAT, MANIFEST
 from mlflow_backend_server.db.identity import carry_over
 from mlflow_backend_server.db.kept import kept_databases, kept_name, next_stamp, restoring_name
+from mlflow_backend_server.db.majors import client_major, major, refuse_restore
 from mlflow_backend_server.db.objects import Store, open_store, read_json
-from mlflow_backend_server.db.postgres import connected, count_rows, judged
+from mlflow_backend_server.db.postgres import connected, count_rows, judged, server_version
 from mlflow_backend_server.db.status import standing
 from mlflow_backend_server.db.switching import Swap, switch
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
@@ -48,7 +49,8 @@ class _Plan:
 def restore(databases: Databases, source: str, *, wait_s: float, say: Callable[[str], None]) -> dict[str, Any]:
     """Restore the dump at `source` (the address in its manifest) over the backend's databases.
 
-    Raises ToolError USAGE where the dump does not hold what the backend has, LOCKED where another writer works,
+    Raises ToolError USAGE where the dump does not hold what the backend has, UNSUPPORTED where its Postgres or the
+    client programs are newer than the server (see `majors`), LOCKED where another writer works,
     NOT_AT_HEAD where the restored database is not what the manifest says, UNREACHABLE, WORTH_RETRYING or FAILED. In
     each case the backend's databases are as they were.
     """
@@ -57,6 +59,8 @@ def restore(databases: Databases, source: str, *, wait_s: float, say: Callable[[
     _refuse_unfit(databases, manifest, source)
     with ExitStack() as stack:
         admin = stack.enter_context(connected(databases.maintenance, purpose="restore"))
+        dumped = [major(str(entry.get("postgres_version", ""))) for entry in manifest["databases"].values()]
+        refuse_restore(dumped, server=major(server_version(admin)), client=client_major("pg_restore"))
         locks = stack.enter_context(ExitStack())
         lock.acquire_all(locks, databases, purpose="restore", wait_s=wait_s, say=say)
         with judged("Looking for what earlier restores left"):

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 _DEADLINE_S = 60
 _PAUSE_S = 0.2
+# Of clients alone: nobody but a superuser may end an autovacuum worker, and the rename ends one by itself.
+_END_CLIENTS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +48,7 @@ def switch(admin: Connection, swaps: Sequence[Swap], say: Callable[[str], None])
             with admin.cursor() as cursor:
                 for swap in swaps:
                     for name in (swap.current, swap.incoming):
-                        cursor.execute(
-                            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-                        )
+                        cursor.execute(_END_CLIENTS, (name,))
                 for swap in swaps:
                     _rename(cursor, swap.current, swap.aside)
                     _rename(cursor, swap.incoming, swap.current)
