@@ -18,7 +18,6 @@ from components.ecs.render import (
     database,
     network,
     policies,
-    repository,
     service,
     storage,
     tasks,
@@ -62,7 +61,6 @@ def rendering() -> Row:
         service.scaling(settings)
         storage.data_lifecycle(settings)
         storage.logs_lifecycle(settings)
-        repository.lifecycle()
         for document in (
             policies.server(place, store),
             policies.database_tasks(place, store),

@@ -149,10 +149,7 @@ def _documents(settings: Settings, place: Place, reached: Reached) -> dict[str, 
     if settings.artifacts.mode == "create":
         found["data bucket policy"] = documents_of.data_bucket(place, store, server_role_arn=reached.task_role_arn)
     if storage.keeps_logs(settings):
-        balancers = place.arn("elasticloadbalancing", f"loadbalancer/app/{place.balancer()}/*")
-        found["logs bucket policy"] = documents_of.logs_bucket(
-            place, bucket=place.bucket("logs"), balancer_arn_pattern=balancers, data_bucket_arn=None
-        )
+        found["logs bucket policy"] = documents_of.logs_bucket(place, bucket=place.bucket("logs"), data_bucket_arn=None)
     return found
 
 

@@ -15,7 +15,7 @@ from components.ecs import told
 from components.ecs.balancer import Balancer
 from components.ecs.cache import Cache
 from components.ecs.database import Database
-from components.ecs.foundation import make_repository, preflight_args
+from components.ecs.foundation import preflight_args
 from components.ecs.identity import Identity, Reads
 from components.ecs.locator import report_path
 from components.ecs.monitoring import Monitoring
@@ -72,10 +72,6 @@ class EcsBackend(pulumi.ComponentResource):
         self._preflight = Preflight(f"{name}-preflight", preflight_args(settings, place), opts=self._child)
         self._storage = Storage(f"{name}-storage", settings=settings, place=place, opts=self._child)
         self._network = Network(f"{name}-network", settings=settings, place=place, opts=self._child)
-        if settings.aws.create_repository:
-            make_repository(
-                f"{name}-repository", place=place, key_arn=self._storage.key_arn, protect=protect, opts=self._child
-            )
         self._make_data_stores()
         self._make_identity()
         self._make_service()

@@ -1,4 +1,4 @@
-"""What stands before the parts of a backend: its provider, what is looked at first, its repository."""
+"""What stands before the parts of a backend: its provider, what is looked at first."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import pulumi_aws as aws
 
-from components.ecs.render import repository
 from components.naming import tags
 from components.preflight.provider import PreflightArgs
 
 if TYPE_CHECKING:
-    import pulumi
-
     from components.ecs.render.place import Place
     from components.settings import Settings
 
@@ -67,19 +64,3 @@ def _soak(settings: Settings, place: Place) -> dict[str, str | int] | None:
     bucket = replace(place, stack=source).bucket("data")
     hours = settings.release.soak_hours
     return {"stack": source, "hours": hours, "region": place.region, "bucket": bucket, "root": ""}
-
-
-def make_repository(
-    name: str, *, place: Place, key_arn: pulumi.Input[str], protect: bool, opts: pulumi.ResourceOptions
-) -> None:
-    """Make the repository for the server's image; what it keeps is in `render.repository`."""
-    made = aws.ecr.Repository(
-        name,
-        name=place.repository(),
-        image_tag_mutability="IMMUTABLE",
-        image_scanning_configuration={"scan_on_push": True},
-        encryption_configurations=[{"encryption_type": "KMS", "kms_key": key_arn}],
-        force_delete=not protect,
-        opts=opts,
-    )
-    aws.ecr.LifecyclePolicy(name, repository=made.name, policy=repository.lifecycle(), opts=opts)

@@ -5,11 +5,14 @@ Owns the wiring. Subnets, ways out and every rule are decided in `render.network
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pulumi
 import pulumi_aws as aws
 
+from components import ending
+from components.contract import Refused
 from components.ecs.render import network as render
 from components.tokens import ECS_NETWORK
 
@@ -97,13 +100,22 @@ class Network(pulumi.ComponentResource):
                 f"{self._name}-{each.suffix}",
                 vpc_id=vpc.id,
                 cidr_block=each.cidr,
-                availability_zone=zones[each.zone],
+                availability_zone=zones.apply(partial(self._zone, each.zone)),
                 tags={"Name": f"{self._place.cluster()}-{each.suffix}"},
                 # AWS may list a new zone before the old ones; a subnet that holds a database must not follow.
                 opts=pulumi.ResourceOptions(parent=self, ignore_changes=["availabilityZone"]),
             )
             for each in plan.subnets
         }
+
+    def _zone(self, number: int, names: Sequence[str]) -> str:
+        """Return a zone's name. Raises RunError for one that the region does not have."""
+        try:
+            return render.zone_name(names, number, settings=self._settings)
+        except Refused as refusal:
+            ending.record(refusal.exit_code, str(refusal))
+            # A RunError is shown as its message alone, also from within an output.
+            raise pulumi.RunError(str(refusal)) from None
 
     def _make_routes(
         self, plan: NetworkPlan, vpc: aws.ec2.Vpc, subnets: Mapping[str, aws.ec2.Subnet]

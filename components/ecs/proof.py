@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 from components.ecs.provider import Rollout
+from components.ecs.render.balancer import rollout_deadline
 from components.migrate.provider import Reencryption, warn_of_lost
 from components.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
 from components.verify.provider import Verification, VerificationArgs
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from components.ecs.holding import Held
     from components.ecs.render.place import Place
     from components.settings import Settings
-
-# ECS tries a broken revision three times before it gives up; a start is allowed `GRACE_S` each time.
-_ROLLOUT_DEADLINE_S: Final = 1800
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +57,7 @@ def prove(  # noqa: PLR0913 - what is proved and how, by name
         service=place.service(),
         revision=served.revision,
         locator=served.locator,
-        deadline_s=_ROLLOUT_DEADLINE_S,
+        deadline_s=rollout_deadline(settings.server.request_timeout),
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[service]),
     )
     reencryption = Reencryption(

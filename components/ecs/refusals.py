@@ -6,6 +6,7 @@ what only this target still lacks. Each refusal is a function that returns sente
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from components.ecs.render.place import Place
 from components.ecs.render.size import fargate_size, most_connections
 from components.preflight.reference import NotAReference, parse
 from components.server import abilities, memory_need_mib, parse_version
+from components.settings.problems import shown_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from components.settings import Settings
 
 _LEAST_SUBNETS = 2
+# What all services take (AWS general reference, 'Tagging your AWS resources').
+_TAG = re.compile(r"[\w .:/=+@-]{0,256}")
 
 
 def refuse_unsupported(settings: Settings) -> None:
@@ -46,6 +50,13 @@ def place(settings: Settings) -> Iterator[str]:
         yield "aws.account is missing, and the backend must not land in whatever account is logged in"
     if settings.aws.region is None:
         yield "aws.region is missing"
+
+
+def tags(settings: Settings) -> Iterator[str]:
+    """Every service takes the tags."""
+    for key, value in settings.tags.items():
+        if not (_TAG.fullmatch(key) and _TAG.fullmatch(value)) or key.lower().startswith("aws:"):
+            yield f"tags.{shown_key(key)} has characters that AWS takes in no tag (letters, digits, spaces, _.:/=+-@)"
 
 
 def image(settings: Settings) -> Iterator[str]:
@@ -195,6 +206,7 @@ def topic(settings: Settings) -> Iterator[str]:
 
 RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
     place,
+    tags,
     image,
     registry_login,
     size,

@@ -20,6 +20,7 @@ from components.ecs import deployments
 from components.ecs.database_task import database_task
 from components.ecs.history import EcsHistory, release_of
 from components.ecs.locator import KIND, credentials, located, report_path
+from components.ecs.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
 from components.ecs.render.containers import SETTINGS_LABEL
 from components.ecs.render.policies import ARTIFACTS
 from components.ecs.scale import Scale
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
     from components.schema import Heads
     from components.verify.report import Report
 
-_START_DEADLINE_S: Final = 1800.0
+# Of any release: which `server.requestTimeout` the one to go back to has is known to its own task definition only. A
+# start that fails is told by ECS long before.
+_START_DEADLINE_S: Final = float(rollout_deadline(LONGEST_DEREGISTRATION_S))
 # Of revisions, and of verified ones among those that are older: they cost nothing but the time to list them.
 _RETAINED: Final = 100
 

@@ -12,6 +12,7 @@ import secrets as random
 from typing import TYPE_CHECKING, Any, Final
 
 from components import new_keys
+from components.ecs.history import Pace
 from components.server import keys
 from components.server.access import secret_problem
 
@@ -29,6 +30,11 @@ IN_FORCE: Final = "IN_FORCE"
 _BYTES: Final = 32
 # Not drawn: a user has a name.
 _GIVEN: Final = {"admin-user": "admin"}
+
+
+# As long as the AWS provider waits for a name of a secret that is being deleted (its secretsmanager/secret.go).
+_DELETION_S: Final = 120.0
+_PACE: Final = Pace(poll_s=5.0)
 
 
 class SecretFailed(Exception):
@@ -62,16 +68,25 @@ def create(props: Mapping[str, Any]) -> dict[str, Any]:
     return _outputs(props, answer["ARN"], answer["VersionId"])
 
 
-def make(props: Mapping[str, Any], content: str) -> Mapping[str, str]:
+def make(props: Mapping[str, Any], content: str, *, pace: Pace = _PACE) -> Mapping[str, str]:
     """Make a secret that holds `content`, and return AWS's answer. Raises SecretFailed, without the content."""
     asked = client(props["region"])
+    ends = pace.clock() + _DELETION_S
     try:
-        answer = asked.create_secret(
-            Name=props["secret"],
-            KmsKeyId=props["keyArn"],
-            SecretString=content,
-            Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())],
-        )
+        while True:
+            try:
+                answer = asked.create_secret(
+                    Name=props["secret"],
+                    KmsKeyId=props["keyArn"],
+                    SecretString=content,
+                    Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())],
+                )
+                break
+            except asked.exceptions.InvalidRequestException:
+                # A forced deletion is asynchronous: a backend that is made anew at once meets its last moments.
+                if pace.clock() >= ends:
+                    raise
+                pace.pause(pace.poll_s)
     except asked.exceptions.ResourceExistsException:
         raise SecretFailed(
             f"There is a secret {props['secret']} already. If it is of this stack, bring it into the state with "

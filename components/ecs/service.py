@@ -13,6 +13,7 @@ import pulumi_aws as aws
 
 from components.ecs.render import containers, tasks
 from components.ecs.render import service as render
+from components.ecs.render.balancer import removal_deadline
 from components.ecs.render.network import SERVER_PORT
 from components.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
 from components.tokens import ECS_SERVICE
@@ -152,6 +153,9 @@ class Service(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[balancer.listener, *needs],
+                custom_timeouts=pulumi.CustomTimeouts(
+                    delete=f"{removal_deadline(self._settings.server.request_timeout)}s"
+                ),
                 # Autoscaling moves the count; an update must not move it back.
                 ignore_changes=[*(["desiredCount"] if plan.moves else []), *(_ROLLBACKS if pin else [])],
             ),

@@ -84,7 +84,7 @@ def build(stream: Stream, asked: Asked) -> Report:
         costs=asked.prices(quantities) if asked.prices and quantities else None,
         refusals=refusals,
         errors=() if refusals else _errors(stream, asked),
-        warnings=_warnings(stream, migration, pin),
+        warnings=(*_warnings(stream, migration, pin), *served.waiting(stream)),
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _STACK: Final = "pulumi:pulumi:Stack"
 # The engine marks colours in its own tags, and terminals in escapes.
 _COLOURS: Final = re.compile(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m")
+_PARAMETERS: Final = "aws:rds/parameterGroup:ParameterGroup"
 _NOT_KNOWN: Final = Migration(action="find out", schema="the database, or the way to it, is made by this update")
 
 
@@ -69,6 +70,27 @@ def migration(stream: Stream) -> Migration | None:
         restore_needed={"none": False, "create": False, "migrate": bool(rollback)}.get(action),
         interrupted=str(plan.get("interrupted", "")),
     )
+
+
+def waiting(stream: Stream) -> tuple[str, ...]:
+    """Return a warning for each parameter of a database that changes and is in force after a restart only."""
+    step = stream.of_type(_PARAMETERS)
+    if step is None or step.old is None:
+        return ()
+    before, after = _static(step.old.inputs), _static(step.inputs)
+    return tuple(
+        f"The database's {name} changes from {before[name]} to {value}, and is in force after a restart only, which "
+        "nothing does by itself: aws rds reboot-db-instance. Until then there are as many connections as before."
+        for name, value in sorted(after.items())
+        if name in before and before[name] != value
+    )
+
+
+def _static(inputs: Mapping[str, Any]) -> dict[str, str]:
+    found = inputs.get("parameters")
+    if not isinstance(found, list | tuple) or not known(found):
+        return {}
+    return {str(each["name"]): str(each["value"]) for each in found if each.get("applyMethod") == "pending-reboot"}
 
 
 def pin(stream: Stream) -> str:

@@ -155,8 +155,6 @@ class Aws(Section):
     """Policy that bounds every role that is created."""
     architecture: Literal["X86_64", "ARM64"] = "X86_64"
     """CPU architecture of the tasks; the image must have it."""
-    create_repository: bool = False
-    """Create an ECR repository for the server's image."""
     registry_secret: Arn | None = None
     """For an image in a private registry other than ECR: a secret with the JSON keys `username` and `password`."""
     network: AwsNetwork = Field(default_factory=AwsNetwork)

@@ -17,7 +17,7 @@ from tests.server.services import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from psycopg2.extensions import connection as Connection
+    from psycopg2.extensions import connection
 
     from tests.server.services import Postgres
 
@@ -27,7 +27,7 @@ _WORKERS = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'autovacuum wo
 
 
 @pytest.fixture
-def master(postgres: Postgres) -> Iterator[Connection]:
+def master(postgres: Postgres) -> Iterator[connection]:
     """The role that a managed Postgres gives: it may make databases and end others' queries, and is no superuser."""
     name, password = f"m_{secrets.token_hex(4)}", secrets.token_hex(8)
     role = sql.Identifier(name)
@@ -35,16 +35,16 @@ def master(postgres: Postgres) -> Iterator[Connection]:
     postgres.execute("postgres", made.format(role, sql.Literal(password)))
     with closing(
         psycopg2.connect(host="127.0.0.1", port=postgres.port, user=name, password=password, dbname="postgres")
-    ) as connection:
-        connection.autocommit = True
-        yield connection
-    for (left,) in postgres.execute("postgres", f"SELECT datname FROM pg_database WHERE datname LIKE '{name}%'"):
+    ) as made_as:
+        made_as.autocommit = True
+        yield made_as
+    for left in postgres.names(name):
         postgres.drop(left)
     postgres.execute("postgres", sql.SQL("DROP ROLE {}").format(role))
 
 
 @pytest.fixture
-def busy(postgres: Postgres, master: Connection) -> Iterator[str]:
+def busy(postgres: Postgres, master: connection) -> Iterator[str]:
     """A database of that role in which an autovacuum worker is at work."""
     name = f"{master.info.user}_now"
     with master.cursor() as cursor:
@@ -60,7 +60,7 @@ def busy(postgres: Postgres, master: Connection) -> Iterator[str]:
     postgres.execute("postgres", "SELECT pg_reload_conf()")
 
 
-def test_a_switch_beside_autovacuum_needs_no_superuser(postgres: Postgres, master: Connection, busy: str) -> None:
+def test_a_switch_beside_autovacuum_needs_no_superuser(postgres: Postgres, master: connection, busy: str) -> None:
     """Right after a restore a worker is likely there, and nobody but a superuser may end one."""
     said: list[str] = []
     switch(master, [Swap(current=busy, incoming=_empty(master), aside=f"{busy}_old")], said.append)
@@ -69,7 +69,7 @@ def test_a_switch_beside_autovacuum_needs_no_superuser(postgres: Postgres, maste
     assert len(said) == 1
 
 
-def test_a_kept_database_beside_autovacuum_is_dropped(postgres: Postgres, master: Connection, busy: str) -> None:
+def test_a_kept_database_beside_autovacuum_is_dropped(postgres: Postgres, master: connection, busy: str) -> None:
     """DROP ... WITH (FORCE) ends the worker too, with the same rights."""
     kept = kept_name(busy, "20261127T000000Z")
     switch(master, [Swap(current=busy, incoming=_empty(master), aside=kept)], lambda _: None)
@@ -79,7 +79,7 @@ def test_a_kept_database_beside_autovacuum_is_dropped(postgres: Postgres, master
     assert postgres.names(master.info.user) == {busy}
 
 
-def _empty(master: Connection) -> str:
+def _empty(master: connection) -> str:
     name = f"{master.info.user}_new"
     with master.cursor() as cursor:
         cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))

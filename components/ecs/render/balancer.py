@@ -22,6 +22,11 @@ LONGEST_FARGATE_STOP_S: Final = 120
 # (docs/facts.md, B); for the whole of that a task must not be judged.
 GRACE_S: Final = 240
 
+# Without any request under way: three starts of a task, and what ECS and the provider need besides (20 minutes are the
+# provider's own limit of a service's deletion).
+_ROLLOUT_S: Final = 1800
+_REMOVAL_S: Final = 1200
+
 # A target is in after 2 good answers and out after 3 bad ones: in quickly after a deployment, not out for a hiccup.
 CHECK_INTERVAL_S: Final = 10
 CHECK_TIMEOUT_S: Final = 5
@@ -63,6 +68,20 @@ def timeouts(request_timeout_s: int) -> Timeouts:
         deregistration=min(request_timeout_s, LONGEST_DEREGISTRATION_S),
         grace=GRACE_S,
     )
+
+
+def rollout_deadline(request_timeout_s: int) -> int:
+    """Return the seconds in which a rolling deployment of such a server has ended, well or not.
+
+    ECS tries a broken revision three times, each with its start; it calls a deployment complete when the old tasks are
+    gone, after their requests have ended, and after the alarms' time as long again.
+    """
+    return _ROLLOUT_S + 2 * timeouts(request_timeout_s).deregistration
+
+
+def removal_deadline(request_timeout_s: int) -> int:
+    """Return the seconds in which a service is deleted: the provider waits for its tasks, which end as above."""
+    return _REMOVAL_S + 2 * timeouts(request_timeout_s).deregistration
 
 
 def stop_timeout(server_stop_s: int) -> int:

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
+from components.contract import Refused
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from components.settings import Settings
 
 SERVER_PORT: Final = 5000
@@ -96,6 +100,17 @@ def network_plan(settings: Settings) -> NetworkPlan:
         gateways={"nat": 1, "natPerZone": wanted.zones}.get(wanted.egress, 0),
         endpoints=INTERFACE_ENDPOINTS if wanted.egress == "endpoints" else (),
         tasks_are_public=wanted.egress == "publicIp",
+    )
+
+
+def zone_name(names: Sequence[str], number: int, *, settings: Settings) -> str:
+    """Return which of a region's zones is used as the one with this number. Raises Refused where it has too few."""
+    if number < len(names):
+        return names[number]
+    raise Refused(
+        f"aws.network.zones is {settings.aws.network.zones}, and {settings.aws.region} has {len(names)} zones for this "
+        f"account: {', '.join(names) or 'none'}.",
+        fix="Lower aws.network.zones, or choose another aws.region.",
     )
 
 

@@ -43,6 +43,7 @@ class Registered:
     ignored: tuple[str, ...]
     needs: tuple[str, ...] = field(repr=False)
     provider: str
+    delete_timeout: str
     property_needs: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     @property
@@ -76,6 +77,7 @@ class Recorder(MockMonitor):
                     ignored=tuple(request.ignoreChanges),
                     needs=tuple(request.dependencies),
                     provider=request.provider,
+                    delete_timeout=request.customTimeouts.delete,
                     property_needs={key: frozenset(of.urns) for key, of in request.propertyDependencies.items()},
                 )
             )

@@ -70,7 +70,6 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "staging",
         {
             "aws": {
-                "createRepository": True,
                 "permissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/boundary",
                 "artifacts": {"accessLogs": True},
                 "network": {"hostedZone": "Z0123456789"},

@@ -244,9 +244,7 @@ def test_resource_policies_name_who_and_from_where(name: str) -> None:
     documents: dict[str, Any] = {
         "key": policies.key(PLACE, log_group_arns=[PLACE.log_group_arn("server")]),
         "topic": policies.topic(PLACE, topic_arn=PLACE.arn("sns", PLACE.topic())),
-        "logs": policies.logs_bucket(
-            PLACE, bucket=PLACE.bucket("logs"), data_bucket_arn=bucket()
-        ),
+        "logs": policies.logs_bucket(PLACE, bucket=PLACE.bucket("logs"), data_bucket_arn=bucket()),
         "data": policies.data_bucket(PLACE, STORE, server_role_arn=PLACE.role_arn("server")),
         "trust": policies.tasks_trust(PLACE),
     }

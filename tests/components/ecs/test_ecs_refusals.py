@@ -31,6 +31,9 @@ def adopted(section: str, **changes: Any) -> dict[str, Any]:
         ({"aws": {"account": None}}, "aws.account is missing"),
         ({"aws": {"region": None}}, "aws.region is missing"),
         ({"server": {"image": None}}, "server.image is missing"),
+        ({"tags": {"team": "A's"}}, "tags.team has characters"),
+        ({"tags": {"owner,team": "a"}}, "has characters that AWS takes in no tag"),
+        ({"tags": {"aws:team": "a"}}, "has characters that AWS takes in no tag"),
         (
             {"aws": {"registrySecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:r-AbCdEf"}},
             "server.image is in ECR, which takes none",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-import json
 
 import pytest
 
-from components.ecs.render import alarms, balancer, cache, database, network, repository, service, size, storage
+from components.ecs.render import alarms, balancer, cache, database, network, service, size, storage
 from components.ecs.render.place import LIMITS, Place
 from components.server import ServerInputs, describe
 from components.server.addresses import ArtifactStore, DatabaseAddress
@@ -291,19 +290,6 @@ def test_nothing_current_expires_in_the_data_bucket() -> None:
 def test_a_log_bucket_is_there_when_something_logs(*, variant: str, kept: bool) -> None:
     """No empty bucket, and no log without one."""
     assert storage.keeps_logs(settings_of(variant)) is kept
-
-
-def test_the_repository_spares_every_tagged_release() -> None:
-    """No rule can select an image that has a release's tag, however old or many there are."""
-    rules = json.loads(repository.lifecycle())["rules"]
-    for rule in rules:
-        selection = rule["selection"]
-        assert selection["countType"] == "sinceImagePushed"
-        assert selection["tagStatus"] == "untagged" or all(
-            not "3.17.2".startswith(prefix) and not "release-41".startswith(prefix)
-            for prefix in selection["tagPrefixList"]
-        )
-    assert [rule["rulePriority"] for rule in rules] == sorted({rule["rulePriority"] for rule in rules})
 
 
 def test_scaling_moves_between_replicas_and_their_most() -> None:

@@ -17,6 +17,7 @@ from components.ecs.render.tasks import SERVER_SECRETS
 from components.ecs.secrets import IN_FORCE
 from components.server import keys
 from tests.components.ecs.recorded import Recorded
+from tests.components.ecs.test_ecs_history import Time
 from tests.rig.aws import labels
 from tests.rig.patches import Patches
 
@@ -219,8 +220,21 @@ def test_a_secret_that_is_being_deleted_is_told(monkeypatch: pytest.MonkeyPatch)
     """Moto answers otherwise here than AWS, whose answer is recorded."""
     recorded = Recorded("secretsmanager").answers("CreateSecret", "InvalidRequestException")
     monkeypatch.setattr(secrets, "client", lambda _: recorded.client)
+    time = Time()
     with pytest.raises(secrets.SecretFailed, match="is being deleted"):
-        ServerSecretsProvider().create(PROPS)
+        secrets.make(PROPS, "{}", pace=time.pace())
+    assert sum(time.pauses) >= 120
+
+
+def test_a_secret_that_is_deleted_meanwhile_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forced deletion is asynchronous: `destroy`, then `up` at once, meets its last moments."""
+    made = {"ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x-AbCdEf", "VersionId": "v" * 32}
+    answers = ["InvalidRequestException", "InvalidRequestException", made]
+    recorded = Recorded("secretsmanager").answers("CreateSecret", *answers)
+    monkeypatch.setattr(secrets, "client", lambda _: recorded.client)
+    time = Time()
+    assert secrets.make(PROPS, "{}", pace=time.pace())["VersionId"] == "v" * 32
+    assert len(time.pauses) == 2
 
 
 def test_another_backends_secret_is_not_taken(manager: SecretsManagerClient) -> None:

@@ -279,3 +279,20 @@ def test_preflight_shows_what_failed_first_and_what_was_skipped() -> None:
         ("image exists", "fail", "there is none. Build it.")
     ]
     assert refused.verdict is Verdict.REFUSED
+
+
+def _parameters(connections: str) -> dict[str, Any]:
+    static = {"name": "max_connections", "value": connections, "applyMethod": "pending-reboot"}
+    dynamic = {"name": "rds.force_ssl", "value": connections, "applyMethod": "immediate"}
+    return {"inputs": {"parameters": [static, dynamic]}}
+
+
+@pytest.mark.parametrize(("before", "after", "told"), [("110", "200", 1), ("110", "110", 0), (None, "110", 0)])
+def test_a_parameter_that_waits_for_a_restart_is_told(before: str | None, after: str, told: int) -> None:
+    """The budget of connections is accepted at once, and the database has them after a restart that nobody does."""
+    token = "aws:rds/parameterGroup:ParameterGroup"
+    old = _parameters(before) if before else None
+    stream = stream_of(step("update", token, "p", old=old, new=_parameters(after)))
+    warnings = [each for each in report_of(stream).warnings if "reboot-db-instance" in each]
+    assert len(warnings) == told
+    assert all("110" in each and "200" in each for each in warnings)

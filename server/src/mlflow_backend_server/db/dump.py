@@ -36,8 +36,8 @@ COUNTED = frozenset({"experiments", "runs", "registered_models", "model_versions
 def dump(databases: Databases, destination: str, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Dump all databases to a new folder under `destination`, an `s3://` or `gs://` address, and return the manifest.
 
-    Raises ToolError UNSUPPORTED, UNREACHABLE, WORTH_RETRYING or FAILED; the manifest then is not there, and what is cannot be
-    taken for a dump.
+    Raises ToolError UNSUPPORTED, UNREACHABLE, WORTH_RETRYING or FAILED; the manifest then is not there, and what is
+    cannot be taken for a dump.
     """
     identity = f"{datetime.now(UTC).strftime(STAMP)}-{secrets.token_hex(3)}"
     address = f"{destination.rstrip('/')}/{identity}"
