@@ -58,7 +58,8 @@ RESOURCES: Final = (
             call="create_replication_group",
             takes="replicationGroupId description engine engineVersion nodeType numCacheClusters "
             "automaticFailoverEnabled multiAzEnabled port parameterGroupName subnetGroupName securityGroupIds "
-            "transitEncryptionEnabled authToken atRestEncryptionEnabled kmsKeyId snapshotRetentionLimit",
+            "transitEncryptionEnabled authToken atRestEncryptionEnabled kmsKeyId snapshotRetentionLimit "
+            "autoMinorVersionUpgrade",
         ),
         made=Wait(waiter="replication_group_available", keys=_GROUP),
         read=Operation(
@@ -80,7 +81,7 @@ RESOURCES: Final = (
             Operation(
                 call="modify_replication_group",
                 takes="description engineVersion nodeType automaticFailoverEnabled multiAzEnabled parameterGroupName "
-                "securityGroupIds snapshotRetentionLimit",
+                "securityGroupIds snapshotRetentionLimit autoMinorVersionUpgrade",
                 keys={**_GROUP, "ApplyImmediately": True},
                 whole=False,
             ),
@@ -96,8 +97,8 @@ RESOURCES: Final = (
             "subnetGroupName": "CacheSubnetGroupName",
         },
         unordered=frozenset({"securityGroupIds"}),
-        kept=frozenset({"applyImmediately"}),
-        unread=frozenset({"authToken"}),
+        kept=frozenset({"applyImmediately", "authTokenUpdateStrategy"}),
+        unread=frozenset({"authToken", "autoMinorVersionUpgrade"}),
         named="replicationGroupId",
     ),
     Translation(
