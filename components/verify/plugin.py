@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from components.verify.answers import Answer
-from components.verify.model import Exchange, Finding, Unexpected, failed, passed, skipped
+from components.verify.model import Certainty, Exchange, Finding, Unexpected, failed, passed, skipped
 from components.verify.observed import EXCERPT
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 COMPONENTS: Final = "/health/components"
 READY: Final = "/health/ready"
+_LOST: Final = "tables are missing"
+"""What the plugin says of a database that has lost tables (mlflow_backend_server.health.tables)."""
 AGAIN_S: Final = (2.5, 3.0)
 """Pauses before a server that says it is degraded is asked again: it keeps what it found for five seconds, and a part
 that was slow once, on a machine that is busy starting things, is no fault."""
@@ -106,9 +108,18 @@ def _parts(exchange: Exchange) -> dict[str, dict[str, Any]]:
 def _down(parts: dict[str, dict[str, Any]]) -> Finding:
     names = ", ".join(parts) or "one of its parts"
     details = "; ".join(str(part.get("detail", "")) for part in parts.values())[:EXCERPT]
+    sentence = f"the server cannot use {names}" + (f": {details}" if details else "")
+    if _LOST in details:
+        return failed(
+            sentence,
+            code="table-lost",
+            cause="Tables of the served MLflow were dropped or renamed, or the database was copied without all of it.",
+            next_step="Compare it with a fresh database of this version, or restore a dump of it.",
+            certainty=Certainty.KNOWN,
+        )
     return failed(
-        f"the server cannot use {names}" + (f": {details}" if details else ""),
+        sentence,
         code="component-down",
-        cause=f"It is {names} that cannot be reached from the server, or refuses its credentials.",
-        next_step="See that it runs and takes connections from the server.",
+        cause=f"It is {names} that is down, cannot be reached from the server, refuses it, or is not as it must be.",
+        next_step="Do what the server's words above ask for; see that it runs and takes connections from the server.",
     )

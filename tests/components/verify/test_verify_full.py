@@ -144,6 +144,7 @@ def test_credentials_that_were_not_named_are_inconclusive(full_server: FullMLflo
 
 
 OK = {"state": "ok", "detail": "fine"}
+LOST = {"state": "failed", "detail": "These tables are missing or have lost their primary key: webhooks."}
 PARTS = {"status": "degraded", "components": {"database": OK, "redis": {"state": "failed", "detail": "refused"}}}
 
 
@@ -152,6 +153,7 @@ PARTS = {"status": "degraded", "components": {"database": OK, "redis": {"state":
     [
         (as_json(PARTS, 503), Result.FAIL, "component-down"),
         (as_json({"status": "degraded"}, 503), Result.FAIL, "component-down"),
+        (as_json({"status": "degraded", "components": {"database": LOST}}, 503), Result.FAIL, "table-lost"),
         (as_json({"status": "ok"}), Result.PASS, ""),
         (as_json({"status": "ok", "components": {"database": OK, "redis": {"state": "off"}}}), Result.PASS, ""),
         (as_json({}), Result.FAIL, "garbage"),

@@ -490,13 +490,13 @@ FAULTS = (
     _row(
         "table gone that no check writes",
         "components",
-        "component-down",
+        "table-lost",
         noticed(by_sql("ALTER TABLE webhooks RENAME TO gone", mend=("ALTER TABLE gone RENAME TO webhooks",))),
     ),
     _row(
         "primary key of metrics lost",
         "components",
-        "component-down",
+        "table-lost",
         noticed(
             by_sql(
                 "ALTER TABLE metrics DROP CONSTRAINT metric_pk",
