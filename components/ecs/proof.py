@@ -84,6 +84,7 @@ def prove(  # noqa: PLR0913 - what is proved and how, by name
             access=settings.access.mode != "none",
             credentials=served.credentials,
             jobs=settings.server.jobs,
+            max_upload_mib=settings.server.max_artifact_mib or None,
             extra_checks=tuple(check.model_dump(by_alias=True, mode="json") for check in settings.verify.extra_checks),
         ),
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[reencryption]),

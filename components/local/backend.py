@@ -198,6 +198,7 @@ class LocalBackend(pulumi.ComponentResource):
                 credentials=self._credentials,
                 access=served["access"].apply(lambda mode: mode != "none"),
                 jobs=self._settings.server.jobs,
+                max_upload_mib=self._settings.server.max_artifact_mib or None,
                 extra_checks=tuple(
                     check.model_dump(by_alias=True, mode="json") for check in self._settings.verify.extra_checks
                 ),

@@ -64,6 +64,7 @@ class VerificationArgs:
     over the identity of everything that serving depends on, credentials' versions included; when it changes, the
     backend is verified again. `locator`: where the platform says what runs, e.g. {"kind": "local", "state": path}.
     `credentials`: references (file:PATH or env:NAME), never values. `access`: whether anonymous calls must be refused.
+    `max_upload_mib`: the server's own limit on artifacts, None without one.
     `deadline`: seconds. `on_failure`: `rollback` goes back to an earlier release by itself. `report_path`: where the
     verdict is kept as JSON. `extra_checks`: as in settings, camel case.
     """
@@ -79,6 +80,7 @@ class VerificationArgs:
     credentials: pulumi.Input[Mapping[str, str]] = field(default_factory=dict)
     access: pulumi.Input[bool] = False
     jobs: bool = False
+    max_upload_mib: int | None = None
     extra_checks: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -105,6 +107,7 @@ class Verification(Resource, module="mlflow-backend", name="Verification"):
             "credentials": args.credentials,
             "access": args.access,
             "jobs": args.jobs,
+            "maxUploadMib": args.max_upload_mib,
             "profile": args.profile,
             "deadline": args.deadline,
             "onFailure": args.on_failure,

@@ -28,6 +28,7 @@ INPUTS: Final = (
     "credentials",
     "access",
     "jobs",
+    "maxUploadMib",
     "profile",
     "deadline",
     "extraChecks",
@@ -128,6 +129,7 @@ def subject_of(inputs: Mapping[str, Any]) -> Subject:
             "credentials": inputs.get("credentials"),
             "access": inputs.get("access"),
             "jobs": inputs.get("jobs"),
+            "maxUploadMib": inputs.get("maxUploadMib"),
             "reportPath": inputs.get("reportPath"),
             "extraChecks": inputs.get("extraChecks"),
         }

@@ -103,6 +103,9 @@ class Subject:
         if not isinstance(document.get("url"), str):
             raise SubjectError("url: missing. Give the URL that clients use")
         fields = {_KEYS[key]: value for key, value in document.items() if value is not None}
+        if "max_upload_mib" in fields:
+            # Pulumi's numbers are floats.
+            fields["max_upload_mib"] = int(fields["max_upload_mib"])
         fields |= {name: tuple(fields[name]) for name in ("hosts", "origins") if name in fields}
         try:
             fields["extra_checks"] = tuple(ExtraCheck.from_document(item) for item in fields.get("extra_checks", ()))

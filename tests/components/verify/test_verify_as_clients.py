@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from components.local import environment
-from components.verify import artifacts, checks, client, runner
+from components.verify import artifacts, checks, client, resource, runner
 from components.verify.model import Result
 from components.verify.subjects import Subject
 from components.verify.tracking import MANY, TEXT
@@ -366,6 +366,19 @@ def test_artifacts_stay_below_the_servers_own_limit(limit: int | None, usual: in
     assert artifacts.size_below(limit, artifacts.USUAL) == usual
     assert artifacts.size_below(limit, artifacts.MOST if limit else artifacts.LARGE) == large
     assert artifacts.size_below(1 << 20, artifacts.MOST) == artifacts.MOST < client.MAX_BODY
+
+
+def test_the_limit_of_the_settings_reaches_the_checks_from_pulumi() -> None:
+    """Pulumi gives whole numbers back as floats."""
+    assert resource.subject_of({"url": "http://h", "maxUploadMib": 5.0}).max_upload_mib == 5
+    assert resource.subject_of({"url": "http://h", "maxUploadMib": None}).max_upload_mib is None
+
+
+def test_an_artifact_of_the_servers_own_limit_passes(server: FakeMLflow) -> None:
+    """The verification of a server that takes 1 MiB sends less."""
+    server.fault = lambda asked: Reply(status=413) if len(asked.body) > 1 << 20 else None
+    assert verify(server, max_upload_mib=1).verdict is Result.PASS
+    assert red(verify(server)) == {"artifact": "body-limit"}
 
 
 def test_a_gate_asks_for_all_that_its_checks_need() -> None:
