@@ -107,6 +107,8 @@ def inputs_of(document: Mapping[str, Any]) -> ServerInputs:
             "pool": PoolSize(**{name: int(value) for name, value in fields["pool"].items()}),
             "hosts": tuple(fields["hosts"]),
             "origins": tuple(fields["origins"]),
+            # Documents of before had none.
+            "proxies": int(fields.get("proxies", 1)),
             "access": AccessControl(**access),
         }
     )

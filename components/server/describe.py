@@ -77,7 +77,8 @@ class ServerInputs:
 
     `hosts` are further names that users call it by, with a port or without; `origins` are further pages that call it.
     `max_request_mib` bounds a request's body, `max_artifact_mib` an artifact's upload; 0 is no limit. `metrics_port`
-    is where Prometheus asks, 0 for nowhere.
+    is where Prometheus asks, 0 for nowhere. `proxies` is how many proxies of the target each caller comes through:
+    Caddy on `local`, the balancer on `ecs`.
     """
 
     mlflow_version: str
@@ -100,6 +101,7 @@ class ServerInputs:
     access_log: bool = True
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
+    proxies: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +281,12 @@ def _argv(inputs: ServerInputs, able: Abilities) -> tuple[str, ...]:
         argv += ["--cors-allowed-origins", ",".join(origins)]
     keep_alive = inputs.request_timeout_s + _KEEP_ALIVE_MARGIN_S
     if able.stack == "uvicorn":
-        options = f"--timeout-keep-alive {keep_alive} --timeout-graceful-shutdown {inputs.request_timeout_s}"
+        # The plugin reads what the proxies in front say, and knows how many there are; uvicorn would believe anybody
+        # on its own machine.
+        options = (
+            f"--timeout-keep-alive {keep_alive} --timeout-graceful-shutdown {inputs.request_timeout_s} "
+            "--no-proxy-headers"
+        )
         argv += ["--uvicorn-opts", options]
     else:
         options = (

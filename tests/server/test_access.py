@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlflow_backend_server.access import sources
-from mlflow_backend_server.access.basic import remember
+from mlflow_backend_server.access import clients, sources
+from mlflow_backend_server.access.credentials import Login
+from mlflow_backend_server.access.guesses import PER_ADDRESS, PER_NAME, WINDOW_S
 from mlflow_backend_server.access.keys import KeyFileError, Scope, match, mint, parse, presented
 from mlflow_backend_server.access.limits import RateLimit
-from mlflow_backend_server.access.scopes import allows
+from mlflow_backend_server.access.passwords import Judged, Passwords, Result
 from mlflow_backend_server.access.sources import REFRESH_S, STALE_AFTER_S, KeyRing, reader
 from moto import mock_aws
 
+from tests.server.logins import Store
 from tests.server.services import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.server.services import Services
@@ -57,7 +61,7 @@ _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | _TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
 )
-_ENTRY = st.dictionaries(st.sampled_from(["name", "scope", "salt", "sha256"]), _TEXTS | _JSON)
+_ENTRY = st.dictionaries(st.sampled_from(["name", "scope", "salt", "sha256", "expires"]), _TEXTS | _JSON)
 _LONG = 8
 
 
@@ -110,34 +114,6 @@ def test_two_keys_of_one_name_are_refused() -> None:
 def test_where_a_key_is_presented(headers: dict[str, str], expected: str | None) -> None:
     """`X-API-Key`, else `Authorization: Bearer`."""
     assert presented(headers) == expected
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "read"),
-    [
-        ("GET", "/api/2.0/mlflow/runs/get", True),
-        ("HEAD", "/", True),
-        ("POST", "/api/2.0/mlflow/runs/search", True),
-        ("POST", "/ajax-api/2.0/mlflow/experiments/search", True),
-        ("POST", "/api/2.0/mlflow/registered-models/get-latest-versions", True),
-        ("POST", "/api/2.0/mlflow/runs/create", False),
-        ("POST", "/api/2.0/mlflow/runs/search/delete", False),
-        ("POST", "/ajax-api/3.0/mlflow/prompt-optimization/jobs/search", True),
-        ("POST", "/api/3.0/mlflow/traces/batchGetInfos", True),
-        ("POST", "/graphql", False),
-        ("POST", "/api/2.0/mlflow-artifacts/mpu/create/a/search", False),
-        ("POST", "/api/2.0/mlflow-artifacts/mpu/complete/mlflow/a/search", False),
-        ("POST", "/gateway/a/search", False),
-        ("POST", "/api/2.0/mlflow/../mlflow-artifacts/mpu/create/a/search", False),
-        ("PUT", "/api/2.0/mlflow-artifacts/artifacts/search", False),
-        ("PATCH", "/api/2.0/mlflow/registered-models/update", False),
-        ("DELETE", "/api/2.0/mlflow/registered-models/delete", False),
-    ],
-)
-def test_what_a_reading_key_may_do(method: str, path: str, *, read: bool) -> None:
-    """A key with scope read reads, by POST too where MLflow does; a key with scope write does both."""
-    assert allows(Scope.READ, method, path) is read
-    assert allows(Scope.WRITE, method, path)
 
 
 def test_a_revoked_key_is_gone_with_the_next_reading_and_a_broken_secret_changes_nothing(tmp_path: Path) -> None:
@@ -220,39 +196,134 @@ def test_nobody_is_limited_while_redis_is_away() -> None:
     assert [rate.seconds_to_wait("a") for _ in range(5)] == [0] * 5
 
 
-class _Store:
-    """MLflow's user store, as far as basic auth uses it."""
-
-    def __init__(self) -> None:
-        self.passwords, self.asked = {"ann": "one"}, 0
-
-    def authenticate_user(self, username: str, password: str) -> bool:
-        self.asked += 1
-        return self.passwords.get(username) == password
-
-    def get_user(self, username: str) -> str:
-        self.asked += 1
-        return f"user {username}"
-
-    def update_user(self, username: str, password: str) -> None:
-        self.passwords[username] = password
-
-    def delete_user(self, username: str) -> None:
-        del self.passwords[username]
+def judged(passwords: Passwords, name: str, password: str, client: str = "192.0.2.1") -> Result:
+    """Judge a login to its end."""
+    found = passwords.judge(Login(name=name, password=password), client)
+    return (found if isinstance(found, Judged) else found.result(10)).result
 
 
-def test_a_password_is_checked_once_and_forgotten_when_it_changes() -> None:
-    """Right ones are remembered, wrong ones never; a change in this process counts at once."""
-    store = _Store()
-    remember(store, seconds=60)
-    assert [store.authenticate_user("ann", "one") for _ in range(5)] == [True] * 5
-    assert store.asked == 1
+def hashes(monkeypatch: pytest.MonkeyPatch, store: Store) -> Callable[[], int]:
+    """Count what costs: of known names in the store, of unknown ones by werkzeug."""
+    dummies: list[str] = []
+    monkeypatch.setattr("werkzeug.security.check_password_hash", lambda _hash, password: dummies.append(password))
+    return lambda: store.hashed + len(dummies)
+
+
+def test_a_password_is_hashed_once_and_forgotten_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A right one for long, a wrong one for seconds; a change in this process counts at once, also for MLflow."""
+    store, now = Store(), [0.0]
+    count = hashes(monkeypatch, store)
+    passwords = Passwords(store, seconds=60, most_waiting=4, clock=lambda: now[0])
+    assert [judged(passwords, "ann", "one") for _ in range(5)] == [Result.RIGHT] * 5
+    assert store.authenticate_user("ann", "one")
+    assert count() == 1
+    assert [judged(passwords, "ann", "two") for _ in range(5)] == [Result.WRONG] * 5
     assert not store.authenticate_user("ann", "two")
-    assert not store.authenticate_user("ann", "two")
-    assert store.asked == 3
-    assert not store.authenticate_user("anno", "ne")
+    assert count() == 2
+    now[0] = 6.0
+    assert judged(passwords, "ann", "two") is Result.WRONG
+    assert count() == 3
     store.update_user("ann", "two")
-    assert not store.authenticate_user("ann", "one")
-    assert store.authenticate_user("ann", "two")
+    assert judged(passwords, "ann", "one") is Result.WRONG
+    assert judged(passwords, "ann", "two") is Result.RIGHT
     store.delete_user("ann")
-    assert not store.authenticate_user("ann", "two")
+    assert judged(passwords, "ann", "two") is Result.WRONG
+    assert not store.authenticate_user(None, None)
+
+
+def test_an_unknown_name_is_hashed_as_often_as_a_known_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the time of an answer tells which names there are."""
+    store = Store()
+    count = hashes(monkeypatch, store)
+    passwords = Passwords(store, seconds=60, most_waiting=4)
+    costs = []
+    for name in ("ann", "nobody", "root", "x" * 200):
+        before = count()
+        assert judged(passwords, name, "wrong") is Result.WRONG
+        costs.append(count() - before)
+    assert costs == [1, 1, 1, 1]
+
+
+def test_a_password_that_changes_under_a_check_is_not_remembered() -> None:
+    """The check that is under way says what was right when it began, and that is not kept."""
+    store = Store()
+    original = store.authenticate_user
+
+    def changes_meanwhile(username: str, password: str) -> bool:
+        right = original(username, password)
+        store.update_user(username, "new")
+        return right
+
+    store.authenticate_user = changes_meanwhile  # type: ignore[method-assign]
+    passwords = Passwords(store, seconds=60, most_waiting=4)
+    assert judged(passwords, "ann", "one") is Result.RIGHT
+    assert judged(passwords, "ann", "one") is Result.WRONG
+
+
+def test_guesses_are_counted_by_name_and_address_and_over_all_names() -> None:
+    """The same wrong password again is none; a window later all is forgotten; an IPv6 network is one address."""
+    store, now = Store(), [0.0]
+    passwords = Passwords(store, seconds=60, most_waiting=4, clock=lambda: now[0])
+    assert {judged(passwords, "ann", "old") for _ in range(100)} == {Result.WRONG}
+    tried = [judged(passwords, "ann", f"{number}") for number in range(20)]
+    assert tried == [Result.WRONG] * (PER_NAME - 1) + [Result.LIMITED] * (21 - PER_NAME)
+    assert judged(passwords, "ann", "one") is Result.LIMITED
+    assert judged(passwords, "ann", "one", "192.0.2.2") is Result.RIGHT
+    now[0] = WINDOW_S + 1
+    assert judged(passwords, "ann", "one") is Result.RIGHT
+    many = [judged(passwords, f"name {number}", "x", f"2001:db8::{number:x}") for number in range(PER_ADDRESS + 5)]
+    assert many == [Result.WRONG] * PER_ADDRESS + [Result.LIMITED] * 5
+    # Who was let in before goes on; others of that address wait.
+    assert judged(passwords, "ann", "one", "2001:db8::ffff") is Result.RIGHT
+    assert judged(passwords, "root", "two", "2001:db8::ffff") is Result.LIMITED
+
+
+def test_logins_that_wait_are_bounded_and_health_asks_for_none() -> None:
+    """Sixty wrong passwords at once: a few are hashed, the others are told to come again, nobody waits for them."""
+    store, free = Store(), threading.Event()
+    original = store.authenticate_user
+
+    def slow(username: str, password: str) -> bool:
+        free.wait(10)
+        return original(username, password)
+
+    store.authenticate_user = slow  # type: ignore[method-assign]
+    passwords = Passwords(store, seconds=60, most_waiting=4)
+    found = [passwords.judge(Login(name=f"n{number}", password="x"), f"192.0.2.{number}") for number in range(60)]
+    try:
+        assert [isinstance(each, Judged) for each in found] == [False] * 4 + [True] * 56
+        assert {each.result for each in found if isinstance(each, Judged)} == {Result.LIMITED}
+        assert not passwords.at_leisure(Login(name="ann", password="one"), "192.0.2.99", most_s=10)
+    finally:
+        free.set()
+    assert all(each.result(10).result is Result.WRONG for each in found if not isinstance(each, Judged))
+
+
+@pytest.mark.parametrize(
+    ("peer", "hops", "proxies", "found"),
+    [
+        ("10.0.0.1", "", 1, "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.7", 1, "203.0.113.7"),
+        ("10.0.0.1", "1.1.1.1, 203.0.113.7", 1, "203.0.113.7"),
+        ("10.0.0.1", "1.1.1.1,203.0.113.7,198.51.100.1", 2, "203.0.113.7"),
+        ("10.0.0.1", "203.0.113.7", 2, "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.7", 0, "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.7, garbage", 1, "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.7:4711", 1, "203.0.113.7"),
+        ("10.0.0.1", "[2001:db8::1]:4711", 1, "2001:db8::1"),
+        ("10.0.0.1", "2001:db8::1", 1, "2001:db8::1"),
+        ("10.0.0.1", " , ,", 1, "10.0.0.1"),
+    ],
+)
+def test_the_address_is_what_our_outermost_proxy_saw(peer: str, hops: str, proxies: int, found: str) -> None:
+    """What a caller writes into the header is further to the left, and does not count."""
+    headers = {"x-forwarded-for": hops, "x-forwarded-proto": "gopher, https"}
+    assert clients.address(peer, headers, proxies) == found
+    assert clients.scheme("http", headers, proxies) == ("https" if proxies else "http")
+
+
+@pytest.mark.parametrize("expires", ["", "tomorrow", "2027-01-01", "2027-01-01T00:00:00"])
+def test_an_expiry_that_is_no_time_is_refused(expires: str) -> None:
+    """The server does not start with it: a key must not live longer than was meant."""
+    with pytest.raises(KeyFileError, match="entry 1"):
+        parse(json.dumps({"keys": [{**mint("a", Scope.READ)[1], "expires": expires}]}))

@@ -6,23 +6,29 @@ import asyncio
 import base64
 import io
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow_backend_server.access import credentials, keys
+from mlflow_backend_server.access.guesses import PER_NAME
 from mlflow_backend_server.access.keys import Scope, mint
+from mlflow_backend_server.access.passwords import Passwords
+from mlflow_backend_server.access.routes import Guard, Route
 from mlflow_backend_server.access.sources import KeyRing
-from mlflow_backend_server.front import BasicAuth, Front, basic_credentials
+from mlflow_backend_server.front import Front, Users
 from mlflow_backend_server.health.board import Board
 from mlflow_backend_server.health.identity import OBJECT
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.health.states import Away, Component
 from mlflow_backend_server.http.asgi import AsgiFront
 from mlflow_backend_server.http.record import Recorder
-from mlflow_backend_server.http.wsgi import WsgiFront
+from mlflow_backend_server.http.wsgi import WsgiFront, refuse_underscores
 from mlflow_backend_server.settings import Access, Settings, SettingsError, from_environment
+
+from tests.server.logins import FORMS, Store, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,7 +36,10 @@ if TYPE_CHECKING:
 SECRET = "very-s3cret-detail"
 READER, READER_ENTRY = mint("reader", Scope.READ)
 WRITER, WRITER_ENTRY = mint("writer", Scope.WRITE)
-RING = KeyRing(lambda: json.dumps({"keys": [READER_ENTRY, WRITER_ENTRY]}))
+ADMIN, ADMIN_ENTRY = mint("admin", Scope.ADMIN)
+EXPIRED, EXPIRED_ENTRY = mint("expired", Scope.ADMIN, days=1)
+EXPIRED_ENTRY["expires"] = "2020-01-01T00:00:00+00:00"
+RING = KeyRing(lambda: json.dumps({"keys": [READER_ENTRY, WRITER_ENTRY, ADMIN_ENTRY, EXPIRED_ENTRY]}))
 PASSWORD = "Basic " + base64.b64encode(b"ann:one").decode()
 
 
@@ -43,6 +52,20 @@ class Answered:
     body: bytes
     seen: list[dict[str, str]]
     log: list[dict[str, Any]] = field(default_factory=list)
+
+
+def route_of(method: str, path: str) -> Route:
+    """What a table says of the tests' routes."""
+    if path.startswith("/static-files/"):
+        return Route(template=path, guard=Guard.OPEN, scope=Scope.READ)
+    if path == "/v1/traces":
+        return Route(template=path, native=True, guard=Guard.ADMIN, scope=Scope.WRITE)
+    if "/mpu/" in path:
+        return Route(template=path, guard=Guard.CLOSED, scope=Scope.WRITE)
+    if "/webhooks" in path:
+        return Route(template=path, guard=Guard.MLFLOW, scope=Scope.ADMIN)
+    reads = method in {"GET", "HEAD"} or path.endswith("/search")
+    return Route(template=path, guard=Guard.MLFLOW, scope=Scope.READ if reads else Scope.WRITE)
 
 
 def away() -> str:
@@ -61,18 +84,15 @@ class Untold:
 def front_of(settings: Settings, *, broken: bool = True) -> Front:
     """A front whose only component is broken or fine."""
     part = Component(name="database", ask=away if broken else lambda: "fine")
-    basic = BasicAuth(
-        valid=lambda user, password: (user, password) == ("ann", "one"),
-        unprotected=lambda path: path == "/health",
-        guards_every_route=False,
-    )
+    users = Users(passwords=Passwords(Store(), seconds=30, most_waiting=4))
     return Front(
         settings=settings,
         board=Board((part,)),
         readiness=Readiness(()),
         identities=Untold(),  # type: ignore[arg-type]
         ring=RING if settings.access is Access.TOKEN else None,
-        basic=basic if settings.access is Access.BASIC else None,
+        users=users if settings.access is Access.BASIC else None,
+        route=route_of,
     )
 
 
@@ -231,7 +251,7 @@ def test_health_neither_breaks_nor_tells(
 ) -> None:
     """Whatever stands in the headers: a whole answer, its status, nothing of the details, one line of log."""
     answer = through(front_of(Settings(access=access)), method, path, headers, b"")
-    assert answer.status in {200, 503}
+    assert answer.status in ({200, 503} if method in {"GET", "HEAD"} else {405})
     assert SECRET not in answer.body.decode()
     assert not answer.seen
     assert [line["status"] for line in answer.log] == [answer.status]
@@ -265,9 +285,8 @@ def test_keys_open_what_their_scope_allows_and_go_no_further(
     if answer.seen:
         assert "x-api-key" not in answer.seen[0]
         assert answer.seen[0]["x-other"] == "kept"
-    assert answer.log[0]["identity"] == (
-        {READER: "reader", WRITER: "writer"}.get(key or "") if status == 200 and key else ""
-    )
+    assert answer.log[0]["identity"] == ({READER: "reader", WRITER: "writer"}.get(key, keys.mark(key)) if key else "")
+    assert answer.log[0]["verified"] is (status == 200 and key is not None)
 
 
 @STACKS
@@ -286,15 +305,99 @@ def test_a_thousand_wrong_keys_get_one_and_the_same_answer(through: Callable[...
     assert through(front, "GET", "/api/2.0/mlflow/runs/get", {"x-api-key": READER}, b"").status == 200
 
 
+def login(name: str, password: str) -> dict[str, str]:
+    """The header of a login."""
+    return {"authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
 @STACKS
-def test_routes_that_mlflow_leaves_open_under_basic_auth_are_closed(through: Callable[..., Answered]) -> None:
-    """Where MLflow guards its Flask routes only, the front asks for the password everywhere else too."""
+def test_passwords_are_judged_before_mlflow_sees_anything(through: Callable[..., Answered]) -> None:
+    """On every route but the open ones; what is an administrator's is his alone, and the log says who."""
     front = front_of(Settings(access=Access.BASIC))
-    assert through(front, "POST", "/v1/traces", {}, b"").status == 401
-    assert through(front, "POST", "/v1/traces", {"authorization": PASSWORD}, b"").status == 200
+    for path in ("/v1/traces", "/api/2.0/mlflow/runs/get", "/nothing", "/", "/health/x"):
+        for headers in ({}, login("ann", "two"), login("nobody", "one"), {"x-api-key": READER}):
+            answer = through(front, "POST", path, headers, b"x" * 1000)
+            assert (answer.status, answer.seen) == (401, [])
+            assert answer.headers["www-authenticate"] == 'Basic realm="mlflow"'
+            assert answer.log[0]["received"] == 0
+            assert answer.log[0]["verified"] is False
+    assert through(front, "GET", "/x", login("ann", "two"), b"").log[0]["identity"] == "ann"
+    refused = through(front, "POST", "/v1/traces", login("ann", "one"), b"")
+    assert (refused.status, refused.log[0]["identity"]) == (403, "ann")
+    assert through(front, "POST", "/v1/traces", login("root", "two"), b"").status == 200
+    answer = through(front, "POST", "/api/x", login("ann", "one"), b"")
+    assert (answer.status, answer.log[0]["identity"], answer.log[0]["verified"]) == (200, "ann", True)
     assert through(front, "GET", "/health", {}, b"").status == 200
-    relying = replace(front, basic=replace(front.basic, guards_every_route=True))  # type: ignore[type-var]
-    assert through(relying, "POST", "/v1/traces", {}, b"").status == 200
+    assert through(front, "GET", "/static-files/x", {}, b"").status == 200
+
+
+@STACKS
+def test_who_guesses_is_told_to_wait_and_the_owner_is_not(through: Callable[..., Answered]) -> None:
+    """By name and the client's address, whatever a caller writes into X-Forwarded-For himself."""
+    front = front_of(Settings(access=Access.BASIC, trusted_proxies=1))
+
+    def ask(password: str, hops: str) -> Answered:
+        return through(front, "GET", "/api/x", {**login("ann", password), "x-forwarded-for": hops}, b"")
+
+    statuses = [ask(f"guess {number}", f"9.9.9.{number}, 203.0.113.7").status for number in range(15)]
+    assert statuses == [401] * PER_NAME + [429] * (15 - PER_NAME)
+    assert int(ask("one", "203.0.113.7").headers["retry-after"]) > 0
+    assert ask("one", "198.51.100.2").status == 200
+    assert ask("one", "203.0.113.7, 198.51.100.2").status == 200
+
+
+@STACKS
+@pytest.mark.parametrize("access", [Access.NONE, Access.TOKEN, Access.BASIC])
+def test_nobody_gets_an_address_of_the_store(through: Callable[..., Answered], access: Access) -> None:
+    """It would outlive a key and has no limit; MLflow's clients take the answer for leave to upload by the server."""
+    headers = {Access.TOKEN: {"x-api-key": WRITER}, Access.BASIC: login("root", "two")}.get(access, {})
+    path = "/api/2.0/mlflow-artifacts/mpu/create/a/b"
+    answer = through(front_of(Settings(access=access)), "POST", path, headers, b"")
+    assert (answer.status, answer.seen) == (501, [])
+    assert json.loads(answer.body)["message"] == "Multipart upload is not supported for the current artifact repository"
+
+
+@STACKS
+def test_credentials_of_others_need_a_key_of_scope_admin(through: Callable[..., Answered]) -> None:
+    """And a key that has expired is none any more, but the log still knows whose it was."""
+    front = front_of(Settings(access=Access.TOKEN))
+    for key, status in ((READER, 403), (WRITER, 403), (ADMIN, 200), (EXPIRED, 401)):
+        assert through(front, "POST", "/api/2.0/mlflow/webhooks", {"x-api-key": key}, b"").status == status
+    assert through(front, "GET", "/api/x", {"x-api-key": EXPIRED}, b"").log[0]["identity"] == "expired"
+
+
+def test_headers_with_an_underscore_do_not_count() -> None:
+    """Flask would take them for those with a hyphen; under WSGI gunicorn's parser drops them (test below)."""
+    through = through_asgi
+    front = front_of(Settings(access=Access.TOKEN))
+    assert through(front, "GET", "/api/x", {"x_api_key": READER}, b"").status == 401
+    seen = through(front, "GET", "/api/x", {"x-api-key": READER, "script_name": "/x", "x_a": "b"}, b"").seen
+    assert set(seen[0]) == set()
+
+
+def test_gunicorn_drops_headers_with_an_underscore() -> None:
+    """Of all its releases: 21.2 hands them on, and takes SCRIPT_NAME for the path's first part."""
+
+    class Message:
+        def parse_headers(self, data: bytes) -> list[tuple[str, str]]:
+            return [tuple(line.split(": ", 1)) for line in data.decode().splitlines()]  # type: ignore[misc]
+
+    refuse_underscores(Message)
+    found = Message().parse_headers(b"HOST: a\nX_API_KEY: k\nSCRIPT_NAME: /api\nX-API-KEY: l")
+    assert found == [("HOST", "a"), ("X-API-KEY", "l")]
+
+
+@STACKS
+def test_a_change_is_a_line_of_the_audit(through: Callable[..., Answered]) -> None:
+    """Also one that was refused; nothing that reads is."""
+    front = front_of(Settings(access=Access.BASIC))
+    path = "/api/2.0/mlflow/registered-models/alias"
+    for headers, status in ((login("ann", "one"), 200), (login("ann", "wrong"), 401)):
+        lines = through(front, "POST", path, headers, b"{}").log
+        (line,) = [each for each in lines if each["kind"] == "audit"]
+        assert (line["identity"], line["action"], line["status"]) == ("ann", f"POST {path}", status)
+        assert line["verified"] is (status == 200)
+    assert [each["kind"] for each in through(front, "GET", path, login("ann", "one"), b"").log] == ["access"]
 
 
 ARTIFACT = "/api/2.0/mlflow-artifacts/artifacts/a/b.bin"
@@ -369,10 +472,21 @@ def test_a_request_over_its_time_is_a_504_and_a_late_answer_is_dropped() -> None
     assert json.loads(sent[1]["body"])["error_code"] == "TIMEOUT"
 
 
-@pytest.mark.parametrize("header", ["", "Basic", "Basic x", "Basic YQ==", "Bearer YTpi", "Basic \xff", "Basic /w=="])
-def test_what_is_no_user_and_password_is_none(header: str) -> None:
-    """No form of the header breaks the parser."""
-    assert basic_credentials(header) is None
+@STACKS
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: repr(form[:20]))
+def test_what_is_no_login_is_the_same_401(through: Callable[..., Answered], form: str) -> None:
+    """No form of the header breaks anything, and none is hashed."""
+    front = front_of(Settings(access=Access.BASIC))
+    answer = through(front, "POST", "/api/2.0/mlflow/runs/create", {"authorization": form}, b"x")
+    assert (answer.status, answer.seen) == (401, [])
+    assert answer.headers["www-authenticate"] == 'Basic realm="mlflow"'
+
+
+@given(header=st.text(st.characters(max_codepoint=255), max_size=60) | st.binary(max_size=60).map(encoded))
+def test_no_header_breaks_the_parser(header: str) -> None:
+    """It gives a login that can be looked up and hashed, or none."""
+    found = credentials.parse(header)
+    assert found is None or (found.name and (found.name + found.password).isprintable())
 
 
 @pytest.mark.parametrize(

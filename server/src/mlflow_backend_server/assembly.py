@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import logging
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend_server.access.basic import remember
+from mlflow_backend_server.access import hooks, origins
+from mlflow_backend_server.access.config import AUTHORIZATION, FILE_VARIABLE, JOB_TOKEN, PASSWORD_VARIABLE
+from mlflow_backend_server.access.passwords import Passwords
+from mlflow_backend_server.access.permissions import Permissions
+from mlflow_backend_server.access.routes import table_of
 from mlflow_backend_server.access.sources import KeyRing, reader
 from mlflow_backend_server.db import addresses
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
-from mlflow_backend_server.front import BasicAuth, Front
+from mlflow_backend_server.front import Front, Users
 from mlflow_backend_server.health.artifacts import reading
 from mlflow_backend_server.health.board import Board
 from mlflow_backend_server.health.components import components
@@ -22,58 +28,98 @@ from mlflow_backend_server.health.states import State
 from mlflow_backend_server.health.tables import expected
 from mlflow_backend_server.http.record import Recorder
 from mlflow_backend_server.http.routes import Routes
-from mlflow_backend_server.settings import Access, Settings
+from mlflow_backend_server.settings import Access, Settings, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlflow_backend_server.db.chains import Chain
     from mlflow_backend_server.http.metrics import Metrics
+
+#: How many logins wait for a thread: under gunicorn each holds one of the worker's own, and health needs some.
+_MOST_WAITING = {True: 64, False: 4}
+_STORE_ABILITIES = frozenset({
+    "multipart_uploads_enabled", "multipart_downloads_enabled",
+    "presigned_upload_run_id_supported", "presigned_upload_model_id_supported",
+})  # fmt: skip
 
 
 def application(settings: Settings) -> Any:
     """Return the application of this worker, ASGI under uvicorn and WSGI under gunicorn.
 
     Raises what MLflow raises, KeyFileError or OSError for API keys that cannot be read, ToolError for databases that
-    the environment does not name.
+    the environment does not name, RoutesError for a version whose routes were never recorded.
     """
     databases = addresses.from_environment(os.environ)
     chains = read_chains(installed_package())
     parts = tuple((address, chains[name]) for name, address in databases.items())
     asgi = os.environ.get("_MLFLOW_SGI_NAME") == "uvicorn"
-    inner, basic = _mlflow(settings, asgi=asgi)
     ring = KeyRing(reader(settings.api_keys)) if settings.access is Access.TOKEN else None
     if ring is not None:
         ring.keep_fresh()
-    front = Front(
-        settings=settings,
-        board=Board(
-            components(settings, databases, ring, tables={name: expected(name) for name, _ in databases.items()})
-        ),
+    tables = {name: expected(name) for name, _ in databases.items()}
+    board = Board(components(settings, databases, ring, tables=tables))
+    health = Health(
+        board=board,
         readiness=Readiness(parts),
         identities=Identities(databases, reading(settings.artifacts, OBJECT)),
-        ring=ring,
-        rate=_rate(settings),
-        basic=basic,
     )
+    inner, front, routes = guarded(settings, health, ring, asgi=asgi)
     if settings.jobs:
         from mlflow_backend_server.periodic import elect
 
         elect(databases.tracking, os.environ)
-    flask_app = importlib.import_module("mlflow.server").app
-    routes = Routes(flask_app, _native_routes(inner) if asgi else [])
     recorder = Recorder(
         template=routes.template,
-        metrics=_metrics(settings, front.board, tuple(chain for _, chain in parts)),
+        metrics=_metrics(settings, board, tuple(chain for _, chain in parts)),
         log=settings.access_log,
     )
-    if not asgi:
-        from mlflow_backend_server.http.wsgi import WsgiFront
+    return fronted(inner, front, recorder, routes, asgi=asgi)
 
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """What answers the health routes."""
+
+    board: Board
+    readiness: Readiness
+    identities: Identities
+
+
+def guarded(settings: Settings, health: Health, ring: KeyRing | None, *, asgi: bool) -> tuple[Any, Front, Routes]:
+    """Return MLflow's application with our checks in it, the front that belongs before it, and its routes."""
+    table = table_of(installed_version())
+    inner, auth = _mlflow(settings, asgi=asgi)
+    flask_app = importlib.import_module("mlflow.server").app
+    hooks.register(flask_app, Permissions(auth) if auth else None)
+    routes = Routes(flask_app, _native_routes(inner) if asgi else [], table, prefix=settings.static_prefix)
+    front = Front(
+        settings=settings,
+        board=health.board,
+        readiness=health.readiness,
+        identities=health.identities,
+        ring=ring,
+        rate=_rate(settings),
+        users=_users(settings, auth, asgi=asgi) if auth else None,
+        route=routes.known,
+        foreign=origins.judge(os.environ),
+    )
+    return inner, front, routes
+
+
+def fronted(inner: Any, front: Front, recorder: Recorder, routes: Routes, *, asgi: bool) -> Any:
+    """Return the front as an application of this worker's kind."""
+    if not asgi:
+        from mlflow_backend_server.http.wsgi import WsgiFront, refuse_underscores
+
+        refuse_underscores(importlib.import_module("gunicorn.http.message").Message)
         return WsgiFront(inner, front, recorder)
     from mlflow_backend_server.http.asgi import AsgiFront
     from mlflow_backend_server.http.direct import Direct, can_go_direct, secure
 
-    _quiet_uvicorn(settings)
+    _quiet_uvicorn(front.settings)
     if can_go_direct(inner):
+        flask_app = importlib.import_module("mlflow.server").app
         secure(flask_app)
         inner = Direct(flask_app, inner, routes)
     return AsgiFront(inner, front, recorder)
@@ -85,21 +131,49 @@ def _native_routes(fastapi_app: Any) -> list[Any]:
     return [route for route in fastapi_app.routes if not isinstance(route, mount)]
 
 
-def _mlflow(settings: Settings, *, asgi: bool) -> tuple[Any, BasicAuth | None]:
+def _mlflow(settings: Settings, *, asgi: bool) -> tuple[Any, Any]:
     """Return MLflow's own application for this stack and access, and its basic auth where that is wanted."""
+    auth: Any = None
     if settings.access is Access.BASIC:
         auth = importlib.import_module("mlflow.server.auth")
+        if password := os.environ.get(PASSWORD_VARIABLE):
+            # The file that MLflow reads holds none.
+            auth.auth_config = auth.auth_config._replace(admin_password=password)
+        if auth.auth_config.authorization_function != AUTHORIZATION:
+            raise SettingsError(f"{FILE_VARIABLE} names an authorization_function of its own, which cannot be judged.")
         inner = auth.create_app()
         hold_administrator(auth.store, auth.auth_config)
-        remember(auth.store, seconds=settings.auth_cache_s)
-        # Under FastAPI, releases before this function existed left their native routes (traces) open to everyone.
-        guarded = not asgi or hasattr(auth, "add_fastapi_permission_middleware")
-        return inner, BasicAuth(
-            valid=auth.store.authenticate_user, unprotected=auth.is_unprotected_route, guards_every_route=guarded
-        )
-    if asgi:
-        return importlib.import_module("mlflow.server.fastapi_app").app, None
-    return importlib.import_module("mlflow.server").app, None
+    elif asgi:
+        inner = importlib.import_module("mlflow.server.fastapi_app").app
+    else:
+        inner = importlib.import_module("mlflow.server").app
+    hide_store_addresses()
+    return inner, auth
+
+
+def _users(settings: Settings, auth: Any, *, asgi: bool) -> Users:
+    waiting = _MOST_WAITING[asgi]
+    passwords = Passwords(auth.store, seconds=settings.auth_cache_s, most_waiting=waiting)
+    return Users(passwords=passwords, job_token=os.environ.get(JOB_TOKEN, ""))
+
+
+def hide_store_addresses() -> None:
+    """Let the server say that it hands out no addresses of the store: clients then go through it from the start."""
+    for name in ("mlflow.server.handlers", "mlflow.server.server_info_api"):
+        if importlib.util.find_spec(name) is None:
+            continue
+        module = importlib.import_module(name)
+        build = getattr(module, "build_server_info_payload", None)
+        if build is not None:
+            module.build_server_info_payload = _without_store_addresses(build)  # type: ignore[attr-defined]
+
+
+def _without_store_addresses(build: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    @functools.wraps(build)
+    def payload() -> dict[str, Any]:
+        return {name: False if name in _STORE_ABILITIES else value for name, value in build().items()}
+
+    return payload
 
 
 def hold_administrator(store: Any, config: Any) -> None:

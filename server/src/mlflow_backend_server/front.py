@@ -1,60 +1,90 @@
-"""What happens to a request before MLflow sees it: health routes answered, credentials and sizes judged.
+"""What happens to a request before MLflow sees it: health routes answered, credentials, permissions and sizes judged.
 
-The same for both stacks. Nothing here blocks except what `judge` returns as a function: the ASGI side runs that in a
-thread.
+The same for both stacks. Nothing here blocks except what `judge` returns as a function, which the ASGI side runs in a
+thread, or as a future.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from mlflow_backend_server.access import keys
+from mlflow_backend_server.access import credentials, keys
+from mlflow_backend_server.access.clients import forwarded
+from mlflow_backend_server.access.passwords import Judged, Result
+from mlflow_backend_server.access.routes import NOWHERE, Guard, Route
 from mlflow_backend_server.access.scopes import allows
 from mlflow_backend_server.health.identity import OBJECT
 from mlflow_backend_server.health.states import Away, report
-from mlflow_backend_server.http.exchange import ALIVE, UNAUTHENTICATED, Answer, Asked, body_limit, refusal, too_large
+from mlflow_backend_server.http import exchange
+from mlflow_backend_server.http.exchange import Answer, Asked, body_limit, refusal, too_large
 from mlflow_backend_server.settings import Access, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
+    from mlflow_backend_server.access.credentials import Login
+    from mlflow_backend_server.access.keys import Scope, StoredKey
     from mlflow_backend_server.access.limits import RateLimit
+    from mlflow_backend_server.access.passwords import Passwords
     from mlflow_backend_server.access.sources import KeyRing
     from mlflow_backend_server.health.board import Board
     from mlflow_backend_server.health.identity import Identities
     from mlflow_backend_server.health.readiness import Readiness
 
 HEALTH, COMPONENTS, READY, IDENTITY = "/health", "/health/components", "/health/ready", "/health/identity"
+OWN = frozenset({HEALTH, COMPONENTS, READY, IDENTITY})
+_READING = frozenset({"GET", "HEAD"})
+_GATEWAY = "/gateway/"
+#: How long a health route waits for a password: details are for whoever has one, and the state is for everybody.
+_DETAILS_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """The request goes on to MLflow: as whom, with which limit on its body, with or without its credentials."""
+    """The request goes on to MLflow: as whom, with which limit on its body, with or without its credentials.
+
+    `key_scope` is that of its API key; `administrator` says that a user of basic auth is one.
+    """
 
     identity: str = ""
     limit: int = 0
     hide_credentials: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class BasicAuth:
-    """MLflow's basic auth as the front needs it: who is valid, which paths are open, and whether MLflow asks itself."""
-
-    valid: Callable[[str, str], bool]
-    unprotected: Callable[[str], bool]
-    guards_every_route: bool
+    route: Route = NOWHERE
+    key_scope: Scope | None = None
+    administrator: bool = False
 
 
 Verdict = Answer | Admission
 
 
 @dataclass(frozen=True, kw_only=True)
+class Users:
+    """MLflow's basic auth as the front needs it.
+
+    `job_token` is the password of MLflow's own jobs on the gateway, in the name of the user who submitted them; MLflow
+    judges it.
+    """
+
+    passwords: Passwords
+    job_token: str = ""
+
+    def administers(self, name: str) -> bool:
+        """Tell whether a user is an administrator; raises what MLflow raises where the users cannot be looked up."""
+        return bool(getattr(self.passwords.user(name), "is_admin", False))
+
+
+def nowhere(_method: str, _path: str) -> Route:
+    """Know no route."""
+    return NOWHERE
+
+
+@dataclass(frozen=True, kw_only=True)
 class Front:
-    """All that judges a request."""
+    """All that judges a request; `route` finds what the table of routes says of one."""
 
     settings: Settings
     board: Board
@@ -62,55 +92,130 @@ class Front:
     identities: Identities
     ring: KeyRing | None = None
     rate: RateLimit | None = None
-    basic: BasicAuth | None = None
+    users: Users | None = None
+    route: Callable[[str, str], Route] = nowhere
+    foreign: Callable[[Asked], bool] = lambda _asked: False
 
-    def judge(self, asked: Asked) -> Verdict | Callable[[], Verdict]:
-        """Return an answer, an admission, or a function that gives one of them and may block."""
-        if asked.path == HEALTH and asked.method in {"GET", "HEAD"}:
-            return ALIVE
-        own = {COMPONENTS: self._components, READY: self._ready, IDENTITY: self._identity}.get(asked.path)
-        if own is not None:
-            return lambda: own(asked)
+    def judge(self, asked: Asked) -> Verdict | Callable[[], Verdict] | Future[Verdict]:
+        """Return an answer, an admission, or what gives one of them and may block."""
+        if asked.path in OWN:
+            return self._health(asked)
         if OBJECT in asked.path or OBJECT in unquote(asked.query):
             return refusal(403, "PERMISSION_DENIED", f"{OBJECT} is the store's identity, and no artifact.")
         limit = body_limit(
             asked, request_bytes=self.settings.max_request_bytes, artifact_bytes=self.settings.max_artifact_bytes
         )
-        if self.settings.access is Access.TOKEN and asked.path != HEALTH:
-            return self._by_key(asked, limit)
-        if self.basic is not None and not self.basic.guards_every_route and not self.basic.unprotected(asked.path):
-            return lambda: self._by_password(asked, limit)
-        return _within(asked, Admission(limit=limit))
+        admission = Admission(limit=limit, route=self.route(asked.method, asked.raw_path))
+        if self.settings.access is Access.TOKEN:
+            return self._by_key(asked, admission)
+        if self.users is not None and admission.route.guard is not Guard.OPEN:
+            return self._by_password(asked, admission)
+        return self._let_in(asked, admission)
 
-    def _by_key(self, asked: Asked, limit: int) -> Verdict | Callable[[], Verdict]:
+    def _health(self, asked: Asked) -> Verdict | Callable[[], Verdict]:
+        if asked.method not in _READING:
+            return exchange.NO_SUCH_METHOD
+        if asked.path == HEALTH:
+            return exchange.ALIVE
+        answer = {COMPONENTS: self._components, READY: self._ready, IDENTITY: self._identity}[asked.path]
+        return lambda: answer(asked)
+
+    def _by_key(self, asked: Asked, admission: Admission) -> Verdict | Callable[[], Verdict]:
+        shown = keys.presented(asked.headers)
         key = self._key(asked)
-        if key is None:
-            return UNAUTHENTICATED
-        if not allows(key.scope, asked.method, asked.path):
-            return refusal(403, "PERMISSION_DENIED", f"The API key '{key.name}' may only read.")
-        admission = Admission(identity=key.name, limit=limit, hide_credentials=True)
+        if key is None or key.expired():
+            return replace(exchange.UNAUTHENTICATED, identity=key.name if key else keys.mark(shown))
+        admission = replace(admission, identity=key.name, hide_credentials=True, key_scope=key.scope)
+        if not allows(key.scope, admission.route.scope):
+            needed = admission.route.scope
+            may = "may only read" if key.scope is keys.Scope.READ else f"lacks the scope '{needed}'"
+            return _as(key.name, refusal(403, "PERMISSION_DENIED", f"The API key '{key.name}' {may}."))
         if self.rate is None:
-            return _within(asked, admission)
+            return self._let_in(asked, admission)
         rate = self.rate
 
         def limited() -> Verdict:
             if seconds := rate.seconds_to_wait(key.name):
                 message = f"The API key '{key.name}' has made its requests of this minute."
-                return refusal(429, "REQUEST_LIMIT_EXCEEDED", message, ("retry-after", str(seconds)))
-            return _within(asked, admission)
+                again = ("retry-after", str(seconds))
+                return _as(key.name, refusal(429, "REQUEST_LIMIT_EXCEEDED", message, again))
+            return self._let_in(asked, admission)
 
         return limited
 
-    def _by_password(self, asked: Asked, limit: int) -> Verdict:
-        if self._password_valid(asked):
-            return _within(asked, Admission(limit=limit))
-        message = "You are not authenticated."
-        return refusal(401, "UNAUTHENTICATED", message, ("www-authenticate", 'Basic realm="mlflow"'))
+    def _by_password(self, asked: Asked, admission: Admission) -> Verdict | Callable[[], Verdict] | Future[Verdict]:
+        login = credentials.presented(asked.headers, asked.path)
+        if login is None:
+            return exchange.NO_LOGIN
+        assert self.users is not None  # noqa: S101 - seen by the caller
+        token = self.users.job_token
+        if token and asked.path.startswith(_GATEWAY) and login.password == token:
+            return self._let_in(asked, replace(admission, identity=login.name))
+        judged = self.users.passwords.judge(login, asked.client)
+        if not isinstance(judged, Future):
+            if judged.result is not Result.RIGHT or self.users.passwords.remembers(login.name):
+                return self._after_password(asked, login, admission, judged)
+            return lambda: self._after_password(asked, login, admission, judged)
+        found: Future[Verdict] = Future()
+        # From now on nobody can cancel it under the hands of the thread that hashes.
+        found.set_running_or_notify_cancel()
+
+        def done(hashed: Future[Judged]) -> None:
+            try:
+                found.set_result(self._after_password(asked, login, admission, hashed.result()))
+            except BaseException as error:  # noqa: BLE001 - whoever waits for the verdict gets it
+                found.set_exception(error)
+
+        judged.add_done_callback(done)
+        return found
+
+    def _after_password(self, asked: Asked, login: Login, admission: Admission, judged: Judged) -> Verdict:
+        if judged.result is Result.WRONG:
+            return _as(login.name, exchange.NO_LOGIN)
+        if judged.result is Result.LIMITED:
+            message = "Too many wrong passwords. Try again later."
+            again = ("retry-after", str(judged.wait_s))
+            return _as(login.name, refusal(429, "REQUEST_LIMIT_EXCEEDED", message, again))
+        assert self.users is not None  # noqa: S101 - it judged the password
+        try:
+            administers = judged.result is Result.RIGHT and self.users.administers(login.name)
+        except Exception:  # noqa: BLE001 - whatever the database says, its words are not for the caller
+            judged = Judged(result=Result.UNKNOWN)
+        if judged.result is Result.UNKNOWN:
+            message = "The users cannot be looked up. Try again later."
+            return _as(login.name, refusal(503, "TEMPORARILY_UNAVAILABLE", message, ("retry-after", "1")))
+        if admission.route.guard is Guard.ADMIN and not administers:
+            message = "Permission denied: this route is an administrator's."
+            return _as(login.name, refusal(403, "PERMISSION_DENIED", message))
+        return self._let_in(asked, replace(admission, identity=login.name, administrator=administers))
+
+    def _let_in(self, asked: Asked, admission: Admission) -> Verdict:
+        """Return the admission, unless nobody may make this request, or not with so long a body."""
+        if admission.route.guard is Guard.CLOSED:
+            return _as(admission.identity, exchange.NO_STORE_ADDRESSES)
+        if self.foreign(asked):
+            message = "Cross-origin request blocked"
+            return _as(admission.identity, refusal(403, "PERMISSION_DENIED", message))
+        if admission.limit and asked.length > admission.limit:
+            return _as(admission.identity, too_large(admission.limit, artifact=asked.uploads_artifact))
+        return admission
 
     def _components(self, asked: Asked) -> Answer:
         findings, ok = self.board.look()
-        document = report(findings, ok=ok) if self._trusted(asked) else {"status": "ok" if ok else "degraded"}
+        document: dict[str, Any] = {"status": "ok" if ok else "degraded"}
+        if self._trusted(asked):
+            document = report(findings, ok=ok) | {"request": self._seen(asked)}
         return Answer(status=200 if ok else 503, document=document)
+
+    def _seen(self, asked: Asked) -> dict[str, Any]:
+        """Return how this request looks from here: what the proxies in front make of a caller."""
+        return {
+            "host": asked.headers.get("host", ""),
+            "scheme": asked.scheme,
+            "client": asked.client,
+            "forwarded": forwarded(asked.headers, self.settings.trusted_proxies),
+            "proxies": self.settings.trusted_proxies,
+        }
 
     def _ready(self, asked: Asked) -> Answer:
         problem = self.readiness.problem()
@@ -129,34 +234,16 @@ class Front:
 
     def _trusted(self, asked: Asked) -> bool:
         if self.settings.access is Access.TOKEN:
-            return self._key(asked) is not None
-        if self.settings.access is Access.BASIC:
-            return self._password_valid(asked)
-        return True
+            key = self._key(asked)
+            return key is not None and not key.expired()
+        if self.users is not None:
+            login = credentials.presented(asked.headers, asked.path)
+            return login is not None and self.users.passwords.within(login, asked.client, most_s=_DETAILS_S)
+        return self.settings.access is Access.NONE
 
-    def _key(self, asked: Asked) -> keys.StoredKey | None:
+    def _key(self, asked: Asked) -> StoredKey | None:
         return keys.match(keys.presented(asked.headers), self.ring.keys()) if self.ring else None
 
-    def _password_valid(self, asked: Asked) -> bool:
-        credentials = basic_credentials(asked.headers.get("authorization", ""))
-        return self.basic is not None and credentials is not None and self.basic.valid(*credentials)
 
-
-def basic_credentials(header: str) -> tuple[str, str] | None:
-    """Return user and password of an `Authorization: Basic` header, None for any other."""
-    scheme, _, encoded = header.strip().partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        text = base64.b64decode(encoded.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError, ValueError):
-        return None
-    user, colon, password = text.partition(":")
-    return (user, password) if colon else None
-
-
-def _within(asked: Asked, admission: Admission) -> Verdict:
-    """Return the admission, or the 413 where the announced length is over its limit."""
-    if admission.limit and asked.length > admission.limit:
-        return too_large(admission.limit, artifact=asked.uploads_artifact)
-    return admission
+def _as(identity: str, answer: Answer) -> Answer:
+    return replace(answer, identity=identity)

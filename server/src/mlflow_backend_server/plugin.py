@@ -13,15 +13,15 @@ import secrets
 import sys
 from typing import Any, NoReturn
 
+from mlflow_backend_server.access.routes import RoutesError, table_of
 from mlflow_backend_server.db import addresses
+from mlflow_backend_server.db.chains import installed_version
 from mlflow_backend_server.db.verdicts import ToolError
 from mlflow_backend_server.settings import Access, Settings, SettingsError, from_environment
 
 #: Set by `mlflow server` for its children, where MLflow knows more than one kind of server.
 _SERVER_KIND = "_MLFLOW_SGI_NAME"
 _BOOTSTRAPPED = "_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED"
-#: By which a job of this server calls its gateway in the name of the user who submitted it.
-_JOB_TOKEN = "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 
 
 def __getattr__(name: str) -> Any:
@@ -59,12 +59,16 @@ def _stop(error: SettingsError | ToolError) -> NoReturn:
 
 
 def _prepare(settings: Settings) -> None:
+    try:
+        table_of(installed_version())
+    except RoutesError as error:
+        raise SettingsError(str(error)) from None
     if settings.metrics_port:
         from mlflow_backend_server.http.metrics import prepare_folder
 
         os.environ.update(prepare_folder(os.environ))
     if settings.access is Access.BASIC:
-        from mlflow_backend_server.access.config import prepare_config
+        from mlflow_backend_server.access.config import JOB_TOKEN, prepare_config
 
         os.environ.update(prepare_config(os.environ))
         # Refused here, before MLflow makes its users' tables where they do not belong.
@@ -75,7 +79,7 @@ def _prepare(settings: Settings) -> None:
             auth.get_flask_server_secret_key()
             auth.bootstrap_admin_user()
             os.environ[_BOOTSTRAPPED] = "true"
-        os.environ[_JOB_TOKEN] = secrets.token_hex(32)
+        os.environ[JOB_TOKEN] = secrets.token_hex(32)
     if settings.jobs:
         from mlflow_backend_server.periodic import take_over
 

@@ -17,6 +17,7 @@ PREFIX = "MLFLOW_BACKEND_"
 _DESTINATION_VARIABLES = ("_MLFLOW_SERVER_ARTIFACT_DESTINATION", "MLFLOW_ARTIFACTS_DESTINATION")
 _REDIS_VARIABLES = ("MLFLOW_BACKEND_REDIS_URL", "MLFLOW_SERVER_JOB_HUEY_REDIS_URL")
 _PORT_LIMIT = 65535
+_MOST_PROXIES = 10
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
@@ -34,7 +35,10 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How one server process behaves. Sizes in bytes, times in seconds; 0 turns a limit off."""
+    """How one server process behaves. Sizes in bytes, times in seconds; 0 turns a limit off.
+
+    `trusted_proxies` is how many proxies of ours every caller comes through.
+    """
 
     access: Access = Access.NONE
     api_keys: str = ""
@@ -50,6 +54,7 @@ class Settings:
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
     auth_cache_s: int = 30
+    trusted_proxies: int = 0
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -74,6 +79,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         metrics_port=read.number("METRICS_PORT", 0, limit=_PORT_LIMIT),
         metrics_host=read.text("METRICS_HOST") or Settings.metrics_host,
         auth_cache_s=read.number("AUTH_CACHE_SECONDS", Settings.auth_cache_s, limit=60),
+        trusted_proxies=read.number("TRUSTED_PROXIES", 0, limit=_MOST_PROXIES),
     )
     if settings.access is Access.TOKEN and not settings.api_keys:
         raise SettingsError(f"{PREFIX}ACCESS is 'token', and {PREFIX}API_KEYS does not say where the keys are.")

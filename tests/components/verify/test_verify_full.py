@@ -137,6 +137,40 @@ def test_access_is_asked_for_and_given(
     assert one(full_server, "credentials", credentials={"token": "env:PROBE_TOKEN"}).code == code
 
 
+@pytest.mark.parametrize("hole", ["/v1/traces", "/ajax-api/2.0/mlflow/webhooks", "/graphql", "/ajax-api/3.0/jobs"])
+@pytest.mark.parametrize("wanting", ["x-api-key", "nothing"])
+def test_a_family_of_routes_that_is_open_is_red(
+    full_server: FullMLflow, monkeypatch: pytest.MonkeyPatch, hole: str, wanting: str
+) -> None:
+    """To whoever has nothing, and to whoever has a wrong key; named by its route."""
+    monkeypatch.setenv("PROBE_TOKEN", "right")
+
+    def leaky(asked: Asked) -> Reply | None:
+        let_in = wanting == "nothing" or wanting in asked.headers
+        return Reply(status=404) if asked.path.startswith(hole) and let_in else guarded(asked)
+
+    full_server.fault = guarded
+    assert one(full_server, "doors", credentials={"token": "env:PROBE_TOKEN"}).result is Result.PASS
+    full_server.fault = leaky
+    found = one(full_server, "doors", credentials={"token": "env:PROBE_TOKEN"})
+    assert (found.code, hole in found.sentence) == ("door-open", True)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [({}, ""), ({"host": "other"}, "not-forwarded"), ({"scheme": "https"}, "not-forwarded"),
+     ({"client": "203.0.113.77"}, "not-forwarded"), ({"forwarded": False}, "not-forwarded")],
+)  # fmt: skip
+def test_a_front_that_hides_the_caller_is_red(full_server: FullMLflow, change: dict[str, Any], code: str) -> None:
+    """Host, scheme and address are those of the request, and not what a caller says."""
+    host = full_server.url.removeprefix("http://")
+    seen = {"host": host, "scheme": "http", "client": "127.0.0.1", "forwarded": True} | change
+    full_server.fault = lambda asked: (
+        as_json({"status": "ok", "components": {}, "request": seen}) if asked.path == "/health/components" else None
+    )
+    assert one(full_server, "forwarding").code == code
+
+
 def test_credentials_that_were_not_named_are_inconclusive(full_server: FullMLflow) -> None:
     """Where access is on and the verifier has none, nothing can be said of the backend."""
     full_server.fault = guarded

@@ -39,6 +39,8 @@ def test_a_working_server_passes_every_check_that_applies(server: FakeMLflow) ->
         "revision",
         "redis",
         "credentials",
+        "doors",
+        "forwarding",
         "components",
         "ready",
         "schema",

@@ -1,7 +1,7 @@
 """Writes the file by which MLflow's basic auth is told its database: it knows no variable for that.
 
 Read-only images and task definitions have no place for a file, so it is made where the server starts, for its own
-user only. Where MLflow knows no variable for its administrator's password either, the file holds that too.
+user only. It holds no password: where MLflow reads the administrator's from it, a worker puts in the environment's.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import importlib
 import os
+import secrets
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 FILE_VARIABLE = "MLFLOW_AUTH_CONFIG_PATH"
 _DATABASE_VARIABLE = "MLFLOW_BACKEND_AUTH_DATABASE_URI"
-_USER_VARIABLE, _PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_USERNAME", "MLFLOW_AUTH_ADMIN_PASSWORD"
+_USER_VARIABLE, PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_USERNAME", "MLFLOW_AUTH_ADMIN_PASSWORD"
+#: By which a job of this server calls its gateway in the name of the user who submitted it.
+JOB_TOKEN = "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
+AUTHORIZATION = "mlflow.server.auth:authenticate_request_basic_auth"
 _STEM = "mlflow-backend-auth-"
 
 
@@ -33,30 +37,30 @@ def prepare_config(environment: Mapping[str, str]) -> dict[str, str]:
     """
     if environment.get(FILE_VARIABLE):
         return {}
-    for name in (_DATABASE_VARIABLE, _PASSWORD_VARIABLE):
+    for name in (_DATABASE_VARIABLE, PASSWORD_VARIABLE):
         if not environment.get(name):
             raise SettingsError(f"MLFLOW_BACKEND_ACCESS is 'basic', and neither {FILE_VARIABLE} nor {name} is set.")
-    known = hasattr(importlib.import_module("mlflow.environment_variables"), _PASSWORD_VARIABLE)
+    known = hasattr(importlib.import_module("mlflow.environment_variables"), PASSWORD_VARIABLE)
     path = Path(tempfile.gettempdir()) / f"{_STEM}{os.getpgrp()}.ini"
     for other in path.parent.glob(f"{_STEM}*.ini"):
         if other == path or not group_lives(other.stem.removeprefix(_STEM)):
             other.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        content(environment, password=not known).write(file)
+        content(environment, placeholder="" if known else secrets.token_urlsafe(32)).write(file)
     return {FILE_VARIABLE: str(path)}
 
 
-def content(environment: Mapping[str, str], *, password: bool) -> configparser.ConfigParser:
-    """Return what MLflow reads, with the administrator's `password` or without."""
+def content(environment: Mapping[str, str], *, placeholder: str = "") -> configparser.ConfigParser:
+    """Return what MLflow reads; with a `placeholder` where it insists on a password for its administrator."""
     config = configparser.ConfigParser()
     said = {
         "default_permission": "READ",
         "database_uri": environment[_DATABASE_VARIABLE],
-        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+        "authorization_function": AUTHORIZATION,
         "admin_username": environment.get(_USER_VARIABLE) or "admin",
     }
-    if password:
-        said["admin_password"] = environment[_PASSWORD_VARIABLE]
+    if placeholder:
+        said["admin_password"] = placeholder
     # MLflow reads it with interpolation, where a percent sign is written twice.
     config["mlflow"] = {name: value.replace("%", "%%") for name, value in said.items()}
     return config

@@ -12,6 +12,7 @@ import json
 import re
 import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +34,11 @@ class KeyFileError(Exception):
 
 
 class Scope(StrEnum):
-    """What a key is for. Write includes read."""
+    """What a key is for. Write includes read, and admin both, with credentials of others and who may do what."""
 
     READ = "read"
     WRITE = "write"
+    ADMIN = "admin"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +49,15 @@ class StoredKey:
     scope: Scope
     salt: bytes = field(repr=False)
     digest: bytes = field(repr=False)
+    expires: datetime | None = None
+
+    def expired(self, now: datetime | None = None) -> bool:
+        """Tell whether its time is over."""
+        return self.expires is not None and (now or datetime.now(UTC)) >= self.expires
 
 
-def mint(name: str, scope: Scope) -> tuple[str, dict[str, str]]:
-    """Return a new key for its user, and its entry for the secret.
+def mint(name: str, scope: Scope, *, days: int = 0) -> tuple[str, dict[str, str]]:
+    """Return a new key for its user, and its entry for the secret; it expires after so many days, 0 for never.
 
     Raises ValueError for a name that is not 1 to 63 letters, digits, dots, underscores and hyphens.
     """
@@ -58,11 +65,16 @@ def mint(name: str, scope: Scope) -> tuple[str, dict[str, str]]:
         raise ValueError("a key's name is 1 to 63 letters, digits, dots, underscores and hyphens")
     key = _PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     salt = secrets.token_bytes(_SALT_BYTES)
-    return key, {"name": name, "scope": str(scope), "salt": salt.hex(), "sha256": _digest(salt, key).hex()}
+    entry = {"name": name, "scope": str(scope), "salt": salt.hex(), "sha256": _digest(salt, key).hex()}
+    if days:
+        entry["expires"] = (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="seconds")
+    return key, entry
 
 
 def parse(text: str) -> tuple[StoredKey, ...]:
-    """Return the keys of a secret: `{"keys": [{"name", "scope", "salt", "sha256"}, ...]}`.
+    """Return the keys of a secret: `{"keys": [{"name", "scope", "salt", "sha256", "expires"}, ...]}`.
+
+    `expires` is a time with its offset from UTC; a key without one is valid until it is revoked.
 
     Raises KeyFileError, naming the entry by its place.
     """
@@ -87,7 +99,7 @@ def presented(headers: Mapping[str, str]) -> str | None:
 
 
 def match(key: str | None, stored: tuple[StoredKey, ...]) -> StoredKey | None:
-    """Return the stored key that was presented.
+    """Return the stored key that was presented, expired or not.
 
     Every stored key is compared, each in constant time, so that the time tells neither which one nor how nearly.
     """
@@ -97,6 +109,11 @@ def match(key: str | None, stored: tuple[StoredKey, ...]) -> StoredKey | None:
         if hmac.compare_digest(_digest(candidate.salt, offered), candidate.digest):
             found = candidate
     return found if offered else None
+
+
+def mark(key: str | None) -> str:
+    """Return how the log calls a key that is not known: enough to find its requests, nothing of the key."""
+    return f"unknown-{hashlib.sha256((key or '').encode('utf-8', 'surrogateescape')).hexdigest()[:8]}" if key else ""
 
 
 def _digest(salt: bytes, key: str) -> bytes:
@@ -110,11 +127,25 @@ def _entry(place: int, entry: Any) -> StoredKey:
     if not _NAME.fullmatch(entry.get("name", "")):
         raise KeyFileError(f"{where} has no name of 1 to 63 letters, digits, dots, underscores and hyphens")
     if entry.get("scope") not in set(Scope):
-        raise KeyFileError(f"{where} has no scope 'read' or 'write'")
+        raise KeyFileError(f"{where} has no scope 'read', 'write' or 'admin'")
     try:
         salt, digest = bytes.fromhex(entry.get("salt", "")), bytes.fromhex(entry.get("sha256", ""))
     except ValueError:
         raise KeyFileError(f"{where} has a salt or a hash that is not hexadecimal") from None
     if len(salt) < _SALT_BYTES or len(digest) * 2 != _DIGEST_CHARACTERS:
         raise KeyFileError(f"{where} has a salt under {_SALT_BYTES} bytes or a hash that is not SHA-256")
-    return StoredKey(name=entry["name"], scope=Scope(entry["scope"]), salt=salt, digest=digest)
+    return StoredKey(
+        name=entry["name"], scope=Scope(entry["scope"]), salt=salt, digest=digest, expires=_time(where, entry)
+    )
+
+
+def _time(where: str, entry: dict[str, str]) -> datetime | None:
+    if "expires" not in entry:
+        return None
+    try:
+        expires = datetime.fromisoformat(entry["expires"])
+    except ValueError:
+        expires = None
+    if expires is None or expires.tzinfo is None:
+        raise KeyFileError(f"{where} expires at no time such as 2027-01-31T00:00:00+00:00")
+    return expires

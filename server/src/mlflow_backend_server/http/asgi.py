@@ -6,10 +6,11 @@ import asyncio
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend_server.access import clients
 from mlflow_backend_server.http.exchange import (
     REQUEST_ID,
     TIMED_OUT,
@@ -19,6 +20,7 @@ from mlflow_backend_server.http.exchange import (
     too_large,
     without_prefix,
 )
+from mlflow_backend_server.http.record import CURRENT
 from mlflow_backend_server.http.routes import OWN
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class AsgiFront:
     def __init__(self, app: Any, front: Front, recorder: Recorder) -> None:
         """Stand before `app`."""
         self._app, self._front, self._recorder = app, front, recorder
-        self._prefix = front.settings.static_prefix
+        self._prefix, self._proxies = front.settings.static_prefix, front.settings.trusted_proxies
         self._timeout = front.settings.request_timeout_s or None
         self._health = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
         self._judging = ThreadPoolExecutor(_JUDGING_THREADS, thread_name_prefix="judging")
@@ -64,17 +66,24 @@ class AsgiFront:
         if scope["type"] != "http":
             await self._app(scope, receive, _ends_in_time(send))
             return
-        asked = _asked(scope, self._prefix)
+        # WSGI, and so Flask, would take an underscore for a hyphen: no proxy judges such a header, and nobody needs it.
+        scope["headers"] = [header for header in scope["headers"] if b"_" not in header[0]]
+        asked = _asked(scope, self._prefix, self._proxies)
+        scope["scheme"] = asked.scheme
         exchange = self._recorder.begin(asked)
+        CURRENT.set(exchange)
         outgoing = _Outgoing(send, exchange, self._timeout)
         try:
             verdict = self._front.judge(asked)
-            if callable(verdict):
+            if isinstance(verdict, Future):
+                verdict = await asyncio.wrap_future(verdict)
+            elif callable(verdict):
                 verdict = await asyncio.get_running_loop().run_in_executor(self._pool(asked), verdict)
             if isinstance(verdict, Answer):
+                exchange.identity = verdict.identity
                 await outgoing.answer(verdict, receive)
             else:
-                exchange.identity = verdict.identity
+                exchange.admitted(verdict)
                 with suppress(ClientGoneError):
                     await self._serve(scope, receive, outgoing, verdict)
         finally:
@@ -198,15 +207,20 @@ async def _drain(asked: Asked, answer: Answer, receive: Receive) -> None:
             return
 
 
-def _asked(scope: MutableMapping[str, Any], prefix: str) -> Asked:
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+def _asked(scope: MutableMapping[str, Any], prefix: str, proxies: int) -> Asked:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        # As WSGI has it; of credentials that come twice none is valid.
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
     client = scope.get("client")
     return Asked(
         method=scope["method"],
         path=without_prefix(scope["path"], prefix),
         raw_path=scope["path"],
         headers=headers,
-        client=client[0] if client else "",
+        client=clients.address(client[0] if client else "", headers, proxies),
+        scheme=clients.scheme(scope.get("scheme", "http"), headers, proxies),
         query=scope.get("query_string", b"").decode("latin-1"),
     )
 

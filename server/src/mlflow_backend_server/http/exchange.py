@@ -35,6 +35,7 @@ class Asked:
     headers: Mapping[str, str] = field(repr=False)
     client: str = ""
     query: str = ""
+    scheme: str = "http"
 
     @property
     def request_id(self) -> str:
@@ -62,11 +63,15 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """An answer of ours, without MLflow: a JSON document, or plain words as MLflow's own `/health` has them."""
+    """An answer of ours, without MLflow: a JSON document, or plain words as MLflow's own `/health` has them.
+
+    `identity` is who a refused caller is, or says to be.
+    """
 
     status: int
     document: dict[str, Any] | str
     headers: tuple[tuple[str, str], ...] = ()
+    identity: str = ""
 
     @property
     def body(self) -> bytes:
@@ -90,6 +95,12 @@ UNAUTHENTICATED = refusal(
 )
 #: As MLflow's own route says it. MLflow would need one of its threads for it, and slow clients may hold all of them.
 ALIVE = Answer(status=200, document="OK")
+NO_LOGIN = refusal(401, "UNAUTHENTICATED", "You are not authenticated.", ("www-authenticate", 'Basic realm="mlflow"'))
+NO_SUCH_METHOD = refusal(405, "METHOD_NOT_ALLOWED", "Health routes answer GET and HEAD only.", ("allow", "GET, HEAD"))
+#: MLflow's own words, by which its clients know that they have to upload through the server.
+NO_STORE_ADDRESSES = refusal(
+    501, "NOT_IMPLEMENTED", "Multipart upload is not supported for the current artifact repository"
+)
 TIMED_OUT = refusal(504, "TIMEOUT", "The server did not answer within its request time-out.")
 
 

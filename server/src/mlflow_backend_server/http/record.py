@@ -1,4 +1,4 @@
-"""What is kept of a request once it was answered: one line of JSON, and metrics where they are wanted."""
+"""What is kept of a request once it was answered: a line of JSON, one more if it changed something, and metrics."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import os
 import secrets
 import time
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend_server.http.audit import audited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlflow_backend_server.front import Admission
     from mlflow_backend_server.http.exchange import Asked
     from mlflow_backend_server.http.metrics import Metrics
 
@@ -25,7 +29,10 @@ _STDOUT = 1
 
 @dataclass(kw_only=True)
 class Exchange:
-    """One request while it is served."""
+    """One request while it is served.
+
+    `identity` is the user or key, `verified` whether the caller proved it; `about` is what the audit says of a change.
+    """
 
     asked: Asked
     request_id: str
@@ -34,7 +41,18 @@ class Exchange:
     received: int = 0
     sent: int = 0
     identity: str = ""
+    verified: bool = False
+    admission: Admission | None = None
+    about: dict[str, Any] = field(default_factory=dict)
     native_route: str = ""
+
+    def admitted(self, admission: Admission) -> None:
+        """Note that the request goes on to MLflow, and as whom."""
+        self.admission, self.identity, self.verified = admission, admission.identity, bool(admission.identity)
+
+
+#: The request that is served in this context, for what runs inside MLflow's own application.
+CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 class Recorder:
@@ -62,23 +80,26 @@ class Recorder:
         """Note that it was answered."""
         seconds = time.perf_counter() - exchange.started
         exchange.status = exchange.status or 499
-        if self._metrics is None and not self._log:
-            return
         route = self._template(exchange.asked.method, exchange.asked.raw_path, exchange.native_route)
         if self._metrics is not None:
             self._metrics.in_flight.dec()
             self._metrics.observe(exchange.asked.method, route, exchange.status, seconds)
         if self._log:
-            # Whoever reads the log may be gone; requests are served all the same.
-            with suppress(OSError):
-                self._write(log_line(exchange, route, seconds))
+            self._put(log_line(exchange, route, seconds))
+        if audited(exchange.asked.method, route):
+            self._put(audit_line(exchange, route))
+
+    def _put(self, line: bytes) -> None:
+        # Whoever reads the log may be gone; requests are served all the same.
+        with suppress(OSError):
+            self._write(line)
 
 
 def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
     """Return one access-log line. It has no query and no header but the two ids: both can hold secrets."""
     asked = exchange.asked
     line = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{int(time.time() * 1000) % 1000:03d}Z",
+        "time": _now(),
         "kind": "access",
         "method": asked.method,
         "path": asked.raw_path[:_LONGEST_PATH],
@@ -88,7 +109,8 @@ def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
         "received": exchange.received,
         "sent": exchange.sent,
         "client": asked.client,
-        "identity": exchange.identity,
+        "identity": exchange.identity[:_SHORT_PATH],
+        "verified": exchange.verified,
         "request_id": exchange.request_id,
         "traceparent": asked.traceparent,
         "process": os.getpid(),
@@ -97,3 +119,28 @@ def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
     if len(text) >= _WHOLE_BYTES:
         text = json.dumps({**line, "path": asked.raw_path[:_SHORT_PATH]}, separators=(",", ":"))
     return text.encode() + b"\n"
+
+
+def audit_line(exchange: Exchange, route: str) -> bytes:
+    """Return one line of the audit: who asked for which change, about what, and how it ended."""
+    asked = exchange.asked
+    line = {
+        "time": _now(),
+        "kind": "audit",
+        "identity": exchange.identity[:_SHORT_PATH],
+        "verified": exchange.verified,
+        "client": asked.client,
+        "action": f"{asked.method} {route}",
+        "path": asked.raw_path[:_SHORT_PATH],
+        "about": exchange.about,
+        "status": exchange.status,
+        "request_id": exchange.request_id,
+    }
+    text = json.dumps(line, separators=(",", ":"))
+    if len(text) >= _WHOLE_BYTES:
+        text = json.dumps({**line, "about": {"name": str(exchange.about.get("name", ""))[:_SHORT_PATH]}})
+    return text.encode() + b"\n"
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{int(time.time() * 1000) % 1000:03d}Z"

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend_server.access.routes import NOWHERE, NOWHERE_TO_WRITE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlflow_backend_server.access.routes import Route, RouteTable
 
 UNMATCHED = "unmatched"
 #: The routes of the front, which neither application knows.
@@ -16,16 +23,19 @@ OWN = frozenset({"/health/components", "/health/ready", "/health/identity"})
 _FLASK_PARAMETER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 _FASTAPI_PARAMETER = re.compile(r"\{([^:{}]+)(?::[^{}]+)?\}")
 _KEPT = 4096
+_READING = frozenset({"GET", "HEAD"})
 
 
 class Routes:
     """The routes of one worker; `native` are FastAPI's own, without the mounted Flask application."""
 
-    def __init__(self, flask_app: Any, native: list[Any]) -> None:
-        """Know both applications' routes."""
+    def __init__(self, flask_app: Any, native: list[Any], table: RouteTable, *, prefix: str = "") -> None:
+        """Know both applications' routes, and the table of what is known of them; `prefix` is the static one."""
         self._adapter, self._native = flask_app.url_map.bind("localhost"), native
+        self._table, self._prefix = table, prefix
         self.flask_rule = lru_cache(maxsize=_KEPT)(self._find_flask_rule)
         self.is_native = lru_cache(maxsize=_KEPT)(self._matches_native)
+        self.known = lru_cache(maxsize=_KEPT)(self._find_known)
 
     def template(self, method: str, path: str, native: str = "") -> str:
         """Return the template of the route; `native` is what FastAPI said where it served the request itself."""
@@ -36,13 +46,41 @@ class Routes:
         return self.flask_rule(method, path) or UNMATCHED
 
     def _find_flask_rule(self, method: str, path: str) -> str | None:
+        found = self._flask_template(method, path)
+        return None if found is None else _FLASK_PARAMETER.sub(r"{\1}", found)
+
+    def _flask_template(self, method: str, path: str) -> str | None:
         try:
             rule, _ = self._adapter.match(path, method, return_rule=True)
         except Exception:  # noqa: BLE001 - werkzeug raises its HTTP exceptions: no route, wrong method, redirect
             return None
-        return _FLASK_PARAMETER.sub(r"{\1}", rule.rule)
+        return str(rule.rule)
 
-    def _matches_native(self, method: str, path: str) -> bool:
+    def _find_known(self, method: str, path: str) -> Route:
+        """Return what the table says of the route that serves a request: FastAPI's own go first."""
+        for template, methods in _matching(self._native, path):
+            if method in methods:
+                return self._table.find(method, template, native=True)
+        rule = self._flask_template(method, path)
+        if method == "OPTIONS":
+            return NOWHERE
+        if rule is None:
+            return NOWHERE if method in _READING else NOWHERE_TO_WRITE
+        if self._prefix and rule.startswith(f"{self._prefix}/"):
+            rule = rule.removeprefix(self._prefix)
+        return self._table.find(method, rule, native=False)
+
+    def _matches_native(self, _method: str, path: str) -> bool:
         """Tell whether FastAPI has a route for the path, be it for another method."""
-        scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
-        return any(route.matches(scope)[0].value for route in self._native)
+        return any(True for _ in _matching(self._native, path))
+
+
+def _matching(routes: list[Any], path: str) -> Iterator[tuple[str, frozenset[str]]]:
+    """Give template and methods of each of FastAPI's routes that has the path, those of included routers too."""
+    for route in routes:
+        if hasattr(route, "effective_candidates"):
+            yield from _matching(route.effective_candidates(), path)
+            continue
+        pattern = getattr(route, "path_regex", None)
+        if pattern is not None and pattern.match(path):
+            yield route.path, frozenset(getattr(route, "methods", None) or ())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
 from contextlib import suppress
 from http.client import responses
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend_server.access import clients
 from mlflow_backend_server.http.exchange import Answer, Asked, too_large, without_prefix
 from mlflow_backend_server.http.pieces import gathered, least_bytes
+from mlflow_backend_server.http.record import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,21 +31,26 @@ class WsgiFront:
     def __init__(self, app: Any, front: Front, recorder: Recorder) -> None:
         """Stand before `app`."""
         self._app, self._front, self._recorder = app, front, recorder
-        self._prefix = front.settings.static_prefix
+        self._prefix, self._proxies = front.settings.static_prefix, front.settings.trusted_proxies
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        exchange = self._recorder.begin(_asked(environ, self._prefix))
+        exchange = self._recorder.begin(_asked(environ, self._prefix, self._proxies))
+        environ["wsgi.url_scheme"] = exchange.asked.scheme
+        CURRENT.set(exchange)
         start = _Starting(start_response, exchange)
         try:
             verdict = self._front.judge(exchange.asked)
-            if callable(verdict):
+            if isinstance(verdict, Future):
+                verdict = verdict.result()
+            elif callable(verdict):
                 verdict = verdict()
             body: Iterable[bytes]
             if isinstance(verdict, Answer):
+                exchange.identity = verdict.identity
                 body = self._answer(environ, start, verdict)
             else:
-                exchange.identity = verdict.identity
+                exchange.admitted(verdict)
                 body = self._serve(environ, start, verdict)
         except BaseException:
             exchange.status = exchange.status or 500
@@ -167,7 +175,7 @@ def _drain(environ: dict[str, Any], exchange: Exchange, answer: Answer) -> None:
         left -= len(piece)
 
 
-def _asked(environ: dict[str, Any], prefix: str) -> Asked:
+def _asked(environ: dict[str, Any], prefix: str, proxies: int) -> Asked:
     headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
     if environ.get("CONTENT_LENGTH"):
         headers["content-length"] = environ["CONTENT_LENGTH"]
@@ -178,6 +186,21 @@ def _asked(environ: dict[str, Any], prefix: str) -> Asked:
         path=without_prefix(path, prefix),
         raw_path=path,
         headers=headers,
-        client=environ.get("REMOTE_ADDR", ""),
+        client=clients.address(environ.get("REMOTE_ADDR", ""), headers, proxies),
+        scheme=clients.scheme(environ.get("wsgi.url_scheme", "http"), headers, proxies),
         query=environ.get("QUERY_STRING", ""),
     )
+
+
+def refuse_underscores(message: Any) -> None:
+    """Make gunicorn drop headers with an underscore, as its releases from 22 on do.
+
+    It hands `X_API_KEY` on as `X-API-Key`, and lets `SCRIPT_NAME` move the path that the front judges. `message` is the
+    class that parses requests (gunicorn.http.message.Message).
+    """
+    parse = message.parse_headers
+
+    def parse_headers(self: Any, *arguments: Any, **options: Any) -> list[tuple[str, str]]:
+        return [header for header in parse(self, *arguments, **options) if "_" not in header[0]]
+
+    message.parse_headers = parse_headers
