@@ -1,0 +1,139 @@
+"""What a request may name: addresses in the store, its own origin, and what a user has a permission for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow_backend_server.access import locations, origins
+from mlflow_backend_server.access.permissions import Subjects, arguments, parsed
+from mlflow_backend_server.http.audit import audited
+from mlflow_backend_server.http.exchange import Asked
+
+GOOD = [
+    "s3://mlflow/artifacts", "mlflow-artifacts:/1/run/artifacts", "runs:/abc/model", "models:/m-1", "gs://b/a%20b",
+    "s3://b/..hidden/x", "models:/name/3", "dbfs:/x", "mlflow-artifacts://host:5000/1/a", "s3://b/a.b/c",
+]  # fmt: skip
+BAD = [
+    "file:///etc/passwd", "FILE:/etc", "file:etc", "%66ile:///etc", "/etc/passwd", "etc", "./x", "../x", "~root",
+    "s3://b/a#b", "s3://b/a%23b", "s3://b/a%2523b", "s3://b/a;x=1", "s3://b/a%3bx", "s3://b/../x", "s3://b/%2e%2e/x",
+    "s3://b/%252e%252e/x", "s3://b/x?../../y", "http://h/x?a=../..", "s3://b/a\0", "s3://b/a\n", "s3:\\\\b\\..\\x",
+    "#/../../etc", "http:#/../../../../etc", "local:/x", "sqlite:///x", "s3://b/x/..",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", GOOD)
+def test_addresses_in_a_store_may_be_named(address: str) -> None:
+    """What MLflow's clients send is let through."""
+    assert locations.problem(address) is None
+
+
+@pytest.mark.parametrize("address", BAD)
+def test_addresses_of_the_servers_own_files_may_not(address: str) -> None:
+    """However they are written and encoded (CVE-2024-2928 and its kin)."""
+    assert locations.problem(address)
+
+
+@pytest.mark.parametrize("key", ["artifact_location", "artifactLocation", "ARTIFACT-LOCATION"])
+def test_an_address_is_found_wherever_it_is(key: str) -> None:
+    """In lists, deep down, in the words of JSON and of protobuf, and as a tag of a trace."""
+    for document in ({key: "x"}, [{"a": {key: ["x"]}}], {"query": {"variables": {"input": {key: "x"}}}}):
+        assert [value for _, value in locations.named(document, version=False)] == ["x"]
+    tags: list[Any] = [{"tags": [{"key": "mlflow.artifactLocation", "value": "x"}]}]
+    tags.append({"trace": {"trace_info": {"tags": {"mlflow.artifactLocation": "x"}}}})
+    for document in tags:
+        assert [value for _, value in locations.named(document, version=False)] == ["x"]
+    assert list(locations.named({"source": "x"}, version=True)) == [("source", "x")]
+    assert not list(locations.named({"source": "x", "datasets": [{"source": "file:///x"}]}, version=False))
+
+
+def test_a_body_is_read_as_mlflow_reads_it() -> None:
+    """Also JSON in a JSON text, which old clients send; garbage is nothing."""
+    assert parsed(json.dumps(json.dumps({"a": 1})).encode()) == {"a": 1}
+    assert parsed(b"{") is parsed(b"\xff") is parsed(b'"{"') is parsed(b"[" * 100_000) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        ('{ mlflowGetRun(input: {runId: "r"}) { run } }', None),
+        ("query ($d: I!) { mlflowGetRun(input: $d) { run } }", {"d": {"runId": "r"}}),
+        ("query ($x: String) { mlflowGetRun(input: {runId: $x}) { run } }", {"x": "r"}),
+        ('query ($x: String = "r") { mlflowGetRun(input: {runId: $x}) { run } }', {}),
+        ('query ($d: I = {runId: "r"}) { mlflowGetRun(input: $d) { run } }', {"other": {"runId": "mine"}}),
+        ('fragment f on Query { mlflowGetRun(input: {runId: "r"}) { run } } { ...f }', None),
+    ],
+)
+def test_ids_in_graphql_are_found(query: str, variables: Any) -> None:
+    """As literals, variables, parts of variables and defaults."""
+    found = Subjects()
+    for argument in arguments(query, variables):
+        found.add(argument)
+    assert ("run", "r") in found.others
+
+
+@given(
+    st.recursive(
+        st.none() | st.text(max_size=5) | st.integers(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    ),
+    st.sampled_from(["experiment_id", "experimentId", "EXPERIMENT_IDS", "experiment-ids"]),
+)
+def test_an_experiment_is_found_at_any_depth(other: Any, key: str) -> None:
+    """By any of its names, among anything else."""
+    found = Subjects()
+    found.add([other, {"a": [{key: ["7"]}]}])
+    assert "7" in found.experiments
+
+
+@pytest.mark.parametrize(
+    ("origin", "path", "foreign"),
+    [
+        ("https://evil.example", "/gateway/mlflow/v1/chat/completions", True),
+        ("null", "/gateway/x", True),
+        ("http://[", "/gateway/x", True),
+        ("https://evil.example", "/v1/traces", True),
+        ("https://evil.example", "/graphql", True),
+        ("https://evil.example", "/api/2.0/mlflow/runs/create", False),
+        ("https://mlflow.example", "/gateway/x", False),
+        ("https://ui.example", "/gateway/x", False),
+        ("http://localhost:3000", "/gateway/x", False),
+        ("", "/gateway/x", False),
+    ],
+)
+def test_another_site_may_not_write(origin: str, path: str, *, foreign: bool) -> None:
+    """Where MLflow does not look itself; its own settings say who is no other site."""
+    judge = origins.judge({"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "https://ui.example"})
+    headers = {"host": "mlflow.example", "content-type": "text/plain"} | ({"origin": origin} if origin else {})
+    asked = Asked(method="POST", path=path, raw_path=path, headers=headers)
+    assert judge(asked) is foreign
+    assert not judge(Asked(method="GET", path=path, raw_path=path, headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("method", "route", "kept"),
+    [
+        ("POST", "/api/2.0/mlflow/users/create", True),
+        ("PATCH", "/api/2.0/mlflow/users/update-password", True),
+        ("POST", "/api/2.0/mlflow/experiments/permissions/create", True),
+        ("POST", "/api/3.0/mlflow/users/permissions/grant", True),
+        ("POST", "/api/2.0/mlflow/registered-models/alias", True),
+        ("DELETE", "/api/2.0/mlflow/registered-models/alias", True),
+        ("POST", "/ajax-api/2.0/mlflow/model-versions/create", True),
+        ("POST", "/api/2.0/mlflow/model-versions/transition-stage", True),
+        ("POST", "/api/2.0/mlflow/model-versions/set-tag", True),
+        ("DELETE", "/api/2.0/mlflow/registered-models/delete-tag", True),
+        ("POST", "/api/2.0/mlflow/experiments/set-experiment-tag", True),
+        ("POST", "/api/3.0/mlflow/mcp-servers/{name}/aliases", True),
+        ("POST", "/api/3.0/mlflow/gateway/secrets/create", True),
+        ("POST", "/api/2.0/mlflow/registered-models/get-latest-versions", False),
+        ("GET", "/api/2.0/mlflow/registered-models/get", False),
+        ("POST", "/api/2.0/mlflow/runs/log-batch", False),
+    ],
+)
+def test_what_the_audit_keeps(method: str, route: str, *, kept: bool) -> None:
+    """Changes of users, permissions and what a registry says; not what runs write."""
+    assert audited(method, route) is kept
