@@ -56,12 +56,15 @@ def prepare(folder: Path) -> bool:
 def application(*, asgi: bool) -> tuple[Any, Any]:
     """Return the application with its front, and the front."""
     assembly = importlib.import_module("mlflow_backend_server.assembly")
-    board = importlib.import_module("mlflow_backend_server.health.board").Board(())
-    readiness = importlib.import_module("mlflow_backend_server.health.readiness").Readiness(())
+    health = assembly.Health(
+        board=importlib.import_module("mlflow_backend_server.health.board").Board(()),
+        readiness=importlib.import_module("mlflow_backend_server.health.readiness").Readiness(()),
+        identities=None,
+    )
     settings = importlib.import_module("mlflow_backend_server.settings")
     record = importlib.import_module("mlflow_backend_server.http.record")
     wanted = settings.Settings(access=settings.Access.BASIC)
-    inner, front, routes = assembly.guarded(wanted, board=board, readiness=readiness, ring=None, asgi=asgi)
+    inner, front, routes = assembly.guarded(wanted, health, None, asgi=asgi)
     recorder = record.Recorder(template=routes.template, metrics=None, log=False, write=lambda _line: None)
     return assembly.fronted(inner, front, recorder, routes, asgi=asgi), front
 

@@ -293,7 +293,7 @@ def test_logins_that_wait_are_bounded_and_health_asks_for_none() -> None:
     try:
         assert [isinstance(each, Judged) for each in found] == [False] * 4 + [True] * 56
         assert {each.result for each in found if isinstance(each, Judged)} == {Result.LIMITED}
-        assert not passwords.at_leisure(Login(name="ann", password="one"), "192.0.2.99", most_s=10)
+        assert not passwords.within(Login(name="ann", password="one"), "192.0.2.99", most_s=10)
     finally:
         free.set()
     assert all(each.result(10).result is Result.WRONG for each in found if not isinstance(each, Judged))

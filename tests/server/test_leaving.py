@@ -8,7 +8,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlflow_backend_server.front import BasicAuth, Front
+from mlflow_backend_server.access.passwords import Passwords
+from mlflow_backend_server.front import Front, Users
 from mlflow_backend_server.health.board import Board
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.http.asgi import AsgiFront
@@ -16,6 +17,8 @@ from mlflow_backend_server.http.bridge import Bridge
 from mlflow_backend_server.http.exchange import ClientGoneError
 from mlflow_backend_server.http.record import Recorder
 from mlflow_backend_server.settings import Access, Settings
+
+from tests.server.logins import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,8 +166,16 @@ HEALTH = ("/health", "/health/ready", "/health/components")
 def test_passwords_under_way_never_keep_a_probe_waiting(attacked: str) -> None:
     """As many callers as like may have their passwords judged, wherever they send them: probes have none."""
     judging = threading.Event()
-    basic = BasicAuth(valid=lambda *_: judging.wait(DEADLINE_S), unprotected=lambda _: False, guards_every_route=False)
-    front = Front(settings=Settings(access=Access.BASIC), board=Board(()), readiness=Readiness(()), basic=basic)
+    store = Store()
+    store.authenticate_user = lambda *_: judging.wait(DEADLINE_S)  # type: ignore[method-assign]
+    users = Users(passwords=Passwords(store, seconds=30, most_waiting=64))
+    front = Front(
+        settings=Settings(access=Access.BASIC),
+        board=Board(()),
+        readiness=Readiness(()),
+        identities=None,  # type: ignore[arg-type] - nothing asks for it
+        users=users,
+    )
     app = AsgiFront(None, front, Recorder(template=lambda *_: "", metrics=None, log=False))
 
     async def ask(path: str, headers: list[tuple[bytes, bytes]]) -> int:
