@@ -26,10 +26,13 @@ _PACKAGE = Path(__file__).resolve().parents[2] / "server" / "src"
 _TIMEOUT_S = 30
 
 
-def mint(name: str, scope: str) -> tuple[str, dict[str, str]]:
-    """Return a new key for its user, and its entry for the file. Raises LocalFailure for a name that cannot be one."""
+def mint(name: str, scope: str, *, days: int = 0) -> tuple[str, dict[str, str]]:
+    """Return a new key for its user, and its entry for the file; it expires after so many days, 0 for never.
+
+    Raises LocalFailure for a name that cannot be one.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "mlflow_backend_server.keys", name, scope],
+        [sys.executable, "-m", "mlflow_backend_server.keys", name, scope, "--days", str(days)],
         env={"PYTHONPATH": str(_PACKAGE)},
         capture_output=True,
         text=True,
@@ -78,7 +81,7 @@ def save(state: StateDir, kept: Sequence[dict[str, Any]]) -> None:
     write(state.credentials / FILE, json.dumps({"keys": list(kept)}, indent=2) + "\n")
 
 
-def add(state: StateDir, name: str, scope: str) -> Path:
+def add(state: StateDir, name: str, scope: str, *, days: int = 0) -> Path:
     """Make a key, let it in, and return the file of mode 600 that holds it.
 
     Raises LocalFailure for a name that is taken or cannot be one.
@@ -86,7 +89,7 @@ def add(state: StateDir, name: str, scope: str) -> Path:
     with state.locked("credentials"):
         if any(entry["name"] == name for entry in entries(state)):
             raise LocalFailure(f"API key {name}", "there is one of that name", "Revoke it first, or choose another")
-        key, entry = mint(name, scope)
+        key, entry = mint(name, scope, days=days)
         path = state.credentials / (f"api-key-{name}" if name != OWN else "api-key")
         write(path, key)
         save(state, [*entries(state), entry])

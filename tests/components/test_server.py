@@ -69,7 +69,7 @@ GUNICORN = (
     "--gunicorn-opts",
     "--worker-class gthread --threads 8 --keep-alive 310 --timeout 300 --graceful-timeout 300",
 )
-UVICORN = ("--uvicorn-opts", "--timeout-keep-alive 310 --timeout-graceful-shutdown 300")
+UVICORN = ("--uvicorn-opts", "--timeout-keep-alive 310 --timeout-graceful-shutdown 300 --no-proxy-headers")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,7 @@ BASE_ENVIRONMENT = {
     "MLFLOW_BACKEND_MAX_REQUEST_BYTES": "67108864",
     "MLFLOW_BACKEND_MAX_ARTIFACT_BYTES": "0",
     "MLFLOW_BACKEND_ACCESS_LOG": "true",
+    "MLFLOW_BACKEND_TRUSTED_PROXIES": "1",
     "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9000",
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -299,7 +300,7 @@ def test_a_pool_size_that_mlflow_would_ignore_is_refused(size: int, overflow: in
 def test_timeouts_follow_from_the_longest_request() -> None:
     """Keep-alive outlasts the balancer's idle time-out, the stop outlasts the longest request."""
     described = describe(replace(INPUTS, request_timeout_s=60))
-    assert described.argv[-1] == "--timeout-keep-alive 70 --timeout-graceful-shutdown 60"
+    assert described.argv[-1] == "--timeout-keep-alive 70 --timeout-graceful-shutdown 60 --no-proxy-headers"
     assert described.stop_timeout_s == 80
 
 
