@@ -1,7 +1,8 @@
 """Show the last lines that each process of a stack wrote, without passwords: of its servers, or of what is named.
 
 On the target local these are the files of its processes; on ecs CloudWatch's lines of the last tasks: of the servers,
-and with --tasks of the one-shot tasks that migrate and verify.
+and with --tasks of the one-shot tasks that migrate and verify. With --audit: who changed users, permissions and the
+registry, as the servers wrote it.
 
 Exit codes: 0 shown; 2 usage or settings; 3 the stack has no backend; 4 the platform failed.
 """
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components import audit
 from components.contract import ExitCode, Refused
 from components.local.state import StateDir
 from components.local.supervisor import Supervisor
@@ -47,6 +49,7 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/logs.py", description=__doc__)
     parser.add_argument("--stack", default="local", help="the stack (default: local)")
     parser.add_argument("--lines", type=_number, default=15, help="lines of each process, at most 10,000 (default: 15)")
+    parser.add_argument("--audit", action="store_true", help="the changes that servers noted, the last --lines of them")
     parser.add_argument("--tasks", action="store_true", help="on ecs: also what the one-shot tasks wrote")
     parser.add_argument(
         "part",
@@ -58,8 +61,12 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def _show(options: argparse.Namespace, root: Path) -> ExitCode:
-    shown = _ecs if stacks.on_ecs(options.stack, root) else _local
-    for text in shown(options, root):
+    on_ecs = stacks.on_ecs(options.stack, root)
+    if options.audit:
+        found = audit.lines((_ecs_audit if on_ecs else _local_audit)(options, root))[-options.lines :]
+        print("\n".join(map(audit.text, found)) or "No server has noted a change.")
+        return ExitCode.DONE
+    for text in (_ecs if on_ecs else _local)(options, root):
         print(text)
     return ExitCode.DONE
 
@@ -73,6 +80,20 @@ def _local(options: argparse.Namespace, root: Path) -> Iterator[str]:
     supervisor = Supervisor(state)
     for name in options.part or known:
         yield f"{name} ({state.logs / f'{name}.log'})\n{supervisor.tail(name, lines=options.lines)}"
+
+
+def _local_audit(options: argparse.Namespace, root: Path) -> Iterator[str]:
+    state = StateDir(stacks.local_backend(options.stack, root))
+    for path in state.logs.glob("server-*.log"):
+        with path.open(encoding="utf-8", errors="replace") as log:
+            yield from log
+
+
+def _ecs_audit(options: argparse.Namespace, root: Path) -> Iterator[str]:
+    from components.ecs import clients, locator, logs  # noqa: PLC0415 - AWS only where it is asked
+
+    place = locator.located(stacks.locator_of(options.stack, root))
+    yield from logs.EcsLogs(clients=clients.connect(place.service.region), place=place).audit()
 
 
 def _ecs(options: argparse.Namespace, root: Path) -> Iterator[str]:

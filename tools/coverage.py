@@ -23,6 +23,7 @@ TESTS_DEADLINE_S = 1800
 REPORT_DEADLINE_S = 300
 
 PURE = (
+    "components/audit.py",
     "components/contract.py",
     "components/commands.py",
     "components/identity.py",

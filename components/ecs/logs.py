@@ -7,6 +7,7 @@ it is not asked about what ECS still knows.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 ONE_SHOTS: Final = (DATABASE, VERIFY)
 PARTS: Final = (SERVER, *ONE_SHOTS)
+
+AUDIT_DAYS: Final = 90
+"""How far back the audit is read: CloudWatch looks through every line of that time."""
 
 _TASKS: Final = 100
 _STREAMS: Final = 50
@@ -67,6 +71,22 @@ class EcsLogs:
             found = reasons.tail(self.clients, group, f"{prefix}{task}", lines=lines)
             said = tuple(map(reasons.without_passwords, found))
             yield Tail(part=part, task=task, state=reasons.without_passwords(state), group=group, lines=said)
+
+    def audit(self) -> Iterator[str]:
+        """Give lines of the last AUDIT_DAYS with the word audit in them; nothing where no server ever logged."""
+        streams = self._streams(self.place.server_family, SERVER)
+        if streams is None:
+            return
+        group, prefix = streams
+        start = int((time.time() - AUDIT_DAYS * 86_400) * 1000)
+        pages = self.clients.logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group, logStreamNamePrefix=prefix, startTime=start, filterPattern="audit"
+        )
+        try:
+            for page in pages:
+                yield from (event.get("message", "") for event in page["events"])
+        except self.clients.logs.exceptions.ResourceNotFoundException:
+            return
 
     def _streams(self, family: str, container: str) -> tuple[str, str] | None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,41 @@ def test_local_programs_show_their_last_lines_without_secrets(local: Path, capsy
     assert "one" not in shown
     assert "three" not in shown
     assert "(it wrote nothing)" in shown
+
+
+def noted(hour: int, **said: Any) -> str:
+    """A line of the audit as a server writes it."""
+    entry = {"time": f"2026-01-01T{hour:02}:00:00.000Z", "kind": "audit", **said}
+    return json.dumps(entry, separators=(",", ":"))
+
+
+CHANGE = {
+    "identity": "ann", "verified": True, "client": "203.0.113.7", "path": "/p", "status": 200, "request_id": "r",
+    "action": "POST /api/2.0/mlflow/registered-models/alias",
+    "about": {"name": "m", "alias": "champion", "version": "3"},
+}  # fmt: skip
+SHOWN = "203.0.113.7 POST /api/2.0/mlflow/registered-models/alias 200 name=m alias=champion version=3"
+KEYS = {"action": "API keys", "about": {"came": "", "went": "trainer"}}
+
+
+def test_the_audit_is_the_history_of_all_servers(local: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In order of time over all revisions, with who and what; what each worker saw is one line."""
+    state = StateDir(local / ".backend" / "local")
+    first = [noted(1, **CHANGE), "garbage", '{"kind":"audit"', '{"kind":"access"}', noted(4, **KEYS), noted(4, **KEYS)]
+    (state.logs / "server-00001.log").write_text("\n".join(first))
+    (state.logs / "server-00002.log").write_text(noted(3, **{**CHANGE, "verified": False, "status": 401, "about": {}}))
+    assert logs.main(["--audit"], root=local) is ExitCode.DONE
+    assert capsys.readouterr().out.splitlines() == [
+        f"2026-01-01T01:00:00.000Z ann {SHOWN}",
+        "2026-01-01T03:00:00.000Z ann (not verified) 203.0.113.7 POST /api/2.0/mlflow/registered-models/alias 401 /p",
+        "2026-01-01T04:00:00.000Z API keys went=trainer",
+    ]
+
+
+def test_no_audit_is_said(local: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty answer could be taken for a failure."""
+    assert logs.main(["--audit"], root=local) is ExitCode.DONE
+    assert "No server has noted a change." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -138,6 +174,13 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return capsys.readouterr().out
 
     return show
+
+
+def test_the_servers_audit_is_shown(cloud: Cloud, shown: Callable[..., str]) -> None:
+    """Of every task that CloudWatch still has lines of, and of no one-shot task."""
+    cloud.task(SERVER, "one", noted(1, **CHANGE), '{"kind":"access"}')
+    cloud.task(DATABASE, noted(2, **CHANGE))
+    assert shown("--audit") == f"2026-01-01T01:00:00.000Z ann {SHOWN}\n"
 
 
 def test_the_servers_last_lines_are_shown(cloud: Cloud, shown: Callable[..., str]) -> None:

@@ -132,7 +132,11 @@ def test_a_revoked_key_is_gone_with_the_next_reading_and_a_broken_secret_changes
     ring.refresh()
     assert match(key, ring.keys())
     file.write_text(secret_of(second))
+    seen: list[tuple[list[str], list[str]]] = []
+    ring.changed = lambda came, went: seen.append((came, went))
     ring.refresh()
+    ring.refresh()
+    assert seen == [([], ["a"])]
     assert match(key, ring.keys()) is None
     assert match(other, ring.keys())
 

@@ -74,6 +74,8 @@ def application(settings: Settings) -> Any:
         metrics=_metrics(settings, board, tuple(chain for _, chain in parts)),
         log=settings.access_log,
     )
+    if ring is not None:
+        ring.changed = recorder.keys_changed
     return fronted(inner, front, recorder, routes, asgi=asgi)
 
 

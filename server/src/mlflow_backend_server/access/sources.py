@@ -47,6 +47,8 @@ class KeyRing:
         self._read, self._clock = read, clock
         self._keys = parse(read())
         self._read_at = clock()
+        #: Called with the names of the keys that came and went, those of a changed key among both.
+        self.changed: Callable[[list[str], list[str]], None] = lambda _came, _went: None
 
     def keys(self) -> tuple[StoredKey, ...]:
         """Return the valid keys; none while the source has been unreadable for STALE_AFTER_S."""
@@ -55,8 +57,11 @@ class KeyRing:
     def refresh(self) -> None:
         """Read the secret again; the keys stay as they are where that fails."""
         try:
-            self._keys = parse(self._read())
+            before, self._keys = self._keys, parse(self._read())
             self._read_at = self._clock()
+            came, went = set(self._keys) - set(before), set(before) - set(self._keys)
+            if came or went:
+                self.changed(sorted(key.name for key in came), sorted(key.name for key in went))
         except KeyFileError as error:
             _logger.error("The API keys were not read again: %s.", error)  # noqa: TRY400 - the trace could show a key
         except Exception as error:  # noqa: BLE001 - a source that is away must not end the refreshing for good

@@ -89,6 +89,12 @@ class Recorder:
         if audited(exchange.asked.method, route):
             self._put(audit_line(exchange, route))
 
+    def keys_changed(self, came: list[str], went: list[str]) -> None:
+        """Note that the secret holds other API keys than before; each worker sees it."""
+        about = {"came": " ".join(came), "went": " ".join(went)}
+        line = {"time": _now(), "kind": "audit", "action": "API keys", "about": about, "process": os.getpid()}
+        self._put(json.dumps(line, separators=(",", ":")).encode()[: _WHOLE_BYTES - 1] + b"\n")
+
     def _put(self, line: bytes) -> None:
         # Whoever reads the log may be gone; requests are served all the same.
         with suppress(OSError):
