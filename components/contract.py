@@ -112,7 +112,7 @@ def client_lines(tracking_url: str, credentials: Mapping[str, str] | None = None
 
 @dataclass(frozen=True, kw_only=True)
 class BackendOutputs:
-    """The stack outputs that every target gives. `verification` holds verdict, table of checks and report path."""
+    """The stack outputs that every target gives. `verification` holds verdict, summary, table and report path."""
 
     tracking_url: pulumi.Input[str]
     release: pulumi.Input[Mapping[str, Any]]

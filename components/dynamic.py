@@ -1,4 +1,4 @@
-"""What all dynamic providers share: each process ends with its engine, and errors for people have no traceback."""
+"""What dynamic resources share: a provider that ends with its engine, an update's id, and errors without traceback."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ import select
 import stat
 import sys
 import threading
+import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+import pulumi
 from pulumi.dynamic import ResourceProvider
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pulumi.dynamic import ConfigureRequest
 
+UPDATE_ID: Final = "updateId"
+"""The input that holds `update_id`."""
 _WATCH = "end-with-engine"
 
 
@@ -80,6 +86,22 @@ def tell_once(error: type[Exception]) -> None:
     """
     # An equal filter is not added again.
     logging.getLogger("grpc._server").addFilter(_Without(error))
+
+
+def update_id() -> str:
+    """Return an id that is new in each real update, and empty in a preview.
+
+    As an input of a resource it makes that resource run in every update, and in no preview (docs/adr/0050).
+    """
+    return "" if pulumi.runtime.is_dry_run() else uuid.uuid4().hex
+
+
+def asked_again(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether a real update asks, by the id among its inputs.
+
+    A preview has no id. A refresh hands in the id that the state has, which nobody asks with any more.
+    """
+    return news.get(UPDATE_ID, "") not in {"", olds.get(UPDATE_ID, "")}
 
 
 @dataclass(frozen=True)

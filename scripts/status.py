@@ -3,7 +3,7 @@
 The verdict is the report's, with its time: after a red update the stack's outputs still show the one before.
 
 Exit codes: 0 all parts run and the last verdict is pass; 1 the last verdict is another; 2 usage; 3 the stack is
-not deployed; 4 a part does not run; 5 the last verdict is inconclusive.
+not deployed; 4 a part does not run; 5 the last verdict is inconclusive, or there is none.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from components.contract import ExitCode
 from components.local import ports, switch
 from components.local.history import LocalHistory
+from components.local.releases import LocalReleases
 from components.local.state import StateDir
 from components.local.supervisor import Supervisor
+from components.releases.reports import shown
 from components.releases.targets import open_releases
-from components.verify import report
-from components.verify.model import Result
 from scripts import stacks
 from scripts.command import ended
 
@@ -83,10 +83,7 @@ def revisions(state: StateDir) -> Iterator[str]:
 
 def verdict(state: StateDir) -> Iterator[str]:
     """Give the last report's table."""
-    if not state.report.exists():
-        yield "verification  never run"
-        return
-    yield report.load(state.report).text()
+    yield shown(LocalReleases(state).reports)[0]
 
 
 def exit_code(state: StateDir) -> ExitCode:
@@ -95,10 +92,7 @@ def exit_code(state: StateDir) -> ExitCode:
     states = [supervisor.status(name) for name in supervisor.programs()]
     if not states or any(s is None or s.state not in {"RUNNING", "STARTING"} for s in states):
         return ExitCode.PLATFORM_FAILED
-    found = report.load(state.report).verdict if state.report.exists() else None
-    if found is Result.PASS:
-        return ExitCode.DONE
-    return ExitCode.INCONCLUSIVE if found in {None, Result.INCONCLUSIVE} else ExitCode.VERIFICATION_FAILED
+    return shown(LocalReleases(state).reports)[1]
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from components.contract import ExitCode, Refused  # noqa: E402 - the script runs from anywhere
+from components.releases.stores import StoreError  # noqa: E402
 from components.verify import gate, latency, page, places, publish  # noqa: E402
 from components.verify.checks import PROFILES, SelectionError  # noqa: E402
 from components.verify.model import Result  # noqa: E402
@@ -91,6 +92,9 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     except BrokenPipeError:
         # The verdict still is the exit code.
         show_no_more()
+    except StoreError as error:
+        _tell(f"the report cannot be kept in the backend's store: {error}")
+        return ExitCode.INCONCLUSIVE
     except OSError as error:
         _tell(f"the report cannot be written to {error.filename}: {error.strerror}")
         return ExitCode.INCONCLUSIVE
@@ -158,9 +162,9 @@ def _report(options: argparse.Namespace, subject: Subject) -> Report:
 
 
 def _write(options: argparse.Namespace, subject: Subject, report: Report) -> None:
-    # A part of the checks says nothing about the backend as a whole, so it must not replace the verdict on disk.
-    if subject.report_path and not (options.only or options.skip):
-        report.save(Path(subject.report_path))
+    # A part of the checks says nothing about the backend as a whole, so it must not replace the last verdict.
+    if not (options.only or options.skip):
+        _keep(subject, report)
     if options.html:
         write_whole(Path(options.html), page.html(report))
     if options.json == "-":
@@ -171,6 +175,17 @@ def _write(options: argparse.Namespace, subject: Subject, report: Report) -> Non
     print(report.text())
     if options.profile == "full":
         print(f"\n{latency.text(latency.table(report.timings))}")
+
+
+def _keep(subject: Subject, report: Report) -> None:
+    """Keep the report of a backend that has a store. Raises OSError, StoreError."""
+    copy = Path(subject.report_path) if subject.report_path else None
+    if subject.locator:
+        from components.releases.reports import reports_of  # noqa: PLC0415 - as in `_deployed`
+
+        reports_of(subject.locator).save(report, copy=copy)
+    elif copy is not None:
+        report.save(copy)
 
 
 def _names(text: str) -> tuple[str, ...]:

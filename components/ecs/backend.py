@@ -90,6 +90,7 @@ class EcsBackend(pulumi.ComponentResource):
             verification={
                 "verdict": self.verification.verdict,
                 "finished": self.verification.finished,
+                "summary": self.verification.summary,
                 "table": self.verification.table.apply(str.splitlines),
                 "report": str(self._report),
                 "preflight": self._preflight.findings,

@@ -81,6 +81,7 @@ def prove(  # noqa: PLR0913 - what is proved and how, by name
             profile=settings.verify.profile,
             on_failure=settings.verify.on_failure,
             deadline=settings.verify.deadline,
+            when=settings.verify.when,
             access=settings.access.mode != "none",
             credentials=served.credentials,
             jobs=settings.server.jobs,
@@ -95,7 +96,6 @@ def prove(  # noqa: PLR0913 - what is proved and how, by name
             locator=served.locator,
             revision=served.revision,
             verified=verification.finished,
-            report_path=verification.reportPath,
         ),
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[verification]),
     )

@@ -31,6 +31,7 @@ from components.migrate.tool import Code, DatabaseTool, ToolFailed
 from components.releases.journal import Journal
 from components.releases.ledger import Ledger
 from components.releases.records import VerifiedRelease
+from components.releases.reports import Reports
 from components.releases.stores import DUMPS
 from components.releases.targets import LIVE
 from components.releases.views import Situation
@@ -64,6 +65,7 @@ class EcsReleases:
         self._by = f"{getpass.getuser()}@{socket.gethostname()}"
         self._live = LIVE in os.environ
         self.store = S3Store(connections.store, bucket=place.store.bucket, root=place.store.root)
+        self.reports = Reports(self.store)
         self.ledger = Ledger(self.store, by=self._by)
         self.migration = Journal(self.store, "migration")
         self.rollback = Journal(self.store, "rollback")
@@ -170,7 +172,7 @@ class EcsReleases:
     def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
         """Verify that this revision serves, through the URL that users call, and keep the report."""
         report = places.run(self.subject(revision), profile=profile, deadline_s=deadline_s)
-        report.save(self.report)
+        self.reports.save(report, copy=self.report)
         return report
 
     def subject(self, revision: str | None = None) -> Subject:

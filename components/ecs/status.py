@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from components.contract import ExitCode
-from components.ecs import deployments
 from components.releases import text
-from components.verify.model import Result
-from components.verify.report import ReportError, load
+from components.releases.reports import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,23 +32,12 @@ def lines(releases: EcsReleases) -> Iterator[str]:
     newest = next((record for record in reversed(contents.releases) if record.release), None)
     if newest is not None and newest.release is not None:
         yield f"verified      revision {newest.release.revision}, {newest.at:%F %T}Z, by the ledger"
-    try:
-        yield load(releases.report).text()
-    except ReportError:
-        yield "verification  never run from this machine"
+    yield shown(releases.reports)[0]
 
 
 def exit_code(releases: EcsReleases) -> ExitCode:
-    """Return what the command ends with: the tasks decide, then the last verdict, then the ledger."""
+    """Return what the command ends with: the tasks decide, then the last verdict."""
     service = releases.scale.service()
     if service is None or not 0 < service["desiredCount"] <= service["runningCount"]:
         return ExitCode.PLATFORM_FAILED
-    try:
-        verdict = load(releases.report).verdict
-    except ReportError:
-        known = {record.release.revision for record in releases.ledger.read().releases if record.release}
-        serving = deployments.serving(service)
-        return ExitCode.DONE if serving and str(serving.number) in known else ExitCode.INCONCLUSIVE
-    if verdict is Result.PASS:
-        return ExitCode.DONE
-    return ExitCode.INCONCLUSIVE if verdict in {None, Result.INCONCLUSIVE} else ExitCode.VERIFICATION_FAILED
+    return shown(releases.reports)[1]

@@ -100,6 +100,7 @@ class LocalBackend(pulumi.ComponentResource):
             verification={
                 "verdict": self.verification.verdict,
                 "finished": self.verification.finished,
+                "summary": self.verification.summary,
                 "table": self.verification.table.apply(str.splitlines),
                 "report": str(StateDir(Path(self._folder)).report),
             },
@@ -159,7 +160,6 @@ class LocalBackend(pulumi.ComponentResource):
                 locator=self._locator,
                 revision=self.verification.revision,
                 verified=self.verification.finished,
-                report_path=str(StateDir(Path(self._folder)).report),
             ),
             opts=self._child(self.verification),
         )
@@ -195,6 +195,7 @@ class LocalBackend(pulumi.ComponentResource):
                 profile=self._settings.verify.profile,
                 deadline=self._settings.verify.deadline,
                 on_failure=self._settings.verify.on_failure,
+                when=self._settings.verify.when,
                 credentials=self._credentials,
                 access=served["access"].apply(lambda mode: mode != "none"),
                 jobs=self._settings.server.jobs,

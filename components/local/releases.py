@@ -28,6 +28,7 @@ from components.migrate.tool import DatabaseTool
 from components.releases.journal import Journal
 from components.releases.ledger import Ledger
 from components.releases.records import VerifiedRelease
+from components.releases.reports import Reports
 from components.releases.stores import DUMPS, FileStore
 from components.releases.views import Situation
 from components.server import Doors, doors
@@ -56,6 +57,7 @@ class LocalReleases:
         """Name the stack's folder; nothing is read yet."""
         self.state = state
         self.store = FileStore(state.backend_store)
+        self.reports = Reports(self.store)
         self.ledger = Ledger(self.store, by=f"{getpass.getuser()}@{socket.gethostname()}")
         self.migration = Journal(self.store, "migration")
         self.rollback = Journal(self.store, "rollback")
@@ -158,7 +160,7 @@ class LocalReleases:
         """Verify that this revision serves, through the public URL, and keep the report."""
         subject = replace(Subject.load(self.state.subject), expected_revision=revision)
         report = places.run(subject, profile=profile, deadline_s=deadline_s)
-        report.save(self.state.report)
+        self.reports.save(report, copy=self.state.report)
         return report
 
     # What a rollback is planned from.

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from components.releases.stores import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -105,7 +107,7 @@ class StateDir:
 
     @property
     def report(self) -> Path:
-        """The last verification report, whatever its verdict."""
+        """A copy of the last verification report, whatever its verdict."""
         return self.path / "verification.json"
 
     @property
@@ -113,9 +115,14 @@ class StateDir:
         """What a verification on demand needs to know of this backend."""
         return self.path / "subject.json"
 
+    @property
+    def reports(self) -> Path:
+        """The folder of the backend's store that the last verification report is in."""
+        return self.backend_store / ROOT / "reports"
+
     def tidy(self) -> None:
         """Delete what only a running backend needs; data, credentials, ports and revisions stay for the next one."""
-        for folder in (self.programs, self.logs, self.supervisor, self.front, self.temporary):
+        for folder in (self.programs, self.logs, self.supervisor, self.front, self.temporary, self.reports):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.active, self.report, self.subject, *self.path.glob("*.lock")):
             file.unlink(missing_ok=True)

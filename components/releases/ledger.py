@@ -89,6 +89,12 @@ class Contents:
         """The dumps that were taken, oldest first."""
         return tuple(record.dump for record in self.records if record.dump is not None)
 
+    def ends_with(self, revision: str) -> bool:
+        """Tell whether the last of all that was verified, dumped or rolled back is a verification of this revision."""
+        served = (record for record in reversed(self.records) if record.kind not in {Kind.UNPIN, Kind.LOSS})
+        last = next(served, None)
+        return last is not None and last.release is not None and last.release.revision == revision
+
     def knows(self, revision: str) -> bool:
         """Tell whether a verification of this revision was ever recorded."""
         return any(record.release is not None and record.release.revision == revision for record in self.records)

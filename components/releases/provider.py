@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
-from components.dynamic import Provider
+from components.dynamic import UPDATE_ID, Provider, update_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 class LedgerEntryProvider(Provider):
-    """Records each verification that passed. Nothing is deleted from a ledger."""
+    """Records each release whose verification passed. Nothing is deleted from a ledger."""
 
     serialize_as_secret_always = False
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Another verification is another record."""
+        """Another release is another record, and so is one that the ledger has lost."""
         from components.releases import resource  # noqa: PLC0415 (the provider process starts light)
 
         return DiffResult(changes=resource.entry_changed(olds, news))
@@ -69,16 +69,15 @@ class HoldProvider(Provider):
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerEntryArgs:
-    """Where the backend is, the revision, when its verification finished, and the path of the report of it."""
+    """Where the backend is, the revision, and when its verification finished."""
 
     locator: pulumi.Input[Mapping[str, str]]
     revision: pulumi.Input[str]
     verified: pulumi.Input[str]
-    report_path: pulumi.Input[str]
 
 
 class LedgerEntry(Resource, module="mlflow-backend", name="LedgerEntry"):
-    """The record of the last verification that passed. Outputs: `number`."""
+    """The record of the release that was verified. Outputs: `number`."""
 
     number: pulumi.Output[int]
 
@@ -88,10 +87,25 @@ class LedgerEntry(Resource, module="mlflow-backend", name="LedgerEntry"):
             "locator": args.locator,
             "revision": args.revision,
             "verified": args.verified,
-            "reportPath": args.report_path,
+            UPDATE_ID: _asked(args),
             "number": None,
         }
         super().__init__(LedgerEntryProvider(), name, props, opts)
+
+
+def _asked(args: LedgerEntryArgs) -> pulumi.Input[str]:
+    """Return the id of an update that has something to record, and an empty text for one that has not."""
+    if not (this_update := update_id()):
+        return ""
+
+    def asked(found: list[Any]) -> str:
+        from components.releases import resource  # noqa: PLC0415
+
+        locator, revision, _verified = found
+        return "" if resource.is_recorded(locator, revision) else this_update
+
+    # After the verification: what it found damaged or away is told by it.
+    return pulumi.Output.all(args.locator, args.revision, args.verified).apply(asked)
 
 
 class Hold(Resource, module="mlflow-backend", name="Hold"):

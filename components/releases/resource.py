@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
-from components.dynamic import tell_once
+from components.contract import Refused
+from components.dynamic import UPDATE_ID, asked_again, tell_once
 from components.identity import ANY, object_of, recorded_of
-from components.releases.targets import open_releases
+from components.releases.reports import reports_of
+from components.releases.stores import StoreError
+from components.releases.targets import LocatorError, open_releases
 from components.releases.verification import identity
 from components.verify.model import Result
-from components.verify.report import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from components.identity import Recorded
     from components.verify.report import Report
 
-ENTRY: Final = ("locator", "revision", "verified")
+ENTRY: Final = ("locator", "revision")
 HOLD: Final = ("withheld", "accepted")
 
 
@@ -34,19 +35,30 @@ class NotVerified(Exception):
 
 
 def entry_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Tell whether there was another verification since the last record."""
-    return _differs(ENTRY, olds, news)
+    """Tell whether there is another release than the last recorded one, or its record is missing."""
+    return _differs(ENTRY, olds, news) or asked_again(olds, news)
+
+
+def is_recorded(locator: Mapping[str, str], revision: str) -> bool:
+    """Tell whether the ledger ends with this release; what is wrong with the ledger is for `append` to name."""
+    try:
+        return bool(open_releases(locator).ledger.read().ends_with(revision))
+    except (LocatorError, StoreError, Refused):
+        return False
 
 
 def append(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Record the verification whose report lies at `reportPath`. Raises NotVerified, StoreError, Refused."""
+    """Record the verification that the backend's last report is of.
+
+    Raises NotVerified, ReportError, StoreError, Refused.
+    """
     tell_once(NotVerified)
-    report = load(Path(inputs["reportPath"]))
+    report = reports_of(inputs["locator"]).latest()
     revision = str(inputs["revision"])
-    if report.verdict is not Result.PASS or report.served_revision != revision:
+    if report is None or report.verdict is not Result.PASS or report.served_revision != revision:
         raise NotVerified(
-            f"The report at {inputs['reportPath']} does not say that revision {revision} passed: it was verified by "
-            "somebody else meanwhile. Repeat the update."
+            f"The backend's last report does not say that revision {revision} passed: it was verified by somebody "
+            "else meanwhile. Repeat the update."
         )
     target = open_releases(inputs["locator"])
     seen = _known_by(target, report)
@@ -54,7 +66,7 @@ def append(inputs: Mapping[str, Any]) -> dict[str, Any]:
     record = target.ledger.add_release(release, identity=seen)
     # Only now: what served before is no longer the only one that is known to work.
     target.retire()
-    return {**{key: inputs.get(key) for key in (*ENTRY, "reportPath")}, "number": record.number}
+    return {**{key: inputs.get(key) for key in (*ENTRY, "verified", UPDATE_ID)}, "number": record.number}
 
 
 def _known_by(target: Any, report: Report) -> Recorded | None:

@@ -217,6 +217,9 @@ class Verify(Section):
     """Seconds in which all checks must have answered."""
     on_failure: Literal["stop", "rollback"] = "stop"
     """What a failed verification does besides failing the update."""
+    when: Literal["always", "changed"] = "always"
+    """`always`: in every update. `changed`: only if something that serving depends on changed, or the last report is
+    missing or does not pass; a backend that broke since is then not noticed by an update."""
     extra_checks: list[ExtraCheck] = Field(default_factory=list)
     """HTTP checks of your own."""
 

@@ -85,9 +85,6 @@ CLIENT: Final[tuple[Check, ...]] = tuple(
 )  # fmt: skip
 """What a training job relies on; asks neither the platform nor the server's own account of its parts."""
 
-READY: Final = ("health", "version", "revision", "ready", "database")
-"""What a refresh asks once: is a server of ours there, is it the intended revision, does the database answer it."""
-
 PROFILES: Final[dict[str, tuple[Check, ...]]] = {
     "core": CORE,
     "full": FULL,

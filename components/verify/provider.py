@@ -1,5 +1,8 @@
 """The dynamic resource that fails an update whose backend does not work. Thin: `resource` does what it says.
 
+Each real update verifies, also one that changes nothing; a preview, a refresh and a destroy send the backend nothing
+(docs/adr/0050).
+
 The path of this module and the names of its two classes are frozen: Pulumi keeps a provider in the state by module and
 name, so that moving or renaming one makes `destroy` fail for every stack that exists (a test pins them). The provider
 holds nothing, for its attributes would go into the state. Why a resource and not a hook: docs/adr/0004.
@@ -8,16 +11,15 @@ holds nothing, for its attributes would go into the state. Why a resource and no
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, ReadResult, Resource
+import pulumi
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource
 
-from components.dynamic import Provider
+from components.dynamic import UPDATE_ID, Provider, update_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pulumi
 
 
 class VerificationProvider(Provider):
@@ -36,7 +38,7 @@ class VerificationProvider(Provider):
         return CheckResult(news, [CheckFailure(problem.key, problem.text) for problem in resource.problems(news)])
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Any input that differs, or is not known yet, asks for a new verification."""
+        """A real update asks for a new verification, and so does any input that differs or is not known yet."""
         from components.verify import resource  # noqa: PLC0415
 
         changed = resource.changed_inputs(olds, news)
@@ -49,12 +51,6 @@ class VerificationProvider(Provider):
         outputs = resource.verify(props)
         return CreateResult(id_=f"{outputs['revision'] or 'backend'}@{outputs['finished']}", outs=outputs)
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Ask once whether the backend is ready and runs the revision; if not, the next `up` verifies again."""
-        from components.verify import resource  # noqa: PLC0415
-
-        return ReadResult(id_=id_ if resource.still_ready(props) else "", outs=props)
-
 
 @dataclass(frozen=True, kw_only=True)
 class VerificationArgs:
@@ -65,8 +61,9 @@ class VerificationArgs:
     backend is verified again. `locator`: where the platform says what runs, e.g. {"kind": "local", "state": path}.
     `credentials`: references (file:PATH or env:NAME), never values. `access`: whether anonymous calls must be refused.
     `max_upload_mib`: the server's own limit on artifacts, None without one.
-    `deadline`: seconds. `on_failure`: `rollback` goes back to an earlier release by itself. `report_path`: where the
-    verdict is kept as JSON. `extra_checks`: as in settings, camel case.
+    `deadline`: seconds. `on_failure`: `rollback` goes back to an earlier release by itself. `when`: `changed` leaves an
+    update without a verification if nothing above changed and the last report passes. `report_path`: a copy, on this
+    machine, of the report in the backend's store. `extra_checks`: as in settings, camel case.
     """
 
     url: pulumi.Input[str]
@@ -77,6 +74,7 @@ class VerificationArgs:
     profile: str = "core"
     deadline: float = 180
     on_failure: str = "stop"
+    when: Literal["always", "changed"] = "always"
     credentials: pulumi.Input[Mapping[str, str]] = field(default_factory=dict)
     access: pulumi.Input[bool] = False
     jobs: bool = False
@@ -87,7 +85,7 @@ class VerificationArgs:
 class Verification(Resource, module="mlflow-backend", name="Verification"):
     """A backend that was seen to work. Its outputs say which release and revision, when, and by which checks.
 
-    `table` is plain text for people; the report at `report_path` has everything for machines.
+    `table` is plain text for people, `summary` a line of it; the report has everything for machines.
     """
 
     verdict: pulumi.Output[str]
@@ -95,11 +93,15 @@ class Verification(Resource, module="mlflow-backend", name="Verification"):
     revision: pulumi.Output[str]
     finished: pulumi.Output[str]
     table: pulumi.Output[str]
+    summary: pulumi.Output[str]
+    updateId: pulumi.Output[str]  # noqa: N815 - the attribute is named as the engine names the property
     reportPath: pulumi.Output[str]  # noqa: N815 - the attribute is named as the engine names the property
 
     def __init__(self, name: str, args: VerificationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register the resource; `opts` must make it depend on everything that serves."""
+        this_update = update_id()
         props: dict[str, Any] = {
+            UPDATE_ID: _asked(this_update, args),
             "url": args.url,
             "release": args.release,
             "servingDigest": args.serving_digest,
@@ -117,5 +119,26 @@ class Verification(Resource, module="mlflow-backend", name="Verification"):
             "revision": None,
             "finished": None,
             "table": None,
+            "summary": None,
         }
         super().__init__(VerificationProvider(), name, props, opts)
+        if this_update:
+            pulumi.Output.all(self.updateId, self.summary).apply(lambda found: self._say(this_update, *found))
+
+    def _say(self, this_update: str, verified_in: str, summary: str) -> None:
+        """Show the verdict of this update: the engine shows of a resource only that it was replaced."""
+        if verified_in == this_update:
+            pulumi.log.info(summary, self)
+
+
+def _asked(this_update: str, args: VerificationArgs) -> pulumi.Input[str]:
+    """Return the id of an update that verifies, and an empty text for one that need not."""
+    if not this_update or args.when == "always":
+        return this_update
+
+    def asked(locator: Mapping[str, str]) -> str:
+        from components.verify import resource  # noqa: PLC0415 - a store is read for `changed` only
+
+        return "" if resource.passed(locator) else this_update
+
+    return pulumi.Output.from_input(args.locator).apply(asked)

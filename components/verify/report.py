@@ -135,22 +135,27 @@ class Report:
         """Write the report so that a reader sees the old or the new one, never a part. Raises OSError."""
         write_whole(path, self.json())
 
-    def text(self) -> str:
-        """The verdict as a table of plain text, with cause and next step under each check that is not green."""
+    def text(self, *, latencies: bool = True) -> str:
+        """The verdict as a table of plain text, with cause and next step under each check that is not green.
+
+        Without latencies two tables of the same findings are the same but for the first line.
+        """
         width = max((len(check.name) for check in self.checks), default=0)
         lines = [f"{self.headline()}"]
         if self.insecure:
             lines.append("INSECURE: certificates were not checked, so this says nothing about who answered")
-        told: dict[str, str] = {}
+        explained: dict[str, str] = {}
         for check in self.checks:
             latency = f"{check.latency_ms:7.0f} ms" if check.result is not Result.SKIP else " " * 10
-            lines.append(f"{MARKS[check.result]:>4}  {check.name:<{width}}  {latency}  {check.sentence}")
-            if check.cause in told:
-                lines.append(f"{'':{width + 20}}cause: the same as of {told[check.cause]}")
+            named = f"{MARKS[check.result]:>4}  {check.name:<{width}}  {f'{latency}  ' if latencies else ''}"
+            lines.append(f"{named}{check.sentence}")
+            indent = " " * len(named)
+            if check.cause in explained:
+                lines.append(f"{indent}cause: the same as of {explained[check.cause]}")
             elif check.cause:
-                told[check.cause] = check.name
-                lines.append(f"{'':{width + 20}}cause: {check.cause}")
-                lines.append(f"{'':{width + 20}}next:  {check.next_step}")
+                explained[check.cause] = check.name
+                lines.append(f"{indent}cause: {check.cause}")
+                lines.append(f"{indent}next:  {check.next_step}")
         return "\n".join(lines)
 
     def headline(self) -> str:
@@ -192,14 +197,27 @@ def load(path: Path) -> Report:
     Raises `ReportError` when the file is missing or is no report.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise ReportError(f"{path}: {error.strerror}. Nothing was verified here yet (make verify)") from None
+    return parse(content, source=str(path))
+
+
+def parse(content: bytes, *, source: str) -> Report:
+    """Read a report from JSON text; `source` names where it is from.
+
+    Raises `ReportError` for what is no report.
+    """
+    try:
+        document = json.loads(content)
     except ValueError:
-        raise ReportError(f"{path}: not JSON. Verify again to write it anew") from None
+        raise ReportError(f"{source}: not JSON. Verify again to write it anew (make verify)") from None
     if not isinstance(document, dict):
-        raise ReportError(f"{path}: not a JSON object. Verify again to write it anew")
-    return Report.from_document(document)
+        raise ReportError(f"{source}: not a JSON object. Verify again to write it anew (make verify)")
+    try:
+        return Report.from_document(document)
+    except ReportError as error:
+        raise ReportError(f"{source}: {error}") from None
 
 
 def write_whole(path: Path, text: str) -> None:

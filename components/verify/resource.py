@@ -1,11 +1,11 @@
-"""What the dynamic resource does, free of pulumi but for the mark of unknown values: inputs, verdict, outputs, refresh.
+"""What the dynamic resource does: its inputs' problems and differences, the verdict, and the outputs.
 
 `provider` is frozen where it stands; this module may be changed.
 """
 
 from __future__ import annotations
 
-import logging
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
+from components.dynamic import UPDATE_ID, asked_again, tell_once
 from components.verify import checks
 from components.verify.model import Result
+from components.verify.report import ReportError
 from components.verify.subjects import Subject, SubjectError
 
 if TYPE_CHECKING:
@@ -34,8 +36,6 @@ INPUTS: Final = (
     "extraChecks",
     "reportPath",
 )
-READY_DEADLINE_S: Final = 20.0
-"""What a refresh waits; one request may take a sixth of it. A backend slower than that is verified again."""
 
 
 class VerificationFailed(Exception):
@@ -67,30 +67,58 @@ def problems(inputs: Mapping[str, Any]) -> list[Problem]:
 
 
 def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
-    """The inputs that differ from those of the last verification. What is not known yet equals nothing."""
-    return [key for key in INPUTS if olds.get(key) != news.get(key)]
+    """The inputs that differ from those of the last verification. What is not known yet equals nothing.
+
+    The id of a real update always differs: it verifies whatever changed.
+    """
+    differing = [key for key in INPUTS if olds.get(key) != news.get(key)]
+    return [*differing, UPDATE_ID] if asked_again(olds, news) else differing
+
+
+def passed(locator: Mapping[str, str]) -> bool:
+    """Whether the last report of a backend, as its store has it, says that it passed."""
+    from components.releases.reports import reports_of  # noqa: PLC0415 - as below
+    from components.releases.stores import StoreError  # noqa: PLC0415
+
+    try:
+        report = reports_of(locator).latest()
+    except (StoreError, ReportError):
+        return False
+    return report is not None and report.verdict is Result.PASS
 
 
 def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Verify, keep the report whatever the verdict, and give the resource's outputs.
 
-    Raises `VerificationFailed`; OSError when the report cannot be written.
+    Raises `VerificationFailed`; OSError or StoreError when a passing report cannot be kept.
     """
-    from components.verify import places  # noqa: PLC0415 - an update without changes only compares
+    from components.releases.reports import reports_of  # noqa: PLC0415 - a preview only compares
+    from components.releases.stores import StoreError  # noqa: PLC0415
+    from components.verify import places  # noqa: PLC0415
 
-    path = Path(inputs["reportPath"])
+    copy, reports = Path(inputs["reportPath"]), reports_of(inputs["locator"])
+
+    def begun(report: Report) -> None:
+        # A store that fails now fails again at the end, when the checks have said more about it.
+        with contextlib.suppress(StoreError):
+            reports.save(report, copy=copy)
+
     report = places.run(
-        subject_of(inputs),
-        profile=inputs["profile"],
-        deadline_s=float(inputs["deadline"]),
-        begun=lambda begun: begun.save(path),
+        subject_of(inputs), profile=inputs["profile"], deadline_s=float(inputs["deadline"]), begun=begun
     )
-    report.save(path)
+    not_kept = ""
+    try:
+        reports.save(report, copy=copy)
+    except StoreError as error:
+        if report.verdict is Result.PASS:
+            raise
+        not_kept = f" The report is on this machine only: {error}"
     if report.verdict is not Result.PASS:
-        _say_once()
+        tell_once(VerificationFailed)
         done = _after_failure(inputs, report)
-        raise VerificationFailed(f"The backend does not pass its verification.{done} Report: {path}\n{report.text()}")
-    return {key: inputs.get(key) for key in INPUTS} | _outputs(report)
+        said = f"The backend does not pass its verification.{done}{not_kept} Report: {copy}"
+        raise VerificationFailed(f"{said}\n{report.text()}")
+    return {key: inputs.get(key) for key in (*INPUTS, UPDATE_ID)} | _outputs(inputs, report)
 
 
 def _after_failure(inputs: Mapping[str, Any], report: Report) -> str:
@@ -101,17 +129,6 @@ def _after_failure(inputs: Mapping[str, Any], report: Report) -> str:
 
     deadline_s = float(inputs["deadline"])
     return " " + automatic.roll_back(inputs["locator"], report, profile=inputs["profile"], deadline_s=deadline_s)
-
-
-def still_ready(state: Mapping[str, Any]) -> bool:
-    """Whether the verified backend still answers, reaches its database, and runs the revision."""
-    from components.verify import places  # noqa: PLC0415 - the same
-
-    try:
-        report = places.run(subject_of(state), profile="core", deadline_s=READY_DEADLINE_S, only=checks.READY)
-    except (SubjectError, KeyError):
-        return False
-    return report.verdict is Result.PASS
 
 
 def subject_of(inputs: Mapping[str, Any]) -> Subject:
@@ -136,13 +153,22 @@ def subject_of(inputs: Mapping[str, Any]) -> Subject:
     )
 
 
-def _outputs(report: Report) -> dict[str, Any]:
+def _outputs(inputs: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    again = "release unchanged, verified again" if _is_recorded(inputs) else "verified"
     return {
+        "summary": f"{again}: {report.headline()}",
         "verdict": report.verdict.value if report.verdict else None,
         "revision": report.served_revision,
         "finished": report.finished,
-        "table": report.text(),
+        "table": report.text(latencies=False),
     }
+
+
+def _is_recorded(inputs: Mapping[str, Any]) -> bool:
+    """Whether the release was verified before, and nothing else has served since."""
+    from components.releases.resource import is_recorded  # noqa: PLC0415 - as in `verify`
+
+    return is_recorded(inputs["locator"], inputs["release"]["revision"])
 
 
 def _unknown(value: object) -> bool:
@@ -151,12 +177,3 @@ def _unknown(value: object) -> bool:
     if isinstance(value, list | tuple):
         return any(_unknown(item) for item in value)
     return isinstance(value, Unknown)
-
-
-def _say_once() -> None:
-    # grpc logs an exception of a provider with its traceback, and the engine prints that below the message it got.
-    logging.getLogger("grpc._server").addFilter(_not_a_verdict)
-
-
-def _not_a_verdict(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], VerificationFailed))

@@ -21,6 +21,8 @@ from components.local.state import StateDir
 ROOT = Path(__file__).resolve().parents[2]
 PULUMI = ROOT / ".tools" / "bin" / "pulumi"
 UPDATE_TIMEOUT_S = 400
+_DONE = re.compile(r"unchanged|creat\w+|updat\w+|replac\w+|delet\w+|errored|same")
+_VERIFICATION = "dynamic/mlflow-backend:Verification"
 _STARTED = re.compile(r"spawned: '(server-\d+)'")
 
 
@@ -171,16 +173,19 @@ class LocalStack:
 
 
 def nothing_changed(text: str) -> bool:
-    """Whether an update's summary says that it found nothing to do."""
-    summary = text.rpartition("\nResources:")[2]
-    return bool(re.search(r"\d+ unchanged", summary)) and not re.search(
-        r"created|updated|replaced|deleted|errored", summary
-    )
+    """Whether a command's summary says that it found nothing to do; an update only verified again."""
+    summary = text.rpartition("\nResources:")[2].partition("\nDuration:")[0]
+    done = {word for line in summary.splitlines() for word in _DONE.findall(line)}
+    return "unchanged" in done and done <= {"unchanged", "replaced"} and touched(text) == []
 
 
 def touched(text: str) -> list[str]:
-    """Return the lines of an update's text that say of a resource that it was made or changed."""
-    return [line for line in text.splitlines() if " updated " in line or " created " in line]
+    """Return the lines of an update's text that say of a resource that it was made or changed.
+
+    Each update replaces the verification, whatever changed.
+    """
+    done = (" updated ", " created ", " replaced ", " deleted ")
+    return [line for line in text.splitlines() if any(word in line for word in done) and _VERIFICATION not in line]
 
 
 def _is_server(process: psutil.Process) -> bool:

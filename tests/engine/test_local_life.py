@@ -13,7 +13,6 @@ from components.local import credentials, ports, processes, revisions, services
 from components.local.supervisor import Supervisor
 from scripts import preview, status
 from tests.engine.calls import call, eventually
-from tests.engine.stack import nothing_changed
 
 if TYPE_CHECKING:
     from tests.engine.stack import LocalStack
@@ -32,15 +31,6 @@ def test_first_up_is_verified_and_tells_a_client_what_it_needs(deployed: LocalSt
     assert deployed.output("client")[0].endswith(deployed.output("trackingUrl"))
     made = call(deployed.output("trackingUrl"), "experiments/create", {"name": "from a client"})
     assert call(deployed.output("trackingUrl"), f"experiments/get?experiment_id={made['experiment_id']}")["experiment"]
-
-
-def test_up_again_changes_nothing_and_starts_nothing(deployed: LocalStack) -> None:
-    """A second `up`, with and without a refresh, finds nothing to do, and every process stays the one it was."""
-    before = {p.pid for p in deployed.processes()}
-    for flags in ((), ("--refresh",)):
-        text = deployed.must_up(*flags).text
-        assert nothing_changed(text), text
-    assert {p.pid for p in deployed.processes() if "postgres" not in p.name()} <= before
 
 
 def test_everything_listens_on_loopback_only(deployed: LocalStack) -> None:

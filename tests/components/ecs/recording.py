@@ -128,7 +128,7 @@ def _drawn(args: MockResourceArgs) -> dict[str, Any]:
         "EcsCacheToken": {"value": "t0ken"},
         "Migration": {"applied": 0, "head": "abc", "authHead": None, "dump": None},
         "Reencryption": {"lost": []},
-        "Verification": {"verdict": "pass", "finished": "now", "table": "", "revision": "7"},
+        "Verification": {"verdict": "pass", "finished": "now", "summary": "", "table": "", "revision": "7"},
     }  # fmt: skip
     return {**common, **special.get(suffix, {})}
 

@@ -8,6 +8,8 @@ import pytest
 
 from components.contract import ExitCode
 from components.ecs import status
+from components.releases.reports import Reports
+from components.releases.stores import FileStore
 from components.verify.model import Result
 from components.verify.report import Report, now
 from tests.components.ecs.test_ecs_history import deployment, service
@@ -27,12 +29,15 @@ def _deployed(tmp_path: Path, **counts: Any) -> EcsReleases:
     cloud.ecs.answers("DescribeServices", service({**deployment(42), "taskDefinition": SERVER}, **counted))
     cloud.ecs.answers("ListTaskDefinitions", {"taskDefinitionArns": [SERVER]})
     releases = cloud.releases
-    releases.report = tmp_path / "verification.json"
+    # The recorded S3 keeps nothing; a store on AWS behaves as this one does (test_ecs_store).
+    releases.reports = Reports(FileStore(tmp_path))
     return releases
 
 
 def _verdict(releases: EcsReleases, verdict: Result) -> None:
-    Report(url="u", profile="core", deadline_s=1, started=now(), finished=now(), verdict=verdict).save(releases.report)
+    """Keep a report as another machine does: this one has no copy."""
+    report = Report(url="u", profile="core", deadline_s=1, started=now(), finished=now(), verdict=verdict)
+    releases.reports.save(report, copy=None)
 
 
 def test_tasks_revisions_and_the_last_verdict_are_told(tmp_path: Path) -> None:
@@ -51,7 +56,7 @@ def test_tasks_revisions_and_the_last_verdict_are_told(tmp_path: Path) -> None:
         ({}, Result.PASS, ExitCode.DONE),
         ({}, Result.FAIL, ExitCode.VERIFICATION_FAILED),
         ({}, Result.INCONCLUSIVE, ExitCode.INCONCLUSIVE),
-        # Nobody verified from here, and the ledger does not know the revision.
+        # Nobody verified yet, or the report was deleted.
         ({}, None, ExitCode.INCONCLUSIVE),
         ({"runningCount": 1}, Result.PASS, ExitCode.PLATFORM_FAILED),
         ({"desiredCount": 0, "runningCount": 0}, Result.PASS, ExitCode.PLATFORM_FAILED),

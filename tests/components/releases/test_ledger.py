@@ -31,7 +31,7 @@ from components.releases.stores import LEDGER, FileStore, StoreError
 from components.schema import Heads
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 HEAD = "71994744cf8e"
@@ -125,6 +125,50 @@ def test_a_block_is_lifted_by_another_release_and_by_nothing_else(ledger: Ledger
     ledger.add_release(release("3", settings_hash="fixed"))
     assert ledger.standing().blocks == ()
     assert ledger.standing().left == ("2",)
+
+
+@pytest.mark.parametrize(
+    ("events", "ends"),
+    [
+        ("", False),
+        ("1", True),
+        ("2", False),
+        ("1 2", False),
+        ("2 1", True),
+        ("1 unpin", True),
+        ("1 dump", False),
+        ("1 dump 1", True),
+        ("1 dump 2", False),
+        ("1 2 rollback", False),
+        ("1 2 rollback unpin", False),
+        ("1 2 rollback 1", True),
+        ("1 2 1 block", False),
+        ("1 2 1 block 1 unpin", True),
+        ("1 lost", False),
+        ("1 1 lost", True),
+        ("2 1 lost", False),
+        ("1 2 lost", True),
+    ],
+)
+def test_what_a_ledger_ends_with(ledger: Ledger, tmp_path: Path, events: str, *, ends: bool) -> None:
+    """A release is recorded again if anything else served, or was dumped, since its record, or if that is lost."""
+
+    def lose() -> None:
+        (tmp_path / "store" / LEDGER / f"{ledger.read().last:08d}.json").unlink()
+        ledger.accept_loss()
+
+    make: dict[str, Callable[[], object]] = {
+        "dump": lambda: ledger.add_dump(dump("d")),
+        "unpin": lambda: ledger.add_unpin("over"),
+        "rollback": lambda: ledger.add_rollback(to="1", left="2", reason="worse", detail={}),
+        "block": lambda: ledger.add_block(block("2", "s2")),
+        "lost": lose,
+        "1": lambda: ledger.add_release(release("1")),
+        "2": lambda: ledger.add_release(release("2")),
+    }
+    for event in events.split():
+        make[event]()
+    assert ledger.read().ends_with("1") is ends
 
 
 def test_unpin_lifts_pin_and_blocks(ledger: Ledger) -> None:

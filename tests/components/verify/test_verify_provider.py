@@ -6,17 +6,22 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pulumi.output import Unknown
 
+from components.local.state import StateDir
+from components.releases.reports import LATEST, Reports
+from components.releases.stores import FileStore, StoreError
 from components.verify import provider, resource
 from components.verify import report as reports
 from components.verify.model import Result
 from components.verify.report import Stage
 from components.verify.subjects import Subject
-from tests.components.verify.fake_mlflow import FakeMLflow, error
+
+if TYPE_CHECKING:
+    from tests.components.verify.fake_mlflow import FakeMLflow
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -36,6 +41,7 @@ def inputs(server: FakeMLflow, tmp_path: Path) -> dict[str, Any]:
         "deadline": 30.0,
         "extraChecks": [],
         "reportPath": str(tmp_path / "report.json"),
+        "updateId": "first",
     }
 
 
@@ -114,11 +120,29 @@ def test_every_change_of_an_input_replaces_deleted_first(inputs: dict[str, Any],
         assert (diff.changes, diff.replaces, diff.delete_before_replace) == (True, [key], True)
 
 
-def test_nothing_changed_is_no_change(inputs: dict[str, Any]) -> None:
-    """Verification is never run again by a clock."""
+def test_each_real_update_verifies_again_deleted_first(inputs: dict[str, Any]) -> None:
+    """An update that changes nothing is green only if the backend works now."""
     outs = provider.VerificationProvider().create(inputs).outs
     assert outs is not None
-    assert provider.VerificationProvider().diff("id", outs, inputs).changes is False
+    diff = provider.VerificationProvider().diff("id", outs, inputs | {"updateId": "second"})
+    assert (diff.changes, diff.replaces, diff.delete_before_replace) == (True, ["updateId"], True)
+
+
+@pytest.mark.parametrize(
+    "update_id", [pytest.param("", id="a preview"), pytest.param("first", id="a refresh compares with what it has")]
+)
+def test_without_a_real_update_nothing_changed_is_no_change(inputs: dict[str, Any], update_id: str) -> None:
+    """A preview of a stack that is up to date says so, and so does a refresh, which hands in the state's own inputs."""
+    outs = provider.VerificationProvider().create(inputs).outs
+    assert outs is not None
+    assert provider.VerificationProvider().diff("id", outs, inputs | {"updateId": update_id}).changes is False
+
+
+def test_an_entry_from_before_updates_had_ids_is_no_change_in_a_preview(inputs: dict[str, Any]) -> None:
+    """A state that an older version of this program wrote has no id."""
+    outs = {key: value for key, value in inputs.items() if key != "updateId"}
+    assert provider.VerificationProvider().diff("id", outs, inputs | {"updateId": ""}).changes is False
+    assert provider.VerificationProvider().diff("id", outs, inputs).changes is True
 
 
 def test_check_tolerates_what_a_preview_does_not_know(inputs: dict[str, Any]) -> None:
@@ -143,24 +167,86 @@ def test_check_refuses_what_cannot_be_verified(inputs: dict[str, Any], key: str,
     assert [failure.property.partition(".")[0] for failure in failures] == [key]
 
 
-def test_read_keeps_a_ready_backend(inputs: dict[str, Any]) -> None:
-    """A refresh of a backend that answers changes nothing."""
-    assert provider.VerificationProvider().read("id", inputs).id == "id"
+def test_only_create_asks_the_backend(server: FakeMLflow, inputs: dict[str, Any]) -> None:
+    """A preview (check, diff), a refresh (read, diff) and a destroy (delete) send a backend nothing at all."""
+    made = provider.VerificationProvider().create(inputs)
+    assert made.outs is not None
+    server.asked.clear()
+    made_by = provider.VerificationProvider()
+    for update_id in ("", "first", "second"):
+        made_by.check(made.outs, inputs | {"updateId": update_id})
+        made_by.diff(made.id, made.outs, inputs | {"updateId": update_id})
+    assert made_by.read(made.id, made.outs).id == made.id
+    made_by.delete(made.id, made.outs)
+    assert server.asked == []
 
 
-def test_read_drops_a_backend_without_its_database(server: FakeMLflow, inputs: dict[str, Any]) -> None:
-    """/health stays 200 with the database dead: a refresh must see it, so that the next update verifies."""
-    server.fault = lambda asked: error(503, "TEMPORARILY_UNAVAILABLE") if "experiments" in asked.path else None
-    assert provider.VerificationProvider().read("id", inputs).id == ""
+@pytest.fixture
+def kept(inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], FileStore]:
+    """Inputs that name a backend with a store, and that store."""
+    monkeypatch.setattr(Subject, "running_revision", lambda _self: lambda: "1")
+    state = StateDir(tmp_path / "stack")
+    return inputs | {"locator": {"kind": "local", "state": str(state.path)}}, FileStore(state.backend_store)
 
 
-def test_read_drops_another_revision(inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A platform that moved to another revision behind Pulumi's back is verified again."""
-    monkeypatch.setattr(Subject, "running_revision", lambda _self: lambda: "2")
-    assert provider.VerificationProvider().read("id", inputs).id == ""
+def test_the_report_is_in_the_backends_store_whatever_the_verdict(
+    server: FakeMLflow, kept: tuple[dict[str, Any], FileStore]
+) -> None:
+    """Another machine reads it there: while it runs, red and green."""
+    inputs, store = kept
+    seen = []
+
+    def look(_asked: object) -> None:
+        seen.append(Reports(store).latest())
+
+    server.fault = look
+    server.version = "3.4.0"
+    with pytest.raises(resource.VerificationFailed):
+        provider.VerificationProvider().create(inputs)
+    assert {report.stage for report in seen if report} == {Stage.INITIALIZING}
+    red = Reports(store).latest()
+    assert red is not None
+    assert red.verdict is Result.FAIL
+    server.version = "3.17.2"
+    provider.VerificationProvider().create(inputs)
+    assert Reports(store).latest() == reports.load(Path(inputs["reportPath"]))
 
 
-def test_read_makes_nothing(server: FakeMLflow, inputs: dict[str, Any]) -> None:
-    """A refresh asks; it makes no experiment."""
-    provider.VerificationProvider().read("id", inputs)
-    assert server.experiments == {}
+def test_a_red_verdict_is_told_also_if_the_store_is_away(
+    server: FakeMLflow, kept: tuple[dict[str, Any], FileStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store may be what broke: the table of checks must not be lost for it, and a green must not stand alone."""
+    inputs, _ = kept
+
+    def fail(_self: object, key: str, _content: bytes) -> None:
+        raise StoreError(key, "gone", "Bring it back")
+
+    monkeypatch.setattr(FileStore, "replace", fail)
+    server.version = "3.4.0"
+    with pytest.raises(resource.VerificationFailed, match=r"gone(.|\n)*FAIL  version"):
+        provider.VerificationProvider().create(inputs)
+    server.version = "3.17.2"
+    with pytest.raises(StoreError):
+        provider.VerificationProvider().create(inputs)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"schema": "another"}'])
+def test_with_when_changed_what_is_no_report_is_verified_again(
+    kept: tuple[dict[str, Any], FileStore], content: bytes | None
+) -> None:
+    """`verify.when: changed` spares only what is known to have passed."""
+    inputs, store = kept
+    if content is not None:
+        store.replace(LATEST, content)
+    assert not resource.passed(inputs["locator"])
+
+
+@pytest.mark.parametrize("verdict", [None, *Result])
+def test_with_when_changed_only_a_passing_report_is_enough(
+    kept: tuple[dict[str, Any], FileStore], verdict: Result | None
+) -> None:
+    """A red report, one without a verdict, and a verification that was killed are verified again."""
+    inputs, store = kept
+    report = reports.Report(url="http://x", profile="core", deadline_s=1.0, started="now", verdict=verdict)
+    Reports(store).save(report, copy=None)
+    assert resource.passed(inputs["locator"]) is (verdict is Result.PASS)

@@ -26,6 +26,7 @@ class Known(pulumi.ComponentResource):
             "verdict": "pass",
             "finished": "2026-11-21T00:00:00Z",
             "table": "",
+            "summary": "",
             "reportPath": "",
         }
         for key, value in values.items():

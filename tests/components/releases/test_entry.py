@@ -1,0 +1,116 @@
+"""The ledger's entry: when it is made again, by what it is believed, and what it leaves alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pulumi.output import Unknown
+
+from components.local.releases import LocalReleases
+from components.local.state import StateDir
+from components.releases import provider, resource
+from components.releases.records import VerifiedRelease
+from components.releases.reports import LATEST
+from components.schema import Heads
+from components.verify.model import Result
+from components.verify.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalReleases:
+    """A stack's releases, whose revisions and schema are known without a server."""
+
+    def release(_self: object, revision: str, *, verification_id: str, verdict: str) -> VerifiedRelease:
+        return VerifiedRelease(
+            target="local",
+            revision=revision,
+            mlflow_version="3.17.2",
+            environment_lock="abc",
+            heads=Heads(tracking="a"),
+            settings_hash="s",
+            verification_id=verification_id,
+            verdict=verdict,
+        )
+
+    monkeypatch.setattr(LocalReleases, "release", release)
+    return LocalReleases(StateDir(tmp_path / "stack"))
+
+
+@pytest.fixture
+def inputs(target: LocalReleases) -> dict[str, Any]:
+    """The entry's inputs in a real update that has something to record."""
+    locator = {"kind": "local", "state": str(target.state.path)}
+    return {"locator": locator, "revision": "1", "verified": "now", "updateId": "first"}
+
+
+def verified(target: LocalReleases, *, revision: str = "1", verdict: Result | None = Result.PASS) -> None:
+    """Keep a report as a verification does."""
+    report = Report(
+        url="http://x", profile="core", deadline_s=1.0, started="now", verdict=verdict, served_revision=revision
+    )
+    target.reports.save(report, copy=None)
+
+
+def test_the_report_of_the_store_is_recorded(target: LocalReleases, inputs: dict[str, Any]) -> None:
+    """Nothing of it is asked of this machine's files."""
+    verified(target)
+    made = provider.LedgerEntryProvider().create(inputs)
+    assert made.outs is not None
+    assert made.outs["number"] == 1
+    assert target.ledger.read().ends_with("1")
+
+
+@pytest.mark.parametrize(
+    "report", [None, {"revision": "2"}, {"verdict": None}, {"verdict": Result.FAIL}, {"verdict": Result.INCONCLUSIVE}]
+)
+def test_nothing_is_recorded_that_the_store_does_not_say(
+    target: LocalReleases, inputs: dict[str, Any], report: Mapping[str, Any] | None
+) -> None:
+    """Somebody else may have verified meanwhile."""
+    if report is not None:
+        verified(target, **report)
+    with pytest.raises(resource.NotVerified):
+        provider.LedgerEntryProvider().create(inputs)
+    assert target.ledger.read().records == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "wanted"),
+    [
+        ({}, False),
+        ({"updateId": ""}, False),
+        ({"verified": "later"}, False),
+        ({"updateId": "second"}, True),
+        ({"revision": "2"}, True),
+        ({"revision": Unknown()}, True),
+        ({"locator": {"kind": "local", "state": "/elsewhere"}}, True),
+    ],
+)
+def test_when_an_entry_is_made_again(inputs: dict[str, Any], changed: dict[str, Any], *, wanted: bool) -> None:
+    """For another release, and in an update that found its record missing; not in a preview or a refresh."""
+    outs = {**inputs, "number": 1}
+    assert provider.LedgerEntryProvider().diff("ledger", outs, inputs | changed).changes is wanted
+
+
+def test_a_record_that_is_missing_or_damaged_is_asked_for(target: LocalReleases, inputs: dict[str, Any]) -> None:
+    """`_backend` may be deleted, wholly or in part, and a record cut short."""
+    locator = inputs["locator"]
+    assert not resource.is_recorded(locator, "1")
+    verified(target)
+    resource.append(inputs)
+    assert resource.is_recorded(locator, "1")
+    assert not resource.is_recorded(locator, "2")
+    record = target.store.path("_backend/ledger/00000001.json")
+    whole = record.read_bytes()
+    for damage in (b"", whole[:40], b"[]", b"null", whole.replace(b"3.17.2", b"3.4.0")):
+        record.write_bytes(damage)
+        assert not resource.is_recorded(locator, "1")
+    record.unlink()
+    assert not resource.is_recorded(locator, "1")
+    assert not resource.is_recorded({"kind": "moon"}, "1")
+    assert target.store.read([LATEST])
