@@ -151,10 +151,14 @@ class Revision:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitOutcome:
-    """How waiting for a revision ended; `reasons` are the platform's own words, oldest first, without secrets."""
+    """How waiting for a revision ended; `reasons` are the platform's own words, oldest first, without secrets.
+
+    `start_s` is the platform's own count of seconds from the start until it called the revision ready.
+    """
 
     serving: bool
     reasons: tuple[str, ...] = ()
+    start_s: float | None = None
 
 
 class History(Protocol):

@@ -95,6 +95,18 @@ def judge(service: Mapping[str, Any], wanted: TaskDefinitionId) -> Judgement:
     return Judgement(standing=Standing.ELSEWHERE, reason=f"{where}, not at {wanted.number}")
 
 
+def start_s(service: Mapping[str, Any]) -> float | None:
+    """Return the seconds from the primary deployment's start until ECS called it completed; None where it did not.
+
+    Both times are ECS's own. The end of the old tasks is in it, if ECS waited for that.
+    """
+    for each in service.get("deployments", []):
+        if each.get("status") == "PRIMARY" and each.get("rolloutState") == "COMPLETED":
+            started, ended = each.get("createdAt"), each.get("updatedAt")
+            return (ended - started).total_seconds() if started and ended else None
+    return None
+
+
 def in_progress(service: Mapping[str, Any]) -> Deployment | None:
     """Return the deployment that is under way."""
     return next((each for each in deployments(service) if each.primary and each.rollout == "IN_PROGRESS"), None)

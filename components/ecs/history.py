@@ -138,7 +138,7 @@ class EcsHistory:
             judgement = deployments.judge(service, wanted)
             waited = self.pace.clock() - began
             if judgement.standing is Standing.SERVING:
-                return WaitOutcome(serving=True)
+                return WaitOutcome(serving=True, start_s=deployments.start_s(service))
             lost = judgement.standing is Standing.ELSEWHERE and (seen or waited >= min(_LAG_S, deadline_s))
             if judgement.standing is Standing.FAILED or lost:
                 return self._failed(service, wanted, judgement.reason, since)

@@ -12,6 +12,7 @@ import getpass
 import hashlib
 import os
 import socket
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from components.contract import Refused, Release
@@ -28,6 +29,7 @@ from components.ecs.store import S3Store
 from components.identity import OBJECT
 from components.migrate.known import schema_table, wanted_heads
 from components.migrate.tool import Code, DatabaseTool, ToolFailed
+from components.releases import durations
 from components.releases.journal import Journal
 from components.releases.ledger import Ledger
 from components.releases.records import VerifiedRelease
@@ -172,8 +174,7 @@ class EcsReleases:
     def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
         """Verify that this revision serves, through the URL that users call, and keep the report."""
         report = places.run(self.subject(revision), profile=profile, deadline_s=deadline_s)
-        self.reports.save(report, copy=self.report)
-        return report
+        return self.reports.save(report, copy=self.report)
 
     def subject(self, revision: str | None = None) -> Subject:
         """Return what a verification of a revision is told, of the serving one where none is named.
@@ -258,6 +259,7 @@ class EcsReleases:
             settings_hash=labels.get(SETTINGS_LABEL, ""),
             verification_id=verification_id,
             verdict=verdict,
+            **asdict(durations.kept(self.store, revision)),
         )
 
     def doors(self, revision: str | None) -> Doors:

@@ -9,6 +9,7 @@ from components.ecs import clients
 from components.ecs.history import EcsHistory, ServiceMissing, ServiceName
 from components.ecs.releases import EcsReleases, open_releases
 from components.migrate.step import after_failed_start, settle
+from components.releases import durations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,8 @@ def wait(props: Mapping[str, Any]) -> dict[str, Any]:
         lines = "\n".join(f"  - {reason}" for reason in outcome.reasons)
         schema = typed(_after_migration(releases), stack_of(props["locator"]))
         raise RolloutFailed(f"Revision {revision} does not serve, whatever the service looks like:\n{lines}{schema}")
-    settle(releases)
+    took = durations.Durations(start_s=outcome.start_s, migration_s=settle(releases.migration))
+    durations.keep(releases.store, revision, took)
     return dict(props)
 
 

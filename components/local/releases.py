@@ -12,7 +12,7 @@ import hashlib
 import json
 import socket
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from components.local.store import Store
 from components.local.templates import TemplatedTool
 from components.migrate.known import schema_table
 from components.migrate.tool import DatabaseTool
+from components.releases import durations
 from components.releases.journal import Journal
 from components.releases.ledger import Ledger
 from components.releases.records import VerifiedRelease
@@ -160,8 +161,7 @@ class LocalReleases:
         """Verify that this revision serves, through the public URL, and keep the report."""
         subject = replace(Subject.load(self.state.subject), expected_revision=revision)
         report = places.run(subject, profile=profile, deadline_s=deadline_s)
-        self.reports.save(report, copy=self.state.report)
-        return report
+        return self.reports.save(report, copy=self.state.report)
 
     # What a rollback is planned from.
 
@@ -231,6 +231,7 @@ class LocalReleases:
             settings_hash=record.settings_hash,
             verification_id=verification_id,
             verdict=verdict,
+            **asdict(durations.kept(self.store, revision)),
         )
 
     def doors(self, revision: str | None) -> Doors:

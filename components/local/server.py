@@ -12,8 +12,9 @@ from components.local.one_shot import ToolRunner
 from components.local.state import LocalFailure, write
 from components.local.supervisor import Supervisor
 from components.local.wishes import inputs_of
-from components.migrate.step import after_failed_start
+from components.migrate.step import after_failed_start, settle
 from components.migrate.tool import DatabaseTool, ToolFailed
+from components.releases import durations
 from components.releases.journal import Journal
 from components.releases.stores import FileStore
 from components.server import describe
@@ -36,15 +37,18 @@ def deploy(state: StateDir, wishes: dict[str, Any]) -> dict[str, Any]:
     try:
         with state.locked("switch"):
             holding.refuse_overtaken(state, wishes)
-            record = _keep(state, wishes) if holding.HELD in wishes else _make(state, wishes)
+            record, start_s = _keep(state, wishes) if holding.HELD in wishes else _make(state, wishes)
     except LocalFailure as failure:
         raise _with_schema(state, failure) from None
-    Journal(FileStore(state.backend_store), "migration").close()
+    store = FileStore(state.backend_store)
+    migration_s = settle(Journal(store, "migration"))
+    took = durations.Durations(start_s=start_s, migration_s=migration_s)
+    durations.keep(store, str(record.number), took)
     return {"revision": str(record.number), "createdAt": record.created_at.isoformat()}
 
 
-def _make(state: StateDir, wishes: dict[str, Any]) -> Record:
-    """Make a new revision and switch to it."""
+def _make(state: StateDir, wishes: dict[str, Any]) -> tuple[Record, float]:
+    """Make a new revision and switch to it; return it, and the seconds from its start until it was ready."""
     serving = switch.active(state)
     # An update that was killed may have left its server running beside the one that serves.
     switch.retire_others(state, None if serving is None else serving.number)
@@ -54,20 +58,23 @@ def _make(state: StateDir, wishes: dict[str, Any]) -> Record:
     revisions.save(state, record)
     try:
         drain_s = float(wishes["inputs"]["request_timeout_s"])
-        switch.activate(state, record, drain_s=drain_s)
+        start_s = switch.activate(state, record, drain_s=drain_s)
     except BaseException:
         revisions.drop(state, record.number)
         raise
     _describe_subject(state, record, wishes)
-    return record
+    return record, start_s
 
 
-def _keep(state: StateDir, wishes: dict[str, Any]) -> Record:
-    """Switch to the revision that the ledger holds the stack to, where it does not serve already."""
+def _keep(state: StateDir, wishes: dict[str, Any]) -> tuple[Record, None]:
+    """Switch to the revision that the ledger holds the stack to, where it does not serve already.
+
+    How long it took to be ready was kept when it was made.
+    """
     record = revisions.load(state, int(wishes[holding.HELD]))
     if condition(state, record.number) != "running":
         switch.activate(state, record, drain_s=record.program.stop_timeout_s)
-    return record
+    return record, None
 
 
 def _with_schema(state: StateDir, failure: LocalFailure) -> LocalFailure:

@@ -36,8 +36,8 @@ _FIRST_USES = (
 _IDLE_LOOKS = 10
 
 
-def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s: float = START_TIMEOUT_S) -> None:
-    """Make this revision the one that serves.
+def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s: float = START_TIMEOUT_S) -> float:
+    """Make this revision the one that serves; return the seconds from its start until it was ready.
 
     `drain_s` bounds, in seconds, how long running requests of the old server may take. Raises LocalFailure where the
     database is at another schema than this MLflow's, and where the server does not get ready: the old one then still
@@ -45,7 +45,7 @@ def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s
     """
     guard.refuse_other_schema(state, record)
     supervisor = Supervisor(state)
-    previous = active(state)
+    previous, started = active(state), time.monotonic()
     supervisor.apply(record.program)
     try:
         _wait(supervisor, state, record, start_timeout_s)
@@ -53,10 +53,12 @@ def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s
         if previous is None or previous.number != record.number:
             supervisor.remove(record.program.name)
         raise
+    took_s = time.monotonic() - started
     write(state.active, record.address)
     if previous is not None and previous.number != record.number:
         _drain(state, previous, drain_s)
     retire_others(state, record.number)
+    return took_s
 
 
 def active(state: StateDir) -> Record | None:

@@ -94,9 +94,11 @@ def migrate(target: MigrationTarget, wish: Wish, *, pause: Callable[[float], Non
     return _bring_to_head(target, wish, status, begun, pause)
 
 
-def settle(target: MigrationTarget) -> None:
-    """Close the journal: the new revision serves on the migrated schema."""
-    target.migration.close()
+def settle(journal: Journal) -> float | None:
+    """Close the journal: the new revision serves on the migrated schema. Return the seconds of the migration."""
+    begun = journal.load()
+    journal.close()
+    return None if begun is None else begun.get("seconds")
 
 
 def after_failed_start(target: MigrationTarget, *, pause: Callable[[float], None] = time.sleep) -> str:
@@ -116,13 +118,14 @@ def after_failed_start(target: MigrationTarget, *, pause: Callable[[float], None
 def _bring_to_head(
     target: MigrationTarget, wish: Wish, status: Status, begun: dict[str, Any] | None, pause: Callable[[float], None]
 ) -> Outcome:
-    entry = _entry(target, wish, status, begun)
+    entry, started = _entry(target, wish, status, begun), time.monotonic()
     try:
         if status.direction is Direction.BEHIND:
             _secure(target, wish, status, entry, pause)
         target.migration.write(entry)
         applied = _patiently(target.tool(wish.version).upgrade, pause, "The migration stopped")
         heads = _at_head(target, status)
+        target.migration.write({**entry, "seconds": time.monotonic() - started})
     except Exception as failure:  # whatever a target meets, what was stopped must serve again
         raise MigrationFailed(f"{failure} {_back(target, entry, pause)}") from failure
     return Outcome(heads=heads, applied=applied, dump=entry["dump"])

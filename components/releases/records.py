@@ -44,7 +44,8 @@ class VerifiedRelease:
 
     One of `image_digest` (clouds) and `environment_lock` (local) says what ran. `heads` is what the database was at.
     `settings_hash` is the identity of everything that the server was started with. `dump` is the id of the dump taken
-    just before this release's migration, where there was one.
+    just before this release's migration, where there was one. `start_s` and `migration_s` say how long it took to be
+    ready (components/releases/durations.py).
     """
 
     target: str
@@ -57,6 +58,8 @@ class VerifiedRelease:
     image_digest: str | None = None
     environment_lock: str | None = None
     dump: str | None = None
+    start_s: float | None = None
+    migration_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,11 @@ secret: a report never does.
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
 from components.contract import ExitCode
+from components.releases import durations
 from components.releases.stores import ROOT
 from components.releases.targets import TARGETS, open_releases
 from components.verify.model import Result
@@ -39,12 +41,18 @@ class Reports:
         content = None if self._store is None else self._store.read([LATEST]).get(LATEST)
         return None if content is None else parse(content, source=LATEST)
 
-    def save(self, report: Report, *, copy: Path | None) -> None:
-        """Keep a report, and its copy on this machine. Raises OSError for the copy, StoreError for the store."""
+    def save(self, report: Report, *, copy: Path | None) -> Report:
+        """Keep a report, and its copy on this machine; return it with how long the revision took to be ready.
+
+        Raises OSError for the copy, StoreError for the store.
+        """
+        if self._store is not None and report.served_revision:
+            report = replace(report, **asdict(durations.kept(self._store, report.served_revision)))
         if copy is not None:
             report.save(copy)
         if self._store is not None:
             self._store.replace(LATEST, report.json().encode())
+        return report
 
 
 def reports_of(locator: Mapping[str, str]) -> Reports:

@@ -36,6 +36,8 @@ def html(report: Report) -> str:
         "Profile": report.profile,
         "MLflow": _compared(report.served_version, report.expected_version),
         "Revision": _compared(report.served_revision, report.expected_revision),
+        "Healthy after": _seconds(report.start_s),
+        "Migration": _seconds(report.migration_s),
         "Started": report.started,
         "Finished": report.finished or "not yet",
         "Time": f"checks {report.checks_ms:.0f} ms, cleanup {report.cleanup_ms:.0f} ms, sweep {report.sweep_ms:.0f} ms "
@@ -86,6 +88,10 @@ def _chart(report: Report) -> str:
     ]
     head = "<tr><th>Endpoint</th><th>Calls</th><th>Median ms</th><th>Most ms</th><th></th></tr>"
     return f"<h2>Latency</h2><table id='latency'>{head}{''.join(lines)}</table>"
+
+
+def _seconds(value: float | None) -> str:
+    return "not known, or none" if value is None else f"{value:.1f} s"
 
 
 def _compared(served: str | None, expected: str | None) -> str:

@@ -64,6 +64,8 @@ class Report:
     """One verification. `verdict` is None while it runs. Times are UTC, ISO 8601; durations in milliseconds.
 
     `served_identity` is what the server said of its database and its store (components/identity).
+    `start_s` and `migration_s` are seconds: how long the served revision took from its start until it was healthy, and
+    the migration before that; None for what is not known or was not needed.
     """
 
     url: str
@@ -81,6 +83,8 @@ class Report:
     checks_ms: float = 0.0
     cleanup_ms: float = 0.0
     sweep_ms: float = 0.0
+    start_s: float | None = None
+    migration_s: float | None = None
     checks: tuple[CheckReport, ...] = ()
     timings: tuple[Timing, ...] = ()
 
@@ -141,7 +145,7 @@ class Report:
         Without latencies two tables of the same findings are the same but for the first line.
         """
         width = max((len(check.name) for check in self.checks), default=0)
-        lines = [f"{self.headline()}"]
+        lines = [self.headline(), *self._ready()]
         if self.insecure:
             lines.append("INSECURE: certificates were not checked, so this says nothing about who answered")
         explained: dict[str, str] = {}
@@ -157,6 +161,12 @@ class Report:
                 lines.append(f"{indent}cause: {check.cause}")
                 lines.append(f"{indent}next:  {check.next_step}")
         return "\n".join(lines)
+
+    def _ready(self) -> list[str]:
+        """How long the revision took to be ready, in one line."""
+        said = [] if self.start_s is None else [f"revision {self.served_revision} was healthy in {self.start_s:.1f} s"]
+        said += [] if self.migration_s is None else [f"its migration took {self.migration_s:.1f} s"]
+        return ["; ".join(said)] if said else []
 
     def headline(self) -> str:
         """The verdict in one line."""

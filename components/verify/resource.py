@@ -108,7 +108,7 @@ def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
     )
     not_kept = ""
     try:
-        reports.save(report, copy=copy)
+        report = reports.save(report, copy=copy)
     except StoreError as error:
         if report.verdict is Result.PASS:
             raise

@@ -113,6 +113,20 @@ def test_an_update_without_changes_verifies_once_and_says_so(
     assert len(LocalReleases(deployed.state).ledger.read().records) == known
 
 
+def test_how_long_the_release_took_to_be_ready_is_known(deployed: LocalStack) -> None:
+    """The report, also one of an update that started nothing, the ledger's record, and what `make status` shows."""
+    target = LocalReleases(deployed.state)
+    report, recorded = target.reports.latest(), target.ledger.read().releases[-1].release
+    assert report is not None
+    assert recorded is not None
+    assert report.start_s
+    assert report.migration_s
+    assert (recorded.start_s, recorded.migration_s) == (report.start_s, report.migration_s)
+    shown = "\n".join(status.verdict(deployed.state))
+    assert f"{report.start_s:.1f} s" in shown
+    assert f"{report.migration_s:.1f} s" in shown
+
+
 @pytest.mark.parametrize("command", LOOKS, ids=" ".join)
 def test_what_is_no_update_sends_the_backend_nothing(
     deployed: LocalStack, witness: Witness, command: tuple[str, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from components.contract import Refused
 from components.ecs import rollout
 from components.ecs.provider import RolloutProvider
 from components.ecs.rollout import RolloutFailed
+from components.releases.durations import Durations, kept
 from components.releases.journal import Journal
 from components.releases.stores import FileStore
 from tests.components.ecs.test_ecs_history import BROKEN, OLD, STARTING, Aws, deployment, service
@@ -31,7 +33,8 @@ class Releases:
 
     def __init__(self, aws: Aws, folder: Path) -> None:
         """Take where it is written."""
-        self.migration = Journal(FileStore(folder), "migration")
+        self.store = FileStore(folder)
+        self.migration = Journal(self.store, "migration")
         self.scale = SimpleNamespace(up=lambda: aws.ecs.asked.append(("brought back", {})))
 
     @contextlib.contextmanager
@@ -70,6 +73,17 @@ def test_an_update_ends_when_its_revision_serves(answering: Callable[..., Aws]) 
     assert created.id == "42"
     assert created.outs == PROPS
     assert aws.ecs.asked[0][0] == "brought back", "what a migration drained is there again before it is waited for"
+
+
+def test_how_long_it_took_is_kept(answering: Callable[..., Aws], migration: Journal, tmp_path: Path) -> None:
+    """By ECS's own times, and with the migration that this update made for the revision."""
+    migration.write({**(migration.load() or {}), "seconds": 12.5})
+    started = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+    done = deployment(42, createdAt=started, updatedAt=started + timedelta(seconds=75))
+    answering(service(STARTING, OLD), service(done, deployment(41, status="ACTIVE")))
+    RolloutProvider().create(PROPS)
+    assert kept(FileStore(tmp_path), "42") == Durations(start_s=75.0, migration_s=12.5)
+    assert kept(FileStore(tmp_path), "41") == Durations()
 
 
 def test_a_silent_rollback_fails_the_update(answering: Callable[..., Aws]) -> None:

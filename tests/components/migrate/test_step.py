@@ -164,7 +164,7 @@ def test_a_kill_anywhere_is_made_good_by_the_next_update(tmp_path: Path, *, brea
         dumps = world.ledger.read().dumps
         assert dumps, place
         assert world.dumps[dumps[-1].id]["head"] == HEAD["2.9.2"].tracking, place
-        settle(world)
+        settle(world.migration)
         assert world.migration.load() is None, place
 
 
