@@ -119,4 +119,7 @@ def test_the_answer_is_the_one_that_mlflow_gives(
     """Status, body and the headers that matter; so the Host check, CORS and errors too."""
     body = None if document is None else json.dumps(document).encode()
     plain, ours = (comparable(server.send(method, path, body=body, headers=headers)) for server in pair)
+    if path == "/health":
+        # The front answers it itself, as text: MLflow's type is HTML before 3.17.
+        plain, ours = plain[:2], ours[:2]
     assert ours == plain

@@ -158,7 +158,7 @@ def test_a_family_of_routes_that_is_open_is_red(
 
 @pytest.mark.parametrize(
     ("change", "code"),
-    [({}, ""), ({"host": "other"}, "not-forwarded"), ({"scheme": "https"}, "not-forwarded"),
+    [({}, ""), ({"host": "other"}, "not-forwarded"), ({"scheme": "https"}, ""),
      ({"client": "203.0.113.77"}, "not-forwarded"), ({"forwarded": False}, "not-forwarded")],
 )  # fmt: skip
 def test_a_front_that_hides_the_caller_is_red(full_server: FullMLflow, change: dict[str, Any], code: str) -> None:
