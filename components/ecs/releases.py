@@ -14,6 +14,7 @@ import os
 import socket
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
 from components.contract import Refused, Release
 from components.ecs import clients as aws
@@ -38,6 +39,7 @@ from components.releases.stores import DUMPS
 from components.releases.targets import LIVE
 from components.releases.views import Situation
 from components.server import Doors, doors
+from components.server.environment import PREFIX_VARIABLE
 from components.verify import places
 from components.verify.subjects import Subject
 
@@ -184,9 +186,10 @@ class EcsReleases:
         wanted = revision or self.serving()
         if wanted is None:
             raise Refused("No revision serves.", fix="Deploy the stack with `pulumi up`.")
+        definition = self._definition(wanted)
         return Subject(
-            url=self._place.reach.url,
-            expected_version=release_of(int(wanted), self._definition(wanted)).mlflow_version,
+            url=_url(self._place.reach.url, definition),
+            expected_version=release_of(int(wanted), definition).mlflow_version,
             expected_revision=wanted,
             locator=dict(self._locator),
             credentials=credentials(self._place.reach),
@@ -299,6 +302,12 @@ class EcsReleases:
             yield
         finally:
             self._live = before
+
+
+def _url(known: str, definition: Mapping[str, Any]) -> str:
+    """Return the URL of a revision, which may be called below another path than the newest one."""
+    variables = {each["name"]: each["value"] for each in definition["containerDefinitions"][0].get("environment", [])}
+    return urlunsplit((*urlsplit(known)[:2], variables.get(PREFIX_VARIABLE, ""), "", ""))
 
 
 def open_releases(locator: Mapping[str, str]) -> EcsReleases:

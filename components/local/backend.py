@@ -83,7 +83,9 @@ class LocalBackend(pulumi.ComponentResource):
             opts=self._child(server),
         )
         warn_of_lost(reencryption, self)
-        self.tracking_url = self._services["front"].listens.apply(lambda port: wishes.tracking_url(int(port)))
+        self.tracking_url = self._services["front"].listens.apply(
+            lambda port: wishes.tracking_url(int(port), settings.network.path_prefix)
+        )
         self.release = pulumi.Output.all(server.revision, served, migration.head).apply(_release)
         self._credentials = served["access"].apply(lambda mode: references(state, mode))
         self.verification = self._verify(reencryption, served, credentials)

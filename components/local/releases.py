@@ -23,6 +23,7 @@ from components.local.history import LocalHistory, running_revision
 from components.local.state import LocalFailure, StateDir, write
 from components.local.store import Store
 from components.local.templates import TemplatedTool
+from components.local.wishes import tracking_url
 from components.migrate.known import schema_table
 from components.migrate.tool import DatabaseTool
 from components.releases import durations
@@ -33,6 +34,7 @@ from components.releases.reports import Reports
 from components.releases.stores import DUMPS, FileStore
 from components.releases.views import Situation
 from components.server import Doors, doors
+from components.server.environment import PREFIX_VARIABLE
 from components.verify import places
 from components.verify.subjects import Subject
 
@@ -146,6 +148,8 @@ class LocalReleases:
         known = Subject.load(self.state.subject)
         subject = replace(
             known,
+            # It may be called below another path than the revision before.
+            url=tracking_url(ports.known(self.state)["front"], record.program.environment.get(PREFIX_VARIABLE, "")),
             expected_version=record.mlflow_version,
             expected_revision=revision,
             credentials=credentials.references(self.state, record.access),

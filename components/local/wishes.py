@@ -35,9 +35,9 @@ REGION = "us-east-1"
 _WHOLE = ("port", "workers", "request_timeout_s", "max_request_mib", "max_artifact_mib", "metrics_port")
 
 
-def tracking_url(port: int) -> str:
+def tracking_url(port: int, prefix: str = "") -> str:
     """Return the URL that users call."""
-    return f"http://{LOOPBACK}:{port}"
+    return f"http://{LOOPBACK}:{port}{prefix}"
 
 
 def access_of(settings: Settings, state: StateDir) -> AccessControl:
@@ -57,7 +57,7 @@ def server_inputs(settings: Settings, ports: Mapping[str, int], access: AccessCo
     """Return what the server is described from; its own ports are chosen with each revision, and 0 here."""
     return ServerInputs(
         **wanted(settings),
-        public_url=tracking_url(ports["front"]),
+        public_url=tracking_url(ports["front"], settings.network.path_prefix),
         host=LOOPBACK,
         port=0,
         database=DatabaseAddress(

@@ -76,6 +76,7 @@ class ServerInputs:
     """All that shapes one server. `public_url` is what users call; `host` and `port` are where the process listens.
 
     `hosts` are further names that users call it by, with a port or without; `origins` are further pages that call it.
+    `path_prefix` is the path of `public_url`; the plugin takes it away, so that MLflow's routes are what they are.
     `max_request_mib` bounds a request's body, `max_artifact_mib` an artifact's upload; 0 is no limit. `metrics_port`
     is where Prometheus asks, 0 for nowhere. `proxies` is how many proxies of the target each caller comes through:
     Caddy on `local`, the balancer on `ecs`.
@@ -95,6 +96,7 @@ class ServerInputs:
     extra_flags: Mapping[str, str | bool] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    path_prefix: str = ""
     access: AccessControl = field(default_factory=AccessControl)
     max_request_mib: int = 64
     max_artifact_mib: int = 0

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MIB = 1024 * 1024
 ACCESS_VARIABLE = "MLFLOW_BACKEND_ACCESS"
+PREFIX_VARIABLE = "MLFLOW_BACKEND_PATH_PREFIX"
 
 
 def plain(inputs: ServerInputs, able: Abilities) -> dict[str, str]:
@@ -55,6 +56,8 @@ def _plugin_environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]
     if able.stack == "uvicorn":
         # gunicorn has a time-out of its own, by flag.
         environment["MLFLOW_BACKEND_REQUEST_TIMEOUT_SECONDS"] = str(inputs.request_timeout_s)
+    if inputs.path_prefix:
+        environment[PREFIX_VARIABLE] = inputs.path_prefix
     if inputs.metrics_port:
         environment["MLFLOW_BACKEND_METRICS_HOST"] = inputs.metrics_host
         environment["MLFLOW_BACKEND_METRICS_PORT"] = str(inputs.metrics_port)

@@ -26,6 +26,7 @@ class Wanted(TypedDict):
     access_log: bool
     hosts: tuple[str, ...]
     origins: tuple[str, ...]
+    path_prefix: str
 
 
 def wanted(settings: Settings) -> Wanted:
@@ -43,4 +44,5 @@ def wanted(settings: Settings) -> Wanted:
         access_log=server.access_log,
         hosts=tuple(settings.access.hosts),
         origins=tuple(settings.access.origins),
+        path_prefix=settings.network.path_prefix,
     )

@@ -23,6 +23,12 @@ DEFAULT_MLFLOW_VERSION = "3.17.2"
 _DATABASE_PATH = re.compile(r"/[A-Za-z0-9_.~-]+")
 # A comma would end it in MLflow's list, and a star would be a pattern there.
 _HOST = re.compile(r"([a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_PREFIX = re.compile(r"(/[A-Za-z0-9_.~-]+)+")
+# The first parts of MLflow's own routes, 2.9.2 to 3.17.2, and of ours: paths without the prefix are served too.
+_ROUTES = frozenset({
+    "ajax-api", "api", "build", "gateway", "get-artifact", "graphql", "health", "metrics", "model-versions", "signup",
+    "static-files", "v1", "version",
+})  # fmt: skip
 _OBJECT_STORES = ("s3", "gs")
 
 
@@ -51,6 +57,13 @@ def _public_url(text: str) -> str:
     if parts is None or parts[0] not in {"http", "https"} or urlsplit(text).path not in {"", "/"}:
         raise ValueError("must be the root of a host, such as https://mlflow.example.com, without path or user")
     return text.rstrip("/")
+
+
+def _path_prefix(text: str) -> str:
+    parts = text.split("/")[1:]
+    if text and (not _PREFIX.fullmatch(text) or {".", ".."} & set(parts) or parts[0] in _ROUTES):
+        raise ValueError("must be a path such as /mlflow, without a slash at its end, and no route of MLflow's own")
+    return text
 
 
 def _host(text: str) -> str:
@@ -167,6 +180,8 @@ class Network(Section):
     """Identifier of the network to adopt."""
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
     """The URL that users call. `local` derives its own from `server.port`."""
+    path_prefix: Annotated[str, AfterValidator(_path_prefix)] = ""
+    """Path below which users call the server, such as /mlflow; it is part of the tracking URL."""
 
 
 class Access(Section):

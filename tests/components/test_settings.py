@@ -176,6 +176,10 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(
             for origin, told in (("a.example", "an origin"), ("ftp://a", "an origin"), ("https://a/b", "a host"),
                                  ("https://*", "a host"), ("null", "an origin"), ("*", "an origin"))
         ),
+        *(
+            ({"network": {"pathPrefix": prefix}}, "network.pathPrefix", ["/mlflow"])
+            for prefix in ("/", "mlflow", "/ml/", "//ml", "/a/../b", "/.", "/a b", "/%6dl", "/a?b", "/api", "/v1/x")
+        ),
         ({"verify": {"deadline": 1}}, "verify.deadline", ["5 or more"]),
         ({"verify": {"extraChecks": {}}}, "verify.extraChecks", ["is a mapping", "a list"]),
         ({"verify": {"extraChecks": [{"name": "a", "path": "docs"}]}}, "verify.extraChecks.0.path", ["must match"]),

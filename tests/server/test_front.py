@@ -24,6 +24,7 @@ from mlflow_backend_server.health.identity import OBJECT
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.health.states import Away, Component
 from mlflow_backend_server.http.asgi import AsgiFront
+from mlflow_backend_server.http.exchange import Asked, with_prefix
 from mlflow_backend_server.http.record import Recorder
 from mlflow_backend_server.http.wsgi import WsgiFront, refuse_underscores
 from mlflow_backend_server.settings import Access, Settings, SettingsError, from_environment
@@ -52,6 +53,7 @@ class Answered:
     body: bytes
     seen: list[dict[str, str]]
     log: list[dict[str, Any]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
 
 def route_of(method: str, path: str) -> Route:
@@ -102,7 +104,10 @@ def through_asgi(front: Front, method: str, path: str, headers: dict[str, str], 
     lines: list[bytes] = []
     sent: list[Any] = []
 
+    paths: list[str] = []
+
     async def application(scope: Any, receive: Any, send: Any) -> None:
+        paths.append(scope["path"])
         seen.append({name.decode(): value.decode("latin-1") for name, value in scope["headers"]})
         while (await receive()).get("more_body"):
             pass
@@ -134,6 +139,7 @@ def through_asgi(front: Front, method: str, path: str, headers: dict[str, str], 
         body=sent[1]["body"],
         seen=seen,
         log=[json.loads(line) for line in lines],
+        paths=paths,
     )
 
 
@@ -143,7 +149,10 @@ def through_wsgi(front: Front, method: str, path: str, headers: dict[str, str], 
     lines: list[bytes] = []
     started: list[Any] = []
 
+    paths: list[str] = []
+
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        paths.append(environ["PATH_INFO"])
         seen.append(
             {name[5:].lower().replace("_", "-"): value for name, value in environ.items() if name.startswith("HTTP_")}
         )
@@ -169,6 +178,7 @@ def through_wsgi(front: Front, method: str, path: str, headers: dict[str, str], 
         body=content,
         seen=seen,
         log=[json.loads(line) for line in lines],
+        paths=paths,
     )
 
 
@@ -508,3 +518,57 @@ def test_settings_that_make_no_sense_are_named_without_their_value(environment: 
         from_environment(environment)
     assert next(iter(environment)) in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+PREFIXED = Settings(access=Access.TOKEN, path_prefix="/team/ml")
+
+
+@STACKS
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/2.0/mlflow/runs/get", 200),
+        ("POST", "/api/2.0/mlflow/runs/create", 403),
+        ("GET", "/", 200),
+        ("GET", "/health", 200),
+        ("GET", "/health/ready", 200),
+        ("GET", "/health/identity", 503),
+        ("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{OBJECT}", 403),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["/team/ml", ""])
+def test_below_a_prefix_requests_are_judged_as_without_it(
+    through: Callable[..., Answered], prefix: str, method: str, path: str, status: int
+) -> None:
+    """Scopes, health and what is refused hold below it; the log has the path as it was sent."""
+    answer = through(front_of(PREFIXED), method, prefix + path, {"x-api-key": READER}, b"")
+    assert answer.status == status
+    assert answer.log[0]["path"] == prefix + path
+    assert answer.paths == ([path] if answer.seen else [])
+
+
+@STACKS
+def test_what_only_begins_like_the_prefix_is_not_below_it(through: Callable[..., Answered]) -> None:
+    """A path of another application keeps its name, and the prefix itself leads to the page."""
+    for path in ("/team/mlx", "/team", "/teams/ml/"):
+        assert through(front_of(PREFIXED), "GET", path, {"x-api-key": READER}, b"").paths == [path]
+    moved = through(front_of(PREFIXED), "GET", "/team/ml", {}, b"")
+    assert (moved.status, moved.headers["location"]) == (308, "/team/ml/")
+
+
+@pytest.mark.parametrize(
+    ("raw", "location", "expected"),
+    [
+        ("/ml/a", "/b", "/ml/b"),
+        ("/ml/a", "/ml/b", "/ml/b"),
+        ("/ml/a", "/mlx", "/ml/mlx"),
+        ("/ml/a", "b", "b"),
+        ("/ml/a", "https://x/b", "https://x/b"),
+        ("/ml/a", "//x/b", "//x/b"),
+        ("/a", "/b", "/b"),
+    ],
+)
+def test_a_redirect_leads_below_the_prefix_that_was_called(raw: str, location: str, expected: str) -> None:
+    """MLflow knows nothing of the prefix, so its redirects leave it out."""
+    asked = Asked(method="GET", path="/a", raw_path=raw, headers={})
+    assert with_prefix(location, asked) == expected

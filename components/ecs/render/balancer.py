@@ -108,4 +108,5 @@ def listeners(settings: Settings) -> Listeners:
 
 def public_url(settings: Settings, balancer_host: str) -> str:
     """Return the URL that users call: the one that settings name, else the balancer's own host name."""
-    return settings.network.public_url or f"{listeners(settings).scheme}://{balancer_host.lower()}"
+    root = settings.network.public_url or f"{listeners(settings).scheme}://{balancer_host.lower()}"
+    return f"{root}{settings.network.path_prefix}"

@@ -94,7 +94,7 @@ def guarded(settings: Settings, health: Health, ring: KeyRing | None, *, asgi: b
     inner, auth = _mlflow(settings, asgi=asgi)
     flask_app = importlib.import_module("mlflow.server").app
     hooks.register(flask_app, Permissions(auth) if auth else None)
-    routes = Routes(flask_app, _native_routes(inner) if asgi else [], table, prefix=settings.static_prefix)
+    routes = Routes(flask_app, _native_routes(inner) if asgi else [], table)
     front = Front(
         settings=settings,
         board=health.board,

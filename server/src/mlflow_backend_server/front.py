@@ -98,6 +98,9 @@ class Front:
 
     def judge(self, asked: Asked) -> Verdict | Callable[[], Verdict] | Future[Verdict]:
         """Return an answer, an admission, or what gives one of them and may block."""
+        if asked.raw_path == self.settings.path_prefix != "":
+            # The page names what it loads relative to itself.
+            return Answer(status=308, document={}, headers=(("location", f"{asked.raw_path}/"),))
         if asked.path in OWN:
             return self._health(asked)
         if OBJECT in asked.path or OBJECT in unquote(asked.query):
@@ -105,7 +108,7 @@ class Front:
         limit = body_limit(
             asked, request_bytes=self.settings.max_request_bytes, artifact_bytes=self.settings.max_artifact_bytes
         )
-        admission = Admission(limit=limit, route=self.route(asked.method, asked.raw_path))
+        admission = Admission(limit=limit, route=self.route(asked.method, asked.path))
         if self.settings.access is Access.TOKEN:
             return self._by_key(asked, admission)
         if self.users is not None and admission.route.guard is not Guard.OPEN:

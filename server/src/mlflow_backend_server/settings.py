@@ -46,7 +46,7 @@ class Settings:
     redis_url: str = field(default="", repr=False)
     artifacts: str = ""
     jobs: bool = False
-    static_prefix: str = ""
+    path_prefix: str = ""
     access_log: bool = True
     max_request_bytes: int = 64 * 1024 * 1024
     max_artifact_bytes: int = 0
@@ -71,7 +71,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         artifacts=read.first(_DESTINATION_VARIABLES),
         jobs=read.switch("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", default=True)
         and "MLFLOW_SERVER_JOB_HUEY_REDIS_URL" in environment,
-        static_prefix=environment.get("_MLFLOW_STATIC_PREFIX", "").rstrip("/"),
+        path_prefix=read.text("PATH_PREFIX").rstrip("/"),
         access_log=read.switch(f"{PREFIX}ACCESS_LOG", default=True),
         max_request_bytes=read.number("MAX_REQUEST_BYTES", Settings.max_request_bytes),
         max_artifact_bytes=read.number("MAX_ARTIFACT_BYTES", Settings.max_artifact_bytes),

@@ -190,7 +190,10 @@ def test_https_redirects_and_plain_http_is_told_loudly() -> None:
     assert balancer.public_url(settings_of("dev"), "Internal-X.elb.amazonaws.com") == (
         "http://internal-x.elb.amazonaws.com"
     )
-    assert balancer.public_url(settings_of("staging"), "x") == "https://mlflow.staging.example.com"
+    staging = settings_of("staging")
+    assert balancer.public_url(staging, "x") == "https://mlflow.staging.example.com"
+    below = staging.model_copy(update={"network": staging.network.model_copy(update={"path_prefix": "/team/ml"})})
+    assert balancer.public_url(below, "x") == "https://mlflow.staging.example.com/team/ml"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from mlflow_backend_server.http.exchange import (
     Asked,
     ClientGoneError,
     too_large,
+    with_prefix,
     without_prefix,
 )
 from mlflow_backend_server.http.record import CURRENT
@@ -52,7 +53,7 @@ class AsgiFront:
     def __init__(self, app: Any, front: Front, recorder: Recorder) -> None:
         """Stand before `app`."""
         self._app, self._front, self._recorder = app, front, recorder
-        self._prefix, self._proxies = front.settings.static_prefix, front.settings.trusted_proxies
+        self._prefix, self._proxies = front.settings.path_prefix, front.settings.trusted_proxies
         self._timeout = front.settings.request_timeout_s or None
         self._health = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
         self._judging = ThreadPoolExecutor(_JUDGING_THREADS, thread_name_prefix="judging")
@@ -70,6 +71,9 @@ class AsgiFront:
         scope["headers"] = [header for header in scope["headers"] if b"_" not in header[0]]
         asked = _asked(scope, self._prefix, self._proxies)
         scope["scheme"] = asked.scheme
+        if asked.path != asked.raw_path:
+            raw = scope.get("raw_path", b"").removeprefix(self._prefix.encode())
+            scope = {**scope, "path": asked.path, "raw_path": raw or b"/"}
         exchange = self._recorder.begin(asked)
         CURRENT.set(exchange)
         outgoing = _Outgoing(send, exchange, self._timeout)
@@ -157,7 +161,13 @@ class _Outgoing:
         if message["type"] == "http.response.start":
             self.started = True
             self.exchange.status = message["status"]
-            headers = [*message.get("headers", ()), (REQUEST_ID.encode(), self.exchange.request_id.encode())]
+            headers = [
+                (name, with_prefix(value.decode("latin-1"), self.exchange.asked).encode("latin-1"))
+                if name.lower() == b"location"
+                else (name, value)
+                for name, value in message.get("headers", ())
+            ]
+            headers.append((REQUEST_ID.encode(), self.exchange.request_id.encode()))
             message = {**message, "headers": headers}
         else:
             self.exchange.sent += len(message.get("body", b""))

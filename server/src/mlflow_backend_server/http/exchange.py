@@ -24,7 +24,7 @@ class ClientGoneError(ConnectionResetError):
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What came in. Header names are in lower case; `path` is the `raw_path` without a static prefix.
+    """What came in. Header names are in lower case; `path` is the `raw_path` without the prefix that users call.
 
     `query` is as it was sent.
     """
@@ -118,7 +118,16 @@ def body_limit(asked: Asked, *, request_bytes: int, artifact_bytes: int) -> int:
 
 
 def without_prefix(path: str, prefix: str) -> str:
-    """Return the path below the static prefix."""
-    if prefix and (path == prefix or path.startswith(f"{prefix}/")):
-        return path.removeprefix(prefix) or "/"
-    return path
+    """Return the path as MLflow knows it; one without the prefix stays, for probes and MLflow's own jobs call it so."""
+    return (path.removeprefix(prefix) or "/") if _below(path, prefix) else path
+
+
+def with_prefix(location: str, asked: Asked) -> str:
+    """Return where a redirect leads, below the prefix that the request was made with."""
+    prefix = asked.raw_path.removesuffix(asked.path)
+    inside = location.startswith("/") and not location.startswith("//") and not _below(location, prefix)
+    return prefix + location if inside else location
+
+
+def _below(path: str, prefix: str) -> bool:
+    return bool(prefix) and (path == prefix or path.startswith(f"{prefix}/"))

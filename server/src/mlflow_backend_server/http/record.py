@@ -80,7 +80,7 @@ class Recorder:
         """Note that it was answered."""
         seconds = time.perf_counter() - exchange.started
         exchange.status = exchange.status or 499
-        route = self._template(exchange.asked.method, exchange.asked.raw_path, exchange.native_route)
+        route = self._template(exchange.asked.method, exchange.asked.path, exchange.native_route)
         if self._metrics is not None:
             self._metrics.in_flight.dec()
             self._metrics.observe(exchange.asked.method, route, exchange.status, seconds)

@@ -29,10 +29,10 @@ _READING = frozenset({"GET", "HEAD"})
 class Routes:
     """The routes of one worker; `native` are FastAPI's own, without the mounted Flask application."""
 
-    def __init__(self, flask_app: Any, native: list[Any], table: RouteTable, *, prefix: str = "") -> None:
-        """Know both applications' routes, and the table of what is known of them; `prefix` is the static one."""
+    def __init__(self, flask_app: Any, native: list[Any], table: RouteTable) -> None:
+        """Know both applications' routes, and the table of what is known of them."""
         self._adapter, self._native = flask_app.url_map.bind("localhost"), native
-        self._table, self._prefix = table, prefix
+        self._table = table
         self.flask_rule = lru_cache(maxsize=_KEPT)(self._find_flask_rule)
         self.is_native = lru_cache(maxsize=_KEPT)(self._matches_native)
         self.known = lru_cache(maxsize=_KEPT)(self._find_known)
@@ -66,8 +66,6 @@ class Routes:
             return NOWHERE
         if rule is None:
             return NOWHERE if method in _READING else NOWHERE_TO_WRITE
-        if self._prefix and rule.startswith(f"{self._prefix}/"):
-            rule = rule.removeprefix(self._prefix)
         return self._table.find(method, rule, native=False)
 
     def _matches_native(self, _method: str, path: str) -> bool:

@@ -9,7 +9,7 @@ from http.client import responses
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.access import clients
-from mlflow_backend_server.http.exchange import Answer, Asked, too_large, without_prefix
+from mlflow_backend_server.http.exchange import Answer, Asked, too_large, with_prefix, without_prefix
 from mlflow_backend_server.http.pieces import gathered, least_bytes
 from mlflow_backend_server.http.record import CURRENT
 
@@ -31,12 +31,15 @@ class WsgiFront:
     def __init__(self, app: Any, front: Front, recorder: Recorder) -> None:
         """Stand before `app`."""
         self._app, self._front, self._recorder = app, front, recorder
-        self._prefix, self._proxies = front.settings.static_prefix, front.settings.trusted_proxies
+        self._prefix, self._proxies = front.settings.path_prefix, front.settings.trusted_proxies
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
-        exchange = self._recorder.begin(_asked(environ, self._prefix, self._proxies))
-        environ["wsgi.url_scheme"] = exchange.asked.scheme
+        asked = _asked(environ, self._prefix, self._proxies)
+        if asked.path != asked.raw_path:
+            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(self._prefix) or "/"
+        exchange = self._recorder.begin(asked)
+        environ["wsgi.url_scheme"] = asked.scheme
         CURRENT.set(exchange)
         start = _Starting(start_response, exchange)
         try:
@@ -102,7 +105,11 @@ class _Starting:
         status, headers = self._held
         self.exchange.status = int(status.split(" ", 1)[0])
         self.kind = next((value for name, value in headers if name.lower() == "content-type"), "")
-        self._start(status, [*headers, ("X-Request-Id", self.exchange.request_id)])
+        passed = [
+            (name, with_prefix(value, self.exchange.asked) if name.lower() == "location" else value)
+            for name, value in headers
+        ]
+        self._start(status, [*passed, ("X-Request-Id", self.exchange.request_id)])
 
 
 def _refuse_write(_piece: bytes) -> None:

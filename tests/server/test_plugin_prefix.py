@@ -1,0 +1,82 @@
+"""A server that users call below a path: every route of every MLflow answers there as it does without the path."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from components.verify import runner
+from components.verify.model import Result
+from components.verify.subjects import Subject
+from tests.server.servers import Server
+from tests.server.test_plugin_parity import REQUESTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.server.services import Services
+
+pytestmark = pytest.mark.engine
+
+PREFIX = "/team/ml"
+#: FastAPI's own routes, which MLflow's --static-prefix leaves out before 3.17.2, and ours.
+NATIVE = [
+    ("POST", "/v1/traces", b"x", {"content-type": "application/x-protobuf"}),
+    ("GET", "/gateway/none/mlflow/invocations", None, {}),
+    ("POST", "/ajax-api/3.0/jobs/search", b"{}", {"content-type": "application/json"}),
+    ("GET", "/health/ready", None, {}),
+    ("GET", "/health/identity", None, {}),
+    ("PUT", "/api/2.0/mlflow-artifacts/artifacts/a/b%20c.bin", b"x", {}),
+    ("GET", "/api/2.0/mlflow-artifacts/artifacts/a/b%20c.bin", None, {}),
+]
+
+
+@pytest.fixture(scope="module", params=["2.9.2", "3.4.0", "3.10.1", "3.17.2"])
+def server(
+    request: pytest.FixtureRequest, services: Services, package: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server of each kind of MLflow, told its path by the plugin's variable."""
+    name = f"prefix_{request.param.replace('.', '_')}"
+    services.postgres.create(name)
+    made = Server(
+        version=request.param,
+        services=services,
+        database=name,
+        package=package,
+        folder=tmp_path_factory.mktemp("server"),
+        settings={"MLFLOW_BACKEND_PATH_PREFIX": PREFIX},
+    )
+    try:
+        yield made.start()
+    finally:
+        made.stop()
+        services.postgres.drop(name)
+
+
+def test_every_route_answers_below_the_path_as_it_does_without(server: Server) -> None:
+    """Flask's and FastAPI's routes, health, artifacts, GraphQL, traces, jobs: same status, type and length."""
+    requests = [(m, p, None if d is None else json.dumps(d).encode(), h) for m, p, d, h in REQUESTS]
+    for method, path, body, headers in [*requests, *NATIVE]:
+        plain = server.send(method, path, body=body, headers=headers)
+        below = server.send(method, PREFIX + path, body=body, headers=headers)
+        assert below.status == plain.status, (method, path)
+        assert below.headers.get("content-type") == plain.headers.get("content-type"), (method, path)
+        assert below.status != 404 or plain.status == 404
+
+
+def test_the_page_is_found_with_and_without_the_last_slash(server: Server) -> None:
+    """The page names its scripts relative to itself, so it must be asked for below the path."""
+    moved = server.get(PREFIX)
+    assert (moved.status, moved.headers["location"]) == (308, f"{PREFIX}/")
+    assert b"<script" in server.get(f"{PREFIX}/").data
+    for near in (f"{PREFIX}x", f"{PREFIX}x/", "/team", "/team/"):
+        assert server.get(near).status == 404
+
+
+def test_a_client_works_below_the_path(server: Server) -> None:
+    """The whole verification, UI, artifacts, registry and traces included, passes through the prefixed URL."""
+    report = runner.run(Subject(url=f"{server.url}{PREFIX}", expected_version=server.version), profile="full")
+    assert report.verdict is Result.PASS, report.text()
