@@ -307,7 +307,7 @@ class EcsReleases:
 def _url(known: str, definition: Mapping[str, Any]) -> str:
     """Return the URL of a revision, which may be called below another path than the newest one."""
     variables = {each["name"]: each["value"] for each in definition["containerDefinitions"][0].get("environment", [])}
-    return urlunsplit((*urlsplit(known)[:2], variables.get(PREFIX_VARIABLE, ""), "", ""))
+    return str(urlunsplit((*urlsplit(known)[:2], variables.get(PREFIX_VARIABLE, ""), "", "")))
 
 
 def open_releases(locator: Mapping[str, str]) -> EcsReleases:

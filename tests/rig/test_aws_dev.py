@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.ecs.render.place import Place
+from components.identity import OBJECT
 from tests.engine.stack import nothing_changed
 from tests.rig.aws import contents
 from tests.rig.aws.iam.enforcement import take_role
@@ -70,6 +71,10 @@ def test_what_was_verified_is_in_the_ledger(dev: AwsStack, server_rig: AwsRig, p
     records = [json.loads(s3.get_object(Bucket=name, Key=key)["Body"].read()) for key in keys]
     digest = dev.outputs()["release"]["imageDigest"]
     assert digest in json.dumps(records)
+    # What database and store are known by, and the store's own word of it.
+    known = records[-1]["standing"]["identity"]
+    stored = json.loads(s3.get_object(Bucket=name, Key=f"artifacts/{OBJECT}")["Body"].read())
+    assert stored == {"id": known["store"], "database": known["database"]}
 
 
 def test_the_server_role_is_kept_out_of_the_ledger(dev: AwsStack, server_rig: AwsRig, place: Place) -> None:
@@ -82,6 +87,10 @@ def test_the_server_role_is_kept_out_of_the_ledger(dev: AwsStack, server_rig: Aw
     assert may(s3.list_objects_v2, Bucket=name, Prefix="artifacts/")
     assert not may(s3.list_objects_v2, Bucket=name, Prefix="_backend/")
     assert not may(s3.put_object, Bucket=name, Key="_backend/ledger/x", Body=b"")
+    identity = f"artifacts/{OBJECT}"
+    assert may(s3.get_object, Bucket=name, Key=identity)
+    assert not may(s3.put_object, Bucket=name, Key=identity, Body=b"")
+    assert not may(s3.delete_object, Bucket=name, Key=identity)
 
 
 def test_a_database_away_for_two_minutes_replaces_no_task(dev: AwsStack, server_rig: AwsRig, place: Place) -> None:
