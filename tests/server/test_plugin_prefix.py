@@ -78,5 +78,7 @@ def test_the_page_is_found_with_and_without_the_last_slash(server: Server) -> No
 
 def test_a_client_works_below_the_path(server: Server) -> None:
     """The whole verification, UI, artifacts, registry and traces included, passes through the prefixed URL."""
-    report = runner.run(Subject(url=f"{server.url}{PREFIX}", expected_version=server.version), profile="full")
+    subject = Subject(url=f"{server.url}{PREFIX}", expected_version=server.version)
+    # No front stands before this server, so it has nobody to believe about its callers.
+    report = runner.run(subject, profile="full", skip=("forwarding",))
     assert report.verdict is Result.PASS, report.text()
