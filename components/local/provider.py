@@ -23,7 +23,7 @@ from pulumi.dynamic import (
 )
 
 from components.dynamic import Provider
-from components.local.state import StateDir
+from components.local.state import LocalFailure, StateDir
 
 if TYPE_CHECKING:
     import pulumi
@@ -55,8 +55,12 @@ class _LocalProvider(Provider):
         return UpdateResult(outs={**_wish(news), **self.apply(_state(news), news)})
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at what is there."""
-        return ReadResult(id_=id_, outs={**props, "condition": self.look(_state(props), props)})
+        """Look at what is there; a credential that cannot be read is a finding, which the update mends or refuses."""
+        try:
+            condition = self.look(_state(props), props)
+        except LocalFailure as failure:
+            condition = failure.finding
+        return ReadResult(id_=id_, outs={**props, "condition": condition})
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Compare the wish, and hold what was found against `running`."""

@@ -254,7 +254,7 @@ class Supervisor:
     def _rpc(self) -> xmlrpc.client.ServerProxy:
         port = ports.known(self._state).get("supervisor")
         password = credentials.read(self._state, credentials.SUPERVISOR)
-        uri = f"http://mlflow-backend:{quote(password, safe='')}@{ports.LOOPBACK}:{port}/RPC2"
+        uri = f"http://mlflow-backend:{quote(password, safe='', errors='surrogateescape')}@{ports.LOOPBACK}:{port}/RPC2"
         return xmlrpc.client.ServerProxy(uri, transport=_Transport(), allow_none=True)
 
     def _call(self, method: str, *arguments: object) -> Any:

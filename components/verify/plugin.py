@@ -117,6 +117,14 @@ def _down(parts: dict[str, dict[str, Any]]) -> Finding:
             next_step="Compare it with a fresh database of this version, or restore a dump of it.",
             certainty=Certainty.KNOWN,
         )
+    if set(parts) == {"keys"}:
+        return failed(
+            details or "the server says that its encryption keys are not in order",
+            code="keys-at-rest",
+            cause="Secrets of webhooks or of the gateway are not under the stack's own keys: under MLflow's public "
+            "defaults, or under keys that are lost.",
+            next_step="Draw new keys with scripts/rotate_keys.py and update; give each secret that stays unread again.",
+        )
     return failed(
         sentence,
         code="component-down",

@@ -9,6 +9,7 @@ import pytest
 
 from components.local import api_keys, credentials, encryption, ports, services
 from components.local.database import Database
+from components.local.provider import CredentialsProvider, ServiceProvider, SupervisorProvider
 from components.local.state import LocalFailure, StateDir
 from components.local.supervisor import Supervisor
 from components.local.wishes import DATABASE, ROLE
@@ -144,3 +145,17 @@ def test_a_password_with_quotes_reaches_the_administrator(running: StateDir) -> 
     update(running)
     assert services.condition(running, Database.name, WISHES["database"]) == services.RUNNING
     execute(running, "SELECT value FROM kept")
+
+
+@pytest.mark.parametrize("damage", ["deleted", "a folder", "binary"])
+def test_a_refresh_finds_a_damaged_credential_instead_of_failing(tmp_path: Path, damage: str) -> None:
+    """A refresh comes before the update that mends it: one that fails would let neither `up` nor `down` begin."""
+    state = StateDir(tmp_path / "stack")
+    credentials.ensure(state)
+    ports.choose(state, Database.name)
+    props = {"state": str(state.path), "service": Database.name, **WISHES["database"], "versions": {}}
+    for name in names(tmp_path):
+        DAMAGES[damage](state.credentials / name)
+    for provider in (CredentialsProvider(), ServiceProvider(), SupervisorProvider()):
+        found = provider.read("id", props)
+        assert (found.outs or {})["condition"] != services.RUNNING

@@ -179,13 +179,15 @@ def test_credentials_that_were_not_named_are_inconclusive(full_server: FullMLflo
 
 OK = {"state": "ok", "detail": "fine"}
 LOST = {"state": "failed", "detail": "These tables are missing or have lost their primary key: webhooks."}
-PARTS = {"status": "degraded", "components": {"database": OK, "redis": {"state": "failed", "detail": "refused"}}}
+REFUSED = {"state": "failed", "detail": "refused"}
+PARTS = {"status": "degraded", "components": {"database": OK, "redis": REFUSED}}
 
 
 @pytest.mark.parametrize(
     ("reply", "result", "code"),
     [
         (as_json(PARTS, 503), Result.FAIL, "component-down"),
+        (as_json({"status": "degraded", "components": {"keys": REFUSED}}, 503), Result.FAIL, "keys-at-rest"),
         (as_json({"status": "degraded"}, 503), Result.FAIL, "component-down"),
         (as_json({"status": "degraded", "components": {"database": LOST}}, 503), Result.FAIL, "table-lost"),
         (as_json({"status": "ok"}), Result.PASS, ""),
