@@ -39,7 +39,7 @@ async def _through_bridge(self, scope, receive, send):
         await self._fastapi(scope, receive, send)
         return
     if not hasattr(self, "bridge"):
-        self.bridge = _Bridge(self._flask{arguments})
+        self.bridge = _Bridge(self._flask._app{arguments})
     await self.bridge(scope, receive, send)
 
 

@@ -32,7 +32,15 @@ BUCKET = "mlflow"
 ARTIFACT_ROOT = f"s3://{BUCKET}/artifacts"
 # rclone ignores the region; clients refuse to sign without one.
 REGION = "us-east-1"
-_WHOLE = ("port", "workers", "request_timeout_s", "max_request_mib", "max_artifact_mib", "metrics_port")
+_WHOLE = (
+    "port",
+    "workers",
+    "request_timeout_s",
+    "max_request_mib",
+    "max_artifact_mib",
+    "temporary_mib",
+    "metrics_port",
+)
 
 
 def tracking_url(port: int, prefix: str = "") -> str:

@@ -50,6 +50,7 @@ _JOBS_MEMORY_MIB = 2400
 
 # The entry point of server/src/mlflow_backend_server.
 APP = "mlflow-backend"
+_GUNICORN_WORKER = "mlflow_backend_server.http.worker.Worker"
 READY = "/health/ready"
 _LIMIT_FIX = "Set cache.mode to create, or access.requestsPerMinute to 0."
 
@@ -77,9 +78,9 @@ class ServerInputs:
 
     `hosts` are further names that users call it by, with a port or without; `origins` are further pages that call it.
     `path_prefix` is the path of `public_url`; the plugin takes it away, so that MLflow's routes are what they are.
-    `max_request_mib` bounds a request's body, `max_artifact_mib` an artifact's upload; 0 is no limit. `metrics_port`
-    is where Prometheus asks, 0 for nowhere. `proxies` is how many proxies of the target each caller comes through:
-    Caddy on `local`, the balancer on `ecs`.
+    `max_request_mib` bounds a request's body, `max_artifact_mib` an artifact's upload; 0 is no limit. `temporary_mib`
+    bounds the server's temporary files. `metrics_port` is where Prometheus asks, 0 for nowhere.
+    `proxies` is how many proxies of the target each caller comes through: Caddy on `local`, the balancer on `ecs`.
     """
 
     mlflow_version: str
@@ -99,7 +100,8 @@ class ServerInputs:
     path_prefix: str = ""
     access: AccessControl = field(default_factory=AccessControl)
     max_request_mib: int = 64
-    max_artifact_mib: int = 0
+    max_artifact_mib: int = 5120
+    temporary_mib: int = 16384
     access_log: bool = True
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
@@ -292,7 +294,7 @@ def _argv(inputs: ServerInputs, able: Abilities) -> tuple[str, ...]:
         argv += ["--uvicorn-opts", options]
     else:
         options = (
-            f"--worker-class gthread --threads {able.threads} --keep-alive {keep_alive} "
+            f"--worker-class {_GUNICORN_WORKER} --threads {able.threads} --keep-alive {keep_alive} "
             f"--timeout {inputs.request_timeout_s} --graceful-timeout {inputs.request_timeout_s}"
         )
         argv += ["--gunicorn-opts", options]

@@ -50,6 +50,7 @@ def _plugin_environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]
         ACCESS_VARIABLE: access.mode,
         "MLFLOW_BACKEND_MAX_REQUEST_BYTES": str(inputs.max_request_mib * _MIB),
         "MLFLOW_BACKEND_MAX_ARTIFACT_BYTES": str(inputs.max_artifact_mib * _MIB),
+        "MLFLOW_BACKEND_TEMPORARY_BYTES": str(inputs.temporary_mib * _MIB),
         "MLFLOW_BACKEND_ACCESS_LOG": "true" if inputs.access_log else "false",
         "MLFLOW_BACKEND_TRUSTED_PROXIES": str(inputs.proxies),
     }

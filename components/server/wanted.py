@@ -23,6 +23,7 @@ class Wanted(TypedDict):
     extra_flags: Mapping[str, str | bool]
     max_request_mib: int
     max_artifact_mib: int
+    temporary_mib: int
     access_log: bool
     hosts: tuple[str, ...]
     origins: tuple[str, ...]
@@ -41,6 +42,7 @@ def wanted(settings: Settings) -> Wanted:
         extra_flags=server.extra_flags,
         max_request_mib=server.max_request_mib,
         max_artifact_mib=server.max_artifact_mib,
+        temporary_mib=server.temporary_mib,
         access_log=server.access_log,
         hosts=tuple(settings.access.hosts),
         origins=tuple(settings.access.origins),

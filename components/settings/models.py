@@ -125,8 +125,11 @@ class Server(Section):
     """The longest request in seconds; keep-alive, drain and stop times follow from it."""
     max_request_mib: Annotated[int, Field(ge=0, le=1024)] = 64
     """The largest body of a request that is no artifact, in MiB; 0: no limit."""
-    max_artifact_mib: Annotated[int, Field(ge=0, le=10_485_760)] = 0
-    """The largest artifact that is taken in one upload, in MiB; 0: no limit."""
+    max_artifact_mib: Annotated[int, Field(ge=0, le=10_485_760)] = 5120
+    """The largest artifact that is taken in one upload, in MiB; 0: no limit but `temporaryMib`."""
+    temporary_mib: Annotated[int, Field(ge=64, le=10_485_760)] = 16384
+    """What one server keeps of temporary files, in MiB: MLflow copies artifacts there on their way. Over it, uploads
+    and downloads of artifacts are put off (503), so that the disk is never filled."""
     access_log: bool = True
     """A line of JSON for each request in the server's log."""
     port: Annotated[int, Field(ge=1024, le=65535)] | None = None

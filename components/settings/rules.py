@@ -178,6 +178,17 @@ def aws_on_aws(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def artifacts_fit(settings: Settings) -> Iterator[Problem]:
+    """Refuse a limit on artifacts that the temporary folder would never let anybody reach."""
+    if settings.server.max_artifact_mib > settings.server.temporary_mib:
+        yield Problem(
+            path="server.maxArtifactMib",
+            finding=f"is {settings.server.max_artifact_mib}",
+            rule=f"uploads pass the temporary folder, and server.temporaryMib is {settings.server.temporary_mib}",
+            fix="Raise server.temporaryMib, to twice this value for MLflow before 3.5, or lower it.",
+        )
+
+
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     create_or_adopt,
     access_on_loopback_only,
@@ -192,6 +203,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     connections,
     port_on_local,
     aws_on_aws,
+    artifacts_fit,
 )
 
 

@@ -65,10 +65,11 @@ HOSTS = (
     "--cors-allowed-origins",
     "https://mlflow.example.com",
 )
-GUNICORN = (
-    "--gunicorn-opts",
-    "--worker-class gthread --threads 8 --keep-alive 310 --timeout 300 --graceful-timeout 300",
+_OPTIONS = (
+    "--worker-class mlflow_backend_server.http.worker.Worker"
+    " --threads 8 --keep-alive 310 --timeout 300 --graceful-timeout 300"
 )
+GUNICORN = ("--gunicorn-opts", _OPTIONS)
 UVICORN = ("--uvicorn-opts", "--timeout-keep-alive 310 --timeout-graceful-shutdown 300 --no-proxy-headers")
 
 
@@ -102,7 +103,8 @@ BASE_ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "MLFLOW_BACKEND_ACCESS": "none",
     "MLFLOW_BACKEND_MAX_REQUEST_BYTES": "67108864",
-    "MLFLOW_BACKEND_MAX_ARTIFACT_BYTES": "0",
+    "MLFLOW_BACKEND_MAX_ARTIFACT_BYTES": str(5 * 1024**3),
+    "MLFLOW_BACKEND_TEMPORARY_BYTES": str(16 * 1024**3),
     "MLFLOW_BACKEND_ACCESS_LOG": "true",
     "MLFLOW_BACKEND_TRUSTED_PROXIES": "1",
     "MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9000",

@@ -207,6 +207,7 @@ CLOUD = {"target": "ecs", "access": {"mode": "basic"}}
         ({"target": "ecs"}, "access.mode", ["is none", "loopback", "basic, token or cloudIdentity"]),
         ({"target": "cloudrun"}, "access.mode", ["is none"]),
         ({"target": "local", "access": {"requestsPerMinute": 9}}, "access.requestsPerMinute", ["API keys", "is none"]),
+        ({"server": {"maxArtifactMib": 20000}}, "server.maxArtifactMib", ["server.temporaryMib", "16384"]),
         ({"target": "eks"}, "access.mode", ["is none"]),
         ({**CLOUD, "database": {"mode": "adopt"}}, "database.existing", ["is missing", "database.mode is adopt"]),
         ({**CLOUD, "cache": {"existing": "redis://c:1"}}, "cache.existing", ["cache.mode is create"]),

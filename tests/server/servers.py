@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KEYS = draw()
 START_DEADLINE_S = 150
+GUNICORN = "--worker-class mlflow_backend_server.http.worker.Worker --threads 8"
 _STARTS = "MLFLOW_BACKEND_SERVER_STARTS"
 #: MLflow 3.3.0 and newer have FastAPI and start uvicorn unless they are told otherwise.
 UVICORN_SINCE = (3, 3)
@@ -50,7 +51,7 @@ def pool() -> urllib3.PoolManager:
 
 @dataclass(kw_only=True)
 class Server:
-    """One `mlflow server` on Postgres, S3 and, where `redis` says so, Valkey."""
+    """One `mlflow server` on Postgres, S3 and, where `redis` says so, Valkey; `options` are those of its web server."""
 
     version: str
     services: Services
@@ -62,6 +63,7 @@ class Server:
     plugin: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    options: str = ""
     port: int = field(default_factory=free_port)
     process: Process | None = None
 
@@ -103,7 +105,9 @@ class Server:
             with Path(starts).open("a") as ledger:
                 ledger.write(f"{self.version}\n")
         self.folder.mkdir(parents=True, exist_ok=True)
-        stack = ["--gunicorn-opts", "--worker-class gthread --threads 8"] if self._by_gunicorn() else []
+        stack = ["--gunicorn-opts", f"{GUNICORN} {self.options}".strip()] if self.by_gunicorn else []
+        if self.options and not stack:
+            stack = ["--uvicorn-opts", self.options]
         arguments = [
             *(str(python(self.version).parent / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(self.port)),
             *("--workers", str(self.workers), "--artifacts-destination", "s3://mlflow/artifacts", "--serve-artifacts"),
@@ -147,7 +151,9 @@ class Server:
         assert answer.status == 200, answer.data
         return json.loads(answer.data)
 
-    def _by_gunicorn(self) -> bool:
+    @property
+    def by_gunicorn(self) -> bool:
+        """Whether gunicorn serves."""
         return self.gunicorn or not has_uvicorn(self.version)
 
     def _is_healthy(self) -> bool:

@@ -105,7 +105,7 @@ def test_health_routes_answer_to_any_host(server: Server) -> None:
         assert server.get(path, Host="100.64.1.2:5000").status == 200, path
     full = json.loads(server.get("/health/components").data)
     assert full["status"] == "ok"
-    assert list(full["components"]) == ["server", "database", "redis", "artifacts", "jobs", "auth", "keys"]
+    assert list(full["components"]) == ["server", "database", "redis", "artifacts", "jobs", "auth", "keys", "temporary"]
     assert server.version in full["components"]["server"]["detail"]
 
 

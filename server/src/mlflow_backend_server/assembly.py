@@ -7,7 +7,9 @@ import importlib
 import importlib.util
 import logging
 import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.access import hooks, origins
@@ -24,11 +26,13 @@ from mlflow_backend_server.health.board import Board
 from mlflow_backend_server.health.components import components
 from mlflow_backend_server.health.identity import OBJECT, Identities
 from mlflow_backend_server.health.readiness import Readiness
-from mlflow_backend_server.health.states import State
+from mlflow_backend_server.health.states import Component, State
 from mlflow_backend_server.health.tables import expected
+from mlflow_backend_server.http.copies import watch
 from mlflow_backend_server.http.record import Recorder
 from mlflow_backend_server.http.routes import Routes
 from mlflow_backend_server.settings import Access, Settings, SettingsError
+from mlflow_backend_server.temporary import Space
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,11 +62,15 @@ def application(settings: Settings) -> Any:
     if ring is not None:
         ring.keep_fresh()
     tables = {name: expected(name) for name, _ in databases.items()}
-    board = Board(components(settings, databases, ring, tables=tables))
+    space = Space(Path(tempfile.gettempdir()), settings.temporary_bytes)
+    watch(space)
+    temporary = Component(name="temporary", ask=space.ask)
+    board = Board((*components(settings, databases, ring, tables=tables), temporary))
     health = Health(
         board=board,
         readiness=Readiness(parts),
         identities=Identities(databases, reading(settings.artifacts, OBJECT)),
+        space=space,
     )
     inner, front, routes = guarded(settings, health, ring, asgi=asgi)
     if settings.jobs:
@@ -81,11 +89,12 @@ def application(settings: Settings) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """What answers the health routes."""
+    """What answers the health routes, and the temporary space that bodies are judged by."""
 
     board: Board
     readiness: Readiness
     identities: Identities
+    space: Space
 
 
 def guarded(settings: Settings, health: Health, ring: KeyRing | None, *, asgi: bool) -> tuple[Any, Front, Routes]:
@@ -105,6 +114,7 @@ def guarded(settings: Settings, health: Health, ring: KeyRing | None, *, asgi: b
         users=_users(settings, auth, asgi=asgi) if auth else None,
         route=routes.known,
         foreign=origins.judge(os.environ),
+        space=health.space,
     )
     return inner, front, routes
 

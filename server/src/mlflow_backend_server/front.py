@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mlflow_backend_server.health.board import Board
     from mlflow_backend_server.health.identity import Identities
     from mlflow_backend_server.health.readiness import Readiness
+    from mlflow_backend_server.temporary import Space
 
 HEALTH, COMPONENTS, READY, IDENTITY = "/health", "/health/components", "/health/ready", "/health/identity"
 OWN = frozenset({HEALTH, COMPONENTS, READY, IDENTITY})
@@ -95,6 +96,7 @@ class Front:
     users: Users | None = None
     route: Callable[[str, str], Route] = nowhere
     foreign: Callable[[Asked], bool] = lambda _asked: False
+    space: Space | None = None
 
     def judge(self, asked: Asked) -> Verdict | Callable[[], Verdict] | Future[Verdict]:
         """Return an answer, an admission, or what gives one of them and may block."""

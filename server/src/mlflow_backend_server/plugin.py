@@ -13,6 +13,7 @@ import secrets
 import sys
 from typing import Any, NoReturn
 
+from mlflow_backend_server import temporary
 from mlflow_backend_server.access.routes import RoutesError, table_of
 from mlflow_backend_server.db import addresses
 from mlflow_backend_server.db.chains import installed_version
@@ -59,6 +60,8 @@ def _stop(error: SettingsError | ToolError) -> NoReturn:
 
 
 def _prepare(settings: Settings) -> None:
+    # First: the others put files there.
+    os.environ.update(temporary.prepare(os.environ))
     try:
         table_of(installed_version())
     except RoutesError as error:

@@ -49,7 +49,8 @@ class Settings:
     path_prefix: str = ""
     access_log: bool = True
     max_request_bytes: int = 64 * 1024 * 1024
-    max_artifact_bytes: int = 0
+    max_artifact_bytes: int = 5 * 1024**3
+    temporary_bytes: int = 16 * 1024**3
     request_timeout_s: int = 0
     metrics_port: int = 0
     metrics_host: str = "127.0.0.1"
@@ -75,6 +76,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         access_log=read.switch(f"{PREFIX}ACCESS_LOG", default=True),
         max_request_bytes=read.number("MAX_REQUEST_BYTES", Settings.max_request_bytes),
         max_artifact_bytes=read.number("MAX_ARTIFACT_BYTES", Settings.max_artifact_bytes),
+        temporary_bytes=read.number("TEMPORARY_BYTES", Settings.temporary_bytes),
         request_timeout_s=read.number("REQUEST_TIMEOUT_SECONDS", 0),
         metrics_port=read.number("METRICS_PORT", 0, limit=_PORT_LIMIT),
         metrics_host=read.text("METRICS_HOST") or Settings.metrics_host,

@@ -11,13 +11,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.access import clients
+from mlflow_backend_server.http.bounds import BodyRefusedError, Bounds
 from mlflow_backend_server.http.exchange import (
     REQUEST_ID,
     TIMED_OUT,
     Answer,
     Asked,
     ClientGoneError,
-    too_large,
     with_prefix,
     without_prefix,
 )
@@ -104,17 +104,20 @@ class AsgiFront:
         if admission.hide_credentials:
             # MLflow's gateway forwards some headers to model providers.
             scope["headers"] = [header for header in scope["headers"] if header[0].lower() not in _CREDENTIALS]
-        incoming = _Incoming(receive, outgoing, admission.limit)
+        bounds = Bounds(outgoing.exchange.asked, limit=admission.limit, space=self._front.space)
+        if (refusal := bounds.before()) is not None:
+            await outgoing.answer(refusal, receive)
+            return
+        incoming = _Incoming(receive, outgoing, bounds)
         try:
             await self._in_time(self._app(scope, incoming.receive, outgoing.send), outgoing, receive)
         except Exception:
-            if not incoming.exceeded:
+            if incoming.refusal is None:
                 raise
         # FastAPI leaves its route here when it served the request itself.
         outgoing.exchange.native_route = getattr(scope.get("route"), "path", "")
-        if incoming.exceeded and not outgoing.started:
-            answer = too_large(admission.limit, artifact=outgoing.exchange.asked.uploads_artifact)
-            await outgoing.answer(answer, receive)
+        if incoming.refusal is not None and not outgoing.started:
+            await outgoing.answer(incoming.refusal, receive)
 
     async def _in_time(self, work: Any, outgoing: _Outgoing, receive: Receive) -> None:
         """Run MLflow's application; where it has not begun to answer in time, answer 504 for it."""
@@ -178,15 +181,12 @@ class _Outgoing:
             raise ClientGoneError("the client took nothing of its answer for the request time-out") from None
 
 
-class _BodyTooLargeError(Exception):
-    """Thrown into the application that reads a body over the limit."""
-
-
 class _Incoming:
-    """Passes the body on, and stops the application once it is over the limit."""
+    """Passes the body on, and stops the application once it is over the limit, or there is no room for it."""
 
-    def __init__(self, receive: Receive, outgoing: _Outgoing, limit: int) -> None:
-        self._receive, self._outgoing, self._limit, self.exceeded = receive, outgoing, limit, False
+    def __init__(self, receive: Receive, outgoing: _Outgoing, bounds: Bounds) -> None:
+        self._receive, self._outgoing, self._bounds = receive, outgoing, bounds
+        self.refusal: Answer | None = None
 
     async def receive(self) -> Message:
         """Pass on one message of the client."""
@@ -194,17 +194,17 @@ class _Incoming:
         if message["type"] == "http.request":
             exchange = self._outgoing.exchange
             exchange.received += len(message.get("body", b""))
-            if self._limit and exchange.received > self._limit:
-                self.exceeded = True
+            self.refusal = self._bounds.at(exchange.received)
+            if self.refusal is not None:
                 # What the application says about being stopped is not the answer.
                 self._outgoing.muted = True
-                raise _BodyTooLargeError
+                raise BodyRefusedError
         return message
 
 
 async def _drain(asked: Asked, answer: Answer, receive: Receive) -> None:
-    """Throw away what a client still sends after a 413, unless it waits for leave to send at all."""
-    if answer.status != 413 or asked.headers.get("expect", "").lower() == "100-continue":  # noqa: PLR2004 - HTTP
+    """Throw away what a client still sends after a refused body, unless it waits for leave to send at all."""
+    if answer.status not in {413, 503} or asked.headers.get("expect", "").lower() == "100-continue":
         return
     end, count = time.monotonic() + _DRAIN_S, 0
     while count < _DRAIN_BYTES and (left := end - time.monotonic()) > 0:

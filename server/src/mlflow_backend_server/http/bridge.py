@@ -16,7 +16,8 @@ from io import BytesIO
 from tempfile import NamedTemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
-from mlflow_backend_server.http.exchange import ClientGoneError
+from mlflow_backend_server.http.copies import GONE
+from mlflow_backend_server.http.exchange import IN_MEMORY_BYTES, ClientGoneError
 from mlflow_backend_server.http.pieces import gathered, least_bytes
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
 
+#: An answer that takes longer is worth watching its client for.
+_PATIENCE_S = 0.5
 #: As many as Starlette gives to a mounted WSGI application.
 _THREADS = 40
-#: A longer body (an artifact, where FastAPI has no route for those) goes to a temporary file, not into memory.
-_IN_MEMORY_BYTES = 1024 * 1024
 
 
 class Bridge:
@@ -44,22 +45,24 @@ class Bridge:
         """Serve one request. Raises ClientGoneError if the client leaves before it has sent its body."""
         body, length = await _receive_body(receive)
         answer = _WsgiAnswer(self._app, environ_of(scope, body, length), body)
-        context, leaving = contextvars.copy_context(), None
-        pull = asyncio.get_running_loop().run_in_executor
+        loop, leaving = asyncio.get_running_loop(), _Leaving(receive)
+        watch = loop.call_later(_PATIENCE_S, leaving.watch)
+        GONE.set(leaving.seen)
+        context, pull = contextvars.copy_context(), loop.run_in_executor
         try:
             more = await pull(self._threads, context.run, answer.pull)
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.piece, "more_body": more})
             while more:
                 # Servers take what is sent to a client that left, and throw it away.
-                leaving = leaving or asyncio.ensure_future(_left(receive))
-                if leaving.done():
+                leaving.watch()
+                if leaving.seen():
                     return
                 more = await pull(self._threads, context.run, answer.pull)
                 await send({"type": "http.response.body", "body": answer.piece, "more_body": more})
         finally:
-            if leaving is not None:
-                leaving.cancel()
+            watch.cancel()
+            leaving.end()
             if not answer.closed:
                 # In a thread: it waits for one that is still at work for this answer (in `context`), and deletes files.
                 self._threads.submit(context.copy().run, answer.close)
@@ -128,10 +131,30 @@ def _refuse_write(_piece: bytes) -> None:
     raise NotImplementedError("the old write() of WSGI, which Flask does not use")
 
 
-async def _left(receive: Receive) -> None:
-    """Return when the client has left, or has got all of its answer."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class _Leaving:
+    """Sees a client leave, once it is watched for: most requests are over before that is worth its cost."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task: asyncio.Task[None] | None = None
+
+    def watch(self) -> None:
+        """Watch from now on."""
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._left())
+
+    def seen(self) -> bool:
+        """Tell whether it has left; asked in any thread."""
+        return self._task is not None and self._task.done()
+
+    def end(self) -> None:
+        """Watch no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _left(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
 async def _receive_body(receive: Receive) -> tuple[IO[bytes], int]:
@@ -145,7 +168,7 @@ async def _receive_body(receive: Receive) -> tuple[IO[bytes], int]:
                 length = body.tell()
                 body.seek(0)
                 return body, length
-            if isinstance(body, BytesIO) and body.tell() > _IN_MEMORY_BYTES:
+            if isinstance(body, BytesIO) and body.tell() > IN_MEMORY_BYTES:
                 body = _in_a_file(body)
     except BaseException:
         body.close()

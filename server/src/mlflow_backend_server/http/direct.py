@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
 
+_ARTIFACTS = "/mlflow-artifacts/artifacts/"
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 #: What FastAPI has in front of its routes, in every release since 3.3, and Flask has too (or does not need: timing of
 #: the gateway, permissions of FastAPI's own routes). With anything else in front, nothing is taken around it.
@@ -70,4 +71,5 @@ class Direct:
     def _is_for_flask(self, method: str, path: str) -> bool:
         if method not in _METHODS or self._routes.flask_rule(method, path) is None:
             return False
-        return not self._routes.is_native(method, path)
+        # MLflow's native download leaves its copy behind if the client leaves, and knows no ranges.
+        return (method == "GET" and _ARTIFACTS in path) or not self._routes.is_native(method, path)

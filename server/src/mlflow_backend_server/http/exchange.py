@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 REQUEST_ID = "x-request-id"
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}", re.ASCII)
 _TRACEPARENT_FORM = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+#: Bodies up to here stay in memory: they need none of the temporary folder.
+IN_MEMORY_BYTES = 1024 * 1024
+#: What MLflow copies to its temporary folder before it answers.
+_COPIED = ("/mlflow-artifacts/artifacts/", "/get-artifact", "/get-trace-artifact", "/get-logged-model-artifact")
+_LOGGED_MODEL_FILES = "/artifacts/files"
+_RETRY_S = 10
 #: Uploads of artifacts have a limit of their own.
 _ARTIFACT_PATHS = ("/mlflow-artifacts/artifacts/", "/mlflow/upload-artifact")
 _LENGTH_DIGITS = 19
@@ -60,6 +66,13 @@ class Asked:
         """Whether the body is an artifact."""
         return any(part in self.path for part in _ARTIFACT_PATHS)
 
+    @property
+    def is_copied(self) -> bool:
+        """Whether the answer is an artifact."""
+        return self.method in {"GET", "HEAD"} and (
+            any(part in self.path for part in _COPIED) or self.path.endswith(_LOGGED_MODEL_FILES)
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
@@ -80,9 +93,11 @@ class Answer:
 
     def all_headers(self) -> list[tuple[str, str]]:
         """Return the headers, those of the body included."""
-        kind = "text/html; charset=utf-8" if isinstance(self.document, str) else "application/json"
-        fixed = [("content-type", kind), ("content-length", str(len(self.body)))]
-        return [*fixed, ("x-content-type-options", "nosniff"), ("cache-control", "no-store"), *self.headers]
+        length = ("content-length", str(len(self.body)))
+        if isinstance(self.document, str):
+            return [("content-type", "text/html; charset=utf-8"), length, *self.headers]
+        ours = (("x-content-type-options", "nosniff"), ("cache-control", "no-store"))
+        return [("content-type", "application/json"), length, *ours, *self.headers]
 
 
 def refusal(status: int, code: str, message: str, *headers: tuple[str, str]) -> Answer:
@@ -110,6 +125,20 @@ def too_large(limit: int, *, artifact: bool) -> Answer:
     return refusal(
         413, "REQUEST_TOO_LARGE", f"{what} may have at most {limit} bytes on this server.", ("connection", "close")
     )
+
+
+def no_space(length: int, *, budget: int) -> Answer:
+    """Return the answer to a body, or an artifact, for which the temporary folder has no room now, or never."""
+    if budget and length > budget:
+        message = f"This server keeps at most {budget} bytes of temporary files."
+        return refusal(413, "REQUEST_TOO_LARGE", message, ("connection", "close"))
+    message = "The server has no temporary space left for this. Try again later."
+    return refusal(503, "TEMPORARILY_UNAVAILABLE", message, ("retry-after", str(_RETRY_S)), ("connection", "close"))
+
+
+def space_wanted(asked: Asked) -> int:
+    """Return how many bytes of temporary space a request is known to need before it is served."""
+    return max(asked.length if asked.length > IN_MEMORY_BYTES else 0, int(asked.is_copied))
 
 
 def body_limit(asked: Asked, *, request_bytes: int, artifact_bytes: int) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 UNMATCHED = "unmatched"
 #: The routes of the front, which neither application knows.
 OWN = frozenset({"/health/components", "/health/ready", "/health/identity"})
+HEALTH_ROUTES = OWN | {"/health"}
 #: Flask spells converters into its templates, `<path:name>`, and FastAPI `{name:path}`; `{name}` here.
 _FLASK_PARAMETER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 _FASTAPI_PARAMETER = re.compile(r"\{([^:{}]+)(?::[^{}]+)?\}")

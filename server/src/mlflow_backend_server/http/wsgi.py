@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from concurrent.futures import Future
 from contextlib import suppress
@@ -9,7 +10,9 @@ from http.client import responses
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.access import clients
-from mlflow_backend_server.http.exchange import Answer, Asked, too_large, with_prefix, without_prefix
+from mlflow_backend_server.http.bounds import BodyRefusedError, Bounds
+from mlflow_backend_server.http.copies import GONE
+from mlflow_backend_server.http.exchange import Answer, Asked, ClientGoneError, with_prefix, without_prefix
 from mlflow_backend_server.http.pieces import gathered, least_bytes
 from mlflow_backend_server.http.record import CURRENT
 
@@ -65,16 +68,19 @@ class WsgiFront:
         if admission.hide_credentials:
             for name in _CREDENTIALS:
                 environ.pop(name, None)
-        incoming = _Incoming(environ["wsgi.input"], start.exchange, admission.limit)
+        bounds = Bounds(start.exchange.asked, limit=admission.limit, space=self._front.space)
+        if (answer := bounds.before()) is not None:
+            return self._answer(environ, start, answer)
+        incoming = _Incoming(environ["wsgi.input"], start.exchange, bounds)
         environ["wsgi.input"] = incoming
+        GONE.set(_leaving(environ.get("gunicorn.socket")))
         body: Iterable[bytes] = ()
-        with suppress(_BodyTooLargeError):
+        with suppress(BodyRefusedError):
             body = self._app(environ, start.hold)
-        if incoming.exceeded:
+        if incoming.refusal is not None:
             if hasattr(body, "close"):
                 body.close()
-            answer = too_large(admission.limit, artifact=start.exchange.asked.uploads_artifact)
-            return self._answer(environ, start, answer)
+            return self._answer(environ, start, incoming.refusal)
         start.release()
         return body
 
@@ -116,23 +122,26 @@ def _refuse_write(_piece: bytes) -> None:
     raise NotImplementedError("the old write() of WSGI, which Flask does not use")
 
 
-class _BodyTooLargeError(Exception):
-    """Thrown into the application that reads a body over the limit."""
-
-
 class _Incoming:
-    """Passes the body on, and stops the application once it is over the limit."""
+    """Passes the body on, and stops the application once it is over the limit, or there is no room for it."""
 
-    def __init__(self, stream: Any, exchange: Exchange, limit: int) -> None:
-        self._stream, self._exchange, self._limit, self.exceeded = stream, exchange, limit, False
+    def __init__(self, stream: Any, exchange: Exchange, bounds: Bounds) -> None:
+        self._stream, self._exchange, self._bounds = stream, exchange, bounds
+        self.refusal: Answer | None = None
 
     def read(self, size: int = -1) -> bytes:
         """Read as the stream does."""
-        return self._count(self._stream.read(size))
+        piece = self._count(self._stream.read(size))
+        if not piece and size:
+            self._refuse_half()
+        return piece
 
     def readline(self, size: int = -1) -> bytes:
         """Read a line as the stream does."""
-        return self._count(self._stream.readline(size))
+        line = self._count(self._stream.readline(size))
+        if not line and size:
+            self._refuse_half()
+        return line
 
     def readlines(self, _hint: int = -1) -> list[bytes]:
         """Read all lines."""
@@ -142,11 +151,16 @@ class _Incoming:
         while line := self.readline():
             yield line
 
+    def _refuse_half(self) -> None:
+        # Gunicorn ends the body of a client that left as if it were whole, and MLflow would keep half an artifact.
+        if self._exchange.received < self._exchange.asked.length:
+            raise ClientGoneError("the client went away before it had sent its body")
+
     def _count(self, piece: bytes) -> bytes:
         self._exchange.received += len(piece)
-        if self._limit and self._exchange.received > self._limit:
-            self.exceeded = True
-            raise _BodyTooLargeError
+        self.refusal = self._bounds.at(self._exchange.received)
+        if self.refusal is not None:
+            raise BodyRefusedError
         return piece
 
 
@@ -169,9 +183,25 @@ class _Body:
             self._recorder.end(self._exchange)
 
 
+def _leaving(client: socket.socket | None) -> Callable[[], bool]:
+    """Return what tells whether the client has closed its connection."""
+
+    def gone() -> bool:
+        if client is None:
+            return False
+        try:
+            return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    return gone
+
+
 def _drain(environ: dict[str, Any], exchange: Exchange, answer: Answer) -> None:
-    """Throw away what a client still sends before a 413, unless it waits for leave to send at all."""
-    if answer.status != 413 or exchange.asked.headers.get("expect", "").lower() == "100-continue":  # noqa: PLR2004
+    """Throw away what a client still sends of a refused body, unless it waits for leave to send at all."""
+    if answer.status not in {413, 503} or exchange.asked.headers.get("expect", "").lower() == "100-continue":
         return
     stream = environ["wsgi.input"]
     stream = getattr(stream, "_stream", stream)
