@@ -49,7 +49,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     @contextmanager
     def _threads_of(self, head: bytes) -> Iterator[None]:
         usual = self.tpool
-        self.tpool = self._health_routes if is_probe(head, os.environ.get("_MLFLOW_STATIC_PREFIX", "")) else usual
+        self.tpool = self._health_routes if is_probe(head, os.environ.get("MLFLOW_BACKEND_PATH_PREFIX", "")) else usual
         try:
             yield
         finally:
