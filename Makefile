@@ -8,6 +8,9 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup env up down preview verify status logs releases lint hooks format pages coverage mutation test test-fast test-unit bench schema lock
 
+# A shell may bring modules of another project, or an ASCII locale, in which a folder's name could not be written down.
+unexport PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONSTARTUP PYTHONWARNINGS
+export PYTHONUTF8 := 1
 # Recipes run in the environment that `source .tools/activate` gives a shell.
 ACTIVATE = . ./.tools/activate
 SETUP = $(PYTHON) -m tools.bootstrap
@@ -29,7 +32,8 @@ up: ## Deploy the local backend, or bring it up to date, and verify it
 	@$(SETUP) --stack $(STACK)
 	@$(ACTIVATE) && pulumi up --stack $(STACK) --yes --skip-preview; $(FORGET_SALT)
 
-down: setup ## Destroy the local backend; PURGE=1 deletes its data too
+down: ## Destroy the local backend; PURGE=1 deletes its data too
+	@$(SETUP) --stack $(STACK)
 	@$(ACTIVATE) && pulumi destroy --stack $(STACK) --yes --skip-preview; $(FORGET_SALT)
 	$(if $(filter 1,$(PURGE)),rm -rf .backend/$(STACK))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from benchmarks.row import Row, interleaved, seconds
-from components.local import revisions, switch
+from components.local import revisions
 from tests.engine.stack import LocalStack
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def fresh(stack: LocalStack) -> Row:
 
 def server_start(stack: LocalStack) -> float:
     """Return the seconds from a server's start to its first healthy answer, beside the one that serves."""
-    serving = switch.active(stack.state)
+    serving = revisions.active(stack.state)
     if serving is None:
         raise RuntimeError("no revision serves")
     log = (stack.state.supervisor / "supervisord.log").read_text()

@@ -7,6 +7,7 @@ starts quickly.
 from __future__ import annotations
 
 import enum
+import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
@@ -178,3 +179,12 @@ class History(Protocol):
 
     def prune(self, *, retain: int, spared: frozenset[str]) -> Sequence[str]:
         """Drop all but the newest `retain` revisions; never the current one or those in `spared`. Return them."""
+
+
+def next_step(error: OSError) -> str:
+    """Return what helps where the system refuses a file."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "Free space on its disk, and repeat"
+    if error.errno in {errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}:
+        return "Move away what has its name, and repeat"
+    return "Make its folder writable for this user, and repeat"

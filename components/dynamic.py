@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import select
@@ -15,13 +16,16 @@ from typing import TYPE_CHECKING, Any, Final
 import pulumi
 from pulumi.dynamic import ResourceProvider
 
+from components.commands import stack_of, typed
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pulumi.dynamic import ConfigureRequest
 
 UPDATE_ID: Final = "updateId"
 """The input that holds `update_id`."""
+_CALLS = frozenset({"check", "create", "delete", "diff", "read", "update"})
 _WATCH = "end-with-engine"
 
 
@@ -32,10 +36,39 @@ class Provider(ResourceProvider):
     on changing the backend beside the next update.
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let what a provider raises name its own stack in the commands that it offers."""
+        super().__init_subclass__(**options)
+        for name in _CALLS & vars(cls).keys():
+            setattr(cls, name, _naming_stack(vars(cls)[name]))
+
     def configure(self, req: ConfigureRequest) -> None:
         """Begin to watch the engine; Pulumi calls this once before anything else of a provider."""
         super().configure(req)
         end_with_engine(sys.__stdout__.fileno() if sys.__stdout__ else -1)
+
+
+def _naming_stack(call: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def called(self: Provider, *arguments: Any) -> Any:
+        try:
+            return call(self, *arguments)
+        except Exception as error:
+            stacks = [stack for each in arguments if isinstance(each, dict) and (stack := _stack_of(each))]
+            if stacks and error.args and isinstance(error.args[0], str):
+                error.args = (typed(error.args[0], stacks[0]), *error.args[1:])
+            raise
+
+    return called
+
+
+def _stack_of(properties: dict[str, Any]) -> str | None:
+    """Return the stack whose resource has these properties, None where they do not say it."""
+    locator = properties.get("locator", properties)
+    try:
+        return stack_of(locator)
+    except (KeyError, TypeError):
+        return None
 
 
 def end_with_engine(output: int) -> None:

@@ -141,13 +141,20 @@ def direction(*, live: Heads, wanted: Heads, table: SchemaTable) -> Direction:
     return min(found, key=order.index)
 
 
-def decide(
-    *, version: str, wanted: Heads | None, live: Heads | None, table: SchemaTable, dump: str | None = None
+def decide(  # noqa: PLR0913 - what decides, by name
+    *,
+    version: str,
+    wanted: Heads | None,
+    live: Heads | None,
+    table: SchemaTable,
+    dump: str | None = None,
+    pinned: bool = False,
 ) -> Decision:
     """Tell whether a release of MLflow `version`, which needs `wanted`, may be put on a database that is at `live`.
 
     `live` is None where the schema could not be read. `dump` names the newest intact dump with exactly the heads that
-    are wanted. What is not known is BLOCKED: a guess here would be made with the user's data.
+    are wanted. What is not known is BLOCKED: a guess here would be made with the user's data. While a revision is
+    `pinned`, an update withholds every other one.
     """
     if live is None:
         return _blocked("The database's schema could not be read.", "Start the database (make up) and repeat.")
@@ -161,9 +168,11 @@ def decide(
     if where is Direction.AHEAD:
         return _of_newer(live, need, table, dump)
     reason, fix = _BLOCKS.get(where, _BLOCKS[Direction.UNKNOWN])
-    return _blocked(reason.format(live=live, need=need), fix)
+    lift = _LIFT if pinned and fix != _TABLE_FIX else ""
+    return _blocked(reason.format(live=live, need=need), f"{lift}{fix}")
 
 
+_LIFT = "Lift the pin with `python -m scripts.rollback --stack STACK --unpin`, by which an update is withheld. "
 _TABLE_FIX = "Add the version to schema_heads.json with the script that makes it, and repeat."
 _BLOCKS = {
     Direction.BEHIND: (

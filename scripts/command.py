@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from components.commands import typed
-from components.contract import ExitCode, Refused
+from components.contract import ExitCode, Refused, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,16 @@ def ended(name: str, work: Callable[[], int], *, stack: str) -> int:
     except platform_errors() as failure:
         print(f"{name}: {typed(str(failure), stack)}", file=sys.stderr)
         return ExitCode.PLATFORM_FAILED
+    except OSError as error:
+        print(f"{name}: {refused_file(error)}", file=sys.stderr)
+        return ExitCode.PLATFORM_FAILED
     return code
+
+
+def refused_file(error: OSError) -> str:
+    """Return what the system refused, in one sentence, and what helps."""
+    what = f"{error.filename}: " if error.filename else ""
+    return f"{what}{error.strerror or type(error).__name__}. {next_step(error)}."
 
 
 def show_no_more() -> None:

@@ -275,7 +275,7 @@ def _missing() -> PulumiMissing:
 
 def _started(command: Sequence[str], environment: Mapping[str, str], printed: int) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
+        return running.start(
             command, cwd=ROOT, env=dict(environment), stdin=subprocess.DEVNULL, stdout=printed, stderr=printed
         )
     except FileNotFoundError:

@@ -21,7 +21,7 @@ from components.releases import run, text
 from components.releases.journal import refuse_unfinished
 from components.releases.plan import Plan, Request, plan
 from components.releases.targets import open_releases
-from scripts.command import platform_errors
+from scripts.command import platform_errors, refused_file
 from scripts.stacks import locator_of
 
 if TYPE_CHECKING:
@@ -70,9 +70,11 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
         with target.alone():
             return _act(options, target, root)
     except Refused as refusal:
-        return _give_up(options, refusal.exit_code, refusal)
+        return _give_up(options, refusal.exit_code, str(refusal))
     except platform_errors() as failure:
-        return _give_up(options, ExitCode.PLATFORM_FAILED, failure)
+        return _give_up(options, ExitCode.PLATFORM_FAILED, str(failure))
+    except OSError as error:
+        return _give_up(options, ExitCode.PLATFORM_FAILED, refused_file(error))
     except KeyboardInterrupt:
         _say("interrupted: run it again, and it finishes what it began")
         return ExitCode.PLATFORM_FAILED
@@ -166,9 +168,9 @@ def _tell(options: argparse.Namespace, ended: Ended) -> ExitCode:
     return ended.exit_code
 
 
-def _give_up(options: argparse.Namespace, code: ExitCode, why: Exception) -> ExitCode:
+def _give_up(options: argparse.Namespace, code: ExitCode, why: str) -> ExitCode:
     """Say why nothing was done, or how far it came: a program that asked for JSON gets that too."""
-    sentence = typed(str(why), options.stack or "STACK")
+    sentence = typed(why, options.stack or "STACK")
     _say(sentence)
     if options.json:
         print(json.dumps({"exitCode": int(code), "result": sentence}, indent=2))
@@ -187,7 +189,7 @@ def _unpin(options: argparse.Namespace, target: Any) -> ExitCode:
 
 def _drop_kept(options: argparse.Namespace, target: Any) -> ExitCode:
     """Drop what the way back from an unfinished rollback would need only where none is unfinished."""
-    refuse_unfinished(target.rollback)
+    refuse_unfinished(target.rollback, alone=True)
     if not options.yes:
         print("This drops for good what was written between the dumps that were restored and their restores.")
         _ask()

@@ -8,6 +8,24 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def start(argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a program that can be interrupted.
+
+    A shell ignores SIGINT for what it starts in its background, as nohup's users do; that is inherited by all that is
+    started from there, and an interrupted engine would go on until it is killed.
+    """
+    return subprocess.Popen(argv, preexec_fn=take_interrupts, **options)  # noqa: PLW1509 - no other thread runs yet
+
+
+def take_interrupts() -> None:
+    """Give a process that was just forked the system's own way to meet SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait(process: subprocess.Popen[bytes], name: str, *, deadline_s: float, interrupt_s: float) -> int:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.contract import ExitCode
-from components.local import ports, switch
+from components.local import ports
 from components.local.history import LocalHistory
 from components.local.releases import LocalReleases
+from components.local.revisions import active
 from components.local.state import StateDir
 from components.local.supervisor import Supervisor
 from components.releases.reports import shown
@@ -61,7 +62,7 @@ def parts(state: StateDir) -> Iterator[str]:
         yield "supervisor    not running (`make up` starts it)"
         return
     yield "supervisor    running"
-    serving = switch.active(state)
+    serving = active(state)
     for name in supervisor.programs():
         status = supervisor.status(name)
         said = "unknown" if status is None else status.state.lower()
@@ -76,7 +77,7 @@ def revisions(state: StateDir) -> Iterator[str]:
         release = revision.release
         made = f"{revision.created_at:%F %T}Z"
         yield f"revision {revision.id:<4} {revision.state:<9} MLflow {release.mlflow_version}  {made}"
-    serving = switch.active(state)
+    serving = active(state)
     if serving is not None and serving.metrics_port:
         yield f"metrics       http://{ports.LOOPBACK}:{serving.metrics_port}/metrics"
 

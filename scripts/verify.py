@@ -18,14 +18,14 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from components.contract import ExitCode, Refused  # noqa: E402 - the script runs from anywhere
+from components.contract import ExitCode, Refused, next_step  # noqa: E402 - the script runs from anywhere
 from components.releases.stores import StoreError  # noqa: E402
 from components.verify import gate, latency, page, places, publish  # noqa: E402
 from components.verify.checks import PROFILES, SelectionError  # noqa: E402
 from components.verify.model import Result  # noqa: E402
 from components.verify.report import Report, write_whole  # noqa: E402
 from components.verify.subjects import Subject, SubjectError  # noqa: E402
-from scripts.command import show_no_more  # noqa: E402
+from scripts.command import platform_errors, show_no_more  # noqa: E402
 
 EXIT_CODES: Final = {
     Result.PASS: ExitCode.DONE,
@@ -81,6 +81,9 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     try:
         subject = _subject(options)
         report = _report(options, subject)
+    except platform_errors() as failure:
+        _tell(str(failure))
+        return ExitCode.PLATFORM_FAILED
     except (SubjectError, SelectionError) as error:
         _tell(str(error))
         return ExitCode.USAGE
@@ -96,7 +99,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
         _tell(f"the report cannot be kept in the backend's store: {error}")
         return ExitCode.INCONCLUSIVE
     except OSError as error:
-        _tell(f"the report cannot be written to {error.filename}: {error.strerror}")
+        _tell(f"the report cannot be written to {error.filename}: {error.strerror}. {next_step(error)}.")
         return ExitCode.INCONCLUSIVE
     verdict = report.verdict or Result.INCONCLUSIVE
     if options.publish and (problem := publish.publish(subject, report)):

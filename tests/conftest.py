@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import settings
 
+from tests import skips
 from tests.levels import starts_something
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give all workers one file to count into; let no property fail for being slow on a busy machine."""
     settings.register_profile("mlflow-backend", deadline=None)
     settings.load_profile("mlflow-backend")
+    config.pluginmanager.register(skips, "skips")
     if STARTS not in os.environ:
         handle, path = tempfile.mkstemp(prefix="mlflow-backend-starts-")
         os.close(handle)

@@ -7,6 +7,7 @@ that cannot be read is a refusal, for a pin may stand in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from components.contract import Refused
@@ -49,7 +50,7 @@ def read(settings: Settings, place: Place, client: S3Client) -> Contents:
     """
     bucket = storage.store(settings, place)
     store = S3Store(client, bucket=bucket.bucket, root=bucket.root)
-    refuse_unfinished(Journal(store, "rollback"))
+    refuse_unfinished(Journal(store, "rollback", running=partial(store.is_locked, "rollback")))
     return Ledger(store, by="").read()
 
 

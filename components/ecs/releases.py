@@ -13,6 +13,7 @@ import hashlib
 import os
 import socket
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -72,7 +73,7 @@ class EcsReleases:
         self.reports = Reports(self.store)
         self.ledger = Ledger(self.store, by=self._by)
         self.migration = Journal(self.store, "migration")
-        self.rollback = Journal(self.store, "rollback")
+        self.rollback = Journal(self.store, "rollback", running=partial(self.store.is_locked, "rollback"))
         self.scale = Scale(
             clients=connections.clients,
             scaling=connections.scaling,

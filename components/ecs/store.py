@@ -107,6 +107,11 @@ class S3Store:
         finally:
             self._release(key, token)
 
+    def is_locked(self, name: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> bool:
+        """Tell whether somebody holds the lock `name`; a killed holder does until its lease ends."""
+        held = self._read(f"{ROOT}/locks/{name}.json")
+        return held is not None and datetime.fromisoformat(json.loads(held)["until"]) > now()
+
     def _take_over(self, key: str, content: bytes, now: datetime) -> None:
         with self._explained(key):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))

@@ -11,6 +11,7 @@ import fcntl
 import getpass
 import os
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from components.contract import Refused
@@ -22,7 +23,7 @@ from components.migrate.known import schema_table
 from components.migrate.tool import DatabaseTool, ToolFailed
 from components.releases.journal import Journal
 from components.releases.ledger import Ledger
-from components.releases.stores import FileStore
+from components.releases.stores import FileStore, lock_held
 from components.releases.views import Situation
 from components.schema import Heads
 from components.verify import runner
@@ -64,7 +65,7 @@ class UnmanagedService:
         self._folder = folder / f"{name.region}-{name.cluster}-{name.service}"
         store = FileStore(self._folder)
         self.ledger = Ledger(store, by=f"{getpass.getuser()}@{socket.gethostname()}")
-        self.rollback = Journal(store, "rollback")
+        self.rollback = Journal(store, "rollback", running=partial(lock_held, self._folder / "rollback.lock"))
         self.migration = Journal(store, "migration")
         self._history = EcsHistory(clients=clients, name=name)
 

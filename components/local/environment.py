@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.local.state import LocalFailure
+from components import certificates
+from components.local.state import LocalFailure, opened_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,8 +87,12 @@ def install(version: str) -> Environment:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock beside a folder of the cache, which is made by one process at a time."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fix = "Make it writable, or name another cache by XDG_CACHE_HOME"
+        raise LocalFailure(str(folder.parent), f"cannot be made: {error.strerror}", fix) from None
+    with opened_lock(folder.with_suffix(".lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -105,14 +110,29 @@ def _build(version: str, environment: Environment) -> None:
 def _run(command: list[str], version: str) -> None:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_S, check=False, cwd=_PROJECT
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_TIMEOUT_S,
+            check=False,
+            cwd=_PROJECT,
+            env=certificates.for_uv(os.environ),
         )
     except subprocess.TimeoutExpired:
         finding = f"installing it took longer than {_INSTALL_TIMEOUT_S} s"
         raise LocalFailure(f"MLflow {version}", finding, "Check the package index's speed and repeat") from None
     if done.returncode != 0:
         finding = f"its environment could not be installed:\n{done.stderr.strip()}"
-        raise LocalFailure(f"MLflow {version}", finding, "Check that the package index can be reached and repeat")
+        raise LocalFailure(f"MLflow {version}", finding, _next_step(done.stderr))
+
+
+def _next_step(said: str) -> str:
+    """Return what helps against what uv said."""
+    if "UnknownIssuer" in said or "certificate" in said:
+        return "Name the certificate authorities of the package index by SSL_CERT_FILE, and repeat"
+    if "No space left" in said or "os error 28" in said:
+        return f"Free space on the disk of {cache_folder('environments')}, and repeat"
+    return "Check that the package index can be reached and repeat"
 
 
 def uv() -> str:

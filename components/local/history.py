@@ -28,12 +28,12 @@ class LocalHistory:
 
     def revisions(self) -> Sequence[Revision]:
         """Return the revisions that are still there, newest first."""
-        serving, statuses = switch.active(self._state), Supervisor(self._state).statuses()
+        serving, statuses = revisions.active(self._state), Supervisor(self._state).statuses()
         return tuple(_describe(record, serving, statuses) for record in revisions.list_all(self._state))
 
     def current(self) -> Revision | None:
         """Return the revision that gets the traffic, None where there is none."""
-        record = switch.active(self._state)
+        record = revisions.active(self._state)
         return None if record is None else _describe(record, record, Supervisor(self._state).statuses())
 
     def activate(self, revision: str) -> None:
@@ -60,7 +60,7 @@ class LocalHistory:
 
     def prune(self, *, retain: int, spared: frozenset[str]) -> Sequence[str]:
         """Drop all but the newest revisions, never the current one or a spared one; return what was dropped."""
-        current = switch.active(self._state)
+        current = revisions.active(self._state)
         dropped = []
         for record in revisions.list_all(self._state)[retain:]:
             if str(record.number) in spared or (current is not None and current.number == record.number):
@@ -98,7 +98,7 @@ def running_revision(state: Path) -> str:
     It is the revision that the proxy points to, if the supervisor runs it.
     """
     folder = StateDir(state)
-    record = switch.active(folder)
+    record = revisions.active(folder)
     if record is None:
         return ""
     status = Supervisor(folder).status(record.program.name)

@@ -6,6 +6,7 @@ Read by the program at every update, so it imports nothing that starts slowly.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from components.contract import Refused
@@ -14,7 +15,7 @@ from components.local.state import LocalFailure
 from components.releases.holds import hold_of, refuse_disagreement
 from components.releases.journal import Journal, refuse_unfinished
 from components.releases.ledger import Ledger
-from components.releases.stores import FileStore
+from components.releases.stores import FileStore, lock_held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,15 +43,20 @@ class Served:
     manual: bool = False
 
 
+def rollback_journal(state: StateDir) -> Journal:
+    """Return the journal of the stack's rollbacks."""
+    running = partial(lock_held, state.path / "rollback.lock")
+    return Journal(FileStore(state.backend_store), "rollback", running=running)
+
+
 def standing(state: StateDir, *, requested: str | None) -> Standing:
     """Return what the ledger holds the stack to.
 
     Raises Refused where the settings ask for another pin, where a rollback was interrupted, and where it cannot be
     read; StoreError where its folder cannot be.
     """
-    store = FileStore(state.backend_store)
-    refuse_unfinished(Journal(store, "rollback"))
-    found = Ledger(store, by="").standing()
+    refuse_unfinished(rollback_journal(state))
+    found = Ledger(FileStore(state.backend_store), by="").standing()
     refuse_disagreement(found, requested)
     return found
 
@@ -87,8 +93,7 @@ def announcement(state: StateDir, version: str) -> str | None:
 
     Asked only where another version than the serving one is to be served: an update without changes does not pay.
     """
-    address = state.active.read_text().strip() if state.active.exists() else ""
-    serving = next((record for record in revisions.each(state) if record.address == address), None)
+    serving = revisions.active(state)
     if serving is None or serving.mlflow_version == version:
         return None
     from components.migrate.resource import check  # noqa: PLC0415 - only before a migration
@@ -118,7 +123,7 @@ def refuse_overtaken(state: StateDir, wishes: Mapping[str, Any]) -> None:
 
     Refused for one that is under way or was interrupted, LocalFailure for a pin.
     """
-    refuse_unfinished(Journal(FileStore(state.backend_store), "rollback"))
+    refuse_unfinished(rollback_journal(state))
     pin = Ledger(FileStore(state.backend_store), by="").standing().pin
     if pin is not None and wishes.get(HELD) != pin.revision:
         finding = f"a rollback pinned revision {pin.revision} while this update was on its way"

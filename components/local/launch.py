@@ -7,7 +7,6 @@ workers) is kept as a tree: whatever ends its command ends all of them, so that 
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from components.local import credentials, encryption
 from components.local.render import Program, program_of
-from components.local.state import LocalFailure, StateDir
+from components.local.state import Damaged, LocalFailure, StateDir, read_object
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -31,17 +30,26 @@ def main(arguments: list[str]) -> int:
     """Start the program that the arguments name."""
     state, name = StateDir(Path(arguments[0])), arguments[1]
     try:
-        program = program_of(json.loads((state.programs / f"{name}.json").read_text()))
+        program = _program(state, name)
         environment = _environment(state, program)
         if program.tree:
             _refuse_other_schema(state, name)
-    except (OSError, ValueError, LocalFailure) as error:
+    except (OSError, LocalFailure) as error:
         print(f"launch {name}: {error}", file=sys.stderr, flush=True)  # noqa: T201 - supervisord keeps it as the log
         return _EX_CONFIG
     command = (*program.prefix, *program.argv)
     if program.tree:
         return _run_tree(state, program, command, environment)
     return os.execvpe(command[0], command, environment)  # noqa: S606 - the manifest is ours
+
+
+def _program(state: StateDir, name: str) -> Program:
+    """Return what the program's manifest says. Raises Damaged."""
+    path, fix = state.programs / f"{name}.json", "Run `make up`, which writes it anew"
+    try:
+        return program_of(read_object(path, fix) or {})
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise Damaged(str(path), "is missing, or is no manifest of a program", fix) from None
 
 
 def _refuse_other_schema(state: StateDir, name: str) -> None:

@@ -109,8 +109,10 @@ class ToolRunner:
     def _keep(self, log: str) -> None:
         self._state.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._state.logs / f"{TOOL}.log"
-        kept = path.read_text()[-_LOG_BYTES:] if path.exists() else ""
-        path.write_text(kept + log)
+        # A log that cannot be kept fails nothing.
+        with contextlib.suppress(OSError):
+            kept = path.read_text(encoding="utf-8", errors="replace")[-_LOG_BYTES:] if path.exists() else ""
+            path.write_text(kept + log, encoding="utf-8")
 
 
 def end_leftovers(state: StateDir) -> None:

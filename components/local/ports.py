@@ -8,7 +8,7 @@ import random
 import socket
 from typing import TYPE_CHECKING
 
-from components.local.state import LocalFailure, write
+from components.local.state import Damaged, LocalFailure, read_object, write
 
 if TYPE_CHECKING:
     from components.local.state import StateDir
@@ -18,6 +18,7 @@ LOOPBACK = "127.0.0.1"
 # client's connection sits on a port between our choice and the server's start.
 _RANGE = range(20_000, 32_000)
 _ATTEMPTS = 200
+_FIX = "Delete it and run `make up`, which chooses ports anew and keeps the data"
 
 
 def is_free(port: int) -> bool:
@@ -42,9 +43,12 @@ def listens(port: int, *, timeout_s: float = 1.0) -> bool:
 
 
 def known(state: StateDir) -> dict[str, int]:
-    """Return the ports that this stack has chosen, by their name."""
+    """Return the ports that this stack has chosen, by their name. Raises Damaged for a file that holds others."""
     path = state.path / "ports.json"
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    document = read_object(path, _FIX) or {}
+    if not all(isinstance(port, int) for port in document.values()):
+        raise Damaged(str(path), "holds something else than ports", _FIX)
+    return document
 
 
 def choose(state: StateDir, name: str, *, wanted: int | None = None) -> int:

@@ -20,7 +20,8 @@ from components.contract import Refused
 from components.identity import OBJECT
 from components.local import credentials, environment, one_shot, ports, processes, revisions, schema, switch
 from components.local.history import LocalHistory, running_revision
-from components.local.state import LocalFailure, StateDir, write
+from components.local.holding import rollback_journal
+from components.local.state import LocalFailure, StateDir, opened_lock, write
 from components.local.store import Store
 from components.local.templates import TemplatedTool
 from components.local.wishes import tracking_url
@@ -31,7 +32,7 @@ from components.releases.journal import Journal
 from components.releases.ledger import Ledger
 from components.releases.records import VerifiedRelease
 from components.releases.reports import Reports
-from components.releases.stores import DUMPS, FileStore
+from components.releases.stores import DUMPS, FileStore, lock_held
 from components.releases.views import Situation
 from components.server import Doors, doors
 from components.server.environment import PREFIX_VARIABLE
@@ -63,7 +64,7 @@ class LocalReleases:
         self.reports = Reports(self.store)
         self.ledger = Ledger(self.store, by=f"{getpass.getuser()}@{socket.gethostname()}")
         self.migration = Journal(self.store, "migration")
-        self.rollback = Journal(self.store, "rollback")
+        self.rollback = rollback_journal(state)
 
     # The schema and its dumps.
 
@@ -175,7 +176,7 @@ class LocalReleases:
         Without `thoroughly` a dump is taken for whole when its objects have their sizes: a list must not read them all.
         """
         contents, live = self.ledger.read(), self.heads()
-        current = switch.active(self.state)
+        current = revisions.active(self.state)
         return Situation(
             target=TARGET,
             current=None if current is None else str(current.number),
@@ -193,14 +194,14 @@ class LocalReleases:
             ("migration", "an update migrates the database"),
             ("switch", "an update switches revisions"),
         ):
-            if not _free(self.state.path / f"{name}.lock"):
+            if lock_held(self.state.path / f"{name}.lock"):
                 return what
         return None
 
     def stop_deployment(self) -> None:
         """End what an update is doing, and wait until it has let go. Raises LocalFailure where it does not."""
         deadline = time.monotonic() + _STOP_WAIT_S
-        serving = switch.active(self.state)
+        serving = revisions.active(self.state)
         while self.busy() is not None:
             processes.end(processes.marked(str(self.state.path), one_shot.TOOL), timeout_s=1)
             switch.retire_others(self.state, None if serving is None else serving.number)
@@ -213,7 +214,7 @@ class LocalReleases:
     def alone(self) -> Iterator[None]:
         """Hold the lock of rollbacks. Raises Refused where another rollback holds it."""
         self.state.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.state.path / "rollback.lock").open("w") as lock:
+        with opened_lock(self.state.path / "rollback.lock") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -284,15 +285,3 @@ def _sha256(path: Path) -> str:
         while piece := stream.read(_CHUNK):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def _free(lock: Path) -> bool:
-    """Tell whether nobody holds a lock; nothing is made where it was never taken."""
-    if not lock.exists():
-        return True
-    with lock.open() as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from components.local import ports
 from components.local.render import Program, program_of
-from components.local.state import LocalFailure, write
+from components.local.state import Damaged, LocalFailure, read_object, read_text, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from components.local.state import StateDir
 
 _DOCUMENT = "revision.json"
+_LAST = "last"
 _SERVER = "server-"
 
 
@@ -97,21 +98,37 @@ def each(state: StateDir) -> Iterator[Record]:
             yield load(state, number)
 
 
+def active(state: StateDir) -> Record | None:
+    """Return the revision that the proxy sends requests to; None where the address is nobody's. Raises Damaged."""
+    text = read_text(state.active, "Move it away and run `make up`, which writes it anew")
+    if text is None:
+        return None
+    address = text.strip()
+    return next((record for record in each(state) if record.address == address), None)
+
+
 def load(state: StateDir, number: int) -> Record:
     """Return one revision.
 
-    Raises LocalFailure where there is none of that number.
+    Raises LocalFailure where there is none of that number, Damaged where its file cannot be read.
     """
     path = _folder(state, number) / _DOCUMENT
+    fix = f"Put it back from a backup, or delete {path.parent}: revision {number} is then gone, `make up` makes another"
+    document = read_object(path, fix)
+    if document is None:
+        raise LocalFailure(f"revision {number}", "it does not exist", "List them with `make status`")
     try:
-        document = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise LocalFailure(f"revision {number}", "it does not exist", "List them with `make status`") from None
+        return _record_of(document)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise Damaged(str(path), "does not describe a revision", fix) from None
+
+
+def _record_of(document: Mapping[str, Any]) -> Record:
     return Record(
-        number=document["number"],
+        number=int(document["number"]),
         mlflow_version=document["mlflowVersion"],
         environment_lock=document["environmentLock"],
-        port=document["port"],
+        port=int(document["port"]),
         health_path=document["healthPath"],
         version_path=document["versionPath"],
         program=program_of(document["program"]),
@@ -121,10 +138,14 @@ def load(state: StateDir, number: int) -> Record:
     )
 
 
-def next_number(state: StateDir) -> int:
-    """Return the number that the next revision gets; numbers of dropped revisions are not used again."""
-    counter = state.revisions / "last"
-    return (int(counter.read_text()) if counter.exists() else 0) + 1
+def next_number(state: StateDir, recorded: Iterable[str] = ()) -> int:
+    """Return the number that the next revision gets; numbers of dropped revisions are not used again.
+
+    `recorded` are the revisions that the ledger knows: it outlives this folder, and must not come to mean others.
+    """
+    last = read_text(state.revisions / _LAST, "Move it away, and update again") or ""
+    there = (path.name for path in state.revisions.iterdir()) if state.revisions.exists() else ()
+    return max((int(number) for number in (last.strip(), *there, *recorded) if number.isdecimal()), default=0) + 1
 
 
 def choose_port(state: StateDir, number: int) -> int:
@@ -152,7 +173,7 @@ def save(state: StateDir, record: Record) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         finding = f"it cannot be written: {error.strerror}"
         raise LocalFailure(f"revision {record.number}", finding, f"Check {state.revisions}, and update again") from None
-    write(state.revisions / "last", str(record.number))
+    write(state.revisions / _LAST, str(record.number))
 
 
 def drop(state: StateDir, number: int) -> None:

@@ -16,6 +16,7 @@ from components.migrate.step import after_failed_start, settle
 from components.migrate.tool import DatabaseTool, ToolFailed
 from components.releases import durations
 from components.releases.journal import Journal
+from components.releases.ledger import Ledger
 from components.releases.stores import FileStore
 from components.server import describe
 from components.verify.subjects import Subject
@@ -49,7 +50,7 @@ def deploy(state: StateDir, wishes: dict[str, Any]) -> dict[str, Any]:
 
 def _make(state: StateDir, wishes: dict[str, Any]) -> tuple[Record, float]:
     """Make a new revision and switch to it; return it, and the seconds from its start until it was ready."""
-    serving = switch.active(state)
+    serving = revisions.active(state)
     # An update that was killed may have left its server running beside the one that serves.
     switch.retire_others(state, None if serving is None else serving.number)
     record = _record(state, wishes)
@@ -89,7 +90,7 @@ def _with_schema(state: StateDir, failure: LocalFailure) -> LocalFailure:
 
 def condition(state: StateDir, number: int) -> str:
     """Return `running`, or in a few words how what serves differs from the revision that was deployed."""
-    serving = switch.active(state)
+    serving = revisions.active(state)
     if serving is None:
         return "no revision gets the traffic"
     if serving.number != number:
@@ -126,7 +127,8 @@ def _describe_subject(state: StateDir, record: Record, wishes: dict[str, Any]) -
 
 
 def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
-    number = revisions.next_number(state)
+    known = Ledger(FileStore(state.backend_store), by="").read().releases
+    number = revisions.next_number(state, [each.release.revision for each in known if each.release])
     inputs = inputs_of(wishes["inputs"])
     installed, plugin = environment.locate(inputs.mlflow_version), package.locate()
     for folder, is_there in ((installed.path, environment.exists(installed)), (plugin.path, plugin.installed)):

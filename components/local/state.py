@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
+from components.contract import next_step
 from components.releases.stores import ROOT
 
 if TYPE_CHECKING:
@@ -37,6 +39,10 @@ class LocalFailure(Exception):
         """Keep the three parts apart, so that callers can add to one of them."""
         super().__init__(f"{part}: {finding}. {fix}.")
         self.part, self.finding, self.fix = part, finding, fix
+
+
+class Damaged(LocalFailure):
+    """A file that this project wrote cannot be read as what it was."""
 
 
 @dataclass(frozen=True)
@@ -135,13 +141,21 @@ class StateDir:
         """
         self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         deadline = time.monotonic() + wait_s
-        with (self.path / f"{name}.lock").open("w") as lock:
+        with opened_lock(self.path / f"{name}.lock") as lock:
             while not _taken(lock):
                 if time.monotonic() > deadline:
                     finding = f"another command of this stack has held the lock '{name}' for {wait_s:.0f} s"
                     raise LocalFailure(str(self.path), finding, "Let it end, or end it, and repeat")
                 time.sleep(_POLL_S)
             yield
+
+
+def opened_lock(path: Path) -> IO[str]:
+    """Open a lock file, which holds nothing. Raises Damaged where something else has its name."""
+    try:
+        return path.open("w")
+    except OSError as error:
+        raise Damaged(str(path), error.strerror or "cannot be opened", "Move it away, and repeat") from None
 
 
 def _taken(lock: IO[str]) -> bool:
@@ -152,12 +166,53 @@ def _taken(lock: IO[str]) -> bool:
     return True
 
 
+def read_text(path: Path, fix: str) -> str | None:
+    """Return a small text file of ours, None where there is none; bytes that are no text become replacement signs.
+
+    Raises Damaged, with this `fix`, where it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Damaged(str(path), error.strerror or "cannot be read", fix) from None
+
+
+def read_object(path: Path, fix: str) -> dict[str, Any] | None:
+    """Return the JSON object that a file of ours holds, None where there is no file.
+
+    Raises Damaged, with this `fix`, where it holds anything else.
+    """
+    text = read_text(path, fix)
+    if text is None:
+        return None
+    try:
+        document = json.loads(text)
+    except ValueError:
+        finding = "is empty" if not text.strip() else "is not JSON: cut short, or written over"
+        raise Damaged(str(path), finding, fix) from None
+    if not isinstance(document, dict):
+        raise Damaged(str(path), "holds another kind of JSON than an object", fix)
+    return document
+
+
 def write(path: Path, text: str, *, mode: int = PRIVATE_FILE) -> None:
-    """Replace a file in one step, so that no reader and no crash ever sees half of it."""
-    path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    """Replace a file in one step, so that no reader and no crash ever sees half of it.
+
+    Raises LocalFailure where the system refuses, with the file and what helps.
+    """
+    try:
+        path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        _write(path, text, mode)
+    except OSError as error:
+        raise LocalFailure(str(path), f"cannot be written: {error.strerror}", next_step(error)) from None
+
+
+def _write(path: Path, text: str, mode: int) -> None:
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w") as stream:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), mode)
             stream.write(text)
             stream.flush()

@@ -5,11 +5,13 @@ Owns the daemon and the files it reads. Does not know what the programs are.
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import getpass
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from components.local import credentials, ports, processes, render
-from components.local.state import LocalFailure, StateDir, write
+from components.local.state import Damaged, LocalFailure, StateDir, read_object, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +67,7 @@ class Supervisor:
         self._state = state
 
     def running(self) -> bool:
-        """Tell whether the daemon answers, and is this folder's.
+        """Tell whether the daemon answers, and is this folder's. Raises Damaged where its port cannot be read.
 
         In a copy of a folder whose backend runs, port and password are those of the daemon beside it.
         """
@@ -73,6 +75,8 @@ class Supervisor:
             with self._rpc() as rpc:
                 answers = cast("dict[str, Any]", rpc.supervisor.getState())["statename"] == "RUNNING"
                 return answers and processes.state_of(cast("int", rpc.supervisor.getPID())) == str(self._state.path)
+        except Damaged:
+            raise
         except (*_RPC_ERRORS, LocalFailure, KeyError):
             return False
 
@@ -152,6 +156,8 @@ class Supervisor:
         try:
             with self._rpc() as rpc:
                 info = cast("dict[str, Any]", rpc.supervisor.getProcessInfo(name))
+        except Damaged:
+            raise
         except (*_RPC_ERRORS, LocalFailure):
             return None
         return Status(state=str(info["statename"]), pid=int(info["pid"]))
@@ -161,6 +167,8 @@ class Supervisor:
         try:
             with self._rpc() as rpc:
                 found = cast("list[dict[str, Any]]", rpc.supervisor.getAllProcessInfo())
+        except Damaged:
+            raise
         except (*_RPC_ERRORS, LocalFailure):
             return {}
         return {str(info["name"]): Status(state=str(info["statename"]), pid=int(info["pid"])) for info in found}
@@ -180,8 +188,7 @@ class Supervisor:
             return "unknown to the supervisor"
         if status.state not in {"RUNNING", "STARTING"}:
             return f"{status.state.lower()}"
-        manifest = self._state.programs / f"{program.name}.json"
-        if not manifest.exists() or json.loads(manifest.read_text()) != json.loads(json.dumps(program.manifest())):
+        if self._manifest(program.name) != json.loads(json.dumps(program.manifest())):
             return "started with another manifest"
         # One that is starting may still be the launcher.
         if status.state == "RUNNING" and not self._runs(program, status.pid):
@@ -216,11 +223,14 @@ class Supervisor:
     def tail(self, name: str, *, lines: int = _TAIL_LINES) -> str:
         """Return the last lines that a program wrote, without any secret."""
         path = self._state.logs / f"{name}.log"
-        if not path.exists():
+        try:
+            with path.open("rb") as stream:
+                stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+                last = stream.read().decode(errors="replace").splitlines()[-lines:]
+        except FileNotFoundError:
             return "  (it wrote nothing)"
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            last = stream.read().decode(errors="replace").splitlines()[-lines:]
+        except OSError as error:
+            return f"  ({path} cannot be read: {error.strerror}. Move it away, and run `make up`)"
         return credentials.redact(self._state, "\n".join(f"  | {line}" for line in last)) or "  (it wrote nothing)"
 
     def log_hint(self, name: str) -> str:
@@ -233,6 +243,13 @@ class Supervisor:
 
     def _section(self, name: str) -> Path:
         return self._state.supervisor / "programs" / f"{name}.conf"
+
+    def _manifest(self, name: str) -> dict[str, Any] | None:
+        """Return a program's manifest, None where it is missing or damaged: an update writes it anew."""
+        try:
+            return read_object(self._state.programs / f"{name}.json", "")
+        except Damaged:
+            return None
 
     def _configure(self) -> int:
         port = ports.known(self._state).get("supervisor")
@@ -247,9 +264,21 @@ class Supervisor:
             marker={processes.STATE_MARKER: str(self._state.path)},
         )
         (self._state.supervisor / "programs").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._forget_damaged_sections()
         self._state.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(self._configuration, text)
         return port
+
+    def _forget_damaged_sections(self) -> None:
+        """Delete what the daemon could not read, for it would not start: each program's section is written anew."""
+        for path in (self._state.supervisor / "programs").glob("*.conf"):
+            read = configparser.RawConfigParser(strict=False)
+            with contextlib.suppress(configparser.Error, UnicodeDecodeError, OSError):
+                read.read(path, encoding="utf-8")
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif not read.has_option(f"program:{path.stem}", "command"):
+                path.unlink(missing_ok=True)
 
     def _rpc(self) -> xmlrpc.client.ServerProxy:
         port = ports.known(self._state).get("supervisor")
@@ -271,6 +300,7 @@ class Supervisor:
         Other programs' changes are left to their own callers.
         """
         grace_s = self._grace_s(name)
+        self._forget_damaged_sections()
         (added, changed, removed), *_ = self._call("reloadConfig")
         if name in changed or name in removed:
             self._stop(name, within_s=grace_s + _STOP_MARGIN_S)

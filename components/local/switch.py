@@ -45,7 +45,7 @@ def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s
     """
     guard.refuse_other_schema(state, record)
     supervisor = Supervisor(state)
-    previous, started = active(state), time.monotonic()
+    previous, started = revisions.active(state), time.monotonic()
     supervisor.apply(record.program)
     try:
         _wait(supervisor, state, record, start_timeout_s)
@@ -59,14 +59,6 @@ def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s
         _drain(state, previous, drain_s)
     retire_others(state, record.number)
     return took_s
-
-
-def active(state: StateDir) -> Record | None:
-    """Return the revision that the proxy sends requests to."""
-    if not state.active.exists():
-        return None
-    address = state.active.read_text().strip()
-    return next((record for record in revisions.each(state) if record.address == address), None)
 
 
 def retire_others(state: StateDir, serving: int | None) -> None:

@@ -81,7 +81,7 @@ def migrate(target: MigrationTarget, wish: Wish, *, pause: Callable[[float], Non
 
     Raises MigrationFailed; whatever happened, a server whose schema is still there serves again.
     """
-    begun = target.migration.load()
+    begun = target.migration.load(*_ENTRY)
     heads = target.heads()
     if begun is None and heads is not None and heads == wish.wanted:
         return Outcome(heads=heads)
@@ -106,7 +106,7 @@ def after_failed_start(target: MigrationTarget, *, pause: Callable[[float], None
 
     Returns an empty text where no migration belongs to this update.
     """
-    begun = target.migration.load()
+    begun = target.migration.load("drained", "served", "to")
     if begun is None:
         return ""
     if not begun["drained"] or begun["served"] is None:
@@ -129,6 +129,9 @@ def _bring_to_head(
     except Exception as failure:  # whatever a target meets, what was stopped must serve again
         raise MigrationFailed(f"{failure} {_back(target, entry, pause)}") from failure
     return Outcome(heads=heads, applied=applied, dump=entry["dump"])
+
+
+_ENTRY = ("version", "from", "to", "served", "drained", "dump", "onFailure")
 
 
 def _entry(target: MigrationTarget, wish: Wish, status: Status, begun: dict[str, Any] | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from components.contract import Refused
 from components.releases.stores import ROOT, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from components.releases.stores import Store
 
@@ -22,23 +22,27 @@ if TYPE_CHECKING:
 class Journal:
     """The journal of one purpose, such as `rollback`, in a backend's store."""
 
-    def __init__(self, store: Store, purpose: str) -> None:
-        """Name the place; nothing is read yet."""
+    def __init__(self, store: Store, purpose: str, *, running: Callable[[], bool] = lambda: False) -> None:
+        """Name the place; nothing is read yet. `running` tells whether somebody holds the lock of that purpose now."""
         self._store, self._key = store, f"{ROOT}/journal/{purpose}.json"
         self._closed = f"{ROOT}/journal/closed/{purpose}"
+        self.running = running
 
-    def load(self) -> dict[str, Any] | None:
-        """Return what was begun and not ended, None where nothing was.
+    def load(self, *needed: str) -> dict[str, Any] | None:
+        """Return what was begun and not ended, None where nothing was; it has at least the keys that are `needed`.
 
         Raises StoreError for a document that cannot be read: guessing how far something got would be the worse end.
         """
         content = self._store.read([self._key]).get(self._key)
         if content is None:
             return None
+        fix = "Put it back from a backup, or look and delete it"
         try:
-            document: dict[str, Any] = json.loads(content)
+            document = json.loads(content)
         except ValueError:
-            raise StoreError(self._key, "it is not JSON", "Put it back from a backup, or look and delete it") from None
+            raise StoreError(self._key, "it is not JSON", fix) from None
+        if not isinstance(document, dict) or not document.keys() >= set(needed):
+            raise StoreError(self._key, "it is not what this project wrote there", fix)
         return document
 
     def write(self, document: Mapping[str, Any]) -> None:
@@ -51,11 +55,15 @@ class Journal:
             self._store.move(self._key, f"{self._closed}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}.json")
 
 
-def refuse_unfinished(journal: Journal) -> None:
-    """Raise Refused where a rollback was interrupted: an update in between would end in neither of its two states."""
-    entry = journal.load()
-    if entry is not None:
-        raise Refused(
-            f"A rollback to revision {entry['to']}, begun {entry['begun']}, was interrupted.",
-            fix="Finish it first with `python -m scripts.rollback --stack STACK`.",
-        )
+def refuse_unfinished(journal: Journal, *, alone: bool = False) -> None:
+    """Raise Refused where a rollback runs or was interrupted: an update in between would end in neither of its states.
+
+    Who is `alone` holds the lock of rollbacks, so no other one runs.
+    """
+    entry = journal.load("to", "begun")
+    if entry is None:
+        return
+    what = f"A rollback to revision {entry['to']}, begun {entry['begun']}"
+    if not alone and journal.running():
+        raise Refused(f"{what}, is running.", fix="Let it end, and repeat.")
+    raise Refused(f"{what}, was interrupted.", fix="Finish it first with `python -m scripts.rollback --stack STACK`.")

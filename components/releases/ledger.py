@@ -74,7 +74,7 @@ class Contents:
             if damage.number == self.last:
                 raise Refused(
                     f"The ledger's newest record cannot be read, so pins and blocks are not known: {damage.finding}.",
-                    fix="Put the file back from a backup, or accept the loss with "
+                    fix=f"Put {LEDGER}/{damage.number:08d}.json back from a backup, or accept the loss with "
                     "`python -m scripts.releases --stack STACK --accept-loss`.",
                 )
         return self.records[-1].standing if self.records else Standing()
@@ -135,11 +135,14 @@ class Ledger:
         keys, last = self._listed()
         if last == 0:
             return Standing()
-        content = self._store.read([keys[last]] if last in keys else [])
+        content = next(iter(self._store.read([keys[last]]).values()), None) if last in keys else None
         try:
-            return decode(next(iter(content.values()), b""), number=last).standing
+            finding = f"record {last} is missing"
+            if content is not None:
+                return decode(content, number=last).standing
         except RecordError as error:
-            return Contents(damage=(Damage(number=last, finding=str(error)),)).standing
+            finding = str(error)
+        return Contents(damage=(Damage(number=last, finding=finding),)).standing
 
     def add_release(self, release: VerifiedRelease, *, identity: Mapping[str, str] | None = None) -> Record:
         """Record a release that passed verification, with the dump that its migration left.

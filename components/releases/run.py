@@ -85,12 +85,19 @@ def begin(target: RollbackTarget, plan: Plan, wish: Wish, *, say: Callable[[str]
     return _go_on(target, entry, say)
 
 
+_ENTRY = (
+    *("id", "begun", "from", "fromServed", "to", "toVersion", "toHeads", "dump", "losses", "steps", "verdict", "table"),
+    *("back", "automatic", "reason", "profile", "deadline_s"),
+)
+"""What `begin` writes, and a rollback is finished by."""
+
+
 def resume(target: RollbackTarget, *, to: str | None, say: Callable[[str], None]) -> Ended | None:
     """Finish a rollback that was interrupted; None where none was.
 
     Raises Refused where `to` is another target than that rollback's.
     """
-    entry = target.rollback.load()
+    entry = target.rollback.load(*_ENTRY)
     if entry is None:
         return None
     if to is not None and to != entry["to"]:

@@ -7,6 +7,7 @@ who create the same key exactly one succeeds, and nobody ever sees half an objec
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -134,3 +135,17 @@ class FileStore:
         except OSError as error:
             finding = error.strerror or type(error).__name__
             raise StoreError(str(path), finding, "Make its folder readable and writable, with space left") from None
+
+
+def lock_held(lock: Path) -> bool:
+    """Tell whether somebody holds a lock file; nothing is made where it was never taken. Raises StoreError."""
+    try:
+        with lock.open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise StoreError(str(lock), error.strerror or "cannot be opened", "Move it away, and repeat") from None
+    return False

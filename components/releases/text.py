@@ -122,7 +122,7 @@ def _row(view: View, now: datetime) -> tuple[str, ...]:
         (view.heads.tracking if view.heads else None) or "?",
         "verified" if view.verified else "no",
         _age((now - since).total_seconds()) if since else "?",
-        "-" if view.serves else view.decision.verdict.value,
+        "-" if view.serves or view.state == "gone" else view.decision.verdict.value,
         ", ".join(word for word, holds in words.items() if holds),
     )
 

@@ -127,10 +127,15 @@ def _gone(situation: Situation, release: VerifiedRelease, at: datetime, dumps: D
 def _judged(situation: Situation, revision: str, version: str, heads: Heads | None, dumps: Dumps) -> View:
     """Return a revision that is gone, with what the schema and the standing say of it."""
     dump = dump_with(heads, dumps)
-    decision = decide(
-        version=version, wanted=heads, live=situation.live, table=situation.table, dump=dump.id if dump else None
-    )
     standing = situation.contents.standing
+    decision = decide(
+        version=version,
+        wanted=heads,
+        live=situation.live,
+        table=situation.table,
+        dump=dump.id if dump else None,
+        pinned=standing.pin is not None,
+    )
     return View(
         revision=revision,
         mlflow_version=version,

@@ -127,15 +127,23 @@ class Subject:
 
         Raises `SubjectError` when the file is missing or is not such a document.
         """
+        again = "Deploy the stack again (make up) to write it anew"
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
+        except FileNotFoundError as error:
             raise SubjectError(f"{path}: {error.strerror}. Deploy the stack first (make up), or give a URL") from None
+        except OSError as error:
+            raise SubjectError(f"{path}: {error.strerror}. Move it away. {again}") from None
         except ValueError:
-            raise SubjectError(f"{path}: not JSON. Deploy the stack again (make up) to write it anew") from None
+            raise SubjectError(f"{path}: not JSON. {again}") from None
         if not isinstance(document, dict):
-            raise SubjectError(f"{path}: not a JSON object. Deploy the stack again (make up) to write it anew")
-        return cls.from_document(document)
+            raise SubjectError(f"{path}: not a JSON object. {again}")
+        try:
+            return cls.from_document(document)
+        except SubjectError as error:
+            raise SubjectError(f"{path}: {error}. {again}") from None
+        except (AttributeError, TypeError, ValueError):
+            raise SubjectError(f"{path}: its keys are not those of a subject. {again}") from None
 
     def running_revision(self) -> Callable[[], str] | None:
         """How to ask the platform which revision runs now; None where no platform is named.

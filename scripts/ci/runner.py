@@ -63,5 +63,5 @@ def pulumi_environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 def run(argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], deadline_s: float) -> int:
     """Run a program, its output going where ours goes; its exit code (see running.wait)."""
-    process = subprocess.Popen(argv, cwd=cwd, env=environment, stdin=subprocess.DEVNULL)
+    process = running.start(argv, cwd=cwd, env=environment, stdin=subprocess.DEVNULL)
     return running.wait(process, argv[0], deadline_s=deadline_s, interrupt_s=INTERRUPT_S)

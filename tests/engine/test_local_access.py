@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import urllib3
 
-from components.local import api_keys, credentials, switch
+from components.local import api_keys, credentials, revisions
 from components.local.state import write
 from tests.engine.faults import parts
 from tests.engine.faults.scene import Fault, Scene, prove
@@ -100,7 +100,7 @@ def test_each_fault_behind_access_turns_the_verdict_and_names_its_cause(
 
 def test_metrics_are_on_a_port_of_their_own(guarded: LocalStack) -> None:
     """Prometheus asks a loopback port beside the public one, on which there is no such route."""
-    record = switch.active(guarded.state)
+    record = revisions.active(guarded.state)
     assert record is not None
     answer = urllib3.request("GET", f"http://127.0.0.1:{record.metrics_port}/metrics", timeout=10)
     assert b"mlflow_backend_http_requests_total{" in answer.data

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from components.local import credentials, ports, revisions, switch
+from components.local import credentials, ports, revisions
 from components.local.state import write
 from components.local.supervisor import Supervisor
 from components.local.wishes import BUCKET, ROLE
@@ -39,7 +39,7 @@ def sound(deployed: LocalStack) -> Iterator[None]:
 
 def only_the_serving_revision_runs(stack: LocalStack) -> bool:
     """Whether no process of another revision is left."""
-    serving = switch.active(stack.state)
+    serving = revisions.active(stack.state)
     assert serving is not None
     names = [record.program.name for record in revisions.list_all(stack.state)]
     return not [name for name in names if name != serving.program.name and stack.processes(name)]
@@ -111,7 +111,7 @@ def test_a_wrong_database_password_fails_the_update_within_seconds_and_is_named(
     assert "the database refused the server's password" in outcome.text, outcome.text
     assert "behind our back" not in outcome.text
     assert only_the_serving_revision_runs(deployed)
-    active = switch.active(deployed.state)
+    active = revisions.active(deployed.state)
     assert active is not None
     assert str(active.number) == serving
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import ports, processes, revisions, switch
+from components.local import ports, processes, revisions
 from components.local.history import LocalHistory
 from tests.engine.calls import eventually
 
@@ -114,7 +114,7 @@ def test_a_changed_setting_makes_a_new_revision_without_a_dropped_request(deploy
     deployed.write_settings(server={"requestTimeout": 120})
     with under_load(port) as load:
         deployed.must_up()
-    serving = switch.active(deployed.state)
+    serving = revisions.active(deployed.state)
     assert serving is not None
     assert serving.number == old.number + 1
     assert not load.dropped, load.dropped[:5]
@@ -142,7 +142,7 @@ def test_the_five_verbs_agree_with_what_serves(deployed: LocalStack) -> None:
 
 def test_the_same_load_catches_a_careless_switch(deployed: LocalStack) -> None:
     """Ending the old server at once, as a restart does, drops requests: the load above can tell."""
-    serving = switch.active(deployed.state)
+    serving = revisions.active(deployed.state)
     assert serving is not None
     with under_load(ports.known(deployed.state)["front"]) as load:
         processes.end(deployed.processes(serving.program.name), timeout_s=0, ask=signal.SIGKILL)
@@ -164,7 +164,7 @@ def test_a_killed_update_leaves_the_old_server_and_the_next_one_clears_up(deploy
         )
     finally:
         deployed.kill(update)
-    active = switch.active(deployed.state)
+    active = revisions.active(deployed.state)
     assert active is not None
     assert str(active.number) == before
     deployed.pulumi("cancel", "--yes", "--stack", deployed.name)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests import apt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,20 +36,7 @@ def why_not() -> str | None:
     """Return why this machine cannot build and run images, None when it can; missing packages are installed."""
     if os.geteuid() != 0:
         return "building without a daemon needs root here"
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if not missing:
-        return None
-    if shutil.which("apt-get") is None:
-        return f"not installed, and no apt-get to install them: {', '.join(missing)}"
-    apt = ("apt-get", "--option", "DPkg::Lock::Timeout=300")
-    for command in ((*apt, "update"), (*apt, "install", "--yes", "--no-install-recommends", *missing)):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=STEP_DEADLINE_S, check=False, env=environment
-        )
-        if done.returncode != 0:
-            return f"{', '.join(missing)} cannot be installed: {done.stderr.strip()[-300:]}"
-    return None
+    return apt.why_missing(TOOLS)
 
 
 def run(*arguments: str | Path) -> str:

@@ -7,6 +7,7 @@ import subprocess
 import textwrap
 from pathlib import Path
 
+from scripts import running
 from tools.bootstrap import files, pulumi_cli
 from tools.bootstrap.layout import find_layout
 
@@ -85,6 +86,8 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # Who runs the tests in a shell's background, or under nohup, ignores SIGINT, and so would this.
+            preexec_fn=running.take_interrupts,  # noqa: PLW1509
         )
 
     def run(self, *arguments: str) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -64,11 +65,14 @@ def appearing(folder: Path) -> Iterator[Path]:
 def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Replace the file at `path` in one step; it never exists with wider rights than `mode`."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         os.fchmod(handle, mode)
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            # As paths are encoded: one in another alphabet is written whatever the locale says.
+            file.write(os.fsencode(text))
         Path(scratch).replace(path)
     finally:
         Path(scratch).unlink(missing_ok=True)
@@ -78,7 +82,7 @@ def read_stamp(path: Path) -> Mapping[str, object]:
     """What the stamp at `path` says; empty when there is none, or when it cannot be read as one."""
     try:
         stamp = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return {}
     return stamp if isinstance(stamp, dict) else {}
 

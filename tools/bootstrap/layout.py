@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.bootstrap.steps import StepFailedError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
@@ -58,5 +60,12 @@ class Layout:
 
 def find_layout(environment: dict[str, str]) -> Layout:
     """The layout of the tree that this file is in, with the cache where the XDG rules put it."""
-    cache_home = environment.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    try:
+        cache_home = environment.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    except RuntimeError:
+        raise StepFailedError(
+            what="finding the cache",
+            why="HOME is not set, and this user has no home",
+            fix="name a folder by XDG_CACHE_HOME",
+        ) from None
     return Layout(root=Path(__file__).resolve().parents[2], cache=Path(cache_home, "mlflow-backend"))

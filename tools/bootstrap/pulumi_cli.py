@@ -6,6 +6,7 @@ release archive; a build from the Go module, with the language host of `tools/la
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from dataclasses import dataclass
@@ -49,8 +50,7 @@ def ensure(layout: Layout, environment: Mapping[str, str]) -> None:
     source = find(layout, environment)
     with files.appearing(layout.bin) as scratch:
         _assemble(source, scratch, layout)
-        cli = (scratch / "pulumi").stat()
-        stamp = {"kind": source.kind, "pins": _pins(layout), "from": str(source.folder), "size": cli.st_size}
+        stamp = {"kind": source.kind, "pins": _pins(layout), "from": str(source.folder), "sizes": _sizes(scratch)}
         files.write_stamp(scratch / STAMP, stamp)
     say(STEP, f"{layout.bin.relative_to(layout.root)}/pulumi is ready ({source.kind}: {source.folder})")
 
@@ -59,10 +59,9 @@ def satisfied(layout: Layout) -> bool:
     """Whether `.tools/bin` holds what the pins ask for, whole."""
     stamp = files.read_stamp(layout.bin / STAMP)
     try:
-        size = (layout.bin / "pulumi").stat().st_size
-    except FileNotFoundError:
+        return stamp.get("pins") == _pins(layout) and stamp.get("sizes") == _sizes(layout.bin)
+    except OSError:
         return False
-    return stamp.get("pins") == _pins(layout) and stamp.get("size") == size
 
 
 def find(layout: Layout, environment: Mapping[str, str]) -> Source:
@@ -119,8 +118,10 @@ def launcher(layout: Layout, folder: Path) -> str:
 def _candidates(environment: Mapping[str, str]) -> Iterator[Path]:
     for folder in environment.get("PATH", "").split(os.pathsep):
         candidate = Path(folder or ".", "pulumi")
-        if candidate.is_file() and os.access(candidate, os.X_OK):
-            yield candidate
+        # A folder of another user's, as `su` and `sudo` leave on PATH, cannot be looked into.
+        with contextlib.suppress(OSError):
+            if candidate.is_file() and os.access(candidate, os.X_OK) and candidate.resolve(strict=True):
+                yield candidate
 
 
 def _assemble(source: Source, scratch: Path, layout: Layout) -> None:
@@ -134,6 +135,11 @@ def _assemble(source: Source, scratch: Path, layout: Layout) -> None:
     if source.kind == "build":
         host = scratch / LANGUAGE_HOST
         files.write_whole(host, launcher(layout, layout.bin), mode=0o755)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the sizes of the programs, by which one that was cut short is found."""
+    return {program.name: program.stat().st_size for program in folder.iterdir() if program.name != STAMP}
 
 
 def _pins(layout: Layout) -> str:

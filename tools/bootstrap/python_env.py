@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components import certificates
 from tools.bootstrap import files
 from tools.bootstrap.commands import CommandError, run
 from tools.bootstrap.steps import StepFailedError, say
@@ -40,7 +41,7 @@ def ensure(layout: Layout, group: str, environment: Mapping[str, str]) -> None:
         link_uv(layout, environment)
     if satisfied(layout, group):
         return
-    uv = layout.uv / "bin" / "uv"
+    uv, trusting = layout.uv / "bin" / "uv", certificates.for_uv(environment)
     lock = layout.requirements / f"{group}.txt"
     try:
         if (
@@ -49,19 +50,20 @@ def ensure(layout: Layout, group: str, environment: Mapping[str, str]) -> None:
         ):
             say(STEP, f"creating {layout.venv.name} with Python {sys.version.split()[0]}")
             create = (str(uv), "venv", "--quiet", "--clear", "--python", str(_base_interpreter()), str(layout.venv))
-            run(create, deadline_s=INSTALL_DEADLINE_S, environment=environment)
+            run(create, deadline_s=INSTALL_DEADLINE_S, environment=trusting)
         say(STEP, f"installing {lock.relative_to(layout.root)} into {layout.venv.name}")
         python = str(layout.venv / "bin" / "python")
         # Compiled here, because it pays at each start of a program, a provider and a server, and an environment that
         # forbids writing bytecode (PYTHONDONTWRITEBYTECODE) would compile every module anew each time: importing
         # pulumi then takes 0.5 s of CPU instead of 0.2 s.
         sync = ("--quiet", "--compile-bytecode", *LOCKED, "--python", python, str(lock))
-        run((str(uv), "pip", "sync", *sync), deadline_s=INSTALL_DEADLINE_S, environment=environment)
+        run((str(uv), "pip", "sync", *sync), deadline_s=INSTALL_DEADLINE_S, environment=trusting)
     except CommandError as error:
         raise StepFailedError(
             what="installing the Python environment",
             why=str(error),
-            fix="check that this machine reaches its package index (UV_DEFAULT_INDEX names another), then try again",
+            fix="check that this machine reaches its package index (UV_DEFAULT_INDEX names another) and trusts it "
+            "(SSL_CERT_FILE names a file of certificate authorities), then try again",
         ) from error
     files.write_stamp(
         stamp_file(layout), {"group": group, "lock": lock_digest(layout, group), "python": python_version()}

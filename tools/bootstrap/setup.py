@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -17,23 +18,39 @@ if TYPE_CHECKING:
     from tools.bootstrap.layout import Layout
 
 
+DEFAULT = "local"
+"""The stack that is made where none is named."""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Set the tree up; 0, or 1 after one line that says which step failed, why and what to do."""
     parser = argparse.ArgumentParser(prog="tools.bootstrap", description=__doc__)
     parser.add_argument("--group", choices=python_env.GROUPS, default="runtime", help="the Python packages to install")
-    parser.add_argument("--stack", default="local", help="the stack to make in the project's file backend")
+    parser.add_argument("--stack", help="the stack to make in the file backend (default: local)")
     options = parser.parse_args(arguments)
-    environment = dict(os.environ)
-    layout = find_layout(environment)
     try:
-        ensure(layout, options.group, options.stack, environment)
+        environment = shell.without_overriding(os.environ)
+        ensure(find_layout(environment), options.group, options.stack, environment)
     except StepFailedError as failed:
         sys.stderr.write(f"set-up failed: {failed}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"set-up failed: {refused(error)}\n")
         return 1
     return 0
 
 
-def ensure(layout: Layout, group: str, stack_name: str, environment: Mapping[str, str]) -> None:
+def refused(error: OSError) -> StepFailedError:
+    """Return what the system refused as a failed step: the file, why, and what helps."""
+    fix = "make its folder writable for this user; XDG_CACHE_HOME names another cache than ~/.cache"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        fix = "free space on its disk; the tools, the caches and a backend need 4 GiB"
+    elif error.errno in {errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}:
+        fix = "move away what has its name, then try again; XDG_CACHE_HOME names another cache than ~/.cache"
+    return StepFailedError(what=str(error.filename or "writing a file"), why=error.strerror or str(error), fix=fix)
+
+
+def ensure(layout: Layout, group: str, stack_name: str | None, environment: Mapping[str, str]) -> None:
     """Do what is not done yet.
 
     Raises:
@@ -43,4 +60,5 @@ def ensure(layout: Layout, group: str, stack_name: str, environment: Mapping[str
         python_env.ensure(layout, group, environment)
         pulumi_cli.ensure(layout, environment)
         shell.ensure(layout)
-        stack.ensure(layout, stack_name, environment)
+        if stack_name or (layout.root / f"Pulumi.{DEFAULT}.yaml").exists():
+            stack.ensure(layout, stack_name or DEFAULT, environment)

@@ -6,12 +6,13 @@ home and with it any login are the project's own: a user who is logged in elsewh
 
 from __future__ import annotations
 
+import os
 import secrets
 import shlex
 from typing import TYPE_CHECKING
 
 from tools.bootstrap import files
-from tools.bootstrap.steps import say
+from tools.bootstrap.steps import StepFailedError, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 
     from tools.bootstrap.layout import Layout
 
-OVERRIDING = ("PULUMI_CONFIG_PASSPHRASE", "PYTHONDONTWRITEBYTECODE")
+OVERRIDING = (
+    *("PULUMI_CONFIG_PASSPHRASE", "PYTHONDONTWRITEBYTECODE"),
+    *("PYTHONHOME", "PYTHONPATH", "PYTHONPLATLIBDIR", "PYTHONSAFEPATH", "PYTHONSTARTUP", "PYTHONWARNINGS"),
+)
 """What would win over the project's own, so it is taken out.
 
 A passphrase would win over the passphrase file. Without bytecode on disk each update would compile the program, and
-the modules of its providers, three times.
+the modules of its providers, three times. The others bring in modules of another project, or hide ours.
 """
 
 DIRECT = "127.0.0.1,localhost"
@@ -38,11 +42,17 @@ def ensure(layout: Layout) -> None:
     layout.pulumi_home.mkdir(parents=True, exist_ok=True)
     phrase = passphrase_file(layout)
     if not phrase.exists():
+        if kept := sorted((layout.state / ".pulumi" / "stacks").rglob("*.json")):
+            raise StepFailedError(
+                what=f"reading {phrase}",
+                why=f"it is missing, and with another one the secrets in {kept[0]} could not be read",
+                fix=f"put it back from a backup, or move {layout.state} away: `make up` then adopts what runs",
+            )
         say(STEP, f"making a passphrase for the local state, in {phrase.relative_to(layout.root)}")
         files.write_whole(phrase, secrets.token_urlsafe(32) + "\n", mode=0o600)
     script = layout.tools / "activate"
     wanted = render(layout)
-    if not script.exists() or script.read_text() != wanted:
+    if not script.is_file() or script.read_bytes() != os.fsencode(wanted):
         files.write_whole(script, wanted)
 
 
@@ -63,16 +73,21 @@ def variables(layout: Layout) -> dict[str, str]:
         # A backend that died since is only found by looking; a hand-typed `pulumi up` looks as `make up` does.
         "PULUMI_OPTION_REFRESH": "true",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # Paths and settings hold any alphabet, whatever the locale says.
+        "PYTHONUTF8": "1",
     }
+
+
+def without_overriding(base: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what would win over the project's own."""
+    return {name: value for name, value in base.items() if name not in OVERRIDING}
 
 
 def environment(layout: Layout, base: Mapping[str, str]) -> dict[str, str]:
     """`base` as sourcing the file would change it."""
-    changed = {**base, **variables(layout), "PATH": f"{_path(layout)}:{base.get('PATH', '')}"}
+    changed = {**without_overriding(base), **variables(layout), "PATH": f"{_path(layout)}:{base.get('PATH', '')}"}
     for name in ("no_proxy", "NO_PROXY"):
         changed[name] = f"{DIRECT},{base[name]}" if base.get(name) else DIRECT
-    for name in OVERRIDING:
-        changed.pop(name, None)
     return changed
 
 

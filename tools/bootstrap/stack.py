@@ -45,8 +45,17 @@ def ensure(layout: Layout, stack: str, environment: Mapping[str, str]) -> None:
     """
     if state_file(layout, stack).exists():
         free(layout, stack)
+        if _state(layout, stack) is None:
+            say(STEP, f"{state_file(layout, stack)} is no state that can be read. {_way_back(layout, stack)}")
         forget_salt(layout, stack)
         return
+    if not (layout.root / f"Pulumi.{stack}.yaml").exists():
+        known = sorted(path.name.split(".")[1] for path in layout.root.glob("Pulumi.*.yaml"))
+        raise StepFailedError(
+            what=f"making the stack {stack}",
+            why=f"there is no Pulumi.{stack}.yaml, which holds its settings",
+            fix=f"name one of {', '.join(known)}, or write that file first" if known else "write that file first",
+        )
     say(STEP, f"making the stack {stack} in {layout.state.name}")
     # Made from a copy of the project, for the salt to be written there.
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-stack-") as scratch:
@@ -80,7 +89,9 @@ def free(layout: Layout, stack: str) -> None:
             owner = json.loads(lock.read_text())
             pid, machine = int(owner["pid"]), owner["hostname"]
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # Pulumi, which reads it next, says what is wrong with it
+            # Whose it is, and whether that one lives, cannot be known; Pulumi refuses it without naming the file.
+            say(STEP, f"{lock} is no lock that can be read: delete it if no other update of {stack} runs")
+            continue
         if machine == socket.gethostname() and not _runs_pulumi(pid):
             lock.unlink(missing_ok=True)
             say(STEP, f"an update of {stack} was killed (process {pid}); its lock is taken away")
@@ -109,13 +120,31 @@ def _runs_pulumi(pid: int) -> bool:
 def forget_salt(layout: Layout, stack: str) -> None:
     """Take the salt out of the stack's file when it is the one that the state holds."""
     settings = layout.root / f"Pulumi.{stack}.yaml"
-    state = state_file(layout, stack)
-    if not (settings.exists() and state.exists()):
+    if not settings.exists():
         return
-    text = settings.read_text()
+    text = settings.read_text(encoding="utf-8")
     written = SALT.search(text)
-    if written and written[1] == _salt_in_state(json.loads(state.read_text())):
+    if written and written[1] == _salt_in_state(_state(layout, stack) or {}):
         files.write_whole(settings, SALT.sub("", text))
+
+
+def _state(layout: Layout, stack: str) -> Mapping[str, object] | None:
+    """Return the stack's state, None where it cannot be read as one."""
+    try:
+        state = json.loads(state_file(layout, stack).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return state if isinstance(state, dict) and "checkpoint" in state else None
+
+
+def _way_back(layout: Layout, stack: str) -> str:
+    """Say what to do about a state that cannot be read: Pulumi keeps a copy of each that it replaced."""
+    kept = layout.state / ".pulumi" / "backups" / state_file(layout, stack).parent.name / stack
+    copies = sorted(path for path in kept.glob(f"{stack}.*.json") if path.is_file())
+    anew = "move it away: `make up` then adopts what runs, and keeps its data"
+    return (
+        f"Put its newest copy in its place ({copies[-1]}), or {anew}" if copies else f"There is no copy of it; {anew}"
+    )
 
 
 def _salt_in_state(state: Mapping[str, object]) -> str | None:

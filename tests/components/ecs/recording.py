@@ -1,6 +1,6 @@
 """A backend registered under Pulumi's mocks, with everything that was registered kept for a test to look at.
 
-Always under `pulumi.runtime.test`, which awaits every registration. Outputs are what AWS would have drawn; in a preview
+Always under `tests.mocked`, which awaits every registration. Outputs are what AWS would have drawn; in a preview
 a resource has none but what its inputs say, as in a real one.
 """
 
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_aws
-from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks, test
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 
 from components.ecs.backend import EcsBackend
 from components.ecs.foundation import aws_provider
 from components.ecs.protection import Protection
 from components.ecs.render.database import protected
+from tests import mocked
 from tests.components.ecs.stacks import IMAGE, place_of, settings_of
 
 if TYPE_CHECKING:
@@ -166,8 +167,7 @@ def registered_by(build: Callable[[], pulumi.Output[Any]], stack: str, *, previe
     mocks = Drawn(preview=preview)
     recorder = Recorder(mocks)
     set_mocks(mocks, project="mlflow-backend", stack=stack, preview=preview, monitor=recorder)
-    run: Callable[[Callable[[], Any]], Callable[[], None]] = test
-    run(build)()
+    mocked.run(build)
     return recorder.registered
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from components.local import environment, ports, revisions
 from components.local.render import Program
-from components.local.state import LocalFailure, StateDir, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from components.local.state import Damaged, LocalFailure, StateDir, write
 
 
 @pytest.fixture
@@ -102,7 +99,7 @@ def test_a_write_that_fails_leaves_the_old_file(state: StateDir, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", broken)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(LocalFailure, match="No space left"):
         write(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in state.path.iterdir()] == ["active"]
@@ -113,3 +110,40 @@ def test_every_default_and_tested_version_has_a_lock() -> None:
     assert {"2.9.2", "3.1.4", "3.4.0", "3.17.2"} <= set(environment.locked_versions())
     with pytest.raises(LocalFailure, match=r"MLflow 2\.9\.0 has no lock; .*3\.17\.2.*lock_server"):
         environment.locate("2.9.0")
+
+
+def test_numbers_go_on_after_those_that_the_ledger_knows(state: StateDir) -> None:
+    """The ledger outlives the folder of revisions: a number that it knows must not come to mean another revision."""
+    assert revisions.next_number(state) == 1
+    assert revisions.next_number(state, ["3", "12", "x"]) == 13
+    revisions.save(state, record(20))
+    assert revisions.next_number(state, ["3"]) == 21
+    for damage in ("", "garbage", "null", "-4"):
+        (state.revisions / "last").write_text(damage)
+        assert revisions.next_number(state) == 21
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"nul", b"null", b"[1]", b'"x"', b'{"front": "x"}', b'{"front": []}']
+)
+def test_damaged_ports_are_named_with_a_way_out(state: StateDir, content: bytes) -> None:
+    """'Expecting value: line 1 column 1 (char 0)' was all that was said, for ever."""
+    state.path.mkdir()
+    (state.path / "ports.json").write_bytes(content)
+    with pytest.raises(Damaged, match=r"ports\.json.*make up"):
+        ports.known(state)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"nul", b"null", b"[1]", b"{}", b'{"number": "x"}'])
+def test_a_damaged_revision_is_named_with_a_way_out(state: StateDir, content: bytes) -> None:
+    """The others are there still, and so is the data."""
+    revisions.save(state, record(1))
+    (state.revisions / "00001" / "revision.json").write_bytes(content)
+    with pytest.raises(Damaged, match=r"revision\.json.*make up"):
+        revisions.load(state, 1)
+
+
+def test_what_the_system_refuses_is_named(state: StateDir) -> None:
+    """A full disk says neither which file, nor what helps."""
+    with pytest.raises(LocalFailure, match=r"/dev/full.*cannot be written"):
+        write(Path("/dev/full/a"), "text")

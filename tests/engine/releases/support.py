@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.local import environment
 from components.local.releases import LocalReleases
+from scripts import running
 from tests.engine.stack import ROOT, Outcome
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ CLIENT = Path(__file__).parent / "client.py"
 CLIENT_VERSION = "2.9.2"
 _TIMEOUT_S = 500
 _CALL = """
-import signal, sys
-# A shell that started the tests in its background has it ignored, and what they start inherits that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import sys
 from pathlib import Path
 from scripts.{} import main
 sys.exit(main(sys.argv[2:], root=Path(sys.argv[1])))
@@ -61,6 +60,7 @@ def start(stack: LocalStack, script: str, *arguments: str) -> subprocess.Popen[b
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=running.take_interrupts,  # noqa: PLW1509
     )
 
 

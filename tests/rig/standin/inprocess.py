@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pulumi
-from pulumi.runtime.mocks import set_mocks, test
+from pulumi.runtime.mocks import set_mocks
 
 from components.ecs.backend import EcsBackend
 from components.ecs.foundation import aws_provider
+from tests import mocked
 from tests.components.ecs.recording import Drawn
 from tests.components.ecs.stacks import place_of, settings_of
 from tests.rig.standin.aws.provider import Aws
@@ -22,8 +23,6 @@ from tests.rig.standin.sdk import Sdk
 from tests.rig.standin.values import from_struct, to_struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
 
 _SEED = b"seed-of-names"
@@ -84,7 +83,6 @@ def make(variant: str) -> Made:
         return EcsBackend("mlflow", settings=settings, place=place, opts=options).tracking_url
 
     set_mocks(made, project="mlflow-backend", stack=variant, preview=False)
-    run: Callable[[Callable[[], Any]], Callable[[], None]] = test
-    run(build)()
+    mocked.run(build)
     assert not made.failures
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from scripts.ci import preview, runner
 from tests.scripts.ci.github import TOKEN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.scripts.ci.github import GitHub
 
 STAND_IN = """
@@ -135,10 +138,17 @@ def test_an_output_is_one_line(surroundings: dict[str, str]) -> None:
         runner.output("stacks", "a\nb=c", surroundings)
 
 
-def test_a_program_that_does_not_end_is_interrupted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The engine gets the chance to unlock its state, and the step ends red."""
+@pytest.mark.parametrize("ours", [signal.default_int_handler, signal.SIG_IGN], ids=["terminal", "background"])
+def test_a_program_that_does_not_end_is_interrupted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ours: Callable[..., object]
+) -> None:
+    """The engine gets the chance to unlock its state, also where a shell's background has SIGINT ignored."""
     script = "trap 'touch left; exit 0' INT; while :; do sleep 0.05; done"
-    code = runner.run(("sh", "-c", script), cwd=tmp_path, environment={"PATH": "/usr/bin:/bin"}, deadline_s=2)
+    before = signal.signal(signal.SIGINT, ours)
+    try:
+        code = runner.run(("sh", "-c", script), cwd=tmp_path, environment={"PATH": "/usr/bin:/bin"}, deadline_s=2)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert code == 1
     assert (tmp_path / "left").exists()
     assert "is interrupted" in capsys.readouterr().err

@@ -1,0 +1,105 @@
+"""Messages about a rollback, a lost record and a pin say what is so, and offer what does not refuse."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from components import commands, schema
+from components.contract import Refused
+from components.dynamic import Provider
+from components.local.holding import rollback_journal
+from components.local.state import LocalFailure, StateDir
+from components.releases.journal import Journal, refuse_unfinished
+from components.releases.ledger import Ledger
+from components.releases.plan import Request, plan
+from components.releases.records import Pin, Standing
+from components.releases.stores import FileStore, StoreError
+from tests.components.releases.test_plan import HEAD, START, contents, revision, situation, verified
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAMAGES = [b"", b"\xff\xfe", b"nul", b"null", b"[1]", b'"text"', b"3", b"{}", b'{"to": "1"}']
+
+
+def test_a_rollback_that_runs_is_not_said_to_be_interrupted(tmp_path: Path) -> None:
+    """Whoever finished it 'first', as the text said, was refused by the running one."""
+    state = StateDir(tmp_path)
+    journal = rollback_journal(state)
+    journal.write({"to": "1", "begun": "now"})
+    with pytest.raises(Refused, match="was interrupted"):
+        refuse_unfinished(journal)
+    with (tmp_path / "rollback.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Refused, match="is running"):
+            refuse_unfinished(journal)
+        # It is the caller's own lock.
+        with pytest.raises(Refused, match="was interrupted"):
+            refuse_unfinished(journal, alone=True)
+
+
+@pytest.mark.parametrize("content", DAMAGES)
+def test_a_damaged_journal_is_named(tmp_path: Path, content: bytes) -> None:
+    """Guessing how far a rollback got would be the worse end."""
+    path = tmp_path / "_backend" / "journal" / "rollback.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"rollback\.json"):
+        refuse_unfinished(Journal(FileStore(tmp_path), "rollback"))
+
+
+def test_a_missing_record_is_said_to_be_missing(tmp_path: Path) -> None:
+    """It was said to be 'not a whole JSON object'; the file that has to come back is named."""
+    store = FileStore(tmp_path)
+    ledger = Ledger(store, by="somebody")
+    ledger.add_unpin("one")
+    ledger.add_unpin("two")
+    store.path("_backend/ledger/00000002.json").unlink()
+    for read in (ledger.standing, lambda: ledger.read().standing):
+        with pytest.raises(Refused, match=r"record 2 is missing.*_backend/ledger/00000002\.json"):
+            read()
+
+
+def test_a_blocked_release_of_a_pinned_stack_names_the_pin() -> None:
+    """`pulumi up` alone, as was said, ends red while a revision is pinned."""
+    revisions = [revision(1, "3.4.0", "serving"), revision(2, "3.17.2")]
+    pin = Pin(revision="1", since=START, reason="", by="")
+    found = situation(
+        revisions,
+        contents(*(verified(n, v) for n, v in ((1, "3.4.0"), (2, "3.17.2"))), standing=Standing(pin=pin)),
+        current=1,
+    )
+    found = replace(found, live=schema.Heads(tracking=HEAD["3.4.0"]))
+    with pytest.raises(Refused, match=r"--unpin.*pulumi up"):
+        plan(found, Request(to="2"))
+
+
+class Speaks(Provider):
+    """Raises what a provider meets."""
+
+    def create(self, props: dict[str, Any]) -> Any:
+        """Raise."""
+        raise Refused("It is so.", fix="Do `python -m scripts.rollback --stack STACK --unpin`.")
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> Any:
+        """Raise."""
+        raise LocalFailure("part", "it is so", "Do `python -m scripts.rollback --stack STACK`")
+
+
+@pytest.mark.parametrize(
+    "props", [{"locator": {"kind": "ecs", "stack": "mine"}}, {"state": "/x/.backend/mine"}], ids=["ecs", "local"]
+)
+def test_what_a_provider_raises_names_its_own_stack(props: dict[str, Any]) -> None:
+    """A command of a red update is copied as it stands."""
+    with pytest.raises(Refused, match="--stack mine --unpin"):
+        Speaks().create(props)
+    with pytest.raises(LocalFailure, match="--stack mine"):
+        Speaks().update("id", {}, props)
+    with pytest.raises(Refused, match="--stack STACK"):
+        Speaks().create({"other": json.dumps(props)})
+    assert commands.stack_of(props.get("locator", props)) == "mine"
