@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OTHERS = frozenset({"database", "store", "credentials", "appendonlydir", "dumps"})
 MOST_UPDATES = 12
 # What a command says that does not read the damaged file itself, but sees what it leads to.
-WAYS = ("make up", "next:", "never run", "No release")
+WAYS = ("make up", "make verify", "next:", "No release")
 
 
 def _folder(path: Path) -> None:
