@@ -6,7 +6,7 @@ PYTHON ?= python3
 STACK ?= local
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup env up down preview verify status logs releases lint hooks format pages coverage mutation test test-fast test-unit bench schema lock
+.PHONY: help setup env up down preview verify status logs releases lint hooks format pages coverage mutation test test-full test-fast test-unit bench schema lock
 
 # A shell may bring modules of another project, or an ASCII locale, in which a folder's name could not be written down.
 unexport PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONSTARTUP PYTHONWARNINGS
@@ -81,14 +81,17 @@ coverage: setup-dev ## Measure the branch coverage of the pure modules; red belo
 mutation: setup-dev ## Change the modules that decide about rollbacks, and see that the tests notice
 	@.venv/bin/python -m tools.mutation
 
-test: setup-dev ## Run all tests, on the real engine and real servers too
+test: setup-dev ## Run the tests of every level, on the real engine and real servers too; CI runs this
+	@$(PYTEST) -m 'not full'
+
+test-full: setup-dev ## Run all tests, the long matrices too; the weekly workflow runs this
 	@$(PYTEST)
 
 test-fast: setup-dev ## Run the tests that start no engine and no platform
-	@$(PYTEST) -m 'not engine and not rig'
+	@$(PYTEST) -m 'not engine and not rig and not full'
 
 test-unit: setup-dev ## Run the tests that start nothing; of one part only: make test-unit PART=components/verify
-	@$(PYTEST) -m 'not engine and not rig and not service and not slow' tests/$(PART)
+	@$(PYTEST) -m 'not engine and not rig and not service and not slow and not full' tests/$(PART)
 
 lock: ## Compile the locks in requirements/ anew from pyproject.toml; UPGRADE=1 takes newer versions
 	@$(PYTHON) -m tools.lock $(if $(filter 1,$(UPGRADE)),--upgrade)
