@@ -161,7 +161,7 @@ class Proxy:
         try:
             upstream = await self._connection(target)
             async with asyncio.timeout(listener.idle_s):
-                upstream[1].write(_joined(line, headers))
+                upstream[1].write(_joined(line, _forwarded(headers, listener, writer)))
                 await _body(headers, reader, upstream[1], asked=True)
                 await _or_cut(upstream[1].drain(), target)
                 got, answered = await _or_cut(_head(upstream[0]), target)
@@ -229,6 +229,20 @@ async def _head(reader: asyncio.StreamReader) -> tuple[bytes, list[tuple[bytes, 
 def _joined(line: bytes, headers: list[tuple[bytes, bytes]]) -> bytes:
     kept = [b"%s: %s" % each for each in headers if each[0].lower() not in _HOP]
     return b"\r\n".join([line, *kept, b"", b""])
+
+
+def _forwarded(
+    headers: list[tuple[bytes, bytes]], listener: Listener, client: asyncio.StreamWriter
+) -> list[tuple[bytes, bytes]]:
+    """Return a request's headers with those of a balancer, which appends the client to X-Forwarded-For."""
+    said = [_value(headers, b"x-forwarded-for"), client.get_extra_info("peername")[0].encode()]
+    ours = {
+        b"X-Forwarded-For": b", ".join(each for each in said if each),
+        b"X-Forwarded-Proto": b"https" if listener.context else b"http",
+        b"X-Forwarded-Port": str(listener.port).encode(),
+    }
+    replaced = {name.lower() for name in ours}
+    return [*(each for each in headers if each[0].lower() not in replaced), *ours.items()]
 
 
 def _value(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import secrets
 import signal
@@ -93,6 +94,29 @@ def test_a_download_comes_whole(server: Server, artifact: str) -> None:
     answer = server.get(artifact)
     assert answer.status == 200
     assert hashlib.sha256(answer.data).digest() == hashlib.sha256(content()).digest()
+
+
+def test_a_refused_request_with_a_small_body_costs_no_other(server: Server) -> None:
+    """A balancer uses a connection again if the answer did not end it: closed so, the next request fails."""
+    path = "/api/2.0/mlflow/experiments/search?path=.mlflow-backend-identity.json"
+    kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    try:
+        for method in ("POST", "DELETE", "PATCH"):
+            kept.request(
+                method,
+                path,
+                body=b'{"max_results": 1}',
+            )
+            refused = kept.getresponse()
+            assert (refused.status, bool(refused.read())) == (403, True)
+            assert refused.getheader("connection") != "close"
+            first = kept.sock
+            kept.request("GET", "/version")
+            answer = kept.getresponse()
+            assert (answer.status, answer.read()) == (200, server.version.encode())
+            assert kept.sock is first
+    finally:
+        kept.close()
 
 
 @pytest.mark.parametrize("attack", attacks.ATTACKS)

@@ -1,7 +1,7 @@
 """The ecs target's own program where a container that starts at once stands for MLflow.
 
-Migration, verification and the ledger's entry, which ask MLflow or its database, are known values. Everything else is
-the real one: every AWS resource, preflight, the secrets that the target makes by itself, and the wait for ECS.
+What asks MLflow or its database is a known value: migration, re-encryption, verification and the ledger's entry. All
+else is the real one: every AWS resource, preflight, the secrets that the target makes by itself, and the wait for ECS.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Known(pulumi.ComponentResource):
         super().__init__("test:index:Known", name, None, opts)
         values: dict[str, Any] = {
             "applied": 0,
+            "lost": [],
             "head": "abc",
             "verdict": "pass",
             "finished": "2026-11-21T00:00:00Z",
@@ -34,7 +35,12 @@ class Known(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-for module, waits in ((backend, "Migration"), (proof, "Verification"), (proof, "LedgerEntry")):
+for module, waits in (
+    (backend, "Migration"),
+    (proof, "Reencryption"),
+    (proof, "Verification"),
+    (proof, "LedgerEntry"),
+):
     if not hasattr(module, waits):
         raise AttributeError(waits)
     setattr(module, waits, Known)
