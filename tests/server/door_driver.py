@@ -60,6 +60,7 @@ def application(*, asgi: bool) -> tuple[Any, Any]:
         board=importlib.import_module("mlflow_backend_server.health.board").Board(()),
         readiness=importlib.import_module("mlflow_backend_server.health.readiness").Readiness(()),
         identities=None,
+        space=None,
     )
     settings = importlib.import_module("mlflow_backend_server.settings")
     record = importlib.import_module("mlflow_backend_server.http.record")

@@ -18,6 +18,7 @@ from components.verify.rules.matching import (
     is_page,
     is_server_error,
     part,
+    says,
     status,
     store_lists,
 )
@@ -41,6 +42,16 @@ RULES: Final[tuple[Rule, ...]] = (
         next_step=(
             "See what the server waits for, and whether the front's timeout is shorter than the requests it must carry."
         ),
+    ),
+    Rule(
+        code="temporary-folder",
+        when=every(status(503), error_code("TEMPORARILY_UNAVAILABLE"), says("temporary space")),
+        certainty=Certainty.KNOWN,
+        cause=(
+            "The server's temporary folder (TMPDIR) has no room: it is at its budget (server.temporaryMib), its disk "
+            "is full, or the folder is gone."
+        ),
+        next_step="Wait for large transfers to end, free the disk, or restart the server. " + LOGS,
     ),
     Rule(
         code="temporary-folder",

@@ -25,6 +25,7 @@ from mlflow_backend_server.health.artifacts import reading
 from mlflow_backend_server.health.board import Board
 from mlflow_backend_server.health.components import components
 from mlflow_backend_server.health.identity import OBJECT, Identities
+from mlflow_backend_server.health.keys import encrypts
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.health.states import Component, State
 from mlflow_backend_server.health.tables import expected
@@ -65,7 +66,8 @@ def application(settings: Settings) -> Any:
     space = Space(Path(tempfile.gettempdir()), settings.temporary_bytes)
     watch(space)
     temporary = Component(name="temporary", ask=space.ask)
-    board = Board((*components(settings, databases, ring, tables=tables), temporary))
+    encrypted = encrypts(installed_package())
+    board = Board((*components(settings, databases, ring, tables=tables, encrypts=encrypted), temporary))
     health = Health(
         board=board,
         readiness=Readiness(parts),

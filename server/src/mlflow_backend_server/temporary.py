@@ -58,9 +58,9 @@ class Space:
         self._measuring = threading.Lock()
         self._used, self._free, self._until = 0, 0, float("-inf")
 
-    def room(self) -> int:
-        """Return how many bytes may still be written there, as far as is known: at most some moments old."""
-        used, free = self._measured()
+    def room(self, *, now: bool = False) -> int:
+        """Return how many bytes may still be written there: measured `now`, or at most some moments ago."""
+        used, free = self._measured(anew=now)
         left = free - self._spare
         return max(0, min(left, self.budget - used) if self.budget else left)
 
@@ -78,10 +78,10 @@ class Space:
             raise Away(f"The temporary folder is full: {sentence}")
         return sentence
 
-    def _measured(self) -> tuple[int, int]:
+    def _measured(self, *, anew: bool = False) -> tuple[int, int]:
         with self._measuring:
             now, began = self._clock(), time.perf_counter()
-            if now >= self._until:
+            if anew or now >= self._until:
                 self._used, self._free = _size(self.folder), _free(self.folder)
                 self._until = now + max(_FRESH_S, _FRESH_FACTOR * (time.perf_counter() - began))
             return self._used, self._free

@@ -11,10 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend_server.db.chains import installed_package
 from mlflow_backend_server.health.artifacts import usable
 from mlflow_backend_server.health.database import ask
-from mlflow_backend_server.health.keys import decrypted, encrypts
+from mlflow_backend_server.health.keys import decrypted
 from mlflow_backend_server.health.states import Away, Component
 from mlflow_backend_server.health.tables import require
 from mlflow_backend_server.settings import Access, Settings
@@ -36,8 +35,11 @@ def components(
     keys: KeyRing | None,
     *,
     tables: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    encrypts: bool = False,
 ) -> tuple[Component, ...]:
-    """Return what `/health/components` reports, in this order. `tables` are those that each database must have.
+    """Return what `/health/components` reports, in this order.
+
+    `tables` are those that each database must have; `encrypts` says that this MLflow keeps encrypted secrets.
 
     The stores' clients are imported and made here, before the first request: that takes longer than a probe waits.
     """
@@ -59,7 +61,7 @@ def components(
             ask=_auth(settings, databases, keys, tables.get("auth", ())),
             used=settings.access is not Access.NONE,
         ),
-        Component(name="keys", ask=decrypted(databases.tracking), used=encrypts(installed_package())),
+        Component(name="keys", ask=decrypted(databases.tracking), used=encrypts),
     )
 
 

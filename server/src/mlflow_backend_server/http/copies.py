@@ -55,10 +55,10 @@ def bounded(original: Any, base: Any, space: Space, stop: Callable[[str], None])
         def on_done(self, **_: Any) -> None:
             turns.release()
 
-        def look(self) -> None:
+        def look(self, *, now: bool = False) -> None:
             if self._gone():
                 stop(_LEFT)
-            if not space.room():
+            if not space.room(now=now):
                 stop(_FULL)
 
     def download(*given: Any, **named: Any) -> Any:
@@ -66,7 +66,8 @@ def bounded(original: Any, base: Any, space: Space, stop: Callable[[str], None])
         while not turns.acquire(timeout=_LOOK_S):
             watcher.look()
         try:
-            watcher.look()
+            # A small copy is whole before the last measurement is old: each start is held to what is there.
+            watcher.look(now=True)
             bound = signature.bind(*given, **named)
             bound.arguments["subscribers"] = [*(bound.arguments.get("subscribers") or ()), watcher]
             return original(*bound.args, **bound.kwargs)
