@@ -84,7 +84,8 @@ def look(board: Board, watch: Watch) -> tuple[dict[str, State], bool]:
 
 
 ALL_WELL = {
-    "database": State.OK, "redis": State.OK, "artifacts": State.OK, "jobs": State.OFF, "auth": State.OFF, "keys": State.OFF,
+    "database": State.OK, "redis": State.OK, "artifacts": State.OK,
+    "jobs": State.OFF, "auth": State.OFF, "keys": State.OFF,
 }  # fmt: skip
 
 
