@@ -11,7 +11,7 @@ import asyncio
 import atexit
 from typing import TYPE_CHECKING, Any
 
-from pulumi.runtime.mocks import test
+from pulumi.runtime.mocks import Mocks, set_mocks, test
 from pulumi.runtime.sync_await import _ensure_event_loop
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ LOOPS: list[asyncio.AbstractEventLoop] = []
 """The one of all programs, from the first one on."""
 
 
-def run(build: Callable[[], Any]) -> None:
-    """Run `build` as a program, and wait for all that it registers."""
+def run(build: Callable[[], Any], mocks: Mocks, *, stack: str, preview: bool = False, monitor: Any = None) -> None:
+    """Run `build` as a program of `stack` under `mocks`, and wait for all that it registers."""
     if not LOOPS:
         # Outputs that are made where a provider's SDK is imported belong to one already.
         LOOPS.append(_ensure_event_loop())  # type: ignore[no-untyped-call]
         atexit.register(LOOPS[0].close)
+    # Another test's `asyncio.run` leaves none, and the mocks' own stack resource wants one.
     asyncio.set_event_loop(LOOPS[0])
+    set_mocks(mocks, project="mlflow-backend", stack=stack, preview=preview, monitor=monitor)
     program: Callable[[Callable[[], Any]], Callable[[], None]] = test
     program(build)()

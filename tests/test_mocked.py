@@ -7,7 +7,7 @@ import gc
 import warnings
 
 import pulumi
-from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks, set_mocks
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
 from tests import mocked
 
@@ -29,8 +29,8 @@ def test_no_open_loop_is_left_to_the_collector() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
-            set_mocks(Nothing(), project="trial", stack="dev", preview=False)
-            mocked.run(lambda: pulumi.Output.from_input("value"))
+            asyncio.run(asyncio.sleep(0))
+            mocked.run(lambda: pulumi.Output.from_input("value"), Nothing(), stack="dev")
             asyncio.run(asyncio.sleep(0))
             gc.collect()
     assert [str(warning.message) for warning in caught if warning.category is ResourceWarning] == []

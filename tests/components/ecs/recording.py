@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_aws
-from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
 
 from components.ecs.backend import EcsBackend
 from components.ecs.foundation import aws_provider
@@ -166,8 +166,7 @@ def registered_by(build: Callable[[], pulumi.Output[Any]], stack: str, *, previe
     """Run `build` as a program of its own and return what it registered."""
     mocks = Drawn(preview=preview)
     recorder = Recorder(mocks)
-    set_mocks(mocks, project="mlflow-backend", stack=stack, preview=preview, monitor=recorder)
-    mocked.run(build)
+    mocked.run(build, mocks, stack=stack, preview=preview, monitor=recorder)
     return recorder.registered
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pulumi
-from pulumi.runtime.mocks import set_mocks
 
 from components.ecs.backend import EcsBackend
 from components.ecs.foundation import aws_provider
@@ -82,7 +81,6 @@ def make(variant: str) -> Made:
         options = pulumi.ResourceOptions(providers=[provider])
         return EcsBackend("mlflow", settings=settings, place=place, opts=options).tracking_url
 
-    set_mocks(made, project="mlflow-backend", stack=variant, preview=False)
-    mocked.run(build)
+    mocked.run(build, made, stack=variant)
     assert not made.failures
     return made
