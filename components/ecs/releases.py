@@ -268,7 +268,10 @@ class EcsReleases:
 
     def doors(self, revision: str | None) -> Doors:
         """Return whom a revision's server lets in."""
-        return Doors() if revision is None else doors(self._definition(revision)["containerDefinitions"][0]["command"])
+        if revision is None:
+            return Doors()
+        # A service that others deploy may leave the command to its image.
+        return doors(self._definition(revision)["containerDefinitions"][0].get("command", []))
 
     def retire(self) -> Sequence[str]:
         """Drop revisions beyond a retention that spares every one that a rollback could want; return them."""
