@@ -158,6 +158,8 @@ def test_down_leaves_no_process_and_no_port_and_up_finds_the_data_again(deployed
     assert deployed.destroy().ok
     assert not deployed.processes()
     kept = {"backend-store", "cache", "credentials", "database", "ports.json", "revisions", "store"}
+    # By this a lost file of keys is noticed.
+    kept.add("encryption-keys.sha256")
     assert {path.name for path in deployed.state.path.iterdir()} == kept
     assert not [name for name, port in known.items() if not ports.is_free(port)]
     deployed.must_up()
