@@ -19,6 +19,7 @@ from components.local import credentials, ports, revisions
 from components.local.state import write
 from components.local.supervisor import Supervisor
 from components.local.wishes import BUCKET, ROLE
+from scripts import releases
 from tests.engine.calls import eventually
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def test_a_revoked_store_key_alone_runs_verification_again_and_turns_it_red(depl
 
 
 def test_a_missing_bucket_fails_the_update_and_is_named(deployed: LocalStack) -> None:
-    """A bucket that vanished is told as such, and a refreshing update makes it again."""
+    """A bucket that vanished is named, and made again; a person accepts that its data is gone, and all is green."""
     shutil.rmtree(deployed.state.store / BUCKET)
     # The S3 server remembers folders that it has seen; a fresh one does not.
     store = Supervisor(deployed.state).status("store")
@@ -91,6 +92,9 @@ def test_a_missing_bucket_fails_the_update_and_is_named(deployed: LocalStack) ->
     outcome = deployed.up()
     assert not outcome.ok, outcome.text
     assert "bucket" in failed_checks(deployed)["artifact"].lower(), outcome.text
+    assert not deployed.up("--refresh").ok
+    assert "identity" in failed_checks(deployed)
+    assert releases.main(["--stack", deployed.name, "--accept-identity"], root=deployed.project) == 0
 
 
 def test_a_wrong_database_password_fails_the_update_within_seconds_and_is_named(deployed: LocalStack) -> None:

@@ -102,7 +102,7 @@ def test_basic_auth_with_the_front(
         MLFLOW_BACKEND_AUTH_DATABASE_URI=uri,
         MLFLOW_AUTH_ADMIN_PASSWORD=password,
     )
-    (config,) = tmp_path.glob("mlflow-backend-auth-*.ini")
+    (config,) = tmp_path.rglob("mlflow-backend-auth-*.ini")
     assert config.stat().st_mode & 0o777 == 0o600
     assert password.replace("%", "%%") not in config.read_text()
     assert post(server, SEARCH, {"max_results": 1}, {}) == 401

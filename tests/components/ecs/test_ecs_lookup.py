@@ -12,6 +12,7 @@ from components.contract import Refused
 from components.ecs import releases as ecs_releases
 from components.ecs.locator import located, report_path
 from components.ecs.lookup import locate
+from components.verify.report import Report, now
 from tests.components.ecs.stacks import place_of, settings_of
 from tests.components.ecs.test_ecs_releases import LOCATOR, Cloud
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from components.verify.subjects import Subject
+
 
 REGION = "eu-west-1"
 SETTINGS, PLACE = settings_of("staging"), place_of("staging")
@@ -86,24 +88,23 @@ def test_a_rollback_verifies_through_the_users_url(monkeypatch: pytest.MonkeyPat
     """The subject is the whole of it: URL, version and revision expected, login by reference."""
     asked: list[Subject] = []
 
-    class Report:
-        def save(self, path: Path) -> None:
-            path.write_text("saved")
-
     def run(subject: Subject, **_: object) -> Report:
         asked.append(subject)
-        return Report()
+        return Report(url=subject.url, profile="core", deadline_s=60, started=now())
 
     monkeypatch.setattr(ecs_releases.places, "run", run)
     monkeypatch.setattr(ecs_releases, "report_path", lambda _: tmp_path / "report.json")
-    releases = Cloud().releases
-    releases.verify("41", profile="core", deadline_s=60)
+    cloud = Cloud()
+    cloud.s3.answers("PutObject", {})
+    cloud.releases.verify("41", profile="core", deadline_s=60)
     (subject,) = asked
     assert (subject.url, subject.expected_version, subject.expected_revision) == (
         "https://mlflow.staging.example.com", "3.17.2", "41",
     )  # fmt: skip
     assert subject.credentials["password"].endswith("#admin-password")
-    assert (tmp_path / "report.json").read_text() == "saved"
+    (kept,) = cloud.s3.calls("PutObject")
+    assert kept["Key"] == "_backend/reports/latest.json"
+    assert kept["Body"].decode() == (tmp_path / "report.json").read_text()
 
 
 def test_each_stack_has_a_report_of_its_own() -> None:
