@@ -33,6 +33,7 @@ class Bounds:
         return self._without_room(1) if received > IN_MEMORY_BYTES else None
 
     def _without_room(self, wanted: int) -> Answer | None:
-        if self._space is None or wanted <= self._space.room():
+        # A measurement may be of before the last copy went: nobody is refused by an old one.
+        if self._space is None or wanted <= self._space.room() or wanted <= self._space.room(now=True):
             return None
         return no_space(wanted, budget=self._space.budget)
