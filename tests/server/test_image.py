@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.server
 import json
@@ -128,6 +129,9 @@ def container(image: str, services: Services, database: str, tmp_path: Path) -> 
         "MLFLOW_BACKEND_REDIS_URL": services.valkey.url,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "MLFLOW_CRYPTO_KEK_PASSPHRASE": secrets.token_urlsafe(32),
+        "MLFLOW_CRYPTO_KEK_VERSION": "2",
         **services.store.environment,
     }
     made = Container(image, variables, keys)
@@ -147,12 +151,13 @@ def test_the_image_runs_read_only_and_is_verified(
     made.start(*server, "--workers", "1", "--artifacts-destination", "s3://mlflow/artifacts", "--serve-artifacts")
     until(lambda: pool.request("GET", f"{url}/health/ready").status == 200, what="ready", deadline_s=240)
     subject = Subject(url=url, expected_version=VERSION, credentials={"apiKey": f"file:{key}"})
-    report = runner.run(subject, profile="full", deadline_s=240)
-    assert report.verdict is Result.PASS, report
+    # No front stands before it that could pass a caller on.
+    report = runner.run(subject, profile="full", deadline_s=240, skip=("forwarding",))
+    assert report.verdict is Result.PASS, report.text()
     headers = {"X-API-Key": key.read_text()}
     parts = pool.request("GET", f"{url}/health/components", headers=headers).json()["components"]
     assert [name for name, part in parts.items() if part["state"] == "ok"] == [
-        "server", "database", "redis", "artifacts", "auth",
+        "server", "database", "redis", "artifacts", "auth", "keys", "temporary",
     ]  # fmt: skip
     assert made.execute("python", "-c", "import os; print(os.getuid(), os.getgid())").stdout == "10001 10001\n"
     for place in ("/opt/mlflow/x", "/run/x", "/home/x"):

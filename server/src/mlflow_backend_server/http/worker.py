@@ -28,8 +28,6 @@ _PEEKED_BYTES = 8192
 #: is read and thrown away: for so long.
 _LINGER_S = 2.0
 _PIECE = 65536
-#: A refused body up to this is read after the answer, so that its connection can be used again.
-_SMALL_BYTES = 65536
 
 
 # Gunicorn is of the server's environment.
@@ -70,13 +68,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except TimeoutError:
             # Gunicorn closes the connection without a word.
             raise StopIteration from None
-        if not _has_more(req.body):
-            return keep
-        # The answer said that the connection stays, and a balancer believes it: a close would cost its next request.
-        if keep and _takes_rest(req.body, conn.sock):
-            return True
-        _linger(conn.sock)
-        return False
+        if _has_more(req.body):
+            _linger(conn.sock)
+            return False
+        return keep
 
 
 def is_probe(head: bytes, prefix: str) -> bool:
@@ -102,16 +97,6 @@ def _has_more(body: Any) -> bool:
     """Tell whether the client still owes some of the body, as gunicorn's readers know it."""
     reader = body.reader
     return bool(getattr(reader, "length", 0)) or getattr(reader, "parser", None) is not None
-
-
-def _takes_rest(body: Any, client: socket.socket) -> bool:
-    """Read what is left of a refused body if it is small and on its way; tell whether that was all of it."""
-    client.settimeout(_LINGER_S)
-    if getattr(body.reader, "length", 0) > _SMALL_BYTES:
-        return False
-    with suppress(OSError):
-        body.read(_SMALL_BYTES)
-    return not _has_more(body)
 
 
 def _linger(client: socket.socket) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _DRAIN_S = 10.0
 _DRAIN_BYTES = 1024**3
 _PIECE = 65536
+#: A body up to this came with its head, or comes within so many seconds.
+_SMALL_BYTES, _SMALL_S = 65536, 2.0
 _CREDENTIALS = ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION")
 
 
@@ -200,16 +202,37 @@ def _leaving(client: socket.socket | None) -> Callable[[], bool]:
 
 
 def _drain(environ: dict[str, Any], exchange: Exchange, answer: Answer) -> None:
-    """Throw away what a client still sends of a refused body, unless it waits for leave to send at all."""
-    if answer.status not in {413, 503} or exchange.asked.headers.get("expect", "").lower() == "100-continue":
+    """Throw away what a client still sends of a refused body, unless it waits for leave to send at all.
+
+    A small body is read before the answer whatever that is: gunicorn closes a connection with an unread body without a
+    word, and behind a balancer, which uses connections again, that costs somebody else's request.
+    """
+    asked = exchange.asked
+    if asked.headers.get("expect", "").lower() == "100-continue":
         return
-    stream = environ["wsgi.input"]
+    chunked = "chunked" in asked.headers.get("transfer-encoding", "").lower()
+    unread = _DRAIN_BYTES if chunked else asked.length - exchange.received
+    if answer.status in {413, 503}:
+        _throw_away(environ, min(unread, _DRAIN_BYTES), seconds=_DRAIN_S)
+    elif 0 < unread <= _SMALL_BYTES:
+        _throw_away(environ, unread, seconds=_SMALL_S)
+
+
+def _throw_away(environ: dict[str, Any], left: int, *, seconds: float) -> None:
+    stream, client = environ["wsgi.input"], environ.get("gunicorn.socket")
     stream = getattr(stream, "_stream", stream)
-    chunked = "chunked" in exchange.asked.headers.get("transfer-encoding", "").lower()
-    unread = _DRAIN_BYTES if chunked else exchange.asked.length - exchange.received
-    end, left = time.monotonic() + _DRAIN_S, min(unread, _DRAIN_BYTES)
-    while left > 0 and time.monotonic() < end and (piece := stream.read(min(_PIECE, left))):
-        left -= len(piece)
+    usual = client.gettimeout() if client is not None else None
+    end = time.monotonic() + seconds
+    with suppress(TimeoutError):
+        while left > 0 and (wait := end - time.monotonic()) > 0:
+            if client is not None:
+                client.settimeout(wait)
+            piece = stream.read(min(_PIECE, left))
+            if not piece:
+                break
+            left -= len(piece)
+    if client is not None:
+        client.settimeout(usual)
 
 
 def _asked(environ: dict[str, Any], prefix: str, proxies: int) -> Asked:
