@@ -44,7 +44,7 @@ RULES: Final[tuple[Rule, ...]] = (
         ),
     ),
     Rule(
-        code="temporary-folder",
+        code="temporary-space",
         when=every(status(503), error_code("TEMPORARILY_UNAVAILABLE"), says("temporary space")),
         certainty=Certainty.KNOWN,
         cause=(

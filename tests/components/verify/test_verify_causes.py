@@ -117,6 +117,12 @@ ROWS = [
         around(Part.ARTIFACTS, also=LISTED, missing=answered(500, b"Internal Server Error")),
         "temporary-folder",
     ),
+    # The server's own refusal (server/src/mlflow_backend_server/http/exchange.py).
+    (
+        answered(503, told("TEMPORARILY_UNAVAILABLE", "The server has no temporary space left for this.")),
+        around(Part.ARTIFACTS, also=LISTED),
+        "temporary-space",
+    ),
     # MLflow's own refusals, as measured on 3.18.0 and 3.17.2.
     (answered(403, b"Invalid Host header - possible DNS rebinding attack detected"), around(), "host-refused"),
     (answered(403, b"Cross-origin request blocked"), around(), "origin-refused"),

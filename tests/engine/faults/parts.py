@@ -504,8 +504,8 @@ FAULTS = (
             )
         ),
     ),
-    _row("temporary folder gone", "artifact", "temporary-folder", without_temporary_folder),
-    _row("temporary folder full", "artifact", "temporary-folder", full_temporary_folder, skipped_unless=mounts),
+    _row("temporary folder gone", "artifact", "temporary-space", without_temporary_folder),
+    _row("temporary folder full", "artifact", "temporary-space", full_temporary_folder, skipped_unless=mounts),
     _row("store stopped", "artifact", "store-away", stopped("store")),
     _row("store hung", "artifact", "artifacts-hang", hung("store")),
     _row("store key revoked", "artifact", "store-key-refused", revoked_key),
