@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components.settings import YamlSource, load
 from tests.tools.projects import ROOT, files_of_the_tree
 from tools import pages
 
@@ -66,6 +67,14 @@ def test_every_file_that_is_named_exists(path: Path) -> None:
         place = ROOT / name.rstrip(".")
         inside = (ROOT / path).parent / name
         assert place.exists() or place.with_suffix(".py").exists() or inside.exists(), f"{path}: {name}"
+
+
+def test_the_settings_that_the_readme_shows_are_some(tmp_path: Path) -> None:
+    """Whoever copies them into a stack's file gets what they say: each key is one that its section has."""
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```", text(Path("README.md")), re.DOTALL | re.MULTILINE)
+    stack = tmp_path / "Pulumi.local.yaml"
+    stack.write_text(shown)
+    assert load(YamlSource.read(stack)).server.workers == 2
 
 
 def test_every_document_is_reached_from_the_readme() -> None:

@@ -112,7 +112,7 @@ def plan(situation: Situation, request: Request) -> Plan:
         goal=goal,
         dump=dump,
         steps=_steps(request, restoring=restoring),
-        downtime_s=_downtime(start, dump),
+        downtime_s=_downtime(views, goal, dump),
         force=request.force and situation.busy is not None,
         notes=tuple(_notes(goal, request, restoring=restoring)),
     )
@@ -194,10 +194,13 @@ def _steps(request: Request, *, restoring: bool) -> tuple[Step, ...]:
     return (*steps, Step.RECORD) if request.record else tuple(steps)
 
 
-def _downtime(start: View | None, dump: Dump | None) -> float:
-    if dump is not None:
-        return round(max(_RESTORE_LEAST_S, dump.size_bytes / _RESTORE_BYTES_S) + _START_S, 1)
-    return 0.0 if start is not None and start.serves else _START_S
+def _downtime(views: Sequence[View], goal: View, dump: Dump | None) -> float:
+    """Return the seconds without a server, by what the ledger measured of the goal's start, or of the newest known."""
+    if dump is None and any(view.serves for view in views):
+        return 0.0
+    start_s = next((view.start_s for view in (goal, *views) if view.start_s is not None), _START_S)
+    restore_s = max(_RESTORE_LEAST_S, dump.size_bytes / _RESTORE_BYTES_S) if dump else 0.0
+    return round(restore_s + start_s, 1)
 
 
 def _notes(goal: View, request: Request, *, restoring: bool) -> list[str]:

@@ -41,7 +41,8 @@ class Situation:
 class View:
     """One revision as the ledger, the platform and the schema together show it.
 
-    `current` is the one that the platform is told to serve.
+    `current` is the one that the platform is told to serve. `start_s` is how many seconds it took from its start until
+    it was healthy, None where the ledger does not know.
     """
 
     revision: str
@@ -57,6 +58,7 @@ class View:
     left: bool = False
     dump: str | None = None
     access: str | None = None
+    start_s: float | None = None
 
     @property
     def serves(self) -> bool:
@@ -115,13 +117,14 @@ def _view(
         verified_at=at,
         current=revision.id == situation.current,
         dump=release.dump if release else None,
+        start_s=release.start_s if release else None,
         access=revision.release.access,
     )
 
 
 def _gone(situation: Situation, release: VerifiedRelease, at: datetime, dumps: Dumps) -> View:
     view = _judged(situation, release.revision, release.mlflow_version, release.heads, dumps)
-    return replace(view, verified_at=at, dump=release.dump)
+    return replace(view, verified_at=at, dump=release.dump, start_s=release.start_s)
 
 
 def _judged(situation: Situation, revision: str, version: str, heads: Heads | None, dumps: Dumps) -> View:

@@ -39,7 +39,7 @@ def load(source: ConfigSource) -> Settings:
         problems += problems_of(details, Settings)
         problems += _rules_broken_besides(document, [detail["loc"] for detail in details], problems)
         raise SettingsError(problems) from None
-    if problems := [*problems, *broken_rules(settings)]:
+    if problems := [*problems, *_broken_besides(settings, problems)]:
         raise SettingsError(problems)
     return settings
 
@@ -68,7 +68,7 @@ def _rules_broken_besides(
 ) -> list[Problem]:
     """Return the rules that the rest of a mistaken document breaks, so that one round of mending is enough.
 
-    Mistaken values count as left out; what a rule then says about the same key is dropped, for it may not be so.
+    Mistaken values count as left out; what a rule then says about the same key is dropped, because it may not be so.
     """
     rest = copy.deepcopy(document)
     for location in mistaken:
@@ -77,6 +77,11 @@ def _rules_broken_besides(
         settings = Settings.model_validate(rest)
     except ValidationError:
         return []
+    return _broken_besides(settings, known)
+
+
+def _broken_besides(settings: Settings, known: Sequence[Problem]) -> list[Problem]:
+    """Return the rules that the settings break, without those about a key that has a problem already."""
     paths = tuple(problem.path for problem in known)
     return [problem for problem in broken_rules(settings) if not problem.path.startswith(paths)]
 

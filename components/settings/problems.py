@@ -65,9 +65,25 @@ def kind(value: object) -> str:
 
 
 def unknown_key(path: str, key: str, known: Iterable[str]) -> Problem:
-    """Return the problem of a key that no section has, with the nearest known one suggested."""
+    """Return the problem of a key that no section has, with the nearest known one suggested.
+
+    `section.key` is one key to Pulumi, if it is typed without --path or stands so in a stack file: it belongs below
+    its section, and the way there is shown.
+    """
     choices = {choice.lower(): choice for choice in sorted(known)}
-    near = difflib.get_close_matches(key.lower(), choices, n=1)
+    section, _, rest = key.partition(".")
+    near = difflib.get_close_matches(section.lower(), choices, n=1)
+    if near and rest:
+        finding, rule = "is written as one key with a dot", "a section holds its settings below itself"
+        fix = f"Nest {shown_key(rest)} below {choices[near[0]]} in the stack's file"
+        if path == shown_key(key):
+            nested = f"{choices[near[0]]}.{shown_key(rest)}"
+            fix += (
+                f", or take the key away with `pulumi config rm '{NAMESPACE}:{path}' --stack STACK` and set it with "
+                f"`pulumi config set --path '{NAMESPACE}:{nested}' VALUE --stack STACK`"
+            )
+        fix += "."
+        return Problem(path=path, finding=finding, rule=rule, fix=fix)
     fix = f"Did you mean {choices[near[0]]}?" if near else f"Known keys here: {', '.join(choices.values())}."
     return Problem(path=path, finding="is not a known setting", rule="unknown keys are refused, never ignored", fix=fix)
 

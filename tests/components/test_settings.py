@@ -137,6 +137,31 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(
 
 
 @pytest.mark.parametrize(
+    ("key", "nested"),
+    [
+        ("server.mlflowVersion", "server.mlflowVersion"),
+        ("Server.mlflowVersion", "server.mlflowVersion"),
+        ("servr.workers", "server.workers"),
+        ("access.mode", "access.mode"),
+    ],
+)
+def test_a_key_with_a_dot_is_one_problem_that_shows_how_it_is_nested(key: str, nested: str) -> None:
+    """As `pulumi config set` without --path writes it; what a rule says of the same key is not told besides."""
+    access = {} if key == "access.mode" else {"access": {"mode": "basic"}}
+    ((path, message),) = problems(target="ecs", **access, **{key: "x"}).items()
+    assert path == key
+    assert f"config rm 'mlflow-backend:{key}'" in message
+    assert f"config set --path 'mlflow-backend:{nested}'" in message
+
+
+def test_a_key_with_a_dot_within_a_section_is_to_be_nested_too() -> None:
+    """Pulumi's commands take such a key for a path, so none is offered."""
+    message = problems(target="local", verify={"extraChecks.name": 1})["verify.extraChecks.name"]
+    assert "Nest name below extraChecks" in message
+    assert "config set" not in message
+
+
+@pytest.mark.parametrize(
     ("sections", "path", "told"),
     [
         ({"target": "lokal"}, "target", ["'local', 'ecs', 'cloudrun' or 'eks'", "Did you mean local?"]),

@@ -237,6 +237,30 @@ def test_a_large_dump_takes_longer() -> None:
         assert plan(found, Request(restore=True)).downtime_s == downtime
 
 
+def test_the_downtime_follows_what_the_ledger_measured() -> None:
+    """The start of the very target; else the newest known one; else the figure of two idle cores."""
+
+    def announced(of_goal: float | None, of_newer: float | None) -> float:
+        ledger = contents(
+            replace(verified(1, OLD), start_s=of_goal),
+            dump("d1", OLD),
+            replace(verified(2, "3.17.2"), start_s=of_newer),
+        )
+        return plan(situation(MIGRATED.revisions, ledger, current=2, live="3.17.2"), Request(restore=True)).downtime_s
+
+    assert announced(25.75, 9.0) == 26.8
+    assert announced(0.0, 9.0) == 1.0
+    assert announced(None, 9.0) == 10.0
+    assert announced(None, None) == 14.0
+
+
+def test_a_start_that_was_measured_of_a_gone_release_counts_too() -> None:
+    """It is the newest known one where the target's own is not known."""
+    ledger = contents(verified(1, OLD), dump("d1", OLD), replace(verified(2, "3.17.2"), start_s=20.0))
+    found = situation([revision(1, OLD)], ledger, current=None, live="3.17.2")
+    assert plan(found, Request(to="1", restore=True)).downtime_s == 21.0
+
+
 def test_where_nothing_serves_the_start_is_downtime() -> None:
     """There is no old server that serves until the new one is ready."""
     found = plan(replace(SAME_SCHEMA, current=None), Request())
