@@ -32,6 +32,7 @@ PURE = (
     "components/tokens.py",
     "components/ecs/deployments.py",
     "components/ecs/locator.py",
+    "components/ecs/permissions/*.py",
     "components/ecs/reasons.py",
     "components/ecs/refusals.py",
     "components/ecs/render/*.py",

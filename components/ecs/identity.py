@@ -9,7 +9,6 @@ import pulumi
 import pulumi_aws as aws
 
 from components.ecs.render import policies
-from components.preflight.reference import NotAReference, parse
 from components.tokens import ECS_IDENTITY
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class Identity(pulumi.ComponentResource):
         self._name, self._settings, self._place = name, settings, place
         self._child = pulumi.ResourceOptions(parent=self)
         self._made: list[tuple[aws.iam.RolePolicy, pulumi.Output[str]]] = []
-        repository = repository_arn(settings, place)
+        repository = policies.repository_arn(settings, place)
 
         def execution(log_part: str) -> Callable[[list[Any]], policies.Document]:
             return lambda found: policies.execution(
@@ -95,18 +94,3 @@ class Identity(pulumi.ComponentResource):
         policy = aws.iam.RolePolicy(f"{self._name}-{part}", role=role.name, policy=text, opts=self._child)
         self._made.append((policy, text))
         return role
-
-
-def repository_arn(settings: Settings, place: Place) -> str | None:
-    """Return the ARN of the ECR repository that the image is in; None for an image elsewhere.
-
-    A name that is no image's is left to preflight, which says so with the setting.
-    """
-    try:
-        reference = parse(settings.server.image or "")
-    except NotAReference:
-        return None
-    if reference.ecr is None:
-        return None
-    account, region = reference.ecr
-    return f"arn:{place.partition}:ecr:{region}:{account}:repository/{reference.repository}"

@@ -13,15 +13,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from components.identity import OBJECT
+from components.preflight.reference import NotAReference, parse
 
 if TYPE_CHECKING:
     from components.ecs.render.place import Place
+    from components.settings import Settings
 
 Statement = Mapping[str, Any]
 Document = dict[str, Any]
 
 ARTIFACTS: Final = "artifacts"
 BACKEND: Final = "_backend"
+ROLES: Final = ("server", "server-execution", "tasks", "tasks-execution", "verify", "verify-execution")
+"""The roles of the server, of the database's one-shot tasks and of verification; ECS itself takes the `-execution` ones."""
 
 _SERVICES: Final = {"s3": "S3", "secretsmanager": "SecretsManager"}
 _OBJECT_ACTIONS: Final = (
@@ -228,6 +232,21 @@ def topic(place: Place, *, topic_arn: str) -> Document:
             },
         }
     )
+
+
+def repository_arn(settings: Settings, place: Place) -> str | None:
+    """Return the ARN of the ECR repository that the image is in; None for an image elsewhere.
+
+    A name that is no image's is left to preflight, which says so with the setting.
+    """
+    try:
+        reference = parse(settings.server.image or "")
+    except NotAReference:
+        return None
+    if reference.ecr is None:
+        return None
+    account, region = reference.ecr
+    return f"arn:{place.partition}:ecr:{region}:{account}:repository/{reference.repository}"
 
 
 def _pull(repository_arn: str | None) -> tuple[Statement, ...]:

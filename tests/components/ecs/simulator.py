@@ -54,26 +54,51 @@ class Question:
 
 def ask(questions: Sequence[Question]) -> list[bool]:
     """Return whether each is allowed. Skips the test where there is no Node.js."""
-    node = shutil.which("node")
-    if node is None or shutil.which("npm") is None:
-        pytest.skip("IAM documents are judged by a simulator that needs Node.js with npm, and there is none")
-    completed = subprocess.run(
-        [node, str(_installed() / "simulate.mjs")],
-        input=json.dumps([question.document() for question in questions]),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=SIMULATE_DEADLINE_S,
-    )
-    answers = json.loads(completed.stdout)
+    answers = _run("simulate.mjs", [question.document() for question in questions])
     unclear = set(answers) - {"Allowed", "ImplicitlyDenied", "ExplicitlyDenied"}
     assert not unclear, f"the simulator could not decide: {unclear}"
     return [answer == "Allowed" for answer in answers]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """One IAM action: the ARN patterns of its resource types (none for '*' alone) and the condition keys it knows."""
+
+    arns: Mapping[str, str]
+    keys: frozenset[str]
+
+
+def reference(actions: Sequence[str]) -> dict[str, Action]:
+    """Return what the service authorization reference says of each action that it has. Skips as `ask` does."""
+    found = _run("reference.mjs", sorted(actions))
+    return {
+        name: Action(
+            arns={kind: each["arn"] for kind, each in details["types"].items()}, keys=frozenset(details["keys"])
+        )
+        for name, details in found.items()
+    }
+
+
+def _run(script: str, question: Any) -> Any:
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
+        pytest.skip("IAM documents are judged by a simulator that needs Node.js with npm, and there is none")
+    completed = subprocess.run(
+        # Imports are found from the working folder.
+        [node, "--input-type=module", "-e", (SOURCE / script).read_text(encoding="utf-8")],
+        cwd=_installed(),
+        input=json.dumps(question),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=SIMULATE_DEADLINE_S,
+    )
+    return json.loads(completed.stdout)
+
+
 def _installed() -> Path:
     """Return the folder with the simulator, installed on first use under a name that holds the hash of its source."""
-    sources = [SOURCE / name for name in ("package.json", "package-lock.json", "simulate.mjs")]
+    sources = [SOURCE / name for name in ("package.json", "package-lock.json")]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mlflow-backend" / "iam-simulator"
     folder = cache / digest

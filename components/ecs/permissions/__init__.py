@@ -1,0 +1,6 @@
+"""What whoever previews, deploys, rolls back or pushes images may do with AWS, rendered from the settings. Pure."""
+
+from components.ecs.permissions.grant import Grant, Purpose
+from components.ecs.permissions.purposes import PulumiState, actions_of, grants, role_name
+
+__all__ = ["Grant", "PulumiState", "Purpose", "actions_of", "grants", "role_name"]
