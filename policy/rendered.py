@@ -140,6 +140,7 @@ def _documents(settings: Settings, place: Place, reached: Reached) -> dict[str, 
     found: dict[str, Mapping[str, Any]] = {
         "server role": documents_of.server(place, store, keys_secret=reached.keys_secret or None, key_arn=key),
         "tasks role": documents_of.database_tasks(place, store),
+        "verify role": documents_of.verify_task(place, store),
         "server execution role": execution[tasks.SERVER],
         "tasks execution role": execution[tasks.TASKS],
         "key policy": documents_of.key(place, log_group_arns=[place.log_group_arn(tasks.SERVER)]),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.ecs.permissions import Purpose, subjects
 from tests.tools.projects import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
@@ -97,15 +98,25 @@ def test_a_fork_gets_nothing() -> None:
         assert "workflow_run" not in (FOLDER / name).read_text()
 
 
-@pytest.mark.parametrize("name", ["deploy.yml", "rollback.yml"])
-def test_what_changes_a_stack_is_approved_and_alone(name: str) -> None:
+@pytest.mark.parametrize(("name", "role"), [("deploy.yml", "AWS_DEPLOY_ROLE"), ("rollback.yml", "AWS_ROLLBACK_ROLE")])
+def test_what_changes_a_stack_is_approved_and_alone(name: str, role: str) -> None:
     """An environment stands before it, and no update and rollback of one stack run at once or are cancelled."""
-    acting = [job for job in workflow(name)["jobs"].values() if "environment" in job]
+    acting = [
+        job for job in workflow(name)["jobs"].values() if not str(job.get("environment", "-plan")).endswith("-plan")
+    ]
     assert len(acting) == 1
     (job,) = acting
     assert job["concurrency"]["group"] == f"update-{job['environment']}"
     assert job["concurrency"]["cancel-in-progress"] is False
-    assert (FOLDER / name).read_text().count("vars.AWS_DEPLOY_ROLE") == str(job).count("vars.AWS_DEPLOY_ROLE") == 1
+    assert (FOLDER / name).read_text().count(f"vars.{role}") == str(job).count(f"vars.{role}") == 1
+
+
+def test_a_plan_has_a_role_that_serves_nothing() -> None:
+    """Before the approval a job has the role that reads and asks the database, by an environment of its own."""
+    plan = workflow("rollback.yml")["jobs"]["plan"]
+    assert plan["environment"] == "${{ inputs.stack }}-plan"
+    assert str(plan).count("vars.AWS_PLAN_ROLE") == 1
+    assert subjects("ORG/REPO", Purpose.PLAN, "dev") == ("repo:ORG/REPO:environment:dev-plan",)
 
 
 def test_a_rollback_is_planned_first_and_has_a_reason() -> None:

@@ -191,10 +191,11 @@ class EcsBackend(pulumi.ComponentResource):
             settings, place, reached, store=self._storage.store, database=self._database, identity=self._identity
         )
         self._service.define_database_task(task, self._identity.attached)
-        if settings.aws.network.internal:
-            self._service.define_verify_task(
-                told.verify_task(settings, place, reached, identity=self._identity), self._identity.attached
+        if self._identity.verify is not None and self._identity.verify_execution is not None:
+            verify = told.verify_task(
+                settings, place, reached, execution=self._identity.verify_execution, role=self._identity.verify
             )
+            self._service.define_verify_task(verify, self._identity.attached)
         migration = self._migrate()
         self._service.serve(
             pulumi.Output.all(reached, self._storage.store).apply(

@@ -1,4 +1,4 @@
-"""The four roles of the backend as one component. Owns the wiring; every document is in `render.policies`."""
+"""The roles of the backend's tasks as one component. Owns the wiring; every document is in `render.policies`."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ class Reads:
 
 
 class Identity(pulumi.ComponentResource):
-    """Who the tasks are: `server` and `tasks` once they run, `server_execution` and `tasks_execution` before that.
+    """Who the tasks are once they run: `server`, `tasks` for the database's, `verify`; `..._execution` before that.
 
-    Attributes besides the four roles: `attached`, their policies, and `documents`, what those say.
+    `verify` and `verify_execution` are None where verification needs no task. Attributes besides the roles:
+    `attached`, their policies, and `documents`, what those say.
     """
 
     def __init__(  # noqa: PLR0913 - what roles may reach, by name
@@ -78,6 +79,12 @@ class Identity(pulumi.ComponentResource):
             by_keys.apply(lambda found: policies.server(place, found[0], keys_secret=found[1], key_arn=found[2])),
         )
         self.tasks = self._role("tasks", store.apply(lambda found: policies.database_tasks(place, found)))
+        self.verify_execution: aws.iam.Role | None = None
+        self.verify: aws.iam.Role | None = None
+        if settings.aws.network.internal:
+            verify_reads = pulumi.Output.all(reads.key, reads.server, *login)
+            self.verify_execution = self._role("verify-execution", verify_reads.apply(execution("tasks")))
+            self.verify = self._role("verify", store.apply(lambda found: policies.verify_task(place, found)))
         self.attached = [policy for policy, _ in self._made]
         self.documents = pulumi.Output.all(*(document for _, document in self._made))
         self.register_outputs({"server": self.server.arn, "serverExecution": self.server_execution.arn})

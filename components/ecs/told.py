@@ -22,6 +22,8 @@ from components.ecs.render.tasks import Reached
 from components.ecs.secrets import IN_FORCE
 
 if TYPE_CHECKING:
+    import pulumi_aws as aws
+
     from components.ecs.cache import Cache
     from components.ecs.database import Database
     from components.ecs.identity import Identity
@@ -102,10 +104,10 @@ def database_task(  # noqa: PLR0913 - the parts of a backend, by name
 
 
 def verify_task(
-    settings: Settings, place: Place, base: pulumi.Output[Reached], *, identity: Identity
+    settings: Settings, place: Place, base: pulumi.Output[Reached], *, execution: aws.iam.Role, role: aws.iam.Role
 ) -> pulumi.Output[tasks.TaskDefinition]:
-    """Return the definition of the one-shot task that verifies, under the one-shot tasks' roles."""
-    return pulumi.Output.all(base, identity.tasks_execution.arn, identity.tasks.arn).apply(
+    """Return the definition of the one-shot task that verifies, under roles of its own."""
+    return pulumi.Output.all(base, execution.arn, role.arn).apply(
         lambda found: tasks.verify_task(
             settings, place, replace(found[0], execution_role_arn=found[1], task_role_arn=found[2])
         )

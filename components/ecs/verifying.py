@@ -19,9 +19,10 @@ from components.ecs import clients as aws
 from components.ecs.history import running_revision
 from components.ecs.locator import credentials_inside, located
 from components.ecs.oneshot import OneShot, OneShots, TaskNotRun, reported, split
+from components.ecs.render.policies import JOBS
 from components.ecs.render.tasks import VERIFY
 from components.ecs.store import S3Store
-from components.releases.stores import ROOT, StoreError
+from components.releases.stores import StoreError
 from components.verify import job, runner
 from components.verify.model import Part, Result
 from components.verify.report import CheckReport, Report, ReportError, now
@@ -102,7 +103,7 @@ def _inside(place: Located, content: bytes, deadline_s: float) -> Report:
     """Run a job in the backend's network. Raises TaskNotRun, StoreError, ReportError."""
     connections = aws.connections(place.service.region)
     store = S3Store(connections.store, bucket=place.store.bucket, root=place.store.root)
-    key = f"{ROOT}/verify/{uuid.uuid4().hex}.zip"
+    key = f"{JOBS}/{uuid.uuid4().hex}.zip"
     shot = OneShot(
         cluster=place.service.cluster, task_definition=place.verify_family, container=VERIFY, network=place.network
     )

@@ -1,6 +1,18 @@
 """What whoever previews, deploys, rolls back or pushes images may do with AWS, rendered from the settings. Pure."""
 
+from components.ecs.permissions.documents import TooLarge, policies, subjects, trust
 from components.ecs.permissions.grant import Grant, Purpose
 from components.ecs.permissions.purposes import PulumiState, actions_of, grants, role_name
 
-__all__ = ["Grant", "PulumiState", "Purpose", "actions_of", "grants", "role_name"]
+__all__ = [
+    "Grant",
+    "PulumiState",
+    "Purpose",
+    "TooLarge",
+    "actions_of",
+    "grants",
+    "policies",
+    "role_name",
+    "subjects",
+    "trust",
+]

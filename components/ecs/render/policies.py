@@ -24,8 +24,11 @@ Document = dict[str, Any]
 
 ARTIFACTS: Final = "artifacts"
 BACKEND: Final = "_backend"
+DUMPS: Final = f"{BACKEND}/dumps"
+JOBS: Final = f"{BACKEND}/verify"
+"""Where the job of a verification inside the network lies until its task has read it."""
 ROLES: Final = ("server", "server-execution", "tasks", "tasks-execution", "verify", "verify-execution")
-"""The roles of the server, of the database's one-shot tasks and of verification; ECS itself takes the `-execution` ones."""
+"""The roles of the server, of the database's one-shot tasks and of verification; ECS takes the `-execution` ones."""
 
 _SERVICES: Final = {"s3": "S3", "secretsmanager": "SecretsManager"}
 _OBJECT_ACTIONS: Final = (
@@ -135,10 +138,23 @@ def server(place: Place, store: Store, *, keys_secret: str | None = None, key_ar
 
 
 def database_tasks(place: Place, store: Store) -> Document:
-    """What the one-shot database task may do: write and read dumps under `_backend/`, and nothing with artifacts."""
+    """What the one-shot database task may do: write and read dumps; nothing with the ledger, nothing with artifacts."""
     return document(
-        *_objects(place, store, BACKEND),
+        *_objects(place, store, DUMPS),
         _through_service(place, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")),
+    )
+
+
+def verify_task(place: Place, store: Store) -> Document:
+    """What the one-shot task that verifies may do: read its job. Everything else it asks of the server, as users do."""
+    return document(
+        {
+            "Sid": "ReadJob",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": place.bucket_arn(store.bucket, f"/{store.prefix(JOBS)}/*"),
+        },
+        _through_service(place, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt",)),
     )
 
 

@@ -151,6 +151,14 @@ def test_what_is_adopted_is_not_made(registered: dict[str, list[Registered]]) ->
     )
 
 
+@pytest.mark.parametrize(("task", "part"), [("server", "server"), ("database", "tasks"), ("verify", "verify")])
+def test_each_task_has_roles_of_its_own(registered: dict[str, list[Registered]], task: str, part: str) -> None:
+    """What verifies can neither read dumps nor rewrite the ledger, and no task has another's secrets."""
+    (found,) = [each for each in of_type(registered["dev"], "TaskDefinition") if each.name == f"mlflow-service-{task}"]
+    assert f"mlflow-identity-{part}-" in found.inputs["taskRoleArn"]
+    assert f"mlflow-identity-{part}-execution-" in found.inputs["executionRoleArn"]
+
+
 def _service(registered: list[Registered]) -> Registered:
     (found,) = [each for each in registered if each.type == "aws:ecs/service:Service"]
     return found

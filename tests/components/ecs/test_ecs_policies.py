@@ -25,6 +25,7 @@ ROLES: dict[str, policies.Document] = {
     "server": policies.server(PLACE, STORE),
     "server-by-keys": policies.server(PLACE, STORE, keys_secret=secret_arn(PLACE, "api-keys"), key_arn=KEY),
     "database": policies.database_tasks(PLACE, STORE),
+    "verify": policies.verify_task(PLACE, STORE),
     "execution": policies.execution(
         PLACE,
         secrets=[SECRET],
@@ -93,6 +94,19 @@ CASES: dict[str, Case] = {
     "lists dumps": ("database", "s3:ListBucket", bucket(), {"s3:prefix": "_backend/dumps/"}, True),
     "task reads an artifact": ("database", "s3:GetObject", bucket("/artifacts/1/x"), {}, False),
     "task lists artifacts": ("database", "s3:ListBucket", bucket(), {"s3:prefix": "artifacts/"}, False),
+    "task writes the ledger": ("database", "s3:PutObject", bucket("/_backend/ledger/1"), {}, False),
+    "task deletes the ledger": ("database", "s3:DeleteObject", bucket("/_backend/ledger/1"), {}, False),
+    "task reads another's job": ("database", "s3:GetObject", bucket("/_backend/verify/1.zip"), {}, False),
+    # The one that verifies reads its job, and asks the server for everything else.
+    "verifier reads its job": ("verify", "s3:GetObject", bucket("/_backend/verify/1.zip"), {}, True),
+    "verifier decrypts it": ("verify", "kms:Decrypt", KEY, {"kms:ViaService": S3}, True),
+    "verifier changes the job": ("verify", "s3:PutObject", bucket("/_backend/verify/1.zip"), {}, False),
+    "verifier encrypts": ("verify", "kms:GenerateDataKey", KEY, {"kms:ViaService": S3}, False),
+    "verifier reads a dump": ("verify", "s3:GetObject", bucket("/_backend/dumps/1"), {}, False),
+    "verifier lists dumps": ("verify", "s3:ListBucket", bucket(), {"s3:prefix": "_backend/dumps/"}, False),
+    "verifier rewrites the ledger": ("verify", "s3:PutObject", bucket("/_backend/ledger/1"), {}, False),
+    "verifier deletes the ledger": ("verify", "s3:DeleteObject", bucket("/_backend/ledger/1"), {}, False),
+    "verifier reads an artifact": ("verify", "s3:GetObject", bucket("/artifacts/1/x"), {}, False),
     # What ECS does for a task.
     "pulls": ("execution", "ecr:BatchGetImage", REPOSITORY, {}, True),
     "asks for a token": ("execution", "ecr:GetAuthorizationToken", "*", {}, True),
