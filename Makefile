@@ -30,7 +30,7 @@ env: setup ## Say how to use pulumi by hand
 
 up: ## Deploy the local backend, or bring it up to date, and verify it
 	@$(SETUP) --stack $(STACK)
-	@$(ACTIVATE) && pulumi up --stack $(STACK) --yes --skip-preview; $(FORGET_SALT)
+	@$(ACTIVATE) && python -m scripts.up --stack $(STACK); $(FORGET_SALT)
 
 down: ## Destroy the local backend; PURGE=1 deletes its data too
 	@$(SETUP) --stack $(STACK)

@@ -1,4 +1,4 @@
-"""The policy pack that previews are held to.
+"""The policy pack that previews and updates are held to.
 
 `catalogue` lists the policies. `stores`, `network` and `keeping` hold each beside its rule; `documents`, `containers`
 hold the questions to an IAM document and a container. `pack` hands the policies to the engine, `rendered` judges what

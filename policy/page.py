@@ -11,12 +11,14 @@ from policy.documents import FAMILIES, RESOURCELESS
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "policies.md"
 
 _HEAD: Final = """\
-# Policies that every preview is held to
+# Policies that every preview and update is held to
 
 <!-- Written by `python -m policy.page` from what stands beside the rules in policy/; a test compares. -->
 
 `make preview` runs the pack in `policy/` with the real engine. A mandatory violation refuses the preview (exit code 3);
-an advisory one is told. A stack chooses its levels in its settings:
+an advisory one is told. `make up` and the deploy job preview first, make nothing where that is refused, and run the
+update itself under the same pack, which then sees what the preview could not know. A stack chooses its levels in its
+settings, in a file that CODEOWNERS gives to the security owners:
 
 ```yaml
 mlflow-backend:policy:

@@ -25,6 +25,7 @@ from rich.console import Console
 
 from components import ending
 from components.contract import ExitCode, Refused, refuse_unbuilt
+from components.ecs import plugin
 from components.releases.targets import LIVE
 from components.report import costs, document, events, markdown, text
 from components.report.build import Asked, build
@@ -34,7 +35,9 @@ from components.settings import YamlSource, load
 from components.settings.problems import NAMESPACE
 from policy import rendered
 from policy.catalogue import POLICIES
-from scripts import running
+from scripts import policing, running
+from tools.bootstrap import provider
+from tools.bootstrap.steps import StepFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +50,6 @@ if TYPE_CHECKING:
     from components.settings import PolicyLevel, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-POLICY_PACK = ROOT / "policy"
 PROJECT = "mlflow-backend"
 DEADLINE_S = 900
 INTERRUPT_S = 30
@@ -105,10 +107,15 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitCode.USAGE
     try:
         stack = read_stack(ROOT / f"Pulumi.{options.stack}.yaml", options.stack)
+        if stack.settings.target == "ecs":
+            _bring_plugin()
         ran = run(stack, refresh=options.refresh, live=options.live)
     except Refused as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    except StepFailedError as error:
+        print(error, file=sys.stderr)
+        return ExitCode.PLATFORM_FAILED
     clean = redactor(settings=stack.secrets, environment=os.environ)
     if ran.ending is not None and ran.ending.exit_code is ExitCode.USAGE:
         print(clean.text(ran.ending.sentence), file=sys.stderr)
@@ -164,11 +171,10 @@ def run(stack: Stack, *, refresh: bool, live: bool) -> Ran:
     # Only this user may look into it: the stream holds settings and the names of everything.
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as place:
         folder = Path(place)
-        log, levels, note = folder / "events.jsonl", folder / "levels.json", folder / "ending.json"
-        levels.write_text(json.dumps(dict(stack.settings.policy.levels)), encoding="utf-8")
+        log, note = folder / "events.jsonl", folder / "ending.json"
         command = (
             *("pulumi", "preview", "--stack", stack.name, "--non-interactive", "--color", "never"),
-            *("--event-log", str(log), "--policy-pack", str(POLICY_PACK), "--policy-pack-config", str(levels)),
+            *("--event-log", str(log), *policing.options(stack.settings, folder)),
             *(("--refresh",) if refresh else ()),
         )
         # The event log is Pulumi's interface for its Automation API, which asks for it in the same way.
@@ -234,6 +240,12 @@ def _rendered(stack: Stack, stream: Stream) -> tuple[Sequence[Rendered], TaskSiz
         # The program refuses the same settings, and says why.
         return (), None
     return rendered.judge(parts), parts.size
+
+
+def _bring_plugin() -> None:
+    """Install the provider's plugin before the engine starts, which would fetch it by itself and hold it to nothing."""
+    if not plugin.at_hand(plugin.version(), os.environ):
+        provider.ensure(plugin.version(), os.environ)
 
 
 def _with_help(printed: str, stack: str) -> str:

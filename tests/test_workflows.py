@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from components.ecs.permissions import Purpose, subjects
+from scripts.ci import image
 from tests.tools.projects import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
@@ -135,3 +136,26 @@ def test_the_stacks_that_can_be_chosen_are_those_that_ship() -> None:
     stacks = {path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml")} - {"local"}
     for name in ("deploy.yml", "rollback.yml"):
         assert set(workflow(name)[True]["workflow_dispatch"]["inputs"]["stack"]["options"]) == stacks
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_who_may_take_our_identity_runs_no_strangers_code(name: str) -> None:
+    """A scanner beside the right to log in could push what it was asked to judge."""
+    for job in workflow(name)["jobs"].values():
+        if job["permissions"].get("id-token") == "write":
+            used = {step["uses"].partition("/")[0] for step in job["steps"] if "uses" in step}
+            assert used <= {"actions", "aws-actions", "google-github-actions"}
+
+
+def test_an_image_is_pushed_after_its_scan_and_an_approval() -> None:
+    """Each platform is scanned; one job alone can enter a registry, and its environment asks who may."""
+    jobs = workflow("image.yml")["jobs"]
+    entering = {name for name, job in jobs.items() if "id-token" in job["permissions"] or "secrets." in str(job)}
+    assert entering == {"push"}
+    assert jobs["push"]["environment"] == "image"
+    assert set(jobs["push"]["needs"]) == {"build", "scan"}
+    assert jobs["scan"]["strategy"]["matrix"]["platform"] == "${{ fromJSON(needs.build.outputs.platforms) }}"
+    scanner = next(step for step in jobs["scan"]["steps"] if "trivy" in step.get("uses", ""))
+    assert (scanner["with"]["input"], scanner["with"]["exit-code"]) == (str(image.SCANNED), "1")
+    for name in ("scan", "push"):
+        assert "needs.build.outputs.digest" in str(jobs[name]["steps"])

@@ -22,18 +22,32 @@ NAME: Final = "aws"
 _DOWNLOAD_DEADLINE_S: Final = 600
 
 
+def version() -> str:
+    """Return the version of the plugin, which is that of the installed SDK."""
+    return importlib.metadata.version("pulumi-aws")
+
+
 def require(environment: Mapping[str, str] = os.environ) -> None:
-    """Fetch the plugin where it is not at hand. Raises Refused, with how to get it, where it cannot be had."""
-    version = importlib.metadata.version("pulumi-aws")
-    if at_hand(version, environment):
+    """Fetch the plugin where it is not at hand. Raises Refused, with how to get it, where it cannot be had.
+
+    Where `CI` is `true` it is not fetched: there scripts/preview.py has installed it, held to a checksum.
+    """
+    wanted = version()
+    if at_hand(wanted, environment):
         return
-    command = f"pulumi plugin install resource {NAME} v{version}"
+    if environment.get("CI") == "true":
+        raise Refused(
+            f"Pulumi's provider plugin `{NAME}` {wanted} is missing, and no checksum of its archive is committed.",
+            fix="Run `python -m tools.bootstrap.checksums`, compare what it finds, and commit "
+            "tools/bootstrap/checksums.txt.",
+        )
+    command = f"pulumi plugin install resource {NAME} v{wanted}"
     problem = _fetch(command.split(), environment)
     if problem is not None:
         raise Refused(
-            f"Pulumi's provider plugin `{NAME}` {version} is not installed, and {problem}.",
+            f"Pulumi's provider plugin `{NAME}` {wanted} is not installed, and {problem}.",
             fix=f"Run `{command}` where the internet can be reached, or `{command} --file ARCHIVE` with its archive "
-            f"(pulumi-resource-{NAME}-v{version}-OS-ARCH.tar.gz).",
+            f"(pulumi-resource-{NAME}-v{wanted}-OS-ARCH.tar.gz).",
         )
 
 

@@ -178,6 +178,21 @@ def aws_on_aws(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def pinned_where_protected(settings: Settings) -> Iterator[Problem]:
+    """Keep a stack that holds what nobody may lose from serving whatever a tag means at the next update.
+
+    Whoever may push to the registry moves a tag; a digest comes in by a reviewed change of the stack's file.
+    """
+    image = settings.server.image
+    if settings.target in _AWS_TARGETS and settings.backup.protect is not False and image and "@sha256:" not in image:
+        yield Problem(
+            path="server.image",
+            finding="is named by a tag",
+            rule="what it protects (backup.protect) may be served by a reviewed image only, and a tag can be moved",
+            fix="Set it to REPOSITORY@sha256:..., which the workflow `image` shows at its end.",
+        )
+
+
 def artifacts_fit(settings: Settings) -> Iterator[Problem]:
     """Refuse a limit on artifacts that the temporary folder would never let anybody reach."""
     if settings.server.max_artifact_mib > settings.server.temporary_mib:
@@ -203,6 +218,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     connections,
     port_on_local,
     aws_on_aws,
+    pinned_where_protected,
     artifacts_fit,
 )
 

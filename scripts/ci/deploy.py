@@ -1,7 +1,8 @@
-"""Update one stack from a workflow, and keep what shows how it went: outputs, verification report, status.
+"""Update one stack from a workflow, and keep what shows how it went: preview, outputs, verification report, status.
 
-`pulumi up` refreshes first and verifies at its end. The folder then holds outputs.json (secrets masked by Pulumi),
-verification.json where a verification ran, and status.json; all are written also when the update fails.
+The update is that of `make up`: previewed under the policy pack, then made under it and verified. The folder then holds
+preview.md, outputs.json (secrets masked by Pulumi), verification.json where a verification ran, and status.json; all
+but the preview are written also when the update fails.
 Exit codes: 0 updated and verified; 1 verification failed; 2 usage or settings; 3 refused, nothing was touched; 4 the
 platform failed; 5 the verification was inconclusive.
 """
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 PULUMI = ("pulumi",)
-UP_DEADLINE_S = 5400
-"""Seconds. RDS over several zones takes the longest to make; the workflow's own limit is above this one."""
+UPDATE = (sys.executable, "-m", "scripts.up")
+UPDATE_DEADLINE_S = 6600
+"""Seconds: above a preview's and an update's own deadlines, which interrupt the engine; below the workflow's limit."""
 OUTPUTS_DEADLINE_S = 120
 
+NOTHING_MADE = (ExitCode.USAGE, ExitCode.REFUSED)
 OF_VERDICT = {
     Result.FAIL: ExitCode.VERIFICATION_FAILED,
     Result.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
@@ -48,9 +51,10 @@ def main(
     *,
     environment: Mapping[str, str] = os.environ,
     root: Path = ROOT,
-    command: tuple[str, ...] = PULUMI,
+    pulumi_command: tuple[str, ...] = PULUMI,
+    update_command: tuple[str, ...] = UPDATE,
 ) -> int:
-    """Run the command; returns an exit code of `contract.ExitCode`. `command` is how Pulumi is called, in `root`."""
+    """Run the command; returns an exit code of `contract.ExitCode`. The commands are run in `root`."""
     parser = argparse.ArgumentParser(prog="scripts/ci/deploy.py", description=__doc__)
     parser.add_argument("--stack", required=True, help="the stack that is updated")
     parser.add_argument("--into", required=True, type=Path, metavar="FOLDER", help="where the documents go")
@@ -62,30 +66,32 @@ def main(
         return ExitCode.USAGE
     options.into.mkdir(parents=True, exist_ok=True)
     began = time.time()
-    code, sentence = _update(options.stack, command, pulumi, root)
+    preview = options.into / "preview.md"
+    code, sentence = _update((*update_command, "--stack", options.stack, "--markdown", str(preview)), pulumi, root)
     report = _report(root / ".backend" / options.stack / "verification.json", began)
     if code == ExitCode.PLATFORM_FAILED and report is not None and report.verdict is not None:
         code = OF_VERDICT.get(report.verdict, code)
-    outputs = _outputs(options.stack, command, pulumi, root)
+    outputs = _outputs(options.stack, pulumi_command, pulumi, root)
     status = _status(options.stack, code, outputs, report, environment.get("GITHUB_SHA"))
     for name, document in (("status", status), ("outputs", outputs)):
         (options.into / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if report is not None:
         report.save(options.into / "verification.json")
-    runner.summary(_markdown(options.stack, code, sentence, report), environment)
+    refused = preview.read_text(encoding="utf-8") if code == ExitCode.REFUSED and preview.exists() else ""
+    runner.summary(_markdown(options.stack, code, sentence, report) + f"\n\n{refused}", environment)
     return code
 
 
-def _update(stack: str, command: tuple[str, ...], pulumi: Mapping[str, str], root: Path) -> tuple[ExitCode, str]:
+def _update(argv: tuple[str, ...], pulumi: Mapping[str, str], root: Path) -> tuple[ExitCode, str]:
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as folder:
         note = Path(folder, "ending.json")
-        argv = (*command, "up", "--stack", stack, "--refresh", "--yes", "--skip-preview", "--non-interactive")
         told = {**pulumi, ending.VARIABLE: str(note)}
-        code = runner.run(argv, cwd=root, environment=told, deadline_s=UP_DEADLINE_S)
+        code = runner.run(argv, cwd=root, environment=told, deadline_s=UPDATE_DEADLINE_S)
         decided = ending.read(note)
     if decided is not None:
         return decided.exit_code, decided.sentence
-    return (ExitCode.DONE if code == 0 else ExitCode.PLATFORM_FAILED), ""
+    # Python ends with 1 after an uncaught exception, which is no verdict of a verification.
+    return (ExitCode(code) if code in {ExitCode.DONE, *NOTHING_MADE} else ExitCode.PLATFORM_FAILED), ""
 
 
 def _report(path: Path, began: float) -> Report | None:

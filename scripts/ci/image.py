@@ -1,7 +1,8 @@
-"""Build the server's image from a workflow, step by step: builder, arguments, a build for the scan, login, push.
+"""Build the server's image from a workflow, step by step: builder, arguments, archive, scan, login, push.
 
 What is built stands in server/Dockerfile, and of which arguments in server/tools/image_arguments.py; between two steps
-they lie in one file. Programs are given lists of arguments, and secrets by their input, never by a shell.
+they lie in one file. The image lies in one archive from its build on, so that what was scanned is what is pushed.
+Programs are given lists of arguments, and secrets by their input, never by a shell.
 Exit codes: 0 done; 2 usage, or an argument that cannot be resolved; 4 docker, the registry or the machine failed.
 """
 
@@ -11,9 +12,10 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-import tempfile
+import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,14 +26,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCKERFILE = ROOT / "server" / "Dockerfile"
 ARGUMENTS = Path("arguments")
 """Where the build arguments lie between the steps, one `NAME=value` a line, in the folder of the run."""
-SCANNED = "scanned:local"
-"""The name under which the scanner finds the image."""
+ARCHIVE = Path("image.tar")
+"""The image of every platform, as an OCI archive, in the folder of the run."""
+SCANNED = Path("scanned.tar")
+"""The image of one platform, as `docker save` writes one, for the scanner."""
+BASE = re.compile(r"^ARG BASE_IMAGE=([^@\s]+)@(sha256:[0-9a-f]{64})$", re.MULTILINE)
+"""The base in server/Dockerfile: name with tag, and digest."""
 
 ASK_DEADLINE_S = 300
 BUILD_DEADLINE_S = 2700
 """Seconds of one build. arm64 is emulated and takes several times as long; the workflow's own limit is above it."""
+
+PUSH_DEADLINE_S = 1200
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _COMMIT_LENGTH = 12
@@ -47,10 +56,14 @@ def main(arguments: list[str] | None = None, *, environment: Mapping[str, str] =
     try:
         if options.step == "prepare":
             prepare(options.platforms, environment)
+        elif options.step == "base":
+            move_base(options.name, environment, dockerfile=options.dockerfile)
         elif options.step == "arguments":
-            return resolve(options.mlflow, base=options.base, commit=options.commit, environment=environment)
+            return collect(options.mlflow, options.commit, environment)
         elif options.step == "build":
             build(options.platforms, environment)
+        elif options.step == "extract":
+            extract(options.platform, options.digest, environment)
         elif options.step == "login":
             login(options.repository, environment)
         else:
@@ -70,15 +83,25 @@ def prepare(platforms: str, environment: Mapping[str, str]) -> None:
     _run(("docker", "buildx", "create", "--name", "image", "--driver", "docker-container", "--use"), environment)
 
 
-def resolve(mlflow: str, *, base: str, commit: str, environment: Mapping[str, str]) -> ExitCode:
-    """Resolve the base to its digest and write the build arguments. Raises StepError for a base without one."""
+def move_base(name: str | None, environment: Mapping[str, str], *, dockerfile: Path) -> None:
+    """Write what the registry has under the base's tag into server/Dockerfile, for a reviewer. Raises StepError."""
+    text = dockerfile.read_text(encoding="utf-8")
+    found = BASE.search(text)
+    if found is None:
+        raise StepError(f"{dockerfile} has no line `ARG BASE_IMAGE=NAME:TAG@sha256:...`")
+    base = name or found[1]
     inspect = ("docker", "buildx", "imagetools", "inspect", base, "--format", "{{json .Manifest.Digest}}")
     digest = _told(inspect, environment).strip().strip('"')
     if not _DIGEST.fullmatch(digest):
         raise StepError(f"the registry names no digest of {base}")
+    dockerfile.write_text(text.replace(found[0], f"ARG BASE_IMAGE={base}@{digest}"), encoding="utf-8")
+    print(f"{base}: {found[2]} -> {digest}")
+
+
+def collect(mlflow: str, commit: str, environment: Mapping[str, str]) -> ExitCode:
+    """Write the build arguments; nothing where one is not resolved."""
     script = (sys.executable, str(ROOT / "server" / "tools" / "image_arguments.py"))
-    # A base that was given by digest is asked for all the same, and named once.
-    command = (*script, mlflow, "--base", f"{base.partition('@')[0]}@{digest}", "--revision", commit)
+    command = (*script, mlflow, "--revision", commit)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=ASK_DEADLINE_S, check=False)
     if done.returncode:
         print(done.stderr.strip(), file=sys.stderr)
@@ -90,9 +113,32 @@ def resolve(mlflow: str, *, base: str, commit: str, environment: Mapping[str, st
 
 
 def build(platforms: str, environment: Mapping[str, str]) -> None:
-    """Build for the first platform and load the image where the scanner finds it. Raises StepError."""
-    first = platforms.partition(",")[0]
-    _run((*_buildx(), "--platform", first, "--load", "--tag", SCANNED), environment, BUILD_DEADLINE_S)
+    """Build for every platform into the archive; tell the workflow its digest and platforms. Raises StepError."""
+    target = ("--output", f"type=oci,dest={ARCHIVE}", "--provenance=mode=max", "--sbom=true")
+    _run((*_buildx(), "--platform", platforms, *target), environment, BUILD_DEADLINE_S)
+    runner.output("digest", archived(), environment)
+    runner.output("platforms", json.dumps(platforms.split(",")), environment)
+
+
+def archived() -> str:
+    """Return the digest under which the archive's image will be pushed. Raises StepError."""
+    try:
+        with tarfile.open(ARCHIVE) as archive:
+            index = archive.extractfile("index.json")
+            manifests = json.load(index)["manifests"] if index else []
+        (digest,) = (str(each["digest"]) for each in manifests)
+    except (OSError, ValueError, KeyError, tarfile.TarError) as error:
+        raise StepError(f"{ARCHIVE} is no archive of one image: {type(error).__name__}") from error
+    return digest
+
+
+def extract(platform: str, digest: str, environment: Mapping[str, str]) -> None:
+    """Write the image of one platform where the scanner takes it from. Raises StepError."""
+    _hold(digest)
+    system, _, architecture = platform.partition("/")
+    _bring_skopeo(environment)
+    chosen = ("skopeo", f"--override-os={system}", f"--override-arch={architecture}", "copy")
+    _run((*chosen, f"oci-archive:{ARCHIVE}", f"docker-archive:{SCANNED}:scanned:local"), environment)
 
 
 def login(repository: str, environment: Mapping[str, str]) -> None:
@@ -111,18 +157,27 @@ def login(repository: str, environment: Mapping[str, str]) -> None:
 
 
 def push(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
-    """Build for every platform, push, and tell the digest that a stack is to be set to. Raises StepError."""
-    tag = f"{options.repository}:{options.mlflow}-{options.commit[:_COMMIT_LENGTH]}"
-    with tempfile.TemporaryDirectory(prefix="mlflow-backend-image-") as folder:
-        metadata = Path(folder, "pushed.json")
-        command = (*_buildx(), "--platform", options.platforms, "--push", "--tag", tag)
-        attested = ("--provenance=mode=max", "--sbom=true", "--metadata-file", str(metadata))
-        _run((*command, *attested), environment, BUILD_DEADLINE_S)
-        try:
-            digest = str(json.loads(metadata.read_text(encoding="utf-8"))["containerimage.digest"])
-        except (OSError, ValueError, KeyError) as error:
-            raise StepError(f"docker has pushed {tag} and does not tell its digest: {type(error).__name__}") from error
-    runner.summary(f"Pushed `{options.repository}@{digest}`: set it as `server.image`.", environment)
+    """Push the archive as it is, and tell the digest that a stack is to be set to. Raises StepError."""
+    _hold(options.digest)
+    _bring_skopeo(environment)
+    name = f"docker://{options.repository}:{options.mlflow}-{options.commit[:_COMMIT_LENGTH]}"
+    # The tag is the last thing that is written, after every platform's manifest.
+    copy = ("skopeo", "copy", "--all", "--preserve-digests", f"oci-archive:{ARCHIVE}", name)
+    _run(copy, environment, PUSH_DEADLINE_S)
+    runner.summary(f"Pushed `{options.repository}@{options.digest}`: set it as `server.image`.", environment)
+
+
+def _hold(digest: str) -> None:
+    """Refuse an archive that is not the one that was built: another job handed it over. Raises StepError."""
+    if (found := archived()) != digest:
+        raise StepError(f"{ARCHIVE} holds {found}, and {digest} was built")
+
+
+def _bring_skopeo(environment: Mapping[str, str]) -> None:
+    """Install skopeo from the runner's own distribution where the runner has none. Raises StepError."""
+    if shutil.which("skopeo", path=environment.get("PATH")) is None:
+        _run(("sudo", "apt-get", "update"), environment)
+        _run(("sudo", "apt-get", "install", "--yes", "skopeo"), environment)
 
 
 def _buildx() -> tuple[str, ...]:
@@ -173,20 +228,26 @@ def _parser() -> argparse.ArgumentParser:
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
     told = {
         "prepare": "make a builder for the platforms",
-        "arguments": "resolve the base and write the build arguments",
-        "build": "build for the first platform, for the scanner",
+        "base": "write the digest that the base's tag has now into server/Dockerfile, to be reviewed and committed",
+        "arguments": "write the build arguments",
+        "build": "build for every platform into an archive",
+        "extract": "take one platform's image out of the archive, for the scanner",
         "login": "log in to the registry",
-        "push": "build for every platform and push",
+        "push": "push the archive",
     }
     made = {name: steps.add_parser(name, help=text) for name, text in told.items()}
-    for name in ("prepare", "build", "push"):
+    for name in ("prepare", "build"):
         made[name].add_argument("--platforms", required=True, help="such as linux/amd64,linux/arm64")
     for name in ("login", "push"):
         made[name].add_argument("--repository", required=True, help="where it is pushed, without a tag")
     for name in ("arguments", "push"):
         made[name].add_argument("--mlflow", required=True, help="the MLflow version")
         made[name].add_argument("--commit", required=True, help="the commit that is built")
-    made["arguments"].add_argument("--base", required=True, help="the base image, by tag or digest")
+    for name in ("extract", "push"):
+        made[name].add_argument("--digest", required=True, help="what `build` has told: the archive must hold it")
+    made["extract"].add_argument("--platform", required=True, help="such as linux/arm64")
+    made["base"].add_argument("--name", help="another base, by tag (default: the one that is there)")
+    made["base"].add_argument("--dockerfile", type=Path, default=DOCKERFILE, help="the file that names the base")
     return parser
 
 

@@ -58,7 +58,8 @@ def pulumi_environment(base: Mapping[str, str] = os.environ) -> dict[str, str]:
     changed = shell.environment(find_layout(dict(base)), base)
     for name in ("PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER"):
         del changed[name]
-    return {**changed, "PULUMI_BACKEND_URL": base[STATE]}
+    # The engine would hold a plugin that it fetches to nothing; scripts/preview.py brings it.
+    return {**changed, "PULUMI_BACKEND_URL": base[STATE], "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}
 
 
 def run(argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], deadline_s: float) -> int:

@@ -1,7 +1,7 @@
 """Print the build arguments of the image of one MLflow version, one `NAME=value` a line; nothing is left unresolved.
 
-`python server/tools/image_arguments.py VERSION --base NAME@sha256:… --revision COMMIT`. Versions and schema heads come
-from the committed tables, the certificates of RDS from the pin below.
+`python server/tools/image_arguments.py VERSION --revision COMMIT`. Versions and schema heads come from the committed
+tables, the base from the Dockerfile, the certificates of RDS from the pin below.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ class ArgumentsError(Exception):
     """An image cannot be built from this: says what is missing, and how it is had."""
 
 
+def base_of(dockerfile: Path) -> str:
+    """Return the base image that a Dockerfile pins; empty where it pins none."""
+    found = re.search(r"^ARG BASE_IMAGE=(\S+)$", dockerfile.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else ""
+
+
 def of_version(version: str) -> dict[str, str]:
     """Return the arguments that depend on the MLflow version.
 
@@ -44,7 +50,10 @@ def of_version(version: str) -> dict[str, str]:
 def arguments(version: str, *, base: str, revision: str, ca_url: str, ca_sha256: str) -> dict[str, str]:
     """Return all build arguments. Raises ArgumentsError for one that is not resolved."""
     if not _BASE.fullmatch(base):
-        raise ArgumentsError(f"the base '{base}' is not named by digest: NAME@sha256: and 64 hexadecimal digits")
+        raise ArgumentsError(
+            f"the base '{base}' is not named by digest: NAME@sha256: and 64 hexadecimal digits "
+            "(`python -m scripts.ci.image base` resolves it)"
+        )
     if not _SHA256.fullmatch(ca_sha256):
         raise ArgumentsError("the checksum of the certificates is not a SHA-256: 64 hexadecimal digits, lower case")
     if not revision:
@@ -62,7 +71,7 @@ def main() -> int:
     """Print them; 2 with a sentence for what cannot be built."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("version", help="MLflow version, one with a lock in server/requirements")
-    parser.add_argument("--base", required=True, help="the base image, by digest")
+    parser.add_argument("--base", default=base_of(SERVER / "Dockerfile"), help="another base image, by digest")
     parser.add_argument("--revision", required=True, help="the commit that is built")
     parser.add_argument("--certificates-url", default=RDS_CA_URL)
     parser.add_argument("--certificates-sha256", default=RDS_CA_SHA256)

@@ -246,6 +246,7 @@ CLOUD = {"target": "ecs", "access": {"mode": "basic"}}
         ({**CLOUD, "server": {"extraFlags": {"port": "1"}}}, "server.extraFlags.port", ["description itself"]),
         ({**CLOUD, "server": {"replicas": 3}, "scaling": {"maxReplicas": 2}},
          "scaling.maxReplicas", ["server.replicas is 3"]),
+        ({**CLOUD, "server": {"image": "mlflow:3.17.2"}}, "server.image", ["by a tag", "backup.protect"]),
         ({**CLOUD, "server": {"memory": 512}}, "server.memory", ["is 512 MiB", "need 560 MiB"]),
         ({**CLOUD, "server": {"memory": 2048, "jobs": True}}, "server.memory", ["jobs", "2960 MiB"]),
         ({**CLOUD, "server": {"port": 8080}}, "server.port", ["network.publicUrl"]),

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from components.contract import ExitCode
-from scripts import preview
+from scripts import preview, up
 from tests.components.ecs.conftest import DEPRECATED
 from tests.components.preflight.images import Store, registry
 from tests.engine.stack import ROOT, LocalStack
@@ -194,3 +194,26 @@ def test_a_vulnerable_version_is_refused_by_preview_and_by_update(
     code, document = _reported(dev, monkeypatch, emulated, settings, tmp_path / "report.json")
     assert (code, document["after"]["imageDigest"]) == (ExitCode.CHANGES, digest)
     assert any(accepted[0] in each for each in document["warnings"])
+
+
+def test_a_violation_stops_an_update_before_anything_is_made(
+    dev: LocalStack, store: Store, emulated: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What `make up` and the deploy job run ends with 3, says which policy, and leaves a state without resources.
+
+    Without its preview the engine would judge the whole stack at the end of the update, after it made everything.
+    """
+    store.image("good")
+    settings = _shipped("dev")
+    settings["server"] = {**settings["server"], "image": f"{store.host}/mlflow:good"}
+    settings["policy"] = {**settings["policy"], "levels": {"listener-tls": "advisory"}}
+    dev.settings = settings
+    dev.write_settings()
+    for module in (preview, up):
+        monkeypatch.setattr(module, "ROOT", dev.project)
+    for name, value in {**dev.environment, **emulated}.items():
+        monkeypatch.setenv(name, value)
+    told = tmp_path / "preview.md"
+    assert up.main(["--stack", dev.name, "--markdown", str(told)]) == ExitCode.REFUSED
+    assert "stateful-protected" in told.read_text(encoding="utf-8")
+    assert [kind for kind in dev.resources() if not kind.startswith("pulumi:pulumi:")] == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from components import tokens
 from components.report.model import Outcome
 from components.settings import PolicyName
-from policy import containers, documents, keeping, network, page, rendered, stores
+from policy import containers, documents, keeping, network, pack, page, rendered, stores
 from policy.catalogue import BY_NAME, POLICIES
 from policy.model import UNKNOWN, NotKnown, Resource, known
 from tests.components.ecs.recording import Registered, record
@@ -46,6 +46,13 @@ def test_a_policy_says_what_why_and_how_to_mend(policy: Any) -> None:
     """And has exactly one rule."""
     assert all(text.endswith(".") for text in (policy.what, policy.why, policy.mend))
     assert (policy.judge is None) != (policy.judge_stack is None)
+
+
+def test_a_local_stack_has_nothing_to_judge() -> None:
+    """An update of the target local runs without the pack (scripts/up.py): every policy is about AWS alone."""
+    assert all(each.startswith("aws:") for policy in POLICIES for each in policy.types)
+    # Those that name no type ask for this.
+    assert not pack.taggable("pulumi-python:dynamic/mlflow-backend:Database")
 
 
 def said(policy: str, *resources: Resource) -> list[str]:

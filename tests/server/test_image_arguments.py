@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -28,6 +29,14 @@ def test_a_supported_version_gets_all_arguments() -> None:
     assert (given["MLFLOW_VERSION"], given["TRACKING_HEAD"]) == ("3.17.2", "dc11669786a5")
     assert given["RDS_CA_URL"].startswith("https://truststore.pki.rds.amazonaws.com/")
     assert (len(given["RDS_CA_SHA256"]), given["SOURCE_REVISION"]) == (64, "abc")
+
+
+def test_the_base_is_the_dockerfiles_own() -> None:
+    """It is committed, by digest: a tag would be another image at each build."""
+    done = called("3.17.2", "--revision", "abc")
+    assert done.returncode == 0
+    (base,) = re.findall(r"^ARG BASE_IMAGE=(.+)$", (PROJECT / "server" / "Dockerfile").read_text(), re.MULTILINE)
+    assert f"BASE_IMAGE={base}\n" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,10 @@ def program(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def no_programs(tmp_path: Path) -> dict[str, str]:
-    """An environment in which no program is found."""
+    """A person's environment, not a job's, in which no program is found."""
     (tmp_path / "empty").mkdir()
-    return {**os.environ, "PATH": str(tmp_path / "empty")}
+    kept = {name: value for name, value in os.environ.items() if name != "CI"}
+    return {**kept, "PATH": str(tmp_path / "empty")}
 
 
 @pytest.fixture(scope="session")

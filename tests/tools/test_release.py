@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import io
+import re
 import socket
 import tarfile
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tools.bootstrap import pins, pulumi_cli, release
+from tests.tools.projects import ROOT
+from tests.tools.vendor import Vendor
+from tools.bootstrap import checksums, pins, pulumi_cli, release
 from tools.bootstrap.steps import StepFailedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -42,46 +43,21 @@ GOOD = packed("pulumi", "pulumi-language-python")
 LISTED = f"{hashlib.sha256(GOOD).hexdigest()}  {ARCHIVE}\n"
 
 
-class Vendor:
-    """A release server on loopback."""
-
-    def __init__(self) -> None:
-        """Serve nothing yet."""
-        self.served: dict[str, bytes] = {}
-        self.asked: list[str] = []
-        self.short_by = 0
-        vendor = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                vendor.asked.append(self.path)
-                body = vendor.served.get(self.path.lstrip("/"))
-                self.send_response(404 if body is None else 200)
-                self.send_header("Content-Length", str(len(body or b"")))
-                self.end_headers()
-                whole = body or b""
-                self.wfile.write(whole[: len(whole) - vendor.short_by] if self.path.endswith(".gz") else whole)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server gives
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Points the set-up at this server."""
-        return {release.BASE_URL_VARIABLE: f"http://127.0.0.1:{self.server.server_port}/"}
-
-
 @pytest.fixture
 def vendor() -> Iterator[Vendor]:
     """A vendor with a good archive and its checksum."""
     made = Vendor()
     made.served = {ARCHIVE: GOOD, CHECKSUMS: LISTED.encode()}
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of committed checksums, which holds none yet."""
+    path = tmp_path / "checksums.txt"
+    monkeypatch.setattr(checksums, "FILE", path)
+    return path
 
 
 def test_a_good_archive_is_unpacked_once(vendor: Vendor, tmp_path: Path) -> None:
@@ -105,8 +81,57 @@ def test_another_checksum_stops_the_set_up(vendor: Vendor, tree: Layout, no_prog
     assert [path.name for path in (tree.cache / "pulumi").iterdir() if path.is_dir()] == []
 
 
+def test_what_the_vendor_publishes_does_not_stand_for_what_is_committed(
+    vendor: Vendor, tree: Layout, no_programs: dict[str, str], pinned: Path
+) -> None:
+    """Whoever changes the archive on the vendor's host changes the checksum beside it too."""
+    pinned.write_text(f"{checksums.HEADING}{'0' * 64}  {ARCHIVE}\n")
+    with pytest.raises(StepFailedError, match="committed is 0000"):
+        release.ensure(tree.cache, PLATFORM, vendor.environment)
+    assert [path.name for path in (tree.cache / "pulumi").iterdir() if path.is_dir()] == []
+    pinned.write_text(checksums.HEADING + LISTED)
+    assert (release.ensure(tree.cache, PLATFORM, {**vendor.environment, "CI": "true"}) / "pulumi").exists()
+
+
+def test_a_job_takes_nothing_that_is_not_committed(vendor: Vendor, tmp_path: Path) -> None:
+    """Where nobody watches, the vendor is not even asked: the build is held by go.sum."""
+    with pytest.raises(UnavailableError, match="no checksum"):
+        release.ensure(tmp_path, PLATFORM, {**vendor.environment, "CI": "true"})
+    assert vendor.asked == []
+
+
+def test_a_job_does_not_take_what_its_machine_has_on_path(
+    tree: Layout, program: Callable[..., Path], no_programs: dict[str, str]
+) -> None:
+    """A runner's own CLI is held to no checksum of ours."""
+    found = program("cli", "pulumi", f"echo v{pins.VERSION}")
+    (found.parent / pulumi_cli.LANGUAGE_HOST).touch()
+    environment = {**no_programs, "PATH": str(found.parent)}
+    assert pulumi_cli.find(tree, environment).kind == "path"
+    with pytest.raises(StepFailedError, match="no `go` on PATH"):
+        pulumi_cli.find(tree, {**environment, "CI": "true"})
+
+
+def test_the_checksums_of_every_platform_are_resolved_into_one_file(vendor: Vendor, pinned: Path) -> None:
+    """A reviewer commits what the command found; an archive that cannot be had leaves the file as it was."""
+    arguments = ["--releases", vendor.url, "--plugins", vendor.url]
+    version = re.search(r"^pulumi-aws==(\S+)", (ROOT / "requirements" / "runtime.txt").read_text(), re.MULTILINE)
+    assert version
+    names = [name for _, name in checksums.archives(version[1])]
+    assert len(set(names)) == 2 * len(pins.PLATFORMS)
+    vendor.served = {name: name.encode() for name in names[1:]}
+    assert checksums.main(arguments) == 1
+    assert not pinned.exists()
+    vendor.served[names[0]] = names[0].encode()
+    assert checksums.main(arguments) == 0
+    assert {name: checksums.committed(name) for name in names} == {
+        name: hashlib.sha256(name.encode()).hexdigest() for name in names
+    }
+    assert checksums.committed("pulumi-v0.0.1-linux-x64.tar.gz") is None
+
+
 @pytest.mark.parametrize(
-    "checksums",
+    "published",
     [
         "",
         LISTED.replace(PLATFORM, "darwin-arm64"),
@@ -116,9 +141,9 @@ def test_another_checksum_stops_the_set_up(vendor: Vendor, tree: Layout, no_prog
     ],
     ids=["empty", "another platform's only", "cut short", "another file's only", "a page"],
 )
-def test_an_archive_without_a_checksum_is_not_taken(vendor: Vendor, tmp_path: Path, checksums: str) -> None:
+def test_an_archive_without_a_checksum_is_not_taken(vendor: Vendor, tmp_path: Path, published: str) -> None:
     """Without a published checksum the archive is not even asked for, and the set-up ends."""
-    vendor.served[CHECKSUMS] = checksums.encode()
+    vendor.served[CHECKSUMS] = published.encode()
     with pytest.raises(StepFailedError, match="no SHA-256"):
         release.ensure(tmp_path, PLATFORM, vendor.environment)
     assert vendor.asked == [f"/{CHECKSUMS}"]

@@ -17,6 +17,9 @@ NEXT_MAJOR = 4
 _SYSTEMS = {"Linux": "linux", "Darwin": "darwin"}
 _MACHINES = {"x86_64": "x64", "AMD64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
+PLATFORMS = tuple(f"{system}-{machine}" for system in ("linux", "darwin") for machine in ("x64", "arm64"))
+"""For which the vendor has archives that are served here."""
+
 
 def supported(version: str) -> bool:
     """Whether `version`, as `pulumi version` prints it, is in the supported range; pre-releases are not."""

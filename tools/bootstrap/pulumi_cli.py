@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.bootstrap import files, pins, release, source_build
+from tools.bootstrap import checksums, files, pins, release, source_build
 from tools.bootstrap.commands import CommandError, run
 from tools.bootstrap.steps import UnavailableError, say
 
@@ -65,12 +65,12 @@ def satisfied(layout: Layout) -> bool:
 
 
 def find(layout: Layout, environment: Mapping[str, str]) -> Source:
-    """The first source that has a CLI.
+    """The first source that has a CLI. What a machine of nobody's happens to have on PATH is none.
 
     Raises:
         StepFailedError: none has.
     """
-    found = on_path(layout, environment)
+    found = None if checksums.required(environment) else on_path(layout, environment)
     if found is not None:
         return Source(kind="path", folder=found)
     try:

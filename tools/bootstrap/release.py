@@ -1,7 +1,8 @@
-"""The vendor's release archive of the Pulumi CLI, checked against the checksums that the vendor publishes beside it.
+"""The vendor's release archive of the Pulumi CLI, held to the committed checksum, or to the vendor's own.
 
-Not to be reached is no error, the CLI can be built instead; bytes that differ from their checksum are one, and end the
-set-up: they mean a broken mirror or worse, and another source would hide it.
+Without a committed one (tools/bootstrap/checksums.py) the archive is not taken where `CI` is `true`. Not to be reached
+is no error, the CLI can be built instead; bytes that differ from their checksum are one, and end the set-up: they mean
+a broken mirror or worse, and another source would hide it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import queue
-import re
 import tarfile
 import threading
 import urllib.error
@@ -17,13 +17,12 @@ import urllib.request
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
-from tools.bootstrap import files, pins
+from tools.bootstrap import checksums, files, pins
 from tools.bootstrap.steps import Heartbeat, StepFailedError, UnavailableError, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BASE_URL = "https://get.pulumi.com/releases/sdk"
 BASE_URL_VARIABLE = "MLFLOW_BACKEND_PULUMI_RELEASES"
 """Names a mirror that serves the archive and the checksums file under the vendor's names."""
 
@@ -56,27 +55,27 @@ def ensure(cache: Path, platform: str | None, environment: Mapping[str, str]) ->
     folder = cache / "pulumi" / f"{pins.VERSION}-release-{platform}"
     if folder.exists():
         return folder
-    base = environment.get(BASE_URL_VARIABLE, BASE_URL).rstrip("/")
+    archive = f"pulumi-v{pins.VERSION}-{platform}.tar.gz"
+    pinned = checksums.committed(archive)
+    if pinned is None:
+        message = f"no checksum of {archive} is committed (python -m tools.bootstrap.checksums)"
+        if checksums.required(environment):
+            raise UnavailableError(message)
+        say(STEP, f"{message}: it is held to the one that the vendor publishes beside it")
+    base = environment.get(BASE_URL_VARIABLE, checksums.RELEASES).rstrip("/")
     with files.locked(folder.with_name(f"{folder.name}.lock"), step=STEP):
         if not folder.exists():
             with files.appearing(folder) as scratch:
-                _fetch(base, f"pulumi-v{pins.VERSION}-{platform}.tar.gz", scratch)
+                _fetch(base, archive, pinned, scratch)
     return folder
 
 
-def expected_checksum(checksums: str, archive: str) -> str | None:
-    """The SHA-256 that the vendor's checksums file gives for `archive`, in lower case; None when it gives none."""
-    for line in checksums.splitlines():
-        match = re.fullmatch(r"([0-9a-fA-F]{64})\s+\*?(\S+)", line.strip())
-        if match and PurePosixPath(match[2]).name == archive:
-            return match[1].lower()
-    return None
-
-
-def _fetch(base: str, archive: str, scratch: Path) -> None:
+def _fetch(base: str, archive: str, pinned: str | None, scratch: Path) -> None:
     checksums_url = f"{base}/pulumi-{pins.VERSION}-checksums.txt"
-    expected = expected_checksum(_checksums(checksums_url), archive)
-    if expected is None:
+    # Asked for though one is committed: whether the vendor can be reached is known within seconds by it.
+    published = checksums.listed(_checksums(checksums_url), archive)
+    expected = pinned or published
+    if published is None or expected is None:
         raise StepFailedError(
             what="checking the Pulumi archive",
             why=f"{checksums_url} has no SHA-256 for {archive}",
@@ -89,7 +88,7 @@ def _fetch(base: str, archive: str, scratch: Path) -> None:
     if found != expected:
         raise StepFailedError(
             what="checking the Pulumi archive",
-            why=f"{base}/{archive} has SHA-256 {found}, published is {expected}",
+            why=f"{base}/{archive} has SHA-256 {found}, {'committed' if pinned else 'published'} is {expected}",
             fix="nothing was installed; do not use this archive, and find out what stands between you and the vendor",
         )
     _unpack(packed, scratch)

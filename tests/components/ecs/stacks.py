@@ -58,7 +58,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "private-registry": (
         "staging",
         {
-            "server": {"image": "registry.example.com/team/mlflow:3.17.2"},
+            "server": {"image": f"registry.example.com/team/mlflow@sha256:{'1' * 64}"},
             "aws": {"registrySecret": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:team/registry-AbCdEf"},
         },
     ),

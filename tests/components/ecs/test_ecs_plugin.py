@@ -74,3 +74,11 @@ def test_what_counts_as_at_hand(tmp_path: Path) -> None:
     on_path = tmp_path / "pulumi-resource-aws"
     on_path.touch(0o755)
     assert plugin.at_hand(VERSION, environment)
+
+
+def test_a_job_fetches_nothing_by_itself(tmp_path: Path) -> None:
+    """Where nobody watches, an archive that no reviewer has seen is not run with the deploy role's rights."""
+    with pytest.raises(Refused) as caught:
+        plugin.require({**_environment(tmp_path, "exit 0"), "CI": "true"})
+    assert "tools.bootstrap.checksums" in caught.value.fix
+    assert not (tmp_path / "arguments").exists()

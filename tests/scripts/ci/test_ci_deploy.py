@@ -28,6 +28,8 @@ with (root / "calls").open("a") as calls:
 if sys.argv[1:3] == ["stack", "output"]:
     print(json.dumps({outputs!r}))
     sys.exit({told})
+pathlib.Path(sys.argv[sys.argv.index("--markdown") + 1]).write_text("what the preview says")
+(root / "refreshes").write_text(os.environ["PULUMI_OPTION_REFRESH"])
 if {ending!r} is not None:
     pathlib.Path(os.environ[{variable!r}]).write_text({ending!r})
 if (root / "made.json").exists():
@@ -39,7 +41,7 @@ sys.exit({code})
 
 
 def stand_in(root: Path, *, code: int, ended: str | None = None, told: int = 0) -> tuple[str, ...]:
-    """A program in the place of `pulumi`: notes its calls, leaves the report made.json, ends with `code`."""
+    """A program in the place of `pulumi` and scripts/up.py: notes its calls, leaves made.json, ends with `code`."""
     path = root / "stand_in.py"
     text = STAND_IN.format(
         root=str(root), outputs=OUTPUTS, told=told, ending=ended, variable=ending.VARIABLE, code=code
@@ -65,7 +67,8 @@ def report(result: Result) -> Report:
 def run(root: Path, surroundings: dict[str, str], command: tuple[str, ...]) -> tuple[int, dict[str, Any], str]:
     """Deploy dev; the exit code, the status document and the summary."""
     into = root / "report"
-    code = deploy.main(["--stack", "dev", "--into", str(into)], environment=surroundings, root=root, command=command)
+    arguments = ["--stack", "dev", "--into", str(into)]
+    code = deploy.main(arguments, environment=surroundings, root=root, pulumi_command=command, update_command=command)
     return code, json.loads((into / "status.json").read_text()), (root / "summary.md").read_text()
 
 
@@ -105,6 +108,25 @@ def test_what_the_program_decided_counts(surroundings: dict[str, str], tmp_path:
     assert "The soak is not over. Wait." in summary
 
 
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        (ExitCode.REFUSED, ExitCode.REFUSED),
+        (ExitCode.USAGE, ExitCode.USAGE),
+        # What Python ends with after a traceback, which is no verdict of a verification.
+        (1, ExitCode.PLATFORM_FAILED),
+        (255, ExitCode.PLATFORM_FAILED),
+    ],
+)
+def test_a_refused_preview_is_on_the_page(
+    surroundings: dict[str, str], tmp_path: Path, ended: int, code: ExitCode
+) -> None:
+    """Whoever reads the run sees which policy stopped it; a crash is the platform's."""
+    found, _, summary = run(tmp_path, surroundings, stand_in(tmp_path, code=ended))
+    assert found == code
+    assert ("what the preview says" in summary) == (code == ExitCode.REFUSED)
+
+
 def test_an_older_report_is_no_evidence(surroundings: dict[str, str], tmp_path: Path) -> None:
     """An update that died before its verification must not show the last green one."""
     old = tmp_path / ".backend" / "dev" / "verification.json"
@@ -132,7 +154,8 @@ def test_it_refreshes_and_never_asks(surroundings: dict[str, str], tmp_path: Pat
     """A backend that died since is found, and a workflow has nobody to ask; secrets are never asked for."""
     run(tmp_path, surroundings, stand_in(tmp_path, code=0))
     up, outputs = (tmp_path / "calls").read_text().splitlines()
-    assert up.split() == ["up", "--stack", "dev", "--refresh", "--yes", "--skip-preview", "--non-interactive"]
+    assert up.split() == ["--stack", "dev", "--markdown", str(tmp_path / "report" / "preview.md")]
+    assert (tmp_path / "refreshes").read_text() == "true"
     assert "--show-secrets" not in outputs
 
 
@@ -150,5 +173,6 @@ def test_without_the_state_nothing_is_touched(surroundings: dict[str, str], tmp_
     del surroundings["MLFLOW_BACKEND_STATE"]
     command = stand_in(tmp_path, code=0)
     arguments = ["--stack", "dev", "--into", str(tmp_path / "report")]
-    assert deploy.main(arguments, environment=surroundings, root=tmp_path, command=command) == ExitCode.USAGE
+    told = {"pulumi_command": command, "update_command": command}
+    assert deploy.main(arguments, environment=surroundings, root=tmp_path, **told) == ExitCode.USAGE
     assert not (tmp_path / "calls").exists()

@@ -1,0 +1,61 @@
+"""Update one stack under the policy pack: a preview first, and nothing is made where the pack refuses it.
+
+The update itself runs under the same pack at the same levels, because some values are known only then. A stack of the
+target local has nothing that a policy judges (docs/adr/0061-supply-chain.md): there it is `pulumi up` alone.
+
+Exit codes: 0 updated; 2 settings; 3 refused, nothing was made; 4 Pulumi or the platform failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from components.contract import ExitCode
+from scripts import running
+from scripts.ci import affected
+
+ROOT = Path(__file__).resolve().parents[1]
+DEADLINE_S = 5400
+"""Seconds. RDS over several zones takes the longest to make."""
+INTERRUPT_S = 120
+"""Seconds that an interrupted engine has to end what it has begun in the cloud."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns an exit code of `contract.ExitCode`, or does not return (target local)."""
+    options = command_line().parse_args(arguments)
+    command = ("pulumi", "up", "--stack", options.stack, "--yes", "--skip-preview")
+    # Read without a YAML library: importing the settings would be a tenth of a local update.
+    if affected.targets(ROOT).get(options.stack) == "local":
+        os.execvp(command[0], command)  # noqa: S606 - no shell: the engine takes the terminal and its signals over
+    return _policed(options, command)
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    parser = argparse.ArgumentParser(prog="scripts/up.py", description=__doc__)
+    parser.add_argument("--stack", required=True, help="the stack: Pulumi.<stack>.yaml holds its settings")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the preview's report to FILE")
+    return parser
+
+
+def _policed(options: argparse.Namespace, command: tuple[str, ...]) -> int:
+    from scripts import policing, preview  # noqa: PLC0415 - a local update needs neither
+
+    report = ("--markdown", str(options.markdown)) if options.markdown else ()
+    code = preview.main(["--stack", options.stack, *report])
+    if code != ExitCode.DONE:
+        return code
+    settings = preview.read_stack(ROOT / f"Pulumi.{options.stack}.yaml", options.stack).settings
+    with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as folder:
+        process = running.start((*command, *policing.options(settings, Path(folder))), cwd=ROOT)
+        ended = running.wait(process, "`pulumi up`", deadline_s=DEADLINE_S, interrupt_s=INTERRUPT_S)
+    return ExitCode.DONE if ended == 0 else ExitCode.PLATFORM_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
