@@ -104,7 +104,8 @@ def inputs_of(document: Mapping[str, Any]) -> ServerInputs:
     """Return the inputs that a resource's properties hold; Pulumi gives whole numbers back as floats."""
     fields = dict(document)
     whole = {name: int(fields[name]) for name in _WHOLE}
-    access = {**fields["access"], "requests_per_minute": int(fields["access"]["requests_per_minute"])}
+    limit = fields["access"].get("requests_per_minute")
+    access = {**fields["access"], "requests_per_minute": None if limit is None else int(limit)}
     return ServerInputs(
         **{
             **fields,

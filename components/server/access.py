@@ -20,7 +20,8 @@ class AccessControl:
 
     `basic`: `admin_password` and `session_key` are names of secrets, `database` is the name of the users' database on
     the server of the tracking database. `token`: `keys` is where the plugin reads the salted hashes of the API keys
-    (a path, the ARN of an AWS secret, or `projects/...`), `requests_per_minute` the limit of each key, 0 for none.
+    (a path, the ARN of an AWS secret, or `projects/...`), `requests_per_minute` the limit of each key: 0 for none, None
+    for the plugin's default, which holds wherever there is a cache.
     """
 
     mode: Mode = "none"
@@ -29,7 +30,7 @@ class AccessControl:
     session_key: str = "flask-secret-key"
     database: str = "mlflow_auth"
     keys: str = ""
-    requests_per_minute: int = 0
+    requests_per_minute: int | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for keys that nobody says the place of, and for a limit that no key would have."""
@@ -37,6 +38,11 @@ class AccessControl:
             raise ValueError("access by API keys names where the plugin reads them")
         if self.mode != "token" and self.requests_per_minute:
             raise ValueError("only API keys have a limit of requests per minute")
+
+    @property
+    def counts(self) -> bool:
+        """Whether the plugin counts in the cache: requests of API keys, or wrong passwords."""
+        return self.mode == "basic" or (self.mode == "token" and self.requests_per_minute != 0)
 
 
 def secret_problem(name: str, value: object) -> str | None:

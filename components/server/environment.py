@@ -67,7 +67,8 @@ def _plugin_environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]
         environment["MLFLOW_AUTH_ADMIN_USERNAME"] = access.admin_user
     if access.mode == "token":
         environment["MLFLOW_BACKEND_API_KEYS"] = access.keys
-        environment["MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE"] = str(access.requests_per_minute)
+        if access.requests_per_minute is not None:
+            environment["MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE"] = str(access.requests_per_minute)
     return environment
 
 
@@ -95,7 +96,7 @@ def secret(inputs: ServerInputs, able: Abilities) -> dict[str, SecretTemplate]:
             secrets["MLFLOW_SERVER_JOB_HUEY_REDIS_URL"] = url
         if able.gateway_budgets_on_redis:
             secrets["MLFLOW_GATEWAY_BUDGET_REDIS_URL"] = url
-        if inputs.access.requests_per_minute:
+        if inputs.access.counts:
             secrets["MLFLOW_BACKEND_REDIS_URL"] = url
     if inputs.access.mode == "basic":
         # The versions that know neither variable get both by the plugin (server/README.md).

@@ -192,8 +192,8 @@ class Access(Section):
 
     mode: Literal["none", "basic", "token", "cloudIdentity"] = "none"
     """`none` only on loopback; `basic` is MLflow's own users; `token` API keys; `cloudIdentity` the cloud's."""
-    requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Requests that each API key may make in a minute, over all servers; 0: no limit."""
+    requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """Requests that each API key may make in a minute, over all servers; 0: no limit; left out: 6000."""
     hosts: list[Annotated[str, AfterValidator(_host)]] = Field(default_factory=list)
     """Further hosts that users call the server by: HOST or HOST:PORT; without a port, any port is accepted."""
     origins: list[Annotated[str, AfterValidator(_origin)]] = Field(default_factory=list)

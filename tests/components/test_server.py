@@ -141,8 +141,9 @@ BASIC = {
 TOKEN = {
     "MLFLOW_BACKEND_ACCESS": "token",
     "MLFLOW_BACKEND_API_KEYS": "/keys.json",
-    "MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE": "600",
 }
+#: Where the plugin counts requests of keys, and wrong passwords.
+COUNTED = {"MLFLOW_BACKEND_REDIS_URL": "redis://:{cache-password}@cache.internal:6379/0"}
 
 
 @pytest.mark.parametrize("version", ["2.9.2", "3.1.4", "3.4.0", "3.17.2"])
@@ -153,7 +154,7 @@ TOKEN = {
         (
             AccessControl(mode="basic", admin_password="the-admin", session_key="the-session"),
             BASIC,
-            {"MLFLOW_AUTH_ADMIN_PASSWORD": "{the-admin}", "MLFLOW_FLASK_SERVER_SECRET_KEY": "{the-session}"},
+            COUNTED | {"MLFLOW_AUTH_ADMIN_PASSWORD": "{the-admin}", "MLFLOW_FLASK_SERVER_SECRET_KEY": "{the-session}"},
         ),
         (
             AccessControl(mode="basic", database="users", admin_user="root"),
@@ -162,15 +163,22 @@ TOKEN = {
                 "MLFLOW_BACKEND_AUTH_DATABASE_URI": AUTH_DATABASE.replace("mlflow_auth", "users"),
                 "MLFLOW_AUTH_ADMIN_USERNAME": "root",
             },
-            {"MLFLOW_AUTH_ADMIN_PASSWORD": "{admin-password}", "MLFLOW_FLASK_SERVER_SECRET_KEY": "{flask-secret-key}"},
+            COUNTED
+            | {
+                "MLFLOW_AUTH_ADMIN_PASSWORD": "{admin-password}",
+                "MLFLOW_FLASK_SERVER_SECRET_KEY": "{flask-secret-key}",
+            },
         ),
         (
             AccessControl(mode="token", keys="/keys.json", requests_per_minute=600),
-            TOKEN,
-            {"MLFLOW_BACKEND_REDIS_URL": "redis://:{cache-password}@cache.internal:6379/0"},
+            TOKEN | {"MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE": "600"},
+            COUNTED,
         ),
+        (AccessControl(mode="token", keys="/keys.json"), TOKEN, COUNTED),
         (
-            AccessControl(mode="token", keys="arn:aws:secretsmanager:eu-west-1:123456789012:secret:keys"),
+            AccessControl(
+                mode="token", requests_per_minute=0, keys="arn:aws:secretsmanager:eu-west-1:123456789012:secret:keys"
+            ),
             TOKEN
             | {
                 "MLFLOW_BACKEND_API_KEYS": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:keys",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import secrets
+import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow_backend_server.access import clients, sources
+from mlflow_backend_server.access.cache import Cache
 from mlflow_backend_server.access.credentials import Login
-from mlflow_backend_server.access.guesses import PER_ADDRESS, PER_NAME, WINDOW_S
+from mlflow_backend_server.access.guesses import PER_ADDRESS, PER_NAME, WINDOW_S, SharedGuesses
 from mlflow_backend_server.access.keys import KeyFileError, Scope, match, mint, parse, presented
 from mlflow_backend_server.access.limits import RateLimit
 from mlflow_backend_server.access.passwords import Judged, Passwords, Result
@@ -20,13 +25,33 @@ from mlflow_backend_server.access.sources import REFRESH_S, STALE_AFTER_S, KeyRi
 from moto import mock_aws
 
 from tests.server.logins import Store
-from tests.server.services import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.server.services import Services
+
+
+@pytest.fixture(params=["refuses", "hangs", "is full"])
+def away(request: pytest.FixtureRequest) -> Iterator[Cache]:
+    """A cache that takes no connection, answers nothing, or takes no writes."""
+    answers = {"refuses": None, "hangs": b"", "is full": b"-OOM command not allowed\r\n"}[request.param]
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"redis://127.0.0.1:{listening.getsockname()[1]}/0"
+        if answers is None:
+            listening.close()
+        elif answers:
+            threading.Thread(target=_always, args=(listening, answers), daemon=True).start()
+        yield Cache(url, "a")
+
+
+def _always(listening: socket.socket, answer: bytes) -> None:
+    with suppress(OSError):
+        connection, _ = listening.accept()
+        with connection:
+            while connection.recv(65536):
+                connection.sendall(answer * 8)
 
 
 def secret_of(*entries: dict[str, str]) -> str:
@@ -184,7 +209,8 @@ def test_keys_whose_secret_is_away_for_too_long_are_all_refused(tmp_path: Path) 
 
 def test_a_key_is_limited_over_all_servers_and_the_others_are_not(services: Services) -> None:
     """Two servers count together in Redis; another key has its own count."""
-    servers = [RateLimit(services.valkey.url, 10) for _ in range(2)]
+    backend = secrets.token_hex(4)
+    servers = [RateLimit(Cache(services.valkey.url, backend), 10) for _ in range(2)]
     waits = [servers[turn % 2].seconds_to_wait("busy") for turn in range(12)]
     # The window may turn once in between.
     assert sum(wait > 0 for wait in waits) in {0, 1, 2}
@@ -192,12 +218,84 @@ def test_a_key_is_limited_over_all_servers_and_the_others_are_not(services: Serv
     more = [servers[0].seconds_to_wait("busy") for _ in range(21)]
     assert sum(wait > 0 for wait in more) >= 1
     assert servers[1].seconds_to_wait("quiet") == 0
+    # Another backend on the same cache has keys of the same names.
+    assert RateLimit(Cache(services.valkey.url, f"not {backend}"), 10).seconds_to_wait("busy") == 0
 
 
-def test_nobody_is_limited_while_redis_is_away() -> None:
-    """And only the first request pays for finding out."""
-    rate = RateLimit(f"redis://127.0.0.1:{free_port()}/0", 1)
+def test_nobody_is_limited_while_the_cache_is_away(away: Cache) -> None:
+    """Neither a key nor a right password, and only the first request pays for finding out."""
+    rate = RateLimit(away, 1)
     assert [rate.seconds_to_wait("a") for _ in range(5)] == [0] * 5
+    assert away.run(lambda transaction: transaction.ping()) is None
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_guesses_are_limited_while_the_cache_is_away(away: Cache, *, shares: bool) -> None:
+    """Each process counts on: nobody guesses without limit, and nobody is locked out."""
+    passwords = Passwords(
+        Store(), seconds=60, most_waiting=4, shared=SharedGuesses(away, "session key") if shares else None
+    )
+    tried = [judged(passwords, "ann", f"{number}") for number in range(PER_NAME + 5)]
+    assert tried == [Result.WRONG] * PER_NAME + [Result.LIMITED] * 5
+    assert judged(passwords, "ann", "one", "192.0.2.2") is Result.RIGHT
+
+
+def test_guesses_are_counted_over_all_servers(services: Services) -> None:
+    """Ten wrong passwords for a name, wherever they are tried; another address, name or backend is not concerned."""
+    backend = secrets.token_hex(4)
+
+    def server(backend: str) -> Passwords:
+        cache = Cache(services.valkey.url, backend)
+        return Passwords(Store(), seconds=60, most_waiting=4, shared=SharedGuesses(cache, "session key"))
+
+    servers = [server(backend) for _ in range(3)]
+    # The same wrong password is one guess, at whichever servers it is tried.
+    assert {judged(each, "ann", "old") for each in servers} == {Result.WRONG}
+    tried = [judged(servers[number % 3], "ann", f"{number}") for number in range(20)]
+    assert tried == [Result.WRONG] * (PER_NAME - 1) + [Result.LIMITED] * (21 - PER_NAME)
+    late = server(backend)
+    waiting = late.judge(Login(name="ann", password="one"), "192.0.2.1")
+    found = waiting if isinstance(waiting, Judged) else waiting.result(10)
+    assert (found.result, 0 < found.wait_s <= WINDOW_S + 1) == (Result.LIMITED, True)
+    assert judged(late, "root", "two") is Result.RIGHT
+    assert judged(late, "ann", "one", "192.0.2.2") is Result.RIGHT
+    # Who is limited elsewhere learns nothing from a server that remembers the right password either.
+    assert [judged(late, "ann", password) for password in ("no", "one")] == [Result.LIMITED] * 2
+    assert judged(server(f"not {backend}"), "ann", "one") is Result.RIGHT
+
+
+def test_the_right_password_ends_the_count_at_all_servers(services: Services) -> None:
+    """A user who mistyped, and then did not, starts anew wherever the next request goes."""
+    cache = Cache(services.valkey.url, secrets.token_hex(4))
+    servers = [Passwords(Store(), seconds=60, most_waiting=4, shared=SharedGuesses(cache, "k")) for _ in range(2)]
+    for number in range(PER_NAME - 1):
+        judged(servers[0], "ann", f"{number}")
+    assert judged(servers[0], "ann", "one") is Result.RIGHT
+    assert [judged(servers[1], "ann", f"{number}") for number in range(PER_NAME - 1)] == [Result.WRONG] * (PER_NAME - 1)
+
+
+def test_guesses_over_all_names_are_counted_over_all_servers(services: Services) -> None:
+    """Fifty from one address, also by names that a server over the limit only refuses; a minute later all is over."""
+    cache, now = Cache(services.valkey.url, secrets.token_hex(4)), [1000.0]
+    shared = SharedGuesses(cache, "k", clock=lambda: now[0])
+    for number in range(PER_ADDRESS):
+        shared.failed("192.0.2.1", f"name {number}", "x")
+    assert 0 < shared.seconds_to_wait("192.0.2.1", None) <= WINDOW_S + 1
+    assert shared.seconds_to_wait("192.0.2.1", "name 1") == shared.seconds_to_wait("192.0.2.2", None) == 0
+    now[0] += WINDOW_S + 1
+    assert shared.seconds_to_wait("192.0.2.1", None) == 0
+
+
+def test_the_cache_holds_neither_names_nor_passwords(services: Services) -> None:
+    """And everything that is counted there goes by itself."""
+    client = redis.Redis.from_url(services.valkey.url, socket_timeout=2, decode_responses=True)
+    before = set(client.keys())
+    SharedGuesses(Cache(services.valkey.url, secrets.token_hex(4)), "k").failed("192.0.2.77", "ann-name", "ann-secret")
+    added = set(client.keys()) - before
+    assert len(added) == 2
+    text = " ".join([*added, *(member for key in added for member in client.zrange(key, 0, -1))])
+    assert not [word for word in ("192.0.2.77", "ann-name", "ann-secret") if word in text]
+    assert all(0 < client.ttl(key) <= WINDOW_S for key in added)
 
 
 def judged(passwords: Passwords, name: str, password: str, client: str = "192.0.2.1") -> Result:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +27,13 @@ from mlflow_backend_server.http.asgi import AsgiFront
 from mlflow_backend_server.http.exchange import Asked, with_prefix
 from mlflow_backend_server.http.record import Recorder
 from mlflow_backend_server.http.wsgi import WsgiFront, refuse_underscores
-from mlflow_backend_server.settings import Access, Settings, SettingsError, from_environment
+from mlflow_backend_server.settings import (
+    DEFAULT_REQUESTS_PER_MINUTE,
+    Access,
+    Settings,
+    SettingsError,
+    from_environment,
+)
 
 from tests.server.logins import FORMS, Store, encoded
 
@@ -357,6 +363,22 @@ def test_who_guesses_is_told_to_wait_and_the_owner_is_not(through: Callable[...,
 
 
 @STACKS
+def test_a_key_over_its_limit_is_told_when_to_come_again(through: Callable[..., Answered]) -> None:
+    """429 with the seconds, as MLflow's clients wait for them; health and other keys are not concerned."""
+
+    class Spent:
+        def seconds_to_wait(self, name: str) -> int:
+            return 17 if name == "reader" else 0
+
+    front = replace(front_of(Settings(access=Access.TOKEN)), rate=Spent())  # type: ignore[arg-type]
+    answer = through(front, "GET", "/api/x", {"x-api-key": READER}, b"")
+    assert (answer.status, answer.headers["retry-after"], answer.log[0]["identity"]) == (429, "17", "reader")
+    assert not answer.seen
+    assert through(front, "GET", "/api/x", {"x-api-key": WRITER}, b"").status == 200
+    assert through(front, "GET", "/health", {"x-api-key": READER}, b"").status == 200
+
+
+@STACKS
 @pytest.mark.parametrize("access", [Access.NONE, Access.TOKEN, Access.BASIC])
 def test_nobody_gets_an_address_of_the_store(through: Callable[..., Answered], access: Access) -> None:
     """It would outlive a key and has no limit; MLflow's clients take the answer for leave to upload by the server."""
@@ -518,6 +540,27 @@ def test_settings_that_make_no_sense_are_named_without_their_value(environment: 
         from_environment(environment)
     assert next(iter(environment)) in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+REDIS = {"MLFLOW_BACKEND_REDIS_URL": "redis://cache/0"}
+KEYS = {"MLFLOW_BACKEND_ACCESS": "token", "MLFLOW_BACKEND_API_KEYS": "/keys.json"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "limit"),
+    [
+        (KEYS, 0),
+        (KEYS | REDIS, DEFAULT_REQUESTS_PER_MINUTE),
+        (KEYS | {"MLFLOW_SERVER_JOB_HUEY_REDIS_URL": "redis://cache/0"}, DEFAULT_REQUESTS_PER_MINUTE),
+        (KEYS | REDIS | {"MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE": "0"}, 0),
+        (KEYS | REDIS | {"MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE": "7"}, 7),
+        (REDIS, 0),
+        (REDIS | {"MLFLOW_BACKEND_ACCESS": "basic"}, 0),
+    ],
+)
+def test_api_keys_are_limited_wherever_there_is_a_cache(environment: dict[str, str], limit: int) -> None:
+    """By default too; 0 turns it off, and without a cache nothing can be counted."""
+    assert from_environment(environment).requests_per_minute == limit
 
 
 PREFIXED = Settings(access=Access.TOKEN, path_prefix="/team/ml")

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.access import hooks, origins
+from mlflow_backend_server.access.cache import Cache
 from mlflow_backend_server.access.config import AUTHORIZATION, FILE_VARIABLE, JOB_TOKEN, PASSWORD_VARIABLE
+from mlflow_backend_server.access.guesses import SharedGuesses
+from mlflow_backend_server.access.limits import RateLimit
 from mlflow_backend_server.access.passwords import Passwords
 from mlflow_backend_server.access.permissions import Permissions
 from mlflow_backend_server.access.routes import table_of
@@ -38,6 +41,7 @@ from mlflow_backend_server.temporary import Space
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlflow_backend_server.db.addresses import Databases
     from mlflow_backend_server.db.chains import Chain
     from mlflow_backend_server.http.metrics import Metrics
 
@@ -74,7 +78,7 @@ def application(settings: Settings) -> Any:
         identities=Identities(databases, reading(settings.artifacts, OBJECT)),
         space=space,
     )
-    inner, front, routes = guarded(settings, health, ring, asgi=asgi)
+    inner, front, routes = guarded(settings, health, ring, _cache(settings, databases), asgi=asgi)
     if settings.jobs:
         from mlflow_backend_server.periodic import elect
 
@@ -99,7 +103,9 @@ class Health:
     space: Space
 
 
-def guarded(settings: Settings, health: Health, ring: KeyRing | None, *, asgi: bool) -> tuple[Any, Front, Routes]:
+def guarded(
+    settings: Settings, health: Health, ring: KeyRing | None = None, cache: Cache | None = None, *, asgi: bool
+) -> tuple[Any, Front, Routes]:
     """Return MLflow's application with our checks in it, the front that belongs before it, and its routes."""
     table = table_of(installed_version())
     inner, auth = _mlflow(settings, asgi=asgi)
@@ -112,8 +118,8 @@ def guarded(settings: Settings, health: Health, ring: KeyRing | None, *, asgi: b
         readiness=health.readiness,
         identities=health.identities,
         ring=ring,
-        rate=_rate(settings),
-        users=_users(settings, auth, asgi=asgi) if auth else None,
+        rate=RateLimit(cache, settings.requests_per_minute) if cache and settings.requests_per_minute else None,
+        users=_users(settings, auth, cache, asgi=asgi) if auth else None,
         route=routes.known,
         foreign=origins.judge(os.environ),
         space=health.space,
@@ -165,9 +171,13 @@ def _mlflow(settings: Settings, *, asgi: bool) -> tuple[Any, Any]:
     return inner, auth
 
 
-def _users(settings: Settings, auth: Any, *, asgi: bool) -> Users:
-    waiting = _MOST_WAITING[asgi]
-    passwords = Passwords(auth.store, seconds=settings.auth_cache_s, most_waiting=waiting)
+def _users(settings: Settings, auth: Any, cache: Cache | None, *, asgi: bool) -> Users:
+    passwords = Passwords(
+        auth.store,
+        seconds=settings.auth_cache_s,
+        most_waiting=_MOST_WAITING[asgi],
+        shared=SharedGuesses(cache, settings.session_key) if cache and settings.shares_guesses else None,
+    )
     return Users(passwords=passwords, job_token=os.environ.get(JOB_TOKEN, ""))
 
 
@@ -200,12 +210,11 @@ def hold_administrator(store: Any, config: Any) -> None:
         store.update_user(name, password=password)
 
 
-def _rate(settings: Settings) -> Any:
-    if not settings.requests_per_minute:
+def _cache(settings: Settings, databases: Databases) -> Cache | None:
+    """Return the cache to count in, None if nothing is counted there."""
+    if not (settings.requests_per_minute or settings.shares_guesses):
         return None
-    from mlflow_backend_server.access.limits import RateLimit
-
-    return RateLimit(settings.redis_url, settings.requests_per_minute)
+    return Cache(settings.redis_url, str(databases.tracking))
 
 
 def _metrics(settings: Settings, board: Board, chains: tuple[Chain, ...]) -> Metrics | None:

@@ -16,8 +16,11 @@ PREFIX = "MLFLOW_BACKEND_"
 #: Set by `mlflow server` for its children, and before it by whoever wants the same without flags.
 _DESTINATION_VARIABLES = ("_MLFLOW_SERVER_ARTIFACT_DESTINATION", "MLFLOW_ARTIFACTS_DESTINATION")
 _REDIS_VARIABLES = ("MLFLOW_BACKEND_REDIS_URL", "MLFLOW_SERVER_JOB_HUEY_REDIS_URL")
+#: What one client that never waits gets answered in a minute (docs/adr/0057-shared-counts.md).
+DEFAULT_REQUESTS_PER_MINUTE = 6000
 _PORT_LIMIT = 65535
 _MOST_PROXIES = 10
+_SESSION_KEY_VARIABLE = "MLFLOW_FLASK_SERVER_SECRET_KEY"
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "false", "no", "off"})
 
 
@@ -37,13 +40,15 @@ class Access(StrEnum):
 class Settings:
     """How one server process behaves. Sizes in bytes, times in seconds; 0 turns a limit off.
 
-    `trusted_proxies` is how many proxies of ours every caller comes through.
+    `trusted_proxies` is how many proxies of ours every caller comes through; `session_key` is a secret that all servers
+    of the backend have.
     """
 
     access: Access = Access.NONE
     api_keys: str = ""
     requests_per_minute: int = 0
     redis_url: str = field(default="", repr=False)
+    session_key: str = field(default="", repr=False)
     artifacts: str = ""
     jobs: bool = False
     path_prefix: str = ""
@@ -57,6 +62,11 @@ class Settings:
     auth_cache_s: int = 30
     trusted_proxies: int = 0
 
+    @property
+    def shares_guesses(self) -> bool:
+        """Whether wrong passwords are counted over all servers: in a cache, under a secret that each of them has."""
+        return self.access is Access.BASIC and bool(self.redis_url) and bool(self.session_key)
+
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Return the settings that the environment holds.
@@ -64,11 +74,14 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     Raises SettingsError, naming the variable and the rule.
     """
     read = _Reader(environment)
+    access, redis_url = read.access(), read.first(_REDIS_VARIABLES)
+    limited = access is Access.TOKEN and bool(redis_url)
     settings = Settings(
-        access=read.access(),
+        access=access,
         api_keys=read.text("API_KEYS"),
-        requests_per_minute=read.number("API_KEY_REQUESTS_PER_MINUTE", 0),
-        redis_url=read.first(_REDIS_VARIABLES),
+        requests_per_minute=read.number("API_KEY_REQUESTS_PER_MINUTE", DEFAULT_REQUESTS_PER_MINUTE if limited else 0),
+        redis_url=redis_url,
+        session_key=environment.get(_SESSION_KEY_VARIABLE, ""),
         artifacts=read.first(_DESTINATION_VARIABLES),
         jobs=read.switch("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", default=True)
         and "MLFLOW_SERVER_JOB_HUEY_REDIS_URL" in environment,

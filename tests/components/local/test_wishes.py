@@ -54,6 +54,7 @@ def wish(
         {"server": {"workers": 4, "extraFlags": {"x-frame-options": "DENY"}}},
         {"access": {"mode": "basic"}},
         {"access": {"mode": "token", "requestsPerMinute": 60}},
+        {"access": {"mode": "token"}},
     ],
 )
 def test_inputs_come_back_from_the_state_as_they_went_in(sections: dict[str, object]) -> None:

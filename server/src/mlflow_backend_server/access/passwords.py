@@ -18,7 +18,7 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow_backend_server.access.clients import network
 from mlflow_backend_server.access.guesses import Guesses
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlflow_backend_server.access.credentials import Login
+    from mlflow_backend_server.access.guesses import SharedGuesses
+
+_T = TypeVar("_T")
 
 _CAPACITY = 10_000
 _CHANGES = ("create_user", "update_user", "delete_user")
@@ -91,17 +94,24 @@ class Passwords:
     """The judge of logins for one worker."""
 
     def __init__(
-        self, store: Any, *, seconds: int, most_waiting: int, clock: Callable[[], float] = time.monotonic
+        self,
+        store: Any,
+        *,
+        seconds: int,
+        most_waiting: int,
+        shared: SharedGuesses | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take over `store` (mlflow.server.auth's): it answers from here from now on.
 
         `most_waiting` logins wait for a thread; more are told to come again, so that they cannot fill the server.
+        `shared` counts guesses over all servers.
         """
         self._store, self._most_waiting = store, most_waiting
         self._authenticate, self._get_user = store.authenticate_user, store.get_user
         self._right, self._users = Remembered(seconds, clock=clock), Remembered(seconds, clock=clock)
         self._wrong = Remembered(_WRONG_S, clock=clock)
-        self._guesses = Guesses(clock=clock)
+        self._guesses, self._shared = Guesses(clock=clock), shared
         self._key = secrets.token_bytes(32)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
         self._waiting, self._lock = 0, threading.Lock()
@@ -129,6 +139,7 @@ class Passwords:
         if wait_s := self._guesses.seconds_to_wait(address):
             # Whoever is known goes on, so this answer says something about the password: it is one more guess.
             self._guesses.failed(address, login.name, fingerprint)
+            self._in_thread(self._share_failure, login, address)
             return Judged(result=Result.LIMITED, wait_s=wait_s)
         return None
 
@@ -157,19 +168,24 @@ class Passwords:
         return user
 
     def _submit(self, login: Login, address: str) -> Future[Judged] | None:
+        return self._in_thread(self._hashed, login, address)
+
+    def _in_thread(self, work: Callable[[Login, str], _T], login: Login, address: str) -> Future[_T] | None:
+        """Do something in a thread of the judge's own; None if too many wait for one."""
         with self._lock:
             if self._waiting >= self._most_waiting:
                 return None
             self._waiting += 1
-        future = self._threads.submit(self._hashed, login, address)
+        future = self._threads.submit(work, login, address)
         future.add_done_callback(self._done)
         return future
 
-    def _done(self, _future: Future[Judged]) -> None:
+    def _done(self, _future: Future[Any]) -> None:
         with self._lock:
             self._waiting -= 1
 
     def _hashed(self, login: Login, address: str) -> Judged:
+        self._learn(login, address)
         known = self.known(login, address)
         if known is not None:
             return known
@@ -179,9 +195,24 @@ class Passwords:
             return Judged(result=Result.UNKNOWN)
         if right:
             self._guesses.succeeded(address, login.name)
+            if self._shared is not None:
+                self._shared.succeeded(address, login.name)
             return Judged(result=Result.RIGHT)
         self._guesses.failed(address, login.name, self._fingerprint(login.name, login.password))
+        self._share_failure(login, address)
         return Judged(result=Result.WRONG)
+
+    def _learn(self, login: Login, address: str) -> None:
+        """Pause here what is over its limit at all servers together; asked before each hash, which takes longer."""
+        if self._shared is None:
+            return
+        for name in (login.name, None):
+            if wait_s := self._shared.seconds_to_wait(address, name):
+                self._guesses.pause(address, name, wait_s)
+
+    def _share_failure(self, login: Login, address: str) -> None:
+        if self._shared is not None:
+            self._shared.failed(address, login.name, login.password)
 
     def _check(self, name: str, password: str, **options: Any) -> bool:
         """Ask the store, and remember its answer unless a user was changed meanwhile."""

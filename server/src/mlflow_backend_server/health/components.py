@@ -43,17 +43,12 @@ def components(
 
     The stores' clients are imported and made here, before the first request: that takes longer than a probe waits.
     """
-    # MLflow's job queue and the limits of keys are all that uses Redis.
-    redis_needed = settings.jobs or settings.requests_per_minute > 0
+    # MLflow's job queue and what is counted over all servers are all that uses Redis.
+    redis_used = settings.jobs or settings.requests_per_minute > 0 or settings.shares_guesses
     return (
         Component(name="server", ask=_server),
         Component(name="database", ask=lambda: _database(databases.tracking, tables.get("tracking", ()))),
-        Component(
-            name="redis",
-            ask=_redis(settings.redis_url),
-            required=redis_needed,
-            used=bool(settings.redis_url) and redis_needed,
-        ),
+        Component(name="redis", ask=_redis(settings.redis_url), used=bool(settings.redis_url) and redis_used),
         Component(name="artifacts", ask=usable(settings.artifacts), used=bool(settings.artifacts)),
         Component(name="jobs", ask=_jobs, used=settings.jobs),
         Component(
