@@ -18,6 +18,11 @@ def typed(text: str, stack: str) -> str:
     return text.replace("--stack STACK", f"--stack {stack}")
 
 
+def restart_database(instance: str, region: str) -> str:
+    """Return the command that restarts an RDS instance, which puts its waiting parameters in force."""
+    return f"aws rds reboot-db-instance --region {region} --db-instance-identifier {instance}"
+
+
 def stack_of(locator: Mapping[str, str]) -> str:
     """Return the stack of a backend: its locator says it, a local one by the name of the backend's folder."""
     return locator["stack"] if "stack" in locator else PurePath(locator["state"]).name

@@ -48,10 +48,11 @@ def _local(stack: str) -> int:
 
 
 def _ecs(stack: str) -> int:
-    from components.ecs import status  # noqa: PLC0415 - AWS only where it is asked
+    from components.ecs import parameters, status  # noqa: PLC0415 - AWS only where it is asked
 
-    releases = open_releases(stacks.locator_of(stack, ROOT))
-    print("\n".join(status.lines(releases)))
+    locator = stacks.locator_of(stack, ROOT)
+    releases = open_releases(locator)
+    print("\n".join(status.lines(releases, parameters.waiting(locator))))
     return status.exit_code(releases)
 
 

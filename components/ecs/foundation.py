@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import pulumi_aws as aws
 
@@ -36,6 +37,7 @@ def preflight_args(settings: Settings, place: Place) -> PreflightArgs:
         "aws.cache.secret": settings.aws.cache.secret,
         "aws.registrySecret": settings.aws.registry_secret,
     }
+    existing = settings.database.existing
     url, login = settings.network.public_url, settings.aws.registry_secret
     return PreflightArgs(
         image=str(settings.server.image),
@@ -50,6 +52,7 @@ def preflight_args(settings: Settings, place: Place) -> PreflightArgs:
         certificate=settings.aws.network.certificate,
         host=url.partition("://")[2] if url else None,
         soak=_soak(settings, place),
+        database=existing and urlsplit(existing).hostname,
     )
 
 

@@ -18,6 +18,7 @@ from components.contract import Refused, Release, Revision, RevisionState, WaitO
 from components.ecs import clients as aws
 from components.ecs import deployments, reasons
 from components.ecs.deployments import Standing, TaskDefinitionId
+from components.ecs.failing import FailingTasks, warn
 from components.ecs.render.containers import VERSION_LABEL
 from components.server.environment import ACCESS_VARIABLE
 
@@ -63,12 +64,16 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True)
 class EcsHistory:
-    """The revisions of one ECS service. `known` is what the ledger says revisions run, by number."""
+    """The revisions of one ECS service.
+
+    `known` is what the ledger says revisions run, by number; `report` is told of each task that fails during a wait.
+    """
 
     clients: Clients
     name: ServiceName
     known: Mapping[str, Release] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
+    report: Callable[[str], None] = warn
 
     def revisions(self) -> Sequence[Revision]:
         """Return all revisions of the service's family, newest first. Raises ServiceMissing."""
@@ -126,10 +131,12 @@ class EcsHistory:
     def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
         """Wait until `revision` serves or has failed, at most `deadline_s` seconds.
 
-        A service that is stable at another revision has failed: that is how a circuit breaker's rollback looks.
+        A service that is stable at another revision has failed: that is how a circuit breaker's rollback looks. A task
+        that fails is reported at once, and is no verdict: ECS starts another, and its circuit breaker decides.
         """
         began, since = self.pace.clock(), datetime.now(UTC)
         seen = False
+        failing = FailingTasks(clients=self.clients, cluster=self.name.cluster, report=self.report)
         while True:
             service = self._service()
             wanted = TaskDefinitionId(
@@ -145,6 +152,7 @@ class EcsHistory:
             if waited >= deadline_s:
                 reason = f"not serving after {deadline_s:.0f} s: {judgement.reason}"
                 return self._failed(service, wanted, reason, since)
+            failing.look(service, wanted, waited)
             seen = seen or judgement.standing is Standing.WAITING
             self.pace.pause(self.pace.poll_s)
 

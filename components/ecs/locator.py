@@ -37,7 +37,10 @@ class Reach:
 
 @dataclass(frozen=True, kw_only=True)
 class Located:
-    """A backend as its locator says it, with the families of its server's and its one-shot tasks, and these' logs."""
+    """A backend as its locator says it, with the families of its server's and its one-shot tasks, and these' logs.
+
+    `database` is the identifier of the RDS instance that the stack made, empty for an adopted database.
+    """
 
     stack: str
     service: ServiceName
@@ -48,6 +51,7 @@ class Located:
     tasks_logs: str
     network: Network
     reach: Reach
+    database: str
 
 
 def report_path(stack: str) -> Path:
@@ -55,7 +59,7 @@ def report_path(stack: str) -> Path:
     return _PROJECT / ".backend" / stack / "verification.json"
 
 
-def locator(place: Place, *, store: Store, network: Network, reach: Reach) -> dict[str, str]:
+def locator(place: Place, *, store: Store, network: Network, reach: Reach, database: str) -> dict[str, str]:
     """Return the locator of a backend.
 
     The database task is named by its family, not by a revision: a preview of a new image must still be able to read
@@ -81,6 +85,7 @@ def locator(place: Place, *, store: Store, network: Network, reach: Reach) -> di
         "secret": reach.secret,
         "access": reach.access,
         "inside": _YES if reach.inside else _NO,
+        "database": database,
     }
 
 
@@ -100,6 +105,8 @@ def located(found: Mapping[str, str]) -> Located:
             public_address=found["publicAddress"] == _YES,
         ),
         reach=Reach(url=found["url"], secret=found["secret"], access=found["access"], inside=found["inside"] == _YES),
+        # A state of before this field has none: its resources are deleted by the locator that they were made with.
+        database=found.get("database", ""),
     )
 
 

@@ -9,6 +9,7 @@ from components.ecs.clients import config
 from components.ecs.locator import Reach, locator
 from components.ecs.oneshot import Network
 from components.ecs.render import balancer, storage
+from components.ecs.render.database import own_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,7 @@ def locate(settings: Settings, place: Place) -> dict[str, str]:
             access=settings.access.mode,
             inside=settings.aws.network.internal,
         ),
+        database=own_instance(settings, place),
     )
 
 

@@ -28,8 +28,8 @@ def gather(
     clients: Clients, *, cluster: str, service: Mapping[str, Any], wanted: TaskDefinitionId, since: datetime
 ) -> tuple[str, ...]:
     """Return why `wanted` does not serve, oldest first: its stopped tasks, the service's events, its last log lines."""
-    stopped = _stopped_tasks(clients, cluster=cluster, service=str(service["serviceName"]), wanted=wanted)
-    words = [reason for task in stopped for reason in _of_task(task)]
+    stopped = stopped_tasks(clients, cluster=cluster, service=str(service["serviceName"]), wanted=wanted)
+    words = [reason for task in stopped for reason in of_task(task)]
     words += _events(service, since)
     words += next(filter(None, (last_log_lines(clients, task) for task in _telling(stopped))), [])
     return tuple(dict.fromkeys(without_passwords(word) for word in words))
@@ -82,9 +82,8 @@ def without_passwords(text: str) -> str:
     return _PASSWORD.sub(r"\1:***@", text)
 
 
-def _stopped_tasks(
-    clients: Clients, *, cluster: str, service: str, wanted: TaskDefinitionId
-) -> list[Mapping[str, Any]]:
+def stopped_tasks(clients: Clients, *, cluster: str, service: str, wanted: TaskDefinitionId) -> list[Mapping[str, Any]]:
+    """Return the tasks of a revision that ended, or are about to, oldest first; ECS remembers them for an hour."""
     arns = clients.ecs.list_tasks(cluster=cluster, serviceName=service, desiredStatus="STOPPED", maxResults=_TASKS)[
         "taskArns"
     ]
@@ -101,7 +100,8 @@ def _telling(stopped: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted(newest, key=lambda task: task.get("stopCode") != _OWN_END)[:_LOGS]
 
 
-def _of_task(task: Mapping[str, Any]) -> list[str]:
+def of_task(task: Mapping[str, Any]) -> list[str]:
+    """Return why a task ended, in ECS's words and its containers' exit codes."""
     words = [f"task stopped: {task['stoppedReason']}"] if task.get("stoppedReason") else []
     for container in task.get("containers", []):
         name = container.get("name", "")

@@ -9,15 +9,15 @@ from components.releases import text
 from components.releases.reports import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from components.ecs.releases import EcsReleases
 
 _SHOWN: Final = 10
 
 
-def lines(releases: EcsReleases) -> Iterator[str]:
-    """Tell of tasks, revisions, the ledger's standing, and the last verdict."""
+def lines(releases: EcsReleases, waiting: Iterable[str] = ()) -> Iterator[str]:
+    """Tell of tasks, revisions, `waiting` (what waits for a restart), the ledger's standing, and the last verdict."""
     service = releases.scale.service()
     if service is None:
         yield "service       not there (deploy the stack with `pulumi up`)"
@@ -27,6 +27,7 @@ def lines(releases: EcsReleases) -> Iterator[str]:
         yield f"deploying     {busy}"
     for revision in releases.history().revisions()[:_SHOWN]:
         yield f"revision {revision.id:<4} {revision.state:<9} MLflow {revision.release.mlflow_version}"
+    yield from waiting
     contents = releases.ledger.read()
     yield from text.standing_lines(contents)
     newest = next((record for record in reversed(contents.releases) if record.release), None)

@@ -18,6 +18,7 @@ from components.ecs.render import network as network_render
 from components.ecs.render import tasks
 from components.ecs.render.cache import cache_plan
 from components.ecs.render.containers import SecretSource
+from components.ecs.render.database import own_instance
 from components.ecs.render.tasks import Reached
 from components.ecs.secrets import IN_FORCE
 
@@ -135,7 +136,7 @@ def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
             access=access,
             inside=settings.aws.network.internal,
         )
-        return locator(place, store=bucket, network=lies, reach=reach)
+        return locator(place, store=bucket, network=lies, reach=reach, database=own_instance(settings, place))
 
     return pulumi.Output.all(store, network.groups["tasks"], url, secrets.arn, *network.task_subnets).apply(gathered)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from components.preflight.account import Clients
 
@@ -30,6 +30,11 @@ def account_clients(region: str) -> Clients:
         certificates=session.client("acm", config=config),
         iam=session.client("iam", config=config),
     )
+
+
+def rds_client(region: str) -> Any:
+    """Return a client for RDS in `region`."""
+    return _session().client("rds", config=_config(region))
 
 
 def _session() -> Session:

@@ -22,6 +22,10 @@ HEAD_LABELS: Final = {
 }
 """Labels that server/Dockerfile writes, so that an image can be judged without pulling a layer."""
 
+CLIENT_LABEL: Final = "mlflow-backend.postgres-client"
+CLIENT_MAJOR: Final = 17
+"""The major version of Postgres's client programs in server/Dockerfile, and in every image without the label."""
+
 PROPERTY: Final = "server.image"
 _BUILD: Final = "Build and push it with the workflow of server/Dockerfile, or name one that was."
 
@@ -37,11 +41,15 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Looked:
-    """What was found of an image. `pinned` is its name by digest; None when it could not be resolved."""
+    """What was found of an image.
+
+    `pinned` is its name by digest; None when it could not be resolved. `clients` is the major version of its pg_dump.
+    """
 
     findings: tuple[Finding, ...]
     pinned: str | None = None
     heads: tuple[tuple[str, str], ...] = ()
+    clients: int = CLIENT_MAJOR
 
 
 def look(source: Source, reference: Reference, wanted: Wanted) -> Looked:
@@ -57,7 +65,13 @@ def look(source: Source, reference: Reference, wanted: Wanted) -> Looked:
     pinned = reference.pinned(image.digest)
     found = passed(exists, PROPERTY, f"{reference} is {image.digest}.")
     heads = tuple((chain, image.labels[label]) for chain, label in HEAD_LABELS.items() if label in image.labels)
-    return Looked(findings=(found, *_judge(image, wanted)), pinned=pinned, heads=heads)
+    clients = image.labels.get(CLIENT_LABEL, "")
+    return Looked(
+        findings=(found, *_judge(image, wanted)),
+        pinned=pinned,
+        heads=heads,
+        clients=int(clients) if clients.isdecimal() else CLIENT_MAJOR,
+    )
 
 
 def _unreadable(reference: Reference, error: ImageUnreadable) -> Looked:

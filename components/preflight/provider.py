@@ -58,7 +58,7 @@ class PreflightArgs:
     keys `username` and `password`. `account` and `region`: where the backend
     belongs; None on targets without AWS. `secrets`: ARNs by the setting that names them, `reader` the ARN of the role
     that will read them. `certificate` and `host`: the public URL's. `soak`: stack, hours, and region, bucket and root
-    of the ledger in which the image must have been verified for so long.
+    of the ledger in which the image must have been verified for so long. `database`: the host of an adopted database.
     """
 
     image: pulumi.Input[str]
@@ -73,6 +73,7 @@ class PreflightArgs:
     certificate: str | None = None
     host: str | None = None
     soak: Mapping[str, Any] | None = None
+    database: str | None = None
 
 
 class Preflight(Resource, module="mlflow-backend", name="Preflight"):
@@ -97,6 +98,7 @@ class Preflight(Resource, module="mlflow-backend", name="Preflight"):
             "certificate": args.certificate,
             "host": args.host,
             "soak": None if args.soak is None else dict(args.soak),
+            "database": args.database,
             "pinnedImage": None,
             "imageHeads": None,
             "findings": None,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pulumi.output import Unknown
 
-from components.preflight import account, findings, image, soak
+from components.preflight import account, database, findings, image, soak
 from components.preflight.findings import Finding, failed
 from components.preflight.manifests import Platform, Source
 from components.preflight.reference import NotAReference, Reference, parse
@@ -20,7 +20,7 @@ from components.verify.credentials import CredentialError, read_reference
 
 INPUTS: Final = (
     "image", "platform", "mlflowVersion", "drivers", "registryLogin", "account", "region", "secrets", "reader",
-    "certificate", "host", "soak",
+    "certificate", "host", "soak", "database",
 )  # fmt: skip
 FOUND: Final = ("pinnedImage", "imageHeads", "findings")
 """Inputs that `check` writes: a preview shows inputs, while what `create` returns is unknown then."""
@@ -41,7 +41,7 @@ def check(news: Mapping[str, Any]) -> Checked:
         skipped = findings.skipped("preflight", "server.image", said)
         return Checked(inputs={**news, "findings": findings.documents([skipped])}, problems=())
     looked = _image(news)
-    found = (*looked.findings, *_account(news), *_soaked(news, looked))
+    found = (*looked.findings, *_account(news), *_database(news, looked), *_soaked(news, looked))
     inputs = {
         **news,
         "pinnedImage": looked.pinned,
@@ -110,6 +110,15 @@ def _account(news: Mapping[str, Any]) -> tuple[Finding, ...]:
         host=news.get("host"),
     )
     return account.look(account_clients(expected.region), expected)
+
+
+def _database(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...]:
+    host = news.get("database")
+    if not host:
+        return ()
+    from components.preflight.aws import rds_client  # noqa: PLC0415
+
+    return (database.look(rds_client(news["region"]), host, looked.clients),)
 
 
 def _soaked(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from components import tokens
+from components.commands import restart_database
 from components.report.events import known, type_of
 from components.report.model import Migration, Preflight, Release
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _STACK: Final = "pulumi:pulumi:Stack"
 # The engine marks colours in its own tags, and terminals in escapes.
 _COLOURS: Final = re.compile(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m")
+_INSTANCE: Final = "aws:rds/instance:Instance"
 _PARAMETERS: Final = "aws:rds/parameterGroup:ParameterGroup"
 _NOT_KNOWN: Final = Migration(action="find out", schema="the database, or the way to it, is made by this update")
 
@@ -78,9 +80,11 @@ def waiting(stream: Stream) -> tuple[str, ...]:
     if step is None or step.old is None:
         return ()
     before, after = _static(step.old.inputs), _static(step.inputs)
+    instance, rollout = stream.of_type(_INSTANCE), stream.of_type(tokens.ECS_ROLLOUT)
+    restart = restart_database(_first("identifier", instance) or "IDENTIFIER", _first("region", rollout) or "REGION")
     return tuple(
         f"The database's {name} changes from {before[name]} to {value}, and is in force after a restart only, which "
-        "nothing does by itself: aws rds reboot-db-instance. Until then there are as many connections as before."
+        f"nothing does by itself: {restart}. Until then there are as many connections as before."
         for name, value in sorted(after.items())
         if name in before and before[name] != value
     )

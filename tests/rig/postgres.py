@@ -14,7 +14,7 @@ from tests.rig.processes import Container, Spec
 from tests.server.services import _AS_NOBODY, _NOBODY, _wheel, until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.rig.authority import Authority
@@ -59,6 +59,13 @@ class Postgres:
         if database:
             made += f"CREATE DATABASE {_quoted(database)} OWNER {_quoted(master)};\n"
         self._run("postgres", "--single", "-D", str(self._folder), "postgres", given=made)
+        self.start()
+
+    def restart(self, parameters: Mapping[str, str]) -> None:
+        """Start it again with these parameters in force."""
+        self.stop()
+        with (self._folder / "postgresql.conf").open("a") as config:
+            config.writelines(_lines(parameters))
         self.start()
 
     def start(self) -> None:
@@ -114,10 +121,10 @@ class Postgres:
         (self._folder / "pg_hba.conf").write_text(f"{kind} all all 127.0.0.0/8 scram-sha-256\n")
         own = {
             "listen_addresses": self.address, "port": str(self.port), "unix_socket_directories": "", "ssl": "on",
-            "fsync": "off", **{name: value for name, value in parameters.items() if not name.startswith("rds.")},
+            "fsync": "off", **parameters,
         }  # fmt: skip
         with (self._folder / "postgresql.conf").open("a") as config:
-            config.writelines(f"{name} = {_literal(value)}\n" for name, value in own.items())
+            config.writelines(_lines(own))
 
     def _run(self, program: str, *arguments: str, given: str = "") -> None:
         done = subprocess.run(
@@ -130,6 +137,13 @@ class Postgres:
         )
         assert done.returncode == 0, done.stderr
         assert "ERROR" not in done.stderr, done.stderr
+
+
+def _lines(parameters: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of Postgres's own parameters; those of RDS it does not know. The last line of a name is taken."""
+    for name, value in parameters.items():
+        if not name.startswith("rds."):
+            yield f"{name} = {_literal(value)}\n"
 
 
 def _quoted(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.commands import restart_database
 from components.ecs.render.place import Place
 from components.identity import OBJECT
 from tests.engine.stack import nothing_changed
@@ -116,6 +117,30 @@ def test_a_second_up_changes_nothing(dev: AwsStack, server_rig: AwsRig, place: P
     outcome = dev.must_up()
     assert nothing_changed(outcome.text), outcome.text
     assert servers(server_rig, place) == before
+
+
+def test_a_parameter_that_waits_is_said_by_status_until_the_command_that_it_names_was_run(
+    dev: AwsStack, server_rig: AwsRig, place: Place
+) -> None:
+    """RDS has the new value and Postgres the old one until somebody restarts it, which no update does."""
+    rds, database = server_rig.client("rds"), server_rig.databases.running[place.database()]
+    shown = "SHOW max_connections"
+    ((before,),) = database.execute("postgres", shown)
+
+    def set_to(value: str) -> None:
+        change = {"ParameterName": "max_connections", "ParameterValue": value, "ApplyMethod": "pending-reboot"}
+        rds.modify_db_parameter_group(DBParameterGroupName=place.database_group(), Parameters=[change])
+
+    command = restart_database(place.database(), server_rig.region)
+    assert command not in dev.script("status").text
+    set_to("97")
+    assert command in dev.script("status").text
+    assert database.execute("postgres", shown) == [(before,)]
+    rds.reboot_db_instance(DBInstanceIdentifier=place.database())
+    assert database.execute("postgres", shown) == [("97",)]
+    assert command not in dev.script("status").text
+    set_to(before)
+    rds.reboot_db_instance(DBInstanceIdentifier=place.database())
 
 
 def test_a_role_without_listbucket_is_found(dev: AwsStack, server_rig: AwsRig, place: Place) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -212,6 +214,33 @@ def test_a_failed_deployment_is_named_and_undone(scene: Scene, fault: Fault[Scen
     assert fault.cause in "\n".join(outcome.reasons), outcome.reasons
     assert service["taskDefinition"] == before
     assert scene.running() == [before]
+
+
+def test_a_failing_task_is_reported_within_a_minute_of_its_exit_code(scene: Scene) -> None:
+    """Where no circuit breaker ever gives up, too: the wait itself lasts as long as its deadline.
+
+    Both times are the emulator's day's: of the task's end, and of the report.
+    """
+    scene.breaker(on=False)
+    revision = scene.register(scene.image("crash"))
+    reports: list[datetime] = []
+
+    def reported(said: str) -> None:
+        assert "exited with code 1" in said
+        assert "boom: cannot start" in said
+        reports.append(datetime.now(UTC))
+        scene.update(good(scene))
+
+    try:
+        scene.update(revision)
+        waiting = replace(history(scene), report=reported)
+        assert not waiting.wait(revision.rpartition(":")[2], deadline_s=_DEADLINE_S).serving
+    finally:
+        scene.breaker(on=True)
+    ended = min(each["stoppedAt"] for each in scene.stopped(revision))
+    assert len(reports) == 1
+    assert reports[0] - ended < timedelta(seconds=60)
+    scene.settled()
 
 
 @pytest.mark.parametrize("fault", [row for row in FAULTS if row.control is not good], ids=lambda row: row.name)

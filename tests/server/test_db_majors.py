@@ -10,6 +10,8 @@ from mlflow_backend_server.db.majors import client_major, major, refuse_dump, re
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 from components.ecs.render.database import ENGINE_VERSION
+from components.preflight.database import judge
+from components.preflight.findings import Outcome
 from tests.rig.postgres import POSTGRES_BIN as NEWER_BIN
 from tests.server.services import POSTGRES_BIN
 
@@ -22,6 +24,22 @@ if TYPE_CHECKING:
     MakeTool = Callable[..., Tool]
 
 DUMPS = "s3://mlflow/_backend/dumps"
+
+
+@pytest.mark.parametrize("engine", range(13, 20))
+@pytest.mark.parametrize("client", range(13, 20))
+def test_preflight_refuses_an_adopted_engine_exactly_if_the_tool_would_later(engine: int, client: int) -> None:
+    """Later is in the middle of an upgrade, or when a rollback needs the dump."""
+    refused = False
+    try:
+        refuse_dump(server=engine, client=client)
+        refuse_restore([engine], server=engine, client=client)
+    except ToolError:
+        refused = True
+    finding = judge(engine, client)
+    assert (finding.outcome is Outcome.FAIL) == refused
+    assert finding.prop == "database.existing"
+    assert not refused or f"POSTGRES_CLIENT={engine}" in finding.fix
 
 
 @pytest.mark.parametrize(

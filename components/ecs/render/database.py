@@ -11,6 +11,7 @@ from components.ecs.render.tasks import database_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from components.ecs.render.place import Place
     from components.settings import Settings
 
 # The major version of the image's client programs (server/Dockerfile): pg_restore fails on an older server. RDS chooses
@@ -78,6 +79,11 @@ def database_plan(settings: Settings) -> DatabasePlan:
             "idle_in_transaction_session_timeout": (str(_IDLE_IN_TRANSACTION_MS), False),
         }),
     )  # fmt: skip
+
+
+def own_instance(settings: Settings, place: Place) -> str:
+    """Return the identifier of the instance that the stack makes; empty for an adopted database."""
+    return place.database() if settings.database.mode == "create" else ""
 
 
 def final_snapshot(identifier: str, secret_arn: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -246,6 +246,36 @@ def test_the_platforms_own_reasons_are_told() -> None:
     assert "log of server: postgresql://mlflow:***@db:5432/x is bad" in told
     assert not any("old news" in word or "revision 41," in word or "of revision 41" in word for word in told)
     assert aws.logs.calls("GetLogEvents")[0]["logStreamName"] == "server/server/abc"
+
+
+def test_a_failing_task_is_reported_once_and_long_before_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    """One that ECS ended because it needs fewer has not failed, nor has one of a deployment of long ago."""
+    aws = Aws()
+    starting = {**STARTING, "id": "ecs-svc/now"}
+    aws.ecs.answers("DescribeServices", service(starting, OLD))
+    aws.ecs.answers("DescribeTaskDefinition", {"taskDefinition": {}})
+    aws.ecs.answers("ListTasks", {"taskArns": ["t/1"]})
+    crashed = {
+        "taskDefinitionArn": definition_arn(42), "stopCode": "EssentialContainerExited",
+        "stoppedReason": "Essential container in task exited", "containers": [{"name": "server", "exitCode": 3}],
+    }  # fmt: skip
+    aws.ecs.answers("DescribeTasks", {"tasks": [
+        {**crashed, "taskArn": "a/crashed", "startedBy": "ecs-svc/now"},
+        {**crashed, "taskArn": "a/long-ago", "startedBy": "ecs-svc/then"},
+        {
+            **crashed, "taskArn": "a/scaled", "startedBy": "ecs-svc/now",
+            "stoppedReason": "Scaling activity initiated by (deployment ecs-svc/now)",
+        },
+    ]})  # fmt: skip
+    reported: list[tuple[float, str]] = []
+    waiting = replace(aws.history, report=lambda said: reported.append((aws.time.now, said)))
+    assert not waiting.wait("42", deadline_s=600).serving
+    ((at, said),) = reported
+    assert at <= 30
+    assert "exited with code 3" in said
+    # By itself it is a warning, which the engine and each command show.
+    aws.history.wait("42", deadline_s=60)
+    assert [record.levelname for record in caplog.records if "code 3" in record.getMessage()] == ["WARNING"]
 
 
 def test_a_task_that_never_started_has_no_log() -> None:

@@ -13,6 +13,7 @@ from components.contract import Refused
 from components.ecs.render.balancer import rollout_deadline
 from components.ecs.render.database import ENGINE_VERSION, PARAMETER_FAMILY
 from components.ecs.render.network import zone_name
+from components.preflight.image import CLIENT_MAJOR
 from tests.components.ecs.conftest import DEPRECATED
 from tests.components.ecs.recording import record
 from tests.components.ecs.stacks import VARIANTS, changed, settings_of
@@ -119,7 +120,7 @@ def test_the_clients_and_every_engine_are_of_one_major() -> None:
     """
     dockerfile = (ROOT / "server" / "Dockerfile").read_text(encoding="utf-8")
     (client,) = re.findall(r"^ARG POSTGRES_CLIENT=(\d+)$", dockerfile, re.MULTILINE)
-    assert {client, ENGINE_VERSION, PARAMETER_FAMILY.removeprefix("postgres")} == {"17"}
+    assert {client, ENGINE_VERSION, PARAMETER_FAMILY.removeprefix("postgres"), str(CLIENT_MAJOR)} == {"17"}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -36,6 +36,7 @@ LOCATOR = locator(
     store=store_of("staging"),
     network=Network(subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",), public_address=False),
     reach=Reach(url="https://mlflow.staging.example.com", secret="arn:aws:secretsmanager:eu-west-1:1:secret:s-AbCdEf"),
+    database=PLACE.database(),
 )
 FAMILY = PLACE.family("database")
 

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from components.commands import restart_database
 from components.contract import ExitCode
-from components.ecs import status
+from components.ecs import parameters, status
 from components.releases.reports import Reports
 from components.releases.stores import FileStore
 from components.verify.model import Result
 from components.verify.report import Report, now
+from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.test_ecs_history import deployment, service
-from tests.components.ecs.test_ecs_releases import PLACE, Cloud
+from tests.components.ecs.test_ecs_releases import LOCATOR, PLACE, Cloud
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +73,42 @@ def test_tasks_decide_then_the_verdict(
     if verdict is not None:
         _verdict(releases, verdict)
     assert status.exit_code(releases) is code
+
+
+def _instance(status: str) -> Recorded:
+    """RDS's answers about an instance whose parameter group is in a status."""
+    groups = [{"DBParameterGroupName": "backend", "ParameterApplyStatus": status}]
+    static = {"ParameterName": "max_connections", "ParameterValue": "200", "ApplyMethod": "pending-reboot"}
+    dynamic = {"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}
+    rds = Recorded("rds").answers("DescribeDBInstances", {"DBInstances": [{"DBParameterGroups": groups}]})
+    return rds.answers("DescribeDBParameters", {"Parameters": [static, dynamic]})
+
+
+def test_a_parameter_that_waits_for_a_restart_is_said_with_the_command_that_ends_that(tmp_path: Path) -> None:
+    """Nothing restarts an instance by itself: without it a raised limit of connections is never in force."""
+    (line,) = parameters.lines(_instance("pending-reboot").client, "backend", "eu-west-1")
+    assert restart_database("backend", "eu-west-1") in line
+    assert "max_connections = 200" in line
+    assert "rds.force_ssl" not in line, "in force at once"
+    releases = _deployed(tmp_path)
+    _verdict(releases, Result.PASS)
+    assert line in list(status.lines(releases, [line]))
+
+
+def test_parameters_in_force_are_not_mentioned() -> None:
+    """An operator reads what is to be done."""
+    assert not list(parameters.lines(_instance("in-sync").client, "backend", "eu-west-1"))
+
+
+def test_no_instance_is_asked_for_an_adopted_database_and_a_denied_one_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs is shown also to whoever may not ask RDS."""
+    assert parameters.waiting({**LOCATOR, "database": ""}) == ()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    denied = Recorded("rds").answers("DescribeDBInstances", "AccessDenied").client
+    monkeypatch.setattr("boto3.session.Session.client", lambda *_, **__: denied)
+    (line,) = parameters.waiting(LOCATOR)
+    assert "AccessDenied" in line
 
 
 def test_a_service_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def _locator(url: str, *, inside: bool, secret: str = ARN) -> dict[str, str]:
         store=store_of("dev"),
         network=Network(subnets=("subnet-1",), security_groups=("sg-1",), public_address=True),
         reach=Reach(url=url, secret=secret, inside=inside),
+        database="",
     )
 
 

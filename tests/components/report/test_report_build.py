@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from components import tokens
+from components.commands import restart_database
 from components.contract import ExitCode
 from components.ending import Ending
 from components.report import events
@@ -292,7 +294,12 @@ def test_a_parameter_that_waits_for_a_restart_is_told(before: str | None, after:
     """The budget of connections is accepted at once, and the database has them after a restart that nobody does."""
     token = "aws:rds/parameterGroup:ParameterGroup"
     old = _parameters(before) if before else None
-    stream = stream_of(step("update", token, "p", old=old, new=_parameters(after)))
-    warnings = [each for each in report_of(stream).warnings if "reboot-db-instance" in each]
+    stream = stream_of(
+        step("update", token, "p", old=old, new=_parameters(after)),
+        step("same", "aws:rds/instance:Instance", "i", new={"inputs": {"identifier": "mlflow-backend-dev"}}),
+        step("same", tokens.ECS_ROLLOUT, "r", new={"inputs": {"region": "eu-west-1"}}),
+    )
+    command = restart_database("mlflow-backend-dev", "eu-west-1")
+    warnings = [each for each in report_of(stream).warnings if command in each]
     assert len(warnings) == told
     assert all("110" in each and "200" in each for each in warnings)

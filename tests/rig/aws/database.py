@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from moto.rds.models import DBInstance, MasterUserSecret, RDSBackend
+from moto.rds.models import DBInstance, DBParameterGroup, MasterUserSecret, RDSBackend
 
 from tests.rig.aws.engines import Engines
 from tests.rig.postgres import Postgres
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.rig.loopback import Block
     from tests.rig.patches import Patches
 
+_WAITS: Final = "pending-reboot"
+
 
 class Databases(Engines[Postgres]):
     """The instances that run, by identifier."""
@@ -25,7 +27,9 @@ class Databases(Engines[Postgres]):
     def __init__(self, patches: Patches, folder: Path, block: Block, authority: Authority) -> None:
         """Let moto's instances be real ones from now on."""
         super().__init__(patches, folder, block, authority)
+        self.waiting: set[str] = set()
         self._install(patches)
+        self._install_restarts(patches)
 
     def _install(self, patches: Patches) -> None:
         databases = self
@@ -54,6 +58,36 @@ class Databases(Engines[Postgres]):
         patches.put(DBInstance, "address", property(address))
         patches.put(MasterUserSecret, "_generate_secret_string", secret)
 
+    def _install_restarts(self, patches: Patches) -> None:
+        """Let a changed static parameter be in force after a reboot only, as on RDS; `waiting` are those instances."""
+        databases = self
+
+        def change(backend: RDSBackend, group: str, parameters: list[dict[str, Any]]) -> DBParameterGroup:
+            known = dict(_values(backend.db_parameter_groups[group]))
+            changed: DBParameterGroup = before_change(backend, group, parameters)
+            now = _values(changed)
+            if any(each.get("ApplyMethod") == _WAITS and now != known for each in parameters):
+                using = [each for each in databases.running if _group(backend.databases[each]) == group]
+                databases.waiting.update(using)
+            return changed
+
+        def groups(instance: DBInstance) -> list[DBParameterGroup]:
+            found = instance.db_parameter_groups()
+            for group in found:
+                waits = instance.db_instance_identifier in databases.waiting
+                group.ParameterApplyStatus = _WAITS if waits else "in-sync"  # type: ignore[attr-defined]
+            return found
+
+        def reboot(backend: RDSBackend, db_instance_identifier: str) -> DBInstance:
+            instance: DBInstance = before_reboot(backend, db_instance_identifier)
+            databases.running[db_instance_identifier].restart(_parameters(instance))
+            databases.waiting.discard(db_instance_identifier)
+            return instance
+
+        before_change = patches.put(RDSBackend, "modify_db_parameter_group", change)
+        before_reboot = patches.put(RDSBackend, "reboot_db_instance", reboot)
+        patches.put(DBInstance, "db_parameter_group_status_list", property(groups))
+
     def start(self, instance: DBInstance) -> None:
         """Run what moto made a record of."""
         self.run(
@@ -78,6 +112,14 @@ def _password(instance: DBInstance) -> str:
 
 
 def _parameters(instance: DBInstance) -> dict[str, str]:
-    group = instance.backend.db_parameter_groups.get(instance.db_parameter_group_name or "")
-    held = group.parameters if group is not None else {}
+    group = instance.backend.db_parameter_groups.get(_group(instance))
+    return _values(group) if group is not None else {}
+
+
+def _group(instance: DBInstance) -> str:
+    return instance.db_parameter_group_name or ""
+
+
+def _values(group: DBParameterGroup) -> dict[str, str]:
+    held = group.parameters
     return {name: str(each["ParameterValue"]) for name, each in held.items() if "ParameterValue" in each}

@@ -204,11 +204,22 @@ class Scene:
         assert found is not None
         return found
 
-    def stopped_reasons(self, revision: str) -> set[str]:
-        """Return why tasks of a revision stopped, in ECS's words."""
+    def breaker(self, *, on: bool) -> None:
+        """Let the circuit breaker give a deployment up and go back, or not."""
+        breaker = {"enable": on, "rollback": on}
+        self.ecs.update_service(
+            cluster=CLUSTER, service=SERVICE, deploymentConfiguration={"deploymentCircuitBreaker": breaker}
+        )
+
+    def stopped(self, revision: str) -> list[dict[str, Any]]:
+        """Return the tasks of a revision that stopped."""
         arns = self.ecs.list_tasks(cluster=CLUSTER, serviceName=SERVICE, desiredStatus="STOPPED")["taskArns"]
         tasks = self.ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"] if arns else []
-        return {each.get("stoppedReason", "") for each in tasks if each["taskDefinitionArn"] == revision}
+        return [each for each in tasks if each["taskDefinitionArn"] == revision]
+
+    def stopped_reasons(self, revision: str) -> set[str]:
+        """Return why tasks of a revision stopped, in ECS's words."""
+        return {each.get("stoppedReason", "") for each in self.stopped(revision)}
 
     def running(self) -> list[str]:
         """Return the revisions of the tasks that have a process, one entry a task."""
