@@ -14,6 +14,7 @@ from components.ecs.render.database import (
     PARAMETER_FAMILY,
     database_plan,
     final_snapshot,
+    removal_deadline,
 )
 from components.ecs.render.network import DATABASE_PORT
 from components.tokens import ECS_DATABASE
@@ -119,5 +120,9 @@ class Database(pulumi.ComponentResource):
             ),
             # The class and the storage are changed by somebody who is waiting for it.
             apply_immediately=True,
-            opts=pulumi.ResourceOptions(parent=self, protect=plan.protect),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=plan.protect,
+                custom_timeouts=pulumi.CustomTimeouts(delete=f"{removal_deadline(plan)}s"),
+            ),
         )

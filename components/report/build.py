@@ -10,7 +10,7 @@ from components import tokens
 from components.report import judged, served
 from components.report.events import type_of
 from components.report.model import Change, Drift, Migration, Operation, Outcome, Report, Verdict
-from components.report.quantities import billed
+from components.report.quantities import billed, by_use
 from components.report.stateful import STATEFUL
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def build(stream: Stream, asked: Asked) -> Report:
         policies=policies,
         drift=_drift(stream.drift) if asked.refreshed else None,
         billed=quantities,
+        by_use=by_use(stream.steps),
         costs=asked.prices(quantities) if asked.prices and quantities else None,
         refusals=refusals,
         errors=() if refusals else _errors(stream, asked),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic.alias_generators import to_camel
 
-from components.report.quantities import UNCOUNTED
+from components.report import phrases
 
 if TYPE_CHECKING:
     from components.report.model import Report
@@ -19,7 +19,7 @@ SCHEMA: Final = "mlflow-backend/preview/1"
 
 def document(report: Report, *, exit_code: int) -> dict[str, Any]:
     """Return the report as JSON-like data, names in camel case as in the settings. `exit_code` is the command's."""
-    return {"schema": SCHEMA, "exitCode": exit_code, **_plain(report), "notCounted": UNCOUNTED}
+    return {"schema": SCHEMA, "exitCode": exit_code, **_plain(report), "notCounted": phrases.not_counted(report)}
 
 
 def text(report: Report, *, exit_code: int) -> str:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from components.report import phrases
 from components.report.model import Verdict
-from components.report.quantities import UNCOUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -148,4 +147,4 @@ def _billed(report: Report) -> Iterator[str]:
         yield f"**Priced, a month: {total}.** {escaped(phrases.prices(report.costs))}"
         if report.costs.unpriced:
             yield f"Not in these sums: {escaped(', '.join(report.costs.unpriced))}."
-    yield f"Not counted: {UNCOUNTED}."
+    yield f"Not counted: {phrases.not_counted(report)}."

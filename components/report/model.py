@@ -138,7 +138,8 @@ class Report:
     """One preview of one stack. Times are UTC, ISO 8601.
 
     `counts` has an entry for each operation that occurs, `unchanged` included. `refusals` are why the update would be
-    refused, `errors` why it could not be previewed. `drift` is None where no refresh was asked for.
+    refused, `errors` why it could not be previewed. `by_use` is what is billed and not among `billed`. `drift` is None
+    where no refresh was asked for.
     """
 
     stack: str
@@ -154,6 +155,7 @@ class Report:
     policies: tuple[PolicyResult, ...] = ()
     drift: tuple[Drift, ...] | None = None
     billed: tuple[Billed, ...] = ()
+    by_use: tuple[str, ...] = ()
     costs: Costs | None = None
     refusals: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()

@@ -137,6 +137,11 @@ def amount(value: float | None) -> str:
     return "not known yet" if value is None else f"{value:g}"
 
 
+def not_counted(report: Report) -> str:
+    """Say what is billed besides what is counted."""
+    return f"what is billed by use: {', '.join(report.by_use) or 'nothing'}"
+
+
 def rate(each: Billed) -> str:
     """Return the unit of a quantity, such as `vCPU an hour`."""
     return f"{each.unit}, by the {each.per}"

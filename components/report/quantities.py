@@ -1,7 +1,7 @@
 """What is billed by the hour or the month, counted from the plan before and after. Pure, and without any price.
 
 Only what a stack bills for standing there is counted; what is billed by use (requests, bytes through a NAT gateway, log
-lines) is not known before it is used, and `UNCOUNTED` says so in every report.
+lines) is not known before it is used, and `by_use` names it in every report.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from components import tokens
 from components.report.events import known
 
 if TYPE_CHECKING:
@@ -19,16 +20,48 @@ if TYPE_CHECKING:
     from components.report.events import State, Step
 
 _ADDRESS: Final = "Public IPv4 address"
+_ENDPOINT: Final = "aws:ec2/vpcEndpoint:VpcEndpoint"
+_INTERFACE: Final = "Interface"
 
 HOUR: Final = "hour"
 MONTH: Final = "month"
 
-UNCOUNTED: Final = (
-    "what is billed by use: requests, data through NAT gateways and the balancer, log lines, objects and backups"
-)
-
 _CPU_UNITS: Final = 1024
 _MIB: Final = 1024
+# Of a task's disk (Amazon ECS developer guide, 'Fargate task ephemeral storage').
+_INCLUDED_GIB: Final = 20
+# Amazon ECS developer guide, 'Target tracking scaling policies': one to add tasks, one to take some away.
+_ALARMS_OF_A_POLICY: Final = 2
+
+
+BY_USE: Final[Mapping[str, tuple[str, ...]]] = {
+    "aws:cloudwatch/logGroup:LogGroup": ("log lines taken in", "log lines kept"),
+    "aws:ec2/natGateway:NatGateway": ("data through NAT gateways",),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": ("data through interface endpoints",),
+    "aws:ecs/cluster:Cluster": ("Container Insights' custom metrics",),
+    "aws:ecs/service:Service": (
+        "data out of the region and between zones", "one-shot tasks", "images kept in their registry",
+    ),
+    "aws:elasticache/replicationGroup:ReplicationGroup": ("snapshots of the cache",),
+    "aws:kms/key:Key": ("requests to KMS",),
+    "aws:lb/loadBalancer:LoadBalancer": ("the balancer's capacity units (LCU)",),
+    "aws:rds/instance:Instance": ("snapshots of the database, and backups beyond the database's size",),
+    "aws:route53/record:Record": ("DNS queries",),
+    "aws:s3/bucket:Bucket": ("objects kept and their older versions", "requests to S3"),
+    "aws:secretsmanager/secret:Secret": ("requests to Secrets Manager",),
+    "aws:sns/topic:Topic": ("notifications",),
+    tokens.ECS_SERVER_SECRETS: ("requests to Secrets Manager",),
+    tokens.ECS_API_KEYS: ("requests to Secrets Manager",),
+}  # fmt: skip
+"""Type -> what AWS bills of it by use, besides what is counted."""
+
+
+def by_use(steps: Iterable[Step]) -> tuple[str, ...]:
+    """Return what the stack is billed for by use, after or before `steps`, each once."""
+    standing = [
+        step.type for step in steps if step.type != _ENDPOINT or step.inputs.get("vpcEndpointType") == _INTERFACE
+    ]
+    return tuple(sorted({each for kind in standing for each in BY_USE.get(kind, ())}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +124,7 @@ def billed(steps: Iterable[Step], *, size: TaskSize | None = None) -> tuple[Bill
 def _items(states: list[State | None], steps: list[Step], *, size: TaskSize | None) -> Iterator[_Item]:
     standing = [(step.type, step.name, state.inputs) for step, state in zip(steps, states, strict=True) if state]
     for type_token, _, inputs in standing:
-        if counted := _SINGLE.get(type_token):
+        if counted := COUNTED.get(type_token):
             yield from counted(inputs)
     for number, inputs in enumerate(inputs for token, _, inputs in standing if token == _SERVICE):
         yield from _tasks(inputs, _server_task(standing), size if number == 0 else None)
@@ -118,6 +151,12 @@ def _tasks(service: Mapping[str, Any], task: Mapping[str, Any], size: TaskSize |
     yield _Item(
         key="fargate-memory", what="Fargate memory", unit="GB", per=HOUR, amount=_product(count, memory, 1 / _MIB)
     )
+    disk = task.get("ephemeralStorage")
+    if isinstance(disk, Mapping) and (size_gib := _number(disk.get("sizeInGib"))) is not None:
+        yield _Item(
+            key="fargate-disk", what=f"Fargate disk beyond {_INCLUDED_GIB} GiB a task", unit="GiB", per=HOUR,
+            amount=_product(count, max(0, size_gib - _INCLUDED_GIB)),
+        )  # fmt: skip
     network = service.get("networkConfiguration")
     if isinstance(network, Mapping) and network.get("assignPublicIp") is True:
         yield _Item(key="public-ipv4", what=_ADDRESS, unit="address", per=HOUR, amount=count)
@@ -130,6 +169,8 @@ def _instance(inputs: Mapping[str, Any]) -> Iterator[_Item]:
     kind = _text(inputs.get("storageType") or "gp3")
     storage = _product(_number(inputs.get("allocatedStorage")), standby)
     yield _Item(key=f"rds-storage:{kind}", what=f"RDS storage ({kind})", unit="GiB", per=MONTH, amount=storage)
+    if inputs.get("manageMasterUserPassword") is True:
+        yield from _secret(inputs)
 
 
 def _cache(inputs: Mapping[str, Any]) -> Iterator[_Item]:
@@ -145,32 +186,47 @@ def _cache(inputs: Mapping[str, Any]) -> Iterator[_Item]:
 
 
 def _endpoint(inputs: Mapping[str, Any]) -> Iterator[_Item]:
-    if inputs.get("vpcEndpointType") == "Interface":
-        subnets = inputs.get("subnetIds")
-        zones = len(subnets) if isinstance(subnets, list | tuple) else None
+    if inputs.get("vpcEndpointType") == _INTERFACE:
+        zones = _length(inputs.get("subnetIds"))
         yield _Item(
             key="vpc-endpoint", what="VPC interface endpoint, each zone", unit="endpoint", per=HOUR, amount=zones
         )
 
 
-def _one(key: str, what: str, unit: str, per: str) -> Callable[[Mapping[str, Any]], Iterator[_Item]]:
+def _balancer(inputs: Mapping[str, Any]) -> Iterator[_Item]:
+    yield _Item(key="load-balancer", what="Application load balancer", unit="balancer", per=HOUR, amount=1)
+    if inputs.get("internal") is not True:
+        # One in each zone at least; ELB adds more as it grows.
+        zones = _length(inputs.get("subnets"))
+        yield _Item(key="public-ipv4", what=_ADDRESS, unit="address", per=HOUR, amount=zones)
+
+
+def _length(value: Any) -> int | None:
+    return len(value) if isinstance(value, list | tuple) else None
+
+
+def _one(key: str, what: str, unit: str, per: str, amount: int = 1) -> Callable[[Mapping[str, Any]], Iterator[_Item]]:
     def item(_inputs: Mapping[str, Any]) -> Iterator[_Item]:
-        yield _Item(key=key, what=what, unit=unit, per=per, amount=1)
+        yield _Item(key=key, what=what, unit=unit, per=per, amount=amount)
 
     return item
 
 
-_SINGLE: Final[Mapping[str, Callable[[Mapping[str, Any]], Iterator[_Item]]]] = {
+_secret: Final = _one("secret", "Secrets Manager secret", "secret", MONTH)
+COUNTED: Final[Mapping[str, Callable[[Mapping[str, Any]], Iterator[_Item]]]] = {
     "aws:rds/instance:Instance": _instance,
     "aws:elasticache/replicationGroup:ReplicationGroup": _cache,
-    "aws:ec2/vpcEndpoint:VpcEndpoint": _endpoint,
+    _ENDPOINT: _endpoint,
     "aws:ec2/natGateway:NatGateway": _one("nat-gateway", "NAT gateway", "gateway", HOUR),
     "aws:ec2/eip:Eip": _one("public-ipv4", _ADDRESS, "address", HOUR),
-    "aws:lb/loadBalancer:LoadBalancer": _one("load-balancer", "Application load balancer", "balancer", HOUR),
+    "aws:lb/loadBalancer:LoadBalancer": _balancer,
     "aws:kms/key:Key": _one("kms-key", "KMS key", "key", MONTH),
-    "aws:secretsmanager/secret:Secret": _one("secret", "Secrets Manager secret", "secret", MONTH),
-    "pulumi-python:dynamic/mlflow-backend:EcsServerSecrets": _one("secret", "Secrets Manager secret", "secret", MONTH),
+    "aws:secretsmanager/secret:Secret": _secret,
+    tokens.ECS_SERVER_SECRETS: _secret,
+    tokens.ECS_API_KEYS: _secret,
     "aws:cloudwatch/metricAlarm:MetricAlarm": _one("alarm", "CloudWatch alarm", "alarm", MONTH),
+    "aws:appautoscaling/policy:Policy": _one("alarm", "CloudWatch alarm", "alarm", MONTH, _ALARMS_OF_A_POLICY),
+    "aws:cloudwatch/logMetricFilter:LogMetricFilter": _one("metric", "CloudWatch custom metric", "metric", MONTH),
     "aws:cloudwatch/dashboard:Dashboard": _one("dashboard", "CloudWatch dashboard", "dashboard", MONTH),
 }
 

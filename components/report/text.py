@@ -9,7 +9,6 @@ from rich.text import Text
 
 from components.report import phrases
 from components.report.model import Operation, Outcome, Verdict
-from components.report.quantities import UNCOUNTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -147,4 +146,4 @@ def _billed(report: Report) -> Iterator[RenderableType]:
         yield Text(f"Priced, a month: {total}. {phrases.prices(report.costs)}")
         if report.costs.unpriced:
             yield Text(f"Not in these sums: {', '.join(report.costs.unpriced)}.")
-    yield Text(f"Not counted: {UNCOUNTED}.", style="dim")
+    yield Text(f"Not counted: {phrases.not_counted(report)}.", style="dim")

@@ -28,6 +28,11 @@ ADMIN_USER: Final = "backend_admin"
 _SLOW_STATEMENT_MS: Final = 1000
 _IDLE_IN_TRANSACTION_MS: Final = 300_000
 
+# The provider's own limit of a deletion (terraform-provider-aws, internal/service/rds/instance.go). A last snapshot
+# copies what changed since the last backup, at worst everything: patience for 100 MiB a second.
+_REMOVAL_S: Final = 3600
+_SNAPSHOT_S_PER_GIB: Final = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
@@ -79,6 +84,11 @@ def database_plan(settings: Settings) -> DatabasePlan:
             "idle_in_transaction_session_timeout": (str(_IDLE_IN_TRANSACTION_MS), False),
         }),
     )  # fmt: skip
+
+
+def removal_deadline(plan: DatabasePlan) -> int:
+    """Return the seconds in which an instance is deleted, its last snapshot included."""
+    return _REMOVAL_S + (_SNAPSHOT_S_PER_GIB * (plan.max_storage_gib or plan.storage_gib) if plan.protect else 0)
 
 
 def own_instance(settings: Settings, place: Place) -> str:

@@ -44,7 +44,7 @@ class Registered:
     ignored: tuple[str, ...]
     needs: tuple[str, ...] = field(repr=False)
     provider: str
-    delete_timeout: str
+    timeouts: dict[str, str]
     property_needs: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     @property
@@ -78,7 +78,11 @@ class Recorder(MockMonitor):
                     ignored=tuple(request.ignoreChanges),
                     needs=tuple(request.dependencies),
                     provider=request.provider,
-                    delete_timeout=request.customTimeouts.delete,
+                    timeouts={
+                        what: getattr(request.customTimeouts, what)
+                        for what in ("create", "update", "delete")
+                        if getattr(request.customTimeouts, what)
+                    },
                     property_needs={key: frozenset(of.urns) for key, of in request.propertyDependencies.items()},
                 )
             )
