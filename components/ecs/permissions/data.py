@@ -45,6 +45,14 @@ def grants(settings: Settings, place: Place) -> Iterator[Grant]:
     yield from _secrets(settings, place)
     if settings.database.mode == "create":
         yield from _database(settings, place)
+    else:
+        # Preflight looks for the adopted engine by its address, of which no ARN is known.
+        yield Grant(
+            sid="LookAtAdoptedEngine",
+            purposes=LOOKS,
+            actions=actions("rds", "DescribeDBClusters DescribeDBInstances"),
+            resources=("*",),
+        )
     if settings.cache.mode == "create":
         yield from _cache(place)
 

@@ -25,6 +25,7 @@ STARRED: Final[Mapping[str, str]] = {
     "ec2:DescribeVpcAttribute": "a description, as its neighbours that know no resource",
     "ecs:ListTasks": "named by its cluster, in a condition",
     "ecs:RegisterTaskDefinition": "knew no resource until lately; bound by its tags",
+    "rds:DescribeDBClusters": "preflight finds an adopted engine by its address",
     "rds:DescribeDBInstances": "the provider also lists them by a filter",
     "rds:DescribeDBParameterGroups": "as DescribeDBInstances",
     "rds:DescribeDBParameters": "as DescribeDBInstances",
