@@ -65,7 +65,8 @@ class Release:
 
     `image_digest` names the image on the clouds, `environment_lock` the hash of the installed requirements on
     `local`; exactly one of them is set. `schema_head` is the Alembic revision that the MLflow version requires.
-    `access` is the mode of access that the revision was started with, None where that cannot be told.
+    `access` is the mode of access that the revision was started with, and `keyed` whether it is given the stack's own
+    encryption keys, None where that cannot be told.
     """
 
     revision: str
@@ -74,6 +75,7 @@ class Release:
     environment_lock: str | None = None
     schema_head: str | None = None
     access: str | None = None
+    keyed: bool | None = None
 
     def to_output(self) -> dict[str, str | None]:
         """Return the stack output `release`, in the camel case that readers of stack outputs expect."""

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from components.contract import ExitCode, Refused
+from components.releases.holds import refuse_rotation
 from scripts.command import ended
 from scripts.stacks import local_backend, on_ecs
 
@@ -37,12 +38,7 @@ def _rotate_locally(stack: str, root: Path, *, lost: bool) -> int:
     from components.local.state import StateDir  # noqa: PLC0415
 
     state = StateDir(local_backend(stack, root))
-    pin = holding.standing(state, requested=None).pin
-    if pin is not None:
-        raise Refused(
-            f"The stack is pinned to revision {pin.revision}, whose server would not get new keys.",
-            fix="Lift the pin with `python -m scripts.rollback --stack STACK --unpin`, update, and repeat.",
-        )
+    refuse_rotation(holding.standing(state, requested=None))
     if lost:
         aside = encryption.give_up(state)
         print("The lost keys are given up." + (f" What was left of them is in {aside}." if aside else ""))
@@ -56,7 +52,7 @@ def _rotate_locally(stack: str, root: Path, *, lost: bool) -> int:
 def _rotate_on_ecs(stack: str, root: Path, *, lost: bool) -> int:
     import yaml  # noqa: PLC0415 - as above
 
-    from components.ecs import secrets  # noqa: PLC0415
+    from components.ecs import clients, holding, secrets  # noqa: PLC0415
     from components.ecs.refusals import place_of  # noqa: PLC0415
     from components.settings import YamlSource, load  # noqa: PLC0415
 
@@ -68,6 +64,7 @@ def _rotate_on_ecs(stack: str, root: Path, *, lost: bool) -> int:
     settings = load(YamlSource.read(root / f"Pulumi.{stack}.yaml"))
     project = yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
     place = place_of(settings, project=project, stack=stack)
+    refuse_rotation(holding.read(settings, place, clients.connections(place.region).store).standing)
     try:
         secrets.rotate_keys(place.region, place.secret("server"))
     except secrets.SecretFailed as failure:

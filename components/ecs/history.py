@@ -2,7 +2,7 @@
 
 A revision is a task definition of the service's family, and is called by its number. Listing costs one call a hundred
 revisions; what a revision runs costs one call each, which ECS throttles at a few dozen, so it is asked for the newest
-only and taken from the ledger (`known`) for the others.
+only and taken from the ledger (`known`) for the others. Access and keys are in the task definition alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from components.ecs import deployments, reasons
 from components.ecs.deployments import Standing, TaskDefinitionId
 from components.ecs.failing import FailingTasks, warn
 from components.ecs.render.containers import VERSION_LABEL
+from components.server import keys
 from components.server.environment import ACCESS_VARIABLE
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class EcsHistory:
         family = deployments.identify(service["taskDefinition"]).family
         held = set(self._numbers(family, "ACTIVE"))
         numbers = sorted(held.union(self._numbers(family, "INACTIVE")), reverse=True)
-        asked = [n for n in numbers[:DESCRIBED] if n in held and str(n) not in self.known]
+        asked = [n for n in numbers[:DESCRIBED] if n in held]
         with ThreadPoolExecutor(max_workers=_CALLERS) as pool:
             answers = pool.map(lambda number: self._describe(TaskDefinitionId(family=family, number=number)), asked)
             described = dict(zip(asked, answers, strict=True))
@@ -225,7 +226,7 @@ class EcsHistory:
 
     def _revision(self, number: int, definition: Mapping[str, Any] | None, state: RevisionState) -> Revision:
         told = release_of(number, definition or {})
-        release = replace(self.known.get(str(number)) or told, access=told.access)
+        release = replace(self.known.get(str(number)) or told, access=told.access, keyed=told.keyed)
         return Revision(id=str(number), release=release, state=state, created_at=(definition or {}).get("registeredAt"))
 
 
@@ -238,11 +239,13 @@ def release_of(number: int, definition: Mapping[str, Any]) -> Release:
     # A service of others has no such label; its image's tag often is a version, as `ghcr.io/mlflow/mlflow:v2.9.2`.
     tagged = _VERSION_TAG.search(image)
     variables = {each["name"]: each.get("value") for each in container.get("environment", [])}
+    secrets = {each["name"] for each in container.get("secrets", [])}
     return Release(
         revision=str(number),
         mlflow_version=labelled or (tagged[1] if tagged else UNKNOWN_VERSION),
         image_digest=digest or None,
         access=variables.get(ACCESS_VARIABLE),
+        keyed=secrets >= keys.VARIABLES.keys() if container else None,
     )
 
 

@@ -36,6 +36,19 @@ def refuse_disagreement(standing: Standing, requested: str | None) -> None:
     )
 
 
+def refuse_rotation(standing: Standing) -> None:
+    """Raise Refused where a rotation of the encryption keys would reach servers that an update leaves as they are.
+
+    An update of a pinned stack re-encrypts nothing, on any target: the pinned revision may have other keys.
+    """
+    pin = standing.pin
+    if pin is not None:
+        raise Refused(
+            f"The stack is pinned to revision {pin.revision}, and an update would re-encrypt nothing for its servers.",
+            fix="Lift the pin with `python -m scripts.rollback --stack STACK --unpin`, update, and repeat.",
+        )
+
+
 def hold_of(standing: Standing, *, settings_hash: str) -> Hold | None:
     """Return what an update of these settings is held to, None where it is free to serve them."""
     if standing.pin is not None:

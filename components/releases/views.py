@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from components.releases.ledger import Contents
-from components.schema import Decision, Heads, SchemaTable, decide
+from components.schema import Decision, Heads, SchemaTable, Verdict, decide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,8 @@ class View:
     """One revision as the ledger, the platform and the schema together show it.
 
     `current` is the one that the platform is told to serve. `start_s` is how many seconds it took from its start until
-    it was healthy, None where the ledger does not know.
+    it was healthy, None where the ledger does not know. `keyed` is whether it is given the stack's encryption keys,
+    None where that cannot be told.
     """
 
     revision: str
@@ -59,6 +60,7 @@ class View:
     dump: str | None = None
     access: str | None = None
     start_s: float | None = None
+    keyed: bool | None = None
 
     @property
     def serves(self) -> bool:
@@ -82,7 +84,24 @@ def survey(situation: Situation) -> tuple[View, ...]:
     present = {revision.id for revision in situation.revisions}
     views = [_view(situation, revision, verified.get(revision.id), dumps) for revision in situation.revisions]
     gone = [_gone(situation, *found, dumps) for name, found in verified.items() if name not in present]
-    return (*views, *reversed(gone))
+    return (*_held_to_keys(views), *reversed(gone))
+
+
+def _held_to_keys(views: Sequence[View]) -> list[View]:
+    """Block each revision without the stack's encryption keys once one with them was verified, or serves.
+
+    Its verification came after everything was re-encrypted: a server without them reads no gateway secret, and fails
+    each listing of webhooks.
+    """
+    if not any(view.keyed and (view.verified or view.current) for view in views):
+        return list(views)
+    blocked = Decision(
+        verdict=Verdict.BLOCKED,
+        reason="It was made before the stack had encryption keys of its own, and webhooks and gateway secrets are "
+        "encrypted with these by now.",
+        fix="Set server.image and server.mlflowVersion to what it runs, and update: the new revision gets the keys.",
+    )
+    return [replace(view, decision=blocked) if view.keyed is False and not view.current else view for view in views]
 
 
 def intact_dumps(situation: Situation) -> Dumps:
@@ -119,6 +138,7 @@ def _view(
         dump=release.dump if release else None,
         start_s=release.start_s if release else None,
         access=revision.release.access,
+        keyed=revision.release.keyed,
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +13,14 @@ import pytest
 from components.contract import ExitCode
 from components.local import credentials, encryption
 from components.local.state import LocalFailure, StateDir
+from components.releases.records import Pin, Standing
 from components.server import keys
 from scripts import rotate_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -89,3 +94,16 @@ def test_lost_keys_are_refused_until_they_are_given_up(state: StateDir, tmp_path
     assert rotate_keys.main(["--lost"], root=tmp_path) == ExitCode.DONE
     credentials.ensure(state)
     assert encryption.value(state, keys.WEBHOOK) != first[keys.WEBHOOK]
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_pinned_stack_on_ecs_is_refused_as_a_local_one_is(monkeypatch: pytest.MonkeyPatch, *, pinned: bool) -> None:
+    """Its secret gets no new version; without the pin it gets one."""
+    pin = Pin(revision="2", since=datetime(2026, 11, 21, tzinfo=UTC), reason="slow", by="ada@host")
+    contents = SimpleNamespace(standing=Standing(pin=pin if pinned else None))
+    rotated: list[str] = []
+    monkeypatch.setattr("components.ecs.clients.connections", lambda _: SimpleNamespace(store=None))
+    monkeypatch.setattr("components.ecs.holding.read", lambda *_: contents)
+    monkeypatch.setattr("components.ecs.secrets.rotate_keys", lambda _, name: rotated.append(name))
+    code = rotate_keys.main(["--stack", "dev"], root=ROOT)
+    assert (code, len(rotated)) == ((ExitCode.REFUSED, 0) if pinned else (ExitCode.DONE, 1))

@@ -16,6 +16,7 @@ from components.ecs import deployments, history, reasons
 from components.ecs.clients import Clients, connect
 from components.ecs.deployments import Standing, TaskDefinitionId
 from components.ecs.history import EcsHistory, Pace, ServiceMissing, ServiceName
+from components.server import keys
 from tests.components.ecs.recorded import REGION, Recorded
 
 if TYPE_CHECKING:
@@ -431,23 +432,23 @@ def test_revisions_are_listed_by_number_with_what_they_run(cloud: Clients) -> No
     found = _serve(cloud, 3).revisions()
     assert [revision.id for revision in found] == ["3", "2", "1"]
     assert [revision.state for revision in found][1:] == ["stopped", "gone"]
-    assert found[1].release == Release(revision="2", mlflow_version="3.4.0", image_digest="sha256:3.4.0")
+    assert found[1].release == Release(revision="2", mlflow_version="3.4.0", image_digest="sha256:3.4.0", keyed=False)
     assert found[2].release.mlflow_version == history.UNKNOWN_VERSION
 
 
-def test_what_the_ledger_knows_is_not_asked_again(cloud: Clients) -> None:
-    """A thousand revisions would be a thousand calls, which ECS throttles."""
+def test_what_the_ledger_knows_is_taken_from_it_and_the_rest_from_the_definition(cloud: Clients) -> None:
+    """Access and encryption keys are in no ledger, and decide whether it can be gone back to."""
     for _ in range(3):
         _register(cloud)
-    served = _serve(cloud, 3)
-    known = {"2": Release(revision="2", mlflow_version="3.4.0", schema_head="abc")}
-    asked: list[str] = []
-    cloud.ecs.meta.events.register(
-        "provide-client-params.ecs.DescribeTaskDefinition", lambda params, **_: asked.append(params["taskDefinition"])
+    secrets = [{"name": name, "valueFrom": "arn"} for name in keys.VARIABLES]
+    cloud.ecs.register_task_definition(
+        family=FAMILY, containerDefinitions=[{"name": "server", "memory": 512, "image": "i", "secrets": secrets}]
     )
+    served = _serve(cloud, 4)
+    known = {each: Release(revision=each, mlflow_version="3.4.0", schema_head="abc") for each in ("2", "4")}
     found = EcsHistory(clients=cloud, name=served.name, known=known).revisions()
-    assert found[1].release.schema_head == "abc"
-    assert sorted(asked) == ["mlflow:1", "mlflow:3"]
+    assert [each.release.schema_head for each in found] == ["abc", None, "abc", None]
+    assert [each.release.keyed for each in found] == [True, False, False, False]
 
 
 def test_listing_goes_through_all_pages() -> None:

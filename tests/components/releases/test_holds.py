@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from components.contract import Refused
-from components.releases.holds import hold_of, refuse_disagreement
+from components.releases.holds import hold_of, refuse_disagreement, refuse_rotation
 from components.releases.records import Block, Pin, Standing
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -57,3 +57,11 @@ def test_settings_that_agree_or_ask_for_nothing_pass() -> None:
     refuse_disagreement(Standing(pin=PIN), "2")
     refuse_disagreement(Standing(pin=PIN), None)
     refuse_disagreement(Standing(), None)
+
+
+def test_a_rotation_of_a_pinned_stacks_keys_is_refused() -> None:
+    """By one rule for all targets: an update of a pinned stack re-encrypts nothing."""
+    with pytest.raises(Refused, match="revision 2") as refused:
+        refuse_rotation(Standing(pin=PIN))
+    assert "--unpin" in refused.value.fix
+    refuse_rotation(Standing(blocks=(BLOCK,)))

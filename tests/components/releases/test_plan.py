@@ -135,6 +135,32 @@ def test_a_schema_change_is_refused_without_restore() -> None:
         plan(MIGRATED, Request())
 
 
+def _keyed(*found: bool | None) -> Situation:
+    """Return three verified revisions of one schema, the last one serving, that have the stack's keys or not."""
+    given = zip(SAME_SCHEMA.revisions, reversed(found), strict=True)
+    revisions = [replace(each, release=replace(each.release, keyed=keyed)) for each, keyed in given]
+    return replace(SAME_SCHEMA, revisions=tuple(revisions))
+
+
+def test_a_revision_from_before_the_stacks_keys_is_refused() -> None:
+    """It would read no gateway secret and fail each listing of webhooks, and its verification might not see it."""
+    old = _keyed(False, True, True)
+    assert plan(old, Request()).goal.revision == "2"
+    with pytest.raises(Refused, match="BLOCKED") as refused:
+        plan(old, Request(to="1"))
+    assert "server.mlflowVersion" in refused.value.fix
+    with pytest.raises(Refused):
+        plan(_keyed(False, False, True), Request())
+
+
+@pytest.mark.parametrize("keyed", [(False, False, False), (None, None, None), (None, True, True)])
+def test_without_keys_or_knowledge_of_them_every_revision_is_judged_by_its_schema(
+    keyed: tuple[bool | None, ...],
+) -> None:
+    """Nothing was encrypted with keys that no revision has; on `local` each one is given them when it is started."""
+    assert plan(_keyed(*keyed), Request(to="1")).goal.revision == "1"
+
+
 def test_a_restore_stops_the_server_first() -> None:
     """With --restore the dump of the target's schema is put in while nothing serves, and the downtime is said."""
     found = plan(MIGRATED, Request(restore=True))
