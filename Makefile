@@ -6,7 +6,7 @@ PYTHON ?= python3
 STACK ?= local
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup env up down preview verify status logs releases lint hooks format pages coverage mutation test test-full test-fast test-unit bench schema lock
+.PHONY: help setup env up down preview verify status logs releases doctor image lint hooks format pages coverage mutation test test-full test-fast test-unit bench schema lock
 
 # A shell may bring modules of another project, or an ASCII locale, in which a folder's name could not be written down.
 unexport PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONSTARTUP PYTHONWARNINGS
@@ -52,6 +52,12 @@ logs: setup ## Show the last lines of each process of STACK
 
 releases: setup ## List the releases of STACK, and whether a rollback to each is possible
 	@$(ACTIVATE) && python -m scripts.releases --stack $(STACK)
+
+doctor: setup ## Say what STACK needs before its first update, and the command for each missing thing
+	@$(ACTIVATE) && python -m scripts.doctor --stack $(STACK)
+
+image: setup ## Build the server's image of STACK, push it, and say what its settings name it by
+	@$(ACTIVATE) && python -m scripts.image --stack $(STACK)
 
 bench: setup-dev ## Measure the speed targets; prints the table of docs/benchmarks.md
 	@$(ACTIVATE) && python -m scripts.bench

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def typed(text: str, stack: str) -> str:
     """Return a message with the stack's own name in the commands that it names."""
-    return text.replace("--stack STACK", f"--stack {stack}")
+    return text.replace("--stack STACK", f"--stack {stack}").replace("STACK=STACK", f"STACK={stack}")
 
 
 def restart_database(instance: str, region: str) -> str:

@@ -54,8 +54,9 @@ def platform_errors() -> tuple[type[Exception], ...]:
     from components.local.state import LocalFailure  # noqa: PLC0415
     from components.migrate.tool import ToolFailed  # noqa: PLC0415
     from components.releases.stores import StoreError  # noqa: PLC0415
+    from scripts.programs import StepError  # noqa: PLC0415
 
-    found: list[type[Exception]] = [LocalFailure, StoreError, ToolFailed, ScaleFailed, TaskNotRun]
+    found: list[type[Exception]] = [LocalFailure, StoreError, ToolFailed, ScaleFailed, TaskNotRun, StepError]
     if "botocore.exceptions" in sys.modules:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from components.contract import ExitCode, Refused
 from components.ecs.permissions import Purpose
 from scripts.command import ended
-from scripts.stacks import on_ecs
+from scripts.stacks import on_ecs, place_on_ecs, settings_of
 
 if TYPE_CHECKING:
     from components.ecs.render.place import Place
@@ -64,7 +64,8 @@ def _print(options: argparse.Namespace, root: Path) -> ExitCode:
 
     if not on_ecs(options.stack, root):
         raise Refused(f"The stack {options.stack} is not of the target ecs.", fix="Name one that is.")
-    settings, place = _stack(options.stack, root)
+    settings = settings_of(options.stack, root)
+    place = place_on_ecs(settings, options.stack, root)
     try:
         state = PulumiState.at(options.state, key=options.state_key) if options.state else None
     except ValueError as error:
@@ -77,17 +78,6 @@ def _print(options: argparse.Namespace, root: Path) -> ExitCode:
         print(f"deployer_policy: {warning}", file=sys.stderr)
     print(json.dumps(role if options.format == "iam" else _program(role), indent=2))
     return ExitCode.DONE
-
-
-def _stack(stack: str, root: Path) -> tuple[Settings, Place]:
-    import yaml  # noqa: PLC0415 - as above
-
-    from components.ecs.refusals import place_of  # noqa: PLC0415
-    from components.settings import YamlSource, load  # noqa: PLC0415
-
-    settings = load(YamlSource.read(root / f"Pulumi.{stack}.yaml"))
-    project = yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
-    return settings, place_of(settings, project=project, stack=stack)
 
 
 def _role(settings: Settings, place: Place, options: argparse.Namespace, state: Any) -> dict[str, Any]:

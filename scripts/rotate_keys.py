@@ -14,7 +14,7 @@ from pathlib import Path
 from components.contract import ExitCode, Refused
 from components.releases.holds import refuse_rotation
 from scripts.command import ended
-from scripts.stacks import local_backend, on_ecs
+from scripts.stacks import local_backend, on_ecs, place_on_ecs, settings_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,20 +50,15 @@ def _rotate_locally(stack: str, root: Path, *, lost: bool) -> int:
 
 
 def _rotate_on_ecs(stack: str, root: Path, *, lost: bool) -> int:
-    import yaml  # noqa: PLC0415 - as above
-
-    from components.ecs import clients, holding, secrets  # noqa: PLC0415
-    from components.ecs.refusals import place_of  # noqa: PLC0415
-    from components.settings import YamlSource, load  # noqa: PLC0415
+    from components.ecs import clients, holding, secrets  # noqa: PLC0415 - as above
 
     if lost:
         raise Refused(
             "Secrets Manager keeps the versions of the secret, so the keys are not lost.",
             fix="Restore the secret with `aws secretsmanager restore-secret`, and update.",
         )
-    settings = load(YamlSource.read(root / f"Pulumi.{stack}.yaml"))
-    project = yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
-    place = place_of(settings, project=project, stack=stack)
+    settings = settings_of(stack, root)
+    place = place_on_ecs(settings, stack, root)
     refuse_rotation(holding.read(settings, place, clients.connections(place.region).store).standing)
     try:
         secrets.rotate_keys(place.region, place.secret("server"))

@@ -10,6 +10,9 @@ from components.contract import Refused
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from components.ecs.render.place import Place
+    from components.settings import Settings
+
 
 def target_of(stack: str, root: Path) -> str:
     """Return the target that a stack is of. Raises SettingsError where there is neither a file nor a local backend."""
@@ -47,14 +50,25 @@ def locator_of(stack: str, root: Path) -> dict[str, str]:
     """
     if target_of(stack, root) != "ecs":
         return {"kind": "local", "state": str(local_backend(stack, root))}
-    # AWS only where it is asked; and the settings take a fifth of a second, for which the rollback of a service
-    # without a stack need not wait.
-    import yaml  # noqa: PLC0415
+    from components.ecs.lookup import locate  # noqa: PLC0415 - AWS only where it is asked
 
-    from components.ecs.lookup import locate  # noqa: PLC0415
-    from components.ecs.refusals import place_of  # noqa: PLC0415
+    settings = settings_of(stack, root)
+    return locate(settings, place_on_ecs(settings, stack, root))
+
+
+def settings_of(stack: str, root: Path) -> Settings:
+    """Return the settings of a stack's file. Raises SettingsError."""
+    # They take a fifth of a second, for which the rollback of a service without a stack need not wait.
     from components.settings import YamlSource, load  # noqa: PLC0415
 
-    settings = load(YamlSource.read(root / f"Pulumi.{stack}.yaml"))
+    return load(YamlSource.read(root / f"Pulumi.{stack}.yaml"))
+
+
+def place_on_ecs(settings: Settings, stack: str, root: Path) -> Place:
+    """Return where a stack's backend on AWS belongs. Raises Refused for settings that the target cannot fulfil."""
+    import yaml  # noqa: PLC0415 - as in settings_of
+
+    from components.ecs.refusals import place_of  # noqa: PLC0415
+
     project = yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
-    return locate(settings, place_of(settings, project=project, stack=stack))
+    return place_of(settings, project=project, stack=stack)

@@ -15,9 +15,9 @@ from components.ecs import told
 from components.ecs.balancer import Balancer
 from components.ecs.cache import Cache
 from components.ecs.database import Database
-from components.ecs.foundation import preflight_args
 from components.ecs.identity import Identity, Reads
 from components.ecs.locator import report_path
+from components.ecs.looked_at import preflight_args
 from components.ecs.monitoring import Monitoring
 from components.ecs.network import Network
 from components.ecs.proof import Served, prove

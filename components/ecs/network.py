@@ -91,8 +91,7 @@ class Network(pulumi.ComponentResource):
     def _make_subnets(self, plan: NetworkPlan, vpc: aws.ec2.Vpc) -> dict[str, aws.ec2.Subnet]:
         zones = aws.get_availability_zones_output(
             state="available",
-            # Local and wavelength zones have neither RDS nor ElastiCache.
-            filters=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}],
+            filters=[{"name": name, "values": list(values)} for name, values in render.ZONES_ASKED.items()],
             opts=pulumi.InvokeOutputOptions(parent=self),
         ).names
         return {
@@ -111,7 +110,8 @@ class Network(pulumi.ComponentResource):
     def _zone(self, number: int, names: Sequence[str]) -> str:
         """Return a zone's name. Raises RunError for one that the region does not have."""
         try:
-            return render.zone_name(names, number, settings=self._settings)
+            zones = self._settings.aws.network.zones
+            return render.zone_name(names, number, zones=zones, region=self._place.region)
         except Refused as refusal:
             ending.record(refusal.exit_code, str(refusal))
             # A RunError is shown as its message alone, also from within an output.

@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 from components.contract import Refused
 from components.ecs.render.database import LONGEST_RETENTION_DAYS
 from components.ecs.render.place import Place
-from components.ecs.render.size import fargate_size, most_connections
+from components.ecs.render.size import most_connections, server_size
 from components.preflight.reference import NotAReference, parse
-from components.server import abilities, memory_need_mib, parse_version
 from components.settings.problems import shown_key
 
 if TYPE_CHECKING:
@@ -77,10 +76,8 @@ def registry_login(settings: Settings) -> Iterator[str]:
 
 def size(settings: Settings) -> Iterator[str]:
     """Fargate has tasks of that size."""
-    able = abilities(parse_version(settings.server.mlflow_version))
-    need = memory_need_mib(able, workers=settings.server.workers, jobs=settings.server.jobs)
     try:
-        fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=need)
+        server_size(settings)
     except ValueError as error:
         yield f"server.cpu and server.memory: {error}"
 

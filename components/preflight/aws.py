@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any, Final
 
 from components.preflight.account import Clients
@@ -21,6 +22,12 @@ def ecr_client(region: str) -> ECRClient:
     return _session().client("ecr", config=_config(region))
 
 
+def ecr_password(region: str) -> str:
+    """Return what a builder logs in to ECR with, as the user AWS. It is a secret, good for half a day."""
+    token = ecr_client(region).get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    return base64.b64decode(token).decode().partition(":")[2]
+
+
 def account_clients(region: str) -> Clients:
     """Return the clients by which an account is looked at."""
     session, config = _session(), _config(region)
@@ -29,6 +36,8 @@ def account_clients(region: str) -> Clients:
         secrets=session.client("secretsmanager", config=config),
         certificates=session.client("acm", config=config),
         iam=session.client("iam", config=config),
+        network=session.client("ec2", config=config),
+        names=session.client("route53", config=config),
     )
 
 

@@ -27,7 +27,8 @@ CLIENT_MAJOR: Final = 17
 """The major version of Postgres's client programs in server/Dockerfile, and in every image without the label."""
 
 PROPERTY: Final = "server.image"
-_BUILD: Final = "Build and push it with the workflow of server/Dockerfile, or name one that was."
+_BUILD: Final = "Build and push it from server/Dockerfile, or name one that was."
+_COMMAND: Final = "make image STACK=STACK"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ def look(source: Source, reference: Reference, wanted: Wanted) -> Looked:
     try:
         image = inspect(source, reference.asked, wanted.platform)
     except ImageMissing:
-        finding = failed(exists, PROPERTY, f"there is no image {reference}.", _BUILD)
+        finding = failed(exists, PROPERTY, f"there is no image {reference}.", _BUILD, _COMMAND)
         return Looked(findings=(finding,))
     except ImageUnreadable as error:
         return _unreadable(reference, error)
@@ -103,7 +104,9 @@ def _judge(image: Image, wanted: Wanted) -> Iterator[Finding]:
 def _version(image: Image, wanted: Wanted) -> Finding:
     check, labelled = "image version", image.labels.get(VERSION_LABEL)
     if labelled is None:
-        return failed(check, PROPERTY, f"it has no label {VERSION_LABEL}, so what it runs is not known.", _BUILD)
+        return failed(
+            check, PROPERTY, f"it has no label {VERSION_LABEL}, so what it runs is not known.", _BUILD, _COMMAND
+        )
     if labelled != wanted.mlflow_version:
         return failed(
             check,
@@ -118,7 +121,9 @@ def _drivers(image: Image, wanted: Wanted) -> Finding:
     check = "image drivers"
     held = frozenset(image.labels.get(DRIVERS_LABEL, "").replace(",", " ").split())
     if missing := wanted.drivers - held:
-        return failed(check, PROPERTY, f"its label {DRIVERS_LABEL} lacks {', '.join(sorted(missing))}.", _BUILD)
+        return failed(
+            check, PROPERTY, f"its label {DRIVERS_LABEL} lacks {', '.join(sorted(missing))}.", _BUILD, _COMMAND
+        )
     return passed(check, PROPERTY, f"it holds {', '.join(sorted(wanted.drivers))}.")
 
 

@@ -72,8 +72,30 @@ class PreflightArgs:
     reader: str | None = None
     certificate: str | None = None
     host: str | None = None
+    hosted_zone: str | None = None
+    zones: int = 0
     soak: Mapping[str, Any] | None = None
     database: str | None = None
+
+    def inputs(self) -> dict[str, Any]:
+        """Return what the resource is given; `components.preflight.resource.look` takes the same."""
+        return {
+            "image": self.image,
+            "platform": self.platform,
+            "mlflowVersion": self.mlflow_version,
+            "drivers": list(self.drivers),
+            "registryLogin": self.registry_login,
+            "account": self.account,
+            "region": self.region,
+            "secrets": dict(self.secrets),
+            "reader": self.reader,
+            "certificate": self.certificate,
+            "host": self.host,
+            "hostedZone": self.hosted_zone,
+            "zones": self.zones,
+            "soak": None if self.soak is None else dict(self.soak),
+            "database": self.database,
+        }
 
 
 class Preflight(Resource, module="mlflow-backend", name="Preflight"):
@@ -85,22 +107,5 @@ class Preflight(Resource, module="mlflow-backend", name="Preflight"):
 
     def __init__(self, name: str, args: PreflightArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register the resource; everything that runs the image takes it from `pinnedImage`."""
-        props: dict[str, Any] = {
-            "image": args.image,
-            "platform": args.platform,
-            "mlflowVersion": args.mlflow_version,
-            "drivers": list(args.drivers),
-            "registryLogin": args.registry_login,
-            "account": args.account,
-            "region": args.region,
-            "secrets": dict(args.secrets),
-            "reader": args.reader,
-            "certificate": args.certificate,
-            "host": args.host,
-            "soak": None if args.soak is None else dict(args.soak),
-            "database": args.database,
-            "pinnedImage": None,
-            "imageHeads": None,
-            "findings": None,
-        }
-        super().__init__(PreflightProvider(), name, props, opts)
+        found = {"pinnedImage": None, "imageHeads": None, "findings": None}
+        super().__init__(PreflightProvider(), name, {**args.inputs(), **found}, opts)

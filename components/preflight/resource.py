@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pulumi.output import Unknown
@@ -20,7 +20,7 @@ from components.verify.credentials import CredentialError, read_reference
 
 INPUTS: Final = (
     "image", "platform", "mlflowVersion", "drivers", "registryLogin", "account", "region", "secrets", "reader",
-    "certificate", "host", "soak", "database",
+    "certificate", "host", "hostedZone", "zones", "soak", "database",
 )  # fmt: skip
 FOUND: Final = ("pinnedImage", "imageHeads", "findings")
 """Inputs that `check` writes: a preview shows inputs, while what `create` returns is unknown then."""
@@ -40,8 +40,8 @@ def check(news: Mapping[str, Any]) -> Checked:
         said = f"not known yet: {', '.join(unknown)}."
         skipped = findings.skipped("preflight", "server.image", said)
         return Checked(inputs={**news, "findings": findings.documents([skipped])}, problems=())
-    looked = _image(news)
-    found = (*looked.findings, *_account(news), *_database(news, looked), *_soaked(news, looked))
+    looked = look(news)
+    found = looked.findings
     inputs = {
         **news,
         "pinnedImage": looked.pinned,
@@ -50,6 +50,14 @@ def check(news: Mapping[str, Any]) -> Checked:
     }
     problems = tuple((each.prop, f"{each.check}: {each.said} {each.fix}".strip()) for each in findings.failures(found))
     return Checked(inputs=inputs, problems=problems)
+
+
+def look(news: Mapping[str, Any]) -> image.Looked:
+    """Look at everything that known inputs name; the image is what was found of it, the findings are all of them."""
+    looked = _image(news)
+    return replace(
+        looked, findings=(*looked.findings, *_account(news), *_database(news, looked), *_soaked(news, looked))
+    )
 
 
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
@@ -61,7 +69,7 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
 def _image(news: Mapping[str, Any]) -> image.Looked:
     try:
         reference = parse(news["image"])
-        source = _source(reference, news)
+        found = source(reference, news.get("registryLogin"))
     except (NotAReference, CredentialError) as error:
         finding = failed("image exists", image.PROPERTY, f"{error}.", "Correct the setting.")
         return image.Looked(findings=(finding,))
@@ -71,17 +79,17 @@ def _image(news: Mapping[str, Any]) -> image.Looked:
         mlflow_version=news["mlflowVersion"],
         drivers=frozenset(news["drivers"]),
     )
-    return image.look(source, reference, wanted)
+    return image.look(found, reference, wanted)
 
 
-def _source(reference: Reference, news: Mapping[str, Any]) -> Source:
+def source(reference: Reference, login: str | None) -> Source:
+    """Return where an image's manifests are read. `login` is as in `PreflightArgs`. Raises CredentialError."""
     if reference.ecr is not None:
         from components.preflight.aws import ecr_client  # noqa: PLC0415 - AWS only where it is asked
         from components.preflight.ecr import EcrSource  # noqa: PLC0415
 
         owner, region = reference.ecr
         return EcrSource(ecr_client(region), account=owner, repository=reference.repository)
-    login = news.get("registryLogin")
     return Registry(reference.registry, reference.repository, _login(login) if login else None)
 
 
@@ -108,6 +116,8 @@ def _account(news: Mapping[str, Any]) -> tuple[Finding, ...]:
         reader=news["reader"],
         certificate=news.get("certificate"),
         host=news.get("host"),
+        hosted_zone=news.get("hostedZone"),
+        zones=int(news.get("zones") or 0),
     )
     return account.look(account_clients(expected.region), expected)
 

@@ -21,9 +21,12 @@ from typing import TYPE_CHECKING
 
 from components.contract import ExitCode
 from scripts.ci import runner
+from scripts.programs import ASK_DEADLINE_S, StepError
+from scripts.programs import answer as _told
+from scripts.programs import run as _run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "server" / "Dockerfile"
@@ -36,7 +39,6 @@ SCANNED = Path("scanned.tar")
 BASE = re.compile(r"^ARG BASE_IMAGE=([^@\s]+)@(sha256:[0-9a-f]{64})$", re.MULTILINE)
 """The base in server/Dockerfile: name with tag, and digest."""
 
-ASK_DEADLINE_S = 300
 BUILD_DEADLINE_S = 2700
 """Seconds of one build. arm64 is emulated and takes several times as long; the workflow's own limit is above it."""
 
@@ -44,10 +46,6 @@ PUSH_DEADLINE_S = 1200
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _COMMIT_LENGTH = 12
-
-
-class StepError(Exception):
-    """A step cannot go on; `str()` is a sentence without any secret."""
 
 
 def main(arguments: list[str] | None = None, *, environment: Mapping[str, str] = os.environ) -> ExitCode:
@@ -186,41 +184,6 @@ def _buildx() -> tuple[str, ...]:
     except OSError as error:
         raise StepError(f"{ARGUMENTS} cannot be read: the step `arguments` writes it") from error
     return ("docker", "buildx", "build", str(ROOT / "server"), *(f"--build-arg={line}" for line in lines))
-
-
-def _run(
-    command: Sequence[str], environment: Mapping[str, str], deadline_s: float = ASK_DEADLINE_S, *, given: str = ""
-) -> None:
-    """Run a program, its output going where ours goes."""
-    _finished(command, environment, deadline_s, given=given, captured=False)
-
-
-def _told(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Return what a program prints; what it complains of goes where ours goes."""
-    return _finished(command, environment, ASK_DEADLINE_S, given="", captured=True)
-
-
-def _finished(
-    command: Sequence[str], environment: Mapping[str, str], deadline_s: float, *, given: str, captured: bool
-) -> str:
-    name = " ".join(command[:3])
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            input=given,
-            stdout=subprocess.PIPE if captured else None,
-            text=True,
-            timeout=deadline_s,
-            check=False,
-        )
-    except OSError as error:
-        raise StepError(f"{name} cannot be started: {error.strerror}") from error
-    except subprocess.TimeoutExpired as error:
-        raise StepError(f"{name} had not ended after {deadline_s:.0f} s") from error
-    if done.returncode:
-        raise StepError(f"{name} ended with {done.returncode}")
-    return done.stdout or ""
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -361,11 +361,33 @@ def tags_of_targets(aws: Aws) -> bool:
     return read is not None and read["Tags"] == {"stack": "dev"}
 
 
+def simulated(aws: Aws) -> bool:
+    """IAM says of a role what it may do, and not what it may not."""
+    as_role(aws, [allow("s3:GetObject", "arn:aws:s3:::repairs/*")])
+    iam = aws.client("iam")
+    role = iam.list_roles()["Roles"][-1]["Arn"]
+    named = {"PolicySourceArn": role, "ResourceArns": ["arn:aws:s3:::repairs/a"]}
+    answer = answered(iam.simulate_principal_policy, ActionNames=["s3:GetObject", "s3:PutObject"], **named)
+    decisions = [each["EvalDecision"] for each in answer["EvaluationResults"]] if answer else []
+    return decisions == ["allowed", "implicitDeny"]
+
+
+def quota_of_tasks(aws: Aws) -> bool:
+    """A quota that nobody has changed has its default alone, and a granted increase is its value."""
+    quotas, named = aws.client("service-quotas"), {"ServiceCode": "fargate", "QuotaCode": "L-3032A538"}
+    default = answered(quotas.get_aws_default_service_quota, **named)
+    if default is None or answered(quotas.get_service_quota, **named) is not None:
+        return False
+    more = default["Quota"]["Value"] + 1
+    quotas.request_service_quota_increase(**named, DesiredValue=more)
+    return bool(quotas.get_service_quota(**named)["Quota"]["Value"] == more)
+
+
 REPAIRS: Final = (
     grant_by_arn, prefix_condition, not_resource, boundary, session_policy, question_mark, action_case, unmet_deny,
     pass_role, refusal_by_name, signed_read, refusal_in_xml, tls_only, public_policy, newest_first, pages,
     image_digest, managed_secret, own_label, balancer_address, cache_settings, cache_nodes, cache_members,
-    rule_description, logs_of_buckets, suspended_version, tags_of_targets, *zones.PROMISES,
+    rule_description, logs_of_buckets, suspended_version, tags_of_targets, quota_of_tasks, simulated, *zones.PROMISES,
 )  # fmt: skip
 by_repair = pytest.mark.parametrize("repair", REPAIRS, ids=lambda each: each.__name__)
 

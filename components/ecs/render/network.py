@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from components.contract import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from components.settings import Settings
 
@@ -29,6 +29,9 @@ INTERFACE_ENDPOINTS: Final = ("ecr.api", "ecr.dkr", "logs", "secretsmanager")
 
 # Eight parts: four zones of two kinds, of which two or three zones are used.
 _PART_BITS: Final = 3
+
+ZONES_ASKED: Final[Mapping[str, Sequence[str]]] = {"opt-in-status": ("opt-in-not-required",)}
+"""EC2's filters of the zones that are used: local and wavelength zones have neither RDS nor ElastiCache."""
 
 Group = Literal["balancer", "server", "tasks", "database", "cache", "endpoints"]
 Direction = Literal["ingress", "egress"]
@@ -103,13 +106,16 @@ def network_plan(settings: Settings) -> NetworkPlan:
     )
 
 
-def zone_name(names: Sequence[str], number: int, *, settings: Settings) -> str:
-    """Return which of a region's zones is used as the one with this number. Raises Refused where it has too few."""
+def zone_name(names: Sequence[str], number: int, *, zones: int, region: str) -> str:
+    """Return which of a region's zones is used as the one with this number.
+
+    `zones` is how many the settings ask for. Raises Refused if the region has too few.
+    """
     if number < len(names):
         return names[number]
     raise Refused(
-        f"aws.network.zones is {settings.aws.network.zones}, and {settings.aws.region} has {len(names)} zones for this "
-        f"account: {', '.join(names) or 'none'}.",
+        f"aws.network.zones is {zones}, and {region} has {len(names)} zones for this account: "
+        f"{', '.join(names) or 'none'}.",
         fix="Lower aws.network.zones, or choose another aws.region.",
     )
 

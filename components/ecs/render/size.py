@@ -5,8 +5,12 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Final
 
+from components.server import abilities, memory_need_mib, parse_version
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from components.settings import Settings
 
 _GIB: Final = 1024
 
@@ -53,6 +57,13 @@ def fargate_size(*, cpu: int | None, memory: int | None, need_mib: int) -> tuple
     if not fitting:
         raise ValueError(_no_such_size(cpu, least_mib if memory is None else memory))
     return min(fitting)
+
+
+def server_size(settings: Settings) -> tuple[int, int]:
+    """Return CPU units and MiB of a server's task. Raises ValueError when Fargate has no such size."""
+    able = abilities(parse_version(settings.server.mlflow_version))
+    need = memory_need_mib(able, workers=settings.server.workers, jobs=settings.server.jobs)
+    return fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=need)
 
 
 def instance_memory_gib(instance_class: str) -> int | None:

@@ -63,7 +63,7 @@ PROBE: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
 """Access mode -> credential -> the verification task's variable, and the key of the server's secret."""
 
 # The one-shot tasks hold one Python process each; a dump streams.
-_TASK_CPU: Final = 512
+TASK_CPU: Final = 512
 _TASK_MEMORY_MIB: Final = 1024
 
 # Room for uploads that are spooled: Fargate's own 20 GiB are shared with the image.
@@ -258,7 +258,7 @@ def verify_task(settings: Settings, place: Place, reached: Reached) -> TaskDefin
 def _one_shot(settings: Settings, place: Place, reached: Reached, container: Container) -> TaskDefinition:
     return TaskDefinition(
         family=place.family(container.name),
-        cpu=_TASK_CPU,
+        cpu=TASK_CPU,
         memory=_TASK_MEMORY_MIB,
         architecture=settings.aws.architecture,
         execution_role_arn=reached.execution_role_arn,

@@ -16,7 +16,7 @@ from components.ecs.render.network import zone_name
 from components.preflight.image import CLIENT_MAJOR
 from tests.components.ecs.conftest import DEPRECATED
 from tests.components.ecs.recording import record
-from tests.components.ecs.stacks import VARIANTS, changed, settings_of
+from tests.components.ecs.stacks import VARIANTS, changed
 
 if TYPE_CHECKING:
     from tests.components.ecs.recording import Registered
@@ -150,7 +150,6 @@ def test_deadlines_follow_from_the_longest_request(seconds: int) -> None:
 
 def test_zones_beyond_the_regions_are_refused_in_words() -> None:
     """us-west-1 has two for most accounts."""
-    settings = settings_of("staging")
-    assert zone_name(["a", "b", "c"], 2, settings=settings) == "c"
+    assert zone_name(["a", "b", "c"], 2, zones=3, region="us-west-1") == "c"
     with pytest.raises(Refused, match=r"aws\.network\.zones is 3"):
-        zone_name(["us-west-1a", "us-west-1c"], 2, settings=settings)
+        zone_name(["us-west-1a", "us-west-1c"], 2, zones=3, region="us-west-1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,14 @@ EXPECTED = Expected(
     reader=READER,
     certificate=CERTIFICATE,
     host="mlflow.example.com",
+    hosted_zone="Z1",
+    zones=3,
 )
+
+
+def hosted_zone(name: str) -> dict[str, Any]:
+    """Return how Route 53 describes a zone."""
+    return {"HostedZone": {"Id": "/hostedzone/Z1", "Name": name, "CallerReference": "x"}}
 
 
 @pytest.fixture
@@ -54,6 +62,9 @@ class Aws:
         self.secrets = Recorded("secretsmanager").answers("DescribeSecret", {"ARN": SECRET})
         self.acm = Recorded("acm")
         self.iam = Recorded("iam")
+        self.ec2, self.route53 = Recorded("ec2"), Recorded("route53")
+        self.has_zones("a", "b", "c")
+        self.route53.answers("GetHostedZone", hosted_zone("example.com."))
         self.decides("allowed")
         self.certifies(Status="ISSUED", DomainName="mlflow.example.com")
 
@@ -62,6 +73,11 @@ class Aws:
         result = {"EvalActionName": "secretsmanager:GetSecretValue", "EvalDecision": decision}
         self.iam.answers("SimulatePrincipalPolicy", {"EvaluationResults": [result]})
 
+    def has_zones(self, *names: str) -> None:
+        """Set the region's zones."""
+        zones = [{"ZoneName": f"{REGION}{name}", "State": "available"} for name in names]
+        self.ec2.answers("DescribeAvailabilityZones", {"AvailabilityZones": zones})
+
     def certifies(self, **details: Any) -> None:
         """Set what ACM says."""
         self.acm.answers("DescribeCertificate", {"Certificate": {"CertificateArn": CERTIFICATE, **details}})
@@ -69,7 +85,12 @@ class Aws:
     def look(self, expected: Expected = EXPECTED) -> dict[str, Finding]:
         """Look, and return the findings by check."""
         clients = Clients(
-            sts=self.sts.client, secrets=self.secrets.client, certificates=self.acm.client, iam=self.iam.client
+            sts=self.sts.client,
+            secrets=self.secrets.client,
+            certificates=self.acm.client,
+            iam=self.iam.client,
+            network=self.ec2.client,
+            names=self.route53.client,
         )
         return {finding.check: finding for finding in account.look(clients, expected)}
 
@@ -77,7 +98,9 @@ class Aws:
 def test_an_account_where_all_is_well() -> None:
     """Every check passes, and each is shown."""
     found = Aws().look()
-    assert set(found) == {"account", "secret exists", "secret readable", "certificate"}
+    assert set(found) == {
+        "account", "availability zones", "secret exists", "secret readable", "certificate", "hosted zone",
+    }  # fmt: skip
     assert {finding.outcome for finding in found.values()} == {Outcome.PASS}
 
 
@@ -188,12 +211,60 @@ def test_another_region_is_named() -> None:
     assert "secret readable" not in found
 
 
+def test_a_region_with_too_few_zones_is_refused() -> None:
+    """us-west-1 has two zones for most accounts; what cannot be listed is shown, and is no pass."""
+    aws = Aws()
+    aws.has_zones("a", "c")
+    finding = aws.look()["availability zones"]
+    assert (finding.outcome, finding.prop) == (Outcome.FAIL, "aws.network.zones")
+    aws.ec2.answers("DescribeAvailabilityZones", "UnauthorizedOperation")
+    assert aws.look()["availability zones"].outcome is Outcome.SKIP
+    assert "availability zones" not in aws.look(replace(EXPECTED, zones=0))
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "command"),
+    [
+        (hosted_zone("example.com."), Outcome.PASS, ""),
+        (hosted_zone("mlflow.example.com."), Outcome.PASS, ""),
+        (hosted_zone("other.com."), Outcome.FAIL, ""),
+        (hosted_zone("ample.com."), Outcome.FAIL, ""),
+        ("NoSuchHostedZone", Outcome.FAIL, "create-hosted-zone --name example.com"),
+        ("AccessDenied", Outcome.SKIP, ""),
+    ],
+)
+def test_the_zone_is_there_and_for_the_public_name(answer: Any, outcome: Outcome, command: str) -> None:
+    """A record in a zone of another name would answer nobody."""
+    aws = Aws()
+    aws.route53.answers("GetHostedZone", answer)
+    finding = aws.look()["hosted zone"]
+    assert (finding.outcome, finding.prop) == (outcome, "aws.network.hostedZone")
+    assert command in finding.command
+    assert bool(command) == bool(finding.command)
+
+
+def test_a_waiting_certificate_names_the_record_it_waits_for() -> None:
+    """The command makes that record in the stack's zone; without a zone the record is shown."""
+    aws = Aws()
+    record = {"Name": "_a.mlflow.example.com.", "Type": "CNAME", "Value": "_b.acm-validations.aws."}
+    options = [{"DomainName": "mlflow.example.com", "ResourceRecord": record}]
+    aws.certifies(Status="PENDING_VALIDATION", DomainName="mlflow.example.com", DomainValidationOptions=options)
+    finding = aws.look()["certificate"]
+    assert finding.outcome is Outcome.FAIL
+    words = shlex.split(finding.command)
+    (change,) = json.loads(words[words.index("--change-batch") + 1])["Changes"]
+    assert change["ResourceRecordSet"]["ResourceRecords"] == [{"Value": record["Value"]}]
+    alone = aws.look(replace(EXPECTED, hosted_zone=None))["certificate"]
+    assert record["Value"] in alone.fix
+    assert not alone.command
+
+
 def test_on_motos_account(cloud: None) -> None:
     """The real clients, as far as moto answers truthfully: the account, and a certificate that it knows."""
     clients = account_clients(REGION)
     certificate = clients.certificates.request_certificate(DomainName="mlflow.example.com")["CertificateArn"]
     clients.certificates.describe_certificate(CertificateArn=certificate)
-    expected = replace(EXPECTED, secrets={}, certificate=certificate)
+    expected = replace(EXPECTED, secrets={}, certificate=certificate, hosted_zone=None)
     found = {finding.check: finding for finding in account.look(clients, expected)}
     assert found["account"].outcome is Outcome.PASS
     status = clients.certificates.describe_certificate(CertificateArn=certificate)["Certificate"]["Status"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.ecs.foundation import preflight_args
+from components.ecs.looked_at import preflight_args
 from components.preflight import database, image
 from components.preflight.findings import Outcome
 from components.preflight.image import CLIENT_LABEL

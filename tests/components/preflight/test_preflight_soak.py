@@ -9,7 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from components.ecs.foundation import preflight_args
+from components.ecs.looked_at import preflight_args
 from components.ecs.store import S3Store
 from components.preflight import soak
 from components.preflight.findings import Outcome

@@ -12,8 +12,9 @@ from tests.rig.aws.database import Databases
 from tests.rig.aws.ecs.api import Api
 from tests.rig.aws.ecs.controller import Controller
 from tests.rig.aws.ecs.runtime import Runtime
-from tests.rig.aws.iam import enforcement
+from tests.rig.aws.iam import enforcement, simulation
 from tests.rig.aws.images import Images
+from tests.rig.aws.quotas import Quotas
 from tests.rig.aws.scaling import TargetTags
 from tests.rig.aws.server import ACCOUNT, REGION, Caller, MotoServer
 from tests.rig.balancing import Balancers
@@ -54,11 +55,13 @@ class AwsRig:
         self.authority = Authority(folder / "authority")
         self.server = MotoServer(patches, block, self.authority)
         enforcement.install(patches)
+        simulation.install(patches)
         buckets.install(patches)
         self.databases = Databases(patches, folder / "databases", block, self.authority)
         self.caches = Caches(patches, folder / "caches", block, self.authority)
         CacheGroups(patches)
         TargetTags(patches)
+        self.quotas = Quotas(patches)
         descriptions.install(patches)
         labels.install(patches)
         records.install(patches)

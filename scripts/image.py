@@ -1,0 +1,44 @@
+"""Build the server's image of a stack, push it, and print what its settings name it by.
+
+It is built from server/ as committed, by docker (buildx), podman or buildah, and pushed to the repository that
+`server.image` names. Exit codes: 0 the image is there; 2 settings; 3 nothing builds here, or server/ is not committed;
+4 a program or the registry failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from components.contract import ExitCode, Refused
+from scripts import images, stacks
+from scripts.command import ended
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns an exit code of `contract.ExitCode`."""
+    parser = argparse.ArgumentParser(prog="scripts/image.py", description=__doc__)
+    parser.add_argument("--stack", required=True, help="the stack: Pulumi.<stack>.yaml holds its settings")
+    options = parser.parse_args(arguments)
+    return ended("image", partial(_run, options.stack), stack=options.stack)
+
+
+def _run(stack: str) -> ExitCode:
+    settings = stacks.settings_of(stack, ROOT)
+    if settings.target != "ecs":
+        raise Refused(f"The target {settings.target} runs no image.", fix="Name a stack of the target ecs.")
+    from components.ecs.looked_at import preflight_args  # noqa: PLC0415 - AWS only where it is asked
+
+    inputs = preflight_args(settings, stacks.place_on_ecs(settings, stack, ROOT)).inputs()
+    name = images.make(images.wanted(inputs), os.environ)
+    print(f"Pushed. Put this into Pulumi.{stack}.yaml, below mlflow-backend:server:\n\n    image: {name}")
+    return ExitCode.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

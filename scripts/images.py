@@ -1,0 +1,144 @@
+"""The server's image of a stack: built by whatever builds images on this machine, pushed, and named by its digest.
+
+A tag is pushed only because every registry takes one: it holds the MLflow version and the commit, so it never moves,
+and the stack names the digest.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from components.contract import Refused
+from components.preflight import resource
+from components.preflight.manifests import ImageMissing, ImageUnreadable, Platform, inspect
+from components.preflight.reference import NotAReference, parse
+from scripts.programs import StepError, answer, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from components.preflight.manifests import Image
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+BUILD_DEADLINE_S: Final = 2700
+"""Seconds of one build. Another CPU than this machine's is emulated and takes several times as long."""
+
+BUILDERS: Final = ("docker", "podman", "buildah")
+"""What can build, in the order in which it is taken."""
+
+_COMMIT_LENGTH: Final = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is built: where it goes, for which platform, of which MLflow version.
+
+    `registry_login` is a reference to the registry's login, None for ECR and for a registry that asks for none.
+    """
+
+    registry: str
+    repository: str
+    platform: Platform
+    mlflow_version: str
+    registry_login: str | None = None
+
+    def name(self, tag: str) -> str:
+        """Return the image's name by a tag."""
+        return f"{self.registry}/{self.repository}:{tag}"
+
+
+def wanted(preflight: Mapping[str, Any]) -> Wanted:
+    """Return what preflight will look for, by its inputs. Raises Refused for an image without a registry."""
+    try:
+        reference = parse(preflight["image"])
+    except NotAReference as error:
+        raise Refused(f"server.image is {error}.", fix="Name the repository that the image is pushed to.") from None
+    system, _, architecture = preflight["platform"].partition("/")
+    return Wanted(
+        registry=reference.registry,
+        repository=reference.repository,
+        platform=Platform(system=system, architecture=architecture),
+        mlflow_version=preflight["mlflowVersion"],
+        registry_login=preflight["registryLogin"],
+    )
+
+
+def builder(find: Callable[[str], str | None] = shutil.which) -> str:
+    """Return the program that builds. Raises Refused if there is none."""
+    for name in BUILDERS:
+        if find(name):
+            return name
+    raise Refused(
+        f"Nothing on this machine builds images: none of {', '.join(BUILDERS)} is on PATH.",
+        fix="Install one, or let the workflow image build it (docs/runbooks/workflows.md).",
+    )
+
+
+def make(image: Wanted, environment: Mapping[str, str]) -> str:
+    """Build and push the image of the commit that is checked out, and return its name by digest.
+
+    An image of that commit that is there already is named and not built again. Raises Refused for what cannot be
+    built, StepError if a program or the registry fails.
+    """
+    commit = _commit(environment)
+    name = image.name(f"{image.mlflow_version}-{commit[:_COMMIT_LENGTH]}")
+    found = _in_registry(name, image)
+    if found is None:
+        program = builder()
+        arguments = _arguments(image.mlflow_version, commit, environment)
+        _login(program, image, environment)
+        for command in commands(program, name, image.platform, arguments):
+            run(command, environment, BUILD_DEADLINE_S)
+        found = _in_registry(name, image)
+    if found is None or image.platform not in found.platforms:
+        raise StepError(f"the registry has no image {name} for {image.platform}")
+    return parse(name).pinned(found.digest)
+
+
+def commands(program: str, name: str, platform: Platform, arguments: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return what builds and pushes. Pure."""
+    how = (str(ROOT / "server"), "--platform", str(platform), "--tag", name, *(f"--build-arg={e}" for e in arguments))
+    if program == "docker":
+        # Without attestations the name stands for one image, as it does with the other two.
+        return (("docker", "buildx", "build", *how, "--provenance=false", "--push"),)
+    return ((program, "build", *how), (program, "push", name))
+
+
+def _commit(environment: Mapping[str, str]) -> str:
+    """Return the commit that is checked out. Raises Refused if server/ differs from it: the label would not be true."""
+    git = ("git", "-C", str(ROOT))
+    if answer((*git, "status", "--porcelain", "--", "server"), environment).strip():
+        raise Refused("server/ has changes that no commit holds.", fix="Commit them: the image names its commit.")
+    return answer((*git, "rev-parse", "HEAD"), environment).strip()
+
+
+def _in_registry(name: str, image: Wanted) -> Image | None:
+    """Return the image of a name, as its registry describes it; None if there is none. Raises StepError."""
+    reference = parse(name)
+    try:
+        return inspect(resource.source(reference, image.registry_login), reference.asked, image.platform)
+    except ImageMissing:
+        return None
+    except ImageUnreadable as error:
+        raise StepError(f"the registry cannot be asked for {name}: {error}") from None
+
+
+def _arguments(version: str, commit: str, environment: Mapping[str, str]) -> list[str]:
+    script = str(ROOT / "server" / "tools" / "image_arguments.py")
+    command = (sys.executable, script, version, "--revision", commit)
+    return answer(command, environment).splitlines()
+
+
+def _login(program: str, image: Wanted, environment: Mapping[str, str]) -> None:
+    """Log the builder in to ECR. Another registry's login is the user's own."""
+    ecr = parse(image.name("any")).ecr
+    if ecr is None:
+        return
+    from components.preflight.aws import ecr_password  # noqa: PLC0415 - AWS only if it is asked
+
+    command = (program, "login", "--username", "AWS", "--password-stdin", image.registry)
+    run(command, environment, given=ecr_password(ecr[1]))

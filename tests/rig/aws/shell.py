@@ -1,0 +1,70 @@
+"""A shell in a stack's project that has `aws`, `docker` and `make`: what a page or a message offers is typed there.
+
+`make` is the real one with the project's own Makefile; only its set-up is left out, because the tests' is done.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Final
+
+from tests.engine.stack import ROOT, Outcome
+from tests.rig.aws.builder import ADDRESS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.rig.aws.builder import Builder
+    from tests.rig.aws.stack import AwsStack
+
+_DEADLINE_S: Final = 540
+_PYTHON: Final = ROOT / ".venv" / "bin" / "python"
+_MAKE: Final = f"exec /usr/bin/make -f {ROOT}/Makefile SETUP=true ACTIVATE=true FORGET_SALT='exit $$?' \"$@\""
+
+
+class Shell:
+    """Programs of their own before everything else on PATH."""
+
+    def __init__(self, folder: Path, stack: AwsStack, builder: Builder) -> None:
+        """Lay out the programs, and make the project a repository with one commit."""
+        folder.mkdir()
+        # The policy pack runs in the environment beside it, and git must not take that for the project's own.
+        shutil.copytree(ROOT / "policy", stack.project / "policy", ignore=shutil.ignore_patterns("__pycache__"))
+        (stack.project / ".venv").symlink_to(ROOT / ".venv")
+        shutil.copy(ROOT / ".gitignore", stack.project)
+        self._stack, self._folder = stack, folder
+        for name in ("command", "builder"):
+            program = {"command": "aws", "builder": "docker"}[name]
+            module = f"tests.rig.aws.{name}"
+            self._program(program, f'PYTHONPATH={ROOT} exec {_PYTHON} -m {module} "$@"')
+        self._program("make", _MAKE)
+        self._environment = {
+            **stack.environment,
+            "PATH": f"{folder}:{stack.environment['PATH']}",
+            ADDRESS: builder.address,
+            "RIG_LOGIN": str(folder / "login"),
+        }
+        author = "-c user.name=somebody -c user.email=somebody@example.com"
+        done = self.run(f"git init --quiet && git add --all && git {author} commit --quiet --message first")
+        assert done.ok, done.text
+
+    def run(self, script: str) -> Outcome:
+        """Run lines as they stand; the first that fails ends them."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self._stack.project,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_DEADLINE_S,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout)
+
+    def _program(self, name: str, line: str) -> None:
+        path = self._folder / name
+        path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+        path.chmod(0o700)
