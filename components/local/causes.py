@@ -36,7 +36,7 @@ _START = (
     (
         r"(ModuleNotFoundError|ImportError): ([^\n]+)",
         "its environment cannot import what it needs: {1}",
-        "Make its lock again with scripts/lock_server.py",
+        "Make its lock again: `python -m scripts.lock_server`, with the MLflow version behind it",
     ),
     (
         r"Connection refused|could not connect to server|server closed the connection",

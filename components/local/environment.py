@@ -55,7 +55,7 @@ def locate(version: str) -> Environment:
     lock = _LOCKS / f"{version}.txt"
     if not lock.exists():
         finding = f"MLflow {version} has no lock; there are locks for {', '.join(locked_versions())}"
-        fix = f"Choose one of them, or make one: .venv/bin/python scripts/lock_server.py {version}"
+        fix = f"Choose one of them, or make one: `python -m scripts.lock_server {version}`"
         raise LocalFailure("mlflow-backend:server.mlflowVersion", finding, fix)
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     python = f"py{sys.version_info.major}.{sys.version_info.minor}"

@@ -37,7 +37,7 @@ def components(context: Context) -> Finding:
     if exchange.status == HTTPStatus.OK:
         working = [name for name, part in parts.items() if part.get("state") == "ok"]
         return passed(f"{', '.join(working) or 'all parts'} work, by the server's own account")
-    return _down(down)
+    return _down(down, context.subject.stack)
 
 
 def ready(context: Context) -> Finding:
@@ -68,7 +68,7 @@ def redis(context: Context) -> Finding:
     exchange = _ask(context, COMPONENTS)
     part = {} if exchange is None else _parts(exchange).get("redis", {})
     if part.get("state") == "failed":
-        return _down({"redis": part})
+        return _down({"redis": part}, context.subject.stack)
     if part.get("state") == "ok":
         return passed("works, by the server's own account")
     if context.subject.jobs and not part:
@@ -105,7 +105,7 @@ def _parts(exchange: Exchange) -> dict[str, dict[str, Any]]:
     return {name: part for name, part in parts.items() if isinstance(part, dict)} if isinstance(parts, dict) else {}
 
 
-def _down(parts: dict[str, dict[str, Any]]) -> Finding:
+def _down(parts: dict[str, dict[str, Any]], stack: str) -> Finding:
     names = ", ".join(parts) or "one of its parts"
     details = "; ".join(str(part.get("detail", "")) for part in parts.values())[:EXCERPT]
     sentence = f"the server cannot use {names}" + (f": {details}" if details else "")
@@ -123,7 +123,8 @@ def _down(parts: dict[str, dict[str, Any]]) -> Finding:
             code="keys-at-rest",
             cause="Secrets of webhooks or of the gateway are not under the stack's own keys: under MLflow's public "
             "defaults, or under keys that are lost.",
-            next_step="Draw new keys with scripts/rotate_keys.py and update; give each secret that stays unread again.",
+            next_step=f"Draw new keys with `python -m scripts.rotate_keys --stack {stack}`, and update; give each "
+            "secret that stays unread again.",
         )
     return failed(
         sentence,

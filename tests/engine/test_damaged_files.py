@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.engine.stack import LocalStack
+    from tests.engine.stack import LocalStack, Outcome
 
 # What others keep there in formats of their own; credentials are tried by tests of their own.
 OTHERS = frozenset({"database", "store", "credentials", "appendonlydir", "dumps"})
-MOST_UPDATES = 12
+MOST_TRIES = 12
 # What a command says that does not read the damaged file itself, but sees what it leads to.
 WAYS = ("make up", "make verify", "next:", "No release")
 
@@ -115,19 +115,24 @@ def test_no_command_ends_with_a_traceback(commands: LocalStack, capsys: pytest.C
     assert not wrong, "\n".join(wrong)
 
 
-def test_an_update_mends_what_it_can_and_names_the_rest(deployed: LocalStack) -> None:
-    """All files are damaged at once. What a red update names is moved away, as it says, until one is green."""
-    records = deployed.state.backend_store / "_backend"
+def damage_all(stack: LocalStack) -> list[Path]:
+    """Write garbage over all that the stack keeps, and return it."""
+    records = stack.state.backend_store / "_backend"
     # The ledger has a way out of its own (tests/engine/releases); what is running is logged to.
     paths = [
         path
-        for path in files(deployed.state.path)
+        for path in files(stack.state.path)
         if not path.is_relative_to(records) and path.suffix not in {".log", ".pid"}
     ]
     for path in paths:
         DAMAGES["garbage"](path)
-    for _ in range(MOST_UPDATES):
-        outcome = deployed.up("--skip-preview", "--refresh")
+    return paths
+
+
+def until_green(command: Callable[[], Outcome], paths: list[Path]) -> None:
+    """Repeat a command, and move away each of these files that it names, as it says."""
+    for _ in range(MOST_TRIES):
+        outcome = command()
         assert "Traceback" not in outcome.text, outcome.text
         if outcome.ok:
             return
@@ -137,4 +142,17 @@ def test_an_update_mends_what_it_can_and_names_the_rest(deployed: LocalStack) ->
             # A revision's folder goes as a whole.
             gone = path.parent if path.name == "revision.json" else path
             shutil.rmtree(gone) if gone.is_dir() else gone.unlink(missing_ok=True)
-    pytest.fail(f"not green after {MOST_UPDATES} updates:\n{outcome.text}")
+    pytest.fail(f"not green after {MOST_TRIES} tries:\n{outcome.text}")
+
+
+def test_an_update_mends_what_it_can_and_names_the_rest(deployed: LocalStack) -> None:
+    """All files are damaged at once. What a red update names is moved away, as it says, until one is green."""
+    paths = damage_all(deployed)
+    until_green(lambda: deployed.up("--skip-preview", "--refresh"), paths)
+
+
+def test_a_stack_is_destroyed_whatever_is_damaged(deployed: LocalStack) -> None:
+    """No process is left, and what is refused is named: a stack that cannot be ended is worse than a lost file."""
+    paths = damage_all(deployed)
+    until_green(deployed.destroy, paths)
+    assert deployed.processes() == []

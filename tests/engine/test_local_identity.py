@@ -13,8 +13,8 @@ from components.identity import OBJECT
 from components.local.releases import LocalReleases
 from components.local.wishes import BUCKET
 from components.releases.stores import ROOT
-from scripts import releases as command
 from tests.engine.faults import identities
+from tests.engine.releases.support import run_offered
 
 if TYPE_CHECKING:
     from tests.engine.stack import LocalStack, Outcome
@@ -79,9 +79,7 @@ def test_a_database_that_is_replaced_is_red_until_a_person_accepts_it(deployed: 
         assert not outcome.ok
         assert known["database"] in outcome.text
         assert other in outcome.text
-        assert f"--stack {deployed.name} --accept-identity" in outcome.text
-        line = ["--stack", deployed.name, "--accept-identity"]
-        assert command.main(line, root=deployed.project) == 0
+        assert run_offered(deployed, outcome.text).code == 0
         outcome = verified_up(deployed)
         assert outcome.ok, outcome.text
         assert recorded(deployed)["database"] == other

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -24,6 +26,7 @@ CLIENT = Path(__file__).parent / "client.py"
 # The newest client talks to every server of these tests: 2.9.2 and up.
 CLIENT_VERSION = "2.9.2"
 _TIMEOUT_S = 500
+_OFFERED = re.compile(r"python -m scripts\.(\w+)( [^`\n]*)?`")
 _CALL = """
 import sys
 from pathlib import Path
@@ -50,6 +53,16 @@ def run(stack: LocalStack, script: str, *arguments: str) -> Outcome:
         check=False,
     )
     return Outcome(done.returncode, done.stdout)
+
+
+def run_offered(stack: LocalStack, text: str, *besides: str) -> Outcome:
+    """Run the command that a message offers as it stands there; `besides` answers what it asks a person for."""
+    offered = {(match[1], match[2] or "") for match in _OFFERED.finditer(text)}
+    assert len(offered) == 1, text
+    ((script, arguments),) = offered
+    line = shlex.split(arguments)
+    assert line[:2] == ["--stack", stack.name], arguments
+    return run(stack, script, *line, *besides)
 
 
 def start(stack: LocalStack, script: str, *arguments: str) -> subprocess.Popen[bytes]:

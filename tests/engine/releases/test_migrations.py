@@ -10,7 +10,7 @@ import pytest
 from components.local import schema
 from components.migrate.known import schema_table
 from tests.engine.calls import call
-from tests.engine.releases.support import client, releases, run, serving
+from tests.engine.releases.support import client, releases, run, run_offered, serving
 from tests.engine.stack import LocalStack
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ def test_an_older_version_in_the_settings_is_refused_at_preview(
     stack.write_settings(server={"mlflowVersion": VERSIONS[-1]})
     assert not preview.ok
     assert "newer than 71994744cf8e, which MLflow 3.4.0 needs" in preview.text
-    assert "python -m scripts.rollback --stack local --to-version 3.4.0 --restore" in preview.text
+    dry = run_offered(stack, preview.text, "--dry-run")
+    assert dry.code == 0, dry.text
 
 
 def test_a_restore_goes_back_with_the_losses_counted(migrated: tuple[LocalStack, dict[str, object]]) -> None:
@@ -137,9 +138,14 @@ def test_the_state_agrees_until_the_pin_is_lifted(migrated: tuple[LocalStack, di
 
 
 def test_after_unpin_the_update_migrates_again(migrated: tuple[LocalStack, dict[str, object]]) -> None:
-    """Forward again: the restored database is dumped and migrated like any other, and its content is kept."""
+    """Forward again: the restored database is dumped and migrated like any other, and its content is kept.
+
+    The way is the one that a rollback names, if it is asked for a release whose schema the database is not at.
+    """
     stack, seen = migrated
-    assert run(stack, "rollback", "--unpin").code == 0
+    blocked = run(stack, "rollback", "--to-version", "3.17.2", "--yes")
+    assert blocked.code == 3, blocked.text
+    assert run_offered(stack, blocked.text).code == 0
     dropped = run(stack, "rollback", "--drop-kept", "--yes")
     assert (dropped.code, schema.kept(stack.state)) == (0, ()), dropped.text
     stack.must_up("--refresh", "--skip-preview")

@@ -17,7 +17,7 @@ from components.local.supervisor import Supervisor
 from components.migrate.known import schema_table
 from components.releases.stores import LEDGER
 from tests.engine.calls import eventually
-from tests.engine.releases.support import client, kill_at, releases, run, serving, start, start_client
+from tests.engine.releases.support import client, kill_at, releases, run, run_offered, serving, start, start_client
 from tests.engine.stack import LocalStack
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def test_a_client_that_writes_throughout_sees_no_failed_request(released: LocalS
 
 
 def test_a_pin_and_settings_that_disagree_are_refused(released: LocalStack) -> None:
-    """The ledger is the truth: a request for another pin is refused at preview with both named."""
+    """The ledger is the truth: a request for another pin is refused at preview, and the command named makes it so."""
     pin = releases(released).ledger.standing().pin
     assert pin is not None
     released.write_settings(release={"pin": "3"})
@@ -109,6 +109,10 @@ def test_a_pin_and_settings_that_disagree_are_refused(released: LocalStack) -> N
     released.write_settings(release={})
     assert not preview.ok
     assert f"asks for revision 3, and the ledger pins revision {pin.revision}" in preview.text
+    assert run_offered(released, preview.text, "--yes", "--reason", "under load").code == 0
+    pin = releases(released).ledger.standing().pin
+    assert pin is not None
+    assert pin.revision == serving(released) == "3"
 
 
 def test_an_update_under_a_pin_does_the_rest_and_ends_red_unless_accepted(released: LocalStack) -> None:
@@ -302,5 +306,5 @@ def test_a_damaged_newest_record_stops_updates_until_it_is_accepted(released: Lo
     assert not preview.ok
     assert f"record {int(newest.stem)}" in preview.text
     assert run(released, "rollback", "--yes").code == 3
-    assert run(released, "releases", "--accept-loss").code == 0
+    assert run_offered(released, preview.text).code == 0
     assert released.pulumi("preview", "--stack", released.name).ok
