@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts import logs, releases, rollback, status, verify
+from tests.matrices import rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,26 +93,26 @@ def commands(deployed: LocalStack, monkeypatch: pytest.MonkeyPatch) -> LocalStac
     return deployed
 
 
-def test_no_command_ends_with_a_traceback(commands: LocalStack, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("how", rows(DAMAGES, shown=("garbage", "missing", "a folder")))
+def test_no_command_ends_with_a_traceback(commands: LocalStack, capsys: pytest.CaptureFixture[str], how: str) -> None:
     """What is red names the file that is damaged, or what mends it; nothing is raised past a command."""
     found = files(commands.state.path)
     assert len(found) > 15, "a stack that was deployed keeps more than that"
     wrong = []
     for path in found:
-        for how in DAMAGES:
-            with damaged(path, how):
-                for name, command in COMMANDS.items():
-                    case = f"{path.relative_to(commands.state.path)}, {how}: {name}"
-                    try:
-                        code = command()
-                    except Exception as error:  # noqa: BLE001 - all cases are told at once
-                        wrong.append(f"{case} raised {error!r}")
-                        continue
-                    printed = capsys.readouterr()
-                    said = printed.out + printed.err
-                    helps = any(word in said for word in (path.name, *WAYS))
-                    if "Traceback" in said or (code != 0 and not helps):
-                        wrong.append(f"{case} ended with {code} and said {said[-300:]}")
+        with damaged(path, how):
+            for name, command in COMMANDS.items():
+                case = f"{path.relative_to(commands.state.path)}, {how}: {name}"
+                try:
+                    code = command()
+                except Exception as error:  # noqa: BLE001 - all cases are told at once
+                    wrong.append(f"{case} raised {error!r}")
+                    continue
+                printed = capsys.readouterr()
+                said = printed.out + printed.err
+                helps = any(word in said for word in (path.name, *WAYS))
+                if "Traceback" in said or (code != 0 and not helps):
+                    wrong.append(f"{case} ended with {code} and said {said[-300:]}")
     assert not wrong, "\n".join(wrong)
 
 

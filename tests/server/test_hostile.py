@@ -15,6 +15,7 @@ import psutil
 import pytest
 import urllib3
 
+from tests.matrices import rows
 from tests.server import attacks
 from tests.server.servers import Server
 from tests.server.services import until
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.engine
 MEBI = 1024 * 1024
 SIZE = 24 * MEBI
 #: Both stacks, and both of MLflow's ways to serve an artifact under uvicorn: through Flask, and by FastAPI itself.
-VERSIONS = os.environ.get("MLFLOW_BACKEND_TEST_VERSIONS", "2.9.2 3.4.0 3.17.2").split()
+VERSIONS = rows(("2.9.2", "3.4.0", "3.17.2"), shown=("2.9.2", "3.17.2"))
 GRACE_S = 3
 BUDGET = 400 * MEBI
 SETTINGS = {"MLFLOW_BACKEND_TEMPORARY_BYTES": str(BUDGET)}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.matrices import rows
 from tests.server.environments import python
 from tests.server.servers import Server, pool
 from tests.server.services import Services, free_port, until
@@ -40,7 +41,7 @@ def name_of(shape: tuple[str, bool, int]) -> str:
     return f"{shape[0]}-{'gunicorn' if shape[1] else 'uvicorn'}-{shape[2]}"
 
 
-@pytest.fixture(scope="module", params=SHAPES, ids=name_of)
+@pytest.fixture(scope="module", params=rows(SHAPES, shown=(SHAPES[0], SHAPES[3])), ids=name_of)
 def server(
     request: pytest.FixtureRequest, services: Services, package: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

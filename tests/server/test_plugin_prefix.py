@@ -10,6 +10,7 @@ import pytest
 from components.verify import runner
 from components.verify.model import Result
 from components.verify.subjects import Subject
+from tests.matrices import rows
 from tests.server.servers import Server
 from tests.server.test_plugin_parity import REQUESTS
 
@@ -34,7 +35,7 @@ NATIVE = [
 ]
 
 
-@pytest.fixture(scope="module", params=["2.9.2", "3.4.0", "3.10.1", "3.17.2"])
+@pytest.fixture(scope="module", params=rows(("2.9.2", "3.4.0", "3.10.1", "3.17.2"), shown=("2.9.2", "3.17.2")))
 def server(
     request: pytest.FixtureRequest, services: Services, package: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
