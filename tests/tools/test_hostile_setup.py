@@ -31,6 +31,14 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a folder": lambda path: (path.unlink(), path.mkdir()),
 }
 
+NOTES = {
+    "meta.yaml": "version: 1\n",
+    "meta.yaml.attrs": '{"md5": "AA=="}',
+    "stacks/trial/local.json.attrs": '{"md5": "AA=="}',
+    "stacks/trial/local.json.bak.attrs": '{"md5": "AA=="}',
+    "locks/organization/trial/local/a.json.attrs": '{"md5": "AA=="}',
+}
+
 
 def python(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a piece of Python with the project's modules, in an environment of its own."""
@@ -156,6 +164,41 @@ def test_what_the_set_up_wrote_is_written_again(tree: Layout, how: str) -> None:
     else:
         shell.ensure(tree)
         assert script.read_text() == shell.render(tree)
+
+
+@pytest.mark.parametrize("how", [how for how in DAMAGES if how not in {"truncated", "a list", "null"}])
+def test_a_passphrase_that_is_none_is_named(tree: Layout, how: str) -> None:
+    """Pulumi says 'incorrect passphrase', and no file. Another line of text could be somebody's own."""
+    shell.ensure(tree)
+    phrase = shell.passphrase_file(tree)
+    DAMAGES[how](phrase)
+    with pytest.raises(StepFailedError) as failed:
+        shell.ensure(tree)
+    assert str(phrase) in str(failed.value)
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("note", NOTES)
+def test_a_damaged_note_of_pulumis_is_taken_away_or_named(
+    tree: Layout, capfd: pytest.CaptureFixture[str], note: str, how: str
+) -> None:
+    """Pulumi says 'EOF' of the one, and 'corrupt store' of the other; it writes both anew where there is none."""
+    shell.ensure(tree)
+    state = stack.state_file(tree, "local")
+    files.write_whole(state, '{"version": 3, "checkpoint": {}}')
+    path = tree.state / ".pulumi" / note
+    files.write_whole(path, NOTES[note])
+    stack.ensure(tree, "local", {})
+    assert path.read_text() == NOTES[note]
+    DAMAGES[how](path)
+    if path.is_dir():
+        with pytest.raises(StepFailedError) as failed:
+            stack.ensure(tree, "local", {})
+        assert str(path) in str(failed.value)
+    else:
+        stack.ensure(tree, "local", {})
+        assert not path.exists()
+        assert str(path) in capfd.readouterr().err
 
 
 def test_a_lost_passphrase_is_not_replaced_beside_a_state(tree: Layout) -> None:

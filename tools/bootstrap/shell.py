@@ -50,10 +50,27 @@ def ensure(layout: Layout) -> None:
             )
         say(STEP, f"making a passphrase for the local state, in {phrase.relative_to(layout.root)}")
         files.write_whole(phrase, secrets.token_urlsafe(32) + "\n", mode=0o600)
+    elif (why := _damage(phrase)) is not None:
+        raise StepFailedError(
+            what=f"reading {phrase}",
+            why=f"{why}, and Pulumi would call it an incorrect passphrase",
+            fix=f"put it back from a backup, or move {layout.state} away: `make up` then adopts what runs",
+        )
     script = layout.tools / "activate"
     wanted = render(layout)
     if not script.is_file() or script.read_bytes() != os.fsencode(wanted):
         files.write_whole(script, wanted)
+
+
+def _damage(phrase: Path) -> str | None:
+    """Say why the file holds no passphrase, None if it does: one line of text. Another line is for Pulumi to refuse."""
+    try:
+        lines = phrase.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
+    except UnicodeDecodeError:
+        return "it is no text"
+    return None if len(lines) == 1 and lines[0].strip() and lines[0].isprintable() else "it is not one line of text"
 
 
 def passphrase_file(layout: Layout) -> Path:

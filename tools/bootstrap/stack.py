@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tools.bootstrap.layout import Layout
 
 SALT = re.compile(r"^encryptionsalt:[ \t]*(\S+)[ \t]*\n?", re.MULTILINE)
+META = re.compile(rb"\s*version:[ \t]*\d+\s*")
 PROJECT_NAME = re.compile(r"^name:[ \t]*([\w.-]+)", re.MULTILINE)
 STEP = "stack"
 ENDED = ("Z", "X")
@@ -43,6 +44,7 @@ def ensure(layout: Layout, stack: str, environment: Mapping[str, str]) -> None:
     Raises:
         StepFailedError: Pulumi does not make it.
     """
+    forget_damaged_notes(layout, stack)
     if state_file(layout, stack).exists():
         free(layout, stack)
         if _state(layout, stack) is None:
@@ -78,13 +80,48 @@ def state_file(layout: Layout, stack: str) -> Path:
     return layout.state / ".pulumi" / "stacks" / project / f"{stack}.json"
 
 
+def forget_damaged_notes(layout: Layout, stack: str) -> None:
+    """Take away what Pulumi notes beside its files, if it is damaged: Pulumi would end on it, and name no way out.
+
+    The notes are the format of the folder, and type and checksum of each file; Pulumi writes both anew.
+    """
+    folder = layout.state / ".pulumi"
+    notes = [folder / "meta.yaml"]
+    for part in (folder, state_file(layout, stack).parent, _locks(layout, stack)):
+        notes += sorted(part.glob("*.attrs"))
+    for note in notes:
+        try:
+            if not note.exists() or _is_note(note.read_bytes()):
+                continue
+        except OSError as error:
+            raise StepFailedError(
+                what=f"reading {note}", why=error.strerror or str(error), fix="move it away: Pulumi writes it anew"
+            ) from None
+        note.unlink()
+        say(STEP, f"{note} was damaged and is taken away; Pulumi writes it anew")
+
+
+def _is_note(content: bytes) -> bool:
+    """Tell whether the content is that of a note: a version as YAML, or attributes as JSON."""
+    if META.fullmatch(content):
+        return True
+    try:
+        return isinstance(json.loads(content), dict)
+    except ValueError:
+        return False
+
+
+def _locks(layout: Layout, stack: str) -> Path:
+    """Where Pulumi keeps the locks of updates of the stack."""
+    return layout.state / ".pulumi" / "locks" / "organization" / state_file(layout, stack).parent.name / stack
+
+
 def free(layout: Layout, stack: str) -> None:
     """Take away the locks of updates that were killed on this machine: Pulumi keeps them for ever.
 
     A lock of another machine stays: nobody here can know whether its process lives.
     """
-    folder = layout.state / ".pulumi" / "locks" / "organization" / state_file(layout, stack).parent.name / stack
-    for lock in sorted(folder.glob("*.json")):
+    for lock in sorted(_locks(layout, stack).glob("*.json")):
         try:
             owner = json.loads(lock.read_text())
             pid, machine = int(owner["pid"]), owner["hostname"]
