@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from components.local import processes
+from components.local.environment import cache_folder
 from components.local.state import StateDir
+from tests.engine import written
 from tests.engine.stack import ROOT, count_starts, nothing_changed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.engine
@@ -30,13 +33,13 @@ def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def run(clone: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the clone, as a user does: without this test's environment."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "XDG_CACHE_HOME", "CI") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "CI") if name in os.environ}
     trust = {k: v for k, v in os.environ.items() if k.endswith(("_CERT", "_CERT_FILE", "_CA_BUNDLE", "_INDEX_URL"))}
     path = os.pathsep.join(p for p in kept["PATH"].split(os.pathsep) if not p.startswith(str(ROOT)))
     return subprocess.run(
         command,
         cwd=clone,
-        env={**kept, **trust, "PATH": path},
+        env={**kept, **trust, "PATH": path, "XDG_CACHE_HOME": str(clone.parent / "cache")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -48,9 +51,16 @@ def run(clone: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Iterator[Path]:
-    """A fresh clone of what is committed, whose processes are ended whatever happens."""
+    """A fresh clone of what is committed, whose processes are ended whatever happens.
+
+    Its cache is the machine's in the parts that are known, so that a new part is seen.
+    """
     target = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(target)], check=True, timeout=120)
+    (tmp_path / "cache" / "mlflow-backend").mkdir(parents=True)
+    for part in written.CACHED:
+        cache_folder(part).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cache" / "mlflow-backend" / part).symlink_to(cache_folder(part))
     yield target
     processes.end(processes.marked(str(target / ".backend" / "local")), timeout_s=5)
 
@@ -75,6 +85,9 @@ def test_make_up_works_on_a_clean_clone_and_make_down_leaves_nothing(clone: Path
     assert nothing_changed(typed.stdout), typed.stdout
     status = make(clone, "status")
     assert status.returncode == 0, status.stdout
+    # What is written and has no place there is in no test of damages either.
+    assert [kind for kind in written.each(clone) if written.damaged(kind) is None] == []
+    assert {path.name for path in (clone.parent / "cache" / "mlflow-backend").iterdir()} == written.CACHED
     down = make(clone, "down", "PURGE=1")
     assert down.returncode == 0, down.stdout
     assert not processes.marked(str(state.path))
@@ -82,3 +95,57 @@ def test_make_up_works_on_a_clean_clone_and_make_down_leaves_nothing(clone: Path
     # The hand-typed update left the salt of this clone's passphrase; any make target takes it out.
     tracked = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True)
     assert tracked.stdout == ""
+
+
+def _replaced(path: Path, content: bytes) -> None:
+    # Never written into: what set-up places shares its bytes with the machine's cache.
+    path.unlink()
+    path.write_bytes(content)
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "garbage": lambda path: _replaced(path, bytes(range(128, 256)) * 2),
+    "missing": lambda path: path.unlink(),
+    "a folder": _folder,
+}
+TRIED = (("garbage", "up"), ("garbage", "down"), ("missing", "up"), ("a folder", "up"))
+
+
+def restored(path: Path, whole: Path) -> None:
+    """Put a file or link back in the place of what was made of it."""
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+    path.unlink(missing_ok=True)
+    shutil.copy2(whole, path, follow_symlinks=False)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(4 * TIMEOUT_S)
+def test_a_damaged_file_of_the_clone_is_mended_or_named_by_up_and_by_down(clone: Path, tmp_path: Path) -> None:
+    """Each kind that a deployment writes, each damage: green, or red with the file's name; `make down` too."""
+    assert make(clone, "up").returncode == 0
+    count_starts(1)
+    wrong, whole = [], tmp_path / "whole"
+    for kind in sorted(written.each(clone)):
+        way = written.damaged(kind)
+        for how, target in TRIED[:2] if way is written.Damaged.UNREAD else TRIED:
+            path = written.each(clone).get(kind)
+            if path is None:
+                continue
+            restored(whole, path)
+            DAMAGES[how](path)
+            done = make(clone, target)
+            if done.returncode != 0:
+                restored(path, whole)
+            red_and_named = done.returncode != 0 and str(path.relative_to(clone)) in done.stdout
+            right = done.returncode == 0 or (red_and_named and (way is written.Damaged.NAMED or how == "a folder"))
+            if "Traceback" in done.stdout or not right:
+                wrong.append(f"{kind}, {how}: {target} ended with {done.returncode} and said {done.stdout[-400:]}")
+    assert not wrong, "\n".join(wrong)
+    assert make(clone, "down", "PURGE=1").returncode == 0
+    assert not processes.marked(str(clone / ".backend" / "local"))
