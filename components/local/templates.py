@@ -6,6 +6,7 @@ they made is dumped once, before any server has written to it, and belongs to th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -44,7 +45,9 @@ class TemplatedTool(DatabaseTool):
         ):
             return ()
         applied = super().upgrade()
-        _keep(self._state, template)
+        # The database is at its head: a cache that cannot be written costs the next stack seconds.
+        with contextlib.suppress(OSError):
+            _keep(self._state, template)
         return applied
 
 
@@ -52,10 +55,11 @@ def _keep(state: StateDir, template: Path) -> None:
     template.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=template.parent, prefix=".new-")
     os.close(descriptor)
-    if _run(state, "pg_dump", "--format=custom", f"--file={name}"):
-        Path(name).replace(template)
-    else:
-        Path(name).unlink()
+    try:
+        if _run(state, "pg_dump", "--format=custom", f"--file={name}"):
+            Path(name).replace(template)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def _run(state: StateDir, program: str, *arguments: str) -> bool:

@@ -44,8 +44,12 @@ KINDS: Final = {
 }
 """Patterns of kinds. A kind that a deployment writes and that is not here is red: place it, and try it."""
 
-CACHED: Final = frozenset({"environments", "packages", "pulumi", "uv"})
-"""The parts of the cache that a deployment writes; each entry is made anew if its mark of completion is missing."""
+CACHED: Final = frozenset({"environments", "packages", "pulumi", "schemas", "uv"})
+"""The parts of the cache that a deployment writes.
+
+Tests of damages: tests/components/local/test_templates.py for schemas, test_package.py and test_state.py beside it for
+packages and environments, tests/tools/test_pulumi_cli.py and test_installs.py for the others.
+"""
 
 
 def each(clone: Path) -> dict[str, Path]:
