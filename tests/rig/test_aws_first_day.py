@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import jmespath
 import pytest
 
 from components.contract import ExitCode
@@ -255,6 +256,58 @@ def test_without_its_repository_the_image_is_missing_too(day: Day, prepared: lis
         done = day.shell.run(each.command.replace("STACK=STACK", f"STACK={day.stack.name}"))
         assert done.ok, done.text
     assert day.missing() == []
+
+
+@pytest.fixture(scope="module")
+def staging(day: Day, prepared: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """The stack `staging` in the same account, with the image of `dev` and neither certificate nor zone."""
+    folder = tmp_path_factory.mktemp("staging")
+    stack = AwsStack(folder / "stack", day.rig, "staging")
+    # Nothing was verified on `dev` yet, a day ago.
+    del stack.settings["release"]
+    network = {**stack.settings["aws"]["network"], "hostedZone": "Z0NOBODYS"}
+    stack.write_settings(server={"image": day.stack.settings["server"]["image"]}, aws={"network": network})
+    return Day(stack, Shell(folder / "shell", stack, day.builder), day.builder)
+
+
+def named(staging: Day, check: str, key: str, path: str) -> None:
+    """Run the command of the one failure of a check, and set a key of `aws.network` to what it answers at a path."""
+    (found,) = [each for each in staging.missing() if each.check == check]
+    done = staging.shell.run(found.command)
+    assert done.ok, done.text
+    value = str(jmespath.search(path, json.loads(done.text))).rpartition("/hostedzone/")[2]
+    network = {**staging.stack.settings["aws"]["network"], key: value}
+    staging.stack.write_settings(aws={"network": network})
+
+
+def test_a_public_name_gets_its_zone_and_its_certificate(staging: Day) -> None:
+    """Each command's answer goes into the settings; the last one makes the record that ACM waits for."""
+    assert {each.check for each in staging.missing()} == {"certificate", "hosted zone"}
+    named(staging, "hosted zone", "hostedZone", "HostedZone.Id")
+    named(staging, "certificate", "certificate", "CertificateArn")
+    (waiting,) = staging.missing()
+    done = staging.shell.run(waiting.command)
+    assert done.ok, done.text
+    network, acm = staging.stack.settings["aws"]["network"], staging.rig.client("acm")
+    records = staging.rig.client("route53").list_resource_record_sets(HostedZoneId=network["hostedZone"])
+    made = {(each["Name"].rstrip("."), each["Type"]) for each in records["ResourceRecordSets"]}
+    described = acm.describe_certificate(CertificateArn=network["certificate"])["Certificate"]
+    record = described["DomainValidationOptions"][0]["ResourceRecord"]
+    assert (record["Name"].rstrip("."), record["Type"]) in made
+    with pytest.MonkeyPatch.context() as patch:
+        # ACM has seen it.
+        patch.setattr("moto.settings.ACM_VALIDATION_WAIT", -1)
+        acm.describe_certificate(CertificateArn=network["certificate"])
+    assert staging.missing() == []
+
+
+def test_addresses_of_gateways_are_within_the_quota(staging: Day) -> None:
+    """One a zone; `dev` takes none."""
+    _shut(quotas.ADDRESSES)(staging)
+    (found,) = staging.missing()
+    assert found.check == f"quota {quotas.ADDRESSES.code}"
+    assert staging.shell.run(found.command).ok
+    assert staging.missing() == []
 
 
 def test_the_rest_of_the_page_deploys_it(day: Day, prepared: list[list[str]]) -> None:
