@@ -7,6 +7,7 @@ and the stack names the digest.
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from components.contract import Refused
 from components.preflight import resource
 from components.preflight.manifests import ImageMissing, ImageUnreadable, Platform, inspect
 from components.preflight.reference import NotAReference, parse
-from scripts.programs import StepError, answer, run
+from scripts.programs import ASK_DEADLINE_S, StepError, answer, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from components.preflight.manifests import Image
 
@@ -27,8 +28,12 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 BUILD_DEADLINE_S: Final = 2700
 """Seconds of one build. Another CPU than this machine's is emulated and takes several times as long."""
 
-BUILDERS: Final = ("docker", "podman", "buildah")
-"""What can build, in the order in which it is taken."""
+BUILDERS: Final = {
+    "docker": ("docker", "buildx", "version"),
+    "podman": ("podman", "--version"),
+    "buildah": ("buildah", "--version"),
+}
+"""What can build, in the order in which it is taken, and how it says that it can: docker comes without buildx too."""
 
 _COMMIT_LENGTH: Final = 12
 
@@ -67,13 +72,13 @@ def wanted(preflight: Mapping[str, Any]) -> Wanted:
     )
 
 
-def builder(find: Callable[[str], str | None] = shutil.which) -> str:
+def builder(environment: Mapping[str, str]) -> str:
     """Return the program that builds. Raises Refused if there is none."""
-    for name in BUILDERS:
-        if find(name):
+    for name, asked in BUILDERS.items():
+        if shutil.which(name, path=environment.get("PATH")) and _answers(asked, environment):
             return name
     raise Refused(
-        f"Nothing on this machine builds images: none of {', '.join(BUILDERS)} is on PATH.",
+        f"Nothing on this machine builds images: none of {', '.join(BUILDERS)} (docker with buildx) is on PATH.",
         fix="Install one, or let the workflow image build it (docs/runbooks/workflows.md).",
     )
 
@@ -88,7 +93,7 @@ def make(image: Wanted, environment: Mapping[str, str]) -> str:
     name = image.name(f"{image.mlflow_version}-{commit[:_COMMIT_LENGTH]}")
     found = _in_registry(name, image)
     if found is None:
-        program = builder()
+        program = builder(environment)
         arguments = _arguments(image.mlflow_version, commit, environment)
         _login(program, image, environment)
         for command in commands(program, name, image.platform, arguments):
@@ -101,11 +106,22 @@ def make(image: Wanted, environment: Mapping[str, str]) -> str:
 
 def commands(program: str, name: str, platform: Platform, arguments: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Return what builds and pushes. Pure."""
-    how = (str(ROOT / "server"), "--platform", str(platform), "--tag", name, *(f"--build-arg={e}" for e in arguments))
+    given = (f"--build-arg={each}" for each in arguments)
+    # buildah takes no option after the folder.
+    how = ("--platform", str(platform), "--tag", name, *given, str(ROOT / "server"))
     if program == "docker":
         # Without attestations the name stands for one image, as it does with the other two.
-        return (("docker", "buildx", "build", *how, "--provenance=false", "--push"),)
+        return (("docker", "buildx", "build", "--provenance=false", "--push", *how),)
     return ((program, "build", *how), (program, "push", name))
+
+
+def _answers(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Tell whether a program ends well, whatever it says meanwhile."""
+    try:
+        done = subprocess.run(command, capture_output=True, env=environment, timeout=ASK_DEADLINE_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def _commit(environment: Mapping[str, str]) -> str:

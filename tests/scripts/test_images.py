@@ -25,19 +25,33 @@ INPUTS = {
 NAME = "registry.example.com/team/mlflow:3.17.2-0123456789ab"
 
 
+def machine(folder: Path, *programs: str, without: str = "") -> dict[str, str]:
+    """Return the environment of a machine that has these programs; one of them refuses every call."""
+    for name in programs:
+        path = folder / name
+        path.write_text(f"#!/bin/sh\nexit {int(name == without)}\n", encoding="utf-8")
+        path.chmod(0o700)
+    return {"PATH": str(folder)}
+
+
 @pytest.mark.parametrize(
     ("there", "taken"),
-    [({"docker", "podman"}, "docker"), ({"podman", "buildah"}, "podman"), ({"buildah"}, "buildah")],
+    [(("docker", "podman"), "docker"), (("podman", "buildah"), "podman"), (("buildah",), "buildah")],
 )
-def test_what_is_there_builds(there: set[str], taken: str) -> None:
+def test_what_is_there_builds(tmp_path: Path, there: tuple[str, ...], taken: str) -> None:
     """The first of the three that is on PATH."""
-    assert images.builder(lambda name: name if name in there else None) == taken
+    assert images.builder(machine(tmp_path, *there)) == taken
 
 
-def test_a_machine_that_builds_nothing_is_told_once() -> None:
+def test_a_docker_without_buildx_is_passed_over(tmp_path: Path) -> None:
+    """It is on PATH, and cannot build."""
+    assert images.builder(machine(tmp_path, "docker", "podman", without="docker")) == "podman"
+
+
+def test_a_machine_that_builds_nothing_is_told_once(tmp_path: Path) -> None:
     """All three are named, and the workflow that builds instead."""
     with pytest.raises(Refused) as caught:
-        images.builder(lambda _: None)
+        images.builder(machine(tmp_path))
     assert all(name in str(caught.value) for name in images.BUILDERS)
 
 
@@ -47,6 +61,7 @@ def test_every_builder_builds_for_the_platform_and_pushes_the_name(program: str)
     called = images.commands(program, NAME, AMD64, ["MLFLOW_VERSION=3.17.2", "A=b c"])
     assert {command[0] for command in called} == {program}
     build = called[0]
+    assert build[-1].endswith("server"), "buildah takes no option after the folder"
     assert build[build.index("--platform") + 1] == "linux/amd64"
     assert build[build.index("--tag") + 1] == NAME
     assert {"--build-arg=MLFLOW_VERSION=3.17.2", "--build-arg=A=b c"} <= set(build)

@@ -80,6 +80,8 @@ def main(words: list[str]) -> int:
         error = _asked({"password": sys.stdin.read()})
         if not error:
             Path(os.environ["RIG_LOGIN"]).write_text(words[4], encoding="utf-8")
+    elif words == ["buildx", "version"]:
+        error = ""
     elif words[:2] == ["buildx", "build"]:
         error = _build(words[2:])
     else:
@@ -90,7 +92,7 @@ def main(words: list[str]) -> int:
 
 
 def _build(words: list[str]) -> str:
-    folder, rest = words[0], words[1:]
+    folder, rest = words[-1], words[:-1]
     platform, name = "", ""
     arguments = {}
     while rest:
