@@ -6,7 +6,7 @@ PYTHON ?= python3
 STACK ?= local
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup env up down preview verify status logs releases doctor image lint hooks format pages coverage mutation test test-full test-fast test-unit bench schema lock
+.PHONY: help setup env up down preview verify status logs releases doctor image lint hooks format pages coverage mutation test test-full test-fast test-unit bench schema upstream lock
 
 # A shell may bring modules of another project, or an ASCII locale, in which a folder's name could not be written down.
 unexport PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONSTARTUP PYTHONWARNINGS
@@ -98,6 +98,9 @@ test-fast: setup-dev ## Run the tests that start no engine and no platform
 
 test-unit: setup-dev ## Run the tests that start nothing; of one part only: make test-unit PART=components/verify
 	@$(PYTEST) -m 'not engine and not rig and not service and not slow and not full' tests/$(PART)
+
+upstream: setup-dev ## Plan each AWS resource with the upstream provider; the first time builds it, for half an hour
+	@.venv/bin/python -m tests.upstream
 
 lock: ## Compile the locks in requirements/ anew from pyproject.toml; UPGRADE=1 takes newer versions
 	@$(PYTHON) -m tools.lock $(if $(filter 1,$(UPGRADE)),--upgrade)

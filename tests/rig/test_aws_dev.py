@@ -34,13 +34,13 @@ _TWO_MINUTES_S = 120
 
 @pytest.fixture(scope="module")
 def dev(server_rig: AwsRig, tmp_path_factory: pytest.TempPathFactory) -> AwsStack:
-    """The stack, deployed into an empty account that has the image."""
+    """The stack, deployed into an empty account that has the image, under the policy pack as `make up` does it."""
     folder = tmp_path_factory.mktemp("dev")
     package = install_package(folder / "package")
     held = contents.mlflow(VERSION, package, server_rig.authority)
     server_rig.images.publish(VERSION, held, labels=contents.labels(VERSION))
     stack = AwsStack(folder / "stack", server_rig)
-    stack.must_up()
+    stack.must_up(*stack.policed())
     return stack
 
 

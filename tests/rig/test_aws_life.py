@@ -176,7 +176,11 @@ def test_destroy_leaves_nothing(life: Life) -> None:
 
 def test_a_protected_backend_is_not_destroyed(life: Life) -> None:
     """With `backup.protect` a destroy is refused by name, before anything is deleted."""
-    life.stack.write_settings(backup={"protect": True, "retentionDays": 7})
+    tagged = str(life.stack.settings["server"]["image"])
+    published = life.rig.images.find(tagged)
+    assert published
+    image = f"{tagged.rpartition(':')[0]}@{published.digest}"
+    life.stack.write_settings(backup={"protect": True, "retentionDays": 7}, server={"image": image})
     life.stack.must_up()
     held, tasks = life.left(), life.rig.live_tasks
     outcome = life.stack.destroy()

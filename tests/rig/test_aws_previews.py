@@ -39,12 +39,13 @@ class Account:
         self._published = 0
 
     def push(self, *, platforms: Sequence[str] = _BOTH, index: bool = True, version: str = VERSION) -> str:
-        """Push another image, and return its digest; the stacks ask for it by a tag of its own."""
+        """Push another image, and return its digest; `dev` asks for it by a tag of its own, `staging` by the digest."""
         self._published += 1
         tag, labels = f"preview-{self._published}", contents.labels(version)
         name = self.rig.images.publish(tag, contents.small(), labels=labels, platforms=platforms, index=index)
-        for stack in (self.dev, self.staging):
-            stack.write_settings(server={"image": f"{name.partition('@')[0]}:{tag}"})
+        self.dev.write_settings(server={"image": f"{name.partition('@')[0]}:{tag}"})
+        # It is protected, so that a tag is refused.
+        self.staging.write_settings(server={"image": name})
         return name.partition("@")[2]
 
     def verified(self, digest: str, *, ago: timedelta) -> None:

@@ -56,8 +56,8 @@ def before(asked: AwsStack, rig: AwsRig) -> set[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def staging(asked: AwsStack, before: set[tuple[str, str]]) -> AwsStack:
-    """The stack, deployed."""
-    asked.must_up()
+    """The stack, deployed under the policy pack as `make up` does it."""
+    asked.must_up(*asked.policed())
     return asked
 
 

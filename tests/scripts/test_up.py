@@ -89,3 +89,5 @@ def test_a_local_update_costs_nothing_more(calls: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60, check=False)
     assert done.returncode == 0
     assert [(verb, levels) for verb, _, levels in noted(calls)] == [("up", None)]
+    # What is done is told once: nobody is asked after the engine's own preview.
+    assert "--skip-preview" in calls.read_text()

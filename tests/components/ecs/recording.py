@@ -130,7 +130,7 @@ def _drawn(args: MockResourceArgs) -> dict[str, Any]:
         "Key": {"keyId": "key-1"},
         "VpcEndpoint": {"prefixListId": "pl-1"},
         "EcsServerSecrets": {"version": "v-server"},
-        "EcsCacheToken": {"value": "t0ken"},
+        "EcsCacheToken": {"value": "t0ken0of0sixteen"},
         "Migration": {"applied": 0, "head": "abc", "authHead": None, "dump": None},
         "Reencryption": {"lost": []},
         "Verification": {"verdict": "pass", "finished": "now", "summary": "", "table": "", "revision": "7"},

@@ -100,7 +100,7 @@ def test_no_secret_is_in_anybodys_inputs(variant: str, registered: dict[str, lis
         each.type.rsplit(":", 1)[-1]
         for each in registered[variant]
         for _, leaf in walk(each.inputs)
-        if "t0ken" in str(leaf)
+        if "t0ken0of0sixteen" in str(leaf)
     }
     assert holders <= {"ReplicationGroup", "SecretVersion"}
 

@@ -1,8 +1,4 @@
-"""The project's own program on a rig: the shipped stack files, by the real engine, with the AWS provider in front.
-
-Which provider that is, a variable says: MLFLOW_BACKEND_RIG_PROVIDER=real takes the plugin that is installed in
-PULUMI_HOME (its endpoints are the rig's), and anything else the stand-in.
-"""
+"""The project's own program on a rig: the shipped stack files, by the real engine, with the stand-in provider."""
 
 from __future__ import annotations
 
@@ -10,22 +6,23 @@ import json
 import os
 import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from components.server import parse_version
+from components.settings import YamlSource, load
 from components.vulnerabilities.table import of_version
+from scripts import policing
 from tests.engine.stack import PULUMI, ROOT, Outcome
 from tests.rig.standin import plugin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from tests.rig.aws.rig import AwsRig
 
-PROVIDER: Final = "MLFLOW_BACKEND_RIG_PROVIDER"
 UPDATE_TIMEOUT_S: Final = 540
 _PARTS: Final = ("components", "scripts", "server")
 _UNCOPIED: Final = shutil.ignore_patterns("__pycache__", "*.pyc")
@@ -49,10 +46,7 @@ class AwsStack:
         shipped = yaml.safe_load((ROOT / f"Pulumi.{name}.yaml").read_text())["config"]
         self.settings: dict[str, Any] = {key.partition(":")[2]: value for key, value in shipped.items()}
         (folder / "state").mkdir()
-        if os.environ.get(PROVIDER) == "real":
-            self.home = Path(os.environ["PULUMI_HOME"])
-        else:
-            plugin.install(self.home, "pulumi_aws")
+        plugin.install(self.home, "pulumi_aws")
         self.write_settings()
         made = self.pulumi("stack", "init", name)
         assert made.ok, made.text
@@ -112,6 +106,11 @@ class AwsStack:
     def up(self, *flags: str) -> Outcome:
         """Run `pulumi up`, without a preview of its own."""
         return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.name, *flags)
+
+    def policed(self) -> tuple[str, ...]:
+        """Return the options that put an update under the policy pack, at the stack's own levels."""
+        settings = load(YamlSource.read(self.project / f"Pulumi.{self.name}.yaml"))
+        return policing.options(settings, self.folder)
 
     def must_up(self, *flags: str) -> Outcome:
         """Run `pulumi up`, and show what it said where it fails."""
