@@ -31,6 +31,7 @@ PREFLIGHT = "pulumi-python:dynamic/mlflow-backend:Preflight"
 ECS_SERVER_SECRETS = "pulumi-python:dynamic/mlflow-backend:EcsServerSecrets"
 ECS_API_KEYS = "pulumi-python:dynamic/mlflow-backend:EcsApiKeys"
 ECS_CACHE_TOKEN = "pulumi-python:dynamic/mlflow-backend:EcsCacheToken"  # noqa: S105 - a type token
+ECS_INSIGHTS_LOGS = "pulumi-python:dynamic/mlflow-backend:EcsInsightsLogs"
 ECS_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:EcsRollout"
 MIGRATION = "pulumi-python:dynamic/mlflow-backend:Migration"
 REENCRYPTION = "pulumi-python:dynamic/mlflow-backend:Reencryption"

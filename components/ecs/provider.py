@@ -116,6 +116,45 @@ class RolloutProvider(Provider):
         return ReadResult(id_=id_ if rollout.still_serving(props) else "", outs=props)
 
 
+class InsightsLogsProvider(Provider):
+    """The log group of Container Insights, which it may have made by itself."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Make the group, or take it over."""
+        from components.ecs import insights  # noqa: PLC0415
+
+        insights.create(props)
+        return CreateResult(id_=props["group"], outs=props)
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Make what is there as it was asked for."""
+        from components.ecs import insights  # noqa: PLC0415
+
+        insights.create(news)
+        return UpdateResult(outs=news)
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Look at it; a group that is gone is made anew by the next update."""
+        from components.ecs import insights  # noqa: PLC0415
+
+        return ReadResult(id_=id_ if insights.there(props) else "", outs=props)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Compare what is asked for, and what is there."""
+        from components.ecs import insights  # noqa: PLC0415
+
+        replaces = [key for key in ("region", "group") if olds.get(key) != news.get(key)]
+        return DiffResult(changes=insights.changed(olds, news), replaces=replaces)
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        """Delete it."""
+        from components.ecs import insights  # noqa: PLC0415
+
+        insights.delete(props)
+
+
 class ServerSecrets(Resource, module="mlflow-backend", name="EcsServerSecrets"):
     """Outputs: `arn`, and `version`, which changes with any of the values; never a value."""
 
@@ -189,6 +228,25 @@ class CacheToken(Resource, module="mlflow-backend", name="EcsCacheToken"):
         secret = pulumi.ResourceOptions(additional_secret_outputs=["value"])
         props = {"generation": generation, "value": None}
         super().__init__(CacheTokenProvider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
+
+
+class InsightsLogs(Resource, module="mlflow-backend", name="EcsInsightsLogs"):
+    """The log group of a cluster's Container Insights."""
+
+    def __init__(  # noqa: PLR0913 - what a log group has, by name
+        self,
+        name: str,
+        *,
+        region: str,
+        group: str,
+        arn: str,
+        retention_days: int,
+        tags: Mapping[str, str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """Take what it is called, and for how many days lines are kept."""
+        props = {"region": region, "group": group, "arn": arn, "retentionDays": retention_days, "tags": dict(tags)}
+        super().__init__(InsightsLogsProvider(), name, props, opts)
 
 
 class Rollout(Resource, module="mlflow-backend", name="EcsRollout"):

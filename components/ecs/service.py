@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_aws as aws
 
+from components.ecs.provider import InsightsLogs
 from components.ecs.render import containers, tasks
 from components.ecs.render import service as render
 from components.ecs.render.balancer import removal_deadline
 from components.ecs.render.network import SERVER_PORT
 from components.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
+from components.naming import tags
 from components.tokens import ECS_SERVICE
 
 if TYPE_CHECKING:
@@ -69,11 +71,14 @@ class Service(pulumi.ComponentResource):
         self.verify_task: aws.ecs.TaskDefinition | None = None
         self.service: aws.ecs.Service
         self.revision: pulumi.Output[str]
-        # ECS would make this group by itself, keep it for ever, and leave it behind.
-        insights = aws.cloudwatch.LogGroup(
+        # Container Insights would make this group by itself, keep it for ever, and leave it behind.
+        insights = InsightsLogs(
             f"{name}-insights-logs",
-            name=f"/aws/ecs/containerinsights/{place.cluster()}/performance",
-            retention_in_days=settings.aws.monitoring.log_retention_days,
+            region=place.region,
+            group=place.insights_group(),
+            arn=place.arn("logs", f"log-group:{place.insights_group()}"),
+            retention_days=settings.aws.monitoring.log_retention_days,
+            tags=tags(project=place.project, stack=place.stack, own=settings.tags),
             opts=self._child,
         )
         self.cluster = aws.ecs.Cluster(

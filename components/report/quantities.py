@@ -50,6 +50,7 @@ BY_USE: Final[Mapping[str, tuple[str, ...]]] = {
     "aws:s3/bucket:Bucket": ("objects kept and their older versions", "requests to S3"),
     "aws:secretsmanager/secret:Secret": ("requests to Secrets Manager",),
     "aws:sns/topic:Topic": ("notifications",),
+    tokens.ECS_INSIGHTS_LOGS: ("log lines taken in", "log lines kept"),
     tokens.ECS_SERVER_SECRETS: ("requests to Secrets Manager",),
     tokens.ECS_API_KEYS: ("requests to Secrets Manager",),
 }  # fmt: skip

@@ -58,6 +58,7 @@ def test_a_token_has_three_parts() -> None:
         (ecs.ServerSecrets, tokens.ECS_SERVER_SECRETS),
         (ecs.ApiKeys, tokens.ECS_API_KEYS),
         (ecs.CacheToken, tokens.ECS_CACHE_TOKEN),
+        (ecs.InsightsLogs, tokens.ECS_INSIGHTS_LOGS),
         (ecs.Rollout, tokens.ECS_ROLLOUT),
         (Migration, tokens.MIGRATION),
         (Reencryption, tokens.REENCRYPTION),

@@ -175,13 +175,20 @@ def test_destroy_leaves_nothing(life: Life) -> None:
 
 
 def test_a_protected_backend_is_not_destroyed(life: Life) -> None:
-    """With `backup.protect` a destroy is refused by name, before anything is deleted."""
+    """With `backup.protect` a destroy is refused by name, before anything is deleted.
+
+    The update that makes it follows a destroy at once, and Container Insights has written once more after that one.
+    """
+    group = life.place.insights_group()
+    life.rig.client("logs").create_log_group(logGroupName=group)
     tagged = str(life.stack.settings["server"]["image"])
     published = life.rig.images.find(tagged)
     assert published
     image = f"{tagged.rpartition(':')[0]}@{published.digest}"
     life.stack.write_settings(backup={"protect": True, "retentionDays": 7}, server={"image": image})
     life.stack.must_up()
+    (found,) = life.rig.client("logs").describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    assert found["retentionInDays"] == 14
     held, tasks = life.left(), life.rig.live_tasks
     outcome = life.stack.destroy()
     assert not outcome.ok

@@ -231,9 +231,12 @@ def _scaling(place: Place) -> Iterator[Grant]:
 
 
 def _logs(place: Place) -> Iterator[Grant]:
-    insights = f"/aws/ecs/containerinsights/{place.cluster()}/performance"
     groups = [place.log_group_arn(part) for part in (SERVER, TASKS)]
-    every = tuple(f"{arn}{end}" for arn in (*groups, place.arn("logs", f"log-group:{insights}")) for end in ("", ":*"))
+    every = tuple(
+        f"{arn}{end}"
+        for arn in (*groups, place.arn("logs", f"log-group:{place.insights_group()}"))
+        for end in ("", ":*")
+    )
     yield Grant(
         sid="FindLogs",
         purposes=LOOKS,

@@ -136,6 +136,10 @@ class Place:
         """Return the ARN of a log group, without the `:*` that stands for its streams."""
         return self.arn("logs", f"log-group:{self.log_group(part)}")
 
+    def insights_group(self) -> str:
+        """Return the name of the log group of Container Insights, which is the service's choice."""
+        return f"/aws/ecs/containerinsights/{self.cluster()}/performance"
+
     def topic(self) -> str:
         """Return the alarm topic's name."""
         return self._name("topic", "alarms")
