@@ -53,8 +53,8 @@ def prepare(folder: Path) -> bool:
     return asgi
 
 
-def application(*, asgi: bool) -> tuple[Any, Any]:
-    """Return the application with its front, and the front."""
+def application(*, asgi: bool, access: str = "basic", ring: Any = None) -> tuple[Any, Any]:
+    """Return the application with its front, and the front; `ring` holds the keys of the access `token`."""
     assembly = importlib.import_module("mlflow_backend_server.assembly")
     health = assembly.Health(
         board=importlib.import_module("mlflow_backend_server.health.board").Board(()),
@@ -64,8 +64,8 @@ def application(*, asgi: bool) -> tuple[Any, Any]:
     )
     settings = importlib.import_module("mlflow_backend_server.settings")
     record = importlib.import_module("mlflow_backend_server.http.record")
-    wanted = settings.Settings(access=settings.Access.BASIC)
-    inner, front, routes = assembly.guarded(wanted, health, None, asgi=asgi)
+    wanted = settings.Settings(access=settings.Access(access))
+    inner, front, routes = assembly.guarded(wanted, health, ring, asgi=asgi)
     recorder = record.Recorder(template=routes.template, metrics=None, log=False, write=lambda _line: None)
     return assembly.fronted(inner, front, recorder, routes, asgi=asgi), front
 
