@@ -28,7 +28,7 @@ Choose a newer version, or accept each by its name, with your reason:
 mlflow-backend:policy:
   acceptVulnerabilities:
     # Only our own team has users here, and all of them are administrators.
-    - CVE-2026-118625
+    - CVE-2026-118624
 ```
 
 The table is what public advisories said on the day in the last column, read from stored copies of them. A range that a

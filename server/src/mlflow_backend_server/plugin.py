@@ -71,9 +71,9 @@ def _prepare(settings: Settings) -> None:
 
         os.environ.update(prepare_folder(os.environ))
     if settings.access is Access.BASIC:
-        from mlflow_backend_server.access.config import JOB_TOKEN, prepare_config
+        from mlflow_backend_server.access.config import JOB_TOKEN, fail_closed, prepare_config
 
-        os.environ.update(prepare_config(os.environ))
+        os.environ.update(prepare_config(os.environ) | fail_closed())
         # Refused here, before MLflow makes its users' tables where they do not belong.
         addresses.from_environment(os.environ)
         # MLflow does this for its own app only, by name; a failure in a worker instead would restart it for ever.

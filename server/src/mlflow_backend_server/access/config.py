@@ -25,7 +25,10 @@ _DATABASE_VARIABLE = "MLFLOW_BACKEND_AUTH_DATABASE_URI"
 _USER_VARIABLE, PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_USERNAME", "MLFLOW_AUTH_ADMIN_PASSWORD"
 #: By which a job of this server calls its gateway in the name of the user who submitted it.
 JOB_TOKEN = "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
+#: MLflow's own net below its table of validators: a route without one is refused. Older versions have none.
+_FAIL_CLOSED = "MLFLOW_BASIC_AUTH_FAIL_CLOSED"
 AUTHORIZATION = "mlflow.server.auth:authenticate_request_basic_auth"
+_VARIABLES = "mlflow.environment_variables"
 _STEM = "mlflow-backend-auth-"
 
 
@@ -40,7 +43,7 @@ def prepare_config(environment: Mapping[str, str]) -> dict[str, str]:
     for name in (_DATABASE_VARIABLE, PASSWORD_VARIABLE):
         if not environment.get(name):
             raise SettingsError(f"MLFLOW_BACKEND_ACCESS is 'basic', and neither {FILE_VARIABLE} nor {name} is set.")
-    known = hasattr(importlib.import_module("mlflow.environment_variables"), PASSWORD_VARIABLE)
+    known = hasattr(importlib.import_module(_VARIABLES), PASSWORD_VARIABLE)
     path = Path(tempfile.gettempdir()) / f"{_STEM}{os.getpgrp()}.ini"
     for other in path.parent.glob(f"{_STEM}*.ini"):
         if other == path or not group_lives(other.stem.removeprefix(_STEM)):
@@ -48,6 +51,12 @@ def prepare_config(environment: Mapping[str, str]) -> dict[str, str]:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         content(environment, placeholder="" if known else secrets.token_urlsafe(32)).write(file)
     return {FILE_VARIABLE: str(path)}
+
+
+def fail_closed() -> dict[str, str]:
+    """Return the variable by which MLflow refuses routes that nobody guards, whatever the environment says of it."""
+    known = hasattr(importlib.import_module(_VARIABLES), _FAIL_CLOSED)
+    return {_FAIL_CLOSED: "true"} if known else {}
 
 
 def content(environment: Mapping[str, str], *, placeholder: str = "") -> configparser.ConfigParser:
