@@ -18,7 +18,10 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HIDDEN = "hidden-8f2a"
 PASSWORD = "only-for-this-test"
@@ -166,7 +169,31 @@ def scene(asker: Asker) -> dict[str, str]:
                 "resource_id": experiment if kind == "experiment" else HIDDEN,
             }  # fmt: skip
             made("POST", "/api/3.0/mlflow/users/permissions/grant", grant)
+    place = f"/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run}/artifacts/{HIDDEN}"
+    status, _, _ = asker.ask("PUT", place, admin, HIDDEN.encode())
+    assert status == 200, status
     return {"experiment": experiment, "run": run}
+
+
+def spelled(ids: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+    """Give target and body of each other way to name a hidden artifact, and its folder, in the proxy of the store."""
+    encoded = "".join(f"%{ord(character):02X}" for character in ids["experiment"])
+    rest = f"{ids['run']}/artifacts"
+    plain = f"{ids['experiment']}/{rest}"
+    folders = [
+        plain,
+        f"{encoded}/{rest}",
+        f"{encoded.replace('%', '%25')}/{rest}",
+        f"./{plain}",
+        f"/{plain}",
+        f"a/../{plain}",
+    ]
+    for base in ("/api/2.0/mlflow-artifacts/artifacts", "/ajax-api/2.0/mlflow-artifacts/artifacts"):
+        for folder in folders:
+            yield f"{base}/{folder}/{HIDDEN}", b""
+            yield f"{base}?path={folder.replace('%', '%25')}", b""
+            yield base, json.dumps({"path": folder}).encode()
+            yield f"{base}?other=1", json.dumps({"path": folder}).encode()
 
 
 def request_of(method: str, template: str, ids: dict[str, str]) -> tuple[str, bytes]:
@@ -230,6 +257,18 @@ def main() -> None:
                     "text": content[:200].decode(errors="replace"),
                 })
             )  # fmt: skip
+    for target, body in spelled(ids):
+        status, _, content = asker.ask("GET", target, callers["bob"], body)
+        shows = HIDDEN in content.decode(errors="replace") and status < 300
+        said = {
+            "caller": "bob",
+            "method": "GET",
+            "template": target,
+            "guard": "spelled",
+            "status": status,
+            "shows": shows,
+        }
+        print(json.dumps(said))
 
 
 if __name__ == "__main__":

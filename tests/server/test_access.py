@@ -415,6 +415,9 @@ def test_logins_that_wait_are_bounded_and_health_asks_for_none() -> None:
         ("10.0.0.1", "[2001:db8::1]:4711", 1, "2001:db8::1"),
         ("10.0.0.1", "2001:db8::1", 1, "2001:db8::1"),
         ("10.0.0.1", " , ,", 1, "10.0.0.1"),
+        ("10.0.0.1", "::ffff:203.0.113.7", 1, "203.0.113.7"),
+        ("::ffff:10.0.0.1", "", 0, "10.0.0.1"),
+        ("", "", 0, ""),
     ],
 )
 def test_the_address_is_what_our_outermost_proxy_saw(peer: str, hops: str, proxies: int, found: str) -> None:

@@ -37,6 +37,41 @@ def test_addresses_of_the_servers_own_files_may_not(address: str) -> None:
     assert locations.problem(address)
 
 
+PROXY = "/api/2.0/mlflow-artifacts/artifacts"
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "wrong"),
+    [
+        (f"{PROXY}/1/r/artifacts/a b.bin", "", False),
+        (f"{PROXY}/1/r/artifacts/50% off/x", "", False),
+        (f"{PROXY}/1/r/artifacts/.hidden/..x", "", False),
+        (f"{PROXY}/1/r/artifacts/", "", False),
+        (PROXY, "path=1/r/artifacts", False),
+        (PROXY, "path=1%2Fr%2Fa%20b", False),
+        (PROXY, "path=", False),
+        (PROXY, "", False),
+        (f"{PROXY}/%31/r/artifacts/x", "", True),
+        (f"{PROXY}/%2531/r/artifacts/x", "", True),
+        (f"{PROXY}/1/r/artifacts/%2e%2e/x", "", True),
+        (f"{PROXY}/./1/r/artifacts/x", "", True),
+        (f"{PROXY}/1/./r/artifacts/x", "", True),
+        (f"{PROXY}/x/../1/r/artifacts/x", "", True),
+        (f"{PROXY}//1/r/artifacts/x", "", True),
+        (f"{PROXY}/1/r/artifacts/x/..", "", True),
+        (f"{PROXY.replace('/api', '/ajax-api')}/./1/r/x", "", True),
+        (PROXY, "path=%2531/r/artifacts", True),
+        (PROXY, "path=./1/r/artifacts", True),
+        (PROXY, "path=a&path=../1", True),
+        (PROXY, "x=1&pa%74h=%2F1", True),
+        ("/get-artifact", "path=./model&run_uuid=r", False),
+    ],
+)
+def test_a_place_in_the_store_is_spelled_in_one_way(path: str, query: str, *, wrong: bool) -> None:
+    """As permissions are looked up by how it begins: MLflow decodes it once more, and stores ignore dots."""
+    assert bool(locations.path_problem(path, query)) is wrong
+
+
 @pytest.mark.parametrize("key", ["artifact_location", "artifactLocation", "ARTIFACT-LOCATION"])
 def test_an_address_is_found_wherever_it_is(key: str) -> None:
     """In lists, deep down, in the words of JSON and of protobuf, and as a tag of a trace."""
@@ -87,6 +122,16 @@ def test_an_experiment_is_found_at_any_depth(other: Any, key: str) -> None:
     found = Subjects()
     found.add([other, {"a": [{key: ["7"]}]}])
     assert "7" in found.experiments
+
+
+def test_ids_are_found_below_any_depth() -> None:
+    """A body that is nested more deeply than Python calls itself is no failure."""
+    document: Any = {"run_id": "r"}
+    for _ in range(100_000):
+        document = [document]
+    found = Subjects()
+    found.add(document)
+    assert found.others == {("run", "r")}
 
 
 @pytest.mark.parametrize(

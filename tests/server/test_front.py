@@ -23,6 +23,7 @@ from mlflow_backend_server.health.board import Board
 from mlflow_backend_server.health.identity import OBJECT
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.health.states import Away, Component
+from mlflow_backend_server.http import routes
 from mlflow_backend_server.http.asgi import AsgiFront
 from mlflow_backend_server.http.exchange import Asked, with_prefix
 from mlflow_backend_server.http.record import Recorder
@@ -360,6 +361,41 @@ def test_who_guesses_is_told_to_wait_and_the_owner_is_not(through: Callable[...,
     assert int(ask("one", "203.0.113.7").headers["retry-after"]) > 0
     assert ask("one", "198.51.100.2").status == 200
     assert ask("one", "203.0.113.7, 198.51.100.2").status == 200
+
+
+@pytest.mark.parametrize("about", [{"name": "\U0001f600" * 300}, {"tags": "x" * 200, "key": "\U0001f600" * 200}])
+def test_a_line_is_whole_whatever_a_caller_sends(about: dict[str, Any]) -> None:
+    """One write of a pipe takes 4096 bytes; a longer line would be cut through by another worker's."""
+    lines: list[bytes] = []
+    recorder = Recorder(template=lambda *_: "/api/2.0/mlflow/users/create", metrics=None, log=True, write=lines.append)
+    asked = Asked(
+        method="POST", path="/", raw_path="\U0001f600" * 5000, headers={"x-request-id": "x" * 128}, client="192.0.2.1"
+    )
+    exchange = recorder.begin(asked)
+    exchange.identity, exchange.about = "\U0001f600" * 5000, {name: value[:200] for name, value in about.items()}
+    recorder.end(exchange)
+    recorder.end(replace(exchange, asked=replace(asked, method="X" * 60_000)))
+    recorder.keys_changed([f"key-{number}" for number in range(2000)], ["k" * 63] * 100)
+    assert [json.loads(line)["kind"] for line in lines] == ["access", "audit", "access", "audit"]
+    assert max(len(line) for line in lines) <= 4096
+
+
+def test_endless_paths_are_not_kept() -> None:
+    """Whoever has no key yet may send thousands of long ones; each route is found all the same."""
+    asked: list[str] = []
+
+    def find(_method: str, path: str) -> int:
+        asked.append(path)
+        return len(path)
+
+    kept = routes._kept(find)
+    assert [kept("GET", path) for path in ("/a", "/a", "/" + "a" * 60_000, "/" + "a" * 60_000)] == [
+        2,
+        2,
+        60_001,
+        60_001,
+    ]
+    assert len(asked) == 3
 
 
 @STACKS

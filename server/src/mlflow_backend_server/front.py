@@ -6,12 +6,13 @@ thread, or as a future.
 
 from __future__ import annotations
 
+import hmac
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from mlflow_backend_server.access import credentials, keys
+from mlflow_backend_server.access import credentials, keys, locations
 from mlflow_backend_server.access.clients import forwarded
 from mlflow_backend_server.access.passwords import Judged, Result
 from mlflow_backend_server.access.routes import NOWHERE, Guard, Route
@@ -105,8 +106,8 @@ class Front:
             return Answer(status=308, document={}, headers=(("location", f"{asked.raw_path}/"),))
         if asked.path in OWN:
             return self._health(asked)
-        if OBJECT in asked.path or OBJECT in unquote(asked.query):
-            return refusal(403, "PERMISSION_DENIED", f"{OBJECT} is the store's identity, and no artifact.")
+        if refused := _no_artifact(asked):
+            return refused
         limit = body_limit(
             asked, request_bytes=self.settings.max_request_bytes, artifact_bytes=self.settings.max_artifact_bytes
         )
@@ -154,7 +155,7 @@ class Front:
             return exchange.NO_LOGIN
         assert self.users is not None  # noqa: S101 - seen by the caller
         token = self.users.job_token
-        if token and asked.path.startswith(_GATEWAY) and login.password == token:
+        if token and asked.path.startswith(_GATEWAY) and hmac.compare_digest(login.password.encode(), token.encode()):
             return self._let_in(asked, replace(admission, identity=login.name))
         judged = self.users.passwords.judge(login, asked.client)
         if not isinstance(judged, Future):
@@ -248,6 +249,15 @@ class Front:
 
     def _key(self, asked: Asked) -> StoredKey | None:
         return keys.match(keys.presented(asked.headers), self.ring.keys()) if self.ring else None
+
+
+def _no_artifact(asked: Asked) -> Answer | None:
+    """Return the refusal of a request that names what is no artifact in the store."""
+    if OBJECT in asked.path or OBJECT in unquote(asked.query):
+        return refusal(403, "PERMISSION_DENIED", f"{OBJECT} is the store's identity, and no artifact.")
+    if problem := locations.path_problem(asked.path, asked.query):
+        return refusal(400, "INVALID_PARAMETER_VALUE", f"The artifact's path {problem}.")
+    return None
 
 
 def _as(identity: str, answer: Answer) -> Answer:

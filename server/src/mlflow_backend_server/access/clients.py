@@ -20,10 +20,7 @@ def address(peer: str, headers: Mapping[str, str], proxies: int) -> str:
     himself is further to the left. A request that did not come through all of them has the peer's address.
     """
     hop = _from_right(headers.get("x-forwarded-for", ""), proxies)
-    try:
-        return str(ipaddress.ip_address(_without_port(hop)))
-    except ValueError:
-        return peer
+    return _canonical(_without_port(hop)) or _canonical(peer) or peer
 
 
 def scheme(spoken: str, headers: Mapping[str, str], proxies: int) -> str:
@@ -48,6 +45,15 @@ def network(client: str) -> str:
     if parsed.version == 4:  # noqa: PLR2004 - the version of the protocol
         return client
     return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
+
+
+def _canonical(text: str) -> str:
+    """Return an address as one client always has it, "" for none: a socket for both families writes IPv4 as IPv6."""
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        return ""
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
 def _from_right(hops: str, place: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,8 @@ _ALWAYS = frozenset({"artifactlocation", "mlflow.artifactlocation", "artifacturi
 #: Of a model's version; elsewhere a dataset's or an assessment's source, which nothing is read from.
 _OF_VERSION = frozenset({"source"})
 _MOST_DECODINGS = 5
+#: The proxy of the store, and the parameter by which its listing is told a folder.
+_PROXY, _LISTED = "/mlflow-artifacts/", "path"
 
 
 def problem(address: str) -> str | None:
@@ -36,6 +38,24 @@ def problem(address: str) -> str | None:
             return "names a file of the server"
         if ".." in re.split(r"[/?&=:]", text):
             return "leads upwards"
+    return None
+
+
+def path_problem(path: str, query: str) -> str | None:
+    """Return what is wrong with the place in the store that a request names, as the end of a sentence, None if nothing.
+
+    MLflow decodes it again, and joins it to the store's own folder, after its permissions were looked up by what it
+    begins with: `%31/...` and `./1/...` would be the artifacts of experiment 1 without a permission on it.
+    """
+    _, proxy, rest = path.partition(_PROXY)
+    if not proxy:
+        return None
+    places = [rest, *(value for name, value in parse_qsl(query, keep_blank_values=True) if name == _LISTED)]
+    for place in places:
+        if unquote(place) != place:
+            return "is encoded more than once"
+        if any(segment in {"", ".", ".."} for segment in place.removesuffix("/").split("/") if place):
+            return "has an empty segment, or one that is a dot or two"
     return None
 
 

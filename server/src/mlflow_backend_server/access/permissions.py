@@ -40,18 +40,21 @@ class Subjects:
 
     def add(self, value: Any, key: str = "") -> None:
         """Take the ids out of JSON-like data, at any depth."""
-        if isinstance(value, dict):
-            for name, part in value.items():
-                self.add(part, _SEPARATORS.sub("", str(name)).lower())
-        elif isinstance(value, (list, tuple)):
-            for part in value:
-                self.add(part, key)
-        elif key in _KINDS and isinstance(value, (str, int)) and str(value):
-            kind = _KINDS[key]
-            if kind == "experiment":
-                self.experiments.add(str(value))
-            else:
-                self.others.add((kind, str(value)))
+        todo = [(key, value)]
+        while todo:
+            name, part = todo.pop()
+            if isinstance(part, dict):
+                todo.extend((_SEPARATORS.sub("", str(inner)).lower(), each) for inner, each in part.items())
+            elif isinstance(part, (list, tuple)):
+                todo.extend((name, each) for each in part)
+            elif name in _KINDS and isinstance(part, (str, int)) and str(part):
+                self._name(_KINDS[name], str(part))
+
+    def _name(self, kind: str, identifier: str) -> None:
+        if kind == "experiment":
+            self.experiments.add(identifier)
+        else:
+            self.others.add((kind, identifier))
 
 
 def parsed(body: bytes) -> Any:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 #: A line up to PIPE_BUF is written whole, whichever worker writes beside it. Escaped, a character of a path may take 12
 #: bytes, so the path of a line that comes out longer is cut again.
 _WHOLE_BYTES = 4096
-_LONGEST_PATH, _SHORT_PATH = 1024, 128
+_LONGEST_PATH, _SHORT_PATH, _SHORTEST = 1024, 128, 64
+#: Of a method: clients may send any word.
+_LONGEST_METHOD = 16
 _STDOUT = 1
 
 
@@ -93,7 +95,11 @@ class Recorder:
         """Note that the secret holds other API keys than before; each worker sees it."""
         about = {"came": " ".join(came), "went": " ".join(went)}
         line = {"time": _now(), "kind": "audit", "action": "API keys", "about": about, "process": os.getpid()}
-        self._put(json.dumps(line, separators=(",", ":")).encode()[: _WHOLE_BYTES - 1] + b"\n")
+        text = json.dumps(line, separators=(",", ":"))
+        if len(text) >= _WHOLE_BYTES:
+            shorter = {name: names[:_LONGEST_PATH] for name, names in about.items()}
+            text = json.dumps({**line, "about": shorter}, separators=(",", ":"))
+        self._put(text.encode() + b"\n")
 
     def _put(self, line: bytes) -> None:
         # Whoever reads the log may be gone; requests are served all the same.
@@ -107,7 +113,7 @@ def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
     line = {
         "time": _now(),
         "kind": "access",
-        "method": asked.method,
+        "method": asked.method[:_LONGEST_METHOD],
         "path": asked.raw_path[:_LONGEST_PATH],
         "route": route,
         "status": exchange.status,
@@ -123,7 +129,8 @@ def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
     }
     text = json.dumps(line, separators=(",", ":"))
     if len(text) >= _WHOLE_BYTES:
-        text = json.dumps({**line, "path": asked.raw_path[:_SHORT_PATH]}, separators=(",", ":"))
+        shorter = {"path": asked.raw_path[:_SHORTEST], "identity": exchange.identity[:_SHORTEST]}
+        text = json.dumps({**line, **shorter}, separators=(",", ":"))
     return text.encode() + b"\n"
 
 
@@ -144,7 +151,9 @@ def audit_line(exchange: Exchange, route: str) -> bytes:
     }
     text = json.dumps(line, separators=(",", ":"))
     if len(text) >= _WHOLE_BYTES:
-        text = json.dumps({**line, "about": {"name": str(exchange.about.get("name", ""))[:_SHORT_PATH]}})
+        about = {"name": str(exchange.about.get("name", ""))[:_SHORTEST]}
+        shorter = {"identity": exchange.identity[:_SHORTEST], "path": asked.raw_path[:_SHORTEST], "about": about}
+        text = json.dumps({**line, **shorter}, separators=(",", ":"))
     return text.encode() + b"\n"
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlflow_backend_server.access.routes import NOWHERE, NOWHERE_TO_WRITE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mlflow_backend_server.access.routes import Route, RouteTable
 
+_T = TypeVar("_T")
 UNMATCHED = "unmatched"
 #: The routes of the front, which neither application knows.
 OWN = frozenset({"/health/components", "/health/ready", "/health/identity"})
@@ -24,6 +25,8 @@ HEALTH_ROUTES = OWN | {"/health"}
 _FLASK_PARAMETER = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 _FASTAPI_PARAMETER = re.compile(r"\{([^:{}]+)(?::[^{}]+)?\}")
 _KEPT = 4096
+#: No answer is kept for a longer path: whoever asks for thousands of them would fill the memory.
+_LONGEST_KEPT = 512
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -34,9 +37,9 @@ class Routes:
         """Know both applications' routes, and the table of what is known of them."""
         self._adapter, self._native = flask_app.url_map.bind("localhost"), native
         self._table = table
-        self.flask_rule = lru_cache(maxsize=_KEPT)(self._find_flask_rule)
-        self.is_native = lru_cache(maxsize=_KEPT)(self._matches_native)
-        self.known = lru_cache(maxsize=_KEPT)(self._find_known)
+        self.flask_rule = _kept(self._find_flask_rule)
+        self.is_native = _kept(self._matches_native)
+        self.known = _kept(self._find_known)
 
     def template(self, method: str, path: str, native: str = "") -> str:
         """Return the template of the route; `native` is what FastAPI said where it served the request itself."""
@@ -72,6 +75,12 @@ class Routes:
     def _matches_native(self, _method: str, path: str) -> bool:
         """Tell whether FastAPI has a route for the path, be it for another method."""
         return any(True for _ in _matching(self._native, path))
+
+
+def _kept(find: Callable[[str, str], _T]) -> Callable[[str, str], _T]:
+    """Return `find`, which gets a method and a path, with its latest answers kept."""
+    kept = lru_cache(maxsize=_KEPT)(find)
+    return lambda method, path: (kept if len(method) + len(path) <= _LONGEST_KEPT else find)(method, path)
 
 
 def _matching(routes: list[Any], path: str) -> Iterator[tuple[str, frozenset[str]]]:
