@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from components.ecs.render.database import protected
 from components.preflight.provider import PreflightArgs
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def preflight_args(settings: Settings, place: Place) -> PreflightArgs:
         zones=settings.aws.network.zones if settings.network.mode == "create" else 0,
         soak=_soak(settings, place),
         database=existing and urlsplit(existing).hostname,
+        boundary=settings.aws.permissions_boundary or ("" if protected(settings) else None),
     )
 
 

@@ -42,6 +42,8 @@ class Expected:
     `secrets` are ARNs by the setting that names them; `reader` is the role that will read them, which need not be
     there yet. `host` is the name that `certificate` must be good for, and that gets a record in `hosted_zone`. `zones`
     is how many availability zones the network takes, 0 for an adopted network.
+    there yet. `host` is the name that `certificate` must be good for. `boundary` is the ARN of the policy that bounds
+    each role, '' for a protected stack that names none, None for any other one without.
     """
 
     account: str
@@ -52,6 +54,7 @@ class Expected:
     host: str | None = None
     hosted_zone: str | None = None
     zones: int = 0
+    boundary: str | None = None
 
 
 def look(clients: Clients, expected: Expected) -> tuple[Finding, ...]:
@@ -67,6 +70,8 @@ def look(clients: Clients, expected: Expected) -> tuple[Finding, ...]:
             found.append(_certificate(clients, expected, expected.certificate))
         if expected.hosted_zone is not None:
             found.append(_hosted_zone(clients, expected, expected.hosted_zone))
+        if expected.boundary is not None:
+            found.append(_boundary(clients, expected.boundary))
     return tuple(found)
 
 
@@ -216,6 +221,23 @@ def _hosted_zone(clients: Clients, expected: Expected, zone: str) -> Finding:
         said = f"the zone is for {domain}, and users call {expected.host}."
         return failed(check, prop, said, "Name the zone of that domain, or correct network.publicUrl.")
     return passed(check, prop, f"the zone {domain} gets the record.")
+
+
+def _boundary(clients: Clients, arn: str) -> Finding:
+    check, prop = "permissions boundary", "aws.permissionsBoundary"
+    if not arn:
+        return skipped(
+            check,
+            prop,
+            "none is named, so whoever deploys can give the tasks' roles any permission.",
+            "Name a policy of the account, then print the deployer's (docs/runbooks/workflows.md).",
+        )
+    answer = asked(clients.iam.get_policy, PolicyArn=arn)
+    if not isinstance(answer, Unanswered):
+        return passed(check, prop, "the policy is there.")
+    if answer.denied:
+        return skipped(check, prop, f"the policy could not be looked at: {answer.why}.")
+    return failed(check, prop, f"the policy is not there: {answer.why}.", "Make it, or correct the ARN.")
 
 
 def _covers(name: str, host: str) -> bool:

@@ -59,6 +59,7 @@ class PreflightArgs:
     belongs; None on targets without AWS. `secrets`: ARNs by the setting that names them, `reader` the ARN of the role
     that will read them. `certificate` and `host`: the public URL's. `soak`: stack, hours, and region, bucket and root
     of the ledger in which the image must have been verified for so long. `database`: the host of an adopted database.
+    `boundary`: as account.Expected has it.
     """
 
     image: pulumi.Input[str]
@@ -76,6 +77,7 @@ class PreflightArgs:
     zones: int = 0
     soak: Mapping[str, Any] | None = None
     database: str | None = None
+    boundary: str | None = None
 
     def inputs(self) -> dict[str, Any]:
         """Return what the resource is given; `components.preflight.resource.look` takes the same."""
@@ -95,6 +97,7 @@ class PreflightArgs:
             "zones": self.zones,
             "soak": None if self.soak is None else dict(self.soak),
             "database": self.database,
+            "boundary": self.boundary,
         }
 
 

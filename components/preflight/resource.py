@@ -20,7 +20,7 @@ from components.verify.credentials import CredentialError, read_reference
 
 INPUTS: Final = (
     "image", "platform", "mlflowVersion", "drivers", "registryLogin", "account", "region", "secrets", "reader",
-    "certificate", "host", "hostedZone", "zones", "soak", "database",
+    "certificate", "host", "hostedZone", "zones", "soak", "database", "boundary",
 )  # fmt: skip
 FOUND: Final = ("pinnedImage", "imageHeads", "findings")
 """Inputs that `check` writes: a preview shows inputs, while what `create` returns is unknown then."""
@@ -118,6 +118,7 @@ def _account(news: Mapping[str, Any]) -> tuple[Finding, ...]:
         host=news.get("host"),
         hosted_zone=news.get("hostedZone"),
         zones=int(news.get("zones") or 0),
+        boundary=news.get("boundary"),
     )
     return account.look(account_clients(expected.region), expected)
 

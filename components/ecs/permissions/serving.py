@@ -62,6 +62,8 @@ def _roles(settings: Settings, place: Place) -> Iterator[Grant]:
         ),
         resources=roles,
     )
+    if boundary is not None:
+        yield Grant(sid="LookAtBoundary", purposes=LOOKS, actions=("iam:GetPolicy",), resources=(boundary,))
     # Neither AttachRolePolicy nor DeleteRolePermissionsBoundary: the program attaches no managed policy, and whoever
     # may take a boundary away is not bound by it.
     yield Grant(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto import mock_aws
 
+from components.ecs.looked_at import preflight_args
 from components.preflight import account
 from components.preflight.account import Clients, Expected
 from components.preflight.aws import account_clients, ecr_client
@@ -18,6 +19,7 @@ from components.preflight.ecr import EcrSource
 from components.preflight.findings import Finding, Outcome
 from components.preflight.manifests import ImageMissing, ImageUnreadable, digest_of
 from tests.components.ecs.recorded import Recorded
+from tests.components.ecs.stacks import place_of, settings_of
 from tests.components.preflight.images import OCI_MANIFEST
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ EXPECTED = Expected(
     hosted_zone="Z1",
     zones=3,
 )
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 
 
 def hosted_zone(name: str) -> dict[str, Any]:
@@ -307,3 +310,29 @@ def test_ecrs_configurations_are_held_to_their_digest(tmp_path: Any, loopback_fi
     with pytest.raises(ImageUnreadable, match="another blob") as caught:
         source.blob(f"sha256:{'0' * 64}")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("boundary", "code", "outcome"),
+    [
+        (BOUNDARY, "", Outcome.PASS),
+        (BOUNDARY, "NoSuchEntity", Outcome.FAIL),
+        (BOUNDARY, "AccessDenied", Outcome.SKIP),
+        ("", "", Outcome.SKIP),
+    ],
+)
+def test_the_boundary_is_there_and_a_protected_stack_has_one(boundary: str, code: str, outcome: Outcome) -> None:
+    """No role can be made under a policy that is not there; a protected stack without one is told at each preview."""
+    aws = Aws()
+    aws.iam.answers("GetPolicy", code or {"Policy": {"Arn": BOUNDARY}})
+    found = aws.look(replace(EXPECTED, boundary=boundary))["permissions boundary"]
+    assert (found.outcome, found.prop) == (outcome, "aws.permissionsBoundary")
+    assert bool(found.fix) == (outcome is Outcome.FAIL or not boundary)
+
+
+def test_an_unprotected_stack_needs_no_boundary() -> None:
+    """Nothing is said of what nobody asked for."""
+    assert "permissions boundary" not in Aws().look()
+    assert preflight_args(settings_of("dev"), place_of("dev")).boundary is None
+    assert preflight_args(settings_of("staging"), place_of("staging")).boundary == ""
+    assert preflight_args(settings_of("everything"), place_of("everything")).boundary
