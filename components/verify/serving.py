@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
 from components.verify.context import REST
-from components.verify.model import Finding, Trouble, Unexpected, failed, inconclusive, passed, skipped
+from components.verify.model import Certainty, Finding, Trouble, Unexpected, failed, inconclusive, passed, skipped
 
 if TYPE_CHECKING:
     from components.verify.context import Context
@@ -22,6 +22,8 @@ FOREIGN: Final = "not-this-backend.invalid"
 """A host that no backend has (RFC 2606)."""
 NOT_FOUND: Final = 404
 UNAVAILABLE: Final = 503
+_NO_PAGE: Final = b"landing page (index.html) not found"
+"""What MLflow answers at / with status 200 if its own files are gone (mlflow/server/__init__.py, 2.9.2 and 3.17.2)."""
 HEALTH_TRIES: Final = 4
 HEALTH_PAUSE_S: Final = 0.25
 """A refused connection is tried again for about a second, for a front that reloads: waiting for a start is not ours."""
@@ -123,6 +125,14 @@ def ui(context: Context) -> Finding:
     if not page.ok:
         raise Unexpected(page)
     scripts = re.findall(rb"<script[^>]+src=[\"']?([^\"'\s>]+)", page.body)
+    if _NO_PAGE in page.body:
+        return failed(
+            "MLflow finds its own page at / no more",
+            code="no-ui-files",
+            cause="The files of the server's environment are gone: the cache or image that it runs from was changed.",
+            next_step="Update the stack, which installs them again, then verify again.",
+            certainty=Certainty.KNOWN,
+        )
     if not scripts:
         return failed(
             "the page at / names no script",

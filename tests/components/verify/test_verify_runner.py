@@ -271,6 +271,13 @@ def test_a_front_that_serves_its_own_page_for_scripts_is_told(server: FakeMLflow
     assert verify(server).result_of("ui").code == "no-bundle"
 
 
+def test_a_server_whose_files_are_gone_is_told(server: FakeMLflow) -> None:
+    """Its cache was deleted under it: MLflow answers 200 with this sentence, of 2.9 as of 3.17, and has no page."""
+    gone = Reply(body=b"Unable to display MLflow UI - landing page (index.html) not found.")
+    server.fault = lambda asked: gone if asked.path == "/" else None
+    assert verify(server).result_of("ui").code == "no-ui-files"
+
+
 def test_an_artifact_changed_on_its_way_is_told(server: FakeMLflow) -> None:
     """Other bytes than went up are red, whatever their number."""
     server.fault = on(f"{STORE}/", Reply(body=b"x" * 1024), method="GET")
