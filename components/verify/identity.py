@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from components.identity import differences, recorded_of
 from components.verify.answers import Answer
-from components.verify.model import Finding, Unexpected, failed, inconclusive, passed, skipped
+from components.verify.model import Certainty, Finding, Unexpected, failed, inconclusive, passed, skipped
 from components.verify.observed import EXCERPT
 
 if TYPE_CHECKING:
     from components.verify.context import Context
 
 ROUTE: Final = "/health/identity"
+_SKEWED: Final = "RequestTimeTooSkewed"
+"""S3's code for a request whose signature has another time than the store (rclone's server answers it too)."""
 
 
 def identity(context: Context) -> Finding:
@@ -24,6 +26,14 @@ def identity(context: Context) -> Finding:
         return skipped(f"no {ROUTE} here: the server runs without this project's plugin, or with an older one")
     if exchange.status == HTTPStatus.SERVICE_UNAVAILABLE:
         detail = str(Answer.of(replace(exchange, status=HTTPStatus.OK)).document.get("detail", ""))[:EXCERPT]
+        if _SKEWED in detail:
+            return failed(
+                detail,
+                code="clock-skewed",
+                cause="The clocks of server and artifact store are minutes apart, so the store refuses signatures.",
+                next_step="Set up time synchronisation on the machine whose clock is wrong.",
+                certainty=Certainty.KNOWN,
+            )
         return failed(
             detail or "the server cannot read the identity of its database and store",
             code="identity-unreadable",

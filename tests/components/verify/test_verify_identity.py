@@ -71,6 +71,12 @@ def test_what_a_server_says_of_itself(
     assert checked(server, "identity").result is result
 
 
+def test_a_clock_that_is_wrong_is_named(server: FakeMLflow) -> None:
+    """The store is there and has space: what it refuses are signatures of another time."""
+    server.fault = answering({"detail": "The artifact store answers RequestTimeTooSkewed."}, 503)
+    assert checked(server, "identity").code == "clock-skewed"
+
+
 def test_a_ledger_that_cannot_be_read_is_inconclusive(server: FakeMLflow) -> None:
     """Nobody knows then whether the backend is the one that it was."""
     server.fault = answering(MINE)
