@@ -17,24 +17,22 @@ import psycopg2
 from psycopg2 import sql
 
 from components.local import credentials, ports, processes, tools
+from components.local.majors import Carrying, source
+from components.local.postgres import ADMIN, session, set_password
 from components.local.render import Program
 from components.local.service import Service
 from components.local.state import LocalFailure
 from components.local.wishes import AUTH_DATABASE, DATABASE, ROLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from components.local.state import StateDir
 
-# The administrator and the database that initdb makes for it.
-_ADMIN_ROLE = "postgres"
 # Debian's and macOS's `nobody`; any unprivileged number serves, it needs no entry in /etc/passwd.
 _NOBODY = 65534
 _ENTERED_BY_GROUP = 0o710
 _INITDB_TIMEOUT_S = 60
-_CONNECT_TIMEOUT_S = 3
 _WRONG_PASSWORD = "password authentication failed"  # noqa: S105 - Postgres's words
 
 
@@ -72,11 +70,6 @@ def enterable(path: Path) -> bool:
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)
 
 
-def _last(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
-
-
 class Database(Service):
     """The Postgres of one stack."""
 
@@ -106,27 +99,49 @@ class Database(Service):
         )
 
     def prepare(self) -> None:
-        """Make the data directory where there is none.
+        """Make the data directory where there is none, and carry over one of an older Postgres major.
 
-        Raises LocalFailure where initdb refuses; nothing half-made is left.
+        Raises LocalFailure where initdb refuses, or the data cannot be carried over.
         """
         data = self.state.database
         if os.geteuid() == 0:
             # The state folder is private; Postgres, which is not root, enters it by its group.
             os.chown(self.state.path, -1, _NOBODY)
             self.state.path.chmod(_ENTERED_BY_GROUP)
+        carrying = self._carrying()
+        if carrying.needed():
+            _forget_ended(data / "postmaster.pid")
+            carrying.carry(self._initialise)
+            return
         if (data / "PG_VERSION").exists():
             _forget_ended(data / "postmaster.pid")
             return
         # A directory without PG_VERSION is what a killed initdb leaves.
         shutil.rmtree(data, ignore_errors=True)
+        self._initialise(data)
+
+    def outdated(self) -> bool:
+        """Tell whether the data are of an older Postgres major than the programs: they are carried over once stopped.
+
+        Raises LocalFailure where they cannot be.
+        """
+        if not self._carrying().needed():
+            return False
+        source(self.state.database, binaries())
+        return True
+
+    def _carrying(self) -> Carrying:
+        return Carrying(state=self.state, programs=binaries(), prefix=unprivileged(may_read_all=True), role=ROLE)
+
+    def _initialise(self, data: Path) -> None:
+        """Make an empty data directory. Raises LocalFailure where initdb refuses; nothing half-made is left."""
         data.mkdir(mode=0o700, parents=True)
         # It reads the administrator's password from a file of root's.
         prefix = unprivileged(may_read_all=True)
         if prefix:
             os.chown(data, _NOBODY, _NOBODY)
         password = self.state.credentials / credentials.DATABASE_ADMIN
-        options = (f"--pgdata={data}", f"--username={_ADMIN_ROLE}", f"--pwfile={password}")
+        options = (f"--pgdata={data}", f"--username={ADMIN}", f"--pwfile={password}")
         fixed = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C")
         done = subprocess.run(
             [*prefix, str(binaries() / "initdb"), *options, *fixed],
@@ -143,12 +158,12 @@ class Database(Service):
 
     def answers(self) -> bool:
         """Tell whether Postgres answers its administrator."""
-        return self._accepts(_ADMIN_ROLE, credentials.DATABASE_ADMIN, _ADMIN_ROLE)
+        return self._accepts(ADMIN, credentials.DATABASE_ADMIN, ADMIN)
 
     def refuses_administrator(self) -> bool:
         """Tell whether Postgres runs and refuses the administrator's password: its file was lost or replaced."""
         try:
-            with self._session(_ADMIN_ROLE, credentials.DATABASE_ADMIN, _ADMIN_ROLE):
+            with self._session(ADMIN, credentials.DATABASE_ADMIN, ADMIN):
                 return False
         except psycopg2.OperationalError as error:
             return _WRONG_PASSWORD in str(error)
@@ -159,22 +174,10 @@ class Database(Service):
         Raises LocalFailure where Postgres refuses.
         """
         password = credentials.read(self.state, credentials.DATABASE_ADMIN)
-        quoted = password.replace("'", "''")
-        statement = f"ALTER ROLE {_ADMIN_ROLE} PASSWORD '{quoted}'\n"
-        options = ("--single", "-D", str(self.state.database), "-c", "exit_on_error=on", _ADMIN_ROLE)
-        done = subprocess.run(
-            [*unprivileged(may_read_all=True), str(binaries() / "postgres"), *options],
-            # By standard input: a command line can be read by everybody on the machine.
-            input=statement,
-            capture_output=True,
-            text=True,
-            timeout=_INITDB_TIMEOUT_S,
-            check=False,
-            cwd="/",
-        )
-        if done.returncode != 0:
+        said = set_password(unprivileged(may_read_all=True), binaries(), self.state.database, password)
+        if said is not None:
             path = self.state.credentials / credentials.DATABASE_ADMIN
-            finding = f"the administrator could not be given the password of {path}: {_last(done.stderr)}"
+            finding = f"the administrator could not be given the password of {path}: {said}"
             raise LocalFailure(self.name, finding, "Run `make down`, then `make up`")
 
     def complaint(self) -> str | None:
@@ -188,7 +191,7 @@ class Database(Service):
         The role's password is set each time: a changed credential must reach the database.
         """
         role = sql.Identifier(ROLE)
-        with self._session(_ADMIN_ROLE, credentials.DATABASE_ADMIN, _ADMIN_ROLE) as cursor:
+        with self._session(ADMIN, credentials.DATABASE_ADMIN, ADMIN) as cursor:
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (ROLE,))
             if cursor.fetchone() is None:
                 cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
@@ -208,24 +211,8 @@ class Database(Service):
         except psycopg2.Error:
             return False
 
-    @contextlib.contextmanager
-    def _session(self, user: str, password: str, database: str) -> Iterator[Any]:
-        """Give a cursor in autocommit mode (CREATE DATABASE needs it), and close its connection."""
-        connection = psycopg2.connect(
-            host=ports.LOOPBACK,
-            port=self.port,
-            user=user,
-            password=credentials.read(self.state, password),
-            dbname=database,
-            connect_timeout=_CONNECT_TIMEOUT_S,
-            options="-c statement_timeout=10000",
-        )
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                yield cursor
-        finally:
-            connection.close()
+    def _session(self, user: str, password: str, database: str) -> contextlib.AbstractContextManager[Any]:
+        return session(self.port, user, credentials.read(self.state, password), database)
 
 
 def _forget_ended(lock: Path) -> None:

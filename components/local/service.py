@@ -27,6 +27,10 @@ class Service(abc.ABC):
     def prepare(self) -> None:
         """Write what the program needs before it starts; safe to repeat."""
 
+    def outdated(self) -> bool:
+        """Tell whether it has to be stopped before `prepare`, which brings its data to another form."""
+        return False
+
     @abc.abstractmethod
     def answers(self) -> bool:
         """Tell whether it serves, asked as its administrator."""

@@ -39,9 +39,11 @@ def apply(state: StateDir, name: str, wishes: dict[str, Any]) -> dict[str, Any]:
     """
     port = ports.choose(state, name, wanted=_wanted_port(wishes))
     wanted = service(state, name, port, wishes)
+    supervisor = Supervisor(state)
+    if wanted.outdated():
+        supervisor.remove(name)
     wanted.prepare()
     _refuse_foreign_port(state, wanted)
-    supervisor = Supervisor(state)
     supervisor.apply(wanted.program())
     supervisor.wait(name, lambda: wanted.answers() or wanted.refuses_administrator(), timeout_s=_START_TIMEOUT_S)
     if wanted.refuses_administrator():

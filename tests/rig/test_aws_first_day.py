@@ -187,7 +187,7 @@ ROWS: Final = (
         check="names",
         away=_made(
             "logs", "create_log_group",
-            lambda place: {"logGroupName": f"/aws/ecs/containerinsights/{place.cluster()}/performance"},
+            lambda place: {"logGroupName": place.log_group("server")},
         ),
     ),
     Row(name="key-alias-left", check="names", away=_alias),
