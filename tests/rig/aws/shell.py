@@ -6,19 +6,18 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from typing import TYPE_CHECKING, Final
 
-from tests.engine.stack import ROOT, Outcome
+from tests.engine.stack import ROOT
 from tests.rig.aws.builder import ADDRESS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.engine.stack import Outcome
     from tests.rig.aws.builder import Builder
     from tests.rig.aws.stack import AwsStack
 
-_DEADLINE_S: Final = 540
 _PYTHON: Final = ROOT / ".venv" / "bin" / "python"
 _MAKE: Final = f"exec /usr/bin/make -f {ROOT}/Makefile SETUP=true ACTIVATE=true FORGET_SALT='exit $$?' \"$@\""
 
@@ -35,13 +34,10 @@ class Shell:
         (stack.project / ".venv").symlink_to(ROOT / ".venv")
         shutil.copy(ROOT / ".gitignore", stack.project)
         self._stack, self._folder = stack, folder
-        for name in ("command", "builder"):
-            program = {"command": "aws", "builder": "docker"}[name]
-            module = f"tests.rig.aws.{name}"
-            self._program(program, f'PYTHONPATH={ROOT} exec {_PYTHON} -m {module} "$@"')
+        for name, module in (("aws", "command"), ("docker", "builder")):
+            self._program(name, f'PYTHONPATH={ROOT} exec {_PYTHON} -m tests.rig.aws.{module} "$@"')
         self._program("make", _MAKE)
-        self._environment = {
-            **stack.environment,
+        self._variables = {
             "PATH": f"{folder}:{stack.environment['PATH']}",
             ADDRESS: builder.address,
             "RIG_LOGIN": str(folder / "login"),
@@ -52,18 +48,7 @@ class Shell:
 
     def run(self, script: str) -> Outcome:
         """Run lines as they stand; the first that fails ends them."""
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            cwd=self._stack.project,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_DEADLINE_S,
-            check=False,
-        )
-        return Outcome(done.returncode, done.stdout)
+        return self._stack.run("bash", "-euo", "pipefail", "-c", script, more=self._variables)
 
     def _program(self, name: str, line: str) -> None:
         path = self._folder / name

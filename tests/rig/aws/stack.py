@@ -84,12 +84,12 @@ class AwsStack:
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
 
-    def run(self, *argv: str, timeout_s: float = UPDATE_TIMEOUT_S) -> Outcome:
-        """Run a command in the project, within a deadline."""
+    def run(self, *argv: str, timeout_s: float = UPDATE_TIMEOUT_S, more: Mapping[str, str] | None = None) -> Outcome:
+        """Run a command in the project, within a deadline, with `more` variables of its own."""
         done = subprocess.run(
             argv,
             cwd=self.project,
-            env=self.environment,
+            env={**self.environment, **(more or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
