@@ -261,6 +261,8 @@ def test_without_its_repository_the_image_is_missing_too(day: Day, prepared: lis
 @pytest.fixture(scope="module")
 def staging(day: Day, prepared: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> Day:
     """The stack `staging` in the same account, with the image of `dev` and neither certificate nor zone."""
+    # What was asked for there was enough for `dev`.
+    day.rig.quotas.set(quotas.FARGATE.service, quotas.FARGATE.code, 100)
     folder = tmp_path_factory.mktemp("staging")
     stack = AwsStack(folder / "stack", day.rig, "staging")
     # Nothing was verified on `dev` yet, a day ago.
