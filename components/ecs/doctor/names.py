@@ -1,6 +1,7 @@
 """The names that a stack gives on AWS: which of them something else has, or blocks because its deletion can be undone.
 
-RDS's final snapshots block nothing: their names end in characters that AWS draws (render/database.py).
+RDS's final snapshots block nothing, because their names end in characters that AWS draws (render/database.py); nor does
+the log group of Container Insights, because an update takes it over (insights.py).
 """
 
 from __future__ import annotations
