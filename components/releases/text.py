@@ -128,6 +128,9 @@ def _row(view: View, now: datetime) -> tuple[str, ...]:
 
 
 def _age(seconds: float) -> str:
+    if seconds < 0:
+        # A clock was wrong, then or now.
+        return f"in {_age(-seconds)}"
     for size, unit in _UNITS:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

@@ -95,7 +95,10 @@ def test_the_table_of_releases() -> None:
     assert rows[3].endswith("pinned")
 
 
-@pytest.mark.parametrize(("seconds", "age"), [(59, "59 s"), (60, "1 min"), (3_600, "1 h"), (86_400, "1 d")])
+AGES = [(59, "59 s"), (60, "1 min"), (3_600, "1 h"), (86_400, "1 d"), (0, "0 s"), (-1, "in 1 s"), (-90_000, "in 1 d")]
+
+
+@pytest.mark.parametrize(("seconds", "age"), AGES)
 def test_an_age_is_in_the_largest_unit_that_it_fills(seconds: int, age: str) -> None:
     """A day is not shown as 86400 s."""
     (view, *_) = survey(situation([revision(1, "3.4.0")], contents(), current=None))
