@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 
+from tests.matrices import rows
 from tests.server.environments import Tool, finish, python
 from tests.server.services import POSTGRES_BIN, Postgres, until
 
@@ -69,7 +70,7 @@ class TableHeld:
         self.connection.close()
 
 
-@pytest.mark.parametrize("version", HEADS)
+@pytest.mark.parametrize("version", rows(HEADS, shown=("2.9.2", NEWEST)))
 def test_an_empty_database_is_brought_to_the_head(
     tool: MakeTool, postgres: Postgres, database: str, version: str
 ) -> None:
