@@ -104,15 +104,17 @@ def test_a_pin_and_settings_that_disagree_are_refused(released: LocalStack) -> N
     """The ledger is the truth: a request for another pin is refused at preview, and the command named makes it so."""
     pin = releases(released).ledger.standing().pin
     assert pin is not None
-    released.write_settings(release={"pin": "3"})
+    # Not the newest, which is the release of the settings: an update would have nothing to withhold.
+    asked = next(revision for revision in ("1", "2") if revision != pin.revision)
+    released.write_settings(release={"pin": asked})
     preview = released.pulumi("preview", "--stack", released.name)
     released.write_settings(release={})
     assert not preview.ok
-    assert f"asks for revision 3, and the ledger pins revision {pin.revision}" in preview.text
+    assert f"asks for revision {asked}, and the ledger pins revision {pin.revision}" in preview.text
     assert run_offered(released, preview.text, "--yes", "--reason", "under load").code == 0
     pin = releases(released).ledger.standing().pin
     assert pin is not None
-    assert pin.revision == serving(released) == "3"
+    assert pin.revision == serving(released) == asked
 
 
 def test_an_update_under_a_pin_does_the_rest_and_ends_red_unless_accepted(released: LocalStack) -> None:
