@@ -264,6 +264,29 @@ def test_guesses_are_counted_over_all_servers(services: Services) -> None:
     assert judged(server(f"not {backend}"), "ann", "one") is Result.RIGHT
 
 
+def test_who_is_limited_fills_no_thread_that_others_need(services: Services) -> None:
+    """What he still guesses is shared if there is room for it, while the cache is slow too."""
+    free = threading.Event()
+
+    class Slow(SharedGuesses):
+        def failed(self, address: str, name: str, password: str) -> None:
+            free.wait(10)
+            super().failed(address, name, password)
+
+    cache = Cache(services.valkey.url, secrets.token_hex(4))
+    other = SharedGuesses(cache, "k")
+    for number in range(PER_ADDRESS):
+        other.failed("192.0.2.1", f"name {number}", "x")
+    passwords = Passwords(Store(), seconds=60, most_waiting=2, shared=Slow(cache, "k"))
+    assert judged(passwords, "nobody", "x") is Result.LIMITED
+    try:
+        found = [passwords.judge(Login(name=f"n{number}", password="x"), "192.0.2.1") for number in range(500)]
+        assert {each.result for each in found if isinstance(each, Judged)} == {Result.LIMITED}
+        assert judged(passwords, "ann", "one", "192.0.2.2") is Result.RIGHT
+    finally:
+        free.set()
+
+
 def test_the_right_password_ends_the_count_at_all_servers(services: Services) -> None:
     """A user who mistyped, and then did not, starts anew wherever the next request goes."""
     cache = Cache(services.valkey.url, secrets.token_hex(4))

@@ -21,7 +21,7 @@ from mlflow_backend_server.health.readiness import KEPT_S as READINESS_KEPT_S
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.health.states import Away, Component, State
 from mlflow_backend_server.health.tables import lost, require
-from mlflow_backend_server.settings import Settings
+from mlflow_backend_server.settings import Access, Settings
 
 from tests.server.services import Postgres, Process, Services, free_port, until
 
@@ -282,17 +282,37 @@ def test_what_a_library_says_is_not_repeated(watch: Watch) -> None:
     assert "RuntimeError" in finding.sentence
 
 
-def test_a_required_component_that_is_not_used_does_not_degrade(watch: Watch) -> None:
-    """Off is no failure, and an optional failure is none either."""
+def test_a_component_that_is_not_used_does_not_degrade(watch: Watch) -> None:
+    """Off is no failure; whatever is used and away is one."""
 
     def away() -> str:
         raise Away("gone")
 
     unused = Component(name="a", ask=away, used=False)
-    optional = Component(name="b", ask=away, required=False)
-    findings, ok = Board((unused, optional), clock=watch).look()
-    assert ok
-    assert [finding.state for finding in findings.values()] == [State.OFF, State.FAILED]
+    findings, ok = Board((unused,), clock=watch).look()
+    assert (ok, findings["a"].state) == (True, State.OFF)
+    findings, ok = Board((unused, Component(name="b", ask=away)), clock=watch).look()
+    assert (ok, findings["b"].state) == (False, State.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("asked", "state"),
+    [
+        ({"access": Access.BASIC, "session_key": "s"}, State.OK),
+        ({"access": Access.BASIC}, State.OFF),
+        ({"access": Access.TOKEN, "requests_per_minute": 1}, State.OK),
+        ({"access": Access.TOKEN}, State.OFF),
+        ({}, State.OFF),
+    ],
+)
+def test_the_cache_is_looked_at_where_something_is_counted_in_it(
+    services: Services, address: Address, watch: Watch, asked: dict[str, Any], state: State
+) -> None:
+    """Requests of keys or wrong passwords, over all servers; otherwise nothing depends on it."""
+    databases = addresses.Databases(tracking=address, auth=None)
+    parts = health.components(Settings(redis_url=services.valkey.url, **asked), databases, None)
+    board = Board(tuple(part for part in parts if part.name == "redis"), clock=watch)
+    assert board.look()[0]["redis"].state is state
 
 
 def test_readiness_compares_the_schema_until_it_was_right_once(

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.access.clients import network
 from mlflow_backend_server.access.guesses import Guesses
@@ -29,13 +29,12 @@ if TYPE_CHECKING:
     from mlflow_backend_server.access.credentials import Login
     from mlflow_backend_server.access.guesses import SharedGuesses
 
-_T = TypeVar("_T")
-
 _CAPACITY = 10_000
 _CHANGES = ("create_user", "update_user", "delete_user")
 #: As short as a user who has just been given a password may have to wait for it.
 _WRONG_S = 5.0
 _THREADS = 2
+_MOST_SHARING = 16
 
 
 class Result(StrEnum):
@@ -115,6 +114,8 @@ class Passwords:
         self._key = secrets.token_bytes(32)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
         self._waiting, self._lock = 0, threading.Lock()
+        self._sharer = ThreadPoolExecutor(1, thread_name_prefix="guesses")
+        self._sharing = threading.Semaphore(_MOST_SHARING)
         self._nobody = _hash_of_nobody()
         store.authenticate_user, store.get_user = self._for_mlflow, self.user
         for name in _CHANGES:
@@ -139,7 +140,7 @@ class Passwords:
         if wait_s := self._guesses.seconds_to_wait(address):
             # Whoever is known goes on, so this answer says something about the password: it is one more guess.
             self._guesses.failed(address, login.name, fingerprint)
-            self._in_thread(self._share_failure, login, address)
+            self._share_soon(login, address)
             return Judged(result=Result.LIMITED, wait_s=wait_s)
         return None
 
@@ -168,19 +169,15 @@ class Passwords:
         return user
 
     def _submit(self, login: Login, address: str) -> Future[Judged] | None:
-        return self._in_thread(self._hashed, login, address)
-
-    def _in_thread(self, work: Callable[[Login, str], _T], login: Login, address: str) -> Future[_T] | None:
-        """Do something in a thread of the judge's own; None if too many wait for one."""
         with self._lock:
             if self._waiting >= self._most_waiting:
                 return None
             self._waiting += 1
-        future = self._threads.submit(work, login, address)
+        future = self._threads.submit(self._hashed, login, address)
         future.add_done_callback(self._done)
         return future
 
-    def _done(self, _future: Future[Any]) -> None:
+    def _done(self, _future: Future[Judged]) -> None:
         with self._lock:
             self._waiting -= 1
 
@@ -209,6 +206,15 @@ class Passwords:
         for name in (login.name, None):
             if wait_s := self._shared.seconds_to_wait(address, name):
                 self._guesses.pause(address, name, wait_s)
+
+    def _share_soon(self, login: Login, address: str) -> None:
+        """Share a guess that cost no hash: not on the judge's threads, which whoever is limited must not fill.
+
+        If too many wait already, this process alone knows of it.
+        """
+        if self._shared is not None and self._sharing.acquire(blocking=False):
+            future = self._sharer.submit(self._share_failure, login, address)
+            future.add_done_callback(lambda _done: self._sharing.release())
 
     def _share_failure(self, login: Login, address: str) -> None:
         if self._shared is not None:

@@ -32,7 +32,7 @@ class Board:
         self._questions: dict[str, _Question] = {}
 
     def look(self) -> tuple[dict[str, Finding], bool]:
-        """Return a finding a component, not older than KEPT_S, and whether the required ones are ok.
+        """Return a finding a component, not older than KEPT_S, and whether all that are used are ok.
 
         Callers at the same time wait for one round of questions.
         """

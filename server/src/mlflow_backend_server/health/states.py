@@ -37,7 +37,6 @@ class Component:
 
     name: str
     ask: Callable[[], str]
-    required: bool = True
     used: bool = True
 
 
@@ -46,10 +45,8 @@ class Away(Exception):
 
 
 def healthy(findings: Mapping[str, Finding], components: tuple[Component, ...]) -> bool:
-    """Tell whether every required component is ok."""
-    return all(
-        findings[component.name].state is State.OK for component in components if component.required and component.used
-    )
+    """Tell whether every component that is used is ok."""
+    return all(findings[component.name].state is State.OK for component in components if component.used)
 
 
 def report(findings: Mapping[str, Finding], *, ok: bool) -> dict[str, Any]:
