@@ -11,6 +11,7 @@ import pytest
 from mlflow_backend_server.access.routes import table_of
 
 from components.local.environment import locked_versions
+from tests.matrices import rows
 from tests.server.environments import SOURCE, python
 from tests.server.services import PROJECT
 
@@ -19,16 +20,12 @@ if TYPE_CHECKING:
 
 DRIVER = PROJECT / "tests" / "server" / "graphql_driver.py"
 VERSIONS = [version for version in locked_versions() if any(r.template == "/graphql" for _, r in table_of(version))]
-OLDEST, NEWEST = VERSIONS[0], VERSIONS[-1]
 _DEADLINE_S = 200
 _REFUSED = 403
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(v, marks=() if v in {OLDEST, NEWEST} else pytest.mark.full) for v in VERSIONS],
-)
-def rows(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+@pytest.fixture(scope="module", params=rows(VERSIONS, shown=(VERSIONS[0], VERSIONS[-1])))
+def asked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What a read key and a write key got for each request of one version."""
     folder: Path = tmp_path_factory.mktemp("graphql")
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "_MLFLOW"))}
@@ -45,9 +42,9 @@ def rows(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.slow
-def test_a_read_key_runs_no_mutation(rows: list[dict[str, Any]]) -> None:
+def test_a_read_key_runs_no_mutation(asked: list[dict[str, Any]]) -> None:
     """Refused by 403 whatever names it and however it is sent, though a write key runs it in each of these forms."""
-    mutations = [row for row in rows if row["kind"] == "mutation"]
+    mutations = [row for row in asked if row["kind"] == "mutation"]
     assert {row["field"] for row in mutations} >= {"mlflowSearchRuns"}
     assert not [row for row in mutations if row["read executed"]]
     run = [row for row in mutations if row["write executed"]]
@@ -58,9 +55,9 @@ def test_a_read_key_runs_no_mutation(rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.slow
-def test_a_read_key_runs_every_query(rows: list[dict[str, Any]]) -> None:
+def test_a_read_key_runs_every_query(asked: list[dict[str, Any]]) -> None:
     """In each form in which a write key runs it, with the same answer."""
-    queries = [row for row in rows if row["kind"] == "query" and row["write executed"]]
+    queries = [row for row in asked if row["kind"] == "query" and row["write executed"]]
     assert {row["field"] for row in queries} >= {"mlflowGetRun", "mlflowGetExperiment"}
     assert [
         row for row in queries if (row["read"], row["read executed"]) != (row["write"], row["write executed"])
