@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from components.contract import ExitCode
+from scripts import programs
 from scripts.ci import image
 from tests.components.preflight.images import OCI_INDEX, OCI_MANIFEST
 
@@ -270,6 +271,6 @@ def test_a_program_that_hangs_is_ended(
 ) -> None:
     """A registry that does not answer ends the step at its deadline, by a sentence."""
     (machine.root / "bin" / "docker").write_text(f"#!{sys.executable}\nimport signal\nsignal.pause()\n")
-    monkeypatch.setattr(image, "ASK_DEADLINE_S", 0.5)
+    monkeypatch.setattr(programs, "ASK_DEADLINE_S", 0.5)
     assert machine.step("base") is ExitCode.PLATFORM_FAILED
     assert "had not ended after" in capfd.readouterr().err
