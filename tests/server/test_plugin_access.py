@@ -7,7 +7,9 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
+from mlflow_backend_server.access.guesses import PER_NAME
 from mlflow_backend_server.access.keys import Scope, mint
 
 from tests.server.logins import FORMS
@@ -34,9 +36,15 @@ def start(services: Services, package: Path, database: str, tmp_path: Path) -> I
     """Start servers on the test's databases."""
     started: list[Server] = []
 
-    def make(version: str, **settings: str) -> Server:
+    def make(version: str, *, workers: int = 1, **settings: str) -> Server:
         server = Server(
-            version=version, services=services, database=database, package=package, folder=tmp_path, settings=settings
+            version=version,
+            services=services,
+            database=database,
+            package=package,
+            folder=tmp_path,
+            workers=workers,
+            settings=settings,
         )
         started.append(server.start())
         return server
@@ -101,10 +109,13 @@ def test_basic_auth_with_the_front(
         MLFLOW_BACKEND_ACCESS="basic",
         MLFLOW_BACKEND_AUTH_DATABASE_URI=uri,
         MLFLOW_AUTH_ADMIN_PASSWORD=password,
+        MLFLOW_BASIC_AUTH_FAIL_CLOSED="false",
     )
     (config,) = tmp_path.rglob("mlflow-backend-auth-*.ini")
     assert config.stat().st_mode & 0o777 == 0o600
     assert password.replace("%", "%%") not in config.read_text()
+    # MLflow knows since 3.17.2 how to refuse what nobody guards (of the locked versions).
+    assert fails_closed(server) == {"true" if tuple(map(int, version.split("."))) >= (3, 17, 2) else "false"}
     assert post(server, SEARCH, {"max_results": 1}, {}) == 401
     assert post(server, SEARCH, {"max_results": 1}, basic("wrong")) == 401
     assert post(server, SEARCH, {"max_results": 1}, basic(password)) == 200
@@ -119,10 +130,100 @@ def test_basic_auth_with_the_front(
     assert server.send("POST", "/health").status == server.send("PUT", "/health/ready").status == 405
     line = next(each for each in reversed(lines(server)) if each["path"] == SEARCH and each["status"] == 200)
     assert (line["identity"], line["verified"], line["client"]) == ("admin", True, "127.0.0.1")
+    each_change_is_a_line_of_the_audit(server, basic(password))
     services.postgres.execute(f"{database}_auth", "UPDATE users SET password_hash = 'pbkdf2:sha256:1000$salt$00'")
     until(
         lambda: post(server, SEARCH, {"max_results": 1}, basic(password)) == 401, what="the revocation", deadline_s=60
     )
+    assert password not in server.log
+
+
+def fails_closed(server: Server) -> set[str]:
+    """Return what the server's own processes were told about routes that nobody guards."""
+    assert server.process is not None
+    assert server.process.child is not None
+    workers = psutil.Process(server.process.child.pid).children(recursive=True)
+    assert workers
+    return {worker.environ().get("MLFLOW_BASIC_AUTH_FAIL_CLOSED", "") for worker in workers}
+
+
+def each_change_is_a_line_of_the_audit(server: Server, admin: dict[str, str]) -> None:
+    """Users and what a registry says, by whom and about what, refused ones too; never a password, and no reading."""
+    api = "/api/2.0/mlflow"
+    model, ann = {"name": "fraud"}, {"username": "ann", "password": "never-in-the-log-1"}
+    changes: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
+        ("POST", "users/create", ann, {"username": "ann"}),
+        ("POST", "registered-models/create", model, model),
+        ("POST", "model-versions/create", {**model, "source": "s3://mlflow/artifacts/fraud"}, model),
+        ("POST", "model-versions/set-tag", {**model, "version": "1", "key": "k", "value": "v"}, {"key": "k"}),
+        ("POST", "registered-models/alias", {**model, "alias": "best", "version": "1"}, {"alias": "best"}),
+        (
+            "POST",
+            "model-versions/transition-stage",
+            {**model, "version": "1", "stage": "Staging"},
+            {"stage": "Staging"},
+        ),
+        ("DELETE", "registered-models/alias", {**model, "alias": "best"}, {"alias": "best"}),
+        ("PATCH", "users/update-admin", {"username": "ann", "is_admin": True}, {"username": "ann", "is_admin": True}),
+        ("DELETE", "users/delete", {"username": "ann"}, {"username": "ann"}),
+    ]
+    for method, path, document, _ in changes:
+        server.api(method, f"{api}/{path}", document, **admin)
+    assert server.send("DELETE", f"{api}/registered-models/delete-tag", headers=basic("wrong")).status == 401
+    server.api("GET", f"{api}/registered-models/get?name=fraud", **admin)
+    kept = [line for line in lines(server) if line["kind"] == "audit"]
+    assert [(line["action"], line["status"]) for line in kept] == [
+        *((f"{method} {api}/{path}", 200) for method, path, _, _ in changes),
+        (f"DELETE {api}/registered-models/delete-tag", 401),
+    ]
+    assert {(line["identity"], line["verified"], line["client"]) for line in kept[:-1]} == {
+        ("admin", True, "127.0.0.1")
+    }
+    assert (kept[-1]["identity"], kept[-1]["verified"]) == ("admin", False)
+    for line, (_, _, _, about) in zip(kept, changes, strict=False):
+        assert line["about"].items() >= about.items(), line
+    assert "never-in-the-log" not in server.log
+
+
+def test_guesses_are_counted_over_the_processes_of_a_server(start: Start, services: Services, database: str) -> None:
+    """Two processes have ten guesses together; without the cache each goes on counting, and nobody is locked out."""
+    password = secrets.token_urlsafe(16)
+    server = start(
+        "3.17.2",
+        workers=2,
+        MLFLOW_BACKEND_ACCESS="basic",
+        MLFLOW_BACKEND_AUTH_DATABASE_URI=services.postgres.uri(f"{database}_auth"),
+        MLFLOW_BACKEND_REDIS_URL=services.valkey.url,
+        MLFLOW_BACKEND_TRUSTED_PROXIES="1",
+        MLFLOW_AUTH_ADMIN_PASSWORD=password,
+    )
+
+    def ask(guess: str, client: str) -> int:
+        # A connection of its own each time: either process may take it.
+        named = {**basic(guess), "x-forwarded-for": client, "connection": "close"}
+        return server.send("GET", f"{SEARCH}?max_results=1", headers=named).status
+
+    def guess(client: str, until_limited: int) -> list[int]:
+        """Guess until each process has refused often enough that both have been asked."""
+        statuses: list[int] = []
+        while statuses.count(429) < until_limited and len(statuses) < 200:
+            statuses.append(ask(f"guess {len(statuses)} from {client}", client))
+        judged = {line["process"] for line in lines(server) if line["client"] == client and line["status"] == 429}
+        assert len(judged) == 2
+        return statuses
+
+    statuses = guess("203.0.113.1", 20)
+    assert statuses == [401] * PER_NAME + [429] * 20
+    assert {ask(password, "203.0.113.1") for _ in range(10)} == {429}
+    assert {ask(password, "203.0.113.2") for _ in range(10)} == {200}
+    services.valkey.process.stop()
+    try:
+        apart = guess("203.0.113.3", 30)
+        assert set(apart) == {401, 429}
+        assert apart.count(401) == 2 * PER_NAME
+        assert {ask(password, "203.0.113.4") for _ in range(10)} == {200}
+    finally:
+        services.valkey.start()
     assert password not in server.log
 
 

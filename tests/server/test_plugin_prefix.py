@@ -12,6 +12,7 @@ from components.verify.model import Result
 from components.verify.subjects import Subject
 from tests.matrices import rows
 from tests.server.servers import Server
+from tests.server.test_bodies import BAD
 from tests.server.test_plugin_parity import REQUESTS
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 PREFIX = "/team/ml"
+JSON = {"content-type": "application/json"}
 #: FastAPI's own routes, which MLflow's --static-prefix leaves out before 3.17.2, and ours.
 NATIVE = [
     ("POST", "/v1/traces", b"x", {"content-type": "application/x-protobuf"}),
@@ -75,6 +77,31 @@ def test_the_page_is_found_with_and_without_the_last_slash(server: Server) -> No
     assert b"<script" in server.get(f"{PREFIX}/").data
     for near in (f"{PREFIX}x", f"{PREFIX}x/", "/team", "/team/"):
         assert server.get(near).status == 404
+
+
+@pytest.mark.parametrize("api", ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow"])
+def test_addresses_of_the_servers_own_files_are_refused(server: Server, api: str) -> None:
+    """By each route that takes one, however they are written; what lies in a store is taken."""
+    mark = api.split("/")[1]
+    server.send("POST", f"{api}/registered-models/create", body=b'{"name": "m"}', headers=JSON)
+    for number, address in enumerate(BAD):
+        for path, document in (
+            ("experiments/create", {"name": f"{mark}-bad-{number}", "artifact_location": address}),
+            ("experiments/create", {"name": f"{mark}-bad-{number}", "artifactLocation": address}),
+            ("model-versions/create", {"name": "m", "source": address}),
+        ):
+            for body in (document, json.dumps(document)):
+                refused = server.send("POST", f"{api}/{path}", body=json.dumps(body).encode(), headers=JSON)
+                assert (refused.status, json.loads(refused.data)["error_code"]) == (400, "INVALID_PARAMETER_VALUE"), (
+                    document,
+                    refused.data,
+                )
+                assert json.loads(refused.data)["message"].startswith(f"'{list(document)[1]}' ")
+    found = server.api("GET", f"{api}/experiments/search?max_results=1000")["experiments"]
+    assert not [each for each in found if each["name"].startswith(f"{mark}-bad")]
+    assert not server.api("GET", f"{api}/model-versions/search?filter=name%3D'm'").get("model_versions")
+    good = {"name": f"{mark}-good", "artifact_location": "s3://mlflow/artifacts/good"}
+    assert server.api("POST", f"{api}/experiments/create", good)["experiment_id"]
 
 
 def test_a_client_works_below_the_path(server: Server) -> None:
