@@ -88,8 +88,8 @@ class Day:
 def day(server_rig: AwsRig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
     """The stack `dev` of an account that has nothing."""
     folder = tmp_path_factory.mktemp("day")
-    held = contents.mlflow(VERSION, install_package(folder / "package"), server_rig.authority)
-    stack, builder = AwsStack(folder / "stack", server_rig), Builder(server_rig, held)
+    image = contents.mlflow(VERSION, install_package(folder / "package"), server_rig.authority)
+    stack, builder = AwsStack(folder / "stack", server_rig), Builder(server_rig, image)
     try:
         yield Day(stack, Shell(folder / "shell", stack, builder), builder)
     finally:

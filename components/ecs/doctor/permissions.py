@@ -101,7 +101,7 @@ def _sample(pattern: str) -> str:
 
 
 def _attach(who: str, lacking: Sequence[Grant]) -> str:
-    """Return the command that gives what is lacking by a policy inside the identity; for want of room, prints all."""
+    """Return the command that puts what is lacking into the identity, or prints all policies if it has no room."""
     document = json.dumps({"Version": "2012-10-17", "Statement": [each.statement() for each in lacking]})
     kind, _, path = who.partition("/")
     if len("".join(document.split())) > _LARGEST[kind]:

@@ -31,10 +31,10 @@ _NEEDED: Final = {"MLFLOW_VERSION", "TRACKING_HEAD", "AUTH_HEAD", "BASE_IMAGE", 
 class Builder:
     """The test's side: publishes what is pushed. `pushed` are the names."""
 
-    def __init__(self, rig: AwsRig, held: Contents) -> None:
-        """Listen on loopback; `held` is what every image holds."""
+    def __init__(self, rig: AwsRig, image: Contents) -> None:
+        """Listen on loopback; `image` is what every image holds."""
         self.pushed: list[str] = []
-        self._rig, self._held, self._listener = rig, held, Listener(("127.0.0.1", 0), authkey=_KEY)
+        self._rig, self._image, self._listener = rig, image, Listener(("127.0.0.1", 0), authkey=_KEY)
         self.address = f"127.0.0.1:{self._listener.address[1]}"
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -67,7 +67,7 @@ class Builder:
             return str(error)
         version = asked["arguments"]["MLFLOW_VERSION"]
         self._rig.images.publish(
-            tag, self._held, labels=contents.labels(version), platforms=[asked["platform"]],
+            tag, self._image, labels=contents.labels(version), platforms=[asked["platform"]],
             index=False, repository=repository,
         )  # fmt: skip
         self.pushed.append(asked["name"])
