@@ -10,9 +10,11 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+import urllib3
 
 from components.commands import restart_database
 from components.ecs.render.place import Place
+from components.ecs.secrets import IN_FORCE
 from components.identity import OBJECT
 from tests.engine.stack import nothing_changed
 from tests.rig.aws import contents
@@ -157,3 +159,49 @@ def test_a_role_without_listbucket_is_found(dev: AwsStack, server_rig: AwsRig, p
     assert outcome.code == 1, outcome.text
     assert "artifact" in outcome.text
     assert dev.script("verify").ok
+
+
+def test_it_is_called_by_further_names_from_further_pages_and_below_a_path(
+    dev: AwsStack, server_rig: AwsRig, place: Place
+) -> None:
+    """Through the balancer to the real server, as on `local` (tests/engine/test_local_doors.py); nothing follows."""
+    dev.write_settings(
+        network={"pathPrefix": "/team/ml"},
+        access={"hosts": ["second.example", "third.example:8443"], "origins": ["https://app.example"]},
+    )
+    dev.must_up()
+    outputs = dev.outputs()
+    assert outputs["verification"]["verdict"] == "pass", outputs["verification"]["table"]
+    url = outputs["trackingUrl"]
+    assert url.endswith("/team/ml")
+    held = json.loads(
+        server_rig.client("secretsmanager").get_secret_value(SecretId=place.secret("server"), VersionStage=IN_FORCE)[
+            "SecretString"
+        ]
+    )
+    login = urllib3.make_headers(basic_auth=f"{held['admin-user']}:{held['admin-password']}")
+
+    def status(**headers: str) -> int:
+        sent = {"content-type": "application/json", **login, **headers}
+        search = f"{url}/api/2.0/mlflow/experiments/search"
+        body = b'{"max_results": 1}'
+        return urllib3.request("POST", search, body=body, headers=sent, timeout=30, retries=False).status
+
+    found = {
+        "": status(),
+        "second.example": status(host="second.example"),
+        "third.example:8443": status(host="third.example:8443"),
+        "third.example:9000": status(host="third.example:9000"),
+        "fourth.example": status(host="fourth.example"),
+        "https://app.example": status(origin="https://app.example"),
+        "https://other.example": status(origin="https://other.example"),
+    }
+    assert found == {
+        "": 200,
+        "second.example": 200,
+        "third.example:8443": 200,
+        "third.example:9000": 403,
+        "fourth.example": 403,
+        "https://app.example": 200,
+        "https://other.example": 403,
+    }
