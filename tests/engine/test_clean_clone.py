@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from tests.engine import written
 from tests.engine.stack import ROOT, count_starts, nothing_changed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.engine
@@ -86,7 +85,7 @@ def test_make_up_works_on_a_clean_clone_and_make_down_leaves_nothing(clone: Path
     status = make(clone, "status")
     assert status.returncode == 0, status.stdout
     # What is written and has no place there is in no test of damages either.
-    assert [kind for kind in written.each(clone) if written.damaged(kind) is None] == []
+    assert [kind for kind in written.each(clone) if written.tried_by(kind) is None] == []
     assert {path.name for path in (clone.parent / "cache" / "mlflow-backend").iterdir()} == written.CACHED
     down = make(clone, "down", "PURGE=1")
     assert down.returncode == 0, down.stdout
@@ -95,57 +94,3 @@ def test_make_up_works_on_a_clean_clone_and_make_down_leaves_nothing(clone: Path
     # The hand-typed update left the salt of this clone's passphrase; any make target takes it out.
     tracked = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True)
     assert tracked.stdout == ""
-
-
-def _replaced(path: Path, content: bytes) -> None:
-    # Never written into: what set-up places shares its bytes with the machine's cache.
-    path.unlink()
-    path.write_bytes(content)
-
-
-def _folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-DAMAGES: dict[str, Callable[[Path], object]] = {
-    "garbage": lambda path: _replaced(path, bytes(range(128, 256)) * 2),
-    "missing": lambda path: path.unlink(),
-    "a folder": _folder,
-}
-TRIED = (("garbage", "up"), ("garbage", "down"), ("missing", "up"), ("a folder", "up"))
-
-
-def restored(path: Path, whole: Path) -> None:
-    """Put a file or link back in the place of what was made of it."""
-    if path.is_dir() and not path.is_symlink():
-        path.rmdir()
-    path.unlink(missing_ok=True)
-    shutil.copy2(whole, path, follow_symlinks=False)
-
-
-@pytest.mark.full
-@pytest.mark.timeout(4 * TIMEOUT_S)
-def test_a_damaged_file_of_the_clone_is_mended_or_named_by_up_and_by_down(clone: Path, tmp_path: Path) -> None:
-    """Each kind that a deployment writes, each damage: green, or red with the file's name; `make down` too."""
-    assert make(clone, "up").returncode == 0
-    count_starts(1)
-    wrong, whole = [], tmp_path / "whole"
-    for kind in sorted(written.each(clone)):
-        way = written.damaged(kind)
-        for how, target in TRIED[:2] if way is written.Damaged.UNREAD else TRIED:
-            path = written.each(clone).get(kind)
-            if path is None:
-                continue
-            restored(whole, path)
-            DAMAGES[how](path)
-            done = make(clone, target)
-            if done.returncode != 0:
-                restored(path, whole)
-            red_and_named = done.returncode != 0 and str(path.relative_to(clone)) in done.stdout
-            right = done.returncode == 0 or (red_and_named and (way is written.Damaged.NAMED or how == "a folder"))
-            if "Traceback" in done.stdout or not right:
-                wrong.append(f"{kind}, {how}: {target} ended with {done.returncode} and said {done.stdout[-400:]}")
-    assert not wrong, "\n".join(wrong)
-    assert make(clone, "down", "PURGE=1").returncode == 0
-    assert not processes.marked(str(clone / ".backend" / "local"))

@@ -1,55 +1,44 @@
-"""What a clone that deploys has beside its stacks' folders, by kind of file, and what a damaged one leads to."""
+"""What a clone that deploys has beside its stacks' folders, by kind of file, and the tests that damage it."""
 
 from __future__ import annotations
 
 import fnmatch
 import os
 import re
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 _CHANGING = re.compile(r"[0-9a-f]{8,}(-[0-9a-f]+)*|\d[\dTZ]*")
 FOLDERS: Final = (".pulumi-state", ".tools")
-
-
-class Damaged(StrEnum):
-    """What `make up` and `make down` do if a file of the kind is damaged; a folder in its place may always be named."""
-
-    MENDED = "mended"
-    NAMED = "named"
-    UNREAD = "unread"
-
-
+_SETUP: Final = "tests/tools/test_hostile_setup.py"
+_CLI: Final = "tests/tools/test_pulumi_cli.py"
+_LOCKS: Final = "tests/tools/test_locks.py"
+_UNREAD: Final = "nothing that an update or a destroy needs is read from it"
 _STATE: Final = ".pulumi-state/.pulumi"
 KINDS: Final = {
-    ".pulumi-state/passphrase": Damaged.NAMED,
-    f"{_STATE}/meta.yaml": Damaged.MENDED,
-    f"{_STATE}/meta.yaml.attrs": Damaged.MENDED,
-    f"{_STATE}/stacks/mlflow-backend/local.json": Damaged.NAMED,
-    f"{_STATE}/stacks/mlflow-backend/local.json.attrs": Damaged.MENDED,
-    f"{_STATE}/stacks/mlflow-backend/local.json.bak": Damaged.UNREAD,
-    f"{_STATE}/stacks/mlflow-backend/local.json.bak.attrs": Damaged.MENDED,
-    f"{_STATE}/backups/*": Damaged.UNREAD,
-    f"{_STATE}/history/*": Damaged.UNREAD,
-    ".tools/activate": Damaged.MENDED,
-    ".tools/bin/mlflow-backend.json": Damaged.MENDED,
-    ".tools/bin/pulumi": Damaged.MENDED,
-    ".tools/bin/pulumi-language-python": Damaged.MENDED,
-    ".tools/bin/pulumi-language-python-exec": Damaged.MENDED,
-    ".tools/bin/pulumi-resource-pulumi-python": Damaged.MENDED,
-    ".tools/lock": Damaged.UNREAD,
-    ".tools/pulumi-home/logs/*": Damaged.UNREAD,
-    ".tools/uv": Damaged.MENDED,
+    ".pulumi-state/passphrase": _SETUP,
+    f"{_STATE}/meta.yaml": _SETUP,
+    f"{_STATE}/meta.yaml.attrs": _SETUP,
+    f"{_STATE}/stacks/mlflow-backend/local.json": _SETUP,
+    f"{_STATE}/stacks/mlflow-backend/local.json.attrs": _SETUP,
+    f"{_STATE}/stacks/mlflow-backend/local.json.bak": _UNREAD,
+    f"{_STATE}/stacks/mlflow-backend/local.json.bak.attrs": _SETUP,
+    f"{_STATE}/backups/*": _UNREAD,
+    f"{_STATE}/history/*": _UNREAD,
+    ".tools/activate": _SETUP,
+    ".tools/bin/mlflow-backend.json": _SETUP,
+    ".tools/bin/pulumi": _CLI,
+    ".tools/bin/pulumi-language-python": _CLI,
+    ".tools/bin/pulumi-language-python-exec": _CLI,
+    ".tools/bin/pulumi-resource-pulumi-python": _CLI,
+    ".tools/lock": _UNREAD,
+    ".tools/pulumi-home/logs/*": _UNREAD,
+    ".tools/uv": _LOCKS,
 }
-"""Patterns of kinds. A kind that a deployment writes and that is not here is red: place it, and try it."""
+"""Patterns of kinds, and the tests that damage them. A kind that is written and that is not here is red: try it."""
 
 CACHED: Final = frozenset({"environments", "packages", "pulumi", "schemas", "uv"})
-"""The parts of the cache that a deployment writes.
-
-Tests of damages: tests/components/local/test_templates.py for schemas, test_package.py and test_state.py beside it for
-packages and environments, tests/tools/test_pulumi_cli.py and test_installs.py for the others.
-"""
+"""The parts of the cache that a deployment writes, whose entries belong to all clones of a user."""
 
 
 def each(clone: Path) -> dict[str, Path]:
@@ -64,6 +53,6 @@ def each(clone: Path) -> dict[str, Path]:
     return found
 
 
-def damaged(kind: str) -> Damaged | None:
-    """Return what a damaged file of the kind leads to, None if nobody has placed it."""
-    return next((way for pattern, way in KINDS.items() if fnmatch.fnmatchcase(kind, pattern)), None)
+def tried_by(kind: str) -> str | None:
+    """Return the tests that damage a kind, or why none does; None if nobody has placed it."""
+    return next((tests for pattern, tests in KINDS.items() if fnmatch.fnmatchcase(kind, pattern)), None)
