@@ -361,11 +361,17 @@ def tags_of_targets(aws: Aws) -> bool:
     return read is not None and read["Tags"] == {"stack": "dev"}
 
 
+def _number(role: Mapping[str, Any]) -> int:
+    return int(role["RoleName"].partition("-")[2])
+
+
 def simulated(aws: Aws) -> bool:
     """IAM says of a role what it may do, and not what it may not."""
     as_role(aws, [allow("s3:GetObject", "arn:aws:s3:::repairs/*")])
     iam = aws.client("iam")
-    role = iam.list_roles()["Roles"][-1]["Arn"]
+    # moto lists roles by their random ids.
+    newest = max((each for each in iam.list_roles()["Roles"] if each["RoleName"].startswith("role-")), key=_number)
+    role = newest["Arn"]
     named = {"PolicySourceArn": role, "ResourceArns": ["arn:aws:s3:::repairs/a"]}
     answer = answered(iam.simulate_principal_policy, ActionNames=["s3:GetObject", "s3:PutObject"], **named)
     decisions = [each["EvalDecision"] for each in answer["EvaluationResults"]] if answer else []

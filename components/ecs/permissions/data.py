@@ -43,6 +43,7 @@ def grants(settings: Settings, place: Place) -> Iterator[Grant]:
     yield from _own_objects(place, store)
     yield from _soak(settings, place)
     yield from _secrets(settings, place)
+    yield from _engines()
     if settings.database.mode == "create":
         yield from _database(settings, place)
     else:
@@ -89,14 +90,17 @@ def _key(place: Place) -> Iterator[Grant]:
         actions=actions(
             "kms",
             "CreateAlias DeleteAlias EnableKeyRotation PutKeyPolicy ScheduleKeyDeletion TagResource UntagResource "
-            "UpdateKeyDescription",
+            "UpdateAlias UpdateKeyDescription",
         ),
         resources=keys,
         conditions={"StringEquals": owned(place)},
     )
     # Both the alias and its key are asked for; an alias has no tags.
     yield Grant(
-        sid="ChangeOwnAlias", purposes=CHANGES, actions=("kms:CreateAlias", "kms:DeleteAlias"), resources=(alias,)
+        sid="ChangeOwnAlias",
+        purposes=CHANGES,
+        actions=actions("kms", "CreateAlias DeleteAlias UpdateAlias"),
+        resources=(alias,),
     )
 
 
@@ -319,9 +323,8 @@ def _secrets(settings: Settings, place: Place) -> Iterator[Grant]:
     )
 
 
-def _database(settings: Settings, place: Place) -> Iterator[Grant]:
-    database, group = place.arn("rds", f"db:{place.database()}"), place.database_group()
-    groups = (place.arn("rds", f"subgrp:{group}"), place.arn("rds", f"pg:{group}"))
+def _engines() -> Iterator[Grant]:
+    """Return the permissions to look at databases: of an adopted one preflight wants the engine's version."""
     yield Grant(
         sid="LookAtDatabase",
         purposes=LOOKS,
@@ -332,6 +335,11 @@ def _database(settings: Settings, place: Place) -> Iterator[Grant]:
         ),
         resources=("*",),
     )
+
+
+def _database(settings: Settings, place: Place) -> Iterator[Grant]:
+    database, group = place.arn("rds", f"db:{place.database()}"), place.database_group()
+    groups = (place.arn("rds", f"subgrp:{group}"), place.arn("rds", f"pg:{group}"))
     yield Grant(
         sid="ChangeDatabase",
         purposes=CHANGES,

@@ -57,7 +57,7 @@ def _roles(settings: Settings, place: Place) -> Iterator[Grant]:
         purposes=LOOKS,
         actions=actions(
             "iam",
-            "GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies "
+            "GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies ListRoleTags "
             "SimulatePrincipalPolicy",
         ),
         resources=roles,

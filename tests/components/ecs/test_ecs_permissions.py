@@ -154,7 +154,6 @@ NOT_CALLED: Final[Mapping[str, str]] = dict.fromkeys(
         "kms:DisableKey",
         "kms:DisableKeyRotation",
         "kms:EnableKey",
-        "kms:UpdateAlias",
         "elasticloadbalancing:ModifyCapacityReservation",
         "elasticloadbalancing:ModifyIpPools",
         "elasticloadbalancing:SetIpAddressType",
@@ -192,7 +191,6 @@ NOT_CALLED: Final[Mapping[str, str]] = dict.fromkeys(
 ) | {
     "ecs:ListServices": "lists of Terraform, which Pulumi does not ask for",
     "iam:ListRoles": "lists of Terraform, which Pulumi does not ask for",
-    "iam:ListRoleTags": "lists of Terraform, which Pulumi does not ask for",
     "ec2:DeleteNetworkInterface": "for interfaces that Lambda functions left behind",
     "ec2:DetachNetworkInterface": "for interfaces that Lambda functions left behind",
     "iam:AttachRolePolicy": "the program attaches no managed policy",

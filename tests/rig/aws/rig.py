@@ -34,7 +34,7 @@ class AwsRig:
     """One account in one region, empty.
 
     `environment` is what a process needs to be its administrator; `endpoint_url` is all services' one address. A test
-    asserts `live_tasks`, so that no old task answers for a new one.
+    asserts `live_tasks`, so that no old task answers for a new one. `decided` is what IAM was asked so far.
     """
 
     region, account = REGION, ACCOUNT
@@ -54,7 +54,7 @@ class AwsRig:
         block = patches.enter_context(Block())
         self.authority = Authority(folder / "authority")
         self.server = MotoServer(patches, block, self.authority)
-        enforcement.install(patches)
+        self.decided = enforcement.install(patches)
         simulation.install(patches)
         buckets.install(patches)
         self.databases = Databases(patches, folder / "databases", block, self.authority)

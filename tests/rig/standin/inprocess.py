@@ -36,6 +36,7 @@ class Made(Drawn):
         self.aws = Aws(Sdk("pulumi_aws"))
         self.resources: list[Resource] = []
         self.failures: list[str] = []
+        self.configured: dict[str, Any] = {}
 
     def call(self, args: MockCallArgs) -> Any:
         """Answer a function."""
@@ -48,6 +49,7 @@ class Made(Drawn):
         inputs = from_struct(to_struct(args.inputs))
         if args.typ == "pulumi:providers:aws":
             assert not self.aws.check_settings(inputs)
+            self.configured = inputs
             self.aws.configure(inputs)
             return "provider", inputs
         if args.typ.endswith("EcsServerSecrets"):
@@ -82,5 +84,5 @@ def make(variant: str) -> Made:
         return EcsBackend("mlflow", settings=settings, place=place, opts=options).tracking_url
 
     mocked.run(build, made, stack=variant)
-    assert not made.failures
+    assert not made.failures, made.failures
     return made

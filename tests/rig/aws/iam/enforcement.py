@@ -7,7 +7,8 @@ moto leaves out resources, conditions, boundaries, session policies, bucket poli
 from __future__ import annotations
 
 import json
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partialmethod
 from typing import TYPE_CHECKING, Any
 
 from botocore.session import get_session
@@ -24,8 +25,12 @@ from tests.rig.aws.server import ACCOUNT, Caller, transport
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tests.rig.aws.iam.subjects import Asked
     from tests.rig.patches import Patches
 
+# Where a service signs by another name than its permissions have, or than botocore's model.
+_PREFIXES = {"monitoring": "cloudwatch"}
+_MODELS = {"monitoring": "cloudwatch", "elasticloadbalancing": "elbv2"}
 _FREE = "sts:GetCallerIdentity"
 """Allowed to everybody, whatever is denied (STS API reference)."""
 
@@ -34,8 +39,18 @@ class RoleNotAssumed(Exception):
     """A service may not take this role, or there is none."""
 
 
-def install(patches: Patches) -> None:
-    """Let every request be decided by the evaluator, a bucket's own policy included."""
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """One question to IAM, whose it was (the caller's ARN), and the answer."""
+
+    caller: str
+    request: Request
+    allowed: bool
+
+
+def install(patches: Patches) -> list[Decided]:
+    """Let every request be decided by the evaluator, a bucket's own policy included; return what will be decided."""
+    decided: list[Decided] = []
 
     def signed(self: access_control.IAMRequest) -> Any:
         if self._method != "POST":
@@ -44,9 +59,10 @@ def install(patches: Patches) -> None:
         return before_signed(self)
 
     before_signed = patches.put(access_control.IAMRequest, "_create_aws_request", signed)
-    patches.put(access_control.IAMRequestBase, "check_action_permitted", _check)
+    patches.put(access_control.IAMRequestBase, "check_action_permitted", partialmethod(_check, decided))
     neutral = access_control.PermissionResult.NEUTRAL
     patches.put(FakeBucket, "get_permission", lambda *_: neutral)
+    return decided
 
 
 def take_role(arn: str, *, service: str, session: str, context: Mapping[str, str]) -> tuple[Caller, Any]:
@@ -70,11 +86,17 @@ def take_role(arn: str, *, service: str, session: str, context: Mapping[str, str
     )
 
 
-def _check(self: Any, given: str) -> None:
+def _check(self: Any, decided: list[Decided], given: str) -> None:
     if self._action == _FREE:
         return
+    service, _, operation = self._action.partition(":")
     for asked in resources.of_request(
-        action=self._action, given=given, region=self._region, path=self._path, body=self._body or b""
+        action=f"{_PREFIXES.get(service, service)}:{operation}",
+        given=given,
+        region=self._region,
+        path=self._path,
+        body=self._body or b"",
+        form=self._data or {},
     ):
         request = Request(
             action=asked.action,
@@ -82,11 +104,13 @@ def _check(self: Any, given: str) -> None:
             principals=_principals(self._access_key),
             context={**_everywhere(self._region), **asked.context},
         )
-        if not allowed(request, _policies(self, asked)):
+        answer = allowed(request, _policies(self, asked))
+        decided.append(Decided(caller=self._access_key.arn, request=request, allowed=answer))
+        if not answer:
             _deny(self, asked)
 
 
-def _deny(self: Any, asked: resources.Asked) -> None:
+def _deny(self: Any, asked: Asked) -> None:
     """Refuse in the service's own protocol: moto answers all in one XML, of which boto3 reads no code but for EC2."""
     protocol = _protocol(self._service)
     if protocol == "json":
@@ -104,7 +128,7 @@ def _deny(self: Any, asked: resources.Asked) -> None:
 
 @cache
 def _protocol(service: str) -> str:
-    return str(get_session().get_service_model(service).metadata["protocol"])
+    return str(get_session().get_service_model(_MODELS.get(service, service)).metadata["protocol"])
 
 
 def _everywhere(region: str = "eu-west-1") -> dict[str, str]:
@@ -126,7 +150,7 @@ def _role(key: Any) -> Any:
     return next((each for each in key.backend.roles.values() if each.name == name), None) if name else None
 
 
-def _policies(self: Any, asked: resources.Asked) -> Policies:
+def _policies(self: Any, asked: Asked) -> Policies:
     key, role = self._access_key, _role(self._access_key)
     identity = [] if getattr(key, "_owner_role_name", None) and role is None else key.collect_policies()
     return Policies(
@@ -137,7 +161,7 @@ def _policies(self: Any, asked: resources.Asked) -> Policies:
     )
 
 
-def _resource_policies(self: Any, asked: resources.Asked) -> list[dict[str, Any]]:
+def _resource_policies(self: Any, asked: Asked) -> list[dict[str, Any]]:
     if asked.action.startswith("s3:"):
         name = asked.resource.removeprefix("arn:aws:s3:::").partition("/")[0]
         bucket = s3_backends[ACCOUNT]["aws"].buckets.get(name)

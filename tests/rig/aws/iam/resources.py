@@ -5,9 +5,7 @@ moto itself asks for '*' outside S3 and IAM, which denies every policy that name
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -15,36 +13,38 @@ from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
 from moto.secretsmanager.models import FakeSecret, secretsmanager_backends
 
+from tests.rig.aws.iam.requests import tags_of, values_of
+from tests.rig.aws.iam.subjects import SERVICES, Asked, Call, arn, through
 from tests.rig.aws.server import ACCOUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+# What reading and writing a secret do with the key that encrypts it.
+_SECRETS = {
+    "secretsmanager:GetSecretValue": "kms:Decrypt",
+    "secretsmanager:PutSecretValue": "kms:GenerateDataKey",
+}
+# Where moto calls a permission by its operation's name.
+_ACTIONS = {"s3:HeadBucket": "s3:ListBucket"}
 _KEYS = re.compile(r"<Key>(.*?)</Key>", re.DOTALL)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """One thing that the caller must be allowed. `context` holds condition keys beyond those of every request."""
-
-    action: str
-    resource: str
-    context: Mapping[str, str]
-
-
-def of_request(*, action: str, given: str, region: str, path: str, body: bytes) -> Sequence[Asked]:
-    """Return everything that a request asks for; `given` is the resource as moto says it."""
+def of_request(
+    *, action: str, given: str, region: str, path: str, body: bytes, form: Mapping[str, Any]
+) -> Sequence[Asked]:
+    """Return everything that a request asks for; `given` is the resource as moto says it, `form` a form's values."""
+    action = _ACTIONS.get(action, action)
     service = action.partition(":")[0]
     if service == "s3":
         return _of_bucket(action, given, region, parse_qs(urlsplit(path).query), body)
-    try:
-        document: dict[str, Any] = json.loads(body or b"{}")
-    except ValueError:
-        document = {}
+    values = values_of(body) or {key: each[0] if isinstance(each, list) else each for key, each in form.items()}
     if service == "secretsmanager":
-        return _of_secret(action, given, region, document)
-    resource = _named(service, region, document) or given
-    return (Asked(action=action, resource=resource, context={}), *_passed_roles(action, document))
+        return _of_secret(action, given, region, values)
+    asked_of = SERVICES.get(service)
+    if asked_of is None:
+        return (Asked(action=action, resource=given, context={}),)
+    return tuple(asked_of(Call(action=action, region=region, path=path, values=values)))
 
 
 def _of_bucket(
@@ -52,14 +52,16 @@ def _of_bucket(
 ) -> Sequence[Asked]:
     bucket, slash, _ = given.removeprefix("arn:aws:s3:::").partition("/")
     if action == "s3:DeleteObject" and not slash:
-        keys = [unquote(each) for each in _KEYS.findall(body.decode())]
+        text = body.decode()
+        keys = [unquote(each) for each in _KEYS.findall(text)]
+        action = "s3:DeleteObjectVersion" if "<VersionId>" in text else action
         return [Asked(action=action, resource=f"{given}/{key}", context={}) for key in keys]
     context = {"s3:prefix": query["prefix"][0]} if "prefix" in query else {}
     asked = [Asked(action=action, resource=given, context=context)]
     verb = {"s3:GetObject": "kms:Decrypt", "s3:PutObject": "kms:GenerateDataKey"}.get(action)
     key = _bucket_key(bucket)
     if verb and key:
-        asked.append(_through("s3", verb, key, region))
+        asked.append(through("s3", verb, key, region))
     return asked
 
 
@@ -77,16 +79,31 @@ def _bucket_key(bucket: str) -> str | None:
 def _of_secret(action: str, given: str, region: str, document: Mapping[str, Any]) -> Sequence[Asked]:
     name = document.get("SecretId")
     if name is None:
-        return [Asked(action=action, resource=given, context={})]
+        return list(_of_new_secret(action, given, region, document))
     secrets = [
         each for each in secretsmanager_backends[ACCOUNT][region].secrets.values() if isinstance(each, FakeSecret)
     ]
     held = next((each for each in secrets if name in {each.arn, each.name}), None)
-    arn = held.arn if held else name if name.startswith("arn:") else _arn("secretsmanager", region, f"secret:{name}")
-    asked = [Asked(action=action, resource=arn, context={})]
-    if action == "secretsmanager:GetSecretValue" and held is not None and _is_ours(held.kms_key_id, region):
-        asked.append(_through("secretsmanager", "kms:Decrypt", str(held.kms_key_id), region))
+    named = name if name.startswith("arn:") else arn("secretsmanager", region, f"secret:{name}-AbCdEf")
+    asked = [Asked(action=action, resource=held.arn if held else named, context={})]
+    verb = _SECRETS.get(action)
+    if verb is not None and held is not None and _is_ours(held.kms_key_id, region):
+        asked.append(through("secretsmanager", verb, str(held.kms_key_id), region))
     return asked
+
+
+def _of_new_secret(action: str, given: str, region: str, document: Mapping[str, Any]) -> Iterator[Asked]:
+    if "Name" not in document:
+        yield Asked(action=action, resource=given, context={})
+        return
+    new = arn("secretsmanager", region, f"secret:{document['Name']}-AbCdEf")
+    tags = {f"aws:RequestTag/{key}": value for key, value in tags_of(document).items()}
+    yield Asked(action=action, resource=new, context=tags)
+    if tags:
+        yield Asked(action="secretsmanager:TagResource", resource=new, context=tags)
+    if _is_ours(document.get("KmsKeyId"), region):
+        for verb in ("kms:Decrypt", "kms:GenerateDataKey"):
+            yield through("secretsmanager", verb, str(document["KmsKeyId"]), region)
 
 
 def _is_ours(key: str | None, region: str) -> bool:
@@ -95,37 +112,3 @@ def _is_ours(key: str | None, region: str) -> bool:
         return False
     held = kms_backends[ACCOUNT][region].keys.get(key.rpartition("/")[2])
     return held is None or held.key_manager != "AWS"
-
-
-def _through(service: str, action: str, key: str, region: str) -> Asked:
-    arn = key if key.startswith("arn:") else _arn("kms", region, f"key/{key}")
-    return Asked(action=action, resource=arn, context={"kms:ViaService": f"{service}.{region}.amazonaws.com"})
-
-
-def _named(service: str, region: str, document: Mapping[str, Any]) -> str | None:
-    if service == "logs" and "logGroupName" in document:
-        stream = document.get("logStreamName", "")
-        return _arn("logs", region, f"log-group:{document['logGroupName']}:log-stream:{stream}")
-    if service == "ecr" and "repositoryName" in document:
-        return _arn("ecr", region, f"repository/{document['repositoryName']}")
-    if service == "kms" and "KeyId" in document:
-        key = str(document["KeyId"])
-        return key if key.startswith("arn:") else _arn("kms", region, f"key/{key}")
-    if service == "ecs":
-        name = document.get("service") or next(iter(document.get("services") or []), None)
-        cluster = str(document.get("cluster") or "default").rpartition("/")[2]
-        if name is not None:
-            return str(name) if name.startswith("arn:") else _arn("ecs", region, f"service/{cluster}/{name}")
-    return None
-
-
-def _passed_roles(action: str, document: Mapping[str, Any]) -> Sequence[Asked]:
-    if action != "ecs:RegisterTaskDefinition":
-        return ()
-    roles = [document[key] for key in ("taskRoleArn", "executionRoleArn") if document.get(key)]
-    context = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
-    return [Asked(action="iam:PassRole", resource=role, context=context) for role in roles]
-
-
-def _arn(service: str, region: str, resource: str) -> str:
-    return f"arn:aws:{service}:{region}:{ACCOUNT}:{resource}"

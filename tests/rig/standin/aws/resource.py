@@ -152,12 +152,13 @@ class Worker:
                 self._wait(how.made, scope)
             if how.after_create:
                 how.after_create(self._account, scope)
+            # Tags first: what the account has made by itself, such as a default group, is changed by its tags.
+            if self._tagged and not tagging.has_member(self._shape(how.create)):
+                self._tag(scope, self._tags(inputs), {})
             for each in how.updates:
                 late = [name for name in each.properties if name in inputs and name not in how.create.properties]
                 if late:
                     self._change(each, {name: inputs[name] for name in each.properties if name in inputs}, scope, {})
-            if self._tagged and not tagging.has_member(self._shape(how.create)):
-                self._tag(scope, self._tags(inputs), {})
             return id_, self.read(id_, inputs, inputs)
         except (Refused, Gone) as error:
             raise HalfMade(id_, {**inputs, "id": id_}, inputs, f"{how.token}: {error}") from None

@@ -60,7 +60,7 @@ RESOURCES: Final = (
             keys={"clusters": ["{id}"], "include": ["SETTINGS", "CONFIGURATIONS"]},
             answer="clusters[?status!='INACTIVE'] | [0]",
         ),
-        updates=(Operation(call="update_cluster_settings", takes="settings", keys={"cluster": "{id}"}),),
+        updates=(Operation(call="update_cluster", takes="settings", keys={"cluster": "{id}"}),),
         delete=Operation(call="delete_cluster", keys={"cluster": "{id}"}),
         names={"name": "clusterName", "arn": "clusterArn"},
         unordered=frozenset({"settings"}),
