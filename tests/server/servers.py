@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,7 +22,7 @@ from tests.server.environments import python
 from tests.server.services import PROJECT, Process, Services, free_port, until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 KEYS = draw()
 START_DEADLINE_S = 150
@@ -33,6 +35,19 @@ UVICORN_SINCE = (3, 3)
 def has_uvicorn(version: str) -> bool:
     """Tell whether this MLflow serves by uvicorn."""
     return tuple(int(part) for part in version.split(".")[:2]) >= UVICORN_SINCE
+
+
+@contextmanager
+def serving(services: Services, **described: Any) -> Iterator[Server]:
+    """Serve what is described on a database of its own; afterwards neither is left. Yields the healthy server."""
+    database = f"s_{secrets.token_hex(4)}"
+    services.postgres.create(database)
+    server = Server(services=services, database=database, **described)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        services.postgres.drop(database)
 
 
 def install_package(folder: Path) -> Path:

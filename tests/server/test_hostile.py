@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import secrets
 import signal
 import time
 from contextlib import ExitStack
@@ -17,13 +16,14 @@ import urllib3
 
 from tests.matrices import rows
 from tests.server import attacks
-from tests.server.servers import Server
+from tests.server.servers import has_uvicorn, serving
 from tests.server.services import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.server.servers import Server
     from tests.server.services import Services
 
 pytestmark = pytest.mark.engine
@@ -47,22 +47,16 @@ def server(
     request: pytest.FixtureRequest, services: Services, package: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """One server a version, whose grace period is short."""
-    database = f"h_{secrets.token_hex(4)}"
-    services.postgres.create(database)
-    made = Server(
+    grace = "--timeout-graceful-shutdown" if has_uvicorn(request.param) else "--graceful-timeout"
+    with serving(
+        services,
         version=request.param,
-        services=services,
-        database=database,
         package=package,
         folder=tmp_path_factory.mktemp("server"),
         settings=SETTINGS,
-    )
-    grace = "--graceful-timeout" if made.by_gunicorn else "--timeout-graceful-shutdown"
-    made.options = f"{grace} {GRACE_S}"
-    made.start()
-    yield made
-    made.stop()
-    services.postgres.drop(database)
+        options=f"{grace} {GRACE_S}",
+    ) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

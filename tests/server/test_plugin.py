@@ -16,7 +16,7 @@ import pytest
 
 from tests.matrices import rows
 from tests.server.environments import python
-from tests.server.servers import Server, pool
+from tests.server.servers import Server, pool, serving
 from tests.server.services import Services, free_port, until
 
 if TYPE_CHECKING:
@@ -47,22 +47,17 @@ def server(
 ) -> Iterator[Server]:
     """One server a shape, on a database of its own, with metrics and a limit on artifacts."""
     version, gunicorn, workers = request.param
-    database = f"p_{secrets.token_hex(4)}"
-    services.postgres.create(database)
     metrics = str(free_port())
-    started = Server(
+    with serving(
+        services,
         version=version,
-        services=services,
-        database=database,
         package=package,
         folder=tmp_path_factory.mktemp("server"),
         workers=workers,
         gunicorn=gunicorn,
         settings={"MLFLOW_BACKEND_METRICS_PORT": metrics, "MLFLOW_BACKEND_MAX_ARTIFACT_BYTES": str(LIMIT)},
-    ).start()
-    yield started
-    started.stop()
-    services.postgres.drop(database)
+    ) as started:
+        yield started
 
 
 def samples(server: Server) -> list[tuple[str, dict[str, str], float]]:

@@ -11,7 +11,7 @@ from components.verify import runner
 from components.verify.model import Result
 from components.verify.subjects import Subject
 from tests.matrices import rows
-from tests.server.servers import Server
+from tests.server.servers import serving
 from tests.server.test_bodies import BAD
 from tests.server.test_plugin_parity import REQUESTS
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.server.servers import Server
     from tests.server.services import Services
 
 pytestmark = pytest.mark.engine
 
 PREFIX = "/team/ml"
+API = "/api/2.0/mlflow"
 JSON = {"content-type": "application/json"}
 #: FastAPI's own routes, which MLflow's --static-prefix leaves out before 3.17.2, and ours.
 NATIVE = [
@@ -42,21 +44,10 @@ def server(
     request: pytest.FixtureRequest, services: Services, package: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A server of each kind of MLflow, told its path by the plugin's variable."""
-    name = f"prefix_{request.param.replace('.', '_')}"
-    services.postgres.create(name)
-    made = Server(
-        version=request.param,
-        services=services,
-        database=name,
-        package=package,
-        folder=tmp_path_factory.mktemp("server"),
-        settings={"MLFLOW_BACKEND_PATH_PREFIX": PREFIX},
-    )
-    try:
-        yield made.start()
-    finally:
-        made.stop()
-        services.postgres.drop(name)
+    settings = {"MLFLOW_BACKEND_PATH_PREFIX": PREFIX}
+    folder = tmp_path_factory.mktemp("server")
+    with serving(services, version=request.param, package=package, folder=folder, settings=settings) as made:
+        yield made
 
 
 def test_every_route_answers_below_the_path_as_it_does_without(server: Server) -> None:
@@ -104,9 +95,26 @@ def test_addresses_of_the_servers_own_files_are_refused(server: Server, api: str
     assert server.api("POST", f"{api}/experiments/create", good)["experiment_id"]
 
 
-def test_a_client_works_below_the_path(server: Server) -> None:
+@pytest.fixture(scope="module")
+def subject(server: Server) -> Subject:
+    """What is verified: the server, below its path."""
+    return Subject(url=f"{server.url}{PREFIX}", expected_version=server.version)
+
+
+def test_a_client_works_below_the_path(subject: Subject) -> None:
     """The whole verification, UI, artifacts, registry and traces included, passes through the prefixed URL."""
-    subject = Subject(url=f"{server.url}{PREFIX}", expected_version=server.version)
     # No front stands before this server, so it has nobody to believe about its callers.
     report = runner.run(subject, profile="full", skip=("forwarding",))
     assert report.verdict is Result.PASS, report.text()
+
+
+def test_what_users_wrote_long_ago_is_read(server: Server, subject: Subject) -> None:
+    """A run with a parameter, and a file of it in a folder, as a client logs them; both are found and read back."""
+    experiment = server.api("POST", f"{API}/experiments/create", {"name": "ours"})["experiment_id"]
+    run = server.api("POST", f"{API}/runs/create", {"experiment_id": experiment, "start_time": 1})["run"]["info"]
+    path = f"{run['artifact_uri'].removeprefix('mlflow-artifacts:/')}/model/MLmodel"
+    server.api("POST", f"{API}/runs/log-batch", {"run_id": run["run_id"], "params": [{"key": "k", "value": "v"}]})
+    assert server.send("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{path}", body=b"x" * 50).status == 200
+    found = runner.run(subject, only=("old-run", "old-artifact"))
+    results = {check.name: check.result for check in found.checks}
+    assert (results["old-run"], results["old-artifact"]) == (Result.PASS, Result.PASS), found.text()
