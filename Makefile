@@ -96,7 +96,7 @@ test-full: setup-dev ## Run all tests, the long matrices too; the weekly workflo
 test-fast: setup-dev ## Run the tests that start no engine and no platform
 	@$(PYTEST) -m 'not engine and not rig and not full'
 
-test-unit: setup-dev ## Run the tests that start nothing; of one part only: make test-unit PART=components/verify
+test-unit: setup-dev ## Run the tests that start nothing; of one part only: make test-unit PART=components/mlflow_backend/verify
 	@$(PYTEST) -m 'not engine and not rig and not service and not slow and not full' tests/$(PART)
 
 upstream: setup-dev ## Plan each AWS resource with the upstream provider; the first time builds it, for half an hour

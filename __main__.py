@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components import commands, ending
-from components.contract import Refused, refuse_unbuilt
-from components.local.state import LocalFailure, StateDir
-from components.releases.stores import StoreError
-from components.settings import from_pulumi
-from components.vulnerabilities import refuse_vulnerable
+from mlflow_backend import ending, offered
+from mlflow_backend.contract import Refused, refuse_unbuilt
+from mlflow_backend.local.state import LocalFailure
+from mlflow_backend.releases.stores import StoreError
+from mlflow_backend.settings import from_pulumi
+from mlflow_backend.vulnerabilities import refuse_vulnerable
 
 if TYPE_CHECKING:
-    from components.contract import BackendOutputs
-    from components.settings import Settings
+    from mlflow_backend.contract import BackendOutputs
+    from mlflow_backend.settings import Settings
 
 
 def main() -> None:
@@ -41,21 +41,21 @@ def build(settings: Settings) -> BackendOutputs:
     pulumi_aws alone takes seconds to import, which a stack on this machine need not wait for.
     """
     if settings.target == "ecs":
-        from components.ecs import program  # noqa: PLC0415
+        from mlflow_backend.ecs import program  # noqa: PLC0415
 
         return program.build(settings).outputs()
-    from components.local.backend import LocalBackend  # noqa: PLC0415
+    from mlflow_backend.local.backend import LocalBackend  # noqa: PLC0415
 
-    state = StateDir(Path(__file__).resolve().parent / ".backend" / pulumi.get_stack())
-    return LocalBackend("mlflow", settings=settings, state=state).outputs()
+    folder = Path.cwd() / ".backend" / pulumi.get_stack()
+    return LocalBackend("mlflow", settings=settings, folder=folder).outputs()
 
 
 try:
     main()
 except (LocalFailure, StoreError) as error:
-    raise pulumi.RunError(commands.typed(str(error), pulumi.get_stack())) from None
+    raise pulumi.RunError(offered.typed(str(error), pulumi.get_stack())) from None
 except Refused as error:
-    said = commands.typed(str(error), pulumi.get_stack())
+    said = offered.typed(str(error), pulumi.get_stack())
     ending.record(error.exit_code, said)
     # A RunError is shown as its message alone; a traceback would bury the sentence that says what to change.
     raise pulumi.RunError(said) from None

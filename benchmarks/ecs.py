@@ -8,9 +8,9 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.row import Row, seconds
-from components.ecs import refusals
-from components.ecs.history import EcsHistory, ServiceName
-from components.ecs.render import (
+from mlflow_backend.ecs import refusals
+from mlflow_backend.ecs.history import EcsHistory, ServiceName
+from mlflow_backend.ecs.render import (
     alarms,
     balancer,
     cache,
@@ -22,11 +22,11 @@ from components.ecs.render import (
     storage,
     tasks,
 )
-from components.ecs.render.containers import SecretSource
-from components.migrate.known import schema_table
-from components.releases.plan import Request, plan
-from components.releases.views import Situation
-from components.schema import Heads
+from mlflow_backend.ecs.render.containers import SecretSource
+from mlflow_backend.releases.plan import Request, plan
+from mlflow_backend.releases.views import Situation
+from mlflow_backend.schema import Heads
+from mlflow_backend.schema_tables import schema_table
 from tests.components.ecs.stacks import place_of, reached, settings_of, store_of
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def planning() -> Row:
 
 
 def _thousand() -> EcsHistory:
-    from components.ecs.clients import connect  # noqa: PLC0415 - after the endpoint is set
+    from mlflow_backend.aws.clients import connect  # noqa: PLC0415 - after the endpoint is set
 
     clients = connect(_REGION)
     for _ in range(_REVISIONS):

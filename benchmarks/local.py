@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from benchmarks.row import Row, interleaved, seconds
-from components.local import revisions
+from mlflow_backend.local import revisions
 from tests.engine.stack import LocalStack
 
 if TYPE_CHECKING:

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 from benchmarks.local import server_start, verification
 from benchmarks.row import Row, interleaved, seconds
-from components.local import environment, one_shot, revisions, schema
-from components.local.ports import LOOPBACK
-from components.local.releases import LocalReleases
-from components.local.render import Program
-from components.local.state import StateDir
-from components.migrate.known import schema_table
-from components.migrate.tool import DatabaseTool
-from components.releases import text
-from components.releases.plan import Request, plan
-from components.releases.records import VerifiedRelease
-from components.releases.views import survey
+from mlflow_backend.local import environment, one_shot, revisions, schema
+from mlflow_backend.local.ports import LOOPBACK
+from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.local.render import Program
+from mlflow_backend.local.state import StateDir
+from mlflow_backend.migrate.tool import DatabaseTool
+from mlflow_backend.releases import text
+from mlflow_backend.releases.plan import Request, plan
+from mlflow_backend.releases.records import VerifiedRelease
+from mlflow_backend.releases.views import survey
+from mlflow_backend.schema_tables import schema_table
 from tests.engine.releases.support import command
 from tests.engine.stack import ROOT, LocalStack
 
@@ -38,7 +38,7 @@ _COMMAND_TIMEOUT_S = 300
 _LIST = """
 import sys
 from pathlib import Path
-from scripts.releases import main
+from mlflow_backend.commands.releases import main
 main(["--stack", "local"], root=Path(sys.argv[1]))
 """
 

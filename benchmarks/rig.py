@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 from benchmarks.row import Row, interleaved
-from components.migrate.known import wanted_heads
+from mlflow_backend.schema_tables import required_heads
 from tests.engine.stack import ROOT
 from tests.rig.aws import contents
 from tests.rig.aws.rig import AwsRig
@@ -38,7 +38,7 @@ _SNAPSHOT: Final = ROOT / "tests" / "components" / "ecs" / "snapshots" / "dev.tx
 _COMMAND: Final = """
 import sys
 from pathlib import Path
-from scripts.rollback import main
+from mlflow_backend.commands.rollback import main
 sys.exit(main(root=Path(sys.argv.pop(1))))
 """
 _BEFORE_THE_SWITCH: Final = ("describe_services", "list_task_definitions", "describe_task_definition")
@@ -188,7 +188,7 @@ def _timed(scene: Scene, argv: Sequence[str]) -> _Measured:
 
 
 def _rollback(folder: Path, number: str) -> list[str]:
-    heads = wanted_heads(VERSION, auth=False)
+    heads = required_heads(VERSION, auth=False)
     service = ["--cluster", CLUSTER, "--service", SERVICE]
     known = ["--live-head", (heads.tracking if heads else "") or ""]
     return [sys.executable, "-c", _COMMAND, str(folder), *service, "--to", number, *known, "--no-verify", "--yes"]

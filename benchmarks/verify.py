@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.row import Row, seconds
-from components.verify import runner
-from components.verify.checks import select
-from components.verify.client import Client, Deadline, Transport
-from components.verify.context import REST, Context, Shared
-from components.verify.credentials import Credentials
-from components.verify.model import Result
-from components.verify.subjects import Subject
+from mlflow_backend.verify import runner
+from mlflow_backend.verify.checks import select
+from mlflow_backend.verify.client import Client, Deadline, Transport
+from mlflow_backend.verify.context import REST, Context, Shared
+from mlflow_backend.verify.credentials import Credentials
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.subjects import Subject
 from tests.engine.stack import LocalStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.verify.model import Exchange
+    from mlflow_backend.verify.model import Exchange
 
 _RUNS = 5
 _STARTS = 7

@@ -11,7 +11,7 @@ import pkgutil
 import sys
 
 import benchmarks
-from components.contract import ExitCode
+from mlflow_backend.contract import ExitCode
 
 
 def main(arguments: list[str] | None = None) -> int:

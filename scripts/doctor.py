@@ -1,60 +1,8 @@
-"""Say what a stack needs before its first update, and for each missing thing the command that makes it.
+"""Runs `mlflow_backend.commands.doctor`."""
 
-It only reads. Lines begin with FAIL, SKIP (a question that was not answered) or PASS; below a failure, `$` stands
-before the command. Exit codes: 0 nothing is known to be missing; 2 usage or settings; 3 something is missing.
-"""
-
-from __future__ import annotations
-
-import argparse
-import json
 import sys
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from components.commands import typed
-from components.contract import ExitCode, refuse_unbuilt
-from components.preflight.findings import documents, failures, table
-from scripts import stacks
-from scripts.command import ended
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from components.preflight.findings import Finding
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns an exit code of `contract.ExitCode`."""
-    parser = argparse.ArgumentParser(prog="scripts/doctor.py", description=__doc__)
-    parser.add_argument("--stack", default="local", help="the stack (default: local)")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON instead of lines")
-    options = parser.parse_args(arguments)
-    return ended("doctor", partial(_run, options.stack, as_json=options.json), stack=options.stack)
-
-
-def _run(stack: str, *, as_json: bool) -> ExitCode:
-    found = _look(stack)
-    text = json.dumps(documents(found), indent=2) if as_json else "\n".join(table(found))
-    print(typed(text, stack))
-    return ExitCode.REFUSED if failures(found) else ExitCode.DONE
-
-
-def _look(stack: str) -> Sequence[Finding]:
-    settings = stacks.settings_of(stack, ROOT)
-    refuse_unbuilt(settings.target)
-    if settings.target == "ecs":
-        from components.ecs.doctor.look import look  # noqa: PLC0415 - AWS only where it is asked
-
-        return look(settings, stacks.place_on_ecs(settings, stack, ROOT))
-    from components.local import doctor  # noqa: PLC0415 - as above
-    from components.local.state import StateDir  # noqa: PLC0415
-
-    return tuple(doctor.look(settings, StateDir(ROOT / ".backend" / stack), ROOT))
-
+from mlflow_backend.commands.doctor import main
 
 if __name__ == "__main__":
     sys.exit(main())

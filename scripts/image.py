@@ -13,9 +13,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from components.contract import ExitCode, Refused
-from scripts import images, stacks
-from scripts.command import ended
+from mlflow_backend.commands import stacks
+from mlflow_backend.commands.command import ended
+from mlflow_backend.contract import ExitCode, Refused
+from scripts import images
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -32,7 +33,7 @@ def _run(stack: str) -> ExitCode:
     settings = stacks.settings_of(stack, ROOT)
     if settings.target != "ecs":
         raise Refused(f"The target {settings.target} runs no image.", fix="Name a stack of the target ecs.")
-    from components.ecs.looked_at import preflight_args  # noqa: PLC0415 - AWS only where it is asked
+    from mlflow_backend.ecs.looked_at import preflight_args  # noqa: PLC0415 - AWS only where it is asked
 
     inputs = preflight_args(settings, stacks.place_on_ecs(settings, stack, ROOT)).inputs()
     name = images.make(images.wanted(inputs), os.environ)

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from components.contract import Refused
-from components.preflight import resource
-from components.preflight.manifests import ImageMissing, ImageUnreadable, Platform, inspect
-from components.preflight.reference import NotAReference, parse
-from scripts.programs import ASK_DEADLINE_S, StepError, answer, run
+from mlflow_backend.commands.programs import ASK_DEADLINE_S, StepError, answer, run
+from mlflow_backend.contract import Refused
+from mlflow_backend.preflight import resource
+from mlflow_backend.preflight.manifests import ImageMissing, ImageUnreadable, Platform, inspect
+from mlflow_backend.preflight.reference import NotAReference, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from components.preflight.manifests import Image
+    from mlflow_backend.preflight.manifests import Image
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 BUILD_DEADLINE_S: Final = 2700
@@ -154,7 +154,7 @@ def _login(program: str, image: Wanted, environment: Mapping[str, str]) -> None:
     ecr = parse(image.name("any")).ecr
     if ecr is None:
         return
-    from components.preflight.aws import ecr_password  # noqa: PLC0415 - AWS only if it is asked
+    from mlflow_backend.preflight.aws import ecr_password  # noqa: PLC0415 - AWS only if it is asked
 
     command = (program, "login", "--username", "AWS", "--password-stdin", image.registry)
     run(command, environment, given=ecr_password(ecr[1]))

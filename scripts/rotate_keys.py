@@ -1,72 +1,8 @@
-"""Draw new encryption keys for what MLflow stores encrypted: secrets of webhooks and of the gateway.
+"""Runs `mlflow_backend.commands.rotate_keys`."""
 
-The next update gives them to the servers and, once no server has the old ones, re-encrypts everything in one
-transaction. Old keys are kept: dumps that were taken under them are re-encrypted when they are restored. No key is
-printed. Exit codes: 0 done; 2 usage; 3 refused; 4 the platform failed.
-"""
-
-from __future__ import annotations
-
-import argparse
 import sys
-from pathlib import Path
 
-from components.contract import ExitCode, Refused
-from components.releases.holds import refuse_rotation
-from scripts.command import ended
-from scripts.stacks import local_backend, on_ecs, place_on_ecs, settings_of
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> int:
-    """Run the command; returns an exit code of `contract.ExitCode`."""
-    parser = argparse.ArgumentParser(prog="scripts/rotate_keys.py", description=__doc__)
-    parser.add_argument("--stack", default="local", help="the stack (default: local)")
-    parser.add_argument(
-        "--lost",
-        action="store_true",
-        help="local: the file of the keys is lost; give up what was encrypted with them",
-    )
-    options = parser.parse_args(arguments)
-    work = _rotate_on_ecs if on_ecs(options.stack, root) else _rotate_locally
-    return ended("rotate_keys", lambda: work(options.stack, root, lost=options.lost), stack=options.stack)
-
-
-def _rotate_locally(stack: str, root: Path, *, lost: bool) -> int:
-    from components.local import encryption, holding  # noqa: PLC0415 - only what the stack's target needs
-    from components.local.state import StateDir  # noqa: PLC0415
-
-    state = StateDir(local_backend(stack, root))
-    refuse_rotation(holding.standing(state, requested=None))
-    if lost:
-        aside = encryption.give_up(state)
-        print("The lost keys are given up." + (f" What was left of them is in {aside}." if aside else ""))
-    else:
-        encryption.rotate(state)
-        print("New keys are drawn.")
-    print(f"Run `make up STACK={stack}`: servers get the new keys, and what can be read is re-encrypted.")
-    return ExitCode.DONE
-
-
-def _rotate_on_ecs(stack: str, root: Path, *, lost: bool) -> int:
-    from components.ecs import clients, holding, secrets  # noqa: PLC0415 - as above
-
-    if lost:
-        raise Refused(
-            "Secrets Manager keeps the versions of the secret, so the keys are not lost.",
-            fix="Restore the secret with `aws secretsmanager restore-secret`, and update.",
-        )
-    settings = settings_of(stack, root)
-    place = place_on_ecs(settings, stack, root)
-    refuse_rotation(holding.read(settings, place, clients.connections(place.region).store).standing)
-    try:
-        secrets.rotate_keys(place.region, place.secret("server"))
-    except secrets.SecretFailed as failure:
-        raise Refused(str(failure), fix="Deploy the stack with `pulumi up`, and repeat.") from None
-    print("New keys are drawn. Update the stack: servers get them, and what can be read is re-encrypted.")
-    return ExitCode.DONE
-
+from mlflow_backend.commands.rotate_keys import main
 
 if __name__ == "__main__":
     sys.exit(main())

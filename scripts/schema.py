@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from components.contract import ExitCode
-from components.settings import json_schema
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.settings import json_schema
 
 PATH = Path(__file__).resolve().parents[1] / "schema" / "settings.schema.json"
 

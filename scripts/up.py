@@ -14,11 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from components.contract import ExitCode
-from scripts import running
+from mlflow_backend.commands import running
+from mlflow_backend.contract import ExitCode
 from scripts.ci import affected
 
-ROOT = Path(__file__).resolve().parents[1]
 DEADLINE_S = 5400
 """Seconds. RDS over several zones takes the longest to make."""
 INTERRUPT_S = 120
@@ -30,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = command_line().parse_args(arguments)
     command = ("pulumi", "up", "--stack", options.stack, "--yes", "--skip-preview")
     # Read without a YAML library: importing the settings would be a tenth of a local update.
-    if affected.targets(ROOT).get(options.stack) == "local":
+    if affected.targets(Path.cwd()).get(options.stack) == "local":
         os.execvp(command[0], command)  # noqa: S606 - no shell: the engine takes the terminal and its signals over
     return _policed(options, command)
 
@@ -44,15 +43,15 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def _policed(options: argparse.Namespace, command: tuple[str, ...]) -> int:
-    from scripts import policing, preview  # noqa: PLC0415 - a local update needs neither
+    from mlflow_backend.commands import policing, preview  # noqa: PLC0415 - a local update needs neither
 
     report = ("--markdown", str(options.markdown)) if options.markdown else ()
     code = preview.main(["--stack", options.stack, *report])
     if code != ExitCode.DONE:
         return code
-    settings = preview.read_stack(ROOT / f"Pulumi.{options.stack}.yaml", options.stack).settings
+    settings = preview.read_stack(Path(f"Pulumi.{options.stack}.yaml"), options.stack).settings
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as folder:
-        process = running.start((*command, *policing.options(settings, Path(folder))), cwd=ROOT)
+        process = running.start((*command, *policing.options(settings, Path(folder))))
         ended = running.wait(process, "`pulumi up`", deadline_s=DEADLINE_S, interrupt_s=INTERRUPT_S)
     return ExitCode.DONE if ended == 0 else ExitCode.PLATFORM_FAILED
 

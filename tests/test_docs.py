@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from components.settings import YamlSource, load
+from mlflow_backend.settings import YamlSource, load
 from tests.tools.projects import ROOT, files_of_the_tree
 from tools import pages
 
 DOCUMENTS = files_of_the_tree("*.md")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 MAKE = re.compile(r"`make ([a-z-]+)[^`]*`|^ *(?:\$ )?make ([a-z-]+)", re.MULTILINE)
-MODULE = re.compile(r"python3? -m ((?:scripts|tools|benchmarks|components)(?:\.\w+)*)")
-SCRIPT = re.compile(r"(?<![\w/.])((?:scripts|tools|components|tests|server|schema|policy|docs)/[\w./-]*\w)")
+MODULE = re.compile(r"python3? -m ((?:scripts|tools|benchmarks|mlflow_backend)\b(?:\.\w+)*)")
+SCRIPT = re.compile(r"(?<![\w/.])((?:scripts|tools|components|tests|server|schema|docs)/[\w./-]*\w)")
 
 
 def text(path: Path) -> str:
@@ -56,7 +56,8 @@ def test_every_make_target_that_is_named_exists(path: Path) -> None:
 def test_every_module_that_is_called_exists(path: Path) -> None:
     """`python -m` of something that moved is found here, not at night."""
     for name in MODULE.findall(text(path)):
-        place = ROOT.joinpath(*name.split("."))
+        folder = ROOT / "components" if name.startswith("mlflow_backend") else ROOT
+        place = folder.joinpath(*name.split("."))
         assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), f"{path}: {name}"
 
 

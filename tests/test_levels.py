@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("text", "starts"),
     [
-        ("import json\nfrom components.schema import decide\n", False),
+        ("import json\nfrom mlflow_backend.schema import decide\n", False),
         ("import subprocess\n", True),
         ("from http.server import HTTPServer\n", True),
         ("from http import server\n", True),

@@ -11,7 +11,13 @@ from tests.tools.projects import ROOT
 SECURITY = ["@mlflow-backend/security"]
 GUARDED = (
     *sorted(path.name for path in ROOT.glob("Pulumi.*.yaml")),
-    *("Makefile", "policy/pack.py", "scripts/policing.py", "scripts/preview.py", "scripts/up.py"),
+    *(
+        "Makefile",
+        "components/mlflow_backend/policy/pack.py",
+        "scripts/policing.py",
+        "scripts/preview.py",
+        "scripts/up.py",
+    ),
     *("scripts/ci/deploy.py", "scripts/ci/image.py", ".github/workflows/image.yml", ".github/CODEOWNERS"),
     *("tools/bootstrap/release.py", "requirements/runtime.txt", "server/Dockerfile", "server/image/build.txt"),
 )

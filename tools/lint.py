@@ -68,6 +68,8 @@ LINTERS = (
     Linter(name="ruff", argv=("ruff", "check", "--quiet")),
     Linter(name="format", argv=("ruff", "format", "--quiet", "--check")),
     Linter(name="mypy", argv=("mypy", "--no-error-summary")),
+    # The layers of the package, as pyproject.toml states them.
+    Linter(name="imports", argv=("lint-imports", "--no-cache")),
     Linter(name="actionlint", argv=("actionlint", "-shellcheck=shellcheck", "-pyflakes="), takes=is_workflow),
     Linter(name="zizmor", argv=("zizmor", "--offline", "--no-progress", "--quiet"), takes=is_for_zizmor),
     Linter(name="hadolint", argv=("hadolint",), takes=is_dockerfile),

@@ -35,13 +35,16 @@ _RUNS = (
     "tests/components/releases/test_run.py",
 )
 MODULES = {
-    "components/schema.py": ("tests/components/test_schema_sentences.py", "tests/components/test_schema.py"),
-    "components/releases/plan.py": (
+    "components/mlflow_backend/schema.py": (
+        "tests/components/test_schema_sentences.py",
+        "tests/components/test_schema.py",
+    ),
+    "components/mlflow_backend/releases/plan.py": (
         "tests/components/releases/test_plan_sentences.py",
         "tests/components/releases/test_plan.py",
     ),
-    "components/releases/run.py": _RUNS,
-    "components/releases/steps.py": _RUNS,
+    "components/mlflow_backend/releases/run.py": _RUNS,
+    "components/mlflow_backend/releases/steps.py": _RUNS,
 }
 """Each module, and the tests that have to notice every change of it: the quick ones first."""
 

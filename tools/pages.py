@@ -1,8 +1,8 @@
 """Writes the pages of docs/ that are made of something else: `make pages`.
 
-A page for each command of scripts/ in docs/commands/, from the command's own parser, and the indexes of commands and
-of the decisions. What stands between the two marks of a page is made; what stands outside is kept. A test fails when a
-page is not current.
+A page for each command of scripts/ in docs/commands/, from the command's own parser, the indexes of commands and of
+the decisions, and the pages of the policies and of known vulnerabilities. What stands between the two marks of a page
+is made; what stands outside is kept. A test fails when a page is not current.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
+
+from mlflow_backend.policy import page as policies_page
+from tools import vulnerabilities_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +41,8 @@ def modules(root: Path = ROOT) -> list[str]:
     paths = (path.relative_to(root) for path in (root / "scripts").rglob("*.py"))
     found = sorted(path for path in paths if path.name != "__init__.py")
     texts = {path: (root / path).read_text(encoding="utf-8") for path in found}
-    return [".".join(path.with_suffix("").parts) for path in found if "ArgumentParser(" in texts[path]]
+    is_command = re.compile(r"ArgumentParser\(|^from mlflow_backend\.commands\.\w+ import main$", re.MULTILINE)
+    return [".".join(path.with_suffix("").parts) for path in found if is_command.search(texts[path])]
 
 
 def parser_of(module: str) -> argparse.ArgumentParser:
@@ -56,6 +60,12 @@ def parser_of(module: str) -> argparse.ArgumentParser:
             return found.parser
     message = f"{module}.main parses nothing"
     raise ValueError(message)
+
+
+def description_of(module: str) -> str:
+    """Return what a command says of itself: in its own module, or in the package's that it calls."""
+    main = importlib.import_module(module).main
+    return inspect.getdoc(inspect.getmodule(main)) or ""
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
@@ -80,7 +90,7 @@ def _value(action: argparse.Action) -> str:
 def made_part(module: str) -> str:
     """Return what is made of one page: what the command is for, how it is called, and each argument."""
     parser = parser_of(module)
-    description = inspect.getdoc(importlib.import_module(module)) or ""
+    description = description_of(module)
     rows = [f"| {typed} | {meaning} |" for typed, meaning in options(parser)]
     table = ["| argument | |", "|---|---|", *rows] if rows else ["It takes no arguments."]
     return "\n".join([BEGIN, description, "", f"Call: `python -m {module}`", "", *table, END])
@@ -105,7 +115,7 @@ def index() -> str:
     """Return the list of all commands."""
     rows = []
     for module in modules():
-        summary = (inspect.getdoc(importlib.import_module(module)) or "").splitlines()[0]
+        summary = description_of(module).splitlines()[0]
         rows.append(f"| [{module.removeprefix('scripts.')}]({path_of(module).name}) | {summary} |")
     head = ["# Commands", "", BEGIN, "| command | |", "|---|---|"]
     foot = [
@@ -132,7 +142,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="tools.pages", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; 1 when a page is not current")
     chosen = parser.parse_args(arguments)
-    wanted = {PAGES / "README.md": index(), Path("docs", "adr", "README.md"): decisions()}
+    wanted = {
+        PAGES / "README.md": index(),
+        Path("docs", "adr", "README.md"): decisions(),
+        Path("docs", "policies.md"): policies_page.page(),
+        Path("docs", "vulnerabilities.md"): vulnerabilities_page.page(),
+    }
     for module in modules():
         path = ROOT / path_of(module)
         wanted[path_of(module)] = page(module, path.read_text(encoding="utf-8") if path.exists() else "")

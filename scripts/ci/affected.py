@@ -15,7 +15,7 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from components.contract import TARGETS, ExitCode
+from mlflow_backend.contract import TARGETS, ExitCode
 from scripts.ci import runner
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _by_file(path: PurePosixPath, stacks: Mapping[str, str]) -> set[str]:
         case [name] if name.startswith("Pulumi.") and name != "Pulumi.yaml":
             # A stack's file that was deleted concerns no stack that could be previewed.
             return {name.split(".")[1]} & set(stacks)
-        case ["components", target, *_] if target in TARGETS:
+        case ["components", "mlflow_backend", target, *_] if target in TARGETS:
             return {stack for stack, its in stacks.items() if its == target}
         case _:
             return set(stacks)

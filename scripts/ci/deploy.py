@@ -20,16 +20,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import ending
-from components.contract import ExitCode
-from components.verify import report as reports
-from components.verify.model import Result
+from mlflow_backend import ending
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.verify import report as reports
+from mlflow_backend.verify.model import Result
 from scripts.ci import runner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from components.verify.report import Report
+    from mlflow_backend.verify.report import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 PULUMI = ("pulumi",)

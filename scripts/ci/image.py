@@ -19,11 +19,11 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.contract import ExitCode
+from mlflow_backend.commands.programs import ASK_DEADLINE_S, StepError
+from mlflow_backend.commands.programs import answer as _told
+from mlflow_backend.commands.programs import run as _run
+from mlflow_backend.contract import ExitCode
 from scripts.ci import runner
-from scripts.programs import ASK_DEADLINE_S, StepError
-from scripts.programs import answer as _told
-from scripts.programs import run as _run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.contract import ExitCode
-from components.report import markdown as report
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.report import markdown as report
 from scripts.ci import comment, runner
 
 if TYPE_CHECKING:

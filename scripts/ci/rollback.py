@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.contract import ExitCode
+from mlflow_backend.contract import ExitCode
 from scripts.ci import runner
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts import running
+from mlflow_backend.commands import running
 from tools.bootstrap import shell
 from tools.bootstrap.layout import find_layout
 

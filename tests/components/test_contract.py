@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.contract import (
+from mlflow_backend.contract import (
     BUILT_TARGETS,
     TARGETS,
     BackendOutputs,

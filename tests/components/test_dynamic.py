@@ -13,14 +13,14 @@ import psutil
 import pytest
 from pulumi.dynamic import ResourceProvider
 
-from components.dynamic import Provider, tell_once
+from mlflow_backend.dynamic import Provider, tell_once
 
 ROOT = Path(__file__).resolve().parents[2]
 
 WAITING = """
 import subprocess, sys, threading
 from pulumi.dynamic import Config, ConfigureRequest
-from components.dynamic import Provider
+from mlflow_backend.dynamic import Provider
 
 request = ConfigureRequest(config=Config(raw_config={}, project_name="trial"))
 for _ in range(2):

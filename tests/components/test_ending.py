@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components import ending
-from components.contract import ExitCode, Refused
-from components.settings import Problem, SettingsError
+from mlflow_backend import ending
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.settings import Problem, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.identity import ANY, Recorded, differences, recorded_of
+from mlflow_backend.identity import ANY, Recorded, differences, recorded_of
 
 MINE: dict[str, Any] = {
     "database": {"id": "D", "store": "S"},

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.naming import bounded, labels, tags
+from mlflow_backend.naming import bounded, labels, tags
 
 part = st.text(max_size=30)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.schema import (
+from mlflow_backend.schema import (
     Direction,
     Heads,
     SchemaTable,

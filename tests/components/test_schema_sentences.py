@@ -1,14 +1,14 @@
 """What is said of a release and a schema, word for word, and the orders that it rests on.
 
 The cases were chosen by mutation testing (docs/mutation.md): each change of a branch, a limit or a sentence in
-components/schema.py makes one of them red.
+components/mlflow_backend/schema.py makes one of them red.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from components.schema import Decision, Direction, Heads, SchemaTable, Verdict, decide, direction, version_order
+from mlflow_backend.schema import Decision, Direction, Heads, SchemaTable, Verdict, decide, direction, version_order
 
 VERSIONS = ("3.9.0", "3.10.0", "3.10.1", "3.11.0", "3.12.0")
 MAKE_TABLE = "Add the version to schema_heads.json with the script that makes it, and repeat."

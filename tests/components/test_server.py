@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.contract import Refused
-from components.server import (
+from mlflow_backend.contract import Refused
+from mlflow_backend.server import (
     OWNED_FLAGS,
     AccessControl,
     ArtifactStore,

@@ -10,8 +10,8 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.new_keys import draw
-from components.server import keys
+from mlflow_backend.new_keys import draw
+from mlflow_backend.server import keys
 
 
 def in_force(held: dict[str, str]) -> dict[str, str]:

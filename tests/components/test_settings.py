@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulumi.runtime.config import set_all_config
 
-from components.contract import ExitCode
-from components.settings import Settings, SettingsError, YamlSource, connection_budget, from_pulumi, load
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.settings import Settings, SettingsError, YamlSource, connection_budget, from_pulumi, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

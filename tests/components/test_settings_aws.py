@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.settings import Settings, SettingsError, load
+from mlflow_backend.settings import Settings, SettingsError, load
 
 
 def loaded(target: str = "ecs", **aws: Any) -> Settings:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components import tokens
-from components.ecs import provider as ecs
-from components.local import provider as local
-from components.migrate.provider import Migration, Reencryption
-from components.preflight.provider import Preflight
-from components.releases.provider import Hold, LedgerEntry
-from components.verify.provider import Verification
+from mlflow_backend import tokens
+from mlflow_backend.ecs import provider as ecs
+from mlflow_backend.local import provider as local
+from mlflow_backend.migrate.provider import Migration, Reencryption
+from mlflow_backend.preflight.provider import Preflight
+from mlflow_backend.releases.provider import Hold, LedgerEntry
+from mlflow_backend.verification.provider import Verification
 
 if TYPE_CHECKING:
     import pulumi.dynamic

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import yaml
 
-from components.local import processes
-from components.local.state import StateDir
+from mlflow_backend.local import processes
+from mlflow_backend.local.state import StateDir
 
 ROOT = Path(__file__).resolve().parents[2]
 PULUMI = ROOT / ".tools" / "bin" / "pulumi"
@@ -47,8 +47,6 @@ class LocalStack:
         self.folder, self.name = folder, name
         self.project = folder / "project"
         self.project.mkdir(parents=True, exist_ok=True)
-        for part in ("components", "server"):
-            (self.project / part).symlink_to(ROOT / part)
         shutil.copy(ROOT / "__main__.py", self.project)
         definition = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
         definition["runtime"]["options"]["virtualenv"] = str(ROOT / ".venv")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.verify import page, runner
-from components.verify.subjects import Subject
+from mlflow_backend.verify import page, runner
+from mlflow_backend.verify.subjects import Subject
 from tests import apt
 from tests.engine.calls import call
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import processes
-from components.local.environment import cache_folder
-from components.local.state import StateDir
+from mlflow_backend.local import processes
+from mlflow_backend.local.environment import cache_folder
+from mlflow_backend.local.state import StateDir
 from tests.engine import written
 from tests.engine.stack import ROOT, count_starts, nothing_changed
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts import logs, releases, rollback, status, verify
+from mlflow_backend.commands import logs, releases, rollback, status, verify
 from tests.matrices import rows
 
 if TYPE_CHECKING:
@@ -87,10 +87,7 @@ def damaged(path: Path, how: str) -> Iterator[None]:
 def commands(deployed: LocalStack, monkeypatch: pytest.MonkeyPatch) -> LocalStack:
     """Make the commands work on the stack under test."""
     shutil.copy(deployed.project / "Pulumi.yaml", deployed.folder)
-    for module in (status, verify, releases, rollback, logs):
-        monkeypatch.setattr(module, "ROOT", deployed.project)
-    for module in (releases, rollback, logs):
-        monkeypatch.setitem(module.main.__kwdefaults__, "root", deployed.project)
+    monkeypatch.chdir(deployed.project)
     return deployed
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.tools.projects import ROOT, Project, lay_out_programs
+from tests.tools.projects import Project, lay_out_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MODULE = """
 import pathlib, subprocess, threading
 from pulumi.dynamic import CreateResult, DiffResult
-from components.dynamic import Provider
+from mlflow_backend.dynamic import Provider
 
 HERE = pathlib.Path(__file__).parent
 
@@ -56,7 +56,6 @@ def project(tmp_path: Path) -> Iterator[Project]:
     programs.mkdir()
     lay_out_programs(programs)
     made = Project(tmp_path / "project", programs)
-    (made.folder / "components").symlink_to(ROOT / "components")
     (made.folder / "waits.py").write_text(MODULE)
     made.program(PROGRAM)
     yield made

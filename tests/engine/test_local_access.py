@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import urllib3
 
-from components.local import api_keys, credentials, revisions
-from components.local.state import write
+from mlflow_backend.local import api_keys, credentials, revisions
+from mlflow_backend.local.state import write
 from tests.engine.faults import parts
 from tests.engine.faults.scene import Fault, Scene, prove
 from tests.engine.stack import LocalStack, nothing_changed

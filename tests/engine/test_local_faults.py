@@ -15,11 +15,11 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from components.local import credentials, ports, revisions
-from components.local.state import write
-from components.local.supervisor import Supervisor
-from components.local.wishes import BUCKET, ROLE
-from scripts import releases
+from mlflow_backend.commands import releases
+from mlflow_backend.local import credentials, ports, revisions
+from mlflow_backend.local.state import write
+from mlflow_backend.local.supervisor import Supervisor
+from mlflow_backend.local.wishes import BUCKET, ROLE
 from tests.engine.calls import eventually
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.identity import OBJECT
-from components.local.releases import LocalReleases
-from components.local.wishes import BUCKET
-from components.releases.stores import ROOT
+from mlflow_backend.identity import OBJECT
+from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.local.wishes import BUCKET
+from mlflow_backend.releases.stores import ROOT
 from tests.engine.faults import identities
 from tests.engine.releases.support import run_offered
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from components.contract import ExitCode
-from components.local import credentials, ports, processes, revisions, services
-from components.local.supervisor import Supervisor
-from scripts import preview, status
+from mlflow_backend.commands import preview, status
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.local import credentials, ports, processes, revisions, services
+from mlflow_backend.local.supervisor import Supervisor
 from tests.engine.calls import call, eventually
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_a_part_that_was_given_up_is_drift_and_the_next_up_mends_it(
     supervisor = Supervisor(deployed.state)
     supervisor._call("stopProcess", "cache")
     assert services.condition(deployed.state, "cache", {}) == "stopped"
-    monkeypatch.setattr(preview, "ROOT", deployed.project)
+    monkeypatch.chdir(deployed.project)
     for name, value in deployed.environment.items():
         monkeypatch.setenv(name, value)
     assert preview.main(["--stack", deployed.name, "--refresh", "--json", "--detailed-exit-code"]) is ExitCode.CHANGES

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import ports, processes, revisions
-from components.local.history import LocalHistory
+from mlflow_backend.local import ports, processes, revisions
+from mlflow_backend.local.history import LocalHistory
 from tests.engine.calls import eventually
 
 if TYPE_CHECKING:

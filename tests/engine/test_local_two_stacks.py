@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import ports
+from mlflow_backend.local import ports
 from tests.engine.calls import call
 from tests.engine.stack import LocalStack
 

@@ -15,13 +15,13 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from components.contract import ExitCode
-from components.local import credentials, ports
-from components.local.processes import PROGRAM_MARKER
-from components.local.releases import LocalReleases
-from components.local.wishes import DATABASE, ROLE
-from components.verify.model import Result
-from scripts import preview, releases, status
+from mlflow_backend.commands import preview, releases, status
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.local import credentials, ports
+from mlflow_backend.local.processes import PROGRAM_MARKER
+from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.local.wishes import DATABASE, ROLE
+from mlflow_backend.verify.model import Result
 from tests.engine.stack import LocalStack, nothing_changed
 from tests.matrices import rows
 
@@ -161,7 +161,7 @@ def test_the_preview_report_of_a_verified_stack_has_no_changes(
     deployed: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That an update will verify is no change: a pull request that changes nothing says so."""
-    monkeypatch.setattr(preview, "ROOT", deployed.project)
+    monkeypatch.chdir(deployed.project)
     for name, value in deployed.environment.items():
         monkeypatch.setenv(name, value)
     assert preview.main(["--stack", deployed.name, "--detailed-exit-code"]) is ExitCode.DONE

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.components.preflight.images import Store, registry
-from tests.engine.stack import PULUMI, ROOT
+from tests.engine.stack import PULUMI
 from tests.tools.projects import Project
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import pulumi
-from components.preflight.provider import Preflight, PreflightArgs
+from mlflow_backend.preflight.provider import Preflight, PreflightArgs
 
 made = Preflight("preflight", PreflightArgs(
     image="{image}", platform="linux/amd64", mlflow_version="3.17.2", drivers=("psycopg2",),
@@ -36,11 +36,8 @@ def store() -> Iterator[Store]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A program that is not written yet, beside which the providers find their modules."""
-    made = Project(tmp_path / "project", PULUMI.parent)
-    for part in ("components", "server"):
-        (made.folder / part).symlink_to(ROOT / part)
-    return made
+    """A program that is not written yet."""
+    return Project(tmp_path / "project", PULUMI.parent)
 
 
 def _asks_for(project: Project, image: str) -> None:

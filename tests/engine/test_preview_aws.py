@@ -14,8 +14,9 @@ import jsonschema
 import pytest
 import yaml
 
-from components.contract import ExitCode
-from scripts import preview, up
+from mlflow_backend.commands import preview
+from mlflow_backend.contract import ExitCode
+from scripts import up
 from tests.components.ecs.conftest import DEPRECATED
 from tests.components.preflight.images import Store, registry
 from tests.engine.stack import ROOT, LocalStack
@@ -66,7 +67,7 @@ def _reported(
 ) -> tuple[int, dict[str, Any]]:
     stack.settings = settings
     stack.write_settings()
-    monkeypatch.setattr(preview, "ROOT", stack.project)
+    monkeypatch.chdir(stack.project)
     for name, value in {**stack.environment, **emulated}.items():
         monkeypatch.setenv(name, value)
     with to.open("w", encoding="utf-8") as shown, contextlib.redirect_stdout(shown):
@@ -148,7 +149,7 @@ def test_no_secret_setting_is_in_any_output(
         value = json.dumps({**settings.get(section, {}), **planted})
         told = dev.pulumi("config", "set", "--stack", dev.name, "--secret", f"mlflow-backend:{section}", value)
         assert told.ok, told.text
-    monkeypatch.setattr(preview, "ROOT", dev.project)
+    monkeypatch.chdir(dev.project)
     for name, value in {**dev.environment, **emulated}.items():
         monkeypatch.setenv(name, value)
     comment = tmp_path / "comment.md"
@@ -209,8 +210,7 @@ def test_a_violation_stops_an_update_before_anything_is_made(
     settings["policy"] = {**settings["policy"], "levels": {"listener-tls": "advisory"}}
     dev.settings = settings
     dev.write_settings()
-    for module in (preview, up):
-        monkeypatch.setattr(module, "ROOT", dev.project)
+    monkeypatch.chdir(dev.project)
     for name, value in {**dev.environment, **emulated}.items():
         monkeypatch.setenv(name, value)
     told = tmp_path / "preview.md"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
-from components.contract import ExitCode
-from scripts import preview
+from mlflow_backend.commands import preview
+from mlflow_backend.contract import ExitCode
 from tests.engine.stack import ROOT
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ REFUSED = {"tags": {"note": "pl4nted-in-a-tag"}, "release": {"pin": "pl4nted-pin
 @pytest.fixture
 def previewed(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> LocalStack:
     """A stack that is not deployed, and the command in its folder."""
-    monkeypatch.setattr(preview, "ROOT", stack.project)
+    monkeypatch.chdir(stack.project)
     for name, value in stack.environment.items():
         monkeypatch.setenv(name, value)
     return stack

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import environment
-from components.verify import runner
-from components.verify.model import Result
-from components.verify.tracking import PREFIX
+from mlflow_backend.local import environment
+from mlflow_backend.verify import runner
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.tracking import PREFIX
 from tests.engine.calls import call, eventually
 from tests.engine.faults import fronts, identities, parts
 from tests.engine.faults.front import Front, Request

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.report import events
-from policy.catalogue import POLICIES
+from mlflow_backend.policy.catalogue import POLICIES
+from mlflow_backend.report import events
 from tests.policy import echo
 from tests.tools.projects import Project, lay_out_programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from components.report.events import Stream
+    from mlflow_backend.report.events import Stream
 
 pytestmark = pytest.mark.engine
 
 ROOT = Path(__file__).resolve().parents[2]
+PACK = ROOT / "components" / "mlflow_backend" / "policy"
 PROGRAMS = Path(__file__).parent / "programs"
 
 
@@ -42,7 +43,7 @@ class PolicedProject(Project):
         config.write_text(json.dumps(levels))
         log = self.folder / f"{name}.jsonl"
         code, said = self.run(
-            "preview", "--policy-pack", str(ROOT / "policy"), "--policy-pack-config", str(config),
+            "preview", "--policy-pack", str(PACK), "--policy-pack-config", str(config),
             "--event-log", str(log),
         )  # fmt: skip
         print(said)

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components import tokens
-from components.report.model import Outcome
-from components.settings import PolicyName
-from policy import containers, documents, keeping, network, pack, page, rendered, stores
-from policy.catalogue import BY_NAME, POLICIES
-from policy.model import UNKNOWN, NotKnown, Resource, known
+from mlflow_backend import tokens
+from mlflow_backend.policy import containers, documents, keeping, network, pack, rendered, stores
+from mlflow_backend.policy.catalogue import BY_NAME, POLICIES
+from mlflow_backend.policy.model import UNKNOWN, NotKnown, Resource, known
+from mlflow_backend.report.model import Outcome
+from mlflow_backend.settings import PolicyName
 from tests.components.ecs.recording import Registered, record
 from tests.components.ecs.stacks import IMAGE, VARIANTS, settings_of
 
@@ -34,11 +34,6 @@ def test_settings_know_each_policy_by_its_name() -> None:
     """A level for a policy that is not there would be obeyed by nobody."""
     assert sorted(get_args(PolicyName)) == sorted(BY_NAME)
     assert len(BY_NAME) == len(POLICIES)
-
-
-def test_the_page_is_the_catalogue() -> None:
-    """docs/policies.md says what the pack does: `python -m policy.page` writes it."""
-    assert page.PAGE.read_text(encoding="utf-8") == page.page()
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
@@ -475,7 +470,7 @@ DESTROYABLE = ("deletion-protected", "stateful-protected")
     ("variant", "preview"), [*((name, False) for name in VARIANTS), ("dev", True), ("staging", True), ("adopted", True)]
 )
 def test_the_targets_own_backends_keep_the_policies(variant: str, *, preview: bool) -> None:
-    """What components/ecs registers keeps every policy, also where AWS has drawn nothing yet.
+    """What components/mlflow_backend/ecs registers keeps every policy, also where AWS has drawn nothing yet.
 
     Known but for what the mocks leave out: that preflight has looked.
     """

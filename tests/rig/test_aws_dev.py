@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 import urllib3
 
-from components.commands import restart_database
-from components.ecs.render.place import Place
-from components.ecs.secrets import IN_FORCE
-from components.identity import OBJECT
+from mlflow_backend.ecs.render.place import Place
+from mlflow_backend.ecs.secrets import IN_FORCE
+from mlflow_backend.identity import OBJECT
+from mlflow_backend.offered import restart_database
 from tests.engine.stack import nothing_changed
 from tests.rig.aws import contents
 from tests.rig.aws.iam.enforcement import take_role

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import urllib3
 
-from components.ecs.clients import Clients
-from components.ecs.history import EcsHistory, Pace, ServiceName
+from mlflow_backend.aws.clients import Clients
+from mlflow_backend.ecs.history import EcsHistory, Pace, ServiceName
 from tests.rig.aws.contents import small
 from tests.rig.aws.scene import BUCKET, CLUSTER, SERVICE, Scene, allow
 from tests.rig.faults import Fault, table

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from components.ecs.render.place import Place
+from mlflow_backend.ecs.render.place import Place
 from tests.engine.stack import ROOT, nothing_changed, touched
 from tests.rig.aws import contents
 from tests.rig.aws.inventory import inventory

@@ -20,21 +20,22 @@ from moto.acm.models import acm_backends
 from moto.iam.access_control import IAMRequestBase
 from moto.route53.models import route53_backends
 
-from components.ecs import clients, holding, secrets, verifying
-from components.ecs.database_task import database_task
-from components.ecs.history import Pace
-from components.ecs.locator import located
-from components.ecs.looked_at import preflight_args
-from components.ecs.lookup import locate
-from components.ecs.permissions import Purpose, grants, policies
-from components.ecs.releases import EcsReleases
-from components.ecs.render import tasks
-from components.preflight import resource as preflight
-from components.preflight.aws import ecr_client
-from components.preflight.ecr import EcrSource
-from components.releases.stores import DUMPS
-from components.verify.model import Result
-from components.verify.report import Report, now
+from mlflow_backend.aws import clients, secret_values
+from mlflow_backend.ecs import holding, secrets, verifying
+from mlflow_backend.ecs.database_task import database_task
+from mlflow_backend.ecs.history import Pace
+from mlflow_backend.ecs.locator import located
+from mlflow_backend.ecs.looked_at import preflight_args
+from mlflow_backend.ecs.lookup import locate
+from mlflow_backend.ecs.permissions import Purpose, grants, policies
+from mlflow_backend.ecs.releases import EcsReleases
+from mlflow_backend.ecs.render import tasks
+from mlflow_backend.preflight import resource as preflight
+from mlflow_backend.preflight.aws import ecr_client
+from mlflow_backend.preflight.ecr import EcrSource
+from mlflow_backend.releases.stores import DUMPS
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Report, now
 from tests.components.ecs.conftest import DEPRECATED
 from tests.components.ecs.stacks import ACCOUNT, REGION, place_of, settings_of
 from tests.rig.aws import buckets, descriptions, labels, records
@@ -173,7 +174,7 @@ def workday() -> Iterator[Workday]:
         patch.setattr(Transport, "secure", True)
         patch.setenv("AWS_DEFAULT_REGION", REGION)
         clock = Clock()
-        patch.setattr("components.ecs.oneshot.time", clock)
+        patch.setattr("mlflow_backend.ecs.oneshot.time", clock)
         CacheGroups(patches)
         TargetTags(patches)
         for repair in (buckets, descriptions, labels, records):
@@ -236,7 +237,7 @@ def _rotates(day: Workday) -> None:
     made = secrets.create(props)
     secrets.rotate_keys(place.region, place.secret("server"))
     secrets.update(made["arn"], props)
-    secrets.value(made["arn"], tasks.VERIFICATION_KEY)
+    secret_values.value(made["arn"], tasks.VERIFICATION_KEY)
 
 
 def _looks(day: Workday) -> None:
@@ -287,7 +288,7 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
         lambda: verifying._count(located(target._locator), _RED),
         lambda: verifying._inside(located(target._locator), b"job", 1.0),
         lambda: target.mark_store(b"{}"),
-        lambda: secrets.value(target._locator["secret"], tasks.VERIFICATION_KEY),
+        lambda: secret_values.value(target._locator["secret"], tasks.VERIFICATION_KEY),
     )
     for act in does:
         with contextlib.suppress(Exception):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from components.ecs.render.place import Place
-from components.ecs.store import S3Store
-from components.migrate.known import wanted_heads
-from components.releases import ledger
-from components.releases.records import VerifiedRelease
+from mlflow_backend.aws.store import S3Store
+from mlflow_backend.ecs.render.place import Place
+from mlflow_backend.releases import ledger
+from mlflow_backend.releases.records import VerifiedRelease
+from mlflow_backend.schema_tables import required_heads
 from tests.rig.aws import contents
 from tests.rig.aws.scene import VERSION
 from tests.rig.aws.stack import AwsStack
@@ -54,7 +54,7 @@ class Account:
         s3, bucket = self.rig.client("s3"), place.bucket("data")
         if bucket not in {each["Name"] for each in s3.list_buckets()["Buckets"]}:
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": self.rig.region})
-        heads = wanted_heads(VERSION, auth=True)
+        heads = required_heads(VERSION, auth=True)
         assert heads is not None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ledger, "_now", lambda: datetime.now(UTC) - ago)

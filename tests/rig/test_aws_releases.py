@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.contract import ExitCode
-from components.migrate.known import wanted_heads
-from components.releases.stores import DUMPS
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.releases.stores import DUMPS
+from mlflow_backend.schema_tables import required_heads
 from tests.rig.aws.life import Life, begin
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ def test_an_upgrade_migrates_and_loses_nothing(life: Life, before: str, version:
     """One update: dump, migration by a one-shot task, the new task, verified; what was written is what is read."""
     life.stack.serve(version)
     life.stack.must_up()
-    outputs, heads = life.stack.outputs(), wanted_heads(version, auth=True)
+    outputs, heads = life.stack.outputs(), required_heads(version, auth=True)
     assert outputs["verification"]["verdict"] == "pass", outputs["verification"]["table"]
     assert heads is not None
     assert outputs["release"]["mlflowVersion"] == version
     assert outputs["release"]["schemaHead"] == heads.tracking
     life.kept["new"] = outputs["release"]["revision"]
     life.only(life.kept["new"])
-    assert life.ledger.read().dumps[-1].heads == wanted_heads(before, auth=True)
+    assert life.ledger.read().dumps[-1].heads == required_heads(before, auth=True)
     assert life.client("read") == life.kept["before"]
 
 
@@ -103,7 +103,7 @@ def test_with_damaged_dumps_alone_there_is_no_way_back(life: Life) -> None:
     """Each dump of that schema is held to its checksum: BLOCKED with `--restore` too, and nothing is touched."""
     before = life.only(life.kept["new"]), life.ledger.read()
     s3, bucket = life.rig.client("s3"), life.place.bucket("data")
-    dumps = [each for each in before[1].dumps if each.heads == wanted_heads(OLD, auth=True)]
+    dumps = [each for each in before[1].dumps if each.heads == required_heads(OLD, auth=True)]
     keys = [f"{DUMPS}/{dump.id}/{each.object}" for dump in dumps for each in dump.databases.values()]
     whole = {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
     try:

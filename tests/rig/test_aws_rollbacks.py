@@ -14,14 +14,14 @@ from botocore.exceptions import ClientError
 from moto.core.exceptions import JsonRESTError
 from moto.ecs.responses import EC2ContainerServiceResponse
 
-from components.contract import ExitCode, Refused
-from components.ecs import clients
-from components.ecs.history import EcsHistory, Pace
-from components.ecs.releases import EcsReleases
-from components.migrate.known import wanted_heads
-from components.releases import run
-from components.releases.plan import Request, Step, plan
-from components.releases.records import VerifiedRelease
+from mlflow_backend.aws import clients
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.ecs.history import EcsHistory, Pace
+from mlflow_backend.ecs.releases import EcsReleases
+from mlflow_backend.releases import run
+from mlflow_backend.releases.plan import Request, Step, plan
+from mlflow_backend.releases.records import VerifiedRelease
+from mlflow_backend.schema_tables import required_heads
 from tests.rig.aws.scene import BUCKET, CLUSTER, FAMILY, SERVICE, VERSION, Scene
 from tests.rig.faults import Fault, table
 from tests.rig.patches import Patches
@@ -30,7 +30,7 @@ from tests.server.services import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.schema import Heads
+    from mlflow_backend.schema import Heads
     from tests.rig.aws.rig import AwsRig
 
 _WISH: Final = run.Wish(reason="a test")
@@ -47,7 +47,7 @@ class Releases(EcsReleases):
 
     def heads(self) -> Heads | None:
         """Return the heads of the one MLflow version of these containers."""
-        return wanted_heads(VERSION, auth=False)
+        return required_heads(VERSION, auth=False)
 
     def history(self) -> EcsHistory:
         """Ask more often than a person's patience needs."""
@@ -131,7 +131,7 @@ def world(made: World, rig: AwsRig, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 def verified(revision: str) -> VerifiedRelease:
     """Return the ledger's record of a revision."""
-    heads = wanted_heads(VERSION, auth=False)
+    heads = required_heads(VERSION, auth=False)
     assert heads is not None
     return VerifiedRelease(
         target="ecs", revision=number(revision), mlflow_version=VERSION, heads=heads, settings_hash=number(revision),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jmespath
 import pytest
 
-from components.ecs.render.place import Place
+from mlflow_backend.ecs.render.place import Place
 from tests.engine.stack import ROOT, nothing_changed, touched
 from tests.rig.aws.inventory import inventory
 from tests.rig.aws.stack import AwsStack

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
-from components.contract import ExitCode
+from mlflow_backend.contract import ExitCode
 from tests.rig.aws.life import Life, begin
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from components.contract import ExitCode, Refused
-from components.local.state import LocalFailure
-from components.settings import Problem, SettingsError
-from scripts.command import ended
+from mlflow_backend.commands.command import ended
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.local.state import LocalFailure
+from mlflow_backend.settings import Problem, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 MISTAKE = Problem(path="server", finding="is a list", rule="it must be a mapping", fix="Mend it.")
@@ -64,7 +64,7 @@ def test_whoever_reads_may_stop_reading(characters: int, code: ExitCode) -> None
     reading, writing = os.pipe()
     os.close(reading)
     program = (
-        "import sys; from scripts.command import ended; "
+        "import sys; from mlflow_backend.commands.command import ended; "
         f"sys.exit(ended('x', lambda: print('x' * {characters}) or 1, stack='dev'))"
     )
     done = subprocess.run(

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from components.contract import ExitCode
-from components.ecs.permissions import Purpose
-from components.ecs.permissions.documents import LARGEST_POLICY, MOST_POLICIES, TooLarge, policies, size
-from components.ecs.permissions.grant import Grant
-from scripts import deployer_policy
+from mlflow_backend.commands import deployer_policy
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.ecs.permissions import Purpose
+from mlflow_backend.ecs.permissions.documents import LARGEST_POLICY, MOST_POLICIES, TooLarge, policies, size
+from mlflow_backend.ecs.permissions.grant import Grant
 from tests.components.ecs.stacks import VARIANTS, place_of, settings_of
+from tests.tools.projects import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
 STATE = ("--state", "s3://team-state", "--state-key", "arn:aws:kms:eu-west-1:123456789012:key/state")
 
 
-def printed(capsys: pytest.CaptureFixture[str], purpose: str, *more: str, root: Path = deployer_policy.ROOT) -> Any:
+def printed(capsys: pytest.CaptureFixture[str], purpose: str, *more: str, root: Path = ROOT) -> Any:
     """Return what the command prints for a purpose of `staging`."""
     code = deployer_policy.main(["--stack", "staging", "--for", purpose, *STATE, *more], root=root)
     assert code == ExitCode.DONE
@@ -42,7 +43,7 @@ def test_iam_takes_what_is_printed(capsys: pytest.CaptureFixture[str], purpose: 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_stack_fits(variant: str) -> None:
     """No setting makes more of a role than IAM takes."""
-    from components.ecs.permissions import grants  # noqa: PLC0415 - beside its one use
+    from mlflow_backend.ecs.permissions import grants  # noqa: PLC0415 - beside its one use
 
     for purpose in Purpose:
         policies(grants(settings_of(variant), place_of(variant), purpose))

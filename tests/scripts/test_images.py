@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.contract import ExitCode, Refused
-from components.preflight.manifests import Platform
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.preflight.manifests import Platform
 from scripts import image, images
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components.contract import ExitCode
-from components.local import credentials
-from components.local.state import StateDir
-from scripts import keys
+from mlflow_backend.commands import keys
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.local import credentials
+from mlflow_backend.local.state import StateDir
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from components.contract import ExitCode
-from components.ecs.render.tasks import DATABASE, SERVER, TASKS
-from components.local import credentials
-from components.local.state import StateDir
-from scripts import logs, stacks
+from mlflow_backend.commands import logs, stacks
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS
+from mlflow_backend.local import credentials
+from mlflow_backend.local.state import StateDir
 from tests.components.ecs.stacks import place_of
 from tests.components.ecs.test_ecs_releases import LOCATOR
 

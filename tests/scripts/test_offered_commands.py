@@ -12,7 +12,7 @@ import pytest
 from tools.pages import parser_of
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("components", "scripts", "server/src", "tools", "policy")
+FOLDERS = ("components", "scripts", "server/src", "tools")
 OFFERED = re.compile(r"python -m (?P<module>scripts\.[\w.]+)(?P<arguments>[^`\n]*)`")
 MADE = re.compile(r"`make (?P<arguments>[^`]+)`|\(make (?P<bare>[a-z-]+)\)")
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

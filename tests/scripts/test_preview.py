@@ -11,12 +11,12 @@ import jsonschema
 import pytest
 import yaml
 
-from components import ending
-from components.contract import BUILT_TARGETS, TARGETS, ExitCode
-from components.report import markdown
-from components.settings import Settings
-from policy.catalogue import POLICIES
-from scripts import preview
+from mlflow_backend import ending
+from mlflow_backend.commands import policing, preview
+from mlflow_backend.contract import BUILT_TARGETS, TARGETS, ExitCode
+from mlflow_backend.policy.catalogue import POLICIES
+from mlflow_backend.report import markdown
+from mlflow_backend.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ def _plays(folder: Path, stream: str, *, code: int = 0) -> None:
 
 def _settings(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     (folder / "Pulumi.x.yaml").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(preview, "ROOT", folder)
+    monkeypatch.chdir(folder)
 
 
 @pytest.mark.parametrize("target", [target for target in TARGETS if target not in BUILT_TARGETS])
@@ -126,7 +126,7 @@ def test_pulumis_ending_is_translated(stand_in_pulumi: Path, script: str, code: 
     assert preview.main(["--stack", "local"]) is code
     arguments = (stand_in_pulumi / "arguments").read_text(encoding="utf-8")
     assert arguments.startswith("preview --stack local --non-interactive --color never --event-log ")
-    assert f"--policy-pack {ROOT / 'policy'} " in arguments
+    assert f"--policy-pack {policing.PACK} " in arguments
     assert "--refresh" not in arguments
 
 

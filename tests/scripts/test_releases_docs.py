@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts import releases, rollback
+from mlflow_backend.commands import releases, rollback
 
 if TYPE_CHECKING:
     import argparse

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.contract import ExitCode
-from scripts import releases, rollback
+from mlflow_backend.commands import releases, rollback
+from mlflow_backend.contract import ExitCode
 from tests.components.releases.world import World
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.contract import ExitCode
-from components.local import credentials, encryption
-from components.local.state import LocalFailure, StateDir
-from components.releases.records import Pin, Standing
-from components.server import keys
-from scripts import rotate_keys
+from mlflow_backend.commands import rotate_keys
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.local import credentials, encryption
+from mlflow_backend.local.state import LocalFailure, StateDir
+from mlflow_backend.releases.records import Pin, Standing
+from mlflow_backend.server import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,8 +102,8 @@ def test_a_pinned_stack_on_ecs_is_refused_as_a_local_one_is(monkeypatch: pytest.
     pin = Pin(revision="2", since=datetime(2026, 11, 21, tzinfo=UTC), reason="slow", by="ada@host")
     contents = SimpleNamespace(standing=Standing(pin=pin if pinned else None))
     rotated: list[str] = []
-    monkeypatch.setattr("components.ecs.clients.connections", lambda _: SimpleNamespace(store=None))
-    monkeypatch.setattr("components.ecs.holding.read", lambda *_: contents)
-    monkeypatch.setattr("components.ecs.secrets.rotate_keys", lambda _, name: rotated.append(name))
+    monkeypatch.setattr("mlflow_backend.aws.clients.connections", lambda _: SimpleNamespace(store=None))
+    monkeypatch.setattr("mlflow_backend.ecs.holding.read", lambda *_: contents)
+    monkeypatch.setattr("mlflow_backend.ecs.secrets.rotate_keys", lambda _, name: rotated.append(name))
     code = rotate_keys.main(["--stack", "dev"], root=ROOT)
     assert (code, len(rotated)) == ((ExitCode.REFUSED, 0) if pinned else (ExitCode.DONE, 1))

@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
-from components.contract import ExitCode
-from components.settings import SettingsError, YamlSource, json_schema, load
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.settings import SettingsError, YamlSource, json_schema, load
 from scripts import schema
 
 if TYPE_CHECKING:

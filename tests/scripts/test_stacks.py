@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from components.contract import ExitCode, Refused
-from components.ecs import lookup
-from components.settings import SettingsError
-from scripts import releases, rollback, stacks
+from mlflow_backend.commands import releases, rollback, stacks
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.ecs import lookup
+from mlflow_backend.settings import SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 

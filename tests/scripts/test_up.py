@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.contract import ExitCode
-from scripts import policing, preview, up
+from mlflow_backend.commands import policing
+from mlflow_backend.contract import ExitCode
+from scripts import up
 from tests.tools.projects import ROOT
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     for path in ROOT.glob("Pulumi.*.yaml"):
         shutil.copy(path, tmp_path)
-    monkeypatch.setattr(up, "ROOT", tmp_path)
-    monkeypatch.setattr(preview, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PULUMI_DEBUG_PROVIDERS", "aws:1")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     return tmp_path / "calls"
@@ -79,11 +79,10 @@ def test_a_failed_update_is_the_platforms(calls: Path, monkeypatch: pytest.Monke
 def test_a_local_update_costs_nothing_more(calls: Path) -> None:
     """No preview, no analyzer, no settings library: the command becomes Pulumi's own process."""
     program = (
-        "import sys\n"
-        "from pathlib import Path\n"
+        "import os, sys\n"
         "from scripts import up\n"
-        "assert not {'pydantic', 'yaml', 'pulumi', 'scripts.preview'} & set(sys.modules)\n"
-        f"up.ROOT = Path({str(calls.parent)!r})\n"
+        "assert not {'pydantic', 'yaml', 'pulumi', 'mlflow_backend.commands.preview'} & set(sys.modules)\n"
+        f"os.chdir({str(calls.parent)!r})\n"
         "up.main(['--stack', 'local'])\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60, check=False)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.contract import ExitCode
-from components.verify.checks import PROFILES
-from scripts import verify as command
+from mlflow_backend.commands import verify as command
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.verify.checks import PROFILES
 from tests.components.verify.fake_mlflow import FakeMLflow, error
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def test_a_stack_that_is_not_deployed_is_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As for the other commands, with what to do; one that nobody knows is a mistake of the caller."""
-    monkeypatch.setattr(command, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "Pulumi.mine.yaml").write_text("config:\n  mlflow-backend:target: local\n", encoding="utf-8")
     assert command.main(["--stack", "mine"]) is ExitCode.REFUSED
     assert "make up STACK=mine" in capsys.readouterr().err

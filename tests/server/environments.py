@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from components.local.environment import install
+from mlflow_backend.local.environment import install
 from tests.server.services import POSTGRES_BIN, PROJECT
 
 if TYPE_CHECKING:

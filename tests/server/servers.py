@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
-from components.new_keys import draw
-from components.server import keys
+from mlflow_backend.new_keys import draw
+from mlflow_backend.server import keys
 from tests.server.environments import python
 from tests.server.services import PROJECT, Process, Services, free_port, until
 

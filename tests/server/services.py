@@ -20,7 +20,7 @@ import redis
 from botocore.config import Config
 from psycopg2 import sql
 
-from components.local import ports
+from mlflow_backend.local import ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,9 +9,9 @@ import pytest
 from mlflow_backend_server.db.majors import client_major, major, refuse_dump, refuse_restore
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
-from components.ecs.render.database import ENGINE_VERSION
-from components.preflight.database import judge
-from components.preflight.findings import Outcome
+from mlflow_backend.ecs.render.database import ENGINE_VERSION
+from mlflow_backend.preflight.database import judge
+from mlflow_backend.preflight.findings import Outcome
 from tests.rig.postgres import POSTGRES_BIN as NEWER_BIN
 from tests.server.services import POSTGRES_BIN
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.new_keys import draw
-from components.server import keys
+from mlflow_backend.new_keys import draw
+from mlflow_backend.server import keys
 from tests.matrices import rows
 from tests.server.environments import SOURCE, python
 from tests.server.servers import Server

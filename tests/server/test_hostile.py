@@ -37,7 +37,7 @@ BUDGET = 400 * MEBI
 SETTINGS = {"MLFLOW_BACKEND_TEMPORARY_BYTES": str(BUDGET)}
 #: More than either stack has threads.
 CLIENTS = 60
-#: What a balancer waits for a probe's answer (components/server/describe.py).
+#: What a balancer waits for a probe's answer (components/mlflow_backend/server/describe.py).
 PROBE = urllib3.Timeout(connect=5, read=5)
 HEALTH = ("/health", "/health/ready", "/health/components")
 

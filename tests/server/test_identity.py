@@ -14,7 +14,7 @@ from mlflow_backend_server.health import artifacts
 from mlflow_backend_server.health.identity import OBJECT, Identities
 from mlflow_backend_server.health.states import Away
 
-from components import identity as deployer
+from mlflow_backend import identity as deployer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,10 +18,10 @@ import urllib3
 from mlflow_backend_server.access.keys import Scope, mint
 from mlflow_backend_server.image import DRIVERS
 
-from components.preflight.image import DRIVERS_LABEL, HEAD_LABELS, VERSION_LABEL
-from components.verify import runner
-from components.verify.model import Result
-from components.verify.subjects import Subject
+from mlflow_backend.preflight.image import DRIVERS_LABEL, HEAD_LABELS, VERSION_LABEL
+from mlflow_backend.verify import runner
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.subjects import Subject
 from tests.server import containers
 from tests.server.containers import podman, run
 from tests.server.services import PROJECT, Services, free_port, until

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import environment
+from mlflow_backend.local import environment
 from tests.server.services import PROJECT
 
 sys.path.insert(0, str(PROJECT / "server" / "tools"))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.verify import runner
-from components.verify.model import Result
-from components.verify.subjects import Subject
+from mlflow_backend.verify import runner
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.subjects import Subject
 from tests.matrices import rows
 from tests.server.servers import serving
 from tests.server.test_bodies import BAD

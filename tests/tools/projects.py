@@ -7,7 +7,7 @@ import subprocess
 import textwrap
 from pathlib import Path
 
-from scripts import running
+from mlflow_backend.commands import running
 from tools.bootstrap import files, pulumi_cli
 from tools.bootstrap.layout import find_layout
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components import certificates
+from mlflow_backend import certificates
 from tests.tools.projects import ROOT
 from tools.bootstrap import files, pulumi_cli, python_env, setup, shell, stack
 from tools.bootstrap.steps import StepFailedError

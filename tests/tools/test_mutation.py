@@ -8,43 +8,51 @@ from tests.tools.projects import ROOT
 from tools import mutation
 
 SHOWN = """\
-# components.schema.xǁSchemaTableǁpending__mutmut_5: survived
---- components/schema.py
-+++ components/schema.py
+# mlflow_backend.schema.xǁSchemaTableǁpending__mutmut_5: survived
+--- components/mlflow_backend/schema.py
++++ components/mlflow_backend/schema.py
 @@ -3,4 +3,4 @@
          order = self.revisions.get(chain, ())
 -        return order[0:]
 +        return order[1:]
 """
 RESULTS = """\
-    components.schema.xǁSchemaTableǁpending__mutmut_5: survived
-    components.schema.x_decide__mutmut_1: killed
-    components.schema.x_decide__mutmut_2: timeout
-    components.schema.x_decide__mutmut_3: not checked
+    mlflow_backend.schema.xǁSchemaTableǁpending__mutmut_5: survived
+    mlflow_backend.schema.x_decide__mutmut_1: killed
+    mlflow_backend.schema.x_decide__mutmut_2: timeout
+    mlflow_backend.schema.x_decide__mutmut_3: not checked
 """
 SURVIVOR = mutation.Mutant(
-    module="components/schema.py", function="SchemaTable.pending", was="return order[0:]", became="return order[1:]"
+    module="components/mlflow_backend/schema.py",
+    function="SchemaTable.pending",
+    was="return order[0:]",
+    became="return order[1:]",
 )
 
 
 def test_the_results_are_read() -> None:
     """Every mutant has a status; a method and a function are named as people name them."""
     assert mutation.parse_results(RESULTS) == {
-        "components.schema.xǁSchemaTableǁpending__mutmut_5": "survived",
-        "components.schema.x_decide__mutmut_1": "killed",
-        "components.schema.x_decide__mutmut_2": "timeout",
-        "components.schema.x_decide__mutmut_3": "not checked",
+        "mlflow_backend.schema.xǁSchemaTableǁpending__mutmut_5": "survived",
+        "mlflow_backend.schema.x_decide__mutmut_1": "killed",
+        "mlflow_backend.schema.x_decide__mutmut_2": "timeout",
+        "mlflow_backend.schema.x_decide__mutmut_3": "not checked",
     }
-    name = "components.schema.xǁSchemaTableǁpending__mutmut_5"
-    assert mutation.parse_shown("components/schema.py", name, SHOWN) == SURVIVOR
-    shown = mutation.parse_shown("components/schema.py", "components.schema.x_decide__mutmut_1", SHOWN)
+    name = "mlflow_backend.schema.xǁSchemaTableǁpending__mutmut_5"
+    assert mutation.parse_shown("components/mlflow_backend/schema.py", name, SHOWN) == SURVIVOR
+    shown = mutation.parse_shown(
+        "components/mlflow_backend/schema.py", "mlflow_backend.schema.x_decide__mutmut_1", SHOWN
+    )
     assert shown.function == "decide"
 
 
 def test_a_survivor_without_an_explanation_is_red(capsys: pytest.CaptureFixture[str]) -> None:
     """So is an explanation that explains nothing any more; with both in agreement there is nothing to say."""
     assert mutation.report([SURVIVOR], {}) == 1
-    assert "SURVIVED components/schema.py SchemaTable.pending\n  - return order[0:]" in capsys.readouterr().out
+    assert (
+        "SURVIVED components/mlflow_backend/schema.py SchemaTable.pending\n  - return order[0:]"
+        in capsys.readouterr().out
+    )
     assert mutation.report([], {SURVIVOR: "equal"}) == 1
     assert "NEEDLESS in tests/mutants.toml" in capsys.readouterr().out
     assert mutation.report([SURVIVOR], {SURVIVOR: "equal"}) == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.ecs import plugin
+from mlflow_backend.ecs import plugin
 from tests.tools.projects import ROOT
 from tests.tools.vendor import Vendor
 from tools.bootstrap import checksums, provider

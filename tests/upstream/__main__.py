@@ -14,7 +14,7 @@ import sys
 import warnings
 from typing import Any, Final
 
-from components.contract import ExitCode
+from mlflow_backend.contract import ExitCode
 from tests.components.ecs.recording import record
 from tests.components.ecs.stacks import VARIANTS
 from tests.upstream import build

@@ -34,7 +34,7 @@ class Layout:
 
     @property
     def uv(self) -> Path:
-        """The folder of uv, a link into the cache; `components/local` installs MLflow environments with it."""
+        """The folder of uv, a link into the cache; the set-up installs packages with it."""
         return self.tools / "uv"
 
     @property

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components import certificates
+from mlflow_backend import certificates
 from tools.bootstrap import files
 from tools.bootstrap.commands import CommandError, run
 from tools.bootstrap.steps import StepFailedError, say
@@ -39,8 +39,12 @@ def ensure(layout: Layout, group: str, environment: Mapping[str, str]) -> None:
     """
     if not uv_linked(layout):
         link_uv(layout, environment)
-    if satisfied(layout, group):
-        return
+    if not satisfied(layout, group):
+        _install(layout, group, environment)
+    _link_package(layout)
+
+
+def _install(layout: Layout, group: str, environment: Mapping[str, str]) -> None:
     uv, trusting = layout.uv / "bin" / "uv", certificates.for_uv(environment)
     lock = layout.requirements / f"{group}.txt"
     try:
@@ -68,6 +72,14 @@ def ensure(layout: Layout, group: str, environment: Mapping[str, str]) -> None:
     files.write_stamp(
         stamp_file(layout), {"group": group, "lock": lock_digest(layout, group), "python": python_version()}
     )
+
+
+def _link_package(layout: Layout) -> None:
+    """Let this environment's Python find the product's package in this tree."""
+    folder = layout.venv / "lib" / f"python{python_version()}" / "site-packages"
+    line, path = f"{layout.root / 'components'}\n", folder / "mlflow_backend.pth"
+    if not path.exists() or path.read_text(encoding="utf-8") != line:
+        files.write_whole(path, line)
 
 
 def satisfied(layout: Layout, group: str) -> bool:

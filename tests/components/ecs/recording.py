@@ -15,18 +15,18 @@ import pulumi
 import pulumi_aws
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
 
-from components.ecs.backend import EcsBackend
-from components.ecs.foundation import aws_provider
-from components.ecs.protection import Protection
-from components.ecs.render.database import protected
+from mlflow_backend.ecs.backend import EcsBackend
+from mlflow_backend.ecs.foundation import aws_provider
+from mlflow_backend.ecs.protection import Protection
+from mlflow_backend.ecs.render.database import protected
 from tests import mocked
 from tests.components.ecs.stacks import IMAGE, place_of, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from components.ecs.holding import Held
-    from components.settings import Settings
+    from mlflow_backend.ecs.holding import Held
+    from mlflow_backend.settings import Settings
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import yaml
 
-from components.ecs.render import storage
-from components.ecs.render.containers import SecretSource
-from components.ecs.render.place import Place
-from components.ecs.render.policies import Store
-from components.ecs.render.tasks import Reached
-from components.ecs.secrets import IN_FORCE
-from components.settings import Settings, load
+from mlflow_backend.ecs.render import storage
+from mlflow_backend.ecs.render.containers import SecretSource
+from mlflow_backend.ecs.render.place import Place
+from mlflow_backend.ecs.render.policies import Store
+from mlflow_backend.ecs.render.tasks import Reached
+from mlflow_backend.ecs.secrets import IN_FORCE
+from mlflow_backend.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[3]
 ACCOUNT, REGION = "123456789012", "eu-west-1"

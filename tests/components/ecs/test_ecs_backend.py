@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components import tokens
-from components.ecs import provider
-from components.ecs.holding import Held
-from components.ecs.render import containers, database, tasks
+from mlflow_backend import tokens
+from mlflow_backend.ecs import provider
+from mlflow_backend.ecs.holding import Held
+from mlflow_backend.ecs.render import containers, database, tasks
 from tests.components.ecs.lint import OWN_RULES
 from tests.components.ecs.recording import document, known_inputs, of_type, record, snapshot, walk
 from tests.components.ecs.stacks import ADOPTED, VARIANTS, changed, place_of, settings_of
@@ -261,7 +261,7 @@ def test_an_accepted_pin_ends_green_and_a_block_never(registered: dict[str, list
 
 def test_one_permission_less_is_another_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verification is made again when only an IAM document changed: green must not go stale."""
-    from components.ecs.render import policies  # noqa: PLC0415
+    from mlflow_backend.ecs.render import policies  # noqa: PLC0415
 
     (before,) = of_type(record("dev"), "Verification")
     again = of_type(record("dev"), "Verification")[0]
@@ -311,16 +311,9 @@ def test_verification_is_told_where_to_ask_and_nothing_more(registered: dict[str
     assert internal.inputs["url"] == "http://internal-x.elb.amazonaws.com"
 
 
-def test_the_settings_hash_is_of_what_is_served() -> None:
-    """A failed release is blocked by it: what watches or verifies is no other release, what runs is."""
-    base = tasks.settings_hash(settings_of("staging"))
-    assert tasks.settings_hash(changed("staging", {"verify": {"deadline": 60}})) == base
-    assert tasks.settings_hash(changed("staging", {"server": {"mlflowVersion": "3.16.1"}})) != base
-
-
 def test_the_frozen_names() -> None:
     """Pulumi finds a provider of an existing stack by these; providers hold nothing."""
-    assert provider.__name__ == "components.ecs.provider"
+    assert provider.__name__ == "mlflow_backend.ecs.provider"
     for made in (
         provider.ServerSecretsProvider,
         provider.ApiKeysProvider,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from components import tokens
-from components.report.events import State, Step
-from components.report.quantities import BY_USE, COUNTED, billed, by_use
+from mlflow_backend import tokens
+from mlflow_backend.report.events import State, Step
+from mlflow_backend.report.quantities import BY_USE, COUNTED, billed, by_use
 from tests.components.ecs.conftest import DEPRECATED
 from tests.components.ecs.recording import record
 from tests.components.ecs.stacks import VARIANTS

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.ecs.doctor import linked_roles, names, permissions, quotas
-from components.ecs.doctor.account import Account
-from components.ecs.permissions import Grant, Purpose, grants
-from components.preflight.asking import Unanswered
-from components.preflight.findings import Outcome
+from mlflow_backend.ecs.doctor import linked_roles, names, permissions, quotas
+from mlflow_backend.ecs.doctor.account import Account
+from mlflow_backend.ecs.permissions import Grant, Purpose, grants
+from mlflow_backend.preflight.asking import Unanswered
+from mlflow_backend.preflight.findings import Outcome
 from tests.components.ecs.recorded import REGION, Recorded
 from tests.components.ecs.stacks import ACCOUNT, VARIANTS, place_of, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.preflight.findings import Finding
+    from mlflow_backend.preflight.findings import Finding
 
 SERVICES = "rds elasticache ecs elasticloadbalancing ecs.application-autoscaling"
 USE = {

@@ -11,12 +11,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from components.contract import Refused, Release
-from components.ecs import deployments, history, reasons
-from components.ecs.clients import Clients, connect
-from components.ecs.deployments import Standing, TaskDefinitionId
-from components.ecs.history import EcsHistory, Pace, ServiceMissing, ServiceName
-from components.server import keys
+from mlflow_backend.aws.clients import Clients, connect
+from mlflow_backend.contract import Refused, Release
+from mlflow_backend.ecs import deployments, history, reasons
+from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
+from mlflow_backend.ecs.history import EcsHistory, Pace, ServiceMissing, ServiceName
+from mlflow_backend.server import keys
 from tests.components.ecs.recorded import REGION, Recorded
 
 if TYPE_CHECKING:

@@ -9,17 +9,17 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from components.contract import Refused
-from components.ecs import holding
-from components.ecs.holding import Held
-from components.ecs.render.tasks import settings_hash
-from components.ecs.store import S3Store
-from components.migrate.known import wanted_heads
-from components.releases.journal import Journal
-from components.releases.ledger import Ledger
-from components.releases.records import Block, VerifiedRelease
-from components.releases.stores import StoreError
-from components.schema import Heads
+from mlflow_backend.aws.store import S3Store
+from mlflow_backend.contract import Refused
+from mlflow_backend.ecs import holding
+from mlflow_backend.ecs.holding import Held
+from mlflow_backend.ecs.render.tasks import release_identity
+from mlflow_backend.releases.journal import Journal
+from mlflow_backend.releases.ledger import Ledger
+from mlflow_backend.releases.records import Block, VerifiedRelease
+from mlflow_backend.releases.stores import StoreError
+from mlflow_backend.schema import Heads
+from mlflow_backend.schema_tables import required_heads
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import changed, place_of, settings_of
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from components.ecs.render.place import Place
-    from components.settings import Settings
+    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.settings import Settings
 
 SETTINGS, PLACE = settings_of("staging"), place_of("staging")
 
@@ -57,12 +57,12 @@ def _release(revision: str, *, settings: str = "older") -> VerifiedRelease:
 
 def held(settings: Settings, place: Place, client: S3Client) -> Held | None:
     """Return what the program asks the ledger for."""
-    return holding.held(settings, holding.read(settings, place, client))
+    return holding.held(settings, release_identity(settings, place), holding.read(settings, place, client))
 
 
 def migrates(settings: Settings, place: Place, client: S3Client) -> bool:
     """Return what the program asks the same ledger for."""
-    return holding.migrates(settings, holding.read(settings, place, client))
+    return holding.migrates(settings, release_identity(settings, place), holding.read(settings, place, client))
 
 
 def test_no_bucket_yet_is_no_hold(s3: S3Client) -> None:
@@ -94,7 +94,7 @@ def test_a_pin_holds_until_it_is_lifted(s3: S3Client) -> None:
 def test_nothing_is_withheld_where_the_pin_is_what_is_wished(s3: S3Client) -> None:
     """The settings were put back too: the update ends green."""
     ledger = _ledger(s3)
-    ledger.add_release(_release("41", settings=settings_hash(SETTINGS)))
+    ledger.add_release(_release("41", settings=release_identity(SETTINGS, PLACE)))
     ledger.add_rollback(to="41", left="42", reason="", detail={})
     found = held(SETTINGS, PLACE, s3)
     assert isinstance(found, Held)
@@ -106,7 +106,9 @@ def test_a_failed_release_is_blocked_and_another_is_not(s3: S3Client) -> None:
     ledger = _ledger(s3)
     record = ledger.add_release(_release("41"))
     ledger.add_block(
-        Block(revision="42", settings_hash=settings_hash(SETTINGS), instead="41", since=record.at, reason="red")
+        Block(
+            revision="42", settings_hash=release_identity(SETTINGS, PLACE), instead="41", since=record.at, reason="red"
+        )
     )
     found = held(SETTINGS, PLACE, s3)
     assert found is not None
@@ -146,7 +148,7 @@ def test_a_ledger_that_cannot_be_read_is_no_free_stack() -> None:
 
 def test_the_schema_is_compared_with_the_release_before(s3: S3Client) -> None:
     """Not with the last migration: an update that changes no schema may go back, a repeated migrating one may not."""
-    wished, needed = settings_hash(SETTINGS), wanted_heads(SETTINGS.server.mlflow_version, auth=True)
+    wished, needed = release_identity(SETTINGS, PLACE), required_heads(SETTINGS.server.mlflow_version, auth=True)
     assert needed is not None
     assert migrates(SETTINGS, PLACE, s3), "there is nothing to go back to"
     ledger = _ledger(s3)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto import mock_aws
 
-from components.ecs import insights
-from components.ecs.provider import InsightsLogsProvider
+from mlflow_backend.ecs import insights
+from mlflow_backend.ecs.provider import InsightsLogsProvider
 from tests.components.ecs.stacks import place_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.ecs import reasons
+from mlflow_backend.ecs import reasons
 
 TASK = {
     "taskArn": "arn:aws:ecs:eu-west-1:123456789012:task/mlflow/0123abcd",

@@ -8,11 +8,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from components.contract import Refused
-from components.ecs import releases as ecs_releases
-from components.ecs.locator import located, report_path
-from components.ecs.lookup import locate
-from components.verify.report import Report, now
+from mlflow_backend.contract import Refused
+from mlflow_backend.ecs import releases as ecs_releases
+from mlflow_backend.ecs.locator import located, report_path
+from mlflow_backend.ecs.lookup import locate
+from mlflow_backend.verify.report import Report, now
 from tests.components.ecs.stacks import place_of, settings_of
 from tests.components.ecs.test_ecs_releases import LOCATOR, Cloud
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from components.verify.subjects import Subject
+    from mlflow_backend.verify.subjects import Subject
 
 
 REGION = "eu-west-1"
@@ -92,7 +92,7 @@ def test_a_rollback_verifies_through_the_users_url(monkeypatch: pytest.MonkeyPat
         asked.append(subject)
         return Report(url=subject.url, profile="core", deadline_s=60, started=now())
 
-    monkeypatch.setattr(ecs_releases.places, "run", run)
+    monkeypatch.setattr(ecs_releases.execution, "run", run)
     monkeypatch.setattr(ecs_releases, "report_path", lambda _: tmp_path / "report.json")
     cloud = Cloud()
     cloud.s3.answers("PutObject", {})

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from components.ecs.clients import Clients
-from components.ecs.oneshot import START_S, DatabaseTask, Network, OneShot, OneShots, TaskNotRun, split
-from components.migrate.tool import DatabaseTool, ToolFailed
+from mlflow_backend.aws.clients import Clients
+from mlflow_backend.ecs.oneshot import START_S, DatabaseTask, Network, OneShot, OneShots, TaskNotRun, split
+from mlflow_backend.migrate.tool import DatabaseTool, ToolFailed
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.test_ecs_history import Time
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from components.ecs.permissions import Grant, PulumiState, Purpose, actions_of, grants
+from mlflow_backend.ecs.permissions import Grant, PulumiState, Purpose, actions_of, grants
 from tests.components.ecs.simulator import Action, reference
 from tests.components.ecs.stacks import VARIANTS, place_of, settings_of
 from tools.provider_calls import TABLE

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.contract import Refused
-from components.ecs import plugin
+from mlflow_backend.contract import Refused
+from mlflow_backend.ecs import plugin
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.ecs.render import policies, storage
-from components.ecs.render.policies import Store
+from mlflow_backend.ecs.render import policies, storage
+from mlflow_backend.ecs.render.policies import Store
 from tests.components.ecs.simulator import Question, ask
 from tests.components.ecs.stacks import ACCOUNT, place_of, secret_arn, settings_of, store_of
 

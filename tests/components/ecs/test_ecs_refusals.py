@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from components.contract import Refused
-from components.ecs.refusals import refuse_unsupported
+from mlflow_backend.contract import Refused
+from mlflow_backend.ecs.refusals import refuse_unsupported
 from tests.components.ecs.stacks import ADOPTED, VARIANTS, changed, settings_of
 
 

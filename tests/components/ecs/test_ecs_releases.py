@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from components.contract import Refused
-from components.ecs import releases as module
-from components.ecs.clients import Clients, Connections
-from components.ecs.history import EcsHistory
-from components.ecs.locator import Reach, located, locator
-from components.ecs.oneshot import Network
-from components.ecs.releases import EcsReleases
-from components.ecs.scale import Scale, ScaleFailed
-from components.migrate.tool import ToolFailed
-from components.releases.journal import Journal
-from components.releases.records import Dump
-from components.releases.stores import FileStore
-from components.releases.targets import LIVE, open_releases
-from components.schema import Heads
-from components.verify.credentials import CredentialError, read_reference
+from mlflow_backend.aws.clients import Clients, Connections
+from mlflow_backend.contract import Refused
+from mlflow_backend.ecs import releases as module
+from mlflow_backend.ecs.history import EcsHistory
+from mlflow_backend.ecs.locator import Reach, located, locator
+from mlflow_backend.ecs.oneshot import Network
+from mlflow_backend.ecs.releases import EcsReleases
+from mlflow_backend.ecs.scale import Scale, ScaleFailed
+from mlflow_backend.migrate.tool import ToolFailed
+from mlflow_backend.releases.journal import Journal
+from mlflow_backend.releases.records import Dump
+from mlflow_backend.releases.stores import FileStore
+from mlflow_backend.releases.targets import LIVE, open_releases
+from mlflow_backend.schema import Heads
+from mlflow_backend.verify.credentials import CredentialError, read_reference
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import place_of, store_of
 from tests.components.ecs.test_ecs_history import NAME, Time, deployment, service
@@ -300,7 +300,7 @@ def test_verification_logs_in_with_a_value_of_the_secret(monkeypatch: pytest.Mon
 
 
 def test_the_module_is_found_under_its_name() -> None:
-    """components.releases.targets names it as text."""
+    """mlflow_backend.releases.targets names it as text."""
     assert callable(module.open_releases)
 
 

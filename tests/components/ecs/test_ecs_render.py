@@ -7,10 +7,10 @@ import itertools
 
 import pytest
 
-from components.ecs.render import alarms, balancer, cache, database, network, service, size, storage
-from components.ecs.render.place import LIMITS, Place
-from components.server import ServerInputs, describe
-from components.server.addresses import ArtifactStore, DatabaseAddress
+from mlflow_backend.ecs.render import alarms, balancer, cache, database, network, service, size, storage
+from mlflow_backend.ecs.render.place import LIMITS, Place
+from mlflow_backend.server import ServerInputs, describe
+from mlflow_backend.server.addresses import ArtifactStore, DatabaseAddress
 from tests.components.ecs.stacks import VARIANTS, changed, place_of, settings_of
 
 LONG_STACK = "a-stack-with-a-name-that-somebody-thought-was-a-good-idea-at-the-time"

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.contract import Refused
-from components.ecs import rollout
-from components.ecs.provider import RolloutProvider
-from components.ecs.rollout import RolloutFailed
-from components.releases.durations import Durations, kept
-from components.releases.journal import Journal
-from components.releases.stores import FileStore
+from mlflow_backend.contract import Refused
+from mlflow_backend.ecs import rollout
+from mlflow_backend.ecs.provider import RolloutProvider
+from mlflow_backend.ecs.rollout import RolloutFailed
+from mlflow_backend.releases.durations import Durations, kept
+from mlflow_backend.releases.journal import Journal
+from mlflow_backend.releases.stores import FileStore
 from tests.components.ecs.test_ecs_history import BROKEN, OLD, STARTING, Aws, deployment, service
 
 if TYPE_CHECKING:

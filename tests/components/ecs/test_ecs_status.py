@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.commands import restart_database
-from components.contract import ExitCode
-from components.ecs import parameters, status
-from components.releases.reports import Reports
-from components.releases.stores import FileStore
-from components.verify.model import Result
-from components.verify.report import Report, now
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.ecs import parameters, status
+from mlflow_backend.offered import restart_database
+from mlflow_backend.releases.reports import Reports
+from mlflow_backend.releases.stores import FileStore
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Report, now
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.test_ecs_history import deployment, service
 from tests.components.ecs.test_ecs_releases import LOCATOR, PLACE, Cloud
@@ -20,7 +20,7 @@ from tests.components.ecs.test_ecs_releases import LOCATOR, PLACE, Cloud
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from components.ecs.releases import EcsReleases
+    from mlflow_backend.ecs.releases import EcsReleases
 
 SERVER = f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{PLACE.family('server')}:42"
 

@@ -10,13 +10,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from components.contract import Refused
-from components.ecs.store import LEASE, S3Store
-from components.releases.journal import Journal
-from components.releases.ledger import Ledger
-from components.releases.records import VerifiedRelease
-from components.releases.stores import StoreError
-from components.schema import Heads
+from mlflow_backend.aws.store import LEASE, S3Store
+from mlflow_backend.contract import Refused
+from mlflow_backend.releases.journal import Journal
+from mlflow_backend.releases.ledger import Ledger
+from mlflow_backend.releases.records import VerifiedRelease
+from mlflow_backend.releases.stores import StoreError
+from mlflow_backend.schema import Heads
 from tests.components.ecs.recorded import Recorded
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.contract import Refused
-from components.ecs.render import containers, tasks
-from components.ecs.render.containers import SECRETS_LABEL, Container, Logs, SecretSource
-from components.ecs.secrets import IN_FORCE
-from components.server import Probe, SecretTemplate
+from mlflow_backend.contract import Refused
+from mlflow_backend.ecs.render import containers, tasks
+from mlflow_backend.ecs.render.containers import SECRETS_LABEL, Container, Logs, SecretSource
+from mlflow_backend.ecs.secrets import IN_FORCE
+from mlflow_backend.server import Probe, SecretTemplate
 from tests.components.ecs.lint import findings
 from tests.components.ecs.stacks import IMAGE, VARIANTS, changed, place_of, reached, secret_arn, settings_of, store_of
 

@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.contract import ExitCode, Refused
-from components.ecs import clients, unmanaged
-from components.ecs.clients import Clients
-from components.ecs.history import release_of
-from components.verify.model import Result
-from components.verify.report import Report, now
-from scripts import rollback
+from mlflow_backend.aws import clients
+from mlflow_backend.aws.clients import Clients
+from mlflow_backend.commands import rollback
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.ecs import unmanaged
+from mlflow_backend.ecs.history import release_of
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Report, now
 from tests.components.ecs.recorded import REGION, Recorded
 from tests.components.ecs.test_ecs_history import definition_arn, deployment, service
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from components.verify.subjects import Subject
+    from mlflow_backend.verify.subjects import Subject
 
 HEAD_2_9_2, HEAD_3_4_0 = "acf3f17fdcc7", "71994744cf8e"
 LIES = {"awsvpcConfiguration": {"subnets": ["s-1"], "securityGroups": ["sg-1", "sg-2"], "assignPublicIp": "DISABLED"}}
@@ -138,7 +139,7 @@ def test_a_task_beside_the_server_says_the_schema_where_the_image_has_the_tool(w
         "GetLogEvents", {"events": events, "nextForwardToken": "1"}, {"events": [], "nextForwardToken": "1"}
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("components.ecs.reasons.log_place", lambda *_: place)
+        patch.setattr("mlflow_backend.ecs.reasons.log_place", lambda *_: place)
         assert _run(tmp_path, "--to", "41", "--no-verify", "--dry-run") is ExitCode.DONE
     (ran,) = world.ecs.calls("RunTask")
     assert ran["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"] == ["sg-1", "sg-2"]

@@ -13,15 +13,17 @@ from typing import Any
 import pytest
 import urllib3
 
-from components.ecs import clients, verifying
-from components.ecs.locator import Reach, credentials, credentials_inside, located, locator
-from components.ecs.oneshot import Network
-from components.ecs.render import alarms, tasks
-from components.ecs.secrets import IN_FORCE
-from components.verify import job, places
-from components.verify.model import Result
-from components.verify.report import Report, now
-from components.verify.subjects import Subject
+from mlflow_backend.aws import clients
+from mlflow_backend.ecs import verifying
+from mlflow_backend.ecs.locator import Reach, credentials, credentials_inside, located, locator
+from mlflow_backend.ecs.oneshot import Network
+from mlflow_backend.ecs.render import alarms, tasks
+from mlflow_backend.ecs.secrets import IN_FORCE
+from mlflow_backend.verification import execution
+from mlflow_backend.verify import job
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Report, now
+from mlflow_backend.verify.subjects import Subject
 from tests.components.ecs.stacks import place_of, reached, settings_of, store_of
 from tests.components.ecs.test_ecs_releases import Cloud
 from tests.components.verify.fake_mlflow import FakeMLflow
@@ -90,7 +92,7 @@ def test_behind_an_internal_balancer_a_task_runs_the_checks(cloud: Cloud) -> Non
     told = replace(_report(Result.PASS), served_revision="7")
     _says(cloud, [job.verdict_line(told), *told.json().splitlines()])
     begun: list[Report] = []
-    report = places.run(_subject("http://internal.example", inside=True), begun=begun.append)
+    report = execution.run(_subject("http://internal.example", inside=True), begun=begun.append)
     assert report == told
     assert [each.verdict for each in begun] == [None]
     (ran,) = cloud.ecs.calls("RunTask")
@@ -105,9 +107,9 @@ def test_behind_an_internal_balancer_a_task_runs_the_checks(cloud: Cloud) -> Non
 
 def test_a_task_that_says_nothing_is_inconclusive_and_counted(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """The backend may be well: nothing is rolled back for it, but somebody is told."""
-    monkeypatch.setattr("components.ecs.oneshot._LOG_LAG_S", 0)
+    monkeypatch.setattr("mlflow_backend.ecs.oneshot._LOG_LAG_S", 0)
     _says(cloud, ["Traceback", "ModuleNotFoundError: urllib3"], exit_code=1)
-    report = places.run(_subject("http://internal.example", inside=True))
+    report = execution.run(_subject("http://internal.example", inside=True))
     assert report.verdict is Result.INCONCLUSIVE
     assert "urllib3" in report.checks[0].cause
     assert _counted(cloud)["verdict"] == "inconclusive"
@@ -126,7 +128,7 @@ def test_a_red_verdict_from_here_is_counted_for_the_alarm(
 ) -> None:
     """As one line that the metric filter's pattern matches; a green one is not."""
     monkeypatch.setattr(verifying.runner, "run", lambda *_, **__: _report(verdict))
-    assert places.run(_subject("http://public.example", inside=False)).verdict is verdict
+    assert execution.run(_subject("http://public.example", inside=False)).verdict is verdict
     if verdict is Result.PASS:
         assert not cloud.logs.calls("PutLogEvents")
         return
@@ -140,13 +142,13 @@ def test_a_count_that_fails_does_not_change_the_verdict(cloud: Cloud, monkeypatc
     """The alarm is about the verdict, not the verdict about the alarm."""
     monkeypatch.setattr(verifying.runner, "run", lambda *_, **__: _report(Result.FAIL))
     cloud.logs.answers("CreateLogStream", "AccessDeniedException")
-    assert places.run(_subject("http://public.example", inside=False)).verdict is Result.FAIL
+    assert execution.run(_subject("http://public.example", inside=False)).verdict is Result.FAIL
 
 
 def test_a_refresh_counts_nothing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of the checks says nothing about the backend as a whole."""
     monkeypatch.setattr(verifying.runner, "run", lambda *_, **__: _report(Result.FAIL))
-    places.run(_subject("http://public.example", inside=False), only=("health",))
+    execution.run(_subject("http://public.example", inside=False), only=("health",))
     assert not cloud.logs.calls("PutLogEvents")
 
 
@@ -174,8 +176,8 @@ def test_the_tasks_command_runs_the_same_checks_and_prints_their_report(
     with FakeMLflow() as fake:
         subject = _subject(fake.url, inside=True, secret="")
         _says(cloud, ["nothing"])
-        monkeypatch.setattr("components.ecs.oneshot._LOG_LAG_S", 0)
-        places.run(subject)
+        monkeypatch.setattr("mlflow_backend.ecs.oneshot._LOG_LAG_S", 0)
+        execution.run(subject)
         override = cloud.ecs.calls("RunTask")[0]["overrides"]["containerOverrides"][0]["command"]
         (put,) = cloud.s3.calls("PutObject")
         (tmp_path / "b" / put["Key"]).parent.mkdir(parents=True)

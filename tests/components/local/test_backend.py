@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from components.contract import Refused
-from components.local.backend import refuse_unsupported
-from components.settings import Settings
+from mlflow_backend.contract import Refused
+from mlflow_backend.local.backend import refuse_unsupported
+from mlflow_backend.settings import Settings
 
 
 @pytest.mark.parametrize(

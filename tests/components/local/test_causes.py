@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from components.local.causes import explain_start, is_hopeless
-from components.local.state import LocalFailure
+from mlflow_backend.local.causes import explain_start, is_hopeless
+from mlflow_backend.local.state import LocalFailure
 
 # The words as real servers wrote them.
 LOGS = [

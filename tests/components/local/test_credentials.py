@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import api_keys, credentials
-from components.local.state import LocalFailure, StateDir, write
-from components.verify.credentials import resolve
+from mlflow_backend.local import api_keys, credentials
+from mlflow_backend.local.state import LocalFailure, StateDir, write
+from mlflow_backend.verify.credentials import resolve
 
 if TYPE_CHECKING:
     from pathlib import Path

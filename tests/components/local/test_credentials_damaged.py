@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 
-from components.local import api_keys, credentials, encryption, ports, services
-from components.local.database import Database
-from components.local.provider import CredentialsProvider, ServiceProvider, SupervisorProvider
-from components.local.state import LocalFailure, StateDir
-from components.local.supervisor import Supervisor
-from components.local.wishes import DATABASE, ROLE
+from mlflow_backend.local import api_keys, credentials, encryption, ports, services
+from mlflow_backend.local.database import Database
+from mlflow_backend.local.provider import CredentialsProvider, ServiceProvider, SupervisorProvider
+from mlflow_backend.local.state import LocalFailure, StateDir
+from mlflow_backend.local.supervisor import Supervisor
+from mlflow_backend.local.wishes import DATABASE, ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import credentials
-from components.local.database import Database
-from components.local.state import StateDir
+from mlflow_backend.local import credentials
+from mlflow_backend.local.database import Database
+from mlflow_backend.local.state import StateDir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,10 +8,10 @@ import socket
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from components.local import doctor
-from components.local.state import StateDir
-from components.preflight.findings import Outcome
-from components.settings import YamlSource, load
+from mlflow_backend.local import doctor
+from mlflow_backend.local.state import StateDir
+from mlflow_backend.preflight.findings import Outcome
+from mlflow_backend.settings import YamlSource, load
 
 if TYPE_CHECKING:
     from pathlib import Path

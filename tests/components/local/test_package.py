@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import package
-from components.local.state import LocalFailure
+from mlflow_backend.local import package
+from mlflow_backend.local.state import LocalFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the package's source, and a cache of its own."""
     copy = tmp_path / "server"
-    shutil.copytree(package._SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(package, "_SOURCE", copy)
+    shutil.copytree(package.SERVER, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(package, "SERVER", copy)
     monkeypatch.setattr(package, "cache_folder", lambda part: tmp_path / part)
     package.locate.cache_clear()
     yield copy

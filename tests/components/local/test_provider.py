@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from pulumi.dynamic import Resource, ResourceProvider
 
-from components.local import credentials, provider
-from components.local.state import StateDir, write
+from mlflow_backend.local import credentials, provider
+from mlflow_backend.local.state import StateDir, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def test_names_that_stand_in_states_do_not_change() -> None:
         for name, value in vars(provider).items()
         if inspect.isclass(value) and issubclass(value, ResourceProvider) and value.__module__ == provider.__name__
     }
-    assert provider.__name__ == "components.local.provider"
+    assert provider.__name__ == "mlflow_backend.local.provider"
     assert providers == {
         "_LocalProvider",
         "CredentialsProvider",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from components.local import render
-from components.local.render import Program, program_of
-from components.server import SecretTemplate
+from mlflow_backend.local import render
+from mlflow_backend.local.render import Program, program_of
+from mlflow_backend.server import SecretTemplate
 
 PROGRAM = Program(
     name="cache",

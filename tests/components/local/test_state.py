@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from components.local import environment, ports, revisions
-from components.local.render import Program
-from components.local.state import Damaged, LocalFailure, StateDir, write
+from mlflow_backend.local import environment, ports, revisions
+from mlflow_backend.local.render import Program
+from mlflow_backend.local.state import Damaged, LocalFailure, StateDir, write
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import credentials, ports, processes, supervisor
-from components.local.render import Program
-from components.local.state import StateDir
+from mlflow_backend.local import credentials, ports, processes, supervisor
+from mlflow_backend.local.render import Program
+from mlflow_backend.local.state import StateDir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.contract import Refused
-from components.local import guard, holding, launch, revisions, switch
-from components.local.releases import LocalReleases
-from components.local.state import LocalFailure, StateDir, write
-from components.migrate import resource
+from mlflow_backend.contract import Refused
+from mlflow_backend.local import guard, holding, launch, revisions, switch
+from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.local.state import LocalFailure, StateDir, write
+from mlflow_backend.migrate import resource
 from tests.components.local.test_state import record
 
 if TYPE_CHECKING:

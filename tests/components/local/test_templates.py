@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
-from components.local import credentials, environment, ports, schema, services
-from components.local.state import StateDir
-from components.local.supervisor import Supervisor
-from components.local.templates import TemplatedTool
-from components.local.wishes import DATABASE, ROLE
-from components.migrate.tool import Ended
-from components.schema import Heads
+from mlflow_backend.local import credentials, environment, ports, schema, services
+from mlflow_backend.local.state import StateDir
+from mlflow_backend.local.supervisor import Supervisor
+from mlflow_backend.local.templates import TemplatedTool
+from mlflow_backend.local.wishes import DATABASE, ROLE
+from mlflow_backend.migrate.tool import Ended
+from mlflow_backend.schema import Heads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

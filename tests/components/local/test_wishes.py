@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.local import credentials, wishes
-from components.local.state import StateDir
-from components.settings import Settings
+from mlflow_backend.local import credentials, wishes
+from mlflow_backend.local.state import StateDir
+from mlflow_backend.settings import Settings
 
 if TYPE_CHECKING:
-    from components.server import ServerInputs
+    from mlflow_backend.server import ServerInputs
 
 STATE = StateDir(Path("/stack"))
 PORTS = {"front": 5000, "database": 5001, "cache": 5002, "store": 5003}

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import pytest
 from pulumi.output import Unknown
 
-from components.migrate import resource
-from components.migrate.forecast import Seen
-from components.migrate.known import describe, forecast, schema_table
-from components.schema import Direction, Heads
+from mlflow_backend.migrate import resource
+from mlflow_backend.migrate.forecast import Seen
+from mlflow_backend.migrate.known import describe, forecast
+from mlflow_backend.schema import Direction, Heads
+from mlflow_backend.schema_tables import schema_table
 
 HEADS = {version: schema_table().heads[version].tracking for version in ("2.9.2", "3.4.0", "3.17.2")}
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local.state import LocalFailure
-from components.migrate.step import MigrationFailed, OnFailure, Outcome, Wish, after_failed_start, migrate, settle
-from components.migrate.tool import Code
+from mlflow_backend.local.state import LocalFailure
+from mlflow_backend.migrate.step import MigrationFailed, OnFailure, Outcome, Wish, after_failed_start, migrate, settle
+from mlflow_backend.migrate.tool import Code
 from tests.components.releases.world import HEAD, Killed, World, failed
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.migrate.tool import Code, DatabaseTool, Ended, ToolFailed
-from components.schema import Direction, Heads
+from mlflow_backend.migrate.tool import Code, DatabaseTool, Ended, ToolFailed
+from mlflow_backend.schema import Direction, Heads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto import mock_aws
 
-from components.ecs.looked_at import preflight_args
-from components.preflight import account
-from components.preflight.account import Clients, Expected
-from components.preflight.aws import account_clients, ecr_client
-from components.preflight.ecr import EcrSource
-from components.preflight.findings import Finding, Outcome
-from components.preflight.manifests import ImageMissing, ImageUnreadable, digest_of
+from mlflow_backend.ecs.looked_at import preflight_args
+from mlflow_backend.preflight import account
+from mlflow_backend.preflight.account import Clients, Expected
+from mlflow_backend.preflight.aws import account_clients, ecr_client
+from mlflow_backend.preflight.ecr import EcrSource
+from mlflow_backend.preflight.findings import Finding, Outcome
+from mlflow_backend.preflight.manifests import ImageMissing, ImageUnreadable, digest_of
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import place_of, settings_of
 from tests.components.preflight.images import OCI_MANIFEST

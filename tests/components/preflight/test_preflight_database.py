@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from components.ecs.looked_at import preflight_args
-from components.preflight import database, image
-from components.preflight.findings import Outcome
-from components.preflight.image import CLIENT_LABEL
+from mlflow_backend.ecs.looked_at import preflight_args
+from mlflow_backend.preflight import database, image
+from mlflow_backend.preflight.findings import Outcome
+from mlflow_backend.preflight.image import CLIENT_LABEL
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import place_of, settings_of
 

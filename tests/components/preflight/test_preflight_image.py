@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.preflight import image
-from components.preflight.findings import Outcome, table
-from components.preflight.image import Wanted
-from components.preflight.manifests import ImageMissing, ImageUnreadable, Platform, digest_of, inspect
-from components.preflight.reference import NotAReference, Reference, parse
-from components.preflight.registry import Login, Registry
+from mlflow_backend.preflight import image
+from mlflow_backend.preflight.findings import Outcome, table
+from mlflow_backend.preflight.image import Wanted
+from mlflow_backend.preflight.manifests import ImageMissing, ImageUnreadable, Platform, digest_of, inspect
+from mlflow_backend.preflight.reference import NotAReference, Reference, parse
+from mlflow_backend.preflight.registry import Login, Registry
 from tests.components.preflight.images import DOCKER_INDEX, DOCKER_MANIFEST, LABELS, OCI_INDEX, OCI_MANIFEST, Store
 
 if TYPE_CHECKING:

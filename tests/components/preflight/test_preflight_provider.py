@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import UNKNOWN
 
-from components.preflight import provider, resource
-from components.preflight.provider import PreflightProvider
-from components.preflight.registry import Login
+from mlflow_backend.preflight import provider, resource
+from mlflow_backend.preflight.provider import PreflightProvider
+from mlflow_backend.preflight.registry import Login
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +70,7 @@ def test_a_login_is_read_from_the_secret_that_tasks_pull_with(store: Store, monk
         asked.append((arn, name))
         return f"the-{name}"
 
-    monkeypatch.setattr("components.ecs.secrets.value", value)
+    monkeypatch.setattr("mlflow_backend.aws.secret_values.value", value)
     arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:team/registry-AbCdEf"
     assert resource._login(f"secretsmanager:{arn}") == Login(user="the-username", password="the-password")
     assert asked == [(arn, "username"), (arn, "password")]
@@ -114,6 +114,6 @@ def test_creating_and_updating_keep_what_was_found() -> None:
 
 def test_the_frozen_names() -> None:
     """Pulumi finds a provider of an existing stack by these; the provider holds nothing."""
-    assert provider.__name__ == "components.preflight.provider"
+    assert provider.__name__ == "mlflow_backend.preflight.provider"
     assert provider.PreflightProvider.__name__ == "PreflightProvider"
     assert vars(PreflightProvider()) == {}

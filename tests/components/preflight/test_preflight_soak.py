@@ -9,14 +9,14 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from components.ecs.looked_at import preflight_args
-from components.ecs.store import S3Store
-from components.preflight import soak
-from components.preflight.findings import Outcome
-from components.preflight.provider import PreflightProvider
-from components.releases.ledger import Ledger
-from components.releases.records import VerifiedRelease
-from components.schema import Heads
+from mlflow_backend.aws.store import S3Store
+from mlflow_backend.ecs.looked_at import preflight_args
+from mlflow_backend.preflight import soak
+from mlflow_backend.preflight.findings import Outcome
+from mlflow_backend.preflight.provider import PreflightProvider
+from mlflow_backend.releases.ledger import Ledger
+from mlflow_backend.releases.records import VerifiedRelease
+from mlflow_backend.schema import Heads
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import place_of, settings_of
 from tests.components.preflight.test_preflight_provider import inputs

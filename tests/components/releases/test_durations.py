@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.releases.durations import Durations, keep, kept
-from components.releases.reports import Reports
-from components.releases.stores import FileStore, StoreError
-from components.verify.model import Result
-from components.verify.report import Report
+from mlflow_backend.releases.durations import Durations, keep, kept
+from mlflow_backend.releases.reports import Reports
+from mlflow_backend.releases.stores import FileStore, StoreError
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Report
 
 if TYPE_CHECKING:
     from pathlib import Path

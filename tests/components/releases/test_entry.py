@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
-from components.local.releases import LocalReleases
-from components.local.state import StateDir
-from components.releases import provider, resource
-from components.releases.records import VerifiedRelease
-from components.releases.reports import LATEST
-from components.schema import Heads
-from components.verify.model import Result
-from components.verify.report import Report
+from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.local.state import StateDir
+from mlflow_backend.releases import provider, resource
+from mlflow_backend.releases.records import VerifiedRelease
+from mlflow_backend.releases.reports import LATEST
+from mlflow_backend.schema import Heads
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

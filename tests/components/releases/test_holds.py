@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from components.contract import Refused
-from components.releases.holds import hold_of, refuse_disagreement, refuse_rotation
-from components.releases.records import Block, Pin, Standing
+from mlflow_backend.contract import Refused
+from mlflow_backend.releases.holds import hold_of, refuse_disagreement, refuse_rotation
+from mlflow_backend.releases.records import Block, Pin, Standing
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 PIN = Pin(revision="2", since=NOW, reason="slow", by="ada@host")

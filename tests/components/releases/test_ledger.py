@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.contract import Refused
-from components.releases.ledger import Ledger
-from components.releases.records import (
+from mlflow_backend.contract import Refused
+from mlflow_backend.releases.ledger import Ledger
+from mlflow_backend.releases.records import (
     Block,
     Dump,
     DumpedDatabase,
@@ -27,8 +27,8 @@ from components.releases.records import (
     decode,
     encode,
 )
-from components.releases.stores import LEDGER, FileStore, StoreError
-from components.schema import Heads
+from mlflow_backend.releases.stores import LEDGER, FileStore, StoreError
+from mlflow_backend.schema import Heads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

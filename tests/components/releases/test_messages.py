@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components import commands, schema
-from components.contract import Refused
-from components.dynamic import Provider
-from components.local.holding import rollback_journal
-from components.local.state import LocalFailure, StateDir
-from components.releases.journal import Journal, refuse_unfinished
-from components.releases.ledger import Ledger
-from components.releases.plan import Request, plan
-from components.releases.records import Pin, Standing
-from components.releases.stores import FileStore, StoreError
+from mlflow_backend import offered, schema
+from mlflow_backend.contract import Refused
+from mlflow_backend.dynamic import Provider
+from mlflow_backend.local.holding import rollback_journal
+from mlflow_backend.local.state import LocalFailure, StateDir
+from mlflow_backend.releases.journal import Journal, refuse_unfinished
+from mlflow_backend.releases.ledger import Ledger
+from mlflow_backend.releases.plan import Request, plan
+from mlflow_backend.releases.records import Pin, Standing
+from mlflow_backend.releases.stores import FileStore, StoreError
 from tests.components.releases.test_plan import HEAD, START, contents, revision, situation, verified
 
 if TYPE_CHECKING:
@@ -102,4 +102,4 @@ def test_what_a_provider_raises_names_its_own_stack(props: dict[str, Any]) -> No
         Speaks().update("id", {}, props)
     with pytest.raises(Refused, match="--stack STACK"):
         Speaks().create({"other": json.dumps(props)})
-    assert commands.stack_of(props.get("locator", props)) == "mine"
+    assert offered.stack_of(props.get("locator", props)) == "mine"

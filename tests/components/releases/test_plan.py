@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.contract import Refused, Release, Revision, RevisionState
-from components.releases.ledger import Contents
-from components.releases.plan import AlreadyServing, Plan, Request, Step, default_goal, plan
-from components.releases.records import (
+from mlflow_backend.contract import Refused, Release, Revision, RevisionState
+from mlflow_backend.releases.ledger import Contents
+from mlflow_backend.releases.plan import AlreadyServing, Plan, Request, Step, default_goal, plan
+from mlflow_backend.releases.records import (
     Block,
     Dump,
     DumpedDatabase,
@@ -24,8 +24,8 @@ from components.releases.records import (
     VerifiedRelease,
     after_rollback,
 )
-from components.releases.views import Situation, survey
-from components.schema import Heads, SchemaTable, Verdict
+from mlflow_backend.releases.views import Situation, survey
+from mlflow_backend.schema import Heads, SchemaTable, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

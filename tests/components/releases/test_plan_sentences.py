@@ -1,7 +1,7 @@
 """What the planner says and what it puts into a plan, word for word: a person decides by it, at night.
 
 The cases were chosen by mutation testing (docs/mutation.md): each change of a branch, a limit or a sentence in
-components/releases/plan.py makes one of them red.
+components/mlflow_backend/releases/plan.py makes one of them red.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 
-from components.contract import Refused
-from components.releases.ledger import Contents
-from components.releases.plan import AlreadyServing, Request, Step, default_goal, plan
-from components.releases.records import Block, Dump, DumpedDatabase, Standing
-from components.releases.text import plan_document, plan_lines
-from components.releases.views import Situation, survey
+from mlflow_backend.contract import Refused
+from mlflow_backend.releases.ledger import Contents
+from mlflow_backend.releases.plan import AlreadyServing, Request, Step, default_goal, plan
+from mlflow_backend.releases.records import Block, Dump, DumpedDatabase, Standing
+from mlflow_backend.releases.text import plan_document, plan_lines
+from mlflow_backend.releases.views import Situation, survey
 from tests.components.releases.test_plan import (
     HEAD,
     MIGRATED,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.contract import ExitCode, Refused
-from components.migrate.tool import Code
-from components.releases.journal import refuse_unfinished
-from components.releases.plan import Request, Step, plan
-from components.releases.run import Ended, Wish, begin, resume
-from components.releases.stores import StoreError
-from components.schema import Heads
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.migrate.tool import Code
+from mlflow_backend.releases.journal import refuse_unfinished
+from mlflow_backend.releases.plan import Request, Step, plan
+from mlflow_backend.releases.run import Ended, Wish, begin, resume
+from mlflow_backend.releases.stores import StoreError
+from mlflow_backend.schema import Heads
 from tests.components.releases.world import HEAD, Killed, World, failed
 
 if TYPE_CHECKING:

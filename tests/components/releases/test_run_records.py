@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.contract import ExitCode, WaitOutcome
-from components.releases import steps
-from components.releases.plan import Request, plan
-from components.releases.records import Kind, VerifiedRelease
-from components.releases.run import Wish, begin, resume
-from components.schema import Heads
+from mlflow_backend.contract import ExitCode, WaitOutcome
+from mlflow_backend.releases import steps
+from mlflow_backend.releases.plan import Request, plan
+from mlflow_backend.releases.records import Kind, VerifiedRelease
+from mlflow_backend.releases.run import Wish, begin, resume
+from mlflow_backend.schema import Heads
 from tests.components.releases.test_run import SAME, changed, same, silent
 from tests.components.releases.test_run_sentences import Slow, Unsure, ended
 from tests.components.releases.world import Killed, World
@@ -25,8 +25,8 @@ from tests.components.releases.world import Killed, World
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from components.releases.records import Dump
-    from components.verify.report import Report
+    from mlflow_backend.releases.records import Dump
+    from mlflow_backend.verify.report import Report
 
 
 def releases(world: World) -> list[VerifiedRelease]:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.contract import ExitCode, Refused, WaitOutcome
-from components.migrate.tool import Code
-from components.releases.plan import Request, plan
-from components.releases.run import Ended, Wish, begin, resume
-from components.verify.model import Result
+from mlflow_backend.contract import ExitCode, Refused, WaitOutcome
+from mlflow_backend.migrate.tool import Code
+from mlflow_backend.releases.plan import Request, plan
+from mlflow_backend.releases.run import Ended, Wish, begin, resume
+from mlflow_backend.verify.model import Result
 from tests.components.releases.test_run import SAME, changed, same, silent
 from tests.components.releases.world import HEAD, Killed, World, failed
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from components.verify.report import Report
+    from mlflow_backend.verify.report import Report
 
 
 def ended(world: World, request: Request | None = None, said: list[str] | None = None, **wishes: bool) -> Ended:

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.ecs.releases import EcsReleases
-from components.ecs.unmanaged import UnmanagedService
-from components.local.releases import LocalReleases
-from components.releases import automatic
-from components.releases.steps import RollbackTarget
-from components.verify.report import Report
+from mlflow_backend.ecs.releases import EcsReleases
+from mlflow_backend.ecs.unmanaged import UnmanagedService
+from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.releases import automatic
+from mlflow_backend.releases.steps import RollbackTarget
+from mlflow_backend.verify.report import Report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from components.migrate.step import MigrationTarget
+    from mlflow_backend.migrate.step import MigrationTarget
 
 
 def rollbacks(

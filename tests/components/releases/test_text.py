@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from components import vulnerabilities
-from components.releases import text
-from components.releases.plan import Request, plan
-from components.releases.records import Block, Pin, Standing
-from components.releases.views import survey
+from mlflow_backend import vulnerabilities
+from mlflow_backend.releases import text
+from mlflow_backend.releases.plan import Request, plan
+from mlflow_backend.releases.records import Block, Pin, Standing
+from mlflow_backend.releases.views import survey
 from tests.components.releases.test_plan import MIGRATED, SAME_SCHEMA, START, contents, revision, situation, verified
 
 

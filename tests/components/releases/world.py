@@ -10,16 +10,16 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from components.contract import Refused, Release, Revision, WaitOutcome
-from components.migrate.tool import Code, Pending, Status, ToolFailed
-from components.releases.journal import Journal
-from components.releases.ledger import Ledger
-from components.releases.records import Dump, DumpedDatabase, VerifiedRelease
-from components.releases.stores import FileStore
-from components.releases.views import Situation
-from components.schema import Direction, Heads, SchemaTable
-from components.verify.model import Result
-from components.verify.report import Report
+from mlflow_backend.contract import Refused, Release, Revision, WaitOutcome
+from mlflow_backend.migrate.tool import Code, Pending, Status, ToolFailed
+from mlflow_backend.releases.journal import Journal
+from mlflow_backend.releases.ledger import Ledger
+from mlflow_backend.releases.records import Dump, DumpedDatabase, VerifiedRelease
+from mlflow_backend.releases.stores import FileStore
+from mlflow_backend.releases.views import Situation
+from mlflow_backend.schema import Direction, Heads, SchemaTable
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

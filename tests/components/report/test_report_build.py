@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from components import tokens
-from components.commands import restart_database
-from components.contract import ExitCode
-from components.ending import Ending
-from components.report import events
-from components.report.build import Asked, build
-from components.report.events import Said
-from components.report.judged import Known, Rendered
-from components.report.model import Operation, Outcome, Report, Verdict
+from mlflow_backend import tokens
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.ending import Ending
+from mlflow_backend.offered import restart_database
+from mlflow_backend.report import events
+from mlflow_backend.report.build import Asked, build
+from mlflow_backend.report.events import Said
+from mlflow_backend.report.judged import Known, Rendered
+from mlflow_backend.report.model import Operation, Outcome, Report, Verdict
 
 STREAMS = Path(__file__).parent / "streams"
 URN = "urn:pulumi:dev::mlflow-backend"

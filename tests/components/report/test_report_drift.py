@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.report import events
-from components.report.build import Asked, build
-from components.report.model import Drift
+from mlflow_backend.report import events
+from mlflow_backend.report.build import Asked, build
+from mlflow_backend.report.model import Drift
 from tests.tools.projects import Project, lay_out_programs
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from components.report import costs, document, events, markdown, text
-from components.report.build import Asked, build
-from components.report.model import (
+from mlflow_backend.report import costs, document, events, markdown, text
+from mlflow_backend.report.build import Asked, build
+from mlflow_backend.report.model import (
     Change,
     Drift,
     Migration,
@@ -31,8 +31,8 @@ from components.report.model import (
     Report,
     Verdict,
 )
-from components.report.quantities import Billed, TaskSize, billed
-from components.report.redaction import MASK, redactor
+from mlflow_backend.report.quantities import Billed, TaskSize, billed
+from mlflow_backend.report.redaction import MASK, redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

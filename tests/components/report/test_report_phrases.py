@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from components.report import phrases
-from components.report.model import (
+from mlflow_backend.report import phrases
+from mlflow_backend.report.model import (
     Change,
     Drift,
     Migration,

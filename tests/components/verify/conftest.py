@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.verify import plugin
+from mlflow_backend.verify import plugin
 from tests.components.verify.fake_full import FullMLflow
 from tests.components.verify.fake_mlflow import FakeMLflow
 

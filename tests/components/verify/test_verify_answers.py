@@ -6,8 +6,8 @@ from dataclasses import fields
 
 import pytest
 
-from components.verify.answers import Answer, Unexpected
-from components.verify.client import Exchange
+from mlflow_backend.verify.answers import Answer, Unexpected
+from mlflow_backend.verify.client import Exchange
 
 
 def exchange(body: bytes, status: int = 200) -> Exchange:

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.local import environment
-from components.verify import artifacts, checks, client, resource, runner
-from components.verify.model import Result
-from components.verify.subjects import Subject
-from components.verify.tracking import MANY, TEXT
+from mlflow_backend.local import environment
+from mlflow_backend.verification import resource
+from mlflow_backend.verify import artifacts, checks, client, runner
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.subjects import Subject
+from mlflow_backend.verify.tracking import MANY, TEXT
 from tests.components.verify.fake_mlflow import REST, STORE, Asked, FakeMLflow, Reply, as_json, error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from components.verify.report import Report
+    from mlflow_backend.verify.report import Report
 
 
 def verify(server: FakeMLflow, **more: Any) -> Report:

@@ -10,10 +10,10 @@ import psycopg2
 import pytest
 from psycopg2 import errors
 
-from components.verify.causes import describe, explain
-from components.verify.model import Certainty, Exchange, Part, Result, Trouble
-from components.verify.observed import EXCERPT, Situation
-from components.verify.rules import RULES
+from mlflow_backend.verify.causes import describe, explain
+from mlflow_backend.verify.model import Certainty, Exchange, Part, Result, Trouble
+from mlflow_backend.verify.observed import EXCERPT, Situation
+from mlflow_backend.verify.rules import RULES
 
 
 def told(code: str, message: str = "") -> bytes:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.verify.client import Client, Deadline, Transport
-from components.verify.credentials import Credentials
-from components.verify.model import Trouble
+from mlflow_backend.verify.client import Client, Deadline, Transport
+from mlflow_backend.verify.credentials import Credentials
+from mlflow_backend.verify.model import Trouble
 from tests.components.verify.fake_mlflow import FakeMLflow, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from components.verify.model import Exchange
+    from mlflow_backend.verify.model import Exchange
 
 TIMEOUT_S = 0.5
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.verify import report as reports
-from components.verify.context import Timing
-from components.verify.credentials import CredentialError, resolve
-from components.verify.model import Result
-from components.verify.report import CheckReport, Report, ReportError, Stage
-from components.verify.subjects import Subject, SubjectError
+from mlflow_backend.verify import report as reports
+from mlflow_backend.verify.context import Timing
+from mlflow_backend.verify.credentials import CredentialError, resolve
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import CheckReport, Report, ReportError, Stage
+from mlflow_backend.verify.subjects import Subject, SubjectError
 
 if TYPE_CHECKING:
     from pathlib import Path

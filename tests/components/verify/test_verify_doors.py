@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.verify import runner
-from components.verify.model import Result
-from components.verify.serving import FOREIGN
-from components.verify.subjects import Subject
+from mlflow_backend.verify import runner
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.serving import FOREIGN
+from mlflow_backend.verify.subjects import Subject
 from tests.components.verify.fake_mlflow import Asked, FakeMLflow, Reply, error
 
 if TYPE_CHECKING:
-    from components.verify.report import CheckReport
+    from mlflow_backend.verify.report import CheckReport
 
 HOSTS = ("a.example", "a.example:8443", "[fd00::2]:1")
 ORIGINS = ("https://a.example", "http://app.example:3000")

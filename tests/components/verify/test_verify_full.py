@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.verify import artifacts, checks, runner
-from components.verify.model import Result
-from components.verify.subjects import Subject, SubjectError
-from components.verify.tracking import PREFIX, TAG
+from mlflow_backend.verify import artifacts, checks, runner
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.subjects import Subject, SubjectError
+from mlflow_backend.verify.tracking import PREFIX, TAG
 from tests.components.verify.fake_full import TRACES, FullMLflow
 from tests.components.verify.fake_mlflow import REST, STORE, Asked, Reply, as_json, error
 
 if TYPE_CHECKING:
-    from components.verify.report import CheckReport, Report
+    from mlflow_backend.verify.report import CheckReport, Report
 
 
 @pytest.fixture(autouse=True)

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.identity import differences
-from components.verify import runner
-from components.verify.model import Result
-from components.verify.older import LARGEST
-from components.verify.subjects import Subject
-from components.verify.tracking import PREFIX
+from mlflow_backend.identity import differences
+from mlflow_backend.verify import runner
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.older import LARGEST
+from mlflow_backend.verify.subjects import Subject
+from mlflow_backend.verify.tracking import PREFIX
 from tests.components.verify.fake_mlflow import STORE, Asked, FakeMLflow, Reply, as_json, error
 
 if TYPE_CHECKING:
-    from components.verify.report import CheckReport
+    from mlflow_backend.verify.report import CheckReport
 
 MINE: dict[str, Any] = {"database": {"id": "D", "store": "S"}, "store": {"id": "S", "database": "D"}}
 RUN = {"run_id": "old", "artifact_uri": "mlflow-artifacts:/1/old/artifacts", "experiment_id": "1"}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
-from components.verify import gate, latency, page, publish, runner
-from components.verify.context import Timing
-from components.verify.model import Result
-from components.verify.report import CheckReport, Report
-from components.verify.subjects import Subject
+from mlflow_backend.verify import gate, latency, page, publish, runner
+from mlflow_backend.verify.context import Timing
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import CheckReport, Report
+from mlflow_backend.verify.subjects import Subject
 from tests.components.verify.fake_mlflow import FakeMLflow, error
 
 if TYPE_CHECKING:

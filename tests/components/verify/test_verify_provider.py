@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
-from components.local.state import StateDir
-from components.releases.reports import LATEST, Reports
-from components.releases.stores import FileStore, StoreError
-from components.verify import provider, resource
-from components.verify import report as reports
-from components.verify.model import Result
-from components.verify.report import Stage
-from components.verify.subjects import Subject
+from mlflow_backend.local.state import StateDir
+from mlflow_backend.releases.reports import LATEST, Reports
+from mlflow_backend.releases.stores import FileStore, StoreError
+from mlflow_backend.verification import provider, resource
+from mlflow_backend.verify import report as reports
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Stage
+from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
     from tests.components.verify.fake_mlflow import FakeMLflow
@@ -48,7 +48,7 @@ def inputs(server: FakeMLflow, tmp_path: Path) -> dict[str, Any]:
 def test_module_and_class_names_are_frozen() -> None:
     """Pulumi keeps the provider by these names in every stack's state: a change makes `destroy` fail there."""
     made = provider.VerificationProvider
-    assert f"{made.__module__}.{made.__qualname__}" == "components.verify.provider.VerificationProvider"
+    assert f"{made.__module__}.{made.__qualname__}" == "mlflow_backend.verification.provider.VerificationProvider"
     assert provider.Verification._resource_type_name == "dynamic/mlflow-backend:Verification"
 
 
@@ -61,7 +61,7 @@ def test_importing_the_provider_is_light() -> None:
     """The provider's process starts with every run of the engine: the module brings nothing of weight but pulumi."""
     heavy = "{'urllib3', 'boto3', 'pydantic', 'rich'}"
     new = f"sorted({heavy} & (set(sys.modules) - before))"
-    ours = "components.verify.provider, components.verify.resource"
+    ours = "mlflow_backend.verification.provider, mlflow_backend.verification.resource"
     line = f"import sys, pulumi.dynamic; before = set(sys.modules); import {ours}; print({new})"
     done = subprocess.run(
         [sys.executable, "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.verify import checks, runner
-from components.verify.model import Result
-from components.verify.subjects import Subject
-from components.verify.tracking import PREFIX
+from mlflow_backend.verify import checks, runner
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.subjects import Subject
+from mlflow_backend.verify.tracking import PREFIX
 from tests.components.verify.fake_mlflow import REST, STORE, Asked, FakeMLflow, Reply, as_json, error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from components.verify.report import Report
+    from mlflow_backend.verify.report import Report
 
 
 def verify(server: FakeMLflow, *, deadline_s: float = 30, **more: object) -> Report:

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from components.contract import ExitCode, Refused
-from components.releases.plan import Request, plan
-from components.releases.text import plan_document, plan_lines
-from components.server import parse_version
-from components.settings import Settings, SettingsError, YamlSource, load
-from components.vulnerabilities import note, refuse_vulnerable, standing
-from components.vulnerabilities.page import PAGE, page
-from components.vulnerabilities.table import BadTable, identifiers, known, of_version, parse
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.releases.plan import Request, plan
+from mlflow_backend.releases.text import plan_document, plan_lines
+from mlflow_backend.server import parse_version
+from mlflow_backend.settings import Settings, SettingsError, YamlSource, load
+from mlflow_backend.vulnerabilities import note, refuse_vulnerable, standing
+from mlflow_backend.vulnerabilities.table import BadTable, identifiers, known, of_version, parse
 from tests.components.releases.test_plan import MIGRATED
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,11 +50,6 @@ def test_each_row_says_range_source_and_date_and_its_test_exists() -> None:
         if row.test:
             path, _, name = row.test.partition("::")
             assert re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), row.test
-
-
-def test_the_page_is_made_of_the_table() -> None:
-    """docs/vulnerabilities.md says what is in force: `python -m components.vulnerabilities.page` writes it."""
-    assert PAGE.read_text(encoding="utf-8") == page()
 
 
 @pytest.mark.parametrize(("identifier", "last"), sorted(NAMED.items()))

@@ -11,7 +11,7 @@ from itertools import count
 from time import sleep, time
 from typing import TYPE_CHECKING, Any
 
-from components.verify.model import Result
+from mlflow_backend.verify.model import Result
 from tests.engine.faults.front import Answer, Front, Request, page
 from tests.engine.faults.scene import Fault, Scene, behind_front, plain_front, repeating
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from components.verify.subjects import Subject
+    from mlflow_backend.verify.subjects import Subject
 
 REST = "/api/2.0/mlflow"
 STORE = "/api/2.0/mlflow-artifacts/artifacts"

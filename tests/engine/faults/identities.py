@@ -12,19 +12,19 @@ import boto3
 import psycopg2
 from psycopg2.extensions import make_dsn
 
-from components.identity import OBJECT, object_of
-from components.local import credentials, ports
-from components.local.database import binaries
-from components.local.releases import LocalReleases
-from components.local.wishes import BUCKET, DATABASE, REGION, ROLE
+from mlflow_backend.identity import OBJECT, object_of
+from mlflow_backend.local import credentials, ports
+from mlflow_backend.local.database import binaries
+from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.local.wishes import BUCKET, DATABASE, REGION, ROLE
 from tests.engine.faults.scene import Fault, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from components.local.state import StateDir
-    from components.verify.subjects import Subject
+    from mlflow_backend.local.state import StateDir
+    from mlflow_backend.verify.subjects import Subject
 
     Play = Callable[[Scene], AbstractContextManager[Subject]]
 

@@ -17,10 +17,10 @@ import psutil
 import psycopg2
 import redis
 
-from components.local import api_keys, credentials, ports, revisions
-from components.local.supervisor import Supervisor
-from components.local.wishes import BUCKET, DATABASE, ROLE
-from components.verify.model import Result
+from mlflow_backend.local import api_keys, credentials, ports, revisions
+from mlflow_backend.local.supervisor import Supervisor
+from mlflow_backend.local.wishes import BUCKET, DATABASE, ROLE
+from mlflow_backend.verify.model import Result
 from tests.engine.calls import eventually
 from tests.engine.faults.scene import Fault, Scene, healthy
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from components.verify.subjects import Subject
+    from mlflow_backend.verify.subjects import Subject
 
 METRIC_KEY = "key, timestamp, step, run_uuid, value, is_nan"
 CUT_OFF = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}'"  # noqa: S608 - a constant of ours

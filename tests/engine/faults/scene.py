@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
-from components.local import credentials, ports
-from components.local.wishes import DATABASE
-from components.verify import runner
-from components.verify.checks import CORE
-from components.verify.model import Result
-from components.verify.subjects import Subject
+from mlflow_backend.local import credentials, ports
+from mlflow_backend.local.wishes import DATABASE
+from mlflow_backend.verify import runner
+from mlflow_backend.verify.checks import CORE
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.subjects import Subject
 from tests.engine.calls import eventually
 from tests.engine.faults.front import Front
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from components.verify.report import Report
+    from mlflow_backend.verify.report import Report
     from tests.engine.faults.front import Answer, Request
     from tests.engine.stack import LocalStack
 

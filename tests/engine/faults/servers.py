@@ -11,7 +11,7 @@ import urllib.request
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from components.local import environment
+from mlflow_backend.local import environment
 from tests.engine.calls import eventually
 from tests.engine.stack import count_starts
 

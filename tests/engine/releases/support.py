@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.local import environment
-from components.local.releases import LocalReleases
-from scripts import running
+from mlflow_backend.commands import running
+from mlflow_backend.local import environment
+from mlflow_backend.local.releases import LocalReleases
 from tests.engine.stack import ROOT, Outcome
 
 if TYPE_CHECKING:

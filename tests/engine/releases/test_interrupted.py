@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from components.local import one_shot, schema
-from components.local.supervisor import Supervisor
-from components.migrate.known import schema_table
-from components.releases.stores import DUMPS, LEDGER
+from mlflow_backend.local import one_shot, schema
+from mlflow_backend.local.supervisor import Supervisor
+from mlflow_backend.releases.stores import DUMPS, LEDGER
+from mlflow_backend.schema_tables import schema_table
 from tests.engine.calls import eventually
 from tests.engine.releases.support import client, kill_at, releases, run, run_offered, serving, start
 from tests.engine.stack import LocalStack

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.local import schema
-from components.migrate.known import schema_table
+from mlflow_backend.local import schema
+from mlflow_backend.schema_tables import schema_table
 from tests.engine.calls import call
 from tests.engine.releases.support import client, releases, run, run_offered, serving
 from tests.engine.stack import LocalStack

@@ -10,12 +10,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from components.local import credentials, one_shot, schema
-from components.local.revisions import list_all, program_name
-from components.local.state import LocalFailure
-from components.local.supervisor import Supervisor
-from components.migrate.known import schema_table
-from components.releases.stores import LEDGER
+from mlflow_backend.local import credentials, one_shot, schema
+from mlflow_backend.local.revisions import list_all, program_name
+from mlflow_backend.local.state import LocalFailure
+from mlflow_backend.local.supervisor import Supervisor
+from mlflow_backend.releases.stores import LEDGER
+from mlflow_backend.schema_tables import schema_table
 from tests.engine.calls import eventually
 from tests.engine.releases.support import client, kill_at, releases, run, run_offered, serving, start, start_client
 from tests.engine.stack import LocalStack

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from components.migrate.known import wanted_heads
-from components.preflight.image import DRIVERS_LABEL, HEAD_LABELS, VERSION_LABEL
+from mlflow_backend.preflight.image import DRIVERS_LABEL, HEAD_LABELS, VERSION_LABEL
+from mlflow_backend.schema_tables import required_heads
 from tests.rig import tiny
 from tests.rig.aws.images import Contents
 from tests.rig.postgres import POSTGRES_BIN
@@ -23,7 +23,7 @@ _IMAGE: Final = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFER
 
 def labels(version: str) -> dict[str, str]:
     """Return the labels that server/Dockerfile writes."""
-    heads = wanted_heads(version, auth=True)
+    heads = required_heads(version, auth=True)
     found = {VERSION_LABEL: version, DRIVERS_LABEL: "psycopg2 boto3 google-cloud-storage redis"}
     if heads is not None:
         found |= {HEAD_LABELS["tracking"]: heads.tracking or "", HEAD_LABELS["auth"]: heads.auth or ""}

@@ -11,7 +11,7 @@ from moto.core.responses import ActionResult
 from moto.ecr.models import Image as StoredImage
 from moto.ecr.responses import ECRResponse
 
-from components.preflight.manifests import INDEXES, MANIFESTS
+from mlflow_backend.preflight.manifests import INDEXES, MANIFESTS
 from tests.rig.aws.server import ACCOUNT, REGION
 
 if TYPE_CHECKING:

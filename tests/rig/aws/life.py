@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
 
-from components.ecs.render.place import Place
-from components.ecs.store import S3Store
-from components.releases.ledger import Ledger
+from mlflow_backend.aws.store import S3Store
+from mlflow_backend.ecs.render.place import Place
+from mlflow_backend.releases.ledger import Ledger
 from tests.engine.releases.support import CLIENT, CLIENT_VERSION
 from tests.rig import tiny
 from tests.rig.aws import contents

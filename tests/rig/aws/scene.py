@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from components.ecs.render.containers import VERSION_LABEL
+from mlflow_backend.ecs.render.containers import VERSION_LABEL
 from tests.rig.aws import contents
 from tests.rig.aws.server import ACCOUNT, REGION
 from tests.server.services import until

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from components.server import parse_version
-from components.settings import YamlSource, load
-from components.vulnerabilities.table import of_version
-from scripts import policing
+from mlflow_backend.commands import policing
+from mlflow_backend.server import parse_version
+from mlflow_backend.settings import YamlSource, load
+from mlflow_backend.vulnerabilities.table import of_version
 from tests.engine.stack import PULUMI, ROOT, Outcome
 from tests.rig.standin import plugin
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tests.rig.aws.rig import AwsRig
 
 UPDATE_TIMEOUT_S: Final = 540
-_PARTS: Final = ("components", "scripts", "server")
-_UNCOPIED: Final = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 class AwsStack:
@@ -36,9 +34,7 @@ class AwsStack:
         self.folder, self.rig, self.name = folder, rig, name
         self.project, self.home = folder / "project", folder / "home"
         self.project.mkdir(parents=True)
-        for part in _PARTS:
-            # Copied, not linked: what the program writes beside itself (reports) must not go into this checkout.
-            shutil.copytree(ROOT / part, self.project / part, ignore=_UNCOPIED)
+        (self.project / "scripts").symlink_to(ROOT / "scripts")
         shutil.copy(program, self.project / "__main__.py")
         definition = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
         definition["runtime"]["options"]["virtualenv"] = str(ROOT / ".venv")

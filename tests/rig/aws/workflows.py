@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
-from components.ecs.permissions import Purpose, grants, policies, role_name, subjects, trust
-from components.ecs.render.place import Place
+from mlflow_backend.ecs.permissions import Purpose, grants, policies, role_name, subjects, trust
+from mlflow_backend.ecs.render.place import Place
 from tests.rig.aws.iam.evaluator import Decision, Request, decide
 from tests.rig.aws.server import ACCOUNT, REGION, Caller
 
 if TYPE_CHECKING:
-    from components.settings import Settings
+    from mlflow_backend.settings import Settings
 
 _REPOSITORY = "team/mlflow"
 _ISSUER = "token.actions.githubusercontent.com"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pulumi
 
-from components.ecs.backend import EcsBackend
-from components.ecs.foundation import aws_provider
+from mlflow_backend.ecs.backend import EcsBackend
+from mlflow_backend.ecs.foundation import aws_provider
 from tests import mocked
 from tests.components.ecs.recording import Drawn
 from tests.components.ecs.stacks import place_of, settings_of

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.rig.standin.inprocess import Made
 
 pytestmark = pytest.mark.filterwarnings(DEPRECATED)
-SNAPSHOTS = Path(__file__).parents[2] / "components" / "ecs" / "snapshots"
+SNAPSHOTS = Path(__file__).parents[2] / "components" / "mlflow_backend" / "ecs" / "snapshots"
 _LINE = re.compile(r"\$(aws:[a-z0-9]+/\w+:\w+)::\S+ \[(.*)\]")
 SERVICE = "aws:ecs/service:Service"
 # Its descriptions are moto's best-known lie; the rig's own ECS tells them in full.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.contract import ExitCode
+from mlflow_backend.contract import ExitCode
 from scripts.ci import affected
 from tests.tools.projects import ROOT
 
@@ -28,15 +28,15 @@ CLOUD = ["dev", "gcp", "staging"]
         (["Pulumi.dev.yaml"], ["dev"]),
         (["Pulumi.gone.yaml"], []),
         (["Pulumi.local.yaml"], []),
-        (["components/local/server.py"], []),
-        (["components/ecs/backend.py"], ["dev", "staging"]),
-        (["components/cloudrun/render.py", "docs/x"], ["gcp"]),
-        (["components/ecs/backend.py", "Pulumi.gcp.yaml"], CLOUD),
-        (["components/naming.py"], CLOUD),
-        (["components/ecs.py"], CLOUD),
+        (["components/mlflow_backend/local/server.py"], []),
+        (["components/mlflow_backend/ecs/backend.py"], ["dev", "staging"]),
+        (["components/mlflow_backend/cloudrun/render.py", "docs/x"], ["gcp"]),
+        (["components/mlflow_backend/ecs/backend.py", "Pulumi.gcp.yaml"], CLOUD),
+        (["components/mlflow_backend/naming.py"], CLOUD),
+        (["components/mlflow_backend/ecs.py"], CLOUD),
         (["Pulumi.yaml"], CLOUD),
         (["requirements/runtime.txt"], CLOUD),
-        (["policy/rules.py"], CLOUD),
+        (["components/mlflow_backend/policy/rules.py"], CLOUD),
         (["server/Dockerfile"], CLOUD),
         (["documents/never-heard-of"], CLOUD),
     ],
@@ -61,10 +61,10 @@ def test_every_harmless_name_is_one_that_exists() -> None:
 def repository(tmp_path: Path) -> Path:
     """A repository with two stacks and two commits: the second renames a part of ecs and changes a document."""
     folder = tmp_path / "repository"
-    (folder / "components" / "ecs").mkdir(parents=True)
+    (folder / "components" / "mlflow_backend" / "ecs").mkdir(parents=True)
     (folder / "Pulumi.dev.yaml").write_text("config:\n  mlflow-backend:target: ecs\n")
     (folder / "Pulumi.here.yaml").write_text("config:\n  mlflow-backend:target: 'local'\n")
-    (folder / "components" / "ecs" / "old.py").write_text("A = 1\n" * 20)
+    (folder / "components" / "mlflow_backend" / "ecs" / "old.py").write_text("A = 1\n" * 20)
 
     def git(*arguments: str) -> None:
         identity = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false")
@@ -73,14 +73,14 @@ def repository(tmp_path: Path) -> Path:
     git("init", "--quiet")
     git("add", ".")
     git("commit", "--quiet", "--message", "one")
-    git("mv", "components/ecs/old.py", "README.md")
+    git("mv", "components/mlflow_backend/ecs/old.py", "README.md")
     git("commit", "--quiet", "--message", "two")
     return folder
 
 
 def test_a_rename_counts_for_where_it_was(repository: Path) -> None:
     """A module renamed to a document is a module that is gone."""
-    assert affected.changed_files("HEAD~1", repository) == ["README.md", "components/ecs/old.py"]
+    assert affected.changed_files("HEAD~1", repository) == ["README.md", "components/mlflow_backend/ecs/old.py"]
 
 
 def test_the_workflow_is_told(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.report import markdown as report
+from mlflow_backend.report import markdown as report
 from scripts.ci import comment
 from tests.scripts.ci.github import BOT, TOKEN, GitHub
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components import ending
-from components.contract import ExitCode
-from components.verify.model import Result
-from components.verify.report import CheckReport, Report
+from mlflow_backend import ending
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import CheckReport, Report
 from scripts.ci import deploy
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.contract import ExitCode
-from scripts import programs
+from mlflow_backend.commands import programs
+from mlflow_backend.contract import ExitCode
 from scripts.ci import image
 from tests.components.preflight.images import OCI_INDEX, OCI_MANIFEST
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.contract import ExitCode
-from components.report import markdown as report
-from components.report.model import Report, Verdict
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.report import markdown as report
+from mlflow_backend.report.model import Report, Verdict
 from scripts.ci import preview, runner
 from tests.scripts.ci.github import TOKEN
 

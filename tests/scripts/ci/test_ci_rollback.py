@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.contract import ExitCode
-from scripts import rollback as command_line
+from mlflow_backend.commands import rollback as command_line
+from mlflow_backend.contract import ExitCode
 from scripts.ci import rollback
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pulumi
 
-from components.ecs import backend, program, proof
-from components.settings import from_pulumi
+from mlflow_backend.ecs import backend, program, proof
+from mlflow_backend.settings import from_pulumi
 
 
 class Known(pulumi.ComponentResource):

@@ -1,0 +1,46 @@
+"""Values that are kept in Secrets Manager, for whoever has to log in with them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+class SecretFailed(Exception):
+    """A secret cannot be made, changed or read. Its text holds no value."""
+
+
+def value(arn: str, name: str) -> str:
+    """Return one value that is in force: `name` is its key in the secret's JSON. Raises SecretFailed."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
+
+    try:
+        held: dict[str, str] = json.loads(client(arn.split(":")[3]).get_secret_value(SecretId=arn)["SecretString"])
+        return held[name]
+    except ClientError as error:
+        raise SecretFailed(f"Secrets Manager answered {error.response.get('Error', {}).get('Code')}") from None
+    except BotoCoreError as error:
+        raise SecretFailed(f"Secrets Manager cannot be asked ({type(error).__name__})") from None
+    except (ValueError, KeyError, IndexError):
+        raise SecretFailed(f"it is no JSON document with the key {name}") from None
+
+
+def read(name: str) -> tuple[str, str]:
+    """Return the value of ARN#KEY, or an empty text, and why it is empty."""
+    arn, _, key = name.partition("#")
+    try:
+        return value(arn, key), "it is empty"
+    except SecretFailed as error:
+        return "", str(error)
+
+
+def client(region: str) -> SecretsManagerClient:
+    """Return the client for a region."""
+    import boto3  # noqa: PLC0415 - AWS only where it is asked
+
+    from mlflow_backend.aws.clients import config  # noqa: PLC0415
+
+    return boto3.session.Session().client("secretsmanager", config=config(region))

@@ -1,0 +1,140 @@
+"""Print what the roles of GitHub's workflows may do with a stack on ecs, and which workflow may take them.
+
+The permissions are rendered from the stack's settings: exact ARNs, and tags where AWS draws the name. Print them again
+when the settings change, and put them in force before the update.
+
+Exit codes: 0 printed; 2 usage or settings; 3 the stack is of another target.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend.commands.command import ended
+from mlflow_backend.commands.stacks import on_ecs, place_on_ecs, settings_of
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.ecs.permissions import Purpose
+
+if TYPE_CHECKING:
+    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.settings import Settings
+
+
+class WrongOption(Refused):
+    """An option says what cannot be."""
+
+    exit_code = ExitCode.USAGE
+
+
+def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
+    """Run the command; returns an exit code of `contract.ExitCode`."""
+    root = root or Path.cwd()
+    parser = argparse.ArgumentParser(prog="scripts/deployer_policy.py", description=__doc__)
+    parser.add_argument("--stack", required=True, help="the stack, of the target ecs")
+    parser.add_argument(
+        "--for",
+        dest="purpose",
+        required=True,
+        type=Purpose,
+        choices=list(Purpose),
+        help="preview: of pull requests; plan: of a rollback, before its approval; rollback; deploy; image: pushes",
+    )
+    parser.add_argument("--repository", default="ORG/REPO", help="the GitHub repository (default: ORG/REPO)")
+    parser.add_argument("--state", metavar="ADDRESS", help="where Pulumi keeps the stacks, such as s3://BUCKET")
+    parser.add_argument("--state-key", metavar="ARN", help="the KMS key that encrypts the stacks' secrets")
+    parser.add_argument(
+        "--format",
+        default="iam",
+        choices=["iam", "pulumi"],
+        help="iam: the role's name, trust and policies (default); pulumi: the same as a Pulumi program's resources "
+        "(YAML), in JSON",
+    )
+    options = parser.parse_args(arguments)
+    return ended("deployer_policy", partial(_print, options, root), stack=options.stack)
+
+
+def _print(options: argparse.Namespace, root: Path) -> ExitCode:
+    from mlflow_backend.ecs.permissions import PulumiState, TooLarge  # noqa: PLC0415 - settings only where they are needed
+
+    if not on_ecs(options.stack, root):
+        raise Refused(f"The stack {options.stack} is not of the target ecs.", fix="Name one that is.")
+    settings = settings_of(options.stack, root)
+    place = place_on_ecs(settings, options.stack, root)
+    try:
+        state = PulumiState.at(options.state, key=options.state_key) if options.state else None
+    except ValueError as error:
+        raise WrongOption(f"--state: {error}.", fix="Name the bucket as `pulumi login` takes it.") from None
+    try:
+        role = _role(settings, place, options, state)
+    except TooLarge as error:
+        raise Refused(f"IAM takes no such role: {error}.", fix="Shorten the names of project and stack.") from None
+    for warning in _warnings(settings, options, state):
+        print(f"deployer_policy: {warning}", file=sys.stderr)
+    print(json.dumps(role if options.format == "iam" else _program(role), indent=2))
+    return ExitCode.DONE
+
+
+def _role(settings: Settings, place: Place, options: argparse.Namespace, state: Any) -> dict[str, Any]:
+    from mlflow_backend.ecs.permissions import grants, policies, role_name, subjects, trust  # noqa: PLC0415
+
+    purpose: Purpose = options.purpose
+    found = grants(settings, place, purpose, state=state)
+    if not found:
+        raise Refused(
+            f"There is nothing to permit for {purpose}: server.image is in no repository of ECR.",
+            fix="Push to that registry with its own credentials.",
+        )
+    return {
+        "name": role_name(place, purpose),
+        "maxSessionSeconds": 7200 if purpose in {Purpose.DEPLOY, Purpose.ROLLBACK} else 3600,
+        "trust": trust(place, subjects(options.repository, purpose, place.stack)),
+        "policies": list(policies(found)),
+    }
+
+
+def _warnings(settings: Settings, options: argparse.Namespace, state: Any) -> list[str]:
+    purpose: Purpose = options.purpose
+    found = []
+    if purpose is Purpose.DEPLOY and settings.aws.permissions_boundary is None:
+        found.append(
+            "aws.permissionsBoundary is not set: whoever deploys can give the tasks' roles any permission. Set it to a "
+            "policy of the account, and print this again."
+        )
+    if purpose in {Purpose.DEPLOY, Purpose.PREVIEW}:
+        found += [] if state else ["--state is not given: the role may not read Pulumi's state."]
+        found += (
+            [] if options.state_key or not state else ["--state-key is not given: Pulumi opens no stack without it."]
+        )
+    return found
+
+
+def _program(role: dict[str, Any]) -> dict[str, Any]:
+    """Return the role as the resources of a Pulumi YAML program: `Pulumi.yaml` may be JSON, which is YAML."""
+    name = role["name"]
+    resources: dict[str, Any] = {
+        name: {
+            "type": "aws:iam:Role",
+            "properties": {
+                "name": name,
+                "assumeRolePolicy": json.dumps(role["trust"]),
+                "maxSessionDuration": role["maxSessionSeconds"],
+            },
+        }
+    }
+    for number, policy in enumerate(role["policies"], start=1):
+        each = f"{name}-{number}"
+        resources[each] = {"type": "aws:iam:Policy", "properties": {"name": each, "policy": json.dumps(policy)}}
+        resources[f"{each}-attached"] = {
+            "type": "aws:iam:RolePolicyAttachment",
+            "properties": {"role": f"${{{name}.name}}", "policyArn": f"${{{each}.arn}}"},
+        }
+    return {"resources": resources}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

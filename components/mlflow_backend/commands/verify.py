@@ -1,0 +1,203 @@
+"""Verify an MLflow backend: a stack of this project, or any MLflow server by its URL.
+
+It ends with one of the project's exit codes: 0 passed, 1 failed, 2 usage, 3 the stack is not deployed, 5
+inconclusive. No credential is ever taken as an argument or printed: they are named by
+reference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from mlflow_backend.commands.command import platform_errors, show_no_more
+from mlflow_backend.contract import ExitCode, Refused, next_step
+from mlflow_backend.releases.stores import StoreError
+from mlflow_backend.verification import execution
+from mlflow_backend.verify import gate, latency, page, publish
+from mlflow_backend.verify.checks import PROFILES, SelectionError
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Report, write_whole
+from mlflow_backend.verify.subjects import Subject, SubjectError
+
+EXIT_CODES: Final = {
+    Result.PASS: ExitCode.DONE,
+    Result.FAIL: ExitCode.VERIFICATION_FAILED,
+    Result.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+}
+REFERENCES: Final = {
+    "username": "username",
+    "password": "password",
+    "token": "token",
+    "identityToken": "identity_token",
+    "apiKey": "api_key",
+}
+"""Key of a reference -> option that names it."""
+CLIENT_VARIABLES: Final = (
+    {"token": "MLFLOW_TRACKING_TOKEN"},
+    {"username": "MLFLOW_TRACKING_USERNAME", "password": "MLFLOW_TRACKING_PASSWORD"},
+)
+"""What MLflow's own clients read, tried in their order when no reference is given with a URL."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    line = argparse.ArgumentParser(prog="verify.py", description="Verify that an MLflow backend works.")
+    line.add_argument("url", nargs="?", help="tracking URL of any MLflow server, with its path prefix")
+    line.add_argument("--stack", help="verify what this stack of the project deployed")
+    line.add_argument("--subject", metavar="FILE", help="verify what this subject.json describes")
+    line.add_argument(
+        "--profile", default="core", choices=sorted(PROFILES), help="set of checks (default: %(default)s)"
+    )
+    line.add_argument(
+        "--deadline", type=float, metavar="S", help="seconds for all checks (default: 180; 30 a try with --gate)"
+    )
+    line.add_argument("--only", type=_names, default=(), metavar="A,B", help="these checks and what they need")
+    line.add_argument("--skip", type=_names, default=(), metavar="A,B", help="leave these checks out, visibly")
+    line.add_argument("--expect-version", metavar="V", help="MLflow version that must be served")
+    line.add_argument("--json", metavar="FILE", help="write the report as JSON; - prints it instead of the table")
+    line.add_argument("--html", metavar="FILE", help="write the report as one self-contained HTML page")
+    line.add_argument("--publish", action="store_true", help="put the JSON beside the artifacts as mlflow_status.json")
+    line.add_argument("--gate", action="store_true", help="try up to 5 times within four minutes, then stop the caller")
+    line.add_argument("--ca-file", metavar="FILE", help="trust the certificate authorities in this file")
+    line.add_argument("--insecure", action="store_true", help="do not check certificates (said loudly)")
+    refs = line.add_argument_group("credentials, each named as file:PATH or env:NAME")
+    for key, option in REFERENCES.items():
+        refs.add_argument(f"--{option.replace('_', '-')}", dest=option, metavar="REF", help=f"reference to the {key}")
+    refs.add_argument("--api-key-header", metavar="NAME", help="header of the API key (default: X-Api-Key)")
+    return line
+
+
+def main(arguments: list[str] | None = None) -> ExitCode:
+    """Run the command. Returns the exit code; argparse itself ends with 2 on a wrong command line."""
+    options = parser().parse_args(arguments)
+    try:
+        subject = _subject(options)
+        report = _report(options, subject)
+    except platform_errors() as failure:
+        _tell(str(failure))
+        return ExitCode.PLATFORM_FAILED
+    except (SubjectError, SelectionError) as error:
+        _tell(str(error))
+        return ExitCode.USAGE
+    except Refused as refusal:
+        _tell(str(refusal))
+        return refusal.exit_code
+    try:
+        _write(options, subject, report)
+    except BrokenPipeError:
+        # The verdict still is the exit code.
+        show_no_more()
+    except StoreError as error:
+        _tell(f"the report cannot be kept in the backend's store: {error}")
+        return ExitCode.INCONCLUSIVE
+    except OSError as error:
+        _tell(f"the report cannot be written to {error.filename}: {error.strerror}. {next_step(error)}.")
+        return ExitCode.INCONCLUSIVE
+    verdict = report.verdict or Result.INCONCLUSIVE
+    if options.publish and (problem := publish.publish(subject, report)):
+        _tell(problem)
+        verdict = Result.INCONCLUSIVE if verdict is Result.PASS else verdict
+    return EXIT_CODES[verdict]
+
+
+def _subject(options: argparse.Namespace) -> Subject:
+    if [options.url, options.stack, options.subject].count(None) != 2:  # noqa: PLR2004 (one of three is given)
+        raise SubjectError("Give one of: a URL, --stack, --subject")
+    if options.stack is not None:
+        subject = _deployed(options.stack)
+    elif options.subject is not None:
+        subject = Subject.load(Path(options.subject))
+    else:
+        subject = Subject(url=options.url, credentials=_references(options), proxied_artifacts=False)
+    return replace(
+        subject,
+        expected_version=options.expect_version or subject.expected_version,
+        ca_file=options.ca_file or subject.ca_file,
+        insecure=options.insecure or subject.insecure,
+    )
+
+
+def _deployed(stack: str) -> Subject:
+    """The subject of a stack: as it was written on this machine, or as its platform says it."""
+    # A second of imports that the verification of a URL, and the gate before each job, must not wait for.
+    from mlflow_backend.commands import stacks  # noqa: PLC0415
+    from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415
+
+    if stacks.target_of(stack, Path.cwd()) == "local":
+        return Subject.load(stacks.local_backend(stack, Path.cwd()) / "subject.json")
+    found: Subject = open_releases(stacks.locator_of(stack, Path.cwd())).subject()
+    return found
+
+
+def _references(options: argparse.Namespace) -> dict[str, str]:
+    named = {key: getattr(options, option) for key, option in REFERENCES.items() if getattr(options, option)}
+    if named and options.api_key_header:
+        named["apiKeyHeader"] = options.api_key_header
+    if named:
+        return named
+    for variables in CLIENT_VARIABLES:
+        if all(os.environ.get(name) for name in variables.values()):
+            return {key: f"env:{name}" for key, name in variables.items()}
+    return {}
+
+
+def _report(options: argparse.Namespace, subject: Subject) -> Report:
+    if subject.insecure:
+        _tell("INSECURE, certificates are not checked: anyone in between can read and answer")
+    deadline_s = options.deadline or (gate.TRY_DEADLINE_S if options.gate else 180.0)
+    if deadline_s <= 0:
+        raise SubjectError("--deadline: not a positive number of seconds")
+
+    def verify() -> Report:
+        return execution.run(
+            subject, profile=options.profile, deadline_s=deadline_s, only=options.only, skip=options.skip
+        )
+
+    if options.gate:
+        return gate.keep_trying(verify, pause=time.sleep, tell=_tell)
+    return verify()
+
+
+def _write(options: argparse.Namespace, subject: Subject, report: Report) -> None:
+    # A part of the checks says nothing about the backend as a whole, so it must not replace the last verdict.
+    if not (options.only or options.skip):
+        _keep(subject, report)
+    if options.html:
+        write_whole(Path(options.html), page.html(report))
+    if options.json == "-":
+        print(report.json())
+        return
+    if options.json:
+        report.save(Path(options.json))
+    print(report.text())
+    if options.profile == "full":
+        print(f"\n{latency.text(latency.table(report.timings))}")
+
+
+def _keep(subject: Subject, report: Report) -> None:
+    """Keep the report of a backend that has a store. Raises OSError, StoreError."""
+    copy = Path(subject.report_path) if subject.report_path else None
+    if subject.locator:
+        from mlflow_backend.releases.reports import reports_of  # noqa: PLC0415 - as in `_deployed`
+
+        reports_of(subject.locator).save(report, copy=copy)
+    elif copy is not None:
+        report.save(copy)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _tell(message: str) -> None:
+    print(f"verify: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

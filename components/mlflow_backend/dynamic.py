@@ -1,0 +1,145 @@
+"""What dynamic resources share: a provider that ends with its engine, an update's id, and errors without traceback."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import select
+import stat
+import sys
+import threading
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pulumi
+from pulumi.dynamic import ResourceProvider
+
+from mlflow_backend.offered import stack_of, typed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pulumi.dynamic import ConfigureRequest
+
+UPDATE_ID: Final = "updateId"
+"""The input that holds `update_id`."""
+_CALLS = frozenset({"check", "create", "delete", "diff", "read", "update"})
+_WATCH = "end-with-engine"
+
+
+class Provider(ResourceProvider):
+    """A dynamic provider whose process ends with its engine.
+
+    Pulumi's own launcher waits for ever: the provider of an engine that was killed would keep 60 MB for good, and go
+    on changing the backend beside the next update.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let what a provider raises name its own stack in the commands that it offers."""
+        super().__init_subclass__(**options)
+        for name in _CALLS & vars(cls).keys():
+            setattr(cls, name, _naming_stack(vars(cls)[name]))
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Begin to watch the engine; Pulumi calls this once before anything else of a provider."""
+        super().configure(req)
+        end_with_engine(sys.__stdout__.fileno() if sys.__stdout__ else -1)
+
+
+def _naming_stack(call: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def called(self: Provider, *arguments: Any) -> Any:
+        try:
+            return call(self, *arguments)
+        except Exception as error:
+            stacks = [stack for each in arguments if isinstance(each, dict) and (stack := _stack_of(each))]
+            if stacks and error.args and isinstance(error.args[0], str):
+                error.args = (typed(error.args[0], stacks[0]), *error.args[1:])
+            raise
+
+    return called
+
+
+def _stack_of(properties: dict[str, Any]) -> str | None:
+    """Return the stack whose resource has these properties, None where they do not say it."""
+    locator = properties.get("locator", properties)
+    try:
+        return stack_of(locator)
+    except (KeyError, TypeError):
+        return None
+
+
+def end_with_engine(output: int) -> None:
+    """End this process, and the processes that it started, as soon as nobody can read its `output` any more.
+
+    `output` is the descriptor of the pipe on which a plugin tells its engine its port. The engine keeps the other end
+    open for as long as it lives, so this holds for every engine and language host, with or without a shell in between.
+    A process whose output is no pipe was started by hand, and is left alone.
+    """
+    if any(thread.name == _WATCH for thread in threading.enumerate()) or not _is_pipe(output):
+        return
+    threading.Thread(target=_watch, args=(output,), name=_WATCH, daemon=True).start()
+
+
+def _is_pipe(descriptor: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+
+
+def _watch(output: int) -> None:
+    poll = select.poll()
+    # No event is asked for: the end of the last reader is reported unasked.
+    poll.register(output, 0)
+    poll.poll()
+    _end_children()
+    # Not `sys.exit`: calls of the engine may still be answered by other threads, and nobody waits for them.
+    os._exit(1)
+
+
+def _end_children() -> None:
+    """Kill what this process started and waits for; a daemon that it left running belongs to the backend."""
+    # Only the end of a killed engine pays for the import.
+    import psutil  # noqa: PLC0415
+
+    for child in psutil.Process().children(recursive=True):
+        try:
+            child.kill()
+        except psutil.Error:
+            continue
+
+
+def tell_once(error: type[Exception]) -> None:
+    """Keep grpc from logging errors of this type.
+
+    It logs a provider's exception with its traceback, and the engine prints that below the message that it got.
+    """
+    # An equal filter is not added again.
+    logging.getLogger("grpc._server").addFilter(_Without(error))
+
+
+def update_id() -> str:
+    """Return an id that is new in each real update, and empty in a preview.
+
+    As an input of a resource it makes that resource run in every update, and in no preview (docs/adr/0050).
+    """
+    return "" if pulumi.runtime.is_dry_run() else uuid.uuid4().hex
+
+
+def asked_again(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether a real update asks, by the id among its inputs.
+
+    A preview has no id. A refresh hands in the id that the state has, which nobody asks with any more.
+    """
+    return news.get(UPDATE_ID, "") not in {"", olds.get(UPDATE_ID, "")}
+
+
+@dataclass(frozen=True)
+class _Without(logging.Filter):
+    error: type[Exception]
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], self.error))

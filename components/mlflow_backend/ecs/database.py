@@ -1,0 +1,128 @@
+"""The Postgres instance as one component, or an adopted one as an address. Owns the wiring only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_aws as aws
+
+from mlflow_backend.ecs.render.database import (
+    ADMIN_USER,
+    ENGINE_VERSION,
+    PARAMETER_FAMILY,
+    database_plan,
+    final_snapshot,
+    removal_deadline,
+)
+from mlflow_backend.ecs.render.network import DATABASE_PORT
+from mlflow_backend.tokens import ECS_DATABASE
+
+if TYPE_CHECKING:
+    from mlflow_backend.ecs.network import Network
+    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.settings import Settings
+
+
+class Database(pulumi.ComponentResource):
+    """Where the database is.
+
+    Attributes: `host`, `port`, `identity` (another one is another database), and `admin_secret`, the ARN of the secret
+    of the instance's master user, None for an adopted one.
+    """
+
+    def __init__(  # noqa: PLR0913 - what the instance lies in, by name
+        self,
+        name: str,
+        *,
+        settings: Settings,
+        place: Place,
+        network: Network,
+        key_arn: pulumi.Input[str],
+        secret_arn: pulumi.Output[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Take where it lies. `secret_arn` is the server's secret's, which makes the last snapshot's name unique."""
+        super().__init__(ECS_DATABASE, name, None, opts)
+        self.admin_secret: pulumi.Output[str] | None = None
+        existing = settings.database.existing
+        if existing is not None:
+            url = urlsplit(existing)
+            self.host = pulumi.Output.from_input(str(url.hostname))
+            self.port = url.port or DATABASE_PORT
+            self.identity = pulumi.Output.from_input(existing)
+        else:
+            instance = self._create(name, settings, place, network, key_arn, secret_arn)
+            self.host, self.port = instance.address, DATABASE_PORT
+            self.admin_secret = instance.master_user_secrets.apply(lambda found: str(found[0].secret_arn))
+            self.identity = instance.resource_id
+        self.register_outputs({"host": self.host, "port": self.port})
+
+    def _create(  # noqa: PLR0913, PLR0917 - the constructor's own
+        self,
+        name: str,
+        settings: Settings,
+        place: Place,
+        network: Network,
+        key_arn: pulumi.Input[str],
+        secret_arn: pulumi.Output[str],
+    ) -> aws.rds.Instance:
+        plan = database_plan(settings)
+        child = pulumi.ResourceOptions(parent=self)
+        subnets = aws.rds.SubnetGroup(
+            f"{name}-subnets", name=place.database_group(), subnet_ids=network.data_subnets, opts=child
+        )
+        parameters = aws.rds.ParameterGroup(
+            f"{name}-parameters",
+            name=place.database_group(),
+            family=PARAMETER_FAMILY,
+            parameters=[
+                aws.rds.ParameterGroupParameterArgs(
+                    name=each.name,
+                    value=each.value,
+                    apply_method="pending-reboot" if each.static else "immediate",
+                )
+                for each in plan.parameters
+            ],
+            opts=child,
+        )
+        identifier = place.database()
+        return aws.rds.Instance(
+            f"{name}-instance",
+            identifier=identifier,
+            engine="postgres",
+            engine_version=ENGINE_VERSION,
+            auto_minor_version_upgrade=True,
+            instance_class=plan.instance_class,
+            allocated_storage=plan.storage_gib,
+            max_allocated_storage=plan.max_storage_gib,
+            storage_type="gp3",
+            storage_encrypted=True,
+            kms_key_id=key_arn,
+            multi_az=plan.multi_az,
+            db_name=plan.name,
+            port=plan.port,
+            username=ADMIN_USER,
+            manage_master_user_password=True,
+            master_user_secret_kms_key_id=key_arn,
+            db_subnet_group_name=subnets.name,
+            parameter_group_name=parameters.name,
+            vpc_security_group_ids=[network.groups["database"]],
+            publicly_accessible=False,
+            backup_retention_period=plan.retention_days,
+            copy_tags_to_snapshot=True,
+            delete_automated_backups=not plan.protect,
+            deletion_protection=plan.protect,
+            skip_final_snapshot=not plan.protect,
+            final_snapshot_identifier=(
+                secret_arn.apply(lambda arn: final_snapshot(identifier, arn)) if plan.protect else None
+            ),
+            # The class and the storage are changed by somebody who is waiting for it.
+            apply_immediately=True,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=plan.protect,
+                custom_timeouts=pulumi.CustomTimeouts(delete=f"{removal_deadline(plan)}s"),
+            ),
+        )

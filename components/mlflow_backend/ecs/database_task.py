@@ -1,0 +1,48 @@
+"""Which one-shot task runs the database tool: the newest that has the image of the MLflow version asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.contract import Refused
+from mlflow_backend.ecs import deployments
+from mlflow_backend.ecs.oneshot import DatabaseTask, OneShot, OneShots
+from mlflow_backend.ecs.render.containers import VERSION_LABEL
+from mlflow_backend.ecs.render.tasks import DATABASE, DATABASE_TOOL
+
+if TYPE_CHECKING:
+    from mlflow_backend.aws.clients import Clients
+    from mlflow_backend.ecs.locator import Located
+
+# The task definitions that are looked through for one with a version's image, newest first.
+_LOOKED_THROUGH: Final = 20
+
+
+def database_task(clients: Clients, place: Located, version: str | None) -> DatabaseTask:
+    """Return what runs the tool in a version's image; in the newest one where none is named.
+
+    Any version's tool can say where a schema is. Raises Refused where no task of the version is held any more.
+    """
+    shot = OneShot(
+        cluster=place.service.cluster,
+        task_definition=place.database_family if version is None else _definition(clients, place, version),
+        container=DATABASE,
+        network=place.network,
+    )
+    return DatabaseTask(shots=OneShots(clients=clients, shot=shot), tool=DATABASE_TOOL)
+
+
+def _definition(clients: Clients, place: Located, version: str) -> str:
+    family, ecs = place.database_family, clients.ecs
+    newest = deployments.identify(
+        ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]["taskDefinitionArn"]
+    )
+    for number in range(newest.number, max(newest.number - _LOOKED_THROUGH, 0), -1):
+        found = ecs.describe_task_definition(taskDefinition=f"{family}:{number}")["taskDefinition"]
+        labels = found["containerDefinitions"][0].get("dockerLabels", {})
+        if labels.get(VERSION_LABEL) == version and found.get("status") == "ACTIVE":
+            return f"{family}:{number}"
+    raise Refused(
+        f"No task of MLflow {version} is held any more, so its database tool cannot run.",
+        fix="Deploy that version again, or choose another.",
+    )

@@ -1,0 +1,271 @@
+"""The five verbs of the ecs target: list revisions, current, activate, wait, prune (contract.History).
+
+A revision is a task definition of the service's family, and is called by its number. Listing costs one call a hundred
+revisions; what a revision runs costs one call each, which ECS throttles at a few dozen, so it is asked for the newest
+only and taken from the ledger (`known`) for the others. Access and keys are in the task definition alone.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.aws import clients as aws
+from mlflow_backend.contract import Refused, Release, Revision, RevisionState, WaitOutcome
+from mlflow_backend.ecs import deployments, reasons
+from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
+from mlflow_backend.ecs.failing import FailingTasks, warn
+from mlflow_backend.ecs.render.containers import VERSION_LABEL
+from mlflow_backend.server import keys
+from mlflow_backend.server.environment import ACCESS_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from mlflow_backend.aws.clients import Clients
+
+DESCRIBED: Final = 50
+"""How many of the newest revisions are asked what they run: the burst that ECS allows before it throttles."""
+UNKNOWN_VERSION: Final = "unknown"
+
+_VERSION_TAG: Final = re.compile(r":v?(\d+\.\d+\.\d+)$", re.ASCII)
+_CALLERS: Final = 8
+# People wait for a rollback; ECS allows far more than one question a second.
+_POLL_S: Final = 1.0
+# DescribeServices may lag behind UpdateService; until then 'at another revision' is no verdict.
+_LAG_S: Final = 15.0
+
+
+class ServiceMissing(Refused):
+    """There is no such service."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceName:
+    """A service that Pulumi manages, or any other one."""
+
+    region: str
+    cluster: str
+    service: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """The clock and the pause between two questions, so that a test need not wait."""
+
+    clock: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+    poll_s: float = _POLL_S
+
+
+@dataclass(frozen=True, kw_only=True)
+class EcsHistory:
+    """The revisions of one ECS service.
+
+    `known` is what the ledger says revisions run, by number; `report` is told of each task that fails during a wait.
+    """
+
+    clients: Clients
+    name: ServiceName
+    known: Mapping[str, Release] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
+    report: Callable[[str], None] = warn
+
+    def revisions(self) -> Sequence[Revision]:
+        """Return all revisions of the service's family, newest first. Raises ServiceMissing."""
+        service = self._service()
+        family = deployments.identify(service["taskDefinition"]).family
+        held = set(self._numbers(family, "ACTIVE"))
+        numbers = sorted(held.union(self._numbers(family, "INACTIVE")), reverse=True)
+        asked = [n for n in numbers[:DESCRIBED] if n in held]
+        with ThreadPoolExecutor(max_workers=_CALLERS) as pool:
+            answers = pool.map(lambda number: self._describe(TaskDefinitionId(family=family, number=number)), asked)
+            described = dict(zip(asked, answers, strict=True))
+        states = _states(service)
+        return tuple(
+            self._revision(number, described.get(number), states.get(number, "stopped" if number in held else "gone"))
+            for number in numbers
+        )
+
+    def current(self) -> Revision | None:
+        """Return the revision that answers users; None when no task runs."""
+        service = self._service()
+        serving = deployments.serving(service)
+        if serving is None:
+            return None
+        return self._revision(serving.number, self._describe(serving), _states(service).get(serving.number, "serving"))
+
+    def busy(self) -> str | None:
+        """Return, as a clause, what is being deployed right now; None when nothing is."""
+        under_way = deployments.in_progress(self._service())
+        if under_way is None:
+            return None
+        return f"revision {under_way.revision.number}, {under_way.running} of {under_way.desired} tasks run"
+
+    def activate(self, revision: str, *, force: bool = False) -> None:
+        """Make the service use `revision`, exactly that one. Nothing happens when it already does.
+
+        Raises Refused when the platform no longer holds the revision, or while another deployment is under way;
+        with `force` that one is stopped first.
+        """
+        service = self._service()
+        wanted = self._held(service, revision)
+        if deployments.judge(service, wanted).standing in {Standing.SERVING, Standing.WAITING}:
+            return
+        under_way = deployments.in_progress(service)
+        if under_way is not None:
+            if not force:
+                raise Refused(
+                    f"A deployment of revision {under_way.revision.number} is in progress.",
+                    fix="Let it end, or stop it first with --force.",
+                )
+            self.stop_deployment()
+        self.clients.ecs.update_service(
+            cluster=self.name.cluster, service=self.name.service, taskDefinition=str(wanted)
+        )
+
+    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
+        """Wait until `revision` serves or has failed, at most `deadline_s` seconds.
+
+        A service that is stable at another revision has failed: that is how a circuit breaker's rollback looks. A task
+        that fails is reported at once, and is no verdict: ECS starts another, and its circuit breaker decides.
+        """
+        began, since = self.pace.clock(), datetime.now(UTC)
+        seen = False
+        failing = FailingTasks(clients=self.clients, cluster=self.name.cluster, report=self.report)
+        while True:
+            service = self._service()
+            wanted = TaskDefinitionId(
+                family=deployments.identify(service["taskDefinition"]).family, number=int(revision)
+            )
+            judgement = deployments.judge(service, wanted)
+            waited = self.pace.clock() - began
+            if judgement.standing is Standing.SERVING:
+                return WaitOutcome(serving=True, start_s=deployments.start_s(service))
+            lost = judgement.standing is Standing.ELSEWHERE and (seen or waited >= min(_LAG_S, deadline_s))
+            if judgement.standing is Standing.FAILED or lost:
+                return self._failed(service, wanted, judgement.reason, since)
+            if waited >= deadline_s:
+                reason = f"not serving after {deadline_s:.0f} s: {judgement.reason}"
+                return self._failed(service, wanted, reason, since)
+            failing.look(service, wanted, waited)
+            seen = seen or judgement.standing is Standing.WAITING
+            self.pace.pause(self.pace.poll_s)
+
+    def prune(self, *, retain: int, spared: frozenset[str]) -> Sequence[str]:
+        """Deregister all but the newest `retain` revisions; never one in a deployment or in `spared`. Return them."""
+        service = self._service()
+        family = deployments.identify(service["taskDefinition"]).family
+        in_use = {each.revision.number for each in deployments.deployments(service)}
+        in_use.add(deployments.identify(service["taskDefinition"]).number)
+        dropped = []
+        for number in sorted(self._numbers(family, "ACTIVE"), reverse=True)[retain:]:
+            if number in in_use or str(number) in spared:
+                continue
+            self.clients.ecs.deregister_task_definition(taskDefinition=f"{family}:{number}")
+            dropped.append(str(number))
+        return tuple(dropped)
+
+    def _service(self) -> Mapping[str, Any]:
+        answer = self.clients.ecs.describe_services(cluster=self.name.cluster, services=[self.name.service])
+        if not answer["services"]:
+            raise ServiceMissing(
+                f"There is no service {self.name.service} in the cluster {self.name.cluster} ({self.name.region}).",
+                fix="Deploy the stack first, or name another cluster and service.",
+            )
+        # A TypedDict of the stubs is a mapping to whoever reads it.
+        return dict(answer["services"][0])
+
+    def _numbers(self, family: str, status: str) -> list[int]:
+        """Return the revisions of a family. The order of ECS is not relied on: callers sort by number."""
+        paginator = self.clients.ecs.get_paginator("list_task_definitions")
+        pages = paginator.paginate(familyPrefix=family, status=status, PaginationConfig={"PageSize": 100})  # type: ignore[arg-type]
+        found = [deployments.identify(arn) for page in pages for arn in page["taskDefinitionArns"]]
+        return [each.number for each in found if each.family == family]
+
+    def _describe(self, wanted: TaskDefinitionId) -> Mapping[str, Any]:
+        return dict(self.clients.ecs.describe_task_definition(taskDefinition=str(wanted))["taskDefinition"])
+
+    def _held(self, service: Mapping[str, Any], revision: str) -> TaskDefinitionId:
+        family = deployments.identify(service["taskDefinition"]).family
+        gone = Refused(
+            f"Revision {revision} of {family} is not there any more.",
+            fix="Choose one that is listed as stopped, or deploy that version again.",
+        )
+        if not revision.isdigit():
+            raise gone
+        wanted = TaskDefinitionId(family=family, number=int(revision))
+        try:
+            definition = self._describe(wanted)
+        except self.clients.ecs.exceptions.ClientException:
+            raise gone from None
+        if definition.get("status") != "ACTIVE":
+            raise gone
+        return wanted
+
+    def stop_deployment(self) -> None:
+        """End what is being deployed: ECS goes back to the revision before."""
+        found = self.clients.ecs.list_service_deployments(
+            cluster=self.name.cluster, service=self.name.service, status=["PENDING", "IN_PROGRESS"]
+        )
+        for each in found["serviceDeployments"]:
+            self.clients.ecs.stop_service_deployment(
+                serviceDeploymentArn=each["serviceDeploymentArn"], stopType="ROLLBACK"
+            )
+
+    def _failed(
+        self, service: Mapping[str, Any], wanted: TaskDefinitionId, reason: str, since: datetime
+    ) -> WaitOutcome:
+        found = reasons.gather(self.clients, cluster=self.name.cluster, service=service, wanted=wanted, since=since)
+        return WaitOutcome(serving=False, reasons=(reason, *found))
+
+    def _revision(self, number: int, definition: Mapping[str, Any] | None, state: RevisionState) -> Revision:
+        told = release_of(number, definition or {})
+        release = replace(self.known.get(str(number)) or told, access=told.access, keyed=told.keyed)
+        return Revision(id=str(number), release=release, state=state, created_at=(definition or {}).get("registeredAt"))
+
+
+def release_of(number: int, definition: Mapping[str, Any]) -> Release:
+    """Return what a task definition runs, as far as it says so: by its server container's image and label."""
+    containers: Sequence[Mapping[str, Any]] = definition.get("containerDefinitions", [])
+    container = containers[0] if containers else {}
+    image, _, digest = str(container.get("image", "")).partition("@")
+    labelled = container.get("dockerLabels", {}).get(VERSION_LABEL)
+    # A service of others has no such label; its image's tag often is a version, as `ghcr.io/mlflow/mlflow:v2.9.2`.
+    tagged = _VERSION_TAG.search(image)
+    variables = {each["name"]: each.get("value") for each in container.get("environment", [])}
+    secrets = {each["name"] for each in container.get("secrets", [])}
+    return Release(
+        revision=str(number),
+        mlflow_version=labelled or (tagged[1] if tagged else UNKNOWN_VERSION),
+        image_digest=digest or None,
+        access=variables.get(ACCESS_VARIABLE),
+        keyed=secrets >= keys.VARIABLES.keys() if container else None,
+    )
+
+
+def running_revision(locator: str | Path) -> str:
+    """Return the revision that answers users, for verification; empty where none does.
+
+    `locator` is `region/cluster/service`.
+    """
+    region, cluster, service = str(locator).split("/")
+    name = ServiceName(region=region, cluster=cluster, service=service)
+    history = EcsHistory(clients=aws.connect(region), name=name)
+    serving = deployments.serving(history._service())  # noqa: SLF001 - its own module
+    return "" if serving is None else str(serving.number)
+
+
+def _states(service: Mapping[str, Any]) -> dict[int, RevisionState]:
+    words: dict[str, RevisionState] = {"COMPLETED": "serving", "FAILED": "failed"}
+    found: dict[int, RevisionState] = {}
+    for each in deployments.deployments(service):
+        if each.rollout == "COMPLETED" and not each.running:
+            continue
+        found.setdefault(each.revision.number, words.get(each.rollout, "starting"))
+    return found

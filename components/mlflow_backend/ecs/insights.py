@@ -1,0 +1,59 @@
+"""The log group that Container Insights writes into: made before the cluster, taken over if it is there, deleted after.
+
+The service makes the group by itself if it is not there, and may write once more after its cluster was deleted. So a
+group of that name is nobody else's, and an update after a destroy takes it over instead of failing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+INPUTS: Final = ("region", "group", "arn", "retentionDays", "tags")
+
+
+def create(props: Mapping[str, Any]) -> None:
+    """Make the group, or take it over, with its retention and tags."""
+    logs = client(props["region"])
+    try:
+        logs.create_log_group(logGroupName=props["group"], tags=dict(props["tags"]))
+    except logs.exceptions.ResourceAlreadyExistsException:
+        logs.tag_resource(resourceArn=props["arn"], tags=dict(props["tags"]))
+    logs.put_retention_policy(logGroupName=props["group"], retentionInDays=int(props["retentionDays"]))
+
+
+def there(props: Mapping[str, Any]) -> bool:
+    """Tell whether the group is there."""
+    return _retention(props) is not None
+
+
+def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether something else is asked for, or the group has another retention: it was made anew without one."""
+    return any(olds.get(key) != news.get(key) for key in INPUTS) or _retention(news) != int(news["retentionDays"])
+
+
+def delete(props: Mapping[str, Any]) -> None:
+    """Delete the group, if it is there."""
+    logs = client(props["region"])
+    try:
+        logs.delete_log_group(logGroupName=props["group"])
+    except logs.exceptions.ResourceNotFoundException:
+        return
+
+
+def client(region: str) -> CloudWatchLogsClient:
+    """Return the client for a region."""
+    from mlflow_backend.aws import clients  # noqa: PLC0415 - boto3 only where it is asked
+
+    return clients.connect(region).logs
+
+
+def _retention(props: Mapping[str, Any]) -> int | None:
+    """Return for how many days the group keeps lines, 0 for ever; None where it is not there."""
+    found = client(props["region"]).describe_log_groups(logGroupNamePrefix=props["group"])["logGroups"]
+    group = next((each for each in found if each["logGroupName"] == props["group"]), None)
+    return None if group is None else group.get("retentionInDays", 0)

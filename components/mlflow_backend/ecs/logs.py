@@ -1,0 +1,125 @@
+"""The last lines that a backend's tasks wrote, from CloudWatch Logs: its servers', or its one-shot tasks'.
+
+ECS tells of the tasks that run and, for an hour or so, of those that ended. Older ones are found by their streams,
+newest event first: that order is only brought up to date within the hour (CloudWatch Logs API, DescribeLogStreams), so
+it is not asked about what ECS still knows.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.ecs import reasons
+from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, VERIFY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlflow_backend.aws.clients import Clients
+    from mlflow_backend.ecs.locator import Located
+
+ONE_SHOTS: Final = (DATABASE, VERIFY)
+PARTS: Final = (SERVER, *ONE_SHOTS)
+
+AUDIT_DAYS: Final = 90
+"""How far back the audit is read: CloudWatch looks through every line of that time."""
+
+_TASKS: Final = 100
+_STREAMS: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tail:
+    """The last lines of one task; `state` is ECS's word, with its reason where the task stopped."""
+
+    part: str
+    task: str
+    state: str
+    group: str
+    lines: tuple[str, ...]
+
+    def text(self) -> str:
+        """Return it as people read it."""
+        return "\n".join([f"{self.part} {self.task}: {self.state} ({self.group})", *self.lines])
+
+
+@dataclass(frozen=True, kw_only=True)
+class EcsLogs:
+    """The logs of one backend."""
+
+    clients: Clients
+    place: Located
+
+    def tails(self, part: str, *, lines: int, tasks: int) -> Iterator[Tail]:
+        """Give the last lines of a part's last tasks, those that run first, then the newest; none where none logged."""
+        families = {
+            SERVER: self.place.server_family,
+            DATABASE: self.place.database_family,
+            VERIFY: self.place.verify_family,
+        }
+        family = families[part]
+        streams = self._streams(family, part)
+        if streams is None:
+            return
+        group, prefix = streams
+        states = self._known_to_ecs(family)
+        for task in self._by_stream(group, prefix) if len(states) < tasks else ():
+            states.setdefault(task, "ended longer ago than ECS remembers")
+        for task, state in list(states.items())[:tasks]:
+            found = reasons.tail(self.clients, group, f"{prefix}{task}", lines=lines)
+            said = tuple(map(reasons.without_passwords, found))
+            yield Tail(part=part, task=task, state=reasons.without_passwords(state), group=group, lines=said)
+
+    def audit(self) -> Iterator[str]:
+        """Give lines of the last AUDIT_DAYS with the word audit in them; nothing where no server ever logged."""
+        streams = self._streams(self.place.server_family, SERVER)
+        if streams is None:
+            return
+        group, prefix = streams
+        start = int((time.time() - AUDIT_DAYS * 86_400) * 1000)
+        pages = self.clients.logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group, logStreamNamePrefix=prefix, startTime=start, filterPattern="audit"
+        )
+        try:
+            for page in pages:
+                yield from (event.get("message", "") for event in page["events"])
+        except self.clients.logs.exceptions.ResourceNotFoundException:
+            return
+
+    def _streams(self, family: str, container: str) -> tuple[str, str] | None:
+        try:
+            return reasons.log_streams(self.clients, family, container)
+        except self.clients.ecs.exceptions.ClientException:
+            # Only a backend whose balancer is internal has a task that verifies.
+            return None
+
+    def _known_to_ecs(self, family: str) -> dict[str, str]:
+        """Return the state of each task that ECS still knows, in the order in which they are shown."""
+        states: dict[str, str] = {}
+        for status in ("RUNNING", "STOPPED"):
+            cluster = self.place.service.cluster
+            arns = self.clients.ecs.list_tasks(cluster=cluster, family=family, desiredStatus=status, maxResults=_TASKS)[
+                "taskArns"
+            ]
+            found = self.clients.ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+            newest_first = sorted(found, key=lambda task: str(task.get("createdAt", "")), reverse=True)
+            states |= {reasons.task_id(task): _state(task) for task in newest_first}
+        return states
+
+    def _by_stream(self, group: str, prefix: str) -> list[str]:
+        """Return the tasks whose streams were written to last."""
+        try:
+            answer = self.clients.logs.describe_log_streams(
+                logGroupName=group, orderBy="LastEventTime", descending=True, limit=_STREAMS
+            )
+        except self.clients.logs.exceptions.ResourceNotFoundException:
+            return []
+        names = [stream.get("logStreamName", "") for stream in answer["logStreams"]]
+        return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+
+
+def _state(task: Mapping[str, Any]) -> str:
+    reason = task.get("stoppedReason", "")
+    return f"{str(task['lastStatus']).lower()}{f', {reason}' if reason else ''}"

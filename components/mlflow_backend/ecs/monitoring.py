@@ -1,0 +1,114 @@
+"""Alarms, their topic and the dashboard as one component. Owns the wiring; `render.alarms` decides what is watched."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pulumi
+import pulumi_aws as aws
+
+from mlflow_backend.ecs.render import alarms as render
+from mlflow_backend.ecs.render import policies
+from mlflow_backend.tokens import ECS_MONITORING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlflow_backend.ecs.render.alarms import Alarm, Dimension
+    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.settings import Settings
+
+
+class Monitoring(pulumi.ComponentResource):
+    """What wakes somebody.
+
+    Attributes: `topic`, `dashboard_url`, and `guards`, the names of the alarms that fail a deployment which sets them
+    off.
+    """
+
+    def __init__(  # noqa: PLR0913 - what is watched, by name
+        self,
+        name: str,
+        *,
+        settings: Settings,
+        place: Place,
+        watched: Sequence[Alarm],
+        identifiers: Mapping[Dimension, pulumi.Input[str]],
+        tasks_logs: aws.cloudwatch.LogGroup,
+        key_arn: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Take what is watched, and the identifiers that CloudWatch knows the parts by."""
+        super().__init__(ECS_MONITORING, name, None, opts)
+        self._name, self._settings, self._place = name, settings, place
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.topic = self._make_topic(key_arn)
+        self._count_red_verifications(tasks_logs)
+        made = {alarm.name: self._alarm(alarm, identifiers) for alarm in watched}
+        self.guards = [made[alarm.name].name for alarm in watched if alarm.guards]
+        body = pulumi.Output.all(**dict(identifiers)).apply(
+            lambda found: json.dumps(
+                render.dashboard(region=place.region, identifiers=found, found=tuple(watched)), sort_keys=True
+            )
+        )
+        aws.cloudwatch.Dashboard(
+            f"{name}-dashboard", dashboard_name=place.dashboard(), dashboard_body=body, opts=self._child
+        )
+        console = "console.amazonaws.cn" if place.partition == "aws-cn" else "console.aws.amazon.com"
+        self.dashboard_url = f"https://{place.region}.{console}/cloudwatch/home?region={place.region}#dashboards:name={place.dashboard()}"
+        self.register_outputs({"topic": self.topic, "dashboardUrl": self.dashboard_url})
+
+    def _make_topic(self, key_arn: pulumi.Input[str]) -> pulumi.Output[str]:
+        wanted = self._settings.aws.monitoring
+        if wanted.topic is not None:
+            return pulumi.Output.from_input(wanted.topic)
+        topic = aws.sns.Topic(
+            f"{self._name}-topic", name=self._place.topic(), kms_master_key_id=key_arn, opts=self._child
+        )
+        place = self._place
+        aws.sns.TopicPolicy(
+            f"{self._name}-topic",
+            arn=topic.arn,
+            policy=topic.arn.apply(lambda arn: policies.text(policies.topic(place, topic_arn=arn))),
+            opts=self._child,
+        )
+        if wanted.email is not None:
+            aws.sns.TopicSubscription(
+                f"{self._name}-email", topic=topic.arn, protocol="email", endpoint=wanted.email, opts=self._child
+            )
+        return topic.arn
+
+    def _count_red_verifications(self, tasks_logs: aws.cloudwatch.LogGroup) -> None:
+        aws.cloudwatch.LogMetricFilter(
+            f"{self._name}-verification-red",
+            name=self._place.alarm("verification-red"),
+            log_group_name=tasks_logs.name,
+            pattern=render.VERIFICATION_PATTERN,
+            metric_transformation={
+                "name": render.VERIFICATION_RED,
+                "namespace": render.namespace(self._place.cluster()),
+                "value": "1",
+            },
+            opts=self._child,
+        )
+
+    def _alarm(self, alarm: Alarm, identifiers: Mapping[Dimension, pulumi.Input[str]]) -> aws.cloudwatch.MetricAlarm:
+        return aws.cloudwatch.MetricAlarm(
+            f"{self._name}-{alarm.name}",
+            name=self._place.alarm(alarm.name),
+            alarm_description=alarm.says,
+            namespace=alarm.namespace,
+            metric_name=alarm.metric,
+            dimensions={name: identifiers[part] for name, part in alarm.dimensions.items()},
+            statistic=None if alarm.percentile else alarm.statistic,
+            extended_statistic=alarm.percentile,
+            comparison_operator=alarm.comparison,
+            threshold=alarm.threshold,
+            period=alarm.period_s,
+            evaluation_periods=alarm.periods,
+            treat_missing_data=alarm.missing,
+            alarm_actions=[self.topic],
+            ok_actions=[self.topic],
+            opts=self._child,
+        )

@@ -1,0 +1,231 @@
+"""A task that does one thing in the backend's network and ends: started, waited for, its words read from the log.
+
+`DatabaseTask` is the database tool's runner on this target (mlflow_backend/migrate/tool.Runner).
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from mlflow_backend.ecs import reasons
+from mlflow_backend.ecs.history import Pace
+from mlflow_backend.migrate.tool import Code, Ended, ToolFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlflow_backend.aws.clients import Clients
+
+_STOPPED: Final = "STOPPED"
+# What ECS calls a task that has a container running, or had one (Amazon ECS developer guide, task lifecycle).
+_BEGUN: Final = frozenset({"RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", _STOPPED})
+# From RunTask to a running container: Fargate draws a network interface and pulls the whole image, each time anew.
+START_S: Final = 300.0
+_PAGE: Final = 1000
+# A started task is not always found at once by DescribeTasks.
+_LAG_S: Final = 30.0
+# CloudWatch Logs shows an event some seconds after it was written.
+_LOG_LAG_S: Final = 20.0
+_PAUSE_S: Final = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Where one-shot tasks run: as the server's neighbours, in security groups of their own."""
+
+    subnets: tuple[str, ...]
+    security_groups: tuple[str, ...]
+    public_address: bool
+
+    def configuration(self) -> dict[str, Any]:
+        """Return it as RunTask takes it."""
+        return {
+            "awsvpcConfiguration": {
+                "subnets": list(self.subnets),
+                "securityGroups": list(self.security_groups),
+                "assignPublicIp": "ENABLED" if self.public_address else "DISABLED",
+            }
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneShot:
+    """A task definition to be run once, with a command of its own. `container` is the one whose end counts."""
+
+    cluster: str
+    task_definition: str
+    container: str
+    network: Network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """How a task ended. `exit_code` is None when its container never ran; `reasons` are the platform's words."""
+
+    exit_code: int | None
+    lines: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+class TaskNotRun(Exception):
+    """A one-shot task could not be started, or did not end in time. Its text holds no secret."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneShots:
+    """Runs one-shot tasks of one backend."""
+
+    clients: Clients
+    shot: OneShot
+    pace: Pace = field(default_factory=lambda: Pace(clock=time.monotonic, pause=time.sleep, poll_s=_PAUSE_S))
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        deadline_s: float,
+        complete: Callable[[Sequence[str]], bool] = lambda _: True,
+    ) -> Finished:
+        """Run `command` once and wait for its container's end, at most `deadline_s` seconds from when it runs.
+
+        Fargate has START_S to start it. What has not started or ended in time is stopped. The end is the container's
+        exit code: Fargate takes up to a minute more to call the task stopped. `complete` tells whether the log has all
+        that is wanted of it: its last lines may come after the task's end.
+
+        Raises TaskNotRun.
+        """
+        began = self.pace.clock()
+        running: float | None = None
+        arn = self._start(command)
+        while True:
+            task = self._look(arn)
+            now = self.pace.clock()
+            if task is not None and self._ended(task):
+                return self._finished(task, complete)
+            if task is None and now - began > _LAG_S:
+                raise TaskNotRun(f"the task {arn} was started and cannot be found")
+            if running is None and task is not None and task["lastStatus"] in _BEGUN:
+                running = now
+            if running is None and now - began >= START_S:
+                self._stop(arn, f"had not started after {START_S:.0f} s")
+            if running is not None and now - running >= deadline_s:
+                self._stop(arn, f"had not ended after {deadline_s:.0f} s")
+            self.pace.pause(self.pace.poll_s)
+
+    def _stop(self, arn: str, why: str) -> NoReturn:
+        self.clients.ecs.stop_task(cluster=self.shot.cluster, task=arn, reason="its deadline has passed")
+        raise TaskNotRun(f"the task {arn} {why} and was stopped")
+
+    def _ended(self, task: Mapping[str, Any]) -> bool:
+        container = self._container(task)
+        over = task["lastStatus"] in _BEGUN - {"RUNNING"} and container.get("lastStatus") == _STOPPED
+        return "exitCode" in container or over or task["lastStatus"] == _STOPPED
+
+    def _container(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
+        containers: list[Mapping[str, Any]] = task.get("containers", [])
+        return next((each for each in containers if each.get("name") == self.shot.container), {})
+
+    def _start(self, command: Sequence[str]) -> str:
+        answer = self.clients.ecs.run_task(
+            cluster=self.shot.cluster,
+            taskDefinition=self.shot.task_definition,
+            launchType="FARGATE",
+            count=1,
+            # boto3 repeats a call whose answer was lost; with a token of its own it starts no second writer.
+            clientToken=uuid.uuid4().hex,
+            networkConfiguration=self.shot.network.configuration(),  # type: ignore[arg-type]
+            overrides={"containerOverrides": [{"name": self.shot.container, "command": list(command)}]},
+        )
+        if failures := answer.get("failures"):
+            words = "; ".join(
+                f"{each.get('reason', 'no reason')} {each.get('detail', '')}".strip() for each in failures
+            )
+            raise TaskNotRun(f"ECS did not start the task: {words}")
+        return str(answer["tasks"][0]["taskArn"])
+
+    def _look(self, arn: str) -> Mapping[str, Any] | None:
+        answer = self.clients.ecs.describe_tasks(cluster=self.shot.cluster, tasks=[arn])
+        return dict(answer["tasks"][0]) if answer["tasks"] else None
+
+    def _finished(self, task: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]) -> Finished:
+        container = self._container(task)
+        words = [task.get("stoppedReason", ""), container.get("reason", "")]
+        return Finished(
+            exit_code=container.get("exitCode"),
+            lines=tuple(self._whole_log(task, complete if "exitCode" in container else lambda _: True)),
+            reasons=tuple(word for word in words if word),
+        )
+
+    def _whole_log(self, task: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]) -> list[str]:
+        began = self.pace.clock()
+        lines: list[str] = []
+        while True:
+            lines = max(lines, self._lines(task), key=len)
+            if complete(lines) or self.pace.clock() - began >= _LOG_LAG_S:
+                return lines
+            self.pace.pause(self.pace.poll_s)
+
+    def _lines(self, task: Mapping[str, Any]) -> list[str]:
+        place = reasons.log_place(self.clients, task, self.shot.container)
+        if place is None:
+            return []
+        group, stream = place
+        lines: list[str] = []
+        token = ""
+        while True:
+            more = {"nextToken": token} if token else {}
+            try:
+                answer = self.clients.logs.get_log_events(
+                    logGroupName=group,
+                    logStreamName=stream,
+                    startFromHead=True,
+                    limit=_PAGE,
+                    **more,  # type: ignore[arg-type]
+                )
+            except self.clients.logs.exceptions.ResourceNotFoundException:
+                return lines
+            lines += [event.get("message", "") for event in answer["events"]]
+            # The last page gives its own token back (CloudWatch Logs API reference, GetLogEvents).
+            if answer["nextForwardToken"] == token or not answer["events"]:
+                return lines
+            token = answer["nextForwardToken"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseTask:
+    """Runs the database tool as a one-shot task."""
+
+    shots: OneShots
+    tool: tuple[str, ...]
+
+    def run(self, arguments: Sequence[str], *, deadline_s: float) -> Ended:
+        """Run the tool with `arguments`. Raises ToolFailed where it cannot be run in time."""
+        try:
+            finished = self.shots.run([*self.tool, *arguments], deadline_s=deadline_s, complete=reported)
+        except TaskNotRun as error:
+            raise ToolFailed(Code.UNREADABLE, f"The database task: {error}.", "Look at the cluster's tasks.") from None
+        if finished.exit_code is None:
+            words = "; ".join(finished.reasons) or "ECS gave no reason"
+            raise ToolFailed(Code.UNREADABLE, f"The database task never ran: {words}.", "Mend that, and repeat.")
+        output, log = split(finished.lines)
+        return Ended(code=finished.exit_code, output=output, log=reasons.without_passwords(log))
+
+
+def reported(lines: Sequence[str]) -> bool:
+    """Tell whether a task's log has its whole report."""
+    return split(lines)[0].endswith("\n}")
+
+
+def split(lines: Sequence[str]) -> tuple[str, str]:
+    """Return the report and the words for people, which a task's log has in one stream.
+
+    The report is the JSON document at the end; its first line is a lone brace (json.dump with an indent).
+    """
+    starts = [number for number, line in enumerate(lines) if line.rstrip() == "{"]
+    start = starts[-1] if starts else len(lines)
+    ends = [number for number, line in enumerate(lines) if number >= start and line.rstrip() == "}"]
+    end = ends[0] + 1 if ends else len(lines)
+    return "\n".join(lines[start:end]), "\n".join([*lines[:start], *lines[end:]])

@@ -1,0 +1,59 @@
+"""The database parameters that wait for a restart, by RDS's own word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.aws import clients
+from mlflow_backend.ecs.locator import located
+from mlflow_backend.offered import restart_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Amazon RDS API reference, DBParameterGroupStatus (ParameterApplyStatus) and Parameter (ApplyMethod).
+_WAITS: Final = "pending-reboot"
+
+
+def waiting(locator: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a line for each parameter group of the backend's own instance that waits for a restart.
+
+    Nothing is asked for an adopted database. A caller who may not ask RDS gets a line that says so.
+    """
+    import boto3  # noqa: PLC0415 - as mlflow_backend.aws.clients
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
+
+    place = located(locator)
+    if not place.database:
+        return ()
+    region = place.service.region
+    rds = boto3.session.Session().client("rds", config=clients.config(region))
+    try:
+        return tuple(lines(rds, place.database, region))
+    except (BotoCoreError, ClientError) as error:
+        code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+        return (f"database      unknown whether parameters wait for a restart ({code or type(error).__name__})",)
+
+
+def lines(rds: Any, instance: str, region: str) -> Iterator[str]:
+    """Yield a line for each parameter group of an instance that waits, with the command that ends that.
+
+    RDS says of a group that it waits, and of a parameter only that it is of the kind that does: those are named.
+    """
+    (found,) = rds.describe_db_instances(DBInstanceIdentifier=instance)["DBInstances"]
+    for group in found.get("DBParameterGroups", []):
+        if group.get("ParameterApplyStatus") != _WAITS:
+            continue
+        pages = rds.get_paginator("describe_db_parameters").paginate(
+            DBParameterGroupName=group["DBParameterGroupName"], Source="user"
+        )
+        static = ", ".join(
+            f"{each['ParameterName']} = {each.get('ParameterValue', '')}"
+            for page in pages
+            for each in page["Parameters"]
+            if each.get("ApplyMethod") == _WAITS
+        )
+        yield (
+            f"database      waits for a restart, until which the values before are in force ({static}): "
+            f"{restart_database(instance, region)}"
+        )

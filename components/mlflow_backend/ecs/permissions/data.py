@@ -1,0 +1,400 @@
+"""Permissions on what holds data: key, buckets, secrets, database, cache. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.ecs.permissions.grant import (
+    ALL,
+    CHANGES,
+    LOOKS,
+    SERVES,
+    WORKS,
+    Grant,
+    Purpose,
+    actions,
+    owned,
+    tagging,
+    through,
+)
+from mlflow_backend.ecs.render import storage
+from mlflow_backend.ecs.render.database import protected
+from mlflow_backend.ecs.render.policies import ARTIFACTS, BACKEND
+from mlflow_backend.identity import OBJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.ecs.render.policies import Store
+    from mlflow_backend.settings import Settings
+
+# What a secret's ARN ends in beyond its name.
+_DRAWN: Final = "-??????"
+
+
+def grants(settings: Settings, place: Place) -> Iterator[Grant]:
+    """Return the permissions on everything that is kept."""
+    store = storage.store(settings, place)
+    yield from _key(place)
+    yield from _uses_of_keys(settings, place, store)
+    yield from _buckets(settings, place)
+    yield from _own_objects(place, store)
+    yield from _soak(settings, place)
+    yield from _secrets(settings, place)
+    yield from _engines()
+    if settings.database.mode == "create":
+        yield from _database(settings, place)
+    else:
+        # Preflight looks for the adopted engine by its address, of which no ARN is known.
+        yield Grant(
+            sid="LookAtAdoptedEngine",
+            purposes=LOOKS,
+            actions=actions("rds", "DescribeDBClusters DescribeDBInstances"),
+            resources=("*",),
+        )
+    if settings.cache.mode == "create":
+        yield from _cache(place)
+
+
+def _key(place: Place) -> Iterator[Grant]:
+    keys, alias = (place.arn("kms", "key/*"),), place.arn("kms", place.key_alias())
+    yield Grant(sid="ListAliases", purposes=LOOKS, actions=("kms:ListAliases",), resources=("*",))
+    yield Grant(
+        sid="LookAtOwnKey",
+        purposes=LOOKS,
+        actions=actions("kms", "DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags"),
+        resources=keys,
+        conditions={"StringEquals": owned(place)},
+    )
+    yield Grant(
+        sid="MakeKey",
+        purposes=CHANGES,
+        # The action knows no resource (service authorization reference, AWS KMS).
+        actions=("kms:CreateKey",),
+        resources=("*",),
+        conditions={"StringEquals": tagging(place)},
+    )
+    yield Grant(
+        sid="TagNewKey",
+        purposes=CHANGES,
+        # A key that is another stack's cannot be made this one's.
+        actions=("kms:TagResource",),
+        resources=keys,
+        conditions={"StringEquals": tagging(place), "Null": {"aws:ResourceTag/stack": "true"}},
+    )
+    yield Grant(
+        sid="ChangeOwnKey",
+        purposes=CHANGES,
+        actions=actions(
+            "kms",
+            "CreateAlias DeleteAlias EnableKeyRotation PutKeyPolicy ScheduleKeyDeletion TagResource UntagResource "
+            "UpdateAlias UpdateKeyDescription",
+        ),
+        resources=keys,
+        conditions={"StringEquals": owned(place)},
+    )
+    # Both the alias and its key are asked for; an alias has no tags.
+    yield Grant(
+        sid="ChangeOwnAlias",
+        purposes=CHANGES,
+        actions=actions("kms", "CreateAlias DeleteAlias UpdateAlias"),
+        resources=(alias,),
+    )
+
+
+def _uses_of_keys(settings: Settings, place: Place, store: Store) -> Iterator[Grant]:
+    keys = (place.arn("kms", "key/*"),)
+    yield Grant(
+        sid="ReadThroughServices",
+        purposes=ALL,
+        # The ledger and the secrets are encrypted with the backend's own key.
+        actions=("kms:Decrypt",),
+        resources=keys,
+        conditions={"StringEquals": {**owned(place), **through(place, "s3", "secretsmanager")}},
+    )
+    yield Grant(
+        sid="WriteThroughServices",
+        purposes=WORKS,
+        actions=("kms:GenerateDataKey",),
+        resources=keys,
+        conditions={"StringEquals": {**owned(place), **through(place, "s3", "secretsmanager")}},
+    )
+    yield Grant(
+        sid="EncryptThroughServices",
+        purposes=CHANGES,
+        actions=("kms:CreateGrant", "kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey"),
+        resources=keys,
+        conditions={"StringEquals": {**owned(place), **through(place, "rds", "elasticache")}},
+    )
+    named = {store.key_arn} | ({settings.aws.artifacts.key} if settings.aws.artifacts.key else set())
+    adopted = sorted(each for each in named if each is not None)
+    if adopted:
+        yield Grant(
+            sid="ReadAdoptedBucket",
+            purposes=ALL,
+            actions=("kms:Decrypt",),
+            resources=tuple(adopted),
+            conditions={"StringEquals": through(place, "s3")},
+        )
+        yield Grant(
+            sid="WriteAdoptedBucket",
+            purposes=WORKS,
+            actions=("kms:GenerateDataKey",),
+            resources=tuple(adopted),
+            conditions={"StringEquals": through(place, "s3")},
+        )
+
+
+def _buckets(settings: Settings, place: Place) -> Iterator[Grant]:
+    names = [place.bucket("data")] if settings.artifacts.mode == "create" else []
+    logs = place.bucket("logs")
+    buckets = tuple(place.bucket_arn(each) for each in (*names, logs))
+    yield Grant(
+        sid="LookAtBuckets",
+        purposes=LOOKS,
+        actions=actions(
+            "s3",
+            "GetAccelerateConfiguration GetBucketAcl GetBucketCORS GetBucketLogging GetBucketObjectLockConfiguration "
+            "GetBucketOwnershipControls GetBucketPolicy GetBucketPublicAccessBlock GetBucketRequestPayment "
+            "GetBucketTagging GetBucketVersioning GetBucketWebsite GetEncryptionConfiguration "
+            "GetLifecycleConfiguration GetReplicationConfiguration ListBucket ListTagsForResource",
+        ),
+        resources=buckets,
+    )
+    yield Grant(
+        sid="ChangeBuckets",
+        purposes=CHANGES,
+        actions=actions(
+            "s3",
+            "CreateBucket DeleteBucket DeleteBucketPolicy PutBucketLogging PutBucketOwnershipControls PutBucketPolicy "
+            "PutBucketPublicAccessBlock PutBucketTagging PutBucketVersioning PutEncryptionConfiguration "
+            "PutLifecycleConfiguration TagResource UntagResource",
+        ),
+        resources=buckets,
+    )
+    emptied = [logs] if protected(settings) else [*names, logs]
+    yield Grant(
+        sid="EmptyBuckets",
+        purposes=CHANGES,
+        actions=("s3:ListBucketVersions",),
+        resources=tuple(place.bucket_arn(each) for each in emptied),
+    )
+    yield Grant(
+        sid="DeleteObjects",
+        purposes=CHANGES,
+        actions=("s3:DeleteObject", "s3:DeleteObjectVersion"),
+        resources=tuple(place.bucket_arn(each, "/*") for each in emptied),
+    )
+
+
+def _own_objects(place: Place, store: Store) -> Iterator[Grant]:
+    """Return the permissions on the backend's own prefix: ledger, journals, locks, reports. Dumps are the tasks'."""
+    own = store.prefix(BACKEND)
+    yield Grant(
+        sid="ListOwnObjects",
+        purposes=ALL,
+        actions=("s3:ListBucket",),
+        resources=(place.bucket_arn(store.bucket),),
+        conditions={"StringLike": {"s3:prefix": [own, f"{own}/*"]}},
+    )
+    parts = ("damaged", "durations", "journal", "ledger", "locks", "newest", "reports")
+    yield Grant(
+        sid="ReadOwnObjects",
+        purposes=ALL,
+        actions=("s3:GetObject",),
+        resources=tuple(place.bucket_arn(store.bucket, f"/{own}/{part}*") for part in parts),
+    )
+    yield Grant(
+        sid="CheckDumps",
+        purposes=WORKS,
+        # Whether a dump is whole is found by its checksum.
+        actions=("s3:GetObject",),
+        resources=(place.bucket_arn(store.bucket, f"/{own}/dumps/*"),),
+    )
+    yield Grant(
+        sid="TakeLocks",
+        purposes=WORKS,
+        actions=("s3:DeleteObject", "s3:PutObject"),
+        resources=(place.bucket_arn(store.bucket, f"/{own}/locks/*"),),
+    )
+    yield Grant(
+        sid="WriteOwnObjects",
+        purposes=SERVES,
+        actions=("s3:DeleteObject", "s3:PutObject"),
+        resources=(place.bucket_arn(store.bucket, f"/{own}/*"),),
+    )
+    yield Grant(
+        sid="MarkStore",
+        purposes=SERVES,
+        actions=("s3:PutObject",),
+        resources=(place.bucket_arn(store.bucket, f"/{store.prefix(ARTIFACTS)}/{OBJECT}"),),
+    )
+
+
+def _soak(settings: Settings, place: Place) -> Iterator[Grant]:
+    """Return the permissions on the ledger of the stack where a release is tried first."""
+    source = settings.release.soak_source
+    if source is None:
+        return
+    other = replace(place, stack=source)
+    bucket = other.bucket("data")
+    yield Grant(
+        sid="ListSoakLedger",
+        purposes=LOOKS,
+        actions=("s3:ListBucket",),
+        resources=(other.bucket_arn(bucket),),
+        conditions={"StringLike": {"s3:prefix": [f"{BACKEND}/ledger/*", f"{BACKEND}/newest*"]}},
+    )
+    yield Grant(
+        sid="ReadSoakLedger",
+        purposes=LOOKS,
+        actions=("s3:GetObject",),
+        resources=(other.bucket_arn(bucket, f"/{BACKEND}/ledger/*"), other.bucket_arn(bucket, f"/{BACKEND}/newest*")),
+    )
+    yield Grant(
+        sid="DecryptSoakLedger",
+        purposes=LOOKS,
+        actions=("kms:Decrypt",),
+        resources=(place.arn("kms", "key/*"),),
+        conditions={"StringEquals": {**owned(other), **through(place, "s3")}},
+    )
+
+
+def _secrets(settings: Settings, place: Place) -> Iterator[Grant]:
+    def arn(part: str) -> str:
+        return place.arn("secretsmanager", f"secret:{place.secret(part)}{_DRAWN}")
+
+    parts = ["server"]
+    parts += ["api-keys"] if settings.access.mode == "token" else []
+    parts += ["cache"] if settings.cache.mode == "create" else []
+    adopted = [settings.aws.database.secret, settings.aws.cache.secret, settings.aws.registry_secret]
+    own, others = tuple(arn(part) for part in parts), tuple(each for each in adopted if each is not None)
+    yield Grant(
+        sid="LookAtSecrets",
+        purposes=LOOKS,
+        actions=("secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy"),
+        resources=own,
+    )
+    if others:
+        yield Grant(
+            sid="LookAtAdoptedSecrets",
+            purposes=LOOKS,
+            actions=("secretsmanager:DescribeSecret",),
+            resources=others,
+        )
+    yield Grant(
+        sid="FindServerSecret",
+        purposes=frozenset({Purpose.PLAN, Purpose.ROLLBACK}),
+        actions=("secretsmanager:DescribeSecret",),
+        resources=(arn("server"),),
+    )
+    yield Grant(
+        sid="ReadLogin",
+        purposes=SERVES,
+        # Verification logs in as users do.
+        actions=("secretsmanager:GetSecretValue",),
+        resources=(arn("server"),),
+    )
+    if settings.cache.mode == "create":
+        yield Grant(
+            sid="CompareCacheAddress",
+            purposes=LOOKS,
+            # A refresh reads it; Pulumi's state has the same value.
+            actions=("secretsmanager:GetSecretValue",),
+            resources=(arn("cache"),),
+        )
+    if settings.aws.registry_secret is not None:
+        yield Grant(
+            sid="LogInToRegistry",
+            purposes=LOOKS,
+            actions=("secretsmanager:GetSecretValue",),
+            resources=(settings.aws.registry_secret,),
+        )
+    yield Grant(
+        sid="ChangeSecrets",
+        purposes=CHANGES,
+        actions=actions(
+            "secretsmanager",
+            "CreateSecret DeleteSecret PutSecretValue TagResource UntagResource UpdateSecret UpdateSecretVersionStage",
+        ),
+        resources=own,
+    )
+
+
+def _engines() -> Iterator[Grant]:
+    """Return the permissions to look at databases: of an adopted one preflight wants the engine's version."""
+    yield Grant(
+        sid="LookAtDatabase",
+        purposes=LOOKS,
+        actions=actions(
+            "rds",
+            "DescribeDBInstances DescribeDBParameterGroups DescribeDBParameters DescribeDBSubnetGroups "
+            "ListTagsForResource",
+        ),
+        resources=("*",),
+    )
+
+
+def _database(settings: Settings, place: Place) -> Iterator[Grant]:
+    database, group = place.arn("rds", f"db:{place.database()}"), place.database_group()
+    groups = (place.arn("rds", f"subgrp:{group}"), place.arn("rds", f"pg:{group}"))
+    yield Grant(
+        sid="ChangeDatabase",
+        purposes=CHANGES,
+        actions=actions(
+            "rds",
+            "AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSubnetGroup DeleteDBInstance "
+            "DeleteDBParameterGroup DeleteDBSubnetGroup ModifyDBInstance ModifyDBParameterGroup ModifyDBSubnetGroup "
+            "RebootDBInstance RemoveTagsFromResource ResetDBParameterGroup",
+        ),
+        # Creating and changing an instance names its option group too, which is AWS's default one.
+        resources=(database, *groups, place.arn("rds", "og:default:*")),
+    )
+    if protected(settings):
+        yield Grant(
+            sid="KeepLastSnapshot",
+            purposes=CHANGES,
+            actions=("rds:AddTagsToResource", "rds:CreateDBSnapshot"),
+            resources=(database, place.arn("rds", f"snapshot:{place.database()}-final-*")),
+        )
+    yield Grant(
+        sid="LetDatabaseKeepItsPassword",
+        purposes=CHANGES,
+        # RDS makes its administrator's secret with the caller's permissions (Amazon RDS user guide, 'Password
+        # management with Amazon RDS and AWS Secrets Manager').
+        actions=("secretsmanager:CreateSecret", "secretsmanager:TagResource"),
+        resources=(place.arn("secretsmanager", "secret:rds!db-*"),),
+    )
+
+
+def _cache(place: Place) -> Iterator[Grant]:
+    service, group = "elasticache", place.cache_group()
+    yield Grant(
+        sid="LookAtCache",
+        purposes=LOOKS,
+        actions=actions(
+            service,
+            "DescribeCacheClusters DescribeCacheParameterGroups DescribeCacheParameters DescribeCacheSubnetGroups "
+            "DescribeReplicationGroups ListTagsForResource",
+        ),
+        resources=("*",),
+    )
+    yield Grant(
+        sid="ChangeCache",
+        purposes=CHANGES,
+        actions=actions(
+            service,
+            "AddTagsToResource CreateCacheParameterGroup CreateCacheSubnetGroup CreateReplicationGroup "
+            "DecreaseReplicaCount DeleteCacheParameterGroup DeleteCacheSubnetGroup DeleteReplicationGroup "
+            "IncreaseReplicaCount ModifyCacheParameterGroup ModifyCacheSubnetGroup ModifyReplicationGroup "
+            "RemoveTagsFromResource ResetCacheParameterGroup",
+        ),
+        resources=(
+            place.arn(service, f"replicationgroup:{place.cache()}"),
+            place.arn(service, f"cluster:{place.cache()}-*"),
+            place.arn(service, f"subnetgroup:{group}"),
+            place.arn(service, f"parametergroup:{group}"),
+        ),
+    )

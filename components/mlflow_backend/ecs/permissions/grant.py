@@ -1,0 +1,78 @@
+"""One permission of whoever works on a backend from outside: actions, on which ARNs, under which conditions. Pure."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from mlflow_backend.ecs.render.place import Place
+
+Conditions = dict[str, dict[str, "str | list[str]"]]
+
+
+class Purpose(enum.StrEnum):
+    """What a role of a workflow is for.
+
+    `preview` shows what an update would change; `plan` shows what a rollback would do, before somebody approves it;
+    `rollback` does it; `deploy` updates, verifies and destroys; `image` pushes images.
+    """
+
+    PREVIEW = "preview"
+    PLAN = "plan"
+    ROLLBACK = "rollback"
+    DEPLOY = "deploy"
+    IMAGE = "image"
+
+
+LOOKS: Final = frozenset({Purpose.PREVIEW, Purpose.DEPLOY})
+"""Purposes that compare Pulumi's state with what is there."""
+CHANGES: Final = frozenset({Purpose.DEPLOY})
+"""The one that makes, changes and deletes resources."""
+WORKS: Final = frozenset({Purpose.PLAN, Purpose.ROLLBACK, Purpose.DEPLOY})
+"""Purposes that find the running backend and ask its database by a one-shot task."""
+SERVES: Final = frozenset({Purpose.ROLLBACK, Purpose.DEPLOY})
+"""Purposes that change which revision serves, and verify it."""
+ALL: Final = LOOKS | WORKS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """One statement of an identity's policy. `sid` is its name, in letters and digits."""
+
+    sid: str
+    purposes: frozenset[Purpose]
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    conditions: Conditions = field(default_factory=dict)
+
+    def statement(self) -> dict[str, Any]:
+        """Return it as IAM's policy language has it."""
+        found: dict[str, Any] = {
+            "Sid": self.sid,
+            "Effect": "Allow",
+            "Action": sorted(self.actions),
+            "Resource": sorted(self.resources) if len(self.resources) > 1 else self.resources[0],
+        }
+        return {**found, "Condition": self.conditions} if self.conditions else found
+
+
+def actions(service: str, names: str) -> tuple[str, ...]:
+    """Return a service's actions from their names, which `names` has with spaces between them."""
+    return tuple(f"{service}:{name}" for name in names.split())
+
+
+def owned(place: Place) -> dict[str, str | list[str]]:
+    """Return the condition keys of what has this stack's tags already."""
+    return {"aws:ResourceTag/project": place.project, "aws:ResourceTag/stack": place.stack}
+
+
+def tagging(place: Place) -> dict[str, str | list[str]]:
+    """Return the condition keys of a request that gives this stack's tags."""
+    return {"aws:RequestTag/project": place.project, "aws:RequestTag/stack": place.stack}
+
+
+def through(place: Place, *services: str) -> dict[str, str | list[str]]:
+    """Return the condition keys of a KMS call that a service makes for its caller."""
+    return {"kms:ViaService": [f"{service}.{place.region}.{place.domain}" for service in services]}

@@ -1,0 +1,44 @@
+"""What `__main__` calls for this target: from settings to the backend, held to what its ledger says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from mlflow_backend.aws import clients
+from mlflow_backend.ecs import holding, plugin
+from mlflow_backend.ecs.backend import EcsBackend
+from mlflow_backend.ecs.foundation import aws_provider
+from mlflow_backend.ecs.protection import Protection
+from mlflow_backend.ecs.refusals import place_of
+from mlflow_backend.ecs.render import tasks
+from mlflow_backend.ecs.render.database import protected
+
+if TYPE_CHECKING:
+    from mlflow_backend.settings import Settings
+
+
+def build(settings: Settings) -> EcsBackend:
+    """Build the backend of the running program's stack.
+
+    Raises Refused for settings that this target cannot fulfil or that disagree with the ledger, and where Pulumi's
+    plugin cannot be had; StoreError where the ledger cannot be read.
+    """
+    place = place_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack())
+    plugin.require()
+    ledger = holding.read(settings, place, clients.connections(place.region).store)
+    identity = tasks.release_identity(settings, place)
+    found = holding.held(settings, identity, ledger)
+    if found is not None and found.withheld:
+        pulumi.log.warn(f"The release of the settings is withheld: {found.withheld}.")
+    backend = EcsBackend(
+        "mlflow",
+        settings=settings,
+        place=place,
+        held=found,
+        migrated=holding.migrates(settings, identity, ledger),
+        opts=pulumi.ResourceOptions(providers=[aws_provider("aws", settings, place)]),
+    )
+    Protection("mlflow", backend=backend, protect=protected(settings))
+    return backend

@@ -1,0 +1,30 @@
+"""What makes Pulumi refuse to destroy a protected backend, whole and at once. Owns that one resource."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pulumi
+
+from mlflow_backend.tokens import ECS_PROTECTION
+
+if TYPE_CHECKING:
+    from mlflow_backend.ecs.backend import EcsBackend
+
+# Pulumi's refusal says the name: it is the setting that a reader has to know of.
+_SUFFIX: Final = "backup.protect"
+
+
+class Protection(pulumi.ComponentResource):
+    """The first thing that `pulumi destroy` comes to.
+
+    Pulumi refuses to delete what is protected when its turn comes, and by then it has deleted all that came before: a
+    `destroy` without a preview stopped at the database, and service, network, balancer and roles were gone. This one
+    stands on everything that the backend has, so that its turn comes first, and alone.
+    """
+
+    def __init__(self, name: str, *, backend: EcsBackend, protect: bool) -> None:
+        """Take what is guarded. Unprotected it is there too, or lifting the protection would be a refused deletion."""
+        opts = pulumi.ResourceOptions(depends_on=[backend], protect=protect)
+        super().__init__(ECS_PROTECTION, f"{name}-{_SUFFIX}", None, opts)
+        self.register_outputs({})

@@ -1,0 +1,118 @@
+"""The platform's own words on why a revision does not serve: stopped tasks, service events, last log lines.
+
+Log lines are a server's own and may hold a URL with a password; those are blanked before anybody sees them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from mlflow_backend.aws.clients import Clients
+    from mlflow_backend.ecs.deployments import TaskDefinitionId
+
+LOG_LINES: Final = 15
+_EVENTS: Final = 5
+_TASKS: Final = 100
+_LOGS: Final = 5
+# Of a task that ended by itself (Amazon ECS API reference, Task, stopCode).
+_OWN_END: Final = "EssentialContainerExited"
+_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
+
+
+def gather(
+    clients: Clients, *, cluster: str, service: Mapping[str, Any], wanted: TaskDefinitionId, since: datetime
+) -> tuple[str, ...]:
+    """Return why `wanted` does not serve, oldest first: its stopped tasks, the service's events, its last log lines."""
+    stopped = stopped_tasks(clients, cluster=cluster, service=str(service["serviceName"]), wanted=wanted)
+    words = [reason for task in stopped for reason in of_task(task)]
+    words += _events(service, since)
+    words += next(filter(None, (last_log_lines(clients, task) for task in _telling(stopped))), [])
+    return tuple(dict.fromkeys(without_passwords(word) for word in words))
+
+
+def last_log_lines(clients: Clients, task: Mapping[str, Any]) -> list[str]:
+    """Return the last lines that a task's containers wrote, each with its container's name."""
+    lines = []
+    for container in task.get("containers", []):
+        name = str(container.get("name", ""))
+        place = log_place(clients, task, name)
+        if place is not None:
+            lines += [f"log of {name}: {line}" for line in tail(clients, *place)]
+    return lines
+
+
+def log_place(clients: Clients, task: Mapping[str, Any], container: str) -> tuple[str, str] | None:
+    """Return the log group and stream of one of a task's containers; None where it logs elsewhere."""
+    streams = log_streams(clients, task["taskDefinitionArn"], container)
+    return None if streams is None else (streams[0], streams[1] + task_id(task))
+
+
+def log_streams(clients: Clients, definition: str, container: str) -> tuple[str, str] | None:
+    """Return the log group of a container, and what its tasks' ids follow in their streams' names; None as above."""
+    found = clients.ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]
+    for each in found.get("containerDefinitions", []):
+        options = each.get("logConfiguration", {}).get("options", {})
+        if each.get("name") == container and {"awslogs-group", "awslogs-stream-prefix"} <= options.keys():
+            return options["awslogs-group"], f"{options['awslogs-stream-prefix']}/{container}/"
+    return None
+
+
+def task_id(task: Mapping[str, Any]) -> str:
+    """Return a task's id, the last part of its ARN."""
+    return str(task["taskArn"]).rsplit("/", 1)[-1]
+
+
+def tail(clients: Clients, group: str, stream: str, *, lines: int = LOG_LINES) -> list[str]:
+    """Return the last lines of a log stream, at most 10,000; none where there is no such stream."""
+    try:
+        answer = clients.logs.get_log_events(logGroupName=group, logStreamName=stream, limit=lines, startFromHead=False)
+    except clients.logs.exceptions.ResourceNotFoundException:
+        # A task that never started wrote nothing.
+        return []
+    return [event.get("message", "").rstrip() for event in answer["events"]]
+
+
+def without_passwords(text: str) -> str:
+    """Return `text` with the password in each URL blanked."""
+    return _PASSWORD.sub(r"\1:***@", text)
+
+
+def stopped_tasks(clients: Clients, *, cluster: str, service: str, wanted: TaskDefinitionId) -> list[Mapping[str, Any]]:
+    """Return the tasks of a revision that ended, or are about to, oldest first; ECS remembers them for an hour."""
+    arns = clients.ecs.list_tasks(cluster=cluster, serviceName=service, desiredStatus="STOPPED", maxResults=_TASKS)[
+        "taskArns"
+    ]
+    if not arns:
+        return []
+    tasks = clients.ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
+    own = [task for task in tasks if task["taskDefinitionArn"].endswith(f"/{wanted}")]
+    return sorted(own, key=lambda task: str(task.get("stoppedAt") or task.get("createdAt") or ""))
+
+
+def _telling(stopped: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return whose log may tell the cause, the likeliest first: one that ECS ended was in the middle of its start."""
+    newest = [*reversed(stopped)]
+    return sorted(newest, key=lambda task: task.get("stopCode") != _OWN_END)[:_LOGS]
+
+
+def of_task(task: Mapping[str, Any]) -> list[str]:
+    """Return why a task ended, in ECS's words and its containers' exit codes."""
+    words = [f"task stopped: {task['stoppedReason']}"] if task.get("stoppedReason") else []
+    for container in task.get("containers", []):
+        name = container.get("name", "")
+        if container.get("reason"):
+            words.append(f"container {name}: {container['reason']}")
+        if container.get("exitCode") not in {None, 0}:
+            words.append(f"container {name} exited with code {container['exitCode']}")
+    return words
+
+
+def _events(service: Mapping[str, Any], since: datetime) -> list[str]:
+    events: Sequence[Mapping[str, Any]] = service.get("events", [])
+    recent = [event for event in events if event["createdAt"] >= since]
+    return [str(event["message"]) for event in sorted(recent, key=lambda event: str(event["createdAt"]))][-_EVENTS:]

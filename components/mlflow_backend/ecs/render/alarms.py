@@ -1,0 +1,192 @@
+"""What wakes somebody, and what they look at then. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow_backend.ecs.render.database import DatabasePlan
+
+Comparison = Literal["GreaterThanThreshold", "GreaterThanOrEqualToThreshold", "LessThanThreshold"]
+Dimension = Literal["balancer", "targets", "database", "cache"]
+
+_GIB: Final = 1024**3
+_MINUTE_S: Final = 60
+
+# Thresholds that have to do with size are shares, those that have to do with users are counts and seconds.
+_CONNECTION_SHARE: Final = 0.8
+_STORAGE_SHARE: Final = 0.15
+_CACHE_MEMORY_PERCENT: Final = 80
+_ERRORS_IN_5_MINUTES: Final = 10
+# Uploads of models take long and are healthy: the 95th percentile is allowed what no API call should need.
+_P95_S: Final = 5
+
+VERIFICATION_RED: Final = "VerificationRed"
+"""Metric of the project's own, made of the log of the one-shot tasks."""
+VERIFICATION_PATTERN: Final = '{ ($.verdict = "fail") || ($.verdict = "inconclusive") }'
+"""Log events of the verification task that count as red."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alarm:
+    """One CloudWatch alarm. `dimensions`: CloudWatch's name -> the part whose identifier goes there.
+
+    `guards` marks those that fail a deployment which sets them off.
+    """
+
+    name: str
+    says: str
+    namespace: str
+    metric: str
+    dimensions: Mapping[str, Dimension]
+    threshold: float
+    comparison: Comparison = "GreaterThanThreshold"
+    statistic: str | None = "Sum"
+    percentile: str | None = None
+    period_s: int = _MINUTE_S
+    periods: int = 5
+    missing: Literal["notBreaching", "breaching", "missing"] = "notBreaching"
+    guards: bool = field(default=False)
+
+
+_BEHIND: Final[Mapping[str, Dimension]] = {"LoadBalancer": "balancer", "TargetGroup": "targets"}
+
+
+def namespace(cluster: str) -> str:
+    """Return the namespace of one backend's own metrics; a metric made of logs has no dimension to tell them apart."""
+    return f"MlflowBackend/{cluster}"
+
+
+def alarms(*, cluster: str, database: DatabasePlan | None, cache: bool) -> tuple[Alarm, ...]:
+    """Return the alarms of a backend; an adopted database or cache is its owner's to watch."""
+    found = [*_serving(), _verification(cluster)]
+    if database is not None:
+        found += _database(database)
+    if cache:
+        found.append(
+            Alarm(
+                name="cache-memory",
+                says=f"The cache uses more than {_CACHE_MEMORY_PERCENT} % of its memory; when it is full, jobs fail.",
+                namespace="AWS/ElastiCache",
+                metric="DatabaseMemoryUsagePercentage",
+                dimensions={"CacheClusterId": "cache"},
+                statistic="Maximum",
+                threshold=_CACHE_MEMORY_PERCENT,
+            )
+        )
+    return tuple(found)
+
+
+def first_node(replication_group: str) -> str:
+    """Return the identifier under which ElastiCache reports: it counts by node, and all hold the same data."""
+    return f"{replication_group}-001"
+
+
+def dashboard(*, region: str, identifiers: Mapping[str, str], found: tuple[Alarm, ...]) -> dict[str, Any]:
+    """Return the dashboard's body: one graph an alarm, with its threshold drawn in."""
+    widgets = []
+    for number, alarm in enumerate(found):
+        dimensions = [part for name, kind in alarm.dimensions.items() for part in (name, identifiers[kind])]
+        widgets.append({
+            "type": "metric",
+            "x": 8 * (number % 3),
+            "y": 6 * (number // 3),
+            "width": 8,
+            "height": 6,
+            "properties": {
+                "title": alarm.name,
+                "region": region,
+                "view": "timeSeries",
+                "stat": alarm.percentile or alarm.statistic,
+                "period": alarm.period_s,
+                "metrics": [[alarm.namespace, alarm.metric, *dimensions]],
+                "annotations": {"horizontal": [{"label": "alarm", "value": alarm.threshold}]},
+            },
+        })  # fmt: skip
+    return {"widgets": widgets}
+
+
+def _serving() -> list[Alarm]:
+    return [
+        Alarm(
+            name="server-errors",
+            says="The server answers with 5xx.",
+            namespace="AWS/ApplicationELB",
+            metric="HTTPCode_Target_5XX_Count",
+            dimensions=_BEHIND,
+            threshold=_ERRORS_IN_5_MINUTES,
+            period_s=5 * _MINUTE_S,
+            periods=1,
+            guards=True,
+        ),
+        Alarm(
+            name="balancer-errors",
+            says="The balancer answers with 5xx by itself: no task is there, or one closed the connection.",
+            namespace="AWS/ApplicationELB",
+            metric="HTTPCode_ELB_5XX_Count",
+            dimensions={"LoadBalancer": "balancer"},
+            threshold=_ERRORS_IN_5_MINUTES,
+            period_s=5 * _MINUTE_S,
+            periods=1,
+        ),
+        Alarm(
+            name="unhealthy-targets",
+            says="A task does not answer the balancer's check.",
+            namespace="AWS/ApplicationELB",
+            metric="UnHealthyHostCount",
+            dimensions=_BEHIND,
+            statistic="Maximum",
+            threshold=0,
+        ),
+        Alarm(
+            name="latency-p95",
+            says=f"One request in twenty takes longer than {_P95_S} seconds.",
+            namespace="AWS/ApplicationELB",
+            metric="TargetResponseTime",
+            dimensions=_BEHIND,
+            statistic=None,
+            percentile="p95",
+            threshold=_P95_S,
+        ),
+    ]
+
+
+def _verification(cluster: str) -> Alarm:
+    return Alarm(
+        name="verification-red",
+        says="A verification inside the network was red; its report is in the log group of the one-shot tasks.",
+        namespace=namespace(cluster),
+        metric=VERIFICATION_RED,
+        dimensions={},
+        threshold=0,
+        periods=1,
+    )
+
+
+def _database(plan: DatabasePlan) -> list[Alarm]:
+    connections = next(int(each.value) for each in plan.parameters if each.name == "max_connections")
+    where: Mapping[str, Dimension] = {"DBInstanceIdentifier": "database"}
+    return [
+        Alarm(
+            name="database-connections",
+            says=f"The database has more than {_CONNECTION_SHARE:.0%} of its {connections} connections in use.",
+            namespace="AWS/RDS",
+            metric="DatabaseConnections",
+            dimensions=where,
+            statistic="Maximum",
+            threshold=connections * _CONNECTION_SHARE,
+        ),
+        Alarm(
+            name="database-storage",
+            says=f"The database has less than {_STORAGE_SHARE:.0%} of {plan.storage_gib} GiB free.",
+            namespace="AWS/RDS",
+            metric="FreeStorageSpace",
+            dimensions=where,
+            statistic="Minimum",
+            comparison="LessThanThreshold",
+            threshold=plan.storage_gib * _GIB * _STORAGE_SHARE,
+        ),
+    ]

@@ -1,0 +1,109 @@
+"""The Postgres instance: size, parameters, protection and backups. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.ecs.render.network import DATABASE_PORT
+from mlflow_backend.ecs.render.tasks import database_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.settings import Settings
+
+# The major version of the image's client programs (server/Dockerfile): pg_restore fails on an older server. RDS chooses
+# the minor one and keeps it current.
+ENGINE_VERSION: Final = "17"
+PARAMETER_FAMILY: Final = f"postgres{ENGINE_VERSION}"
+
+DEFAULT_RETENTION_DAYS: Final = 30
+LONGEST_RETENTION_DAYS: Final = 35
+"""The most that RDS keeps (Amazon RDS API reference, BackupRetentionPeriod)."""
+
+ADMIN_USER: Final = "backend_admin"
+
+_SLOW_STATEMENT_MS: Final = 1000
+_IDLE_IN_TRANSACTION_MS: Final = 300_000
+
+# The provider's own limit of a deletion (terraform-provider-aws, internal/service/rds/instance.go). A last snapshot
+# copies what changed since the last backup, at worst everything: patience for 100 MiB a second.
+_REMOVAL_S: Final = 3600
+_SNAPSHOT_S_PER_GIB: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One setting of Postgres; a static one is only in force after a restart, which RDS is told to wait with."""
+
+    name: str
+    value: str
+    static: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabasePlan:
+    """A created database."""
+
+    instance_class: str
+    storage_gib: int
+    max_storage_gib: int | None
+    multi_az: bool
+    retention_days: int
+    protect: bool
+    name: str
+    port: int
+    parameters: tuple[Parameter, ...]
+
+
+def protected(settings: Settings) -> bool:
+    """Whether what holds data may not be deleted: yes, unless settings say no."""
+    return settings.backup.protect is not False
+
+
+def database_plan(settings: Settings) -> DatabasePlan:
+    """Return the database to create."""
+    wanted = settings.aws.database
+    days = settings.backup.retention_days
+    return DatabasePlan(
+        instance_class=wanted.instance_class,
+        storage_gib=wanted.storage,
+        max_storage_gib=wanted.max_storage,
+        multi_az=wanted.multi_az,
+        retention_days=DEFAULT_RETENTION_DAYS if days is None else days,
+        protect=protected(settings),
+        name=database_name(settings),
+        port=DATABASE_PORT,
+        parameters=_parameters({
+            "rds.force_ssl": ("1", False),
+            "max_connections": (str(settings.database.max_connections), True),
+            "log_min_duration_statement": (str(_SLOW_STATEMENT_MS), False),
+            # A crashed task must not keep its locks: the migration step would wait for them.
+            "idle_in_transaction_session_timeout": (str(_IDLE_IN_TRANSACTION_MS), False),
+        }),
+    )  # fmt: skip
+
+
+def removal_deadline(plan: DatabasePlan) -> int:
+    """Return the seconds in which an instance is deleted, its last snapshot included."""
+    return _REMOVAL_S + (_SNAPSHOT_S_PER_GIB * (plan.max_storage_gib or plan.storage_gib) if plan.protect else 0)
+
+
+def own_instance(settings: Settings, place: Place) -> str:
+    """Return the identifier of the instance that the stack makes; empty for an adopted database."""
+    return place.database() if settings.database.mode == "create" else ""
+
+
+def final_snapshot(identifier: str, secret_arn: str) -> str:
+    """Return the name of the snapshot that is taken before deletion.
+
+    A second backend of the same name must not collide with the first one's snapshot, so it ends in the six
+    characters that AWS drew for this backend's secret.
+    """
+    return f"{identifier}-final-{secret_arn[-6:].lower()}"
+
+
+def _parameters(values: Mapping[str, tuple[str, bool]]) -> tuple[Parameter, ...]:
+    return tuple(Parameter(name=name, value=value, static=static) for name, (value, static) in sorted(values.items()))

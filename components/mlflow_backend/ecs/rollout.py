@@ -1,0 +1,70 @@
+"""What the rollout resource does: wait for a revision, and tell a platform's silent rollback as the failure it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.aws import clients
+from mlflow_backend.ecs.history import EcsHistory, ServiceMissing, ServiceName
+from mlflow_backend.ecs.releases import EcsReleases, open_releases
+from mlflow_backend.migrate.step import after_failed_start, settle
+from mlflow_backend.offered import stack_of, typed
+from mlflow_backend.releases import durations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_INPUTS: Final = ("region", "cluster", "service", "revision")
+
+
+class RolloutFailed(Exception):
+    """ECS does not serve the revision that this update asked for; the text holds its reasons and no secret."""
+
+
+def wait(props: Mapping[str, Any]) -> dict[str, Any]:
+    """Wait until the revision serves, and return the resource's outputs. Raises RolloutFailed.
+
+    A migration that ended every server left it to this to start the new revision's, and to end the migration: where
+    the revision does not serve on the new schema, `migrate.onFailure` decides.
+    """
+    revision = str(props["revision"])
+    releases = open_releases(props["locator"])
+    releases.scale.up()
+    outcome = _history(props).wait(revision, deadline_s=float(props["deadline"]))
+    if not outcome.serving:
+        lines = "\n".join(f"  - {reason}" for reason in outcome.reasons)
+        schema = typed(_after_migration(releases), stack_of(props["locator"]))
+        raise RolloutFailed(f"Revision {revision} does not serve, whatever the service looks like:\n{lines}{schema}")
+    took = durations.Durations(start_s=outcome.start_s, migration_s=settle(releases.migration))
+    durations.keep(releases.store, revision, took)
+    return dict(props)
+
+
+def still_serving(props: Mapping[str, Any]) -> bool:
+    """Tell whether the revision is the one that answers users."""
+    try:
+        current = _history(props).current()
+    except ServiceMissing:
+        return False
+    return current is not None and current.id == str(props["revision"])
+
+
+def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
+    """Return the inputs that differ; how long to wait is none that matters afterwards."""
+    return [key for key in _INPUTS if olds.get(key) != news.get(key)]
+
+
+def _after_migration(releases: EcsReleases) -> str:
+    """Do what is to be done with a migration that this update made for the revision; say it in a line of its own."""
+    if releases.migration.load() is None:
+        return ""
+    try:
+        with releases.migrating():
+            return f"\n{after_failed_start(releases)}"
+    except Exception as error:  # noqa: BLE001 - the revision's own failure must be told as well
+        return f"\nGoing back from the migration failed too: {error}"
+
+
+def _history(props: Mapping[str, Any]) -> EcsHistory:
+    name = ServiceName(region=props["region"], cluster=props["cluster"], service=props["service"])
+    return EcsHistory(clients=clients.connect(name.region), name=name)

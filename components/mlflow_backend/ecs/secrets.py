@@ -1,0 +1,207 @@
+"""The server's secret in Secrets Manager: generated there, never shown, and known to Pulumi by its version only.
+
+Somebody who rotates a password puts a new version of this secret (docs/targets/ecs.md); the next update sees it, moves
+a staging label of its own there, gives the database's role the new password, and starts new tasks. All tasks read by
+that label: one that ECS starts between the two logs in as before, and so does, after it, a revision that is older.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets as random
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend import new_keys
+from mlflow_backend.aws.secret_values import SecretFailed, client
+from mlflow_backend.ecs.history import Pace
+from mlflow_backend.server import keys
+from mlflow_backend.server.access import secret_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_INPUTS: Final = ("region", "secret", "keyArn", "names", "recoveryDays", "tags")
+_REPLACING: Final = ("region", "secret", "keyArn")
+_CURRENT: Final = "AWSCURRENT"
+IN_FORCE: Final = "IN_FORCE"
+"""The staging label of the version that the last update took over. Secrets Manager keeps what has a label."""
+# 256 bits. Hexadecimal: every service and every URL takes it as it is.
+_BYTES: Final = 32
+# Not drawn: a user has a name.
+_GIVEN: Final = {"admin-user": "admin"}
+
+
+# As long as the AWS provider waits for a name of a secret that is being deleted (its secretsmanager/secret.go).
+_DELETION_S: Final = 120.0
+_PACE: Final = Pace(poll_s=5.0)
+
+
+def token() -> str:
+    """Return a new random value."""
+    return random.token_hex(_BYTES)
+
+
+def create(props: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the secret with a value for each name, and return the resource's outputs. Raises SecretFailed."""
+    answer = make(props, json.dumps({name: _value(name) for name in props["names"]}))
+    _take_over(answer["ARN"], props["region"], answer["VersionId"])
+    return _outputs(props, answer["ARN"], answer["VersionId"])
+
+
+def make(props: Mapping[str, Any], content: str, *, pace: Pace = _PACE) -> Mapping[str, str]:
+    """Make a secret that holds `content`, and return AWS's answer. Raises SecretFailed, without the content."""
+    asked = client(props["region"])
+    ends = pace.clock() + _DELETION_S
+    try:
+        while True:
+            try:
+                answer = asked.create_secret(
+                    Name=props["secret"],
+                    KmsKeyId=props["keyArn"],
+                    SecretString=content,
+                    Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())],
+                )
+                break
+            except asked.exceptions.InvalidRequestException:
+                # A forced deletion is asynchronous: a backend that is made anew at once meets its last moments.
+                if pace.clock() >= ends:
+                    raise
+                pace.pause(pace.poll_s)
+    except asked.exceptions.ResourceExistsException:
+        raise SecretFailed(
+            f"There is a secret {props['secret']} already. If it is of this stack, bring it into the state with "
+            "`pulumi import`; otherwise delete it."
+        ) from None
+    except asked.exceptions.InvalidRequestException:
+        raise SecretFailed(
+            f"The secret {props['secret']} of an earlier backend is being deleted. Wait for that to end, or delete it "
+            "at once: aws secretsmanager delete-secret --force-delete-without-recovery."
+        ) from None
+    return {"ARN": answer["ARN"], "VersionId": answer["VersionId"]}
+
+
+def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
+    """Take over the version that is there, with a value for each name that has none. Return the resource's outputs.
+
+    Encryption keys that were in force stay in it, or among the former ones: without them data could not be read.
+    Raises SecretFailed for a version that no server could start with: the one before stays in force.
+    """
+    asked = client(props["region"])
+    answer = asked.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
+    held = _held(answer.get("SecretString"), props)
+    drawn = {name: _value(name) for name in props["names"] if name not in held}
+    whole = {**held, **drawn, **keys.succeeding(_in_force(arn, props["region"]), held, new_keys.draw())}
+    version = answer["VersionId"]
+    if whole != held:
+        version = asked.put_secret_value(SecretId=arn, SecretString=json.dumps(whole))["VersionId"]
+    _take_over(arn, props["region"], version)
+    asked.tag_resource(
+        SecretId=arn, Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())]
+    )
+    return _outputs(props, arn, version)
+
+
+def rotate_keys(region: str, name: str) -> None:
+    """Put a version with new encryption keys, unless one waits already; the next update takes it over.
+
+    Raises SecretFailed for a secret that is not there, or holds no keys yet.
+    """
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - as boto3
+
+    asked = client(region)
+    try:
+        held: dict[str, str] = json.loads(asked.get_secret_value(SecretId=name, VersionStage=_CURRENT)["SecretString"])
+        before = _in_force(name, region)
+        if all(before.get(key) == held.get(key) for key in keys.IN_FORCE):
+            rotated = {**held, **keys.rotated(held, new_keys.draw())}
+            asked.put_secret_value(SecretId=name, SecretString=json.dumps(rotated))
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code")
+        raise SecretFailed(f"Secrets Manager answered {code} for the secret {name}.") from None
+    except ValueError:
+        raise SecretFailed(f"The secret {name} holds no encryption keys yet.") from None
+
+
+def look(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the resource's outputs as the secret is now; None when it is gone or being deleted."""
+    version = _staged(arn, props["region"]).get(_CURRENT)
+    return None if version is None else {**props, "arn": arn, "version": version}
+
+
+def changed(arn: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether something else is asked for, or there is another version than the one that was taken over."""
+    if any(olds.get(key) != news.get(key) for key in _INPUTS):
+        return True
+    staged = _staged(arn, news["region"])
+    return {staged.get(_CURRENT), staged.get(IN_FORCE)} != {olds.get("version")}
+
+
+def replacing(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
+    """Return the inputs that only another secret can have."""
+    return [key for key in _REPLACING if olds.get(key) != news.get(key)]
+
+
+def delete(arn: str, props: Mapping[str, Any]) -> None:
+    """Delete the secret."""
+    days = int(props["recoveryDays"])
+    how: dict[str, Any] = {"RecoveryWindowInDays": days} if days else {"ForceDeleteWithoutRecovery": True}
+    client(props["region"]).delete_secret(SecretId=arn, **how)
+
+
+def _in_force(arn: str, region: str) -> dict[str, str]:
+    """Return the values that tasks read until now; none of a secret that no update has taken over yet."""
+    asked = client(region)
+    if IN_FORCE not in _staged(arn, region):
+        return {}
+    answer = asked.get_secret_value(SecretId=arn, VersionStage=IN_FORCE)
+    found: dict[str, str] = json.loads(answer["SecretString"])
+    return found
+
+
+def _take_over(arn: str, region: str, version: str) -> None:
+    """Let tasks that start from now on read this version."""
+    before = _staged(arn, region).get(IN_FORCE)
+    if before != version:
+        move = {"MoveToVersionId": version, **({"RemoveFromVersionId": before} if before else {})}
+        client(region).update_secret_version_stage(SecretId=arn, VersionStage=IN_FORCE, **move)
+
+
+def _staged(arn: str, region: str) -> dict[str, str]:
+    """Return the version that each staging label names; nothing of a secret that is gone or being deleted."""
+    asked = client(region)
+    try:
+        found = asked.describe_secret(SecretId=arn)
+    except asked.exceptions.ResourceNotFoundException:
+        return {}
+    if found.get("DeletedDate"):
+        return {}
+    return {stage: version for version, stages in found.get("VersionIdsToStages", {}).items() for stage in stages}
+
+
+def _held(text: str | None, props: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        held = json.loads(text or "")
+    except ValueError:
+        held = None
+    if isinstance(held, dict):
+        there = [name for name in props["names"] if name in held]
+        problems = [problem for name in there if (problem := secret_problem(name, held[name]))]
+        if not problems:
+            return held
+        finding = "; ".join(problems)
+    else:
+        finding = f"it is no JSON object with the keys {', '.join(props['names'])}"
+    raise SecretFailed(
+        f"The newest version of the secret {props['secret']} is not taken over: {finding}. The one before stays in "
+        "force. Put a whole one with `aws secretsmanager put-secret-value`, and update again."
+    )
+
+
+def _value(name: str) -> str:
+    if name in keys.NAMES:
+        return new_keys.draw()[name]
+    return _GIVEN[name] if name in _GIVEN else token()
+
+
+def _outputs(props: Mapping[str, Any], arn: str, version: str) -> dict[str, Any]:
+    return {**{key: props[key] for key in _INPUTS}, "arn": arn, "version": version}

@@ -1,0 +1,233 @@
+"""Cluster, task definitions, service and its scaling as one component. Owns the wiring; `render` decides.
+
+Old revisions stay: `skip_destroy` keeps a task definition registered when the next one takes its place, or there would
+be nothing to roll back to. How many are kept is `history.prune`'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pulumi
+import pulumi_aws as aws
+
+from mlflow_backend.ecs.provider import InsightsLogs
+from mlflow_backend.ecs.render import containers, tasks
+from mlflow_backend.ecs.render import service as render
+from mlflow_backend.ecs.render.balancer import removal_deadline
+from mlflow_backend.ecs.render.network import SERVER_PORT
+from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
+from mlflow_backend.naming import tags
+from mlflow_backend.tokens import ECS_SERVICE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlflow_backend.ecs.balancer import Balancer
+    from mlflow_backend.ecs.network import Network
+    from mlflow_backend.ecs.render.balancer import Timeouts
+    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.ecs.render.tasks import TaskDefinition
+    from mlflow_backend.settings import Settings
+
+# While a pin holds the service to an older revision, no new one is registered, whatever the settings say by now.
+_ALL_INPUTS = [
+    "containerDefinitions",
+    "cpu",
+    "ephemeralStorage",
+    "executionRoleArn",
+    "memory",
+    "runtimePlatform",
+    "taskRoleArn",
+    "volumes",
+]
+# What a rollback that is pinned left as it was: nothing is deployed, so nobody has to go back.
+_ROLLBACKS = ["deploymentCircuitBreaker.rollback", "alarms.rollback"]
+
+
+class Service(pulumi.ComponentResource):
+    """What runs.
+
+    Attributes: `cluster`, `server_logs`, `tasks_logs`, then `database_task` and `verify_task`, None where nobody
+    verifies inside, and then `service` and `revision`, the number of the task definition that the service is told to
+    serve.
+    """
+
+    def __init__(  # noqa: PLR0913 - what tasks lie in, by name
+        self,
+        name: str,
+        *,
+        settings: Settings,
+        place: Place,
+        network: Network,
+        key_arn: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Make the cluster and its logs; tasks and service follow by the methods, in the order of an update."""
+        super().__init__(ECS_SERVICE, name, None, opts)
+        self._name, self._settings, self._place, self._network = name, settings, place, network
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.database_task: aws.ecs.TaskDefinition
+        self.verify_task: aws.ecs.TaskDefinition | None = None
+        self.service: aws.ecs.Service
+        self.revision: pulumi.Output[str]
+        # Container Insights would make this group by itself, keep it for ever, and leave it behind.
+        insights = InsightsLogs(
+            f"{name}-insights-logs",
+            region=place.region,
+            group=place.insights_group(),
+            arn=place.arn("logs", f"log-group:{place.insights_group()}"),
+            retention_days=settings.aws.monitoring.log_retention_days,
+            tags=tags(project=place.project, stack=place.stack, own=settings.tags),
+            opts=self._child,
+        )
+        self.cluster = aws.ecs.Cluster(
+            f"{name}-cluster",
+            name=place.cluster(),
+            settings=[{"name": "containerInsights", "value": "enabled"}],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[insights]),
+        )
+        self.server_logs, self.tasks_logs = (
+            aws.cloudwatch.LogGroup(
+                f"{name}-{part}-logs",
+                name=place.log_group(part),
+                retention_in_days=settings.aws.monitoring.log_retention_days,
+                kms_key_id=key_arn,
+                opts=self._child,
+            )
+            for part in (SERVER, TASKS)
+        )
+
+    def define_database_task(self, task: pulumi.Output[TaskDefinition], needs: Sequence[pulumi.Resource]) -> None:
+        """Register the one-shot task that the migration runs."""
+        self.database_task = self._define(DATABASE, task, [self.tasks_logs, *needs], ignored=[])
+
+    def define_verify_task(self, task: pulumi.Output[TaskDefinition], needs: Sequence[pulumi.Resource]) -> None:
+        """Register the one-shot task that verifies from inside the network."""
+        self.verify_task = self._define(VERIFY, task, [self.tasks_logs, *needs], ignored=[])
+
+    def serve(  # noqa: PLR0913 - what an update serves, by name
+        self,
+        task: pulumi.Output[TaskDefinition],
+        *,
+        balancer: Balancer,
+        times: Timeouts,
+        may_roll_back: bool,
+        guards: Sequence[pulumi.Input[str]],
+        pin: str | None,
+        needs: Sequence[pulumi.Resource],
+    ) -> None:
+        """Register the server's revision and serve it; with a `pin`, serve exactly that revision and register none."""
+        place, network = self._place, self._network
+        definition = self._define(SERVER, task, [self.server_logs, *needs], ignored=_ALL_INPUTS if pin else [])
+        self.revision = (
+            pulumi.Output.from_input(pin) if pin else definition.revision.apply(lambda number: str(int(number)))
+        )
+        pinned = f"task-definition/{place.family(SERVER)}:{pin}"
+        plan = render.scaling(self._settings)
+        self.service = aws.ecs.Service(
+            f"{self._name}-service",
+            name=place.service(),
+            cluster=self.cluster.arn,
+            # As the state has it: another spelling of the same revision would be a difference.
+            task_definition=place.arn("ecs", pinned) if pin else definition.arn,
+            desired_count=plan.least,
+            launch_type="FARGATE",
+            deployment_minimum_healthy_percent=render.MINIMUM_PERCENT,
+            deployment_maximum_percent=render.MAXIMUM_PERCENT,
+            deployment_circuit_breaker={"enable": True, "rollback": may_roll_back},
+            alarms={"alarm_names": list(guards), "enable": True, "rollback": may_roll_back},
+            health_check_grace_period_seconds=times.grace,
+            load_balancers=[
+                {
+                    "target_group_arn": balancer.target_group.arn,
+                    "container_name": SERVER,
+                    "container_port": SERVER_PORT,
+                }
+            ],
+            network_configuration={
+                "subnets": network.task_subnets,
+                "security_groups": [network.groups["server"]],
+                "assign_public_ip": network.tasks_are_public,
+            },
+            enable_ecs_managed_tags=True,
+            propagate_tags="SERVICE",
+            # The wait is the rollout resource's: Terraform's own looks at task counts, and is content after a
+            # circuit breaker has gone back to the old revision (pulumi-aws#4487).
+            wait_for_steady_state=False,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[balancer.listener, *needs],
+                custom_timeouts=pulumi.CustomTimeouts(
+                    delete=f"{removal_deadline(self._settings.server.request_timeout)}s"
+                ),
+                # Autoscaling moves the count; an update must not move it back.
+                ignore_changes=[*(["desiredCount"] if plan.moves else []), *(_ROLLBACKS if pin else [])],
+            ),
+        )
+        if plan.moves:
+            self._scale(plan, balancer)
+        self.register_outputs({"cluster": self.cluster.name, "revision": self.revision})
+
+    def _define(
+        self,
+        part: str,
+        task: pulumi.Output[TaskDefinition],
+        needs: Sequence[pulumi.Resource],
+        *,
+        ignored: list[str],
+    ) -> aws.ecs.TaskDefinition:
+        return aws.ecs.TaskDefinition(
+            f"{self._name}-{part}",
+            family=self._place.family(part),
+            network_mode="awsvpc",
+            requires_compatibilities=["FARGATE"],
+            cpu=task.apply(lambda found: str(found.cpu)),
+            memory=task.apply(lambda found: str(found.memory)),
+            runtime_platform={
+                "cpu_architecture": self._settings.aws.architecture,
+                "operating_system_family": "LINUX",
+            },
+            execution_role_arn=task.apply(lambda found: found.execution_role_arn),
+            task_role_arn=task.apply(lambda found: found.task_role_arn),
+            container_definitions=task.apply(lambda found: containers.text(found.container_definitions)),
+            volumes=[{"name": volume} for volume in sorted(containers.VOLUMES)],
+            ephemeral_storage={"size_in_gib": tasks.SPOOL_GIB} if part == SERVER else None,
+            skip_destroy=True,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(needs), ignore_changes=ignored),
+        )
+
+    def _scale(self, plan: render.ScalingPlan, balancer: Balancer) -> None:
+        target = aws.appautoscaling.Target(
+            f"{self._name}-scaling",
+            service_namespace="ecs",
+            resource_id=f"service/{self._place.cluster()}/{self._place.service()}",
+            scalable_dimension="ecs:service:DesiredCount",
+            min_capacity=plan.least,
+            max_capacity=plan.most,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.service]),
+        )
+        label = pulumi.Output.concat(balancer.load_balancer.arn_suffix, "/", balancer.target_group.arn_suffix)
+        metrics: dict[str, tuple[str, int, pulumi.Input[str] | None]] = {
+            "cpu": ("ECSServiceAverageCPUUtilization", plan.cpu_percent, None),
+            "requests": ("ALBRequestCountPerTarget", plan.requests_per_replica, label),
+        }
+        for what, (metric, wanted, resource) in metrics.items():
+            aws.appautoscaling.Policy(
+                f"{self._name}-scaling-{what}",
+                name=what,
+                policy_type="TargetTrackingScaling",
+                service_namespace=target.service_namespace,
+                resource_id=target.resource_id,
+                scalable_dimension=target.scalable_dimension,
+                target_tracking_scaling_policy_configuration={
+                    "target_value": wanted,
+                    "scale_out_cooldown": render.SCALE_OUT_COOLDOWN_S,
+                    "scale_in_cooldown": render.SCALE_IN_COOLDOWN_S,
+                    "predefined_metric_specification": {
+                        "predefined_metric_type": metric,
+                        "resource_label": resource,
+                    },
+                },
+                opts=self._child,
+            )

@@ -1,0 +1,160 @@
+"""From what AWS answered to what `render` takes: the outputs of the parts, gathered and handed on as plain values.
+
+Owns no resource. Each function waits for the outputs it names and calls a pure one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from mlflow_backend.ecs.locator import Reach, credentials, locator
+from mlflow_backend.ecs.oneshot import Network as TaskNetwork
+from mlflow_backend.ecs.render import network as network_render
+from mlflow_backend.ecs.render import tasks
+from mlflow_backend.ecs.render.cache import cache_plan
+from mlflow_backend.ecs.render.containers import SecretSource
+from mlflow_backend.ecs.render.database import own_instance
+from mlflow_backend.ecs.render.tasks import Reached
+from mlflow_backend.ecs.secrets import IN_FORCE
+
+if TYPE_CHECKING:
+    import pulumi_aws as aws
+
+    from mlflow_backend.ecs.cache import Cache
+    from mlflow_backend.ecs.database import Database
+    from mlflow_backend.ecs.identity import Identity
+    from mlflow_backend.ecs.network import Network
+    from mlflow_backend.ecs.provider import ApiKeys, ServerSecrets
+    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.ecs.render.policies import Store
+    from mlflow_backend.settings import Settings
+
+
+def reached(  # noqa: PLR0913 - the parts of a backend, by name
+    settings: Settings,
+    *,
+    image: pulumi.Output[str],
+    url: pulumi.Output[str],
+    database: Database,
+    cache: Cache,
+    secrets: ServerSecrets,
+    identity: Identity,
+    keys: ApiKeys | None,
+) -> pulumi.Output[Reached]:
+    """Return what the server's task definition is rendered from."""
+    adopted = settings.aws.database.secret
+    database_port, cache_port = database.port, cache.port
+
+    def gathered(found: dict[str, Any]) -> Reached:
+        server = SecretSource(arn=found["server"], key="", version=found["version"], stage=IN_FORCE)
+        own = replace(server, key=tasks.DATABASE_PASSWORD)
+        return Reached(
+            image=found["image"],
+            public_url=found["url"],
+            database_host=found["database"],
+            database_port=database_port,
+            cache_host=found["cache"],
+            cache_port=cache_port,
+            database_secret=own if adopted is None else SecretSource(arn=adopted, key="password"),
+            server_secret=server,
+            cache_secret=found["cache_secret"],
+            execution_role_arn=found["execution"],
+            task_role_arn=found["role"],
+            keys_secret=found["keys"],
+        )
+
+    return pulumi.Output.all(
+        image=image,
+        url=url,
+        database=database.host,
+        cache=cache.host,
+        cache_secret=cache.secret,
+        server=secrets.arn,
+        version=secrets.version,
+        execution=identity.server_execution.arn,
+        role=identity.server.arn,
+        keys=keys.arn if keys else "",
+    ).apply(gathered)
+
+
+def database_task(  # noqa: PLR0913 - the parts of a backend, by name
+    settings: Settings,
+    place: Place,
+    base: pulumi.Output[Reached],
+    *,
+    store: pulumi.Output[Store],
+    database: Database,
+    identity: Identity,
+) -> pulumi.Output[tasks.TaskDefinition]:
+    """Return the one-shot task's definition: the server's, under roles of its own."""
+
+    def task(found: list[Any]) -> tasks.TaskDefinition:
+        server, bucket, admin, execution, role = found
+        own = replace(server, execution_role_arn=execution, task_role_arn=role)
+        secret = SecretSource(arn=admin, key="") if admin else None
+        return tasks.database_task(settings, place, own, store=bucket, admin_secret=secret)
+
+    return pulumi.Output.all(
+        base, store, database.admin_secret, identity.tasks_execution.arn, identity.tasks.arn
+    ).apply(task)
+
+
+def verify_task(
+    settings: Settings, place: Place, base: pulumi.Output[Reached], *, execution: aws.iam.Role, role: aws.iam.Role
+) -> pulumi.Output[tasks.TaskDefinition]:
+    """Return the definition of the one-shot task that verifies, under roles of its own."""
+    return pulumi.Output.all(base, execution.arn, role.arn).apply(
+        lambda found: tasks.verify_task(
+            settings, place, replace(found[0], execution_role_arn=found[1], task_role_arn=found[2])
+        )
+    )
+
+
+def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
+    settings: Settings,
+    place: Place,
+    *,
+    store: pulumi.Output[Store],
+    network: Network,
+    url: pulumi.Output[str],
+    secrets: ServerSecrets,
+) -> pulumi.Output[dict[str, str]]:
+    """Return the backend's locator; unknown only until its network and its balancer are there."""
+    public, access = network.tasks_are_public, settings.access.mode
+
+    def gathered(found: list[Any]) -> dict[str, str]:
+        bucket, group, address, secret, *subnets = found
+        lies = TaskNetwork(subnets=tuple(subnets), security_groups=(group,), public_address=public)
+        reach = Reach(
+            url=address,
+            secret="" if access == "none" else secret,
+            access=access,
+            inside=settings.aws.network.internal,
+        )
+        return locator(place, store=bucket, network=lies, reach=reach, database=own_instance(settings, place))
+
+    return pulumi.Output.all(store, network.groups["tasks"], url, secrets.arn, *network.task_subnets).apply(gathered)
+
+
+def credentials_of(settings: Settings, secrets: ServerSecrets) -> pulumi.Input[dict[str, str]]:
+    """Return where verification finds the users' kind of credentials; references, never values."""
+    return secrets.arn.apply(lambda arn: credentials(Reach(url="", secret=arn, access=settings.access.mode)))
+
+
+def decided(settings: Settings, place: Place) -> list[str]:
+    """Return the identity of what serving depends on and no output tells: network rules, cache, release."""
+    rules = [str(rule) for rule in network_render.rules(settings)]
+    cache = str(cache_plan(settings)) if settings.cache.mode == "create" else str(settings.cache.existing)
+    return [*rules, cache, tasks.release_identity(settings, place)]
+
+
+def serving_digest(*identities: pulumi.Input[Any]) -> pulumi.Output[str]:
+    """Return a digest over the identity of everything that serving depends on: one permission less is another."""
+    return pulumi.Output.all(*identities).apply(
+        lambda found: hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    )

@@ -1,0 +1,152 @@
+"""The encryption keys of a local stack: one file, of which one set is in force and one may wait for the next update.
+
+What was encrypted with a lost key is lost, so this is the one file of the credentials that is never made anew while the
+stack knows that it had one: `FINGERPRINT`, beside the credentials, remembers which keys were taken over last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend import new_keys
+from mlflow_backend.local.state import LocalFailure, write
+from mlflow_backend.server import keys
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlflow_backend.local.state import StateDir
+
+FILE: Final = "encryption-keys"
+FINGERPRINT: Final = "encryption-keys.sha256"
+_IN_FORCE, _NEXT = "inForce", "next"
+
+
+def value(state: StateDir, name: str) -> str:
+    """Return the value of a key that is in force. Raises LocalFailure if it cannot be read."""
+    return str(_read(state)[_IN_FORCE][name])
+
+
+def values(state: StateDir) -> dict[str, str]:
+    """Return the keys in force by name; none before the stack's first update with keys of its own."""
+    return dict(_read(state)[_IN_FORCE]) if _path(state).exists() else {}
+
+
+def in_force(state: StateDir) -> dict[str, str]:
+    """Return the environment of a server: the keys in force."""
+    held = values(state)
+    return {variable: held[name] for variable, name in keys.VARIABLES.items()} if held else {}
+
+
+def of_tool(state: StateDir) -> dict[str, str]:
+    """Return the environment of the database tool: the keys in force and the former ones."""
+    held = values(state)
+    return {**in_force(state), keys.FORMER_VARIABLE: held[keys.FORMER]} if held else {}
+
+
+def waiting(state: StateDir) -> bool:
+    """Tell whether a rotation waits for the next update."""
+    return _path(state).exists() and _NEXT in _read(state)
+
+
+def ensure(state: StateDir) -> None:
+    """Make the first keys, or put those of a rotation in force.
+
+    Raises LocalFailure if the file is missing, unreadable, or not the one that the stack's data are encrypted with.
+    """
+    path, known = _path(state), state.path / FINGERPRINT
+    if not path.exists() and not known.exists():
+        write(path, _text({_IN_FORCE: new_keys.draw()}))
+    held = _read(state)
+    _refuse_another(state, held)
+    if _NEXT in held:
+        held = {_IN_FORCE: held[_NEXT]}
+        write(path, _text(held))
+    found = _fingerprint(held[_IN_FORCE])
+    if not known.exists() or known.read_text() != found:
+        write(known, found)
+
+
+def rotate(state: StateDir) -> None:
+    """Draw new keys, which the next update puts in force; once more before it changes nothing.
+
+    Raises LocalFailure if the keys in force cannot be read.
+    """
+    with state.locked("credentials"):
+        held = _read(state)
+        _refuse_another(state, held)
+        if _NEXT not in held:
+            write(_path(state), _text({**held, _NEXT: keys.rotated(held[_IN_FORCE], new_keys.draw())}))
+
+
+def give_up(state: StateDir) -> Path | None:
+    """Let the next update draw new keys although the old ones are lost; return the file set aside, if there is one."""
+    with state.locked("credentials"):
+        path = _path(state)
+        aside = None
+        if path.exists():
+            names = (path.with_name(f"{FILE}.given-up-{number}") for number in itertools.count(1))
+            aside = next(name for name in names if not name.exists())
+            path.replace(aside)
+        (state.path / FINGERPRINT).unlink(missing_ok=True)
+        return aside
+
+
+def _read(state: StateDir) -> dict[str, Any]:
+    path = _path(state)
+    try:
+        document = json.loads(path.read_text())
+        problem = _problem(document)
+    except FileNotFoundError:
+        problem = "it is missing"
+    except OSError as error:
+        problem = f"it cannot be read ({error.strerror})"
+    except ValueError:
+        problem = "it is no JSON document"
+    if problem is None:
+        return dict(document)
+    raise LocalFailure(str(path), problem, _way_out(state))
+
+
+def _problem(document: object) -> str | None:
+    if not isinstance(document, dict) or not isinstance(document.get(_IN_FORCE), dict):
+        return f"it is no JSON object with the key {_IN_FORCE}"
+    sets = [document[_IN_FORCE], document.get(_NEXT, document[_IN_FORCE])]
+    if not all(isinstance(each, dict) for each in sets):
+        return f"{_NEXT} is no JSON object"
+    return next((found for each in sets if (found := keys.problem(each))), None)
+
+
+def _refuse_another(state: StateDir, held: dict[str, Any]) -> None:
+    """Raise LocalFailure if the keys taken over last are not among those of the file: it is an older copy."""
+    known = state.path / FINGERPRINT
+    if not known.exists():
+        return
+    former = json.loads(held[_IN_FORCE][keys.FORMER])
+    if known.read_text() not in {_fingerprint(each) for each in (held[_IN_FORCE], held.get(_NEXT, {}), *former)}:
+        finding = "it does not hold the keys that the stack's data are encrypted with"
+        raise LocalFailure(str(_path(state)), finding, _way_out(state))
+
+
+def _way_out(state: StateDir) -> str:
+    return (
+        "Put the file back from a copy of the stack's folder. If there is none, "
+        f"`python -m scripts.rotate_keys --stack {state.path.name} --lost` gives up what was encrypted with it: "
+        "webhooks and gateway secrets then need their secrets again"
+    )
+
+
+def _fingerprint(held: dict[str, str]) -> str:
+    # The keys have 256 bits each, so that their hash can be tried against none.
+    return hashlib.sha256("\n".join(held.get(name, "") for name in keys.IN_FORCE).encode()).hexdigest()
+
+
+def _text(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _path(state: StateDir) -> Path:
+    return state.credentials / FILE

@@ -1,0 +1,130 @@
+"""What an update of a local stack serves: what the settings describe, or what the ledger holds it to.
+
+Read by the program at every update, so it imports nothing that starts slowly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend.contract import Refused
+from mlflow_backend.local import render, revisions
+from mlflow_backend.local.state import LocalFailure
+from mlflow_backend.releases.holds import hold_of, refuse_disagreement
+from mlflow_backend.releases.journal import Journal, refuse_unfinished
+from mlflow_backend.releases.ledger import Ledger
+from mlflow_backend.releases.stores import FileStore, lock_held
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow_backend.local.state import StateDir
+    from mlflow_backend.releases.records import Standing
+
+HELD = "revision"
+# Computed here and handed on: Pulumi gives whole numbers back as floats, and a hash of those would be another one.
+SETTINGS_HASH = "settingsHash"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What is served: the server's wish, its MLflow version and environment, and what is withheld for which reason.
+
+    `access` is the mode of what is served: a revision that the stack is held to may have another than the settings.
+    """
+
+    wishes: dict[str, Any]
+    mlflow_version: str
+    environment_lock: str
+    access: str = "none"
+    withheld: str = ""
+    manual: bool = False
+
+
+def rollback_journal(state: StateDir) -> Journal:
+    """Return the journal of the stack's rollbacks."""
+    running = partial(lock_held, state.path / "rollback.lock")
+    return Journal(FileStore(state.backend_store), "rollback", running=running)
+
+
+def standing(state: StateDir, *, requested: str | None) -> Standing:
+    """Return what the ledger holds the stack to.
+
+    Raises Refused where the settings ask for another pin, where a rollback was interrupted, and where it cannot be
+    read; StoreError where its folder cannot be.
+    """
+    refuse_unfinished(rollback_journal(state))
+    found = Ledger(FileStore(state.backend_store), by="").standing()
+    refuse_disagreement(found, requested)
+    return found
+
+
+def served(
+    state: StateDir, found: Standing, wished: dict[str, Any], *, mlflow_version: str, environment_lock: str
+) -> Served:
+    """Return what is served where the settings describe `wished`. Raises Refused where a held revision is gone."""
+    wish_hash = render.digest(wished)
+    hold = hold_of(found, settings_hash=wish_hash)
+    if hold is None:
+        wishes = {**wished, SETTINGS_HASH: wish_hash}
+        mode = wished["inputs"]["access"]["mode"]
+        return Served(wishes=wishes, mlflow_version=mlflow_version, environment_lock=environment_lock, access=mode)
+    try:
+        record = revisions.load(state, int(hold.revision))
+    except (LocalFailure, ValueError):
+        raise Refused(
+            f"The ledger holds this stack to revision {hold.revision}, which does not exist any more: {hold.why}.",
+            fix="Lift it with `python -m scripts.rollback --stack STACK --unpin`.",
+        ) from None
+    return Served(
+        wishes={HELD: hold.revision},
+        mlflow_version=record.mlflow_version,
+        environment_lock=record.environment_lock,
+        access=record.access,
+        withheld="" if record.settings_hash == wish_hash else hold.why,
+        manual=hold.manual,
+    )
+
+
+def announcement(state: StateDir, version: str) -> str | None:
+    """Return what a migration for this version will do, as a preview tells it; None where none is to be expected.
+
+    Asked only where another version than the serving one is to be served: an update without changes does not pay.
+    """
+    serving = revisions.active(state)
+    if serving is None or serving.mlflow_version == version:
+        return None
+    from mlflow_backend.migrate.resource import check  # noqa: PLC0415 - only before a migration
+
+    found = check({"locator": {"kind": "local", "state": str(state.path)}, "mlflowVersion": version}).inputs
+    plan = found.get("plan", {})
+    if "pending" not in plan:
+        return None
+    listed = "\n".join(f"  {revision}" for revision in plan["pending"])
+    return (
+        f"A schema migration is pending: the database is {plan['schema']}.\n{listed}\n"
+        f"Downtime: {plan['downtime']}.\nRollback: {plan['rollback']}."
+    )
+
+
+def held_revision(state: StateDir, serving: str | None) -> str | None:
+    """Return the revision that serves because the ledger holds the stack to it, None where another does."""
+    found = Ledger(FileStore(state.backend_store), by="").standing()
+    held = {block.instead for block in found.blocks}
+    if found.pin is not None:
+        held = {found.pin.revision}
+    return serving if serving in held else None
+
+
+def refuse_overtaken(state: StateDir, wishes: Mapping[str, Any]) -> None:
+    """Raise where a rollback began, or pinned another revision, after this update had read the ledger.
+
+    Refused for one that is under way or was interrupted, LocalFailure for a pin.
+    """
+    refuse_unfinished(rollback_journal(state))
+    pin = Ledger(FileStore(state.backend_store), by="").standing().pin
+    if pin is not None and wishes.get(HELD) != pin.revision:
+        finding = f"a rollback pinned revision {pin.revision} while this update was on its way"
+        raise LocalFailure("release", finding, "Repeat the update")

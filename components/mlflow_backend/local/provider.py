@@ -1,0 +1,270 @@
+"""Dynamic resources of the local target. Thin: what each does is in the modules it calls.
+
+The path of this module is frozen: Pulumi keeps providers by module and class name, so that moving or renaming one
+makes `destroy` fail for stacks that exist (docs/adr/0003-local-target.md; a test pins the names). For the same
+reason providers have no attributes: those would be kept in the state. The modules called are imported when needed:
+an update without changes only compares.
+
+Every resource keeps what it found (`condition`) beside what was asked for. `read` looks again, and any difference,
+in the wish or in what was found, is an update.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pulumi.dynamic import (
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    UpdateResult,
+)
+
+from mlflow_backend.dynamic import Provider
+from mlflow_backend.local.state import LocalFailure, StateDir
+
+if TYPE_CHECKING:
+    import pulumi
+
+_RUNNING = "running"
+_FOUND = frozenset({"condition", "identity", "listens", "versions", "revision", "createdAt"})
+
+
+class _LocalProvider(Provider):
+    """What the local resources share: one `apply` makes it so, `look` finds out how it is."""
+
+    # The provider holds nothing, so nothing of it needs to be encrypted in the state.
+    serialize_as_secret_always = False
+
+    def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
+        """Make it so and return what was found. Raises LocalFailure."""
+        raise NotImplementedError
+
+    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+        """Return `running`, or in a few words what is wrong."""
+        raise NotImplementedError
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Make it so, for the first time in this stack's state."""
+        return CreateResult(id_=_identifier(props), outs={**_wish(props), **self.apply(_state(props), props)})
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Make it so again."""
+        return UpdateResult(outs={**_wish(news), **self.apply(_state(news), news)})
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Look at what is there; a credential that cannot be read is a finding, which the update mends or refuses."""
+        try:
+            condition = self.look(_state(props), props)
+        except LocalFailure as failure:
+            condition = failure.finding
+        return ReadResult(id_=id_, outs={**props, "condition": condition})
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Compare the wish, and hold what was found against `running`."""
+        changed = _wish(olds) != _wish(news) or olds.get("condition") != _RUNNING
+        return DiffResult(changes=changed)
+
+
+class CredentialsProvider(_LocalProvider):
+    """Secrets in files of mode 600; the state knows their versions only."""
+
+    def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
+        """Generate what is missing."""
+        del props
+        from mlflow_backend.local import credentials  # noqa: PLC0415
+
+        return {"versions": credentials.ensure(state), "condition": _RUNNING}
+
+    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+        """Compare the versions with those of the files."""
+        from mlflow_backend.local import credentials, encryption  # noqa: PLC0415
+
+        if encryption.waiting(state):
+            return "a rotation waits"
+        found = credentials.versions(state)
+        same = found == props.get("versions") and found.keys() >= set(credentials.ALL)
+        return _RUNNING if same else "changed on disk"
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Look at the files themselves: a rotated secret must not wait for a refresh."""
+        changed = super().diff(_id, olds, news).changes or self.look(_state(news), olds) != _RUNNING
+        return DiffResult(changes=bool(changed))
+
+
+class SupervisorProvider(_LocalProvider):
+    """The daemon that every other process of the stack is a child of."""
+
+    def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
+        """Start it where it does not run."""
+        del props
+        from mlflow_backend.local.supervisor import Supervisor  # noqa: PLC0415
+
+        return {"listens": Supervisor(state).start(), "condition": _RUNNING}
+
+    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+        """Ask it."""
+        del props
+        from mlflow_backend.local.supervisor import Supervisor  # noqa: PLC0415
+
+        return _RUNNING if Supervisor(state).running() else "not running"
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        """End it and whatever it still runs; the data stay."""
+        from mlflow_backend.local.supervisor import Supervisor  # noqa: PLC0415
+
+        Supervisor(_state(props)).shutdown(timeout_s=30)
+        _state(props).tidy()
+
+
+class ServiceProvider(_LocalProvider):
+    """The database, the cache, the store or the proxy."""
+
+    def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
+        """Make it run as wished."""
+        from mlflow_backend.local import services  # noqa: PLC0415
+
+        return services.apply(state, props["service"], props)
+
+    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+        """Ask the supervisor, then the service itself."""
+        from mlflow_backend.local import services  # noqa: PLC0415
+
+        return services.condition(state, props["service"], props)
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        """Stop it; its data stay."""
+        from mlflow_backend.local.supervisor import Supervisor  # noqa: PLC0415
+
+        Supervisor(_state(props)).remove(props["service"])
+
+
+class EnvironmentProvider(_LocalProvider):
+    """The Python environment of one MLflow version, shared by all stacks of this user."""
+
+    def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
+        """Install it where it is missing."""
+        del state
+        from mlflow_backend.local import environment, package  # noqa: PLC0415
+
+        environment.install(props["mlflowVersion"])
+        package.install()
+        return {"condition": _RUNNING}
+
+    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+        """Tell whether it is still installed."""
+        del state
+        from mlflow_backend.local import environment, package  # noqa: PLC0415
+
+        there = environment.exists(environment.locate(props["mlflowVersion"])) and package.locate().installed
+        return _RUNNING if there else "not installed"
+
+
+class ServerProvider(_LocalProvider):
+    """The MLflow server: an update makes a new revision and switches to it."""
+
+    def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
+        """Make a revision and switch to it."""
+        from mlflow_backend.local import server  # noqa: PLC0415
+
+        return {**server.deploy(state, props["wishes"]), "condition": _RUNNING}
+
+    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+        """Compare what serves with the revision that was deployed."""
+        from mlflow_backend.local import server  # noqa: PLC0415
+
+        return server.condition(state, int(props["revision"]))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Look at what serves; where that is what the ledger holds the stack to, it is what was wished."""
+        from mlflow_backend.local import holding  # noqa: PLC0415
+        from mlflow_backend.local.history import running_revision  # noqa: PLC0415
+
+        held = holding.held_revision(_state(props), running_revision(_state(props).path))
+        found = {} if held is None else {"wishes": {holding.HELD: held}, "revision": held}
+        return super().read(id_, {**props, **found})
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        """Stop it; its revisions stay."""
+        from mlflow_backend.local import switch  # noqa: PLC0415
+
+        switch.retire_others(_state(props), None)
+        _state(props).active.unlink(missing_ok=True)
+
+
+class Credentials(Resource, module="mlflow-backend", name="LocalCredentials"):
+    """Outputs: `versions`, by credential name."""
+
+    versions: pulumi.Output[dict[str, str]]
+
+    def __init__(self, name: str, *, state: str, opts: pulumi.ResourceOptions) -> None:
+        """Take the stack's state folder."""
+        super().__init__(CredentialsProvider(), name, {"state": state, **_unknown("versions")}, opts)
+
+
+class SupervisorDaemon(Resource, module="mlflow-backend", name="LocalSupervisor"):
+    """Outputs: `listens`, its port."""
+
+    listens: pulumi.Output[int]
+
+    def __init__(self, name: str, *, state: str, opts: pulumi.ResourceOptions) -> None:
+        """Take the stack's state folder."""
+        super().__init__(SupervisorProvider(), name, {"state": state, **_unknown("listens")}, opts)
+
+
+class Service(Resource, module="mlflow-backend", name="LocalService"):
+    """Outputs: `listens`, its port, and `identity`, which changes with anything that serving depends on."""
+
+    listens: pulumi.Output[int]
+    identity: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, *, state: str, service: str, wishes: dict[str, Any], opts: pulumi.ResourceOptions
+    ) -> None:
+        """Take which service it is and what is wished of it: `port`, `maxConnections`, credential versions."""
+        props = {"state": state, "service": service, **wishes, **_unknown("listens", "identity")}
+        super().__init__(ServiceProvider(), name, props, opts)
+
+
+class Environment(Resource, module="mlflow-backend", name="LocalEnvironment"):
+    """What a server revision runs in."""
+
+    def __init__(  # noqa: PLR0913 - what is installed, by name
+        self, name: str, *, state: str, mlflow_version: str, lock: str, package: str, opts: pulumi.ResourceOptions
+    ) -> None:
+        """Take the MLflow version, and the digests of its lock and of the server package."""
+        props = {"state": state, "mlflowVersion": mlflow_version, "lock": lock, "package": package}
+        super().__init__(EnvironmentProvider(), name, props, opts)
+
+
+class Server(Resource, module="mlflow-backend", name="LocalServer"):
+    """Outputs: `revision`, the number that serves, and `createdAt`."""
+
+    revision: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, *, state: str, wishes: pulumi.Input[dict[str, Any]], opts: pulumi.ResourceOptions
+    ) -> None:
+        """Take the server's inputs, its description's digest and the versions of its secrets."""
+        props = {"state": state, "wishes": wishes, **_unknown("revision", "createdAt")}
+        super().__init__(ServerProvider(), name, props, opts)
+
+
+def _unknown(*outputs: str) -> dict[str, None]:
+    """Return the outputs' names as properties without a value, as dynamic resources declare them."""
+    return dict.fromkeys(outputs)
+
+
+def _wish(props: dict[str, Any]) -> dict[str, Any]:
+    """Return what was asked for, without what was found and what Pulumi adds."""
+    return {k: v for k, v in props.items() if k not in _FOUND and not k.startswith("__") and v is not None}
+
+
+def _state(props: dict[str, Any]) -> StateDir:
+    return StateDir(Path(props["state"]))
+
+
+def _identifier(props: dict[str, Any]) -> str:
+    return f"{Path(props['state']).name}/{props.get('service', props.get('mlflowVersion', 'stack'))}"

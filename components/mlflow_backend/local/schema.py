@@ -1,0 +1,131 @@
+"""The schema and the logical databases of a local stack's Postgres, asked and renamed directly.
+
+One query tells the heads, without starting the database tool. What reads or changes tables is the tool's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+from psycopg2 import errors, sql
+
+from mlflow_backend.local import credentials, ports
+from mlflow_backend.local.wishes import AUTH_DATABASE, DATABASE, ROLE
+from mlflow_backend.schema import Heads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mlflow_backend.local.state import StateDir
+
+_ADMIN_ROLE = "postgres"
+_VERSION_TABLE = "alembic_version"
+_CONNECT_TIMEOUT_S = 3
+# A preview must not hang on a lock that somebody holds.
+_ASK_TIMEOUT_MS = 10_000
+# The database tool's name for what a restore replaced (server/src/mlflow_backend_server/db/kept.py).
+_KEPT = f"{DATABASE}__before_"
+
+
+def heads(state: StateDir) -> Heads | None:
+    """Return the schema heads, None where Postgres does not answer or refuses the server's role."""
+    try:
+        return answered_heads(state)
+    except psycopg2.OperationalError:
+        return None
+
+
+def answered_heads(state: StateDir) -> Heads:
+    """Return the schema heads. Raises psycopg2.OperationalError where Postgres does not answer, or refuses to."""
+    with reading(state) as cursor:
+        tracking = _head(cursor, _VERSION_TABLE)
+    with _session(state, ROLE, credentials.DATABASE, AUTH_DATABASE) as cursor:
+        # Before MLflow 3.6.0 basic auth used Alembic's own name for its table.
+        auth = _head(cursor, f"{_VERSION_TABLE}_auth") or _head(cursor, _VERSION_TABLE)
+    return Heads(tracking=tracking, auth=auth)
+
+
+def _head(cursor: Any, table: str) -> str | None:
+    try:
+        cursor.execute(sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(table)))
+    except errors.UndefinedTable:
+        return None
+    found = cursor.fetchone()
+    return str(found[0]) if found else None
+
+
+def empty(state: StateDir) -> bool:
+    """Tell whether the tracking database holds no table at all."""
+    with reading(state) as cursor:
+        cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+        return bool(cursor.fetchone()[0] == 0)
+
+
+def row_counts(state: StateDir, tables: Sequence[str]) -> dict[str, int]:
+    """Return the number of rows of those of the tables that exist; none where Postgres does not answer."""
+    counts: dict[str, int] = {}
+    with contextlib.suppress(psycopg2.OperationalError), reading(state) as cursor:
+        cursor.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY(%s)", (list(tables),)
+        )
+        for (table,) in cursor.fetchall():
+            cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
+            counts[str(table)] = int(cursor.fetchone()[0])
+    return counts
+
+
+@contextlib.contextmanager
+def reading(state: StateDir) -> Iterator[Any]:
+    """Give a cursor on the tracking database as the server's own role, whose statements have a deadline."""
+    with _session(state, ROLE, credentials.DATABASE, DATABASE) as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, false)", (str(_ASK_TIMEOUT_MS),))
+        yield cursor
+
+
+@contextlib.contextmanager
+def allowed_to_create(state: StateDir) -> Iterator[None]:
+    """Let the server's role create and rename databases while a restore runs, and not for longer."""
+    role = sql.Identifier(ROLE)
+    with _admin(state) as cursor:
+        cursor.execute(sql.SQL("ALTER ROLE {} CREATEDB").format(role))
+    try:
+        yield
+    finally:
+        with _admin(state) as cursor:
+            cursor.execute(sql.SQL("ALTER ROLE {} NOCREATEDB").format(role))
+
+
+def kept(state: StateDir) -> tuple[str, ...]:
+    """Return the names of the databases that restores replaced and kept, newest first."""
+    with _admin(state) as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE starts_with(datname, %s)", (_KEPT,))
+        return tuple(sorted((str(row[0]) for row in cursor.fetchall()), reverse=True))
+
+
+@contextlib.contextmanager
+def _admin(state: StateDir) -> Iterator[Any]:
+    with _session(state, _ADMIN_ROLE, credentials.DATABASE_ADMIN, _ADMIN_ROLE) as cursor:
+        yield cursor
+
+
+@contextlib.contextmanager
+def _session(state: StateDir, user: str, password: str, database: str) -> Iterator[Any]:
+    port = ports.known(state).get("database")
+    if port is None:
+        raise psycopg2.OperationalError("no database was ever started")
+    connection = psycopg2.connect(
+        host=ports.LOOPBACK,
+        port=port,
+        user=user,
+        password=credentials.read(state, password),
+        dbname=database,
+        connect_timeout=_CONNECT_TIMEOUT_S,
+    )
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()

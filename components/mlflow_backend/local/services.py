@@ -1,0 +1,101 @@
+"""How the supervised services of a local stack are made to run and looked at, whichever they are."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend.local import credentials, ports, processes, render
+from mlflow_backend.local.cache import Cache
+from mlflow_backend.local.database import Database
+from mlflow_backend.local.front import Front
+from mlflow_backend.local.state import LocalFailure
+from mlflow_backend.local.store import Store
+from mlflow_backend.local.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from mlflow_backend.local.service import Service
+    from mlflow_backend.local.state import StateDir
+
+RUNNING = "running"
+_START_TIMEOUT_S = 30.0
+# Postgres was back 2 s after kill -9 on an idle machine (docs/facts.md).
+_RECOVERY_S = 10.0
+_POLL_S = 0.1
+
+
+def service(state: StateDir, name: str, port: int, wishes: dict[str, Any]) -> Service:
+    """Return the service of that name, as the resource's properties wish it."""
+    if name == Database.name:
+        return Database(state, port, max_connections=int(wishes["maxConnections"]))
+    simple: dict[str, type[Service]] = {kind.name: kind for kind in (Cache, Store, Front)}
+    return simple[name](state, port)
+
+
+def apply(state: StateDir, name: str, wishes: dict[str, Any]) -> dict[str, Any]:
+    """Make the service run as wished; return its port and the identity of what runs.
+
+    Raises LocalFailure where it does not get ready in time.
+    """
+    port = ports.choose(state, name, wanted=_wanted_port(wishes))
+    wanted = service(state, name, port, wishes)
+    supervisor = Supervisor(state)
+    if wanted.outdated():
+        supervisor.remove(name)
+    wanted.prepare()
+    _refuse_foreign_port(state, wanted)
+    supervisor.apply(wanted.program())
+    supervisor.wait(name, lambda: wanted.answers() or wanted.refuses_administrator(), timeout_s=_START_TIMEOUT_S)
+    if wanted.refuses_administrator():
+        supervisor.remove(name)
+        wanted.set_administrator()
+        supervisor.apply(wanted.program())
+        supervisor.wait(name, wanted.answers, timeout_s=_START_TIMEOUT_S)
+    wanted.settle()
+    return {"listens": port, "identity": identity(state, wanted), "condition": RUNNING}
+
+
+def condition(state: StateDir, name: str, wishes: dict[str, Any]) -> str:
+    """Return `running`, or in a few words what is wrong with the service."""
+    port = ports.known(state).get(name)
+    if port is None:
+        return "never started"
+    wanted = service(state, name, port, wishes)
+    found = Supervisor(state).condition(wanted.program())
+    if found != RUNNING:
+        return found
+    if not _answers_soon(wanted):
+        return "running, but it does not answer"
+    return wanted.complaint() or RUNNING
+
+
+def _answers_soon(wanted: Service) -> bool:
+    """Tell whether the service answers within a grace: one that crashed and is recovering is no drift."""
+    deadline = time.monotonic() + _RECOVERY_S
+    while not wanted.answers():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
+
+
+def identity(state: StateDir, wanted: Service) -> str:
+    """Return what changes when the service's program, port or secrets change."""
+    role = credentials.versions(state)[credentials.DATABASE] if wanted.name == Database.name else ""
+    return render.digest({"program": wanted.program().digest(), "role": role})
+
+
+def _wanted_port(wishes: dict[str, Any]) -> int | None:
+    port = wishes.get("port")
+    return None if port is None else int(port)
+
+
+def _refuse_foreign_port(state: StateDir, wanted: Service) -> None:
+    """Raise LocalFailure where another program took the port while the service was down."""
+    ours = processes.marked(str(state.path), wanted.name)
+    if ports.is_free(wanted.port) or processes.listens(ours, wanted.port):
+        return
+    others = f"delete {state.path / 'ports.json'} while the backend is down"
+    choice = "set mlflow-backend:server.port to a free one" if wanted.name == Front.name else others
+    finding = f"port {wanted.port} on 127.0.0.1 is already taken by another program"
+    raise LocalFailure(wanted.name, finding, f"End that program, or {choice}")

@@ -1,0 +1,223 @@
+"""Where a local stack keeps what it owns: one folder, and how files in it are written.
+
+Owns the layout and the atomic writes. Does not own what stands in the files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from mlflow_backend.contract import next_step
+from mlflow_backend.releases.stores import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+# Nobody holds a lock for longer but a switch whose old server has a request of many minutes to answer.
+LOCK_WAIT_S = 600.0
+_POLL_S = 0.05
+
+
+class LocalFailure(Exception):
+    """A part of the local backend could not be brought to the state that was asked for.
+
+    Its text names the part, the finding and the fix, and never holds a secret.
+    """
+
+    def __init__(self, part: str, finding: str, fix: str) -> None:
+        """Keep the three parts apart, so that callers can add to one of them."""
+        super().__init__(f"{part}: {finding}. {fix}.")
+        self.part, self.finding, self.fix = part, finding, fix
+
+
+class Damaged(LocalFailure):
+    """A file that this project wrote cannot be read as what it was."""
+
+
+@dataclass(frozen=True)
+class StateDir:
+    """The folder of one local stack; two stacks share nothing below it."""
+
+    path: Path
+
+    @property
+    def credentials(self) -> Path:
+        """Generated secrets, one file each, mode 600."""
+        return self.path / "credentials"
+
+    @property
+    def programs(self) -> Path:
+        """One manifest a supervised program."""
+        return self.path / "programs"
+
+    @property
+    def logs(self) -> Path:
+        """Rotated output of every program."""
+        return self.path / "logs"
+
+    @property
+    def supervisor(self) -> Path:
+        """Configuration, process id and log of supervisord."""
+        return self.path / "supervisor"
+
+    @property
+    def database(self) -> Path:
+        """The Postgres data directory."""
+        return self.path / "database"
+
+    @property
+    def cache(self) -> Path:
+        """Valkey's append-only file and its access list."""
+        return self.path / "cache"
+
+    @property
+    def store(self) -> Path:
+        """Root of the S3 server: one folder a bucket."""
+        return self.path / "store"
+
+    @property
+    def front(self) -> Path:
+        """Configuration of the proxy on the public port."""
+        return self.path / "front"
+
+    @property
+    def temporary(self) -> Path:
+        """Temporary files of the servers: MLflow leaves some behind, here they go with the backend."""
+        return self.path / "temporary"
+
+    @property
+    def revisions(self) -> Path:
+        """One immutable folder a revision."""
+        return self.path / "revisions"
+
+    @property
+    def backend_store(self) -> Path:
+        """Ledger, dumps and journals: a root of its own, which the stack's S3 server does not serve."""
+        return self.path / "backend-store"
+
+    @property
+    def active(self) -> Path:
+        """Address of the server that gets the traffic; the proxy reads it for every request."""
+        return self.path / "active"
+
+    @property
+    def report(self) -> Path:
+        """A copy of the last verification report, whatever its verdict."""
+        return self.path / "verification.json"
+
+    @property
+    def subject(self) -> Path:
+        """What a verification on demand needs to know of this backend."""
+        return self.path / "subject.json"
+
+    @property
+    def reports(self) -> Path:
+        """The folder of the backend's store that the last verification report is in."""
+        return self.backend_store / ROOT / "reports"
+
+    def tidy(self) -> None:
+        """Delete what only a running backend needs; data, credentials, ports and revisions stay for the next one."""
+        for folder in (self.programs, self.logs, self.supervisor, self.front, self.temporary, self.reports):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.active, self.report, self.subject, *self.path.glob("*.lock")):
+            file.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def locked(self, name: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+        """Hold the named lock of this stack, against other threads and other processes.
+
+        Raises LocalFailure where somebody else holds it for longer than `wait_s` seconds.
+        """
+        self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        deadline = time.monotonic() + wait_s
+        with opened_lock(self.path / f"{name}.lock") as lock:
+            while not _taken(lock):
+                if time.monotonic() > deadline:
+                    finding = f"another command of this stack has held the lock '{name}' for {wait_s:.0f} s"
+                    raise LocalFailure(str(self.path), finding, "Let it end, or end it, and repeat")
+                time.sleep(_POLL_S)
+            yield
+
+
+def opened_lock(path: Path) -> IO[str]:
+    """Open a lock file, which holds nothing. Raises Damaged where something else has its name."""
+    try:
+        return path.open("w")
+    except OSError as error:
+        raise Damaged(str(path), error.strerror or "cannot be opened", "Move it away, and repeat") from None
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def read_text(path: Path, fix: str) -> str | None:
+    """Return a small text file of ours, None where there is none; bytes that are no text become replacement signs.
+
+    Raises Damaged, with this `fix`, where it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Damaged(str(path), error.strerror or "cannot be read", fix) from None
+
+
+def read_object(path: Path, fix: str) -> dict[str, Any] | None:
+    """Return the JSON object that a file of ours holds, None where there is no file.
+
+    Raises Damaged, with this `fix`, where it holds anything else.
+    """
+    text = read_text(path, fix)
+    if text is None:
+        return None
+    try:
+        document = json.loads(text)
+    except ValueError:
+        finding = "is empty" if not text.strip() else "is not JSON: cut short, or written over"
+        raise Damaged(str(path), finding, fix) from None
+    if not isinstance(document, dict):
+        raise Damaged(str(path), "holds another kind of JSON than an object", fix)
+    return document
+
+
+def write(path: Path, text: str, *, mode: int = PRIVATE_FILE) -> None:
+    """Replace a file in one step, so that no reader and no crash ever sees half of it.
+
+    Raises LocalFailure where the system refuses, with the file and what helps.
+    """
+    try:
+        path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        _write(path, text, mode)
+    except OSError as error:
+        raise LocalFailure(str(path), f"cannot be written: {error.strerror}", next_step(error)) from None
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

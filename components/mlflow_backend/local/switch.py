@@ -1,0 +1,131 @@
+"""The switch from one server revision to another without a dropped request.
+
+The new server is started beside the old one and asked for its version; then one file is replaced and the proxy
+sends every following request to it; the old one is stopped when the last of its requests is answered.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from typing import TYPE_CHECKING
+
+from mlflow_backend.local import causes, credentials, guard, ports, processes, revisions
+from mlflow_backend.local.state import LocalFailure, write
+from mlflow_backend.local.supervisor import Supervisor
+from mlflow_backend.verify.credentials import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow_backend.local.revisions import Record
+    from mlflow_backend.local.state import StateDir
+
+# A server needs 11 s on two idle cores, and MLflow gives up on an unreachable database after 107 s (measured).
+START_TIMEOUT_S = 120.0
+_PROBE_TIMEOUT_S = 5.0
+_ANSWER_BYTES = 2000
+_POLL_S = 0.05
+_FIRST_USES = (
+    "/api/2.0/mlflow/experiments/search?max_results=1",
+    "/api/2.0/mlflow/registered-models/search?max_results=1",
+)
+# A request may have read the old address and not yet be connected: the old server is called idle only when it had
+# no connection at several looks in a row.
+_IDLE_LOOKS = 10
+
+
+def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s: float = START_TIMEOUT_S) -> float:
+    """Make this revision the one that serves; return the seconds from its start until it was ready.
+
+    `drain_s` bounds, in seconds, how long running requests of the old server may take. Raises LocalFailure where the
+    database is at another schema than this MLflow's, and where the server does not get ready: the old one then still
+    serves, and nothing of the new one runs.
+    """
+    guard.refuse_other_schema(state, record)
+    supervisor = Supervisor(state)
+    previous, started = revisions.active(state), time.monotonic()
+    supervisor.apply(record.program)
+    try:
+        _wait(supervisor, state, record, start_timeout_s)
+    except BaseException:
+        if previous is None or previous.number != record.number:
+            supervisor.remove(record.program.name)
+        raise
+    took_s = time.monotonic() - started
+    write(state.active, record.address)
+    if previous is not None and previous.number != record.number:
+        _drain(state, previous, drain_s)
+    retire_others(state, record.number)
+    return took_s
+
+
+def retire_others(state: StateDir, serving: int | None) -> None:
+    """Stop every server program but the serving revision's; an update that was killed may have left some."""
+    keep = None if serving is None else revisions.program_name(serving)
+    supervisor = Supervisor(state)
+    for name in supervisor.programs():
+        if revisions.number_of(name) is not None and name != keep:
+            supervisor.remove(name)
+
+
+def answer(record: Record, path: str, *, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Return status and body that the revision's server gives for a path, (0, reason) where it gives none."""
+    connection = http.client.HTTPConnection(ports.LOOPBACK, record.port, timeout=_PROBE_TIMEOUT_S)
+    try:
+        connection.request("GET", path, headers=dict(headers or {}))
+        response = connection.getresponse()
+        return response.status, response.read(_ANSWER_BYTES).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return 0, type(error).__name__
+    finally:
+        connection.close()
+
+
+def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: float) -> None:
+    headers = resolve(credentials.references(state, record.access)).headers
+    ready = record.ready_path or record.health_path
+    try:
+        supervisor.wait(
+            record.program.name,
+            lambda: answer(record, ready)[0] == http.client.OK,
+            timeout_s=timeout_s,
+            hopeless=causes.is_hopeless,
+        )
+    except LocalFailure as failure:
+        raise causes.explain_start(_with_words(record, ready, headers, failure), record.mlflow_version) from None
+    # MLflow 3.0 to 3.5 runs Alembic in each store's first use, and two at once break each other (KeyError 'script',
+    # measured on 3.4.0): so both stores are used once, one after the other, before clients come.
+    for path in _FIRST_USES:
+        answer(record, record.health_path.removesuffix("/health") + path, headers=headers)
+    status, version = answer(record, record.version_path, headers=headers)
+    # Where the credentials are refused (401), verification says so, with its cause.
+    if status == http.client.OK and version != record.mlflow_version:
+        finding = f"127.0.0.1:{record.port} answers as MLflow {version}, {record.mlflow_version} was started"
+        raise LocalFailure(record.program.name, finding, "End the process that holds the port and repeat")
+    if not processes.listens(processes.marked(str(state.path), record.program.name), record.port):
+        finding = f"127.0.0.1:{record.port} answers, but no process of this revision listens on it"
+        raise LocalFailure(record.program.name, finding, "End the process that holds the port and repeat")
+
+
+def _with_words(record: Record, path: str, headers: Mapping[str, str], failure: LocalFailure) -> LocalFailure:
+    """Return the failure with the server's own words, where it answers and says why it is not ready."""
+    status, body = answer(record, path, headers=headers)
+    if status == 0:
+        return failure
+    try:
+        told = json.loads(body).get("detail")
+    except (ValueError, AttributeError):
+        told = None
+    return LocalFailure(failure.part, f"{told or f'{path} answers {status}'}\n{failure.finding}", failure.fix)
+
+
+def _drain(state: StateDir, old: Record, drain_s: float) -> None:
+    """Wait until the old server has answered its last request, at most so many seconds."""
+    family = processes.marked(str(state.path), old.program.name)
+    deadline = time.monotonic() + drain_s
+    idle = 0
+    while idle < _IDLE_LOOKS and time.monotonic() < deadline:
+        idle = 0 if processes.connections(family, old.port) else idle + 1
+        time.sleep(_POLL_S)

@@ -1,0 +1,35 @@
+"""What the dynamic resource Reencryption does. `provider` is frozen where it stands; this module may be changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pulumi.output import Unknown
+
+from mlflow_backend.contract import Refused
+from mlflow_backend.dynamic import tell_once
+from mlflow_backend.migrate.tool import ToolFailed
+from mlflow_backend.releases.targets import open_releases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_INPUTS: Final = ("locator", "mlflowVersion", "keys")
+
+
+def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether the servers have other keys than when it ran last; not for a revision that is held."""
+    wanted = news.get("keys")
+    return isinstance(wanted, Unknown) or (bool(wanted) and wanted != olds.get("keys"))
+
+
+def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Re-encrypt, and return the resource's outputs. Raises Refused, ToolFailed; nothing is changed then."""
+    tell_once(ToolFailed)
+    tell_once(Refused)
+    outputs = {key: inputs.get(key) for key in _INPUTS}
+    if not inputs["keys"]:
+        return {**outputs, "lost": []}
+    target = open_releases(inputs["locator"])
+    with target.migrating():
+        return {**outputs, "lost": list(target.tool(inputs["mlflowVersion"]).reencrypt())}

@@ -1,0 +1,119 @@
+"""What the dynamic resource does: the forecast at check, the migration at create and update.
+
+`provider` is frozen where it stands; this module may be changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pulumi.output import Unknown
+
+from mlflow_backend.contract import Refused
+from mlflow_backend.dynamic import tell_once
+from mlflow_backend.migrate.forecast import Seen
+from mlflow_backend.migrate.known import forecast
+from mlflow_backend.migrate.step import MigrationFailed, Wish, migrate
+from mlflow_backend.migrate.tool import ToolFailed
+from mlflow_backend.offered import stack_of, typed
+from mlflow_backend.releases.journal import refuse_unfinished
+from mlflow_backend.releases.stores import StoreError
+from mlflow_backend.releases.targets import open_releases
+from mlflow_backend.schema import Direction
+from mlflow_backend.schema_tables import required_heads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow_backend.migrate.forecast import Forecast
+
+INPUTS: Final = ("locator", "mlflowVersion", "database", "onFailure")
+_ACTIONS = {
+    Direction.EQUAL: "none",
+    Direction.EMPTY: "create",
+    Direction.BEHIND: "migrate",
+    Direction.AHEAD: "refuse",
+    Direction.UNKNOWN: "find out",
+}
+_RUNS = frozenset({"create", "migrate"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """The inputs with the forecast under `plan`, and why they are refused."""
+
+    inputs: dict[str, Any]
+    refusal: str | None = None
+
+
+def check(inputs: Mapping[str, Any]) -> Checked:
+    """Say what the migration will do. What a preview does not know yet is left for later."""
+    if any(isinstance(inputs.get(key), Unknown) for key in ("locator", "mlflowVersion")):
+        return Checked(inputs=dict(inputs))
+    try:
+        made, interrupted = _forecast(inputs)
+    except (Refused, StoreError, ToolFailed) as error:
+        return Checked(inputs=dict(inputs), refusal=typed(str(error), stack_of(inputs["locator"])))
+    plan = {"action": _ACTIONS.get(made.direction, "find out"), **made.document()}
+    if interrupted:
+        plan["interrupted"] = "a migration was begun and not ended; the update goes on with it"
+    refusal = made.refusal()
+    said = None if refusal is None else typed(refusal, stack_of(inputs["locator"]))
+    return Checked(inputs={**inputs, "plan": plan}, refusal=said)
+
+
+def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether the migration has to run: for another image or database, or where something is pending."""
+    plan = news.get("plan") or {}
+    differs = any(isinstance(news.get(key), Unknown) or olds.get(key) != news.get(key) for key in INPUTS)
+    return differs or plan.get("action") in _RUNS or "interrupted" in plan
+
+
+def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Migrate, and return the resource's outputs.
+
+    Raises MigrationFailed, and Refused where a rollback runs or was interrupted.
+    """
+    tell_once(MigrationFailed)
+    tell_once(Refused)
+    target = open_releases(inputs["locator"])
+    version = inputs["mlflowVersion"]
+    # Basic auth has a schema of its own; on targets that have none, only the tracking head is known beforehand.
+    live = target.heads()
+    wanted = required_heads(version, auth=live is not None and live.auth is not None)
+    with target.migrating():
+        refuse_unfinished(target.rollback)
+        try:
+            outcome = migrate(target, Wish(version=version, wanted=wanted, on_failure=inputs["onFailure"]))
+        except MigrationFailed as failure:
+            raise MigrationFailed(typed(str(failure), stack_of(inputs["locator"]))) from None
+    return {
+        **{key: inputs.get(key) for key in (*INPUTS, "plan")},
+        "head": outcome.heads.tracking,
+        "authHead": outcome.heads.auth,
+        "applied": len(outcome.applied),
+        "dump": outcome.dump,
+    }
+
+
+def _forecast(inputs: Mapping[str, Any]) -> tuple[Forecast, bool]:
+    target = open_releases(inputs["locator"])
+    version = inputs["mlflowVersion"]
+    live = target.heads()
+    if live is None:
+        return forecast(version, _remembered(target)), False
+    made = forecast(version, Seen(heads=live))
+    if made.direction is Direction.BEHIND:
+        tables = sorted({table for revision in made.pending for table in revision.tables})
+        made = forecast(version, Seen(heads=live, rows=target.row_counts(tables)))
+    return made, target.migration.load() is not None
+
+
+def _remembered(target: Any) -> Seen | None:
+    """Return the schema that the ledger last saw; None where no release was ever verified."""
+    releases = target.ledger.read().releases
+    if not releases:
+        return None
+    last = releases[-1]
+    return Seen(heads=last.release.heads, as_of=last.at)

@@ -1,0 +1,59 @@
+"""Images in Amazon ECR, read by its own API with the credentials of whoever deploys."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import urllib3
+
+from mlflow_backend.preflight.manifests import ACCEPTED, ImageMissing, ImageUnreadable, digest_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecr import ECRClient
+
+_DEADLINE: Final = urllib3.Timeout(connect=5, read=15)
+_DENIED: Final = frozenset({"AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"})
+_MISSING: Final = frozenset({"RepositoryNotFoundException", "LayersNotFoundException", "ImageNotFoundException"})
+
+
+class EcrSource:
+    """One ECR repository (manifests.Source)."""
+
+    def __init__(self, client: ECRClient, *, account: str, repository: str) -> None:
+        """Name the repository; nothing is asked yet."""
+        self._client, self._account, self._repository = client, account, repository
+
+    def manifest(self, asked: str) -> bytes:
+        """Return a manifest."""
+        wanted: Any = {"imageDigest": asked} if asked.startswith("sha256:") else {"imageTag": asked}
+        answer = self._call("batch_get_image", imageIds=[wanted], acceptedMediaTypes=list(ACCEPTED))
+        if not answer.get("images"):
+            raise ImageMissing(f"the repository {self._repository} has no such image")
+        return str(answer["images"][0]["imageManifest"]).encode()
+
+    def blob(self, digest: str) -> bytes:
+        """Return a blob. ECR gives an address for it that carries its own permission and is not shown."""
+        url = self._call("get_download_url_for_layer", layerDigest=digest)["downloadUrl"]
+        try:
+            response = urllib3.request("GET", url, timeout=_DEADLINE, retries=2)
+        except urllib3.exceptions.HTTPError as error:
+            raise ImageUnreadable(f"ECR's layer store cannot be reached ({type(error).__name__})") from None
+        if response.status != HTTPStatus.OK or digest_of(response.data) != digest:
+            raise ImageUnreadable(f"ECR's layer store answered {response.status} with another blob than asked for")
+        return response.data
+
+    def _call(self, operation: str, **arguments: Any) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as mlflow_backend.aws.clients
+
+        try:
+            return getattr(self._client, operation)(
+                registryId=self._account, repositoryName=self._repository, **arguments
+            )
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code in _MISSING:
+                raise ImageMissing(f"the repository {self._repository} has no such image ({code})") from None
+            raise ImageUnreadable(f"ECR answered {code}", denied=code in _DENIED) from None
+        except BotoCoreError as error:
+            raise ImageUnreadable(f"ECR cannot be asked ({type(error).__name__})", denied=True) from None

@@ -1,0 +1,114 @@
+"""The dynamic resource that fails a preview whose image, account, secrets or certificate are not what they must be.
+
+The path of this module and the names of its two classes are frozen: Pulumi keeps a provider in the state by module and
+name (a test pins them). The provider holds nothing, for its attributes would go into the state. It works in `check`,
+because that runs in a preview too, and because a preview shows inputs only: `pinnedImage`, `imageHeads` and `findings`
+are inputs that `check` writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource, UpdateResult
+
+from mlflow_backend.dynamic import Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pulumi
+
+
+class PreflightProvider(Provider):
+    """Looks in `check`; creating and updating only keep what was found."""
+
+    # It holds no secret, so there is nothing to encrypt in the state.
+    serialize_as_secret_always = False
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Look at everything that the inputs name."""
+        from mlflow_backend.preflight import resource  # noqa: PLC0415 (the provider process starts light)
+
+        checked = resource.check(news)
+        return CheckResult(checked.inputs, [CheckFailure(prop, reason) for prop, reason in checked.problems])
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Compare what was asked and what the image is."""
+        from mlflow_backend.preflight import resource  # noqa: PLC0415
+
+        return DiffResult(changes=bool(resource.changed(olds, news)))
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Keep what `check` found."""
+        return CreateResult(id_="preflight", outs=props)
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Keep what `check` found now."""
+        return UpdateResult(outs=news)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreflightArgs:
+    """What is looked at.
+
+    `image`: as settings name it. `platform`: `linux/amd64` or the like. `drivers`: what the image must hold.
+    `registry_login`: a reference (file:PATH or env:NAME) to USER:PASSWORD, or `secretsmanager:ARN` of a secret with the
+    keys `username` and `password`. `account` and `region`: where the backend
+    belongs; None on targets without AWS. `secrets`: ARNs by the setting that names them, `reader` the ARN of the role
+    that will read them. `certificate` and `host`: the public URL's. `soak`: stack, hours, and region, bucket and root
+    of the ledger in which the image must have been verified for so long. `database`: the host of an adopted database.
+    `boundary`: as account.Expected has it.
+    """
+
+    image: pulumi.Input[str]
+    platform: str
+    mlflow_version: str
+    drivers: Sequence[str]
+    registry_login: str | None = None
+    account: str | None = None
+    region: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    reader: str | None = None
+    certificate: str | None = None
+    host: str | None = None
+    hosted_zone: str | None = None
+    zones: int = 0
+    soak: Mapping[str, Any] | None = None
+    database: str | None = None
+    boundary: str | None = None
+
+    def inputs(self) -> dict[str, Any]:
+        """Return what the resource is given; `mlflow_backend.preflight.resource.look` takes the same."""
+        return {
+            "image": self.image,
+            "platform": self.platform,
+            "mlflowVersion": self.mlflow_version,
+            "drivers": list(self.drivers),
+            "registryLogin": self.registry_login,
+            "account": self.account,
+            "region": self.region,
+            "secrets": dict(self.secrets),
+            "reader": self.reader,
+            "certificate": self.certificate,
+            "host": self.host,
+            "hostedZone": self.hosted_zone,
+            "zones": self.zones,
+            "soak": None if self.soak is None else dict(self.soak),
+            "database": self.database,
+            "boundary": self.boundary,
+        }
+
+
+class Preflight(Resource, module="mlflow-backend", name="Preflight"):
+    """Outputs: `pinnedImage`, the image by digest; `imageHeads`, the schema heads it needs; `findings`, all checks."""
+
+    pinnedImage: pulumi.Output[str]  # noqa: N815 (the engine's name of the property is the attribute's)
+    imageHeads: pulumi.Output[Mapping[str, str]]  # noqa: N815
+    findings: pulumi.Output[Sequence[Mapping[str, str]]]
+
+    def __init__(self, name: str, args: PreflightArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Register the resource; everything that runs the image takes it from `pinnedImage`."""
+        found = {"pinnedImage": None, "imageHeads": None, "findings": None}
+        super().__init__(PreflightProvider(), name, {**args.inputs(), **found}, opts)

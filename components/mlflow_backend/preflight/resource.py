@@ -1,0 +1,154 @@
+"""What the dynamic resource does, free of pulumi but for the mark of unknown values: inputs to findings and back.
+
+`provider` is frozen where it stands; this module may be changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pulumi.output import Unknown
+
+from mlflow_backend.preflight import account, database, findings, image, soak
+from mlflow_backend.preflight.findings import Finding, failed
+from mlflow_backend.preflight.manifests import Platform, Source
+from mlflow_backend.preflight.reference import NotAReference, Reference, parse
+from mlflow_backend.preflight.registry import Login, Registry
+from mlflow_backend.verify.credentials import CredentialError, read_reference
+
+INPUTS: Final = (
+    "image", "platform", "mlflowVersion", "drivers", "registryLogin", "account", "region", "secrets", "reader",
+    "certificate", "host", "hostedZone", "zones", "soak", "database", "boundary",
+)  # fmt: skip
+FOUND: Final = ("pinnedImage", "imageHeads", "findings")
+"""Inputs that `check` writes: a preview shows inputs, while what `create` returns is unknown then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """The inputs with what was found among them, and what stops the update, by property."""
+
+    inputs: dict[str, Any]
+    problems: tuple[tuple[str, str], ...]
+
+
+def check(news: Mapping[str, Any]) -> Checked:
+    """Look at everything that the inputs name. What is not known yet is not looked at, and said to be so."""
+    if unknown := [key for key in INPUTS if _unknown(news.get(key))]:
+        said = f"not known yet: {', '.join(unknown)}."
+        skipped = findings.skipped("preflight", "server.image", said)
+        return Checked(inputs={**news, "findings": findings.documents([skipped])}, problems=())
+    looked = look(news)
+    found = looked.findings
+    inputs = {
+        **news,
+        "pinnedImage": looked.pinned,
+        "imageHeads": dict(looked.heads),
+        "findings": findings.documents(found),
+    }
+    problems = tuple((each.prop, f"{each.check}: {each.said} {each.fix}".strip()) for each in findings.failures(found))
+    return Checked(inputs=inputs, problems=problems)
+
+
+def look(news: Mapping[str, Any]) -> image.Looked:
+    """Look at everything that known inputs name; the image is what was found of it, the findings are all of them."""
+    looked = _image(news)
+    return replace(
+        looked, findings=(*looked.findings, *_account(news), *_database(news, looked), *_soaked(news, looked))
+    )
+
+
+def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
+    """Return the inputs that differ; a finding alone is no change of anything that runs."""
+    keys = (*INPUTS, "pinnedImage", "imageHeads")
+    return [key for key in keys if _unknown(news.get(key)) or olds.get(key) != news.get(key)]
+
+
+def _image(news: Mapping[str, Any]) -> image.Looked:
+    try:
+        reference = parse(news["image"])
+        found = source(reference, news.get("registryLogin"))
+    except (NotAReference, CredentialError) as error:
+        finding = failed("image exists", image.PROPERTY, f"{error}.", "Correct the setting.")
+        return image.Looked(findings=(finding,))
+    system, _, architecture = str(news["platform"]).partition("/")
+    wanted = image.Wanted(
+        platform=Platform(system=system, architecture=architecture),
+        mlflow_version=news["mlflowVersion"],
+        drivers=frozenset(news["drivers"]),
+    )
+    return image.look(found, reference, wanted)
+
+
+def source(reference: Reference, login: str | None) -> Source:
+    """Return where an image's manifests are read. `login` is as in `PreflightArgs`. Raises CredentialError."""
+    if reference.ecr is not None:
+        from mlflow_backend.preflight.aws import ecr_client  # noqa: PLC0415 - AWS only where it is asked
+        from mlflow_backend.preflight.ecr import EcrSource  # noqa: PLC0415
+
+        owner, region = reference.ecr
+        return EcrSource(ecr_client(region), account=owner, repository=reference.repository)
+    return Registry(reference.registry, reference.repository, _login(login) if login else None)
+
+
+def _login(reference: str) -> Login:
+    if reference.startswith("secretsmanager:"):
+        # As ECS itself takes it: one secret, two keys.
+        user, password = (read_reference("registryLogin", f"{reference}#{key}") for key in ("username", "password"))
+        return Login(user=user, password=password)
+    user, colon, password = read_reference("registryLogin", reference).partition(":")
+    if not colon:
+        raise CredentialError("the registry login is not USER:PASSWORD")
+    return Login(user=user, password=password)
+
+
+def _account(news: Mapping[str, Any]) -> tuple[Finding, ...]:
+    if news.get("account") is None:
+        return ()
+    from mlflow_backend.preflight.aws import account_clients  # noqa: PLC0415
+
+    expected = account.Expected(
+        account=news["account"],
+        region=news["region"],
+        secrets=news.get("secrets") or {},
+        reader=news["reader"],
+        certificate=news.get("certificate"),
+        host=news.get("host"),
+        hosted_zone=news.get("hostedZone"),
+        zones=int(news.get("zones") or 0),
+        boundary=news.get("boundary"),
+    )
+    return account.look(account_clients(expected.region), expected)
+
+
+def _database(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...]:
+    host = news.get("database")
+    if not host:
+        return ()
+    from mlflow_backend.preflight.aws import rds_client  # noqa: PLC0415
+
+    return (database.look(rds_client(news["region"]), host, looked.clients),)
+
+
+def _soaked(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...]:
+    wanted = news.get("soak")
+    if not wanted or looked.pinned is None:
+        return ()
+    from mlflow_backend.aws.clients import connections  # noqa: PLC0415 - AWS only where it is asked
+    from mlflow_backend.aws.store import S3Store  # noqa: PLC0415
+    from mlflow_backend.releases.ledger import Ledger  # noqa: PLC0415
+
+    store = S3Store(connections(wanted["region"]).store, bucket=wanted["bucket"], root=wanted["root"])
+    digest = looked.pinned.rpartition("@")[2]
+    found = soak.look(Ledger(store, by=""), digest=digest, source=wanted["stack"], hours=int(wanted["hours"]))
+    return (found,)
+
+
+def _unknown(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(_unknown(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_unknown(item) for item in value)
+    return isinstance(value, Unknown)

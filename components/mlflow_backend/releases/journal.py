@@ -1,0 +1,69 @@
+"""The journal of something that must end in one of two states, however often it is interrupted.
+
+One open document a purpose. It is written before each step, so that whoever comes after a kill knows how far it may
+have got, and closed, not deleted, when the end is reached.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend.contract import Refused
+from mlflow_backend.releases.stores import ROOT, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mlflow_backend.releases.stores import Store
+
+
+class Journal:
+    """The journal of one purpose, such as `rollback`, in a backend's store."""
+
+    def __init__(self, store: Store, purpose: str, *, running: Callable[[], bool] = lambda: False) -> None:
+        """Name the place; nothing is read yet. `running` tells whether somebody holds the lock of that purpose now."""
+        self._store, self._key = store, f"{ROOT}/journal/{purpose}.json"
+        self._closed = f"{ROOT}/journal/closed/{purpose}"
+        self.running = running
+
+    def load(self, *needed: str) -> dict[str, Any] | None:
+        """Return what was begun and not ended, None where nothing was; it has at least the keys that are `needed`.
+
+        Raises StoreError for a document that cannot be read: guessing how far something got would be the worse end.
+        """
+        content = self._store.read([self._key]).get(self._key)
+        if content is None:
+            return None
+        fix = "Put it back from a backup, or look and delete it"
+        try:
+            document = json.loads(content)
+        except ValueError:
+            raise StoreError(self._key, "it is not JSON", fix) from None
+        if not isinstance(document, dict) or not document.keys() >= set(needed):
+            raise StoreError(self._key, "it is not what this project wrote there", fix)
+        return document
+
+    def write(self, document: Mapping[str, Any]) -> None:
+        """Say what is done next, durably, before it is done."""
+        self._store.replace(self._key, json.dumps(dict(document), indent=1).encode())
+
+    def close(self) -> None:
+        """Say that the end is reached; safe to repeat."""
+        if self._store.read([self._key]):
+            self._store.move(self._key, f"{self._closed}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}.json")
+
+
+def refuse_unfinished(journal: Journal, *, alone: bool = False) -> None:
+    """Raise Refused where a rollback runs or was interrupted: an update in between would end in neither of its states.
+
+    Who is `alone` holds the lock of rollbacks, so no other one runs.
+    """
+    entry = journal.load("to", "begun")
+    if entry is None:
+        return
+    what = f"A rollback to revision {entry['to']}, begun {entry['begun']}"
+    if not alone and journal.running():
+        raise Refused(f"{what}, is running.", fix="Let it end, and repeat.")
+    raise Refused(f"{what}, was interrupted.", fix="Finish it first with `python -m scripts.rollback --stack STACK`.")

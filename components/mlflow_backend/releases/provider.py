@@ -1,0 +1,122 @@
+"""The dynamic resources of releases: the ledger's entry, and the hold that ends an update red. Thin.
+
+The path of this module and the names of its classes are frozen: Pulumi keeps a provider in the state by module and
+name, so that moving or renaming one makes `destroy` fail for every stack that exists (a test pins them). The providers
+hold nothing, for their attributes would go into the state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
+
+from mlflow_backend.dynamic import UPDATE_ID, Provider, update_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class LedgerEntryProvider(Provider):
+    """Records each release whose verification passed. Nothing is deleted from a ledger."""
+
+    serialize_as_secret_always = False
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Another release is another record, and so is one that the ledger has lost."""
+        from mlflow_backend.releases import resource  # noqa: PLC0415 (the provider process starts light)
+
+        return DiffResult(changes=resource.entry_changed(olds, news))
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Append the record."""
+        from mlflow_backend.releases import resource  # noqa: PLC0415
+
+        return CreateResult(id_="ledger", outs=resource.append(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Append another record."""
+        from mlflow_backend.releases import resource  # noqa: PLC0415
+
+        return UpdateResult(outs=resource.append(news))
+
+
+class HoldProvider(Provider):
+    """Ends an update red that had to withhold a release, after all the rest was done."""
+
+    serialize_as_secret_always = False
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Compare what is withheld, and whether that is accepted."""
+        from mlflow_backend.releases import resource  # noqa: PLC0415
+
+        return DiffResult(changes=resource.hold_changed(olds, news))
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Raise Withheld where a release is withheld and that is not accepted."""
+        from mlflow_backend.releases import resource  # noqa: PLC0415
+
+        return CreateResult(id_="hold", outs=resource.hold(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Raise Withheld as in create: the state keeps what it was, so the next update is red too."""
+        from mlflow_backend.releases import resource  # noqa: PLC0415
+
+        return UpdateResult(outs=resource.hold(news))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerEntryArgs:
+    """Where the backend is, the revision, and when its verification finished."""
+
+    locator: pulumi.Input[Mapping[str, str]]
+    revision: pulumi.Input[str]
+    verified: pulumi.Input[str]
+
+
+class LedgerEntry(Resource, module="mlflow-backend", name="LedgerEntry"):
+    """The record of the release that was verified. Outputs: `number`."""
+
+    number: pulumi.Output[int]
+
+    def __init__(self, name: str, args: LedgerEntryArgs, opts: pulumi.ResourceOptions) -> None:
+        """Register the resource; `opts` must make it depend on the verification."""
+        props = {
+            "locator": args.locator,
+            "revision": args.revision,
+            "verified": args.verified,
+            UPDATE_ID: _asked(args),
+            "number": None,
+        }
+        super().__init__(LedgerEntryProvider(), name, props, opts)
+
+
+def _asked(args: LedgerEntryArgs) -> pulumi.Input[str]:
+    """Return the id of an update that has something to record, and an empty text for one that has not."""
+    if not (this_update := update_id()):
+        return ""
+
+    def asked(found: list[Any]) -> str:
+        from mlflow_backend.releases import resource  # noqa: PLC0415
+
+        locator, revision, _verified = found
+        return "" if resource.is_recorded(locator, revision) else this_update
+
+    # After the verification: what it found damaged or away is told by it.
+    return pulumi.Output.all(args.locator, args.revision, args.verified).apply(asked)
+
+
+class Hold(Resource, module="mlflow-backend", name="Hold"):
+    """Whether the release that the settings describe is served: `withheld` says why not, and is empty where it is."""
+
+    withheld: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, *, withheld: pulumi.Input[str], accepted: pulumi.Input[bool], opts: pulumi.ResourceOptions
+    ) -> None:
+        """Take why a release is withheld, and whether the update may end green all the same."""
+        # The stack is for the sentence alone: it is compared with nothing.
+        props = {"withheld": withheld, "accepted": accepted, "stack": pulumi.get_stack()}
+        super().__init__(HoldProvider(), name, props, opts)

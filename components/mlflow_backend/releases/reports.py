@@ -1,0 +1,72 @@
+"""The last verification report of a backend, kept in its own store beside the ledger.
+
+Whoever asks about the backend, from whichever machine, gets this one; a report in a file is a copy of it. It holds no
+secret: a report never does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.releases import durations
+from mlflow_backend.releases.stores import ROOT
+from mlflow_backend.releases.targets import TARGETS, open_releases
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Report, ReportError, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mlflow_backend.releases.stores import Store
+
+LATEST: Final = f"{ROOT}/reports/latest.json"
+_CODES: Final = {Result.PASS: ExitCode.DONE, Result.FAIL: ExitCode.VERIFICATION_FAILED}
+
+
+class Reports:
+    """The last report in one store. A backend that no target keeps, known by its URL alone, has no store."""
+
+    def __init__(self, store: Store | None) -> None:
+        """Name the store; nothing is read yet."""
+        self._store = store
+
+    def latest(self) -> Report | None:
+        """Return the last report, whatever its verdict; None where there is none.
+
+        Raises StoreError where the store fails, ReportError for a report that is damaged.
+        """
+        content = None if self._store is None else self._store.read([LATEST]).get(LATEST)
+        return None if content is None else parse(content, source=LATEST)
+
+    def save(self, report: Report, *, copy: Path | None) -> Report:
+        """Keep a report, and its copy on this machine; return it with how long the revision took to be ready.
+
+        Raises OSError for the copy, StoreError for the store.
+        """
+        if self._store is not None and report.served_revision:
+            report = replace(report, **asdict(durations.kept(self._store, report.served_revision)))
+        if copy is not None:
+            report.save(copy)
+        if self._store is not None:
+            self._store.replace(LATEST, report.json().encode())
+        return report
+
+
+def reports_of(locator: Mapping[str, str]) -> Reports:
+    """Return the reports of the backend that a locator names."""
+    return Reports(open_releases(locator).store if locator.get("kind") in TARGETS else None)
+
+
+def shown(reports: Reports) -> tuple[str, ExitCode]:
+    """Return the last verdict as a table for people, and the exit code that it stands for. Raises StoreError."""
+    try:
+        report = reports.latest()
+    except ReportError as error:
+        return f"verification  {error}", ExitCode.INCONCLUSIVE
+    if report is None:
+        return "verification  no report: the next `pulumi up` or `make verify` writes one", ExitCode.INCONCLUSIVE
+    code = ExitCode.INCONCLUSIVE if report.verdict is None else _CODES.get(report.verdict, ExitCode.INCONCLUSIVE)
+    return report.text(), code

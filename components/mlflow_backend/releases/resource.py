@@ -1,0 +1,102 @@
+"""What the dynamic resources of releases do. `provider` is frozen where it stands; this module may be changed."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from pulumi.output import Unknown
+
+from mlflow_backend.contract import Refused
+from mlflow_backend.dynamic import UPDATE_ID, asked_again, tell_once
+from mlflow_backend.identity import ANY, object_of, recorded_of
+from mlflow_backend.releases.reports import reports_of
+from mlflow_backend.releases.stores import StoreError
+from mlflow_backend.releases.targets import LocatorError, open_releases
+from mlflow_backend.releases.verification import identity
+from mlflow_backend.verify.model import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow_backend.identity import Recorded
+    from mlflow_backend.verify.report import Report
+
+ENTRY: Final = ("locator", "revision")
+HOLD: Final = ("withheld", "accepted")
+
+
+class Withheld(Exception):
+    """The update did everything but serve the release that the settings describe."""
+
+
+class NotVerified(Exception):
+    """The report does not say that this revision passed, so there is nothing to record."""
+
+
+def entry_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether there is another release than the last recorded one, or its record is missing."""
+    return _differs(ENTRY, olds, news) or asked_again(olds, news)
+
+
+def is_recorded(locator: Mapping[str, str], revision: str) -> bool:
+    """Tell whether the ledger ends with this release; what is wrong with the ledger is for `append` to name."""
+    try:
+        return bool(open_releases(locator).ledger.read().ends_with(revision))
+    except (LocatorError, StoreError, Refused):
+        return False
+
+
+def append(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Record the verification that the backend's last report is of.
+
+    Raises NotVerified, ReportError, StoreError, Refused.
+    """
+    tell_once(NotVerified)
+    report = reports_of(inputs["locator"]).latest()
+    revision = str(inputs["revision"])
+    if report is None or report.verdict is not Result.PASS or report.served_revision != revision:
+        raise NotVerified(
+            f"The backend's last report does not say that revision {revision} passed: it was verified by somebody "
+            "else meanwhile. Repeat the update."
+        )
+    target = open_releases(inputs["locator"])
+    seen = _known_by(target, report)
+    release = target.release(revision, verification_id=identity(report), verdict=report.verdict.value)
+    record = target.ledger.add_release(release, identity=seen)
+    # Only now: what served before is no longer the only one that is known to work.
+    target.retire()
+    return {**{key: inputs.get(key) for key in (*ENTRY, "verified", UPDATE_ID)}, "number": record.number}
+
+
+def _known_by(target: Any, report: Report) -> Recorded | None:
+    """Return the identity to record, None where the server did not say it; the store gets one where it has none."""
+    live = report.served_identity
+    if not live or live["database"] is None:
+        return None
+    found, store = recorded_of(live), live["store"]
+    if store is None or store["database"] == ANY:
+        found["store"] = store["id"] if store else str(uuid.uuid4())
+        target.mark_store(object_of(found["store"], found["database"]))
+    return found
+
+
+def hold_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Tell whether something else is withheld than at the last green end."""
+    return _differs(HOLD, olds, news)
+
+
+def hold(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs where nothing is withheld, or that is accepted. Raises Withheld."""
+    tell_once(Withheld)
+    why = inputs["withheld"]
+    if why and not inputs["accepted"]:
+        raise Withheld(
+            f"Everything is up to date but the release: {why}. Lift it with `python -m scripts.rollback --stack "
+            f"{inputs['stack']} --unpin`, or accept a pin with release.acceptPin."
+        )
+    return {key: inputs.get(key) for key in HOLD}
+
+
+def _differs(keys: tuple[str, ...], olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    return any(isinstance(news.get(key), Unknown) or olds.get(key) != news.get(key) for key in keys)

@@ -1,0 +1,199 @@
+"""Carrying out a rollback, so that it ends with the target serving or with everything as it was.
+
+Each step is written into the journal before it is done, and each may be done again: a rollback that was killed is
+finished by running the command once more. Where the target does not serve, or fails its verification, the way back is
+taken: a rollback never makes it worse. Only where there is nothing to go back to does the target stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.releases import steps
+from mlflow_backend.releases.plan import Step
+from mlflow_backend.releases.stores import StoreError
+from mlflow_backend.releases.text import counted
+from mlflow_backend.verify.model import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlflow_backend.releases.plan import Plan
+    from mlflow_backend.releases.steps import RollbackTarget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """Besides the plan: why, how the target is verified, and whether an update does this by itself."""
+
+    reason: str
+    profile: str = "core"
+    deadline_s: float = 180.0
+    automatic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a rollback ended: its exit code, one sentence, what serves, and the last verification's table."""
+
+    exit_code: ExitCode
+    sentence: str
+    serving: str | None
+    table: str = ""
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether the target serves."""
+        return self.exit_code in {ExitCode.DONE, ExitCode.INCONCLUSIVE}
+
+
+def begin(target: RollbackTarget, plan: Plan, wish: Wish, *, say: Callable[[str], None]) -> Ended:
+    """Carry out a plan.
+
+    Raises Refused, with nothing touched, where the schema is not the planned one any more or an update has begun.
+    """
+    if plan.force:
+        _stop_deployment(target)
+    entry: dict[str, Any] = {
+        "id": uuid.uuid4().hex,
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "from": plan.start.revision if plan.start else None,
+        "fromServed": target.serving() is not None,
+        "to": plan.goal.revision,
+        "toVersion": plan.goal.mlflow_version,
+        "toHeads": asdict(plan.goal.heads) if plan.goal.heads else None,
+        "dump": plan.dump.id if plan.dump else None,
+        "losses": dict(plan.losses),
+        "access": plan.access_change,
+        "steps": [step.value for step in plan.steps],
+        "verdict": None,
+        "table": "",
+        "back": None,
+        **asdict(wish),
+    }
+    # Written before it is asked: an update writes nothing while this is open, and this one goes on while none does.
+    # Not asked where one was just stopped: ECS's own way back from it is a deployment too, which may never end.
+    target.rollback.write(entry)
+    if not plan.force and (busy := target.busy()):
+        target.rollback.close()
+        raise Refused(f"A deployment has begun meanwhile: {busy}.", fix="Let it end, and repeat.")
+    return _go_on(target, entry, say)
+
+
+_ENTRY = (
+    *("id", "begun", "from", "fromServed", "to", "toVersion", "toHeads", "dump", "losses", "steps", "verdict", "table"),
+    *("back", "automatic", "reason", "profile", "deadline_s"),
+)
+"""What `begin` writes, and a rollback is finished by."""
+
+
+def resume(target: RollbackTarget, *, to: str | None, say: Callable[[str], None]) -> Ended | None:
+    """Finish a rollback that was interrupted; None where none was.
+
+    Raises Refused where `to` is another target than that rollback's.
+    """
+    entry = target.rollback.load(*_ENTRY)
+    if entry is None:
+        return None
+    if to is not None and to != entry["to"]:
+        raise Refused(
+            f"A rollback to revision {entry['to']}, begun {entry['begun']}, was interrupted.",
+            fix="Finish it first: run the command without --to.",
+        )
+    say(f"finishing the rollback to revision {entry['to']} that was begun {entry['begun']} and interrupted")
+    if entry["steps"][0] == Step.RESTORE:
+        # What the killed run had started may still restore, and would end the count of what is lost in its middle.
+        entry["steps"] = [Step.STOP.value, *entry["steps"]]
+    return _go_on(target, entry, say)
+
+
+def _stop_deployment(target: RollbackTarget) -> None:
+    """End what is being deployed. Raises Refused where it had changed the schema that the plan was made for."""
+    planned = target.heads()
+    target.stop_deployment()
+    heads = target.heads()
+    if heads != planned:
+        raise Refused(
+            f"The deployment was stopped, and it had brought the database from {planned} to {heads}.",
+            fix="Repeat: the plan is another one now.",
+        )
+
+
+def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], None]) -> Ended:
+    """Do the steps that are left, or the way back where that was begun."""
+    if entry["back"] is not None:
+        return _go_back(target, entry, say)
+    left = list(entry["steps"])
+    for number, name in enumerate(left):
+        step = Step(name)
+        entry["steps"] = left[number:]
+        target.rollback.write(entry)
+        say(steps.words(step, entry))
+        try:
+            steps.do(step, target, entry)
+        except Exception as error:  # noqa: BLE001 - whatever a target meets, the way back must be taken
+            nothing_to_go_back_to = step is Step.VERIFY and not entry["fromServed"]
+            if nothing_to_go_back_to:
+                continue
+            code = error.exit_code if isinstance(error, steps.StepFailed) else ExitCode.PLATFORM_FAILED
+            what = "" if isinstance(error, steps.StepFailed) else f"{step.value} failed: "
+            finding = f"{what}{error}".removesuffix(".")
+            return _go_back(target, entry | {"back": finding, "backCode": int(code)}, say)
+    target.migration.close()
+    target.rollback.close()
+    return _done(target, entry)
+
+
+def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], None]) -> Ended:
+    """Make it as it was before the rollback. Its journal stays open until that is so."""
+    with contextlib.suppress(StoreError):
+        # A disk that is full, say, must not keep the server away: without this word the next run tries once more.
+        target.rollback.write(entry)
+    to, start = entry["to"], entry["from"]
+    code = ExitCode(entry["backCode"])
+    say(f"revision {to}: {entry['back']}; going back to what was before")
+    try:
+        if entry["dump"] is not None and steps.is_at(target, entry["toHeads"]):
+            target.stop_server()
+            target.undo_restore()
+        if entry["fromServed"] and start is not None:
+            target.start_server(start)
+    except Exception as error:  # noqa: BLE001 - both failures have to be told, and the journal stays open
+        sentence = f"Revision {to}: {entry['back']}. Going back failed as well: {str(error).removesuffix('.')}."
+        sentence += " Mend that and run this again."
+        failed = ExitCode.PLATFORM_FAILED
+        return Ended(exit_code=failed, sentence=sentence, serving=target.serving(), table=entry["table"])
+    target.rollback.close()
+    serving = target.serving()
+    # Where nothing served before there is nothing to go back to: a target that had started runs on.
+    before = entry["fromServed"]
+    serves = f"revision {serving} serves{' again, as before' if before else ''}"
+    now = serves if serving else f"nothing serves{'' if before else ', as before'}"
+    sentence = f"Not rolled back: revision {to}: {entry['back']}. Now {now}."
+    return Ended(exit_code=code, sentence=sentence, serving=serving, table=entry["table"])
+
+
+def _done(target: RollbackTarget, entry: dict[str, Any]) -> Ended:
+    verdict = entry["verdict"]
+    held = " and is pinned" if Step.RECORD in entry["steps"] and not entry["automatic"] else ""
+    how = {None: "not verified", Result.PASS.value: "verified"}.get(verdict, f"its verification: {verdict}")
+    lost = f" Lost: {counted(entry['losses']) or 'nothing'}." if entry["dump"] else ""
+    # A rollback that was begun by an older command says nothing of it.
+    access = f" Its {entry['access']}." if entry.get("access") else ""
+    return Ended(
+        exit_code=_CODES.get(verdict, ExitCode.DONE),
+        sentence=f"Revision {entry['to']} (MLflow {entry['toVersion']}) serves{held}; {how}.{lost}{access}",
+        serving=target.serving(),
+        table=entry["table"],
+    )
+
+
+_CODES = {
+    Result.FAIL.value: ExitCode.VERIFICATION_FAILED,
+    Result.INCONCLUSIVE.value: ExitCode.INCONCLUSIVE,
+}

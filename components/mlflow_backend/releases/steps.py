@@ -1,0 +1,179 @@
+"""The steps of a rollback: what each does with a target, and what a target has to give for it.
+
+Each may be done again after an interruption. In which order they are taken, and the way back, is `run`'s.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.releases.plan import Step
+from mlflow_backend.releases.records import Block
+from mlflow_backend.releases.verification import identity
+from mlflow_backend.verify.model import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mlflow_backend.contract import WaitOutcome
+    from mlflow_backend.releases.journal import Journal
+    from mlflow_backend.releases.ledger import Ledger
+    from mlflow_backend.releases.records import Dump, VerifiedRelease
+    from mlflow_backend.schema import Heads
+    from mlflow_backend.verify.report import Report
+
+# MLflow gives up on an unreachable database after 107 s (docs/facts.md, B).
+_WAIT_S = 120.0
+
+
+class RollbackTarget(Protocol):
+    """What a target gives to a rollback. Every method may be repeated after an interruption."""
+
+    ledger: Ledger
+    rollback: Journal
+    migration: Journal
+
+    def heads(self) -> Heads | None:
+        """Return the live schema heads, None where they cannot be read."""
+
+    def restore(self, dump: Dump, version: str) -> None:
+        """Put a dump in the databases' place; on a failure they are as they were."""
+
+    def losses(self, dump: Dump) -> Mapping[str, int]:
+        """Count what restoring a dump loses, against the live database."""
+
+    def undo_restore(self) -> None:
+        """Put back the databases that the last restore replaced."""
+
+    def serving(self) -> str | None:
+        """Return the revision whose server runs and gets the traffic."""
+
+    def stop_server(self) -> None:
+        """End every server, with its grace period."""
+
+    def busy(self) -> str | None:
+        """Say, as a clause, what an update is doing right now; None where none does anything."""
+
+    def stop_deployment(self) -> None:
+        """End what an update is doing."""
+
+    def start_server(self, revision: str) -> None:
+        """Switch to a revision, and end what else of the switch runs; of one that serves, the second only."""
+
+    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
+        """Wait until the revision serves, with the platform's own reasons where it does not."""
+
+    def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
+        """Verify that the revision serves."""
+
+    def release(self, revision: str, *, verification_id: str, verdict: str) -> VerifiedRelease:
+        """Return what the ledger records of a revision that was verified."""
+
+
+class StepFailed(Exception):
+    """A step did not do what it was to do; the way back is taken."""
+
+    def __init__(self, exit_code: ExitCode, finding: str) -> None:
+        super().__init__(finding)
+        self.exit_code = exit_code
+
+
+def do(step: Step, target: RollbackTarget, entry: dict[str, Any]) -> None:
+    """Do one step of the rollback that the journal's `entry` is of. Raises StepFailed, and what a target raises."""
+    _ACTIONS[step](target, entry)
+
+
+def words(step: Step, entry: Mapping[str, Any]) -> str:
+    """Return what is said before a step is done."""
+    return _WORDS[step].format(**entry)
+
+
+def is_at(target: RollbackTarget, heads: dict[str, str | None] | None) -> bool:
+    """Tell whether the databases are at these heads; the auth database counts where both have a head for it."""
+    live = target.heads()
+    if live is None or heads is None or live.tracking != heads["tracking"]:
+        return False
+    return live.auth is None or heads["auth"] is None or live.auth == heads["auth"]
+
+
+def _stop(target: RollbackTarget, _entry: dict[str, Any]) -> None:
+    target.stop_server()
+
+
+def _restore(target: RollbackTarget, entry: dict[str, Any]) -> None:
+    """Restore, unless an interrupted run did it already: then the schema is the target's."""
+    if is_at(target, entry["toHeads"]):
+        return
+    dump = next(dump for dump in target.ledger.read().dumps if dump.id == entry["dump"])
+    # Counted again: the plan's count was made while clients could still write.
+    entry["losses"] = dict(target.losses(dump))
+    target.rollback.write(entry)
+    target.restore(dump, entry["toVersion"])
+
+
+def _activate(target: RollbackTarget, entry: dict[str, Any]) -> None:
+    # Where it serves already too: a run that was killed in the switch may have left the other server running.
+    target.start_server(entry["to"])
+
+
+def _wait(target: RollbackTarget, entry: dict[str, Any]) -> None:
+    outcome = target.wait(entry["to"], deadline_s=_WAIT_S)
+    if not outcome.serving:
+        raise StepFailed(ExitCode.PLATFORM_FAILED, "it did not get ready: " + "\n".join(outcome.reasons))
+
+
+def _verify(target: RollbackTarget, entry: dict[str, Any]) -> None:
+    report = target.verify(entry["to"], profile=entry["profile"], deadline_s=float(entry["deadline_s"]))
+    entry |= {"verdict": (report.verdict or Result.INCONCLUSIVE).value, "table": report.text()}
+    if report.verdict is Result.FAIL:
+        raise StepFailed(ExitCode.VERIFICATION_FAILED, "it fails its verification")
+    if report.verdict is Result.PASS and Step.RECORD in entry["steps"]:
+        target.ledger.add_release(
+            target.release(entry["to"], verification_id=identity(report), verdict=report.verdict.value)
+        )
+
+
+def _record(target: RollbackTarget, entry: dict[str, Any]) -> None:
+    """Pin the target, or block the release that an update rolled back from; once for one rollback."""
+    contents = target.ledger.read()
+    if entry["automatic"]:
+        failed = target.release(entry["from"], verification_id="", verdict=Result.FAIL.value)
+        block = Block(
+            revision=entry["from"],
+            settings_hash=failed.settings_hash,
+            instead=entry["to"],
+            since=datetime.now(UTC).replace(microsecond=0),
+            reason=entry["reason"],
+        )
+        if contents.standing.block_of(failed.settings_hash) is None:
+            target.ledger.add_block(block)
+        return
+    known = (record.body for record in contents.records if isinstance(record.body, dict))
+    if not any(body.get("id") == entry["id"] for body in known):
+        detail = {
+            "id": entry["id"],
+            "restored": entry["dump"] or "",
+            "verdict": entry["verdict"] or "not verified",
+            **{f"lost {name}": str(count) for name, count in entry["losses"].items()},
+        }
+        target.ledger.add_rollback(to=entry["to"], left=entry["from"], reason=entry["reason"], detail=detail)
+
+
+_ACTIONS: Mapping[Step, Callable[[RollbackTarget, dict[str, Any]], None]] = {
+    Step.STOP: _stop,
+    Step.RESTORE: _restore,
+    Step.ACTIVATE: _activate,
+    Step.WAIT: _wait,
+    Step.VERIFY: _verify,
+    Step.RECORD: _record,
+}
+_WORDS = {
+    Step.STOP: "stopping the server",
+    Step.RESTORE: "restoring the dump {dump}",
+    Step.ACTIVATE: "switching to revision {to} (MLflow {toVersion})",
+    Step.WAIT: "waiting until it serves",
+    Step.VERIFY: "verifying it",
+    Step.RECORD: "recording it in the ledger",
+}

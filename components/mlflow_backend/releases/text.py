@@ -1,0 +1,163 @@
+"""Pure: a plan and a list of releases, as text for people and as data for programs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend import vulnerabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from mlflow_backend.releases.ledger import Contents
+    from mlflow_backend.releases.plan import Plan
+    from mlflow_backend.releases.views import View
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_PLURAL = re.compile(r"(?<=[a-z])s\b")
+_COLUMNS = ("revision", "state", "MLflow", "schema", "verified", "age", "rollback", "")
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """Return what a rollback will do, for a person to agree to."""
+    lines = [
+        f"from       {_start(plan)}",
+        f"to         {plan.goal}",
+        f"schema     {plan.goal.decision.verdict.value}: {plan.goal.decision.reason}",
+        f"lost       {_losses(plan)}",
+        f"downtime   {_downtime(plan)}",
+        f"steps      {', '.join(step.value for step in plan.steps)}",
+    ]
+    if plan.access_change:
+        lines.append(f"access     {plan.access_change}")
+    if known := vulnerabilities.note(plan.goal.mlflow_version):
+        lines.append(f"known      {known}")
+    if plan.force:
+        lines.append("first      the deployment in progress is stopped")
+    return [*lines, *(f"note       {note}" for note in plan.notes)]
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """Return a plan as JSON-like data."""
+    return {
+        "target": plan.target,
+        "from": plan.start.revision if plan.start else None,
+        "to": plan.goal.revision,
+        "toVersion": plan.goal.mlflow_version,
+        "schema": {"verdict": plan.goal.decision.verdict.value, "reason": plan.goal.decision.reason},
+        "dump": plan.dump.id if plan.dump else None,
+        "losses": dict(plan.losses),
+        "downtimeSeconds": plan.downtime_s,
+        "steps": [step.value for step in plan.steps],
+        "knownVulnerabilities": vulnerabilities.note(plan.goal.mlflow_version),
+        "accessChange": plan.access_change,
+        "notes": list(plan.notes),
+    }
+
+
+def view_document(view: View) -> dict[str, Any]:
+    """Return one revision as JSON-like data."""
+    return {
+        "revision": view.revision,
+        "state": view.state,
+        "mlflowVersion": view.mlflow_version,
+        "schemaHead": view.heads.tracking if view.heads else None,
+        "authHead": view.heads.auth if view.heads else None,
+        "verified": view.verified_at.isoformat() if view.verified_at else None,
+        "created": view.created_at.isoformat() if view.created_at else None,
+        "rollback": {"verdict": view.decision.verdict.value, "reason": view.decision.reason, "fix": view.decision.fix},
+        "serving": view.serves,
+        "current": view.current,
+        "pinned": view.pinned,
+        "blocked": view.blocked,
+        "left": view.left,
+        "dump": view.dump,
+    }
+
+
+def table(views: Sequence[View], *, now: datetime) -> list[str]:
+    """Return the releases as an aligned table, newest first."""
+    rows = [_COLUMNS, *(_row(view, now) for view in views)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(_COLUMNS))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def standing_lines(contents: Contents) -> list[str]:
+    """Return what the ledger holds the stack to, and what of the ledger is damaged."""
+    standing = contents.standing
+    lines = [f"ledger: {damage.finding}" for damage in contents.damage]
+    if standing.pin is not None:
+        pin = standing.pin
+        lines.append(
+            f"pinned to {pin.revision} since {_time(pin.since)} by {pin.by}: {pin.reason or 'no reason given'}"
+        )
+    lines += [
+        f"blocked: {block.revision} since {_time(block.since)} ({block.reason}); {block.instead} serves instead"
+        for block in standing.blocks
+    ]
+    return lines
+
+
+def _start(plan: Plan) -> str:
+    if plan.start is None:
+        return "nothing that serves"
+    return f"{plan.start}" if plan.start.serves else f"{plan.start}, which does not serve"
+
+
+def _row(view: View, now: datetime) -> tuple[str, ...]:
+    since = view.created_at or view.verified_at
+    words = {
+        "serves": view.serves,
+        "current": view.current and not view.serves,
+        "pinned": view.pinned,
+        "blocked": view.blocked,
+        "left by a rollback": view.left and not view.blocked,
+    }
+    return (
+        view.revision,
+        view.state,
+        view.mlflow_version,
+        (view.heads.tracking if view.heads else None) or "?",
+        "verified" if view.verified else "no",
+        _age((now - since).total_seconds()) if since else "?",
+        "-" if view.serves or view.state == "gone" else view.decision.verdict.value,
+        ", ".join(word for word, holds in words.items() if holds),
+    )
+
+
+def _age(seconds: float) -> str:
+    if seconds < 0:
+        # A clock was wrong, then or now.
+        return f"in {_age(-seconds)}"
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _losses(plan: Plan) -> str:
+    if plan.dump is None:
+        return "nothing: the database stays as it is"
+    told = counted(plan.losses) or "nothing was written"
+    return f"what was written since {_time(plan.dump.taken_at)}: {told}"
+
+
+def counted(losses: Mapping[str, int]) -> str:
+    """Return losses as words: `12 runs, 1 changed model version`."""
+    return ", ".join(f"{count} {_singular(name) if count == 1 else name}" for name, count in losses.items())
+
+
+def _singular(name: str) -> str:
+    return _PLURAL.sub("", name).replace("that come back", "that comes back")
+
+
+def _downtime(plan: Plan) -> str:
+    if plan.downtime_s == 0:
+        return "none: the old server serves until the other one is ready"
+    return f"about {plan.downtime_s:.0f} s"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

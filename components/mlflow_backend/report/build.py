@@ -1,0 +1,192 @@
+"""From the engine's stream to the report: which changes matter, what they cost, and how the preview ended. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend import tokens
+from mlflow_backend.report import judged, served
+from mlflow_backend.report.events import type_of
+from mlflow_backend.report.model import Change, Drift, Migration, Operation, Outcome, Report, Verdict
+from mlflow_backend.report.quantities import billed, by_use
+from mlflow_backend.report.stateful import STATEFUL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlflow_backend.ending import Ending
+    from mlflow_backend.report.costs import Costs
+    from mlflow_backend.report.events import Said, Step, Stream
+    from mlflow_backend.report.judged import Known, Rendered
+    from mlflow_backend.report.quantities import Billed, TaskSize
+
+_OPERATIONS: Final[Mapping[str, Operation]] = {
+    "create": Operation.CREATE,
+    "update": Operation.UPDATE,
+    "delete": Operation.DELETE,
+    "replace": Operation.REPLACE,
+    "import": Operation.IMPORT,
+    "import-replacement": Operation.IMPORT,
+    "discard": Operation.FORGET,
+}
+_ORDER: Final = tuple(Operation)
+# The stack itself and the providers of a plan are nothing that exists anywhere.
+_NOWHERE: Final = ("pulumi:pulumi:", "pulumi:providers:")
+_CHECKED: Final = frozenset({tokens.PREFLIGHT, tokens.MIGRATION})
+_MOST_WORDS: Final = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a preview was asked for, and what is known besides its stream.
+
+    `made` is when, in UTC. `ending` is the program's own verdict, `prices` what turns quantities into costs, `size` the
+    server task's as rendered from the settings. `code` is how the engine ended, `printed` what it printed.
+    """
+
+    stack: str
+    made: str
+    code: int
+    refreshed: bool = False
+    ending: Ending | None = None
+    policies: Sequence[Known] = ()
+    rendered: Sequence[Rendered] = ()
+    size: TaskSize | None = None
+    pin: str = ""
+    printed: str = field(default="", repr=False)
+    prices: Callable[[Sequence[Billed]], Costs] | None = field(default=None, repr=False)
+
+
+def build(stream: Stream, asked: Asked) -> Report:
+    """Return the report of a preview."""
+    changes = _changes(stream.steps)
+    policies = judged.results(stream, asked.policies, asked.rendered)
+    refusals = _refusals(stream, asked, policies)
+    quantities = billed(stream.steps, size=asked.size)
+    before, after = served.releases(stream)
+    migration, pin = served.migration(stream), served.pin(stream) or asked.pin
+    return Report(
+        stack=asked.stack,
+        made=asked.made,
+        verdict=_verdict(stream, asked, changes, refusals),
+        counts=_counts(stream.steps),
+        changes=changes,
+        before=before,
+        after=after,
+        migration=migration,
+        pin=pin,
+        preflight=served.preflight(stream),
+        policies=policies,
+        drift=_drift(stream.drift) if asked.refreshed else None,
+        billed=quantities,
+        by_use=by_use(stream.steps),
+        costs=asked.prices(quantities) if asked.prices and quantities else None,
+        refusals=refusals,
+        errors=() if refusals else _errors(stream, asked),
+        warnings=(*_warnings(stream, migration, pin), *served.waiting(stream)),
+    )
+
+
+def _verdict(stream: Stream, asked: Asked, changes: Sequence[Change], refusals: Sequence[str]) -> Verdict:
+    if refusals:
+        return Verdict.REFUSED
+    if asked.code != 0 or not stream.ended:
+        return Verdict.FAILED
+    return Verdict.CHANGES if changes else Verdict.UNCHANGED
+
+
+def _changes(steps: Sequence[Step]) -> tuple[Change, ...]:
+    """Return what changes, what is lost first; a replacement is one change, though the engine takes three steps."""
+    found = [
+        _change(step, _OPERATIONS[step.op])
+        for step in steps
+        if step.op in _OPERATIONS and not step.type.startswith(_NOWHERE)
+    ]
+    return tuple(sorted(found, key=lambda each: (not each.loses, _ORDER.index(each.operation), each.type, each.name)))
+
+
+def _change(step: Step, operation: Operation) -> Change:
+    goes = operation in {Operation.DELETE, Operation.REPLACE}
+    return Change(
+        operation=operation,
+        urn=step.urn,
+        type=step.type,
+        name=step.name,
+        properties=_properties(step) if operation is not Operation.CREATE else (),
+        forcing=step.forcing if operation is Operation.REPLACE else (),
+        protected=bool(step.old and step.old.protect) if goes else bool(step.new and step.new.protect),
+        loses=STATEFUL.get(step.type, "") if goes else "",
+    )
+
+
+def _properties(step: Step) -> tuple[str, ...]:
+    """Return what differs; a dynamic provider does not tell the engine, so there the inputs are compared."""
+    if step.changed or step.old is None or step.new is None:
+        return step.changed
+    old, new = step.old.inputs, step.new.inputs
+    return tuple(sorted(key for key in {*old, *new} if key != "__provider" and old.get(key) != new.get(key)))
+
+
+def _counts(steps: Sequence[Step]) -> dict[str, int]:
+    counted = Counter(
+        "unchanged" if step.op == "same" else str(_OPERATIONS[step.op])
+        for step in steps
+        if (step.op == "same" or step.op in _OPERATIONS) and not step.type.startswith(_NOWHERE)
+    )
+    return {name: counted[name] for name in (*map(str, _ORDER), "unchanged") if counted[name]}
+
+
+def _refusals(stream: Stream, asked: Asked, policies: Sequence[Any]) -> tuple[str, ...]:
+    """Return why the update would be refused: by the program, by preflight or the migration's check, by policy."""
+    own = (asked.ending.sentence,) if asked.ending else ()
+    checks = tuple(
+        served.reason(said.message)
+        for said in stream.said
+        if said.severity == "error" and type_of(said.urn) in _CHECKED and served.reason(said.message)
+    )
+    broken = tuple(
+        f"Policy {result.name}: {finding.where}: {finding.said}"
+        for result in policies
+        if result.level == judged.MANDATORY
+        for finding in result.findings
+        if finding.outcome is Outcome.VIOLATED
+    )
+    return tuple(dict.fromkeys((*own, *checks, *broken)))
+
+
+def _drift(steps: Sequence[Step]) -> tuple[Drift, ...]:
+    return tuple(
+        Drift(name=step.name, type=step.type, gone=step.new is None, properties=_differing(step)) for step in steps
+    )
+
+
+def _differing(step: Step) -> tuple[str, ...]:
+    if step.old is None or step.new is None:
+        return ()
+    old, new = step.old.outputs, step.new.outputs
+    return tuple(sorted(key for key in {*old, *new} if key != "__provider" and old.get(key) != new.get(key)))
+
+
+def _errors(stream: Stream, asked: Asked) -> tuple[str, ...]:
+    """Return why the preview failed: an engine that never came to its stream has only printed it."""
+    told = _messages(stream.said, "error")
+    last = served.plain(asked.printed)[-_MOST_WORDS:]
+    return told if told or asked.code == 0 or not last else (last,)
+
+
+def _warnings(stream: Stream, migration: Migration | None, pin: str) -> tuple[str, ...]:
+    """Return the warnings but those that say what stands in the report already: a migration, a pin."""
+    pending = migration.pending if migration else ()
+    said = tuple(
+        each
+        for each in stream.said
+        if not (pending and all(revision in each.message for revision in pending)) and not (pin and pin in each.message)
+    )
+    return _messages(said, "warning")
+
+
+def _messages(said: Sequence[Said], severity: str) -> tuple[str, ...]:
+    found = (served.plain(each.message)[:_MOST_WORDS] for each in said if each.severity == severity)
+    return tuple(dict.fromkeys(text for text in found if text))

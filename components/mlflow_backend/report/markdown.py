@@ -1,0 +1,150 @@
+"""The report as Markdown, for a comment on a pull request. Pure.
+
+It begins with a marker that no reader sees, by which a workflow finds its own comment of before and writes over it.
+Names and messages are others' words: they are escaped, so that none becomes a mention, a link or a table's end.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.report import phrases
+from mlflow_backend.report.model import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mlflow_backend.report.model import Report
+
+_MOST_CHANGES: Final = 200
+# A comment on GitHub holds 65536 characters (its own refusal says so); the marker and a note need some.
+_LONGEST: Final = 60_000
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
+# What GitHub makes a link, a mention or a reference of after Markdown is done, escaped or not.
+_LINKED: Final = re.compile(
+    r"(@|#(?=\d)|:(?=//)|(?<![a-z0-9])www(?=\.)|(?<![a-z0-9])gh(?=-\d))", re.IGNORECASE | re.ASCII
+)
+_ICONS: Final = {
+    Verdict.UNCHANGED: ":white_check_mark:",
+    Verdict.CHANGES: ":arrows_counterclockwise:",
+    Verdict.REFUSED: ":no_entry:",
+    Verdict.FAILED: ":x:",
+}
+
+
+def marker(stack: str) -> str:
+    """Return the line by which the comment on `stack` is found again."""
+    return f"<!-- mlflow-backend preview: {re.sub(r'[^A-Za-z0-9._-]', '', stack)} -->"
+
+
+def text(report: Report) -> str:
+    """Return the report as the whole text of a comment."""
+    found = "\n".join(_lines(report)) + "\n"
+    if len(found) <= _LONGEST:
+        return found
+    return f"{found[:_LONGEST]}\n\n**Cut here: the rest is in the job's log and its JSON.**\n"
+
+
+def escaped(words: str) -> str:
+    """Return words that mean nothing to Markdown, on one line, which link to nothing and mention nobody."""
+    return _SPECIAL.sub(r"\\\1", _LINKED.sub("\\1\u200b", " ".join(words.split())))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield marker(report.stack)
+    yield f"## {_ICONS[report.verdict]} Preview of `{report.stack}`: {phrases.HEADLINES[report.verdict]}"
+    yield ""
+    for change in report.losses:
+        yield f"> :rotating_light: **{escaped(phrases.loss(change))}**"
+    yield from _list("Refused", report.refusals)
+    yield from _list("Errors", report.errors)
+    yield f"**{phrases.counts(report)}**"
+    yield from _list("Release", phrases.release(report))
+    yield from _list("Migration", phrases.migration(report))
+    if report.migration and report.migration.pending:
+        yield from _folded("The pending revisions", [f"- {escaped(each)}" for each in report.migration.pending])
+    yield from _list("Pin in force", [report.pin] if report.pin else [])
+    yield from _changes(report)
+    yield from _preflight(report)
+    yield from _policies(report)
+    if report.drift is not None:
+        yield from _list("Drift", map(phrases.drift, report.drift) if report.drift else ["none"])
+    yield from _billed(report)
+    yield from _list("Warnings", report.warnings)
+    yield ""
+    yield f"<sub>{report.made}</sub>"
+
+
+def _list(title: str, items: Iterable[str]) -> Iterator[str]:
+    found = [escaped(item) for item in items]
+    if found:
+        yield from ("", f"### {title}", *(f"- {item}" for item in found), "")
+
+
+def _folded(title: str, lines: Sequence[str]) -> Iterator[str]:
+    yield from ("", f"<details><summary>{title}</summary>", "", *lines, "", "</details>", "")
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        f"| {' | '.join(header)} |",
+        f"|{'---|' * len(header)}",
+        *(f"| {' | '.join(escaped(cell) for cell in row)} |" for row in rows),
+    ]
+
+
+def _changes(report: Report) -> Iterator[str]:
+    if report.changes:
+        rows = [
+            (str(each.operation), each.name, phrases.kind(each.type), phrases.differing(each))
+            for each in report.changes[:_MOST_CHANGES]
+        ]
+        yield from _folded(f"Changes ({len(report.changes)})", _table(("", "name", "type", "properties"), rows))
+
+
+def _preflight(report: Report) -> Iterator[str]:
+    if report.preflight:
+        rows = [(each.outcome, each.check, f"{each.said} {each.fix}") for each in report.preflight]
+        yield from ("", "### Preflight", *_table(("", "check", "finding"), rows), "")
+
+
+def _policies(report: Report) -> Iterator[str]:
+    if not report.policies:
+        return
+    yield from ("", f"### Policies: {phrases.policies(report)}")
+    rows = [
+        (called, name, said.replace("\n", "; "), mend) for _, called, name, said, mend in phrases.policy_rows(report)
+    ]
+    if rows:
+        yield from _table(("", "policy", "finding", "how to mend"), rows)
+    yield ""
+
+
+def _billed(report: Report) -> Iterator[str]:
+    if not report.billed:
+        return
+    yield from ("", "### Billed while it stands")
+    costs = {line.key: line for line in report.costs.lines} if report.costs else {}
+    header = ["quantity", "before", "after", "unit", *(["a month before", "a month after"] if report.costs else [])]
+    rows = []
+    for each in report.billed:
+        row = [each.what, phrases.amount(each.before), phrases.amount(each.after), phrases.rate(each)]
+        if report.costs:
+            line = costs.get(each.key)
+            row += (
+                [phrases.money(line.before, report.costs), phrases.money(line.after, report.costs)]
+                if line
+                else ["no price", "no price"]
+            )
+        rows.append(row)
+    yield from _table(header, rows)
+    yield ""
+    if report.costs:
+        total = (
+            f"{phrases.money(report.costs.before, report.costs)} to {phrases.money(report.costs.after, report.costs)}"
+        )
+        yield f"**Priced, a month: {total}.** {escaped(phrases.prices(report.costs))}"
+        if report.costs.unpriced:
+            yield f"Not in these sums: {escaped(', '.join(report.costs.unpriced))}."
+    yield f"Not counted: {phrases.not_counted(report)}."

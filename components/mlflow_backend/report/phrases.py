@@ -1,0 +1,170 @@
+"""What terminal and Markdown say in the same words. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.report.model import Operation, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlflow_backend.report.costs import Costs
+    from mlflow_backend.report.model import Change, Drift, PolicyResult, Release, Report
+    from mlflow_backend.report.quantities import Billed
+
+HEADLINES: Final = {
+    Verdict.UNCHANGED: "no changes",
+    Verdict.CHANGES: "changes",
+    Verdict.REFUSED: "REFUSED",
+    Verdict.FAILED: "FAILED: it could not be previewed",
+}
+SIGNS: Final = {
+    Operation.CREATE: "+",
+    Operation.UPDATE: "~",
+    Operation.REPLACE: "+-",
+    Operation.DELETE: "-",
+    Operation.IMPORT: "=",
+    Operation.FORGET: "x",
+}
+_ACTIONS: Final = {"find out": "not known yet"}
+_MANDATORY: Final = "mandatory"
+_SHORT_DIGEST: Final = 19
+
+
+def counts(report: Report) -> str:
+    """Return `2 to create, 1 to replace, 9 unchanged`."""
+    said = [
+        f"{number} unchanged" if name == "unchanged" else f"{number} to {name}"
+        for name, number in report.counts.items()
+    ]
+    return ", ".join(said) or "nothing in the plan"
+
+
+def loss(change: Change) -> str:
+    """Say what a replacement or deletion loses, and whether protection will stop it."""
+    stopped = " It is protected: the update will be refused until that is lifted." if change.protected else ""
+    return f"{change.name} will be {change.operation}d and holds {change.loses}.{stopped}"
+
+
+def kind(type_token: str) -> str:
+    """Return a type as people say it: `aws:rds:Instance`, `mlflow-backend:Migration`."""
+    parts = type_token.removeprefix("pulumi-python:dynamic/").split(":")
+    return ":".join([*(part.split("/")[0] for part in parts[:-1]), parts[-1]])
+
+
+def differing(change: Change) -> str:
+    """Return the properties that differ, those that force a replacement named as such."""
+    forcing = f"forced by {', '.join(change.forcing)}" if change.forcing else ""
+    rest = ", ".join(name for name in change.properties if name not in change.forcing)
+    return "; ".join(part for part in (forcing, rest) if part)
+
+
+def release(report: Report) -> Iterator[str]:
+    """Say what is served before and after, a line each that differs."""
+    before, after = report.before, report.after
+    if before == after:
+        if after is not None:
+            yield f"unchanged: {_release(after)}"
+    elif before is None and after is not None:
+        yield f"first: {_release(after)}"
+    elif after is None and before is not None:
+        yield f"from {_release(before)} to what is not known before the update"
+    elif before is not None and after is not None:
+        yield f"from {_release(before)}"
+        yield f"to {_release(after)}"
+
+
+def migration(report: Report) -> Iterator[str]:
+    """Say what happens to the schema, how long nobody is served, and what going back takes."""
+    found = report.migration
+    if found is None:
+        return
+    yield f"{_ACTIONS.get(found.action, found.action)}: {found.schema}"
+    if found.interrupted:
+        yield f"interrupted: {found.interrupted}"
+    if found.pending:
+        yield f"{len(found.pending)} pending revision(s), {'BREAKING' if found.breaking else 'safe'}"
+    if found.rows:
+        counted = ", ".join(f"{table} {count}" for table, count in found.rows.items() if count)
+        yield f"rows in the tables that they touch: {counted or 'none'}"
+    if found.downtime:
+        yield f"downtime: {found.downtime}"
+    if found.restore_needed:
+        yield f"rollback: {found.rollback}"
+    elif found.restore_needed is False:
+        yield "rollback: needs no restore"
+
+
+def policy_rows(report: Report) -> Iterator[tuple[Outcome, str, str, str, str]]:
+    """Return what people have to read: outcome, how it is called, policies, findings a line each, and how to mend."""
+    for each in report.policies:
+        if each.outcome in {Outcome.VIOLATED, Outcome.NOT_EVALUATED} and each.findings:
+            called = each.outcome if each.level == _MANDATORY else f"{each.outcome} ({each.level})"
+            mend = each.mend if each.outcome is Outcome.VIOLATED else ""
+            yield each.outcome, called, each.name, "\n".join(_findings(each)), mend
+    unheard = [each.name for each in report.policies if each.outcome is Outcome.NOT_EVALUATED and not each.findings]
+    if unheard:
+        yield Outcome.NOT_EVALUATED, Outcome.NOT_EVALUATED, ", ".join(unheard), "nothing was judged", ""
+
+
+def _findings(result: PolicyResult) -> Iterator[str]:
+    """Return a line each thing that was found, with all places of it."""
+    places: dict[str, list[str]] = {}
+    for finding in result.findings:
+        places.setdefault(finding.said, []).append(finding.where)
+    for said, where in places.items():
+        yield f"{', '.join(where)}: {said}"
+    if result.outcome is Outcome.NOT_EVALUATED and result.judged:
+        yield f"of what is known or rendered from the settings, {result.judged} passed"
+
+
+def policies(report: Report) -> str:
+    """Return how many policies came to what."""
+    told = {outcome: [each for each in report.policies if each.outcome is outcome] for outcome in Outcome}
+    return ", ".join(f"{len(each)} {outcome}" for outcome, each in told.items() if each)
+
+
+def drift(found: Drift) -> str:
+    """Say how a resource differs from the state."""
+    if found.gone:
+        return f"{found.name} is gone"
+    return f"{found.name} differs in {', '.join(found.properties) or 'what the state says of it'}"
+
+
+def amount(value: float | None) -> str:
+    """Return a quantity; one that is not known says so."""
+    return "not known yet" if value is None else f"{value:g}"
+
+
+def not_counted(report: Report) -> str:
+    """Say what is billed besides what is counted."""
+    return f"what is billed by use: {', '.join(report.by_use) or 'nothing'}"
+
+
+def rate(each: Billed) -> str:
+    """Return the unit of a quantity, such as `vCPU an hour`."""
+    return f"{each.unit}, by the {each.per}"
+
+
+def prices(costs: Costs) -> str:
+    """Name the price file, its date and its source, and say when it is old."""
+    old = " THESE PRICES ARE OLD." if costs.stale else ""
+    hours = f"{costs.hours_per_month:g} hours a month"
+    return f"Prices: {costs.file}, dated {costs.dated}, from {costs.source}, {hours}.{old}"
+
+
+def money(value: float | None, costs: Costs) -> str:
+    """Return an amount of money."""
+    return "not known yet" if value is None else f"{value:,.2f} {costs.currency}"
+
+
+def _release(found: Release) -> str:
+    parts = [f"MLflow {found.mlflow_version or 'not known yet'}"]
+    if found.image_digest:
+        parts.append(f"image {found.image_digest[:_SHORT_DIGEST]}")
+    if found.revision:
+        parts.append(f"revision {found.revision}")
+    if found.schema_head:
+        parts.append(f"schema {found.schema_head}")
+    return ", ".join(parts)

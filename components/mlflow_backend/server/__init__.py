@@ -1,0 +1,61 @@
+"""One MLflow server, described once: every target renders its process, task or pod from `describe`.
+
+Pure: no pulumi, no I/O, no clock. What differs between MLflow versions is in `versions`, what a stack's parts are
+called and where they are is in `addresses`, and `describe` and `environment` turn both into argv, variables, port and
+probes.
+"""
+
+from mlflow_backend.server.access import AccessControl, secret_problem
+from mlflow_backend.server.addresses import (
+    ArtifactStore,
+    CacheAddress,
+    DatabaseAddress,
+    SecretTemplate,
+    cache_url,
+    database_uri,
+)
+from mlflow_backend.server.describe import (
+    OWNED_FLAGS,
+    Doors,
+    PoolSize,
+    Probe,
+    ServerDescription,
+    ServerInputs,
+    allowed_hosts,
+    allowed_origins,
+    describe,
+    doors,
+    flag_problem,
+    memory_need_mib,
+)
+from mlflow_backend.server.versions import Abilities, MlflowVersion, VersionError, abilities, parse_version
+from mlflow_backend.server.wanted import wanted
+
+__all__ = [
+    "OWNED_FLAGS",
+    "Abilities",
+    "AccessControl",
+    "ArtifactStore",
+    "CacheAddress",
+    "DatabaseAddress",
+    "Doors",
+    "MlflowVersion",
+    "PoolSize",
+    "Probe",
+    "SecretTemplate",
+    "ServerDescription",
+    "ServerInputs",
+    "VersionError",
+    "abilities",
+    "allowed_hosts",
+    "allowed_origins",
+    "cache_url",
+    "database_uri",
+    "describe",
+    "doors",
+    "flag_problem",
+    "memory_need_mib",
+    "parse_version",
+    "secret_problem",
+    "wanted",
+]

@@ -1,0 +1,228 @@
+"""What must hold between settings: each rule is a function from valid settings to the problems that it finds.
+
+What a target cannot do is not said here: each target refuses that itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mlflow_backend.server import AccessControl, abilities, flag_problem, memory_need_mib, parse_version
+from mlflow_backend.settings.aws import Aws
+from mlflow_backend.settings.budget import connection_budget, most_replicas
+from mlflow_backend.settings.problems import Problem, shown_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mlflow_backend.settings.models import Settings
+
+_LOOPBACK_TARGETS = ("local",)
+_AWS_TARGETS = ("ecs", "eks")
+
+
+def create_or_adopt(settings: Settings) -> Iterator[Problem]:
+    """Hold `existing` and `mode` together: a name that is silently ignored would mislead its reader."""
+    for section in ("database", "cache", "artifacts", "network"):
+        part = getattr(settings, section)
+        if (part.mode == "adopt") != (part.existing is not None):
+            yield Problem(
+                path=f"{section}.existing",
+                finding="is missing" if part.existing is None else "names an existing one",
+                rule=f"{section}.mode is {part.mode}",
+                fix="Set the mode to adopt and name the existing one, or set it to create and name none.",
+            )
+
+
+def access_on_loopback_only(settings: Settings) -> Iterator[Problem]:
+    """Keep a server without access control where only this machine reaches it."""
+    if settings.access.mode == "none" and settings.target not in _LOOPBACK_TARGETS:
+        yield Problem(
+            path="access.mode",
+            finding="is none",
+            rule=f"the target {settings.target} is reachable by others, and none is for loopback",
+            fix="Set it to basic, token or cloudIdentity.",
+        )
+
+
+def databases_apart(settings: Settings) -> Iterator[Problem]:
+    """Keep MLflow's users in a database of their own: both schemas in one would be migrated by the other's chain."""
+    users, existing = AccessControl.database, settings.database.existing or ""
+    if settings.access.mode == "basic" and urlsplit(existing).path == f"/{users}":
+        yield Problem(
+            path="database.existing",
+            finding=f"names {users}",
+            rule="with access.mode basic that is the database of MLflow's users, and tracking needs another",
+            fix="Name another database.",
+        )
+
+
+def limits_of_keys(settings: Settings) -> Iterator[Problem]:
+    """Refuse a limit of API keys where there are none: it would be ignored."""
+    if settings.access.requests_per_minute and settings.access.mode != "token":
+        yield Problem(
+            path="access.requestsPerMinute",
+            finding="is set",
+            rule=f"it limits API keys, and access.mode is {settings.access.mode}",
+            fix="Remove it, or set access.mode to token.",
+        )
+
+
+def shared_state(settings: Settings) -> Iterator[Problem]:
+    """Keep all state outside the process as soon as there is more than one.
+
+    The database, and MLflow's users with it, is shared by construction: nothing but Postgres is accepted.
+    """
+    alone = settings.server.workers * most_replicas(settings) == 1
+    if not alone and (settings.artifacts.existing or "").startswith("/"):
+        yield Problem(
+            path="artifacts.existing",
+            finding="is a path on one machine",
+            rule="more than one replica or worker needs a shared artifact store",
+            fix="Use s3:// or gs://, or one replica with one worker.",
+        )
+
+
+def jobs_on_redis(settings: Settings) -> Iterator[Problem]:
+    """Keep jobs off where MLflow's queue would be a file in one container's memory, lost with it."""
+    if settings.server.jobs and not abilities(parse_version(settings.server.mlflow_version)).jobs_on_redis:
+        yield Problem(
+            path="server.jobs",
+            finding="is true",
+            rule=f"MLflow {settings.server.mlflow_version} cannot keep its job queue on Redis; 3.16.0 and newer can",
+            fix="Set it to false, or choose a newer server.mlflowVersion.",
+        )
+
+
+def extra_flags(settings: Settings) -> Iterator[Problem]:
+    """Pass on only flags that are the user's to set and that hold no password."""
+    for name, value in settings.server.extra_flags.items():
+        if problem := flag_problem(name, value=value):
+            yield Problem(
+                path=f"server.extraFlags.{shown_key(name)}",
+                finding=problem,
+                rule="extra flags are passed on to `mlflow server` as they are",
+                fix="Remove or correct it.",
+            )
+
+
+def origins(settings: Settings) -> Iterator[Problem]:
+    """Refuse origins where MLflow knows none: its answers would not let a browser use them."""
+    version = settings.server.mlflow_version
+    if settings.access.origins and not abilities(parse_version(version)).host_check:
+        yield Problem(
+            path="access.origins",
+            finding="is set",
+            rule=f"MLflow {version} lets no other origin in; 3.5.0 and newer can",
+            fix="Remove it, or choose a newer server.mlflowVersion.",
+        )
+
+
+def replica_range(settings: Settings) -> Iterator[Problem]:
+    """Let scaling start from the replicas asked for."""
+    most = settings.scaling.max_replicas
+    if most is not None and most < settings.server.replicas:
+        yield Problem(
+            path="scaling.maxReplicas",
+            finding=f"is {most}",
+            rule=f"server.replicas is {settings.server.replicas}, and the most cannot be less",
+            fix="Raise it, or lower server.replicas.",
+        )
+
+
+def enough_memory(settings: Settings) -> Iterator[Problem]:
+    """Give a replica what its processes were measured to need."""
+    server = settings.server
+    need = memory_need_mib(abilities(parse_version(server.mlflow_version)), workers=server.workers, jobs=server.jobs)
+    if server.memory is not None and server.memory < need:
+        yield Problem(
+            path="server.memory",
+            finding=f"is {server.memory} MiB",
+            rule=f"{server.workers} worker(s){' and jobs' if server.jobs else ''} need {need} MiB, as measured",
+            fix="Raise it, or lower server.workers.",
+        )
+
+
+def connections(settings: Settings) -> Iterator[Problem]:
+    """Refuse what the database would refuse later, under load."""
+    budget = connection_budget(settings)
+    if not budget.fits:
+        yield Problem(
+            path="database.maxConnections",
+            finding=f"is {budget.available}, but {budget.needed} connections may be open at once",
+            rule=budget.arithmetic,
+            fix=f"Raise it to {budget.needed}, or lower server.workers, server.replicas or database.poolSize.",
+        )
+
+
+def port_on_local(settings: Settings) -> Iterator[Problem]:
+    """Refuse a port where it follows from something else."""
+    if settings.target != "local" and settings.server.port is not None:
+        yield Problem(
+            path="server.port",
+            finding="is set",
+            rule=f"the port of the target {settings.target} follows from network.publicUrl",
+            fix="Remove it.",
+        )
+
+
+def aws_on_aws(settings: Settings) -> Iterator[Problem]:
+    """Refuse AWS's section where nothing runs on AWS: it would be ignored."""
+    if settings.target not in _AWS_TARGETS and settings.aws != Aws():
+        yield Problem(
+            path="aws",
+            finding="is set",
+            rule=f"the target {settings.target} is not on AWS",
+            fix="Remove it.",
+        )
+
+
+def pinned_where_protected(settings: Settings) -> Iterator[Problem]:
+    """Keep a stack that holds what nobody may lose from serving whatever a tag means at the next update.
+
+    Whoever may push to the registry moves a tag; a digest comes in by a reviewed change of the stack's file.
+    """
+    image = settings.server.image
+    if settings.target in _AWS_TARGETS and settings.backup.protect is not False and image and "@sha256:" not in image:
+        yield Problem(
+            path="server.image",
+            finding="is named by a tag",
+            rule="what it protects (backup.protect) may be served by a reviewed image only, and a tag can be moved",
+            fix="Set it to REPOSITORY@sha256:..., which the workflow `image` shows at its end.",
+        )
+
+
+def artifacts_fit(settings: Settings) -> Iterator[Problem]:
+    """Refuse a limit on artifacts that the temporary folder would never let anybody reach."""
+    if settings.server.max_artifact_mib > settings.server.temporary_mib:
+        yield Problem(
+            path="server.maxArtifactMib",
+            finding=f"is {settings.server.max_artifact_mib}",
+            rule=f"uploads pass the temporary folder, and server.temporaryMib is {settings.server.temporary_mib}",
+            fix="Raise server.temporaryMib, to twice this value for MLflow before 3.5, or lower it.",
+        )
+
+
+RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
+    create_or_adopt,
+    access_on_loopback_only,
+    databases_apart,
+    limits_of_keys,
+    shared_state,
+    jobs_on_redis,
+    extra_flags,
+    origins,
+    replica_range,
+    enough_memory,
+    connections,
+    port_on_local,
+    aws_on_aws,
+    pinned_where_protected,
+    artifacts_fit,
+)
+
+
+def broken_rules(settings: Settings) -> list[Problem]:
+    """Return every problem that the rules find in `settings`."""
+    return [problem for rule in RULES for problem in rule(settings)]

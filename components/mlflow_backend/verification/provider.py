@@ -1,0 +1,146 @@
+"""The dynamic resource that fails an update whose backend does not work. Thin: `resource` does what it says.
+
+Each real update verifies, also one that changes nothing; a preview, a refresh and a destroy send the backend nothing
+(docs/adr/0050).
+
+The path of this module and the names of its two classes are frozen: Pulumi keeps a provider in the state by module and
+name, so that moving or renaming one makes `destroy` fail for every stack that exists (a test pins them). The provider
+holds nothing, for its attributes would go into the state. Why a resource and not a hook: docs/adr/0004.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import pulumi
+from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource
+
+from mlflow_backend.dynamic import UPDATE_ID, Provider, update_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class VerificationProvider(Provider):
+    """Verifies on create, and answers every change of an input with a replacement, deleted first.
+
+    A failed `update` would keep the old green entry, and a revert would then be 'unchanged' without a check.
+    """
+
+    # It holds no secret, so there is nothing to encrypt in the state.
+    serialize_as_secret_always = False
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Refuse inputs that cannot be verified; what is unknown in a preview is left for later."""
+        from mlflow_backend.verification import resource  # noqa: PLC0415 - the provider's process starts light
+
+        return CheckResult(news, [CheckFailure(problem.key, problem.text) for problem in resource.problems(news)])
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """A real update asks for a new verification, and so does any input that differs or is not known yet."""
+        from mlflow_backend.verification import resource  # noqa: PLC0415
+
+        changed = resource.changed_inputs(olds, news)
+        return DiffResult(changes=bool(changed), replaces=changed, delete_before_replace=True)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Verify. Raises `VerificationFailed` with the table of checks unless the verdict is pass."""
+        from mlflow_backend.verification import resource  # noqa: PLC0415
+
+        outputs = resource.verify(props)
+        return CreateResult(id_=f"{outputs['revision'] or 'backend'}@{outputs['finished']}", outs=outputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerificationArgs:
+    """What is verified and how.
+
+    The URL is enough for an MLflow that no target of this project deploys.
+
+    `url`: the URL that clients use. `release`: {"revision", "mlflowVersion"} as intended. `serving_digest`: a digest
+    over the identity of everything that serving depends on, credentials' versions included; when it changes, the
+    backend is verified again. `locator`: where the platform says what runs, e.g. {"kind": "local", "state": path}.
+    `credentials`: references (file:PATH or env:NAME), never values. `access`: whether anonymous calls must be refused.
+    `max_upload_mib`: the server's own limit on artifacts, None without one.
+    `deadline`: seconds. `on_failure`: `rollback` goes back to an earlier release by itself. `when`: `changed` leaves an
+    update without a verification if nothing above changed and the last report passes. `report_path`: a copy, on this
+    machine, of the report in the backend's store. `extra_checks`: as in settings, camel case.
+    """
+
+    url: pulumi.Input[str]
+    release: pulumi.Input[Mapping[str, Any]] = field(default_factory=dict)
+    serving_digest: pulumi.Input[str] = ""
+    locator: pulumi.Input[Mapping[str, str]] = field(default_factory=dict)
+    report_path: pulumi.Input[str] = ""
+    profile: str = "core"
+    deadline: float = 180
+    on_failure: str = "stop"
+    when: Literal["always", "changed"] = "always"
+    credentials: pulumi.Input[Mapping[str, str]] = field(default_factory=dict)
+    access: pulumi.Input[bool] = False
+    jobs: bool = False
+    max_upload_mib: int | None = None
+    extra_checks: tuple[Mapping[str, Any], ...] = ()
+
+
+class Verification(Resource, module="mlflow-backend", name="Verification"):
+    """A backend that was seen to work. Its outputs say which release and revision, when, and by which checks.
+
+    `table` is plain text for people, `summary` a line of it; the report has everything for machines.
+    """
+
+    verdict: pulumi.Output[str]
+    release: pulumi.Output[Mapping[str, Any]]
+    revision: pulumi.Output[str]
+    finished: pulumi.Output[str]
+    table: pulumi.Output[str]
+    summary: pulumi.Output[str]
+    updateId: pulumi.Output[str]  # noqa: N815 - the attribute is named as the engine names the property
+    reportPath: pulumi.Output[str]  # noqa: N815 - the attribute is named as the engine names the property
+
+    def __init__(self, name: str, args: VerificationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Register the resource; `opts` must make it depend on everything that serves."""
+        this_update = update_id()
+        props: dict[str, Any] = {
+            UPDATE_ID: _asked(this_update, args),
+            "url": args.url,
+            "release": args.release,
+            "servingDigest": args.serving_digest,
+            "locator": args.locator,
+            "credentials": args.credentials,
+            "access": args.access,
+            "jobs": args.jobs,
+            "maxUploadMib": args.max_upload_mib,
+            "profile": args.profile,
+            "deadline": args.deadline,
+            "onFailure": args.on_failure,
+            "extraChecks": list(args.extra_checks),
+            "reportPath": args.report_path,
+            "verdict": None,
+            "revision": None,
+            "finished": None,
+            "table": None,
+            "summary": None,
+        }
+        super().__init__(VerificationProvider(), name, props, opts)
+        if this_update:
+            pulumi.Output.all(self.updateId, self.summary).apply(lambda found: self._say(this_update, *found))
+
+    def _say(self, this_update: str, verified_in: str, summary: str) -> None:
+        """Show the verdict of this update: the engine shows of a resource only that it was replaced."""
+        if verified_in == this_update:
+            pulumi.log.info(summary, self)
+
+
+def _asked(this_update: str, args: VerificationArgs) -> pulumi.Input[str]:
+    """Return the id of an update that verifies, and an empty text for one that need not."""
+    if not this_update or args.when == "always":
+        return this_update
+
+    def asked(locator: Mapping[str, str]) -> str:
+        from mlflow_backend.verification import resource  # noqa: PLC0415 - a store is read for `changed` only
+
+        return "" if resource.passed(locator) else this_update
+
+    return pulumi.Output.from_input(args.locator).apply(asked)

@@ -1,0 +1,181 @@
+"""What the dynamic resource does: its inputs' problems and differences, the verdict, and the outputs.
+
+`provider` is frozen where it stands; this module may be changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pulumi.output import Unknown
+
+from mlflow_backend.dynamic import UPDATE_ID, asked_again, tell_once
+from mlflow_backend.verify import checks
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import ReportError
+from mlflow_backend.verify.subjects import Subject, SubjectError
+
+if TYPE_CHECKING:
+    from mlflow_backend.verify.report import Report
+
+INPUTS: Final = (
+    "url",
+    "release",
+    "servingDigest",
+    "locator",
+    "credentials",
+    "access",
+    "jobs",
+    "maxUploadMib",
+    "profile",
+    "deadline",
+    "extraChecks",
+    "reportPath",
+)
+
+
+class VerificationFailed(Exception):
+    """The verdict is not pass. The message is the table of checks, with causes and next steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """An input that cannot be worked with."""
+
+    key: str
+    text: str
+
+
+def problems(inputs: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the inputs, as far as they are known."""
+    found = []
+    if not isinstance(profile := inputs.get("profile"), Unknown) and profile not in checks.PROFILES:
+        found.append(Problem(key="profile", text=f"not known: {profile}. Known are: {', '.join(checks.PROFILES)}"))
+    deadline = inputs.get("deadline")
+    if not isinstance(deadline, Unknown) and not (isinstance(deadline, int | float) and deadline > 0):
+        found.append(Problem(key="deadline", text="not a positive number of seconds"))
+    if not any(_unknown(inputs.get(key)) for key in INPUTS):
+        try:
+            subject_of(inputs).running_revision()
+        except SubjectError as error:
+            found.append(Problem(key=str(error).partition(":")[0], text=str(error)))
+    return found
+
+
+def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
+    """The inputs that differ from those of the last verification. What is not known yet equals nothing.
+
+    The id of a real update always differs: it verifies whatever changed.
+    """
+    differing = [key for key in INPUTS if olds.get(key) != news.get(key)]
+    return [*differing, UPDATE_ID] if asked_again(olds, news) else differing
+
+
+def passed(locator: Mapping[str, str]) -> bool:
+    """Whether the last report of a backend, as its store has it, says that it passed."""
+    from mlflow_backend.releases.reports import reports_of  # noqa: PLC0415 - as below
+    from mlflow_backend.releases.stores import StoreError  # noqa: PLC0415
+
+    try:
+        report = reports_of(locator).latest()
+    except (StoreError, ReportError):
+        return False
+    return report is not None and report.verdict is Result.PASS
+
+
+def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Verify, keep the report whatever the verdict, and give the resource's outputs.
+
+    Raises `VerificationFailed`; OSError or StoreError when a passing report cannot be kept.
+    """
+    from mlflow_backend.releases.reports import reports_of  # noqa: PLC0415 - a preview only compares
+    from mlflow_backend.releases.stores import StoreError  # noqa: PLC0415
+    from mlflow_backend.verification import execution  # noqa: PLC0415
+
+    copy, reports = Path(inputs["reportPath"]) if inputs["reportPath"] else None, reports_of(inputs["locator"])
+
+    def begun(report: Report) -> None:
+        # A store that fails now fails again at the end, when the checks have said more about it.
+        with contextlib.suppress(StoreError):
+            reports.save(report, copy=copy)
+
+    report = execution.run(
+        subject_of(inputs), profile=inputs["profile"], deadline_s=float(inputs["deadline"]), begun=begun
+    )
+    not_kept = ""
+    try:
+        report = reports.save(report, copy=copy)
+    except StoreError as error:
+        if report.verdict is Result.PASS:
+            raise
+        not_kept = f" The report is on this machine only: {error}"
+    if report.verdict is not Result.PASS:
+        tell_once(VerificationFailed)
+        done = _after_failure(inputs, report)
+        said = f"The backend does not pass its verification.{done}{not_kept}{f' Report: {copy}' if copy else ''}"
+        raise VerificationFailed(f"{said}\n{report.text()}")
+    return {key: inputs.get(key) for key in (*INPUTS, UPDATE_ID)} | _outputs(inputs, report)
+
+
+def _after_failure(inputs: Mapping[str, Any], report: Report) -> str:
+    """Roll back where that is wished and the verdict is fail, never on an inconclusive one; say what was done."""
+    if inputs.get("onFailure") != "rollback" or report.verdict is not Result.FAIL:
+        return ""
+    from mlflow_backend.releases import automatic  # noqa: PLC0415 - only after a failure
+
+    deadline_s = float(inputs["deadline"])
+    return " " + automatic.roll_back(inputs["locator"], report, profile=inputs["profile"], deadline_s=deadline_s)
+
+
+def subject_of(inputs: Mapping[str, Any]) -> Subject:
+    """The subject that the resource's inputs describe.
+
+    Raises `SubjectError`.
+    """
+    release = inputs.get("release") or {}
+    return Subject.from_document(
+        {
+            "url": inputs.get("url"),
+            "expectedVersion": release.get("mlflowVersion"),
+            "expectedRevision": release.get("revision"),
+            "locator": inputs.get("locator"),
+            "credentials": inputs.get("credentials"),
+            "access": inputs.get("access"),
+            "jobs": inputs.get("jobs"),
+            "maxUploadMib": inputs.get("maxUploadMib"),
+            "reportPath": inputs.get("reportPath") or None,
+            "extraChecks": inputs.get("extraChecks"),
+        }
+    )
+
+
+def _outputs(inputs: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    again = "release unchanged, verified again" if _is_recorded(inputs) else "verified"
+    return {
+        "summary": f"{again}: {report.headline()}",
+        "verdict": report.verdict.value if report.verdict else None,
+        "revision": report.served_revision,
+        "finished": report.finished,
+        "table": report.text(latencies=False),
+    }
+
+
+def _is_recorded(inputs: Mapping[str, Any]) -> bool:
+    """Whether the release was verified before, and nothing else has served since."""
+    from mlflow_backend.releases.resource import is_recorded  # noqa: PLC0415 - as in `verify`
+
+    if "kind" not in inputs["locator"]:
+        return False
+    return is_recorded(inputs["locator"], inputs["release"]["revision"])
+
+
+def _unknown(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(_unknown(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(_unknown(item) for item in value)
+    return isinstance(value, Unknown)

@@ -1,0 +1,46 @@
+"""Why an exchange went wrong: turns what was observed into a finding with a cause and the next step. Pure.
+
+The rules themselves stand in `rules`, in the order in which they are tried.
+"""
+
+from __future__ import annotations
+
+from mlflow_backend.verify.model import Exchange, Finding, Trouble
+from mlflow_backend.verify.observed import Situation, breaks_off, mlflow_error, plain
+from mlflow_backend.verify.rules import RULES
+
+
+def explain(exchange: Exchange, situation: Situation) -> Finding:
+    """Turn an exchange that a check cannot go on from into a finding. Always finds one: the last rule matches all."""
+    rule = next(rule for rule in RULES if rule.when(exchange, situation))
+    words = {
+        "host": situation.host,
+        "what": exchange.what,
+        "timeout": f"{exchange.timeout_s:.3g} s",
+        "detail": exchange.detail,
+    }
+    return Finding(
+        result=rule.result,
+        sentence=describe(exchange),
+        code=rule.code,
+        cause=rule.cause.format(**words),
+        next_step=rule.next_step.format(**words),
+        certainty=rule.certainty,
+    )
+
+
+def describe(exchange: Exchange) -> str:
+    """Say in one sentence what came back, quoting MLflow's own message where there is one."""
+    if exchange.trouble is Trouble.READ_TIMEOUT:
+        return f"{exchange.what} had no full answer within {exchange.timeout_s:.3g} s: {exchange.detail}"
+    if exchange.trouble is not None:
+        return f"{exchange.what} failed: {exchange.detail}"
+    if exchange.ok and breaks_off(exchange.body):
+        return f"{exchange.what} answered {exchange.status} with JSON that breaks off after {len(exchange.body)} bytes"
+    code, message = mlflow_error(exchange)
+    told = " ".join(word for word in (code, message) if word) or plain(exchange.body)
+    if exchange.ok:
+        return (
+            f"{exchange.what} answered {exchange.status} with something else than expected: {told or 'an empty body'}"
+        )
+    return f"{exchange.what} answered {exchange.status}" + (f": {told}" if told else "")

@@ -1,0 +1,106 @@
+"""The credentials of the probe: named by reference, resolved in memory only, never printed.
+
+A reference is `file:PATH` (the first line of a file), `env:NAME`, or `secretsmanager:ARN#KEY`. References may be
+written into settings, Pulumi state and reports; values may not.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "basic": ("username", "password"),
+    "bearer": ("token",),
+    "identity token": ("identityToken",),
+    "API key": ("apiKey",),
+}
+"""What a kind of credential is made of: the keys of its references."""
+
+DEFAULT_KEY_HEADER = "X-Api-Key"
+SCHEMES: Final = {"secretsmanager": "mlflow_backend.aws.secret_values"}
+"""Scheme of a reference -> module with `read(name)`, which returns the value, or an empty text and the problem."""
+
+
+class CredentialError(Exception):
+    """A credential cannot be had. Names the key and its reference, never a value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """Headers that authenticate the probe, with the values to keep out of every text."""
+
+    kind: str = "none"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def resolve(references: Mapping[str, str]) -> Credentials:
+    """Read the credentials that `references` name; none where it is empty.
+
+    Known are {"username", "password"}, {"token"}, {"identityToken"}, and {"apiKey"} with "apiKeyHeader", the literal
+    name of a header, beside it.
+
+    Raises `CredentialError` for an unknown set of keys or a reference that cannot be read.
+    """
+    if not references:
+        return Credentials()
+    keys = set(references) - {"apiKeyHeader"}
+    kind = next((kind for kind, needed in KINDS.items() if keys == set(needed)), None)
+    if kind is None:
+        known = "; ".join(" + ".join(needed) for needed in KINDS.values())
+        named = ", ".join(sorted(keys)) or "nothing"
+        raise CredentialError(f"credentials: {named} is not a set of references known here. Name one of: {known}")
+    values = {key: read_reference(key, references[key]) for key in KINDS[kind]}
+    if kind == "basic":
+        pair = base64.b64encode(f"{values['username']}:{values['password']}".encode()).decode()
+        return Credentials(kind=kind, headers={"Authorization": f"Basic {pair}"}, secrets=(values["password"], pair))
+    secret = next(iter(values.values()))
+    if kind == "API key":
+        return Credentials(
+            kind=kind, headers={references.get("apiKeyHeader", DEFAULT_KEY_HEADER): secret}, secrets=(secret,)
+        )
+    return Credentials(kind=kind, headers={"Authorization": f"Bearer {secret}"}, secrets=(secret,))
+
+
+def read_reference(key: str, reference: str) -> str:
+    """The value that a reference names; `key` is what it is for.
+
+    Raises `CredentialError`.
+    """
+    scheme, _, name = reference.partition(":")
+    if scheme == "env" and name:
+        value = os.environ.get(name, "")
+        problem = f"the environment variable {name} is not set"
+    elif scheme == "file" and name:
+        value, problem = _first_line(Path(name))
+    elif scheme in SCHEMES and "#" in name:
+        value, problem = importlib.import_module(SCHEMES[scheme]).read(name)
+    else:
+        # The text is not repeated: it may be the secret itself, put where its reference belongs.
+        msg = f"credentials: {key} is not a reference. Write file:PATH or env:NAME"
+        raise CredentialError(msg)
+    if not value:
+        msg = f"credentials: {key} cannot be read from {scheme}:{name}: {problem}"
+        raise CredentialError(msg)
+    if not value.isprintable():
+        msg = f"credentials: {key} from {scheme}:{name} holds characters that no HTTP header can carry. Write it anew"
+        raise CredentialError(msg)
+    return value
+
+
+def _first_line(path: Path) -> tuple[str, str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        return "", error.strerror or type(error).__name__
+    except UnicodeDecodeError:
+        return "", "it is not text"
+    return (lines[0].strip() if lines else ""), "it is empty"

@@ -1,0 +1,54 @@
+"""The check that compares the database's schema head with what the served MLflow version requires.
+
+MLflow compares them once, while it starts, and its REST API never shows them: a database that was migrated, restored or
+swapped under a running server fails at the next start. Only a target that can reach its database can be asked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.schema_tables import schema_table
+from mlflow_backend.verify.model import Finding, failed, inconclusive, passed, skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow_backend.verify.context import Context
+
+
+_NOBODY_TO_ASK: Final[Mapping[str | None, str]] = {
+    None: "no platform is named that could be asked for the database's schema",
+    "ecs-service": "the database of a service that this project did not deploy is not asked",
+    "told": "whoever verifies here may not ask the database; the readiness check compares its schema",
+}
+
+
+def schema(context: Context) -> Finding:
+    """The database is at the schema head that the served MLflow version requires."""
+    heads = context.subject.heads
+    if heads is None:
+        return skipped(_NOBODY_TO_ASK.get(context.subject.locator.get("kind"), "the platform is not asked from here"))
+    served = context.shared.served_version or ""
+    required = schema_table().required(served)
+    try:
+        live = heads()
+    except Exception as error:  # noqa: BLE001 - whatever the platform's reader meets, the schema is not known
+        return inconclusive(
+            f"the database could not be asked for its schema ({type(error).__name__})",
+            code="platform-unknown",
+            cause=str(error) or "The reader of the platform's database gave no reason.",
+            next_step="Mend the access to the platform, then verify again (make verify).",
+        )
+    if live is None:
+        return skipped("the database cannot be reached from here, so its schema is not compared")
+    if required is None:
+        return skipped(f"the schema that MLflow {served} requires is not known here")
+    if live.tracking == required.tracking and live.auth in {None, required.auth}:
+        return passed(f"the database is at {live.tracking}, as MLflow {served} requires")
+    return failed(
+        f"the database is at {live}, MLflow {served} requires {required}",
+        code="schema-mismatch",
+        cause="The database was migrated, restored or swapped under the server; the server will not start on it again.",
+        next_step="Migrate it to the head of the served version, or restore the dump that belongs to it.",
+    )

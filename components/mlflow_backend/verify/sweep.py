@@ -1,0 +1,111 @@
+"""Removes what earlier verifications left behind: those that were killed, or whose server went away before cleanup.
+
+A leftover is known by the reserved prefix and by a tag that says from when on it is abandoned, so that a verification
+that runs beside this one is never disturbed. MLflow only marks experiments as deleted; where the target's database can
+be reached from here, those of verifications are then removed for good.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from mlflow_backend.verify.answers import Answer, pairs
+from mlflow_backend.verify.artifacts import ROUTE
+from mlflow_backend.verify.causes import describe
+from mlflow_backend.verify.model import Finding, Unexpected, passed, skipped
+from mlflow_backend.verify.registry import remove_model
+from mlflow_backend.verify.tracking import PREFIX, TAG
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlflow_backend.verify.context import Context
+
+MOST: Final = 20
+"""Leftovers that one sweep removes of each kind: the next takes the rest."""
+PURGES: Final = {"local": "mlflow_backend.local.purge"}
+"""Kind of locator -> module with `purge(locator, prefix, timeout_s=...)`, which gives the experiments' number."""
+PURGE_S: Final = 2.0
+"""What a statement of a purge may wait for the locks of others: the next verification takes what this one left."""
+
+
+def sweep(context: Context) -> Finding:
+    """What verifications left behind is removed, for good where the database can be reached."""
+    finding, kept = _sweep(context), _purge(context)
+    return replace(finding, sentence=f"{finding.sentence}{kept}")
+
+
+def _purge(context: Context) -> str:
+    """Say what is removed for good; nothing where the database is out of reach."""
+    locator = context.subject.locator
+    module = PURGES.get(locator.get("kind", ""))
+    if module is None:
+        return ""
+    timeout_s = min(PURGE_S, context.deadline.left() / 2)
+    try:
+        number = importlib.import_module(module).purge(locator, PREFIX, timeout_s=timeout_s)
+    except Exception as error:  # noqa: BLE001 - rows that are marked as deleted say nothing about the backend
+        return f"; none was removed for good ({type(error).__name__})"
+    return f"; {number} removed for good"
+
+
+def _sweep(context: Context) -> Finding:
+    try:
+        left, lost = _leftovers(context)
+    except Unexpected as unexpected:
+        # Whether older leftovers are there says nothing about the backend as it is now.
+        return skipped(f"it cannot be told what was left behind: {describe(unexpected.exchange)}")
+    failures = 0
+    for name in lost:
+        failures += _tried(remove_model, context, name)
+    for experiment_id in left:
+        failures += _tried(_remove_experiment, context, experiment_id)
+    if failures:
+        return skipped(f"{failures} of {len(left) + len(lost)} leftovers of earlier verifications could not be removed")
+    return passed(
+        f"{len(left) + len(lost)} leftovers of earlier verifications removed" if left or lost else "nothing left behind"
+    )
+
+
+def _leftovers(context: Context) -> tuple[list[str], list[str]]:
+    experiments = context.post("experiments/search", {"max_results": MOST, "filter": f"name LIKE '{PREFIX}/%'"})
+    models = context.get("registered-models/search", filter=f"name LIKE '{PREFIX}-%'", max_results=MOST)
+    return (
+        [str(item.get("experiment_id")) for item in experiments.items("experiments") if _abandoned(item)],
+        [str(item.get("name")) for item in models.items("registered_models") if _abandoned(item)],
+    )
+
+
+def _abandoned(item: dict[str, Any]) -> bool:
+    tags = item.get("tags")
+    value = str(pairs(tags).get(TAG, "")) if isinstance(tags, list) else ""
+    return value.isdigit() and int(value) < time.time()
+
+
+def _tried(remove: Callable[[Context, str], None], context: Context, name: str) -> int:
+    try:
+        remove(context, name)
+    except Unexpected:
+        return 1
+    return 0
+
+
+def _remove_experiment(context: Context, experiment_id: str) -> None:
+    runs = context.post("runs/search", {"experiment_ids": [experiment_id], "max_results": MOST}).items("runs")
+    for run in runs:
+        run_id = str(run.get("info", {}).get("run_id"))
+        _remove_artifacts(context, f"{experiment_id}/{run_id}/artifacts")
+        context.post("runs/delete", {"run_id": run_id})
+    context.post("experiments/delete", {"experiment_id": experiment_id})
+
+
+def _remove_artifacts(context: Context, folder: str) -> None:
+    exchange = context.send("GET", ROUTE, query={"path": folder})
+    if not exchange.ok:
+        return
+    for item in Answer.of(exchange).items("files"):
+        context.send("DELETE", f"{ROUTE}/{quote(folder)}/{quote(str(item.get('path')))}", endpoint=f"{ROUTE}/*")

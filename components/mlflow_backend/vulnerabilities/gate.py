@@ -1,0 +1,99 @@
+"""The gate: whether a stack's settings may deploy their MLflow version, by what is known against it.
+
+It judges the settings, so `pulumi preview` and `pulumi up` refuse alike. Commands that read or mend what runs already
+do not pass it: a stack whose version is found vulnerable later can still be looked at and rolled back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlflow_backend.contract import Refused
+from mlflow_backend.server.versions import VersionError, parse_version
+from mlflow_backend.vulnerabilities.table import of_version
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlflow_backend.settings import Settings
+    from mlflow_backend.vulnerabilities.table import Vulnerability
+
+PAGE = "docs/vulnerabilities.md"
+_KEY = "policy.acceptVulnerabilities"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What is known against the version of a stack's settings: `open` is refused, `accepted` is accepted by name.
+
+    `idle` are names that are accepted though the version, as it is set up, does not have them.
+    """
+
+    open: tuple[Vulnerability, ...]
+    accepted: tuple[Vulnerability, ...]
+    idle: tuple[str, ...]
+
+
+def standing(settings: Settings) -> Standing:
+    """Return what is known against the version of `settings`, as it is set up by them."""
+    version = parse_version(settings.server.mlflow_version)
+    needs = {"", *(["basic"] if settings.access.mode == "basic" else []), *(["jobs"] if settings.server.jobs else [])}
+    found = [row for row in of_version(version) if row.needs in needs]
+    names = set(settings.policy.accept_vulnerabilities)
+    return Standing(
+        open=tuple(row for row in found if row.id not in names),
+        accepted=tuple(row for row in found if row.id in names),
+        idle=tuple(sorted(names - {row.id for row in found})),
+    )
+
+
+def refuse_vulnerable(settings: Settings) -> tuple[str, ...]:
+    """Return the warnings about known vulnerabilities. Raises Refused for one outside `local` that nobody accepted."""
+    found = standing(settings)
+    version = settings.server.mlflow_version
+    if found.open and settings.target != "local":
+        raise Refused(
+            f"MLflow {version} (server.mlflowVersion) has known vulnerabilities: {_listed(found.open)}.",
+            fix=f"{_cure(found.open)} or accept each by its name in {_KEY}, with the reason in a comment ({PAGE}).",
+        )
+    warnings = []
+    if found.open:
+        warnings.append(f"MLflow {version} has known vulnerabilities ({PAGE}): {_names(found.open)}.")
+    if found.accepted:
+        warnings.append(f"MLflow {version} is served though it has {_names(found.accepted)}, by {_KEY}.")
+    if found.idle:
+        warnings.append(f"{_KEY} names what MLflow {version} does not have here: {', '.join(found.idle)}. Remove it.")
+    return tuple(warnings)
+
+
+def note(version: str) -> str:
+    """Return what a plan says about going back to `version`, whatever its settings; empty if nothing is known."""
+    try:
+        found = of_version(parse_version(version))
+    except VersionError:
+        return f"Whether its MLflow has known vulnerabilities is unknown, as its version is: {version}."
+    return (
+        f"MLflow {version} has known vulnerabilities ({PAGE}): {', '.join(row.id for row in found)}." if found else ""
+    )
+
+
+def _cure(rows: Sequence[Vulnerability]) -> str:
+    """Return which release has the fewest of `rows`, as far as their sources name an end."""
+    ends = [row.fixed for row in rows if row.fixed]
+    if not ends:
+        return "No source names a release without them: wait for one,"
+    left = [row.id for row in rows if row.affects(max(ends))]
+    return f"MLflow {max(ends)} and newer have {_of_them(left)}: choose one of these,"
+
+
+def _of_them(left: Sequence[str]) -> str:
+    return f"only {', '.join(left)} of them" if left else "none of them"
+
+
+def _names(rows: Sequence[Vulnerability]) -> str:
+    return ", ".join(row.id for row in rows)
+
+
+def _listed(rows: Sequence[Vulnerability]) -> str:
+    return "; ".join(f"{row.id} {row.what}" for row in rows)

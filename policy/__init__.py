@@ -1,6 +1,0 @@
-"""The policy pack that previews and updates are held to.
-
-`catalogue` lists the policies. `stores`, `network` and `keeping` hold each beside its rule; `documents`, `containers`
-hold the questions to an IAM document and a container. `pack` hands the policies to the engine, `rendered` judges what
-components/ecs/render makes of the settings. docs/policies.md is generated from the catalogue.
-"""
