@@ -14,6 +14,7 @@ import psycopg2
 
 from mlflow_backend.local import credentials, ports
 from mlflow_backend.local.wishes import DATABASE
+from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.checks import CORE
 from mlflow_backend.verify.model import Result
@@ -47,7 +48,8 @@ class Scene:
     @property
     def subject(self) -> Subject:
         """The stack as it describes itself for a verification on demand."""
-        return replace(Subject.load(self.stack.state.subject), report_path=None)
+        loaded = Subject.load(self.stack.state.subject)
+        return replace(loaded, report_path=None, heads=open_releases(loaded.locator).heads)
 
     @property
     def port(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,16 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from mlflow_backend.commands import policing
+from mlflow_backend.contract import Refused
+from mlflow_backend.ecs.permissions import Purpose
 from mlflow_backend.server import parse_version
 from mlflow_backend.settings import YamlSource, load
 from mlflow_backend.vulnerabilities.table import of_version
 from tests.engine.stack import PULUMI, ROOT, Outcome
+from tests.rig.aws.workflows import Workflows
 from tests.rig.standin import plugin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from mlflow_backend.settings import Settings
     from tests.rig.aws.rig import AwsRig
 
 UPDATE_TIMEOUT_S: Final = 540
@@ -32,6 +37,8 @@ class AwsStack:
     def __init__(self, folder: Path, rig: AwsRig, name: str = "dev", *, program: Path = ROOT / "__main__.py") -> None:
         """Lay out the project; nothing is deployed."""
         self.folder, self.rig, self.name = folder, rig, name
+        self.workflows = Workflows(name)
+        self._granted: dict[Purpose, Settings] = {}
         self.project, self.home = folder / "project", folder / "home"
         self.project.mkdir(parents=True)
         (self.project / "scripts").symlink_to(ROOT / "scripts")
@@ -96,8 +103,23 @@ class AwsStack:
         return Outcome(done.returncode, done.stdout)
 
     def pulumi(self, *arguments: str) -> Outcome:
-        """Run one pulumi command."""
-        return self.run(str(PULUMI), *arguments, "--non-interactive", "--color", "never")
+        """Run one pulumi command, under the role of the workflow that runs it."""
+        purpose = {"preview": Purpose.PREVIEW, "up": Purpose.DEPLOY, "destroy": Purpose.DEPLOY}.get(arguments[0])
+        command = (str(PULUMI), *arguments, "--non-interactive", "--color", "never")
+        return self.run(*command, more=self.credentials(purpose))
+
+    def credentials(self, purpose: Purpose | None) -> dict[str, str]:
+        """Return the variables of a workflow's role; none, which leaves the administrator, if no role is for it.
+
+        A role has what `scripts/deployer_policy.py` prints for the stack as its file is now. Settings that are refused
+        give no policy: the role keeps the one before.
+        """
+        if purpose is None:
+            return {}
+        with contextlib.suppress(Refused):
+            self._granted[purpose] = load(YamlSource.read(self.project / f"Pulumi.{self.name}.yaml"))
+        granted = self._granted.get(purpose)
+        return self.workflows.caller(purpose, granted).variables() if granted else {}
 
     def up(self, *flags: str) -> Outcome:
         """Run `pulumi up`, without a preview of its own."""
@@ -115,9 +137,11 @@ class AwsStack:
         return outcome
 
     def script(self, name: str, *arguments: str) -> Outcome:
-        """Run one of the project's commands on this stack."""
+        """Run one of the project's commands on this stack; a rollback and its plan have a workflow's role each."""
         python = str(ROOT / ".venv" / "bin" / "python")
-        return self.run(python, "-m", f"scripts.{name}", "--stack", self.name, *arguments)
+        rollback = Purpose.PLAN if "--dry-run" in arguments else Purpose.ROLLBACK
+        more = self.credentials(rollback if name == "rollback" else None)
+        return self.run(python, "-m", f"scripts.{name}", "--stack", self.name, *arguments, more=more)
 
     def outputs(self) -> dict[str, Any]:
         """Return the stack's outputs."""
