@@ -14,8 +14,8 @@ GUARDED = (
     *(
         "Makefile",
         "components/mlflow_backend/policy/pack.py",
-        "scripts/policing.py",
-        "scripts/preview.py",
+        "components/mlflow_backend/commands/policing.py",
+        "components/mlflow_backend/commands/preview.py",
         "scripts/up.py",
     ),
     *("scripts/ci/deploy.py", "scripts/ci/image.py", ".github/workflows/image.yml", ".github/CODEOWNERS"),

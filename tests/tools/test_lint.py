@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,17 @@ def test_a_bad_file_makes_its_linter_red(case: str, tmp_path: Path, capsys: pyte
 
 def test_every_linter_is_tried() -> None:
     """A linter is added together with the file that it finds."""
-    assert {linter_of(case) for case in CASES} == {linter.name for linter in lint.LINTERS}
+    assert {linter_of(case) for case in CASES} | {"imports"} == {linter.name for linter in lint.LINTERS}
+
+
+def test_an_import_against_the_layers_is_red(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What checks a backend knows no target: a new one would otherwise change it."""
+    package = tree(tmp_path, "README.md", "") / "mlflow_backend"
+    shutil.copytree(ROOT / "components" / "mlflow_backend", package, ignore=shutil.ignore_patterns("server_package"))
+    assert lint.main(["--root", str(tmp_path), "imports"]) == 0
+    (package / "verify" / "bad.py").write_text("from mlflow_backend.ecs import status\n")
+    assert lint.main(["--root", str(tmp_path), "imports"]) == 1
+    assert "mlflow_backend.verify.bad -> mlflow_backend.ecs.status" in capsys.readouterr().out
 
 
 def test_what_is_found_is_not_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,10 +28,9 @@ class Shell:
     def __init__(self, folder: Path, stack: AwsStack, builder: Builder) -> None:
         """Lay out the programs, and make the project a repository with one commit."""
         folder.mkdir()
-        for part in ("policy", "tools"):
+        (stack.project / "scripts").unlink()
+        for part in ("scripts", "server", "tools"):
             shutil.copytree(ROOT / part, stack.project / part, ignore=shutil.ignore_patterns("__pycache__"))
-        # The policy pack runs in the environment beside it, and git must not take that for the project's own.
-        (stack.project / ".venv").symlink_to(ROOT / ".venv")
         shutil.copy(ROOT / ".gitignore", stack.project)
         self._stack, self._folder = stack, folder
         for name, module in (("aws", "command"), ("docker", "builder")):
