@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from mlflow_backend.ecs.permissions import Purpose
 from mlflow_backend.ecs.render.place import Place
 from tests.engine.stack import PULUMI, ROOT, nothing_changed, touched
 from tests.rig.aws import contents
@@ -37,6 +38,8 @@ class Life:
         """Deploy it."""
         self.stack, self.rig = stack, rig
         self.place = Place(project="mlflow-backend", stack="dev", account=rig.account, region=rig.region)
+        # The deploy role is there before its stack, and outlives it.
+        stack.credentials(Purpose.DEPLOY)
         self.before = inventory(rig)
         stack.must_up()
 
