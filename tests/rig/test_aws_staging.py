@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jmespath
 import pytest
 
+from mlflow_backend.ecs.permissions import Purpose
 from mlflow_backend.ecs.render.place import Place
 from tests.engine.stack import ROOT, nothing_changed, touched
 from tests.rig.aws.inventory import inventory
@@ -50,7 +51,8 @@ def asked(rig: AwsRig, zone: str, tmp_path_factory: pytest.TempPathFactory) -> A
 
 @pytest.fixture(scope="module")
 def before(asked: AwsStack, rig: AwsRig) -> set[tuple[str, str]]:
-    """What the account held before the stack was deployed."""
+    """What the account held before the stack was deployed; its deploy role was there."""
+    asked.credentials(Purpose.DEPLOY)
     return inventory(rig)
 
 
@@ -173,3 +175,14 @@ def test_emptied_it_leaves_its_last_snapshot_and_the_key_of_it(
     (last,) = [each for each in snapshots if each["DBSnapshotIdentifier"].startswith(f"{place.database()}-final-")]
     key = rig.client("kms").describe_key(KeyId=last["KmsKeyId"])["KeyMetadata"]
     assert (key["Description"], key["KeyState"]) == (f"Data of {place.cluster()}", "Enabled")
+
+
+def test_it_comes_back_once_its_names_are_free(staging: AwsStack, rig: AwsRig, place: Place) -> None:
+    """At once after the destroy: refused by a secret in its recovery window, green after the manual's command."""
+    refused = staging.up()
+    assert not refused.ok
+    assert place.secret("server") in refused.text
+    assert f"delete-secret --secret-id {place.secret('server')} --force" in _MANUAL.read_text(encoding="utf-8")
+    for part in ("server", "cache"):
+        rig.client("secretsmanager").delete_secret(SecretId=place.secret(part), ForceDeleteWithoutRecovery=True)
+    staging.must_up()
