@@ -19,6 +19,12 @@ FORGET_SALT = code=$$?; $(PYTHON) -m tools.bootstrap.stack $(STACK); exit $$code
 # Two workers, one file at a time: the tests of a file share their servers, and each server costs 11 CPU-seconds.
 PYTEST = .venv/bin/python -m pytest --numprocesses 2 --dist loadfile
 
+# A lock holds for every platform and Python that pyproject.toml allows, and names no host: it installs from whatever index
+# a machine is set up for. dev is held to the versions of runtime, so that one environment serves both.
+UV = .venv/bin/uv
+LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	--no-emit-find-links $(if $(filter 1,$(UPGRADE)),--upgrade)
+
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -102,5 +108,7 @@ test-unit: setup-dev ## Run the tests that start nothing; of one part only: make
 upstream: setup-dev ## Plan each AWS resource with the upstream provider; the first time builds it, for half an hour
 	@.venv/bin/python -m tests.upstream
 
-lock: ## Compile the locks in requirements/ anew from pyproject.toml; UPGRADE=1 takes newer versions
-	@$(PYTHON) -m tools.lock $(if $(filter 1,$(UPGRADE)),--upgrade)
+lock: setup ## Compile the locks in requirements/ anew from pyproject.toml; UPGRADE=1 takes newer versions
+	$(LOCK) pyproject.toml --output-file requirements/runtime.txt
+	$(LOCK) pyproject.toml --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+	$(LOCK) --no-annotate requirements/uv.in --output-file requirements/uv.txt

@@ -33,7 +33,7 @@ HARMLESS_FOLDERS = ("docs", "tests", "benchmarks", ".github", ".ci", "schema", "
 HARMLESS_FILES = frozenset(
     {
         *("Makefile", ".gitignore", ".gitleaks.toml", ".pre-commit-config.yaml", "LICENSE"),
-        *("requirements/dev.txt", "tools/coverage.py", "tools/lint.py", "tools/lock.py", "tools/mutation.py"),
+        *("requirements/dev.txt", "tools/coverage.py", "tools/lint.py", "tools/mutation.py"),
         "tools/pages.py",
     }
 )
