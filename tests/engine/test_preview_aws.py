@@ -10,15 +10,19 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import jsonschema
 import pytest
 import yaml
 
 from mlflow_backend.commands import preview
 from mlflow_backend.contract import ExitCode
+from mlflow_backend.preflight.image import VERSION_LABEL
+from mlflow_backend.server import parse_version
+from mlflow_backend.vulnerabilities.table import of_version
 from scripts import up
 from tests.components.ecs.conftest import DEPRECATED
-from tests.components.preflight.images import Store, registry
+from tests.components.preflight.images import LABELS, Store, registry
 from tests.engine.stack import ROOT, LocalStack
 from tests.rig.standin import plugin
 
@@ -123,6 +127,7 @@ PLANTED: dict[str, dict[str, Any]] = {
     },
 }
 """Words of one's own in each section that takes some; the target has a use for all of them."""
+_NOTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
 # Preflight does not find these, and says so.
 MISSING = {"registrySecret": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:pl4nted-login-AbCdEf"}
 
@@ -152,6 +157,9 @@ def test_no_secret_setting_is_in_any_output(
     monkeypatch.chdir(dev.project)
     for name, value in {**dev.environment, **emulated}.items():
         monkeypatch.setenv(name, value)
+    iam = boto3.client("iam")
+    if not iam.list_policies(Scope="Local")["Policies"]:
+        iam.create_policy(PolicyName="pl4nted-boundary", PolicyDocument=json.dumps(_NOTHING))
     comment = tmp_path / "comment.md"
     for flags in (["--json"], []):
         assert preview.main(["--stack", dev.name, "--markdown", str(comment), *flags]) is ends
@@ -179,10 +187,11 @@ def test_a_vulnerable_version_is_refused_by_preview_and_by_update(
     dev: LocalStack, store: Store, emulated: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Both refuse before AWS is asked, and name what is known; each name accepted lets the preview go on."""
-    digest = store.image("good")
+    version = "3.10.1"
+    digest = store.image("old", labels={**LABELS, VERSION_LABEL: version})
     settings = _shipped("dev")
-    settings["server"] = {**settings["server"], "image": f"{store.host}/mlflow:good"}
-    accepted = settings["policy"].pop("acceptVulnerabilities")
+    settings["server"] = {**settings["server"], "mlflowVersion": version, "image": f"{store.host}/mlflow:old"}
+    accepted = [known.id for known in of_version(parse_version(version)) if known.needs != "jobs"]
     code, document = _reported(dev, monkeypatch, emulated, settings, tmp_path / "report.json")
     assert code is ExitCode.REFUSED
     assert any(accepted[0] in each for each in document["refusals"])
@@ -191,7 +200,7 @@ def test_a_vulnerable_version_is_refused_by_preview_and_by_update(
     assert not update.ok
     assert accepted[0] in update.text
     assert [kind for kind in dev.resources() if not kind.startswith("pulumi:pulumi:")] == []
-    settings["policy"]["acceptVulnerabilities"] = accepted
+    settings["policy"] = {**settings["policy"], "acceptVulnerabilities": accepted}
     code, document = _reported(dev, monkeypatch, emulated, settings, tmp_path / "report.json")
     assert (code, document["after"]["imageDigest"]) == (ExitCode.CHANGES, digest)
     assert any(accepted[0] in each for each in document["warnings"])
