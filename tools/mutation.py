@@ -51,7 +51,7 @@ MODULES = {
 KILLED = frozenset({"killed", "timeout", "caught by type check"})
 CONFIGURATION = """
 [tool.mutmut]
-source_paths = ["components"]
+source_paths = ["src"]
 only_mutate = [{module}]
 also_copy = ["schema", "server", "scripts", "docs", "tools"]
 pytest_add_cli_args = ["-p", "no:xdist", "-p", "no:cacheprovider"]
@@ -102,7 +102,9 @@ def survivors(module: str, tests: Sequence[str], scratch: Path, children: int) -
     shutil.rmtree(scratch / "mutants", ignore_errors=True)
     configured = (ROOT / "pyproject.toml").read_text()
     quoted = ", ".join(f'"{name}"' for name in tests)
-    (scratch / "pyproject.toml").write_text(configured + CONFIGURATION.format(module=f'"{module}"', tests=quoted))
+    (scratch / "pyproject.toml").write_text(
+        configured + CONFIGURATION.format(module=f'"{_copied(module)}"', tests=quoted)
+    )
     mutmut = str(Path(sys.executable).with_name("mutmut"))
     with (scratch / "mutmut.log").open("w") as log:
         command = (mutmut, "run", "--max-children", str(children))
@@ -118,8 +120,13 @@ def survivors(module: str, tests: Sequence[str], scratch: Path, children: int) -
     return [parse_shown(module, name, _output((mutmut, "show", name), scratch)) for name in alive], len(mine)
 
 
+def _copied(path: str) -> str:
+    """Return where a file of the tree is in the copy: mutmut finds a package's modules by their names in `src` only."""
+    return path.replace("components/", "src/", 1) if path.startswith("components/") else path
+
+
 def _dotted(module: str) -> str:
-    return module.removesuffix(".py").replace("/", ".") + "."
+    return module.removeprefix("components/").removesuffix(".py").replace("/", ".") + "."
 
 
 def _output(command: Sequence[str], cwd: Path) -> str:
@@ -148,7 +155,7 @@ def main(arguments: Sequence[str]) -> int:
     found: list[Mutant] = []
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-mutation-") as folder:
         for path in tracked(ROOT):
-            target = Path(folder, path)
+            target = Path(folder, _copied(str(path)))
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, target)
         for module in chosen:

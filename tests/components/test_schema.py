@@ -88,6 +88,15 @@ def test_a_newer_database_is_called_newer() -> None:
     assert found.fix == "Choose a release of MLflow 3.17.2."
 
 
+@pytest.mark.parametrize(("live", "offered"), [(HEADS["3.4.0"], True), ("0123456789ab", False)])
+def test_whoever_pinned_is_told_to_lift_it_where_an_update_helps(live: str, *, offered: bool) -> None:
+    """An update is withheld while a revision is pinned; where the table must grow first, lifting would not help."""
+    wanted = TABLE.required("3.17.2")
+    for pinned in (False, True):
+        found = decide(version="3.17.2", wanted=wanted, live=Heads(tracking=live), table=TABLE, pinned=pinned)
+        assert ("--unpin" in found.fix) == (pinned and offered)
+
+
 def test_the_auth_database_blocks_too() -> None:
     """With basic auth the release must fit both databases: both are dumped and restored together."""
     newer = Heads(tracking=HEADS["3.4.0"], auth=AUTH[1])
