@@ -10,16 +10,18 @@ import stat
 import sys
 import threading
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 from pulumi.dynamic import ResourceProvider
+from pulumi.output import Unknown
 
 from mlflow_backend.offered import stack_of, typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from pulumi.dynamic import ConfigureRequest
 
@@ -135,6 +137,15 @@ def asked_again(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     A preview has no id. A refresh hands in the id that the state has, which nobody asks with any more.
     """
     return news.get(UPDATE_ID, "") not in {"", olds.get(UPDATE_ID, "")}
+
+
+def is_unknown(value: object) -> bool:
+    """Tell whether an input, or anything in it, is a value that Pulumi does not know yet."""
+    if isinstance(value, Mapping):
+        return any(is_unknown(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(is_unknown(item) for item in value)
+    return isinstance(value, Unknown)
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def _local_audit(options: argparse.Namespace, root: Path) -> Iterator[str]:
 
 def _ecs_audit(options: argparse.Namespace, root: Path) -> Iterator[str]:
     from mlflow_backend.aws import clients  # noqa: PLC0415 - AWS only where it is asked
-    from mlflow_backend.ecs import locator, logs  # noqa: PLC0415 - AWS only where it is asked
+    from mlflow_backend.ecs import locator, logs  # noqa: PLC0415
 
     place = locator.located(stacks.locator_of(options.stack, root))
     yield from logs.EcsLogs(clients=clients.connect(place.service.region), place=place).audit()
@@ -99,7 +99,7 @@ def _ecs_audit(options: argparse.Namespace, root: Path) -> Iterator[str]:
 
 def _ecs(options: argparse.Namespace, root: Path) -> Iterator[str]:
     from mlflow_backend.aws import clients  # noqa: PLC0415 - AWS only where it is asked
-    from mlflow_backend.ecs import locator, logs  # noqa: PLC0415 - AWS only where it is asked
+    from mlflow_backend.ecs import locator, logs  # noqa: PLC0415
 
     _must_be_known(options.part, logs.PARTS)
     place = locator.located(stacks.locator_of(options.stack, root))

@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pulumi.output import Unknown
-
+from mlflow_backend.dynamic import is_unknown
 from mlflow_backend.preflight import account, database, findings, image, soak
 from mlflow_backend.preflight.findings import Finding, failed
 from mlflow_backend.preflight.manifests import Platform, Source
 from mlflow_backend.preflight.reference import NotAReference, Reference, parse
 from mlflow_backend.preflight.registry import Login, Registry
 from mlflow_backend.verify.credentials import CredentialError, read_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 INPUTS: Final = (
     "image", "platform", "mlflowVersion", "drivers", "registryLogin", "account", "region", "secrets", "reader",
@@ -36,7 +37,7 @@ class Checked:
 
 def check(news: Mapping[str, Any]) -> Checked:
     """Look at everything that the inputs name. What is not known yet is not looked at, and said to be so."""
-    if unknown := [key for key in INPUTS if _unknown(news.get(key))]:
+    if unknown := [key for key in INPUTS if is_unknown(news.get(key))]:
         said = f"not known yet: {', '.join(unknown)}."
         skipped = findings.skipped("preflight", "server.image", said)
         return Checked(inputs={**news, "findings": findings.documents([skipped])}, problems=())
@@ -63,7 +64,7 @@ def look(news: Mapping[str, Any]) -> image.Looked:
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
     """Return the inputs that differ; a finding alone is no change of anything that runs."""
     keys = (*INPUTS, "pinnedImage", "imageHeads")
-    return [key for key in keys if _unknown(news.get(key)) or olds.get(key) != news.get(key)]
+    return [key for key in keys if is_unknown(news.get(key)) or olds.get(key) != news.get(key)]
 
 
 def _image(news: Mapping[str, Any]) -> image.Looked:
@@ -144,11 +145,3 @@ def _soaked(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...
     digest = looked.pinned.rpartition("@")[2]
     found = soak.look(Ledger(store, by=""), digest=digest, source=wanted["stack"], hours=int(wanted["hours"]))
     return (found,)
-
-
-def _unknown(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return any(_unknown(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_unknown(item) for item in value)
-    return isinstance(value, Unknown)

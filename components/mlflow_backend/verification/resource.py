@@ -6,20 +6,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
-from mlflow_backend.dynamic import UPDATE_ID, asked_again, tell_once
+from mlflow_backend.dynamic import UPDATE_ID, asked_again, is_unknown, tell_once
 from mlflow_backend.verify import checks
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import ReportError
 from mlflow_backend.verify.subjects import Subject, SubjectError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlflow_backend.verify.report import Report
 
 INPUTS: Final = (
@@ -58,7 +59,7 @@ def problems(inputs: Mapping[str, Any]) -> list[Problem]:
     deadline = inputs.get("deadline")
     if not isinstance(deadline, Unknown) and not (isinstance(deadline, int | float) and deadline > 0):
         found.append(Problem(key="deadline", text="not a positive number of seconds"))
-    if not any(_unknown(inputs.get(key)) for key in INPUTS):
+    if not any(is_unknown(inputs.get(key)) for key in INPUTS):
         try:
             subject_of(inputs).running_revision()
         except SubjectError as error:
@@ -171,11 +172,3 @@ def _is_recorded(inputs: Mapping[str, Any]) -> bool:
     if "kind" not in inputs["locator"]:
         return False
     return is_recorded(inputs["locator"], inputs["release"]["revision"])
-
-
-def _unknown(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return any(_unknown(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_unknown(item) for item in value)
-    return isinstance(value, Unknown)
