@@ -29,7 +29,6 @@ from mlflow_backend_server.http.exchange import Asked, with_prefix
 from mlflow_backend_server.http.record import Recorder
 from mlflow_backend_server.http.wsgi import WsgiFront, refuse_underscores
 from mlflow_backend_server.settings import (
-    DEFAULT_REQUESTS_PER_MINUTE,
     Access,
     Settings,
     SettingsError,
@@ -586,8 +585,8 @@ KEYS = {"MLFLOW_BACKEND_ACCESS": "token", "MLFLOW_BACKEND_API_KEYS": "/keys.json
     ("environment", "limit"),
     [
         (KEYS, 0),
-        (KEYS | REDIS, DEFAULT_REQUESTS_PER_MINUTE),
-        (KEYS | {"MLFLOW_SERVER_JOB_HUEY_REDIS_URL": "redis://cache/0"}, DEFAULT_REQUESTS_PER_MINUTE),
+        (KEYS | REDIS, 6000),
+        (KEYS | {"MLFLOW_SERVER_JOB_HUEY_REDIS_URL": "redis://cache/0"}, 6000),
         (KEYS | REDIS | {"MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE": "0"}, 0),
         (KEYS | REDIS | {"MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE": "7"}, 7),
         (REDIS, 0),
