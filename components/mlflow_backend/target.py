@@ -1,0 +1,209 @@
+"""The two protocols that a target fulfils: `Target` before anything is deployed, `Platform` for a backend that is.
+
+A target is a folder with a `target.py` that has `TARGET`, and a line in the registry (`targets`). It owns no rule of
+releases, migrations or verification: those are written once, over a `Platform` (`releases.releases`, `backend`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from mlflow_backend.contract import History, Release
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from mlflow_backend.backend import Backend
+    from mlflow_backend.locator import Locator
+    from mlflow_backend.migrate.tool import DatabaseTool
+    from mlflow_backend.releases.stores import Store
+    from mlflow_backend.schema import Heads
+    from mlflow_backend.settings import Settings
+    from mlflow_backend.verify.subjects import Subject
+
+
+class Target(Protocol):
+    """Where a backend can run, as `__main__` and the commands see it; its name is the setting `target`."""
+
+    name: str
+
+    def refusals(self, settings: Settings) -> Iterable[str]:
+        """Return a clause for each setting that this target cannot fulfil; none is ignored."""
+
+    def locate(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Locator:
+        """Return the locator of a deployed stack, without Pulumi. Raises Refused if it is not deployed.
+
+        `folder` is where a target that runs on this machine keeps its stacks.
+        """
+
+    def platform(self, locator: Locator) -> Platform:
+        """Return the live side of the backend that a locator of this target names; nothing is asked yet."""
+
+    def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Backend:
+        """Register the resources of a stack. Raises Refused for settings that cannot be fulfilled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """A revision as the platform itself keeps it.
+
+    `identity` is the digest of what it runs (`mlflow_backend.identity`). `hosts` and `origins` are whom its server
+    lets in besides this machine.
+    """
+
+    release: Release
+    identity: str
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartStatus:
+    """One part of a deployed backend, for people. `runs` is None for a line that says nothing about running."""
+
+    name: str
+    state: str
+    runs: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogPart:
+    """A part whose log can be read; one of a one-shot task is shown only on request."""
+
+    name: str
+    one_shot: bool = False
+
+
+class Candidate(Protocol):
+    """A release that runs beside the active one at an address of its own, and that no user meets yet."""
+
+    revision: str
+    subject: Subject
+    """What is verified: the candidate's own address, and what is expected there."""
+
+    def promote(self) -> None:
+        """Make it the active one."""
+
+    def discard(self) -> None:
+        """End it; the active one serves on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """How a one-shot task ended. `exit_code` is None if its container never ran; `reasons` are the platform's words."""
+
+    exit_code: int | None
+    lines: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+class TaskNotRun(Exception):
+    """A one-shot task could not be started, or did not end in time. Its text holds no secret."""
+
+
+class OneShot(Protocol):
+    """A task in the backend's network that runs one command and ends."""
+
+    credentials: Mapping[str, str]
+    """Where the verification's login is found within the task; references, never values."""
+    fetch: str
+    """Python statements by which the task reads an object of the backend's store, named by `arguments`, into `data`."""
+
+    def arguments(self, key: str) -> tuple[str, ...]:
+        """Return what `fetch` takes from the command line for an object, from `sys.argv[1]` on."""
+
+    def run(self, command: Sequence[str], *, deadline_s: float, complete: Callable[[Sequence[str]], bool]) -> Finished:
+        """Run `command` once, at most `deadline_s` seconds from when it runs. Raises TaskNotRun.
+
+        `complete` tells whether the log has all that is wanted of it.
+        """
+
+
+class Platform(History, Protocol):
+    """The live side of one deployed backend. Every method may be repeated after an interruption."""
+
+    locator: Locator
+    store: Store
+    """The backend's own objects: ledger, dumps, journals, reports, locks."""
+    dumps: str
+    """The address below which the database tool writes and finds dumps."""
+    report: Path
+    """Where a copy of the last verification report is kept on this machine."""
+    asks_at_once: bool
+    """Whether the database answers `heads` and `row_counts` at once; if not, a preview does not ask it."""
+    start_deadline_s: float
+    """How long a revision of any release may take until it serves."""
+
+    # The database.
+
+    def heads(self) -> Heads | None:
+        """Return the schema heads of the live database; None if it does not answer."""
+
+    def row_counts(self, tables: Sequence[str]) -> Mapping[str, int]:
+        """Return the number of rows of those of the tables that exist; none if that takes a one-shot task."""
+
+    def tool(self, version: str | None) -> DatabaseTool:
+        """Return the database tool in the image or environment of an MLflow version, of any if None is given.
+
+        Raises Refused if no revision of that version is left.
+        """
+
+    def mark_store(self, content: bytes) -> None:
+        """Write the artifact store's identity, which the server may only read."""
+
+    # The servers.
+
+    def serving(self) -> str | None:
+        """Return the revision that answers users now."""
+
+    def busy(self) -> str | None:
+        """Return, as a clause, what is being deployed right now; None if nothing is."""
+
+    def stop_deployment(self) -> None:
+        """End what is being deployed."""
+
+    def stop_servers(self) -> None:
+        """End every server, with its grace period."""
+
+    def start_servers(self, revision: str) -> None:
+        """Serve a revision with as many servers as before `stop_servers`, whatever is being deployed.
+
+        It need not serve yet when this returns: `wait` says whether it does. Raises Refused if it is gone.
+        """
+
+    def stage(self, revision: str) -> Candidate | None:
+        """Start a revision beside the active one; None if this platform cannot serve one apart."""
+
+    def describe(self, revision: str) -> Described:
+        """Return what a revision runs, from the revision itself. Raises Refused if it is gone."""
+
+    # Verification, and what people ask.
+
+    def subject(self, revision: str) -> Subject:
+        """Return what a verification of a revision is told: the URL that users call, references to a login."""
+
+    def inside(self) -> OneShot | None:
+        """Return what verifies within the backend's network; None if its URL can be called from here."""
+
+    def count(self, verdict: str) -> None:
+        """Bring the line of a verdict that is not pass to the alarm, if this platform has one. Changes no verdict."""
+
+    def purge(self, prefix: str, *, timeout_s: float) -> int | None:
+        """Remove for good the deleted experiments below `prefix`; None if the database is out of reach."""
+
+    def parts(self) -> Iterable[PartStatus]:
+        """Return every part of the backend; none if it is not deployed."""
+
+    def log_parts(self) -> Sequence[LogPart]:
+        """Return the parts whose logs can be read."""
+
+    def tails(self, part: str, *, lines: int) -> Iterable[str]:
+        """Return the last lines of each process of a part as a text, without passwords."""
+
+    def audit(self) -> Iterable[str]:
+        """Return the lines in which servers noted changes of users, permissions and the registry."""
+
+    def secret(self, reference: str) -> str:
+        """Return the value that a reference of this platform names. Raises Refused if it cannot be read."""
