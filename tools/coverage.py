@@ -38,7 +38,7 @@ PURE = (
     "components/mlflow_backend/ecs/render/*.py",
     "components/mlflow_backend/local/causes.py",
     "components/mlflow_backend/local/render.py",
-    "components/mlflow_backend/local/wishes.py",
+    "components/mlflow_backend/local/desired.py",
     "components/mlflow_backend/migrate/forecast.py",
     "components/mlflow_backend/preflight/findings.py",
     "components/mlflow_backend/preflight/manifests.py",

@@ -17,9 +17,9 @@ from psycopg2 import sql
 
 from mlflow_backend.commands import releases
 from mlflow_backend.local import credentials, ports, revisions
+from mlflow_backend.local.naming import BUCKET, ROLE
 from mlflow_backend.local.state import write
 from mlflow_backend.local.supervisor import Supervisor
-from mlflow_backend.local.wishes import BUCKET, ROLE
 from tests.engine.calls import eventually
 
 if TYPE_CHECKING:

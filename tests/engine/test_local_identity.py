@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlflow_backend.identity import OBJECT
+from mlflow_backend.local.naming import BUCKET
 from mlflow_backend.local.releases import LocalReleases
-from mlflow_backend.local.wishes import BUCKET
 from mlflow_backend.releases.stores import ROOT
 from tests.engine.faults import identities
 from tests.engine.releases.support import run_offered

@@ -18,9 +18,9 @@ from psycopg2 import sql
 from mlflow_backend.commands import preview, releases, status
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.local import credentials, ports
+from mlflow_backend.local.naming import DATABASE, ROLE
 from mlflow_backend.local.processes import PROGRAM_MARKER
 from mlflow_backend.local.releases import LocalReleases
-from mlflow_backend.local.wishes import DATABASE, ROLE
 from mlflow_backend.verify.model import Result
 from tests.engine.stack import LocalStack, nothing_changed
 from tests.matrices import rows

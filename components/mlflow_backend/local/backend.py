@@ -13,7 +13,7 @@ import pulumi
 from pydantic.alias_generators import to_camel
 
 from mlflow_backend.contract import BackendOutputs, Refused, client_lines
-from mlflow_backend.local import environment, holding, package, wishes
+from mlflow_backend.local import desired, environment, holding, naming, package
 from mlflow_backend.local.credentials import API_KEYS, references
 from mlflow_backend.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon
 from mlflow_backend.local.state import StateDir
@@ -45,7 +45,7 @@ class LocalBackend(pulumi.ComponentResource):
         refuse_broken(settings)
         refuse_unsupported(settings)
         state = StateDir(folder)
-        self._access = wishes.access_of(settings, state)
+        self._access = desired.access_of(settings, state)
         super().__init__(LOCAL_BACKEND, name, None, opts)
         self._name, self._settings, self._folder = name, settings, str(state.path)
         self._locator = {"kind": "local", "state": self._folder}
@@ -87,7 +87,7 @@ class LocalBackend(pulumi.ComponentResource):
         )
         warn_of_lost(reencryption, self)
         self.tracking_url = self._services["front"].listens.apply(
-            lambda port: wishes.tracking_url(int(port), settings.network.path_prefix)
+            lambda port: naming.tracking_url(int(port), settings.network.path_prefix)
         )
         self.release = pulumi.Output.all(server.revision, served, migration.head).apply(_release)
         self._credentials = served["access"].apply(lambda mode: references(state, mode))
@@ -109,7 +109,7 @@ class LocalBackend(pulumi.ComponentResource):
                 "table": self.verification.table.apply(str.splitlines),
                 "report": str(StateDir(Path(self._folder)).report),
             },
-            artifact_root=pulumi.Output.from_input(wishes.ARTIFACT_ROOT),
+            artifact_root=pulumi.Output.from_input(naming.ARTIFACT_ROOT),
             dashboard_url=pulumi.Output.from_input(None),
             client=pulumi.Output.all(self.tracking_url, self._credentials).apply(lambda found: client_lines(*found)),
         )
@@ -144,8 +144,8 @@ class LocalBackend(pulumi.ComponentResource):
         installed = {"environmentLock": lock, "package": package.locate().digest}
 
         def serve(found: list[Any]) -> dict[str, Any]:
-            inputs = wishes.server_inputs(settings, _whole(found[0]), self._access)
-            wished = wishes.server_wishes(inputs, found[1], installed)
+            inputs = desired.server_inputs(settings, _whole(found[0]), self._access)
+            wished = desired.server_wishes(inputs, found[1], installed)
             version = settings.server.mlflow_version
             served = holding.served(state, standing, wished, mlflow_version=version, environment_lock=lock)
             if served.withheld:
@@ -188,7 +188,7 @@ class LocalBackend(pulumi.ComponentResource):
             "release": self.release,
             "keys": credentials.versions.apply(lambda versions: versions[API_KEYS]),
         }
-        serving = pulumi.Output.from_input(parts).apply(wishes.serving_digest)
+        serving = pulumi.Output.from_input(parts).apply(desired.serving_digest)
         return Verification(
             f"{self._name}-verification",
             VerificationArgs(

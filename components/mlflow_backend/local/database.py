@@ -18,11 +18,11 @@ from psycopg2 import sql
 
 from mlflow_backend.local import credentials, ports, processes, tools
 from mlflow_backend.local.majors import Carrying, source
+from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, ROLE
 from mlflow_backend.local.postgres import ADMIN, session, set_password
 from mlflow_backend.local.render import Program
 from mlflow_backend.local.service import Service
 from mlflow_backend.local.state import LocalFailure
-from mlflow_backend.local.wishes import AUTH_DATABASE, DATABASE, ROLE
 
 if TYPE_CHECKING:
     from pathlib import Path

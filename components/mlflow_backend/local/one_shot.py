@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from mlflow_backend import packaged
 from mlflow_backend.local import credentials, encryption, environment, ports, processes, schema
 from mlflow_backend.local.database import binaries
+from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, REGION, ROLE
 from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.local.tools import installed
-from mlflow_backend.local.wishes import AUTH_DATABASE, DATABASE, REGION, ROLE
 from mlflow_backend.migrate.tool import MODULE, Code, Ended, ToolFailed
 from mlflow_backend.releases.stores import DUMPS, ROOT
 from mlflow_backend.server import DatabaseAddress, database_uri

@@ -22,10 +22,10 @@ from mlflow_backend.identity import OBJECT
 from mlflow_backend.local import credentials, environment, one_shot, ports, processes, revisions, schema, switch
 from mlflow_backend.local.history import LocalHistory, running_revision
 from mlflow_backend.local.holding import rollback_journal
+from mlflow_backend.local.naming import tracking_url
 from mlflow_backend.local.state import LocalFailure, StateDir, opened_lock, write
 from mlflow_backend.local.store import Store
 from mlflow_backend.local.templates import TemplatedTool
-from mlflow_backend.local.wishes import tracking_url
 from mlflow_backend.migrate.tool import DatabaseTool
 from mlflow_backend.releases import durations
 from mlflow_backend.releases.journal import Journal

@@ -12,7 +12,7 @@ import psycopg2
 from psycopg2 import errors, sql
 
 from mlflow_backend.local import credentials, ports
-from mlflow_backend.local.wishes import AUTH_DATABASE, DATABASE, ROLE
+from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, ROLE
 from mlflow_backend.schema import Heads
 
 if TYPE_CHECKING:

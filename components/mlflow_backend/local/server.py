@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.local import credentials, environment, guard, holding, package, render, revisions, schema, switch
+from mlflow_backend.local.desired import inputs_of
 from mlflow_backend.local.one_shot import ToolRunner
 from mlflow_backend.local.state import LocalFailure, write
 from mlflow_backend.local.supervisor import Supervisor
-from mlflow_backend.local.wishes import inputs_of
 from mlflow_backend.migrate.step import after_failed_start, settle
 from mlflow_backend.migrate.tool import DatabaseTool, ToolFailed
 from mlflow_backend.offered import typed

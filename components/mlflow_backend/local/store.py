@@ -14,11 +14,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from mlflow_backend.local import credentials, ports
+from mlflow_backend.local.naming import ARTIFACT_ROOT, BUCKET, REGION
 from mlflow_backend.local.render import Program
 from mlflow_backend.local.service import Service
 from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.local.tools import installed
-from mlflow_backend.local.wishes import ARTIFACT_ROOT, BUCKET, REGION
 from mlflow_backend.server import SecretTemplate
 
 _TIMEOUT_S = 5

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.local import credentials, environment, ports, schema
 from mlflow_backend.local.database import binaries
-from mlflow_backend.local.wishes import DATABASE, ROLE
+from mlflow_backend.local.naming import DATABASE, ROLE
 from mlflow_backend.migrate.tool import DatabaseTool
 
 if TYPE_CHECKING:

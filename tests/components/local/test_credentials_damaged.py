@@ -9,10 +9,10 @@ import pytest
 
 from mlflow_backend.local import api_keys, credentials, encryption, ports, services
 from mlflow_backend.local.database import Database
+from mlflow_backend.local.naming import DATABASE, ROLE
 from mlflow_backend.local.provider import CredentialsProvider, ServiceProvider, SupervisorProvider
 from mlflow_backend.local.state import LocalFailure, StateDir
 from mlflow_backend.local.supervisor import Supervisor
-from mlflow_backend.local.wishes import DATABASE, ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,9 +11,9 @@ import pytest
 
 from mlflow_backend.local import credentials, database, majors, postgres, services
 from mlflow_backend.local.database import Database
+from mlflow_backend.local.naming import DATABASE, ROLE
 from mlflow_backend.local.state import LocalFailure, StateDir
 from mlflow_backend.local.supervisor import Supervisor
-from mlflow_backend.local.wishes import DATABASE, ROLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,10 @@ import psycopg2
 import pytest
 
 from mlflow_backend.local import credentials, environment, ports, schema, services
+from mlflow_backend.local.naming import DATABASE, ROLE
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.local.templates import TemplatedTool
-from mlflow_backend.local.wishes import DATABASE, ROLE
 from mlflow_backend.migrate.tool import Ended
 from mlflow_backend.schema import Heads
 

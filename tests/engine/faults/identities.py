@@ -15,8 +15,8 @@ from psycopg2.extensions import make_dsn
 from mlflow_backend.identity import OBJECT, object_of
 from mlflow_backend.local import credentials, ports
 from mlflow_backend.local.database import binaries
+from mlflow_backend.local.naming import BUCKET, DATABASE, REGION, ROLE
 from mlflow_backend.local.releases import LocalReleases
-from mlflow_backend.local.wishes import BUCKET, DATABASE, REGION, ROLE
 from tests.engine.faults.scene import Fault, Scene
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import psycopg2
 import redis
 
 from mlflow_backend.local import api_keys, credentials, ports, revisions
+from mlflow_backend.local.naming import BUCKET, DATABASE, ROLE
 from mlflow_backend.local.supervisor import Supervisor
-from mlflow_backend.local.wishes import BUCKET, DATABASE, ROLE
 from mlflow_backend.verify.model import Result
 from tests.engine.calls import eventually
 from tests.engine.faults.scene import Fault, Scene, healthy

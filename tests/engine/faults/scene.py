@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from mlflow_backend.local import credentials, ports
-from mlflow_backend.local.wishes import DATABASE
+from mlflow_backend.local.naming import DATABASE
 from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.checks import CORE

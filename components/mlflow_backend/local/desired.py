@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from mlflow_backend.local import credentials, render
+from mlflow_backend.local.naming import ARTIFACT_ROOT, AUTH_DATABASE, DATABASE, REGION, ROLE, tracking_url
 from mlflow_backend.local.ports import LOOPBACK
 from mlflow_backend.server import (
     AccessControl,
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
     from mlflow_backend.server.access import Mode
     from mlflow_backend.settings import Settings
 
-DATABASE = "mlflow"
-AUTH_DATABASE = "mlflow_auth"
-ROLE = "mlflow"
-BUCKET = "mlflow"
-ARTIFACT_ROOT = f"s3://{BUCKET}/artifacts"
-# rclone ignores the region; clients refuse to sign without one.
-REGION = "us-east-1"
 _WHOLE = (
     "port",
     "workers",
@@ -41,11 +35,6 @@ _WHOLE = (
     "temporary_mib",
     "metrics_port",
 )
-
-
-def tracking_url(port: int, prefix: str = "") -> str:
-    """Return the URL that users call."""
-    return f"http://{LOOPBACK}:{port}{prefix}"
 
 
 def access_of(settings: Settings, state: StateDir) -> AccessControl:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.local import credentials, wishes
+from mlflow_backend.local import credentials, desired
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.settings import Settings
 
@@ -33,7 +33,7 @@ def through_pulumi(value: Any) -> Any:
 
 def inputs(wanted: Settings, ports: dict[str, int] = PORTS) -> ServerInputs:
     """Return what the server is described from."""
-    return wishes.server_inputs(wanted, ports, wishes.access_of(wanted, STATE))
+    return desired.server_inputs(wanted, ports, desired.access_of(wanted, STATE))
 
 
 def wish(
@@ -43,7 +43,7 @@ def wish(
     installed: dict[str, str] = INSTALLED,
 ) -> dict[str, Any]:
     """Return the wish as the resource keeps it."""
-    return wishes.server_wishes(inputs(wanted or settings(), ports), versions, installed)
+    return desired.server_wishes(inputs(wanted or settings(), ports), versions, installed)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_inputs_come_back_from_the_state_as_they_went_in(sections: dict[str, obj
     """A revision is made from what the resource kept: it has to be what the settings meant."""
     wanted = settings(**sections)
     kept = wish(wanted)
-    assert wishes.inputs_of(through_pulumi(kept["inputs"])) == inputs(wanted)
+    assert desired.inputs_of(through_pulumi(kept["inputs"])) == inputs(wanted)
 
 
 @pytest.mark.parametrize(
