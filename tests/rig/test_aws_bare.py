@@ -8,10 +8,10 @@ import pytest
 from moto import settings
 
 from tests.rig.authority import Authority
+from tests.rig.aws.repairs import by_repair
 from tests.rig.aws.server import MotoServer
 from tests.rig.loopback import Block
 from tests.rig.patches import Patches
-from tests.rig.test_aws_repairs import by_repair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

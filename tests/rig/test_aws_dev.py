@@ -19,8 +19,8 @@ from mlflow_backend.offered import restart_database
 from tests.engine.stack import nothing_changed
 from tests.rig.aws import contents
 from tests.rig.aws.iam.enforcement import take_role
+from tests.rig.aws.repairs import may
 from tests.rig.aws.stack import AwsStack
-from tests.rig.test_aws_repairs import may
 from tests.server.servers import install_package
 from tests.server.services import until
 

@@ -13,11 +13,11 @@ import pytest
 
 from mlflow_backend.ecs.permissions import Purpose
 from mlflow_backend.ecs.render.place import Place
-from tests.engine.stack import PULUMI, ROOT, nothing_changed, touched
+from tests.engine.stack import PULUMI, nothing_changed, touched
 from tests.rig.aws import contents
 from tests.rig.aws.inventory import inventory
 from tests.rig.aws.scene import VERSION
-from tests.rig.aws.stack import AwsStack
+from tests.rig.aws.stack import PROGRAM, AwsStack
 from tests.rig.faults import Fault, table
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PROGRAM: Final = ROOT / "tests" / "rig" / "standin" / "program" / "__main__.py"
 _BY_HAND: Final = "/made/by/hand"
 
 

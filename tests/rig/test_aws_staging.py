@@ -16,9 +16,8 @@ from mlflow_backend.ecs.permissions import Purpose
 from mlflow_backend.ecs.render.place import Place
 from tests.engine.stack import ROOT, nothing_changed, touched
 from tests.rig.aws.inventory import inventory
-from tests.rig.aws.stack import AwsStack
-from tests.rig.test_aws_life import PROGRAM
-from tests.rig.test_aws_previews import Account, certify
+from tests.rig.aws.previews import Account, certify
+from tests.rig.aws.stack import PROGRAM, AwsStack
 
 if TYPE_CHECKING:
     from tests.rig.aws.rig import AwsRig

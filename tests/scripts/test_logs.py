@@ -15,8 +15,8 @@ from mlflow_backend.contract import ExitCode
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS
 from mlflow_backend.local import credentials
 from mlflow_backend.local.state import StateDir
+from tests.components.ecs.cloud import LOCATOR
 from tests.components.ecs.stacks import place_of
-from tests.components.ecs.test_ecs_releases import LOCATOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

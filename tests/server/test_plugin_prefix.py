@@ -11,9 +11,9 @@ from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.subjects import Subject
 from tests.matrices import rows
+from tests.server.bodies import BAD
+from tests.server.parity import REQUESTS
 from tests.server.servers import serving
-from tests.server.test_bodies import BAD
-from tests.server.test_plugin_parity import REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,8 @@ from mlflow_backend_server.health.states import Away
 from mlflow_backend_server.settings import Settings
 from mlflow_backend_server.temporary import Space
 
-from tests.server.test_front import STACKS, Answered
-from tests.server.test_front import front_of as plain_front
+from tests.server.fronts import STACKS, Answered
+from tests.server.fronts import front_of as plain_front
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,58 +15,17 @@ from mlflow_backend.aws.clients import Clients, connect
 from mlflow_backend.contract import Refused, Release
 from mlflow_backend.ecs import deployments, history, reasons
 from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
-from mlflow_backend.ecs.history import EcsHistory, Pace, ServiceMissing, ServiceName
+from mlflow_backend.ecs.history import EcsHistory, ServiceMissing
 from mlflow_backend.server import keys
 from tests.components.ecs.recorded import REGION, Recorded
+from tests.components.ecs.services import BROKEN, FAMILY, NAME, OLD, STARTING, Aws, definition_arn, deployment, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FAMILY = "mlflow"
-NAME = ServiceName(region=REGION, cluster="backend", service="server")
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
-def definition_arn(number: int, family: str = FAMILY) -> str:
-    """Return the ARN of a task definition."""
-    return f"arn:aws:ecs:{REGION}:123456789012:task-definition/{family}:{number}"
-
-
-def deployment(number: int, **over: Any) -> dict[str, Any]:
-    """Return a deployment as DescribeServices gives it, completed unless told otherwise."""
-    return {
-        "id": f"ecs-svc/{number}",
-        "status": "PRIMARY",
-        "taskDefinition": definition_arn(number),
-        "desiredCount": 2,
-        "pendingCount": 0,
-        "runningCount": 2,
-        "failedTasks": 0,
-        "rolloutState": "COMPLETED",
-        "rolloutStateReason": "ECS deployment completed.",
-        **over,
-    }
-
-
-def service(*found: dict[str, Any], events: tuple[tuple[datetime, str], ...] = (), **over: Any) -> dict[str, Any]:
-    """Return an answer of DescribeServices."""
-    answer = {
-        "serviceName": "server",
-        "status": "ACTIVE",
-        "taskDefinition": found[0]["taskDefinition"] if found else definition_arn(1),
-        "deployments": list(found),
-        "events": [{"id": str(n), "createdAt": at, "message": text} for n, (at, text) in enumerate(events)],
-        **over,
-    }
-    return {"services": [answer]}
-
-
-STARTING = deployment(42, rolloutState="IN_PROGRESS", runningCount=1, pendingCount=1)
-OLD = deployment(41, status="ACTIVE")
-BROKEN = deployment(
-    42, status="ACTIVE", rolloutState="FAILED", runningCount=0,
-    rolloutStateReason="ECS deployment circuit breaker: tasks failed to start.",
-)  # fmt: skip
 WANTED = TaskDefinitionId(family=FAMILY, number=42)
 
 
@@ -121,42 +80,6 @@ def test_anything_else_names_no_task_definition(text: str) -> None:
     """A service's ARN is no revision."""
     with pytest.raises(ValueError, match="task definition"):
         deployments.identify(text)
-
-
-@dataclass
-class Time:
-    """A clock that moves only when somebody pauses."""
-
-    now: float = 0.0
-    pauses: list[float] = field(default_factory=list)
-
-    def pace(self) -> Pace:
-        """Return the pace that this clock sets."""
-        return Pace(clock=lambda: self.now, pause=self._pause, poll_s=3.0)
-
-    def _pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now += seconds
-
-
-@dataclass
-class Aws:
-    """Recorded ECS and logs, and a history on them."""
-
-    ecs: Recorded = field(default_factory=lambda: Recorded("ecs"))
-    logs: Recorded = field(default_factory=lambda: Recorded("logs"))
-    time: Time = field(default_factory=Time)
-    known: dict[str, Release] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """No stopped task unless a test says so."""
-        self.ecs.answers("ListTasks", {"taskArns": []})
-
-    @property
-    def history(self) -> EcsHistory:
-        """The history under test."""
-        clients = Clients(ecs=self.ecs.client, logs=self.logs.client)
-        return EcsHistory(clients=clients, name=NAME, pace=self.time.pace(), known=self.known)
 
 
 def test_waiting_ends_when_the_revision_serves() -> None:

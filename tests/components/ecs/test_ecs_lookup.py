@@ -13,8 +13,8 @@ from mlflow_backend.ecs import releases as ecs_releases
 from mlflow_backend.ecs.locator import located, report_path
 from mlflow_backend.ecs.lookup import locate
 from mlflow_backend.verify.report import Report, now
+from tests.components.ecs.cloud import LOCATOR, Cloud
 from tests.components.ecs.stacks import place_of, settings_of
-from tests.components.ecs.test_ecs_releases import LOCATOR, Cloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

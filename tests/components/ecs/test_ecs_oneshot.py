@@ -12,7 +12,7 @@ from mlflow_backend.aws.clients import Clients
 from mlflow_backend.ecs.oneshot import START_S, DatabaseTask, Network, OneShot, OneShots, TaskNotRun, split
 from mlflow_backend.migrate.tool import DatabaseTool, ToolFailed
 from tests.components.ecs.recorded import Recorded
-from tests.components.ecs.test_ecs_history import Time
+from tests.components.ecs.services import Time
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:task/backend/abc"
 SHOT = OneShot(

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from mlflow_backend.aws.clients import Clients, Connections
+from mlflow_backend.aws.clients import Clients
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs import releases as module
 from mlflow_backend.ecs.history import EcsHistory
-from mlflow_backend.ecs.locator import Reach, located, locator
-from mlflow_backend.ecs.oneshot import Network
+from mlflow_backend.ecs.locator import located
 from mlflow_backend.ecs.releases import EcsReleases
 from mlflow_backend.ecs.scale import Scale, ScaleFailed
 from mlflow_backend.migrate.tool import ToolFailed
@@ -26,19 +25,9 @@ from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.releases.targets import LIVE, open_releases
 from mlflow_backend.schema import Heads
 from mlflow_backend.verify.credentials import CredentialError, read_reference
+from tests.components.ecs.cloud import FAMILY, LOCATOR, PLACE, Cloud, definition
 from tests.components.ecs.recorded import Recorded
-from tests.components.ecs.stacks import place_of, store_of
-from tests.components.ecs.test_ecs_history import NAME, Time, deployment, service
-
-PLACE = place_of("staging")
-LOCATOR = locator(
-    PLACE,
-    store=store_of("staging"),
-    network=Network(subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",), public_address=False),
-    reach=Reach(url="https://mlflow.staging.example.com", secret="arn:aws:secretsmanager:eu-west-1:1:secret:s-AbCdEf"),
-    database=PLACE.database(),
-)
-FAMILY = PLACE.family("database")
+from tests.components.ecs.services import NAME, Time, deployment, service
 
 
 def test_a_locator_says_where_a_backend_is_in_plain_texts() -> None:
@@ -57,67 +46,6 @@ def test_migrations_find_this_target(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     assert isinstance(open_releases(LOCATOR), EcsReleases)
-
-
-@dataclass
-class Cloud:
-    """Recorded AWS, and the releases of a backend on it."""
-
-    ecs: Recorded = field(default_factory=lambda: Recorded("ecs"))
-    logs: Recorded = field(default_factory=lambda: Recorded("logs"))
-    scaling: Recorded = field(default_factory=lambda: Recorded("application-autoscaling"))
-    s3: Recorded = field(default_factory=lambda: Recorded("s3"))
-
-    def __post_init__(self) -> None:
-        """An empty store, a free lock, a task of two MLflow versions."""
-        self.s3.answers("ListObjectsV2", {}).answers("GetObject", "NoSuchKey")
-        self.s3.answers("PutObject", {}).answers("DeleteObject", {})
-        self.ecs.answers("DescribeTaskDefinition", definition(3, "3.17.2"))
-        self.ecs.answers("RunTask", {"tasks": [{"taskArn": "arn:aws:ecs:r:1:task/c/abc"}], "failures": []})
-        container = {"name": "database", "exitCode": 0}
-        task = {
-            "taskArn": "arn:aws:ecs:r:1:task/c/abc", "taskDefinitionArn": definition_arn(3), "lastStatus": "STOPPED",
-            "containers": [container],
-        }  # fmt: skip
-        self.ecs.answers("DescribeTasks", {"tasks": [task]})
-
-    def reports(self, report: dict[str, Any]) -> None:
-        """Set what the database tool says."""
-        lines = [{"message": line} for line in json.dumps(report, indent=2).splitlines()]
-        self.logs.answers(
-            "GetLogEvents",
-            {"events": lines, "nextForwardToken": "1"},
-            {"events": [], "nextForwardToken": "1"},
-        )
-
-    @property
-    def releases(self) -> EcsReleases:
-        """What is under test."""
-        clients = Clients(ecs=self.ecs.client, logs=self.logs.client)
-        connections = Connections(clients=clients, scaling=self.scaling.client, store=self.s3.client)
-        return EcsReleases(LOCATOR, connections)
-
-
-def definition_arn(number: int) -> str:
-    """Return the ARN of a revision of the one-shot task."""
-    return f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{FAMILY}:{number}"
-
-
-def definition(number: int, version: str) -> dict[str, Any]:
-    """Return an answer of DescribeTaskDefinition."""
-    options = {"awslogs-group": "/g", "awslogs-stream-prefix": "database"}
-    labels = {"mlflow-backend.mlflow-version": version, "mlflow-backend.settings": "h4sh"}
-    container = {
-        "name": "database", "image": "r/mlflow@sha256:abc", "dockerLabels": labels,
-        "logConfiguration": {"logDriver": "awslogs", "options": options},
-    }  # fmt: skip
-    return {
-        "taskDefinition": {
-            "taskDefinitionArn": definition_arn(number),
-            "status": "ACTIVE",
-            "containerDefinitions": [container],
-        }
-    }
 
 
 STATUS = {

@@ -16,7 +16,7 @@ from mlflow_backend.ecs.rollout import RolloutFailed
 from mlflow_backend.releases.durations import Durations, kept
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.stores import FileStore
-from tests.components.ecs.test_ecs_history import BROKEN, OLD, STARTING, Aws, deployment, service
+from tests.components.ecs.services import BROKEN, OLD, STARTING, Aws, deployment, service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ from mlflow_backend.ecs.render.tasks import SERVER_SECRETS
 from mlflow_backend.ecs.secrets import IN_FORCE
 from mlflow_backend.server import keys
 from tests.components.ecs.recorded import Recorded
-from tests.components.ecs.test_ecs_history import Time
+from tests.components.ecs.services import Time
 from tests.rig.aws import labels
 from tests.rig.patches import Patches
 

@@ -13,9 +13,9 @@ from mlflow_backend.releases.reports import Reports
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, now
+from tests.components.ecs.cloud import LOCATOR, PLACE, Cloud
 from tests.components.ecs.recorded import Recorded
-from tests.components.ecs.test_ecs_history import deployment, service
-from tests.components.ecs.test_ecs_releases import LOCATOR, PLACE, Cloud
+from tests.components.ecs.services import deployment, service
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from mlflow_backend.ecs.history import release_of
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, now
 from tests.components.ecs.recorded import REGION, Recorded
-from tests.components.ecs.test_ecs_history import definition_arn, deployment, service
+from tests.components.ecs.services import definition_arn, deployment, service
 
 if TYPE_CHECKING:
     from pathlib import Path

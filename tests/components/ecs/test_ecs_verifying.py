@@ -24,8 +24,8 @@ from mlflow_backend.verify import job
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, now
 from mlflow_backend.verify.subjects import Subject
+from tests.components.ecs.cloud import Cloud
 from tests.components.ecs.stacks import place_of, reached, settings_of, store_of
-from tests.components.ecs.test_ecs_releases import Cloud
 from tests.components.verify.fake_mlflow import FakeMLflow
 
 PLACE = place_of("dev")

@@ -9,28 +9,14 @@ from pathlib import Path
 import pytest
 
 from mlflow_backend.local import environment, ports, revisions
-from mlflow_backend.local.render import Program
 from mlflow_backend.local.state import Damaged, LocalFailure, StateDir, write
+from tests.components.local.records import record
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> StateDir:
     """A stack's folder."""
     return StateDir(tmp_path / "stack")
-
-
-def record(number: int, port: int = 20_001) -> revisions.Record:
-    """Return a revision."""
-    return revisions.Record(
-        number=number,
-        mlflow_version="3.17.2",
-        environment_lock="lock",
-        port=port,
-        health_path="/health",
-        version_path="/version",
-        program=Program(name=revisions.program_name(number), argv=("mlflow",), tree=True),
-        created_at=revisions.now(),
-    )
 
 
 def test_a_port_is_chosen_once_and_kept(state: StateDir) -> None:

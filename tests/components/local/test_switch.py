@@ -13,7 +13,7 @@ from mlflow_backend.local import guard, holding, launch, revisions, switch
 from mlflow_backend.local.releases import LocalReleases
 from mlflow_backend.local.state import LocalFailure, StateDir, write
 from mlflow_backend.migrate import resource
-from tests.components.local.test_state import record
+from tests.components.local.records import record
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from pulumi.output import UNKNOWN
@@ -10,21 +10,12 @@ from pulumi.output import UNKNOWN
 from mlflow_backend.preflight import provider, resource
 from mlflow_backend.preflight.provider import PreflightProvider
 from mlflow_backend.preflight.registry import Login
+from tests.components.preflight.inputs import inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.components.preflight.images import Store
-
-
-def inputs(store: Store, tag: str, **over: Any) -> dict[str, Any]:
-    """Return the resource's inputs for an image of the registry."""
-    return {
-        "image": f"{store.host}/mlflow:{tag}", "platform": "linux/amd64", "mlflowVersion": "3.17.2",
-        "drivers": ["psycopg2"], "registryLogin": None, "account": None, "region": None, "secrets": {},
-        "reader": None, "certificate": None, "host": None, "pinnedImage": None, "imageHeads": None, "findings": None,
-        **over,
-    }  # fmt: skip
 
 
 def test_a_good_image_is_pinned_among_the_inputs(store: Store) -> None:

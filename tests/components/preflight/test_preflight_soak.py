@@ -19,7 +19,7 @@ from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.schema import Heads
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import place_of, settings_of
-from tests.components.preflight.test_preflight_provider import inputs
+from tests.components.preflight.inputs import inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

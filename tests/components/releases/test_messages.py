@@ -19,7 +19,7 @@ from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.records import Pin, Standing
 from mlflow_backend.releases.stores import FileStore, StoreError
-from tests.components.releases.test_plan import HEAD, START, contents, revision, situation, verified
+from tests.components.releases.situations import HEAD, START, contents, revision, situation, verified
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlflow_backend.contract import Refused, Release, Revision, RevisionState
+from mlflow_backend.contract import Refused, RevisionState
 from mlflow_backend.releases.ledger import Contents
 from mlflow_backend.releases.plan import AlreadyServing, Plan, Request, Step, default_goal, plan
 from mlflow_backend.releases.records import (
     Block,
     Dump,
-    DumpedDatabase,
     Kind,
     Pin,
     Record,
@@ -25,92 +22,17 @@ from mlflow_backend.releases.records import (
     after_rollback,
 )
 from mlflow_backend.releases.views import Situation, survey
-from mlflow_backend.schema import Heads, SchemaTable, Verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-START = datetime(2026, 11, 1, tzinfo=UTC)
-VERSIONS = ("2.9.2", "3.4.0", "3.17.2")
-HEAD = dict(zip(VERSIONS, ("acf3f17fdcc7", "71994744cf8e", "dc11669786a5"), strict=True))
-TABLE = SchemaTable(
-    heads={version: Heads(tracking=head) for version, head in HEAD.items()},
-    revisions={"tracking": tuple(HEAD.values()), "auth": ()},
-)
-
-
-def revision(number: int, version: str, state: RevisionState = "stopped") -> Revision:
-    """Return a revision of the platform."""
-    release = Release(revision=str(number), mlflow_version=version, environment_lock="abc")
-    return Revision(id=str(number), release=release, state=state, created_at=START + timedelta(hours=number))
-
-
-def verified(number: int, version: str) -> VerifiedRelease:
-    """Return the ledger's record of a verified revision."""
-    return VerifiedRelease(
-        target="local",
-        revision=str(number),
-        mlflow_version=version,
-        environment_lock="abc",
-        heads=Heads(tracking=HEAD[version]),
-        settings_hash=f"s{number}",
-        verification_id=f"v{number}",
-        verdict="pass",
-    )
-
-
-def dump(name: str, version: str) -> Dump:
-    """Return a dump of a version's schema."""
-    tracking = DumpedDatabase(object="tracking.dump", sha256="0" * 64, size_bytes=46_000, head=HEAD[version])
-    return Dump(
-        id=name,
-        address=f"s3://_backend/dumps/{name}",
-        mlflow_version=version,
-        taken_at=START,
-        databases={"tracking": tracking},
-    )
-
-
-def contents(*bodies: VerifiedRelease | Dump, standing: Standing | None = None) -> Contents:
-    """Return a ledger that holds these records, the last standing at the end."""
-    return Contents(
-        records=tuple(
-            Record(
-                number=number,
-                kind=Kind.DUMP if isinstance(body, Dump) else Kind.RELEASE,
-                at=START + timedelta(hours=number),
-                by="ada",
-                body=body,
-                standing=standing or Standing(),
-            )
-            for number, body in enumerate(bodies, start=1)
-        )
-    )
-
-
-def situation(revisions: Sequence[Revision], found: Contents, *, current: int | None, live: str = "3.4.0") -> Situation:
-    """Return a situation whose database is at the head of version `live`."""
-    return Situation(
-        target="local",
-        current=None if current is None else str(current),
-        revisions=tuple(sorted(revisions, key=lambda r: r.created_at, reverse=True)),
-        live=Heads(tracking=HEAD[live]),
-        contents=found,
-        table=TABLE,
-        intact=frozenset(d.id for d in found.dumps),
-    )
-
-
-SAME_SCHEMA = situation(
-    [revision(n, "3.4.0", "serving" if n == 3 else "stopped") for n in (1, 2, 3)],
-    contents(*(verified(n, "3.4.0") for n in (1, 2, 3))),
-    current=3,
-)
-MIGRATED = situation(
-    [revision(1, "3.4.0"), revision(2, "3.17.2", "serving")],
-    contents(verified(1, "3.4.0"), dump("d1", "3.4.0"), verified(2, "3.17.2")),
-    current=2,
-    live="3.17.2",
+from mlflow_backend.schema import Heads, Verdict
+from tests.components.releases.situations import (
+    MIGRATED,
+    SAME_SCHEMA,
+    START,
+    VERSIONS,
+    contents,
+    dump,
+    revision,
+    situation,
+    verified,
 )
 
 

@@ -16,7 +16,7 @@ from mlflow_backend.releases.plan import AlreadyServing, Request, Step, default_
 from mlflow_backend.releases.records import Block, Dump, DumpedDatabase, Standing
 from mlflow_backend.releases.text import plan_document, plan_lines
 from mlflow_backend.releases.views import Situation, survey
-from tests.components.releases.test_plan import (
+from tests.components.releases.situations import (
     HEAD,
     MIGRATED,
     SAME_SCHEMA,

@@ -14,30 +14,11 @@ from mlflow_backend.releases.plan import Request, Step, plan
 from mlflow_backend.releases.run import Ended, Wish, begin, resume
 from mlflow_backend.releases.stores import StoreError
 from mlflow_backend.schema import Heads
+from tests.components.releases.rollbacks import SAME, changed, same, silent
 from tests.components.releases.world import HEAD, Killed, World, failed
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SAME = {"1": "3.4.0", "2": "3.4.0"}
-CHANGED = {"1": "3.4.0", "2": "3.17.2"}
-
-
-def same(folder: Path) -> World:
-    """Return a world of two releases of one schema."""
-    return World(folder, SAME, live="3.4.0")
-
-
-def changed(folder: Path) -> World:
-    """Return a world that was migrated between its two releases, with the dump taken before and a row after."""
-    world = World(folder, CHANGED, live="3.4.0")
-    world.ledger.add_dump(world.dump("3.17.2"))
-    world.database = {"head": HEAD["3.17.2"].tracking, "rows": 1}
-    return world
-
-
-def silent(_message: str) -> None:
-    """Say nothing."""
 
 
 def roll_back(world: World, **wishes: bool) -> Ended:

@@ -18,8 +18,7 @@ from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.records import Kind, VerifiedRelease
 from mlflow_backend.releases.run import Wish, begin, resume
 from mlflow_backend.schema import Heads
-from tests.components.releases.test_run import SAME, changed, same, silent
-from tests.components.releases.test_run_sentences import Slow, Unsure, ended
+from tests.components.releases.rollbacks import SAME, Slow, Unsure, changed, ended, same, silent
 from tests.components.releases.world import Killed, World
 
 if TYPE_CHECKING:

@@ -10,25 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.contract import ExitCode, Refused, WaitOutcome
+from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.migrate.tool import Code
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.run import Ended, Wish, begin, resume
-from mlflow_backend.verify.model import Result
-from tests.components.releases.test_run import SAME, changed, same, silent
+from tests.components.releases.rollbacks import SAME, Slow, Unsure, changed, ended, same, silent
 from tests.components.releases.world import HEAD, Killed, World, failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from mlflow_backend.verify.report import Report
-
-
-def ended(world: World, request: Request | None = None, said: list[str] | None = None, **wishes: bool) -> Ended:
-    """Plan and carry out a rollback; what it says is put into `said`."""
-    say = silent if said is None else said.append
-    return begin(world, plan(world.situation(), request or Request()), Wish(reason="slow", **wishes), say=say)
 
 
 def restored(world: World, rows: int) -> Ended:
@@ -72,28 +63,11 @@ def test_the_end_says_what_serves_and_what_it_cost(tmp_path: Path, name: str) ->
     assert bool(done.table) == (name != "not verified")
 
 
-class Unsure(World):
-    """A world whose verifications cannot tell."""
-
-    def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
-        """Return an inconclusive report."""
-        return replace(super().verify(revision, profile=profile, deadline_s=deadline_s), verdict=Result.INCONCLUSIVE)
-
-
 def test_a_verification_that_cannot_tell_is_said(tmp_path: Path) -> None:
     """The target serves and is pinned, and neither the sentence nor the exit code calls it verified."""
     done = ended(Unsure(tmp_path, SAME, live="3.4.0"))
     sentence = "Revision 1 (MLflow 3.4.0) serves and is pinned; its verification: inconclusive."
     assert (done.exit_code, done.sentence) == (ExitCode.INCONCLUSIVE, sentence)
-
-
-class Slow(World):
-    """A world whose revision 1 never gets ready."""
-
-    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
-        """Tell the platform's reasons."""
-        del deadline_s
-        return WaitOutcome(serving=revision != "1", reasons=("task stopped", "exec format error"))
 
 
 def slow(folder: Path) -> World:

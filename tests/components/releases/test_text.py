@@ -12,7 +12,7 @@ from mlflow_backend.releases import text
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.records import Block, Pin, Standing
 from mlflow_backend.releases.views import survey
-from tests.components.releases.test_plan import MIGRATED, SAME_SCHEMA, START, contents, revision, situation, verified
+from tests.components.releases.situations import MIGRATED, SAME_SCHEMA, START, contents, revision, situation, verified
 
 
 def test_a_plan_of_one_schema_in_lines() -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tests.rig.aws.rig import AwsRig
 
 UPDATE_TIMEOUT_S: Final = 540
+PROGRAM: Final = ROOT / "tests" / "rig" / "standin" / "program" / "__main__.py"
+"""The project's program with containers that start at once in MLflow's place."""
 
 
 class AwsStack:
