@@ -43,13 +43,15 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def _policed(options: argparse.Namespace, command: tuple[str, ...]) -> int:
-    from mlflow_backend.commands import policing, preview  # noqa: PLC0415 - a local update needs neither
+    from mlflow_backend.commands import policing  # noqa: PLC0415 - a local update needs neither
+    from mlflow_backend.commands.preview import read_stack  # noqa: PLC0415 - nor this
+    from scripts import preview  # noqa: PLC0415 - nor this
 
     report = ("--markdown", str(options.markdown)) if options.markdown else ()
     code = preview.main(["--stack", options.stack, *report])
     if code != ExitCode.DONE:
         return code
-    settings = preview.read_stack(Path(f"Pulumi.{options.stack}.yaml"), options.stack).settings
+    settings = read_stack(Path(f"Pulumi.{options.stack}.yaml"), options.stack).settings
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as folder:
         process = running.start((*command, *policing.options(settings, Path(folder))))
         ended = running.wait(process, "`pulumi up`", deadline_s=DEADLINE_S, interrupt_s=INTERRUPT_S)

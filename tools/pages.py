@@ -8,7 +8,7 @@ is made; what stands outside is kept. A test fails when a page is not current.
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 import inspect
 import re
 import sys
@@ -41,8 +41,7 @@ def modules(root: Path = ROOT) -> list[str]:
     paths = (path.relative_to(root) for path in (root / "scripts").rglob("*.py"))
     found = sorted(path for path in paths if path.name != "__init__.py")
     texts = {path: (root / path).read_text(encoding="utf-8") for path in found}
-    is_command = re.compile(r"ArgumentParser\(|^from mlflow_backend\.commands\.\w+ import main$", re.MULTILINE)
-    return [".".join(path.with_suffix("").parts) for path in found if is_command.search(texts[path])]
+    return [".".join(path.with_suffix("").parts) for path in found if '__name__ == "__main__"' in texts[path]]
 
 
 def parser_of(module: str) -> argparse.ArgumentParser:
@@ -64,8 +63,9 @@ def parser_of(module: str) -> argparse.ArgumentParser:
 
 def description_of(module: str) -> str:
     """Return what a command says of itself: in its own module, or in the package's that it calls."""
-    main = importlib.import_module(module).main
-    return inspect.getdoc(inspect.getmodule(main)) or ""
+    inner = module.replace("scripts.", "mlflow_backend.commands.", 1)
+    packaged = "." not in inner.removeprefix("mlflow_backend.commands.") and importlib.util.find_spec(inner)
+    return inspect.getdoc(importlib.import_module(inner if packaged else module)) or ""
 
 
 def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:

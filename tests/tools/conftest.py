@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def tree(tmp_path: Path) -> Layout:
     """A tree with this repository's pins and nothing set up, and a cache of its own."""
     root = tmp_path / "tree"
-    (root / "tools").mkdir(parents=True)
+    (root / "tools" / "offline").mkdir(parents=True)
     for name in ("go.mod", "go.sum"):
-        shutil.copy(ROOT / "tools" / name, root / "tools")
+        shutil.copy(ROOT / "tools" / "offline" / name, root / "tools" / "offline")
     shutil.copytree(ROOT / "requirements", root / "requirements")
     (root / "Pulumi.yaml").write_text("name: trial\nruntime: python\n")
     return Layout(root=root, cache=tmp_path / "cache")

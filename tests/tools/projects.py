@@ -10,6 +10,7 @@ from pathlib import Path
 from mlflow_backend.commands import running
 from tools.bootstrap import files, pulumi_cli
 from tools.bootstrap.layout import find_layout
+from tools.offline import source_build
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 120
@@ -37,7 +38,7 @@ def lay_out_programs(folder: Path) -> None:
     for name in ("pulumi", "pulumi-language-python-exec", "pulumi-resource-pulumi-python"):
         files.place(found / name, folder / name)
     host = folder / pulumi_cli.LANGUAGE_HOST
-    host.write_text(pulumi_cli.launcher(find_layout(dict(os.environ)), folder))
+    host.write_text(source_build.launcher(find_layout(dict(os.environ)), folder))
     host.chmod(0o755)
 
 

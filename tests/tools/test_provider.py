@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlflow_backend.ecs import plugin
+from scripts import preview
 from tests.tools.projects import ROOT
 from tests.tools.vendor import Vendor
-from tools.bootstrap import checksums, provider
+from tools.bootstrap import checksums, pins, provider
 from tools.bootstrap.steps import StepFailedError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = plugin.version()
-ARCHIVE = str(checksums.plugin_archive(VERSION))
+ARCHIVE = checksums.plugin_archive(pins.platform_name() or "")
 
 
 def packed(text: str) -> bytes:
@@ -61,7 +62,7 @@ def job(tmp_path: Path, vendor: Vendor) -> dict[str, str]:
 
 def test_an_archive_with_the_committed_checksum_is_installed(job: dict[str, str]) -> None:
     """The engine then finds the plugin at hand, and fetches nothing by itself."""
-    provider.ensure(VERSION, job)
+    provider.ensure(job)
     assert plugin.at_hand(VERSION, job)
 
 
@@ -70,7 +71,7 @@ def test_another_archive_is_not_installed(job: dict[str, str], vendor: Vendor) -
     other = packed("#!/bin/sh\nexit 1\n")
     vendor.served = {ARCHIVE: other}
     with pytest.raises(StepFailedError, match=hashlib.sha256(other).hexdigest()):
-        provider.ensure(VERSION, job)
+        provider.ensure(job)
     assert not plugin.at_hand(VERSION, job)
 
 
@@ -81,12 +82,26 @@ def test_an_archive_that_cannot_be_had_is_one_sentence(job: dict[str, str], vend
     if not short_by:
         vendor.served = {}
     with pytest.raises(StepFailedError, match=provider.BASE_URL_VARIABLE):
-        provider.ensure(VERSION, job)
+        provider.ensure(job)
     assert not plugin.at_hand(VERSION, job)
 
 
 def test_without_a_committed_checksum_nobody_is_asked(job: dict[str, str], vendor: Vendor) -> None:
     """What happens then is the program's to say: it refuses in a job."""
     checksums.FILE.unlink()
-    provider.ensure(VERSION, job)
+    provider.ensure(job)
     assert vendor.asked == []
+
+
+@pytest.mark.parametrize(("stack", "asked"), [("dev", [f"/{ARCHIVE}"]), ("local", [])])
+def test_a_preview_on_aws_installs_it_first(
+    job: dict[str, str], vendor: Vendor, monkeypatch: pytest.MonkeyPatch, stack: str, asked: list[str]
+) -> None:
+    """The engine would fetch it by itself and hold it to no checksum; a local stack needs none."""
+    monkeypatch.chdir(ROOT)
+    for name, value in job.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PULUMI_DEBUG_PROVIDERS", raising=False)
+    preview.bring_plugin(stack)
+    assert vendor.asked == asked
+    assert plugin.at_hand(VERSION, job) is bool(asked)

@@ -8,17 +8,14 @@ of the vendor's is installed that this file does not hold.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import http.client
 import os
 import re
 import sys
-import urllib.request
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from tools.bootstrap import files, pins
-from tools.bootstrap.steps import say
+from tools.bootstrap import download, files, pins
+from tools.bootstrap.steps import UnavailableError, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,8 +24,6 @@ FILE = Path(__file__).with_name("checksums.txt")
 RELEASES = "https://get.pulumi.com/releases/sdk"
 PLUGINS = "https://api.pulumi.com/releases/plugins"
 STEP = "checksums"
-SILENCE_S = 60.0
-"""Seconds without a byte after which a download counts as broken off."""
 HEADING = """\
 # SHA-256 of what is installed from Pulumi's hosts, written by `python -m tools.bootstrap.checksums`.
 # Review: run it on another network too, and compare.
@@ -40,10 +35,9 @@ def required(environment: Mapping[str, str]) -> bool:
     return environment.get("CI") == "true"
 
 
-def committed(archive: str, file: Path | None = None) -> str | None:
+def committed(archive: str) -> str | None:
     """Return the SHA-256 that is committed for an archive, in lower case; None where there is none."""
-    file = file or FILE
-    return listed(file.read_text(encoding="utf-8"), archive) if file.exists() else None
+    return listed(FILE.read_text(encoding="utf-8"), archive) if FILE.exists() else None
 
 
 def listed(checksums: str, archive: str) -> str | None:
@@ -55,18 +49,22 @@ def listed(checksums: str, archive: str) -> str | None:
     return None
 
 
-def plugin_archive(version: str, platform: str | None = None) -> str | None:
-    """Return the name of the AWS plugin's archive for a platform (this machine's by default); None if there is none."""
-    platform = platform or pins.platform_name()
+def cli_archive(platform: str) -> str:
+    """Return the name of the CLI's archive for a platform."""
+    return f"pulumi-v{pins.VERSION}-{platform}.tar.gz"
+
+
+def plugin_archive(platform: str) -> str:
+    """Return the name of the AWS plugin's archive for a platform."""
     # The CLI's archives say x64, a plugin's amd64.
-    return platform and f"pulumi-resource-aws-v{version}-{platform.replace('x64', 'amd64')}.tar.gz"
+    return f"pulumi-resource-aws-v{pins.AWS_PLUGIN}-{platform.replace('x64', 'amd64')}.tar.gz"
 
 
-def archives(plugin_version: str) -> Iterator[tuple[str, str]]:
+def archives() -> Iterator[tuple[str, str]]:
     """Yield each archive that some platform installs, after the option that says where it is: `releases`, `plugins`."""
     for platform in pins.PLATFORMS:
-        yield "releases", f"pulumi-v{pins.VERSION}-{platform}.tar.gz"
-        yield "plugins", str(plugin_archive(plugin_version, platform))
+        yield "releases", cli_archive(platform)
+        yield "plugins", plugin_archive(platform)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,33 +73,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--releases", default=RELEASES, metavar="URL", help="where the CLI's archives are")
     parser.add_argument("--plugins", default=PLUGINS, metavar="URL", help="where the provider's archives are")
     options = parser.parse_args(arguments)
-    lock = Path(__file__).resolve().parents[2] / "requirements" / "runtime.txt"
-    version = re.search(r"^pulumi-aws==([\d.]+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
     lines = []
-    for kind, archive in archives(version[1] if version else ""):
+    for kind, archive in archives():
         url = f"{getattr(options, kind).rstrip('/')}/{archive}"
         try:
-            lines.append(f"{fetch(url, Path(os.devnull))}  {archive}\n")
-        except (OSError, http.client.HTTPException) as error:
-            say(STEP, f"{url} cannot be downloaded ({error}); nothing was written")
+            lines.append(f"{download.fetch(url, Path(os.devnull), step=STEP)}  {archive}\n")
+        except UnavailableError as error:
+            say(STEP, f"{error}; nothing was written")
             return 1
         say(STEP, lines[-1].strip())
     files.write_whole(FILE, HEADING + "".join(lines))
     say(STEP, f"compare, then commit {os.path.relpath(FILE)}")
     return 0
-
-
-def fetch(url: str, target: Path) -> str:
-    """Download to a file; return its SHA-256. Raises OSError and HTTPException, also for what breaks off."""
-    whole = hashlib.sha256()
-    answer = urllib.request.urlopen(url, timeout=SILENCE_S)  # noqa: S310 - the vendor's, or named by the user
-    with answer, target.open("wb") as file:
-        while chunk := answer.read(1 << 20):
-            whole.update(chunk)
-            file.write(chunk)
-        if answer.length:
-            raise http.client.IncompleteRead(b"", answer.length)
-    return whole.hexdigest()
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ class Layout:
     @property
     def go_module(self) -> Path:
         """The Go module that pins the CLI's source."""
-        return self.root / "tools"
+        return self.root / "tools" / "offline"
 
 
 def find_layout(environment: dict[str, str]) -> Layout:

@@ -1,18 +1,28 @@
-"""Which Pulumi CLI this repository works with.
+"""The pinned versions of the Pulumi CLI and of the SDKs, and the rule that says which CLI serves them.
 
-The Python SDK in pyproject.toml and the module in tools/go.mod have the same version; a test holds them together.
+Each version is stated once: the CLI's in tools/offline/go.mod, from which it is built if it cannot be downloaded, and
+the SDKs' in requirements/runtime.txt.
 """
 
 from __future__ import annotations
 
 import platform
 import re
+from pathlib import Path
 
-VERSION = "3.259.0"
-"""What is downloaded or built."""
+ROOT = Path(__file__).resolve().parents[2]
 
-NEXT_MAJOR = 4
-"""A CLI on PATH is taken from VERSION up to, not including, this major version."""
+
+def _pinned(file: str, pattern: str) -> str:
+    (version,) = re.findall(pattern, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+    return str(version)
+
+
+VERSION = _pinned("tools/offline/go.mod", r"^require github\.com/pulumi/pulumi/pkg/v3 v(\S+)$")
+"""The CLI that is downloaded or built."""
+SDK = _pinned("requirements/runtime.txt", r"^pulumi==(\S+)")
+AWS_PLUGIN = _pinned("requirements/runtime.txt", r"^pulumi-aws==(\S+)")
+"""The AWS provider's plugin has the version of its SDK."""
 
 _SYSTEMS = {"Linux": "linux", "Darwin": "darwin"}
 _MACHINES = {"x86_64": "x64", "AMD64": "x64", "aarch64": "arm64", "arm64": "arm64"}
@@ -22,12 +32,18 @@ PLATFORMS = tuple(f"{system}-{machine}" for system in ("linux", "darwin") for ma
 
 
 def supported(version: str) -> bool:
-    """Whether `version`, as `pulumi version` prints it, is in the supported range; pre-releases are not."""
-    match = re.fullmatch(r"v?(\d+)\.(\d+)\.(\d+)", version.strip())
-    if match is None:
-        return False
-    numbers = tuple(int(part) for part in match.groups())
-    return tuple(int(part) for part in VERSION.split(".")) <= numbers < (NEXT_MAJOR, 0, 0)
+    """Whether a CLI of `version`, as `pulumi version` prints it, serves the SDK: of its major version, and not older.
+
+    An SDK asks its engine for what came with its own release, while an engine serves every older SDK of its major
+    version. Pre-releases are not taken.
+    """
+    return bool(re.fullmatch(r"v?\d+\.\d+\.\d+", version.strip())) and (
+        _numbers(SDK) <= _numbers(version) < (_numbers(SDK)[0] + 1,)
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.strip().removeprefix("v").split("."))
 
 
 def platform_name() -> str | None:

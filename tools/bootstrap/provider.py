@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import http.client
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.bootstrap import checksums
+from tools.bootstrap import checksums, download, pins
 from tools.bootstrap.commands import CommandError, run
-from tools.bootstrap.steps import StepFailedError, say
+from tools.bootstrap.steps import StepFailedError, UnavailableError, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,26 +22,28 @@ INSTALL_DEADLINE_S = 300
 STEP = "plugin"
 
 
-def ensure(version: str, environment: Mapping[str, str]) -> None:
-    """Install the plugin of this version; nothing where no checksum of its archive is committed.
+def ensure(environment: Mapping[str, str]) -> None:
+    """Install the pinned plugin; nothing where no checksum of its archive is committed.
 
     Raises:
         StepFailedError: the archive cannot be had, or is not what its checksum says.
     """
-    archive = checksums.plugin_archive(version)
-    pinned = archive and checksums.committed(archive)
-    if archive is None or pinned is None:
+    platform = pins.platform_name()
+    archive = checksums.plugin_archive(platform) if platform else ""
+    pinned = checksums.committed(archive)
+    if pinned is None:
         return
     url = f"{environment.get(BASE_URL_VARIABLE, checksums.PLUGINS).rstrip('/')}/{archive}"
     say(STEP, f"downloading {archive}")
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-plugin-") as folder:
         packed = Path(folder, archive)
         try:
-            found = checksums.fetch(url, packed)
+            found = download.fetch(url, packed, step=STEP)
             if found == pinned:
-                command = ("pulumi", "plugin", "install", "resource", "aws", f"v{version}", "--file", str(packed))
-                run(command, deadline_s=INSTALL_DEADLINE_S, environment=environment)
-        except (OSError, http.client.HTTPException, CommandError) as error:
+                version = f"v{pins.AWS_PLUGIN}"
+                install = ("pulumi", "plugin", "install", "resource", "aws", version, "--file", str(packed))
+                run(install, deadline_s=INSTALL_DEADLINE_S, environment=environment)
+        except (OSError, UnavailableError, CommandError) as error:
             raise StepFailedError(
                 what=f"installing {archive}",
                 why=str(error),

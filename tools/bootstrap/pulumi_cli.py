@@ -1,21 +1,21 @@
 """The Pulumi CLI of this project: where it comes from, and what stands beside it in `.tools/bin`.
 
-In this order: a `pulumi` on PATH in the supported range that has a Python language host of its own; the vendor's
-release archive; a build from the Go module, with the language host of `tools/language_host`.
+In this order: a `pulumi` on PATH that serves the SDK and has a Python language host beside it; the vendor's release
+archive; a build from the Go module, with a language host of this repository (tools/offline).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.bootstrap import checksums, files, pins, release, source_build
+from tools.bootstrap import checksums, files, pins, release
 from tools.bootstrap.commands import CommandError, run
 from tools.bootstrap.steps import UnavailableError, say
+from tools.offline import source_build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,23 +96,12 @@ def on_path(layout: Layout, environment: Mapping[str, str]) -> Path | None:
             say(STEP, f"not using {candidate}: {error}")
             continue
         if not pins.supported(version):
-            say(STEP, f"not using {candidate}: it is {version}, supported is >={pins.VERSION},<{pins.NEXT_MAJOR}.0.0")
+            say(STEP, f"not using {candidate}: it is {version}, supported is {pins.SDK} up to the next major version")
         elif not (folder / LANGUAGE_HOST).exists():
             say(STEP, f"not using {candidate}: there is no {LANGUAGE_HOST} beside it")
         else:
             return folder
     return None
-
-
-def launcher(layout: Layout, folder: Path) -> str:
-    """The script by which the engine starts the language host, in the project's own Python environment.
-
-    `folder` holds the executor; the script has to stand in it, or before it on PATH, to be found.
-    """
-    python = layout.venv / "bin" / "python"
-    package = layout.root / "tools" / "language_host"
-    words = (str(python), "-u", str(package), f"--executor={folder / 'pulumi-language-python-exec'}")
-    return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
 
 
 def _candidates(environment: Mapping[str, str]) -> Iterator[Path]:
@@ -133,8 +122,7 @@ def _assemble(source: Source, scratch: Path, layout: Layout) -> None:
     for program in source.folder.iterdir():
         files.place(program, scratch / program.name)
     if source.kind == "build":
-        host = scratch / LANGUAGE_HOST
-        files.write_whole(host, launcher(layout, layout.bin), mode=0o755)
+        files.write_whole(scratch / LANGUAGE_HOST, source_build.launcher(layout, layout.bin), mode=0o755)
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -144,5 +132,5 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 def _pins(layout: Layout) -> str:
     # The launcher names absolute paths, so a tree that was moved needs it written anew.
-    parts = (pins.VERSION, source_build.cache_key(layout.go_module), launcher(layout, layout.bin))
+    parts = (pins.SDK, source_build.cache_key(layout.go_module), source_build.launcher(layout, layout.bin))
     return files.digest(*(part.encode() for part in parts))

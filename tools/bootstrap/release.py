@@ -1,27 +1,24 @@
 """The vendor's release archive of the Pulumi CLI, held to the committed checksum, or to the vendor's own.
 
-Without a committed one (tools/bootstrap/checksums.py) the archive is not taken where `CI` is `true`. Not to be reached
-is no error, the CLI can be built instead; bytes that differ from their checksum are one, and end the set-up: they mean
-a broken mirror or worse, and another source would hide it.
+Without a committed one (tools/bootstrap/checksums.py) the archive is not taken if `CI` is `true`. A vendor that cannot
+be reached is no error, because the CLI can be built instead. Bytes that differ from their checksum end the set-up:
+they mean a broken mirror or worse, and another source would hide it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import queue
 import tarfile
 import threading
-import urllib.error
-import urllib.request
-from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from tools.bootstrap import checksums, files, pins
-from tools.bootstrap.steps import Heartbeat, StepFailedError, UnavailableError, say
+from tools.bootstrap import checksums, download, files, pins
+from tools.bootstrap.steps import StepFailedError, UnavailableError, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 BASE_URL_VARIABLE = "MLFLOW_BACKEND_PULUMI_RELEASES"
 """Names a mirror that serves the archive and the checksums file under the vendor's names."""
@@ -32,12 +29,6 @@ ANSWER_S = 8.0
 A name that is not resolved and each of a host's addresses that does not answer have a time limit of their own, which
 would add up to minutes behind a firewall that drops packets.
 """
-
-SILENCE_S = 20.0
-"""Seconds without a byte after which a download counts as broken off."""
-
-CHECKSUMS_LIMIT = 1 << 20
-"""Bytes; the vendor's file has a line for each of a dozen archives."""
 
 STEP = "pulumi"
 
@@ -55,7 +46,7 @@ def ensure(cache: Path, platform: str | None, environment: Mapping[str, str]) ->
     folder = cache / "pulumi" / f"{pins.VERSION}-release-{platform}"
     if folder.exists():
         return folder
-    archive = f"pulumi-v{pins.VERSION}-{platform}.tar.gz"
+    archive = checksums.cli_archive(platform)
     pinned = checksums.committed(archive)
     if pinned is None:
         message = f"no checksum of {archive} is committed (python -m tools.bootstrap.checksums)"
@@ -73,9 +64,8 @@ def ensure(cache: Path, platform: str | None, environment: Mapping[str, str]) ->
 def _fetch(base: str, archive: str, pinned: str | None, scratch: Path) -> None:
     checksums_url = f"{base}/pulumi-{pins.VERSION}-checksums.txt"
     # Asked for though one is committed: whether the vendor can be reached is known within seconds by it.
-    published = checksums.listed(_checksums(checksums_url), archive)
-    expected = pinned or published
-    if published is None or expected is None:
+    published = checksums.listed(_published(checksums_url), archive)
+    if published is None:
         raise StepFailedError(
             what="checking the Pulumi archive",
             why=f"{checksums_url} has no SHA-256 for {archive}",
@@ -83,26 +73,26 @@ def _fetch(base: str, archive: str, pinned: str | None, scratch: Path) -> None:
         )
     say(STEP, f"downloading {archive}")
     packed = scratch / archive
-    with _opened(f"{base}/{archive}") as answer, packed.open("wb") as target:
-        found = _copy(answer, target, f"{base}/{archive}")
-    if found != expected:
+    found = download.fetch(f"{base}/{archive}", packed, step=STEP)
+    if found != (pinned or published):
         raise StepFailedError(
             what="checking the Pulumi archive",
-            why=f"{base}/{archive} has SHA-256 {found}, {'committed' if pinned else 'published'} is {expected}",
+            why=f"{base}/{archive} has SHA-256 {found}, "
+            f"{f'committed is {pinned}' if pinned else f'published is {published}'}",
             fix="nothing was installed; do not use this archive, and find out what stands between you and the vendor",
         )
     _unpack(packed, scratch)
     packed.unlink()
 
 
-def _checksums(url: str) -> str:
-    """The checksums file, within `ANSWER_S`, whatever the network does."""
-    outcome: queue.Queue[str | UnavailableError] = queue.Queue()
+def _published(url: str) -> str:
+    """The vendor's checksums file, within `ANSWER_S`, whatever the network does. Raises UnavailableError."""
+    outcome: queue.Queue[bytes | UnavailableError] = queue.Queue()
 
     def fetch() -> None:
         try:
-            with _opened(url) as answer:
-                outcome.put(_read(answer, CHECKSUMS_LIMIT, url).decode(errors="replace"))
+            # The file has a line for each of a dozen archives; what does not fit into the first piece is none.
+            outcome.put(next(download.chunks(url), b""))
         except UnavailableError as error:
             outcome.put(error)
 
@@ -115,43 +105,7 @@ def _checksums(url: str) -> str:
         raise UnavailableError(message) from None
     if isinstance(fetched, UnavailableError):
         raise fetched
-    return fetched
-
-
-def _opened(url: str) -> http.client.HTTPResponse:
-    try:
-        answer: http.client.HTTPResponse = urllib.request.urlopen(  # noqa: S310 - the vendor's address, or the mirror that the user named
-            url, timeout=SILENCE_S
-        )
-    except urllib.error.HTTPError as error:
-        error.close()
-        message = f"{url} answers {error.code}"
-        raise UnavailableError(message) from error
-    except (OSError, http.client.HTTPException) as error:
-        message = f"{url} is not reachable ({getattr(error, 'reason', error)})"
-        raise UnavailableError(message) from error
-    return answer
-
-
-def _read(answer: http.client.HTTPResponse, limit: int, url: str) -> bytes:
-    try:
-        return answer.read(limit)
-    except (OSError, http.client.HTTPException) as error:
-        message = f"{url} broke off ({error})"
-        raise UnavailableError(message) from error
-
-
-def _copy(answer: http.client.HTTPResponse, target: IO[bytes], url: str) -> str:
-    whole = hashlib.sha256()
-    heartbeat = Heartbeat(STEP)
-    while chunk := _read(answer, 1 << 20, url):
-        whole.update(chunk)
-        target.write(chunk)
-        heartbeat.beat(f"{target.tell() >> 20} MiB")
-    if answer.length:
-        message = f"{url} broke off with {answer.length} bytes to come"
-        raise UnavailableError(message)
-    return whole.hexdigest()
+    return fetched.decode(errors="replace")
 
 
 def _unpack(packed: Path, folder: Path) -> None:
@@ -163,7 +117,7 @@ def _unpack(packed: Path, folder: Path) -> None:
                 continue
             target = folder / PurePosixPath(member.name).name
             with source, target.open("wb") as file:
-                while chunk := source.read(1 << 20):
+                while chunk := source.read(download.CHUNK):
                     file.write(chunk)
             target.chmod(0o755 if member.mode & 0o111 else 0o644)
     if not (folder / "pulumi").exists():

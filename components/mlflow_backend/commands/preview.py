@@ -26,7 +26,6 @@ from rich.console import Console
 from mlflow_backend import ending
 from mlflow_backend.commands import policing, running
 from mlflow_backend.contract import ExitCode, Refused, refuse_unbuilt
-from mlflow_backend.ecs import plugin
 from mlflow_backend.policy import rendered
 from mlflow_backend.policy.catalogue import POLICIES
 from mlflow_backend.releases.targets import LIVE
@@ -36,8 +35,6 @@ from mlflow_backend.report.judged import Known
 from mlflow_backend.report.redaction import redactor
 from mlflow_backend.settings import YamlSource, load
 from mlflow_backend.settings.problems import NAMESPACE
-from tools.bootstrap import provider
-from tools.bootstrap.steps import StepFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -106,15 +103,10 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitCode.USAGE
     try:
         stack = read_stack(Path(f"Pulumi.{options.stack}.yaml"), options.stack)
-        if stack.settings.target == "ecs":
-            _bring_plugin()
         ran = run(stack, refresh=options.refresh, live=options.live)
     except Refused as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except StepFailedError as error:
-        print(error, file=sys.stderr)
-        return ExitCode.PLATFORM_FAILED
     clean = redactor(settings=stack.secrets, environment=os.environ)
     if ran.ending is not None and ran.ending.exit_code is ExitCode.USAGE:
         print(clean.text(ran.ending.sentence), file=sys.stderr)
@@ -239,12 +231,6 @@ def _rendered(stack: Stack, stream: Stream) -> tuple[Sequence[Rendered], TaskSiz
         # The program refuses the same settings, and says why.
         return (), None
     return rendered.judge(parts), parts.size
-
-
-def _bring_plugin() -> None:
-    """Install the provider's plugin before the engine starts, which would fetch it by itself and hold it to nothing."""
-    if not plugin.at_hand(plugin.version(), os.environ):
-        provider.ensure(plugin.version(), os.environ)
 
 
 def _with_help(printed: str, stack: str) -> str:

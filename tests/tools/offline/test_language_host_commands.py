@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import language_pb2
 
-from tools.language_host import commands
+from tools.offline.language_host import commands
 
 if TYPE_CHECKING:
     from pathlib import Path

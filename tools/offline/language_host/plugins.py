@@ -9,9 +9,9 @@ from typing import IO, TYPE_CHECKING
 
 from pulumi.runtime.proto import language_pb2
 
-from tools.language_host import commands
-from tools.language_host.children import read_available
-from tools.language_host.policy_proxy import PolicyProxy
+from tools.offline.language_host import commands
+from tools.offline.language_host.children import read_available
+from tools.offline.language_host.policy_proxy import PolicyProxy
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import grpc
     from google.protobuf.message import Message
 
-    from tools.language_host.children import Children
+    from tools.offline.language_host.children import Children
 
 _ENDED = None
 """What a pump puts into the queue when its stream has ended."""

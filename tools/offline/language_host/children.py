@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tools.language_host.commands import Command
+    from tools.offline.language_host.commands import Command
 
 TERMINATION_GRACE_S = 2.0
 """Seconds between SIGTERM and SIGKILL. The engine itself kills the host's whole process group after 5."""

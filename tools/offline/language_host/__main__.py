@@ -9,9 +9,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[2])
+sys.path[0] = str(Path(__file__).resolve().parents[3])
 
-from tools.language_host.server import main  # noqa: E402 - the module path has to be set first
+from tools.offline.language_host.server import main  # noqa: E402 - the module path has to be set first
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -21,8 +21,8 @@ from google.protobuf import empty_pb2
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
-from tools.language_host import commands, plugins
-from tools.language_host.children import Children
+from tools.offline.language_host import commands, plugins
+from tools.offline.language_host.children import Children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

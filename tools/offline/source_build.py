@@ -1,6 +1,6 @@
-"""The Pulumi CLI built from its Go module, as pinned in tools/go.mod and go.sum, and what has to stand beside it.
+"""The Pulumi CLI built from its Go module, as pinned in go.mod and go.sum, and what has to stand beside it.
 
-The vendor's archive is the better source, since it holds the vendor's language host; this one needs only a Go module
+The vendor's archive is the better source, because it holds the vendor's language host; this one needs only a Go module
 proxy. The module of the SDK holds two scripts that a Python program needs: the executor and the launcher of dynamic
 providers. They are copied from the module cache, so that they are always those of the pinned version.
 """
@@ -8,6 +8,7 @@ providers. They are copied from the module cache, so that they are always those 
 from __future__ import annotations
 
 import collections
+import shlex
 import shutil
 import subprocess
 import threading
@@ -21,9 +22,12 @@ from tools.bootstrap.steps import Heartbeat, StepFailedError, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tools.bootstrap.layout import Layout
+
 PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 SDK_MODULE = "github.com/pulumi/pulumi/sdk/v3"
-SDK_SCRIPTS = ("python/dist/pulumi-resource-pulumi-python", "python/cmd/pulumi-language-python-exec")
+EXECUTOR = "pulumi-language-python-exec"
+SDK_SCRIPTS = ("python/dist/pulumi-resource-pulumi-python", f"python/cmd/{EXECUTOR}")
 
 FLAGS = (
     "-trimpath",
@@ -60,6 +64,17 @@ def cache_key(go_module: Path) -> str:
     """A name for what the build gives: the pinned modules, the flags, and the platform."""
     pinned = [(go_module / name).read_bytes() for name in ("go.mod", "go.sum")]
     return files.digest(*pinned, "\n".join(FLAGS).encode(), str(pins.platform_name()).encode())
+
+
+def launcher(layout: Layout, folder: Path) -> str:
+    """The script by which the engine starts the language host, in the project's own Python environment.
+
+    `folder` holds the executor; the script has to stand in it, or before it on PATH, to be found.
+    """
+    python = layout.venv / "bin" / "python"
+    package = layout.go_module / "language_host"
+    words = (str(python), "-u", str(package), f"--executor={folder / EXECUTOR}")
+    return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
 
 
 def _build(scratch: Path, go_module: Path, environment: Mapping[str, str]) -> None:

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from pulumi.runtime.proto.language_pb2 import ProgramInfo, RunPluginRequest, RunRequest
 
-EXECUTOR = "pulumi-language-python-exec"
-"""The vendor's program runner, which the set-up puts beside the CLI."""
-
 ENDED_AFTER_MESSAGE = 32
 """Exit code by which the executor says that it has already shown the error to the user."""
 

@@ -109,7 +109,7 @@ def test_an_exception_fails_the_update_with_its_traceback(project: Project) -> N
     assert code != 0
     assert said.count("ValueError: no such thing") == 1
     assert "__main__.py" in said
-    assert "tools/language_host" not in said
+    assert "tools/offline/language_host" not in said
 
 
 def test_an_error_by_name_is_shown_without_a_traceback(project: Project) -> None:
@@ -285,7 +285,7 @@ def test_a_killed_engine_leaves_no_host_and_no_program(project: Project) -> None
 
 SIGNALLED_AT_ONCE = """
 import os, signal, time
-from tools.language_host import server
+from tools.offline.language_host import server
 
 ready, told = os.pipe()
 hung = 0
@@ -389,4 +389,4 @@ def test_pulumi_about_knows_the_interpreter(project: Project) -> None:
     """`pulumi about` is what a bug report is made of."""
     about = json.loads(project.must("about", "--json"))
     assert about["runtime"]["language"] == "python"
-    assert {"name": "pulumi", "version": pins.VERSION} in about["dependencies"]
+    assert {"name": "pulumi", "version": pins.SDK} in about["dependencies"]
