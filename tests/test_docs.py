@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ DOCUMENTS = files_of_the_tree("*.md")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 MAKE = re.compile(r"`make ([a-z-]+)[^`]*`|^ *(?:\$ )?make ([a-z-]+)", re.MULTILINE)
 MODULE = re.compile(r"python3? -m ((?:scripts|tools|benchmarks|mlflow_backend)\b(?:\.\w+)*)")
+DECISION = re.compile(r"docs/adr/([\w-]+\.md)|\bADR (\d+)\b")
 SCRIPT = re.compile(r"(?<![\w/.])((?:scripts|tools|components|tests|server|schema|docs)/[\w./-]*\w)")
 
 
@@ -95,6 +97,35 @@ def test_every_document_is_reached_from_the_readme() -> None:
                 waiting.append(found.relative_to(ROOT))
     lost = [path for path in DOCUMENTS if path.parts[0] == "docs" and path not in seen]
     assert not lost
+
+
+DECISIONS = [path for path in DOCUMENTS if path.parent == Path("docs", "adr") and path.name != "README.md"]
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    """Two that were written at the same time take different numbers, and none is missing."""
+    assert [int(path.name[:4]) for path in sorted(DECISIONS)] == list(range(1, len(DECISIONS) + 1))
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.name)
+def test_decisions_have_one_form(path: Path) -> None:
+    """Number and title, date and status, then Question, Decision, Consequences, and Alternatives if there were any."""
+    found = re.match(r"# (\d+)\. \S.*\n\nDate: (\d{4}-\d\d-\d\d)\. Status: \S", text(path))
+    assert found
+    assert int(found[1]) == int(path.name[:4])
+    assert dt.date.fromisoformat(found[2])
+    parts = re.findall(r"^## (.*)$", text(path), re.MULTILINE)
+    assert parts in (["Question", "Decision", "Consequences"], ["Question", "Decision", "Consequences", "Alternatives"])
+    assert not re.search(r"^## .*\n+(?:## |\Z)", text(path), re.MULTILINE), "a part is empty"
+
+
+def test_every_decision_that_is_named_exists() -> None:
+    """Code and pages name decisions by file or by number; both change when one is renumbered."""
+    names = {path.name for path in DECISIONS}
+    for path in [*DOCUMENTS, *files_of_the_tree("*.py")]:
+        for name, number in DECISION.findall(text(path)):
+            assert not name or name in names | {"README.md"}, f"{path}: {name}"
+            assert not number or 1 <= int(number) <= len(names), f"{path}: ADR {number}"
 
 
 def test_the_made_pages_are_current(capsys: pytest.CaptureFixture[str]) -> None:

@@ -126,7 +126,7 @@ def tell_once(error: type[Exception]) -> None:
 def update_id() -> str:
     """Return an id that is new in each real update, and empty in a preview.
 
-    As an input of a resource it makes that resource run in every update, and in no preview (docs/adr/0050).
+    As an input of a resource it makes that resource run in every update, and in no preview (ADR 24).
     """
     return "" if pulumi.runtime.is_dry_run() else uuid.uuid4().hex
 

@@ -1,7 +1,7 @@
 """The identity of a backend: of its database, its users' database and its artifact store, as one document each. Pure.
 
 What the server says of itself is compared with what the ledger has recorded. If the ledger has recorded nothing,
-database and store are compared with each other: each names the other (docs/adr/0052).
+database and store are compared with each other: each names the other (ADR 26).
 """
 
 from __future__ import annotations

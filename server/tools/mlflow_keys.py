@@ -151,7 +151,7 @@ def page(record: Mapping[str, list[str]]) -> str:
         "# Keys that MLflow draws or publishes\n\n"
         "Written by `python server/tools/mlflow_keys.py` from the source of every version that can be served. A test\n"
         "is red for a finding that nobody has judged. Why keys are kept as they are:\n"
-        "[adr/0055-keys-at-rest.md](adr/0055-keys-at-rest.md).\n\n"
+        "[adr/0029-keys-at-rest.md](adr/0029-keys-at-rest.md).\n\n"
         "| where | versions | what it is | here |\n|---|---|---|---|\n"
     )
     return head + "\n".join(rows) + "\n"

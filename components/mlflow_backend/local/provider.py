@@ -1,7 +1,7 @@
 """Dynamic resources of the local target. Thin: what each does is in the modules it calls.
 
 The path of this module is frozen: Pulumi keeps providers by module and class name, so that moving or renaming one
-makes `destroy` fail for stacks that exist (docs/adr/0003-local-target.md; a test pins the names). For the same
+makes `destroy` fail for stacks that exist (ADR 3; a test pins the names). For the same
 reason providers have no attributes: those would be kept in the state. The modules called are imported when needed:
 an update without changes only compares.
 

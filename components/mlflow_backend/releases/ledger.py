@@ -2,7 +2,7 @@
 
 Appending is creating the object of the next number. Whoever creates it has read all records before it, so the
 standing that a record carries is never computed from less than the whole: of two writers one is told that the number
-is taken, reads again and takes the next one. That needs a store whose `create` is exclusive (docs/adr/0010).
+is taken, reads again and takes the next one. That needs a store whose `create` is exclusive (ADR 8).
 """
 
 from __future__ import annotations

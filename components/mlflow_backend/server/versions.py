@@ -1,6 +1,6 @@
 """Which MLflow version can do what: the only place where a version is compared.
 
-Each threshold was read from the wheels of the release named and of the one before it (docs/adr/0002-settings.md
+Each threshold was read from the wheels of the release named and of the one before it (ADR 2
 says how to check a new release).
 """
 

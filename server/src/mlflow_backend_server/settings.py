@@ -16,7 +16,7 @@ PREFIX = "MLFLOW_BACKEND_"
 #: Set by `mlflow server` for its children, and before it by whoever wants the same without flags.
 _DESTINATION_VARIABLES = ("_MLFLOW_SERVER_ARTIFACT_DESTINATION", "MLFLOW_ARTIFACTS_DESTINATION")
 _REDIS_VARIABLES = ("MLFLOW_BACKEND_REDIS_URL", "MLFLOW_SERVER_JOB_HUEY_REDIS_URL")
-#: What one client that never waits gets answered in a minute (docs/adr/0057-shared-counts.md).
+#: What one client that never waits gets answered in a minute (ADR 31).
 DEFAULT_REQUESTS_PER_MINUTE = 6000
 _PORT_LIMIT = 65535
 _MOST_PROXIES = 10

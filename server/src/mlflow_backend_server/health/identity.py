@@ -2,7 +2,7 @@
 
 The database's identity is made here, at the first question of a server that never saw one. One that was seen and is
 gone is not made again: its loss must show. The store's identity is one object below the artifacts, written by whoever
-deploys, and only read here (docs/adr/0052).
+deploys, and only read here (ADR 26).
 """
 
 from __future__ import annotations
