@@ -98,7 +98,7 @@ def back_to_back(subject: Subject, profile: str) -> float:
         client=client,
         access="none",
         deadline=Deadline(_DEADLINE_S),
-        made=runner.names(_DEADLINE_S),
+        created=runner.entity_names(_DEADLINE_S),
     )
     for check in _in_order(profile):
         check.run(Context(shared, check.name))
@@ -141,10 +141,12 @@ def latencies(subject: Subject) -> Iterator[Row]:
             raise RuntimeError(f"{exchange.what}: {exchange.status} {exchange.detail}")
         return exchange.elapsed_ms
 
-    shared = Shared(subject=subject, client=client, access="none", deadline=deadline, made=runner.names(_DEADLINE_S))
+    shared = Shared(
+        subject=subject, client=client, access="none", deadline=deadline, created=runner.entity_names(_DEADLINE_S)
+    )
     for check in select("core", only=("run",)):
         check.run(Context(shared, check.name))
-    made, now = shared.made, int(time.time() * 1000)
+    made, now = shared.created, int(time.time() * 1000)
     calls = (
         _Call("health", "GET", "/health"),
         _Call("experiments/search", "POST", f"{REST}/experiments/search", json={"max_results": 100}),

@@ -76,7 +76,7 @@ def test_a_violating_example_is_found(preview: Callable[..., tuple[int, Stream]]
     code, stream = preview("violating")
     assert code != 0
     made = {step.name for step in stream.steps if step.name.startswith(policy)}
-    found = {events.name_of(said.urn) for said in stream.policies if said.policy == policy}
+    found = {events.name_of(said.urn) for said in stream.violations if said.policy == policy}
     assert made
     assert made <= found
 
@@ -85,8 +85,8 @@ def test_a_violating_example_is_found(preview: Callable[..., tuple[int, Stream]]
 def test_a_clean_example_passes(preview: Callable[..., tuple[int, Stream]], policy: str) -> None:
     """Each policy judges something in the clean program, and finds nothing."""
     code, stream = preview("clean")
-    assert [(said.policy, said.urn, said.message) for said in stream.policies if said.policy == policy] == []
-    assert any(policy in judged.passed for judged in stream.judged)
+    assert [(said.policy, said.urn, said.message) for said in stream.violations if said.policy == policy] == []
+    assert any(policy in judged.passed for judged in stream.evaluations)
     assert code == 0
 
 
@@ -94,7 +94,7 @@ def test_a_clean_example_passes(preview: Callable[..., tuple[int, Stream]], poli
 def test_what_is_not_known_yet_is_no_pass(preview: Callable[..., tuple[int, Stream]], policy: str) -> None:
     """The library says that it could not run the policy, in the words that the report looks for, and no more."""
     _, stream = preview("first")
-    told = [said for said in stream.policies if said.policy == policy]
+    told = [said for said in stream.violations if said.policy == policy]
     assert [(said.level, "can't run policy" in said.message) for said in told] == [("advisory", True)]
 
 
@@ -102,6 +102,6 @@ def test_a_stack_chooses_its_levels(preview: Callable[..., tuple[int, Stream]]) 
     """Advisory findings are told and refuse nothing; a disabled policy says nothing."""
     code, stream = preview("violating", all="advisory", tagged="disabled")
     assert code == 0
-    levels = {said.level for said in stream.policies}
+    levels = {said.level for said in stream.violations}
     assert levels == {"advisory"}
-    assert not [said for said in stream.policies if said.policy == "tagged"]
+    assert not [said for said in stream.violations if said.policy == "tagged"]

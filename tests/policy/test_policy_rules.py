@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_backend import tokens
-from mlflow_backend.policy import containers, documents, keeping, network, pack, rendered, stores
+from mlflow_backend.policy import containers, iam, network, pack, rendered, stores, workloads
 from mlflow_backend.policy.catalogue import BY_NAME, POLICIES
 from mlflow_backend.policy.model import UNKNOWN, NotKnown, Resource, known
 from mlflow_backend.report.model import Outcome
@@ -39,8 +39,8 @@ def test_settings_know_each_policy_by_its_name() -> None:
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
 def test_a_policy_says_what_why_and_how_to_mend(policy: Any) -> None:
     """And has exactly one rule."""
-    assert all(text.endswith(".") for text in (policy.what, policy.why, policy.mend))
-    assert (policy.judge is None) != (policy.judge_stack is None)
+    assert all(text.endswith(".") for text in (policy.what, policy.why, policy.remediation))
+    assert (policy.evaluate is None) != (policy.evaluate_stack is None)
 
 
 def test_a_local_stack_has_nothing_to_judge() -> None:
@@ -55,8 +55,8 @@ def said(policy: str, *resources: Resource) -> list[str]:
     found = BY_NAME[policy]
     if found.judge is not None:
         return [each for resource in resources for each in found.judge(resource)]
-    assert found.judge_stack is not None
-    return [each.said for each in found.judge_stack(resources)]
+    assert found.evaluate_stack is not None
+    return [each.message for each in found.evaluate_stack(resources)]
 
 
 def grant(**statement: Any) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def grant(**statement: Any) -> dict[str, Any]:
 )
 def test_wildcards_in_iam_documents(statement: Mapping[str, Any], *, key: bool, found: list[str]) -> None:
     """Each form in which a grant can say 'everything'."""
-    assert list(documents.wildcards(grant(**statement), key=key)) == found
+    assert list(iam.wildcards(grant(**statement), key=key)) == found
 
 
 _KEYS = ["Statement", "Effect", "Action", "Resource", "Principal", "Condition", "Bool", "aws:SecureTransport"]
@@ -119,17 +119,17 @@ _ANYTHING = st.recursive(
 @given(_ANYTHING)
 def test_no_document_makes_a_rule_fail(document: Any) -> None:
     """A document of any shape is judged, not stumbled over: a rule that raises would be no judgement at all."""
-    list(documents.wildcards(document))
-    list(documents.public(document))
-    assert documents.refuses_plain_http(document) in {True, False}
+    list(iam.wildcards(document))
+    list(iam.public(document))
+    assert iam.refuses_plain_http(document) in {True, False}
 
 
 def test_public_bucket_policies() -> None:
     """Everybody without a condition is public; with one that names who, not."""
-    assert list(documents.public(grant(Principal="*"))) == ["statement 0 lets anybody in"]
-    assert list(documents.public(grant(Principal={"AWS": ["*"]}))) == ["statement 0 lets anybody in"]
-    assert list(documents.public(grant(Principal="*", Condition={"ArnLike": {"aws:SourceArn": "x"}}))) == []
-    assert list(documents.public(grant(Principal={"Service": "x.amazonaws.com"}))) == []
+    assert list(iam.public(grant(Principal="*"))) == ["statement 0 lets anybody in"]
+    assert list(iam.public(grant(Principal={"AWS": ["*"]}))) == ["statement 0 lets anybody in"]
+    assert list(iam.public(grant(Principal="*", Condition={"ArnLike": {"aws:SourceArn": "x"}}))) == []
+    assert list(iam.public(grant(Principal={"Service": "x.amazonaws.com"}))) == []
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,11 @@ def test_public_bucket_policies() -> None:
 )
 def test_only_a_condition_that_names_who_closes_a_bucket(condition: dict[str, Any], *, names: bool) -> None:
     """Anybody can ask over TLS, and whoever is not excluded is admitted."""
-    assert list(documents.public(grant(Principal="*", Condition=condition))) == (
+    assert list(iam.public(grant(Principal="*", Condition=condition))) == (
         [] if names else ["statement 0 lets anybody in"]
     )
     everybody_but = {**grant()["Statement"], "NotPrincipal": {"AWS": "123456789012"}}
-    assert list(documents.public({"Statement": everybody_but})) == ["statement 0 lets anybody in"]
+    assert list(iam.public({"Statement": everybody_but})) == ["statement 0 lets anybody in"]
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,8 @@ SWITCH_OFF = {"blockPublicAcls": True, "blockPublicPolicy": True, "ignorePublicA
             {"skipFinalSnapshot": True},
             ["it may be deleted by one call", "it leaves no snapshot when it is deleted"],
         ),
-        ("logs-expire", keeping.LOG_GROUP, {"retentionInDays": 0}, ["its logs are kept for ever"]),
-        ("logs-expire", keeping.LOG_GROUP, {"retentionInDays": 7}, []),
+        ("logs-expire", workloads.LOG_GROUP, {"retentionInDays": 0}, ["its logs are kept for ever"]),
+        ("logs-expire", workloads.LOG_GROUP, {"retentionInDays": 7}, []),
         ("listener-tls", network.LISTENER, {"protocol": "HTTP", "defaultActions": [{"type": "redirect"}]}, []),
         ("listener-tls", network.LISTENER, {"protocol": "TLS", "defaultActions": UNKNOWN}, []),
         (
@@ -251,13 +251,13 @@ SWITCH_OFF = {"blockPublicAcls": True, "blockPublicPolicy": True, "ignorePublicA
         ),
         (
             "iam-without-wildcards",
-            keeping.ATTACHMENT,
+            workloads.ATTACHMENT,
             {"policyArn": ARN},
             ["it attaches a policy that allows everything, or everything of a service"],
         ),
         (
             "iam-without-wildcards",
-            keeping.ROLE,
+            workloads.ROLE,
             {"managedPolicyArns": [ARN], "inlinePolicies": [{"policy": json.dumps(grant(Action="*"))}]},
             [
                 "statement 0 allows the actions *",
@@ -278,10 +278,10 @@ SWITCH_OFF = {"blockPublicAcls": True, "blockPublicPolicy": True, "ignorePublicA
             {"ingress": [{"ipv6CidrBlocks": ["::/0"], "fromPort": 1, "toPort": 9}]},
             ["anybody may call ports 1 to 9 of what is no balancer"],
         ),
-        ("no-plain-secrets", keeping.TASK, {"containerDefinitions": "[]"}, []),
+        ("no-plain-secrets", workloads.TASK, {"containerDefinitions": "[]"}, []),
         (
             "images-by-digest",
-            keeping.TASK,
+            workloads.TASK,
             {"containerDefinitions": json.dumps([{"name": "s", "image": "i:1"}])},
             ["container s names its image without a digest"],
         ),
@@ -331,7 +331,7 @@ def test_a_cache_is_reached_by_an_older_kind_of_rule_too() -> None:
         ("listener-tls", network.LISTENER, {"protocol": "HTTP", "defaultActions": UNKNOWN}),
         ("listener-tls", network.LISTENER, {"protocol": UNKNOWN, "defaultActions": [{"type": "forward"}]}),
         ("bucket-private", stores.BUCKET_ACL, {"accessControlPolicy": UNKNOWN}),
-        ("iam-without-wildcards", keeping.ROLE, {"inlinePolicies": [{"policy": UNKNOWN}]}),
+        ("iam-without-wildcards", workloads.ROLE, {"inlinePolicies": [{"policy": UNKNOWN}]}),
     ],
 )
 def test_what_is_not_known_is_not_judged(policy: str, kind: str, inputs: dict[str, Any]) -> None:
@@ -361,7 +361,7 @@ def test_what_is_protected_and_what_is_a_bucket_of_logs() -> None:
 
 
 def _task(architecture: str) -> Resource:
-    return Resource(type=keeping.TASK, name="t", inputs={"runtimePlatform": {"cpuArchitecture": architecture}})
+    return Resource(type=workloads.TASK, name="t", inputs={"runtimePlatform": {"cpuArchitecture": architecture}})
 
 
 def test_the_image_was_seen_to_run_on_the_tasks_architecture() -> None:
@@ -387,8 +387,8 @@ def test_what_is_unknown_of_one_hides_nothing_of_the_next() -> None:
         Resource(type=stores.DATABASE, name="a", urn="a", inputs={"storageEncrypted": UNKNOWN}),
         Resource(type=stores.DATABASE, name="b", urn="b", inputs={"storageEncrypted": False}),
     ]
-    assert stores.encrypted_at_rest.judge_stack is not None
-    rule = stores.encrypted_at_rest.judge_stack(stack)
+    assert stores.encrypted_at_rest.evaluate_stack is not None
+    rule = stores.encrypted_at_rest.evaluate_stack(stack)
     assert next(rule).urn == "b"
     with pytest.raises(NotKnown, match=r"a\.storageEncrypted"):
         next(rule)
@@ -447,7 +447,7 @@ def _resource(each: Registered) -> Resource:
         inputs=inputs,
         needs=each.property_needs,
         protect=each.protect,
-        default_tags=dict.fromkeys(keeping.REQUIRED_TAGS, "x"),
+        default_tags=dict.fromkeys(workloads.REQUIRED_TAGS, "x"),
     )
 
 
@@ -472,7 +472,7 @@ DESTROYABLE = ("deletion-protected", "stateful-protected")
 def test_the_targets_own_backends_keep_the_policies(variant: str, *, preview: bool) -> None:
     """What components/mlflow_backend/ecs registers keeps every policy, also where AWS has drawn nothing yet.
 
-    Known but for what the mocks leave out: that preflight has looked.
+    EnforcedPolicy but for what the mocks leave out: that preflight has looked.
     """
     resources = [_resource(each) for each in record(variant, preview=preview)]
     for policy in POLICIES:
@@ -499,16 +499,16 @@ def _judged(policy: Any, resources: list[Resource]) -> tuple[list[tuple[str, str
     names = {each.urn: each.name for each in resources}
     found: list[tuple[str, str]] = []
     unknown = ""
-    if policy.judge_stack is not None:
+    if policy.evaluate_stack is not None:
         try:
-            found += [(names[each.urn], each.said) for each in policy.judge_stack(resources)]
+            found += [(names[each.urn], each.message) for each in policy.evaluate_stack(resources)]
         except NotKnown as gap:
             unknown = gap.path
         return found, unknown
     for each in resources:
         if each.type in policy.types:
             try:
-                found += [(each.name, told) for told in policy.judge(each)]
+                found += [(each.name, told) for told in policy.evaluate(each)]
             except NotKnown as gap:
                 unknown = gap.path
     return found, unknown
@@ -518,7 +518,7 @@ def _judged(policy: Any, resources: list[Resource]) -> tuple[list[tuple[str, str
 def test_what_is_rendered_keeps_the_policies(variant: str) -> None:
     """Container definitions and IAM documents of every variant, from the settings alone, as at a first preview."""
     parts = rendered.render(settings_of(variant), project="mlflow-backend", stack=variant, image=IMAGE)
-    found = rendered.judge(parts)
+    found = rendered.evaluate(parts)
     assert {each.outcome for each in found} == {Outcome.PASSED}
     assert {each.policy for each in found} >= {"iam-without-wildcards", "images-by-digest", "no-plain-secrets"}
     tasks = {each.where.partition(" task")[0] for each in found if each.policy == "no-plain-secrets"}
@@ -529,7 +529,7 @@ def test_what_is_rendered_keeps_the_policies(variant: str) -> None:
 def test_an_image_that_is_not_pinned_yet_is_not_judged() -> None:
     """Its digest is preflight's to find; until then the policy is not evaluated, and not passed."""
     parts = rendered.render(settings_of("dev"), project="mlflow-backend", stack="dev", image=None)
-    found = {each.outcome for each in rendered.judge(parts) if each.policy == "images-by-digest"}
+    found = {each.outcome for each in rendered.evaluate(parts) if each.policy == "images-by-digest"}
     assert found == {Outcome.NOT_EVALUATED}
 
 
@@ -539,7 +539,7 @@ def test_a_secret_in_an_extra_flag_is_found_before_anything_exists() -> None:
     leaky = settings.model_copy(
         update={"server": settings.server.model_copy(update={"extra_flags": {"note": "AKIA" + "A" * 16}})}
     )
-    found = rendered.judge(rendered.render(leaky, project="mlflow-backend", stack="staging", image=IMAGE))
+    found = rendered.evaluate(rendered.render(leaky, project="mlflow-backend", stack="staging", image=IMAGE))
     assert [each.policy for each in found if each.outcome is Outcome.VIOLATED] == ["no-plain-secrets"]
 
 

@@ -242,7 +242,7 @@ def test_a_permission_that_is_lacking_is_named_and_given(day: Day, prepared: lis
     try:
         (found,) = day.missing()
         assert found.check == "permissions"
-        assert "rds:CreateDBInstance" in found.said
+        assert "rds:CreateDBInstance" in found.message
         done = day.shell.run(found.command)
         assert done.ok, done.text
         assert day.missing() == []

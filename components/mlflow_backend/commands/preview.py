@@ -30,8 +30,8 @@ from mlflow_backend.policy import rendered
 from mlflow_backend.policy.catalogue import POLICIES
 from mlflow_backend.releases.targets import LIVE
 from mlflow_backend.report import costs, document, events, markdown, text
-from mlflow_backend.report.build import Asked, build
-from mlflow_backend.report.judged import Known
+from mlflow_backend.report.build import PreviewInputs, build
+from mlflow_backend.report.policies import EnforcedPolicy
 from mlflow_backend.report.redaction import redactor
 from mlflow_backend.settings import YamlSource, load
 from mlflow_backend.settings.problems import NAMESPACE
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from mlflow_backend.ending import Ending
     from mlflow_backend.report.events import Stream
-    from mlflow_backend.report.judged import Rendered
     from mlflow_backend.report.model import Report
+    from mlflow_backend.report.policies import RenderedEvaluation
     from mlflow_backend.report.quantities import TaskSize
     from mlflow_backend.settings import PolicyLevel, Settings
 
@@ -185,13 +185,13 @@ def run(stack: Stack, *, refresh: bool, live: bool) -> Ran:
         return Ran(code=code, stream=events.read(lines), ending=ending.read(note), printed=said)
 
 
-def asked(stack: Stack, ran: Ran, *, refreshed: bool, priced: object) -> Asked:
+def asked(stack: Stack, ran: Ran, *, refreshed: bool, priced: object) -> PreviewInputs:
     """Return what is known besides the stream: the policies in force, what is rendered, and how Pulumi ended."""
     parts, size = _rendered(stack, ran.stream)
     pin = stack.settings.release.pin
-    return Asked(
+    return PreviewInputs(
         stack=stack.name,
-        made=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        created_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         code=ran.code,
         refreshed=refreshed,
         ending=ran.ending,
@@ -204,10 +204,13 @@ def asked(stack: Stack, ran: Ran, *, refreshed: bool, priced: object) -> Asked:
     )
 
 
-def levels(settings: Settings) -> tuple[Known, ...]:
+def levels(settings: Settings) -> tuple[EnforcedPolicy, ...]:
     """Return every policy at the level that the stack has chosen."""
     chosen: dict[str, PolicyLevel] = {str(name): level for name, level in settings.policy.levels.items()}
-    return tuple(Known(name=each.name, level=chosen.get(each.name, each.level), mend=each.mend) for each in POLICIES)
+    return tuple(
+        EnforcedPolicy(name=each.name, level=chosen.get(each.name, each.level), remediation=each.remediation)
+        for each in POLICIES
+    )
 
 
 def show(report: Report, code: int, options: argparse.Namespace) -> None:
@@ -220,7 +223,7 @@ def show(report: Report, code: int, options: argparse.Namespace) -> None:
         text.show(report, Console(highlight=False, emoji=False))
 
 
-def _rendered(stack: Stack, stream: Stream) -> tuple[Sequence[Rendered], TaskSize | None]:
+def _rendered(stack: Stack, stream: Stream) -> tuple[Sequence[RenderedEvaluation], TaskSize | None]:
     """Judge what is rendered from the settings: the engine's copy is unknown at a first preview."""
     if stack.settings.target != "ecs":
         return (), None
@@ -230,7 +233,7 @@ def _rendered(stack: Stack, stream: Stream) -> tuple[Sequence[Rendered], TaskSiz
     except (Refused, ValueError):
         # The program refuses the same settings, and says why.
         return (), None
-    return rendered.judge(parts), parts.size
+    return rendered.evaluate(parts), parts.size
 
 
 def _with_help(printed: str, stack: str) -> str:

@@ -1,6 +1,6 @@
 """The policy pack that previews and updates are held to.
 
-`catalogue` lists the policies. `stores`, `network` and `keeping` hold each beside its rule; `documents`, `containers`
+`catalogue` lists the policies. `stores`, `network` and `workloads` hold each beside its rule; `iam`, `containers`
 hold the questions to an IAM document and a container. `pack` hands the policies to the engine, `rendered` judges what
 mlflow_backend/ecs/render makes of the settings. docs/policies.md is generated from the catalogue.
 """

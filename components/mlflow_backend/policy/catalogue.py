@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.policy import keeping, network, stores
+from mlflow_backend.policy import network, stores, workloads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,15 +25,15 @@ POLICIES: Final = (
     stores.encrypted_at_rest,
     stores.encrypted_in_transit,
     network.listener_tls,
-    keeping.iam_without_wildcards,
+    workloads.iam_without_wildcards,
     stores.deletion_protected,
     stores.backups_kept,
-    keeping.images_by_digest,
-    keeping.image_architecture,
-    keeping.no_plain_secrets,
+    workloads.images_by_digest,
+    workloads.image_architecture,
+    workloads.no_plain_secrets,
     network.ingress_closed,
-    keeping.tagged,
-    keeping.logs_expire,
+    workloads.tagged,
+    workloads.logs_expire,
     stores.stateful_protected,
 )
 

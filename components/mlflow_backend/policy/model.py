@@ -75,10 +75,10 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """What is wrong with which resource; `said` is a sentence without any value that could be a secret."""
+    """What is wrong with which resource; `message` is a sentence without any value that could be a secret."""
 
     urn: str
-    said: str
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,33 +86,37 @@ class Policy:
     """One policy: what it asks for, why, and how a violation is mended.
 
     `types` are the resources that it is about; where a stack has none of them it does not apply. A rule judges one
-    resource by itself (`judge`) or all of them together (`judge_stack`). Neither may stop at the first violation.
+    resource by itself (`evaluate`) or all of them together (`evaluate_stack`). Neither may stop at the first violation.
     """
 
     name: str
     what: str
     why: str
-    mend: str
+    remediation: str
     types: frozenset[str]
     level: Level = "mandatory"
-    judge: Callable[[Resource], Iterable[str]] | None = None
-    judge_stack: Callable[[Sequence[Resource]], Iterator[Violation]] | None = None
+    evaluate: Callable[[Resource], Iterable[str]] | None = None
+    evaluate_stack: Callable[[Sequence[Resource]], Iterator[Violation]] | None = None
 
 
 def policy(
-    name: str, *, about: Iterable[str], why: str, mend: str
+    name: str, *, about: Iterable[str], why: str, remediation: str
 ) -> Callable[[Callable[[Resource], Iterable[str]]], Policy]:
     """Make a policy of the rule below it, which judges one resource by itself; its docstring is what it asks for."""
     types = frozenset(about)
-    return lambda rule: Policy(name=name, what=_asked(rule), why=why, mend=mend, types=types, judge=rule)
+    return lambda rule: Policy(
+        name=name, what=_asked(rule), why=why, remediation=remediation, types=types, evaluate=rule
+    )
 
 
 def stack_policy(
-    name: str, *, about: Iterable[str], why: str, mend: str
+    name: str, *, about: Iterable[str], why: str, remediation: str
 ) -> Callable[[Callable[[Sequence[Resource]], Iterator[Violation]]], Policy]:
     """Make a policy of a rule that judges all resources together, otherwise as `policy`."""
     types = frozenset(about)
-    return lambda rule: Policy(name=name, what=_asked(rule), why=why, mend=mend, types=types, judge_stack=rule)
+    return lambda rule: Policy(
+        name=name, what=_asked(rule), why=why, remediation=remediation, types=types, evaluate_stack=rule
+    )
 
 
 def known(value: Any) -> bool:
@@ -140,12 +144,12 @@ class Gathered:
         """Start with nothing unknown."""
         self._unknown: list[str] = []
 
-    def over(self, resources: Iterable[Resource], judge: Callable[[Resource], Iterable[str]]) -> Iterator[Violation]:
+    def over(self, resources: Iterable[Resource], rule: Callable[[Resource], Iterable[str]]) -> Iterator[Violation]:
         """Give the violations of each resource, and remember what was not known."""
         for each in resources:
             try:
-                for said in judge(each):
-                    yield Violation(urn=each.urn, said=said)
+                for message in rule(each):
+                    yield Violation(urn=each.urn, message=message)
             except NotKnown as gap:
                 self._unknown.append(f"{each.name}.{gap.path}")
 

@@ -33,7 +33,7 @@ BALANCER_PORTS: Final = frozenset({80, 443})
     "cache-private",
     about={CACHE},
     why="The cache holds the queue of jobs: who can write to it can make the server run them.",
-    mend="Let the cache's security group admit the server's group instead of addresses.",
+    remediation="Let the cache's security group admit the server's group instead of addresses.",
 )
 def cache_private(resources: Sequence[Resource]) -> Iterator[Violation]:
     """Only private addresses and security groups of the backend may reach a cache."""
@@ -50,7 +50,7 @@ def cache_private(resources: Sequence[Resource]) -> Iterator[Violation]:
     "ingress-closed",
     about=ADMITTING,
     why="Everything else has no business with strangers.",
-    mend="Admit a security group or an address block, or move the port behind the balancer.",
+    remediation="Admit a security group or an address block, or move the port behind the balancer.",
 )
 def ingress_closed(resources: Sequence[Resource]) -> Iterator[Violation]:
     """From anywhere, only ports 80 and 443 of a balancer may be called."""
@@ -62,7 +62,7 @@ def ingress_closed(resources: Sequence[Resource]) -> Iterator[Violation]:
     "listener-tls",
     about={LISTENER},
     why="Users send passwords and API keys with every request.",
-    mend="Set aws.network.certificate. A stack behind a VPN without one sets this policy to advisory.",
+    remediation="Set aws.network.certificate. A stack behind a VPN without one sets this policy to advisory.",
 )
 def listener_tls(listener: Resource) -> Iterator[str]:
     """A balancer forwards only what came over TLS; plain HTTP may only redirect."""
@@ -77,7 +77,7 @@ def listener_tls(listener: Resource) -> Iterator[str]:
 
 
 def _each_entry(
-    resources: Sequence[Resource], groups: frozenset[str], judge: Callable[..., Iterator[str]]
+    resources: Sequence[Resource], groups: frozenset[str], examine: Callable[..., Iterator[str]]
 ) -> Iterator[Violation]:
     """Judge each entry by which somebody may call, told whether it is one of the security groups `groups`."""
     gathered = Gathered()
@@ -85,13 +85,13 @@ def _each_entry(
     def rule(each: Resource) -> Iterator[str]:
         if each.type == OLD_RULE and each.get("type") != "ingress":
             return
-        yield from judge(each.inputs, admits=bool(each.needed("securityGroupId") & groups))
+        yield from examine(each.inputs, admits=bool(each.needed("securityGroupId") & groups))
 
     def inline(each: Resource) -> Iterator[str]:
         for entry in _sequence(each.given("ingress") or ()):
             if not isinstance(entry, Mapping):
                 raise NotKnown("ingress")
-            yield from judge(entry, admits=each.urn in groups)
+            yield from examine(entry, admits=each.urn in groups)
 
     yield from gathered.over(of_type(resources, INGRESS, OLD_RULE), rule)
     yield from gathered.over(of_type(resources, GROUP, DEFAULT_GROUP), inline)

@@ -43,9 +43,9 @@ def offered(policy: Policy) -> ResourceValidationPolicy | StackValidationPolicy:
         "name": policy.name,
         "description": policy.what,
         "enforcement_level": EnforcementLevel(policy.level),
-        "remediation_steps": policy.mend,
+        "remediation_steps": policy.remediation,
     }
-    if policy.judge is not None:
+    if policy.evaluate is not None:
         return ResourceValidationPolicy(validate=_by_resource(policy), **shared)
     return StackValidationPolicy(validate=_by_stack(policy), **shared)
 
@@ -54,10 +54,10 @@ def _by_resource(policy: Policy) -> Any:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if not (args.resource_type in policy.types if policy.types else taggable(args.resource_type)):
             args.not_applicable(f"not about {args.resource_type}")
-        assert policy.judge is not None  # noqa: S101 - `offered` asked
+        assert policy.evaluate is not None  # noqa: S101 - `offered` asked
         try:
-            for said in policy.judge(plain(args, {})):
-                report(said, None)
+            for message in policy.evaluate(plain(args, {})):
+                report(message, None)
         except NotKnown as gap:
             raise UnknownValueError(UNKNOWN_STRING_VALUE, [gap.path]) from None
 
@@ -69,10 +69,10 @@ def _by_stack(policy: Policy) -> Any:
         found = [plain(each, each.property_dependencies) for each in args.resources]
         if not any(each.type in policy.types for each in found):
             args.not_applicable("the stack has nothing that it is about")
-        assert policy.judge_stack is not None  # noqa: S101 - `offered` asked
+        assert policy.evaluate_stack is not None  # noqa: S101 - `offered` asked
         try:
-            for violation in policy.judge_stack(found):
-                report(violation.said, violation.urn)
+            for violation in policy.evaluate_stack(found):
+                report(violation.message, violation.urn)
         except NotKnown as gap:
             raise UnknownValueError(UNKNOWN_STRING_VALUE, [gap.path]) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mlflow_backend.policy.catalogue import POLICIES
-from mlflow_backend.policy.documents import FAMILIES, RESOURCELESS
+from mlflow_backend.policy.iam import FAMILIES, RESOURCELESS
 
 _HEAD: Final = """\
 # Policies that every preview and update is held to
@@ -46,7 +46,7 @@ def _section(number: int) -> str:
     policy = POLICIES[number]
     about = ", ".join(sorted(f"`{each}`" for each in policy.types)) or "every AWS resource that can have tags"
     return (
-        f"## {policy.name}\n{policy.what}\n\n- **Why**: {policy.why}\n- **How to mend**: {policy.mend}\n"
+        f"## {policy.name}\n{policy.what}\n\n- **Why**: {policy.why}\n- **Remediation**: {policy.remediation}\n"
         f"- **Judges**: {about}\n\n"
     )
 

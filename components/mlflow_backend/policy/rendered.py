@@ -16,10 +16,10 @@ from mlflow_backend.ecs.render import storage, tasks
 from mlflow_backend.ecs.render.containers import SecretSource
 from mlflow_backend.ecs.render.place import Place
 from mlflow_backend.ecs.render.tasks import Reached
-from mlflow_backend.policy import containers, documents
+from mlflow_backend.policy import containers, iam
 from mlflow_backend.report.events import known
-from mlflow_backend.report.judged import Rendered
 from mlflow_backend.report.model import Outcome
+from mlflow_backend.report.policies import RenderedEvaluation
 from mlflow_backend.report.quantities import TaskSize
 
 if TYPE_CHECKING:
@@ -71,38 +71,40 @@ def pinned(stream: Stream) -> str | None:
     return image if isinstance(image, str) and known(image) else None
 
 
-def judge(parts: Parts) -> tuple[Rendered, ...]:
+def evaluate(parts: Parts) -> tuple[RenderedEvaluation, ...]:
     """Return what the rules say of the rendered parts."""
     return (*_of_containers(parts), *_of_documents(parts))
 
 
-def _of_containers(parts: Parts) -> Iterator[Rendered]:
+def _of_containers(parts: Parts) -> Iterator[RenderedEvaluation]:
     for task, definitions in parts.containers.items():
         where = f"{task}, rendered from the settings"
         yield from _judged("no-plain-secrets", where, containers.plain_secrets(definitions))
         if parts.image_known:
             yield from _judged("images-by-digest", where, containers.without_digest(definitions))
         else:
-            said = "preflight has not pinned the image yet"
-            yield Rendered(policy="images-by-digest", where=where, outcome=Outcome.NOT_EVALUATED, said=said)
+            message = "preflight has not pinned the image yet"
+            yield RenderedEvaluation(
+                policy="images-by-digest", where=where, outcome=Outcome.NOT_EVALUATED, message=message
+            )
 
 
-def _of_documents(parts: Parts) -> Iterator[Rendered]:
+def _of_documents(parts: Parts) -> Iterator[RenderedEvaluation]:
     for name, document in parts.documents.items():
         where = f"{name}, rendered from the settings"
-        yield from _judged("iam-without-wildcards", where, documents.wildcards(document, key=name == "key policy"))
+        yield from _judged("iam-without-wildcards", where, iam.wildcards(document, key=name == "key policy"))
         if name.endswith("bucket policy"):
-            yield from _judged("bucket-private", where, documents.public(document))
-            plain = [] if documents.refuses_plain_http(document) else ["it does not deny plain HTTP"]
+            yield from _judged("bucket-private", where, iam.public(document))
+            plain = [] if iam.refuses_plain_http(document) else ["it does not deny plain HTTP"]
             yield from _judged("encrypted-in-transit", where, iter(plain))
 
 
-def _judged(policy: str, where: str, found: Iterator[str]) -> Iterator[Rendered]:
-    said = list(found)
-    for each in said:
-        yield Rendered(policy=policy, where=where, outcome=Outcome.VIOLATED, said=each)
-    if not said:
-        yield Rendered(policy=policy, where=where, outcome=Outcome.PASSED)
+def _judged(policy: str, where: str, found: Iterator[str]) -> Iterator[RenderedEvaluation]:
+    messages = list(found)
+    for each in messages:
+        yield RenderedEvaluation(policy=policy, where=where, outcome=Outcome.VIOLATED, message=each)
+    if not messages:
+        yield RenderedEvaluation(policy=policy, where=where, outcome=Outcome.PASSED)
 
 
 def _reached(settings: Settings, place: Place, image: str) -> Reached:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.policy import documents
+from mlflow_backend.policy import iam
 from mlflow_backend.policy.model import Gathered, NotKnown, Violation, known, of_type, policy, stack_policy
 from mlflow_backend.report.stateful import PROTECTED
 
@@ -37,7 +37,7 @@ _FORCE_TLS: Final = "rds.force_ssl"
     "database-private",
     about={DATABASE},
     why="Whoever guesses a password from anywhere would read and change every run and model.",
-    mend="Set publiclyAccessible to false and reach it from inside the network.",
+    remediation="Set publiclyAccessible to false and reach it from inside the network.",
 )
 def database_private(database: Resource) -> Iterator[str]:
     """A database has no public address."""
@@ -49,7 +49,7 @@ def database_private(database: Resource) -> Iterator[str]:
     "bucket-private",
     about={BUCKET, BUCKET_ACL, BUCKET_POLICY},
     why="Artifacts are models and data, and dumps hold password hashes.",
-    mend="Give the bucket a BucketPublicAccessBlock with all four switches, and name principals in its policy.",
+    remediation="Give the bucket a BucketPublicAccessBlock with all four switches, and name principals in its policy.",
 )
 def bucket_private(resources: Sequence[Resource]) -> Iterator[Violation]:
     """Every bucket is closed to the public: four switches on, no public list, no public policy."""
@@ -57,7 +57,7 @@ def bucket_private(resources: Sequence[Resource]) -> Iterator[Violation]:
     yield from _each_bucket_has(resources, BUCKET_CLOSED, "nothing closes it to the public")
     yield from gathered.over(of_type(resources, BUCKET_CLOSED), _closed)
     yield from gathered.over(of_type(resources, BUCKET, BUCKET_ACL), _public_list)
-    yield from gathered.over(of_type(resources, BUCKET_POLICY), lambda each: documents.public(each.document("policy")))
+    yield from gathered.over(of_type(resources, BUCKET_POLICY), lambda each: iam.public(each.document("policy")))
     gathered.close()
 
 
@@ -65,7 +65,7 @@ def bucket_private(resources: Sequence[Resource]) -> Iterator[Violation]:
     "encrypted-at-rest",
     about={DATABASE, CACHE, BUCKET, TOPIC},
     why="A snapshot or disk that leaves the account must be of no use without the key.",
-    mend="Set storageEncrypted, atRestEncryptionEnabled, a bucket's server-side encryption, a topic's KMS key.",
+    remediation="Set storageEncrypted, atRestEncryptionEnabled, a bucket's server-side encryption, a topic's KMS key.",
 )
 def encrypted_at_rest(resources: Sequence[Resource]) -> Iterator[Violation]:
     """Databases, caches, buckets and topics are encrypted where they lie."""
@@ -77,7 +77,7 @@ def encrypted_at_rest(resources: Sequence[Resource]) -> Iterator[Violation]:
     yield from _each_bucket_has(resources, BUCKET_ENCRYPTION, "nothing says how its objects are encrypted")
     for topic in of_type(resources, TOPIC):
         if topic.inputs.get("kmsMasterKeyId") is None:
-            yield Violation(urn=topic.urn, said="its messages are not encrypted")
+            yield Violation(urn=topic.urn, message="its messages are not encrypted")
     gathered.close()
 
 
@@ -85,7 +85,7 @@ def encrypted_at_rest(resources: Sequence[Resource]) -> Iterator[Violation]:
     "encrypted-in-transit",
     about={DATABASE, CACHE, BUCKET},
     why="Passwords and artifacts cross the network, and one client without TLS is enough to lose them.",
-    mend="Set rds.force_ssl to 1, transitEncryptionEnabled, and a bucket policy that denies what came without TLS.",
+    remediation="Set rds.force_ssl to 1, transitEncryptionEnabled, and a bucket policy that denies plain HTTP.",
 )
 def encrypted_in_transit(resources: Sequence[Resource]) -> Iterator[Violation]:
     """Databases, caches and buckets answer over TLS only."""
@@ -93,7 +93,7 @@ def encrypted_in_transit(resources: Sequence[Resource]) -> Iterator[Violation]:
     forcing = _force_tls(of_type(resources, PARAMETERS), gathered)
     for database in of_type(resources, DATABASE):
         if not database.needed("parameterGroupName") & forcing:
-            yield Violation(urn=database.urn, said=f"no parameter group of it sets {_FORCE_TLS} to 1")
+            yield Violation(urn=database.urn, message=f"no parameter group of it sets {_FORCE_TLS} to 1")
     yield from gathered.over(
         of_type(resources, CACHE), _must("transitEncryptionEnabled", "it is spoken to without TLS")
     )
@@ -106,7 +106,7 @@ def encrypted_in_transit(resources: Sequence[Resource]) -> Iterator[Violation]:
     "backups-kept",
     about={DATABASE, BUCKET},
     why="A rollback over a migration, and a mistaken deletion, need something to go back to.",
-    mend="Set backup.retentionDays to 1 or more, and versioning on the bucket.",
+    remediation="Set backup.retentionDays to 1 or more, and versioning on the bucket.",
 )
 def backups_kept(resources: Sequence[Resource]) -> Iterator[Violation]:
     """A database has automatic backups, and a bucket keeps what is overwritten or deleted."""
@@ -123,7 +123,7 @@ def backups_kept(resources: Sequence[Resource]) -> Iterator[Violation]:
     "deletion-protected",
     about={DATABASE},
     why="A wrong stack name in a terminal is all that it takes.",
-    mend="Set backup.protect, or leave it out. A stack that is made to be destroyed disables this policy.",
+    remediation="Set backup.protect, or leave it out. A stack that is made to be destroyed disables this policy.",
 )
 def deletion_protected(database: Resource) -> Iterator[str]:
     """A database refuses to be deleted, and leaves a last snapshot when it is."""
@@ -137,30 +137,30 @@ def deletion_protected(database: Resource) -> Iterator[str]:
     "stateful-protected",
     about=PROTECTED,
     why="A changed property that forces a replacement would otherwise delete them in the middle of an update.",
-    mend="Set backup.protect, or leave it out. A stack that is made to be destroyed disables this policy.",
+    remediation="Set backup.protect, or leave it out. A stack that is made to be destroyed disables this policy.",
 )
 def stateful_protected(resources: Sequence[Resource]) -> Iterator[Violation]:
     """Databases, data buckets and keys are protected in Pulumi."""
     logs = _for_logs(resources)
     for each in of_type(resources, *PROTECTED):
         if not each.protect and each.urn not in logs:
-            yield Violation(urn=each.urn, said=f"it is not protected, and holds {PROTECTED[each.type]}")
+            yield Violation(urn=each.urn, message=f"it is not protected, and holds {PROTECTED[each.type]}")
 
 
-def _must(key: str, said: str) -> Callable[[Resource], Iterable[str]]:
-    return lambda each: () if each.get(key) is True else (said,)
+def _must(key: str, message: str) -> Callable[[Resource], Iterable[str]]:
+    return lambda each: () if each.get(key) is True else (message,)
 
 
-def _each_bucket_has(resources: Sequence[Resource], type_token: str, said: str) -> Iterator[Violation]:
-    yield from _each_has(of_type(resources, BUCKET), of_type(resources, type_token), said)
+def _each_bucket_has(resources: Sequence[Resource], type_token: str, message: str) -> Iterator[Violation]:
+    yield from _each_has(of_type(resources, BUCKET), of_type(resources, type_token), message)
 
 
-def _each_has(buckets: Sequence[Resource], attached: Sequence[Resource], said: str) -> Iterator[Violation]:
+def _each_has(buckets: Sequence[Resource], attached: Sequence[Resource], message: str) -> Iterator[Violation]:
     covered = frozenset().union(*(each.needed("bucket") for each in attached))
     names = {each.inputs.get("bucket") for each in attached}
     for bucket in buckets:
         if bucket.urn not in covered and bucket.inputs.get("bucket") not in names - {None}:
-            yield Violation(urn=bucket.urn, said=said)
+            yield Violation(urn=bucket.urn, message=message)
 
 
 def _closed(block: Resource) -> Iterator[str]:
@@ -178,7 +178,7 @@ def _public_list(bucket: Resource) -> Iterator[str]:
 
 
 def _tls_only(policy: Resource) -> Iterator[str]:
-    if not documents.refuses_plain_http(policy.document("policy")):
+    if not iam.refuses_plain_http(policy.document("policy")):
         yield "it does not deny plain HTTP"
 
 

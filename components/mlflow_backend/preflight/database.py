@@ -76,5 +76,5 @@ def _text(found: Mapping[str, Any] | None, name: str) -> str:
 
 
 def _unknown(why: str, clients: int) -> Finding:
-    said = f"which Postgres it is could not be asked: {why}. The image's client programs are of {clients}."
-    return skipped(_CHECK, PROPERTY, said, f"Make sure that it is Postgres {clients}.")
+    message = f"which Postgres it is could not be asked: {why}. The image's client programs are of {clients}."
+    return skipped(_CHECK, PROPERTY, message, f"Make sure that it is Postgres {clients}.")

@@ -20,7 +20,7 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One check's answer. `prop` is the setting it is about; `said` and `fix` are sentences without secrets.
+    """One check's answer. `prop` is the setting it is about; `message` and `fix` are sentences without secrets.
 
     `command` is what somebody types to make what is missing; empty if no single command does.
     """
@@ -28,35 +28,35 @@ class Finding:
     check: str
     outcome: Outcome
     prop: str
-    said: str
+    message: str
     fix: str = ""
     command: str = ""
 
     def document(self) -> dict[str, str]:
         """Return the finding as an output of the stack."""
-        found = {"check": self.check, "outcome": str(self.outcome), "property": self.prop, "said": self.said}
+        found = {"check": self.check, "outcome": str(self.outcome), "property": self.prop, "message": self.message}
         more = {"fix": self.fix, "command": self.command}
         return {**found, **{key: text for key, text in more.items() if text}}
 
     def line(self) -> str:
         """Return the finding as one line of a table, and below it the command."""
-        line = f"{self.outcome.upper():4} {self.check}: {self.said}{f' {self.fix}' if self.fix else ''}"
+        line = f"{self.outcome.upper():4} {self.check}: {self.message}{f' {self.fix}' if self.fix else ''}"
         return f"{line}\n     $ {self.command}" if self.command else line
 
 
-def passed(check: str, prop: str, said: str) -> Finding:
+def passed(check: str, prop: str, message: str) -> Finding:
     """Return the finding of a check that passed."""
-    return Finding(check=check, outcome=Outcome.PASS, prop=prop, said=said)
+    return Finding(check=check, outcome=Outcome.PASS, prop=prop, message=message)
 
 
-def failed(check: str, prop: str, said: str, fix: str, command: str = "") -> Finding:
+def failed(check: str, prop: str, message: str, fix: str, command: str = "") -> Finding:
     """Return the finding of a check that failed; `fix` is what to do, `command` what to type for it."""
-    return Finding(check=check, outcome=Outcome.FAIL, prop=prop, said=said, fix=fix, command=command)
+    return Finding(check=check, outcome=Outcome.FAIL, prop=prop, message=message, fix=fix, command=command)
 
 
-def skipped(check: str, prop: str, said: str, fix: str = "") -> Finding:
-    """Return the finding of a check that could not be made; `said` is why."""
-    return Finding(check=check, outcome=Outcome.SKIP, prop=prop, said=said, fix=fix)
+def skipped(check: str, prop: str, message: str, fix: str = "") -> Finding:
+    """Return the finding of a check that could not be made; `message` is why."""
+    return Finding(check=check, outcome=Outcome.SKIP, prop=prop, message=message, fix=fix)
 
 
 def table(findings: Sequence[Finding]) -> list[str]:

@@ -38,8 +38,8 @@ class Checked:
 def check(news: Mapping[str, Any]) -> Checked:
     """Look at everything that the inputs name. What is not known yet is not looked at, and said to be so."""
     if unknown := [key for key in INPUTS if is_unknown(news.get(key))]:
-        said = f"not known yet: {', '.join(unknown)}."
-        skipped = findings.skipped("preflight", "server.image", said)
+        message = f"not known yet: {', '.join(unknown)}."
+        skipped = findings.skipped("preflight", "server.image", message)
         return Checked(inputs={**news, "findings": findings.documents([skipped])}, problems=())
     looked = look(news)
     found = looked.findings
@@ -49,7 +49,9 @@ def check(news: Mapping[str, Any]) -> Checked:
         "imageHeads": dict(looked.heads),
         "findings": findings.documents(found),
     }
-    problems = tuple((each.prop, f"{each.check}: {each.said} {each.fix}".strip()) for each in findings.failures(found))
+    problems = tuple(
+        (each.prop, f"{each.check}: {each.message} {each.fix}".strip()) for each in findings.failures(found)
+    )
     return Checked(inputs=inputs, problems=problems)
 
 

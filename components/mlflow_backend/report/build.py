@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import tokens
-from mlflow_backend.report import judged, served
+from mlflow_backend.report import served
 from mlflow_backend.report.events import type_of
 from mlflow_backend.report.model import Change, Drift, Migration, Operation, Outcome, Report, Verdict
+from mlflow_backend.report.policies import MANDATORY, results
 from mlflow_backend.report.quantities import billed, by_use
 from mlflow_backend.report.stateful import STATEFUL
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from mlflow_backend.ending import Ending
     from mlflow_backend.report.costs import Costs
-    from mlflow_backend.report.events import Said, Step, Stream
-    from mlflow_backend.report.judged import Known, Rendered
+    from mlflow_backend.report.events import Diagnostic, Step, Stream
+    from mlflow_backend.report.policies import EnforcedPolicy, RenderedEvaluation
     from mlflow_backend.report.quantities import Billed, TaskSize
 
 _OPERATIONS: Final[Mapping[str, Operation]] = {
@@ -39,37 +40,37 @@ _MOST_WORDS: Final = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class PreviewInputs:
     """What a preview was asked for, and what is known besides its stream.
 
-    `made` is when, in UTC. `ending` is the program's own verdict, `prices` what turns quantities into costs, `size` the
+    `created_at` is in UTC. `ending` is the program's own verdict, `prices` what turns quantities into costs, `size` the
     server task's as rendered from the settings. `code` is how the engine ended, `printed` what it printed.
     """
 
     stack: str
-    made: str
+    created_at: str
     code: int
     refreshed: bool = False
     ending: Ending | None = None
-    policies: Sequence[Known] = ()
-    rendered: Sequence[Rendered] = ()
+    policies: Sequence[EnforcedPolicy] = ()
+    rendered: Sequence[RenderedEvaluation] = ()
     size: TaskSize | None = None
     pin: str = ""
     printed: str = field(default="", repr=False)
     prices: Callable[[Sequence[Billed]], Costs] | None = field(default=None, repr=False)
 
 
-def build(stream: Stream, asked: Asked) -> Report:
+def build(stream: Stream, asked: PreviewInputs) -> Report:
     """Return the report of a preview."""
     changes = _changes(stream.steps)
-    policies = judged.results(stream, asked.policies, asked.rendered)
+    policies = results(stream, asked.policies, asked.rendered)
     refusals = _refusals(stream, asked, policies)
     quantities = billed(stream.steps, size=asked.size)
     before, after = served.releases(stream)
     migration, pin = served.migration(stream), served.pin(stream) or asked.pin
     return Report(
         stack=asked.stack,
-        made=asked.made,
+        created_at=asked.created_at,
         verdict=_verdict(stream, asked, changes, refusals),
         counts=_counts(stream.steps),
         changes=changes,
@@ -89,7 +90,7 @@ def build(stream: Stream, asked: Asked) -> Report:
     )
 
 
-def _verdict(stream: Stream, asked: Asked, changes: Sequence[Change], refusals: Sequence[str]) -> Verdict:
+def _verdict(stream: Stream, asked: PreviewInputs, changes: Sequence[Change], refusals: Sequence[str]) -> Verdict:
     if refusals:
         return Verdict.REFUSED
     if asked.code != 0 or not stream.ended:
@@ -138,18 +139,18 @@ def _counts(steps: Sequence[Step]) -> dict[str, int]:
     return {name: counted[name] for name in (*map(str, _ORDER), "unchanged") if counted[name]}
 
 
-def _refusals(stream: Stream, asked: Asked, policies: Sequence[Any]) -> tuple[str, ...]:
+def _refusals(stream: Stream, asked: PreviewInputs, policies: Sequence[Any]) -> tuple[str, ...]:
     """Return why the update would be refused: by the program, by preflight or the migration's check, by policy."""
     own = (asked.ending.sentence,) if asked.ending else ()
     checks = tuple(
-        served.reason(said.message)
-        for said in stream.said
-        if said.severity == "error" and type_of(said.urn) in _CHECKED and served.reason(said.message)
+        served.reason(diagnostic.message)
+        for diagnostic in stream.diagnostics
+        if diagnostic.severity == "error" and type_of(diagnostic.urn) in _CHECKED and served.reason(diagnostic.message)
     )
     broken = tuple(
-        f"Policy {result.name}: {finding.where}: {finding.said}"
+        f"Policy {result.name}: {finding.where}: {finding.message}"
         for result in policies
-        if result.level == judged.MANDATORY
+        if result.level == MANDATORY
         for finding in result.findings
         if finding.outcome is Outcome.VIOLATED
     )
@@ -169,9 +170,9 @@ def _differing(step: Step) -> tuple[str, ...]:
     return tuple(sorted(key for key in {*old, *new} if key != "__provider" and old.get(key) != new.get(key)))
 
 
-def _errors(stream: Stream, asked: Asked) -> tuple[str, ...]:
+def _errors(stream: Stream, asked: PreviewInputs) -> tuple[str, ...]:
     """Return why the preview failed: an engine that never came to its stream has only printed it."""
-    told = _messages(stream.said, "error")
+    told = _messages(stream.diagnostics, "error")
     last = served.plain(asked.printed)[-_MOST_WORDS:]
     return told if told or asked.code == 0 or not last else (last,)
 
@@ -179,14 +180,14 @@ def _errors(stream: Stream, asked: Asked) -> tuple[str, ...]:
 def _warnings(stream: Stream, migration: Migration | None, pin: str) -> tuple[str, ...]:
     """Return the warnings but those that say what stands in the report already: a migration, a pin."""
     pending = migration.pending if migration else ()
-    said = tuple(
+    diagnostics = tuple(
         each
-        for each in stream.said
+        for each in stream.diagnostics
         if not (pending and all(revision in each.message for revision in pending)) and not (pin and pin in each.message)
     )
-    return _messages(said, "warning")
+    return _messages(diagnostics, "warning")
 
 
-def _messages(said: Sequence[Said], severity: str) -> tuple[str, ...]:
-    found = (served.plain(each.message)[:_MOST_WORDS] for each in said if each.severity == severity)
+def _messages(diagnostics: Sequence[Diagnostic], severity: str) -> tuple[str, ...]:
+    found = (served.plain(each.message)[:_MOST_WORDS] for each in diagnostics if each.severity == severity)
     return tuple(dict.fromkeys(text for text in found if text))

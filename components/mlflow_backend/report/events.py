@@ -62,7 +62,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicySaid:
+class PolicyViolation:
     """What a policy said of a resource; `urn` is empty for the whole stack."""
 
     policy: str
@@ -72,7 +72,7 @@ class PolicySaid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class PolicyEvaluation:
     """Which policies a resource, or the stack where `urn` is empty, passed and failed."""
 
     urn: str
@@ -81,7 +81,7 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class Diagnostic:
     """One message of the engine, the program or a provider."""
 
     severity: str
@@ -95,9 +95,9 @@ class Stream:
 
     steps: tuple[Step, ...] = ()
     drift: tuple[Step, ...] = ()
-    said: tuple[Said, ...] = ()
-    policies: tuple[PolicySaid, ...] = ()
-    judged: tuple[Judged, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    violations: tuple[PolicyViolation, ...] = ()
+    evaluations: tuple[PolicyEvaluation, ...] = ()
     packs: Mapping[str, str] = field(default_factory=dict)
     ended: bool = False
     result: str = ""
@@ -117,9 +117,9 @@ def read(lines: Iterable[str]) -> Stream:
     return Stream(
         steps=tuple(step for step in steps if step.op != "refresh"),
         drift=tuple(step for step in steps if step.op == "refresh" and _drifted(step)),
-        said=tuple(_said(event["diagnosticEvent"]) for event in events if "diagnosticEvent" in event),
-        policies=tuple(_policy(event["policyEvent"]) for event in events if "policyEvent" in event),
-        judged=tuple(_judged(event) for event in events if _ANALYSED & event.keys()),
+        diagnostics=tuple(_diagnostic(event["diagnosticEvent"]) for event in events if "diagnosticEvent" in event),
+        violations=tuple(_violation(event["policyEvent"]) for event in events if "policyEvent" in event),
+        evaluations=tuple(_evaluation(event) for event in events if _ANALYSED & event.keys()),
         packs=dict((summary or {}).get("PolicyPacks") or {}),
         ended=summary is not None,
         result=str((summary or {}).get("result", "")),
@@ -192,12 +192,14 @@ def _drifted(step: Step) -> bool:
     return bool(step.changed) or step.old.outputs != step.new.outputs
 
 
-def _said(told: Mapping[str, Any]) -> Said:
-    return Said(severity=str(told.get("severity", "")), urn=told.get("urn") or "", message=told.get("message") or "")
+def _diagnostic(told: Mapping[str, Any]) -> Diagnostic:
+    return Diagnostic(
+        severity=str(told.get("severity", "")), urn=told.get("urn") or "", message=told.get("message") or ""
+    )
 
 
-def _policy(told: Mapping[str, Any]) -> PolicySaid:
-    return PolicySaid(
+def _violation(told: Mapping[str, Any]) -> PolicyViolation:
+    return PolicyViolation(
         policy=str(told.get("policyName", "")),
         level=str(told.get("enforcementLevel", "")),
         urn=told.get("resourceUrn") or "",
@@ -205,9 +207,9 @@ def _policy(told: Mapping[str, Any]) -> PolicySaid:
     )
 
 
-def _judged(event: Mapping[str, Any]) -> Judged:
+def _evaluation(event: Mapping[str, Any]) -> PolicyEvaluation:
     told = next(event[kind] for kind in _ANALYSED if kind in event)
-    return Judged(
+    return PolicyEvaluation(
         urn=told.get("resourceUrn") or "",
         passed=tuple(told.get("passed") or ()),
         failed=tuple(told.get("failed") or ()),

@@ -73,7 +73,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _billed(report)
     yield from _list("Warnings", report.warnings)
     yield ""
-    yield f"<sub>{report.made}</sub>"
+    yield f"<sub>{report.created_at}</sub>"
 
 
 def _list(title: str, items: Iterable[str]) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _changes(report: Report) -> Iterator[str]:
 
 def _preflight(report: Report) -> Iterator[str]:
     if report.preflight:
-        rows = [(each.outcome, each.check, f"{each.said} {each.fix}") for each in report.preflight]
+        rows = [(each.outcome, each.check, f"{each.message} {each.fix}") for each in report.preflight]
         yield from ("", "### Preflight", *_table(("", "check", "finding"), rows), "")
 
 
@@ -114,10 +114,11 @@ def _policies(report: Report) -> Iterator[str]:
         return
     yield from ("", f"### Policies: {phrases.policies(report)}")
     rows = [
-        (called, name, said.replace("\n", "; "), mend) for _, called, name, said, mend in phrases.policy_rows(report)
+        (called, name, message.replace("\n", "; "), remediation)
+        for _, called, name, message, remediation in phrases.policy_rows(report)
     ]
     if rows:
-        yield from _table(("", "policy", "finding", "how to mend"), rows)
+        yield from _table(("", "policy", "finding", "remediation"), rows)
     yield ""
 
 

@@ -98,28 +98,28 @@ class Preflight:
 
     check: str
     outcome: str
-    said: str
+    message: str
     fix: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyFinding:
-    """What one policy said of one resource. `where` is its name, or what was rendered from the settings."""
+    """What one policy found in one resource. `where` is its name, or what was rendered from the settings."""
 
     where: str
     outcome: Outcome
-    said: str
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyResult:
-    """What one policy came to over the whole stack. `judged` counts the resources that it could judge."""
+    """What one policy came to over the whole stack. `evaluated` counts the resources that it could judge."""
 
     name: str
     level: str
     outcome: Outcome
-    mend: str
-    judged: int = 0
+    remediation: str
+    evaluated: int = 0
     findings: tuple[PolicyFinding, ...] = ()
 
 
@@ -143,7 +143,7 @@ class Report:
     """
 
     stack: str
-    made: str
+    created_at: str
     verdict: Verdict
     counts: Mapping[str, int]
     changes: tuple[Change, ...] = ()

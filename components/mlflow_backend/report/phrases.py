@@ -34,11 +34,11 @@ _SHORT_DIGEST: Final = 19
 
 def counts(report: Report) -> str:
     """Return `2 to create, 1 to replace, 9 unchanged`."""
-    said = [
+    parts = [
         f"{number} unchanged" if name == "unchanged" else f"{number} to {name}"
         for name, number in report.counts.items()
     ]
-    return ", ".join(said) or "nothing in the plan"
+    return ", ".join(parts) or "nothing in the plan"
 
 
 def loss(change: Change) -> str:
@@ -97,12 +97,12 @@ def migration(report: Report) -> Iterator[str]:
 
 
 def policy_rows(report: Report) -> Iterator[tuple[Outcome, str, str, str, str]]:
-    """Return what people have to read: outcome, how it is called, policies, findings a line each, and how to mend."""
+    """Return a row for each policy to read: outcome, its name for people, policies, a line per finding, remediation."""
     for each in report.policies:
         if each.outcome in {Outcome.VIOLATED, Outcome.NOT_EVALUATED} and each.findings:
             called = each.outcome if each.level == _MANDATORY else f"{each.outcome} ({each.level})"
-            mend = each.mend if each.outcome is Outcome.VIOLATED else ""
-            yield each.outcome, called, each.name, "\n".join(_findings(each)), mend
+            remediation = each.remediation if each.outcome is Outcome.VIOLATED else ""
+            yield each.outcome, called, each.name, "\n".join(_findings(each)), remediation
     unheard = [each.name for each in report.policies if each.outcome is Outcome.NOT_EVALUATED and not each.findings]
     if unheard:
         yield Outcome.NOT_EVALUATED, Outcome.NOT_EVALUATED, ", ".join(unheard), "nothing was judged", ""
@@ -112,11 +112,11 @@ def _findings(result: PolicyResult) -> Iterator[str]:
     """Return a line each thing that was found, with all places of it."""
     places: dict[str, list[str]] = {}
     for finding in result.findings:
-        places.setdefault(finding.said, []).append(finding.where)
-    for said, where in places.items():
-        yield f"{', '.join(where)}: {said}"
-    if result.outcome is Outcome.NOT_EVALUATED and result.judged:
-        yield f"of what is known or rendered from the settings, {result.judged} passed"
+        places.setdefault(finding.message, []).append(finding.where)
+    for message, where in places.items():
+        yield f"{', '.join(where)}: {message}"
+    if result.outcome is Outcome.NOT_EVALUATED and result.evaluated:
+        yield f"of what is known or rendered from the settings, {result.evaluated} passed"
 
 
 def policies(report: Report) -> str:

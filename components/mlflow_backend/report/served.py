@@ -107,9 +107,9 @@ def pin(stream: Stream) -> str:
 def preflight(stream: Stream) -> tuple[Preflight, ...]:
     """Return every finding of preflight, skipped ones included; of a failed one, what the engine told."""
     failed = tuple(
-        _failed(reason(said.message))
-        for said in stream.said
-        if type_of(said.urn) == tokens.PREFLIGHT and said.severity == "error" and reason(said.message)
+        _failed(reason(diagnostic.message))
+        for diagnostic in stream.diagnostics
+        if type_of(diagnostic.urn) == tokens.PREFLIGHT and diagnostic.severity == "error" and reason(diagnostic.message)
     )
     step = stream.of_type(tokens.PREFLIGHT)
     found = step.inputs.get("findings") if step else None
@@ -117,14 +117,14 @@ def preflight(stream: Stream) -> tuple[Preflight, ...]:
         return failed
     order = ("fail", "skip", "pass")
     return tuple(
-        Preflight(check=each["check"], outcome=each["outcome"], said=each["said"], fix=each.get("fix", ""))
+        Preflight(check=each["check"], outcome=each["outcome"], message=each["message"], fix=each.get("fix", ""))
         for each in sorted(found, key=lambda each: order.index(each["outcome"]))
     )
 
 
 def _failed(told: str) -> Preflight:
-    check, _, said = told.partition(": ")
-    return Preflight(check=check, outcome="fail", said=said)
+    check, _, message = told.partition(": ")
+    return Preflight(check=check, outcome="fail", message=message)
 
 
 def _released(told: Any) -> Release | None:

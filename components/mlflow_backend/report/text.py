@@ -107,7 +107,7 @@ def _preflight(report: Report) -> Iterator[RenderableType]:
     table = _table("", "", "")
     for each in report.preflight:
         outcome = Text(each.outcome, style=_OUTCOMES.get(each.outcome, ""))
-        table.add_row(outcome, Text(each.check), Text(f"{each.said} {each.fix}".strip()))
+        table.add_row(outcome, Text(each.check), Text(f"{each.message} {each.fix}".strip()))
     yield table
 
 
@@ -116,8 +116,8 @@ def _policies(report: Report) -> Iterator[RenderableType]:
         return
     yield Text(f"\nPolicies: {phrases.policies(report)}", style="bold")
     table = _table("", "", "", "")
-    for outcome, called, name, said, mend in phrases.policy_rows(report):
-        table.add_row(Text(called, style=_OUTCOMES[outcome]), Text(name), Text(said), Text(mend, style="dim"))
+    for outcome, called, name, message, remediation in phrases.policy_rows(report):
+        table.add_row(Text(called, style=_OUTCOMES[outcome]), Text(name), Text(message), Text(remediation, style="dim"))
     if table.row_count:
         yield table
 

@@ -57,7 +57,7 @@ def size_below(limit_mib: int | None, wanted: int) -> int:
 
 def run_folder(context: Context) -> str | None:
     """The path of the run's artifacts below the artifact route, None when clients write to the store themselves."""
-    root = urlsplit(context.made.artifact_root)
+    root = urlsplit(context.created.artifact_root)
     if root.scheme == "mlflow-artifacts":
         return root.path.strip("/")
     if root.scheme in {"http", "https"} and ROUTE in root.path:
@@ -152,7 +152,7 @@ def _delete(context: Context, path: str) -> None:
 
 def _missing_in_list(context: Context, path: str, size: int) -> Finding | None:
     folder, _, name = path.removeprefix(f"{run_folder(context)}/").rpartition("/")
-    files = context.get("artifacts/list", fresh=True, run_id=context.made.run_id, path=folder).items("files")
+    files = context.get("artifacts/list", fresh=True, run_id=context.created.run_id, path=folder).items("files")
     if {str(item.get("path")): int(item.get("file_size") or 0) for item in files}.get(f"{folder}/{name}") == size:
         return None
     return failed(
@@ -180,7 +180,7 @@ def _send(  # noqa: PLR0913 - the parts of an HTTP request
 
 
 def _not_proxied(context: Context) -> Finding:
-    scheme = urlsplit(context.made.artifact_root).scheme or "file"
+    scheme = urlsplit(context.created.artifact_root).scheme or "file"
     if not context.subject.proxied_artifacts:
         return skipped(f"clients write to {scheme}:// themselves; the server takes no artifacts")
     return failed(

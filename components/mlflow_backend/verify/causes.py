@@ -6,15 +6,15 @@ The rules themselves stand in `rules`, in the order in which they are tried.
 from __future__ import annotations
 
 from mlflow_backend.verify.model import Exchange, Finding, Trouble
-from mlflow_backend.verify.observed import Situation, breaks_off, mlflow_error, plain
+from mlflow_backend.verify.observed import FailureContext, breaks_off, mlflow_error, plain
 from mlflow_backend.verify.rules import RULES
 
 
-def explain(exchange: Exchange, situation: Situation) -> Finding:
+def explain(exchange: Exchange, failure: FailureContext) -> Finding:
     """Turn an exchange that a check cannot go on from into a finding. Always finds one: the last rule matches all."""
-    rule = next(rule for rule in RULES if rule.when(exchange, situation))
+    rule = next(rule for rule in RULES if rule.when(exchange, failure))
     words = {
-        "host": situation.host,
+        "host": failure.host,
         "what": exchange.what,
         "timeout": f"{exchange.timeout_s:.3g} s",
         "detail": exchange.detail,

@@ -21,7 +21,7 @@ SKEW_S: Final = 300.0
 
 def read_your_writes(context: Context) -> Finding:
     """What one server wrote, every server reads at once."""
-    run_id = context.made.run_id
+    run_id = context.created.run_id
     for number in range(ROUNDS):
         tag = {"run_id": run_id, "key": "round", "value": str(number)}
         Answer.of(context.send("POST", f"{REST}/runs/set-tag", json=tag, alone=True), fresh=True)
@@ -43,7 +43,7 @@ def clock(context: Context) -> Finding:
         return skipped("answers carry no Date")
     age = float(exchange.headers.get("age", "0") or 0)
     front = told + age - (before + time.time()) / 2
-    made = context.made
+    made = context.created
     answer = context.get("experiments/get", fresh=True, experiment_id=made.experiment_id)
     server = int(answer.text("experiment", "creation_time")) / 1000 - made.experiment_at
     if abs(server) > SKEW_S:

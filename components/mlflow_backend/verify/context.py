@@ -38,7 +38,7 @@ class Undo:
 
 
 @dataclass
-class Made:
+class CreatedEntities:
     """What the checks have made so far. Written by one check, read by those that need it.
 
     `abandoned_at`: from when on a later verification may sweep it away, seconds since the epoch. `experiment_at`:
@@ -64,7 +64,7 @@ class Shared:
     client: Client
     access: str
     deadline: Deadline
-    made: Made
+    created: CreatedEntities
     undo: list[Undo] = field(default_factory=list)
     timings: list[Timing] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
@@ -95,9 +95,9 @@ class Context:
         return self.shared.subject
 
     @property
-    def made(self) -> Made:
+    def created(self) -> CreatedEntities:
         """What earlier checks made."""
-        return self.shared.made
+        return self.shared.created
 
     def undo_later(self, what: str, run: Callable[[Context], None]) -> Undo:
         """Note how to remove a thing, before asking for it: an answer that is lost must not leave the thing behind."""

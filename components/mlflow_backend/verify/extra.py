@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.verify.causes import explain
 from mlflow_backend.verify.credentials import CredentialError, read_reference
 from mlflow_backend.verify.model import Check, Exchange, Finding, Part, Result, failed, inconclusive, passed
-from mlflow_backend.verify.observed import EXCERPT, Situation
+from mlflow_backend.verify.observed import EXCERPT, FailureContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,8 +107,8 @@ def _run(extra: ExtraCheck, context: Context) -> Finding:
 
 
 def _other_status(extra: ExtraCheck, exchange: Exchange, context: Context) -> Finding:
-    situation = Situation(part=Part.SERVER, host=context.subject.host, access=context.shared.access)
-    found = explain(exchange, situation)
+    failure = FailureContext(part=Part.SERVER, host=context.subject.host, access=context.shared.access)
+    found = explain(exchange, failure)
     if exchange.trouble is not None or (not exchange.ok and found.code != "refused-request"):
         return found
     return (

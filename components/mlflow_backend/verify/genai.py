@@ -22,7 +22,7 @@ def logged_model(context: Context) -> Finding:
     """A logged model can be made, found and deleted."""
     if not _has(context, LOGGED_MODELS_SINCE):
         return skipped(f"MLflow {context.shared.served_version} has no logged models")
-    made = context.made
+    made = context.created
     payload = {"experiment_id": made.experiment_id, "name": "probe", "source_run_id": made.run_id}
     model_id = context.post("logged-models", payload, fresh=True).text("model", "info", "model_id")
     one = f"{REST}/logged-models/{model_id}"
@@ -44,7 +44,7 @@ def trace(context: Context) -> Finding:
     """A trace can be written, found and deleted."""
     if not _has(context, TRACES_SINCE):
         return skipped(f"MLflow {context.shared.served_version} has no traces in the present form")
-    experiment_id = context.made.experiment_id
+    experiment_id = context.created.experiment_id
     trace_id = f"tr-{secrets.token_hex(16)}"
     place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment_id}}
     info = {

@@ -16,7 +16,7 @@ EXCERPT: Final = 160
 
 
 @dataclass(frozen=True, kw_only=True)
-class Situation:
+class FailureContext:
     """What is known around an exchange when its cause is looked for.
 
     `fresh` means that the request names a thing which the verifier made moments ago; `large`, that it carries a large

@@ -17,7 +17,7 @@ ALIAS = "champion"
 
 def model(context: Context) -> Finding:
     """A model and a version of it can be registered."""
-    made = context.made
+    made = context.created
     made.model_undo = context.undo_later("registered model", _remove_model)
     text = {"key": "text", "value": TEXT}
     tags = [{"key": TAG, "value": str(made.abandoned_at)}, text]
@@ -36,7 +36,7 @@ def model(context: Context) -> Finding:
 
 def model_update(context: Context) -> Finding:
     """A model can be described, and reads back with its tags, its alias and its one version."""
-    made = context.made
+    made = context.created
     context.patch("registered-models/update", {"name": made.model_name, "description": TEXT}, fresh=True)
     alias = {"name": made.model_name, "alias": ALIAS, "version": made.model_version}
     context.post("registered-models/alias", alias, fresh=True)
@@ -61,7 +61,7 @@ def model_update(context: Context) -> Finding:
 
 def model_alias(context: Context) -> Finding:
     """A version is found by its alias, and reads back with its tags; an alias can be taken away."""
-    made = context.made
+    made = context.created
     answer = context.get("registered-models/alias", fresh=True, name=made.model_name, alias=ALIAS)
     described = answer.document.get("model_version", {})
     finding = first_red(
@@ -78,7 +78,7 @@ def model_alias(context: Context) -> Finding:
 
 def model_stage(context: Context) -> Finding:
     """A version can be moved to another stage."""
-    made = context.made
+    made = context.created
     move = {
         "name": made.model_name,
         "version": made.model_version,
@@ -91,7 +91,7 @@ def model_stage(context: Context) -> Finding:
 
 def model_delete(context: Context) -> Finding:
     """A version and its model can be deleted, and are gone."""
-    made = context.made
+    made = context.created
     version = {"name": made.model_name, "version": made.model_version}
     context.delete("model-versions/delete", version, fresh=True)
     context.delete("registered-models/delete", {"name": made.model_name}, fresh=True)
@@ -108,7 +108,7 @@ def _text(answer: Answer, thing: str) -> object:
 
 
 def _remove_model(context: Context) -> None:
-    remove_model(context, context.made.model_name)
+    remove_model(context, context.created.model_name)
 
 
 def remove_model(context: Context, name: str) -> None:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 from mlflow_backend.verify import causes, checks
 from mlflow_backend.verify.agent import is_refused_by_name
 from mlflow_backend.verify.client import Client, Deadline, Transport
-from mlflow_backend.verify.context import Context, Made, Shared
+from mlflow_backend.verify.context import Context, CreatedEntities, Shared
 from mlflow_backend.verify.credentials import CredentialError, Credentials, resolve
 from mlflow_backend.verify.model import Check, Finding, Part, Result, Unexpected, failed, inconclusive, passed, skipped
-from mlflow_backend.verify.observed import Situation
+from mlflow_backend.verify.observed import FailureContext
 from mlflow_backend.verify.report import CheckReport, Report, now, redacted, verdict_of
 from mlflow_backend.verify.sweep import sweep
 from mlflow_backend.verify.tracking import PREFIX, TEXT
@@ -125,7 +125,7 @@ def _verify(
         client=client,
         access=credentials.kind,
         deadline=Deadline(report.deadline_s - cleanup_s),
-        made=names(report.deadline_s),
+        created=entity_names(report.deadline_s),
         secrets=list(credentials.secrets),
     )
     _run_all(selected, shared, progress, report.deadline_s)
@@ -231,7 +231,7 @@ def _clean_up(context: Context) -> Finding:
             removed.append(undo.what)
     if first is not None:
         finding = _explained(first, Part.SERVER, context)
-        return replace(finding, sentence=f"left behind: {', '.join(left)} ({context.made.name}); {finding.sentence}")
+        return replace(finding, sentence=f"left behind: {', '.join(left)} ({context.created.name}); {finding.sentence}")
     return passed(f"removed: {', '.join(removed)}")
 
 
@@ -250,7 +250,7 @@ def _finding(check: Check, context: Context) -> Finding:
 
 
 def _explained(unexpected: Unexpected, part: Part, context: Context) -> Finding:
-    situation = Situation(
+    failure = FailureContext(
         part=part,
         host=context.subject.host,
         access=context.shared.access,
@@ -260,14 +260,14 @@ def _explained(unexpected: Unexpected, part: Part, context: Context) -> Finding:
         missing=unexpected.missing,
         agent_refused=is_refused_by_name(context, unexpected.exchange),
     )
-    return causes.explain(unexpected.exchange, situation)
+    return causes.explain(unexpected.exchange, failure)
 
 
-def names(deadline_s: float) -> Made:
+def entity_names(deadline_s: float) -> CreatedEntities:
     """Names that nothing else has or ever had, for all that one verification makes."""
     own = uuid.uuid4().hex
     # Twice the deadline: nobody sweeps away what a verification that runs still uses, though clocks differ a little.
-    return Made(
+    return CreatedEntities(
         name=f"{PREFIX}/{own} {TEXT}",
         model_name=f"{PREFIX}-{own} {TEXT}",
         abandoned_at=int(time.time() + 2 * deadline_s) + 1,

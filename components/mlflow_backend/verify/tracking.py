@@ -42,7 +42,7 @@ def database(context: Context) -> Finding:
 
 def experiment(context: Context) -> Finding:
     """An experiment can be made."""
-    made = context.made
+    made = context.created
     context.undo_later("experiment", _remove_experiment)
     tags = [{"key": TAG, "value": str(made.abandoned_at)}, {"key": "text", "value": TEXT}]
     made.experiment_at = time.time()
@@ -52,7 +52,7 @@ def experiment(context: Context) -> Finding:
 
 def experiment_search(context: Context) -> Finding:
     """The experiment is found by its name, with its tags."""
-    made = context.made
+    made = context.created
     query = {"max_results": 2, "filter": f"name = '{made.name}'"}
     found = context.post("experiments/search", query).items("experiments")
     read = [
@@ -73,7 +73,7 @@ def default_experiment(context: Context) -> Finding:
     answer = Answer.of(exchange)
     if answer.text("experiment", "lifecycle_stage") != "active":
         return _default_warning("the experiment Default is deleted", "Somebody deleted it.")
-    root, ours = _kept_by(answer.text("experiment", "artifact_location")), _kept_by(context.made.artifact_root)
+    root, ours = _kept_by(answer.text("experiment", "artifact_location")), _kept_by(context.created.artifact_root)
     if root != ours:
         return _default_warning(
             f"the experiment Default keeps its artifacts at {root}, new experiments at {ours}",
@@ -84,7 +84,7 @@ def default_experiment(context: Context) -> Finding:
 
 def run(context: Context) -> Finding:
     """A run can be made."""
-    made = context.made
+    made = context.created
     payload = {
         "experiment_id": made.experiment_id,
         "run_name": f"verification {TEXT}",
@@ -100,16 +100,15 @@ def run(context: Context) -> Finding:
 def log_metric(context: Context) -> Finding:
     """A metric can be logged."""
     step, value = SERIES[0]
-    payload = {"run_id": context.made.run_id, "key": "loss", "value": value, "timestamp": _now_ms(), "step": step}
+    payload = {"run_id": context.created.run_id, "key": "loss", "value": value, "timestamp": _now_ms(), "step": step}
     context.post("runs/log-metric", payload, fresh=True)
     return passed("metric logged")
 
 
 def log_parameter(context: Context) -> Finding:
     """A parameter can be logged."""
-    context.post(
-        "runs/log-parameter", {"run_id": context.made.run_id, "key": "probe", "value": context.made.name}, fresh=True
-    )
+    parameter = {"run_id": context.created.run_id, "key": "probe", "value": context.created.name}
+    context.post("runs/log-parameter", parameter, fresh=True)
     return passed("parameter logged")
 
 
@@ -119,7 +118,7 @@ def log_batch(context: Context) -> Finding:
     series = [{"key": "loss", "value": value, "timestamp": now, "step": step} for step, value in SERIES[1:]]
     odd = [{"key": key, "value": value, "timestamp": now, "step": 0} for key, value in ODD.items()]
     payload = {
-        "run_id": context.made.run_id,
+        "run_id": context.created.run_id,
         "metrics": series + odd,
         "params": [{"key": "batch", "value": TEXT}],
         "tags": [{"key": "batch", "value": TEXT}],
@@ -132,14 +131,14 @@ def log_batch_large(context: Context) -> Finding:
     """As many metrics with long names as MLflow takes at once can be logged."""
     now = _now_ms()
     metrics = [{"key": key, "value": value, "timestamp": now, "step": 0} for key, value in MANY.items()]
-    context.post("runs/log-batch", {"run_id": context.made.run_id, "metrics": metrics}, fresh=True)
+    context.post("runs/log-batch", {"run_id": context.created.run_id, "metrics": metrics}, fresh=True)
     return passed(f"{len(metrics)} metrics logged at once")
 
 
 def log_inputs(context: Context) -> Finding:
     """A dataset can be logged as a run's input."""
     tags = [{"key": CONTEXT_TAG, "value": TEXT}]
-    payload = {"run_id": context.made.run_id, "datasets": [{"tags": tags, "dataset": DATASET}]}
+    payload = {"run_id": context.created.run_id, "datasets": [{"tags": tags, "dataset": DATASET}]}
     context.post("runs/log-inputs", payload, fresh=True)
     return passed("dataset logged")
 
@@ -147,20 +146,20 @@ def log_inputs(context: Context) -> Finding:
 def run_update(context: Context) -> Finding:
     """A run can be finished."""
     context.post(
-        "runs/update", {"run_id": context.made.run_id, "status": "FINISHED", "end_time": _now_ms()}, fresh=True
+        "runs/update", {"run_id": context.created.run_id, "status": "FINISHED", "end_time": _now_ms()}, fresh=True
     )
     return passed("run finished")
 
 
 def run_get(context: Context) -> Finding:
     """The run reads back as it was written: metrics, parameters, tags, inputs."""
-    answer = context.get("runs/get", run_id=context.made.run_id, fresh=True)
+    answer = context.get("runs/get", run_id=context.created.run_id, fresh=True)
     return first_red(_run_findings(answer, answer.document.get("run"), context), "run read back, whole")
 
 
 def run_search(context: Context) -> Finding:
     """The run is found by its tag, once, and reads back as it was written."""
-    made = context.made
+    made = context.created
     payload = {"experiment_ids": [made.experiment_id], "filter": f"tags.text = '{TEXT}'", "max_results": 2}
     answer = context.post("runs/search", payload, fresh=True)
     found = answer.items("runs")
@@ -177,7 +176,7 @@ def metric_history(context: Context) -> Finding:
     """The metric's history reads back equal."""
     # Without max_results MLflow 3.4.0 answers an empty page (measured).
     answer = context.get(
-        "metrics/get-history", run_id=context.made.run_id, metric_key="loss", max_results=100, fresh=True
+        "metrics/get-history", run_id=context.created.run_id, metric_key="loss", max_results=100, fresh=True
     )
     read = sorted((item.get("step", 0), item.get("value")) for item in answer.items("metrics"))
     return same(f"history of {len(SERIES)} values read back", written=list(SERIES), read=read)
@@ -209,7 +208,7 @@ def _run_findings(answer: Answer, run: object, context: Context) -> list[Finding
     params = pairs(one.items("run", "data", "params"))
     return [
         same("status of the run", written="FINISHED", read=one.text("run", "info", "status")),
-        same("parameters", written={"probe": context.made.name, "batch": TEXT}, read=params),
+        same("parameters", written={"probe": context.created.name, "batch": TEXT}, read=params),
         same("tags of the run", written=tags, read={key: read_tags.get(key) for key in tags}),
         same("metrics", written=metrics, read=read_metrics),
         same("inputs of the run", written=[(DATASET, TEXT)], read=_inputs(one)),
@@ -251,7 +250,7 @@ def _kept_by(location: str) -> str:
 
 
 def _remove_experiment(context: Context) -> None:
-    made = context.made
+    made = context.created
     if not made.experiment_id:
         exchange = context.send("GET", f"{REST}/experiments/get-by-name", query={"experiment_name": made.name})
         if exchange.status == NOT_FOUND:

@@ -225,8 +225,8 @@ def test_what_is_denied_is_named_and_the_command_attaches_the_policy() -> None:
     """To a user as to a role."""
     _, (found,) = judged(f"arn:aws:iam::{ACCOUNT}:user/team/ann", CreateBucket="implicitDeny")
     assert found.outcome is Outcome.FAIL
-    assert "s3:CreateBucket" in found.said
-    assert "s3:ListBucket" not in found.said
+    assert "s3:CreateBucket" in found.message
+    assert "s3:ListBucket" not in found.message
     words = shlex.split(found.command)
     assert words[:5] == ["aws", "iam", "put-user-policy", "--user-name", "ann"]
     assert json.loads(words[-1])["Statement"] == [GRANT.statement()]

@@ -114,7 +114,7 @@ def test_another_account_stops_everything() -> None:
     found = aws.look()
     assert list(found) == ["account"]
     assert found["account"].outcome is Outcome.FAIL
-    assert "of account 999999999999, and the stack is for 123456789012" in found["account"].said
+    assert "of account 999999999999, and the stack is for 123456789012" in found["account"].message
     assert not aws.secrets.asked
 
 
@@ -123,7 +123,7 @@ def test_no_credentials_are_told() -> None:
     aws = Aws()
     aws.sts.answers("GetCallerIdentity", "ExpiredToken")
     assert list(aws.look()) == ["account"]
-    assert "ExpiredToken" in aws.look()["account"].said
+    assert "ExpiredToken" in aws.look()["account"].message
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_secret_is_there_or_not_or_not_known(answer: Any, outcome: Outcome, to
     finding = aws.look()["secret exists"]
     assert finding.outcome is outcome
     assert finding.prop == "aws.database.secret"
-    assert told in finding.said
+    assert told in finding.message
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_whether_tasks_can_read_a_secret(answer: str, outcome: Outcome, told: st
         aws.iam.answers("SimulatePrincipalPolicy", answer)
     finding = aws.look()["secret readable"]
     assert finding.outcome is outcome
-    assert told in finding.said
+    assert told in finding.message
     assert aws.iam.calls("SimulatePrincipalPolicy")[0]["PolicySourceArn"] == READER
 
 
@@ -188,7 +188,7 @@ def test_a_certificate_is_issued_for_the_name_that_users_call(
     aws.certifies(**details)
     finding = aws.look()["certificate"]
     assert finding.outcome is outcome
-    assert told in finding.said
+    assert told in finding.message
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,8 @@ def test_another_region_is_named() -> None:
         secrets={"s": SECRET.replace(REGION, "us-east-1")},
     )
     found = Aws().look(elsewhere)
-    assert "us-east-1" in found["certificate"].said
-    assert "us-east-1" in found["secret exists"].said
+    assert "us-east-1" in found["certificate"].message
+    assert "us-east-1" in found["secret exists"].message
     assert "secret readable" not in found
 
 

@@ -44,7 +44,7 @@ def test_the_engine_is_asked_of_rds(rds: Recorded, host: str, outcome: Outcome) 
     """The database itself is not in reach of a preview; what cannot be asked is shown as skipped, never as passed."""
     finding = database.look(rds.client, host, 17)
     assert finding.outcome is outcome
-    assert "17" in f"{finding.said} {finding.fix}"
+    assert "17" in f"{finding.message} {finding.fix}"
 
 
 def test_the_image_says_of_which_major_its_clients_are() -> None:

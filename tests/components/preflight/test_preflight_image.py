@@ -76,8 +76,8 @@ def test_the_wrong_architecture_is_named_with_what_would_happen(store: Store, ki
     looked = look(store, "arm-only" if kind == "single" else "arm-index")
     (finding,) = [each for each in looked.findings if each.outcome is Outcome.FAIL]
     assert finding.prop == "server.image"
-    assert "tasks run on linux/amd64, and the image is for linux/arm64: its" in finding.said
-    assert "exec format error" in finding.said
+    assert "tasks run on linux/amd64, and the image is for linux/arm64: its" in finding.message
+    assert "exec format error" in finding.message
     assert "--platform linux/amd64" in finding.fix
 
 
@@ -100,7 +100,7 @@ def test_labels_are_held_to_the_settings(
     store.image("labelled", labels=labels, user=user)
     findings = {finding.check: finding for finding in look(store, "labelled").findings}
     assert findings[check].outcome is Outcome.FAIL
-    assert told in findings[check].said
+    assert told in findings[check].message
     assert findings[check].fix
 
 
@@ -126,7 +126,7 @@ def test_a_manifest_without_a_container_is_told(store: Store) -> None:
     store.manifest("chart", {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []})
     (finding,) = look(store, "chart").findings
     assert finding.outcome is Outcome.FAIL
-    assert "names no configuration" in finding.said
+    assert "names no configuration" in finding.message
 
 
 @pytest.mark.parametrize(

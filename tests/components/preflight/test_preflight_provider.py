@@ -50,7 +50,7 @@ def test_what_is_not_known_yet_is_skipped_visibly(store: Store) -> None:
     assert checked.failures == []
     (finding,) = checked.inputs["findings"]
     assert finding["outcome"] == "skip"
-    assert "reader" in finding["said"]
+    assert "reader" in finding["message"]
 
 
 def test_a_login_is_read_from_the_secret_that_tasks_pull_with(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

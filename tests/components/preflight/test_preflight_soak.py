@@ -70,7 +70,7 @@ def test_another_image_has_not_soaked(s3: S3Client) -> None:
     _verified(ledger, "sha256:a")
     found = soak.look(ledger, digest="sha256:b", source="dev", hours=1)
     assert found.outcome is Outcome.FAIL
-    assert "never verified on the stack dev" in found.said
+    assert "never verified on the stack dev" in found.message
 
 
 def test_a_ledger_that_may_not_be_read_is_skipped_visibly() -> None:

@@ -14,10 +14,10 @@ from mlflow_backend.contract import ExitCode
 from mlflow_backend.ending import Ending
 from mlflow_backend.offered import restart_database
 from mlflow_backend.report import events
-from mlflow_backend.report.build import Asked, build
-from mlflow_backend.report.events import Said
-from mlflow_backend.report.judged import Known, Rendered
+from mlflow_backend.report.build import PreviewInputs, build
+from mlflow_backend.report.events import Diagnostic
 from mlflow_backend.report.model import Operation, Outcome, Report, Verdict
+from mlflow_backend.report.policies import EnforcedPolicy, RenderedEvaluation
 
 STREAMS = Path(__file__).parent / "streams"
 URN = "urn:pulumi:dev::mlflow-backend"
@@ -30,7 +30,9 @@ def recorded(name: str) -> events.Stream:
 
 def report_of(stream: events.Stream, *, code: int = 0, **changes: Any) -> Report:
     """Build a report."""
-    return build(stream, Asked(**{"stack": "dev", "made": "2026-01-01T00:00:00Z", "code": code, **changes}))
+    return build(
+        stream, PreviewInputs(**{"stack": "dev", "created_at": "2026-01-01T00:00:00Z", "code": code, **changes})
+    )
 
 
 def stream_of(*told: dict[str, Any]) -> events.Stream:
@@ -96,13 +98,13 @@ def test_a_warning_that_the_report_tells_already_is_not_told_twice() -> None:
     plain = report_of(stream)
     assert plain.migration is not None
     said = (
-        Said(severity="warning", urn="", message="Pending:\n" + "\n".join(plain.migration.pending)),
-        Said(severity="warning", urn="", message="The release is withheld: pinned to 1."),
-        Said(severity="warning", urn="", message="Mind this."),
+        Diagnostic(severity="warning", urn="", message="Pending:\n" + "\n".join(plain.migration.pending)),
+        Diagnostic(severity="warning", urn="", message="The release is withheld: pinned to 1."),
+        Diagnostic(severity="warning", urn="", message="Mind this."),
     )
-    found = report_of(replace(stream, said=said), pin="pinned to 1")
+    found = report_of(replace(stream, diagnostics=said), pin="pinned to 1")
     assert (found.warnings, found.pin) == (("Mind this.",), "pinned to 1")
-    assert len(report_of(replace(stream, said=said)).warnings) == 2
+    assert len(report_of(replace(stream, diagnostics=said)).warnings) == 2
 
 
 def test_a_replacement_is_one_change() -> None:
@@ -187,10 +189,10 @@ def test_a_refresh_that_finds_nothing_is_no_drift() -> None:
 
 
 KNOWN = (
-    Known(name="tagged", level="mandatory", mend="Tag it."),
-    Known(name="listener-tls", level="advisory", mend="Use TLS."),
-    Known(name="logs-expire", level="disabled", mend="Keep less."),
-    Known(name="images-by-digest", level="mandatory", mend="Pin it."),
+    EnforcedPolicy(name="tagged", level="mandatory", remediation="Tag it."),
+    EnforcedPolicy(name="listener-tls", level="advisory", remediation="Use TLS."),
+    EnforcedPolicy(name="logs-expire", level="disabled", remediation="Keep less."),
+    EnforcedPolicy(name="images-by-digest", level="mandatory", remediation="Pin it."),
 )
 LOGS = f"{URN}::aws:cloudwatch/logGroup:LogGroup::logs"
 
@@ -236,7 +238,7 @@ def test_what_was_not_evaluated_never_counts_as_passed() -> None:
     report = report_of(stream_of(violation("images-by-digest", cannot, "advisory"), ran), policies=KNOWN)
     found = {each.name: each for each in report.policies}
     assert found["images-by-digest"].outcome is Outcome.NOT_EVALUATED
-    assert found["images-by-digest"].findings[0].said == "a.b is not known before the update"
+    assert found["images-by-digest"].findings[0].message == "a.b is not known before the update"
     assert found["tagged"].outcome is Outcome.PASSED
     assert found["listener-tls"].outcome is Outcome.NOT_APPLICABLE
     assert report.refusals == ()
@@ -246,7 +248,9 @@ def test_what_was_not_evaluated_never_counts_as_passed() -> None:
 
 def test_a_rendered_violation_refuses_like_the_engines() -> None:
     """At a first preview the engine does not know the definitions; what was rendered is judged all the same."""
-    said = Rendered(policy="images-by-digest", where="server task", outcome=Outcome.VIOLATED, said="no digest")
+    said = RenderedEvaluation(
+        policy="images-by-digest", where="server task", outcome=Outcome.VIOLATED, message="no digest"
+    )
     report = report_of(stream_of(), policies=KNOWN, rendered=[said])
     assert report.refusals == ("Policy images-by-digest: server task: no digest",)
 
@@ -263,8 +267,8 @@ def test_preflight_shows_what_failed_first_and_what_was_skipped() -> None:
     """Every finding is in the report; a skip is no pass."""
     token = "pulumi-python:dynamic/mlflow-backend:Preflight"
     findings = [
-        {"check": "image exists", "outcome": "pass", "property": "server.image", "said": "it is there."},
-        {"check": "account", "outcome": "skip", "property": "aws", "said": "not asked.", "fix": "Log in."},
+        {"check": "image exists", "outcome": "pass", "property": "server.image", "message": "it is there."},
+        {"check": "account", "outcome": "skip", "property": "aws", "message": "not asked.", "fix": "Log in."},
     ]
     told = step("create", token, "preflight", new={"inputs": {"findings": findings, "pinnedImage": "r/i@sha256:ab"}})
     report = report_of(stream_of(told))
@@ -277,7 +281,7 @@ def test_preflight_shows_what_failed_first_and_what_was_skipped() -> None:
         }
     }
     refused = report_of(stream_of(failed), code=1)
-    assert [(each.check, each.outcome, each.said) for each in refused.preflight] == [
+    assert [(each.check, each.outcome, each.message) for each in refused.preflight] == [
         ("image exists", "fail", "there is none. Build it.")
     ]
     assert refused.verdict is Verdict.REFUSED

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlflow_backend.report import events
-from mlflow_backend.report.build import Asked, build
+from mlflow_backend.report.build import PreviewInputs, build
 from mlflow_backend.report.model import Drift
 from tests.tools.projects import Project, lay_out_programs
 
@@ -71,7 +71,7 @@ def test_a_refreshing_preview_tells_what_is_not_as_the_state_says(tmp_path: Path
     log = tmp_path / "events.jsonl"
     project.must("preview", "--refresh", "--event-log", str(log))
     stream = events.read(log.read_text(encoding="utf-8").splitlines())
-    report = build(stream, Asked(stack="dev", made="2026-01-01T00:00:00Z", code=0, refreshed=True))
+    report = build(stream, PreviewInputs(stack="dev", created_at="2026-01-01T00:00:00Z", code=0, refreshed=True))
     kind = "pulumi-python:dynamic/trial:File"
     assert sorted(report.drift or (), key=lambda each: each.name) == [
         Drift(name="changed", type=kind, gone=False, properties=("text",)),

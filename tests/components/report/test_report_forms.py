@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mlflow_backend.report import costs, document, events, markdown, text
-from mlflow_backend.report.build import Asked, build
+from mlflow_backend.report.build import PreviewInputs, build
 from mlflow_backend.report.model import (
     Change,
     Drift,
@@ -48,7 +48,7 @@ PRICES = costs.PriceFile(
 )
 FULL = Report(
     stack="staging",
-    made="2026-01-01T00:00:00Z",
+    created_at="2026-01-01T00:00:00Z",
     verdict=Verdict.CHANGES,
     counts={"replace": 1, "unchanged": 4},
     changes=(
@@ -75,16 +75,16 @@ FULL = Report(
         restore_needed=True,
     ),
     pin="revision 3 is pinned",
-    preflight=(Preflight(check="account", outcome="skip", said="not asked.", fix="Log in."),),
+    preflight=(Preflight(check="account", outcome="skip", message="not asked.", fix="Log in."),),
     policies=(
         PolicyResult(
             name="tagged",
             level="advisory",
             outcome=Outcome.VIOLATED,
-            mend="Tag it.",
-            findings=(PolicyFinding(where="logs", outcome=Outcome.VIOLATED, said="no tags"),),
+            remediation="Tag it.",
+            findings=(PolicyFinding(where="logs", outcome=Outcome.VIOLATED, message="no tags"),),
         ),
-        PolicyResult(name="logs-expire", level="mandatory", outcome=Outcome.NOT_EVALUATED, mend="Set it."),
+        PolicyResult(name="logs-expire", level="mandatory", outcome=Outcome.NOT_EVALUATED, remediation="Set it."),
     ),
     drift=(Drift(name="mlflow-cache", type="t", gone=True), Drift(name="topic", type="t", gone=False)),
     billed=(NAT, replace(NAT, key="alarm", what="Alarm", before=2, after=None)),
@@ -204,7 +204,7 @@ def test_a_comment_is_never_longer_than_a_comment_may_be() -> None:
 def test_every_recorded_report_keeps_to_the_schema(name: str) -> None:
     """The JSON's schema is versioned: what a tool reads today it reads tomorrow."""
     stream = events.read((Path(__file__).parent / "streams" / f"{name}.jsonl").read_text().splitlines())
-    report = build(stream, Asked(stack="local", made="2026-01-01T00:00:00Z", code=0, refreshed=True))
+    report = build(stream, PreviewInputs(stack="local", created_at="2026-01-01T00:00:00Z", code=0, refreshed=True))
     jsonschema.validate(json.loads(document.text(report, exit_code=0)), SCHEMA)
 
 
@@ -307,7 +307,7 @@ def test_an_unknown_quantity_is_in_no_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("a: [", "neither YAML nor JSON"),
         ("dated: yesterday", "dated"),
@@ -315,11 +315,11 @@ def test_an_unknown_quantity_is_in_no_sum() -> None:
         ("more: 1", "more: Extra inputs"),
     ],
 )
-def test_a_bad_price_file_is_refused(tmp_path: Path, content: str, said: str) -> None:
+def test_a_bad_price_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
     """Nothing is guessed: no date or no source, no prices."""
     path = tmp_path / "prices.yaml"
     path.write_text(content)
-    with pytest.raises(costs.BadPriceFile, match=said.replace(".", r"\.")):
+    with pytest.raises(costs.BadPriceFile, match=message.replace(".", r"\.")):
         costs.read(path)
 
 

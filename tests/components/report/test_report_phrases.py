@@ -22,7 +22,7 @@ from mlflow_backend.report.model import (
 
 OLD = Release(mlflow_version="3.10.1", revision="7", schema_head="abc")
 NEW = Release(mlflow_version=None, image_digest="sha256:0123456789abcdef")
-REPORT = Report(stack="dev", made="2026-01-01T00:00:00Z", verdict=Verdict.CHANGES, counts={}, changes=())
+REPORT = Report(stack="dev", created_at="2026-01-01T00:00:00Z", verdict=Verdict.CHANGES, counts={}, changes=())
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,13 @@ def test_a_migration_that_nobody_can_foresee_is_told_without_our_own_word_for_it
 
 
 def result(
-    name: str, outcome: Outcome, *said: tuple[str, str], level: str = "mandatory", judged: int = 0
+    name: str, outcome: Outcome, *said: tuple[str, str], level: str = "mandatory", evaluated: int = 0
 ) -> PolicyResult:
     """What a policy came to, with what it said of where."""
-    findings = tuple(PolicyFinding(where=where, outcome=outcome, said=words) for where, words in said)
-    return PolicyResult(name=name, level=level, outcome=outcome, mend="Mend it.", judged=judged, findings=findings)
+    findings = tuple(PolicyFinding(where=where, outcome=outcome, message=words) for where, words in said)
+    return PolicyResult(
+        name=name, level=level, outcome=outcome, remediation="Mend it.", evaluated=evaluated, findings=findings
+    )
 
 
 def test_policies_are_read_by_what_was_found() -> None:
@@ -79,10 +81,10 @@ def test_policies_are_read_by_what_was_found() -> None:
     gap = "policy is not known before the update"
     policies = (
         result("tagged", Outcome.VIOLATED, ("a", "no tags"), ("b", "no tags"), ("c", "no stack"), level="advisory"),
-        result("iam", Outcome.NOT_EVALUATED, ("role", gap), ("task", gap), judged=4),
+        result("iam", Outcome.NOT_EVALUATED, ("role", gap), ("task", gap), evaluated=4),
         result("logs", Outcome.NOT_EVALUATED),
         result("keys", Outcome.NOT_EVALUATED),
-        result("bucket", Outcome.PASSED, judged=1),
+        result("bucket", Outcome.PASSED, evaluated=1),
     )
     told = [row[1:] for row in phrases.policy_rows(replace(REPORT, policies=policies))]
     assert told == [
@@ -151,12 +153,12 @@ def test_drift_that_the_engine_does_not_detail_is_still_drift() -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "said"),
+    ("token", "message"),
     [
         ("aws:rds/instance:Instance", "aws:rds:Instance"),
         ("pulumi-python:dynamic/mlflow-backend:Migration", "mlflow-backend:Migration"),
     ],
 )
-def test_a_type_is_said_as_people_say_it(token: str, said: str) -> None:
+def test_a_type_is_said_as_people_say_it(token: str, message: str) -> None:
     """The engine's doubled names are its own business."""
-    assert phrases.kind(token) == said
+    assert phrases.kind(token) == message

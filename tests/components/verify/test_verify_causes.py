@@ -12,7 +12,7 @@ from psycopg2 import errors
 
 from mlflow_backend.verify.causes import describe, explain
 from mlflow_backend.verify.model import Certainty, Exchange, Part, Result, Trouble
-from mlflow_backend.verify.observed import EXCERPT, Situation
+from mlflow_backend.verify.observed import EXCERPT, FailureContext
 from mlflow_backend.verify.rules import RULES
 
 
@@ -31,9 +31,9 @@ def broke(trouble: Trouble, detail: str = "", *, method: str = "GET") -> Exchang
     return Exchange(method=method, path="/health", trouble=trouble, detail=detail, timeout_s=30)
 
 
-def around(part: Part = Part.DATABASE, **more: Any) -> Situation:
+def around(part: Part = Part.DATABASE, **more: Any) -> FailureContext:
     """What is known around an exchange; credentials were sent unless it is said otherwise."""
-    return Situation(part=part, host="mlflow.example.com", **{"access": "basic", **more})
+    return FailureContext(part=part, host="mlflow.example.com", **{"access": "basic", **more})
 
 
 HTML = b"<!doctype html><html><title>Welcome</title></html>"
@@ -209,10 +209,10 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("exchange", "situation", "code"), ROWS)
-def test_each_observation_has_its_cause(exchange: Exchange, situation: Situation, code: str) -> None:
+@pytest.mark.parametrize(("exchange", "failure", "code"), ROWS)
+def test_each_observation_has_its_cause(exchange: Exchange, failure: FailureContext, code: str) -> None:
     """The likely cause of an observation, with a sentence, a cause and a next step that leave no placeholder."""
-    finding = explain(exchange, situation)
+    finding = explain(exchange, failure)
     assert finding.code == code
     for text in (finding.sentence, finding.cause, finding.next_step):
         assert text
@@ -229,9 +229,9 @@ def test_what_the_database_itself_refuses_is_never_told_as_out_of_reach(name: st
 
 def test_a_guess_says_that_it_is_one() -> None:
     """Every rule says how sure it is, and the cause that people read says so of each that is a guess."""
-    for exchange, situation, code in ROWS:
+    for exchange, failure, code in ROWS:
         (rule,) = (rule for rule in RULES if rule.code == code)
-        finding = explain(exchange, situation)
+        finding = explain(exchange, failure)
         assert finding.certainty is rule.certainty
         assert finding.stated_cause.startswith("Likely: ") is (rule.certainty is Certainty.LIKELY), code
 

@@ -26,7 +26,9 @@ class LookProvider(ResourceProvider):
             {
                 **news,
                 "platform": "linux/amd64",
-                "findings": [{"check": "image platform", "outcome": "pass", "property": "server.image", "said": "."}],
+                "findings": [
+                    {"check": "image platform", "outcome": "pass", "property": "server.image", "message": "."}
+                ],
             },
             [],
         )

@@ -62,7 +62,7 @@ def test_the_comment_is_the_report_and_nothing_else(
     github: GitHub, surroundings: dict[str, str], tmp_path: Path
 ) -> None:
     """It has the report's one heading, and the marker by which the next run finds it."""
-    written = report.text(Report(stack="dev", made="2026-01-01T00:00:00Z", verdict=Verdict.CHANGES, counts={}))
+    written = report.text(Report(stack="dev", created_at="2026-01-01T00:00:00Z", verdict=Verdict.CHANGES, counts={}))
     command = stand_in(tmp_path, code=ExitCode.CHANGES, report=written)
     assert preview.main(["--stack", "dev"], environment=surroundings, command=command) == ExitCode.DONE
     (comment,) = github.comments

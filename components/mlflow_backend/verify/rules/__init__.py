@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlflow_backend.verify.rules import behind, database, door, network
+from mlflow_backend.verify.rules import access, database, network, upstream
 from mlflow_backend.verify.rules.matching import Rule
 
 __all__ = ["RULES", "Rule"]
 
-RULES: Final[tuple[Rule, ...]] = (*network.RULES, *door.RULES, *database.RULES, *behind.RULES)
+RULES: Final[tuple[Rule, ...]] = (*network.RULES, *access.RULES, *database.RULES, *upstream.RULES)

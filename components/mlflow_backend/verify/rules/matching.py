@@ -9,11 +9,11 @@ from http import HTTPStatus
 from typing import Final
 
 from mlflow_backend.verify.model import Certainty, Exchange, Part, Result, Trouble
-from mlflow_backend.verify.observed import Situation, breaks_off, looks_like_html, mlflow_error
+from mlflow_backend.verify.observed import FailureContext, breaks_off, looks_like_html, mlflow_error
 
 LOGS: Final = "Read the server's log (make logs) around this time."
 
-Matches = Callable[[Exchange, Situation], bool]
+Matches = Callable[[Exchange, FailureContext], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,14 +72,14 @@ def part(wanted: Part) -> Matches:
     return lambda _x, s: s.part is wanted
 
 
-def is_fresh(_exchange: Exchange, situation: Situation) -> bool:
+def is_fresh(_exchange: Exchange, failure: FailureContext) -> bool:
     """The request named what was made moments ago."""
-    return situation.fresh
+    return failure.fresh
 
 
-def is_large(_exchange: Exchange, situation: Situation) -> bool:
+def is_large(_exchange: Exchange, failure: FailureContext) -> bool:
     """The request carried a large body, and a small one passed before."""
-    return situation.large
+    return failure.large
 
 
 def method(*methods: str) -> Matches:
@@ -92,33 +92,33 @@ def unless(rule: Matches) -> Matches:
     return lambda x, s: not rule(x, s)
 
 
-def is_from_mlflow(exchange: Exchange, _situation: Situation) -> bool:
+def is_from_mlflow(exchange: Exchange, _failure: FailureContext) -> bool:
     """MLflow answered, in its own shape of errors."""
     return mlflow_error(exchange)[0] != ""
 
 
-def store_lists(_exchange: Exchange, situation: Situation) -> bool:
+def store_lists(_exchange: Exchange, failure: FailureContext) -> bool:
     """The store answered a listing after an upload had failed."""
-    return situation.also is not None and situation.also.ok
+    return failure.also is not None and failure.also.ok
 
 
-def download_breaks(_exchange: Exchange, situation: Situation) -> bool:
+def download_breaks(_exchange: Exchange, failure: FailureContext) -> bool:
     """The server breaks off a download of what is not there, before the store could say so."""
-    missing = situation.missing
+    missing = failure.missing
     return missing is not None and is_server_error(missing) and mlflow_error(missing)[0] == ""
 
 
-def is_refused_by_name(_exchange: Exchange, situation: Situation) -> bool:
+def is_refused_by_name(_exchange: Exchange, failure: FailureContext) -> bool:
     """The same request passes under a browser's name."""
-    return situation.agent_refused
+    return failure.agent_refused
 
 
-def is_cut(exchange: Exchange, _situation: Situation) -> bool:
+def is_cut(exchange: Exchange, _failure: FailureContext) -> bool:
     """A success whose JSON breaks off."""
     return exchange.ok and breaks_off(exchange.body)
 
 
-def is_encoded(exchange: Exchange, _situation: Situation) -> bool:
+def is_encoded(exchange: Exchange, _failure: FailureContext) -> bool:
     """A success that is compressed without saying so, or in a way that was not asked for."""
     said = exchange.headers.get("content-encoding", "identity").strip().lower()
     is_compressed = exchange.body[:2] in _COMPRESSED
@@ -130,9 +130,9 @@ _COMPRESSED: Final = frozenset({b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9
 """How bodies begin that were compressed by gzip, zlib or zstd."""
 
 
-def is_anonymous(_exchange: Exchange, situation: Situation) -> bool:
+def is_anonymous(_exchange: Exchange, failure: FailureContext) -> bool:
     """No credentials were named for the verification."""
-    return situation.access == "none"
+    return failure.access == "none"
 
 
 def is_server_error(exchange: Exchange) -> bool:
@@ -140,12 +140,12 @@ def is_server_error(exchange: Exchange) -> bool:
     return exchange.status is not None and exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def is_page(exchange: Exchange, _situation: Situation) -> bool:
+def is_page(exchange: Exchange, _failure: FailureContext) -> bool:
     """A web page came."""
     return looks_like_html(exchange.body)
 
 
-def is_login(exchange: Exchange, _situation: Situation) -> bool:
+def is_login(exchange: Exchange, _failure: FailureContext) -> bool:
     """A login page for people came, or a redirect to one."""
     if exchange.status is None or is_server_error(exchange):
         return False

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import tokens
-from mlflow_backend.policy import containers, documents
+from mlflow_backend.policy import containers, iam
 from mlflow_backend.policy.model import Gathered, NotKnown, of_type, policy, stack_policy
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _PLATFORMS: Final = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
     "images-by-digest",
     about={TASK},
     why="A tag can mean another image tomorrow: then a restarted task runs what nobody verified.",
-    mend="Let preflight resolve the tag, and use its pinnedImage.",
+    remediation="Let preflight resolve the tag, and use its pinnedImage.",
 )
 def images_by_digest(task: Resource) -> Iterator[str]:
     """Every container names its image by digest."""
@@ -51,7 +51,7 @@ def images_by_digest(task: Resource) -> Iterator[str]:
     "no-plain-secrets",
     about={TASK},
     why="Everybody who may describe a task reads them, and they stay in its history for ever.",
-    mend="Put the value into Secrets Manager and name it under `secrets`.",
+    remediation="Put the value into Secrets Manager and name it under `secrets`.",
 )
 def no_plain_secrets(task: Resource) -> Iterator[str]:
     """A task's environment and command hold no secret."""
@@ -62,7 +62,7 @@ def no_plain_secrets(task: Resource) -> Iterator[str]:
     "image-architecture",
     about={TASK},
     why="An arm64 image on amd64 tasks dies with 'exec format error', after the update has begun.",
-    mend="Build the image for the tasks' platform, or set aws.architecture to the image's.",
+    remediation="Build the image for the tasks' platform, or set aws.architecture to the image's.",
 )
 def image_architecture(resources: Sequence[Resource]) -> Iterator[Violation]:
     """Preflight has seen that the image runs on the architecture of each task."""
@@ -88,30 +88,30 @@ def image_architecture(resources: Sequence[Resource]) -> Iterator[Violation]:
     "iam-without-wildcards",
     about={*DOCUMENTED, ROLE, ATTACHMENT},
     why="Whoever takes over the server has what its role has.",
-    mend="Name the actions and ARNs. What knows no resource is listed in its module `documents`, with its source.",
+    remediation="Name the actions and ARNs. Actions without resources are listed in policy/iam.py, with their source.",
 )
 def iam_without_wildcards(resource: Resource) -> Iterator[str]:
     """Grants name their actions and resources; nothing attaches a policy that allows all of a service."""
     if resource.type == ATTACHMENT:
         # An attached policy of one's own is judged where it is made.
-        if documents.ADMINISTRATORS.search(str(resource.get("policyArn", default=""))):
+        if iam.ADMINISTRATORS.search(str(resource.get("policyArn", default=""))):
             yield "it attaches a policy that allows everything, or everything of a service"
         return
     if resource.type == ROLE:
         for each in resource.get("inlinePolicies", default=()):
-            yield from documents.wildcards(_document(each.get("policy")))
+            yield from iam.wildcards(_document(each.get("policy")))
         for arn in resource.get("managedPolicyArns", default=()):
-            if documents.ADMINISTRATORS.search(str(arn)):
+            if iam.ADMINISTRATORS.search(str(arn)):
                 yield "it has a policy that allows everything, or everything of a service"
         return
-    yield from documents.wildcards(resource.document("policy"), key=resource.type == KEY)
+    yield from iam.wildcards(resource.document("policy"), key=resource.type == KEY)
 
 
 @policy(
     "logs-expire",
     about={LOG_GROUP},
     why="Logs that never expire cost more each month, and hold what users were promised is deleted.",
-    mend="Set aws.monitoring.logRetentionDays, or retentionInDays on a group of your own.",
+    remediation="Set aws.monitoring.logRetentionDays, or retentionInDays on a group of your own.",
 )
 def logs_expire(group: Resource) -> Iterator[str]:
     """A log group has a retention."""
@@ -123,7 +123,7 @@ def logs_expire(group: Resource) -> Iterator[str]:
     "tagged",
     about=(),
     why="Costs, clean-up and incidents start from the question whose it is.",
-    mend="Make it with the backend's provider, whose default tags name project, stack and managed-by.",
+    remediation="Make it with the backend's provider, whose default tags name project, stack and managed-by.",
 )
 def tagged(resource: Resource) -> Iterator[str]:
     """Every resource that can have tags says which project and stack it belongs to."""

@@ -23,41 +23,43 @@ _STACK: Final = "the stack"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """One policy as it is in force for the stack; `mend` is how a violation is mended."""
+class EnforcedPolicy:
+    """One policy as it is in force for the stack; `remediation` is how a violation is mended."""
 
     name: str
     level: str
-    mend: str
+    remediation: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rendered:
-    """What a policy's pure rule said of one rendered part: an empty `said` is a pass."""
+class RenderedEvaluation:
+    """What a policy's pure rule said of one rendered part: an empty `message` is a pass."""
 
     policy: str
     where: str
     outcome: Outcome
-    said: str = ""
+    message: str = ""
 
 
-def results(stream: Stream, known: Sequence[Known], rendered: Sequence[Rendered]) -> tuple[PolicyResult, ...]:
+def results(
+    stream: Stream, known: Sequence[EnforcedPolicy], rendered: Sequence[RenderedEvaluation]
+) -> tuple[PolicyResult, ...]:
     """Return what each policy came to, violated ones first. A disabled one is not shown: nobody ran it."""
     order = tuple(Outcome)
     found = [_result(stream, policy, rendered) for policy in known if policy.level != DISABLED]
     return tuple(sorted(found, key=lambda each: (order.index(each.outcome), each.name)))
 
 
-def _result(stream: Stream, policy: Known, rendered: Sequence[Rendered]) -> PolicyResult:
+def _result(stream: Stream, policy: EnforcedPolicy, rendered: Sequence[RenderedEvaluation]) -> PolicyResult:
     findings = tuple(dict.fromkeys((*_said(stream, policy.name), *_of_rendered(policy.name, rendered))))
-    passed = sum(policy.name in each.passed for each in stream.judged)
+    passed = sum(policy.name in each.passed for each in stream.evaluations)
     passed += sum(each.policy == policy.name and each.outcome is Outcome.PASSED for each in rendered)
     return PolicyResult(
         name=policy.name,
         level=policy.level,
-        outcome=_outcome({finding.outcome for finding in findings}, passed=passed, ran=bool(stream.judged)),
-        mend=policy.mend,
-        judged=passed,
+        outcome=_outcome({finding.outcome for finding in findings}, passed=passed, ran=bool(stream.evaluations)),
+        remediation=policy.remediation,
+        evaluated=passed,
         findings=findings,
     )
 
@@ -71,15 +73,15 @@ def _outcome(found: set[Outcome], *, passed: int, ran: bool) -> Outcome:
 
 
 def _said(stream: Stream, policy: str) -> Iterator[PolicyFinding]:
-    for said in stream.policies:
-        if said.policy != policy:
+    for violation in stream.violations:
+        if violation.policy != policy:
             continue
-        text = plain(said.message)
+        text = plain(violation.message)
         unknown = _CANNOT_RUN in text
         yield PolicyFinding(
-            where=name_of(said.urn) if said.urn else _STACK,
+            where=name_of(violation.urn) if violation.urn else _STACK,
             outcome=Outcome.NOT_EVALUATED if unknown else Outcome.VIOLATED,
-            said=_what_is_unknown(text) if unknown else text.rpartition("\n")[2],
+            message=_what_is_unknown(text) if unknown else text.rpartition("\n")[2],
         )
 
 
@@ -89,7 +91,7 @@ def _what_is_unknown(text: str) -> str:
     return f"{path or 'something'} is not known before the update"
 
 
-def _of_rendered(policy: str, rendered: Sequence[Rendered]) -> Iterator[PolicyFinding]:
+def _of_rendered(policy: str, rendered: Sequence[RenderedEvaluation]) -> Iterator[PolicyFinding]:
     for each in rendered:
         if each.policy == policy and each.outcome is not Outcome.PASSED:
-            yield PolicyFinding(where=each.where, outcome=each.outcome, said=each.said)
+            yield PolicyFinding(where=each.where, outcome=each.outcome, message=each.message)
