@@ -16,6 +16,7 @@ from pathlib import Path
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.ecs.target import TARGET
 from scripts import images
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,11 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(stack: str) -> ExitCode:
     settings = stacks.settings_of(stack, ROOT)
-    if settings.target != "ecs":
-        raise Refused(f"The target {settings.target} runs no image.", fix="Name a stack of the target ecs.")
+    if settings.target != TARGET.name:
+        raise Refused(f"The target {settings.target} runs no image.", fix=f"Name a stack of the target {TARGET.name}.")
     from mlflow_backend.ecs.looked_at import preflight_args  # noqa: PLC0415 - AWS only where it is asked
+    from mlflow_backend.ecs.refusals import place_of  # noqa: PLC0415
 
-    inputs = preflight_args(settings, stacks.place_on_ecs(settings, stack, ROOT)).inputs()
+    inputs = preflight_args(settings, place_of(settings, project=stacks.project_of(ROOT), stack=stack)).inputs()
     name = images.make(images.wanted(inputs), os.environ)
     print(f"Pushed. Put this into Pulumi.{stack}.yaml, below mlflow-backend:server:\n\n    image: {name}")
     return ExitCode.DONE

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from mlflow_backend import targets
 from mlflow_backend.commands import running
 from mlflow_backend.contract import ExitCode
 from scripts.ci import affected
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = command_line().parse_args(arguments)
     command = ("pulumi", "up", "--stack", options.stack, "--yes", "--skip-preview")
     # Read without a YAML library: importing the settings would be a tenth of a local update.
-    if affected.targets(Path.cwd()).get(options.stack) == "local":
+    if not targets.shared(affected.targets(Path.cwd()).get(options.stack, "")):
         os.execvp(command[0], command)  # noqa: S606 - no shell: the engine takes the terminal and its signals over
     return _policed(options, command)
 

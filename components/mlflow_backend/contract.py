@@ -9,17 +9,13 @@ from __future__ import annotations
 import enum
 import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     import pulumi
-
-TargetName = Literal["local", "ecs", "cloudrun", "eks"]
-TARGETS: tuple[TargetName, ...] = get_args(TargetName)
-BUILT_TARGETS: tuple[TargetName, ...] = ("local", "ecs")
 
 
 class ExitCode(enum.IntEnum):
@@ -47,16 +43,6 @@ class Refused(Exception):
         super().__init__(f"{finding} {fix}")
         self.finding = finding
         self.fix = fix
-
-
-def refuse_unbuilt(target: TargetName) -> None:
-    """Raise Refused when no code deploys `target` yet: a target is refused in one sentence, never ignored."""
-    if target not in BUILT_TARGETS:
-        built = ", ".join(BUILT_TARGETS)
-        raise Refused(
-            f"The target '{target}' is not built yet, so nothing was previewed or deployed.",
-            fix=f"Use a stack whose `mlflow-backend:target` is one of: {built}.",
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ releases, migrations or verification: those are written once, over a `Platform` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlflow_backend.contract import History, Release
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.backend import Backend
+    from mlflow_backend.contract import ExitCode
     from mlflow_backend.locator import Locator
     from mlflow_backend.migrate.tool import DatabaseTool
+    from mlflow_backend.preflight.findings import Finding
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
     from mlflow_backend.settings import Settings
@@ -28,14 +30,30 @@ class Target(Protocol):
     """Where a backend can run, as `__main__` and the commands see it; its name is the setting `target`."""
 
     name: str
+    loopback: bool
+    """Whether nobody but this machine reaches its backends."""
+    platforms: frozenset[str]
+    """The sections of the settings, such as `aws`, that are for its platform."""
 
     def refusals(self, settings: Settings) -> Iterable[str]:
         """Return a clause for each setting that this target cannot fulfil; none is ignored."""
 
-    def locate(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Locator:
+    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> Locator:
         """Return the locator of a deployed stack, without Pulumi. Raises Refused if it is not deployed.
 
-        `folder` is where a target that runs on this machine keeps its stacks.
+        `folder` is where a target that runs on this machine keeps its stacks. The settings are read only if the backend
+        is found by them.
+        """
+
+    def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:
+        """Look at everything that a first update needs."""
+
+    def rotate_keys(
+        self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path, lost: bool
+    ) -> str:
+        """Draw new encryption keys and return what was done. Raises Refused.
+
+        `lost` gives up what was encrypted with keys that are lost.
         """
 
     def platform(self, locator: Locator) -> Platform:
@@ -43,6 +61,29 @@ class Target(Protocol):
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Backend:
         """Register the resources of a stack. Raises Refused for settings that cannot be fulfilled."""
+
+    # What `Platform` replaces.
+
+    def releases(self, locator: Any) -> Any:
+        """Return what migrations and rollbacks ask of a backend (MigrationTarget and RollbackTarget)."""
+
+    def running_revision(self, locator: Any) -> str:
+        """Return the revision that answers users; empty if none does."""
+
+    def purger(self, locator: Any) -> Callable[..., int] | None:
+        """Return what removes deleted experiments for good (verify.subjects.Live); None if the database is private."""
+
+    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
+        """Return by their scheme what reads references to this platform's secrets (verify.credentials)."""
+
+    def verifier(self) -> Any:
+        """Return what runs a verification (`run` as in verify.runner)."""
+
+    def status(self, locator: Any) -> tuple[Sequence[str], ExitCode]:
+        """Return what a backend runs as lines, and the exit code that they stand for."""
+
+    def logs(self, locator: Any) -> Any:
+        """Return what the backend's parts wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)

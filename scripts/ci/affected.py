@@ -15,7 +15,8 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from mlflow_backend.contract import TARGETS, ExitCode
+from mlflow_backend import targets as registry
+from mlflow_backend.contract import ExitCode
 from scripts.ci import runner
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def targets(root: Path) -> dict[str, str]:
     """Return the target of each stack that has a file in `root`."""
     # Read without a YAML library: the job that decides what is previewed then needs no set-up.
     texts = {path.name.split(".")[1]: path.read_text() for path in sorted(root.glob("Pulumi.*.yaml"))}
-    return {stack: match[1] if (match := TARGET.search(text)) else "local" for stack, text in texts.items()}
+    return {stack: match[1] if (match := TARGET.search(text)) else "" for stack, text in texts.items()}
 
 
 def affected(changed: Iterable[str], stacks: Mapping[str, str]) -> list[str]:
@@ -51,7 +52,7 @@ def affected(changed: Iterable[str], stacks: Mapping[str, str]) -> list[str]:
     concerned: set[str] = set()
     for name in changed:
         concerned |= _by_file(PurePosixPath(name), stacks)
-    return sorted(stack for stack in concerned if stacks[stack] != "local")
+    return sorted(stack for stack in concerned if registry.shared(stacks[stack]))
 
 
 def _by_file(path: PurePosixPath, stacks: Mapping[str, str]) -> set[str]:
@@ -62,7 +63,7 @@ def _by_file(path: PurePosixPath, stacks: Mapping[str, str]) -> set[str]:
         case [name] if name.startswith("Pulumi.") and name != "Pulumi.yaml":
             # A stack's file that was deleted concerns no stack that could be previewed.
             return {name.split(".")[1]} & set(stacks)
-        case ["components", "mlflow_backend", target, *_] if target in TARGETS:
+        case ["components", "mlflow_backend", target, *_] if target in registry.MODULES:
             return {stack for stack, its in stacks.items() if its == target}
         case _:
             return set(stacks)

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from mlflow_backend.contract import (
-    BUILT_TARGETS,
-    TARGETS,
     BackendOutputs,
     ExitCode,
-    Refused,
     Release,
-    TargetName,
     client_lines,
-    refuse_unbuilt,
 )
 
 
@@ -28,23 +21,6 @@ def test_exit_codes_are_these_numbers() -> None:
         "INCONCLUSIVE": 5,
         "CHANGES": 6,
     }
-
-
-@pytest.mark.parametrize("target", [target for target in TARGETS if target not in BUILT_TARGETS])
-def test_a_target_that_is_not_built_is_refused_in_a_sentence(target: TargetName) -> None:
-    """Asking for a later target says so and names what can be had."""
-    with pytest.raises(Refused) as caught:
-        refuse_unbuilt(target)
-    assert f"The target '{target}' is not built yet" in caught.value.finding
-    assert "local" in caught.value.fix
-    assert caught.value.exit_code is ExitCode.REFUSED
-    assert str(caught.value) == f"{caught.value.finding} {caught.value.fix}"
-
-
-@pytest.mark.parametrize("target", BUILT_TARGETS)
-def test_a_built_target_is_not_refused(target: TargetName) -> None:
-    """What can be deployed is let through."""
-    refuse_unbuilt(target)
 
 
 def test_the_release_output_has_these_keys() -> None:

@@ -164,7 +164,7 @@ def test_a_key_with_a_dot_within_a_section_is_to_be_nested_too() -> None:
 @pytest.mark.parametrize(
     ("sections", "path", "told"),
     [
-        ({"target": "lokal"}, "target", ["'local', 'ecs', 'cloudrun' or 'eks'", "Did you mean local?"]),
+        ({"target": "lokal"}, "target", ["'ecs' or 'local'", "Did you mean local?"]),
         ({"verify": {"profile": "core "}}, "verify.profile", ["Did you mean core?"]),
         ({"server": {"mlflowVersion": 3.1}}, "server.mlflowVersion", ["a number with a decimal point", "quotes"]),
         ({"server": {"mlflowVersion": "3.17"}}, "server.mlflowVersion", ["three numbers joined by dots"]),
@@ -230,11 +230,10 @@ CLOUD = {"target": "ecs", "access": {"mode": "basic"}}
     ("sections", "path", "told"),
     [
         ({"target": "ecs"}, "access.mode", ["is none", "loopback", "basic, token or cloudIdentity"]),
-        ({"target": "cloudrun"}, "access.mode", ["is none"]),
+        ({"target": "ecs"}, "access.mode", ["is none"]),
         ({"target": "local", "access": {"requestsPerMinute": 9}}, "access.requestsPerMinute", ["API keys", "is none"]),
         ({"target": "local", "server": {"maxArtifactMib": 20000}}, "server.maxArtifactMib",
          ["server.temporaryMib", "16384"]),
-        ({"target": "eks"}, "access.mode", ["is none"]),
         ({**CLOUD, "database": {"mode": "adopt"}}, "database.existing", ["is missing", "database.mode is adopt"]),
         ({**CLOUD, "cache": {"existing": "redis://c:1"}}, "cache.existing", ["cache.mode is create"]),
         ({**CLOUD, "server": {"workers": 2}, "artifacts": {"mode": "adopt", "existing": "/data"}},

@@ -29,7 +29,8 @@ NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 
 @pytest.fixture
 def local(tmp_path: Path) -> Path:
-    """A folder with a local backend whose database and server have written something."""
+    """A folder with a local backend whose database and server have written something, and a stack without one."""
+    (tmp_path / "Pulumi.other.yaml").write_text("config:\n  mlflow-backend:target: local\n", encoding="utf-8")
     state = StateDir(tmp_path / ".backend" / "local")
     state.logs.mkdir(parents=True)
     (state.logs / "database.log").write_text("one\ntwo\nthree\n")
@@ -158,7 +159,6 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """Emulated AWS with a backend in it, which the stack is found as."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "x")
-    monkeypatch.setattr(stacks, "on_ecs", lambda *_: True)
     # How a backend is found by its names is tried with the lookup.
     monkeypatch.setattr(stacks, "locator_of", lambda *_: dict(LOCATOR))
     with mock_aws():

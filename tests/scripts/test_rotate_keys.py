@@ -53,8 +53,9 @@ def test_a_rotation_comes_into_force_by_the_next_update_and_keeps_the_old_keys(
 
 def test_a_stack_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """Nothing is made for a stack that was never deployed."""
+    (tmp_path / "Pulumi.local.yaml").write_text("config:\n  mlflow-backend:target: local\n", encoding="utf-8")
     assert rotate_keys.main([], root=tmp_path) == ExitCode.REFUSED
-    assert list(tmp_path.iterdir()) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["Pulumi.local.yaml"]
 
 
 def _older(path: Path) -> None:

@@ -15,10 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
-from mlflow_backend.commands.stacks import on_ecs, place_on_ecs, settings_of
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.ecs.permissions import Purpose
+from mlflow_backend.ecs.refusals import place_of
+from mlflow_backend.ecs.target import TARGET
 
 if TYPE_CHECKING:
     from mlflow_backend.ecs.render.place import Place
@@ -61,10 +63,10 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
 def _print(options: argparse.Namespace, root: Path) -> ExitCode:
     from mlflow_backend.ecs.permissions import PulumiState, TooLarge  # noqa: PLC0415 - settings only where they are needed
 
-    if not on_ecs(options.stack, root):
-        raise Refused(f"The stack {options.stack} is not of the target ecs.", fix="Name one that is.")
-    settings = settings_of(options.stack, root)
-    place = place_on_ecs(settings, options.stack, root)
+    if stacks.target_of(options.stack, root).name != TARGET.name:
+        raise Refused(f"The stack {options.stack} is not of the target {TARGET.name}.", fix="Name one that is.")
+    settings = stacks.settings_of(options.stack, root)
+    place = place_of(settings, project=stacks.project_of(root), stack=options.stack)
     try:
         state = PulumiState.at(options.state, key=options.state_key) if options.state else None
     except ValueError as error:

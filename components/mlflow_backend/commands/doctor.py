@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlflow_backend import targets
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
-from mlflow_backend.contract import ExitCode, refuse_unbuilt
+from mlflow_backend.contract import ExitCode
 from mlflow_backend.offered import typed
 from mlflow_backend.preflight.findings import documents, failures, table
 
@@ -44,15 +45,9 @@ def _run(stack: str, *, as_json: bool) -> ExitCode:
 def _look(stack: str) -> Sequence[Finding]:
     root = Path.cwd()
     settings = stacks.settings_of(stack, root)
-    refuse_unbuilt(settings.target)
-    if settings.target == "ecs":
-        from mlflow_backend.ecs.doctor.look import look  # noqa: PLC0415 - AWS only where it is asked
-
-        return look(settings, stacks.place_on_ecs(settings, stack, root))
-    from mlflow_backend.local import doctor  # noqa: PLC0415 - as above
-    from mlflow_backend.local.state import StateDir  # noqa: PLC0415
-
-    return tuple(doctor.look(settings, StateDir(root / ".backend" / stack), root))
+    return targets.get(settings.target).doctor(
+        settings, project=stacks.project_of(root), stack=stack, folder=root / stacks.FOLDER
+    )
 
 
 if __name__ == "__main__":

@@ -13,22 +13,14 @@ import argparse
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mlflow_backend import audit
+from mlflow_backend import audit, targets
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, Refused
-from mlflow_backend.local.state import StateDir
-from mlflow_backend.local.supervisor import Supervisor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MOST_LINES = 10_000
 """Of one process: what one answer of CloudWatch may hold (CloudWatch Logs API, GetLogEvents)."""
-TASKS = 3
-"""Of each part of a backend on ecs: those that run, then the last that ended."""
 
 
 class UnknownPart(Refused):
@@ -61,58 +53,22 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def _show(options: argparse.Namespace, root: Path) -> ExitCode:
-    on_ecs = stacks.on_ecs(options.stack, root)
+    locator = stacks.locator_of(options.stack, root)
+    logs = targets.get(locator["kind"]).logs(locator)
     if options.audit:
-        found = audit.lines((_ecs_audit if on_ecs else _local_audit)(options, root))[-options.lines :]
+        found = audit.lines(logs.audit())[-options.lines :]
         print("\n".join(map(audit.text, found)) or "No server has noted a change.")
         return ExitCode.DONE
-    for text in (_ecs if on_ecs else _local)(options, root):
-        print(text)
-    return ExitCode.DONE
-
-
-def _local(options: argparse.Namespace, root: Path) -> Iterator[str]:
-    state = StateDir(stacks.local_backend(options.stack, root))
-    if options.tasks:
-        raise UnknownPart("--tasks: the target local has no one-shot tasks.", fix="Leave it out.")
-    known = sorted(path.stem for path in state.logs.glob("*.log"))
-    _must_be_known(options.part, known)
-    supervisor = Supervisor(state)
-    for name in options.part or known:
-        yield f"{name} ({state.logs / f'{name}.log'})\n{supervisor.tail(name, lines=options.lines)}"
-
-
-def _local_audit(options: argparse.Namespace, root: Path) -> Iterator[str]:
-    state = StateDir(stacks.local_backend(options.stack, root))
-    for path in state.logs.glob("server-*.log"):
-        with path.open(encoding="utf-8", errors="replace") as log:
-            yield from log
-
-
-def _ecs_audit(options: argparse.Namespace, root: Path) -> Iterator[str]:
-    from mlflow_backend.aws import clients  # noqa: PLC0415 - AWS only where it is asked
-    from mlflow_backend.ecs import locator, logs  # noqa: PLC0415
-
-    place = locator.located(stacks.locator_of(options.stack, root))
-    yield from logs.EcsLogs(clients=clients.connect(place.service.region), place=place).audit()
-
-
-def _ecs(options: argparse.Namespace, root: Path) -> Iterator[str]:
-    from mlflow_backend.aws import clients  # noqa: PLC0415 - AWS only where it is asked
-    from mlflow_backend.ecs import locator, logs  # noqa: PLC0415
-
-    _must_be_known(options.part, logs.PARTS)
-    place = locator.located(stacks.locator_of(options.stack, root))
-    found = logs.EcsLogs(clients=clients.connect(place.service.region), place=place)
-    for part in options.part or (logs.PARTS if options.tasks else logs.PARTS[:1]):
-        tails = [tail.text() for tail in found.tails(part, lines=options.lines, tasks=TASKS)]
-        yield from tails or [f"{part}: no task has run, or its lines have expired"]
-
-
-def _must_be_known(parts: list[str], known: list[str] | tuple[str, ...]) -> None:
-    for part in parts:
+    known = logs.parts()
+    for part in options.part:
         if part not in known:
             raise UnknownPart(f"There is no part {part}.", fix=f"Name one of: {', '.join(known)}.")
+    if options.tasks and known == logs.shown():
+        raise UnknownPart(f"--tasks: the target {locator['kind']} has no one-shot tasks.", fix="Leave it out.")
+    for part in options.part or (known if options.tasks else logs.shown()):
+        for text in logs.tails(part, lines=options.lines):
+            print(text)
+    return ExitCode.DONE
 
 
 def _number(text: str) -> int:

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mlflow_backend import ending
+from mlflow_backend import ending, targets
 from mlflow_backend.commands import policing, running
-from mlflow_backend.contract import ExitCode, Refused, refuse_unbuilt
+from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.policy import rendered
 from mlflow_backend.policy.catalogue import POLICIES
 from mlflow_backend.releases.targets import LIVE
@@ -153,7 +153,6 @@ def read_stack(stack_file: Path, name: str) -> Stack:
         settings = load(Values(texts={key: str(each["value"]) for key, each in own.items()}))
     else:
         settings = load(source)
-    refuse_unbuilt(settings.target)
     return Stack(name=name, settings=settings, secrets=secrets)
 
 
@@ -225,7 +224,7 @@ def show(report: Report, code: int, options: argparse.Namespace) -> None:
 
 def _rendered(stack: Stack, stream: Stream) -> tuple[Sequence[RenderedEvaluation], TaskSize | None]:
     """Judge what is rendered from the settings: the engine's copy is unknown at a first preview."""
-    if stack.settings.target != "ecs":
+    if "aws" not in targets.get(stack.settings.target).platforms:
         return (), None
     image = rendered.pinned(stream)
     try:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
+from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
-from mlflow_backend.commands.stacks import local_backend, on_ecs, place_on_ecs, settings_of
-from mlflow_backend.contract import ExitCode, Refused
-from mlflow_backend.releases.holds import refuse_rotation
+from mlflow_backend.contract import ExitCode
 
 
 def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
@@ -28,44 +28,21 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
         help="local: the file of the keys is lost; give up what was encrypted with them",
     )
     options = parser.parse_args(arguments)
-    work = _rotate_on_ecs if on_ecs(options.stack, root) else _rotate_locally
-    return ended("rotate_keys", lambda: work(options.stack, root, lost=options.lost), stack=options.stack)
+    return ended("rotate_keys", partial(_rotate, options.stack, root, lost=options.lost), stack=options.stack)
 
 
-def _rotate_locally(stack: str, root: Path, *, lost: bool) -> int:
-    from mlflow_backend.local import encryption, holding  # noqa: PLC0415 - only what the stack's target needs
-    from mlflow_backend.local.state import StateDir  # noqa: PLC0415
-
-    state = StateDir(local_backend(stack, root))
-    refuse_rotation(holding.standing(state, requested=None))
-    if lost:
-        aside = encryption.give_up(state)
-        print("The lost keys are given up." + (f" What was left of them is in {aside}." if aside else ""))
-    else:
-        encryption.rotate(state)
-        print("New keys are drawn.")
-    print(f"Run `make up STACK={stack}`: servers get the new keys, and what can be read is re-encrypted.")
-    return ExitCode.DONE
-
-
-def _rotate_on_ecs(stack: str, root: Path, *, lost: bool) -> int:
-    from mlflow_backend.aws import clients  # noqa: PLC0415 - as above
-    from mlflow_backend.aws.secret_values import SecretFailed  # noqa: PLC0415
-    from mlflow_backend.ecs import holding, secrets  # noqa: PLC0415
-
-    if lost:
-        raise Refused(
-            "Secrets Manager keeps the versions of the secret, so the keys are not lost.",
-            fix="Restore the secret with `aws secretsmanager restore-secret`, and update.",
-        )
-    settings = settings_of(stack, root)
-    place = place_on_ecs(settings, stack, root)
-    refuse_rotation(holding.read(settings, place, clients.connections(place.region).store).standing)
-    try:
-        secrets.rotate_keys(place.region, place.secret("server"))
-    except SecretFailed as failure:
-        raise Refused(str(failure), fix="Deploy the stack with `pulumi up`, and repeat.") from None
-    print("New keys are drawn. Update the stack: servers get them, and what can be read is re-encrypted.")
+def _rotate(stack: str, root: Path, *, lost: bool) -> int:
+    said = stacks.target_of(stack, root).rotate_keys(
+        partial(stacks.settings_of, stack, root),
+        project=stacks.project_of(root),
+        stack=stack,
+        folder=root / stacks.FOLDER,
+        lost=lost,
+    )
+    print(said)
+    print(
+        f"Update the stack (`make up STACK={stack}`): servers get the new keys, and what can be read is re-encrypted."
+    )
     return ExitCode.DONE
 
 

@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.contract import Refused
+from mlflow_backend import targets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlflow_backend.ecs.render.place import Place
     from mlflow_backend.settings import Settings
+    from mlflow_backend.target import Target
+
+FOLDER: Final = ".backend"
+"""Below a project's folder: where targets on this machine keep their stacks."""
 
 
-def target_of(stack: str, root: Path) -> str:
-    """Return the target that a stack is of. Raises SettingsError where there is neither a file nor a local backend."""
+def target_of(stack: str, root: Path) -> Target:
+    """Return the target of a stack. Raises SettingsError where there is neither a file nor a backend here."""
     from mlflow_backend.settings import SettingsError, YamlSource  # noqa: PLC0415 - as below
 
     try:
-        source = YamlSource.read(root / f"Pulumi.{stack}.yaml")
+        name = YamlSource.read(root / f"Pulumi.{stack}.yaml").get("target") or ""
     except SettingsError:
-        # A local backend is found by its folder, also after its file was renamed.
-        if (root / ".backend" / stack).exists():
-            return "local"
+        # A backend on this machine is found by its folder, also after its file was renamed.
+        for each in map(targets.get, targets.MODULES):
+            if each.loopback and (root / FOLDER / stack).exists():
+                return each
         raise
-    return source.get("target") or "local"
-
-
-def on_ecs(stack: str, root: Path) -> bool:
-    """Tell whether a stack is of the target ecs; one whose file cannot be read may still have a local backend."""
-    with contextlib.suppress(Refused):
-        return target_of(stack, root) == "ecs"
-    return False
-
-
-def local_backend(stack: str, root: Path) -> Path:
-    """Return the state folder of a stack on this machine. Raises Refused where nothing is deployed."""
-    folder = root / ".backend" / stack
-    if not folder.exists():
-        raise Refused(f"Stack {stack} has no local backend here.", fix=f"Run `make up STACK={stack}`.")
-    return folder
+    with contextlib.suppress(targets.UnknownTarget):
+        return targets.get(name)
+    return targets.get(settings_of(stack, root).target)
 
 
 def locator_of(stack: str, root: Path) -> dict[str, str]:
@@ -48,12 +40,9 @@ def locator_of(stack: str, root: Path) -> dict[str, str]:
 
     Raises SettingsError for a file that cannot be read, Refused for a backend that is not deployed.
     """
-    if target_of(stack, root) != "ecs":
-        return {"kind": "local", "state": str(local_backend(stack, root))}
-    from mlflow_backend.ecs.lookup import locate  # noqa: PLC0415 - AWS only where it is asked
-
-    settings = settings_of(stack, root)
-    return locate(settings, place_on_ecs(settings, stack, root))
+    return target_of(stack, root).locate(
+        partial(settings_of, stack, root), project=project_of(root), stack=stack, folder=root / FOLDER
+    )
 
 
 def settings_of(stack: str, root: Path) -> Settings:
@@ -64,11 +53,9 @@ def settings_of(stack: str, root: Path) -> Settings:
     return load(YamlSource.read(root / f"Pulumi.{stack}.yaml"))
 
 
-def place_on_ecs(settings: Settings, stack: str, root: Path) -> Place:
-    """Return where a stack's backend on AWS belongs. Raises Refused for settings that the target cannot fulfil."""
+def project_of(root: Path) -> str:
+    """Return the name of the project that the stacks in a folder are of; empty where no project is."""
     import yaml  # noqa: PLC0415 - as in settings_of
 
-    from mlflow_backend.ecs.refusals import place_of  # noqa: PLC0415
-
-    project = yaml.safe_load((root / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
-    return place_of(settings, project=project, stack=stack)
+    file = root / "Pulumi.yaml"
+    return str(yaml.safe_load(file.read_text(encoding="utf-8"))["name"]) if file.exists() else ""

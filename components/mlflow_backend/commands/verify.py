@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
         _tell(f"the report cannot be written to {error.filename}: {error.strerror}. {next_step(error)}.")
         return ExitCode.INCONCLUSIVE
     verdict = report.verdict or Result.INCONCLUSIVE
-    if options.publish and (problem := publish.publish(subject, report)):
+    if options.publish and (problem := publish.publish(execution.asking(subject), report)):
         _tell(problem)
         verdict = Result.INCONCLUSIVE if verdict is Result.PASS else verdict
     return EXIT_CODES[verdict]
@@ -129,8 +129,6 @@ def _deployed(stack: str) -> Subject:
     from mlflow_backend.commands import stacks  # noqa: PLC0415
     from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415
 
-    if stacks.target_of(stack, Path.cwd()) == "local":
-        return Subject.load(stacks.local_backend(stack, Path.cwd()) / "subject.json")
     found: Subject = open_releases(stacks.locator_of(stack, Path.cwd())).subject()
     return found
 

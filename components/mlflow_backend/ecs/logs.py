@@ -15,7 +15,7 @@ from mlflow_backend.ecs import reasons
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, VERIFY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlflow_backend.aws.clients import Clients
     from mlflow_backend.ecs.locator import Located
@@ -26,6 +26,8 @@ PARTS: Final = (SERVER, *ONE_SHOTS)
 AUDIT_DAYS: Final = 90
 """How far back the audit is read: CloudWatch looks through every line of that time."""
 
+TASKS: Final = 3
+"""Of each part: those that run, then the last that ended."""
 _TASKS: Final = 100
 _STREAMS: Final = 50
 
@@ -52,7 +54,20 @@ class EcsLogs:
     clients: Clients
     place: Located
 
-    def tails(self, part: str, *, lines: int, tasks: int) -> Iterator[Tail]:
+    def parts(self) -> Sequence[str]:
+        """Return the servers, and the one-shot tasks."""
+        return PARTS
+
+    def shown(self) -> Sequence[str]:
+        """Return the servers."""
+        return PARTS[:1]
+
+    def tails(self, part: str, *, lines: int) -> Iterator[str]:
+        """Return the last lines of a part's last tasks, or that there are none."""
+        texts = [tail.text() for tail in self.tasks(part, lines=lines)]
+        yield from texts or [f"{part}: no task has run, or its lines have expired"]
+
+    def tasks(self, part: str, *, lines: int, tasks: int = TASKS) -> Iterator[Tail]:
         """Give the last lines of a part's last tasks, those that run first, then the newest; none where none logged."""
         families = {
             SERVER: self.place.server_family,

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
 
-def build(settings: Settings) -> EcsBackend:
-    """Build the backend of the running program's stack.
+def build(settings: Settings, *, project: str, stack: str) -> EcsBackend:
+    """Build the backend of a stack.
 
     Raises Refused for settings that this target cannot fulfil or that disagree with the ledger, and where Pulumi's
     plugin cannot be had; StoreError where the ledger cannot be read.
     """
-    place = place_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack())
+    place = place_of(settings, project=project, stack=stack)
     plugin.require()
     ledger = holding.read(settings, place, clients.connections(place.region).store)
     identity = tasks.release_identity(settings, place)

@@ -193,6 +193,7 @@ class EcsReleases:
             expected_version=release_of(int(wanted), definition).mlflow_version,
             expected_revision=wanted,
             locator=dict(self._locator),
+            stack=self._place.stack,
             credentials=credentials(self._place.reach),
             access=bool(self._place.reach.secret),
             report_path=str(self.report),

@@ -27,7 +27,7 @@ from mlflow_backend.releases.views import Situation
 from mlflow_backend.schema import Heads
 from mlflow_backend.schema_tables import schema_table
 from mlflow_backend.verify import runner
-from mlflow_backend.verify.subjects import Subject
+from mlflow_backend.verify.subjects import Live, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from mlflow_backend.releases.records import Dump, VerifiedRelease
     from mlflow_backend.verify.report import Report
 
-LOCATOR: Final = "ecs-service"
 # What MLflow's own clients read, as in scripts/verify.py.
 _LOGINS: Final = (
     {"token": "MLFLOW_TRACKING_TOKEN"},
@@ -131,12 +130,14 @@ class UnmanagedService:
             for login in _LOGINS
             if all(os.environ.get(name) for name in login.values())
         )
-        address = f"{self._name.region}/{self._name.cluster}/{self._name.service}"
         subject = Subject(
             url=str(self._url),
             expected_version=known.mlflow_version if schema_table().required(known.mlflow_version) else None,
             expected_revision=revision,
-            locator={"kind": LOCATOR, "address": address},
+            live=Live(
+                running=lambda: self.serving() or "",
+                no_heads="the database of a service that this project did not deploy is not asked",
+            ),
             credentials=next(logins, {}),
             proxied_artifacts=False,
         )

@@ -169,6 +169,10 @@ class LocalReleases:
         report = execution.run(subject, profile=profile, deadline_s=deadline_s)
         return self.reports.save(report, copy=self.state.report)
 
+    def subject(self) -> Subject:
+        """Return what a verification of the serving revision is told. Raises SubjectError where none was deployed."""
+        return Subject.load(self.state.subject)
+
     # What a rollback is planned from.
 
     def situation(self, *, thoroughly: bool = True) -> Situation:

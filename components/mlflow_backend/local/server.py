@@ -117,6 +117,7 @@ def _describe_subject(state: StateDir, record: Record, wishes: dict[str, Any]) -
         expected_version=record.mlflow_version,
         expected_revision=str(record.number),
         locator={"kind": "local", "state": str(state.path)},
+        stack=state.path.name,
         jobs=bool(wishes["inputs"]["jobs"]),
         max_upload_mib=int(wishes["inputs"]["max_artifact_mib"]) or None,
         credentials=credentials.references(state, record.access),

@@ -99,7 +99,12 @@ def source(reference: Reference, login: str | None) -> Source:
 def _login(reference: str) -> Login:
     if reference.startswith("secretsmanager:"):
         # As ECS itself takes it: one secret, two keys.
-        user, password = (read_reference("registryLogin", f"{reference}#{key}") for key in ("username", "password"))
+        from mlflow_backend.aws.secret_values import read  # noqa: PLC0415 - AWS only where it is asked
+
+        readers = {"secretsmanager": read}
+        user, password = (
+            read_reference("registryLogin", f"{reference}#{key}", readers) for key in ("username", "password")
+        )
         return Login(user=user, password=password)
     user, colon, password = read_reference("registryLogin", reference).partition(":")
     if not colon:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend import targets
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.releases import durations
 from mlflow_backend.releases.stores import ROOT
-from mlflow_backend.releases.targets import TARGETS, open_releases
+from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, ReportError, parse
 
@@ -57,7 +58,7 @@ class Reports:
 
 def reports_of(locator: Mapping[str, str]) -> Reports:
     """Return the reports of the backend that a locator names."""
-    return Reports(open_releases(locator).store if locator.get("kind") in TARGETS else None)
+    return Reports(open_releases(locator).store if locator.get("kind") in targets.MODULES else None)
 
 
 def shown(reports: Reports) -> tuple[str, ExitCode]:

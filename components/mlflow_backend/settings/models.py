@@ -10,9 +10,10 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
-from mlflow_backend.contract import TargetName  # noqa: TC001 - pydantic reads it while the program runs
+from mlflow_backend import targets
 from mlflow_backend.server import VersionError, parse_version
 from mlflow_backend.settings.aws import Aws
 from mlflow_backend.settings.policy import Policy
@@ -30,6 +31,13 @@ _ROUTES = frozenset({
     "static-files", "v1", "version",
 })  # fmt: skip
 _OBJECT_STORES = ("s3", "gs")
+
+
+def _target(name: str) -> str:
+    if name not in targets.MODULES:
+        choices = " or ".join(f"'{each}'" for each in targets.MODULES)
+        raise PydanticCustomError("literal_error", "no target", {"expected": choices})
+    return name
 
 
 def _mlflow_version(text: str) -> str:
@@ -281,7 +289,7 @@ class Monitoring(Section):
 class Settings(Section):
     """Everything that `Pulumi.<stack>.yaml` says about a backend."""
 
-    target: TargetName
+    target: Annotated[str, AfterValidator(_target), WithJsonSchema({"type": "string", "enum": list(targets.MODULES)})]
     """Where the backend runs."""
     server: Server = Field(default_factory=Server)
     database: Database = Field(default_factory=Database)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mlflow_backend import targets
 from mlflow_backend.server import AccessControl, abilities, flag_problem, memory_need_mib, parse_version
 from mlflow_backend.settings.aws import Aws
 from mlflow_backend.settings.budget import connection_budget, most_replicas
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlflow_backend.settings.models import Settings
-
-_LOOPBACK_TARGETS = ("local",)
-_AWS_TARGETS = ("ecs", "eks")
 
 
 def create_or_adopt(settings: Settings) -> Iterator[Problem]:
@@ -37,7 +35,7 @@ def create_or_adopt(settings: Settings) -> Iterator[Problem]:
 
 def access_on_loopback_only(settings: Settings) -> Iterator[Problem]:
     """Keep a server without access control where only this machine reaches it."""
-    if settings.access.mode == "none" and settings.target not in _LOOPBACK_TARGETS:
+    if settings.access.mode == "none" and not targets.get(settings.target).loopback:
         yield Problem(
             path="access.mode",
             finding="is none",
@@ -156,9 +154,9 @@ def connections(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def port_on_local(settings: Settings) -> Iterator[Problem]:
+def port_on_loopback(settings: Settings) -> Iterator[Problem]:
     """Refuse a port where it follows from something else."""
-    if settings.target != "local" and settings.server.port is not None:
+    if settings.server.port is not None and not targets.get(settings.target).loopback:
         yield Problem(
             path="server.port",
             finding="is set",
@@ -169,7 +167,7 @@ def port_on_local(settings: Settings) -> Iterator[Problem]:
 
 def aws_on_aws(settings: Settings) -> Iterator[Problem]:
     """Refuse AWS's section where nothing runs on AWS: it would be ignored."""
-    if settings.target not in _AWS_TARGETS and settings.aws != Aws():
+    if settings.aws != Aws() and "aws" not in targets.get(settings.target).platforms:
         yield Problem(
             path="aws",
             finding="is set",
@@ -183,8 +181,8 @@ def pinned_where_protected(settings: Settings) -> Iterator[Problem]:
 
     Whoever may push to the registry moves a tag; a digest comes in by a reviewed change of the stack's file.
     """
-    image = settings.server.image
-    if settings.target in _AWS_TARGETS and settings.backup.protect is not False and image and "@sha256:" not in image:
+    image, shared = settings.server.image, not targets.get(settings.target).loopback
+    if shared and settings.backup.protect is not False and image and "@sha256:" not in image:
         yield Problem(
             path="server.image",
             finding="is named by a tag",
@@ -216,7 +214,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     replica_range,
     enough_memory,
     connections,
-    port_on_local,
+    port_on_loopback,
     aws_on_aws,
     pinned_where_protected,
     artifacts_fit,

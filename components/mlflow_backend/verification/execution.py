@@ -5,38 +5,21 @@ The checks are the same everywhere; a target's module is imported when a locator
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from mlflow_backend import targets
 from mlflow_backend.contract import Refused
 from mlflow_backend.releases.stores import StoreError
 from mlflow_backend.verify import runner
+from mlflow_backend.verify.subjects import Live
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlflow_backend.verify.report import Report
     from mlflow_backend.verify.subjects import Subject
-
-PLACES: Final[dict[str, str]] = {"ecs": "mlflow_backend.ecs.verifying"}
-"""Kind of locator -> module with a `run` of its own."""
-
-
-class Runs(Protocol):
-    """What verifies: `runner` itself, or a target's module around it."""
-
-    def run(  # noqa: PLR0913 - as runner.run
-        self,
-        subject: Subject,
-        *,
-        profile: str = "core",
-        deadline_s: float = 180.0,
-        only: tuple[str, ...] = (),
-        skip: tuple[str, ...] = (),
-        begun: Callable[[Report], None] | None = None,
-    ) -> Report:
-        """Verify a subject (see runner.run)."""
 
 
 def run(  # noqa: PLR0913 - as runner.run
@@ -49,21 +32,29 @@ def run(  # noqa: PLR0913 - as runner.run
     begun: Callable[[Report], None] | None = None,
 ) -> Report:
     """Verify a subject from where it has to be (see runner.run)."""
-    subject = replace(subject, **_recorded(subject))
-    named = PLACES.get(subject.locator.get("kind", ""))
-    place = cast("Runs", runner if named is None else importlib.import_module(named))
-    return place.run(subject, profile=profile, deadline_s=deadline_s, only=only, skip=skip, begun=begun)
+    subject = asking(subject)
+    kind = subject.locator.get("kind", "")
+    verifier = targets.get(kind).verifier() if kind in targets.MODULES else runner
+    report: Report = verifier.run(subject, profile=profile, deadline_s=deadline_s, only=only, skip=skip, begun=begun)
+    return report
 
 
-def _recorded(subject: Subject) -> dict[str, Any]:
-    """Return what the stack itself says, as fields of the subject: identity, whom it lets in, its schema heads."""
-    from mlflow_backend.releases.targets import TARGETS, open_releases  # noqa: PLC0415 - a URL alone has no ledger
+def asking(subject: Subject) -> Subject:
+    """Return a subject with what its backend itself says: its identity, whom it lets in, and what can be asked."""
+    from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415 - a URL alone has no ledger
 
-    if subject.locator.get("kind") not in TARGETS:
-        return {}
-    target = open_releases(subject.locator)
-    asked = {**asdict(target.doors(subject.expected_revision)), "heads": target.heads}
+    if subject.locator.get("kind") not in targets.MODULES:
+        return subject
+    target, releases = targets.get(subject.locator["kind"]), open_releases(subject.locator)
+    fields: dict[str, Any] = asdict(releases.doors(subject.expected_revision))
     try:
-        return {**asked, "identity": target.ledger.standing().identity or {}}
+        fields["identity"] = releases.ledger.standing().identity or {}
     except (Refused, StoreError) as error:
-        return {**asked, "identity_problem": str(error)}
+        fields["identity_problem"] = str(error)
+    live = Live(
+        running=partial(target.running_revision, subject.locator),
+        heads=releases.heads,
+        purge=target.purger(subject.locator),
+        secrets=target.secrets(),
+    )
+    return replace(subject, **fields, live=live, plain_http=target.loopback)

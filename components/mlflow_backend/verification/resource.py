@@ -61,7 +61,7 @@ def problems(inputs: Mapping[str, Any]) -> list[Problem]:
         found.append(Problem(key="deadline", text="not a positive number of seconds"))
     if not any(is_unknown(inputs.get(key)) for key in INPUTS):
         try:
-            subject_of(inputs).running_revision()
+            subject_of(inputs)
         except SubjectError as error:
             found.append(Problem(key=str(error).partition(":")[0], text=str(error)))
     return found

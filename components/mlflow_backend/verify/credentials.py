@@ -1,20 +1,22 @@
 """The credentials of the probe: named by reference, resolved in memory only, never printed.
 
-A reference is `file:PATH` (the first line of a file), `env:NAME`, or `secretsmanager:ARN#KEY`. References may be
-written into settings, Pulumi state and reports; values may not.
+A reference is `file:PATH` (the first line of a file), `env:NAME`, or of a scheme that the target reads, such as
+`secretsmanager:ARN#KEY`. References may be written into settings, Pulumi state and reports; values may not.
 """
 
 from __future__ import annotations
 
 import base64
-import importlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    Readers = Mapping[str, Callable[[str], tuple[str, str]]]
+    """By scheme, what reads the rest of a reference: it gives the value, or an empty text, and what is wrong."""
 
 KINDS: dict[str, tuple[str, ...]] = {
     "basic": ("username", "password"),
@@ -25,8 +27,6 @@ KINDS: dict[str, tuple[str, ...]] = {
 """What a kind of credential is made of: the keys of its references."""
 
 DEFAULT_KEY_HEADER = "X-Api-Key"
-SCHEMES: Final = {"secretsmanager": "mlflow_backend.aws.secret_values"}
-"""Scheme of a reference -> module with `read(name)`, which returns the value, or an empty text and the problem."""
 
 
 class CredentialError(Exception):
@@ -42,7 +42,7 @@ class Credentials:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
-def resolve(references: Mapping[str, str]) -> Credentials:
+def resolve(references: Mapping[str, str], readers: Readers | None = None) -> Credentials:
     """Read the credentials that `references` name; none where it is empty.
 
     Known are {"username", "password"}, {"token"}, {"identityToken"}, and {"apiKey"} with "apiKeyHeader", the literal
@@ -58,7 +58,7 @@ def resolve(references: Mapping[str, str]) -> Credentials:
         known = "; ".join(" + ".join(needed) for needed in KINDS.values())
         named = ", ".join(sorted(keys)) or "nothing"
         raise CredentialError(f"credentials: {named} is not a set of references known here. Name one of: {known}")
-    values = {key: read_reference(key, references[key]) for key in KINDS[kind]}
+    values = {key: read_reference(key, references[key], readers) for key in KINDS[kind]}
     if kind == "basic":
         pair = base64.b64encode(f"{values['username']}:{values['password']}".encode()).decode()
         return Credentials(kind=kind, headers={"Authorization": f"Basic {pair}"}, secrets=(values["password"], pair))
@@ -70,7 +70,7 @@ def resolve(references: Mapping[str, str]) -> Credentials:
     return Credentials(kind=kind, headers={"Authorization": f"Bearer {secret}"}, secrets=(secret,))
 
 
-def read_reference(key: str, reference: str) -> str:
+def read_reference(key: str, reference: str, readers: Readers | None = None) -> str:
     """The value that a reference names; `key` is what it is for.
 
     Raises `CredentialError`.
@@ -81,8 +81,8 @@ def read_reference(key: str, reference: str) -> str:
         problem = f"the environment variable {name} is not set"
     elif scheme == "file" and name:
         value, problem = _first_line(Path(name))
-    elif scheme in SCHEMES and "#" in name:
-        value, problem = importlib.import_module(SCHEMES[scheme]).read(name)
+    elif readers and scheme in readers and "#" in name:
+        value, problem = readers[scheme](name)
     else:
         # The text is not repeated: it may be the secret itself, put where its reference belongs.
         msg = f"credentials: {key} is not a reference. Write file:PATH or env:NAME"

@@ -89,11 +89,6 @@ def _open(family: str, route: str, who: str, exchange: Exchange) -> Finding:
     )
 
 
-def _plain(context: Context) -> bool:
-    """Tell whether the target's own front speaks plain HTTP, so that TLS before it is somebody else's."""
-    return context.subject.locator.get("kind", "local") == "local"
-
-
 def forwarding(context: Context) -> Finding:
     """Host, scheme and address of a caller arrive at the server as they are, whatever he writes into a header."""
     exchange = context.send("GET", COMPONENTS, headers={"X-Forwarded-For": _SPOOFED})
@@ -109,7 +104,7 @@ def forwarding(context: Context) -> Finding:
     wrong = [
         f"{what} is {seen.get(what)} there and {meant} here"
         for what, meant in (("host", url.netloc), ("scheme", url.scheme))
-        if seen.get(what) != meant and not (what == "scheme" and _plain(context))
+        if seen.get(what) != meant and not (what == "scheme" and context.subject.plain_http)
     ]
     if seen.get("client") == _SPOOFED or not seen.get("forwarded"):
         wrong.append("the address of a caller is what he says himself")

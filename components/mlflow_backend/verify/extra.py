@@ -80,7 +80,10 @@ class ExtraCheck:
 
 def _run(extra: ExtraCheck, context: Context) -> Finding:
     try:
-        headers = {name: read_reference(f"header {name}", reference) for name, reference in extra.headers.items()}
+        headers = {
+            name: read_reference(f"header {name}", reference, context.subject.live.secrets)
+            for name, reference in extra.headers.items()
+        }
     except CredentialError as error:
         return inconclusive(
             "a header of this check cannot be had",

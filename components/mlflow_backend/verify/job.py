@@ -10,13 +10,14 @@ import io
 import json
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.packaged import SERVER
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
-from mlflow_backend.verify.subjects import Subject
+from mlflow_backend.verify.subjects import Live, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +40,10 @@ def document(
     subject: Subject, *, profile: str, deadline_s: float, only: Sequence[str] = (), skip: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return the job as JSON-like data."""
+    running = subject.live.running
     return {
+        "running": running() if running else None,
+        "noHeads": subject.live.no_heads,
         "subject": {key: value for key, value in subject.to_document().items() if key != "reportPath"},
         "profile": profile,
         "deadline": deadline_s,
@@ -62,8 +66,10 @@ def bundle(job: Mapping[str, Any], package: Path = _PACKAGE) -> bytes:
 def main(folder: str) -> int:
     """Run the job of an unpacked bundle, and print its report: first the verdict as one line, then all of it."""
     job = json.loads((Path(folder) / JOB).read_text(encoding="utf-8"))
+    running = job["running"]
+    live = Live(running=None if running is None else lambda: str(running), no_heads=job["noHeads"])
     report = runner.run(
-        Subject.from_document(job["subject"]),
+        replace(Subject.from_document(job["subject"]), live=live),
         profile=job["profile"],
         deadline_s=float(job["deadline"]),
         only=tuple(job["only"]),

@@ -20,7 +20,7 @@ DEADLINE_S: Final = 30.0
 def publish(subject: Subject, report: Report) -> str:
     """Upload the report through the server, to the root of its artifacts. Returns what went wrong, or an empty text."""
     try:
-        credentials = resolve(subject.credentials)
+        credentials = resolve(subject.credentials, subject.live.secrets)
     except CredentialError as error:
         return str(error)
     transport = Transport(ca_file=subject.ca_file, insecure=subject.insecure)

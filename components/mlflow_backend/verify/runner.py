@@ -103,7 +103,7 @@ def run(  # noqa: PLR0913 - what the command line and the resource give
         if check.name in skip:
             progress.finish(check, skipped("left out by --skip"))
     try:
-        credentials = resolve(subject.credentials)
+        credentials = resolve(subject.credentials, subject.live.secrets)
     except CredentialError as error:
         return _without_credentials(report, selected, progress, error)
     return _verify(subject, selected, report, progress, credentials)

@@ -6,29 +6,20 @@ swapped under a running server fails at the next start. Only a target that can r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mlflow_backend.schema_tables import schema_table
 from mlflow_backend.verify.model import Finding, failed, inconclusive, passed, skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mlflow_backend.verify.context import Context
-
-
-_NOBODY_TO_ASK: Final[Mapping[str | None, str]] = {
-    None: "no platform is named that could be asked for the database's schema",
-    "ecs-service": "the database of a service that this project did not deploy is not asked",
-    "told": "whoever verifies here may not ask the database; the readiness check compares its schema",
-}
 
 
 def schema(context: Context) -> Finding:
     """The database is at the schema head that the served MLflow version requires."""
-    heads = context.subject.heads
+    heads = context.subject.live.heads
     if heads is None:
-        return skipped(_NOBODY_TO_ASK.get(context.subject.locator.get("kind"), "the platform is not asked from here"))
+        return skipped(context.subject.live.no_heads)
     served = context.shared.served_version or ""
     required = schema_table().required(served)
     try:

@@ -67,7 +67,7 @@ def version(context: Context) -> Finding:
 
 def revision(context: Context) -> Finding:
     """The platform runs the revision intended."""
-    intended, ask = context.subject.expected_revision, context.subject.running_revision()
+    intended, ask = context.subject.expected_revision, context.subject.live.running
     if ask is None or intended is None:
         return skipped("no platform and no revision are named; a deployed stack has them")
     try:

@@ -1,36 +1,46 @@
 """What is verified: a URL, what is declared about it, and how to learn what the platform runs.
 
 A subject is kept as a document (`subject.json`, or the inputs of the Pulumi resource) that names credentials by
-reference. This module also knows which target's history answers for a locator; it imports that target only when asked.
+reference. What else than the URL may be asked (`Live`) is no part of the document: whoever runs the checks says it.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from mlflow_backend import targets
 from mlflow_backend.offered import stack_of
 from mlflow_backend.verify.extra import ExtraCheck, ExtraCheckError
 
 if TYPE_CHECKING:
-    from mlflow_backend.schema import Heads
+    from pathlib import Path
 
-LOCATORS: Final[dict[str, tuple[str, str, Callable[[str], object]]]] = {
-    "ecs": ("mlflow_backend.ecs.history", "address", str),
-    "ecs-service": ("mlflow_backend.ecs.history", "address", str),
-    "local": ("mlflow_backend.local.history", "state", Path),
-    "told": ("mlflow_backend.verify.told", "revision", str),
-}
-"""Kind of locator -> module with `running_revision`, the key of the locator that it takes, and as what."""
+    from mlflow_backend.schema import Heads
 
 
 class SubjectError(Exception):
     """The subject is not described in a way that can be verified. Names the key and the fix, never a credential."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """What can be asked besides the URL, from where the checks run; None for what cannot.
+
+    `running` gives the revision that the platform runs, empty if none; `heads` the schema heads of the live database,
+    None if it is not reached; `purge(prefix, timeout_s=...)` removes deleted experiments for good and counts them.
+    `secrets` reads references by their scheme, and gives a value or an empty text, and what is wrong.
+    `no_heads` says why the database is not asked.
+    """
+
+    running: Callable[[], str] | None = None
+    heads: Callable[[], Heads | None] | None = None
+    purge: Callable[..., int] | None = None
+    secrets: Mapping[str, Callable[[str], tuple[str, str]]] = field(default_factory=dict)
+    no_heads: str = "no platform is named that could be asked for the database's schema"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +52,8 @@ class Subject:
     `access` is whether the backend must refuse anonymous calls (None: whether credentials are named).
     `hosts` and `origins` are all that the running server was told to let in; where they are known, others are refused.
     `proxied_artifacts` says that artifacts must go through the server. `identity` is what the ledger has recorded of
-    database and store, `identity_problem` why that could not be read. `heads` asks the platform for the schema heads
-    of the live database (None from it: not to be had from here); it is no part of the document.
+    database and store, `identity_problem` why that could not be read. `plain_http` says that the backend's own front
+    speaks plain HTTP, so that TLS before it is somebody else's. `live` is no part of the document.
     """
 
     url: str
@@ -63,7 +73,9 @@ class Subject:
     origins: tuple[str, ...] = ()
     identity: Mapping[str, str] = field(default_factory=dict)
     identity_problem: str = ""
-    heads: Callable[[], Heads | None] | None = None
+    plain_http: bool = True
+    stack: str = "STACK"
+    live: Live = field(default_factory=Live, compare=False)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -80,16 +92,13 @@ class Subject:
         for key, value in self.locator.items():
             if not isinstance(value, str):
                 raise SubjectError(f"locator.{key}: not a text")
+        if self.locator and self.locator.get("kind") not in targets.MODULES:
+            raise SubjectError(f"locator.kind: {targets.UnknownTarget(self.locator.get('kind', ''))}")
 
     @property
     def host(self) -> str:
         """The Host header that clients send: name and port as in the URL."""
         return urlsplit(self.url).netloc
-
-    @property
-    def stack(self) -> str:
-        """The name of the deployed stack, as commands take it; the word STACK where none is known."""
-        return stack_of(self.locator) if {"stack", "state"} & set(self.locator) else "STACK"
 
     @property
     def guarded(self) -> bool:
@@ -112,6 +121,8 @@ class Subject:
             # Pulumi's numbers are floats.
             fields["max_upload_mib"] = int(fields["max_upload_mib"])
         fields |= {name: tuple(fields[name]) for name in ("hosts", "origins") if name in fields}
+        if (known := fields.get("locator")) and {"stack", "state"} & set(known):
+            fields.setdefault("stack", stack_of(known))
         try:
             fields["extra_checks"] = tuple(ExtraCheck.from_document(item) for item in fields.get("extra_checks", ()))
         except ExtraCheckError as error:
@@ -150,26 +161,6 @@ class Subject:
         except (AttributeError, TypeError, ValueError):
             raise SubjectError(f"{path}: its keys are not those of a subject. {again}") from None
 
-    def running_revision(self) -> Callable[[], str] | None:
-        """How to ask the platform which revision runs now; None where no platform is named.
-
-        Raises `SubjectError` for a kind of locator that is not known.
-        """
-        if not self.locator:
-            return None
-        kind = self.locator.get("kind", "")
-        if kind not in LOCATORS:
-            raise SubjectError(f"locator.kind: {kind or 'missing'}. Known are: {', '.join(LOCATORS)}")
-        module, key, wanted = LOCATORS[kind]
-        if key not in self.locator:
-            raise SubjectError(f"locator.{key}: missing; the kind {kind} is found by it")
-
-        def ask() -> str:
-            history = importlib.import_module(module)
-            return str(history.running_revision(wanted(self.locator[key])))
-
-        return ask
-
 
 _KEYS: Final[dict[str, str]] = {
     "url": "url",
@@ -189,6 +180,8 @@ _KEYS: Final[dict[str, str]] = {
     "origins": "origins",
     "identity": "identity",
     "identityProblem": "identity_problem",
+    "plainHttp": "plain_http",
+    "stack": "stack",
 }
 
 

@@ -7,7 +7,6 @@ be reached from here, those of verifications are then removed for good.
 
 from __future__ import annotations
 
-import importlib
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 MOST: Final = 20
 """Leftovers that one sweep removes of each kind: the next takes the rest."""
-PURGES: Final = {"local": "mlflow_backend.local.purge"}
-"""Kind of locator -> module with `purge(locator, prefix, timeout_s=...)`, which gives the experiments' number."""
 PURGE_S: Final = 2.0
 """What a statement of a purge may wait for the locks of others: the next verification takes what this one left."""
 
@@ -41,13 +38,12 @@ def sweep(context: Context) -> Finding:
 
 def _purge(context: Context) -> str:
     """Say what is removed for good; nothing where the database is out of reach."""
-    locator = context.subject.locator
-    module = PURGES.get(locator.get("kind", ""))
-    if module is None:
+    purge = context.subject.live.purge
+    if purge is None:
         return ""
     timeout_s = min(PURGE_S, context.deadline.left() / 2)
     try:
-        number = importlib.import_module(module).purge(locator, PREFIX, timeout_s=timeout_s)
+        number = purge(PREFIX, timeout_s=timeout_s)
     except Exception as error:  # noqa: BLE001 - rows that are marked as deleted say nothing about the backend
         return f"; none was removed for good ({type(error).__name__})"
     return f"; {number} removed for good"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlflow_backend import targets
 from mlflow_backend.contract import Refused
 from mlflow_backend.server.versions import VersionError, parse_version
 from mlflow_backend.vulnerabilities.table import of_version
@@ -49,10 +50,13 @@ def standing(settings: Settings) -> Standing:
 
 
 def refuse_vulnerable(settings: Settings) -> tuple[str, ...]:
-    """Return the warnings about known vulnerabilities. Raises Refused for one outside `local` that nobody accepted."""
+    """Return the warnings about known vulnerabilities.
+
+    Raises Refused for one that nobody accepted, if others than this machine reach the target.
+    """
     found = standing(settings)
     version = settings.server.mlflow_version
-    if found.open and settings.target != "local":
+    if found.open and not targets.get(settings.target).loopback:
         raise Refused(
             f"MLflow {version} (server.mlflowVersion) has known vulnerabilities: {_listed(found.open)}.",
             fix=f"{_cure(found.open)} or accept each by its name in {_KEY}, with the reason in a comment ({PAGE}).",

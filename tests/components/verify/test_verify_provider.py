@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
+from mlflow_backend import targets
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.releases.reports import LATEST, Reports
 from mlflow_backend.releases.stores import FileStore, StoreError
@@ -18,7 +19,6 @@ from mlflow_backend.verification import provider, resource
 from mlflow_backend.verify import report as reports
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Stage
-from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
     from tests.components.verify.fake_mlflow import FakeMLflow
@@ -184,7 +184,7 @@ def test_only_create_asks_the_backend(server: FakeMLflow, inputs: dict[str, Any]
 @pytest.fixture
 def kept(inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], FileStore]:
     """Inputs that name a backend with a store, and that store."""
-    monkeypatch.setattr(Subject, "running_revision", lambda _self: lambda: "1")
+    monkeypatch.setattr(targets.get("local"), "running_revision", lambda _locator: "1", raising=True)
     state = StateDir(tmp_path / "stack")
     return inputs | {"locator": {"kind": "local", "state": str(state.path)}}, FileStore(state.backend_store)
 

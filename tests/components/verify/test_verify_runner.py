@@ -10,7 +10,7 @@ import pytest
 
 from mlflow_backend.verify import checks, runner
 from mlflow_backend.verify.model import Result
-from mlflow_backend.verify.subjects import Subject
+from mlflow_backend.verify.subjects import Live, Subject
 from mlflow_backend.verify.tracking import PREFIX
 from tests.components.verify.fake_mlflow import REST, STORE, Asked, FakeMLflow, Reply, as_json, error
 
@@ -130,11 +130,11 @@ def test_an_answer_that_drips_ends_with_its_time(server: FakeMLflow) -> None:
     assert report.result_of("registered-models").code == "truncated"
 
 
-def test_a_check_that_overruns_names_the_deadline(server: FakeMLflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_overruns_names_the_deadline(server: FakeMLflow) -> None:
     """A check that is stuck outside any request cannot hold the verification up."""
     never = threading.Event()
-    monkeypatch.setattr(Subject, "running_revision", lambda _self: lambda: str(never.wait()))
-    report = verify(server, deadline_s=1, expected_revision="1")
+    live = Live(running=lambda: str(never.wait()))
+    report = verify(server, deadline_s=1, expected_revision="1", live=live)
     never.set()
     assert report.result_of("revision").code == "deadline"
     assert "deadline of 1 s" in report.result_of("revision").sentence
@@ -144,23 +144,19 @@ def test_a_check_that_overruns_names_the_deadline(server: FakeMLflow, monkeypatc
     ("running", "result", "code"),
     [("7", Result.PASS, ""), ("6", Result.FAIL, "wrong-revision"), ("", Result.FAIL, "wrong-revision")],
 )
-def test_the_running_revision_is_compared(
-    server: FakeMLflow, monkeypatch: pytest.MonkeyPatch, running: str, result: Result, code: str
-) -> None:
+def test_the_running_revision_is_compared(server: FakeMLflow, running: str, result: Result, code: str) -> None:
     """Only the intended revision is green, whatever the server answers."""
-    monkeypatch.setattr(Subject, "running_revision", lambda _self: lambda: running)
-    report = verify(server, expected_revision="7")
+    report = verify(server, expected_revision="7", live=Live(running=lambda: running))
     assert (report.result_of("revision").result, report.result_of("revision").code) == (result, code)
 
 
-def test_a_platform_that_cannot_be_asked_is_inconclusive(server: FakeMLflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_platform_that_cannot_be_asked_is_inconclusive(server: FakeMLflow) -> None:
     """A reader that fails is an error on the probe's side, and never green."""
 
     def fails() -> str:
         raise PermissionError(13, "denied", "/state")
 
-    monkeypatch.setattr(Subject, "running_revision", lambda _self: fails)
-    report = verify(server, expected_revision="7")
+    report = verify(server, expected_revision="7", live=Live(running=fails))
     assert report.verdict is Result.INCONCLUSIVE
 
 

@@ -30,7 +30,7 @@ CLOUD = ["dev", "gcp", "staging"]
         (["Pulumi.local.yaml"], []),
         (["components/mlflow_backend/local/server.py"], []),
         (["components/mlflow_backend/ecs/backend.py"], ["dev", "staging"]),
-        (["components/mlflow_backend/cloudrun/render.py", "docs/x"], ["gcp"]),
+        (["components/mlflow_backend/ecs/render.py", "docs/x"], ["dev", "staging"]),
         (["components/mlflow_backend/ecs/backend.py", "Pulumi.gcp.yaml"], CLOUD),
         (["components/mlflow_backend/naming.py"], CLOUD),
         (["components/mlflow_backend/ecs.py"], CLOUD),

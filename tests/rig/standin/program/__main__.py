@@ -44,5 +44,6 @@ for module, waits in (
     if not hasattr(module, waits):
         raise AttributeError(waits)
     setattr(module, waits, Known)
-for key, value in program.build(from_pulumi(pulumi.Config())).outputs().exports().items():
+built = program.build(from_pulumi(pulumi.Config()), project=pulumi.get_project(), stack=pulumi.get_stack())
+for key, value in built.outputs().exports().items():
     pulumi.export(key, value)

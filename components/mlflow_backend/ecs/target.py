@@ -1,0 +1,124 @@
+"""The target `ecs`: tasks on AWS Fargate, with RDS, ElastiCache, S3 and a load balancer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.contract import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from mlflow_backend.contract import ExitCode
+    from mlflow_backend.ecs.backend import EcsBackend
+    from mlflow_backend.ecs.logs import EcsLogs
+    from mlflow_backend.ecs.releases import EcsReleases
+    from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.settings import Settings
+
+# Each method imports what it needs: pulumi_aws takes seconds, boto3 a third of one.
+# ruff: noqa: PLC0415
+
+
+class EcsTarget:
+    """See target.Target."""
+
+    name = "ecs"
+    loopback = False
+    platforms = frozenset({"aws"})
+
+    def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EcsBackend:
+        """Register the backend."""
+        del folder
+        from mlflow_backend.ecs import program
+
+        return program.build(settings, project=project, stack=stack)
+
+    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> dict[str, str]:
+        """Return what AWS has by the names that the settings give."""
+        del folder
+        from mlflow_backend.ecs.lookup import locate
+        from mlflow_backend.ecs.refusals import place_of
+
+        known = settings()
+        return locate(known, place_of(known, project=project, stack=stack))
+
+    def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:
+        """Look at the account."""
+        del folder
+        from mlflow_backend.ecs.doctor.look import look
+        from mlflow_backend.ecs.refusals import place_of
+
+        return look(settings, place_of(settings, project=project, stack=stack))
+
+    def rotate_keys(
+        self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path, lost: bool
+    ) -> str:
+        """Draw new keys into another version of the stack's secret."""
+        del folder
+        from mlflow_backend.aws import clients
+        from mlflow_backend.aws.secret_values import SecretFailed
+        from mlflow_backend.ecs import holding, secrets
+        from mlflow_backend.ecs.refusals import place_of
+        from mlflow_backend.releases.holds import refuse_rotation
+
+        if lost:
+            raise Refused(
+                "Secrets Manager keeps the versions of the secret, so the keys are not lost.",
+                fix="Restore the secret with `aws secretsmanager restore-secret`, and update.",
+            )
+        known = settings()
+        place = place_of(known, project=project, stack=stack)
+        refuse_rotation(holding.read(known, place, clients.connections(place.region).store).standing)
+        try:
+            secrets.rotate_keys(place.region, place.secret("server"))
+        except SecretFailed as failure:
+            raise Refused(str(failure), fix="Deploy the stack with `pulumi up`, and repeat.") from None
+        return "New keys are drawn."
+
+    def releases(self, locator: Mapping[str, str]) -> EcsReleases:
+        """Return the releases of a service."""
+        from mlflow_backend.ecs.releases import open_releases
+
+        return open_releases(locator)
+
+    def running_revision(self, locator: Mapping[str, str]) -> str:
+        """Return the revision whose tasks get the traffic."""
+        from mlflow_backend.ecs.history import running_revision
+
+        return running_revision(locator["address"])
+
+    def purger(self, locator: Mapping[str, str]) -> None:
+        """Return nothing: the database is private."""
+
+    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
+        """Return Secrets Manager's."""
+        from mlflow_backend.aws.secret_values import read
+
+        return {"secretsmanager": read}
+
+    def verifier(self) -> Any:
+        """Return what verifies from here, or from inside the network if the balancer is internal."""
+        from mlflow_backend.ecs import verifying
+
+        return verifying
+
+    def status(self, locator: Mapping[str, str]) -> tuple[Sequence[str], ExitCode]:
+        """Return the tasks, the revisions, what waits for a restart, and the last verdict."""
+        from mlflow_backend.ecs import parameters, status
+
+        releases = self.releases(locator)
+        return list(status.lines(releases, parameters.waiting(locator))), status.exit_code(releases)
+
+    def logs(self, locator: Mapping[str, str]) -> EcsLogs:
+        """Return what the tasks wrote, from CloudWatch."""
+        from mlflow_backend.aws import clients
+        from mlflow_backend.ecs.locator import located
+        from mlflow_backend.ecs.logs import EcsLogs
+
+        place = located(locator)
+        return EcsLogs(clients=clients.connect(place.service.region), place=place)
+
+
+TARGET: Final = EcsTarget()
