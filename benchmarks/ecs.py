@@ -24,7 +24,7 @@ from mlflow_backend.ecs.render import (
 )
 from mlflow_backend.ecs.render.containers import SecretSource
 from mlflow_backend.releases.plan import Request, plan
-from mlflow_backend.releases.views import Situation
+from mlflow_backend.releases.status import RollbackContext
 from mlflow_backend.schema import Heads
 from mlflow_backend.schema_tables import schema_table
 from tests.components.ecs.stacks import place_of, reached, settings_of, store_of
@@ -102,14 +102,14 @@ def planning() -> Row:
         table = schema_table()
 
         def listed_and_planned() -> None:
-            situation = Situation(
+            context = RollbackContext(
                 target="ecs",
                 current=str(_REVISIONS),
                 revisions=history.revisions(),
                 live=Heads(tracking=(table.required(_VERSIONS[-1]) or Heads(tracking=None)).tracking),
                 table=table,
             )
-            plan(situation, Request(to=str(_REVISIONS - 1)))
+            plan(context, Request(to=str(_REVISIONS - 1)))
 
         taken = [seconds(listed_and_planned) for _ in range(_PLAN_RUNS)]
     finally:

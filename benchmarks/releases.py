@@ -22,7 +22,7 @@ from mlflow_backend.migrate.tool import DatabaseTool
 from mlflow_backend.releases import text
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.records import VerifiedRelease
-from mlflow_backend.releases.views import survey
+from mlflow_backend.releases.status import list_releases
 from mlflow_backend.schema_tables import schema_table
 from tests.engine.releases.support import command
 from tests.engine.stack import ROOT, LocalStack
@@ -98,7 +98,7 @@ def planning(state: StateDir) -> Row:
     target, live = LocalReleases(state), schema_table().heads[_VERSION]
 
     def work() -> None:
-        plan(replace(target.situation(), live=live), Request())
+        plan(replace(target.rollback_context(), live=live), Request())
 
     (taken,) = interleaved(_RUNS, work)
     return Row(
@@ -115,8 +115,8 @@ def listing(project: Path) -> Row:
     target = LocalReleases(StateDir(project / ".backend" / "local"))
 
     def work() -> None:
-        situation = target.situation(thoroughly=False)
-        if len(text.table(survey(situation), now=datetime.now(UTC))) != _MANY + 1:
+        context = target.rollback_context(verify_checksums=False)
+        if len(text.table(list_releases(context), now=datetime.now(UTC))) != _MANY + 1:
             raise RuntimeError("not all were listed")
 
     inside, whole = interleaved(_RUNS, work, partial(_called, [sys.executable, "-c", _LIST, str(project)]))

@@ -48,7 +48,7 @@ PURE = (
     "components/mlflow_backend/releases/records.py",
     "components/mlflow_backend/releases/text.py",
     "components/mlflow_backend/releases/verification.py",
-    "components/mlflow_backend/releases/views.py",
+    "components/mlflow_backend/releases/status.py",
     "components/mlflow_backend/report/*.py",
     "components/mlflow_backend/server/*.py",
     "components/mlflow_backend/settings/*.py",

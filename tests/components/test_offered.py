@@ -22,7 +22,7 @@ def test_a_failed_migration_names_the_command_of_its_own_stack(
 ) -> None:
     """Whoever copies it in an emergency must not have to know what stands for what."""
     target = SimpleNamespace(
-        heads=lambda: None, migrating=contextlib.nullcontext, rollback=SimpleNamespace(load=lambda *_: None)
+        heads=lambda: None, migration_lock=contextlib.nullcontext, rollback=SimpleNamespace(load=lambda *_: None)
     )
 
     def fail(*_: object) -> None:

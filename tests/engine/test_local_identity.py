@@ -31,7 +31,7 @@ def verified_up(stack: LocalStack) -> Outcome:
 
 def recorded(stack: LocalStack) -> dict[str, str]:
     """What the ledger knows the backend by."""
-    return dict(LocalReleases(stack.state).ledger.standing().identity or {})
+    return dict(LocalReleases(stack.state).ledger.state().identity or {})
 
 
 def stored(stack: LocalStack) -> dict[str, str]:

@@ -75,7 +75,7 @@ def test_what_was_verified_is_in_the_ledger(dev: AwsStack, server_rig: AwsRig, p
     digest = dev.outputs()["release"]["imageDigest"]
     assert digest in json.dumps(records)
     # What database and store are known by, and the store's own word of it.
-    known = records[-1]["standing"]["identity"]
+    known = records[-1]["state"]["identity"]
     stored = json.loads(s3.get_object(Bucket=name, Key=f"artifacts/{OBJECT}")["Body"].read())
     assert stored == {"id": known["store"], "database": known["database"]}
 

@@ -261,8 +261,8 @@ def _reads(made: Made) -> None:
 def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
     """Do what a plan does, and a rollback; no task ever runs here, so the database gives no answer."""
     target = EcsReleases(locate(day.settings, day.place), clients.connections(day.place.region))
-    with contextlib.suppress(Exception), target.alone():
-        target.situation()
+    with contextlib.suppress(Exception), target.rollback_lock():
+        target.rollback_context()
     found, task = target._connections.clients, day.place.arn("ecs", f"task/{day.place.cluster()}/{'0' * 32}")
     shots = database_task(found, located(target._locator), None).shots
     logs: Any = {"logGroupName": day.place.log_group("tasks"), "logStreamName": "database/database/1"}

@@ -133,7 +133,7 @@ def test_a_restore_goes_back_with_the_losses_counted(life: Life) -> None:
     assert "serves and is pinned; verified" in done.text
     assert f"{announced['runs']} runs" in done.text.rpartition("Lost: ")[2]
     life.only("1")
-    pin = life.ledger.standing().pin
+    pin = life.ledger.state().pin
     assert pin is not None
     assert (pin.revision, pin.reason) == ("1", "a test")
     assert life.client("read") == life.kept["before"]
@@ -163,5 +163,5 @@ def test_the_pin_is_lifted(life: Life) -> None:
     before = life.only("1")
     lifted = life.stack.script("rollback", "--unpin")
     assert lifted.code == ExitCode.DONE, lifted.text
-    assert life.ledger.standing().pin is None
+    assert life.ledger.state().pin is None
     assert life.only("1") is before

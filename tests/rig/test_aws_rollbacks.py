@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mlflow_backend.schema import Heads
     from tests.rig.aws.rig import AwsRig
 
-_WISH: Final = run.Wish(reason="a test")
+_OPTIONS: Final = run.RollbackOptions(reason="a test")
 # More than the product's clients ask: they give up.
 _FOR_EVER, _A_FEW = 1000, 3
 
@@ -73,20 +73,20 @@ class World:
         }  # fmt: skip
         return Releases(place, clients.connections(self.scene.rig.region))
 
-    def begin(self, target: Releases, *, force: bool = False) -> run.Ended:
+    def begin(self, target: Releases, *, force: bool = False) -> run.RollbackResult:
         """Roll back to the first revision, as the command does."""
-        with target.alone():
+        with target.rollback_lock():
             ended = run.resume(target, to=None, say=print)
             if ended is not None:
                 return ended
             wanted = Request(to=number(self.first), verify=False, force=force)
-            return run.begin(target, plan(target.situation(thoroughly=False), wanted), _WISH, say=print)
+            return run.begin(target, plan(target.rollback_context(verify_checksums=False), wanted), _OPTIONS, say=print)
 
     def reset(self) -> None:
         """Serve the second revision again, with no pin and nothing unfinished."""
         target = self.releases()
         target.rollback.close()
-        if target.ledger.standing().pin is not None:
+        if target.ledger.state().pin is not None:
             target.ledger.add_unpin("the next test")
         if self.scene.service()["taskDefinition"] != self.second:
             self.scene.update(self.second)
@@ -160,7 +160,7 @@ def test_a_killed_rollback_is_finished_by_the_next_one(world: World, step: Step,
     ended = world.begin(world.releases())
     assert ended.exit_code is ExitCode.DONE
     world.served(world.first)
-    pin = world.releases().ledger.standing().pin
+    pin = world.releases().ledger.state().pin
     assert pin is not None
     assert pin.revision == number(world.first)
     assert world.releases().rollback.load() is None

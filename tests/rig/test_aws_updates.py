@@ -97,9 +97,9 @@ def test_an_update_rolls_back_by_itself_where_that_is_wished(life: Life) -> None
     assert not outcome.ok, outcome.text
     assert "Rolled back by itself: Revision 2 (MLflow 2.9.2) serves; verified." in outcome.text, outcome.text
     life.only("2")
-    standing = life.ledger.standing()
-    assert standing.pin is None
-    assert [(each.revision, each.instead) for each in standing.blocks] == [("3", "2")]
+    state = life.ledger.state()
+    assert state.pin is None
+    assert [(each.revision, each.instead) for each in state.blocks] == [("3", "2")]
     assert life.client("read") == life.kept["before"]
 
 

@@ -87,7 +87,7 @@ def test_a_result_as_json_is_one_document(world: World, tmp_path: Path, capsys: 
     assert result["verification"]
     assert call(tmp_path, "--unpin", "--json") is ExitCode.DONE
     assert document(capsys)["exitCode"] == 0
-    assert world.ledger.standing().pin is None
+    assert world.ledger.state().pin is None
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_without_verification_it_is_pinned_and_said_so(
     assert call(tmp_path, "--to", "1", "--yes", "--no-verify") is ExitCode.DONE
     assert "not verified" in capsys.readouterr().out
     assert "verify" not in world.deeds
-    pin = world.ledger.standing().pin
+    pin = world.ledger.state().pin
     assert pin is not None
     assert pin.revision == "1"
     assert len(world.ledger.read().releases) == releases_before
@@ -202,7 +202,7 @@ def test_the_list_as_json_tells_all_that_the_table_does(
     migrated: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Which one serves, what a rollback to each needs, and what holds the stack."""
-    migrated.ledger.add_rollback(to="3", left="4", reason="slow", detail={"id": "x"})
+    migrated.ledger.add_rollback(to="3", rolled_back_from="4", reason="slow", detail={"id": "x"})
     assert releases.main(["--stack", "local", "--json"], root=tmp_path) is ExitCode.DONE
     told = document(capsys)
     assert [(each["revision"], each["rollback"]["verdict"], each["pinned"]) for each in told["releases"]] == [
@@ -211,4 +211,4 @@ def test_the_list_as_json_tells_all_that_the_table_does(
         ("2", "RESTORE", False),
         ("1", "RESTORE", False),
     ]
-    assert told["standing"][0].startswith("pinned to 3 since")
+    assert told["ledger"][0].startswith("pinned to 3 since")

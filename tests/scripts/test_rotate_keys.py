@@ -14,7 +14,7 @@ from mlflow_backend.commands import rotate_keys
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.local import credentials, encryption
 from mlflow_backend.local.state import LocalFailure, StateDir
-from mlflow_backend.releases.records import Pin, Standing
+from mlflow_backend.releases.records import LedgerState, Pin
 from mlflow_backend.server import keys
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def test_lost_keys_are_refused_until_they_are_given_up(state: StateDir, tmp_path
 def test_a_pinned_stack_on_ecs_is_refused_as_a_local_one_is(monkeypatch: pytest.MonkeyPatch, *, pinned: bool) -> None:
     """Its secret gets no new version; without the pin it gets one."""
     pin = Pin(revision="2", since=datetime(2026, 11, 21, tzinfo=UTC), reason="slow", by="ada@host")
-    contents = SimpleNamespace(standing=Standing(pin=pin if pinned else None))
+    contents = SimpleNamespace(state=LedgerState(pin=pin if pinned else None))
     rotated: list[str] = []
     monkeypatch.setattr("mlflow_backend.aws.clients.connections", lambda _: SimpleNamespace(store=None))
     monkeypatch.setattr("mlflow_backend.ecs.holding.read", lambda *_: contents)

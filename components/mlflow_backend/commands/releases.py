@@ -18,8 +18,8 @@ from mlflow_backend.commands.stacks import locator_of
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.identity import ANY, object_of
 from mlflow_backend.releases import text
+from mlflow_backend.releases.status import list_releases
 from mlflow_backend.releases.targets import open_releases
-from mlflow_backend.releases.views import survey
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,13 +57,17 @@ def _list(options: argparse.Namespace, root: Path) -> ExitCode:
         record = target.ledger.accept_identity("by scripts.releases --accept-identity")
         print(f"record {record.number}: database and store are taken as they are; `make up` records and verifies them")
         return ExitCode.DONE
-    situation = target.situation(thoroughly=False)
-    views = survey(situation)
-    lines = text.standing_lines(situation.contents)
+    context = target.rollback_context(verify_checksums=False)
+    releases = list_releases(context)
+    lines = text.ledger_lines(context.contents)
     if options.json:
-        print(json.dumps({"releases": [text.view_document(view) for view in views], "standing": lines}, indent=2))
+        print(
+            json.dumps(
+                {"releases": [text.release_document(release) for release in releases], "ledger": lines}, indent=2
+            )
+        )
     else:
-        print("\n".join([*text.table(views, now=datetime.now(UTC)), *lines]))
+        print("\n".join([*text.table(releases, now=datetime.now(UTC)), *lines]))
     return ExitCode.DONE
 
 

@@ -25,7 +25,7 @@ from mlflow_backend.releases.plan import Plan, Request, plan
 from mlflow_backend.releases.targets import open_releases
 
 if TYPE_CHECKING:
-    from mlflow_backend.releases.run import Ended
+    from mlflow_backend.releases.run import RollbackResult
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> Exi
         if options.dry_run:
             refuse_unfinished(target.rollback)
             return _show(options, _planned(options, target))
-        with target.alone():
+        with target.rollback_lock():
             return _act(options, target, root)
     except Refused as refusal:
         return _give_up(options, refusal.exit_code, str(refusal))
@@ -134,18 +134,18 @@ def _planned(options: argparse.Namespace, target: Any) -> Plan:
         verify=not options.no_verify,
         record=not options.service,
     )
-    made = plan(target.situation(), request)
+    made = plan(target.rollback_context(), request)
     return made if made.dump is None else replace(made, losses=target.losses(made.dump))
 
 
-def _roll_back(options: argparse.Namespace, target: Any, root: Path) -> Ended:
+def _roll_back(options: argparse.Namespace, target: Any, root: Path) -> RollbackResult:
     made = _planned(options, target)
     _show(options, made)
     if not options.yes:
         _ask()
     profile, deadline_s = ("core", 180.0) if options.service else _verification(root / f"Pulumi.{options.stack}.yaml")
-    wish = run.Wish(reason=options.reason, profile=profile, deadline_s=deadline_s)
-    return run.begin(target, made, wish, say=_say)
+    chosen = run.RollbackOptions(reason=options.reason, profile=profile, deadline_s=deadline_s)
+    return run.begin(target, made, chosen, say=_say)
 
 
 def _show(options: argparse.Namespace, made: Plan) -> ExitCode:
@@ -158,7 +158,7 @@ def _show(options: argparse.Namespace, made: Plan) -> ExitCode:
     return ExitCode.DONE
 
 
-def _tell(options: argparse.Namespace, ended: Ended) -> ExitCode:
+def _tell(options: argparse.Namespace, ended: RollbackResult) -> ExitCode:
     if options.json:
         document = {"exitCode": int(ended.exit_code), "result": ended.sentence, "serving": ended.serving}
         print(json.dumps({**document, "verification": ended.table.splitlines()}, indent=2))
@@ -177,8 +177,8 @@ def _give_up(options: argparse.Namespace, code: ExitCode, why: str) -> ExitCode:
 
 
 def _unpin(options: argparse.Namespace, target: Any) -> ExitCode:
-    standing = target.ledger.standing()
-    if standing.pin is None and not standing.blocks:
+    state = target.ledger.state()
+    if state.pin is None and not state.blocks:
         raise Refused("Nothing is pinned and nothing is blocked.", fix="Nothing has to be lifted.")
     target.ledger.add_unpin(options.reason)
     return _said(
@@ -188,7 +188,7 @@ def _unpin(options: argparse.Namespace, target: Any) -> ExitCode:
 
 def _drop_kept(options: argparse.Namespace, target: Any) -> ExitCode:
     """Drop what the way back from an unfinished rollback would need only where none is unfinished."""
-    refuse_unfinished(target.rollback, alone=True)
+    refuse_unfinished(target.rollback, locked=True)
     if not options.yes:
         print("This drops for good what was written between the dumps that were restored and their restores.")
         _ask()

@@ -61,9 +61,9 @@ def held(settings: Settings, identity: str, contents: Contents) -> Held | None:
     Raises Refused where the settings ask for another pin, where the ledger's newest record is damaged, and where the
     held revision was never recorded.
     """
-    standing = contents.standing
-    refuse_disagreement(standing, settings.release.pin)
-    hold = hold_of(standing, settings_hash=identity)
+    state = contents.state
+    refuse_disagreement(state, settings.release.pin)
+    hold = hold_of(state, settings_hash=identity)
     if hold is None:
         return None
     release = next((each for each in _newest_first(contents) if each.revision == hold.revision), None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from mlflow_backend.ecs import reasons
 from mlflow_backend.ecs.history import Pace
-from mlflow_backend.migrate.tool import Code, Ended, ToolFailed
+from mlflow_backend.migrate.tool import Code, ToolFailed, ToolResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -201,7 +201,7 @@ class DatabaseTask:
     shots: OneShots
     tool: tuple[str, ...]
 
-    def run(self, arguments: Sequence[str], *, deadline_s: float) -> Ended:
+    def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
         """Run the tool with `arguments`. Raises ToolFailed where it cannot be run in time."""
         try:
             finished = self.shots.run([*self.tool, *arguments], deadline_s=deadline_s, complete=reported)
@@ -211,7 +211,7 @@ class DatabaseTask:
             words = "; ".join(finished.reasons) or "ECS gave no reason"
             raise ToolFailed(Code.UNREADABLE, f"The database task never ran: {words}.", "Mend that, and repeat.")
         output, log = split(finished.lines)
-        return Ended(code=finished.exit_code, output=output, log=reasons.without_passwords(log))
+        return ToolResult(code=finished.exit_code, output=output, log=reasons.without_passwords(log))
 
 
 def reported(lines: Sequence[str]) -> bool:

@@ -35,9 +35,9 @@ from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.releases.reports import Reports
+from mlflow_backend.releases.status import RollbackContext
 from mlflow_backend.releases.stores import DUMPS
 from mlflow_backend.releases.targets import LIVE
-from mlflow_backend.releases.views import Situation
 from mlflow_backend.schema_tables import required_heads, schema_table
 from mlflow_backend.server import Doors, doors
 from mlflow_backend.server.environment import PREFIX_VARIABLE
@@ -127,18 +127,18 @@ class EcsReleases:
         del tables
         return {}
 
-    def intact(self, dump: Dump, *, thoroughly: bool = True) -> bool:
+    def is_restorable(self, dump: Dump, *, verify_checksums: bool = True) -> bool:
         """Tell whether each object of a dump is what was written: its size first, then its checksum."""
         for database in dump.databases.values():
             key = f"{DUMPS}/{dump.id}/{database.object}"
             if self.store.size(key) != database.size_bytes:
                 return False
-            if thoroughly and _sha256(self.store.chunks(key)) != database.sha256:
+            if verify_checksums and _sha256(self.store.chunks(key)) != database.sha256:
                 return False
         return True
 
     @contextlib.contextmanager
-    def migrating(self) -> Iterator[None]:
+    def migration_lock(self) -> Iterator[None]:
         """Hold the lock of migrations, whoever deploys from wherever. Raises Refused where another one holds it."""
         with self.store.locked("migration", by=self._by), self._asking():
             yield
@@ -210,34 +210,36 @@ class EcsReleases:
     # What a rollback is planned from.
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def rollback_lock(self) -> Iterator[None]:
         """Hold the lock of rollbacks. Raises Refused where another rollback holds it."""
         with self.store.locked("rollback", by=self._by), self._asking():
             yield
 
-    def situation(self, *, thoroughly: bool = True) -> Situation:
+    def rollback_context(self, *, verify_checksums: bool = True) -> RollbackContext:
         """Read everything that a plan needs, and write nothing; the database is asked by a one-shot task.
 
-        Without `thoroughly` a dump is taken for whole when its objects have their sizes, and no task is started: a
+        Without `verify_checksums` a dump counts as restorable if its objects have their sizes, and no task starts: a
         list must not take half a minute. The schema is then that of the newest verified release.
         """
         contents = self.ledger.read()
         history = self.history()
         current = history.current()
-        if thoroughly:
+        if verify_checksums:
             with self._asking():
                 live = self.heads()
         else:
             verified = [record.release for record in contents.releases if record.release]
             live = verified[-1].heads if verified else None
-        return Situation(
+        return RollbackContext(
             target=KIND,
             current=None if current is None else current.id,
             revisions=history.revisions(),
             live=live,
             contents=contents,
             table=schema_table(),
-            intact=frozenset(dump.id for dump in contents.dumps if self.intact(dump, thoroughly=thoroughly)),
+            restorable=frozenset(
+                dump.id for dump in contents.dumps if self.is_restorable(dump, verify_checksums=verify_checksums)
+            ),
             busy=history.busy(),
         )
 
@@ -278,9 +280,9 @@ class EcsReleases:
         """Drop revisions beyond a retention that spares every one that a rollback could want; return them."""
         contents = self.ledger.read()
         verified = [record.release.revision for record in contents.releases if record.release]
-        standing = contents.standing
-        held = [standing.pin.revision] if standing.pin else []
-        held += [block.instead for block in standing.blocks]
+        state = contents.state
+        held = [state.pin.revision] if state.pin else []
+        held += [block.instead for block in state.blocks]
         return self.history().prune(retain=_RETAINED, spared=frozenset([*verified[-_RETAINED:], *held]))
 
     def history(self) -> EcsHistory:

@@ -59,7 +59,7 @@ def _after_migration(releases: EcsReleases) -> str:
     if releases.migration.load() is None:
         return ""
     try:
-        with releases.migrating():
+        with releases.migration_lock():
             return f"\n{after_failed_start(releases)}"
     except Exception as error:  # noqa: BLE001 - the revision's own failure must be told as well
         return f"\nGoing back from the migration failed too: {error}"

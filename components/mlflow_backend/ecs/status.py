@@ -17,7 +17,7 @@ _SHOWN: Final = 10
 
 
 def lines(releases: EcsReleases, waiting: Iterable[str] = ()) -> Iterator[str]:
-    """Tell of tasks, revisions, `waiting` (what waits for a restart), the ledger's standing, and the last verdict."""
+    """Tell of tasks, revisions, `waiting` (what waits for a restart), the ledger's state, and the last verdict."""
     service = releases.scale.service()
     if service is None:
         yield "service       not there (deploy the stack with `pulumi up`)"
@@ -29,7 +29,7 @@ def lines(releases: EcsReleases, waiting: Iterable[str] = ()) -> Iterator[str]:
         yield f"revision {revision.id:<4} {revision.state:<9} MLflow {revision.release.mlflow_version}"
     yield from waiting
     contents = releases.ledger.read()
-    yield from text.standing_lines(contents)
+    yield from text.ledger_lines(contents)
     newest = next((record for record in reversed(contents.releases) if record.release), None)
     if newest is not None and newest.release is not None:
         yield f"verified      revision {newest.release.revision}, {newest.at:%F %T}Z, by the ledger"

@@ -70,7 +70,7 @@ class EcsTarget:
             )
         known = settings()
         place = place_of(known, project=project, stack=stack)
-        refuse_rotation(holding.read(known, place, clients.connections(place.region).store).standing)
+        refuse_rotation(holding.read(known, place, clients.connections(place.region).store).state)
         try:
             secrets.rotate_keys(place.region, place.secret("server"))
         except SecretFailed as failure:

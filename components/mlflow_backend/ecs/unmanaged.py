@@ -22,8 +22,8 @@ from mlflow_backend.ecs.render.tasks import DATABASE_TOOL
 from mlflow_backend.migrate.tool import DatabaseTool, ToolFailed
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
+from mlflow_backend.releases.status import RollbackContext
 from mlflow_backend.releases.stores import FileStore, lock_held
-from mlflow_backend.releases.views import Situation
 from mlflow_backend.schema import Heads
 from mlflow_backend.schema_tables import schema_table
 from mlflow_backend.verify import runner
@@ -68,14 +68,14 @@ class UnmanagedService:
         self.migration = Journal(store, "migration")
         self._history = EcsHistory(clients=clients, name=name)
 
-    def situation(self, *, thoroughly: bool = True) -> Situation:
+    def rollback_context(self, *, verify_checksums: bool = True) -> RollbackContext:
         """Read what a plan needs; the schema is unknown where neither the person nor a task says it."""
         current = self._history.current()
-        return Situation(
+        return RollbackContext(
             target="ecs",
             current=None if current is None else current.id,
             revisions=self._history.revisions(),
-            live=self.heads() if thoroughly else None,
+            live=self.heads() if verify_checksums else None,
             table=schema_table(),
             busy=self._history.busy(),
         )
@@ -91,7 +91,7 @@ class UnmanagedService:
             return None
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def rollback_lock(self) -> Iterator[None]:
         """Hold the lock of rollbacks on this machine. Raises Refused where another one holds it."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self._folder / "rollback.lock").open("w") as lock:

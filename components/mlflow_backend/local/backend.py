@@ -140,14 +140,14 @@ class LocalBackend(pulumi.ComponentResource):
     def _served(self, credentials: Credentials, lock: str) -> pulumi.Output[dict[str, Any]]:
         """Return what is served: what the settings describe, unless the ledger holds the stack to another revision."""
         state, settings = StateDir(Path(self._folder)), self._settings
-        standing = holding.standing(state, requested=settings.release.pin)
+        ledger_state = holding.ledger_state(state, requested=settings.release.pin)
         installed = {"environmentLock": lock, "package": package.locate().digest}
 
         def serve(found: list[Any]) -> dict[str, Any]:
             inputs = desired.server_inputs(settings, _whole(found[0]), self._access)
             wished = desired.server_wishes(inputs, found[1], installed)
             version = settings.server.mlflow_version
-            served = holding.served(state, standing, wished, mlflow_version=version, environment_lock=lock)
+            served = holding.served(state, ledger_state, wished, mlflow_version=version, environment_lock=lock)
             if served.withheld:
                 pulumi.log.warn(f"The release of the settings is withheld: {served.withheld}.", self)
             if told := holding.announcement(state, served.mlflow_version):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow_backend.local.state import StateDir
-    from mlflow_backend.releases.records import Standing
+    from mlflow_backend.releases.records import LedgerState
 
 HELD = "revision"
 # Computed here and handed on: Pulumi gives whole numbers back as floats, and a hash of those would be another one.
@@ -49,20 +49,20 @@ def rollback_journal(state: StateDir) -> Journal:
     return Journal(FileStore(state.backend_store), "rollback", running=running)
 
 
-def standing(state: StateDir, *, requested: str | None) -> Standing:
+def ledger_state(state: StateDir, *, requested: str | None) -> LedgerState:
     """Return what the ledger holds the stack to.
 
     Raises Refused where the settings ask for another pin, where a rollback was interrupted, and where it cannot be
     read; StoreError where its folder cannot be.
     """
     refuse_unfinished(rollback_journal(state))
-    found = Ledger(FileStore(state.backend_store), by="").standing()
+    found = Ledger(FileStore(state.backend_store), by="").state()
     refuse_disagreement(found, requested)
     return found
 
 
 def served(
-    state: StateDir, found: Standing, wished: dict[str, Any], *, mlflow_version: str, environment_lock: str
+    state: StateDir, found: LedgerState, wished: dict[str, Any], *, mlflow_version: str, environment_lock: str
 ) -> Served:
     """Return what is served where the settings describe `wished`. Raises Refused where a held revision is gone."""
     wish_hash = render.digest(wished)
@@ -111,7 +111,7 @@ def announcement(state: StateDir, version: str) -> str | None:
 
 def held_revision(state: StateDir, serving: str | None) -> str | None:
     """Return the revision that serves because the ledger holds the stack to it, None where another does."""
-    found = Ledger(FileStore(state.backend_store), by="").standing()
+    found = Ledger(FileStore(state.backend_store), by="").state()
     held = {block.instead for block in found.blocks}
     if found.pin is not None:
         held = {found.pin.revision}
@@ -124,7 +124,7 @@ def refuse_overtaken(state: StateDir, wishes: Mapping[str, Any]) -> None:
     Refused for one that is under way or was interrupted, LocalFailure for a pin.
     """
     refuse_unfinished(rollback_journal(state))
-    pin = Ledger(FileStore(state.backend_store), by="").standing().pin
+    pin = Ledger(FileStore(state.backend_store), by="").state().pin
     if pin is not None and wishes.get(HELD) != pin.revision:
         finding = f"a rollback pinned revision {pin.revision} while this update was on its way"
         raise LocalFailure("release", finding, "Repeat the update")

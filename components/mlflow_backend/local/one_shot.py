@@ -20,7 +20,7 @@ from mlflow_backend.local.database import binaries
 from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, REGION, ROLE
 from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.local.tools import installed
-from mlflow_backend.migrate.tool import MODULE, Code, Ended, ToolFailed
+from mlflow_backend.migrate.tool import MODULE, Code, ToolFailed, ToolResult
 from mlflow_backend.releases.stores import DUMPS, ROOT
 from mlflow_backend.server import DatabaseAddress, database_uri
 
@@ -49,7 +49,7 @@ class ToolRunner:
         """
         self._state, self._version, self._store, self._users = state, version, store or {}, users
 
-    def run(self, arguments: Sequence[str], *, deadline_s: float) -> Ended:
+    def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
         """Run the tool, and end it with all that it started when the time is over."""
         place = environment.locate(self._version)
         if not environment.exists(place):
@@ -77,7 +77,7 @@ class ToolRunner:
             process.wait(timeout=_STOP_TIMEOUT_S)
         log = credentials.redact(self._state, log)
         self._keep(log)
-        return Ended(code=process.returncode, output=output, log=log)
+        return ToolResult(code=process.returncode, output=output, log=log)
 
     def _environment(self) -> dict[str, str]:
         address = DatabaseAddress(

@@ -32,8 +32,8 @@ from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.releases.reports import Reports
+from mlflow_backend.releases.status import RollbackContext
 from mlflow_backend.releases.stores import DUMPS, FileStore, lock_held
-from mlflow_backend.releases.views import Situation
 from mlflow_backend.schema_tables import schema_table
 from mlflow_backend.server import Doors, doors
 from mlflow_backend.server.environment import PREFIX_VARIABLE
@@ -98,13 +98,13 @@ class LocalReleases:
         """Drop the databases that restores replaced and kept; return their names. Raises LocalFailure, ToolFailed."""
         return DatabaseTool(one_shot.ToolRunner(self.state, self._any_version())).drop_kept()
 
-    def intact(self, dump: Dump, *, thoroughly: bool = True) -> bool:
+    def is_restorable(self, dump: Dump, *, verify_checksums: bool = True) -> bool:
         """Tell whether each object of a dump is what was written: its size first, then its checksum."""
         for database in dump.databases.values():
             path = self._object(dump, database.object)
             if not path.exists() or path.stat().st_size != database.size_bytes:
                 return False
-            if thoroughly and _sha256(path) != database.sha256:
+            if verify_checksums and _sha256(path) != database.sha256:
                 return False
         return (self.store.path(f"{DUMPS}/{dump.id}/manifest.json")).exists()
 
@@ -121,7 +121,7 @@ class LocalReleases:
         """Write the artifact store's identity with the operator's key. Raises LocalFailure."""
         Store(self.state, ports.known(self.state)["store"]).put(OBJECT, content)
 
-    def migrating(self) -> AbstractContextManager[None]:
+    def migration_lock(self) -> AbstractContextManager[None]:
         """Hold the lock of migrations: one update of this machine at a time."""
         return self.state.locked("migration")
 
@@ -175,21 +175,21 @@ class LocalReleases:
 
     # What a rollback is planned from.
 
-    def situation(self, *, thoroughly: bool = True) -> Situation:
+    def rollback_context(self, *, verify_checksums: bool = True) -> RollbackContext:
         """Read everything that a plan needs, and write nothing.
 
-        Without `thoroughly` a dump is taken for whole when its objects have their sizes: a list must not read them all.
+        Without `verify_checksums` a dump counts as restorable if its objects have their sizes: a list reads no dump.
         """
         contents, live = self.ledger.read(), self.heads()
         current = revisions.active(self.state)
-        return Situation(
+        return RollbackContext(
             target=TARGET,
             current=None if current is None else str(current.number),
             revisions=LocalHistory(self.state).revisions(),
             live=live,
             contents=contents,
             table=schema_table(),
-            intact=self._intact(contents.dumps, live if thoroughly else None),
+            restorable=self._restorable(contents.dumps, live if verify_checksums else None),
             busy=self.busy(),
         )
 
@@ -216,7 +216,7 @@ class LocalReleases:
             time.sleep(_POLL_S)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def rollback_lock(self) -> Iterator[None]:
         """Hold the lock of rollbacks. Raises Refused where another rollback holds it."""
         self.state.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with opened_lock(self.state.path / "rollback.lock") as lock:
@@ -261,7 +261,7 @@ class LocalReleases:
             raise LocalFailure("database tool", "no revision's environment is installed", "Run `make up`")
         return version
 
-    def _intact(self, dumps: Sequence[Dump], live: Heads | None) -> frozenset[str]:
+    def _restorable(self, dumps: Sequence[Dump], live: Heads | None) -> frozenset[str]:
         """Return the ids of the dumps that can be restored.
 
         Checksums are computed of those that a rollback from the `live` schema could take only: the newest whole one of
@@ -269,8 +269,8 @@ class LocalReleases:
         """
         found, read = set(), {live}
         for dump in reversed(dumps):
-            thoroughly = live is not None and dump.heads not in read
-            if self.intact(dump, thoroughly=thoroughly):
+            verify_checksums = live is not None and dump.heads not in read
+            if self.is_restorable(dump, verify_checksums=verify_checksums):
                 found.add(dump.id)
                 read.add(dump.heads)
         return frozenset(found)

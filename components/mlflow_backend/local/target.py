@@ -61,7 +61,7 @@ class LocalTarget:
         from mlflow_backend.releases.holds import refuse_rotation
 
         state = StateDir(folder / stack)
-        refuse_rotation(holding.standing(state, requested=None))
+        refuse_rotation(holding.ledger_state(state, requested=None))
         if lost:
             aside = encryption.give_up(state)
             return "The lost keys are given up." + (f" What was left of them is in {aside}." if aside else "")

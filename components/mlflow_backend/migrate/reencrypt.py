@@ -31,5 +31,5 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     if not inputs["keys"]:
         return {**outputs, "lost": []}
     target = open_releases(inputs["locator"])
-    with target.migrating():
+    with target.migration_lock():
         return {**outputs, "lost": list(target.tool(inputs["mlflowVersion"]).reencrypt())}

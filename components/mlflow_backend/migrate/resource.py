@@ -14,7 +14,7 @@ from mlflow_backend.contract import Refused
 from mlflow_backend.dynamic import tell_once
 from mlflow_backend.migrate.forecast import Seen
 from mlflow_backend.migrate.known import forecast
-from mlflow_backend.migrate.step import MigrationFailed, Wish, migrate
+from mlflow_backend.migrate.step import MigrationFailed, MigrationRequest, migrate
 from mlflow_backend.migrate.tool import ToolFailed
 from mlflow_backend.offered import stack_of, typed
 from mlflow_backend.releases.journal import refuse_unfinished
@@ -82,10 +82,10 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     # Basic auth has a schema of its own; on targets that have none, only the tracking head is known beforehand.
     live = target.heads()
     wanted = required_heads(version, auth=live is not None and live.auth is not None)
-    with target.migrating():
+    with target.migration_lock():
         refuse_unfinished(target.rollback)
         try:
-            outcome = migrate(target, Wish(version=version, wanted=wanted, on_failure=inputs["onFailure"]))
+            outcome = migrate(target, MigrationRequest(version=version, wanted=wanted, on_failure=inputs["onFailure"]))
         except MigrationFailed as failure:
             raise MigrationFailed(typed(str(failure), stack_of(inputs["locator"]))) from None
     return {

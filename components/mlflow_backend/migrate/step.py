@@ -59,7 +59,7 @@ class MigrationTarget(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class MigrationRequest:
     """What is asked for: the MLflow version, the heads it is known to need (None: ask it), and what a failure does."""
 
     version: str
@@ -76,22 +76,24 @@ class Outcome:
     dump: str | None = None
 
 
-def migrate(target: MigrationTarget, wish: Wish, *, pause: Callable[[float], None] = time.sleep) -> Outcome:
+def migrate(
+    target: MigrationTarget, request: MigrationRequest, *, pause: Callable[[float], None] = time.sleep
+) -> Outcome:
     """Bring the database to the head that the wished version needs.
 
     Raises MigrationFailed; whatever happened, a server whose schema is still there serves again.
     """
     begun = target.migration.load(*_ENTRY)
     heads = target.heads()
-    if begun is None and heads is not None and heads == wish.wanted:
+    if begun is None and heads is not None and heads == request.wanted:
         return Outcome(heads=heads)
-    tool = target.tool(wish.version)
+    tool = target.tool(request.version)
     status = _patiently(tool.status, pause, "The schema could not be read")
     _refuse(status)
     if status.direction is Direction.EQUAL:
         _forget_abandoned(target, begun, status)
         return Outcome(heads=status.heads, dump=begun["dump"] if begun else None)
-    return _bring_to_head(target, wish, status, begun, pause)
+    return _bring_to_head(target, request, status, begun, pause)
 
 
 def settle(journal: Journal) -> float | None:
@@ -116,14 +118,18 @@ def after_failed_start(target: MigrationTarget, *, pause: Callable[[float], None
 
 
 def _bring_to_head(
-    target: MigrationTarget, wish: Wish, status: Status, begun: dict[str, Any] | None, pause: Callable[[float], None]
+    target: MigrationTarget,
+    request: MigrationRequest,
+    status: Status,
+    begun: dict[str, Any] | None,
+    pause: Callable[[float], None],
 ) -> Outcome:
-    entry, started = _entry(target, wish, status, begun), time.monotonic()
+    entry, started = _entry(target, request, status, begun), time.monotonic()
     try:
         if status.direction is Direction.BEHIND:
-            _secure(target, wish, status, entry, pause)
+            _secure(target, request, status, entry, pause)
         target.migration.write(entry)
-        applied = _patiently(target.tool(wish.version).upgrade, pause, "The migration stopped")
+        applied = _patiently(target.tool(request.version).upgrade, pause, "The migration stopped")
         heads = _at_head(target, status)
         target.migration.write({**entry, "seconds": time.monotonic() - started})
     except Exception as failure:  # whatever a target meets, what was stopped must serve again
@@ -134,23 +140,29 @@ def _bring_to_head(
 _ENTRY = ("version", "from", "to", "served", "drained", "dump", "onFailure")
 
 
-def _entry(target: MigrationTarget, wish: Wish, status: Status, begun: dict[str, Any] | None) -> dict[str, Any]:
+def _entry(
+    target: MigrationTarget, request: MigrationRequest, status: Status, begun: dict[str, Any] | None
+) -> dict[str, Any]:
     """Return the journal's entry; one that was interrupted on the way to the same heads is gone on with."""
     if begun is not None and begun["to"] == asdict(status.expected):
-        return {**begun, "onFailure": wish.on_failure}
+        return {**begun, "onFailure": request.on_failure}
     return {
-        "version": wish.version,
+        "version": request.version,
         "from": asdict(status.heads),
         "to": asdict(status.expected),
         "served": target.serving() or (begun or {}).get("served"),
         "drained": bool(begun and begun["drained"]),
         "dump": None,
-        "onFailure": wish.on_failure,
+        "onFailure": request.on_failure,
     }
 
 
 def _secure(
-    target: MigrationTarget, wish: Wish, status: Status, entry: dict[str, Any], pause: Callable[[float], None]
+    target: MigrationTarget,
+    request: MigrationRequest,
+    status: Status,
+    entry: dict[str, Any],
+    pause: Callable[[float], None],
 ) -> None:
     """Stop the writers where a revision is breaking, and have a dump of the database as it is before the upgrade."""
     if status.breaking:
@@ -159,7 +171,7 @@ def _secure(
         target.stop_server()
     half_way = asdict(status.heads) != entry["from"]
     if entry["dump"] is None or not (entry["drained"] or half_way):
-        dump = _patiently(lambda: target.dump(wish.version), pause, "No dump could be taken")
+        dump = _patiently(lambda: target.dump(request.version), pause, "No dump could be taken")
         target.ledger.add_dump(dump)
         entry["dump"] = dump.id
 

@@ -60,7 +60,7 @@ class ToolFailed(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class ToolResult:
     """How one run ended: its exit code, its standard output and the last of its standard error."""
 
     code: int
@@ -71,7 +71,7 @@ class Ended:
 class Runner(Protocol):
     """Runs the tool of one MLflow version once in the backend's network, with the server's database in its reach."""
 
-    def run(self, arguments: Sequence[str], *, deadline_s: float) -> Ended:
+    def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
         """Run `python -m mlflow_backend_server.db ARGUMENTS`. Raises ToolFailed where it cannot be run in time."""
 
 

@@ -23,14 +23,14 @@ def roll_back(locator: Mapping[str, str], report: Report, *, profile: str, deadl
     """Roll back from the release that failed, where there is one to go back to; say in a sentence what was done."""
     target = open_releases(locator)
     failed = ", ".join(check.name for check in report.checks if check.result is Result.FAIL)
-    wish = run.Wish(reason=f"failed: {failed}", profile=profile, deadline_s=deadline_s, automatic=True)
+    options = run.RollbackOptions(reason=f"failed: {failed}", profile=profile, deadline_s=deadline_s, automatic=True)
     try:
-        pin = target.ledger.standing().pin
+        pin = target.ledger.state().pin
         if pin is not None:
             return f"Nothing was rolled back: revision {pin.revision} is pinned."
-        with target.alone():
-            made = plan(target.situation(), Request())
-            return f"Rolled back by itself: {run.begin(target, made, wish, say=_say_nothing).sentence}"
+        with target.rollback_lock():
+            made = plan(target.rollback_context(), Request())
+            return f"Rolled back by itself: {run.begin(target, made, options, say=_say_nothing).sentence}"
     except Refused as refusal:
         return f"Nothing was rolled back: {refusal}"
     except Exception as error:  # noqa: BLE001 - the verification's own failure must be told as well

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlflow_backend.contract import Refused
 
 if TYPE_CHECKING:
-    from mlflow_backend.releases.records import Standing
+    from mlflow_backend.releases.records import LedgerState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +24,11 @@ class Hold:
     manual: bool
 
 
-def refuse_disagreement(standing: Standing, requested: str | None) -> None:
+def refuse_disagreement(state: LedgerState, requested: str | None) -> None:
     """Raise Refused where the settings ask for a pin that the ledger does not hold."""
-    if requested is None or (standing.pin is not None and standing.pin.revision == requested):
+    if requested is None or (state.pin is not None and state.pin.revision == requested):
         return
-    held = "the ledger pins nothing" if standing.pin is None else f"the ledger pins revision {standing.pin.revision}"
+    held = "the ledger pins nothing" if state.pin is None else f"the ledger pins revision {state.pin.revision}"
     raise Refused(
         f"release.pin in the settings asks for revision {requested}, and {held}.",
         fix=f"Roll back with `python -m scripts.rollback --stack STACK --to {requested}`, which pins it, or remove "
@@ -36,12 +36,12 @@ def refuse_disagreement(standing: Standing, requested: str | None) -> None:
     )
 
 
-def refuse_rotation(standing: Standing) -> None:
+def refuse_rotation(state: LedgerState) -> None:
     """Raise Refused where a rotation of the encryption keys would reach servers that an update leaves as they are.
 
     An update of a pinned stack re-encrypts nothing, on any target: the pinned revision may have other keys.
     """
-    pin = standing.pin
+    pin = state.pin
     if pin is not None:
         raise Refused(
             f"The stack is pinned to revision {pin.revision}, and an update would re-encrypt nothing for its servers.",
@@ -49,14 +49,14 @@ def refuse_rotation(standing: Standing) -> None:
         )
 
 
-def hold_of(standing: Standing, *, settings_hash: str) -> Hold | None:
+def hold_of(state: LedgerState, *, settings_hash: str) -> Hold | None:
     """Return what an update of these settings is held to, None where it is free to serve them."""
-    if standing.pin is not None:
-        pin = standing.pin
+    if state.pin is not None:
+        pin = state.pin
         because = f" because {pin.reason}" if pin.reason else ""
         why = f"pinned to {pin.revision} since {pin.since:%Y-%m-%d %H:%M} UTC{because} (by {pin.by})"
         return Hold(revision=pin.revision, why=why, manual=True)
-    block = standing.block_of(settings_hash)
+    block = state.block_of(settings_hash)
     if block is None:
         return None
     why = (

@@ -55,15 +55,15 @@ class Journal:
             self._store.move(self._key, f"{self._closed}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}.json")
 
 
-def refuse_unfinished(journal: Journal, *, alone: bool = False) -> None:
+def refuse_unfinished(journal: Journal, *, locked: bool = False) -> None:
     """Raise Refused where a rollback runs or was interrupted: an update in between would end in neither of its states.
 
-    Who is `alone` holds the lock of rollbacks, so no other one runs.
+    `locked`: the caller holds the lock of rollbacks, so no other one runs.
     """
     entry = journal.load("to", "begun")
     if entry is None:
         return
     what = f"A rollback to revision {entry['to']}, begun {entry['begun']}"
-    if not alone and journal.running():
+    if not locked and journal.running():
         raise Refused(f"{what}, is running.", fix="Let it end, and repeat.")
     raise Refused(f"{what}, was interrupted.", fix="Finish it first with `python -m scripts.rollback --stack STACK`.")

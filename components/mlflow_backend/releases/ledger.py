@@ -1,7 +1,7 @@
 """The ledger: what was verified, rolled back, pinned and dumped, one immutable numbered record each.
 
 Appending is creating the object of the next number. Whoever creates it has read all records before it, so the
-standing that a record carries is never computed from less than the whole: of two writers one is told that the number
+state that a record carries is never computed from less than the whole: of two writers one is told that the number
 is taken, reads again and takes the next one. That needs a store whose `create` is exclusive (ADR 8).
 """
 
@@ -17,10 +17,10 @@ from mlflow_backend.releases.records import (
     Block,
     Dump,
     Kind,
+    LedgerState,
     Pin,
     Record,
     RecordError,
-    Standing,
     VerifiedRelease,
     after_block,
     after_identity,
@@ -65,7 +65,7 @@ class Contents:
         return max([newest, *(damage.number for damage in self.damage)])
 
     @property
-    def standing(self) -> Standing:
+    def state(self) -> LedgerState:
         """What holds now.
 
         Raises Refused where the newest record is damaged: a pin or a block may stand in it.
@@ -77,7 +77,7 @@ class Contents:
                     fix=f"Put {LEDGER}/{damage.number:08d}.json back from a backup, or accept the loss with "
                     "`python -m scripts.releases --stack STACK --accept-loss`.",
                 )
-        return self.records[-1].standing if self.records else Standing()
+        return self.records[-1].state if self.records else LedgerState()
 
     @property
     def releases(self) -> tuple[Record, ...]:
@@ -101,7 +101,7 @@ class Contents:
 
 
 Body = VerifiedRelease | Dump | dict[str, str]
-Entry = tuple[Kind, Body, Standing]
+Entry = tuple[Kind, Body, LedgerState]
 
 
 class Ledger:
@@ -127,22 +127,22 @@ class Ledger:
                 damage.append(Damage(number=number, finding=str(error)))
         return Contents(records=tuple(records), damage=tuple(damage))
 
-    def standing(self) -> Standing:
+    def state(self) -> LedgerState:
         """Return what holds now, from the newest record alone.
 
         Raises StoreError, and Refused where that record is damaged.
         """
         keys, last = self._listed()
         if last == 0:
-            return Standing()
+            return LedgerState()
         content = next(iter(self._store.read([keys[last]]).values()), None) if last in keys else None
         try:
             finding = f"record {last} is missing"
             if content is not None:
-                return decode(content, number=last).standing
+                return decode(content, number=last).state
         except RecordError as error:
             finding = str(error)
-        return Contents(damage=(Damage(number=last, finding=finding),)).standing
+        return Contents(damage=(Damage(number=last, finding=finding),)).state
 
     def add_release(self, release: VerifiedRelease, *, identity: Mapping[str, str] | None = None) -> Record:
         """Record a release that passed verification, with the dump that its migration left.
@@ -151,39 +151,39 @@ class Ledger:
         """
 
         def entry(found: Contents) -> Entry:
-            standing = after_release(found.standing, release, new=not found.knows(release.revision))
+            state = after_release(found.state, release, new=not found.knows(release.revision))
             if identity is not None:
-                standing = after_identity(standing, identity)
-            return Kind.RELEASE, replace(release, dump=dump_before(found, release.revision)), standing
+                state = after_identity(state, identity)
+            return Kind.RELEASE, replace(release, dump=dump_before(found, release.revision)), state
 
         return self._append(entry)
 
     def add_dump(self, dump: Dump) -> Record:
         """Record a dump that was written completely."""
-        return self._append(lambda found: (Kind.DUMP, dump, found.standing))
+        return self._append(lambda found: (Kind.DUMP, dump, found.state))
 
-    def add_rollback(self, *, to: str, left: str | None, reason: str, detail: Mapping[str, str]) -> Record:
-        """Record a rollback by command: `to` is pinned, `left` is marked."""
+    def add_rollback(self, *, to: str, rolled_back_from: str | None, reason: str, detail: Mapping[str, str]) -> Record:
+        """Record a rollback by command: `to` is pinned, `rolled_back_from` is marked."""
 
         def entry(found: Contents) -> Entry:
             pin = Pin(revision=to, since=_now(), reason=reason, by=self._by)
-            body = {"to": to, "from": left or "", "reason": reason, **detail}
-            return Kind.ROLLBACK, body, after_rollback(found.standing, pin, left=left)
+            body = {"to": to, "from": rolled_back_from or "", "reason": reason, **detail}
+            return Kind.ROLLBACK, body, after_rollback(found.state, pin, rolled_back_from=rolled_back_from)
 
         return self._append(entry)
 
     def add_block(self, block: Block) -> Record:
         """Record that an update rolled back from a release by itself."""
         body = {"revision": block.revision, "instead": block.instead, "reason": block.reason}
-        return self._append(lambda found: (Kind.BLOCK, body, after_block(found.standing, block)))
+        return self._append(lambda found: (Kind.BLOCK, body, after_block(found.state, block)))
 
     def accept_identity(self, reason: str) -> Record:
         """Record that another database or store is this backend's from now on: the next verification says which."""
-        return self._append(lambda found: (Kind.IDENTITY, {"reason": reason}, after_identity(found.standing, None)))
+        return self._append(lambda found: (Kind.IDENTITY, {"reason": reason}, after_identity(found.state, None)))
 
     def add_unpin(self, reason: str) -> Record:
         """Record that a person lets updates through again."""
-        return self._append(lambda found: (Kind.UNPIN, {"reason": reason}, after_unpin(found.standing)))
+        return self._append(lambda found: (Kind.UNPIN, {"reason": reason}, after_unpin(found.state)))
 
     def accept_loss(self) -> Record:
         """Go on from the newest readable record; the damaged ones after it are set aside, not deleted.
@@ -200,8 +200,8 @@ class Ledger:
             if number in keys:
                 self._store.move(keys[number], f"{_SET_ASIDE}/{number:08d}.json")
         findings = "; ".join(damage.finding for damage in found.damage if damage.number >= first_lost)
-        standing = known.standing if known else Standing()
-        record = self._record(found.last, (Kind.LOSS, {"lost": findings}, standing))
+        state = known.state if known else LedgerState()
+        record = self._record(found.last, (Kind.LOSS, {"lost": findings}, state))
         self._create(record)
         return record
 
@@ -222,8 +222,8 @@ class Ledger:
         return created
 
     def _record(self, number: int, entry: Entry) -> Record:
-        kind, body, standing = entry
-        return Record(number=number, kind=kind, at=_now(), by=self._by, body=body, standing=standing)
+        kind, body, state = entry
+        return Record(number=number, kind=kind, at=_now(), by=self._by, body=body, state=state)
 
     def _listed(self) -> tuple[dict[int, str], int]:
         """Return the keys by number, and the number of the newest record, whether it is still there or not."""

@@ -10,14 +10,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import Refused
-from mlflow_backend.releases.views import dump_with, intact_dumps, survey
+from mlflow_backend.releases.status import dump_with, list_releases, restorable_dumps
 from mlflow_backend.schema import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlflow_backend.releases.records import Dump
-    from mlflow_backend.releases.views import Situation, View
+    from mlflow_backend.releases.status import ReleaseStatus, RollbackContext
 
 # A restore filled 46 KB in 0.14 s (docs/facts.md, C); a dump's bytes are compressed, so this is a careful rate.
 _RESTORE_BYTES_S = 2_000_000
@@ -65,8 +65,8 @@ class Plan:
     """
 
     target: str
-    start: View | None
-    goal: View
+    start: ReleaseStatus | None
+    goal: ReleaseStatus
     dump: Dump | None
     steps: tuple[Step, ...]
     downtime_s: float
@@ -84,15 +84,13 @@ class Plan:
         return f"access changes from {before} to {after}{open_now}"
 
 
-def plan(situation: Situation, request: Request) -> Plan:
+def plan(context: RollbackContext, request: Request) -> Plan:
     """Return the plan that fulfils the request. Raises Refused, and AlreadyServing where nothing is to be done."""
-    if situation.busy and not request.force:
-        raise Refused(
-            f"A deployment is in progress: {situation.busy}.", fix="Let it end, or stop it first with --force."
-        )
-    views = survey(situation)
-    start = next((view for view in views if view.current), None)
-    goal = _goal(views, request)
+    if context.busy and not request.force:
+        raise Refused(f"A deployment is in progress: {context.busy}.", fix="Let it end, or stop it first with --force.")
+    releases = list_releases(context)
+    start = next((release for release in releases if release.current), None)
+    goal = _goal(releases, request)
     if goal.serves:
         raise AlreadyServing(f"{goal} serves already.", fix="Nothing has to be rolled back.")
     if goal.state == "gone":
@@ -105,84 +103,92 @@ def plan(situation: Situation, request: Request) -> Plan:
     restoring = goal.decision.verdict is Verdict.RESTORE
     if restoring and not request.restore:
         raise Refused(f"{goal} needs a RESTORE. {goal.decision.reason}", fix=goal.decision.fix)
-    dump = dump_with(goal.heads, intact_dumps(situation)) if restoring else None
+    dump = dump_with(goal.heads, restorable_dumps(context)) if restoring else None
     return Plan(
-        target=situation.target,
+        target=context.target,
         start=start,
         goal=goal,
         dump=dump,
         steps=_steps(request, restoring=restoring),
-        downtime_s=_downtime(views, goal, dump),
-        force=request.force and situation.busy is not None,
+        downtime_s=_downtime(releases, goal, dump),
+        force=request.force and context.busy is not None,
         notes=tuple(_notes(goal, request, restoring=restoring)),
     )
 
 
-def default_goal(views: Sequence[View], *, restore: bool = False) -> View | None:
+def default_goal(releases: Sequence[ReleaseStatus], *, restore: bool = False) -> ReleaseStatus | None:
     """Return the newest verified release that does not serve, is not gone, not blocked, was not left, and is SAFE.
 
     With `restore` one that needs a restore is taken where none is SAFE.
     """
-    fit = [v for v in views if v.verified and not v.current and v.state != "gone" and not (v.blocked or v.left)]
+    fit = [
+        v
+        for v in releases
+        if v.verified and not v.current and v.state != "gone" and not (v.blocked or v.rolled_back_from)
+    ]
     verdicts = (Verdict.SAFE, Verdict.RESTORE) if restore else (Verdict.SAFE,)
     for verdict in verdicts:
-        for view in fit:
-            if view.decision.verdict is verdict:
-                return view
+        for release in fit:
+            if release.decision.verdict is verdict:
+                return release
     return None
 
 
-def _goal(views: Sequence[View], request: Request) -> View:
+def _goal(releases: Sequence[ReleaseStatus], request: Request) -> ReleaseStatus:
     if request.to is not None and request.to_version is not None:
         raise Refused("Both a revision and a version are asked for.", fix="Give --to or --to-version, not both.")
     if request.to is not None:
-        for view in views:
-            if view.revision == request.to:
-                return view
-        known = ", ".join(view.revision for view in views[:10]) or "none"
+        for release in releases:
+            if release.revision == request.to:
+                return release
+        known = ", ".join(release.revision for release in releases[:10]) or "none"
         raise Refused(f"Revision {request.to} does not exist.", fix=f"Choose one with --to; the newest are: {known}.")
     if request.to_version is not None:
-        return _goal_of_version(views, request.to_version)
-    goal = default_goal(views, restore=request.restore)
+        return _goal_of_version(releases, request.to_version)
+    goal = default_goal(releases, restore=request.restore)
     if goal is None:
-        raise Refused(f"No release can be rolled back to. {_why_none(views)}", fix=_fix_none(views))
+        raise Refused(f"No release can be rolled back to. {_why_none(releases)}", fix=_fix_none(releases))
     return goal
 
 
-def _goal_of_version(views: Sequence[View], version: str) -> View:
-    of_version = [view for view in views if view.mlflow_version == version]
-    fit = [view for view in of_version if view.verified and view.state != "gone" and not (view.blocked or view.left)]
+def _goal_of_version(releases: Sequence[ReleaseStatus], version: str) -> ReleaseStatus:
+    of_version = [release for release in releases if release.mlflow_version == version]
+    fit = [
+        release
+        for release in of_version
+        if release.verified and release.state != "gone" and not (release.blocked or release.rolled_back_from)
+    ]
     if fit:
         return fit[0]
     if not of_version:
-        versions = ", ".join(dict.fromkeys(view.mlflow_version for view in views)) or "none"
+        versions = ", ".join(dict.fromkeys(release.mlflow_version for release in releases)) or "none"
         raise Refused(f"No release of MLflow {version} is known.", fix=f"Choose one of: {versions}.")
     raise Refused(
         f"No release of MLflow {version} is verified, still there, and neither blocked nor left by a rollback.",
-        fix=f"Name one with --to if you mean it: {', '.join(view.revision for view in of_version)}.",
+        fix=f"Name one with --to if you mean it: {', '.join(release.revision for release in of_version)}.",
     )
 
 
-def _why_none(views: Sequence[View]) -> str:
+def _why_none(releases: Sequence[ReleaseStatus]) -> str:
     """Say why each of the newest releases is not the default, so that the person can choose."""
-    reasons = [f"{view}: {_unfit(view)}" for view in views[:5]]
+    reasons = [f"{release}: {_unfit(release)}" for release in releases[:5]]
     return " ".join(reasons) or "The ledger and the platform know none."
 
 
-def _unfit(view: View) -> str:
-    if view.current:
-        return "serves now." if view.serves else "is the current one, and does not serve."
-    if view.state == "gone":
+def _unfit(release: ReleaseStatus) -> str:
+    if release.current:
+        return "serves now." if release.serves else "is the current one, and does not serve."
+    if release.state == "gone":
         return "is gone."
-    if not view.verified:
+    if not release.verified:
         return "was never verified."
-    if view.blocked or view.left:
+    if release.blocked or release.rolled_back_from:
         return "failed or was left by a rollback."
-    return f"{view.decision.verdict.value}. {view.decision.reason}"
+    return f"{release.decision.verdict.value}. {release.decision.reason}"
 
 
-def _fix_none(views: Sequence[View]) -> str:
-    if default_goal(views, restore=True) is not None:
+def _fix_none(releases: Sequence[ReleaseStatus]) -> str:
+    if default_goal(releases, restore=True) is not None:
         return "Add --restore; what was written since the dump is lost, and --dry-run counts it."
     return "Name one with --to if you mean it, or deploy with `pulumi up`."
 
@@ -194,20 +200,20 @@ def _steps(request: Request, *, restoring: bool) -> tuple[Step, ...]:
     return (*steps, Step.RECORD) if request.record else tuple(steps)
 
 
-def _downtime(views: Sequence[View], goal: View, dump: Dump | None) -> float:
+def _downtime(releases: Sequence[ReleaseStatus], goal: ReleaseStatus, dump: Dump | None) -> float:
     """Return the seconds without a server, by what the ledger measured of the goal's start, or of the newest known."""
-    if dump is None and any(view.serves for view in views):
+    if dump is None and any(release.serves for release in releases):
         return 0.0
-    start_s = next((view.start_s for view in (goal, *views) if view.start_s is not None), _START_S)
+    start_s = next((release.start_s for release in (goal, *releases) if release.start_s is not None), _START_S)
     restore_s = max(_RESTORE_LEAST_S, dump.size_bytes / _RESTORE_BYTES_S) if dump else 0.0
     return round(restore_s + start_s, 1)
 
 
-def _notes(goal: View, request: Request, *, restoring: bool) -> list[str]:
+def _notes(goal: ReleaseStatus, request: Request, *, restoring: bool) -> list[str]:
     notes = []
     if not goal.verified:
         notes.append("It was never verified.")
-    if goal.blocked or goal.left:
+    if goal.blocked or goal.rolled_back_from:
         notes.append("It failed, or was left by a rollback, before.")
     if request.restore and not restoring:
         notes.append("The schema is the same: nothing will be restored.")

@@ -1,6 +1,6 @@
 """What the ledger holds, as values and as JSON. Pure.
 
-Every record carries the standing as it is after it: which revision is pinned, which releases are blocked and which
+Every record carries the state as it is after it: which revision is pinned, which releases are blocked and which
 revisions were left by a rollback. So the newest record alone says what an update may do, and a damaged older record
 costs one line of history, not a pin.
 """
@@ -117,15 +117,16 @@ class Block:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What holds at a point of the ledger. `left` are revisions that a rollback left: never a default choice.
+class LedgerState:
+    """The pin, the blocks and the identity that hold after a record of the ledger.
 
+    `rolled_back_from` are revisions that a rollback left: never a default choice.
     `identity` is what database and store are known by (mlflow_backend/identity); None: the next verification says.
     """
 
     pin: Pin | None = None
     blocks: tuple[Block, ...] = ()
-    left: tuple[str, ...] = ()
+    rolled_back_from: tuple[str, ...] = ()
     identity: Mapping[str, str] | None = None
 
     def block_of(self, settings_hash: str) -> Block | None:
@@ -142,7 +143,7 @@ class Record:
     at: datetime
     by: str
     body: VerifiedRelease | Dump | Mapping[str, str]
-    standing: Standing
+    state: LedgerState
 
     @property
     def release(self) -> VerifiedRelease | None:
@@ -182,45 +183,53 @@ def decode(content: bytes, *, number: int) -> Record:
             at=datetime.fromisoformat(document["at"]),
             by=document["by"],
             body=_body(Kind(document["kind"]), document["body"]),
-            standing=_standing(document["standing"]),
+            state=_state(document["state"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"record {number} lacks what its kind needs ({type(error).__name__})") from None
 
 
-def after_release(standing: Standing, release: VerifiedRelease, *, new: bool) -> Standing:
-    """Return the standing after a release was verified; `new` says that the ledger did not know its revision.
+def after_release(state: LedgerState, release: VerifiedRelease, *, new: bool) -> LedgerState:
+    """Return the state after a release was verified; `new` says that the ledger did not know its revision.
 
     A new release lifts every block by itself; the one that serves in a blocked one's place, verified again, does not.
     """
-    left = tuple(revision for revision in standing.left if revision != release.revision)
-    return replace(standing, blocks=() if new else standing.blocks, left=left)
+    rolled_back_from = tuple(revision for revision in state.rolled_back_from if revision != release.revision)
+    return replace(state, blocks=() if new else state.blocks, rolled_back_from=rolled_back_from)
 
 
-def after_identity(standing: Standing, identity: Mapping[str, str] | None) -> Standing:
-    """Return the standing after database and store were seen; None is that whatever comes next is accepted.
+def after_identity(state: LedgerState, identity: Mapping[str, str] | None) -> LedgerState:
+    """Return the state after database and store were seen; None is that whatever comes next is accepted.
 
     What is known of a part that was not seen (the users of a backend that has none now) stays.
     """
-    return replace(standing, identity=None if identity is None else {**(standing.identity or {}), **identity})
+    return replace(state, identity=None if identity is None else {**(state.identity or {}), **identity})
 
 
-def after_rollback(standing: Standing, pin: Pin, *, left: str | None) -> Standing:
-    """Return the standing after a rollback by command: pinned to its target, and the revision it left is marked."""
-    marked = (*standing.left, left) if left is not None and left not in standing.left else standing.left
-    return replace(standing, pin=pin, left=tuple(revision for revision in marked if revision != pin.revision))
+def after_rollback(state: LedgerState, pin: Pin, *, rolled_back_from: str | None) -> LedgerState:
+    """Return the state after a rollback by command: pinned to its target, and the revision it left is marked."""
+    marked = (
+        (*state.rolled_back_from, rolled_back_from)
+        if rolled_back_from is not None and rolled_back_from not in state.rolled_back_from
+        else state.rolled_back_from
+    )
+    return replace(state, pin=pin, rolled_back_from=tuple(revision for revision in marked if revision != pin.revision))
 
 
-def after_block(standing: Standing, block: Block) -> Standing:
-    """Return the standing after an update rolled back by itself: that release is blocked, and nothing is pinned."""
-    others = tuple(other for other in standing.blocks if other.settings_hash != block.settings_hash)
-    left = standing.left if block.revision in standing.left else (*standing.left, block.revision)
-    return replace(standing, blocks=(*others, block), left=left)
+def after_block(state: LedgerState, block: Block) -> LedgerState:
+    """Return the state after an update rolled back by itself: that release is blocked, and nothing is pinned."""
+    others = tuple(other for other in state.blocks if other.settings_hash != block.settings_hash)
+    rolled_back_from = (
+        state.rolled_back_from
+        if block.revision in state.rolled_back_from
+        else (*state.rolled_back_from, block.revision)
+    )
+    return replace(state, blocks=(*others, block), rolled_back_from=rolled_back_from)
 
 
-def after_unpin(standing: Standing) -> Standing:
-    """Return the standing after a person let updates through again: no pin and no block."""
-    return replace(standing, pin=None, blocks=())
+def after_unpin(state: LedgerState) -> LedgerState:
+    """Return the state after a person let updates through again: no pin and no block."""
+    return replace(state, pin=None, blocks=())
 
 
 def _body(kind: Kind, body: dict[str, Any]) -> VerifiedRelease | Dump | Mapping[str, str]:
@@ -232,12 +241,12 @@ def _body(kind: Kind, body: dict[str, Any]) -> VerifiedRelease | Dump | Mapping[
     return {str(key): str(value) for key, value in body.items()}
 
 
-def _standing(document: dict[str, Any]) -> Standing:
+def _state(document: dict[str, Any]) -> LedgerState:
     pin = document["pin"]
-    return Standing(
+    return LedgerState(
         pin=None if pin is None else Pin(**{**pin, "since": datetime.fromisoformat(pin["since"])}),
         blocks=tuple(Block(**{**b, "since": datetime.fromisoformat(b["since"])}) for b in document["blocks"]),
-        left=tuple(document["left"]),
+        rolled_back_from=tuple(document["rolled_back_from"]),
         # Records of before the identity have none.
         identity=document.get("identity"),
     )

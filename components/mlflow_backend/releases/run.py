@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class RollbackOptions:
     """Besides the plan: why, how the target is verified, and whether an update does this by itself."""
 
     reason: str
@@ -38,7 +38,7 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
+class RollbackResult:
     """How a rollback ended: its exit code, one sentence, what serves, and the last verification's table."""
 
     exit_code: ExitCode
@@ -52,7 +52,9 @@ class Ended:
         return self.exit_code in {ExitCode.DONE, ExitCode.INCONCLUSIVE}
 
 
-def begin(target: RollbackTarget, plan: Plan, wish: Wish, *, say: Callable[[str], None]) -> Ended:
+def begin(
+    target: RollbackTarget, plan: Plan, options: RollbackOptions, *, say: Callable[[str], None]
+) -> RollbackResult:
     """Carry out a plan.
 
     Raises Refused, with nothing touched, where the schema is not the planned one any more or an update has begun.
@@ -74,7 +76,7 @@ def begin(target: RollbackTarget, plan: Plan, wish: Wish, *, say: Callable[[str]
         "verdict": None,
         "table": "",
         "back": None,
-        **asdict(wish),
+        **asdict(options),
     }
     # Written before it is asked: an update writes nothing while this is open, and this one goes on while none does.
     # Not asked where one was just stopped: ECS's own way back from it is a deployment too, which may never end.
@@ -92,7 +94,7 @@ _ENTRY = (
 """What `begin` writes, and a rollback is finished by."""
 
 
-def resume(target: RollbackTarget, *, to: str | None, say: Callable[[str], None]) -> Ended | None:
+def resume(target: RollbackTarget, *, to: str | None, say: Callable[[str], None]) -> RollbackResult | None:
     """Finish a rollback that was interrupted; None where none was.
 
     Raises Refused where `to` is another target than that rollback's.
@@ -124,7 +126,7 @@ def _stop_deployment(target: RollbackTarget) -> None:
         )
 
 
-def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], None]) -> Ended:
+def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], None]) -> RollbackResult:
     """Do the steps that are left, or the way back where that was begun."""
     if entry["back"] is not None:
         return _go_back(target, entry, say)
@@ -149,7 +151,7 @@ def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], N
     return _done(target, entry)
 
 
-def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], None]) -> Ended:
+def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], None]) -> RollbackResult:
     """Make it as it was before the rollback. Its journal stays open until that is so."""
     with contextlib.suppress(StoreError):
         # A disk that is full, say, must not keep the server away: without this word the next run tries once more.
@@ -167,7 +169,7 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
         sentence = f"Revision {to}: {entry['back']}. Going back failed as well: {str(error).removesuffix('.')}."
         sentence += " Mend that and run this again."
         failed = ExitCode.PLATFORM_FAILED
-        return Ended(exit_code=failed, sentence=sentence, serving=target.serving(), table=entry["table"])
+        return RollbackResult(exit_code=failed, sentence=sentence, serving=target.serving(), table=entry["table"])
     target.rollback.close()
     serving = target.serving()
     # Where nothing served before there is nothing to go back to: a target that had started runs on.
@@ -175,17 +177,17 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
     serves = f"revision {serving} serves{' again, as before' if before else ''}"
     now = serves if serving else f"nothing serves{'' if before else ', as before'}"
     sentence = f"Not rolled back: revision {to}: {entry['back']}. Now {now}."
-    return Ended(exit_code=code, sentence=sentence, serving=serving, table=entry["table"])
+    return RollbackResult(exit_code=code, sentence=sentence, serving=serving, table=entry["table"])
 
 
-def _done(target: RollbackTarget, entry: dict[str, Any]) -> Ended:
+def _done(target: RollbackTarget, entry: dict[str, Any]) -> RollbackResult:
     verdict = entry["verdict"]
     held = " and is pinned" if Step.RECORD in entry["steps"] and not entry["automatic"] else ""
     how = {None: "not verified", Result.PASS.value: "verified"}.get(verdict, f"its verification: {verdict}")
     lost = f" Lost: {counted(entry['losses']) or 'nothing'}." if entry["dump"] else ""
     # A rollback that was begun by an older command says nothing of it.
     access = f" Its {entry['access']}." if entry.get("access") else ""
-    return Ended(
+    return RollbackResult(
         exit_code=_CODES.get(verdict, ExitCode.DONE),
         sentence=f"Revision {entry['to']} (MLflow {entry['toVersion']}) serves{held}; {how}.{lost}{access}",
         serving=target.serving(),

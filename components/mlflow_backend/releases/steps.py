@@ -147,7 +147,7 @@ def _record(target: RollbackTarget, entry: dict[str, Any]) -> None:
             since=datetime.now(UTC).replace(microsecond=0),
             reason=entry["reason"],
         )
-        if contents.standing.block_of(failed.settings_hash) is None:
+        if contents.state.block_of(failed.settings_hash) is None:
             target.ledger.add_block(block)
         return
     known = (record.body for record in contents.records if isinstance(record.body, dict))
@@ -158,7 +158,9 @@ def _record(target: RollbackTarget, entry: dict[str, Any]) -> None:
             "verdict": entry["verdict"] or "not verified",
             **{f"lost {name}": str(count) for name, count in entry["losses"].items()},
         }
-        target.ledger.add_rollback(to=entry["to"], left=entry["from"], reason=entry["reason"], detail=detail)
+        target.ledger.add_rollback(
+            to=entry["to"], rolled_back_from=entry["from"], reason=entry["reason"], detail=detail
+        )
 
 
 _ACTIONS: Mapping[Step, Callable[[RollbackTarget, dict[str, Any]], None]] = {

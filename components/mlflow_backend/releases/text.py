@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mlflow_backend.releases.ledger import Contents
     from mlflow_backend.releases.plan import Plan
-    from mlflow_backend.releases.views import View
+    from mlflow_backend.releases.status import ReleaseStatus
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 _PLURAL = re.compile(r"(?<=[a-z])s\b")
@@ -57,45 +57,49 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     }
 
 
-def view_document(view: View) -> dict[str, Any]:
+def release_document(release: ReleaseStatus) -> dict[str, Any]:
     """Return one revision as JSON-like data."""
     return {
-        "revision": view.revision,
-        "state": view.state,
-        "mlflowVersion": view.mlflow_version,
-        "schemaHead": view.heads.tracking if view.heads else None,
-        "authHead": view.heads.auth if view.heads else None,
-        "verified": view.verified_at.isoformat() if view.verified_at else None,
-        "created": view.created_at.isoformat() if view.created_at else None,
-        "rollback": {"verdict": view.decision.verdict.value, "reason": view.decision.reason, "fix": view.decision.fix},
-        "serving": view.serves,
-        "current": view.current,
-        "pinned": view.pinned,
-        "blocked": view.blocked,
-        "left": view.left,
-        "dump": view.dump,
+        "revision": release.revision,
+        "state": release.state,
+        "mlflowVersion": release.mlflow_version,
+        "schemaHead": release.heads.tracking if release.heads else None,
+        "authHead": release.heads.auth if release.heads else None,
+        "verified": release.verified_at.isoformat() if release.verified_at else None,
+        "created": release.created_at.isoformat() if release.created_at else None,
+        "rollback": {
+            "verdict": release.decision.verdict.value,
+            "reason": release.decision.reason,
+            "fix": release.decision.fix,
+        },
+        "serving": release.serves,
+        "current": release.current,
+        "pinned": release.pinned,
+        "blocked": release.blocked,
+        "rolledBackFrom": release.rolled_back_from,
+        "dump": release.dump,
     }
 
 
-def table(views: Sequence[View], *, now: datetime) -> list[str]:
+def table(releases: Sequence[ReleaseStatus], *, now: datetime) -> list[str]:
     """Return the releases as an aligned table, newest first."""
-    rows = [_COLUMNS, *(_row(view, now) for view in views)]
+    rows = [_COLUMNS, *(_row(release, now) for release in releases)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(_COLUMNS))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def standing_lines(contents: Contents) -> list[str]:
+def ledger_lines(contents: Contents) -> list[str]:
     """Return what the ledger holds the stack to, and what of the ledger is damaged."""
-    standing = contents.standing
+    state = contents.state
     lines = [f"ledger: {damage.finding}" for damage in contents.damage]
-    if standing.pin is not None:
-        pin = standing.pin
+    if state.pin is not None:
+        pin = state.pin
         lines.append(
             f"pinned to {pin.revision} since {_time(pin.since)} by {pin.by}: {pin.reason or 'no reason given'}"
         )
     lines += [
         f"blocked: {block.revision} since {_time(block.since)} ({block.reason}); {block.instead} serves instead"
-        for block in standing.blocks
+        for block in state.blocks
     ]
     return lines
 
@@ -106,23 +110,23 @@ def _start(plan: Plan) -> str:
     return f"{plan.start}" if plan.start.serves else f"{plan.start}, which does not serve"
 
 
-def _row(view: View, now: datetime) -> tuple[str, ...]:
-    since = view.created_at or view.verified_at
+def _row(release: ReleaseStatus, now: datetime) -> tuple[str, ...]:
+    since = release.created_at or release.verified_at
     words = {
-        "serves": view.serves,
-        "current": view.current and not view.serves,
-        "pinned": view.pinned,
-        "blocked": view.blocked,
-        "left by a rollback": view.left and not view.blocked,
+        "serves": release.serves,
+        "current": release.current and not release.serves,
+        "pinned": release.pinned,
+        "blocked": release.blocked,
+        "left by a rollback": release.rolled_back_from and not release.blocked,
     }
     return (
-        view.revision,
-        view.state,
-        view.mlflow_version,
-        (view.heads.tracking if view.heads else None) or "?",
-        "verified" if view.verified else "no",
+        release.revision,
+        release.state,
+        release.mlflow_version,
+        (release.heads.tracking if release.heads else None) or "?",
+        "verified" if release.verified else "no",
         _age((now - since).total_seconds()) if since else "?",
-        "-" if view.serves or view.state == "gone" else view.decision.verdict.value,
+        "-" if release.serves or release.state == "gone" else release.decision.verdict.value,
         ", ".join(word for word, holds in words.items() if holds),
     )
 

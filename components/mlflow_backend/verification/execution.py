@@ -48,7 +48,7 @@ def asking(subject: Subject) -> Subject:
     target, releases = targets.get(subject.locator["kind"]), open_releases(subject.locator)
     fields: dict[str, Any] = asdict(releases.doors(subject.expected_revision))
     try:
-        fields["identity"] = releases.ledger.standing().identity or {}
+        fields["identity"] = releases.ledger.state().identity or {}
     except (Refused, StoreError) as error:
         fields["identity_problem"] = str(error)
     live = Live(

@@ -80,7 +80,7 @@ def test_a_pin_holds_until_it_is_lifted(s3: S3Client) -> None:
     """With what that revision runs, and why the wished release waits."""
     ledger = _ledger(s3)
     ledger.add_release(_release("41"))
-    ledger.add_rollback(to="41", left="42", reason="slow", detail={})
+    ledger.add_rollback(to="41", rolled_back_from="42", reason="slow", detail={})
     found = held(SETTINGS, PLACE, s3)
     assert found is not None
     assert (found.revision, found.mlflow_version, found.image_digest) == ("41", "3.4.0", "sha256:old")
@@ -95,7 +95,7 @@ def test_nothing_is_withheld_where_the_pin_is_what_is_wished(s3: S3Client) -> No
     """The settings were put back too: the update ends green."""
     ledger = _ledger(s3)
     ledger.add_release(_release("41", settings=release_identity(SETTINGS, PLACE)))
-    ledger.add_rollback(to="41", left="42", reason="", detail={})
+    ledger.add_rollback(to="41", rolled_back_from="42", reason="", detail={})
     found = held(SETTINGS, PLACE, s3)
     assert isinstance(found, Held)
     assert found.withheld == ""
@@ -126,7 +126,7 @@ def test_settings_that_disagree_with_the_ledger_are_refused(s3: S3Client) -> Non
 
 def test_a_pin_without_a_record_is_refused(s3: S3Client) -> None:
     """What a revision runs has to be known to hold verification to it."""
-    _ledger(s3).add_rollback(to="7", left=None, reason="", detail={})
+    _ledger(s3).add_rollback(to="7", rolled_back_from=None, reason="", detail={})
     with pytest.raises(Refused, match="no record of"):
         held(SETTINGS, PLACE, s3)
 

@@ -81,7 +81,7 @@ def test_a_migration_asks_the_database_itself() -> None:
     cloud = Cloud()
     cloud.reports(STATUS)
     releases = cloud.releases
-    with releases.migrating():
+    with releases.migration_lock():
         assert releases.heads() == Heads(tracking="dc11669786a5")
     assert releases.heads() is None
     (run,) = cloud.ecs.calls("RunTask")
@@ -95,14 +95,14 @@ def test_a_database_that_is_away_has_no_heads_and_a_broken_tool_is_told() -> Non
     """Unreachable is an answer; a tool that fails otherwise is none."""
     cloud = Cloud()
     cloud.reports({"exit_code": 12, "error": "unreachable", "fix": ""})
-    with cloud.releases.migrating():
+    with cloud.releases.migration_lock():
         pass
     releases = cloud.releases
-    with releases.migrating():
+    with releases.migration_lock():
         assert releases.heads() is None
     cloud.reports({"exit_code": 2, "error": "usage", "fix": ""})
     releases = cloud.releases
-    with releases.migrating(), pytest.raises(ToolFailed, match="usage"):
+    with releases.migration_lock(), pytest.raises(ToolFailed, match="usage"):
         releases.heads()
 
 
@@ -265,8 +265,8 @@ def test_old_revisions_are_dropped_but_never_one_that_a_rollback_could_want(monk
     def verified(number: int) -> SimpleNamespace:
         return SimpleNamespace(release=SimpleNamespace(revision=str(number)))
 
-    standing = SimpleNamespace(pin=SimpleNamespace(revision="2"), blocks=[SimpleNamespace(instead="3")])
-    contents = SimpleNamespace(releases=[verified(1), verified(5), verified(6)], standing=standing)
+    state = SimpleNamespace(pin=SimpleNamespace(revision="2"), blocks=[SimpleNamespace(instead="3")])
+    contents = SimpleNamespace(releases=[verified(1), verified(5), verified(6)], state=state)
     monkeypatch.setattr(releases.ledger, "read", lambda: contents)
     monkeypatch.setattr(releases, "history", lambda: EcsHistory(clients=releases._connections.clients, name=NAME))
     assert set(releases.retire()) == {"1", "7"}
@@ -284,7 +284,7 @@ def test_a_list_takes_the_ledgers_last_word_for_the_schema(monkeypatch: pytest.M
     releases = cloud.releases
     heads = Heads(tracking="dc11669786a5", auth="f1a2b3c4d5e6")
     known = SimpleNamespace(revision="4", mlflow_version="3.17.2", image_digest="sha256:abc", heads=heads)
-    contents = SimpleNamespace(releases=[SimpleNamespace(release=known)], dumps=[], standing=None)
+    contents = SimpleNamespace(releases=[SimpleNamespace(release=known)], dumps=[], state=None)
     monkeypatch.setattr(releases.ledger, "read", lambda: contents)
-    assert releases.situation(thoroughly=False).live == heads
+    assert releases.rollback_context(verify_checksums=False).live == heads
     assert not cloud.ecs.calls("RunTask")

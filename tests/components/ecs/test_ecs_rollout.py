@@ -38,7 +38,7 @@ class Releases:
         self.scale = SimpleNamespace(up=lambda: aws.ecs.asked.append(("brought back", {})))
 
     @contextlib.contextmanager
-    def migrating(self) -> Iterator[None]:
+    def migration_lock(self) -> Iterator[None]:
         """Hold no lock."""
         yield
 

@@ -70,7 +70,7 @@ def test_no_bucket_yet_is_an_empty_store(s3: S3Client) -> None:
     store = S3Store(s3, bucket="not-there")
     assert store.keys("_backend/ledger") == ()
     assert store.read(["_backend/newest"]) == {}
-    assert Ledger(store, by="me").standing().pin is None
+    assert Ledger(store, by="me").state().pin is None
     with pytest.raises(StoreError, match="NoSuchBucket"):
         store.replace("x", b"")
 

@@ -15,7 +15,7 @@ from mlflow_backend.local.naming import DATABASE, ROLE
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.local.templates import TemplatedTool
-from mlflow_backend.migrate.tool import Ended
+from mlflow_backend.migrate.tool import ToolResult
 from mlflow_backend.schema import Heads
 
 if TYPE_CHECKING:
@@ -52,12 +52,14 @@ class Tool:
         """Work on this stack's database."""
         self.state, self.runs = state, 0
 
-    def run(self, arguments: Sequence[str], *, deadline_s: float) -> Ended:
+    def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
         """Make the table."""
         del arguments, deadline_s
         self.runs += 1
         execute(self.state, "CREATE TABLE alembic_version AS SELECT 'the head' AS version_num")
-        return Ended(code=0, output=json.dumps({"exit_code": 0, "databases": {"tracking": {"applied": ["x"]}}}), log="")
+        return ToolResult(
+            code=0, output=json.dumps({"exit_code": 0, "databases": {"tracking": {"applied": ["x"]}}}), log=""
+        )
 
 
 def execute(state: StateDir, statement: str) -> None:

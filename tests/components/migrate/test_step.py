@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlflow_backend.local.state import LocalFailure
-from mlflow_backend.migrate.step import MigrationFailed, OnFailure, Outcome, Wish, after_failed_start, migrate, settle
+from mlflow_backend.migrate.step import (
+    MigrationFailed,
+    MigrationRequest,
+    OnFailure,
+    Outcome,
+    after_failed_start,
+    migrate,
+    settle,
+)
 from mlflow_backend.migrate.tool import Code
 from tests.components.releases.world import HEAD, Killed, World, failed
 
@@ -23,8 +31,8 @@ def world(tmp_path: Path) -> World:
 
 def run(world: World, version: str = "3.4.0", *, on_failure: OnFailure = "stop") -> Outcome:
     """Migrate, without waiting between tries."""
-    wish = Wish(version=version, wanted=HEAD[version], on_failure=on_failure)
-    return migrate(world, wish, pause=lambda _seconds: None)
+    request = MigrationRequest(version=version, wanted=HEAD[version], on_failure=on_failure)
+    return migrate(world, request, pause=lambda _seconds: None)
 
 
 def test_at_the_head_it_is_one_query(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.migrate.tool import Code, DatabaseTool, Ended, ToolFailed
+from mlflow_backend.migrate.tool import Code, DatabaseTool, ToolFailed, ToolResult
 from mlflow_backend.schema import Direction, Heads
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ class Answers:
 
     def __init__(self, output: object, *, code: int = 0, log: str = "") -> None:
         """Take what the tool prints."""
-        self.ended = Ended(code=code, output=output if isinstance(output, str) else json.dumps(output), log=log)
+        self.ended = ToolResult(code=code, output=output if isinstance(output, str) else json.dumps(output), log=log)
         self.asked: list[str] = []
 
-    def run(self, arguments: Sequence[str], *, deadline_s: float) -> Ended:
+    def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
         """Answer."""
         assert deadline_s > 0
         self.asked = list(arguments)
@@ -80,7 +80,9 @@ def test_the_worst_database_decides(other: str, expected: Direction) -> None:
 def test_a_newer_database_is_a_status_not_a_failure() -> None:
     """The tool ends with 10 and a report: the report is what is needed."""
     answers = status(tracking={**ENTRY, "direction": "ahead", "pending": []})
-    answers.ended = Ended(code=10, output=answers.ended.output.replace('"exit_code": 0', '"exit_code": 10'), log="")
+    answers.ended = ToolResult(
+        code=10, output=answers.ended.output.replace('"exit_code": 0', '"exit_code": 10'), log=""
+    )
     assert DatabaseTool(answers).status().direction is Direction.AHEAD
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import WaitOutcome
 from mlflow_backend.releases.plan import Request, plan
-from mlflow_backend.releases.run import Ended, Wish, begin
+from mlflow_backend.releases.run import RollbackOptions, RollbackResult, begin
 from mlflow_backend.verify.model import Result
 from tests.components.releases.world import HEAD, World
 
@@ -39,10 +39,14 @@ def silent(_message: str) -> None:
     """Say nothing."""
 
 
-def ended(world: World, request: Request | None = None, said: list[str] | None = None, **wishes: bool) -> Ended:
+def ended(
+    world: World, request: Request | None = None, said: list[str] | None = None, **wishes: bool
+) -> RollbackResult:
     """Plan and carry out a rollback; what it says is put into `said`."""
     say = silent if said is None else said.append
-    return begin(world, plan(world.situation(), request or Request()), Wish(reason="slow", **wishes), say=say)
+    return begin(
+        world, plan(world.rollback_context(), request or Request()), RollbackOptions(reason="slow", **wishes), say=say
+    )
 
 
 class Unsure(World):

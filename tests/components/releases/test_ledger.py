@@ -1,4 +1,4 @@
-"""The ledger on a real folder: order, standing, damage, and two writers at once."""
+"""The ledger on a real folder: order, state, damage, and two writers at once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from mlflow_backend.releases.records import (
     Dump,
     DumpedDatabase,
     Kind,
+    LedgerState,
     Record,
     RecordError,
-    Standing,
     VerifiedRelease,
     decode,
     encode,
@@ -77,7 +77,7 @@ def ledger(tmp_path: Path) -> Ledger:
 def test_an_empty_ledger_pins_nothing_and_writes_nothing(tmp_path: Path) -> None:
     """Before the first update there is no folder, no pin and no failure."""
     ledger = Ledger(FileStore(tmp_path / "store"), by="ada@host")
-    assert ledger.standing() == Standing()
+    assert ledger.state() == LedgerState()
     assert ledger.read().records == ()
     assert not (tmp_path / "store").exists()
 
@@ -106,13 +106,16 @@ def test_a_release_carries_the_dump_of_its_own_migration(ledger: Ledger) -> None
 
 def test_a_rollback_pins_its_target_and_marks_what_it_left(ledger: Ledger) -> None:
     """Two rollbacks in a row walk back: the first target's predecessor is marked, and a pin takes the mark away."""
-    ledger.add_rollback(to="4", left="5", reason="slow", detail={})
-    ledger.add_rollback(to="3", left="4", reason="slow too", detail={})
-    standing = ledger.standing()
-    assert standing.pin is not None
-    assert (standing.pin.revision, standing.pin.reason, standing.pin.by) == ("3", "slow too", "ada@host")
-    assert standing.left == ("5", "4")
-    assert ledger.add_rollback(to="5", left="3", reason="back", detail={}).standing.left == ("4", "3")
+    ledger.add_rollback(to="4", rolled_back_from="5", reason="slow", detail={})
+    ledger.add_rollback(to="3", rolled_back_from="4", reason="slow too", detail={})
+    state = ledger.state()
+    assert state.pin is not None
+    assert (state.pin.revision, state.pin.reason, state.pin.by) == ("3", "slow too", "ada@host")
+    assert state.rolled_back_from == ("5", "4")
+    assert ledger.add_rollback(to="5", rolled_back_from="3", reason="back", detail={}).state.rolled_back_from == (
+        "4",
+        "3",
+    )
 
 
 def test_a_block_is_lifted_by_another_release_and_by_nothing_else(ledger: Ledger) -> None:
@@ -120,11 +123,11 @@ def test_a_block_is_lifted_by_another_release_and_by_nothing_else(ledger: Ledger
     ledger.add_release(release("1", settings_hash="good"))
     ledger.add_block(block("2", "bad"))
     ledger.add_release(release("1", settings_hash="good"))
-    assert ledger.standing().block_of("bad") == block("2", "bad")
-    assert ledger.standing().pin is None
+    assert ledger.state().block_of("bad") == block("2", "bad")
+    assert ledger.state().pin is None
     ledger.add_release(release("3", settings_hash="fixed"))
-    assert ledger.standing().blocks == ()
-    assert ledger.standing().left == ("2",)
+    assert ledger.state().blocks == ()
+    assert ledger.state().rolled_back_from == ("2",)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +163,7 @@ def test_what_a_ledger_ends_with(ledger: Ledger, tmp_path: Path, events: str, *,
     make: dict[str, Callable[[], object]] = {
         "dump": lambda: ledger.add_dump(dump("d")),
         "unpin": lambda: ledger.add_unpin("over"),
-        "rollback": lambda: ledger.add_rollback(to="1", left="2", reason="worse", detail={}),
+        "rollback": lambda: ledger.add_rollback(to="1", rolled_back_from="2", reason="worse", detail={}),
         "block": lambda: ledger.add_block(block("2", "s2")),
         "lost": lose,
         "1": lambda: ledger.add_release(release("1")),
@@ -174,38 +177,38 @@ def test_what_a_ledger_ends_with(ledger: Ledger, tmp_path: Path, events: str, *,
 def test_unpin_lifts_pin_and_blocks(ledger: Ledger) -> None:
     """One command lets updates through again."""
     ledger.add_block(block("2", "bad"))
-    ledger.add_rollback(to="1", left="2", reason="", detail={})
-    standing = ledger.add_unpin("fixed").standing
-    assert (standing.pin, standing.blocks, standing.left) == (None, (), ("2",))
+    ledger.add_rollback(to="1", rolled_back_from="2", reason="", detail={})
+    state = ledger.add_unpin("fixed").state
+    assert (state.pin, state.blocks, state.rolled_back_from) == (None, (), ("2",))
 
 
 @pytest.mark.parametrize("damage", ["truncate", "change", "delete", "empty"])
 def test_a_damaged_old_record_costs_its_line_only(ledger: Ledger, tmp_path: Path, damage: str) -> None:
-    """The standing is in the newest record: a pin survives the loss of the record that set it."""
+    """The state is in the newest record: a pin survives the loss of the record that set it."""
     ledger.add_release(release("1"))
-    ledger.add_rollback(to="1", left="2", reason="slow", detail={})
+    ledger.add_rollback(to="1", rolled_back_from="2", reason="slow", detail={})
     ledger.add_release(release("1"))
     spoil(tmp_path / "store" / LEDGER / "00000002.json", damage)
     found = ledger.read()
     assert [d.number for d in found.damage] == [2]
-    assert found.standing.pin is not None
-    assert ledger.standing().pin == found.standing.pin
+    assert found.state.pin is not None
+    assert ledger.state().pin == found.state.pin
     ledger.add_release(release("3"))
-    assert ledger.standing().pin is not None
+    assert ledger.state().pin is not None
 
 
 @pytest.mark.parametrize("damage", ["truncate", "change", "delete", "empty"])
 def test_a_damaged_newest_record_is_refused_until_accepted(ledger: Ledger, tmp_path: Path, damage: str) -> None:
     """What may hold a pin is never skipped in silence; after the loss is accepted the ledger goes on."""
     ledger.add_release(release("1"))
-    ledger.add_rollback(to="1", left="2", reason="slow", detail={})
+    ledger.add_rollback(to="1", rolled_back_from="2", reason="slow", detail={})
     spoil(tmp_path / "store" / LEDGER / "00000002.json", damage)
     with pytest.raises(Refused, match="record 2"):
-        ledger.standing()
+        ledger.state()
     with pytest.raises(Refused, match="record 2"):
         ledger.add_release(release("3"))
     assert ledger.accept_loss().kind is Kind.LOSS
-    assert ledger.standing() == Standing()
+    assert ledger.state() == LedgerState()
     assert ledger.add_release(release("3")).number == 3
     with pytest.raises(Refused, match="is whole"):
         ledger.accept_loss()
@@ -270,11 +273,11 @@ RECORDS = st.builds(
     at=st.datetimes(timezones=st.just(UTC)),
     by=st.text(max_size=20),
     body=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3),
-    standing=st.builds(
-        Standing,
+    state=st.builds(
+        LedgerState,
         pin=st.none(),
         blocks=st.lists(st.builds(Block, since=st.datetimes(timezones=st.just(UTC))), max_size=2).map(tuple),
-        left=st.lists(st.text(max_size=5), max_size=3).map(tuple),
+        rolled_back_from=st.lists(st.text(max_size=5), max_size=3).map(tuple),
     ),
 )
 
@@ -315,26 +318,26 @@ def test_the_identity_of_a_backend_is_kept_by_every_later_record(tmp_path: Path)
     """Whatever is recorded after it, the newest record alone says what the backend is known by."""
     kept = Ledger(FileStore(tmp_path), by="me")
     kept.add_release(release("1"))
-    assert kept.standing().identity is None
+    assert kept.state().identity is None
     kept.add_release(release("1"), identity={"database": "D", "store": "S"})
     kept.add_dump(dump("d1"))
-    kept.add_rollback(to="1", left="2", reason="r", detail={})
+    kept.add_rollback(to="1", rolled_back_from="2", reason="r", detail={})
     kept.add_unpin("u")
     kept.add_release(release("2"))
-    assert kept.standing().identity == {"database": "D", "store": "S"}
+    assert kept.state().identity == {"database": "D", "store": "S"}
     kept.add_release(release("2"), identity={"database": "D", "store": "S", "users": "U"})
     kept.add_release(release("2"), identity={"database": "D", "store": "S"})
-    assert kept.standing().identity == {"database": "D", "store": "S", "users": "U"}
+    assert kept.state().identity == {"database": "D", "store": "S", "users": "U"}
 
 
 def test_accepting_another_backend_forgets_the_identity(tmp_path: Path) -> None:
     """The next verification says what the backend is; pins and blocks stand."""
     kept = Ledger(FileStore(tmp_path), by="me")
     kept.add_release(release("1"), identity={"database": "D", "store": "S"})
-    kept.add_rollback(to="1", left="2", reason="r", detail={})
+    kept.add_rollback(to="1", rolled_back_from="2", reason="r", detail={})
     assert kept.accept_identity("moved").kind is Kind.IDENTITY
-    assert kept.standing().identity is None
-    assert kept.standing().pin is not None
+    assert kept.state().identity is None
+    assert kept.state().pin is not None
 
 
 def test_a_record_of_before_the_identity_is_read(tmp_path: Path) -> None:
@@ -342,6 +345,6 @@ def test_a_record_of_before_the_identity_is_read(tmp_path: Path) -> None:
     kept = Ledger(FileStore(tmp_path), by="me")
     record = kept.add_release(release("1"))
     document = json.loads(encode(record))
-    del document["checksum"], document["standing"]["identity"]
+    del document["checksum"], document["state"]["identity"]
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
     assert decode(json.dumps({**document, "checksum": digest}).encode(), number=1) == record

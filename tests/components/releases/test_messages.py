@@ -17,9 +17,9 @@ from mlflow_backend.local.state import LocalFailure, StateDir
 from mlflow_backend.releases.journal import Journal, refuse_unfinished
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.plan import Request, plan
-from mlflow_backend.releases.records import Pin, Standing
+from mlflow_backend.releases.records import LedgerState, Pin
 from mlflow_backend.releases.stores import FileStore, StoreError
-from tests.components.releases.situations import HEAD, START, contents, revision, situation, verified
+from tests.components.releases.contexts import HEAD, START, contents, context, revision, verified
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def test_a_rollback_that_runs_is_not_said_to_be_interrupted(tmp_path: Path) -> N
             refuse_unfinished(journal)
         # It is the caller's own lock.
         with pytest.raises(Refused, match="was interrupted"):
-            refuse_unfinished(journal, alone=True)
+            refuse_unfinished(journal, locked=True)
 
 
 @pytest.mark.parametrize("content", DAMAGES)
@@ -60,7 +60,7 @@ def test_a_missing_record_is_said_to_be_missing(tmp_path: Path) -> None:
     ledger.add_unpin("one")
     ledger.add_unpin("two")
     store.path("_backend/ledger/00000002.json").unlink()
-    for read in (ledger.standing, lambda: ledger.read().standing):
+    for read in (ledger.state, lambda: ledger.read().state):
         with pytest.raises(Refused, match=r"record 2 is missing.*_backend/ledger/00000002\.json"):
             read()
 
@@ -69,9 +69,9 @@ def test_a_blocked_release_of_a_pinned_stack_names_the_pin() -> None:
     """`pulumi up` alone, as was said, ends red while a revision is pinned."""
     revisions = [revision(1, "3.4.0", "serving"), revision(2, "3.17.2")]
     pin = Pin(revision="1", since=START, reason="", by="")
-    found = situation(
+    found = context(
         revisions,
-        contents(*(verified(n, v) for n, v in ((1, "3.4.0"), (2, "3.17.2"))), standing=Standing(pin=pin)),
+        contents(*(verified(n, v) for n, v in ((1, "3.4.0"), (2, "3.17.2"))), state=LedgerState(pin=pin)),
         current=1,
     )
     found = replace(found, live=schema.Heads(tracking=HEAD["3.4.0"]))

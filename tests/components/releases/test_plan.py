@@ -15,29 +15,29 @@ from mlflow_backend.releases.records import (
     Block,
     Dump,
     Kind,
+    LedgerState,
     Pin,
     Record,
-    Standing,
     VerifiedRelease,
     after_rollback,
 )
-from mlflow_backend.releases.views import Situation, survey
+from mlflow_backend.releases.status import RollbackContext, list_releases
 from mlflow_backend.schema import Heads, Verdict
-from tests.components.releases.situations import (
+from tests.components.releases.contexts import (
     MIGRATED,
     SAME_SCHEMA,
     START,
     VERSIONS,
     contents,
+    context,
     dump,
     revision,
-    situation,
     verified,
 )
 
 
 def test_the_default_is_the_newest_verified_safe_release() -> None:
-    """Without a wish the release before the current one is taken, with no downtime and nothing lost."""
+    """Without a options the release before the current one is taken, with no downtime and nothing lost."""
     found = plan(SAME_SCHEMA, Request())
     assert (found.goal.revision, found.downtime_s, found.dump) == ("2", 0.0, None)
     assert found.steps == (Step.ACTIVATE, Step.WAIT, Step.VERIFY, Step.RECORD)
@@ -57,7 +57,7 @@ def test_a_schema_change_is_refused_without_restore() -> None:
         plan(MIGRATED, Request())
 
 
-def _keyed(*found: bool | None) -> Situation:
+def _keyed(*found: bool | None) -> RollbackContext:
     """Return three verified revisions of one schema, the last one serving, that have the stack's keys or not."""
     given = zip(SAME_SCHEMA.revisions, reversed(found), strict=True)
     revisions = [replace(each, release=replace(each.release, keyed=keyed)) for each, keyed in given]
@@ -98,7 +98,7 @@ def test_a_restore_stops_the_server_first() -> None:
         (MIGRATED, Request(to="2"), "serves already"),
         (MIGRATED, Request(to_version="2.9.2"), "No release of MLflow 2.9.2 is known"),
         (MIGRATED, Request(to="1", to_version="3.4.0"), "not both"),
-        (replace(MIGRATED, intact=frozenset()), Request(to="1", restore=True), "BLOCKED.*no intact dump"),
+        (replace(MIGRATED, restorable=frozenset()), Request(to="1", restore=True), "BLOCKED.*no intact dump"),
         (replace(MIGRATED, live=None), Request(to="1", restore=True), "could not be read"),
         (replace(MIGRATED, live=Heads(tracking="0123456789ab")), Request(to="1", restore=True), "is not known"),
         (replace(MIGRATED, busy="revision 3 starts"), Request(to="1", restore=True), "in progress.*--force"),
@@ -111,7 +111,7 @@ def test_a_restore_stops_the_server_first() -> None:
         (replace(SAME_SCHEMA, contents=Contents()), Request(), "never verified"),
     ],
 )
-def test_what_is_refused_and_why(changed: Situation, request_: Request, match: str) -> None:
+def test_what_is_refused_and_why(changed: RollbackContext, request_: Request, match: str) -> None:
     """Every refusal is made before anything is touched and says what was found."""
     with pytest.raises(Refused, match=match):
         plan(changed, request_)
@@ -153,8 +153,8 @@ CURRENT_STATES = st.sampled_from(["serving", "stopped", "failed", "gone"])
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> Situation:
-    """Return any situation of up to eight revisions, with any of them verified, gone, blocked, left or pinned."""
+def rollback_contexts(draw: st.DrawFn) -> RollbackContext:
+    """Return any context of up to eight revisions, with any of them verified, gone, blocked, left or pinned."""
     count = draw(st.integers(1, 8))
     numbers = range(1, count + 1)
     versions = {n: draw(st.sampled_from(VERSIONS)) for n in numbers}
@@ -168,17 +168,15 @@ def situations(draw: st.DrawFn) -> Situation:
     bodies: list[VerifiedRelease | Dump] = [verified(n, versions[n]) for n in numbers if draw(st.booleans())]
     bodies += [dump(f"d{v}", v) for v in VERSIONS if draw(st.booleans())]
     pinned = draw(st.none() | st.sampled_from(list(numbers)))
-    standing = Standing(
+    state = LedgerState(
         pin=None if pinned is None else Pin(revision=str(pinned), since=START, reason="", by="ada"),
         blocks=tuple(
             Block(revision=str(n), settings_hash=f"s{n}", instead="1", since=START, reason="") for n in draw(some)
         ),
-        left=tuple(str(n) for n in draw(some)),
+        rolled_back_from=tuple(str(n) for n in draw(some)),
     )
-    found = situation(
-        revisions, contents(*bodies, standing=standing), current=current, live=draw(st.sampled_from(VERSIONS))
-    )
-    return replace(found, intact=frozenset(i for i in found.intact if draw(st.booleans())))
+    found = context(revisions, contents(*bodies, state=state), current=current, live=draw(st.sampled_from(VERSIONS)))
+    return replace(found, restorable=frozenset(i for i in found.restorable if draw(st.booleans())))
 
 
 REQUESTS = st.builds(
@@ -190,27 +188,27 @@ REQUESTS = st.builds(
 )
 
 
-@given(situations(), st.booleans())
-def test_the_default_is_never_unfit(found: Situation, restore: bool) -> None:  # noqa: FBT001 - drawn
+@given(rollback_contexts(), st.booleans())
+def test_the_default_is_never_unfit(found: RollbackContext, restore: bool) -> None:  # noqa: FBT001 - drawn
     """Never an unverified, missing, blocked, left or current release, and one to restore only when asked."""
-    views = survey(found)
-    goal = default_goal(views, restore=restore)
+    releases = list_releases(found)
+    goal = default_goal(releases, restore=restore)
     if goal is None:
         return
-    standing = found.contents.standing
+    state = found.contents.state
     assert goal.verified
     assert goal.state != "gone"
     assert goal.revision in {r.id for r in found.revisions}
     assert goal.revision != found.current
-    assert goal.revision not in {block.revision for block in standing.blocks}
-    assert goal.revision not in standing.left
+    assert goal.revision not in {block.revision for block in state.blocks}
+    assert goal.revision not in state.rolled_back_from
     assert goal.decision.verdict is Verdict.SAFE or (restore and goal.decision.verdict is Verdict.RESTORE)
-    better = [v for v in views[: views.index(goal)] if v.decision.verdict is Verdict.SAFE]
-    assert all(not v.verified or v.current or v.state == "gone" or v.blocked or v.left for v in better)
+    better = [v for v in releases[: releases.index(goal)] if v.decision.verdict is Verdict.SAFE]
+    assert all(not v.verified or v.current or v.state == "gone" or v.blocked or v.rolled_back_from for v in better)
 
 
-@given(situations(), REQUESTS)
-def test_no_plan_leads_to_what_is_gone_or_blocked_by_its_schema(found: Situation, request_: Request) -> None:
+@given(rollback_contexts(), REQUESTS)
+def test_no_plan_leads_to_what_is_gone_or_blocked_by_its_schema(found: RollbackContext, request_: Request) -> None:
     """Whatever is asked for: a plan is possible, restores exactly when the schema demands it, and is never empty."""
     try:
         made = plan(found, request_)
@@ -219,14 +217,14 @@ def test_no_plan_leads_to_what_is_gone_or_blocked_by_its_schema(found: Situation
     assert made.goal.state != "gone"
     assert not made.goal.serves
     assert (made.goal.decision.verdict is Verdict.RESTORE) == (made.dump is not None)
-    assert made.dump is None or (request_.restore and made.dump.id in found.intact)
+    assert made.dump is None or (request_.restore and made.dump.id in found.restorable)
     assert (Step.RESTORE in made.steps) == (made.dump is not None)
     assert made.steps[-1] is Step.RECORD
 
 
 @settings(max_examples=300)
-@given(situations(), REQUESTS)
-def test_the_plan_of_a_plans_result_is_empty(found: Situation, request_: Request) -> None:
+@given(rollback_contexts(), REQUESTS)
+def test_the_plan_of_a_plans_result_is_empty(found: RollbackContext, request_: Request) -> None:
     """A rollback that was carried out leaves nothing to do for the same target."""
     try:
         made = plan(found, request_)
@@ -236,13 +234,13 @@ def test_the_plan_of_a_plans_result_is_empty(found: Situation, request_: Request
         plan(carried_out(found, made), Request(to=made.goal.revision, restore=True))
 
 
-def carried_out(found: Situation, made: Plan) -> Situation:
-    """Return the situation that a plan leads to, by the ledger's own rule for its standing."""
+def carried_out(found: RollbackContext, made: Plan) -> RollbackContext:
+    """Return the context that a plan leads to, by the ledger's own rule for its state."""
     last = found.contents.records[-1] if found.contents.records else None
     number = last.number + 1 if last else 1
     pin = Pin(revision=made.goal.revision, since=START, reason="", by="ada")
-    standing = after_rollback(found.contents.standing, pin, left=found.current)
-    record = Record(number=number, kind=Kind.ROLLBACK, at=START, by="ada", body={}, standing=standing)
+    state = after_rollback(found.contents.state, pin, rolled_back_from=found.current)
+    record = Record(number=number, kind=Kind.ROLLBACK, at=START, by="ada", body={}, state=state)
     states: dict[str, RevisionState] = {str(found.current): "stopped", made.goal.revision: "serving"}
     return replace(
         found,

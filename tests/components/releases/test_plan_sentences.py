@@ -13,22 +13,22 @@ import pytest
 from mlflow_backend.contract import Refused
 from mlflow_backend.releases.ledger import Contents
 from mlflow_backend.releases.plan import AlreadyServing, Request, Step, default_goal, plan
-from mlflow_backend.releases.records import Block, Dump, DumpedDatabase, Standing
+from mlflow_backend.releases.records import Block, Dump, DumpedDatabase, LedgerState
+from mlflow_backend.releases.status import RollbackContext, list_releases
 from mlflow_backend.releases.text import plan_document, plan_lines
-from mlflow_backend.releases.views import Situation, survey
-from tests.components.releases.situations import (
+from tests.components.releases.contexts import (
     HEAD,
     MIGRATED,
     SAME_SCHEMA,
     START,
     contents,
+    context,
     dump,
     revision,
-    situation,
     verified,
 )
 
-NOTHING = situation([], contents(), current=None)
+NOTHING = context([], contents(), current=None)
 OLD = "3.4.0"
 NEWER = f"The database is at {HEAD['3.17.2']}, newer than {HEAD[OLD]}, which MLflow {OLD} needs"
 NONE = "No release can be rolled back to."
@@ -40,18 +40,18 @@ def block(number: int) -> Block:
     return Block(revision=str(number), settings_hash=f"s{number}", instead="1", since=START, reason="")
 
 
-def of_one_schema(count: int, *checked: int, standing: Standing | None = None) -> Situation:
+def of_one_schema(count: int, *checked: int, state: LedgerState | None = None) -> RollbackContext:
     """Revisions 1 to `count` of one version, the last one serving, those in `checked` verified."""
     revisions = [revision(n, OLD, "serving" if n == count else "stopped") for n in range(1, count + 1)]
-    return situation(revisions, contents(*(verified(n, OLD) for n in checked), standing=standing), current=count)
+    return context(revisions, contents(*(verified(n, OLD) for n in checked), state=state), current=count)
 
 
-MIXED = situation(
+MIXED = context(
     [
         *(revision(1, OLD), revision(2, OLD, "gone"), revision(3, OLD), revision(4, "2.9.2")),
         revision(5, OLD, "serving"),
     ],
-    contents(*(verified(n, OLD) for n in (2, 3)), verified(4, "2.9.2"), standing=Standing(blocks=(block(3),))),
+    contents(*(verified(n, OLD) for n in (2, 3)), verified(4, "2.9.2"), state=LedgerState(blocks=(block(3),))),
     current=5,
 )
 
@@ -87,7 +87,7 @@ REFUSALS = {
         "Choose another one with --to (`make releases` lists them), or deploy that version again.",
     ),
     "a blocked one": (
-        *(replace(MIGRATED, intact=frozenset()), Request(to="1", restore=True)),
+        *(replace(MIGRATED, restorable=frozenset()), Request(to="1", restore=True)),
         (f"Revision 1 (MLflow 3.4.0) is BLOCKED. {NEWER}, and no intact dump has that schema."),
         "Choose a release of MLflow 3.17.2.",
     ),
@@ -112,9 +112,11 @@ REFUSALS = {
         "Name one with --to if you mean it: 3, 2, 1.",
     ),
     "a version whose verified releases are gone, blocked and left": (
-        situation(
+        context(
             [revision(1, OLD, "gone"), revision(2, OLD), revision(3, OLD)],
-            contents(*(verified(n, OLD) for n in (1, 2, 3)), standing=Standing(blocks=(block(2),), left=("3",))),
+            contents(
+                *(verified(n, OLD) for n in (1, 2, 3)), state=LedgerState(blocks=(block(2),), rolled_back_from=("3",))
+            ),
             current=None,
         ),
         Request(to_version=OLD),
@@ -153,12 +155,12 @@ REFUSALS = {
         NONE_FIT,
     ),
     "no default left after a rollback": (
-        *(of_one_schema(2, 1, standing=Standing(left=("1",))), Request()),
+        *(of_one_schema(2, 1, state=LedgerState(rolled_back_from=("1",))), Request()),
         (f"{NONE} Revision 2 (MLflow 3.4.0): serves now. Revision 1 (MLflow 3.4.0): failed or was left by a rollback."),
         NONE_FIT,
     ),
     "no default, and what is current does not serve": (
-        *(situation([revision(1, OLD)], contents(), current=1), Request()),
+        *(context([revision(1, OLD)], contents(), current=1), Request()),
         f"{NONE} Revision 1 (MLflow 3.4.0): is the current one, and does not serve.",
         NONE_FIT,
     ),
@@ -207,7 +209,7 @@ def test_a_plan_that_is_not_recorded() -> None:
 
 def test_a_dump_that_is_not_needed_is_not_in_the_plan() -> None:
     """A dump of the very schema that is live would be restored for nothing, and what was written since be lost."""
-    found = situation(
+    found = context(
         SAME_SCHEMA.revisions,
         contents(*(verified(n, OLD) for n in (1, 2, 3)), dump("d1", OLD)),
         current=3,
@@ -233,7 +235,7 @@ def test_a_large_dump_takes_longer() -> None:
 
     for size, downtime in ((50_000_000, 38.0), (2_500_000, 14.2), (2_700_000, 14.3)):
         ledger = contents(verified(1, OLD), of_size(size), verified(2, "3.17.2"))
-        found = situation(MIGRATED.revisions, ledger, current=2, live="3.17.2")
+        found = context(MIGRATED.revisions, ledger, current=2, live="3.17.2")
         assert plan(found, Request(restore=True)).downtime_s == downtime
 
 
@@ -246,7 +248,7 @@ def test_the_downtime_follows_what_the_ledger_measured() -> None:
             dump("d1", OLD),
             replace(verified(2, "3.17.2"), start_s=of_newer),
         )
-        return plan(situation(MIGRATED.revisions, ledger, current=2, live="3.17.2"), Request(restore=True)).downtime_s
+        return plan(context(MIGRATED.revisions, ledger, current=2, live="3.17.2"), Request(restore=True)).downtime_s
 
     assert announced(25.75, 9.0) == 26.8
     assert announced(0.0, 9.0) == 1.0
@@ -257,7 +259,7 @@ def test_the_downtime_follows_what_the_ledger_measured() -> None:
 def test_a_start_that_was_measured_of_a_gone_release_counts_too() -> None:
     """It is the newest known one where the target's own is not known."""
     ledger = contents(verified(1, OLD), dump("d1", OLD), replace(verified(2, "3.17.2"), start_s=20.0))
-    found = situation([revision(1, OLD)], ledger, current=None, live="3.17.2")
+    found = context([revision(1, OLD)], ledger, current=None, live="3.17.2")
     assert plan(found, Request(to="1", restore=True)).downtime_s == 21.0
 
 
@@ -280,30 +282,30 @@ def test_the_notes() -> None:
     never = replace(SAME_SCHEMA, contents=contents(verified(1, OLD)))
     assert plan(never, Request(to="2")).notes == ("It was never verified.",)
     before = ("It failed, or was left by a rollback, before.",)
-    for standing in (Standing(blocks=(block(2),)), Standing(left=("2",))):
-        assert plan(of_one_schema(3, 1, 2, 3, standing=standing), Request(to="2")).notes == before
+    for state in (LedgerState(blocks=(block(2),)), LedgerState(rolled_back_from=("2",))):
+        assert plan(of_one_schema(3, 1, 2, 3, state=state), Request(to="2")).notes == before
 
 
 def test_a_version_is_its_newest_release_that_fits() -> None:
     """Newer ones that are gone, unverified, blocked or left are passed over."""
     revisions = [revision(n, OLD, "gone" if n == 6 else "stopped") for n in range(1, 7)]
-    standing = Standing(blocks=(block(4),), left=("3",))
-    ledger = contents(*(verified(n, OLD) for n in (1, 2, 3, 4, 6)), standing=standing)
-    assert plan(situation(revisions, ledger, current=None), Request(to_version=OLD)).goal.revision == "2"
+    state = LedgerState(blocks=(block(4),), rolled_back_from=("3",))
+    ledger = contents(*(verified(n, OLD) for n in (1, 2, 3, 4, 6)), state=state)
+    assert plan(context(revisions, ledger, current=None), Request(to_version=OLD)).goal.revision == "2"
 
 
 def test_a_restore_is_the_default_only_where_it_is_asked_for() -> None:
     """Without a word of it, a release that needs a restore is no default."""
-    views = survey(MIGRATED)
-    assert default_goal(views) is None
-    restored = default_goal(views, restore=True)
+    releases = list_releases(MIGRATED)
+    assert default_goal(releases) is None
+    restored = default_goal(releases, restore=True)
     assert restored is not None
     assert restored.revision == "1"
 
 
 def test_safe_comes_before_restore() -> None:
     """With --restore too, an older release that loses nothing is taken before a newer one that does."""
-    found = situation(
+    found = context(
         [revision(1, "3.17.2"), revision(2, OLD), revision(3, "3.17.2", "serving")],
         contents(verified(1, "3.17.2"), verified(2, OLD), dump("d1", OLD), verified(3, "3.17.2")),
         current=3,

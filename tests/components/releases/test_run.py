@@ -11,7 +11,7 @@ from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.migrate.tool import Code
 from mlflow_backend.releases.journal import refuse_unfinished
 from mlflow_backend.releases.plan import Request, Step, plan
-from mlflow_backend.releases.run import Ended, Wish, begin, resume
+from mlflow_backend.releases.run import RollbackOptions, RollbackResult, begin, resume
 from mlflow_backend.releases.stores import StoreError
 from mlflow_backend.schema import Heads
 from tests.components.releases.rollbacks import SAME, changed, same, silent
@@ -21,19 +21,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def roll_back(world: World, **wishes: bool) -> Ended:
+def roll_back(world: World, **wishes: bool) -> RollbackResult:
     """Plan and carry out the default rollback."""
-    return begin(world, plan(world.situation(), Request(restore=True)), Wish(reason="slow", **wishes), say=silent)
+    return begin(
+        world,
+        plan(world.rollback_context(), Request(restore=True)),
+        RollbackOptions(reason="slow", **wishes),
+        say=silent,
+    )
 
 
 def test_the_target_serves_and_is_pinned(tmp_path: Path) -> None:
     """After a rollback the target serves, is verified and pinned, and the one it left is marked."""
     world = same(tmp_path)
     ended = roll_back(world)
-    standing = world.ledger.standing()
+    state = world.ledger.state()
     assert (ended.exit_code, ended.serving, world.running) == (ExitCode.DONE, "1", "1")
-    assert standing.pin is not None
-    assert (standing.pin.revision, standing.pin.reason, standing.left) == ("1", "slow", ("2",))
+    assert state.pin is not None
+    assert (state.pin.revision, state.pin.reason, state.rolled_back_from) == ("1", "slow", ("2",))
     assert world.rollback.load() is None
 
 
@@ -53,7 +58,7 @@ def test_a_target_that_fails_its_verification_is_left_again(tmp_path: Path, make
     world.red = {"1"}
     ended = roll_back(world)
     assert (ended.exit_code, world.running, world.database) == (ExitCode.VERIFICATION_FAILED, "2", before)
-    assert world.ledger.standing().pin is None
+    assert world.ledger.state().pin is None
     assert world.rollback.load() is None
     assert "revision 2 serves again" in ended.sentence
 
@@ -79,10 +84,10 @@ def test_a_restore_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> Non
 def test_an_update_that_began_meanwhile_is_not_disturbed(tmp_path: Path) -> None:
     """Between plan and act an update may take its lock: of the two one sees the other, and here nothing is touched."""
     world = same(tmp_path)
-    made = plan(world.situation(), Request())
+    made = plan(world.rollback_context(), Request())
     world.deploying = "an update migrates the database"
     with pytest.raises(Refused, match="has begun meanwhile: an update migrates"):
-        begin(world, made, Wish(reason=""), say=silent)
+        begin(world, made, RollbackOptions(reason=""), say=silent)
     assert (world.running, world.rollback.load(), world.deeds) == ("2", None, [])
 
 
@@ -90,18 +95,18 @@ def test_a_deployment_that_was_stopped_too_late_makes_another_plan(tmp_path: Pat
     """It had migrated when --force ended it: a plan made for the schema before would put a server on another one."""
     world = same(tmp_path)
     world.deploying, world.left_at = "an update migrates the database", HEAD["3.17.2"].tracking
-    made = plan(replace(world.situation(), busy=world.deploying), Request(force=True))
+    made = plan(replace(world.rollback_context(), busy=world.deploying), Request(force=True))
     with pytest.raises(Refused, match=r"from head-3\.4\.0 to head-3\.17\.2"):
-        begin(world, made, Wish(reason=""), say=silent)
+        begin(world, made, RollbackOptions(reason=""), say=silent)
     assert (world.running, world.rollback.load(), world.deeds) == ("2", None, [])
 
 
 def test_what_is_lost_is_counted_when_nothing_writes_any_more(tmp_path: Path) -> None:
     """Clients write on after the plan was printed: the ledger and the last sentence tell what was lost in truth."""
     world = changed(tmp_path)
-    made = replace(plan(world.situation(), Request(restore=True)), losses={"runs": 1})
+    made = replace(plan(world.rollback_context(), Request(restore=True)), losses={"runs": 1})
     world.database["rows"] = 3
-    ended = begin(world, made, Wish(reason="slow"), say=silent)
+    ended = begin(world, made, RollbackOptions(reason="slow"), say=silent)
     assert ended.sentence.endswith("Lost: 3 runs.")
     body = world.ledger.read().records[-1].body
     assert isinstance(body, dict)
@@ -112,11 +117,11 @@ def test_a_restore_of_the_auth_schema_alone_is_not_taken_for_done(tmp_path: Path
     """Both databases decide whether an interrupted run had restored already, not the tracking one only."""
     world = WithAuth(tmp_path, SAME, live="3.4.0")
     goal = replace(HEAD["3.4.0"], auth="old")
-    made = plan(world.situation(), Request())
+    made = plan(world.rollback_context(), Request())
     world.ledger.add_dump(world.dump("3.4.0"))
     dump = world.ledger.read().dumps[-1]
     restoring = replace(made, dump=dump, goal=replace(made.goal, heads=goal), steps=(Step.STOP, Step.RESTORE))
-    begin(world, restoring, Wish(reason=""), say=silent)
+    begin(world, restoring, RollbackOptions(reason=""), say=silent)
     assert world.deeds.count("restore") == 1
 
 
@@ -167,21 +172,21 @@ def trace(folder: Path) -> list[str]:
 def test_where_nothing_served_the_target_stays(tmp_path: Path) -> None:
     """With nothing to go back to, a target that fails its verification is still better; the exit code tells."""
     world = same(tmp_path)
-    made = plan(world.situation(), Request())
+    made = plan(world.rollback_context(), Request())
     world.running = None
     world.red = {"1"}
-    ended = begin(world, made, Wish(reason=""), say=silent)
+    ended = begin(world, made, RollbackOptions(reason=""), say=silent)
     assert (ended.exit_code, world.running) == (ExitCode.VERIFICATION_FAILED, "1")
-    assert world.ledger.standing().pin is not None
+    assert world.ledger.state().pin is not None
 
 
 def test_a_way_back_that_fails_is_tried_again(tmp_path: Path) -> None:
     """While neither state is reached the journal stays open, and the next run goes on with the way back."""
     world = same(tmp_path)
     world.red = {"1"}
-    made = plan(world.situation(), Request())
+    made = plan(world.rollback_context(), Request())
     world.broken = {"2"}
-    ended = begin(world, made, Wish(reason=""), say=silent)
+    ended = begin(world, made, RollbackOptions(reason=""), say=silent)
     assert (ended.exit_code, world.rollback.load() is None) == (ExitCode.PLATFORM_FAILED, False)
     with pytest.raises(Refused, match="Finish it first"):
         refuse_unfinished(world.rollback)
@@ -195,9 +200,9 @@ def test_an_automatic_rollback_blocks_that_release_and_pins_nothing(tmp_path: Pa
     """The fix deploys without ceremony: only the failed release's settings are held back."""
     world = same(tmp_path)
     assert roll_back(world, automatic=True).exit_code is ExitCode.DONE
-    standing = world.ledger.standing()
-    assert standing.pin is None
-    assert [(block.revision, block.settings_hash, block.instead) for block in standing.blocks] == [("2", "s2", "1")]
+    state = world.ledger.state()
+    assert state.pin is None
+    assert [(block.revision, block.settings_hash, block.instead) for block in state.blocks] == [("2", "s2", "1")]
 
 
 def test_another_target_is_refused_while_one_is_unfinished(tmp_path: Path) -> None:
@@ -231,7 +236,7 @@ def test_a_kill_at_any_step_ends_in_one_of_two_states(tmp_path: Path, make: type
         world.kill_at = None
         finished = resume(world, to=None, say=silent)
         assert world.rollback.load() is None
-        pin = world.ledger.standing().pin
+        pin = world.ledger.state().pin
         if pin is None:
             assert (world.running, world.database) == ("2", before), place
         else:

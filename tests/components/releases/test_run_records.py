@@ -16,7 +16,7 @@ from mlflow_backend.contract import ExitCode, WaitOutcome
 from mlflow_backend.releases import steps
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.records import Kind, VerifiedRelease
-from mlflow_backend.releases.run import Wish, begin, resume
+from mlflow_backend.releases.run import RollbackOptions, begin, resume
 from mlflow_backend.schema import Heads
 from tests.components.releases.rollbacks import SAME, Slow, Unsure, changed, ended, same, silent
 from tests.components.releases.world import Killed, World
@@ -67,8 +67,8 @@ def test_a_target_is_asked_for_what_was_wished(tmp_path: Path) -> None:
     world = Attentive(tmp_path, {"1": "3.4.0", "2": "3.17.2"}, live="3.4.0")
     world.ledger.add_dump(world.dump("3.17.2"))
     world.database = {"head": "head-3.17.2", "rows": 0}
-    made = plan(world.situation(), Request(restore=True))
-    begin(world, made, Wish(reason="", profile="full", deadline_s=77.0), say=silent)
+    made = plan(world.rollback_context(), Request(restore=True))
+    begin(world, made, RollbackOptions(reason="", profile="full", deadline_s=77.0), say=silent)
     assert world.asked == (("restore", "d1", "3.4.0"), ("wait", "1", 120.0), ("verify", "1", "full", 77.0))
 
 
@@ -115,9 +115,9 @@ def test_a_target_whose_schema_nobody_knows_can_be_gone_back_to(tmp_path: Path) 
     """A service of others, of which nothing serves: there is no head to compare with, and nothing to restore."""
     world = same(tmp_path)
     world.running, world.servers = None, set()
-    made = plan(world.situation(), Request(to="1"))
+    made = plan(world.rollback_context(), Request(to="1"))
     assert made.start is None
-    done = begin(world, replace(made, goal=replace(made.goal, heads=None)), Wish(reason=""), say=silent)
+    done = begin(world, replace(made, goal=replace(made.goal, heads=None)), RollbackOptions(reason=""), say=silent)
     assert (done.exit_code, world.running) == (ExitCode.DONE, "1")
     assert detail(world)["from"] == ""
 
@@ -145,7 +145,7 @@ def test_a_block_says_why_and_since_when_and_is_written_once(tmp_path: Path) -> 
             ended(world, automatic=True)
         world.kill_at = None
         resume(world, to=None, say=silent)
-        (block,) = world.ledger.standing().blocks
+        (block,) = world.ledger.state().blocks
         assert [record.kind for record in world.ledger.read().records].count(Kind.BLOCK) == 1
         assert (block.revision, block.instead, block.reason) == ("2", "1", "slow")
         assert (block.since.utcoffset(), block.since.microsecond) == (timedelta(0), 0)

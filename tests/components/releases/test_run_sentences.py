@@ -13,7 +13,7 @@ import pytest
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.migrate.tool import Code
 from mlflow_backend.releases.plan import Request, plan
-from mlflow_backend.releases.run import Ended, Wish, begin, resume
+from mlflow_backend.releases.run import RollbackOptions, RollbackResult, begin, resume
 from tests.components.releases.rollbacks import SAME, Slow, Unsure, changed, ended, same, silent
 from tests.components.releases.world import HEAD, Killed, World, failed
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def restored(world: World, rows: int) -> Ended:
+def restored(world: World, rows: int) -> RollbackResult:
     """Roll back with a restore that loses some rows."""
     world.database["rows"] = rows
     return ended(world, Request(restore=True))
 
 
-SENTENCES: dict[str, tuple[Callable[[Path], World], Callable[[World], Ended], str]] = {
+SENTENCES: dict[str, tuple[Callable[[Path], World], Callable[[World], RollbackResult], str]] = {
     "verified": (same, ended, "Revision 1 (MLflow 3.4.0) serves and is pinned; verified."),
     "by an update": (
         *(same, lambda world: ended(world, automatic=True)),
@@ -89,28 +89,28 @@ def fleeting(folder: Path) -> World:
     return Fleeting(folder, SAME, live="3.4.0")
 
 
-def failing_restore(world: World) -> Ended:
+def failing_restore(world: World) -> RollbackResult:
     """Let the restore fail."""
     world.failing = {"restore": [failed(Code.FAILED)]}
     return ended(world, Request(restore=True))
 
 
-def of_nothing_broken(world: World) -> Ended:
+def of_nothing_broken(world: World) -> RollbackResult:
     """Roll back where the current revision's server has ended, to one that does not start."""
     world.broken = {"1"}
     return of_nothing(world)
 
 
-def of_nothing(world: World) -> Ended:
+def of_nothing(world: World) -> RollbackResult:
     """Roll back where the current revision's server has ended."""
-    made = plan(world.situation(), Request())
+    made = plan(world.rollback_context(), Request())
     world.running, world.servers = None, set()
-    return begin(world, made, Wish(reason=""), say=silent)
+    return begin(world, made, RollbackOptions(reason=""), say=silent)
 
 
 UNREADY = "it did not get ready: task stopped\nexec format error"
 ENDED = "revision 1 ended while it started"
-BACK: dict[str, tuple[Callable[[Path], World], Callable[[World], Ended], str]] = {
+BACK: dict[str, tuple[Callable[[Path], World], Callable[[World], RollbackResult], str]] = {
     "it fails its verification": (
         *(same, ended),
         "Not rolled back: revision 1: it fails its verification. Now revision 2 serves again, as before.",
@@ -226,17 +226,17 @@ def test_an_interrupted_rollback_goes_on_with_the_step_that_it_was_in(tmp_path: 
 def test_what_an_update_did_meanwhile_is_refused_with_what_to_do(tmp_path: Path) -> None:
     """Both times: where it has begun since the plan, and where it was stopped after it had migrated."""
     world = same(tmp_path)
-    made = plan(world.situation(), Request())
+    made = plan(world.rollback_context(), Request())
     world.deploying = "an update migrates the database"
     with pytest.raises(Refused) as refused:
-        begin(world, made, Wish(reason=""), say=silent)
+        begin(world, made, RollbackOptions(reason=""), say=silent)
     assert str(refused.value) == (
         "A deployment has begun meanwhile: an update migrates the database. Let it end, and repeat."
     )
     world.left_at = HEAD["3.17.2"].tracking
-    made = plan(replace(world.situation(), busy=world.deploying), Request(force=True))
+    made = plan(replace(world.rollback_context(), busy=world.deploying), Request(force=True))
     with pytest.raises(Refused) as refused:
-        begin(world, made, Wish(reason=""), say=silent)
+        begin(world, made, RollbackOptions(reason=""), say=silent)
     assert str(refused.value) == (
         "The deployment was stopped, and it had brought the database from head-3.4.0 to head-3.17.2. "
         "Repeat: the plan is another one now."
@@ -246,12 +246,12 @@ def test_what_an_update_did_meanwhile_is_refused_with_what_to_do(tmp_path: Path)
 def test_a_change_of_access_is_said_at_the_end(tmp_path: Path) -> None:
     """Also by a rollback that was interrupted: what it changed stands in its journal."""
     world = same(tmp_path)
-    found = plan(world.situation(), Request())
+    found = plan(world.rollback_context(), Request())
     assert found.start is not None
     opened = replace(found, start=replace(found.start, access="basic"), goal=replace(found.goal, access="none"))
     world.kill_at = (3, True)
     with pytest.raises(Killed):
-        begin(world, opened, Wish(reason="slow"), say=silent)
+        begin(world, opened, RollbackOptions(reason="slow"), say=silent)
     world.kill_at = None
     done = resume(world, to=None, say=silent)
     assert done is not None

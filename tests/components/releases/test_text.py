@@ -10,9 +10,9 @@ import pytest
 from mlflow_backend import vulnerabilities
 from mlflow_backend.releases import text
 from mlflow_backend.releases.plan import Request, plan
-from mlflow_backend.releases.records import Block, Pin, Standing
-from mlflow_backend.releases.views import survey
-from tests.components.releases.situations import MIGRATED, SAME_SCHEMA, START, contents, revision, situation, verified
+from mlflow_backend.releases.records import Block, LedgerState, Pin
+from mlflow_backend.releases.status import list_releases
+from tests.components.releases.contexts import MIGRATED, SAME_SCHEMA, START, contents, context, revision, verified
 
 
 def test_a_plan_of_one_schema_in_lines() -> None:
@@ -71,21 +71,21 @@ def test_a_plan_as_data() -> None:
     assert document["steps"] == ["stop", "restore", "activate", "wait", "verify", "record"]
 
 
-STANDING = Standing(
+STATE = LedgerState(
     pin=Pin(revision="1", since=START, reason="", by="ada"),
     blocks=(Block(revision="2", settings_hash="s2", instead="1", since=START, reason="red"),),
-    left=("3",),
+    rolled_back_from=("3",),
 )
 
 
 def test_the_table_of_releases() -> None:
     """One line a revision, newest first, with its age and what holds of it; what is not known is a question mark."""
-    made = situation(
+    made = context(
         [revision(n, "3.4.0", "serving" if n == 4 else "stopped") for n in (1, 2, 3, 4)],
-        contents(*(verified(n, "3.4.0") for n in (1, 2, 3)), standing=STANDING),
+        contents(*(verified(n, "3.4.0") for n in (1, 2, 3)), state=STATE),
         current=4,
     )
-    header, *rows = text.table(survey(made), now=START + timedelta(hours=4, seconds=30))
+    header, *rows = text.table(list_releases(made), now=START + timedelta(hours=4, seconds=30))
     assert header.split() == ["revision", "state", "MLflow", "schema", "verified", "age", "rollback"]
     assert [row.split()[0] for row in rows] == ["4", "3", "2", "1"]
     assert "30 s" in rows[0]
@@ -101,26 +101,26 @@ AGES = [(59, "59 s"), (60, "1 min"), (3_600, "1 h"), (86_400, "1 d"), (0, "0 s")
 @pytest.mark.parametrize(("seconds", "age"), AGES)
 def test_an_age_is_in_the_largest_unit_that_it_fills(seconds: int, age: str) -> None:
     """A day is not shown as 86400 s."""
-    (view, *_) = survey(situation([revision(1, "3.4.0")], contents(), current=None))
-    (_, row) = text.table([view], now=START + timedelta(hours=1, seconds=seconds))
+    (release, *_) = list_releases(context([revision(1, "3.4.0")], contents(), current=None))
+    (_, row) = text.table([release], now=START + timedelta(hours=1, seconds=seconds))
     assert age in row
 
 
 def test_a_revision_as_data() -> None:
     """Times are ISO 8601, and what is not known is null."""
-    views = survey(situation([revision(1, "3.4.0")], contents(verified(1, "3.4.0")), current=None))
-    document = text.view_document(views[0])
+    releases = list_releases(context([revision(1, "3.4.0")], contents(verified(1, "3.4.0")), current=None))
+    document = text.release_document(releases[0])
     assert document["created"] == (START + timedelta(hours=1)).isoformat()
     assert document["verified"] == (START + timedelta(hours=1)).isoformat()
     assert document["schemaHead"] == "71994744cf8e"
-    unknown = text.view_document(survey(situation([revision(1, "9.9")], contents(), current=None))[0])
+    unknown = text.release_document(list_releases(context([revision(1, "9.9")], contents(), current=None))[0])
     assert unknown["schemaHead"] is unknown["verified"] is None
 
 
 def test_what_the_stack_is_held_to() -> None:
     """Who pinned it, since when and why; what is blocked, and what serves instead."""
-    assert text.standing_lines(contents(verified(1, "3.4.0"), standing=STANDING)) == [
+    assert text.ledger_lines(contents(verified(1, "3.4.0"), state=STATE)) == [
         "pinned to 1 since 2026-11-01 00:00 UTC by ada: no reason given",
         "blocked: 2 since 2026-11-01 00:00 UTC (red); 1 serves instead",
     ]
-    assert text.standing_lines(contents(verified(1, "3.4.0"))) == []
+    assert text.ledger_lines(contents(verified(1, "3.4.0"))) == []

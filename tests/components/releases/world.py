@@ -15,8 +15,8 @@ from mlflow_backend.migrate.tool import Code, Pending, Status, ToolFailed
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import Dump, DumpedDatabase, VerifiedRelease
+from mlflow_backend.releases.status import RollbackContext
 from mlflow_backend.releases.stores import FileStore
-from mlflow_backend.releases.views import Situation
 from mlflow_backend.schema import Direction, Heads, SchemaTable
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report
@@ -190,16 +190,16 @@ class World:
         return replace(found, verification_id=verification_id, verdict=verdict)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def rollback_lock(self) -> Iterator[None]:
         """Hold the lock of rollbacks, unless another one holds it."""
         if self.another:
             raise Refused("Another rollback of this stack is running.", fix="Let it end, and repeat.")
         yield
 
-    def situation(self, *, thoroughly: bool = True) -> Situation:
+    def rollback_context(self, *, verify_checksums: bool = True) -> RollbackContext:
         """Return what a plan is made from."""
-        del thoroughly
-        return Situation(
+        del verify_checksums
+        return RollbackContext(
             target="local",
             current=self.running,
             revisions=tuple(
@@ -214,7 +214,7 @@ class World:
             live=self.heads(),
             contents=self.ledger.read(),
             table=TABLE,
-            intact=frozenset(self.dumps),
+            restorable=frozenset(self.dumps),
             busy=self.deploying,
         )
 

@@ -15,7 +15,7 @@ from mlflow_backend.server import parse_version
 from mlflow_backend.settings import Settings, SettingsError, YamlSource, load
 from mlflow_backend.vulnerabilities import note, refuse_vulnerable, standing
 from mlflow_backend.vulnerabilities.table import BadTable, identifiers, known, of_version, parse
-from tests.components.releases.situations import MIGRATED
+from tests.components.releases.contexts import MIGRATED
 
 ROOT = Path(__file__).resolve().parents[3]
 # The advisories that the project promises to know, and the last release that each of them hits.

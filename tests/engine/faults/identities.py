@@ -34,7 +34,7 @@ _TIMEOUT_S = 60
 
 def known(scene: Scene) -> Subject:
     """The stack with what its ledger has recorded of it."""
-    recorded = LocalReleases(scene.stack.state).ledger.standing().identity
+    recorded = LocalReleases(scene.stack.state).ledger.state().identity
     assert recorded
     return replace(scene.subject, identity=recorded)
 

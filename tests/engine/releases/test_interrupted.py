@@ -219,7 +219,7 @@ def test_after_all_kills_the_old_release_serves_with_all_content(written: tuple[
     assert serving(stack) == "1"
     assert len(stack.server_numbers()) == 1
     assert schema.heads(stack.state) == schema.Heads(tracking=schema_table().heads[OLD].tracking)
-    pin = releases(stack).ledger.standing().pin
+    pin = releases(stack).ledger.state().pin
     assert pin is not None
     assert (pin.revision, pin.reason) == ("1", "a test")
     assert client(stack, "read") == content

@@ -71,7 +71,7 @@ def test_the_database_is_at_the_head_and_its_dumps_are_recorded(
     assert found.heads() == schema.Heads(tracking=schema_table().heads["3.17.2"].tracking)
     dumps = found.ledger.read().dumps
     assert [dump.heads.tracking for dump in dumps] == [schema_table().heads[v].tracking for v in VERSIONS[:2]]
-    assert all(found.intact(dump) for dump in dumps)
+    assert all(found.is_restorable(dump) for dump in dumps)
     assert stack.output("release")["schemaHead"] == schema_table().heads["3.17.2"].tracking
 
 

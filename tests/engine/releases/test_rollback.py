@@ -102,7 +102,7 @@ def test_a_client_that_writes_throughout_sees_no_failed_request(released: LocalS
 
 def test_a_pin_and_settings_that_disagree_are_refused(released: LocalStack) -> None:
     """The ledger is the truth: a request for another pin is refused at preview, and the command named makes it so."""
-    pin = releases(released).ledger.standing().pin
+    pin = releases(released).ledger.state().pin
     assert pin is not None
     # Not the newest, which is the release of the settings: an update would have nothing to withhold.
     asked = next(revision for revision in ("1", "2") if revision != pin.revision)
@@ -112,7 +112,7 @@ def test_a_pin_and_settings_that_disagree_are_refused(released: LocalStack) -> N
     assert not preview.ok
     assert f"asks for revision {asked}, and the ledger pins revision {pin.revision}" in preview.text
     assert run_offered(released, preview.text, "--yes", "--reason", "under load").code == 0
-    pin = releases(released).ledger.standing().pin
+    pin = releases(released).ledger.state().pin
     assert pin is not None
     assert pin.revision == serving(released) == asked
 
@@ -181,7 +181,7 @@ def test_a_rollback_killed_at_a_step_is_finished_by_the_next(
     assert finished.code == 0, finished.text
     assert f"finishing the rollback to revision {target}" in finished.text
     found = releases(released)
-    pin = found.ledger.standing().pin
+    pin = found.ledger.state().pin
     assert found.rollback.load() is None
     assert pin is not None
     assert serving(released) == pin.revision == target
@@ -236,7 +236,7 @@ def test_a_failed_verification_rolls_back_by_itself_and_the_fix_deploys(released
     released.write_settings(server={**SERVER, "requestTimeout": 401})
     released.must_up("--refresh", "--skip-preview")
     assert serving(released) not in {before, None}
-    assert releases(released).ledger.standing().blocks == ()
+    assert releases(released).ledger.state().blocks == ()
 
 
 def test_no_server_is_started_on_a_database_that_is_not_at_its_head(released: LocalStack) -> None:

@@ -11,11 +11,11 @@ from mlflow_backend.releases.records import (
     Dump,
     DumpedDatabase,
     Kind,
+    LedgerState,
     Record,
-    Standing,
     VerifiedRelease,
 )
-from mlflow_backend.releases.views import Situation
+from mlflow_backend.releases.status import RollbackContext
 from mlflow_backend.schema import Heads, SchemaTable
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def dump(name: str, version: str) -> Dump:
     )
 
 
-def contents(*bodies: VerifiedRelease | Dump, standing: Standing | None = None) -> Contents:
-    """Return a ledger that holds these records, the last standing at the end."""
+def contents(*bodies: VerifiedRelease | Dump, state: LedgerState | None = None) -> Contents:
+    """Return a ledger that holds these records, the last state at the end."""
     return Contents(
         records=tuple(
             Record(
@@ -76,33 +76,35 @@ def contents(*bodies: VerifiedRelease | Dump, standing: Standing | None = None) 
                 at=START + timedelta(hours=number),
                 by="ada",
                 body=body,
-                standing=standing or Standing(),
+                state=state or LedgerState(),
             )
             for number, body in enumerate(bodies, start=1)
         )
     )
 
 
-def situation(revisions: Sequence[Revision], found: Contents, *, current: int | None, live: str = "3.4.0") -> Situation:
-    """Return a situation whose database is at the head of version `live`."""
-    return Situation(
+def context(
+    revisions: Sequence[Revision], found: Contents, *, current: int | None, live: str = "3.4.0"
+) -> RollbackContext:
+    """Return a context whose database is at the head of version `live`."""
+    return RollbackContext(
         target="local",
         current=None if current is None else str(current),
         revisions=tuple(sorted(revisions, key=lambda r: r.created_at, reverse=True)),
         live=Heads(tracking=HEAD[live]),
         contents=found,
         table=TABLE,
-        intact=frozenset(d.id for d in found.dumps),
+        restorable=frozenset(d.id for d in found.dumps),
     )
 
 
-SAME_SCHEMA = situation(
+SAME_SCHEMA = context(
     [revision(n, "3.4.0", "serving" if n == 3 else "stopped") for n in (1, 2, 3)],
     contents(*(verified(n, "3.4.0") for n in (1, 2, 3))),
     current=3,
 )
 
-MIGRATED = situation(
+MIGRATED = context(
     [revision(1, "3.4.0"), revision(2, "3.17.2", "serving")],
     contents(verified(1, "3.4.0"), dump("d1", "3.4.0"), verified(2, "3.17.2")),
     current=2,

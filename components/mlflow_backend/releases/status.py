@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from mlflow_backend.releases.records import Dump, VerifiedRelease
 
 Dumps = dict[str | None, list["Dump"]]
-"""Tracking head -> the intact dumps at it, newest first."""
+"""Tracking head -> the restorable dumps at it, newest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Situation:
+class RollbackContext:
     """All that is read before a rollback is planned.
 
-    `revisions` are the platform's, newest first. `live` is None where the schema could not be read. `intact` holds
+    `revisions` are the platform's, newest first. `live` is None where the schema could not be read. `restorable` holds
     the ids of the dumps whose objects were found whole. `busy` says, as a clause, what is being deployed right now.
     """
 
@@ -33,12 +33,12 @@ class Situation:
     live: Heads | None
     contents: Contents = field(default_factory=Contents)
     table: SchemaTable = field(default_factory=SchemaTable)
-    intact: frozenset[str] = frozenset()
+    restorable: frozenset[str] = frozenset()
     busy: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class ReleaseStatus:
     """One revision as the ledger, the platform and the schema together show it.
 
     `current` is the one that the platform is told to serve. `start_s` is how many seconds it took from its start until
@@ -56,7 +56,7 @@ class View:
     current: bool = False
     pinned: bool = False
     blocked: bool = False
-    left: bool = False
+    rolled_back_from: bool = False
     dump: str | None = None
     access: str | None = None
     start_s: float | None = None
@@ -77,44 +77,47 @@ class View:
         return f"Revision {self.revision} (MLflow {self.mlflow_version})"
 
 
-def survey(situation: Situation) -> tuple[View, ...]:
+def list_releases(context: RollbackContext) -> tuple[ReleaseStatus, ...]:
     """Return every revision that the platform or the ledger knows, newest first."""
-    verified = {r.release.revision: (r.release, r.at) for r in situation.contents.records if r.release is not None}
-    dumps = intact_dumps(situation)
-    present = {revision.id for revision in situation.revisions}
-    views = [_view(situation, revision, verified.get(revision.id), dumps) for revision in situation.revisions]
-    gone = [_gone(situation, *found, dumps) for name, found in verified.items() if name not in present]
-    return (*_held_to_keys(views), *reversed(gone))
+    verified = {r.release.revision: (r.release, r.at) for r in context.contents.records if r.release is not None}
+    dumps = restorable_dumps(context)
+    present = {revision.id for revision in context.revisions}
+    statuses = [_present(context, revision, verified.get(revision.id), dumps) for revision in context.revisions]
+    gone = [_gone(context, *found, dumps) for name, found in verified.items() if name not in present]
+    return (*_held_to_keys(statuses), *reversed(gone))
 
 
-def _held_to_keys(views: Sequence[View]) -> list[View]:
+def _held_to_keys(statuses: Sequence[ReleaseStatus]) -> list[ReleaseStatus]:
     """Block each revision without the stack's encryption keys once one with them was verified, or serves.
 
     Its verification came after everything was re-encrypted: a server without them reads no gateway secret, and fails
     each listing of webhooks.
     """
-    if not any(view.keyed and (view.verified or view.current) for view in views):
-        return list(views)
+    if not any(status.keyed and (status.verified or status.current) for status in statuses):
+        return list(statuses)
     blocked = Decision(
         verdict=Verdict.BLOCKED,
         reason="It was made before the stack had encryption keys of its own, and webhooks and gateway secrets are "
         "encrypted with these by now.",
         fix="Set server.image and server.mlflowVersion to what it runs, and update: the new revision gets the keys.",
     )
-    return [replace(view, decision=blocked) if view.keyed is False and not view.current else view for view in views]
+    return [
+        replace(status, decision=blocked) if status.keyed is False and not status.current else status
+        for status in statuses
+    ]
 
 
-def intact_dumps(situation: Situation) -> Dumps:
+def restorable_dumps(context: RollbackContext) -> Dumps:
     """Return the dumps that can be restored, by the tracking head that they hold."""
     found: Dumps = {}
-    for dump in reversed(situation.contents.dumps):
-        if dump.id in situation.intact:
+    for dump in reversed(context.contents.dumps):
+        if dump.id in context.restorable:
             found.setdefault(dump.heads.tracking, []).append(dump)
     return found
 
 
 def dump_with(heads: Heads | None, dumps: Dumps) -> Dump | None:
-    """Return the newest intact dump with these heads; an auth head counts only where both have one."""
+    """Return the newest restorable dump with these heads; an auth head counts only where both have one."""
     if heads is None:
         return None
     for dump in dumps.get(heads.tracking, []):
@@ -123,18 +126,18 @@ def dump_with(heads: Heads | None, dumps: Dumps) -> Dump | None:
     return None
 
 
-def _view(
-    situation: Situation, revision: Revision, verified: tuple[VerifiedRelease, datetime] | None, dumps: Dumps
-) -> View:
+def _present(
+    context: RollbackContext, revision: Revision, verified: tuple[VerifiedRelease, datetime] | None, dumps: Dumps
+) -> ReleaseStatus:
     release, at = verified or (None, None)
-    heads = release.heads if release else situation.table.required(revision.release.mlflow_version)
-    view = _judged(situation, revision.id, revision.release.mlflow_version, heads, dumps)
+    heads = release.heads if release else context.table.required(revision.release.mlflow_version)
+    status = _evaluated(context, revision.id, revision.release.mlflow_version, heads, dumps)
     return replace(
-        view,
+        status,
         state=revision.state,
         created_at=revision.created_at,
         verified_at=at,
-        current=revision.id == situation.current,
+        current=revision.id == context.current,
         dump=release.dump if release else None,
         start_s=release.start_s if release else None,
         access=revision.release.access,
@@ -142,24 +145,26 @@ def _view(
     )
 
 
-def _gone(situation: Situation, release: VerifiedRelease, at: datetime, dumps: Dumps) -> View:
-    view = _judged(situation, release.revision, release.mlflow_version, release.heads, dumps)
-    return replace(view, verified_at=at, dump=release.dump, start_s=release.start_s)
+def _gone(context: RollbackContext, release: VerifiedRelease, at: datetime, dumps: Dumps) -> ReleaseStatus:
+    status = _evaluated(context, release.revision, release.mlflow_version, release.heads, dumps)
+    return replace(status, verified_at=at, dump=release.dump, start_s=release.start_s)
 
 
-def _judged(situation: Situation, revision: str, version: str, heads: Heads | None, dumps: Dumps) -> View:
-    """Return a revision that is gone, with what the schema and the standing say of it."""
+def _evaluated(
+    context: RollbackContext, revision: str, version: str, heads: Heads | None, dumps: Dumps
+) -> ReleaseStatus:
+    """Return a revision that is gone, with what the schema and the state say of it."""
     dump = dump_with(heads, dumps)
-    standing = situation.contents.standing
+    state = context.contents.state
     decision = decide(
         version=version,
         wanted=heads,
-        live=situation.live,
-        table=situation.table,
+        live=context.live,
+        table=context.table,
         dump=dump.id if dump else None,
-        pinned=standing.pin is not None,
+        pinned=state.pin is not None,
     )
-    return View(
+    return ReleaseStatus(
         revision=revision,
         mlflow_version=version,
         state="gone",
@@ -167,7 +172,7 @@ def _judged(situation: Situation, revision: str, version: str, heads: Heads | No
         verified_at=None,
         decision=decision,
         heads=heads,
-        pinned=standing.pin is not None and standing.pin.revision == revision,
-        blocked=any(block.revision == revision for block in standing.blocks),
-        left=revision in standing.left,
+        pinned=state.pin is not None and state.pin.revision == revision,
+        blocked=any(block.revision == revision for block in state.blocks),
+        rolled_back_from=revision in state.rolled_back_from,
     )
