@@ -70,11 +70,9 @@ def many(project: Path) -> StateDir:
             mlflow_version=_VERSION,
             environment_lock=located.lock,
             port=20_000 + number,
-            health_path="/health",
-            version_path="/version",
             program=Program(name=name, argv=(str(located.mlflow), "server", "--host", LOOPBACK), tree=True),
             created_at=datetime.now(UTC),
-            settings_hash=str(number),
+            identity=str(number),
         )
         revisions.save(state, record)
         ledger.add_release(

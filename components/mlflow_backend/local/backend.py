@@ -5,15 +5,15 @@ Owns the order and what each part is told. What the parts do is in their own mod
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pydantic.alias_generators import to_camel
 
+from mlflow_backend.codec import to_document
 from mlflow_backend.contract import BackendOutputs, Refused, client_lines
-from mlflow_backend.local import desired, environment, holding, naming, package
+from mlflow_backend.local import desired, environment, holding, naming, package, render
 from mlflow_backend.local.credentials import API_KEYS, references
 from mlflow_backend.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon
 from mlflow_backend.local.state import StateDir
@@ -25,6 +25,7 @@ from mlflow_backend.tokens import LOCAL_BACKEND
 from mlflow_backend.verification.provider import Verification, VerificationArgs
 
 if TYPE_CHECKING:
+    from mlflow_backend.local.holding import Served
     from mlflow_backend.settings import Settings
 
 
@@ -45,7 +46,6 @@ class LocalBackend(pulumi.ComponentResource):
         refuse_broken(settings)
         refuse_unsupported(settings)
         state = StateDir(folder)
-        self._access = desired.access_of(settings, state)
         super().__init__(LOCAL_BACKEND, name, None, opts)
         self._name, self._settings, self._folder = name, settings, str(state.path)
         self._locator = {"kind": "local", "state": self._folder}
@@ -66,7 +66,7 @@ class LocalBackend(pulumi.ComponentResource):
             f"{name}-migration",
             MigrationArgs(
                 locator=self._locator,
-                mlflow_version=served["mlflow_version"],
+                mlflow_version=served.apply(lambda found: found.mlflow_version),
                 database=self._services["database"].identity,
                 on_failure=settings.migrate.on_failure,
             ),
@@ -75,14 +75,15 @@ class LocalBackend(pulumi.ComponentResource):
         server = Server(
             f"{name}-server",
             state=self._folder,
-            wishes=served["wishes"],
+            desired=served.apply(lambda found: to_document(found.desired) if found.desired else {}),
+            pinned=served.apply(lambda found: found.revision),
             opts=self._child(installed, migration, *self._services.values()),
         )
         reencryption = Reencryption(
             f"{name}-reencryption",
             locator=self._locator,
-            mlflow_version=served["mlflow_version"],
-            keys=served["wishes"].apply(_keys_version),
+            mlflow_version=served.apply(lambda found: found.mlflow_version),
+            keys=served.apply(_keys_version),
             opts=self._child(server),
         )
         warn_of_lost(reencryption, self)
@@ -90,7 +91,7 @@ class LocalBackend(pulumi.ComponentResource):
             lambda port: naming.tracking_url(int(port), settings.network.path_prefix)
         )
         self.release = pulumi.Output.all(server.revision, served, migration.head).apply(_release)
-        self._credentials = served["access"].apply(lambda mode: references(state, mode))
+        self._credentials = served.apply(lambda found: references(state, found.access))
         self.verification = self._verify(reencryption, served, credentials)
         self._remember(served)
         self.register_outputs(
@@ -131,33 +132,34 @@ class LocalBackend(pulumi.ComponentResource):
                 f"{self._name}-{part}",
                 state=self._folder,
                 service=part,
-                wishes=properties,
+                desired=properties,
                 opts=self._child(supervisor),
             )
             for part, properties in wanted.items()
         }
 
-    def _served(self, credentials: Credentials, lock: str) -> pulumi.Output[dict[str, Any]]:
+    def _served(self, credentials: Credentials, lock: str) -> pulumi.Output[Served]:
         """Return what is served: what the settings describe, unless the ledger holds the stack to another revision."""
         state, settings = StateDir(Path(self._folder)), self._settings
         ledger_state = holding.ledger_state(state, requested=settings.release.pin)
-        installed = {"environmentLock": lock, "package": package.locate().digest}
 
-        def serve(found: list[Any]) -> dict[str, Any]:
-            inputs = desired.server_inputs(settings, _whole(found[0]), self._access)
-            wished = desired.server_wishes(inputs, found[1], installed)
-            version = settings.server.mlflow_version
-            served = holding.served(state, ledger_state, wished, mlflow_version=version, environment_lock=lock)
+        def serve(found: list[Any]) -> Served:
+            # Pulumi gives whole numbers back as floats.
+            listens = {part: int(port) for part, port in found[0].items()}
+            wanted = desired.server(
+                settings, state, ports=listens, versions=found[1], lock=lock, package=package.locate().digest
+            )
+            served = holding.served(state, ledger_state, wanted)
             if served.withheld:
                 pulumi.log.warn(f"The release of the settings is withheld: {served.withheld}.", self)
             if told := holding.announcement(state, served.mlflow_version):
                 pulumi.log.warn(told, self)
-            return asdict(served)
+            return served
 
         ports = {part: service.listens for part, service in self._services.items()}
         return pulumi.Output.all(ports, credentials.versions).apply(serve)
 
-    def _remember(self, served: pulumi.Output[dict[str, Any]]) -> None:
+    def _remember(self, served: pulumi.Output[Served]) -> None:
         """Record what was verified; then end red where the release of the settings is withheld."""
         entry = LedgerEntry(
             f"{self._name}-ledger-entry",
@@ -171,24 +173,22 @@ class LocalBackend(pulumi.ComponentResource):
         accept = self._settings.release.accept_pin
         Hold(
             f"{self._name}-hold",
-            withheld=served["withheld"],
-            accepted=served["manual"].apply(lambda manual: manual and accept),
+            withheld=served.apply(lambda found: found.withheld),
+            accepted=served.apply(lambda found: found.manual and accept),
             opts=self._child(entry),
         )
 
-    def _verify(
-        self, needed: pulumi.Resource, served: pulumi.Output[dict[str, Any]], credentials: Credentials
-    ) -> Verification:
+    def _verify(self, needed: pulumi.Resource, served: pulumi.Output[Served], credentials: Credentials) -> Verification:
         state = StateDir(Path(self._folder))
         identities = {part: service.identity for part, service in self._services.items()}
-        # The keys that are valid are part of it: servers read them by themselves, so that they are in no wish.
+        # The keys that are valid are part of it: servers read them by themselves, so that they are in no revision.
         parts = {
             "services": identities,
-            "server": served["wishes"],
+            "server": served.apply(lambda found: found.desired.identity if found.desired else found.revision),
             "release": self.release,
             "keys": credentials.versions.apply(lambda versions: versions[API_KEYS]),
         }
-        serving = pulumi.Output.from_input(parts).apply(desired.serving_digest)
+        serving = pulumi.Output.from_input(parts).apply(render.digest)
         return Verification(
             f"{self._name}-verification",
             VerificationArgs(
@@ -202,7 +202,7 @@ class LocalBackend(pulumi.ComponentResource):
                 on_failure=self._settings.verify.on_failure,
                 when=self._settings.verify.when,
                 credentials=self._credentials,
-                access=served["access"].apply(lambda mode: mode != "none"),
+                access=served.apply(lambda found: found.access != "none"),
                 jobs=self._settings.server.jobs,
                 max_upload_mib=self._settings.server.max_artifact_mib or None,
                 extra_checks=tuple(
@@ -266,9 +266,9 @@ def _spelled(path: str) -> str:
     return ".".join(to_camel(part) for part in path.split("."))
 
 
-def _keys_version(wishes: dict[str, Any]) -> str:
+def _keys_version(served: Served) -> str:
     """Return the version of the keys that the servers have; empty for a revision that the stack is held to."""
-    versions = wishes.get("secretVersions", {})
+    versions = served.desired.secret_versions if served.desired else {}
     return " ".join(str(versions[name]) for name in keys.IN_FORCE if name in versions)
 
 
@@ -276,12 +276,7 @@ def _release(found: list[Any]) -> dict[str, Any]:
     revision, served, head = found
     return {
         "revision": revision,
-        "mlflowVersion": served["mlflow_version"],
-        "environmentLock": served["environment_lock"],
+        "mlflowVersion": served.mlflow_version,
+        "environmentLock": served.environment_lock,
         "schemaHead": head,
     }
-
-
-def _whole(ports: dict[str, Any]) -> dict[str, int]:
-    """Return ports as whole numbers: Pulumi gives them back as floats."""
-    return {name: int(port) for name, port in ports.items()}

@@ -45,7 +45,7 @@ class LocalHistory:
         if revision not in known:
             raise Refused(f"Revision {revision} does not exist.", fix=f"Choose one of: {', '.join(known) or 'none'}.")
         record = known[revision]
-        switch.activate(self._state, record, drain_s=record.program.stop_timeout_s)
+        switch.activate(self._state, record)
 
     def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
         """Wait until the revision serves, at most so many seconds; the reasons are its last log lines."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import Refused
-from mlflow_backend.local import render, revisions
+from mlflow_backend.local import revisions
 from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.releases.holds import hold_of, refuse_disagreement
 from mlflow_backend.releases.journal import Journal, refuse_unfinished
@@ -18,24 +18,21 @@ from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.stores import FileStore, lock_held
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from mlflow_backend.local.desired import DesiredServer
     from mlflow_backend.local.state import StateDir
     from mlflow_backend.releases.records import LedgerState
-
-HELD = "revision"
-# Computed here and handed on: Pulumi gives whole numbers back as floats, and a hash of those would be another one.
-SETTINGS_HASH = "settingsHash"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """What is served: the server's wish, its MLflow version and environment, and what is withheld for which reason.
+    """What is served: a server that the settings describe, or the revision that the ledger holds the stack to.
 
-    `access` is the mode of what is served: a revision that the stack is held to may have another than the settings.
+    `access` is its access mode: a revision may have another than the settings. `withheld` says why the settings' own
+    release is not served, and `manual` whether a person pinned the revision.
     """
 
-    wishes: dict[str, Any]
+    desired: DesiredServer | None
+    revision: str = ""
     mlflow_version: str
     environment_lock: str
     access: str = "none"
@@ -61,16 +58,17 @@ def ledger_state(state: StateDir, *, requested: str | None) -> LedgerState:
     return found
 
 
-def served(
-    state: StateDir, found: LedgerState, wished: dict[str, Any], *, mlflow_version: str, environment_lock: str
-) -> Served:
-    """Return what is served where the settings describe `wished`. Raises Refused where a held revision is gone."""
-    wish_hash = render.digest(wished)
-    hold = hold_of(found, settings_hash=wish_hash)
+def served(state: StateDir, found: LedgerState, desired: DesiredServer) -> Served:
+    """Return what is served if the settings describe `desired`. Raises Refused if a held revision is gone."""
+    identity = desired.identity
+    hold = hold_of(found, settings_hash=identity)
     if hold is None:
-        wishes = {**wished, SETTINGS_HASH: wish_hash}
-        mode = wished["inputs"]["access"]["mode"]
-        return Served(wishes=wishes, mlflow_version=mlflow_version, environment_lock=environment_lock, access=mode)
+        return Served(
+            desired=desired,
+            mlflow_version=desired.mlflow_version,
+            environment_lock=desired.environment_lock,
+            access=desired.access,
+        )
     try:
         record = revisions.load(state, int(hold.revision))
     except (LocalFailure, ValueError):
@@ -79,11 +77,12 @@ def served(
             fix="Lift it with `python -m scripts.rollback --stack STACK --unpin`.",
         ) from None
     return Served(
-        wishes={HELD: hold.revision},
+        desired=None,
+        revision=hold.revision,
         mlflow_version=record.mlflow_version,
         environment_lock=record.environment_lock,
         access=record.access,
-        withheld="" if record.settings_hash == wish_hash else hold.why,
+        withheld="" if record.identity == identity else hold.why,
         manual=hold.manual,
     )
 
@@ -118,13 +117,13 @@ def held_revision(state: StateDir, serving: str | None) -> str | None:
     return serving if serving in held else None
 
 
-def refuse_overtaken(state: StateDir, wishes: Mapping[str, Any]) -> None:
-    """Raise where a rollback began, or pinned another revision, after this update had read the ledger.
+def refuse_overtaken(state: StateDir, revision: str) -> None:
+    """Raise if a rollback began, or pinned another revision than this, after the update had read the ledger.
 
     Refused for one that is under way or was interrupted, LocalFailure for a pin.
     """
     refuse_unfinished(rollback_journal(state))
     pin = Ledger(FileStore(state.backend_store), by="").state().pin
-    if pin is not None and wishes.get(HELD) != pin.revision:
+    if pin is not None and revision != pin.revision:
         finding = f"a rollback pinned revision {pin.revision} while this update was on its way"
         raise LocalFailure("release", finding, "Repeat the update")

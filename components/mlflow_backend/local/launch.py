@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlflow_backend.codec import from_document
 from mlflow_backend.local import credentials, encryption
-from mlflow_backend.local.render import Program, program_of
+from mlflow_backend.local.render import Program
 from mlflow_backend.local.state import Damaged, LocalFailure, StateDir, read_object
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def _program(state: StateDir, name: str) -> Program:
     """Return what the program's manifest says. Raises Damaged."""
     path, fix = state.programs / f"{name}.json", "Run `make up`, which writes it anew"
     try:
-        return program_of(read_object(path, fix) or {})
-    except (AttributeError, KeyError, TypeError, ValueError):
+        return from_document(Program, read_object(path, fix) or {})
+    except ValueError:
         raise Damaged(str(path), "is missing, or is no manifest of a program", fix) from None
 
 

@@ -6,7 +6,7 @@ reason providers have no attributes: those would be kept in the state. The modul
 an update without changes only compares.
 
 Every resource keeps what it found (`condition`) beside what was asked for. `read` looks again, and any difference,
-in the wish or in what was found, is an update.
+in what is desired or in what was found, is an update.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class _LocalProvider(Provider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make it so, for the first time in this stack's state."""
-        return CreateResult(id_=_identifier(props), outs={**_wish(props), **self.apply(_state(props), props)})
+        return CreateResult(id_=_identifier(props), outs={**_desired(props), **self.apply(_state(props), props)})
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Make it so again."""
-        return UpdateResult(outs={**_wish(news), **self.apply(_state(news), news)})
+        return UpdateResult(outs={**_desired(news), **self.apply(_state(news), news)})
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Look at what is there; a credential that cannot be read is a finding, which the update mends or refuses."""
@@ -63,8 +63,8 @@ class _LocalProvider(Provider):
         return ReadResult(id_=id_, outs={**props, "condition": condition})
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Compare the wish, and hold what was found against `running`."""
-        changed = _wish(olds) != _wish(news) or olds.get("condition") != _RUNNING
+        """Compare what is desired, and what was found with `running`."""
+        changed = _desired(olds) != _desired(news) or olds.get("condition") != _RUNNING
         return DiffResult(changes=changed)
 
 
@@ -123,7 +123,7 @@ class ServiceProvider(_LocalProvider):
     """The database, the cache, the store or the proxy."""
 
     def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
-        """Make it run as wished."""
+        """Make it run as desired."""
         from mlflow_backend.local import services  # noqa: PLC0415
 
         return services.apply(state, props["service"], props)
@@ -167,9 +167,13 @@ class ServerProvider(_LocalProvider):
 
     def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
         """Make a revision and switch to it."""
+        from mlflow_backend.codec import from_document  # noqa: PLC0415
         from mlflow_backend.local import server  # noqa: PLC0415
+        from mlflow_backend.local.desired import DesiredServer  # noqa: PLC0415
 
-        return {**server.deploy(state, props["wishes"]), "condition": _RUNNING}
+        pinned = props["pinned"]
+        desired = None if pinned else from_document(DesiredServer, props["desired"])
+        return {**server.deploy(state, desired, pinned=pinned), "condition": _RUNNING}
 
     def look(self, state: StateDir, props: dict[str, Any]) -> str:
         """Compare what serves with the revision that was deployed."""
@@ -178,12 +182,12 @@ class ServerProvider(_LocalProvider):
         return server.condition(state, int(props["revision"]))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at what serves; where that is what the ledger holds the stack to, it is what was wished."""
+        """Look at what serves; if the ledger pins the stack to it, it is what is desired."""
         from mlflow_backend.local import holding  # noqa: PLC0415
         from mlflow_backend.local.history import running_revision  # noqa: PLC0415
 
         held = holding.held_revision(_state(props), running_revision(_state(props).path))
-        found = {} if held is None else {"wishes": {holding.HELD: held}, "revision": held}
+        found = {} if held is None else {"desired": {}, "pinned": held, "revision": held}
         return super().read(id_, {**props, **found})
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
@@ -221,10 +225,10 @@ class Service(Resource, module="mlflow-backend", name="LocalService"):
     identity: pulumi.Output[str]
 
     def __init__(
-        self, name: str, *, state: str, service: str, wishes: dict[str, Any], opts: pulumi.ResourceOptions
+        self, name: str, *, state: str, service: str, desired: dict[str, Any], opts: pulumi.ResourceOptions
     ) -> None:
-        """Take which service it is and what is wished of it: `port`, `maxConnections`, credential versions."""
-        props = {"state": state, "service": service, **wishes, **_unknown("listens", "identity")}
+        """Take which service it is and its desired state: `port`, `maxConnections`, credential versions."""
+        props = {"state": state, "service": service, **desired, **_unknown("listens", "identity")}
         super().__init__(ServiceProvider(), name, props, opts)
 
 
@@ -245,10 +249,16 @@ class Server(Resource, module="mlflow-backend", name="LocalServer"):
     revision: pulumi.Output[str]
 
     def __init__(
-        self, name: str, *, state: str, wishes: pulumi.Input[dict[str, Any]], opts: pulumi.ResourceOptions
+        self,
+        name: str,
+        *,
+        state: str,
+        desired: pulumi.Input[dict[str, Any]],
+        pinned: pulumi.Input[str],
+        opts: pulumi.ResourceOptions,
     ) -> None:
-        """Take the server's inputs, its description's digest and the versions of its secrets."""
-        props = {"state": state, "wishes": wishes, **_unknown("revision", "createdAt")}
+        """Take the desired server as a document, or the revision that the stack is pinned to."""
+        props = {"state": state, "desired": desired, "pinned": pinned, **_unknown("revision", "createdAt")}
         super().__init__(ServerProvider(), name, props, opts)
 
 
@@ -257,7 +267,7 @@ def _unknown(*outputs: str) -> dict[str, None]:
     return dict.fromkeys(outputs)
 
 
-def _wish(props: dict[str, Any]) -> dict[str, Any]:
+def _desired(props: dict[str, Any]) -> dict[str, Any]:
     """Return what was asked for, without what was found and what Pulumi adds."""
     return {k: v for k, v in props.items() if k not in _FOUND and not k.startswith("__") and v is not None}
 

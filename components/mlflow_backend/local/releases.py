@@ -238,7 +238,7 @@ class LocalReleases:
             mlflow_version=record.mlflow_version,
             environment_lock=record.environment_lock,
             heads=heads,
-            settings_hash=record.settings_hash,
+            settings_hash=record.identity,
             verification_id=verification_id,
             verdict=verdict,
             **asdict(durations.kept(self.store, revision)),

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping  # noqa: TC003 - `codec` reads the declared types
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.server import SecretTemplate
+from mlflow_backend.codec import to_document
+from mlflow_backend.server import SecretTemplate  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 _LOG_BYTES = "10MB"
@@ -42,19 +43,11 @@ class Program:
 
     def manifest(self) -> dict[str, Any]:
         """Return the program as the launcher reads it."""
-        return asdict(self)
+        return to_document(self)
 
     def digest(self) -> str:
         """Return the identity of everything that the program is started with."""
         return digest(self.manifest())
-
-
-def program_of(manifest: Mapping[str, Any]) -> Program:
-    """Return the program that a manifest describes."""
-    fields = dict(manifest)
-    fields["argv"], fields["prefix"] = tuple(fields["argv"]), tuple(fields["prefix"])
-    fields["secret_environment"] = {k: SecretTemplate(**v) for k, v in fields["secret_environment"].items()}
-    return Program(**fields)
 
 
 def digest(document: Mapping[str, Any]) -> str:

@@ -11,14 +11,22 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mlflow_backend.codec import from_document, to_document
 from mlflow_backend.local import ports
-from mlflow_backend.local.render import Program, program_of
+from mlflow_backend.local.render import Program  # noqa: TC001 - `codec` reads the declared types
 from mlflow_backend.local.state import Damaged, LocalFailure, read_object, read_text, write
+from mlflow_backend.server.environment import (
+    ACCESS_VARIABLE,
+    ARTIFACT_LIMIT_VARIABLE,
+    JOBS_VARIABLE,
+    MIB,
+    PREFIX_VARIABLE,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from mlflow_backend.local.state import StateDir
 
@@ -29,25 +37,38 @@ _SERVER = "server-"
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One revision: what it runs, by whom it is reached, and how long it may take to end (seconds)."""
+    """One revision: what it runs, and on which port.
+
+    `identity` is that of the release (`desired.DesiredServer`): by it a release is known again, whatever its number.
+    """
 
     number: int
     mlflow_version: str
     environment_lock: str
     port: int
-    health_path: str
-    version_path: str
     program: Program
     created_at: datetime
-    # The identity of the wish that it was made for: by it a release is known again, whatever its number.
-    settings_hash: str = ""
-    # Where it says that it may be given traffic; revisions made before there was such a route have none.
-    ready_path: str = ""
+    identity: str = ""
 
     @property
     def access(self) -> str:
         """Who may call the server: the access mode that it was started with."""
-        return self.program.environment.get("MLFLOW_BACKEND_ACCESS", "none")
+        return self.program.environment.get(ACCESS_VARIABLE, "none")
+
+    @property
+    def path_prefix(self) -> str:
+        """The path that it is called below, empty for the root."""
+        return self.program.environment.get(PREFIX_VARIABLE, "")
+
+    @property
+    def jobs(self) -> bool:
+        """Whether it runs MLflow's jobs."""
+        return self.program.environment.get(JOBS_VARIABLE) == "true"
+
+    @property
+    def max_artifact_mib(self) -> int:
+        """The largest artifact that it takes, in MiB; 0 for no limit."""
+        return int(self.program.environment.get(ARTIFACT_LIMIT_VARIABLE, "0")) // MIB
 
     @property
     def metrics_port(self) -> int:
@@ -58,21 +79,6 @@ class Record:
     def address(self) -> str:
         """Where the proxy finds this revision's server."""
         return f"{ports.LOOPBACK}:{self.port}"
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the revision as its file holds it; secrets are references."""
-        return {
-            "number": self.number,
-            "mlflowVersion": self.mlflow_version,
-            "environmentLock": self.environment_lock,
-            "port": self.port,
-            "healthPath": self.health_path,
-            "versionPath": self.version_path,
-            "readyPath": self.ready_path,
-            "program": self.program.manifest(),
-            "createdAt": self.created_at.isoformat(),
-            "settingsHash": self.settings_hash,
-        }
 
 
 def program_name(number: int) -> str:
@@ -118,24 +124,9 @@ def load(state: StateDir, number: int) -> Record:
     if document is None:
         raise LocalFailure(f"revision {number}", "it does not exist", "List them with `make status`")
     try:
-        return _record_of(document)
-    except (AttributeError, KeyError, TypeError, ValueError):
+        return from_document(Record, document)
+    except ValueError:
         raise Damaged(str(path), "does not describe a revision", fix) from None
-
-
-def _record_of(document: Mapping[str, Any]) -> Record:
-    return Record(
-        number=int(document["number"]),
-        mlflow_version=document["mlflowVersion"],
-        environment_lock=document["environmentLock"],
-        port=int(document["port"]),
-        health_path=document["healthPath"],
-        version_path=document["versionPath"],
-        program=program_of(document["program"]),
-        created_at=datetime.fromisoformat(document["createdAt"]),
-        settings_hash=document["settingsHash"],
-        ready_path=document.get("readyPath", ""),
-    )
 
 
 def next_number(state: StateDir, recorded: Iterable[str] = ()) -> int:
@@ -166,7 +157,7 @@ def save(state: StateDir, record: Record) -> None:
     state.revisions.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=state.revisions, prefix=".new-"))
     try:
-        write(temporary / _DOCUMENT, json.dumps(record.to_document(), indent=2))
+        write(temporary / _DOCUMENT, json.dumps(to_document(record), indent=2))
         # The rename refuses a folder that exists and has something in it.
         temporary.rename(_folder(state, record.number))
     except OSError as error:

@@ -1,13 +1,23 @@
-"""The MLflow server of a local stack: from what is wished to a revision that serves."""
+"""The MLflow server of a local stack: from what is desired of it to a revision that serves."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.local import credentials, environment, guard, holding, package, render, revisions, schema, switch
-from mlflow_backend.local.desired import inputs_of
+from mlflow_backend.local import (
+    credentials,
+    environment,
+    guard,
+    holding,
+    naming,
+    package,
+    ports,
+    render,
+    revisions,
+    schema,
+    switch,
+)
 from mlflow_backend.local.one_shot import ToolRunner
 from mlflow_backend.local.state import LocalFailure, write
 from mlflow_backend.local.supervisor import Supervisor
@@ -18,10 +28,10 @@ from mlflow_backend.releases import durations
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.stores import FileStore
-from mlflow_backend.server import describe
 from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
+    from mlflow_backend.local.desired import DesiredServer
     from mlflow_backend.local.revisions import Record
     from mlflow_backend.local.state import StateDir
 
@@ -30,15 +40,15 @@ if TYPE_CHECKING:
 _START_SECONDS = 20
 
 
-def deploy(state: StateDir, wishes: dict[str, Any]) -> dict[str, Any]:
-    """Make a new revision, or keep the one that the stack is held to, and switch to it; return its number and time.
+def deploy(state: StateDir, desired: DesiredServer | None, *, pinned: str) -> dict[str, Any]:
+    """Make a revision of the desired server and switch to it, or to the pinned one; return its number and time.
 
-    Raises LocalFailure where it does not get ready: the revision before it goes on serving, or serves again.
+    Raises LocalFailure if it does not get ready: the revision before it goes on serving, or serves again.
     """
     try:
         with state.locked("switch"):
-            holding.refuse_overtaken(state, wishes)
-            record, start_s = _keep(state, wishes) if holding.HELD in wishes else _make(state, wishes)
+            holding.refuse_overtaken(state, pinned)
+            record, start_s = _keep(state, int(pinned)) if desired is None else _make(state, desired)
     except LocalFailure as failure:
         raise _with_schema(state, failure) from None
     store = FileStore(state.backend_store)
@@ -48,33 +58,29 @@ def deploy(state: StateDir, wishes: dict[str, Any]) -> dict[str, Any]:
     return {"revision": str(record.number), "createdAt": record.created_at.isoformat()}
 
 
-def _make(state: StateDir, wishes: dict[str, Any]) -> tuple[Record, float]:
+def _make(state: StateDir, desired: DesiredServer) -> tuple[Record, float]:
     """Make a new revision and switch to it; return it, and the seconds from its start until it was ready."""
     serving = revisions.active(state)
     # An update that was killed may have left its server running beside the one that serves.
     switch.retire_others(state, None if serving is None else serving.number)
-    record = _record(state, wishes)
+    record = _record(state, desired)
     guard.refuse_other_schema(state, record)
     _make_users_schema(state, record)
     revisions.save(state, record)
     try:
-        drain_s = float(wishes["inputs"]["request_timeout_s"])
-        start_s = switch.activate(state, record, drain_s=drain_s)
+        start_s = switch.activate(state, record)
     except BaseException:
         revisions.drop(state, record.number)
         raise
-    _describe_subject(state, record, wishes)
+    _describe_subject(state, record)
     return record, start_s
 
 
-def _keep(state: StateDir, wishes: dict[str, Any]) -> tuple[Record, None]:
-    """Switch to the revision that the ledger holds the stack to, where it does not serve already.
-
-    How long it took to be ready was kept when it was made.
-    """
-    record = revisions.load(state, int(wishes[holding.HELD]))
+def _keep(state: StateDir, number: int) -> tuple[Record, None]:
+    """Switch to the pinned revision unless it serves. How long it took to be ready was kept when it was made."""
+    record = revisions.load(state, number)
     if condition(state, record.number) != "running":
-        switch.activate(state, record, drain_s=record.program.stop_timeout_s)
+        switch.activate(state, record)
     return record, None
 
 
@@ -99,7 +105,7 @@ def condition(state: StateDir, number: int) -> str:
 
 
 def _make_users_schema(state: StateDir, record: Record) -> None:
-    """Give the users' database its schema where basic auth has none yet: of several workers each would make it."""
+    """Give the users' database its schema if basic auth has none yet: of several workers each would make it."""
     if record.access != "basic":
         return
     live = schema.heads(state)
@@ -110,16 +116,16 @@ def _make_users_schema(state: StateDir, record: Record) -> None:
             raise LocalFailure("the users' database", failure.finding, failure.fix) from None
 
 
-def _describe_subject(state: StateDir, record: Record, wishes: dict[str, Any]) -> None:
+def _describe_subject(state: StateDir, record: Record) -> None:
     """Write what a verification on demand needs to know, for `make verify`."""
     subject = Subject(
-        url=wishes["inputs"]["public_url"],
+        url=naming.tracking_url(ports.known(state)["front"], record.path_prefix),
         expected_version=record.mlflow_version,
         expected_revision=str(record.number),
         locator={"kind": "local", "state": str(state.path)},
         stack=state.path.name,
-        jobs=bool(wishes["inputs"]["jobs"]),
-        max_upload_mib=int(wishes["inputs"]["max_artifact_mib"]) or None,
+        jobs=record.jobs,
+        max_upload_mib=record.max_artifact_mib or None,
         credentials=credentials.references(state, record.access),
         access=record.access != "none",
         report_path=str(state.report),
@@ -127,18 +133,17 @@ def _describe_subject(state: StateDir, record: Record, wishes: dict[str, Any]) -
     write(state.subject, json.dumps(subject.to_document(), indent=2))
 
 
-def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
+def _record(state: StateDir, desired: DesiredServer) -> Record:
     known = Ledger(FileStore(state.backend_store), by="").read().releases
     number = revisions.next_number(state, [each.release.revision for each in known if each.release])
-    inputs = inputs_of(wishes["inputs"])
-    installed, plugin = environment.locate(inputs.mlflow_version), package.locate()
+    installed, plugin = environment.locate(desired.mlflow_version), package.locate()
     for folder, is_there in ((installed.path, environment.exists(installed)), (plugin.path, plugin.installed)):
         if not is_there:
-            part = f"MLflow {inputs.mlflow_version}"
+            part = f"MLflow {desired.mlflow_version}"
             raise LocalFailure(part, f"its environment {folder} is gone", "Run `make up`, which installs it")
     port = revisions.choose_port(state, number)
     state.temporary.mkdir(mode=0o700, exist_ok=True)
-    described = describe(replace(inputs, port=port, metrics_port=revisions.choose_metrics_port(state, number)))
+    described = desired.description.listening(port=port, metrics_port=revisions.choose_metrics_port(state, number))
     program = render.Program(
         name=revisions.program_name(number),
         argv=(str(installed.mlflow), *described.argv[1:]),
@@ -150,7 +155,7 @@ def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
             "TMPDIR": str(state.temporary),
         },
         secret_environment=described.secret_environment,
-        secret_versions=wishes["secretVersions"],
+        secret_versions=desired.secret_versions,
         tree=True,
         stop_timeout_s=described.stop_timeout_s,
         start_seconds=_START_SECONDS,
@@ -158,13 +163,10 @@ def _record(state: StateDir, wishes: dict[str, Any]) -> Record:
     )
     return revisions.Record(
         number=number,
-        mlflow_version=inputs.mlflow_version,
+        mlflow_version=desired.mlflow_version,
         environment_lock=installed.lock,
         port=port,
-        health_path=described.liveness.path,
-        ready_path=described.readiness.path,
-        version_path=described.liveness.path.removesuffix("/health") + "/version",
         program=program,
         created_at=revisions.now(),
-        settings_hash=wishes[holding.SETTINGS_HASH],
+        identity=desired.identity,
     )

@@ -24,21 +24,21 @@ _RECOVERY_S = 10.0
 _POLL_S = 0.1
 
 
-def service(state: StateDir, name: str, port: int, wishes: dict[str, Any]) -> Service:
-    """Return the service of that name, as the resource's properties wish it."""
+def service(state: StateDir, name: str, port: int, desired: dict[str, Any]) -> Service:
+    """Return the service of that name, as the resource's properties ask for it."""
     if name == Database.name:
-        return Database(state, port, max_connections=int(wishes["maxConnections"]))
+        return Database(state, port, max_connections=int(desired["maxConnections"]))
     simple: dict[str, type[Service]] = {kind.name: kind for kind in (Cache, Store, Front)}
     return simple[name](state, port)
 
 
-def apply(state: StateDir, name: str, wishes: dict[str, Any]) -> dict[str, Any]:
-    """Make the service run as wished; return its port and the identity of what runs.
+def apply(state: StateDir, name: str, desired: dict[str, Any]) -> dict[str, Any]:
+    """Make the service run as desired; return its port and the identity of what runs.
 
     Raises LocalFailure where it does not get ready in time.
     """
-    port = ports.choose(state, name, wanted=_wanted_port(wishes))
-    wanted = service(state, name, port, wishes)
+    port = ports.choose(state, name, wanted=_wanted_port(desired))
+    wanted = service(state, name, port, desired)
     supervisor = Supervisor(state)
     if wanted.outdated():
         supervisor.remove(name)
@@ -55,12 +55,12 @@ def apply(state: StateDir, name: str, wishes: dict[str, Any]) -> dict[str, Any]:
     return {"listens": port, "identity": identity(state, wanted), "condition": RUNNING}
 
 
-def condition(state: StateDir, name: str, wishes: dict[str, Any]) -> str:
+def condition(state: StateDir, name: str, desired: dict[str, Any]) -> str:
     """Return `running`, or in a few words what is wrong with the service."""
     port = ports.known(state).get(name)
     if port is None:
         return "never started"
-    wanted = service(state, name, port, wishes)
+    wanted = service(state, name, port, desired)
     found = Supervisor(state).condition(wanted.program())
     if found != RUNNING:
         return found
@@ -85,8 +85,8 @@ def identity(state: StateDir, wanted: Service) -> str:
     return render.digest({"program": wanted.program().digest(), "role": role})
 
 
-def _wanted_port(wishes: dict[str, Any]) -> int | None:
-    port = wishes.get("port")
+def _wanted_port(desired: dict[str, Any]) -> int | None:
+    port = desired.get("port")
     return None if port is None else int(port)
 
 

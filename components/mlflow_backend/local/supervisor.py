@@ -189,7 +189,7 @@ class Supervisor:
             return "unknown to the supervisor"
         if status.state not in {"RUNNING", "STARTING"}:
             return f"{status.state.lower()}"
-        if self._manifest(program.name) != json.loads(json.dumps(program.manifest())):
+        if self._manifest(program.name) != program.manifest():
             return "started with another manifest"
         # One that is starting may still be the launcher.
         if status.state == "RUNNING" and not self._runs(program, status.pid):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mlflow_backend.local import causes, credentials, guard, ports, processes, revisions
 from mlflow_backend.local.state import LocalFailure, write
 from mlflow_backend.local.supervisor import Supervisor
+from mlflow_backend.server.describe import READY
 from mlflow_backend.verify.credentials import resolve
 
 if TYPE_CHECKING:
@@ -36,12 +37,11 @@ _FIRST_USES = (
 _IDLE_LOOKS = 10
 
 
-def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s: float = START_TIMEOUT_S) -> float:
+def activate(state: StateDir, record: Record, *, start_timeout_s: float = START_TIMEOUT_S) -> float:
     """Make this revision the one that serves; return the seconds from its start until it was ready.
 
-    `drain_s` bounds, in seconds, how long running requests of the old server may take. Raises LocalFailure where the
-    database is at another schema than this MLflow's, and where the server does not get ready: the old one then still
-    serves, and nothing of the new one runs.
+    Raises LocalFailure if the database is at another schema than this MLflow's, and if the server does not get ready:
+    the old one then still serves, and nothing of the new one runs.
     """
     guard.refuse_other_schema(state, record)
     supervisor = Supervisor(state)
@@ -56,7 +56,7 @@ def activate(state: StateDir, record: Record, *, drain_s: float, start_timeout_s
     took_s = time.monotonic() - started
     write(state.active, record.address)
     if previous is not None and previous.number != record.number:
-        _drain(state, previous, drain_s)
+        _drain(state, previous)
     retire_others(state, record.number)
     return took_s
 
@@ -85,21 +85,20 @@ def answer(record: Record, path: str, *, headers: Mapping[str, str] | None = Non
 
 def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: float) -> None:
     headers = resolve(credentials.references(state, record.access)).headers
-    ready = record.ready_path or record.health_path
     try:
         supervisor.wait(
             record.program.name,
-            lambda: answer(record, ready)[0] == http.client.OK,
+            lambda: answer(record, READY)[0] == http.client.OK,
             timeout_s=timeout_s,
             hopeless=causes.is_hopeless,
         )
     except LocalFailure as failure:
-        raise causes.explain_start(_with_words(record, ready, headers, failure), record.mlflow_version) from None
+        raise causes.explain_start(_with_words(record, headers, failure), record.mlflow_version) from None
     # MLflow 3.0 to 3.5 runs Alembic in each store's first use, and two at once break each other (KeyError 'script',
     # measured on 3.4.0): so both stores are used once, one after the other, before clients come.
     for path in _FIRST_USES:
-        answer(record, record.health_path.removesuffix("/health") + path, headers=headers)
-    status, version = answer(record, record.version_path, headers=headers)
+        answer(record, path, headers=headers)
+    status, version = answer(record, "/version", headers=headers)
     # Where the credentials are refused (401), verification says so, with its cause.
     if status == http.client.OK and version != record.mlflow_version:
         finding = f"127.0.0.1:{record.port} answers as MLflow {version}, {record.mlflow_version} was started"
@@ -109,22 +108,22 @@ def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: fl
         raise LocalFailure(record.program.name, finding, "End the process that holds the port and repeat")
 
 
-def _with_words(record: Record, path: str, headers: Mapping[str, str], failure: LocalFailure) -> LocalFailure:
-    """Return the failure with the server's own words, where it answers and says why it is not ready."""
-    status, body = answer(record, path, headers=headers)
+def _with_words(record: Record, headers: Mapping[str, str], failure: LocalFailure) -> LocalFailure:
+    """Return the failure with the server's own words, if it answers and says why it is not ready."""
+    status, body = answer(record, READY, headers=headers)
     if status == 0:
         return failure
     try:
-        told = json.loads(body).get("detail")
+        detail = json.loads(body).get("detail")
     except (ValueError, AttributeError):
-        told = None
-    return LocalFailure(failure.part, f"{told or f'{path} answers {status}'}\n{failure.finding}", failure.fix)
+        detail = None
+    return LocalFailure(failure.part, f"{detail or f'{READY} answers {status}'}\n{failure.finding}", failure.fix)
 
 
-def _drain(state: StateDir, old: Record, drain_s: float) -> None:
-    """Wait until the old server has answered its last request, at most so many seconds."""
+def _drain(state: StateDir, old: Record) -> None:
+    """Wait until the old server has answered its last request, at most as long as it may take to end."""
     family = processes.marked(str(state.path), old.program.name)
-    deadline = time.monotonic() + drain_s
+    deadline = time.monotonic() + old.program.stop_timeout_s
     idle = 0
     while idle < _IDLE_LOOKS and time.monotonic() < deadline:
         idle = 0 if processes.connections(family, old.port) else idle + 1

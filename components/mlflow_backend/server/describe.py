@@ -6,6 +6,7 @@ It decides nothing about where the process runs, and starts nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping  # noqa: TC003 - `codec` reads the declared types
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -13,12 +14,13 @@ from urllib.parse import SplitResult, urlsplit
 from mlflow_backend.contract import Refused
 from mlflow_backend.server import environment
 from mlflow_backend.server.access import AccessControl
+from mlflow_backend.server.addresses import SecretTemplate  # noqa: TC001 - as above
 from mlflow_backend.server.versions import Abilities, abilities, parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from mlflow_backend.server.addresses import ArtifactStore, CacheAddress, DatabaseAddress, SecretTemplate
+    from mlflow_backend.server.addresses import ArtifactStore, CacheAddress, DatabaseAddress
 
 # The description sets these itself; a second value would silently win or lose, depending on the MLflow version.
 OWNED_FLAGS = frozenset({
@@ -138,6 +140,13 @@ class ServerDescription:
     readiness: Probe
     memory_mib: int
     stop_timeout_s: int
+
+    def listening(self, *, port: int, metrics_port: int) -> ServerDescription:
+        """Return the same server on other ports, for a target that chooses them with each revision."""
+        at = self.argv.index("--port") + 1
+        argv = (*self.argv[:at], str(port), *self.argv[at + 1 :])
+        variables = {**self.environment, **environment.metrics(metrics_port)}
+        return replace(self, argv=argv, environment=variables, port=port)
 
 
 def describe(inputs: ServerInputs) -> ServerDescription:

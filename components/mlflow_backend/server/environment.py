@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from mlflow_backend.server.describe import ServerInputs
     from mlflow_backend.server.versions import Abilities
 
-_MIB = 1024 * 1024
+MIB = 1024 * 1024
 ACCESS_VARIABLE = "MLFLOW_BACKEND_ACCESS"
+ARTIFACT_LIMIT_VARIABLE = "MLFLOW_BACKEND_MAX_ARTIFACT_BYTES"
+JOBS_VARIABLE = "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"
 PREFIX_VARIABLE = "MLFLOW_BACKEND_PATH_PREFIX"
 
 
@@ -39,7 +41,7 @@ def plain(inputs: ServerInputs, able: Abilities) -> dict[str, str]:
         environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
     if able.jobs:
         # On by default since 3.9.0, where it takes nine more processes and 2.4 GB.
-        environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "true" if inputs.jobs else "false"
+        environment[JOBS_VARIABLE] = "true" if inputs.jobs else "false"
     return {**environment, **_plugin_environment(inputs, able)}
 
 
@@ -48,9 +50,9 @@ def _plugin_environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]
     access = inputs.access
     environment = {
         ACCESS_VARIABLE: access.mode,
-        "MLFLOW_BACKEND_MAX_REQUEST_BYTES": str(inputs.max_request_mib * _MIB),
-        "MLFLOW_BACKEND_MAX_ARTIFACT_BYTES": str(inputs.max_artifact_mib * _MIB),
-        "MLFLOW_BACKEND_TEMPORARY_BYTES": str(inputs.temporary_mib * _MIB),
+        "MLFLOW_BACKEND_MAX_REQUEST_BYTES": str(inputs.max_request_mib * MIB),
+        ARTIFACT_LIMIT_VARIABLE: str(inputs.max_artifact_mib * MIB),
+        "MLFLOW_BACKEND_TEMPORARY_BYTES": str(inputs.temporary_mib * MIB),
         "MLFLOW_BACKEND_ACCESS_LOG": "true" if inputs.access_log else "false",
         "MLFLOW_BACKEND_TRUSTED_PROXIES": str(inputs.proxies),
     }
@@ -60,8 +62,7 @@ def _plugin_environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]
     if inputs.path_prefix:
         environment[PREFIX_VARIABLE] = inputs.path_prefix
     if inputs.metrics_port:
-        environment["MLFLOW_BACKEND_METRICS_HOST"] = inputs.metrics_host
-        environment["MLFLOW_BACKEND_METRICS_PORT"] = str(inputs.metrics_port)
+        environment |= metrics(inputs.metrics_port, host=inputs.metrics_host)
     if access.mode == "basic":
         environment["MLFLOW_BACKEND_AUTH_DATABASE_URI"] = database_uri(inputs.database, database=access.database)
         environment["MLFLOW_AUTH_ADMIN_USERNAME"] = access.admin_user
@@ -70,6 +71,11 @@ def _plugin_environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]
         if access.requests_per_minute is not None:
             environment["MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE"] = str(access.requests_per_minute)
     return environment
+
+
+def metrics(port: int, *, host: str = "127.0.0.1") -> dict[str, str]:
+    """Return the variables of a server that tells Prometheus its metrics."""
+    return {"MLFLOW_BACKEND_METRICS_HOST": host, "MLFLOW_BACKEND_METRICS_PORT": str(port)}
 
 
 def _is_loopback(host: str) -> bool:

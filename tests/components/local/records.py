@@ -13,8 +13,6 @@ def record(number: int, port: int = 20_001) -> revisions.Record:
         mlflow_version="3.17.2",
         environment_lock="lock",
         port=port,
-        health_path="/health",
-        version_path="/version",
         program=Program(name=revisions.program_name(number), argv=("mlflow",), tree=True),
         created_at=revisions.now(),
     )

@@ -1,24 +1,23 @@
-"""What is wished of the local server, and its way through Pulumi's state and back."""
+"""The desired state of the local server, and its way through Pulumi's state and back."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from mlflow_backend.codec import from_document, to_document
 from mlflow_backend.local import credentials, desired
+from mlflow_backend.local.desired import DesiredServer
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.settings import Settings
-
-if TYPE_CHECKING:
-    from mlflow_backend.server import ServerInputs
 
 STATE = StateDir(Path("/stack"))
 PORTS = {"front": 5000, "database": 5001, "cache": 5002, "store": 5003}
 VERSIONS = dict.fromkeys(credentials.ALL, "v1")
-INSTALLED = {"environmentLock": "lock", "package": "package"}
+INSTALLED = {"lock": "lock", "package": "package"}
 
 
 def settings(**sections: object) -> Settings:
@@ -31,19 +30,14 @@ def through_pulumi(value: Any) -> Any:
     return json.loads(json.dumps(value), parse_int=float)
 
 
-def inputs(wanted: Settings, ports: dict[str, int] = PORTS) -> ServerInputs:
-    """Return what the server is described from."""
-    return desired.server_inputs(wanted, ports, desired.access_of(wanted, STATE))
-
-
-def wish(
+def server(
     wanted: Settings | None = None,
     ports: dict[str, int] = PORTS,
     versions: dict[str, str] = VERSIONS,
     installed: dict[str, str] = INSTALLED,
-) -> dict[str, Any]:
-    """Return the wish as the resource keeps it."""
-    return desired.server_wishes(inputs(wanted or settings(), ports), versions, installed)
+) -> DesiredServer:
+    """Return the desired server."""
+    return desired.server(wanted or settings(), STATE, ports=ports, versions=versions, **installed)
 
 
 @pytest.mark.parametrize(
@@ -57,11 +51,12 @@ def wish(
         {"access": {"mode": "token"}},
     ],
 )
-def test_inputs_come_back_from_the_state_as_they_went_in(sections: dict[str, object]) -> None:
-    """A revision is made from what the resource kept: it has to be what the settings meant."""
-    wanted = settings(**sections)
-    kept = wish(wanted)
-    assert desired.inputs_of(through_pulumi(kept["inputs"])) == inputs(wanted)
+def test_what_comes_back_from_the_state_is_what_went_in(sections: dict[str, object]) -> None:
+    """A revision is made from what the resource kept: types count too, because `4 == 4.0`, and no flag takes 4.0."""
+    wanted = server(settings(**sections))
+    kept = from_document(DesiredServer, through_pulumi(to_document(wanted)))
+    assert repr(kept) == repr(wanted)
+    assert kept.identity == wanted.identity
 
 
 @pytest.mark.parametrize(
@@ -75,42 +70,50 @@ def test_inputs_come_back_from_the_state_as_they_went_in(sections: dict[str, obj
         ({}, PORTS | {"database": 6001}, VERSIONS, INSTALLED),
         ({}, PORTS, VERSIONS | {credentials.DATABASE: "v2"}, INSTALLED),
         ({}, PORTS, VERSIONS | {credentials.STORE_SECRET: "v2"}, INSTALLED),
-        ({}, PORTS, VERSIONS, INSTALLED | {"environmentLock": "another"}),
+        ({}, PORTS, VERSIONS, INSTALLED | {"lock": "another"}),
         ({}, PORTS, VERSIONS, INSTALLED | {"package": "another"}),
     ],
 )
-def test_what_changes_the_server_changes_the_wish(
+def test_what_changes_the_server_is_another_release(
     section: dict[str, object], ports: dict[str, int], versions: dict[str, str], installed: dict[str, str]
 ) -> None:
     """Settings, addresses, secrets, the environment and the plugin each make a new revision."""
-    before = wish()
-    assert wish(settings(**section), ports, versions, installed) != before
+    changed = server(settings(**section), ports, versions, installed)
+    assert changed != server()
+    assert changed.identity != server().identity
 
 
 @pytest.mark.parametrize("name", [credentials.STORE_ACCEPTED, credentials.SUPERVISOR, credentials.DATABASE_ADMIN])
 def test_a_secret_that_the_server_does_not_use_changes_nothing(name: str) -> None:
     """Rotating what others use restarts no server."""
-    before = wish()
-    assert wish(versions=VERSIONS | {name: "v2"}) == before
+    assert server(versions=VERSIONS | {name: "v2"}) == server()
 
 
-def test_the_wish_holds_references_and_no_value() -> None:
+def test_the_desired_server_holds_references_and_no_value() -> None:
     """What stands in Pulumi's state names secrets and their versions only."""
-    kept = wish()
-    assert kept["inputs"]["database"]["password"] == credentials.DATABASE
-    assert kept["secretVersions"][credentials.STORE_SECRET] == "v1"
+    document = to_document(server())
+    assert document["description"]["secret_environment"]["PGPASSWORD"]["text"] == f"{{{credentials.DATABASE}}}"
+    assert document["secret_versions"][credentials.STORE_SECRET] == "v1"
 
 
 def test_a_password_is_rotated_by_its_version_alone() -> None:
-    """Basic auth's secrets make a new revision where they are used, and nowhere else."""
+    """Basic auth's secrets make a new revision if they are used, and else none."""
     basic = settings(access={"mode": "basic"})
     rotated = VERSIONS | {credentials.ADMIN: "v2"}
-    assert wish(basic, versions=rotated) != wish(basic)
-    assert wish(versions=rotated) == wish()
+    assert server(basic, versions=rotated) != server(basic)
+    assert server(versions=rotated) == server()
 
 
-def test_api_keys_are_named_by_their_file_and_are_in_no_wish() -> None:
+def test_api_keys_are_named_by_their_file_and_have_no_version_there() -> None:
     """Servers read the keys by themselves: a key that is added or revoked makes no revision."""
     token = settings(access={"mode": "token"})
-    assert inputs(token).access.keys == "/stack/credentials/api-keys"
-    assert wish(token, versions=VERSIONS | {credentials.API_KEYS: "v2"}) == wish(token)
+    assert server(token).description.environment["MLFLOW_BACKEND_API_KEYS"] == "/stack/credentials/api-keys"
+    assert server(token, versions=VERSIONS | {credentials.API_KEYS: "v2"}) == server(token)
+
+
+def test_a_server_gets_its_ports_when_a_revision_is_made() -> None:
+    """The description is made once: only the ports are put into it, by flag and by variable."""
+    placed = server().description.listening(port=7001, metrics_port=7002)
+    assert placed.argv[placed.argv.index("--port") + 1] == "7001"
+    assert placed.environment["MLFLOW_BACKEND_METRICS_PORT"] == "7002"
+    assert placed.port == 7001

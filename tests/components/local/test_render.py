@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_backend.codec import from_document
 from mlflow_backend.local import render
-from mlflow_backend.local.render import Program, program_of
+from mlflow_backend.local.render import Program
 from mlflow_backend.server import SecretTemplate
 
 PROGRAM = Program(
@@ -35,7 +36,7 @@ def parsed(text: str) -> configparser.RawConfigParser:
 
 def test_a_program_survives_its_manifest() -> None:
     """What the launcher reads is what the provider meant, secrets as references."""
-    assert program_of(json.loads(json.dumps(PROGRAM.manifest()))) == PROGRAM
+    assert from_document(Program, json.loads(json.dumps(PROGRAM.manifest()))) == PROGRAM
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_no_server_is_started_where_the_schema_cannot_be_read(state: StateDir, m
     """A database that is away may come back at an older schema, which MLflow would migrate: refused, nothing begun."""
     monkeypatch.setattr(guard, "_DATABASE_WAIT_S", 0.1)
     with pytest.raises(LocalFailure, match="does not answer, so it is not known"):
-        switch.activate(state, record(1), drain_s=0)
+        switch.activate(state, record(1))
     assert not state.programs.exists()
 
 
@@ -50,7 +50,7 @@ def test_an_update_does_nothing_while_a_rollback_is_on_its_way(state: StateDir) 
     """It may have read the ledger before the rollback began: asked again where it migrates and where it switches."""
     LocalReleases(state).rollback.write({"to": "1", "begun": "2026-11-21T12:00:00+00:00"})
     with pytest.raises(Refused, match="rollback to revision 1"):
-        holding.refuse_overtaken(state, {})
+        holding.refuse_overtaken(state, "")
     locator = {"kind": "local", "state": str(state.path)}
     with pytest.raises(Refused, match="rollback to revision 1"):
         resource.run({"locator": locator, "mlflowVersion": "3.4.0", "onFailure": "stop"})
