@@ -1,71 +1,109 @@
-"""Type tokens are part of every URN: the set only grows, and says what the classes really are called."""
+"""Type tokens, which are part of every URN, and the paths of dynamic providers, by which Pulumi finds them again."""
 
 from __future__ import annotations
 
+import ast
+import importlib
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mlflow_backend import tokens
-from mlflow_backend.ecs import provider as ecs
-from mlflow_backend.local import provider as local
-from mlflow_backend.migrate.provider import Migration, Reencryption
-from mlflow_backend.preflight.provider import Preflight
-from mlflow_backend.releases.provider import Hold, LedgerEntry
-from mlflow_backend.verification.provider import Verification
+from tests.tools.projects import ROOT
 
 if TYPE_CHECKING:
-    import pulumi.dynamic
+    from collections.abc import Iterator
 
+DYNAMIC = "pulumi-python:dynamic/"
 DECLARED = {value for name, value in vars(tokens).items() if name.isupper() and isinstance(value, str)}
 
-RELEASED = {
+COMPONENTS = {
     "mlflow-backend:local:Backend",
-    "pulumi-python:dynamic/mlflow-backend:Verification",
-    "pulumi-python:dynamic/mlflow-backend:LocalCredentials",
-    "pulumi-python:dynamic/mlflow-backend:LocalSupervisor",
-    "pulumi-python:dynamic/mlflow-backend:LocalService",
-    "pulumi-python:dynamic/mlflow-backend:LocalEnvironment",
-    "pulumi-python:dynamic/mlflow-backend:LocalServer",
-    "pulumi-python:dynamic/mlflow-backend:Migration",
-    "pulumi-python:dynamic/mlflow-backend:LedgerEntry",
-    "pulumi-python:dynamic/mlflow-backend:Hold",
+    "mlflow-backend:ecs:Backend",
+    "mlflow-backend:ecs:Network",
+    "mlflow-backend:ecs:Balancer",
+    "mlflow-backend:ecs:Storage",
+    "mlflow-backend:ecs:Database",
+    "mlflow-backend:ecs:Cache",
+    "mlflow-backend:ecs:Identity",
+    "mlflow-backend:ecs:Service",
+    "mlflow-backend:ecs:Monitoring",
+    "mlflow-backend:ecs:Protection",
 }
+"""The tokens of components: a backend whose token changed is another one, and is made anew with its data."""
+
+PROVIDERS = {
+    "mlflow-backend:Verification": "mlflow_backend.verification.provider.VerificationProvider",
+    "mlflow-backend:Preflight": "mlflow_backend.preflight.provider.PreflightProvider",
+    "mlflow-backend:EcsServerSecrets": "mlflow_backend.ecs.provider.ServerSecretsProvider",
+    "mlflow-backend:EcsApiKeys": "mlflow_backend.ecs.provider.ApiKeysProvider",
+    "mlflow-backend:EcsCacheToken": "mlflow_backend.ecs.provider.CacheTokenProvider",
+    "mlflow-backend:EcsInsightsLogs": "mlflow_backend.ecs.provider.InsightsLogsProvider",
+    "mlflow-backend:EcsRollout": "mlflow_backend.ecs.provider.RolloutProvider",
+    "mlflow-backend:Migration": "mlflow_backend.migrate.provider.MigrationProvider",
+    "mlflow-backend:Reencryption": "mlflow_backend.migrate.provider.ReencryptionProvider",
+    "mlflow-backend:LedgerEntry": "mlflow_backend.releases.provider.LedgerEntryProvider",
+    "mlflow-backend:Hold": "mlflow_backend.releases.provider.HoldProvider",
+    "mlflow-backend:LocalCredentials": "mlflow_backend.local.provider.CredentialsProvider",
+    "mlflow-backend:LocalSupervisor": "mlflow_backend.local.provider.SupervisorProvider",
+    "mlflow-backend:LocalService": "mlflow_backend.local.provider.ServiceProvider",
+    "mlflow-backend:LocalEnvironment": "mlflow_backend.local.provider.EnvironmentProvider",
+    "mlflow-backend:LocalServer": "mlflow_backend.local.provider.ServerProvider",
+}
+"""Token of each dynamic resource -> its provider, which the state of every stack names by this path (frozen)."""
 
 
-def test_no_released_token_is_lost() -> None:
-    """A resource in somebody's state is found under its old token or replaced by name, never orphaned."""
-    assert RELEASED - DECLARED - set(tokens.RETIRED) == set()
+def dynamic_resources() -> Iterator[tuple[str, str, str]]:
+    """Each dynamic resource of the package, read from its source: module, class, and the class of its provider."""
+    package = ROOT / "components" / "mlflow_backend"
+    for path in sorted(package.rglob("*.py")):
+        module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and {"module", "name"} <= {each.arg for each in node.keywords}:
+                (provider,) = re.findall(r"super\(\).__init__\((\w+)\(", ast.unparse(node))
+                yield module, node.name, provider
+
+
+FOUND = list(dynamic_resources())
+
+
+def test_every_token_is_pinned() -> None:
+    """No token is lost or renamed without a line in `RETIRED`, and a new one is pinned before its release."""
+    pinned = COMPONENTS | {f"{DYNAMIC}{token}" for token in PROVIDERS}
+    assert pinned == DECLARED | set(tokens.RETIRED)
     assert set(tokens.RETIRED.values()) <= DECLARED
 
 
 def test_a_token_has_three_parts() -> None:
     """Pulumi refuses others, at the first `up` that meets them."""
-    for token in DECLARED:
-        assert len(token.split(":")) == 3, token
+    assert {len(token.split(":")) for token in DECLARED} == {3}
 
 
-@pytest.mark.parametrize(
-    ("resource", "token"),
-    [
-        (Verification, tokens.VERIFICATION),
-        (local.Credentials, tokens.LOCAL_CREDENTIALS),
-        (local.SupervisorDaemon, tokens.LOCAL_SUPERVISOR),
-        (local.Service, tokens.LOCAL_SERVICE),
-        (local.Environment, tokens.LOCAL_ENVIRONMENT),
-        (local.Server, tokens.LOCAL_SERVER),
-        (Preflight, tokens.PREFLIGHT),
-        (ecs.ServerSecrets, tokens.ECS_SERVER_SECRETS),
-        (ecs.ApiKeys, tokens.ECS_API_KEYS),
-        (ecs.CacheToken, tokens.ECS_CACHE_TOKEN),
-        (ecs.InsightsLogs, tokens.ECS_INSIGHTS_LOGS),
-        (ecs.Rollout, tokens.ECS_ROLLOUT),
-        (Migration, tokens.MIGRATION),
-        (Reencryption, tokens.REENCRYPTION),
-        (LedgerEntry, tokens.LEDGER_ENTRY),
-        (Hold, tokens.HOLD),
-    ],
-)
-def test_a_dynamic_resource_has_the_token_declared_for_it(resource: type[pulumi.dynamic.Resource], token: str) -> None:
-    """The token that Pulumi composes from a class's keywords is the one written down."""
-    assert f"pulumi-python:{resource._resource_type_name}" == token
+@pytest.mark.parametrize(("module", "name", "provider"), FOUND, ids=[name for _, name, _ in FOUND])
+def test_a_dynamic_resource_has_its_token_and_its_provider(module: str, name: str, provider: str) -> None:
+    """Pulumi composes the token from a class's keywords, and finds the provider of a stack by module and class."""
+    found = importlib.import_module(module)
+    token = getattr(found, name)._resource_type_name.removeprefix("dynamic/")
+    assert PROVIDERS.get(token) == f"{getattr(found, provider).__module__}.{provider}"
+
+
+def test_every_pinned_provider_is_a_resources() -> None:
+    """A provider that nothing registers any more is one that a stack cannot destroy."""
+    assert {f"{module}.{provider}" for module, _, provider in FOUND} == set(PROVIDERS.values())
+
+
+@pytest.mark.parametrize("path", sorted(PROVIDERS.values()))
+def test_a_provider_holds_nothing(path: str) -> None:
+    """What a provider holds is pickled into the state of every stack."""
+    module, _, name = path.rpartition(".")
+    assert vars(getattr(importlib.import_module(module), name)()) == {}
+
+
+def test_snapshots_hold_no_token_that_is_not_declared() -> None:
+    """What both targets register under mocks has tokens of tokens.py only, and every component is among it."""
+    own = re.compile(r"(?:^|\$)((?:mlflow-backend|pulumi-python):[^$]+?)(?=::|\$)", re.MULTILINE)
+    texts = [path.read_text() for path in (ROOT / "tests" / "components").glob("*/snapshots/*.txt")]
+    types = {found for text in texts for found in own.findall(text)}
+    assert types - DECLARED == set()
+    assert COMPONENTS - types == set()

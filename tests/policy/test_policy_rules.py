@@ -15,11 +15,13 @@ from mlflow_backend.policy.catalogue import BY_NAME, POLICIES
 from mlflow_backend.policy.model import UNKNOWN, NotKnown, Resource, known
 from mlflow_backend.report.model import Outcome
 from mlflow_backend.settings import PolicyName
-from tests.components.ecs.recording import Registered, record
+from tests.components.ecs.recording import record
 from tests.components.ecs.stacks import IMAGE, VARIANTS, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tests.components.registrations import Registered
 
 # The AWS SDK warns about its own classes while it imports them.
 pytestmark = pytest.mark.filterwarnings(r"ignore:.* has been deprecated in favor of:DeprecationWarning")

@@ -8,85 +8,25 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_aws
-from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
 from mlflow_backend.ecs.backend import EcsBackend
 from mlflow_backend.ecs.foundation import aws_provider
 from mlflow_backend.ecs.protection import Protection
 from mlflow_backend.ecs.render.database import protected
-from tests import mocked
 from tests.components.ecs.stacks import IMAGE, place_of, settings_of
+from tests.components.registrations import registered_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from mlflow_backend.ecs.holding import Held
     from mlflow_backend.settings import Settings
+    from tests.components.registrations import Registered
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Registered:
-    """One resource as it was registered."""
-
-    urn: str
-    type: str
-    name: str
-    inputs: dict[str, Any] = field(repr=False)
-    protect: bool
-    retained: bool
-    ignored: tuple[str, ...]
-    needs: tuple[str, ...] = field(repr=False)
-    provider: str
-    timeouts: dict[str, str]
-    property_needs: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
-
-    @property
-    def line(self) -> str:
-        """What of a resource must not change unnoticed: its URN without the stack, and which inputs it has."""
-        keys = " ".join(sorted(key for key in self.inputs if not key.startswith("__")))
-        return f"{self.urn.split('::', 2)[2]} [{keys}]"
-
-
-class Recorder(MockMonitor):
-    """Keeps each registration request."""
-
-    def __init__(self, mocks: Mocks) -> None:
-        """Start with nothing registered."""
-        super().__init__(mocks)
-        self.registered: list[Registered] = []
-
-    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the monitor's own
-        """Register, and keep the request."""
-        register: Callable[[Any], Any] = super().RegisterResource
-        answer = register(request)
-        if request.type != "pulumi:pulumi:Stack":
-            self.registered.append(
-                Registered(
-                    urn=answer.urn,
-                    type=request.type,
-                    name=request.name,
-                    inputs=pulumi.runtime.rpc.deserialize_properties(request.object),
-                    protect=request.protect,
-                    retained=request.retainOnDelete,
-                    ignored=tuple(request.ignoreChanges),
-                    needs=tuple(request.dependencies),
-                    provider=request.provider,
-                    timeouts={
-                        what: getattr(request.customTimeouts, what)
-                        for what in ("create", "update", "delete")
-                        if getattr(request.customTimeouts, what)
-                    },
-                    property_needs={key: frozenset(of.urns) for key, of in request.propertyDependencies.items()},
-                )
-            )
-        return answer
 
 
 class Drawn(Mocks):
@@ -163,15 +103,7 @@ def record(
         exported = backend.outputs().exports()
         return pulumi.Output.all(**{name: pulumi.Output.from_input(value) for name, value in exported.items()})
 
-    return registered_by(build, variant, preview=preview)
-
-
-def registered_by(build: Callable[[], pulumi.Output[Any]], stack: str, *, preview: bool = False) -> list[Registered]:
-    """Run `build` as a program of its own and return what it registered."""
-    mocks = Drawn(preview=preview)
-    recorder = Recorder(mocks)
-    mocked.run(build, mocks, stack=stack, preview=preview, monitor=recorder)
-    return recorder.registered
+    return registered_by(build, Drawn(preview=preview), stack=variant, preview=preview)
 
 
 def known_inputs(type_token: str) -> frozenset[str] | None:
@@ -188,28 +120,6 @@ def known_inputs(type_token: str) -> frozenset[str] | None:
 def _camel(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
-
-
-def snapshot(registered: list[Registered]) -> str:
-    """Return the lines that guard URNs: every type, name and parent, and which inputs each has."""
-    return "".join(f"{line}\n" for line in sorted(each.line for each in registered))
-
-
-def of_type(registered: list[Registered], name: str) -> list[Registered]:
-    """Return the resources whose type's last part is `name`."""
-    return [each for each in registered if each.type.rsplit(":", 1)[-1] == name]
-
-
-def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Go through nested inputs and give each leaf with its path."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from walk(item, f"{path}.{key}")
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from walk(item, f"{path}[{number}]")
-    else:
-        yield path, value
 
 
 def document(text: str) -> Any:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend import tokens
-from mlflow_backend.ecs import provider
 from mlflow_backend.ecs.holding import Held
 from mlflow_backend.ecs.render import containers, database, tasks
 from tests.components.ecs.lint import OWN_RULES
-from tests.components.ecs.recording import document, known_inputs, of_type, record, snapshot, walk
+from tests.components.ecs.recording import document, known_inputs, record
 from tests.components.ecs.stacks import ADOPTED, VARIANTS, changed, place_of, settings_of
+from tests.components.registrations import assert_as_recorded, of_type, snapshot, walk
 
 if TYPE_CHECKING:
-    from tests.components.ecs.recording import Registered
+    from tests.components.registrations import Registered
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-UPDATE = "UPDATE_SNAPSHOTS"
+SAME_URNS = dict.fromkeys(("arm64", "jobs", "old-mlflow"), "staging")
+"""Variants that differ from another in values alone; `test_what_is_asked_for_reaches_the_task` holds those."""
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +32,13 @@ def registered() -> dict[str, list[Registered]]:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_urns_do_not_change_unnoticed(variant: str, registered: dict[str, list[Registered]]) -> None:
     """A moved or renamed resource is made anew, a database too. UPDATE_SNAPSHOTS=1 records what is meant."""
-    path = SNAPSHOTS / f"{variant}.txt"
-    found = snapshot(registered[variant])
-    if os.environ.get(UPDATE):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(found, encoding="utf-8")
-    assert found == path.read_text(encoding="utf-8")
+    assert_as_recorded(snapshot(registered[variant]), SNAPSHOTS / f"{SAME_URNS.get(variant, variant)}.txt")
+
+
+def test_no_two_snapshots_are_the_same() -> None:
+    """Of two that are equal one can never fail alone: it belongs into `SAME_URNS`."""
+    texts = [path.read_text(encoding="utf-8") for path in SNAPSHOTS.glob("*.txt")]
+    assert len(set(texts)) == len(texts) == len(VARIANTS) - len(SAME_URNS)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -103,6 +103,31 @@ def test_no_secret_is_in_anybodys_inputs(variant: str, registered: dict[str, lis
         if "t0ken0of0sixteen" in str(leaf)
     }
     assert holders <= {"ReplicationGroup", "SecretVersion"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        ("staging", {"cpuArchitecture": "X86_64", "memory": "4096", "jobs": "false", "version": "3.17.2"}),
+        ("arm64", {"cpuArchitecture": "ARM64", "memory": "4096", "jobs": "false", "version": "3.17.2"}),
+        ("jobs", {"cpuArchitecture": "X86_64", "memory": "8192", "jobs": "true", "version": "3.17.2"}),
+        ("old-mlflow", {"cpuArchitecture": "X86_64", "memory": "4096", "jobs": "", "version": "2.9.2"}),
+    ],
+)
+def test_what_is_asked_for_reaches_the_task(
+    variant: str, expected: dict[str, str], registered: dict[str, list[Registered]]
+) -> None:
+    """Variants that register the same resources differ in what the server's task is."""
+    (task,) = [each for each in registered[variant] if each.name == "mlflow-service-server"]
+    (container,) = document(task.inputs["containerDefinitions"])
+    variables = {each["name"]: each["value"] for each in container["environment"]}
+    found = {
+        "cpuArchitecture": task.inputs["runtimePlatform"]["cpuArchitecture"],
+        "memory": task.inputs["memory"],
+        "jobs": variables.get("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", ""),
+        "version": container["dockerLabels"]["mlflow-backend.mlflow-version"],
+    }
+    assert found == expected
 
 
 def test_protection_follows_the_setting(registered: dict[str, list[Registered]]) -> None:
@@ -309,23 +334,3 @@ def test_verification_is_told_where_to_ask_and_nothing_more(registered: dict[str
     assert found.inputs["release"]["imageDigest"] == f"sha256:{'a' * 64}"
     (internal,) = of_type(registered["dev"], "Verification")
     assert internal.inputs["url"] == "http://internal-x.elb.amazonaws.com"
-
-
-def test_the_frozen_names() -> None:
-    """Pulumi finds a provider of an existing stack by these; providers hold nothing."""
-    assert provider.__name__ == "mlflow_backend.ecs.provider"
-    for made in (
-        provider.ServerSecretsProvider,
-        provider.ApiKeysProvider,
-        provider.CacheTokenProvider,
-        provider.RolloutProvider,
-    ):
-        assert vars(made()) == {}
-    declared: dict[Any, str] = {
-        provider.ServerSecrets: tokens.ECS_SERVER_SECRETS,
-        provider.ApiKeys: tokens.ECS_API_KEYS,
-        provider.CacheToken: tokens.ECS_CACHE_TOKEN,
-        provider.Rollout: tokens.ECS_ROLLOUT,
-    }
-    for resource, token in declared.items():
-        assert f"pulumi-python:{resource._resource_type_name}" == token

@@ -19,7 +19,7 @@ from tests.components.ecs.recording import record
 from tests.components.ecs.stacks import VARIANTS, changed
 
 if TYPE_CHECKING:
-    from tests.components.ecs.recording import Registered
+    from tests.components.registrations import Registered
 
 pytestmark = pytest.mark.filterwarnings(DEPRECATED)
 

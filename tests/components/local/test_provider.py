@@ -2,55 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 from typing import TYPE_CHECKING
 
 import pytest
-from pulumi.dynamic import Resource, ResourceProvider
 
 from mlflow_backend.local import credentials, provider
 from mlflow_backend.local.state import StateDir, write
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def test_names_that_stand_in_states_do_not_change() -> None:
-    """Pulumi finds providers by module and class: a renamed one makes `destroy` fail for stacks that exist."""
-    providers = {
-        name
-        for name, value in vars(provider).items()
-        if inspect.isclass(value) and issubclass(value, ResourceProvider) and value.__module__ == provider.__name__
-    }
-    assert provider.__name__ == "mlflow_backend.local.provider"
-    assert providers == {
-        "_LocalProvider",
-        "CredentialsProvider",
-        "SupervisorProvider",
-        "ServiceProvider",
-        "EnvironmentProvider",
-        "ServerProvider",
-    }
-    tokens = {
-        value._resource_type_name
-        for value in vars(provider).values()
-        if inspect.isclass(value) and issubclass(value, Resource) and value is not Resource
-    }
-    assert tokens == {
-        f"dynamic/mlflow-backend:Local{part}"
-        for part in ("Credentials", "Supervisor", "Service", "Environment", "Server")
-    }
-
-
-def test_providers_keep_nothing() -> None:
-    """What a provider held would be pickled into the state."""
-    assert not [node for node in ast.walk(ast.parse(inspect.getsource(provider))) if _sets_attribute(node)]
-
-
-def _sets_attribute(node: ast.AST) -> bool:
-    targets = node.targets if isinstance(node, ast.Assign) else []
-    return any(isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name) and t.value.id == "self" for t in targets)
 
 
 STATE = {"state": "/s", "service": "cache", "passwordVersion": "v1", "condition": "running", "listens": 5}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pulumi.output import UNKNOWN
 
-from mlflow_backend.preflight import provider, resource
+from mlflow_backend.preflight import resource
 from mlflow_backend.preflight.provider import PreflightProvider
 from mlflow_backend.preflight.registry import Login
 from tests.components.preflight.inputs import inputs
@@ -101,10 +101,3 @@ def test_creating_and_updating_keep_what_was_found() -> None:
     """Without `update` an input change would wipe the outputs."""
     assert PreflightProvider().create({"a": 1}).outs == {"a": 1}
     assert PreflightProvider().update("x", {}, {"a": 2}).outs == {"a": 2}
-
-
-def test_the_frozen_names() -> None:
-    """Pulumi finds a provider of an existing stack by these; the provider holds nothing."""
-    assert provider.__name__ == "mlflow_backend.preflight.provider"
-    assert provider.PreflightProvider.__name__ == "PreflightProvider"
-    assert vars(PreflightProvider()) == {}

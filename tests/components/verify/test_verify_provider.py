@@ -45,18 +45,6 @@ def inputs(server: FakeMLflow, tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_module_and_class_names_are_frozen() -> None:
-    """Pulumi keeps the provider by these names in every stack's state: a change makes `destroy` fail there."""
-    made = provider.VerificationProvider
-    assert f"{made.__module__}.{made.__qualname__}" == "mlflow_backend.verification.provider.VerificationProvider"
-    assert provider.Verification._resource_type_name == "dynamic/mlflow-backend:Verification"
-
-
-def test_the_provider_holds_nothing() -> None:
-    """An attribute of the provider would be written into the state."""
-    assert vars(provider.VerificationProvider()) == {}
-
-
 def test_importing_the_provider_is_light() -> None:
     """The provider's process starts with every run of the engine: the module brings nothing of weight but pulumi."""
     heavy = "{'urllib3', 'boto3', 'pydantic', 'rich'}"

@@ -1,0 +1,90 @@
+"""The local backend as it is registered: its URNs, what each part waits for, and the same in a preview."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pytest
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
+
+from mlflow_backend.local import credentials
+from mlflow_backend.local.backend import LocalBackend
+from mlflow_backend.settings import Settings
+from tests.components.registrations import assert_as_recorded, of_type, registered_by, snapshot
+
+if TYPE_CHECKING:
+    from tests.components.registrations import Registered
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "token": {"access": {"mode": "token"}, "database": {"maxConnections": 80}},
+}
+
+
+class Machine(Mocks):
+    """Answers as this machine would: a port and an identity for each service."""
+
+    def __init__(self, *, preview: bool) -> None:
+        """In a preview nothing is there yet."""
+        self.preview = preview
+
+    def call(self, args: MockCallArgs) -> Any:
+        """The backend asks nothing."""
+        raise AssertionError(args.token)
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        """Answer with the inputs and what was found."""
+        if self.preview:
+            return None, {}
+        found: dict[str, dict[str, Any]] = {
+            "LocalCredentials": {"versions": dict.fromkeys(credentials.ALL, "v1")},
+            "LocalService": {"listens": 20_001.0, "identity": f"{args.name}-v1"},
+            "LocalServer": {"revision": "1"},
+            "Migration": {"applied": 0, "head": "abc", "authHead": None, "dump": None},
+            "Reencryption": {"lost": []},
+            "Verification": {"verdict": "pass", "finished": "now", "summary": "", "table": "", "revision": "1"},
+        }
+        return f"{args.name}-id", {**args.inputs, **found.get(args.typ.rsplit(":", 1)[-1], {})}
+
+
+def record(variant: str, folder: Path, *, preview: bool = False) -> list[Registered]:
+    """Register a variant's backend and return everything that was registered."""
+
+    def build() -> pulumi.Output[Any]:
+        settings = Settings.model_validate({"target": "local", **VARIANTS[variant]})
+        exported = LocalBackend("mlflow", settings=settings, folder=folder).outputs().exports()
+        return pulumi.Output.all(**{name: pulumi.Output.from_input(value) for name, value in exported.items()})
+
+    return registered_by(build, Machine(preview=preview), stack="local", preview=preview)
+
+
+def lines(registered: list[Registered]) -> str:
+    """Return the snapshot's lines, with what each resource waits for, and whether it is protected."""
+    names = {each.urn: each.name for each in registered}
+    found = {each.urn: f"{each.name}: {' '.join(sorted(names[urn] for urn in each.needs))}" for each in registered}
+    kept = sorted(each.name for each in registered if each.protect or each.retained)
+    waits = "".join(f"{line}\n" for line in sorted(found.values()))
+    return f"{snapshot(registered)}\nwaits for\n{waits}\nprotected or retained\n{' '.join(kept) or 'none'}\n"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_urns_do_not_change_unnoticed(variant: str, tmp_path: Path) -> None:
+    """A child that is renamed or moved is stopped and started anew. UPDATE_SNAPSHOTS=1 records what is meant."""
+    assert_as_recorded(lines(record(variant, tmp_path)), SNAPSHOTS / "local.txt")
+
+
+def test_a_preview_knows_as_many_resources(tmp_path: Path) -> None:
+    """With nothing there yet, nothing is missing from the plan and nothing fails on an unknown."""
+    made = record("default", tmp_path)
+    assert {each.urn for each in record("default", tmp_path, preview=True)} == {each.urn for each in made}
+
+
+def test_settings_reach_the_part_that_they_are_for(tmp_path: Path) -> None:
+    """Variants that register the same resources differ in the inputs of single ones."""
+    made = {variant: {each.name: each.inputs for each in record(variant, tmp_path)} for variant in VARIANTS}
+    assert [made[variant]["mlflow-database"]["maxConnections"] for variant in VARIANTS] == [300, 80]
+    (first,), (second,) = (of_type(record(variant, tmp_path), "Verification") for variant in VARIANTS)
+    assert (first.inputs["access"], second.inputs["access"]) == (False, True)
