@@ -28,7 +28,7 @@ def test_a_matrix_without_its_representative_is_refused(shown: tuple[str, ...]) 
 
 
 def test_the_page_names_each_file_with_rows_that_make_test_leaves_out() -> None:
-    """And no other."""
+    """Only those rows are marked."""
     files = [path for path in files_of_the_tree("tests/**/test_*.py") if path.name != "test_matrices.py"]
     marked = {str(path) for path in files if MARKED.search((ROOT / path).read_text())}
     assert set(re.findall(r"\(\.\./\.\./(tests/[^)]+\.py)\)", PAGE.read_text())) == marked

@@ -121,7 +121,7 @@ def test_a_plan_has_a_role_that_serves_nothing() -> None:
 
 
 def test_a_rollback_is_planned_first_and_has_a_reason() -> None:
-    """By default nothing but the plan is made; the reason is not left to chance."""
+    """The default makes nothing but the plan, and a reason has to be given."""
     parsed = workflow("rollback.yml")
     inputs = parsed[True]["workflow_dispatch"]["inputs"]
     assert inputs["reason"]["required"] is True

@@ -40,7 +40,7 @@ def record_of(error: Exception) -> logging.LogRecord:
     return logging.makeLogRecord({"name": "grpc._server", "exc_info": (type(error), error, None)})
 
 
-def test_the_traceback_of_a_told_error_is_not_logged_and_others_are() -> None:
+def test_the_traceback_of_a_reported_error_is_not_logged_and_others_are() -> None:
     """The engine prints a provider's log below its message: an unforeseen error keeps its traceback there."""
     logger = logging.getLogger("grpc._server")
     before = list(logger.filters)

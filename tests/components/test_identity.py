@@ -49,7 +49,7 @@ def test_a_backend_is_known(live: dict[str, Any], recorded: Recorded) -> None:
 def test_a_part_of_another_backend_or_an_emptied_one_is_found_with_both_identities(
     part: str, other: dict[str, Any] | None, recorded: Recorded
 ) -> None:
-    """With the ledger or, if it is gone, by what database and store say of each other."""
+    """The ledger is compared or, if it is gone, what database and store say of each other."""
     live = {**MINE, part: other and other[part]}
     found = "; ".join(differences(live, recorded))
     assert MINE[part]["id"] in found or (part == "database" and not recorded and other is None)

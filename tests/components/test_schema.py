@@ -89,7 +89,7 @@ def test_a_newer_database_is_called_newer() -> None:
 
 
 @pytest.mark.parametrize(("live", "offered"), [(HEADS["3.4.0"], True), ("0123456789ab", False)])
-def test_whoever_pinned_is_told_to_lift_it_where_an_update_helps(live: str, *, offered: bool) -> None:
+def test_whoever_pinned_is_advised_to_lift_it_if_an_update_helps(live: str, *, offered: bool) -> None:
     """An update is withheld while a revision is pinned; where the table must grow first, lifting would not help."""
     wanted = TABLE.required("3.17.2")
     for pinned in (False, True):
@@ -195,7 +195,7 @@ def test_a_table_that_is_none_is_named(document: dict[str, object], said: str) -
     assert str(caught.value) == said
 
 
-def test_what_lies_between_two_heads() -> None:
+def test_revisions_between_two_heads() -> None:
     """The revisions that are applied: from behind the one found, or from the first, to the one wanted."""
     table = SchemaTable(revisions={"tracking": ("a", "b", "c", "d"), "auth": ("x", "y")})
     assert table.pending("a", "c") == ("b", "c")

@@ -249,7 +249,7 @@ def test_the_secret_environment_names_secrets_and_holds_none(version: str, redis
 
 @pytest.mark.parametrize("version", ["3.16.0", "3.16.1", "3.17.2"])
 def test_jobs_that_are_on_are_on_redis(version: str) -> None:
-    """With jobs on, the queue is on Redis, which the job runners and all replicas share."""
+    """The queue of jobs is on Redis, which the job runners and all replicas share."""
     described = describe(replace(INPUTS, mlflow_version=version, jobs=True))
     assert described.environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "true"
     template = described.secret_environment["MLFLOW_SERVER_JOB_HUEY_REDIS_URL"]

@@ -19,7 +19,7 @@ def in_force(held: dict[str, str]) -> dict[str, str]:
     return {name: held[name] for name in keys.IN_FORCE}
 
 
-def test_first_keys_are_random_and_told_from_mlflows_defaults() -> None:
+def test_first_keys_are_random_and_never_mlflows_defaults() -> None:
     """The webhook key is one that MLflow's cipher takes; version 1 is that of rows under MLflow's own passphrase."""
     first, second = draw(), draw()
     assert keys.problem(first) is None

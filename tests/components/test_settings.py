@@ -106,7 +106,7 @@ def test_all_problems_come_at_once() -> None:
     }
 
 
-def test_a_missing_target_is_told() -> None:
+def test_a_missing_target_is_reported() -> None:
     """The one setting without a default is named."""
     assert "is missing" in problems(server={})["target"]
 
@@ -212,7 +212,7 @@ def test_a_key_with_a_dot_within_a_section_is_to_be_nested_too() -> None:
         ({"tags": {"team": 1}}, "tags.team", ["is a whole number", "quotes"]),
     ],
 )  # fmt: skip
-def test_a_bad_value_is_told_with_its_key_the_rule_and_a_fix(
+def test_a_bad_value_is_reported_with_its_key_the_rule_and_a_fix(
     sections: dict[str, Any], path: str, told: list[str]
 ) -> None:
     """The message alone is enough to mend the file."""
@@ -255,7 +255,9 @@ CLOUD = {"target": "ecs", "access": {"mode": "basic"}}
          "database.existing", ["mlflow_auth", "users"]),
     ],
 )  # fmt: skip
-def test_a_rule_between_settings_is_told_with_both_sides(sections: dict[str, Any], path: str, told: list[str]) -> None:
+def test_a_rule_between_settings_is_reported_with_both_sides(
+    sections: dict[str, Any], path: str, told: list[str]
+) -> None:
     """Settings that are fine alone and wrong together are refused, and the message names what they disagree on."""
     message = problems(**sections)[path]
     for part in told:
@@ -402,14 +404,14 @@ def test_any_document_gives_settings_or_one_error_without_a_value(document: dict
 
 @settings(deadline=None)
 @given(text=st.text(max_size=30))
-def test_any_text_in_place_of_a_section_is_told_or_read(text: str) -> None:
+def test_any_text_in_place_of_a_section_is_refused_or_read(text: str) -> None:
     """Raw text that is not JSON, or JSON of another shape, is a problem with a key, never a crash."""
     outcome = _settings_or_error({"target": "local", "server": text})
     if isinstance(outcome, SettingsError):
         assert {problem.path.split(".")[0] for problem in outcome.problems} == {"server"}
 
 
-def test_deeply_nested_json_is_told() -> None:
+def test_deeply_nested_json_is_reported() -> None:
     """A section nested beyond the parser's stack is a problem, not a crash."""
     assert "server" in problems(target="local", server="[" * 100_000)
 
@@ -459,7 +461,9 @@ def test_encrypted_entries_are_present_but_unreadable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"config: [hunter2", b"\xff\xfehunter2", None])
-def test_a_stack_file_that_cannot_be_read_is_told_without_its_content(tmp_path: Path, content: bytes | None) -> None:
+def test_a_stack_file_that_cannot_be_read_is_reported_without_its_content(
+    tmp_path: Path, content: bytes | None
+) -> None:
     """The YAML parser's own message quotes the line, which may hold a secret."""
     stack = tmp_path / "Pulumi.x.yaml"
     if content is not None:

@@ -48,7 +48,7 @@ def test_every_default_is_the_careful_one() -> None:
         ({"databse": {}}, "aws.databse", "Did you mean database?"),
     ],
 )
-def test_a_bad_value_is_told_with_its_key(aws: dict[str, Any], path: str, told: str) -> None:
+def test_a_bad_value_is_reported_with_its_key(aws: dict[str, Any], path: str, told: str) -> None:
     """As everywhere in the settings, and without the value."""
     with pytest.raises(SettingsError) as caught:
         loaded(**aws)

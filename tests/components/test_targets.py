@@ -42,7 +42,7 @@ def test_every_target_has_its_name() -> None:
     assert {name: targets.get(name).name for name in targets.MODULES} == {name: name for name in targets.MODULES}
 
 
-def test_an_unknown_target_is_told_with_the_known_ones() -> None:
+def test_an_unknown_target_is_reported_with_the_known_ones() -> None:
     """Whoever mistypes one sees what there is."""
     with pytest.raises(targets.UnknownTarget, match=r"no target moon\. Known are: ecs, local"):
         targets.get("moon")

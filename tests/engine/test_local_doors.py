@@ -59,7 +59,7 @@ def test_a_client_and_a_browser_find_the_server_below_its_path(named: LocalStack
     ],
 )
 def test_hosts_of_the_settings_are_accepted_and_no_others(named: LocalStack, host: str, expected: int) -> None:
-    """With a port and without, through the front."""
+    """The front lets a host pass with a port and without."""
     assert status(named.output("trackingUrl") + SEARCH, host=host) == expected
 
 

@@ -45,7 +45,7 @@ def _asks_for(project: Project, image: str) -> None:
 
 
 def test_an_image_for_another_cpu_fails_the_preview(project: Project, store: Store) -> None:
-    """And so the pull request: a real deployment failed with `exec format error` only when its tasks ran."""
+    """The pull request is red too: a real deployment failed with `exec format error` only when its tasks ran."""
     store.image("arm", architecture="arm64")
     _asks_for(project, f"{store.host}/mlflow:arm")
     code, said = project.run("preview")

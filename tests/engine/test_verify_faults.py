@@ -78,7 +78,7 @@ def test_each_fault_turns_the_verdict_and_names_its_cause(scene: Scene, fault: F
 
 @pytest.mark.parametrize("table", parts.USED)
 def test_a_table_that_is_gone_turns_the_check_of_its_routes(scene: Scene, table: str) -> None:
-    """By what the routes answer alone, as on a server without the plugin: each table that a check's routes use."""
+    """The routes' answers alone show it, as on a server without the plugin: each table that a check's routes use."""
     scene.sql(f"ALTER TABLE {table} RENAME TO gone")
     try:
         report = runner.run(scene.subject, profile="full", only=(parts.USED[table],), deadline_s=20)

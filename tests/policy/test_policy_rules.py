@@ -40,7 +40,7 @@ def test_settings_know_each_policy_by_its_name() -> None:
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
 def test_a_policy_says_what_why_and_how_to_mend(policy: Any) -> None:
-    """And has exactly one rule."""
+    """Each policy has exactly one rule."""
     assert all(text.endswith(".") for text in (policy.what, policy.why, policy.remediation))
     assert (policy.evaluate is None) != (policy.evaluate_stack is None)
 
@@ -55,8 +55,8 @@ def test_a_local_stack_has_nothing_to_judge() -> None:
 def said(policy: str, *resources: Resource) -> list[str]:
     """Return what a policy says of resources."""
     found = BY_NAME[policy]
-    if found.judge is not None:
-        return [each for resource in resources for each in found.judge(resource)]
+    if found.evaluate is not None:
+        return [each for resource in resources for each in found.evaluate(resource)]
     assert found.evaluate_stack is not None
     return [each.message for each in found.evaluate_stack(resources)]
 
@@ -171,7 +171,7 @@ def test_only_a_condition_that_names_who_closes_a_bucket(condition: dict[str, An
     ],
 )
 def test_secrets_in_the_plain_environment(entry: dict[str, str], found: int) -> None:
-    """By name and by value; the message tells the name only."""
+    """Names and values are looked at; the message has the name only."""
     told = list(containers.plain_secrets([{"name": "server", "environment": [entry]}]))
     assert len(told) == found
     assert not any(entry["value"] in each for each in told if entry["value"] != "x")

@@ -231,8 +231,8 @@ def test_what_is_taken_away_is_named_and_its_command_mends_it(day: Day, prepared
     assert day.missing() == []
 
 
-def test_a_permission_that_is_lacking_is_named_and_given(day: Day, prepared: list[list[str]]) -> None:
-    """By the policy that the command holds: exactly what IAM does not allow yet."""
+def test_a_permission_that_is_missing_is_named_and_given(day: Day, prepared: list[list[str]]) -> None:
+    """The command's policy holds exactly what IAM does not allow yet."""
     iam, day.statements = day.rig.client("iam"), None
     wanted = grants(day.settings, day.place, Purpose.DEPLOY)
     (deny,) = [each for each in wanted if "rds:CreateDBInstance" in each.actions]

@@ -86,7 +86,7 @@ def test_the_same_as_a_program(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_boundary_is_a_condition(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """With a boundary no role is made, and no policy put, without it; and it cannot be taken away."""
+    """No role is made and no policy put without the boundary, and it cannot be taken away."""
     config = yaml.safe_load((ROOT / "Pulumi.staging.yaml").read_text(encoding="utf-8"))
     config["config"]["mlflow-backend:aws"]["permissionsBoundary"] = BOUNDARY
     (tmp_path / "Pulumi.staging.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -48,7 +48,7 @@ def test_a_docker_without_buildx_is_passed_over(tmp_path: Path) -> None:
     assert images.builder(machine(tmp_path, "docker", "podman", without="docker")) == "podman"
 
 
-def test_a_machine_that_builds_nothing_is_told_once(tmp_path: Path) -> None:
+def test_a_machine_that_builds_nothing_is_reported_once(tmp_path: Path) -> None:
     """All three are named, and the workflow that builds instead."""
     with pytest.raises(Refused) as caught:
         images.builder(machine(tmp_path))
@@ -57,7 +57,7 @@ def test_a_machine_that_builds_nothing_is_told_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", images.BUILDERS)
 def test_every_builder_builds_for_the_platform_and_pushes_the_name(program: str) -> None:
-    """With every argument, each on its own."""
+    """Every argument reaches it, each on its own."""
     called = images.commands(program, NAME, AMD64, ["MLFLOW_VERSION=3.17.2", "A=b c"])
     assert {command[0] for command in called} == {program}
     build = called[0]

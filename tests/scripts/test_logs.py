@@ -97,7 +97,7 @@ def test_no_audit_is_said(local: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_what_cannot_be_shown_is_said(
     local: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: ExitCode, words: str
 ) -> None:
-    """With what to do instead, and on standard error."""
+    """Standard error says what to do instead."""
     assert logs.main(arguments, root=local) is code
     assert words in capsys.readouterr().err
 
@@ -220,7 +220,7 @@ def test_a_task_that_ecs_has_forgotten_is_found_by_its_stream(cloud: Cloud, show
 
 
 def test_one_shot_tasks_are_shown_where_they_are_asked_for(cloud: Cloud, shown: Callable[..., str]) -> None:
-    """By the option beside the servers', by name alone; a part that never ran, or that this backend lacks, says so."""
+    """One option names them; a part that never ran, or that this backend does not have, says so."""
     cloud.task(SERVER, "serving")
     cloud.task(DATABASE, "migrating")
     told = shown("--tasks")
@@ -239,7 +239,7 @@ def test_a_part_that_no_backend_has_is_a_usage_error(cloud: Cloud, capsys: pytes
 def test_aws_that_refuses_is_a_failure_of_the_platform(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With AWS's own word, and no traceback."""
+    """The message has AWS's own code, and no traceback."""
     monkeypatch.setattr(stacks, "locator_of", lambda *_: {**LOCATOR, "cluster": "gone"})
     assert logs.main(["--stack", LOCATOR["stack"]]) is ExitCode.PLATFORM_FAILED
     assert "ClusterNotFoundException" in capsys.readouterr().err

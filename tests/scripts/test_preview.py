@@ -80,7 +80,7 @@ def test_a_stack_without_a_file_is_a_usage_error(stand_in_pulumi: Path, capsys: 
     assert not (stand_in_pulumi / "arguments").exists()
 
 
-def test_settings_that_are_mistaken_are_told_before_pulumi_starts(
+def test_settings_that_are_mistaken_are_reported_before_pulumi_starts(
     stand_in_pulumi: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2 with every problem."""
@@ -128,7 +128,7 @@ def test_pulumis_ending_is_translated(stand_in_pulumi: Path, script: str, code: 
     assert "--refresh" not in arguments
 
 
-def test_a_stack_that_pulumi_does_not_know_is_told_how_to_make_it(
+def test_a_stack_that_pulumi_does_not_know_is_reported_with_the_command_that_makes_it(
     stand_in_pulumi: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A newcomer's first preview ends with what to do, in the comment too."""

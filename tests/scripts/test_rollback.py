@@ -142,7 +142,7 @@ def test_without_verification_it_is_pinned_and_said_so(
     assert len(world.ledger.read().releases) == releases_before
 
 
-def test_a_restore_is_asked_for_and_its_losses_are_told(
+def test_a_restore_is_asked_for_and_its_losses_are_reported(
     migrated: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Across a schema: refused, planned with the losses counted, then done."""

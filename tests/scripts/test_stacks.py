@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_local_stack_is_its_folder(tmp_path: Path) -> None:
-    """With its file, and without it where something was deployed; one that was purged is not an empty list."""
+    """A stack has its file, or something that was deployed; one that was purged is not an empty list."""
     for stack in ("one", "three"):
         file = tmp_path / f"Pulumi.{stack}.yaml"
         file.write_text("config:\n  mlflow-backend:target: local\n", encoding="utf-8")
@@ -50,7 +50,7 @@ def test_an_ecs_stack_is_looked_up_by_the_names_of_its_settings(monkeypatch: pyt
 def test_a_backend_that_is_not_deployed_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With what to do, and nothing was touched."""
+    """The message says what to do, and nothing was touched."""
 
     def locate(*_: object) -> dict[str, str]:
         raise Refused("It is not there.", fix="Deploy it first.")

@@ -310,7 +310,7 @@ def test_guesses_over_all_names_are_counted_over_all_servers(services: Services)
 
 
 def test_the_cache_holds_neither_names_nor_passwords(services: Services) -> None:
-    """And everything that is counted there goes by itself."""
+    """Every count there expires by itself."""
     client = redis.Redis.from_url(services.valkey.url, socket_timeout=2, decode_responses=True)
     before = set(client.keys())
     SharedGuesses(Cache(services.valkey.url, secrets.token_hex(4)), "k").failed("192.0.2.77", "ann-name", "ann-secret")

@@ -109,7 +109,7 @@ def test_ids_in_graphql_are_found(query: str, variables: Any) -> None:
     st.sampled_from(["experiment_id", "experimentId", "EXPERIMENT_IDS", "experiment-ids"]),
 )
 def test_an_experiment_is_found_at_any_depth(other: Any, key: str) -> None:
-    """By any of its names, among anything else."""
+    """Any of its names is found, among anything else."""
     found = Subjects()
     found.add([other, {"a": [{key: ["7"]}]}])
     assert "7" in found.experiments

@@ -138,7 +138,7 @@ def test_a_spoilt_dump_changes_nothing(
     assert services.postgres.names(database) == {database, f"{database}_auth"}
 
 
-def test_a_restore_waits_for_no_other_writer_when_told_not_to(filled: Tool, dumped: str, postgres: Postgres) -> None:
+def test_a_restore_waits_for_no_other_writer_when_asked_not_to(filled: Tool, dumped: str, postgres: Postgres) -> None:
     """Exit 16 while an upgrade or another restore holds the lock."""
     guard = psycopg2.connect(
         host="127.0.0.1", port=postgres.port, user="mlflow", password=postgres.password, dbname=_name_of(filled)

@@ -103,7 +103,7 @@ def test_a_new_instance_gets_a_role_that_owns_its_databases_and_may_do_no_more(
 
 
 def test_a_changed_password_reaches_the_role(instance: Instance) -> None:
-    """With the next command, and the old one is worth nothing then."""
+    """The next command takes it, and the old one is worth nothing then."""
     assert instance.tool().run("status").code == 0
     assert instance.logs_in("first-s3cret")
     changed = instance.tool("second-s3cret").run("status")

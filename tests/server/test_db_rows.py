@@ -68,7 +68,7 @@ def test_the_same_content_in_another_order_is_no_loss() -> None:
     assert compare(dumped(), live(reversed(RUNS), METRICS)) == {}
 
 
-def test_added_changed_and_deleted_rows_are_told_apart() -> None:
+def test_added_changed_and_deleted_rows_are_distinguished() -> None:
     """A run that went on since the dump is as lost as a new one, and a deleted one comes back."""
     now = live((b"a\tfirst\tFINISHED", b"c\t\tRUNNING", b"d\t\tRUNNING"), METRICS[:2], (b"m\t1\ts3", b"m\t2\t\\N"))
     assert compare(dumped(), now) == {
@@ -80,7 +80,7 @@ def test_added_changed_and_deleted_rows_are_told_apart() -> None:
     }
 
 
-def test_what_was_logged_to_an_older_run_is_told() -> None:
+def test_what_was_logged_to_an_older_run_is_reported() -> None:
     """A metric is a row of another table: without it a restore that loses hours of a training would lose 'nothing'."""
     assert compare(dumped(), live(RUNS, (*METRICS, b"recall\t1\ta"))) == {"changed runs": 1}
     assert compare(dumped(), live(RUNS, (b"accuracy\t1\ta", b"loss\t9\ta", b"loss\t9\tb"))) == {"changed runs": 2}

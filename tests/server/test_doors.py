@@ -63,7 +63,7 @@ def test_who_is_not_known_gets_the_same_401_everywhere(asked: list[dict[str, Any
 
 @pytest.mark.slow
 def test_a_user_without_permissions_reaches_nothing_that_is_hidden(asked: list[dict[str, Any]]) -> None:
-    """By no route: refused by our front, refused by MLflow, or left out of what is listed."""
+    """Every route is closed: our front or MLflow refuses, or the list leaves it out."""
     rows = [row for row in asked if row["caller"] == "bob"]
     assert not [row for row in rows if row["shows"]]
     assert not [row for row in rows if row["status"] == 500]
@@ -106,7 +106,7 @@ def test_the_table_is_what_the_installed_package_has(version: str) -> None:
 
 
 def test_a_version_that_was_never_recorded_is_refused() -> None:
-    """By name, with those that are known and the way out."""
+    """The message has its name, those that are known, and the way out."""
     with pytest.raises(RoutesError, match=r"9\.9\.9.*3\.17\.2.*record_routes"):
         table_of("9.9.9")
 

@@ -202,8 +202,8 @@ def test_passwords_are_judged_before_mlflow_sees_anything(through: Callable[...,
 
 
 @STACKS
-def test_who_guesses_is_told_to_wait_and_the_owner_is_not(through: Callable[..., Answered]) -> None:
-    """By name and the client's address, whatever a caller writes into X-Forwarded-For himself."""
+def test_who_guesses_must_wait_and_the_owner_is_not(through: Callable[..., Answered]) -> None:
+    """Guesses are counted by name and client address, whatever a caller writes into X-Forwarded-For."""
     front = front_of(Settings(access=Access.BASIC, trusted_proxies=1))
 
     def ask(password: str, hops: str) -> Answered:
@@ -252,7 +252,7 @@ def test_endless_paths_are_not_kept() -> None:
 
 
 @STACKS
-def test_a_key_over_its_limit_is_told_when_to_come_again(through: Callable[..., Answered]) -> None:
+def test_a_key_over_its_limit_learns_when_to_come_again(through: Callable[..., Answered]) -> None:
     """429 with the seconds, as MLflow's clients wait for them; health and other keys are not concerned."""
 
     class Spent:
@@ -280,7 +280,7 @@ def test_nobody_gets_an_address_of_the_store(through: Callable[..., Answered], a
 
 @STACKS
 def test_credentials_of_others_need_a_key_of_scope_admin(through: Callable[..., Answered]) -> None:
-    """And a key that has expired is none any more, but the log still knows whose it was."""
+    """An expired key opens nothing, but the log still knows whose it was."""
     front = front_of(Settings(access=Access.TOKEN))
     for key, status in ((READER, 403), (WRITER, 403), (ADMIN, 200), (EXPIRED, 401)):
         assert through(front, "POST", "/api/2.0/mlflow/webhooks", {"x-api-key": key}, b"").status == status
@@ -448,7 +448,7 @@ KEYS = {"MLFLOW_BACKEND_ACCESS": "token", "MLFLOW_BACKEND_API_KEYS": "/keys.json
     ],
 )
 def test_api_keys_are_limited_wherever_there_is_a_cache(environment: dict[str, str], limit: int) -> None:
-    """By default too; 0 turns it off, and without a cache nothing can be counted."""
+    """The limit holds by default; 0 turns it off, and without a cache nothing can be counted."""
     assert from_environment(environment).requests_per_minute == limit
 
 

@@ -120,7 +120,7 @@ def test_a_component_that_hangs_is_named_in_time_and_the_others_are_right(
 
 @pytest.mark.parametrize("component", ["database", "redis", "artifacts"])
 def test_a_component_that_is_stopped_is_named(services: Services, board: Board, watch: Watch, component: str) -> None:
-    """And it is ok again as soon as it runs again."""
+    """A part is ok again as soon as it runs again."""
     until(lambda: well(board, watch), what="all components")
     service: Any = {"database": services.postgres, "redis": services.valkey, "artifacts": services.store}[component]
     process_of(services, component).stop()

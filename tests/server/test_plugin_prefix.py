@@ -72,7 +72,7 @@ def test_the_page_is_found_with_and_without_the_last_slash(server: Server) -> No
 
 @pytest.mark.parametrize("api", ["/api/2.0/mlflow", "/ajax-api/2.0/mlflow"])
 def test_addresses_of_the_servers_own_files_are_refused(server: Server, api: str) -> None:
-    """By each route that takes one, however they are written; what lies in a store is taken."""
+    """Each route that takes one refuses it, however it is written; a path in a store is accepted."""
     mark = api.split("/")[1]
     server.send("POST", f"{api}/registered-models/create", body=b'{"name": "m"}', headers=JSON)
     for number, address in enumerate(BAD):

@@ -44,7 +44,7 @@ def test_every_target_sets_up_what_it_needs(target: str) -> None:
     assert re.match(r"python3 -m tools\.bootstrap\b", make("--dry-run", target))
 
 
-def test_what_is_done_is_told_once() -> None:
+def test_what_is_done_is_printed_once() -> None:
     """Pulumi's own preview before an end that nobody is asked about would print the plan twice."""
     (line,) = (line for line in make("--dry-run", "down").splitlines() if "pulumi destroy" in line)
     assert "--skip-preview" in line

@@ -226,7 +226,7 @@ def test_settings_of_the_user_do_not_change_the_build(tree: Layout, with_go: dic
     assert seen.read_text() == "0//off\n"
 
 
-def test_an_old_python_is_told_so() -> None:
+def test_an_old_python_is_refused_by_name() -> None:
     """The entry point can be parsed by a Python that is too old, and so reaches the sentence that says so."""
     entry = (ROOT / "tools" / "bootstrap" / "__main__.py").read_text()
     ast.parse(entry, feature_version=(3, 7))

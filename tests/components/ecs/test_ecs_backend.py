@@ -62,7 +62,7 @@ def test_every_property_is_one_that_the_sdk_knows(variant: str, registered: dict
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_preview_knows_as_many_resources(variant: str, registered: dict[str, list[Registered]]) -> None:
-    """With nothing there yet, nothing is missing from the plan and nothing fails on an unknown."""
+    """Before anything exists, nothing is missing from the plan and nothing fails on an unknown."""
     assert {each.urn for each in record(variant, preview=True)} == {each.urn for each in registered[variant]}
 
 
@@ -308,7 +308,7 @@ def test_a_change_of_what_is_not_served_is_no_new_verification() -> None:
 
 
 @pytest.mark.parametrize(("variant", "warned"), [("dev", True), ("staging", False)])
-def test_plain_http_is_told_loudly(*, variant: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_plain_http_is_warned_of(*, variant: str, warned: bool, caplog: pytest.LogCaptureFixture) -> None:
     """Every preview and update says it again."""
     record(variant)
     assert any("plain HTTP" in message for message in caplog.messages) is warned
@@ -324,7 +324,7 @@ def test_names_on_aws_are_the_rendered_ones(registered: dict[str, list[Registere
     assert any(each.inputs.get("bucket") == place.bucket("data") for each in of_type(registered["staging"], "Bucket"))
 
 
-def test_verification_is_told_where_to_ask_and_nothing_more(registered: dict[str, list[Registered]]) -> None:
+def test_verification_gets_the_address_to_ask_and_nothing_more(registered: dict[str, list[Registered]]) -> None:
     """Through the users' URL, with credentials by reference, against the revision that ECS says it serves."""
     (found,) = of_type(registered["staging"], "Verification")
     place = place_of("staging")

@@ -105,7 +105,7 @@ ENDPOINTS: Final = (STAGING - {"nat-gateway"}) | {"vpc-endpoint"}
 
 @pytest.mark.parametrize(("variant", "keys"), [("dev", DEV), ("staging", STAGING), ("endpoints", ENDPOINTS)])
 def test_the_shipped_stacks_have_each_quantity(stacks: dict[str, list[Step]], variant: str, keys: set[str]) -> None:
-    """By the keys of a price file."""
+    """The keys of a price file name them."""
     assert {each.key for each in billed(stacks[variant])} == keys
 
 

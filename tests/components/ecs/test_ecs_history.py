@@ -83,7 +83,7 @@ def test_anything_else_names_no_task_definition(text: str) -> None:
 
 
 def test_waiting_ends_when_the_revision_serves() -> None:
-    """And not before all its tasks run."""
+    """The wait ends only after all its tasks run."""
     aws = Aws()
     aws.ecs.answers("DescribeServices", service(STARTING, OLD), service(STARTING, OLD), service(deployment(42)))
     assert aws.history.wait("42", deadline_s=600).serving
@@ -121,7 +121,7 @@ def test_an_answer_may_lag_but_not_for_ever() -> None:
     assert 15 <= never.time.now < 30
 
 
-def test_the_deadline_is_kept_and_told() -> None:
+def test_the_deadline_is_kept_and_named() -> None:
     """Waiting never outlives its deadline by more than one question."""
     aws = Aws()
     aws.ecs.answers("DescribeServices", service(STARTING, OLD))
@@ -131,7 +131,7 @@ def test_the_deadline_is_kept_and_told() -> None:
     assert 60 <= aws.time.now < 66
 
 
-def test_the_platforms_own_reasons_are_told() -> None:
+def test_the_platforms_own_reasons_are_reported() -> None:
     """Stopped tasks, events since the wait began, last log lines; a password in a log line is blanked.
 
     The log is the crashed task's, though ECS ended one in the middle of its start after it.
@@ -294,7 +294,7 @@ def test_a_quiet_service_is_not_busy() -> None:
 
 
 def test_a_service_that_is_not_there_is_refused() -> None:
-    """With its whole address."""
+    """The message has its whole address."""
     aws = Aws()
     aws.ecs.answers("DescribeServices", {"services": []})
     with pytest.raises(ServiceMissing, match=f"server in the cluster backend .{REGION}."):
@@ -395,7 +395,7 @@ def test_listing_goes_through_all_pages() -> None:
     assert found[-1].created_at is None
 
 
-def test_states_are_told_apart() -> None:
+def test_states_are_distinguished() -> None:
     """Serving, starting, failed, stopped and gone."""
     aws = Aws()
     aws.ecs.answers("DescribeServices", service(STARTING, OLD, deployment(40, status="ACTIVE", rolloutState="FAILED")))

@@ -77,7 +77,7 @@ def test_a_free_stack_serves_what_its_settings_describe(s3: S3Client) -> None:
 
 
 def test_a_pin_holds_until_it_is_lifted(s3: S3Client) -> None:
-    """With what that revision runs, and why the wished release waits."""
+    """The pinned release names what that revision runs, and why the configured release waits."""
     ledger = _ledger(s3)
     ledger.add_release(_release("41"))
     ledger.add_rollback(to="41", rolled_back_from="42", reason="slow", detail={})

@@ -79,7 +79,7 @@ def test_a_deployed_backend_is_found_by_its_names(cloud: None) -> None:
 
 
 def test_a_backend_that_is_not_there_is_refused(cloud: None) -> None:
-    """With what is missing and what to do."""
+    """The message says what is missing and what to do."""
     with pytest.raises(Refused, match="not found in eu-west-1"):
         locate(SETTINGS, PLACE)
 

@@ -124,8 +124,8 @@ def test_a_container_that_never_ran_ends_the_wait(status: str) -> None:
     assert (finished.exit_code, finished.reasons) == (None, ("CannotPullContainerError",))
 
 
-def test_a_task_that_ecs_does_not_start_is_told() -> None:
-    """With ECS's own words."""
+def test_a_task_that_ecs_does_not_start_is_reported() -> None:
+    """The message has ECS's own words."""
     aws = Aws()
     aws.ecs.answers("RunTask", {"tasks": [], "failures": [{"reason": "RESOURCE:ENI", "detail": "no address left"}]})
     with pytest.raises(TaskNotRun, match="RESOURCE:ENI no address left"):
@@ -153,7 +153,7 @@ def test_a_task_may_be_found_late_but_not_never() -> None:
         ([], "", ""),
     ],
 )
-def test_a_report_is_told_apart_from_words(lines: list[str], output: str, log: str) -> None:
+def test_a_report_is_distinguished_from_words(lines: list[str], output: str, log: str) -> None:
     """CloudWatch keeps both streams in one; the report is the last document."""
     assert split(lines) == (output, log)
 
@@ -173,7 +173,7 @@ def test_the_database_tool_runs_as_a_task() -> None:
     assert command[:4] == ["python", "-m", "mlflow_backend_server.db", "upgrade"]
 
 
-def test_a_database_task_that_never_ran_is_told_with_the_reason() -> None:
+def test_a_database_task_that_never_ran_is_reported_with_the_reason() -> None:
     """An image that cannot be pulled is no verdict on the database."""
     aws = Aws()
     answer = task("STOPPED")

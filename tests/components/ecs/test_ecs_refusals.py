@@ -79,7 +79,7 @@ def test_what_aws_cannot_do_is_refused(changes: dict[str, Any], told: str) -> No
     assert told in str(caught.value)
 
 
-def test_everything_is_told_at_once() -> None:
+def test_everything_is_reported_at_once() -> None:
     """One round of mending is enough."""
     with pytest.raises(Refused) as caught:
         refuse_unsupported(changed("staging", {"aws": {"account": None, "region": None}, "server": {"image": None}}))

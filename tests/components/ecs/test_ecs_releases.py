@@ -42,7 +42,7 @@ def test_a_locator_says_where_a_backend_is_in_plain_texts() -> None:
 
 
 def test_migrations_find_this_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the locator's kind."""
+    """The locator's kind chooses the target."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     assert isinstance(open_releases(LOCATOR), EcsReleases)
@@ -77,7 +77,7 @@ def test_a_preview_that_is_to_be_live_asks_one(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_migration_asks_the_database_itself() -> None:
-    """By a one-shot task in the backend's network, under the migration's lock."""
+    """A one-shot task in the backend's network asks, under the migration's lock."""
     cloud = Cloud()
     cloud.reports(STATUS)
     releases = cloud.releases
@@ -91,7 +91,7 @@ def test_a_migration_asks_the_database_itself() -> None:
     assert locks[0]["IfNoneMatch"] == "*"
 
 
-def test_a_database_that_is_away_has_no_heads_and_a_broken_tool_is_told() -> None:
+def test_a_database_that_is_away_has_no_heads_and_a_broken_tool_is_reported() -> None:
     """Unreachable is an answer; a tool that fails otherwise is none."""
     cloud = Cloud()
     cloud.reports({"exit_code": 12, "error": "unreachable", "fix": ""})
@@ -212,7 +212,7 @@ def test_tasks_that_do_not_end_stop_the_migration(tmp_path: Any) -> None:
 
 
 def test_verification_logs_in_with_a_value_of_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By reference, read when it is needed; what goes wrong is told without a value."""
+    """A reference is read when it is needed; a failure is reported without a value."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "x")
     with mock_aws():

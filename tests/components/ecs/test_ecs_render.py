@@ -138,7 +138,7 @@ def test_an_adopted_database_is_reached_at_its_own_port() -> None:
 
 
 def test_an_internal_balancer_is_called_from_its_own_network() -> None:
-    """And by verification, which runs inside then."""
+    """The servers' and the verification's own group may reach it; verification runs inside then."""
     settings = settings_of("internal")
     assert network.callers(settings) == ("10.42.0.0/16",)
     assert ("tasks", "balancer") in {(rule.group, rule.peer) for rule in network.rules(settings)}
@@ -180,7 +180,7 @@ def test_the_server_keeps_a_connection_longer_than_the_balancer(version: str, re
     assert keep_alive > balancer.timeouts(request_timeout).idle
 
 
-def test_https_redirects_and_plain_http_is_told_loudly() -> None:
+def test_https_redirects_and_plain_http_is_warned_of() -> None:
     """A certificate gives HTTPS with a redirect; without one there is a warning that says what it means."""
     secure = balancer.listeners(settings_of("staging"))
     assert (secure.scheme, secure.port, secure.redirect_port, secure.warning) == ("https", 443, 80, None)
@@ -223,7 +223,9 @@ def test_fargate_sizes(cpu: int | None, memory: int | None, need: int, expected:
         (256, 4096, "with 256 go: 512, 1024, 2048"),
     ],
 )
-def test_a_size_that_fargate_lacks_is_told_with_those_it_has(cpu: int | None, memory: int | None, told: str) -> None:
+def test_a_size_that_fargate_lacks_is_reported_with_those_it_has(
+    cpu: int | None, memory: int | None, told: str
+) -> None:
     """The message alone is enough to choose again."""
     with pytest.raises(ValueError, match="Fargate has no task") as caught:
         size.fargate_size(cpu=cpu, memory=memory, need_mib=560)

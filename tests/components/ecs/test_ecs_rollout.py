@@ -76,7 +76,7 @@ def test_an_update_ends_when_its_revision_serves(answering: Callable[..., Aws]) 
 
 
 def test_how_long_it_took_is_kept(answering: Callable[..., Aws], migration: Journal, tmp_path: Path) -> None:
-    """By ECS's own times, and with the migration that this update made for the revision."""
+    """ECS's own times count, and the migration that this update made for the revision."""
     migration.write({**(migration.load() or {}), "seconds": 12.5})
     started = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
     done = deployment(42, createdAt=started, updatedAt=started + timedelta(seconds=75))

@@ -217,7 +217,7 @@ def test_a_protected_secret_can_be_brought_back(manager: SecretsManagerClient) -
     assert ServerSecretsProvider().read(created.id, created.outs or {}).id == ""
 
 
-def test_a_secret_that_is_being_deleted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_is_being_deleted_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Moto answers otherwise here than AWS, whose answer is recorded."""
     recorded = Recorded("secretsmanager").answers("CreateSecret", "InvalidRequestException")
     monkeypatch.setattr(secrets, "client", lambda _: recorded.client)
@@ -256,7 +256,7 @@ def test_only_place_and_key_replace_a_secret(manager: SecretsManagerClient) -> N
 
 
 def test_the_cache_token_is_drawn_once() -> None:
-    """And anew only for a new generation; ElastiCache takes every character of it."""
+    """It is made anew only for a new generation; ElastiCache takes every character of it."""
     first = CacheTokenProvider().create({"generation": 1}).outs or {}
     assert first["value"].isalnum()
     assert 16 <= len(first["value"]) <= 128

@@ -42,7 +42,7 @@ def _verdict(releases: EcsReleases, verdict: Result) -> None:
     releases.reports.save(report, copy=None)
 
 
-def test_tasks_revisions_and_the_last_verdict_are_told(tmp_path: Path) -> None:
+def test_tasks_revisions_and_the_last_verdict_are_reported(tmp_path: Path) -> None:
     """What somebody wants to know first, from AWS itself."""
     releases = _deployed(tmp_path)
     _verdict(releases, Result.PASS)
@@ -111,7 +111,7 @@ def test_no_instance_is_asked_for_an_adopted_database_and_a_denied_one_is_said(m
     assert "AccessDenied" in line
 
 
-def test_a_service_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_service_that_is_not_there_is_reported(tmp_path: Path) -> None:
     """In one line."""
     (line,) = status.lines(_deployed(tmp_path, status="INACTIVE"))
     assert "pulumi up" in line

@@ -152,8 +152,8 @@ def test_a_killed_holders_lock_ends_by_itself(store: S3Store) -> None:
             pytest.fail("the late one gave away a lock that was not its own")
 
 
-def test_a_denied_store_is_told_with_its_place() -> None:
-    """And nothing is taken for empty that could not be read: a pin might stand there."""
+def test_a_denied_store_is_reported_with_its_place() -> None:
+    """A store that could not be read is not taken for empty, because it may hold a pin."""
     recorded = Recorded("s3").answers("ListObjectsV2", "AccessDenied").answers("GetObject", "AccessDenied")
     store = S3Store(recorded.client, bucket=BUCKET)
     with pytest.raises(StoreError, match="s3://data/_backend/ledger: S3 answered AccessDenied"):

@@ -284,7 +284,7 @@ def test_mlflows_own_users_get_their_secrets_by_reference() -> None:
 
 
 def test_api_keys_are_read_by_the_server_itself() -> None:
-    """By the ARN of their secret: handed over as a value, a revoked key would work until the next deployment."""
+    """The task gets the ARN of their secret: with the value it would accept a revoked key until the next deployment."""
     container = tasks.server_task(
         settings_of("token"), place_of("token"), reached("token"), store=store_of("token")
     ).container_definitions[0]
@@ -295,7 +295,7 @@ def test_api_keys_are_read_by_the_server_itself() -> None:
 
 
 def test_a_private_registrys_login_is_the_execution_roles_to_read() -> None:
-    """By the ARN of its secret, on each task that pulls the image; ECR asks for none."""
+    """Each task that pulls the image names the ARN of its secret; ECR asks for none."""
     for request in (server_request, database_request, verify_request):
         (private,), (public,) = (request(each)["containerDefinitions"] for each in ("private-registry", "staging"))
         secret = settings_of("private-registry").aws.registry_secret

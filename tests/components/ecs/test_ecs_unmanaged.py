@@ -177,7 +177,7 @@ def test_options_of_a_service_need_a_service(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_service_that_is_not_there_is_refused(world: World, tmp_path: Path) -> None:
-    """With its name."""
+    """The message has its name."""
     world.ecs.answers("DescribeServices", {"services": []})
     assert _run(tmp_path, "--to", "41", "--no-verify", "--yes") is ExitCode.REFUSED
 

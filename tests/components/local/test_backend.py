@@ -30,7 +30,7 @@ def test_a_setting_that_cannot_be_fulfilled_is_refused_by_its_key(sections: dict
         refuse_unsupported(Settings.model_validate({"target": "local", **sections}))
 
 
-def test_all_that_cannot_be_fulfilled_is_told_at_once() -> None:
+def test_all_that_cannot_be_fulfilled_is_reported_at_once() -> None:
     """Two wrong settings cost one run."""
     with pytest.raises(Refused, match=r"server\.cpu .*; tags is set"):
         refuse_unsupported(Settings.model_validate({"target": "local", "server": {"cpu": 1024}, "tags": {"a": "b"}}))

@@ -77,7 +77,7 @@ def test_urns_do_not_change_unnoticed(variant: str, tmp_path: Path) -> None:
 
 
 def test_a_preview_knows_as_many_resources(tmp_path: Path) -> None:
-    """With nothing there yet, nothing is missing from the plan and nothing fails on an unknown."""
+    """Before anything exists, nothing is missing from the plan and nothing fails on an unknown."""
     made = record("default", tmp_path)
     assert {each.urn for each in record("default", tmp_path, preview=True)} == {each.urn for each in made}
 

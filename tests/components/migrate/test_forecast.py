@@ -60,7 +60,7 @@ def test_what_is_not_known_is_not_guessed() -> None:
     assert "asks that MLflow itself" in forecast("9.9.9", seen("3.4.0")).document()["schema"]
 
 
-def test_a_new_database_is_told_as_one() -> None:
+def test_a_new_database_is_reported_as_one() -> None:
     """There is nothing to stop and nothing to lose."""
     made = forecast("3.4.0", Seen(heads=Heads(tracking=None)))
     assert made.direction is Direction.EMPTY

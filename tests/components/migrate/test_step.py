@@ -101,7 +101,7 @@ def test_whatever_a_target_meets_the_old_revision_serves_again(world: World, wha
     assert (world.running, world.migration.load()) == ("1", None)
 
 
-def test_a_restore_that_a_target_cannot_even_begin_is_told(world: World) -> None:
+def test_a_restore_that_a_target_cannot_even_begin_is_reported(world: World) -> None:
     """Both failures are told, and the journal stays open for the next update."""
     world.failing = {"upgrade": [failed(Code.NOT_AT_HEAD)], "restore": [LocalFailure("store", "no port", "Look")]}
     world.left_at = "between"

@@ -118,7 +118,7 @@ def test_another_account_stops_everything() -> None:
     assert not aws.secrets.asked
 
 
-def test_no_credentials_are_told() -> None:
+def test_no_credentials_are_reported() -> None:
     """Before any other check."""
     aws = Aws()
     aws.sts.answers("GetCallerIdentity", "ExpiredToken")
@@ -280,7 +280,7 @@ MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": 
 
 
 def test_ecr_gives_manifests_byte_for_byte(cloud: None) -> None:
-    """By tag and by digest; the digest is that of the bytes."""
+    """A tag and a digest find it; the digest is that of the bytes."""
     client = ecr_client(REGION)
     client.create_repository(repositoryName="mlflow")
     digest = digest_of(MANIFEST.encode())
@@ -293,8 +293,8 @@ def test_ecr_gives_manifests_byte_for_byte(cloud: None) -> None:
             EcrSource(client, account=ACCOUNT, repository=repository).manifest(asked)
 
 
-def test_ecr_that_may_not_be_read_is_told() -> None:
-    """With ECR's code, as a missing permission."""
+def test_ecr_that_may_not_be_read_is_reported() -> None:
+    """The finding has ECR's code, as a missing permission."""
     recorded = Recorded("ecr").answers("BatchGetImage", "AccessDeniedException")
     with pytest.raises(ImageUnreadable, match="AccessDeniedException") as caught:
         EcrSource(recorded.client, account=ACCOUNT, repository="mlflow").manifest("1")

@@ -105,7 +105,7 @@ def test_labels_are_held_to_the_settings(
 
 
 def test_a_missing_image_fails(store: Store) -> None:
-    """By tag, by digest, and where there is no repository at all."""
+    """The finding is the same by tag, by digest, and without a repository."""
     for asked in ("nope", f"sha256:{'0' * 64}"):
         looked = look(store, asked)
         assert outcomes(looked) == {"image exists": Outcome.FAIL}
@@ -121,7 +121,7 @@ def test_a_tag_that_moves_is_another_image(store: Store) -> None:
     assert (before, look(store, "moving").pinned) == (f"{store.host}/mlflow@{first}", f"{store.host}/mlflow@{second}")
 
 
-def test_a_manifest_without_a_container_is_told(store: Store) -> None:
+def test_a_manifest_without_a_container_is_reported(store: Store) -> None:
     """A registry may hold anything."""
     store.manifest("chart", {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []})
     (finding,) = look(store, "chart").findings
@@ -199,7 +199,7 @@ def _good(path: str) -> tuple[int, dict[str, str], bytes]:
 
 
 def test_a_registry_with_a_login_is_logged_in_to(odd: tuple[type[_Handler], str]) -> None:
-    """By the token that its challenge names, asked for with the login; anonymous where there is none."""
+    """The challenge names where to get a token, with the login; without a login, anonymously."""
     handler, host = odd
     asked: list[tuple[str, str | None]] = []
 
@@ -249,7 +249,7 @@ def test_basic_authentication_works_too(odd: tuple[type[_Handler], str]) -> None
         (lambda path: (500, {}, b""), "answered 500"),
     ],
 )
-def test_a_registry_that_lies_is_not_believed(
+def test_a_registry_with_a_false_digest_is_not_believed(
     odd: tuple[type[_Handler], str], answer: Callable[[str], tuple[int, dict[str, str], bytes]], told: str
 ) -> None:
     """Everything that is read is held to its digest."""
@@ -296,7 +296,7 @@ def test_a_registry_that_is_away_fails_quickly() -> None:
     assert "hunter2" not in repr(Login(user="u", password="hunter2"))
 
 
-def test_missing_and_unreadable_are_told_apart(store: Store) -> None:
+def test_missing_and_unreadable_are_distinguished(store: Store) -> None:
     """'Not there' is an answer, 'not asked' is none."""
     with pytest.raises(ImageMissing):
         Registry(store.host, "mlflow").manifest("never-pushed")

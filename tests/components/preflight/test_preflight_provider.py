@@ -29,7 +29,7 @@ def test_a_good_image_is_pinned_among_the_inputs(store: Store) -> None:
 
 
 def test_a_bad_image_fails_the_preview(store: Store) -> None:
-    """With the property, the finding and the fix."""
+    """A failure has the property, the finding and the fix."""
     store.image("arm", architecture="arm64")
     (failure,) = PreflightProvider().check({}, inputs(store, "arm")).failures
     assert failure.property == "server.image"
@@ -39,7 +39,7 @@ def test_a_bad_image_fails_the_preview(store: Store) -> None:
 
 @pytest.mark.parametrize("image", ["mlflow", "r.io/a", ""])
 def test_the_name_of_no_image_fails_the_preview(store: Store, image: str) -> None:
-    """And asks nobody."""
+    """An unknown input asks nobody."""
     (failure,) = PreflightProvider().check({}, inputs(store, "x", image=image)).failures
     assert failure.property == "server.image"
 

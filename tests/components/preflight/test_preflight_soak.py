@@ -65,7 +65,7 @@ def test_the_first_pass_counts(s3: S3Client, hours: int, outcome: Outcome) -> No
 
 
 def test_another_image_has_not_soaked(s3: S3Client) -> None:
-    """By digest: a tag of the same name may be another image."""
+    """Digests are compared: a tag of the same name may be another image."""
     ledger = Ledger(S3Store(s3, bucket=SOURCE), by="me")
     _verified(ledger, "sha256:a")
     found = soak.look(ledger, digest="sha256:b", source="dev", hours=1)

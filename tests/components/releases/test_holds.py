@@ -60,7 +60,7 @@ def test_settings_that_agree_or_ask_for_nothing_pass() -> None:
 
 
 def test_a_rotation_of_a_pinned_stacks_keys_is_refused() -> None:
-    """By one rule for all targets: an update of a pinned stack re-encrypts nothing."""
+    """One rule holds for all targets: an update of a pinned stack re-encrypts nothing."""
     with pytest.raises(Refused, match="revision 2") as refused:
         refuse_rotation(LedgerState(pin=PIN))
     assert "--unpin" in refused.value.fix

@@ -118,7 +118,7 @@ def test_what_is_refused_and_why(changed: RollbackContext, request_: Request, ma
 
 
 def test_force_stops_a_deployment_first() -> None:
-    """With --force the plan says that it stops what is being deployed."""
+    """The plan with --force says that it stops the deployment under way."""
     assert plan(replace(SAME_SCHEMA, busy="revision 4 starts"), Request(force=True)).force
 
 

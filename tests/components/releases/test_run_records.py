@@ -83,7 +83,7 @@ def test_what_was_verified_again_is_recorded(tmp_path: Path) -> None:
 
 
 def test_a_rollback_that_was_not_verified_says_so(tmp_path: Path) -> None:
-    """And no release is recorded: it may not be gone back to as a verified one."""
+    """No release is recorded, so that no rollback takes it for a verified one."""
     world = same(tmp_path)
     ended(world, Request(verify=False))
     assert releases(world) == []

@@ -180,7 +180,7 @@ def test_a_way_back_that_fails_says_both(tmp_path: Path, met: str) -> None:
     assert done.table
 
 
-def test_each_step_is_told_before_it_is_done(tmp_path: Path) -> None:
+def test_each_step_is_reported_before_it_is_done(tmp_path: Path) -> None:
     """In order; and so is the way back."""
     said: list[str] = []
     world = changed(tmp_path)

@@ -40,7 +40,7 @@ def test_a_plan_of_a_restore_in_lines() -> None:
     assert "downtime   about 14 s" in text.plan_lines(made)
 
 
-def test_one_of_a_kind_is_told_as_one() -> None:
+def test_one_of_a_kind_is_reported_as_one() -> None:
     """Whatever the database tool counts, a sentence about one of it reads as one."""
     one = {"runs": 1, "changed registered models": 1, "deleted experiments that come back": 1, "traces": 2}
     assert text.counted(one) == "1 run, 1 changed registered model, 1 deleted experiment that comes back, 2 traces"

@@ -58,7 +58,7 @@ def test_a_first_preview_creates_everything_and_knows_what_is_wanted() -> None:
     assert (report.migration.action, report.migration.restore_needed) == ("find out", None)
 
 
-def test_an_unchanged_stack_is_told_so() -> None:
+def test_an_unchanged_stack_is_reported_so() -> None:
     """No change, no migration, and going back needs no restore."""
     report = report_of(recorded("local-unchanged"))
     assert (report.verdict, report.changes) == (Verdict.UNCHANGED, ())
@@ -92,7 +92,7 @@ def test_rows_of_the_tables_that_a_migration_touches_are_in_the_report() -> None
     assert some == {"experiment_tags": 1, "metrics": 4, "workspaces": 1}
 
 
-def test_a_warning_that_the_report_tells_already_is_not_told_twice() -> None:
+def test_a_warning_that_the_report_has_already_is_not_repeated() -> None:
     """The program warns of a migration and of a pin for those who run `pulumi up`; a preview has a part for each."""
     stream = recorded("local-upgrade")
     plain = report_of(stream)
@@ -132,7 +132,7 @@ def test_a_refused_check_is_a_refusal_without_the_value() -> None:
     assert "value {" not in report.refusals[0]
 
 
-def test_the_programs_own_refusal_is_told() -> None:
+def test_the_programs_own_refusal_is_reported() -> None:
     """A program that refuses before any resource ends with its sentence, not with Pulumi's traceback."""
     said = Ending(exit_code=ExitCode.REFUSED, sentence="Not that. Do this.")
     report = report_of(events.read([]), code=1, ending=said)
@@ -255,7 +255,7 @@ def test_a_rendered_violation_refuses_like_the_engines() -> None:
     assert report.refusals == ("Policy images-by-digest: server task: no digest",)
 
 
-def test_the_pin_in_force_is_told() -> None:
+def test_the_pin_in_force_is_reported() -> None:
     """What the hold says is withheld is in the report; without it, what the settings ask for."""
     hold = "pulumi-python:dynamic/mlflow-backend:Hold"
     told = step("same", hold, "hold", new={"inputs": {"withheld": "revision 3 is pinned", "accepted": True}})
@@ -294,7 +294,7 @@ def _parameters(connections: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("before", "after", "told"), [("110", "200", 1), ("110", "110", 0), (None, "110", 0)])
-def test_a_parameter_that_waits_for_a_restart_is_told(before: str | None, after: str, told: int) -> None:
+def test_a_parameter_that_waits_for_a_restart_is_reported(before: str | None, after: str, told: int) -> None:
     """The budget of connections is accepted at once, and the database has them after a restart that nobody does."""
     token = "aws:rds/parameterGroup:ParameterGroup"
     old = _parameters(before) if before else None

@@ -61,7 +61,7 @@ def test_going_back_is_only_promised_where_it_is_known() -> None:
     assert migration(restore_needed=True, rollback="a restore")[-1] == "rollback: a restore"
 
 
-def test_a_migration_that_nobody_can_foresee_is_told_without_our_own_word_for_it() -> None:
+def test_a_migration_that_nobody_can_foresee_is_reported_without_our_own_word_for_it() -> None:
     """`find out` is what the JSON says; people read what it means."""
     assert migration(action="find out", schema="later") == ["not known yet: later"]
 
@@ -99,7 +99,7 @@ def test_policies_are_read_by_what_was_found() -> None:
     ]
 
 
-def test_rows_are_told_of_the_tables_that_hold_some() -> None:
+def test_rows_are_reported_of_the_tables_that_hold_some() -> None:
     """How long a migration takes depends on them; a database that could not be asked is not told as empty."""
     assert migration(rows={"runs": 7, "spans": 0, "tags": 9})[1] == "rows in the tables that they touch: runs 7, tags 9"
     assert migration(rows={"spans": 0})[1] == "rows in the tables that they touch: none"
@@ -129,10 +129,10 @@ def test_a_plan_without_resources_says_so() -> None:
         (("name",), ("name", "tags"), "forced by name; tags"),
     ],
 )
-def test_what_forces_a_replacement_is_told_once(
+def test_what_forces_a_replacement_is_reported_once(
     forcing: tuple[str, ...], properties: tuple[str, ...], told: str
 ) -> None:
-    """And before what merely differs."""
+    """A loss stands before what merely differs."""
     change = Change(operation=Operation.REPLACE, urn="u", type="t", name="n", forcing=forcing, properties=properties)
     assert phrases.differing(change) == told
 

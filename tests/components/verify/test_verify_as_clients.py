@@ -347,7 +347,7 @@ def test_a_default_experiment_that_cannot_be_read_turns_nothing(
     ],
 )
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_an_upload_that_fails_before_the_store_is_told_apart(
+def test_an_upload_that_fails_before_the_store_is_distinguished(
     server: FakeMLflow, missing: Reply, code: str, status: int
 ) -> None:
     """The store answers a listing: so it is the server's temporary folder, or the store takes no writes."""

@@ -221,7 +221,7 @@ def test_each_observation_has_its_cause(exchange: Exchange, failure: FailureCont
 
 
 @pytest.mark.parametrize("name", sorted(name for name in dir(errors) if _is_operational(name)))
-def test_what_the_database_itself_refuses_is_never_told_as_out_of_reach(name: str) -> None:
+def test_what_the_database_itself_refuses_is_never_reported_as_out_of_reach(name: str) -> None:
     """MLflow says TEMPORARILY_UNAVAILABLE for each operational error; one that a statement met was reached."""
     body = told("TEMPORARILY_UNAVAILABLE", f"(psycopg2.errors.{name}) something went wrong\n\n[SQL: SELECT 1]")
     assert explain(answered(503, body), around()).code not in {"database-away", "unavailable"}

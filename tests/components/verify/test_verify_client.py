@@ -75,7 +75,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
         ((b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",), False, Trouble.ENCODING),
     ],
 )
-def test_a_broken_answer_is_told_for_what_it_is(parts: tuple[bytes, ...], *, hold: bool, trouble: Trouble) -> None:
+def test_a_broken_answer_is_reported_as_what_it_is(parts: tuple[bytes, ...], *, hold: bool, trouble: Trouble) -> None:
     """A connection that ends, hangs, is cut or does not speak HTTP is a value with its own name, and never raises."""
     with speaking(*parts, hold=hold) as url:
         exchange = get(url)
@@ -128,7 +128,7 @@ def test_a_redirect_elsewhere_is_not_followed(server: FakeMLflow) -> None:
 
 
 @pytest.mark.parametrize("target", ["/health", "/health?again"])
-def test_a_redirect_loop_is_told(server: FakeMLflow, target: str) -> None:
+def test_a_redirect_loop_is_reported(server: FakeMLflow, target: str) -> None:
     """A circle of redirects ends, and is named."""
     server.fault = lambda _asked: Reply(status=302, headers={"Location": target})
     assert get(server.url).trouble is Trouble.REDIRECT_LOOP

@@ -68,7 +68,7 @@ def test_what_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
         reports.load(tmp_path / "report.json")
 
 
-def test_a_missing_report_is_told(tmp_path: Path) -> None:
+def test_a_missing_report_is_reported(tmp_path: Path) -> None:
     """Where nothing was verified yet, that is the answer."""
     with pytest.raises(ReportError, match="Nothing was verified here yet"):
         reports.load(tmp_path / "report.json")

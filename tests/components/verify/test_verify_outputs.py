@@ -110,7 +110,7 @@ def test_the_status_is_published_beside_the_artifacts(server: FakeMLflow) -> Non
     assert json.loads(server.artifacts["mlflow_status.json"])["stage"] == "initialized"
 
 
-def test_a_status_that_cannot_be_published_is_told(server: FakeMLflow) -> None:
+def test_a_status_that_cannot_be_published_is_reported(server: FakeMLflow) -> None:
     """A store that refuses the report is named, and so is a credential that is missing."""
     server.fault = lambda _asked: error(500, "INTERNAL_ERROR")
     assert "500" in publish.publish(Subject(url=server.url), REPORT)

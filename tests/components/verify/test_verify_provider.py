@@ -200,7 +200,7 @@ def test_the_report_is_in_the_backends_store_whatever_the_verdict(
     assert Reports(store).latest() == reports.load(Path(inputs["reportPath"]))
 
 
-def test_a_red_verdict_is_told_also_if_the_store_is_away(
+def test_a_red_verdict_is_reported_also_if_the_store_is_away(
     server: FakeMLflow, kept: tuple[dict[str, Any], FileStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The store may be what broke: the table of checks must not be lost for it, and a green must not stand alone."""

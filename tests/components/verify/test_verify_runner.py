@@ -205,7 +205,7 @@ def test_where_nothing_was_proved_the_verdict_is_not_green(server: FakeMLflow) -
     assert report.verdict is Result.INCONCLUSIVE
 
 
-def test_the_beginning_is_told_before_the_first_request(server: FakeMLflow) -> None:
+def test_the_beginning_is_reported_before_the_first_request(server: FakeMLflow) -> None:
     """Whoever reads the report meanwhile sees that a verification runs, not an older green."""
     stages = []
     runner.run(
@@ -261,20 +261,20 @@ def test_every_check_turns_red_by_itself(server: FakeMLflow, check: str, answer:
     assert red[0].next_step
 
 
-def test_a_front_that_serves_its_own_page_for_scripts_is_told(server: FakeMLflow) -> None:
+def test_a_front_that_serves_its_own_page_for_scripts_is_reported(server: FakeMLflow) -> None:
     """A bundle that is a web page is red although it is a 200."""
     server.fault = on("/static-files", Reply(body=b"<html></html>", headers={"Content-Type": "text/html"}))
     assert verify(server).result_of("ui").code == "no-bundle"
 
 
-def test_a_server_whose_files_are_gone_is_told(server: FakeMLflow) -> None:
+def test_a_server_whose_files_are_gone_is_reported(server: FakeMLflow) -> None:
     """Its cache was deleted under it: MLflow answers 200 with this sentence, of 2.9 as of 3.17, and has no page."""
     gone = Reply(body=b"Unable to display MLflow UI - landing page (index.html) not found.")
     server.fault = lambda asked: gone if asked.path == "/" else None
     assert verify(server).result_of("ui").code == "no-ui-files"
 
 
-def test_an_artifact_changed_on_its_way_is_told(server: FakeMLflow) -> None:
+def test_an_artifact_changed_on_its_way_is_reported(server: FakeMLflow) -> None:
     """Other bytes than went up are red, whatever their number."""
     server.fault = on(f"{STORE}/", Reply(body=b"x" * 1024), method="GET")
     assert verify(server).result_of("artifact").code == "artifact-changed"

@@ -144,7 +144,7 @@ def test_an_unknown_name_is_refused_with_its_key() -> None:
             load({"target": "local", "policy": f'{{"acceptVulnerabilities": ["{name}"]}}'})
 
 
-def test_a_name_that_is_not_needed_is_told() -> None:
+def test_a_name_that_is_not_needed_is_reported() -> None:
     """An acceptance that outlives its version is found."""
     assert any(
         "Remove it" in each for each in refuse_vulnerable(settings("3.17.2", mode="token", accept=identifiers()[:1]))

@@ -180,7 +180,7 @@ def test_a_dump_that_is_not_whole_is_never_restored(written: tuple[LocalStack, o
     assert run(stack, "rollback", "--to-version", OLD, "--restore", "--dry-run").code == 0
 
 
-def test_a_damaged_old_record_is_told_and_costs_its_line_only(written: tuple[LocalStack, object]) -> None:
+def test_a_damaged_old_record_is_reported_and_costs_its_line_only(written: tuple[LocalStack, object]) -> None:
     """The release whose record is gone counts as not verified; everything else goes on."""
     stack, _ = written
     first = stack.state.backend_store / LEDGER / "00000001.json"

@@ -83,7 +83,7 @@ def test_a_rename_counts_for_where_it_was(repository: Path) -> None:
     assert affected.changed_files("HEAD~1", repository) == ["README.md", "components/mlflow_backend/ecs/old.py"]
 
 
-def test_the_workflow_is_told(
+def test_the_workflow_gets_the_answer(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The output is a JSON list, as a matrix wants it; people read one stack a line."""
@@ -105,7 +105,7 @@ def test_the_workflow_is_told(
 def test_stacks_by_name_and_from_the_beginning(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], stacks: list[str]
 ) -> None:
-    """By hand a stack is named; the first push of a branch has no commit before it."""
+    """A run by hand names a stack; the first push of a branch has no commit before it."""
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     assert affected.main(list(arguments), root=repository) is ExitCode.DONE
     assert json.loads((tmp_path / "output").read_text().removeprefix("stacks=")) == stacks

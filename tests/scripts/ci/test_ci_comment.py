@@ -89,7 +89,7 @@ def test_a_long_report_is_cut_and_says_so(length: int) -> None:
         assert body.startswith(cut.removesuffix(comment.CUT) + "\n")
 
 
-def test_what_github_refuses_is_told_without_the_token(github: GitHub) -> None:
+def test_what_github_refuses_is_reported_without_the_token(github: GitHub) -> None:
     """The log says which call failed and how; it is public, so it never holds the token."""
     github.fail_with = 403
     with pytest.raises(comment.GitHubError, match=r"GET /repos/team/backend/issues/7/.*GitHub answered 403") as caught:

@@ -204,7 +204,7 @@ def test_another_archive_is_neither_scanned_nor_pushed(machine: Machine, step: t
 @pytest.mark.parametrize(
     "answers", [{}, {"codes": {"docker": 1}}, {"codes": {"skopeo": 1}}], ids=["no archive", "no build", "no push"]
 )
-def test_nobody_is_told_to_deploy_what_was_not_pushed(machine: Machine, answers: dict[str, Any]) -> None:
+def test_nobody_is_advised_to_deploy_what_was_not_pushed(machine: Machine, answers: dict[str, Any]) -> None:
     """A build without an archive, and a registry that refuses, end the step."""
     (machine.root / "arguments").write_text("A=1\n")
     machine.answer(**answers)

@@ -52,7 +52,7 @@ def request(root: Path, **options: str) -> language_pb2.RunRequest:
     )
 
 
-def test_the_program_is_told_everything_the_engine_says(tmp_path: Path, environment: Path) -> None:
+def test_the_program_gets_everything_the_engine_says(tmp_path: Path, environment: Path) -> None:
     """Addresses, names and modes reach the executor; its own Python, and no other, is used below it too."""
     command = commands.program_command(
         request(tmp_path, virtualenv="env"), engine="127.0.0.1:2", executor=tmp_path / "exec", base=BASE
@@ -122,6 +122,6 @@ def test_a_plugin_gets_the_engines_environment(tmp_path: Path, kind: str, expect
     assert command.environment == {"A": "b=c", "PATH": "/bin"}
 
 
-def test_a_policy_pack_without_a_stack_is_told_none() -> None:
+def test_a_policy_pack_without_a_stack_gets_none() -> None:
     """The engine asks a pack about itself when it is published: there is no stack to judge then."""
     assert commands.policy_environment(None) == {}
