@@ -13,7 +13,7 @@ from mlflow_backend.contract import Refused
 from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.releases.stores import StoreError
 from mlflow_backend.settings import from_pulumi
-from mlflow_backend.vulnerabilities import refuse_vulnerable
+from mlflow_backend.settings.version_gate import refuse_vulnerable
 
 
 def main() -> None:

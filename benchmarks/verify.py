@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from mlflow_backend.verify.checks import select
 from mlflow_backend.verify.client import Client, Deadline, Transport
 from mlflow_backend.verify.context import REST, Context, Shared
 from mlflow_backend.verify.credentials import Credentials
-from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.model import Request, Result
 from mlflow_backend.verify.subjects import Subject
 from tests.engine.stack import LocalStack
 
@@ -41,9 +41,9 @@ _SHARE = 1 / 5
 class _OneConnection(Client):
     """The same client, but everything goes over one connection that is kept alive."""
 
-    def send(self, method: str, path: str, **request: Any) -> Exchange:
-        """Send without opening a connection of its own, also where a check asks for one."""
-        return super().send(method, path, **request | {"alone": False})
+    def send(self, request: Request, *, deadline: Deadline) -> Exchange:
+        """Send without opening a connection of its own, also if a check asks for one."""
+        return super().send(replace(request, alone=False), deadline=deadline)
 
 
 def measure() -> Iterator[Row]:
@@ -119,26 +119,15 @@ def _in_order(profile: str) -> Iterator[Any]:
         yield check
 
 
-@dataclass(frozen=True)
-class _Call:
-    """One call whose latency users feel."""
-
-    name: str
-    method: str
-    path: str
-    json: dict[str, Any] | None = None
-    query: dict[str, str] | None = None
-
-
 def latencies(subject: Subject) -> Iterator[Row]:
     """Ask each endpoint again and again over one kept connection."""
     client = Client(subject.url, Credentials(), Transport(), request_timeout_s=30)
     deadline = Deadline(_DEADLINE_S)
 
-    def ask(call: _Call) -> float:
-        exchange = client.send(call.method, call.path, json=call.json, query=call.query, deadline=deadline)
+    def ask(request: Request) -> float:
+        exchange = client.send(request, deadline=deadline)
         if not exchange.ok:
-            raise RuntimeError(f"{exchange.what}: {exchange.status} {exchange.detail}")
+            raise RuntimeError(f"{exchange.called}: {exchange.status} {exchange.detail}")
         return exchange.elapsed_ms
 
     shared = Shared(
@@ -147,22 +136,23 @@ def latencies(subject: Subject) -> Iterator[Row]:
     for check in select("core", only=("run",)):
         check.run(Context(shared, check.name))
     made, now = shared.created, int(time.time() * 1000)
-    calls = (
-        _Call("health", "GET", "/health"),
-        _Call("experiments/search", "POST", f"{REST}/experiments/search", json={"max_results": 100}),
-        _Call("runs/create", "POST", f"{REST}/runs/create", json={"experiment_id": made.experiment_id}),
-        _Call(
-            "runs/log-metric", "POST", f"{REST}/runs/log-metric",
+    calls = {
+        "health": Request("GET", "/health"),
+        "experiments/search": Request("POST", f"{REST}/experiments/search", json={"max_results": 100}),
+        "runs/create": Request("POST", f"{REST}/runs/create", json={"experiment_id": made.experiment_id}),
+        "runs/log-metric": Request(
+            "POST",
+            f"{REST}/runs/log-metric",
             json={"run_id": made.run_id, "key": "bench", "value": 1.0, "timestamp": now},
         ),
-        _Call("runs/get", "GET", f"{REST}/runs/get", query={"run_id": made.run_id}),
-    )  # fmt: skip
-    for call in calls:
-        taken = sorted(ask(call) for _ in range(_CALLS))
-        before = _BEFORE[call.name]
+        "runs/get": Request("GET", f"{REST}/runs/get", query={"run_id": made.run_id}),
+    }
+    for name, request in calls.items():
+        taken = sorted(ask(request) for _ in range(_CALLS))
+        before = _BEFORE[name]
         figures = f"{before} ms before; median of {_CALLS}, 95th percentile {taken[int(_CALLS * 0.95)]:.1f} ms"
         yield Row(
-            what=f"latency of {call.name}",
+            what=f"latency of {name}",
             value=statistics.median(taken),
             unit="ms",
             limit=before * _SHARE,

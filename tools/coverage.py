@@ -52,7 +52,6 @@ PURE = (
     "components/mlflow_backend/report/*.py",
     "components/mlflow_backend/server/*.py",
     "components/mlflow_backend/settings/*.py",
-    "components/mlflow_backend/vulnerabilities/gate.py",
     "components/mlflow_backend/vulnerabilities/table.py",
     "components/mlflow_backend/verify/answers.py",
     "components/mlflow_backend/verify/causes.py",

@@ -24,7 +24,7 @@ from mlflow_backend.ecs.render.policies import JOBS
 from mlflow_backend.ecs.render.tasks import VERIFY
 from mlflow_backend.releases.stores import StoreError
 from mlflow_backend.verify import job, runner
-from mlflow_backend.verify.model import Part, Result
+from mlflow_backend.verify.model import Certainty, Part, Result
 from mlflow_backend.verify.report import CheckReport, Report, ReportError, now
 from mlflow_backend.verify.subjects import Live
 
@@ -140,6 +140,7 @@ def _not_run(started: Report, why: str) -> Report:
         sentence="the checks could not be run inside the backend's network",
         code="not-run-inside",
         cause=why,
+        certainty=Certainty.KNOWN,
         next_step="Look at the task's log group and at the cluster's stopped tasks, then verify again.",
     )
     return replace(started, finished=now(), verdict=Result.INCONCLUSIVE, checks=(check,))

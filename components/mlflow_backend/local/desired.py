@@ -18,7 +18,6 @@ from mlflow_backend.server import (
     ServerDescription,
     ServerInputs,
     describe,
-    wanted,
 )
 from mlflow_backend.server.environment import ACCESS_VARIABLE
 
@@ -80,8 +79,10 @@ def server(  # noqa: PLR0913 - what a server depends on, by name
 
 def server_inputs(settings: Settings, state: StateDir, ports: Mapping[str, int]) -> ServerInputs:
     """Return what the server is described from, on ports that are not chosen yet."""
-    return ServerInputs(
-        **wanted(settings),
+    from mlflow_backend.settings.server_inputs import server_inputs as joined  # noqa: PLC0415 - providers start light
+
+    return joined(
+        settings,
         public_url=tracking_url(ports["front"], settings.network.path_prefix),
         host=LOOPBACK,
         port=0,

@@ -17,10 +17,8 @@ from mlflow_backend.server.addresses import (
 from mlflow_backend.server.describe import (
     OWNED_FLAGS,
     Doors,
-    PoolSize,
     Probe,
     ServerDescription,
-    ServerInputs,
     allowed_hosts,
     allowed_origins,
     describe,
@@ -28,8 +26,8 @@ from mlflow_backend.server.describe import (
     flag_problem,
     memory_need_mib,
 )
+from mlflow_backend.server.inputs import PoolSize, ServerInputs
 from mlflow_backend.server.versions import Abilities, MlflowVersion, VersionError, abilities, parse_version
-from mlflow_backend.server.wanted import wanted
 
 __all__ = [
     "OWNED_FLAGS",
@@ -57,5 +55,4 @@ __all__ = [
     "memory_need_mib",
     "parse_version",
     "secret_problem",
-    "wanted",
 ]

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping  # noqa: TC003 - `codec` reads the declared types
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from mlflow_backend.contract import Refused
 from mlflow_backend.server import environment
-from mlflow_backend.server.access import AccessControl
 from mlflow_backend.server.addresses import SecretTemplate  # noqa: TC001 - as above
 from mlflow_backend.server.versions import Abilities, abilities, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlflow_backend.server.addresses import ArtifactStore, CacheAddress, DatabaseAddress
+    from mlflow_backend.server.inputs import ServerInputs
 
 # The description sets these itself; a second value would silently win or lose, depending on the MLflow version.
 OWNED_FLAGS = frozenset({
@@ -55,59 +54,6 @@ APP = "mlflow-backend"
 _GUNICORN_WORKER = "mlflow_backend_server.http.worker.Worker"
 READY = "/health/ready"
 _LIMIT_FIX = "Set cache.mode to create, or access.requestsPerMinute to 0."
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoolSize:
-    """Connections that one SQLAlchemy engine keeps, and how many more it opens under load.
-
-    Both are at least 1: MLflow takes a zero for 'unset' and falls back to SQLAlchemy's 5 and 10
-    (mlflow/store/db/utils.py, 2.9.2 to 3.18.0).
-    """
-
-    size: int = 5
-    max_overflow: int = 10
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for a zero, which MLflow would not honour."""
-        if self.size < 1 or self.max_overflow < 1:
-            raise ValueError("pool size and overflow are at least 1: MLflow takes a zero for 'unset'")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerInputs:
-    """All that shapes one server. `public_url` is what users call; `host` and `port` are where the process listens.
-
-    `hosts` are further names that users call it by, with a port or without; `origins` are further pages that call it.
-    `path_prefix` is the path of `public_url`; the plugin takes it away, so that MLflow's routes are what they are.
-    `max_request_mib` bounds a request's body, `max_artifact_mib` an artifact's upload; 0 is no limit. `temporary_mib`
-    bounds the server's temporary files. `metrics_port` is where Prometheus asks, 0 for nowhere.
-    `proxies` is how many proxies of the target each caller comes through: Caddy on `local`, the balancer on `ecs`.
-    """
-
-    mlflow_version: str
-    public_url: str
-    host: str
-    port: int
-    database: DatabaseAddress
-    artifacts: ArtifactStore
-    cache: CacheAddress | None = None
-    workers: int = 1
-    jobs: bool = False
-    pool: PoolSize = field(default_factory=PoolSize)
-    request_timeout_s: int = 300
-    extra_flags: Mapping[str, str | bool] = field(default_factory=dict)
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-    path_prefix: str = ""
-    access: AccessControl = field(default_factory=AccessControl)
-    max_request_mib: int = 64
-    max_artifact_mib: int = 5120
-    temporary_mib: int = 16384
-    access_log: bool = True
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = 0
-    proxies: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from mlflow_backend.server import keys
 from mlflow_backend.server.addresses import SecretTemplate, cache_url, database_uri
 
 if TYPE_CHECKING:
-    from mlflow_backend.server.describe import ServerInputs
+    from mlflow_backend.server.inputs import ServerInputs
     from mlflow_backend.server.versions import Abilities
 
 MIB = 1024 * 1024

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from mlflow_backend.verify.answers import Answer
 from mlflow_backend.verify.artifacts import ROUTE
 from mlflow_backend.verify.context import REST
-from mlflow_backend.verify.model import Exchange, Finding, Unexpected, failed, passed, skipped
+from mlflow_backend.verify.model import Exchange, Finding, Request, Unexpected, failed, passed, skipped
 from mlflow_backend.verify.serving import FOREIGN
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def credentials(context: Context) -> Finding:
         "the artifact route": (ROUTE, {"path": ""}),
     }
     for door, (path, query) in doors.items():
-        exchange = context.send("GET", path, query=query, anonymous=True)
+        exchange = context.send(Request("GET", path, query=query, anonymous=True))
         if exchange.ok:
             return failed(
                 f"{door} answered {exchange.status} without credentials",
@@ -60,7 +60,7 @@ def origin(context: Context) -> Finding:
 
 def _from_page(context: Context, origin: str) -> Exchange:
     headers = {"Origin": origin}
-    return context.send("POST", f"{REST}/experiments/search", json={"max_results": 1}, headers=headers)
+    return context.send(Request("POST", f"{REST}/experiments/search", json={"max_results": 1}, headers=headers))
 
 
 def _refused(exchange: Exchange) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.verify.client import BROWSER
 from mlflow_backend.verify.context import REST
-from mlflow_backend.verify.model import Exchange, Trouble
+from mlflow_backend.verify.model import Exchange, Request, Trouble
 from mlflow_backend.verify.observed import mlflow_error
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ def is_refused_by_name(context: Context, exchange: Exchange) -> bool:
         return False
     path = _HEALTH if exchange.path.endswith(_HEALTH) else _SEARCH
     query = None if path == _HEALTH else {"max_results": "1"}
-    own = context.send("GET", path, query=query)
+    own = context.send(Request("GET", path, query=query))
     if not _may_be(own):
         return False
-    other = context.send("GET", path, query=query, headers={"User-Agent": BROWSER})
+    other = context.send(Request("GET", path, query=query, headers={"User-Agent": BROWSER}))
     return other.ok or mlflow_error(other)[0] != ""
 
 

@@ -8,7 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
-from mlflow_backend.verify.model import Exchange, Finding, Unexpected, failed, passed, skipped
+from mlflow_backend.verify.model import Finding, Request, Unexpected, failed, passed, skipped
 
 OK: Final = 200
 PARTIAL: Final = 206
@@ -73,15 +73,15 @@ def roundtrip(  # noqa: PLR0913 - what is asked of one artifact
     Raises `Unexpected`.
     """
     undo = context.undo_later("artifact", lambda later: _delete(later, path))
-    up = _send(context, "PUT", path, body=content, patient=patient)
+    up = context.send(_request("PUT", path, body=content, patient=patient))
     if not up.ok:
         # A refused upload is a bare 500 whatever the reason; what a listing answers tells key, bucket and outage apart,
         # and a download of what is not there tells the store from the server's own temporary folder.
-        also = context.send("GET", ROUTE, query={"path": path.rpartition("/")[0]})
-        raise Unexpected(up, large=patient, also=also, missing=_send(context, "GET", path) if also.ok else None)
+        also = context.send(Request("GET", ROUTE, query={"path": path.rpartition("/")[0]}))
+        raise Unexpected(up, large=patient, also=also, missing=context.send(_request("GET", path)) if also.ok else None)
     if listed and (finding := _missing_in_list(context, path, len(content))) is not None:
         return finding
-    down = _send(context, "GET", path, patient=patient)
+    down = context.send(_request("GET", path, patient=patient))
     if not down.ok:
         raise Unexpected(down, fresh=True, large=patient)
     if hashlib.sha256(down.body).digest() != hashlib.sha256(content).digest():
@@ -108,7 +108,7 @@ def _wrong_piece(context: Context, path: str, content: bytes) -> Finding | None:
     """What is wrong with a part of the artifact; None if it is right, or all of it came, as servers may answer."""
     last = len(content) - PIECE // 2
     first = last - PIECE + 1
-    down = _send(context, "GET", path, headers={"Range": f"bytes={first}-{last}"})
+    down = context.send(_request("GET", path, headers={"Range": f"bytes={first}-{last}"}))
     if not down.ok and down.status != UNSATISFIABLE:
         raise Unexpected(down, fresh=True)
     said = down.headers.get("content-range", "")
@@ -128,7 +128,7 @@ def _wrong_piece(context: Context, path: str, content: bytes) -> Finding | None:
 
 def _wrong_head(context: Context, path: str, content: bytes) -> Finding | None:
     """What is wrong with the artifact's HEAD; None if it is right."""
-    head = _send(context, "HEAD", path)
+    head = context.send(_request("HEAD", path))
     if not head.ok:
         raise Unexpected(head, fresh=True)
     # Servers before 3.17 announce no length; what compresses announces another.
@@ -145,7 +145,7 @@ def _wrong_head(context: Context, path: str, content: bytes) -> Finding | None:
 
 def _delete(context: Context, path: str) -> None:
     # The folder, not the file: MLflow 2.9 on a plain directory fails to delete a file (it calls rmtree for both).
-    exchange = _send(context, "DELETE", path.rpartition("/")[0])
+    exchange = context.send(_request("DELETE", path.rpartition("/")[0]))
     if not exchange.ok:
         raise Unexpected(exchange)
 
@@ -163,20 +163,13 @@ def _missing_in_list(context: Context, path: str, size: int) -> Finding | None:
     )
 
 
-def _send(  # noqa: PLR0913 - the parts of an HTTP request
-    context: Context,
-    method: str,
-    path: str,
-    *,
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-    patient: bool = False,
-) -> Exchange:
-    headers = {"Content-Type": "application/octet-stream"} if body is not None else headers
+def _request(
+    method: str, path: str, *, body: bytes | None = None, headers: dict[str, str] | None = None, patient: bool = False
+) -> Request:
+    sent = {"Content-Type": "application/octet-stream"} if body is not None else headers or {}
     # The two sizes are two endpoints of the latency table.
     endpoint = f"{ROUTE}/*.bin (large)" if patient else f"{ROUTE}/*"
-    route = f"{ROUTE}/{quote(path)}"
-    return context.send(method, route, endpoint=endpoint, body=body, headers=headers, patient=patient)
+    return Request(method, f"{ROUTE}/{quote(path)}", endpoint=endpoint, body=body, headers=sent, patient=patient)
 
 
 def _not_proxied(context: Context) -> Finding:

@@ -5,7 +5,7 @@ The rules themselves stand in `rules`, in the order in which they are tried.
 
 from __future__ import annotations
 
-from mlflow_backend.verify.model import Exchange, Finding, Trouble
+from mlflow_backend.verify.model import Exchange, Finding, Result, Trouble
 from mlflow_backend.verify.observed import FailureContext, breaks_off, mlflow_error, plain
 from mlflow_backend.verify.rules import RULES
 
@@ -15,7 +15,7 @@ def explain(exchange: Exchange, failure: FailureContext) -> Finding:
     rule = next(rule for rule in RULES if rule.when(exchange, failure))
     words = {
         "host": failure.host,
-        "what": exchange.what,
+        "what": exchange.called,
         "timeout": f"{exchange.timeout_s:.3g} s",
         "detail": exchange.detail,
     }
@@ -29,18 +29,24 @@ def explain(exchange: Exchange, failure: FailureContext) -> Finding:
     )
 
 
+def is_unknown(finding: Finding, exchange: Exchange) -> bool:
+    """Tell whether a finding only says that MLflow does not answer so: a check of another service knows better."""
+    return (exchange.ok and finding.result is Result.FAIL) or finding.code == "refused-request"
+
+
 def describe(exchange: Exchange) -> str:
     """Say in one sentence what came back, quoting MLflow's own message where there is one."""
     if exchange.trouble is Trouble.READ_TIMEOUT:
-        return f"{exchange.what} had no full answer within {exchange.timeout_s:.3g} s: {exchange.detail}"
+        return f"{exchange.called} had no full answer within {exchange.timeout_s:.3g} s: {exchange.detail}"
     if exchange.trouble is not None:
-        return f"{exchange.what} failed: {exchange.detail}"
+        return f"{exchange.called} failed: {exchange.detail}"
     if exchange.ok and breaks_off(exchange.body):
-        return f"{exchange.what} answered {exchange.status} with JSON that breaks off after {len(exchange.body)} bytes"
+        size = len(exchange.body)
+        return f"{exchange.called} answered {exchange.status} with JSON that breaks off after {size} bytes"
     code, message = mlflow_error(exchange)
     told = " ".join(word for word in (code, message) if word) or plain(exchange.body)
     if exchange.ok:
         return (
-            f"{exchange.what} answered {exchange.status} with something else than expected: {told or 'an empty body'}"
+            f"{exchange.called} answered {exchange.status} with something else than expected: {told or 'an empty body'}"
         )
-    return f"{exchange.what} answered {exchange.status}" + (f": {told}" if told else "")
+    return f"{exchange.called} answered {exchange.status}" + (f": {told}" if told else "")

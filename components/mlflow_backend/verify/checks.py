@@ -18,7 +18,8 @@ from mlflow_backend.verify import (
     serving,
     tracking,
 )
-from mlflow_backend.verify.model import Check, Part
+from mlflow_backend.verify.check import Check
+from mlflow_backend.verify.model import Part
 
 LOGGED: Final = ("log-metric", "log-parameter", "log-batch", "log-batch-large", "log-inputs")
 """What a training script logs to a run before it finishes it."""

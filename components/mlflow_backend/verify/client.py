@@ -7,12 +7,12 @@ and decides no cause.
 from __future__ import annotations
 
 import http.client
-import json as jsonlib
+import json
 import socket
 import ssl
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import urllib3
@@ -21,9 +21,8 @@ from urllib3 import exceptions as u3
 from mlflow_backend.verify.model import Exchange, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mlflow_backend.verify.credentials import Credentials
+    from mlflow_backend.verify.model import Request
 
 CHUNK: Final = 1 << 16
 MAX_BODY: Final = 160 << 20
@@ -106,35 +105,23 @@ class Client:
         self._transport = transport
         self._pool = self._make_pool()
 
-    def send(  # noqa: PLR0913 - the parts of an HTTP request
-        self,
-        method: str,
-        path: str,
-        *,
-        deadline: Deadline,
-        query: Mapping[str, str] | None = None,
-        json: Mapping[str, Any] | None = None,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        anonymous: bool = False,
-        patient: bool = False,
-        alone: bool = False,
-    ) -> Exchange:
+    def send(self, request: Request, *, deadline: Deadline) -> Exchange:
         """Make one exchange; a GET follows redirects on the same origin.
 
-        `path` starts with a slash and is taken below the base URL. `patient`: it may take all the time left. `alone`:
-        on a connection of its own. Whatever the network or the server does is a value.
+        Whatever the network or the server does is a value.
         """
-        sent = {**self._headers, **(headers or {})}
-        if not anonymous:
+        sent = {**self._headers, **request.headers}
+        if not request.anonymous:
             sent.update(self._credentials.headers)
-        if json is not None:
-            body = jsonlib.dumps(json).encode()
+        body = request.body
+        if request.json is not None:
+            body = json.dumps(request.json).encode()
             sent["Content-Type"] = "application/json"
-        url = self.url + path + ("?" + urlencode(query) if query else "")
+        method = request.method
+        url = self.url + request.path + ("?" + urlencode(request.query) if request.query else "")
         started = time.perf_counter()
-        pool = self._make_pool() if alone else self._pool
-        patience = deadline.left() if patient else min(self._request_timeout_s, deadline.left())
+        pool = self._make_pool() if request.alone else self._pool
+        patience = deadline.left() if request.patient else min(self._request_timeout_s, deadline.left())
         exchange = self._once(pool, method, url, body=body, headers=sent, patience=patience)
         seen = {url}
         while method == "GET" and (target := self._same_origin_target(exchange, url)) is not None:
@@ -145,9 +132,9 @@ class Client:
             url = target
             left = min(patience, deadline.left())
             exchange = self._once(pool, method, url, body=body, headers=sent, patience=left)
-        if alone:
+        if request.alone:
             pool.clear()
-        return replace(exchange, path=self.prefix + path, elapsed_ms=(time.perf_counter() - started) * 1000)
+        return replace(exchange, path=self.prefix + request.path, elapsed_ms=(time.perf_counter() - started) * 1000)
 
     def close(self) -> None:
         """Drop the idle connections."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.verify.answers import Answer, pairs, same
 from mlflow_backend.verify.context import REST
-from mlflow_backend.verify.model import Finding, failed, passed, skipped
+from mlflow_backend.verify.model import Finding, Request, failed, passed, skipped
 
 if TYPE_CHECKING:
     from mlflow_backend.verify.context import Context
@@ -24,8 +24,9 @@ def read_your_writes(context: Context) -> Finding:
     run_id = context.created.run_id
     for number in range(ROUNDS):
         tag = {"run_id": run_id, "key": "round", "value": str(number)}
-        Answer.of(context.send("POST", f"{REST}/runs/set-tag", json=tag, alone=True), fresh=True)
-        answer = Answer.of(context.send("GET", f"{REST}/runs/get", query={"run_id": run_id}, alone=True), fresh=True)
+        Answer.of(context.send(Request("POST", f"{REST}/runs/set-tag", json=tag, alone=True)), fresh=True)
+        get = Request("GET", f"{REST}/runs/get", query={"run_id": run_id}, alone=True)
+        answer = Answer.of(context.send(get), fresh=True)
         finding = same(
             "tag read back", written=str(number), read=pairs(answer.items("run", "data", "tags")).get("round")
         )
@@ -37,7 +38,7 @@ def read_your_writes(context: Context) -> Finding:
 def clock(context: Context) -> Finding:
     """The clocks of the server, its front and this machine agree."""
     before = time.time()
-    exchange = context.send("GET", "/health", alone=True)
+    exchange = context.send(Request("GET", "/health", alone=True))
     told = _date(exchange.headers.get("date", ""))
     if told is None:
         return skipped("answers carry no Date")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.verify.answers import Answer
+from mlflow_backend.verify.model import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,42 +113,12 @@ class Context:
             if undo in self.shared.undo:
                 self.shared.undo.remove(undo)
 
-    def send(  # noqa: PLR0913 - the parts of an HTTP request
-        self,
-        method: str,
-        path: str,
-        *,
-        endpoint: str | None = None,
-        query: Mapping[str, str] | None = None,
-        json: Mapping[str, Any] | None = None,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        anonymous: bool = False,
-        patient: bool = False,
-        alone: bool = False,
-    ) -> Exchange:
-        """Make an exchange and keep its time. `endpoint` is the path without identifiers, where it has some.
-
-        `patient`: a large transfer, which may take all the time that is left. `alone`: on a connection of its own.
-        """
-        self.shared.asking[self.check] = f"{method} {endpoint or path}"
-        exchange = self.shared.client.send(
-            method,
-            path,
-            deadline=self.deadline,
-            query=query,
-            json=json,
-            body=body,
-            headers=headers,
-            anonymous=anonymous,
-            patient=patient,
-            alone=alone,
-        )
+    def send(self, request: Request) -> Exchange:
+        """Make an exchange and keep its time."""
+        self.shared.asking[self.check] = request.called
+        exchange = self.shared.client.send(request, deadline=self.deadline)
         timing = Timing(
-            check=self.check,
-            endpoint=f"{method} {endpoint or path}",
-            status=exchange.status,
-            latency_ms=exchange.elapsed_ms,
+            check=self.check, endpoint=request.called, status=exchange.status, latency_ms=exchange.elapsed_ms
         )
         with self.shared.lock:
             self.shared.timings.append(timing)
@@ -158,18 +129,17 @@ class Context:
 
         Raises `Unexpected` for everything but a 2xx answer that is a JSON object.
         """
-        return Answer.of(
-            self.send("GET", f"{REST}/{call}", query={key: str(value) for key, value in query.items()}), fresh=fresh
-        )
+        texts = {key: str(value) for key, value in query.items()}
+        return Answer.of(self.send(Request("GET", f"{REST}/{call}", query=texts)), fresh=fresh)
 
     def delete(self, call: str, payload: Mapping[str, Any], *, fresh: bool = False) -> Answer:
         """Call MLflow's REST API with DELETE and a JSON body; otherwise like `get`."""
-        return Answer.of(self.send("DELETE", f"{REST}/{call}", json=payload), fresh=fresh)
+        return Answer.of(self.send(Request("DELETE", f"{REST}/{call}", json=payload)), fresh=fresh)
 
     def patch(self, call: str, payload: Mapping[str, Any], *, fresh: bool = False) -> Answer:
         """Call MLflow's REST API with PATCH and a JSON body; otherwise like `get`."""
-        return Answer.of(self.send("PATCH", f"{REST}/{call}", json=payload), fresh=fresh)
+        return Answer.of(self.send(Request("PATCH", f"{REST}/{call}", json=payload)), fresh=fresh)
 
     def post(self, call: str, payload: Mapping[str, Any], *, fresh: bool = False) -> Answer:
         """Call MLflow's REST API with a JSON body; otherwise like `get`."""
-        return Answer.of(self.send("POST", f"{REST}/{call}", json=payload), fresh=fresh)
+        return Answer.of(self.send(Request("POST", f"{REST}/{call}", json=payload)), fresh=fresh)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from mlflow_backend.packaged import TABLES
-from mlflow_backend.verify.model import Exchange, Finding, Unexpected, failed, passed, skipped
+from mlflow_backend.verify.model import Exchange, Finding, Request, Unexpected, failed, passed, skipped
 from mlflow_backend.verify.plugin import COMPONENTS
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def doors(context: Context) -> Finding:
         for who, headers in (("without credentials", {}), ("with wrong credentials", wrong)):
             endpoint = f"door {family}"
             exchange = context.send(
-                method, path, endpoint=endpoint, headers=headers, anonymous=True, json=_body(method)
+                Request(method, path, endpoint=endpoint, headers=headers, anonymous=True, json=_body(method))
             )
             if exchange.status not in _REFUSALS:
                 return _open(family, f"{method} {path}", who, exchange)
@@ -91,7 +91,7 @@ def _open(family: str, route: str, who: str, exchange: Exchange) -> Finding:
 
 def forwarding(context: Context) -> Finding:
     """Host, scheme and address of a caller arrive at the server as they are, whatever he writes into a header."""
-    exchange = context.send("GET", COMPONENTS, headers={"X-Forwarded-For": _SPOOFED})
+    exchange = context.send(Request("GET", COMPONENTS, headers={"X-Forwarded-For": _SPOOFED}))
     if exchange.status not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}:
         return skipped("no /health/components here: the server runs without this project's plugin")
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.verify.answers import Answer, same
 from mlflow_backend.verify.context import REST, REST_3
-from mlflow_backend.verify.model import Finding, skipped
+from mlflow_backend.verify.model import Finding, Request, skipped
 
 if TYPE_CHECKING:
     from mlflow_backend.verify.context import Context
@@ -28,13 +28,13 @@ def logged_model(context: Context) -> Finding:
     one = f"{REST}/logged-models/{model_id}"
     name = f"{REST}/logged-models/*"
     Answer.of(
-        context.send("PATCH", one, endpoint=name, json={"model_id": model_id, "status": "LOGGED_MODEL_READY"}),
+        context.send(Request("PATCH", one, endpoint=name, json={"model_id": model_id, "status": "LOGGED_MODEL_READY"})),
         fresh=True,
     )
-    status = Answer.of(context.send("GET", one, endpoint=name), fresh=True).text("model", "info", "status")
+    status = Answer.of(context.send(Request("GET", one, endpoint=name)), fresh=True).text("model", "info", "status")
     search = {"experiment_ids": [made.experiment_id], "max_results": 5}
     found = [_id_of(item) for item in context.post("logged-models/search", search, fresh=True).items("models")]
-    Answer.of(context.send("DELETE", one, endpoint=name), fresh=True)
+    Answer.of(context.send(Request("DELETE", one, endpoint=name)), fresh=True)
     return same(
         "logged model made, found and deleted", written=("LOGGED_MODEL_READY", [model_id]), read=(status, found)
     )
@@ -54,10 +54,11 @@ def trace(context: Context) -> Finding:
         "execution_duration": "0.010s",
         "state": "OK",
     }
-    Answer.of(context.send("POST", f"{REST_3}/traces", json={"trace": {"trace_info": info}}), fresh=True)
-    one = Answer.of(context.send("GET", f"{REST_3}/traces/{trace_id}", endpoint=f"{REST_3}/traces/*"), fresh=True)
+    Answer.of(context.send(Request("POST", f"{REST_3}/traces", json={"trace": {"trace_info": info}})), fresh=True)
+    get = Request("GET", f"{REST_3}/traces/{trace_id}", endpoint=f"{REST_3}/traces/*")
+    one = Answer.of(context.send(get), fresh=True)
     search = {"locations": [place], "max_results": 5}
-    found = Answer.of(context.send("POST", f"{REST_3}/traces/search", json=search), fresh=True).items("traces")
+    found = Answer.of(context.send(Request("POST", f"{REST_3}/traces/search", json=search)), fresh=True).items("traces")
     context.post("traces/delete-traces", {"experiment_id": experiment_id, "request_ids": [trace_id]}, fresh=True)
     read = (one.text("trace", "trace_info", "trace_id"), [item.get("trace_id") for item in found])
     return same("trace written, found and deleted", written=(trace_id, [trace_id]), read=read)

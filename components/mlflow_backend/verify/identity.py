@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.identity import differences, recorded_of
 from mlflow_backend.verify.answers import Answer
-from mlflow_backend.verify.model import Certainty, Finding, Unexpected, failed, inconclusive, passed, skipped
+from mlflow_backend.verify.model import Certainty, Finding, Request, Unexpected, failed, inconclusive, passed, skipped
 from mlflow_backend.verify.observed import EXCERPT
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SKEWED: Final = "RequestTimeTooSkewed"
 
 def identity(context: Context) -> Finding:
     """Database and artifact store are those of this backend, not others or emptied ones in their place."""
-    exchange = context.send("GET", ROUTE)
+    exchange = context.send(Request("GET", ROUTE))
     if exchange.status == HTTPStatus.NOT_FOUND:
         return skipped(f"no {ROUTE} here: the server runs without this project's plugin, or with an older one")
     if exchange.status == HTTPStatus.SERVICE_UNAVAILABLE:

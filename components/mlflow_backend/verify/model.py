@@ -1,18 +1,13 @@
-"""The words of verification: results, findings, checks and what one exchange with a server showed.
-
-Values only: nothing here talks to a server, decides a cause or knows a check by name.
-"""
+"""The values of verification: results, findings, and what one exchange with a server showed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from mlflow_backend.verify.context import Context
+    from collections.abc import Mapping
 
 
 class Result(StrEnum):
@@ -69,6 +64,32 @@ class Trouble(StrEnum):
     DEADLINE = "deadline"
 
 
+@dataclass(frozen=True)
+class Request:
+    """One request below the base URL; `path` starts with a slash.
+
+    `endpoint`: the path without identifiers, as the latency table shows it. `anonymous`: without credentials.
+    `patient`: a large transfer, which may take all the time that is left. `alone`: on a connection of its own.
+    """
+
+    method: str
+    path: str
+    _: KW_ONLY
+    endpoint: str = ""
+    query: Mapping[str, str] | None = None
+    json: Mapping[str, Any] | None = None
+    body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    anonymous: bool = False
+    patient: bool = False
+    alone: bool = False
+
+    @property
+    def called(self) -> str:
+        """The method and the endpoint."""
+        return f"{self.method} {self.endpoint or self.path}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exchange:
     """One request and what came back. `status` is None exactly when `trouble` is set.
@@ -92,7 +113,7 @@ class Exchange:
         return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 - HTTP's class of success
 
     @property
-    def what(self) -> str:
+    def called(self) -> str:
         """The request as a sentence names it, e.g. `POST /api/2.0/mlflow/runs/create`."""
         return f"{self.method} {self.path}"
 
@@ -117,26 +138,6 @@ class Finding:
         if not self.cause or self.certainty is Certainty.KNOWN:
             return self.cause
         return f"Likely: {self.cause}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One named test of a running backend.
-
-    `needs` names the checks that must have passed before; where one did not, this one is skipped and says so. `after`
-    names checks that are let finish before, whatever they come to.
-    """
-
-    name: str
-    part: Part
-    run: Callable[[Context], Finding]
-    needs: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-
-    @property
-    def description(self) -> str:
-        """The first line of the check's docstring."""
-        return (self.run.__doc__ or self.name).strip().splitlines()[0]
 
 
 def passed(sentence: str) -> Finding:
@@ -180,24 +181,24 @@ def inconclusive(sentence: str, *, code: str, cause: str, next_step: str) -> Fin
     )
 
 
+@dataclass(eq=False)
 class Unexpected(Exception):
-    """A check met an answer that it cannot go on from; `causes.explain` turns the exchange into a finding."""
+    """An answer from which a check cannot go on; `causes.explain` turns the exchange into a finding.
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        *,
-        fresh: bool = False,
-        large: bool = False,
-        also: Exchange | None = None,
-        missing: Exchange | None = None,
-    ) -> None:
-        super().__init__(exchange.what)
-        self.large = large
-        self.exchange = exchange
-        self.fresh = fresh
-        self.also = also
-        self.missing = missing
+    `otherwise` is the finding if no rule knows why; the other fields are those of `FailureContext`.
+    """
+
+    exchange: Exchange
+    _: KW_ONLY
+    fresh: bool = False
+    large: bool = False
+    also: Exchange | None = None
+    missing: Exchange | None = None
+    otherwise: Finding | None = None
+
+    def __str__(self) -> str:
+        """Name the request."""
+        return self.exchange.called
 
 
 class Decided(Exception):

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from mlflow_backend.verify.answers import Answer
 from mlflow_backend.verify.artifacts import ROUTE
-from mlflow_backend.verify.model import Exchange, Finding, Unexpected, failed, passed, skipped
+from mlflow_backend.verify.model import Exchange, Finding, Request, Unexpected, failed, passed, skipped
 from mlflow_backend.verify.tracking import PREFIX
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def old_run(context: Context) -> Finding:
     """The oldest run that users have is read back with its parts."""
     for run in _oldest_runs(context):
         run_id = str(run["info"]["run_id"])
-        exchange = context.send("GET", "/api/2.0/mlflow/runs/get", query={"run_id": run_id})
+        exchange = context.send(Request("GET", "/api/2.0/mlflow/runs/get", query={"run_id": run_id}))
         if exchange.status == NOT_FOUND:
             continue  # deleted for good since it was listed
         found = Answer.of(exchange)
@@ -48,7 +48,7 @@ def old_artifact(context: Context) -> Finding:
             continue
         for file in _files(context, str(run["info"]["run_id"])):
             path = f"{root.path.strip('/')}/{file['path']}"
-            exchange = context.send("GET", f"{ROUTE}/{quote(path)}", endpoint=f"{ROUTE}/* (older)")
+            exchange = context.send(Request("GET", f"{ROUTE}/{quote(path)}", endpoint=f"{ROUTE}/* (older)"))
             if exchange.status == NOT_FOUND:
                 continue  # the same
             return _compared(exchange, int(file["file_size"]))

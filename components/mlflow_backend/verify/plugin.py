@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.verify.answers import Answer
-from mlflow_backend.verify.model import Certainty, Exchange, Finding, Unexpected, failed, passed, skipped
+from mlflow_backend.verify.model import Certainty, Exchange, Finding, Request, Unexpected, failed, passed, skipped
 from mlflow_backend.verify.observed import EXCERPT
 
 if TYPE_CHECKING:
@@ -81,12 +81,12 @@ def _ask(context: Context, path: str) -> Exchange | None:
 
     Raises `Unexpected` for everything else.
     """
-    exchange = context.send("GET", path)
+    exchange = context.send(Request("GET", path))
     for pause in AGAIN_S:
         if exchange.status != HTTPStatus.SERVICE_UNAVAILABLE or context.deadline.left() < 2 * pause:
             break
         time.sleep(pause)
-        exchange = context.send("GET", path)
+        exchange = context.send(Request("GET", path))
     if exchange.status == HTTPStatus.NOT_FOUND:
         return None
     # A 503 of the plugin carries the same document as its 200.

@@ -8,6 +8,7 @@ from mlflow_backend.verify.artifacts import ROUTE
 from mlflow_backend.verify.causes import describe
 from mlflow_backend.verify.client import Client, Deadline, Transport
 from mlflow_backend.verify.credentials import CredentialError, resolve
+from mlflow_backend.verify.model import Request
 
 if TYPE_CHECKING:
     from mlflow_backend.verify.report import Report
@@ -27,7 +28,7 @@ def publish(subject: Subject, report: Report) -> str:
     client = Client(subject.url, credentials, transport, request_timeout_s=DEADLINE_S)
     headers = {"Content-Type": "application/json"}
     exchange = client.send(
-        "PUT", f"{ROUTE}/{NAME}", body=report.json().encode(), headers=headers, deadline=Deadline(DEADLINE_S)
+        Request("PUT", f"{ROUTE}/{NAME}", body=report.json().encode(), headers=headers), deadline=Deadline(DEADLINE_S)
     )
     client.close()
     return "" if exchange.ok else f"{NAME} was not published: {describe(exchange)}"

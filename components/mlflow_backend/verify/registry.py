@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.verify.answers import Answer, first_red, pairs, same
 from mlflow_backend.verify.context import REST
-from mlflow_backend.verify.model import Finding, Unexpected, passed
+from mlflow_backend.verify.model import Finding, Request, Unexpected, passed
 from mlflow_backend.verify.tracking import NOT_FOUND, TAG, TEXT, repeated
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def model_delete(context: Context) -> Finding:
     context.delete("registered-models/delete", {"name": made.model_name}, fresh=True)
     if made.model_undo is not None:
         context.undone(made.model_undo)
-    exchange = context.send("GET", f"{REST}/registered-models/get", query={"name": made.model_name})
+    exchange = context.send(Request("GET", f"{REST}/registered-models/get", query={"name": made.model_name}))
     if exchange.trouble is not None:
         raise Unexpected(exchange)
     return same("model deleted, and gone", written=NOT_FOUND, read=exchange.status)
@@ -116,6 +116,6 @@ def remove_model(context: Context, name: str) -> None:
 
     Raises `Unexpected`.
     """
-    exchange = context.send("GET", f"{REST}/registered-models/get", query={"name": name})
+    exchange = context.send(Request("GET", f"{REST}/registered-models/get", query={"name": name}))
     if exchange.status != NOT_FOUND:
         context.delete("registered-models/delete", {"name": name}, fresh=True)

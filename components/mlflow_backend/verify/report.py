@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.verify.context import Timing
-from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.model import Certainty, Finding, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,17 +44,12 @@ class ReportError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckReport:
-    """What one check came to. `started_ms` counts from the verification's start, `latency_ms` from the check's own."""
+class CheckReport(Finding):
+    """What one check found. `started_ms` counts from the verification's start, `latency_ms` from the check's own."""
 
     name: str
     part: str
     shows: str
-    result: Result
-    sentence: str
-    code: str = ""
-    cause: str = ""
-    next_step: str = ""
     started_ms: float = 0.0
     latency_ms: float = 0.0
 
@@ -125,7 +120,10 @@ class Report:
                 | {
                     "verdict": None if fields["verdict"] is None else Result(fields["verdict"]),
                     "checks": tuple(
-                        CheckReport(**item | {"result": Result(item["result"])}) for item in fields["checks"]
+                        CheckReport(
+                            **item | {"result": Result(item["result"]), "certainty": Certainty(item["certainty"])}
+                        )
+                        for item in fields["checks"]
                     ),
                     "timings": tuple(Timing(**item) for item in fields["timings"]),
                 }
@@ -158,7 +156,7 @@ class Report:
                 lines.append(f"{indent}cause: the same as of {explained[check.cause]}")
             elif check.cause:
                 explained[check.cause] = check.name
-                lines.append(f"{indent}cause: {check.cause}")
+                lines.append(f"{indent}cause: {check.stated_cause}")
                 lines.append(f"{indent}next:  {check.next_step}")
         return "\n".join(lines)
 

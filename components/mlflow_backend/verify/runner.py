@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.verify import causes, checks
 from mlflow_backend.verify.agent import is_refused_by_name
+from mlflow_backend.verify.check import Check
 from mlflow_backend.verify.client import Client, Deadline, Transport
 from mlflow_backend.verify.context import Context, CreatedEntities, Shared
 from mlflow_backend.verify.credentials import CredentialError, Credentials, resolve
-from mlflow_backend.verify.model import Check, Finding, Part, Result, Unexpected, failed, inconclusive, passed, skipped
+from mlflow_backend.verify.extra_run import check_of
+from mlflow_backend.verify.model import Finding, Part, Result, Unexpected, failed, inconclusive, passed, skipped
 from mlflow_backend.verify.observed import FailureContext
 from mlflow_backend.verify.report import CheckReport, Report, now, redacted, verdict_of
 from mlflow_backend.verify.sweep import sweep
@@ -58,14 +60,10 @@ class Progress:
         """Keep a check's finding."""
         start = self.running.pop(check.name, self.clock())
         self.done[check.name] = CheckReport(
+            **vars(finding),
             name=check.name,
             part=check.part.value,
             shows=check.description,
-            result=finding.result,
-            sentence=finding.sentence,
-            code=finding.code,
-            cause=finding.stated_cause,
-            next_step=finding.next_step,
             started_ms=round(start * 1000, 3),
             latency_ms=round((self.clock() - start) * 1000, 3),
         )
@@ -84,7 +82,7 @@ def run(  # noqa: PLR0913 - what the command line and the resource give
 
     Raises `checks.SelectionError` for a profile or a check that does not exist; all else that goes wrong is reported.
     """
-    extra = tuple(item.check() for item in subject.extra_checks)
+    extra = tuple(check_of(item) for item in subject.extra_checks)
     selected = checks.select(profile, only=only, extra=extra)
     checks.require_known((*checks.PROFILES[profile], *extra), skip)
     report = Report(
@@ -260,7 +258,10 @@ def _explained(unexpected: Unexpected, part: Part, context: Context) -> Finding:
         missing=unexpected.missing,
         agent_refused=is_refused_by_name(context, unexpected.exchange),
     )
-    return causes.explain(unexpected.exchange, failure)
+    finding = causes.explain(unexpected.exchange, failure)
+    if unexpected.otherwise is not None and causes.is_unknown(finding, unexpected.exchange):
+        return unexpected.otherwise
+    return finding
 
 
 def entity_names(deadline_s: float) -> CreatedEntities:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
 from mlflow_backend.verify.context import REST
-from mlflow_backend.verify.model import Certainty, Finding, Trouble, Unexpected, failed, inconclusive, passed, skipped
+from mlflow_backend.verify.model import (
+    Certainty,
+    Finding,
+    Request,
+    Trouble,
+    Unexpected,
+    failed,
+    inconclusive,
+    passed,
+    skipped,
+)
 
 if TYPE_CHECKING:
     from mlflow_backend.verify.context import Context
@@ -31,12 +41,12 @@ HEALTH_PAUSE_S: Final = 0.25
 
 def health(context: Context) -> Finding:
     """The server answers at its URL."""
-    exchange = context.send("GET", "/health")
+    exchange = context.send(Request("GET", "/health"))
     for _ in range(HEALTH_TRIES - 1):
         if exchange.trouble is not Trouble.REFUSED:
             break
         time.sleep(min(HEALTH_PAUSE_S, context.deadline.left()))
-        exchange = context.send("GET", "/health")
+        exchange = context.send(Request("GET", "/health"))
     if not exchange.ok or exchange.body.strip() != b"OK":
         raise Unexpected(exchange)
     return passed("/health answers OK")
@@ -44,7 +54,7 @@ def health(context: Context) -> Finding:
 
 def version(context: Context) -> Finding:
     """The server is of the version declared."""
-    exchange = context.send("GET", "/version")
+    exchange = context.send(Request("GET", "/version"))
     text = exchange.body.decode("ascii", errors="replace").strip()
     if not exchange.ok or not re.fullmatch(r"\d+\.\d+\.\d+\S{0,20}", text):
         raise Unexpected(exchange)
@@ -116,12 +126,12 @@ def host(context: Context) -> Finding:
 
 def _called(context: Context, host: str) -> Exchange:
     path, query = f"{REST}/experiments/search", {"max_results": "1"}
-    return context.send("GET", path, query=query, headers={"Host": host})
+    return context.send(Request("GET", path, query=query, headers={"Host": host}))
 
 
 def ui(context: Context) -> Finding:
     """The UI's page and its script bundle load."""
-    page = context.send("GET", "/")
+    page = context.send(Request("GET", "/"))
     if not page.ok:
         raise Unexpected(page)
     scripts = re.findall(rb"<script[^>]+src=[\"']?([^\"'\s>]+)", page.body)
@@ -155,7 +165,7 @@ def _bundle(context: Context, source: str) -> int | None:
     """The size of a script of the page in bytes, None when it is no script."""
     base = context.shared.client.url + "/"
     path = urlsplit(urljoin(base, source)).path.removeprefix(context.shared.client.prefix)
-    exchange = context.send("GET", path, endpoint="/static-files/*.js")
+    exchange = context.send(Request("GET", path, endpoint="/static-files/*.js"))
     if not exchange.ok:
         raise Unexpected(exchange)
     is_script = "javascript" in exchange.headers.get("content-type", "") and exchange.body.lstrip()[:1] not in {

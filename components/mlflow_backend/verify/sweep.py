@@ -15,7 +15,7 @@ from urllib.parse import quote
 from mlflow_backend.verify.answers import Answer, pairs
 from mlflow_backend.verify.artifacts import ROUTE
 from mlflow_backend.verify.causes import describe
-from mlflow_backend.verify.model import Finding, Unexpected, passed, skipped
+from mlflow_backend.verify.model import Finding, Request, Unexpected, passed, skipped
 from mlflow_backend.verify.registry import remove_model
 from mlflow_backend.verify.tracking import PREFIX, TAG
 
@@ -100,8 +100,10 @@ def _remove_experiment(context: Context, experiment_id: str) -> None:
 
 
 def _remove_artifacts(context: Context, folder: str) -> None:
-    exchange = context.send("GET", ROUTE, query={"path": folder})
+    exchange = context.send(Request("GET", ROUTE, query={"path": folder}))
     if not exchange.ok:
         return
     for item in Answer.of(exchange).items("files"):
-        context.send("DELETE", f"{ROUTE}/{quote(folder)}/{quote(str(item.get('path')))}", endpoint=f"{ROUTE}/*")
+        context.send(
+            Request("DELETE", f"{ROUTE}/{quote(folder)}/{quote(str(item.get('path')))}", endpoint=f"{ROUTE}/*")
+        )

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from mlflow_backend.verify.answers import Answer, first_red, pairs, same
 from mlflow_backend.verify.context import REST, Context
-from mlflow_backend.verify.model import Finding, failed, passed, skipped, warned
+from mlflow_backend.verify.model import Finding, Request, failed, passed, skipped, warned
 
 PREFIX: Final = "_mlflow-backend-verify"
 TAG: Final = "mlflow-backend.verification"
@@ -65,7 +65,7 @@ def experiment_search(context: Context) -> Finding:
 
 def default_experiment(context: Context) -> Finding:
     """Clients that name no experiment can log."""
-    exchange = context.send("GET", f"{REST}/experiments/get", query={"experiment_id": DEFAULT})
+    exchange = context.send(Request("GET", f"{REST}/experiments/get", query={"experiment_id": DEFAULT}))
     if exchange.status == NOT_FOUND:
         return _default_warning("there is no experiment 0 (Default)", "It was removed from the database.")
     if exchange.status in REFUSED:
@@ -252,7 +252,7 @@ def _kept_by(location: str) -> str:
 def _remove_experiment(context: Context) -> None:
     made = context.created
     if not made.experiment_id:
-        exchange = context.send("GET", f"{REST}/experiments/get-by-name", query={"experiment_name": made.name})
+        exchange = context.send(Request("GET", f"{REST}/experiments/get-by-name", query={"experiment_name": made.name}))
         if exchange.status == NOT_FOUND:
             return
         made.experiment_id = Answer.of(exchange).text("experiment", "experiment_id")

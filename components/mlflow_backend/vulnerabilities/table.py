@@ -10,11 +10,12 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from mlflow_backend.server.versions import MlflowVersion
+from mlflow_backend.server.versions import MlflowVersion, VersionError, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PAGE: Final = "docs/vulnerabilities.md"
 TABLE: Final = Path(__file__).with_name("known.toml")
 UNKNOWN: Final = "unknown"
 
@@ -85,6 +86,17 @@ def identifiers() -> tuple[str, ...]:
 def of_version(version: MlflowVersion) -> tuple[Vulnerability, ...]:
     """Return what acts in a server of `version`, whatever its settings, and is not closed by this project."""
     return tuple(row for row in known() if row.affects(version) and not row.client and not row.closed)
+
+
+def note(version: str) -> str:
+    """Return what a plan says about going back to `version`, whatever its settings; empty if nothing is known."""
+    try:
+        found = of_version(parse_version(version))
+    except VersionError:
+        return f"Whether its MLflow has known vulnerabilities is unknown, as its version is: {version}."
+    return (
+        f"MLflow {version} has known vulnerabilities ({PAGE}): {', '.join(row.id for row in found)}." if found else ""
+    )
 
 
 def _row(raw: Mapping[str, Any]) -> Vulnerability:

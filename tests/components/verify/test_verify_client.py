@@ -11,7 +11,7 @@ import pytest
 
 from mlflow_backend.verify.client import Client, Deadline, Transport
 from mlflow_backend.verify.credentials import Credentials
-from mlflow_backend.verify.model import Trouble
+from mlflow_backend.verify.model import Request, Trouble
 from tests.components.verify.fake_mlflow import FakeMLflow, Reply
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def get(url: str, path: str = "/health", *, timeout_s: float = TIMEOUT_S) -> Exc
     """Ask once."""
     client = Client(url, Credentials(), Transport(), request_timeout_s=timeout_s)
     try:
-        return client.send("GET", path, deadline=Deadline(10))
+        return client.send(Request("GET", path), deadline=Deadline(10))
     finally:
         client.close()
 
@@ -111,7 +111,7 @@ def test_tls_to_a_plain_port(server: FakeMLflow) -> None:
 def test_no_time_left(server: FakeMLflow) -> None:
     """After the deadline nothing is asked any more."""
     client = Client(server.url, Credentials(), Transport(), request_timeout_s=1)
-    assert client.send("GET", "/health", deadline=Deadline(0)).trouble is Trouble.DEADLINE
+    assert client.send(Request("GET", "/health"), deadline=Deadline(0)).trouble is Trouble.DEADLINE
     assert server.asked == []
 
 
@@ -144,7 +144,7 @@ def test_anonymous_calls_carry_no_credential(server: FakeMLflow) -> None:
     """The check that access is refused without credentials must not send any."""
     headers = {"Authorization": "Bearer s3cret"}
     client = Client(server.url, Credentials(kind="bearer", headers=headers), Transport(), request_timeout_s=1)
-    client.send("GET", "/version", deadline=Deadline(5), anonymous=True)
-    client.send("GET", "/version", deadline=Deadline(5))
+    client.send(Request("GET", "/version", anonymous=True), deadline=Deadline(5))
+    client.send(Request("GET", "/version"), deadline=Deadline(5))
     client.close()
     assert [asked.headers.get("authorization") for asked in server.asked] == [None, "Bearer s3cret"]

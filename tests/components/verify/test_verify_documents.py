@@ -11,7 +11,7 @@ import pytest
 from mlflow_backend.verify import report as reports
 from mlflow_backend.verify.context import Timing
 from mlflow_backend.verify.credentials import CredentialError, resolve
-from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.model import Certainty, Result
 from mlflow_backend.verify.report import CheckReport, Report, ReportError, Stage
 from mlflow_backend.verify.subjects import Subject, SubjectError
 
@@ -77,8 +77,10 @@ def test_a_missing_report_is_reported(tmp_path: Path) -> None:
 def test_the_table_shows_cause_and_next_step() -> None:
     """A red line is followed by its cause and the next step."""
     red = replace(CHECK, result=Result.FAIL, sentence="it does not", cause="It is dead.", next_step="Start it.")
-    text = replace(REPORT, verdict=Result.FAIL, checks=(red,)).text()
-    assert [part in text for part in ("FAIL  health", "cause: It is dead.", "next:  Start it.")] == [True] * 3
+    for certainty, cause in ((Certainty.KNOWN, "It is dead."), (Certainty.LIKELY, "Likely: It is dead.")):
+        checks = (replace(red, certainty=certainty),)
+        text = replace(REPORT, verdict=Result.FAIL, checks=checks).text()
+        assert [part in text for part in ("FAIL  health", f"cause: {cause}", "next:  Start it.")] == [True] * 3
 
 
 def test_an_insecure_verification_says_so_in_its_table() -> None:

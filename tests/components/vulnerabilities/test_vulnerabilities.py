@@ -13,7 +13,8 @@ from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.text import plan_document, plan_lines
 from mlflow_backend.server import parse_version
 from mlflow_backend.settings import Settings, SettingsError, YamlSource, load
-from mlflow_backend.vulnerabilities import note, refuse_vulnerable, standing
+from mlflow_backend.settings.version_gate import known_vulnerabilities, refuse_vulnerable
+from mlflow_backend.vulnerabilities import note
 from mlflow_backend.vulnerabilities.table import BadTable, identifiers, known, of_version, parse
 from tests.components.releases.contexts import MIGRATED
 
@@ -100,7 +101,7 @@ def test_what_a_source_leaves_open_counts_as_affected() -> None:
 @pytest.mark.parametrize("mode", ["basic", "token"])
 def test_every_version_that_can_be_built_is_refused_until_each_name_is_accepted(version: str, mode: str) -> None:
     """Outside local: refused while one is left, free when all are accepted, and each is named on the way."""
-    found = [row.id for row in standing(settings(version, mode=mode)).open]
+    found = [row.id for row in known_vulnerabilities(settings(version, mode=mode)).open]
     for left in range(len(found)):
         with pytest.raises(Refused, match=found[left]) as caught:
             refuse_vulnerable(settings(version, mode=mode, accept=found[:left]))
@@ -114,8 +115,8 @@ def test_local_warns_and_goes_on(version: str) -> None:
     """One's own machine may serve anything, and says what."""
     asked = settings(version, target="local", mode="none")
     warnings = refuse_vulnerable(asked)
-    assert all(row.id in " ".join(warnings) for row in standing(asked).open)
-    assert bool(warnings) == bool(standing(asked).open)
+    assert all(row.id in " ".join(warnings) for row in known_vulnerabilities(asked).open)
+    assert bool(warnings) == bool(known_vulnerabilities(asked).open)
 
 
 def test_only_what_acts_with_the_settings_is_refused() -> None:
@@ -123,7 +124,7 @@ def test_only_what_acts_with_the_settings_is_refused() -> None:
     version = "3.10.1"
 
     def found(**asked: Any) -> set[str]:
-        return {row.needs for row in standing(settings(version, **asked)).open}
+        return {row.needs for row in known_vulnerabilities(settings(version, **asked)).open}
 
     assert found(mode="token") == {""}
     assert found(mode="basic") == {"", "basic"}

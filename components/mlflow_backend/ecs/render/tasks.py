@@ -19,12 +19,11 @@ from mlflow_backend.server import (
     CacheAddress,
     DatabaseAddress,
     ServerDescription,
-    ServerInputs,
     cache_url,
     describe,
     keys,
-    wanted,
 )
+from mlflow_backend.settings.server_inputs import server_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,7 +129,8 @@ def describe_server(settings: Settings, place: Place, reached: Reached, *, artif
     `artifacts` is MLflow's artifact destination.
     """
     return describe(
-        ServerInputs(
+        server_inputs(
+            settings,
             public_url=reached.public_url,
             host="0.0.0.0",  # noqa: S104 - the task's own address is not known here, and its security group is the fence
             port=SERVER_PORT,
@@ -145,7 +145,6 @@ def describe_server(settings: Settings, place: Place, reached: Reached, *, artif
             artifacts=ArtifactStore(destination=artifacts, region=place.region),
             cache=cache_address(settings, reached),
             access=access_control(settings, reached),
-            **wanted(settings),
         )
     )
 

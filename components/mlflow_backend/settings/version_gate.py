@@ -1,7 +1,7 @@
-"""The gate: whether a stack's settings may deploy their MLflow version, by what is known against it.
+"""The gate that refuses settings whose MLflow version has known vulnerabilities.
 
-It judges the settings, so `pulumi preview` and `pulumi up` refuse alike. Commands that read or mend what runs already
-do not pass it: a stack whose version is found vulnerable later can still be looked at and rolled back.
+It reads the settings alone, so `pulumi preview` and `pulumi up` refuse alike. Commands on what runs already do not pass
+it: a stack whose version is found vulnerable later can still be inspected and rolled back.
 """
 
 from __future__ import annotations
@@ -11,41 +11,41 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend import targets
 from mlflow_backend.contract import Refused
-from mlflow_backend.server.versions import VersionError, parse_version
-from mlflow_backend.vulnerabilities.table import of_version
+from mlflow_backend.server.versions import parse_version
+from mlflow_backend.vulnerabilities.table import PAGE, of_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlflow_backend.settings import Settings
+    from mlflow_backend.settings.models import Settings
     from mlflow_backend.vulnerabilities.table import Vulnerability
 
-PAGE = "docs/vulnerabilities.md"
 _KEY = "policy.acceptVulnerabilities"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What is known against the version of a stack's settings: `open` is refused, `accepted` is accepted by name.
+class KnownVulnerabilities:
+    """The vulnerabilities of the MLflow version in a stack's settings.
 
-    `idle` are names that are accepted though the version, as it is set up, does not have them.
+    `open` ones are refused, `accepted` ones are accepted by name. `unneeded` are accepted names that the version, as it
+    is set up, does not have.
     """
 
     open: tuple[Vulnerability, ...]
     accepted: tuple[Vulnerability, ...]
-    idle: tuple[str, ...]
+    unneeded: tuple[str, ...]
 
 
-def standing(settings: Settings) -> Standing:
-    """Return what is known against the version of `settings`, as it is set up by them."""
+def known_vulnerabilities(settings: Settings) -> KnownVulnerabilities:
+    """Return the vulnerabilities of the version in `settings` that act in a server set up by them."""
     version = parse_version(settings.server.mlflow_version)
     needs = {"", *(["basic"] if settings.access.mode == "basic" else []), *(["jobs"] if settings.server.jobs else [])}
     found = [row for row in of_version(version) if row.needs in needs]
     names = set(settings.policy.accept_vulnerabilities)
-    return Standing(
+    return KnownVulnerabilities(
         open=tuple(row for row in found if row.id not in names),
         accepted=tuple(row for row in found if row.id in names),
-        idle=tuple(sorted(names - {row.id for row in found})),
+        unneeded=tuple(sorted(names - {row.id for row in found})),
     )
 
 
@@ -54,7 +54,7 @@ def refuse_vulnerable(settings: Settings) -> tuple[str, ...]:
 
     Raises Refused for one that nobody accepted, if others than this machine reach the target.
     """
-    found = standing(settings)
+    found = known_vulnerabilities(settings)
     version = settings.server.mlflow_version
     if found.open and not targets.get(settings.target).loopback:
         raise Refused(
@@ -66,20 +66,11 @@ def refuse_vulnerable(settings: Settings) -> tuple[str, ...]:
         warnings.append(f"MLflow {version} has known vulnerabilities ({PAGE}): {_names(found.open)}.")
     if found.accepted:
         warnings.append(f"MLflow {version} is served though it has {_names(found.accepted)}, by {_KEY}.")
-    if found.idle:
-        warnings.append(f"{_KEY} names what MLflow {version} does not have here: {', '.join(found.idle)}. Remove it.")
+    if found.unneeded:
+        warnings.append(
+            f"{_KEY} names what MLflow {version} does not have here: {', '.join(found.unneeded)}. Remove it."
+        )
     return tuple(warnings)
-
-
-def note(version: str) -> str:
-    """Return what a plan says about going back to `version`, whatever its settings; empty if nothing is known."""
-    try:
-        found = of_version(parse_version(version))
-    except VersionError:
-        return f"Whether its MLflow has known vulnerabilities is unknown, as its version is: {version}."
-    return (
-        f"MLflow {version} has known vulnerabilities ({PAGE}): {', '.join(row.id for row in found)}." if found else ""
-    )
 
 
 def _cure(rows: Sequence[Vulnerability]) -> str:
