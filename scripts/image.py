@@ -33,7 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(stack: str) -> ExitCode:
     settings = stacks.settings_of(stack, ROOT)
     if settings.target != TARGET.name:
-        raise Refused(f"The target {settings.target} runs no image.", fix=f"Name a stack of the target {TARGET.name}.")
+        raise Refused(
+            f"The target {settings.target} runs no image.",
+            code="target-without-image",
+            fix=f"Name a stack of the target {TARGET.name}.",
+        )
     from mlflow_backend.ecs.looked_at import preflight_args  # noqa: PLC0415 - AWS only where it is asked
     from mlflow_backend.ecs.refusals import place_of  # noqa: PLC0415
 

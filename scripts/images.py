@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.commands.programs import ASK_DEADLINE_S, StepError, answer, run
-from mlflow_backend.contract import Refused
+from mlflow_backend.commands.programs import ASK_DEADLINE_S, answer, run
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.preflight import resource
 from mlflow_backend.preflight.manifests import ImageMissing, ImageUnreadable, Platform, inspect
 from mlflow_backend.preflight.reference import NotAReference, parse
@@ -61,7 +61,11 @@ def wanted(preflight: Mapping[str, Any]) -> Wanted:
     try:
         reference = parse(preflight["image"])
     except NotAReference as error:
-        raise Refused(f"server.image is {error}.", fix="Name the repository that the image is pushed to.") from None
+        raise Refused(
+            f"server.image is {error}.",
+            code="server-image-malformed",
+            fix="Name the repository that the image is pushed to.",
+        ) from None
     system, _, architecture = preflight["platform"].partition("/")
     return Wanted(
         registry=reference.registry,
@@ -79,6 +83,7 @@ def builder(environment: Mapping[str, str]) -> str:
             return name
     raise Refused(
         f"Nothing on this machine builds images: none of {', '.join(BUILDERS)} (docker with buildx) is on PATH.",
+        code="builder-missing",
         fix="Install one, or let the workflow image build it (docs/runbooks/workflows.md).",
     )
 
@@ -87,7 +92,7 @@ def make(image: Wanted, environment: Mapping[str, str]) -> str:
     """Build and push the image of the commit that is checked out, and return its name by digest.
 
     An image of that commit that is there already is named and not built again. Raises Refused for what cannot be
-    built, StepError if a program or the registry fails.
+    built, PlatformFailed if a program or the registry fails.
     """
     commit = _commit(environment)
     name = image.name(f"{image.mlflow_version}-{commit[:_COMMIT_LENGTH]}")
@@ -100,7 +105,7 @@ def make(image: Wanted, environment: Mapping[str, str]) -> str:
             run(command, environment, BUILD_DEADLINE_S)
         found = _in_registry(name, image)
     if found is None or image.platform not in found.platforms:
-        raise StepError(f"the registry has no image {name} for {image.platform}")
+        raise PlatformFailed(f"the registry has no image {name} for {image.platform}", code="image-not-in-registry")
     return parse(name).pinned(found.digest)
 
 
@@ -128,19 +133,23 @@ def _commit(environment: Mapping[str, str]) -> str:
     """Return the commit that is checked out. Raises Refused if server/ differs from it: the label would not be true."""
     git = ("git", "-C", str(ROOT))
     if answer((*git, "status", "--porcelain", "--", "server"), environment).strip():
-        raise Refused("server/ has changes that no commit holds.", fix="Commit them: the image names its commit.")
+        raise Refused(
+            "server/ has changes that no commit holds.",
+            code="server-changes-uncommitted",
+            fix="Commit them: the image names its commit.",
+        )
     return answer((*git, "rev-parse", "HEAD"), environment).strip()
 
 
 def _in_registry(name: str, image: Wanted) -> Image | None:
-    """Return the image of a name, as its registry describes it; None if there is none. Raises StepError."""
+    """Return the image of a name, as its registry describes it; None if there is none. Raises PlatformFailed."""
     reference = parse(name)
     try:
         return inspect(resource.source(reference, image.registry_login), reference.asked, image.platform)
     except ImageMissing:
         return None
     except ImageUnreadable as error:
-        raise StepError(f"the registry cannot be asked for {name}: {error}") from None
+        raise PlatformFailed(f"the registry cannot be asked for {name}: {error}", code="registry-not-askable") from None
 
 
 def _arguments(version: str, commit: str, environment: Mapping[str, str]) -> list[str]:

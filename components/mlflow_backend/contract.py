@@ -30,19 +30,46 @@ class ExitCode(enum.IntEnum):
     CHANGES = 6
 
 
-class Refused(Exception):
-    """A request that was understood and declined before anything was touched.
+class BackendError(Exception):
+    """What was found on which part, and what to do about it: the text is for people, and never holds a secret.
 
-    `finding` says what was found, `fix` what to do about it. Neither may hold a secret.
+    `code` tells cases apart for callers; docs/messages.md lists all. The text is one line of sentences: each text that
+    is passed in may end with its full stop or without.
     """
+
+    exit_code = ExitCode.PLATFORM_FAILED
+
+    def __init__(self, finding: str, *, code: str = "", fix: str = "", part: str = "") -> None:
+        """Keep the parts apart, so that a caller can add to one of them. `part` is the key or resource concerned."""
+        found = f"{part}: {finding}" if part else finding
+        super().__init__(" ".join(_sentence(text) for text in (found, fix) if text))
+        self.code, self.finding, self.fix, self.part = code, finding, fix, part
+
+
+class Refused(BackendError):
+    """A request that was understood and declined before anything was touched."""
 
     exit_code = ExitCode.REFUSED
 
-    def __init__(self, finding: str, *, fix: str) -> None:
-        """Say what was found and what to do about it."""
-        super().__init__(f"{finding} {fix}")
-        self.finding = finding
-        self.fix = fix
+
+class UsageError(Refused):
+    """A request that means nothing, or asks for what does not exist: an option, a setting, a file."""
+
+    exit_code = ExitCode.USAGE
+
+
+class PlatformFailed(BackendError):
+    """A platform, or a part of the backend, did not do what it was asked for."""
+
+
+class VerificationFailed(BackendError):
+    """What serves is not what the settings describe, or does not work."""
+
+    exit_code = ExitCode.VERIFICATION_FAILED
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?", ":")) else f"{text}."
 
 
 @dataclass(frozen=True, kw_only=True)

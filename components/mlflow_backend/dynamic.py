@@ -18,6 +18,7 @@ import pulumi
 from pulumi.dynamic import ResourceProvider
 from pulumi.output import Unknown
 
+from mlflow_backend.contract import BackendError
 from mlflow_backend.offered import stack_of, typed
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Provider(ResourceProvider):
     def configure(self, req: ConfigureRequest) -> None:
         """Begin to watch the engine; Pulumi calls this once before anything else of a provider."""
         super().configure(req)
+        hide_tracebacks()
         end_with_engine(sys.__stdout__.fileno() if sys.__stdout__ else -1)
 
 
@@ -114,13 +116,10 @@ def _end_children() -> None:
             continue
 
 
-def tell_once(error: type[Exception]) -> None:
-    """Keep grpc from logging errors of this type.
-
-    It logs a provider's exception with its traceback, and the engine prints that below the message that it got.
-    """
+def hide_tracebacks() -> None:
+    """Keep grpc from logging errors for people: it logs a traceback, which the engine prints below their message."""
     # An equal filter is not added again.
-    logging.getLogger("grpc._server").addFilter(_Without(error))
+    logging.getLogger("grpc._server").addFilter(_WithoutOurs())
 
 
 def update_id() -> str:
@@ -149,8 +148,6 @@ def is_unknown(value: object) -> bool:
 
 
 @dataclass(frozen=True)
-class _Without(logging.Filter):
-    error: type[Exception]
-
+class _WithoutOurs(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], self.error))
+        return not (record.exc_info and isinstance(record.exc_info[1], BackendError))

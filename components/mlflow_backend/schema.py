@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend.contract import PlatformFailed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _SHOWN_VERSIONS = 4
-
-
-class SchemaTableError(Exception):
-    """The table of schema heads is not readable as one. Names the entry and the fix."""
 
 
 class Direction(StrEnum):
@@ -102,7 +100,7 @@ class SchemaTable:
 def parse_table(document: Mapping[str, Any]) -> SchemaTable:
     """Return the table that `schema_heads.json` holds.
 
-    Raises SchemaTableError for another shape, and for a head that its chain does not hold.
+    Raises PlatformFailed for another shape, and for a head that its chain does not hold.
     """
     try:
         revisions = {chain: tuple(map(str, ids)) for chain, ids in document["revisions"].items()}
@@ -111,10 +109,15 @@ def parse_table(document: Mapping[str, Any]) -> SchemaTable:
             for version, entry in document["versions"].items()
         }
     except (KeyError, TypeError, AttributeError):
-        raise SchemaTableError("schema_heads.json holds no `versions` and `revisions`. Make it again.") from None
+        raise PlatformFailed(
+            "schema_heads.json holds no `versions` and `revisions`. Make it again.", code="schema-table-malformed"
+        ) from None
     for version, needed in heads.items():
         if needed.tracking not in revisions.get("tracking", ()):
-            raise SchemaTableError(f"schema_heads.json: the head of {version} is not in its chain. Make it again.")
+            raise PlatformFailed(
+                f"schema_heads.json: the head of {version} is not in its chain. Make it again.",
+                code="schema-table-head-unknown",
+            )
     return SchemaTable(heads=heads, revisions=revisions)
 
 

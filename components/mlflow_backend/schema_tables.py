@@ -12,7 +12,7 @@ from mlflow_backend.schema import Heads, SchemaTable, parse_table
 
 @cache
 def schema_table() -> SchemaTable:
-    """Return which heads each MLflow version requires. Raises SchemaTableError for a file of another shape."""
+    """Return which heads each MLflow version requires. Raises PlatformFailed for a file of another shape."""
     return parse_table(read("schema_heads.json"))
 
 

@@ -140,10 +140,6 @@ class Finished:
     reasons: tuple[str, ...]
 
 
-class TaskNotRun(Exception):
-    """A one-shot task could not be started, or did not end in time. Its text holds no secret."""
-
-
 class OneShot(Protocol):
     """A task in the backend's network that runs one command and ends."""
 
@@ -156,7 +152,7 @@ class OneShot(Protocol):
         """Return what `fetch` takes from the command line for an object, from `sys.argv[1]` on."""
 
     def run(self, command: Sequence[str], *, deadline_s: float, complete: Callable[[Sequence[str]], bool]) -> Finished:
-        """Run `command` once, at most `deadline_s` seconds from when it runs. Raises TaskNotRun.
+        """Run `command` once, at most `deadline_s` seconds from when it runs. Raises PlatformFailed.
 
         `complete` tells whether the log has all that is wanted of it.
         """

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend import ending
-from mlflow_backend.contract import ExitCode
+from mlflow_backend.contract import ExitCode, PlatformFailed
 from mlflow_backend.verify import report as reports
 from mlflow_backend.verify.model import Result
 from scripts.ci import runner
@@ -100,7 +100,7 @@ def _report(path: Path, began: float) -> Report | None:
         return None
     try:
         return reports.load(path)
-    except reports.ReportError as error:
+    except PlatformFailed as error:
         print(f"deploy: {error}", file=sys.stderr)
         return None
 

@@ -19,10 +19,10 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow_backend.commands.programs import ASK_DEADLINE_S, StepError
+from mlflow_backend.commands.programs import ASK_DEADLINE_S
 from mlflow_backend.commands.programs import answer as _told
 from mlflow_backend.commands.programs import run as _run
-from mlflow_backend.contract import ExitCode
+from mlflow_backend.contract import ExitCode, PlatformFailed
 from scripts.ci import runner
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ def main(arguments: list[str] | None = None, *, environment: Mapping[str, str] =
             login(options.repository, environment)
         else:
             push(options, environment)
-    except StepError as error:
+    except PlatformFailed as error:
         print(f"image: {error}", file=sys.stderr)
         return ExitCode.PLATFORM_FAILED
     return ExitCode.DONE
 
 
 def prepare(platforms: str, environment: Mapping[str, str]) -> None:
-    """Make a builder for the platforms. Raises StepError."""
+    """Make a builder for the platforms. Raises PlatformFailed."""
     if "linux/arm64" in platforms.split(","):
         # An emulator from the runner's own distribution, not from an image that would run privileged.
         _run(("sudo", "apt-get", "update"), environment)
@@ -82,16 +82,21 @@ def prepare(platforms: str, environment: Mapping[str, str]) -> None:
 
 
 def move_base(name: str | None, environment: Mapping[str, str], *, dockerfile: Path) -> None:
-    """Write what the registry has under the base's tag into server/Dockerfile, for a reviewer. Raises StepError."""
+    """Write what the registry has under the base's tag into server/Dockerfile, for a reviewer.
+
+    Raises PlatformFailed.
+    """
     text = dockerfile.read_text(encoding="utf-8")
     found = BASE.search(text)
     if found is None:
-        raise StepError(f"{dockerfile} has no line `ARG BASE_IMAGE=NAME:TAG@sha256:...`")
+        raise PlatformFailed(
+            f"{dockerfile} has no line `ARG BASE_IMAGE=NAME:TAG@sha256:...`", code="base-image-line-missing"
+        )
     base = name or found[1]
     inspect = ("docker", "buildx", "imagetools", "inspect", base, "--format", "{{json .Manifest.Digest}}")
     digest = _told(inspect, environment).strip().strip('"')
     if not _DIGEST.fullmatch(digest):
-        raise StepError(f"the registry names no digest of {base}")
+        raise PlatformFailed(f"the registry names no digest of {base}", code="base-image-without-digest")
     dockerfile.write_text(text.replace(found[0], f"ARG BASE_IMAGE={base}@{digest}"), encoding="utf-8")
     print(f"{base}: {found[2]} -> {digest}")
 
@@ -111,7 +116,7 @@ def collect(mlflow: str, commit: str, environment: Mapping[str, str]) -> ExitCod
 
 
 def build(platforms: str, environment: Mapping[str, str]) -> None:
-    """Build for every platform into the archive; tell the workflow its digest and platforms. Raises StepError."""
+    """Build for every platform into the archive; tell the workflow its digest and platforms. Raises PlatformFailed."""
     target = ("--output", f"type=oci,dest={ARCHIVE}", "--provenance=mode=max", "--sbom=true")
     _run((*_buildx(), "--platform", platforms, *target), environment, BUILD_DEADLINE_S)
     runner.output("digest", archived(), environment)
@@ -119,19 +124,21 @@ def build(platforms: str, environment: Mapping[str, str]) -> None:
 
 
 def archived() -> str:
-    """Return the digest under which the archive's image will be pushed. Raises StepError."""
+    """Return the digest under which the archive's image will be pushed. Raises PlatformFailed."""
     try:
         with tarfile.open(ARCHIVE) as archive:
             index = archive.extractfile("index.json")
             manifests = json.load(index)["manifests"] if index else []
         (digest,) = (str(each["digest"]) for each in manifests)
     except (OSError, ValueError, KeyError, tarfile.TarError) as error:
-        raise StepError(f"{ARCHIVE} is no archive of one image: {type(error).__name__}") from error
+        raise PlatformFailed(
+            f"{ARCHIVE} is no archive of one image: {type(error).__name__}", code="archive-malformed"
+        ) from error
     return digest
 
 
 def extract(platform: str, digest: str, environment: Mapping[str, str]) -> None:
-    """Write the image of one platform where the scanner takes it from. Raises StepError."""
+    """Write the image of one platform where the scanner takes it from. Raises PlatformFailed."""
     _hold(digest)
     system, _, architecture = platform.partition("/")
     _bring_skopeo(environment)
@@ -140,7 +147,7 @@ def extract(platform: str, digest: str, environment: Mapping[str, str]) -> None:
 
 
 def login(repository: str, environment: Mapping[str, str]) -> None:
-    """Log docker in to the registry by the AWS role, Google's token, or a name and password. Raises StepError."""
+    """Log docker in to the registry by the AWS role, Google's token, or a name and password. Raises PlatformFailed."""
     if environment.get("AWS_ROLE"):
         user, password = "AWS", _told(("aws", "ecr", "get-login-password"), environment).strip()
     elif environment.get("GOOGLE_TOKEN"):
@@ -148,14 +155,17 @@ def login(repository: str, environment: Mapping[str, str]) -> None:
     else:
         user, password = environment.get("REGISTRY_USER", ""), environment.get("REGISTRY_PASSWORD", "")
     if not user or not password:
-        raise StepError("nothing to log in with: the head of image.yml names the variables, one of the three is needed")
+        raise PlatformFailed(
+            "nothing to log in with: the head of image.yml names the variables, one of the three is needed",
+            code="registry-login-missing",
+        )
     registry = repository.partition("/")[0]
     command = ("docker", "login", "--username", user, "--password-stdin", registry)
     _run(command, environment, given=password)
 
 
 def push(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
-    """Push the archive as it is, and tell the digest that a stack is to be set to. Raises StepError."""
+    """Push the archive as it is, and tell the digest that a stack is to be set to. Raises PlatformFailed."""
     _hold(options.digest)
     _bring_skopeo(environment)
     name = f"docker://{options.repository}:{options.mlflow}-{options.commit[:_COMMIT_LENGTH]}"
@@ -166,13 +176,13 @@ def push(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
 
 
 def _hold(digest: str) -> None:
-    """Refuse an archive that is not the one that was built: another job handed it over. Raises StepError."""
+    """Refuse an archive that is not the one that was built: another job handed it over. Raises PlatformFailed."""
     if (found := archived()) != digest:
-        raise StepError(f"{ARCHIVE} holds {found}, and {digest} was built")
+        raise PlatformFailed(f"{ARCHIVE} holds {found}, and {digest} was built", code="archive-of-another-image")
 
 
 def _bring_skopeo(environment: Mapping[str, str]) -> None:
-    """Install skopeo from the runner's own distribution where the runner has none. Raises StepError."""
+    """Install skopeo from the runner's own distribution where the runner has none. Raises PlatformFailed."""
     if shutil.which("skopeo", path=environment.get("PATH")) is None:
         _run(("sudo", "apt-get", "update"), environment)
         _run(("sudo", "apt-get", "install", "--yes", "skopeo"), environment)
@@ -182,7 +192,9 @@ def _buildx() -> tuple[str, ...]:
     try:
         lines = ARGUMENTS.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise StepError(f"{ARGUMENTS} cannot be read: the step `arguments` writes it") from error
+        raise PlatformFailed(
+            f"{ARGUMENTS} cannot be read: the step `arguments` writes it", code="arguments-unreadable"
+        ) from error
     return ("docker", "buildx", "build", str(ROOT / "server"), *(f"--build-arg={line}" for line in lines))
 
 

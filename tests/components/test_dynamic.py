@@ -13,14 +13,16 @@ import psutil
 import pytest
 from pulumi.dynamic import ResourceProvider
 
-from mlflow_backend.dynamic import Provider, tell_once
+from mlflow_backend.contract import Refused
+from mlflow_backend.dynamic import Provider, hide_tracebacks
 
 ROOT = Path(__file__).resolve().parents[2]
 
 WAITING = """
 import subprocess, sys, threading
 from pulumi.dynamic import Config, ConfigureRequest
-from mlflow_backend.dynamic import Provider
+from mlflow_backend.contract import Refused
+from mlflow_backend.dynamic import Provider, hide_tracebacks
 
 request = ConfigureRequest(config=Config(raw_config={}, project_name="trial"))
 for _ in range(2):
@@ -29,10 +31,6 @@ child = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL, start_new_
 print(child.pid, threading.active_count(), flush=True)
 threading.Event().wait()
 """
-
-
-class Told(Exception):
-    """An error meant for people."""
 
 
 def record_of(error: Exception) -> logging.LogRecord:
@@ -45,10 +43,10 @@ def test_the_traceback_of_a_reported_error_is_not_logged_and_others_are() -> Non
     logger = logging.getLogger("grpc._server")
     before = list(logger.filters)
     try:
-        tell_once(Told)
-        tell_once(Told)
+        hide_tracebacks()
+        hide_tracebacks()
         assert len(logger.filters) == len(before) + 1
-        assert not logger.filter(record_of(Told()))
+        assert not logger.filter(record_of(Refused("It is so.", code="so")))
         assert logger.filter(record_of(ValueError()))
     finally:
         logger.filters[:] = before

@@ -13,7 +13,7 @@ from mlflow_backend.settings import Problem, SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-REFUSED = Refused("The revision 41 is gone.", fix="Choose another.")
+REFUSED = Refused("The revision 41 is gone.", code="of-a-test", fix="Choose another.")
 MISTAKEN = SettingsError([Problem(path="server", finding="is a list", rule="it must be a mapping", fix="Mend it.")])
 
 

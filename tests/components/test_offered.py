@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from mlflow_backend import offered
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.migrate import resource
-from mlflow_backend.migrate.step import MigrationFailed
 from mlflow_backend.releases import resource as releases
 
 ECS = {"kind": "ecs", "stack": "staging"}
@@ -26,17 +26,19 @@ def test_a_failed_migration_names_the_command_of_its_own_stack(
     )
 
     def fail(*_: object) -> None:
-        raise MigrationFailed("mend it, or go back with `python -m scripts.rollback --stack STACK --restore`.")
+        raise PlatformFailed(
+            "mend it, or go back with `python -m scripts.rollback --stack STACK --restore`.", code="of-a-test"
+        )
 
     monkeypatch.setattr(resource, "open_releases", lambda _: target)
     monkeypatch.setattr(resource, "migrate", fail)
-    with pytest.raises(MigrationFailed, match=f"--stack {stack} --restore"):
+    with pytest.raises(PlatformFailed, match=f"--stack {stack} --restore"):
         resource.run({"locator": locator, "mlflowVersion": "3.4.0", "onFailure": "stop"})
 
 
 def test_a_withheld_release_names_the_command_of_its_own_stack() -> None:
     """It is what everybody reads who updates under a pin."""
-    with pytest.raises(releases.Withheld, match=r"scripts\.rollback --stack staging --unpin`"):
+    with pytest.raises(releases.Refused, match=r"scripts\.rollback --stack staging --unpin`"):
         releases.hold({"withheld": "pinned to 2", "accepted": False, "stack": "staging"})
 
 

@@ -8,17 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_backend.schema import (
-    Direction,
-    Heads,
-    SchemaTable,
-    SchemaTableError,
-    Verdict,
-    decide,
-    direction,
-    parse_table,
-    version_order,
-)
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.schema import Direction, Heads, SchemaTable, Verdict, decide, direction, parse_table, version_order
 
 # Five releases and their real heads (docs/facts.md, C), with one revision of no release between two of them.
 HEADS = {
@@ -130,7 +121,7 @@ def test_pending_revisions_are_those_between() -> None:
 )
 def test_a_broken_table_is_refused(document: dict[str, object]) -> None:
     """A table that names a head which its chain does not hold would call a newer database unknown."""
-    with pytest.raises(SchemaTableError, match=r"schema_heads\.json"):
+    with pytest.raises(PlatformFailed, match=r"schema_heads\.json"):
         parse_table(document)
 
 
@@ -190,7 +181,7 @@ def test_a_table_is_read_as_it_stands() -> None:
 )
 def test_a_table_that_is_none_is_named(document: dict[str, object], said: str) -> None:
     """The sentence says which file, which entry and what to do."""
-    with pytest.raises(SchemaTableError) as caught:
+    with pytest.raises(PlatformFailed) as caught:
         parse_table(document)
     assert str(caught.value) == said
 

@@ -21,7 +21,7 @@ MISTAKE = Problem(path="server", finding="is a list", rule="it must be a mapping
 @pytest.mark.parametrize(
     ("raised", "code"),
     [
-        (Refused("It is locked.", fix="Wait."), ExitCode.REFUSED),
+        (Refused("It is locked.", code="of-a-test", fix="Wait."), ExitCode.REFUSED),
         (SettingsError([MISTAKE]), ExitCode.USAGE),
         (LocalFailure("the database", "does not answer", "Run `make up`."), ExitCode.PLATFORM_FAILED),
     ],
@@ -44,7 +44,11 @@ def test_a_command_that_is_offered_can_be_typed_as_it_is_shown(capsys: pytest.Ca
     """The stack is the one that was asked about."""
 
     def damaged() -> int:
-        raise Refused("It is damaged.", fix="Accept it with `python -m scripts.releases --stack STACK --accept-loss`.")
+        raise Refused(
+            "It is damaged.",
+            code="of-a-test",
+            fix="Accept it with `python -m scripts.releases --stack STACK --accept-loss`.",
+        )
 
     assert ended("releases", damaged, stack="dev") is ExitCode.REFUSED
     assert "`python -m scripts.releases --stack dev --accept-loss`" in capsys.readouterr().err

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from mlflow_backend.commands import deployer_policy
-from mlflow_backend.contract import ExitCode
+from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.ecs.permissions import Purpose
-from mlflow_backend.ecs.permissions.documents import LARGEST_POLICY, MOST_POLICIES, TooLarge, policies, size
+from mlflow_backend.ecs.permissions.documents import LARGEST_POLICY, MOST_POLICIES, policies, size
 from mlflow_backend.ecs.permissions.grant import Grant
 from tests.components.ecs.stacks import VARIANTS, place_of, settings_of
 from tests.tools.projects import ROOT
@@ -52,7 +52,7 @@ def test_every_stack_fits(variant: str) -> None:
 def test_what_does_not_fit_is_refused() -> None:
     """A statement that is too long by itself cannot be split."""
     resources = tuple(f"arn:aws:s3:::{number:060}" for number in range(100))
-    with pytest.raises(TooLarge, match="Long"):
+    with pytest.raises(Refused, match="Long"):
         policies([Grant(sid="Long", purposes=frozenset(), actions=("s3:GetObject",), resources=resources)])
 
 

@@ -53,7 +53,7 @@ def test_a_backend_that_is_not_deployed_is_refused(
     """The message says what to do, and nothing was touched."""
 
     def locate(*_: object) -> dict[str, str]:
-        raise Refused("It is not there.", fix="Deploy it first.")
+        raise Refused("It is not there.", code="of-a-test", fix="Deploy it first.")
 
     monkeypatch.setattr(lookup, "locate", locate)
     assert rollback.main(["--stack", "dev", "--to", "41"]) is ExitCode.REFUSED

@@ -5,27 +5,29 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from mlflow_backend.contract import PlatformFailed
+
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
-class SecretFailed(Exception):
-    """A secret cannot be made, changed or read. Its text holds no value."""
-
-
 def value(arn: str, name: str) -> str:
-    """Return one value that is in force: `name` is its key in the secret's JSON. Raises SecretFailed."""
+    """Return one value that is in force: `name` is its key in the secret's JSON. Raises PlatformFailed."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
 
     try:
         held: dict[str, str] = json.loads(client(arn.split(":")[3]).get_secret_value(SecretId=arn)["SecretString"])
         return held[name]
     except ClientError as error:
-        raise SecretFailed(f"Secrets Manager answered {error.response.get('Error', {}).get('Code')}") from None
+        raise PlatformFailed(
+            f"Secrets Manager answered {error.response.get('Error', {}).get('Code')}", code="secret-unreadable"
+        ) from None
     except BotoCoreError as error:
-        raise SecretFailed(f"Secrets Manager cannot be asked ({type(error).__name__})") from None
+        raise PlatformFailed(
+            f"Secrets Manager cannot be asked ({type(error).__name__})", code="secrets-manager-unreachable"
+        ) from None
     except (ValueError, KeyError, IndexError):
-        raise SecretFailed(f"it is no JSON document with the key {name}") from None
+        raise PlatformFailed(f"it is no JSON document with the key {name}", code="secret-malformed") from None
 
 
 def read(name: str) -> tuple[str, str]:
@@ -33,7 +35,7 @@ def read(name: str) -> tuple[str, str]:
     arn, _, key = name.partition("#")
     try:
         return value(arn, key), "it is empty"
-    except SecretFailed as error:
+    except PlatformFailed as error:
         return "", str(error)
 
 

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.contract import Refused
-from mlflow_backend.releases.stores import ROOT, StoreError
+from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.releases.stores import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,6 +121,7 @@ class S3Store:
         if until > now or not self._put_if(key, content, IfMatch=answer["ETag"]):
             raise Refused(
                 f"Another command of {held['by']} works on this backend; its lock ends {until:%Y-%m-%d %H:%M} UTC.",
+                code="backend-locked",
                 fix=f"Let it end. If it was killed, delete s3://{self._bucket}/{self._key(key)}.",
             )
 
@@ -160,12 +161,18 @@ class S3Store:
         try:
             yield
         except ClientError as error:
-            raise StoreError(
-                place, f"S3 answered {_code(error)}", "Allow the deployer this prefix, and repeat"
+            raise PlatformFailed(
+                f"S3 answered {_code(error)}",
+                code="store-denied",
+                fix="Allow the deployer this prefix, and repeat",
+                part=place,
             ) from None
         except BotoCoreError as error:
-            raise StoreError(
-                place, f"S3 cannot be asked ({type(error).__name__})", "Log in to AWS, and repeat"
+            raise PlatformFailed(
+                f"S3 cannot be asked ({type(error).__name__})",
+                code="store-unreachable",
+                fix="Log in to AWS, and repeat",
+                part=place,
             ) from None
 
 

@@ -23,5 +23,6 @@ def zone_name(names: Sequence[str], number: int, *, zones: int, region: str) -> 
     raise Refused(
         f"aws.network.zones is {zones}, and {region} has {len(names)} zones for this account: "
         f"{', '.join(names) or 'none'}.",
+        code="zones-too-many",
         fix="Lower aws.network.zones, or choose another aws.region.",
     )

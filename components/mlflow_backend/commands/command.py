@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from mlflow_backend.contract import ExitCode, Refused, next_step
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, next_step
 from mlflow_backend.offered import typed
 
 if TYPE_CHECKING:
@@ -49,16 +49,8 @@ def show_no_more() -> None:
 
 def platform_errors() -> tuple[type[Exception], ...]:
     """Return the errors of platforms, whose text is for people; AWS's own only where AWS was asked."""
-    from mlflow_backend.commands.programs import StepError  # noqa: PLC0415
-    from mlflow_backend.ecs.oneshot import TaskNotRun  # noqa: PLC0415 - only when something was raised
-    from mlflow_backend.ecs.scale import ScaleFailed  # noqa: PLC0415
-    from mlflow_backend.local.state import LocalFailure  # noqa: PLC0415
-    from mlflow_backend.migrate.tool import ToolFailed  # noqa: PLC0415
-    from mlflow_backend.releases.stores import StoreError  # noqa: PLC0415
+    if "botocore.exceptions" not in sys.modules:
+        return (PlatformFailed,)
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only where AWS was asked
 
-    found: list[type[Exception]] = [LocalFailure, StoreError, ToolFailed, ScaleFailed, TaskNotRun, StepError]
-    if "botocore.exceptions" in sys.modules:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-        found += [BotoCoreError, ClientError]
-    return tuple(found)
+    return (PlatformFailed, BotoCoreError, ClientError)

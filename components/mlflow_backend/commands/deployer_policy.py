@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
-from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.contract import ExitCode, Refused, UsageError
 from mlflow_backend.ecs.permissions import Purpose
 from mlflow_backend.ecs.refusals import place_of
 from mlflow_backend.ecs.target import TARGET
@@ -25,12 +25,6 @@ from mlflow_backend.ecs.target import TARGET
 if TYPE_CHECKING:
     from mlflow_backend.ecs.render.place import Place
     from mlflow_backend.settings import Settings
-
-
-class WrongOption(Refused):
-    """An option says what cannot be."""
-
-    exit_code = ExitCode.USAGE
 
 
 def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
@@ -61,20 +55,23 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
 
 
 def _print(options: argparse.Namespace, root: Path) -> ExitCode:
-    from mlflow_backend.ecs.permissions import PulumiState, TooLarge  # noqa: PLC0415 - settings only where they are needed
+    from mlflow_backend.ecs.permissions import PulumiState  # noqa: PLC0415 - settings only where they are needed
 
     if stacks.target_of(options.stack, root).name != TARGET.name:
-        raise Refused(f"The stack {options.stack} is not of the target {TARGET.name}.", fix="Name one that is.")
+        raise Refused(
+            f"The stack {options.stack} is not of the target {TARGET.name}.",
+            code="stack-of-another-target",
+            fix="Name one that is.",
+        )
     settings = stacks.settings_of(options.stack, root)
     place = place_of(settings, project=stacks.project_of(root), stack=options.stack)
     try:
         state = PulumiState.at(options.state, key=options.state_key) if options.state else None
     except ValueError as error:
-        raise WrongOption(f"--state: {error}.", fix="Name the bucket as `pulumi login` takes it.") from None
-    try:
-        role = _role(settings, place, options, state)
-    except TooLarge as error:
-        raise Refused(f"IAM takes no such role: {error}.", fix="Shorten the names of project and stack.") from None
+        raise UsageError(
+            f"--state: {error}.", code="state-option-malformed", fix="Name the bucket as `pulumi login` takes it."
+        ) from None
+    role = _role(settings, place, options, state)
     for warning in _warnings(settings, options, state):
         print(f"deployer_policy: {warning}", file=sys.stderr)
     print(json.dumps(role if options.format == "iam" else _program(role), indent=2))
@@ -89,6 +86,7 @@ def _role(settings: Settings, place: Place, options: argparse.Namespace, state: 
     if not found:
         raise Refused(
             f"There is nothing to permit for {purpose}: server.image is in no repository of ECR.",
+            code="image-not-in-ecr",
             fix="Push to that registry with its own credentials.",
         )
     return {

@@ -17,16 +17,10 @@ from pathlib import Path
 from mlflow_backend import audit, targets
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
-from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.contract import ExitCode, UsageError
 
 MOST_LINES = 10_000
 """Of one process: what one answer of CloudWatch may hold (CloudWatch Logs API, GetLogEvents)."""
-
-
-class UnknownPart(Refused):
-    """A part was named that the stack does not have."""
-
-    exit_code = ExitCode.USAGE
 
 
 def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
@@ -62,9 +56,13 @@ def _show(options: argparse.Namespace, root: Path) -> ExitCode:
     known = logs.parts()
     for part in options.part:
         if part not in known:
-            raise UnknownPart(f"There is no part {part}.", fix=f"Name one of: {', '.join(known)}.")
+            raise UsageError(f"There is no part {part}.", code="part-unknown", fix=f"Name one of: {', '.join(known)}.")
     if options.tasks and known == logs.shown():
-        raise UnknownPart(f"--tasks: the target {locator['kind']} has no one-shot tasks.", fix="Leave it out.")
+        raise UsageError(
+            f"--tasks: the target {locator['kind']} has no one-shot tasks.",
+            code="no-one-shot-tasks",
+            fix="Leave it out.",
+        )
     for part in options.part or (known if options.tasks else logs.shown()):
         for text in logs.tails(part, lines=options.lines):
             print(text)

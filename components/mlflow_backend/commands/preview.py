@@ -25,7 +25,7 @@ from rich.console import Console
 
 from mlflow_backend import ending, targets
 from mlflow_backend.commands import policing, running
-from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError
 from mlflow_backend.policy import rendered
 from mlflow_backend.policy.catalogue import POLICIES
 from mlflow_backend.releases.targets import LIVE
@@ -51,12 +51,6 @@ DEADLINE_S = 900
 INTERRUPT_S = 30
 CONFIG_DEADLINE_S = 60
 _LAST_WORDS = 4000
-
-
-class PulumiMissing(Refused):
-    """There is no `pulumi` on PATH."""
-
-    exit_code = ExitCode.PLATFORM_FAILED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +92,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = command_line().parse_args(arguments)
     try:
         prices = costs.read(options.prices) if options.prices else None
-    except costs.BadPriceFile as error:
+    except UsageError as error:
         print(error, file=sys.stderr)
         return ExitCode.USAGE
     try:
         stack = read_stack(Path(f"Pulumi.{options.stack}.yaml"), options.stack)
         ran = run(stack, refresh=options.refresh, live=options.live)
-    except Refused as error:
+    except (Refused, PlatformFailed) as error:
         print(error, file=sys.stderr)
         return error.exit_code
     clean = redactor(settings=stack.secrets, environment=os.environ)
@@ -257,19 +251,17 @@ def _configuration(stack: str) -> dict[str, dict[str, object]]:
     return dict(json.loads(done.stdout))
 
 
-class Unreadable(Refused):
-    """The encrypted settings of a stack cannot be read here."""
-
-    exit_code = ExitCode.PLATFORM_FAILED
-
-
-def _unreadable(stack: str, why: str) -> Unreadable:
+def _unreadable(stack: str, why: str) -> PlatformFailed:
     fix = "Log in where the stack is, with access to what encrypts its secrets."
-    return Unreadable(f"The encrypted settings of stack {stack} cannot be read: {why}.", fix=fix)
+    return PlatformFailed(
+        f"The encrypted settings of stack {stack} cannot be read: {why}.", code="secrets-unreadable", fix=fix
+    )
 
 
-def _missing() -> PulumiMissing:
-    return PulumiMissing("pulumi is not on PATH.", fix="Run `make preview STACK=...`, which brings it.")
+def _missing() -> PlatformFailed:
+    return PlatformFailed(
+        "pulumi is not on PATH.", code="pulumi-missing", fix="Run `make preview STACK=...`, which brings it."
+    )
 
 
 def _started(command: Sequence[str], environment: Mapping[str, str], printed: int) -> subprocess.Popen[bytes]:

@@ -179,7 +179,9 @@ def _give_up(options: argparse.Namespace, code: ExitCode, why: str) -> ExitCode:
 def _unpin(options: argparse.Namespace, target: Any) -> ExitCode:
     state = target.ledger.state()
     if state.pin is None and not state.blocks:
-        raise Refused("Nothing is pinned and nothing is blocked.", fix="Nothing has to be lifted.")
+        raise Refused(
+            "Nothing is pinned and nothing is blocked.", code="nothing-to-lift", fix="Nothing has to be lifted."
+        )
     target.ledger.add_unpin(options.reason)
     return _said(
         options, "The pin and every block are lifted: the next `pulumi up` serves the release of the settings."
@@ -204,9 +206,13 @@ def _said(options: argparse.Namespace, sentence: str) -> ExitCode:
 def _ask() -> None:
     """Ask the person at the terminal. Raises Refused for anything but yes, and where there is nobody to ask."""
     if not sys.stdin.isatty():
-        raise Refused("Nobody can be asked here, so nothing was touched.", fix="Add --yes.")
+        raise Refused("Nobody can be asked here, so nothing was touched.", code="nobody-to-ask", fix="Add --yes.")
     if input("Do it? [y/N] ").strip().lower() not in {"y", "yes"}:
-        raise Refused("Not agreed to, so nothing was touched.", fix="Choose another target with --to, or leave it.")
+        raise Refused(
+            "Not agreed to, so nothing was touched.",
+            code="not-agreed",
+            fix="Choose another target with --to, or leave it.",
+        )
 
 
 def _verification(stack_file: Path) -> tuple[str, float]:

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_backend.commands.command import platform_errors, show_no_more
-from mlflow_backend.contract import ExitCode, Refused, next_step
-from mlflow_backend.releases.stores import StoreError
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError, next_step
 from mlflow_backend.verification import execution
 from mlflow_backend.verify import gate, latency, page, publish
-from mlflow_backend.verify.checks import PROFILES, SelectionError
+from mlflow_backend.verify.checks import PROFILES
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, write_whole
-from mlflow_backend.verify.subjects import Subject, SubjectError
+from mlflow_backend.verify.subjects import Subject
 
 EXIT_CODES: Final = {
     Result.PASS: ExitCode.DONE,
@@ -82,7 +81,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     except platform_errors() as failure:
         _tell(str(failure))
         return ExitCode.PLATFORM_FAILED
-    except (SubjectError, SelectionError) as error:
+    except UsageError as error:
         _tell(str(error))
         return ExitCode.USAGE
     except Refused as refusal:
@@ -93,7 +92,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     except BrokenPipeError:
         # The verdict still is the exit code.
         show_no_more()
-    except StoreError as error:
+    except PlatformFailed as error:
         _tell(f"the report cannot be kept in the backend's store: {error}")
         return ExitCode.INCONCLUSIVE
     except OSError as error:
@@ -108,7 +107,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
 
 def _subject(options: argparse.Namespace) -> Subject:
     if [options.url, options.stack, options.subject].count(None) != 2:  # noqa: PLR2004 (one of three is given)
-        raise SubjectError("Give one of: a URL, --stack, --subject")
+        raise UsageError("Give one of: a URL, --stack, --subject", code="subject-ambiguous")
     if options.stack is not None:
         subject = _deployed(options.stack)
     elif options.subject is not None:
@@ -150,7 +149,7 @@ def _report(options: argparse.Namespace, subject: Subject) -> Report:
         _tell("INSECURE, certificates are not checked: anyone in between can read and answer")
     deadline_s = options.deadline or (gate.TRY_DEADLINE_S if options.gate else 180.0)
     if deadline_s <= 0:
-        raise SubjectError("--deadline: not a positive number of seconds")
+        raise UsageError("--deadline: not a positive number of seconds", code="deadline-malformed")
 
     def verify() -> Report:
         return execution.run(
@@ -179,7 +178,7 @@ def _write(options: argparse.Namespace, subject: Subject, report: Report) -> Non
 
 
 def _keep(subject: Subject, report: Report) -> None:
-    """Keep the report of a backend that has a store. Raises OSError, StoreError."""
+    """Keep the report of a backend that has a store. Raises OSError, PlatformFailed."""
     copy = Path(subject.report_path) if subject.report_path else None
     if subject.locator:
         from mlflow_backend.releases.reports import reports_of  # noqa: PLC0415 - as in `_deployed`

@@ -44,5 +44,6 @@ def _definition(clients: Clients, place: Located, version: str) -> str:
             return f"{family}:{number}"
     raise Refused(
         f"No task of MLflow {version} is held any more, so its database tool cannot run.",
+        code="tool-version-gone",
         fix="Deploy that version again, or choose another.",
     )

@@ -41,10 +41,6 @@ _POLL_S: Final = 1.0
 _LAG_S: Final = 15.0
 
 
-class ServiceMissing(Refused):
-    """There is no such service."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ServiceName:
     """A service that Pulumi manages, or any other one."""
@@ -77,7 +73,7 @@ class EcsHistory:
     report: Callable[[str], None] = warn
 
     def revisions(self) -> Sequence[Revision]:
-        """Return all revisions of the service's family, newest first. Raises ServiceMissing."""
+        """Return all revisions of the service's family, newest first. Raises Refused."""
         service = self._service()
         family = deployments.identify(service["taskDefinition"]).family
         held = set(self._numbers(family, "ACTIVE"))
@@ -122,6 +118,7 @@ class EcsHistory:
             if not force:
                 raise Refused(
                     f"A deployment of revision {under_way.revision.number} is in progress.",
+                    code="ecs-deployment-in-progress",
                     fix="Let it end, or stop it first with --force.",
                 )
             self.stop_deployment()
@@ -174,8 +171,9 @@ class EcsHistory:
     def _service(self) -> Mapping[str, Any]:
         answer = self.clients.ecs.describe_services(cluster=self.name.cluster, services=[self.name.service])
         if not answer["services"]:
-            raise ServiceMissing(
+            raise Refused(
                 f"There is no service {self.name.service} in the cluster {self.name.cluster} ({self.name.region}).",
+                code="service-missing",
                 fix="Deploy the stack first, or name another cluster and service.",
             )
         # A TypedDict of the stubs is a mapping to whoever reads it.
@@ -195,6 +193,7 @@ class EcsHistory:
         family = deployments.identify(service["taskDefinition"]).family
         gone = Refused(
             f"Revision {revision} of {family} is not there any more.",
+            code="ecs-revision-gone",
             fix="Choose one that is listed as stopped, or deploy that version again.",
         )
         if not revision.isdigit():

@@ -46,7 +46,7 @@ class Held:
 def read(settings: Settings, place: Place, client: S3Client) -> Contents:
     """Return the stack's ledger, read once for all that an update asks of it.
 
-    Raises Refused where a rollback was interrupted, StoreError where the ledger cannot be read.
+    Raises Refused where a rollback was interrupted, PlatformFailed where the ledger cannot be read.
     """
     bucket = storage.store(settings, place)
     store = S3Store(client, bucket=bucket.bucket, root=bucket.root)
@@ -70,6 +70,7 @@ def held(settings: Settings, identity: str, contents: Contents) -> Held | None:
     if release is None:
         raise Refused(
             f"The ledger holds this stack to revision {hold.revision}, which it has no record of: {hold.why}.",
+            code="ecs-pinned-revision-unrecorded",
             fix="Lift it with `python -m scripts.rollback --stack STACK --unpin`.",
         )
     return Held(

@@ -24,7 +24,7 @@ _SALT_BYTES: Final = 16
 
 
 def create(props: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the secret with the verification's key in it; return the resource's outputs. Raises SecretFailed."""
+    """Make the secret with the verification's key in it; return the resource's outputs. Raises PlatformFailed."""
     content = json.dumps({"keys": [_entry(_key(props))]})
     return {**{key: props[key] for key in _INPUTS}, "arn": secrets.make(props, content)["ARN"]}
 

@@ -75,5 +75,6 @@ def _asked(operation: Callable[..., Any], place: Place, **arguments: Any) -> Any
 def _not_deployed(place: Place, finding: str) -> Refused:
     return Refused(
         f"The backend of the stack {place.stack} is not found in {place.region}: {finding}.",
+        code="backend-not-found",
         fix="Log in to its account, and deploy it first with `pulumi up`.",
     )

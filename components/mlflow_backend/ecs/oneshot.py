@@ -10,9 +10,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs import reasons
 from mlflow_backend.ecs.history import Pace
-from mlflow_backend.migrate.tool import Code, ToolFailed, ToolResult
+from mlflow_backend.migrate.tool import Code, ToolResult, tool_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,10 +71,6 @@ class Finished:
     reasons: tuple[str, ...]
 
 
-class TaskNotRun(Exception):
-    """A one-shot task could not be started, or did not end in time. Its text holds no secret."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class OneShots:
     """Runs one-shot tasks of one backend."""
@@ -95,7 +92,7 @@ class OneShots:
         exit code: Fargate takes up to a minute more to call the task stopped. `complete` tells whether the log has all
         that is wanted of it: its last lines may come after the task's end.
 
-        Raises TaskNotRun.
+        Raises PlatformFailed.
         """
         began = self.pace.clock()
         running: float | None = None
@@ -106,7 +103,7 @@ class OneShots:
             if task is not None and self._ended(task):
                 return self._finished(task, complete)
             if task is None and now - began > _LAG_S:
-                raise TaskNotRun(f"the task {arn} was started and cannot be found")
+                raise PlatformFailed(f"the task {arn} was started and cannot be found", code="task-lost")
             if running is None and task is not None and task["lastStatus"] in _BEGUN:
                 running = now
             if running is None and now - began >= START_S:
@@ -117,7 +114,7 @@ class OneShots:
 
     def _stop(self, arn: str, why: str) -> NoReturn:
         self.clients.ecs.stop_task(cluster=self.shot.cluster, task=arn, reason="its deadline has passed")
-        raise TaskNotRun(f"the task {arn} {why} and was stopped")
+        raise PlatformFailed(f"the task {arn} {why} and was stopped", code="task-overdue")
 
     def _ended(self, task: Mapping[str, Any]) -> bool:
         container = self._container(task)
@@ -143,7 +140,7 @@ class OneShots:
             words = "; ".join(
                 f"{each.get('reason', 'no reason')} {each.get('detail', '')}".strip() for each in failures
             )
-            raise TaskNotRun(f"ECS did not start the task: {words}")
+            raise PlatformFailed(f"ECS did not start the task: {words}", code="task-not-started")
         return str(answer["tasks"][0]["taskArn"])
 
     def _look(self, arn: str) -> Mapping[str, Any] | None:
@@ -202,14 +199,14 @@ class DatabaseTask:
     tool: tuple[str, ...]
 
     def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
-        """Run the tool with `arguments`. Raises ToolFailed where it cannot be run in time."""
+        """Run the tool with `arguments`. Raises PlatformFailed where it cannot be run in time."""
         try:
             finished = self.shots.run([*self.tool, *arguments], deadline_s=deadline_s, complete=reported)
-        except TaskNotRun as error:
-            raise ToolFailed(Code.UNREADABLE, f"The database task: {error}.", "Look at the cluster's tasks.") from None
+        except PlatformFailed as error:
+            raise tool_failed(Code.UNREADABLE, f"The database task: {error}", "Look at the cluster's tasks.") from None
         if finished.exit_code is None:
             words = "; ".join(finished.reasons) or "ECS gave no reason"
-            raise ToolFailed(Code.UNREADABLE, f"The database task never ran: {words}.", "Mend that, and repeat.")
+            raise tool_failed(Code.UNREADABLE, f"The database task never ran: {words}.", "Mend that, and repeat.")
         output, log = split(finished.lines)
         return ToolResult(code=finished.exit_code, output=output, log=reasons.without_passwords(log))
 

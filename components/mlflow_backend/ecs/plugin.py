@@ -38,6 +38,7 @@ def require(environment: Mapping[str, str] = os.environ) -> None:
     if environment.get("CI") == "true":
         raise Refused(
             f"Pulumi's provider plugin `{NAME}` {wanted} is missing, and no checksum of its archive is committed.",
+            code="plugin-without-checksum",
             fix="Run `python -m tools.bootstrap.checksums`, compare what it finds, and commit "
             "tools/bootstrap/checksums.txt.",
         )
@@ -46,6 +47,7 @@ def require(environment: Mapping[str, str] = os.environ) -> None:
     if problem is not None:
         raise Refused(
             f"Pulumi's provider plugin `{NAME}` {wanted} is not installed, and {problem}.",
+            code="plugin-not-installed",
             fix=f"Run `{command}` where the internet can be reached, or `{command} --file ARCHIVE` with its archive "
             f"(pulumi-resource-{NAME}-v{wanted}-OS-ARCH.tar.gz).",
         )

@@ -23,7 +23,7 @@ def build(settings: Settings, *, project: str, stack: str) -> EcsBackend:
     """Build the backend of a stack.
 
     Raises Refused for settings that this target cannot fulfil or that disagree with the ledger, and where Pulumi's
-    plugin cannot be had; StoreError where the ledger cannot be read.
+    plugin cannot be had; PlatformFailed where the ledger cannot be read.
     """
     place = place_of(settings, project=project, stack=stack)
     plugin.require()

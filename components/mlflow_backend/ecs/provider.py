@@ -26,7 +26,7 @@ class _SecretProvider(Provider):
     module: ClassVar[str]
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Make the secret. Raises SecretFailed."""
+        """Make the secret. Raises PlatformFailed."""
         outputs = self._holding().create(props)
         return CreateResult(id_=outputs["arn"], outs=outputs)
 
@@ -97,7 +97,7 @@ class RolloutProvider(Provider):
     serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Wait until the revision serves. Raises RolloutFailed with ECS's own reasons."""
+        """Wait until the revision serves. Raises PlatformFailed with ECS's own reasons."""
         from mlflow_backend.ecs import rollout  # noqa: PLC0415
 
         return CreateResult(id_=str(props["revision"]), outs=rollout.wait(props))

@@ -33,6 +33,7 @@ def refuse_unsupported(settings: Settings) -> None:
     if findings:
         raise Refused(
             f"The target ecs cannot fulfil these settings: {'; '.join(findings)}.",
+            code="ecs-settings-unfulfillable",
             fix="Change them in Pulumi.<stack>.yaml.",
         )
 

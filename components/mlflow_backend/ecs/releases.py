@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from mlflow_backend.aws import clients as aws
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.contract import Refused, Release
+from mlflow_backend.contract import PlatformFailed, Refused, Release
 from mlflow_backend.ecs import deployments
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.history import EcsHistory, release_of
@@ -29,7 +29,7 @@ from mlflow_backend.ecs.render.containers import SETTINGS_LABEL
 from mlflow_backend.ecs.render.policies import ARTIFACTS
 from mlflow_backend.ecs.scale import Scale
 from mlflow_backend.identity import OBJECT
-from mlflow_backend.migrate.tool import Code, DatabaseTool, ToolFailed
+from mlflow_backend.migrate.tool import Code, DatabaseTool
 from mlflow_backend.releases import durations
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
@@ -92,8 +92,8 @@ class EcsReleases:
             return None
         try:
             return self._any_tool().status().heads
-        except ToolFailed as failure:
-            if failure.code is Code.UNREACHABLE:
+        except PlatformFailed as failure:
+            if failure.code == Code.UNREACHABLE.error:
                 return None
             raise
 
@@ -111,15 +111,15 @@ class EcsReleases:
         self.tool(version).restore(dump.address)
 
     def undo_restore(self) -> None:
-        """Put back the databases that the last restore replaced. Raises ToolFailed."""
+        """Put back the databases that the last restore replaced. Raises PlatformFailed."""
         self._any_tool().undo()
 
     def drop_kept(self) -> tuple[str, ...]:
-        """Drop the databases that restores replaced and kept; return their names. Raises ToolFailed."""
+        """Drop the databases that restores replaced and kept; return their names. Raises PlatformFailed."""
         return self._any_tool().drop_kept()
 
     def losses(self, dump: Dump) -> dict[str, int]:
-        """Count what restoring the dump would lose, against the live database. Raises ToolFailed."""
+        """Count what restoring the dump would lose, against the live database. Raises PlatformFailed."""
         return self._any_tool().losses(dump.address)
 
     def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
@@ -167,7 +167,9 @@ class EcsReleases:
         outcome = history.wait(revision, deadline_s=_START_DEADLINE_S)
         if not outcome.serving:
             raise Refused(
-                f"Revision {revision} does not serve: {'; '.join(outcome.reasons)}.", fix="Mend that, and repeat."
+                f"Revision {revision} does not serve: {'; '.join(outcome.reasons)}.",
+                code="revision-not-serving",
+                fix="Mend that, and repeat.",
             )
 
     def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
@@ -186,7 +188,7 @@ class EcsReleases:
         """
         wanted = revision or self.serving()
         if wanted is None:
-            raise Refused("No revision serves.", fix="Deploy the stack with `pulumi up`.")
+            raise Refused("No revision serves.", code="no-revision-serves", fix="Deploy the stack with `pulumi up`.")
         definition = self._definition(wanted)
         return Subject(
             url=_url(self._place.reach.url, definition),
@@ -256,7 +258,11 @@ class EcsReleases:
             auth = self._place.reach.access == "basic"
             heads = required_heads(known.mlflow_version, auth=auth) or self.heads()
         if heads is None:
-            raise Refused("The schema is not known: the database does not answer.", fix="Repeat the update.")
+            raise Refused(
+                "The schema is not known: the database does not answer.",
+                code="schema-not-known",
+                fix="Repeat the update.",
+            )
         return VerifiedRelease(
             target=KIND,
             revision=revision,

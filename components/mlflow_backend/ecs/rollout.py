@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws import clients
-from mlflow_backend.ecs.history import EcsHistory, ServiceMissing, ServiceName
+from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.ecs.history import EcsHistory, ServiceName
 from mlflow_backend.ecs.releases import EcsReleases, open_releases
 from mlflow_backend.migrate.step import after_failed_start, settle
 from mlflow_backend.offered import stack_of, typed
@@ -17,12 +18,8 @@ if TYPE_CHECKING:
 _INPUTS: Final = ("region", "cluster", "service", "revision")
 
 
-class RolloutFailed(Exception):
-    """ECS does not serve the revision that this update asked for; the text holds its reasons and no secret."""
-
-
 def wait(props: Mapping[str, Any]) -> dict[str, Any]:
-    """Wait until the revision serves, and return the resource's outputs. Raises RolloutFailed.
+    """Wait until the revision serves, and return the resource's outputs. Raises PlatformFailed.
 
     A migration that ended every server left it to this to start the new revision's, and to end the migration: where
     the revision does not serve on the new schema, `migrate.onFailure` decides.
@@ -34,7 +31,10 @@ def wait(props: Mapping[str, Any]) -> dict[str, Any]:
     if not outcome.serving:
         lines = "\n".join(f"  - {reason}" for reason in outcome.reasons)
         schema = typed(_after_migration(releases), stack_of(props["locator"]))
-        raise RolloutFailed(f"Revision {revision} does not serve, whatever the service looks like:\n{lines}{schema}")
+        raise PlatformFailed(
+            f"Revision {revision} does not serve, whatever the service looks like:\n{lines}{schema}",
+            code="rollout-failed",
+        )
     took = durations.Durations(start_s=outcome.start_s, migration_s=settle(releases.migration))
     durations.keep(releases.store, revision, took)
     return dict(props)
@@ -44,7 +44,7 @@ def still_serving(props: Mapping[str, Any]) -> bool:
     """Tell whether the revision is the one that answers users."""
     try:
         current = _history(props).current()
-    except ServiceMissing:
+    except Refused:
         return False
     return current is not None and current.id == str(props["revision"])
 

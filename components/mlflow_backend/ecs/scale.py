@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs.history import Pace
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 _DIMENSION: Final = "ecs:service:DesiredCount"
 # Deregistration waits for the longest request, and then the task has two minutes to stop.
 _STOP_DEADLINE_S: Final = 3600 + 120 + 60
-
-
-class ScaleFailed(Exception):
-    """The service does not scale as it was told to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +73,9 @@ class Scale:
             if service is None or service["runningCount"] + service["pendingCount"] == 0:
                 return
             if self.pace.clock() - began >= _STOP_DEADLINE_S:
-                raise ScaleFailed(
-                    f"{service['runningCount']} tasks of {self.name.service} still run after {_STOP_DEADLINE_S} s."
+                raise PlatformFailed(
+                    f"{service['runningCount']} tasks of {self.name.service} still run after {_STOP_DEADLINE_S} s.",
+                    code="tasks-still-running",
                 )
             self.pace.pause(self.pace.poll_s)
 

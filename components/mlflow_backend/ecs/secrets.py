@@ -12,7 +12,8 @@ import secrets as random
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import new_keys
-from mlflow_backend.aws.secret_values import SecretFailed, client
+from mlflow_backend.aws.secret_values import client
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs.history import Pace
 from mlflow_backend.server import keys
 from mlflow_backend.server.access import secret_problem
@@ -42,14 +43,14 @@ def token() -> str:
 
 
 def create(props: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the secret with a value for each name, and return the resource's outputs. Raises SecretFailed."""
+    """Make the secret with a value for each name, and return the resource's outputs. Raises PlatformFailed."""
     answer = make(props, json.dumps({name: _value(name) for name in props["names"]}))
     _take_over(answer["ARN"], props["region"], answer["VersionId"])
     return _outputs(props, answer["ARN"], answer["VersionId"])
 
 
 def make(props: Mapping[str, Any], content: str, *, pace: Pace = _PACE) -> Mapping[str, str]:
-    """Make a secret that holds `content`, and return AWS's answer. Raises SecretFailed, without the content."""
+    """Make a secret that holds `content`, and return AWS's answer. Raises PlatformFailed, without the content."""
     asked = client(props["region"])
     ends = pace.clock() + _DELETION_S
     try:
@@ -68,14 +69,16 @@ def make(props: Mapping[str, Any], content: str, *, pace: Pace = _PACE) -> Mappi
                     raise
                 pace.pause(pace.poll_s)
     except asked.exceptions.ResourceExistsException:
-        raise SecretFailed(
+        raise PlatformFailed(
             f"There is a secret {props['secret']} already. If it is of this stack, bring it into the state with "
-            "`pulumi import`; otherwise delete it."
+            "`pulumi import`; otherwise delete it.",
+            code="secret-exists",
         ) from None
     except asked.exceptions.InvalidRequestException:
-        raise SecretFailed(
+        raise PlatformFailed(
             f"The secret {props['secret']} of an earlier backend is being deleted. Wait for that to end, or delete it "
-            "at once: aws secretsmanager delete-secret --force-delete-without-recovery."
+            "at once: aws secretsmanager delete-secret --force-delete-without-recovery.",
+            code="secret-being-deleted",
         ) from None
     return {"ARN": answer["ARN"], "VersionId": answer["VersionId"]}
 
@@ -84,7 +87,7 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     """Take over the version that is there, with a value for each name that has none. Return the resource's outputs.
 
     Encryption keys that were in force stay in it, or among the former ones: without them data could not be read.
-    Raises SecretFailed for a version that no server could start with: the one before stays in force.
+    Raises PlatformFailed for a version that no server could start with: the one before stays in force.
     """
     asked = client(props["region"])
     answer = asked.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
@@ -104,7 +107,7 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
 def rotate_keys(region: str, name: str) -> None:
     """Put a version with new encryption keys, unless one waits already; the next update takes it over.
 
-    Raises SecretFailed for a secret that is not there, or holds no keys yet.
+    Raises PlatformFailed for a secret that is not there, or holds no keys yet.
     """
     from botocore.exceptions import ClientError  # noqa: PLC0415 - as boto3
 
@@ -117,9 +120,11 @@ def rotate_keys(region: str, name: str) -> None:
             asked.put_secret_value(SecretId=name, SecretString=json.dumps(rotated))
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code")
-        raise SecretFailed(f"Secrets Manager answered {code} for the secret {name}.") from None
+        raise PlatformFailed(
+            f"Secrets Manager answered {code} for the secret {name}.", code="secret-not-answered"
+        ) from None
     except ValueError:
-        raise SecretFailed(f"The secret {name} holds no encryption keys yet.") from None
+        raise PlatformFailed(f"The secret {name} holds no encryption keys yet.", code="no-encryption-keys") from None
 
 
 def look(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -191,9 +196,10 @@ def _held(text: str | None, props: Mapping[str, Any]) -> dict[str, str]:
         finding = "; ".join(problems)
     else:
         finding = f"it is no JSON object with the keys {', '.join(props['names'])}"
-    raise SecretFailed(
+    raise PlatformFailed(
         f"The newest version of the secret {props['secret']} is not taken over: {finding}. The one before stays in "
-        "force. Put a whole one with `aws secretsmanager put-secret-value`, and update again."
+        "force. Put a whole one with `aws secretsmanager put-secret-value`, and update again.",
+        code="secret-not-taken-over",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +58,6 @@ class EcsTarget:
         """Draw new keys into another version of the stack's secret."""
         del folder
         from mlflow_backend.aws import clients
-        from mlflow_backend.aws.secret_values import SecretFailed
         from mlflow_backend.ecs import holding, secrets
         from mlflow_backend.ecs.refusals import place_of
         from mlflow_backend.releases.holds import refuse_rotation
@@ -66,6 +65,7 @@ class EcsTarget:
         if lost:
             raise Refused(
                 "Secrets Manager keeps the versions of the secret, so the keys are not lost.",
+                code="keys-not-lost",
                 fix="Restore the secret with `aws secretsmanager restore-secret`, and update.",
             )
         known = settings()
@@ -73,8 +73,10 @@ class EcsTarget:
         refuse_rotation(holding.read(known, place, clients.connections(place.region).store).state)
         try:
             secrets.rotate_keys(place.region, place.secret("server"))
-        except SecretFailed as failure:
-            raise Refused(str(failure), fix="Deploy the stack with `pulumi up`, and repeat.") from None
+        except PlatformFailed as failure:
+            raise Refused(
+                str(failure), code="keys-not-rotated", fix="Deploy the stack with `pulumi up`, and repeat."
+            ) from None
         return "New keys are drawn."
 
     def releases(self, locator: Mapping[str, str]) -> EcsReleases:

@@ -14,12 +14,12 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.ecs import deployments
 from mlflow_backend.ecs.history import EcsHistory, ServiceName, release_of
 from mlflow_backend.ecs.oneshot import DatabaseTask, Network, OneShot, OneShots
 from mlflow_backend.ecs.render.tasks import DATABASE_TOOL
-from mlflow_backend.migrate.tool import DatabaseTool, ToolFailed
+from mlflow_backend.migrate.tool import DatabaseTool
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.status import RollbackContext
@@ -86,7 +86,7 @@ class UnmanagedService:
             return Heads(tracking=self._live_head)
         try:
             return DatabaseTool(self._status_task()).status().heads
-        except (ToolFailed, Refused) as error:
+        except (PlatformFailed, Refused) as error:
             self._say(f"the database's schema is not known: {error} Say it with --live-head REV if you know it.")
             return None
 
@@ -98,7 +98,11 @@ class UnmanagedService:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise Refused("Another rollback of this service is running.", fix="Let it end, and repeat.") from None
+                raise Refused(
+                    "Another rollback of this service is running.",
+                    code="service-rollback-running",
+                    fix="Let it end, and repeat.",
+                ) from None
             yield
 
     def serving(self) -> str | None:
@@ -166,7 +170,11 @@ class UnmanagedService:
         raise self._not_ours(f"revision {revision} ({verdict} {verification_id}) is recorded nowhere")
 
     def _not_ours(self, finding: str) -> Refused:
-        return Refused(f"The service {self._name.service} is not managed by this project: {finding}.", fix="")
+        return Refused(
+            f"The service {self._name.service} is not managed by this project: {finding}.",
+            code="service-not-managed",
+            fix="",
+        )
 
     def _definition(self, revision: str) -> Mapping[str, Any]:
         family = deployments.identify(self._service()["taskDefinition"]).family
@@ -182,7 +190,7 @@ class UnmanagedService:
         service, serving = self._service(), self.serving()
         lies = service.get("networkConfiguration", {}).get("awsvpcConfiguration")
         if lies is None or serving is None:
-            raise Refused("No task can be started beside it.", fix="")
+            raise Refused("No task can be started beside it.", code="task-beside-service-impossible", fix="")
         definition = self._definition(serving)
         shot = OneShot(
             cluster=self._name.cluster,

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws import clients as aws
 from mlflow_backend.aws.store import S3Store
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs.history import running_revision
 from mlflow_backend.ecs.locator import credentials_inside, located
-from mlflow_backend.ecs.oneshot import OneShot, OneShots, TaskNotRun, reported, split
+from mlflow_backend.ecs.oneshot import OneShot, OneShots, reported, split
 from mlflow_backend.ecs.render.policies import JOBS
 from mlflow_backend.ecs.render.tasks import VERIFY
-from mlflow_backend.releases.stores import StoreError
 from mlflow_backend.verify import job, runner
 from mlflow_backend.verify.model import Certainty, Part, Result
-from mlflow_backend.verify.report import CheckReport, Report, ReportError, now
+from mlflow_backend.verify.report import CheckReport, Report, now
 from mlflow_backend.verify.subjects import Live
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def run(  # noqa: PLR0913 - as runner.run
     try:
         wish = job.document(_told(place, subject), profile=profile, deadline_s=deadline_s, only=only, skip=skip)
         return _inside(place, job.bundle(wish), deadline_s + _CLEANUP_S)
-    except (TaskNotRun, StoreError, ReportError) as error:
+    except PlatformFailed as error:
         report = _not_run(started, str(error))
         if whole:
             _count(place, report)
@@ -105,7 +105,7 @@ def _told(place: Located, subject: Subject) -> Subject:
 
 
 def _inside(place: Located, content: bytes, deadline_s: float) -> Report:
-    """Run a job in the backend's network. Raises TaskNotRun, StoreError, ReportError."""
+    """Run a job in the backend's network. Raises PlatformFailed, PlatformFailed, PlatformFailed."""
     connections = aws.connections(place.service.region)
     store = S3Store(connections.store, bucket=place.store.bucket, root=place.store.root)
     key = f"{JOBS}/{uuid.uuid4().hex}.zip"
@@ -123,11 +123,16 @@ def _inside(place: Located, content: bytes, deadline_s: float) -> Report:
     output, log = split(finished.lines)
     if not output:
         words = "; ".join((*finished.reasons, *log.splitlines()[-5:])) or "it said nothing"
-        raise TaskNotRun(f"the verification task ended with {finished.exit_code} and without a report: {words}")
+        raise PlatformFailed(
+            f"the verification task ended with {finished.exit_code} and without a report: {words}",
+            code="verification-task-without-report",
+        )
     try:
         return Report.from_document(json.loads(output))
     except ValueError:
-        raise ReportError("the verification task's report is cut off; its log may have been dropped") from None
+        raise PlatformFailed(
+            "the verification task's report is cut off; its log may have been dropped", code="verification-report-cut"
+        ) from None
 
 
 def _not_run(started: Report, why: str) -> Report:

@@ -249,6 +249,7 @@ def refuse_unsupported(settings: Settings) -> None:
     if findings:
         raise Refused(
             f"The target local cannot fulfil these settings: {'; '.join(findings)}.",
+            code="local-settings-unfulfillable",
             fix="Remove or change them in Pulumi.<stack>.yaml.",
         )
 

@@ -43,7 +43,11 @@ class LocalHistory:
         """
         known = {str(record.number): record for record in revisions.list_all(self._state)}
         if revision not in known:
-            raise Refused(f"Revision {revision} does not exist.", fix=f"Choose one of: {', '.join(known) or 'none'}.")
+            raise Refused(
+                f"Revision {revision} does not exist.",
+                code="local-revision-unknown",
+                fix=f"Choose one of: {', '.join(known) or 'none'}.",
+            )
         record = known[revision]
         switch.activate(self._state, record)
 

@@ -50,7 +50,7 @@ def ledger_state(state: StateDir, *, requested: str | None) -> LedgerState:
     """Return what the ledger holds the stack to.
 
     Raises Refused where the settings ask for another pin, where a rollback was interrupted, and where it cannot be
-    read; StoreError where its folder cannot be.
+    read; PlatformFailed where its folder cannot be.
     """
     refuse_unfinished(rollback_journal(state))
     found = Ledger(FileStore(state.backend_store), by="").state()
@@ -74,6 +74,7 @@ def served(state: StateDir, found: LedgerState, desired: DesiredServer) -> Serve
     except (LocalFailure, ValueError):
         raise Refused(
             f"The ledger holds this stack to revision {hold.revision}, which does not exist any more: {hold.why}.",
+            code="local-pinned-revision-gone",
             fix="Lift it with `python -m scripts.rollback --stack STACK --unpin`.",
         ) from None
     return Served(

@@ -20,7 +20,7 @@ from mlflow_backend.local.database import binaries
 from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, REGION, ROLE
 from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.local.tools import installed
-from mlflow_backend.migrate.tool import MODULE, Code, ToolFailed, ToolResult
+from mlflow_backend.migrate.tool import MODULE, Code, ToolResult, tool_failed
 from mlflow_backend.releases.stores import DUMPS, ROOT
 from mlflow_backend.server import DatabaseAddress, database_uri
 
@@ -54,7 +54,7 @@ class ToolRunner:
         place = environment.locate(self._version)
         if not environment.exists(place):
             finding = f"The environment of MLflow {self._version} is not installed."
-            raise ToolFailed(Code.FAILED, finding, "Run `make up`, which installs it.")
+            raise tool_failed(Code.FAILED, finding, "Run `make up`, which installs it.")
         command = [str(place.path / "bin" / "python"), "-m", MODULE, *arguments]
         process = subprocess.Popen(
             command,
@@ -70,7 +70,7 @@ class ToolRunner:
             output, log = process.communicate(timeout=deadline_s)
         except subprocess.TimeoutExpired:
             finding = f"The database tool's `{arguments[0]}` had not ended after {deadline_s:.0f} s."
-            raise ToolFailed(Code.WORTH_RETRYING, finding, "See what holds the database's locks.") from None
+            raise tool_failed(Code.WORTH_RETRYING, finding, "See what holds the database's locks.") from None
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -90,12 +90,12 @@ class LocalReleases:
             DatabaseTool(one_shot.ToolRunner(self.state, version, store=reach)).restore(dump.address)
 
     def undo_restore(self) -> None:
-        """Put back the databases that the last restore replaced. Raises LocalFailure, ToolFailed."""
+        """Put back the databases that the last restore replaced. Raises PlatformFailed."""
         with schema.allowed_to_create(self.state):
             DatabaseTool(one_shot.ToolRunner(self.state, self._any_version())).undo()
 
     def drop_kept(self) -> tuple[str, ...]:
-        """Drop the databases that restores replaced and kept; return their names. Raises LocalFailure, ToolFailed."""
+        """Drop the databases that restores replaced and kept; return their names. Raises PlatformFailed."""
         return DatabaseTool(one_shot.ToolRunner(self.state, self._any_version())).drop_kept()
 
     def is_restorable(self, dump: Dump, *, verify_checksums: bool = True) -> bool:
@@ -109,7 +109,7 @@ class LocalReleases:
         return (self.store.path(f"{DUMPS}/{dump.id}/manifest.json")).exists()
 
     def losses(self, dump: Dump) -> dict[str, int]:
-        """Count what restoring the dump would lose, against the live database. Raises LocalFailure, ToolFailed."""
+        """Count what restoring the dump would lose, against the live database. Raises PlatformFailed."""
         with one_shot.serving_dumps(self.state) as (_, reach):
             return DatabaseTool(one_shot.ToolRunner(self.state, self._any_version(), store=reach)).losses(dump.address)
 
@@ -170,7 +170,7 @@ class LocalReleases:
         return self.reports.save(report, copy=self.state.report)
 
     def subject(self) -> Subject:
-        """Return what a verification of the serving revision is told. Raises SubjectError where none was deployed."""
+        """Return what a verification of the serving revision is told. Raises UsageError where none was deployed."""
         return Subject.load(self.state.subject)
 
     # What a rollback is planned from.
@@ -223,7 +223,11 @@ class LocalReleases:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise Refused("Another rollback of this stack is running.", fix="Let it end, and repeat.") from None
+                raise Refused(
+                    "Another rollback of this stack is running.",
+                    code="local-rollback-running",
+                    fix="Let it end, and repeat.",
+                ) from None
             yield
 
     def release(self, revision: str, *, verification_id: str, verdict: str) -> VerifiedRelease:

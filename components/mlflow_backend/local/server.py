@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import (
     credentials,
     environment,
@@ -22,7 +23,7 @@ from mlflow_backend.local.one_shot import ToolRunner
 from mlflow_backend.local.state import LocalFailure, write
 from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.migrate.step import after_failed_start, settle
-from mlflow_backend.migrate.tool import DatabaseTool, ToolFailed
+from mlflow_backend.migrate.tool import DatabaseTool
 from mlflow_backend.offered import typed
 from mlflow_backend.releases import durations
 from mlflow_backend.releases.journal import Journal
@@ -112,7 +113,7 @@ def _make_users_schema(state: StateDir, record: Record) -> None:
     if live is not None and live.auth is None:
         try:
             DatabaseTool(ToolRunner(state, record.mlflow_version, users=True)).upgrade()
-        except ToolFailed as failure:
+        except PlatformFailed as failure:
             raise LocalFailure("the users' database", failure.finding, failure.fix) from None
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from mlflow_backend.contract import next_step
+from mlflow_backend.contract import PlatformFailed, next_step
 from mlflow_backend.releases.stores import ROOT
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ LOCK_WAIT_S = 600.0
 _POLL_S = 0.05
 
 
-class LocalFailure(Exception):
+class LocalFailure(PlatformFailed):
     """A part of the local backend could not be brought to the state that was asked for.
 
     Its text names the part, the finding and the fix, and never holds a secret.
@@ -37,8 +37,7 @@ class LocalFailure(Exception):
 
     def __init__(self, part: str, finding: str, fix: str) -> None:
         """Keep the three parts apart, so that callers can add to one of them."""
-        super().__init__(f"{part}: {finding}. {fix}.")
-        self.part, self.finding, self.fix = part, finding, fix
+        super().__init__(finding, fix=fix, part=part)
 
 
 class Damaged(LocalFailure):

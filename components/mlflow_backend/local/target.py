@@ -40,7 +40,11 @@ class LocalTarget:
         """Return the folder, whatever the stack's file says by now."""
         del settings, project
         if not (folder / stack).exists():
-            raise Refused(f"Stack {stack} has no local backend here.", fix=f"Run `make up STACK={stack}`.")
+            raise Refused(
+                f"Stack {stack} has no local backend here.",
+                code="local-backend-missing",
+                fix=f"Run `make up STACK={stack}`.",
+            )
         return {"kind": self.name, "state": str(folder / stack)}
 
     def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:

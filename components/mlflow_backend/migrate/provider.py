@@ -40,7 +40,7 @@ class MigrationProvider(Provider):
         return DiffResult(changes=resource.changed(olds, news))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Migrate. Raises MigrationFailed, which says what serves now."""
+        """Migrate. Raises PlatformFailed, which says what serves now."""
         from mlflow_backend.migrate import resource  # noqa: PLC0415
 
         return CreateResult(id_="migration", outs=resource.run(props))
@@ -102,7 +102,7 @@ class ReencryptionProvider(Provider):
         return DiffResult(changes=reencrypt.changed(olds, news))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Re-encrypt. Raises Refused or ToolFailed; nothing is changed then."""
+        """Re-encrypt. Raises Refused or PlatformFailed; nothing is changed then."""
         from mlflow_backend.migrate import reencrypt  # noqa: PLC0415
 
         return CreateResult(id_="reencryption", outs=reencrypt.run(props))

@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
-from mlflow_backend.contract import Refused
-from mlflow_backend.dynamic import tell_once
-from mlflow_backend.migrate.tool import ToolFailed
 from mlflow_backend.releases.targets import open_releases
 
 if TYPE_CHECKING:
@@ -24,9 +21,7 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 
 
 def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Re-encrypt, and return the resource's outputs. Raises Refused, ToolFailed; nothing is changed then."""
-    tell_once(ToolFailed)
-    tell_once(Refused)
+    """Re-encrypt, and return the resource's outputs. Raises Refused, PlatformFailed; nothing is changed then."""
     outputs = {key: inputs.get(key) for key in _INPUTS}
     if not inputs["keys"]:
         return {**outputs, "lost": []}

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
-from mlflow_backend.contract import Refused
-from mlflow_backend.dynamic import tell_once
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.migrate.forecast import Seen
 from mlflow_backend.migrate.known import forecast
-from mlflow_backend.migrate.step import MigrationFailed, MigrationRequest, migrate
-from mlflow_backend.migrate.tool import ToolFailed
+from mlflow_backend.migrate.step import MigrationRequest, migrate
 from mlflow_backend.offered import stack_of, typed
 from mlflow_backend.releases.journal import refuse_unfinished
-from mlflow_backend.releases.stores import StoreError
 from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.schema import Direction
 from mlflow_backend.schema_tables import required_heads
@@ -53,7 +50,7 @@ def check(inputs: Mapping[str, Any]) -> Checked:
         return Checked(inputs=dict(inputs))
     try:
         made, interrupted = _forecast(inputs)
-    except (Refused, StoreError, ToolFailed) as error:
+    except (Refused, PlatformFailed) as error:
         return Checked(inputs=dict(inputs), refusal=typed(str(error), stack_of(inputs["locator"])))
     plan = {"action": _ACTIONS.get(made.direction, "find out"), **made.document()}
     if interrupted:
@@ -73,10 +70,8 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Migrate, and return the resource's outputs.
 
-    Raises MigrationFailed, and Refused where a rollback runs or was interrupted.
+    Raises PlatformFailed, and Refused where a rollback runs or was interrupted.
     """
-    tell_once(MigrationFailed)
-    tell_once(Refused)
     target = open_releases(inputs["locator"])
     version = inputs["mlflowVersion"]
     # Basic auth has a schema of its own; on targets that have none, only the tracking head is known beforehand.
@@ -86,8 +81,8 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
         refuse_unfinished(target.rollback)
         try:
             outcome = migrate(target, MigrationRequest(version=version, wanted=wanted, on_failure=inputs["onFailure"]))
-        except MigrationFailed as failure:
-            raise MigrationFailed(typed(str(failure), stack_of(inputs["locator"]))) from None
+        except PlatformFailed as failure:
+            raise PlatformFailed(typed(str(failure), stack_of(inputs["locator"])), code="migration-failed") from None
     return {
         **{key: inputs.get(key) for key in (*INPUTS, "plan")},
         "head": outcome.heads.tracking,

@@ -10,7 +10,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from mlflow_backend.migrate.tool import RETRYABLE, DatabaseTool, Status, ToolFailed
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.migrate.tool import RETRYABLE, DatabaseTool, Status
 from mlflow_backend.schema import Direction, Heads
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ PAUSES_S = (2.0, 5.0, 10.0)
 """Seconds before each further try of what a try may mend: a database that restarts, another writer that ends."""
 
 
-class MigrationFailed(Exception):
-    """The database is not at the head that the new release needs. The text says what was found and what serves now."""
-
-
 class MigrationTarget(Protocol):
     """What a target gives to the migration. Every method may be repeated after an interruption."""
 
@@ -43,10 +40,10 @@ class MigrationTarget(Protocol):
         """Return the database tool beside an MLflow version."""
 
     def dump(self, version: str) -> Dump:
-        """Dump the databases into the backend's store with that version's tool. Raises ToolFailed."""
+        """Dump the databases into the backend's store with that version's tool. Raises PlatformFailed."""
 
     def restore(self, dump: Dump, version: str) -> None:
-        """Put a dump in the databases' place. Raises ToolFailed; the databases are then as they were."""
+        """Put a dump in the databases' place. Raises PlatformFailed; the databases are then as they were."""
 
     def serving(self) -> str | None:
         """Return the revision whose server runs and gets the traffic."""
@@ -81,7 +78,7 @@ def migrate(
 ) -> Outcome:
     """Bring the database to the head that the wished version needs.
 
-    Raises MigrationFailed; whatever happened, a server whose schema is still there serves again.
+    Raises PlatformFailed; whatever happened, a server whose schema is still there serves again.
     """
     begun = target.migration.load(*_ENTRY)
     heads = target.heads()
@@ -133,7 +130,7 @@ def _bring_to_head(
         heads = _at_head(target, status)
         target.migration.write({**entry, "seconds": time.monotonic() - started})
     except Exception as failure:  # whatever a target meets, what was stopped must serve again
-        raise MigrationFailed(f"{failure} {_back(target, entry, pause)}") from failure
+        raise PlatformFailed(f"{failure} {_back(target, entry, pause)}", code="migration-interrupted") from failure
     return Outcome(heads=heads, applied=applied, dump=entry["dump"])
 
 
@@ -179,7 +176,9 @@ def _secure(
 def _at_head(target: MigrationTarget, status: Status) -> Heads:
     heads = target.heads()
     if heads is None or heads.tracking != status.expected.tracking:
-        raise MigrationFailed(f"The database is at {heads} after the migration, not at {status.expected}.")
+        raise PlatformFailed(
+            f"The database is at {heads} after the migration, not at {status.expected}.", code="migration-not-at-head"
+        )
     return heads
 
 
@@ -233,26 +232,27 @@ def _forget_abandoned(target: MigrationTarget, begun: dict[str, Any] | None, sta
 
 def _refuse(status: Status) -> None:
     if status.direction in {Direction.AHEAD, Direction.UNKNOWN, Direction.FOREIGN}:
-        raise MigrationFailed(
+        raise PlatformFailed(
             f"The database is {status.direction.value} for MLflow {status.mlflow_version}: it is at {status.heads}, "
-            f"and {status.expected} is needed. {status.reason} Nothing was touched."
+            f"and {status.expected} is needed. {status.reason} Nothing was touched.",
+            code="migration-refused",
         )
 
 
 def _patiently(work: Callable[[], Found], pause: Callable[[float], None], what: str) -> Found:
-    """Do the work, again where another try can mend it. Raises MigrationFailed with the tool's words."""
+    """Do the work, again where another try can mend it. Raises PlatformFailed with the tool's words."""
     for seconds in PAUSES_S:
         try:
             return work()
-        except ToolFailed as failure:
+        except PlatformFailed as failure:
             if failure.code not in RETRYABLE:
-                raise MigrationFailed(f"{what}: {failure}") from None
+                raise PlatformFailed(f"{what}: {failure}", code="migration-tool-failed") from None
         pause(seconds)
     try:
         return work()
-    except ToolFailed as failure:
+    except PlatformFailed as failure:
         tries = len(PAUSES_S) + 1
-        raise MigrationFailed(f"{what}, in {tries} tries: {failure}") from None
+        raise PlatformFailed(f"{what}, in {tries} tries: {failure}", code="migration-tries-used-up") from None
 
 
 def _heads(document: dict[str, str | None]) -> str:

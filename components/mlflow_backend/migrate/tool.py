@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.releases.records import Dump, DumpedDatabase
 from mlflow_backend.schema import Direction, Heads
 
@@ -41,8 +42,13 @@ class Code(IntEnum):
     LOCKED = 16
     UNREADABLE = 255
 
+    @property
+    def error(self) -> str:
+        """The code of the error that this exit code becomes."""
+        return f"database-tool-{self.name.lower().replace('_', '-')}"
 
-RETRYABLE = frozenset({Code.WORTH_RETRYING, Code.LOCKED})
+
+RETRYABLE = frozenset({Code.WORTH_RETRYING.error, Code.LOCKED.error})
 _STANDINGS = frozenset({Code.DONE, Code.AHEAD, Code.UNSUPPORTED, Code.REVISION_UNKNOWN, Code.NOT_AT_HEAD})
 _TAIL_LINES = 12
 _LOST = {
@@ -51,12 +57,9 @@ _LOST = {
 }
 
 
-class ToolFailed(Exception):
-    """A run of the tool did not do what it was asked for. Its text holds the tool's own words, and no secret."""
-
-    def __init__(self, code: Code, finding: str, fix: str) -> None:
-        super().__init__(f"{finding} {fix}")
-        self.code, self.finding, self.fix = code, finding, fix
+def tool_failed(code: Code, finding: str, fix: str) -> PlatformFailed:
+    """Return the error of a run of the tool that did not do what it was asked for, in the tool's own words."""
+    return PlatformFailed(finding, code=code.error, fix=fix)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +75,7 @@ class Runner(Protocol):
     """Runs the tool of one MLflow version once in the backend's network, with the server's database in its reach."""
 
     def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
-        """Run `python -m mlflow_backend_server.db ARGUMENTS`. Raises ToolFailed where it cannot be run in time."""
+        """Run `python -m mlflow_backend_server.db ARGUMENTS`. Raises PlatformFailed where it cannot be run in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,45 +115,45 @@ class DatabaseTool:
         self._runner = runner
 
     def status(self) -> Status:
-        """Return where the databases stand, whatever that is. Raises ToolFailed where it cannot be found out."""
+        """Return where the databases stand, whatever that is. Raises PlatformFailed where it cannot be found out."""
         return parse_status(self._report(["status"], deadline_s=STATUS_DEADLINE_S, accepted=_STANDINGS))
 
     def upgrade(self) -> tuple[str, ...]:
-        """Bring the databases to the head; return the revisions applied. Raises ToolFailed."""
+        """Bring the databases to the head; return the revisions applied. Raises PlatformFailed."""
         report = self._report(["upgrade", "--wait", str(_WAIT_S)], deadline_s=UPGRADE_DEADLINE_S)
         return tuple(revision for entry in report["databases"].values() for revision in entry["applied"])
 
     def dump(self, destination: str) -> Dump:
-        """Dump the databases below `destination`. Raises ToolFailed; what was written so far is then no dump."""
+        """Dump the databases below `destination`. Raises PlatformFailed; what was written so far is then no dump."""
         return parse_manifest(self._report(["dump", "--to", destination], deadline_s=DUMP_DEADLINE_S))
 
     def restore(self, source: str) -> dict[str, str]:
         """Put a dump in the databases' place; return, by chain, the name under which each was kept.
 
-        Raises ToolFailed; the databases are then as they were.
+        Raises PlatformFailed; the databases are then as they were.
         """
         report = self._report(["restore", "--from", source, "--wait", str(_WAIT_S)], deadline_s=DUMP_DEADLINE_S)
         return {name: str(entry["kept"]) for name, entry in report["databases"].items()}
 
     def losses(self, source: str) -> dict[str, int]:
-        """Count what restoring a dump would lose, by name, only what is not zero. Raises ToolFailed."""
+        """Count what restoring a dump would lose, by name, only what is not zero. Raises PlatformFailed."""
         report = self._report(["losses", "--from", source], deadline_s=DUMP_DEADLINE_S)
         return {str(name): int(count) for name, count in report["losses"].items()}
 
     def reencrypt(self) -> tuple[str, ...]:
         """Put what is stored encrypted under the keys in force; return what no key can read, a sentence each.
 
-        Raises ToolFailed; nothing is changed then.
+        Raises PlatformFailed; nothing is changed then.
         """
         report = self._report(["reencrypt", "--wait", str(_WAIT_S)], deadline_s=STATUS_DEADLINE_S + _WAIT_S)
         return tuple(sentence.format(name) for table, sentence in _LOST.items() for name in report[table]["lost"])
 
     def undo(self) -> None:
-        """Put back the databases that the last restore replaced. Raises ToolFailed; they are then as they were."""
+        """Put back the databases that the last restore replaced. Raises PlatformFailed; they are then as they were."""
         self._report(["undo", "--wait", str(_WAIT_S)], deadline_s=STATUS_DEADLINE_S + _WAIT_S)
 
     def drop_kept(self) -> tuple[str, ...]:
-        """Drop every database that a restore replaced and kept; return their names. Raises ToolFailed."""
+        """Drop every database that a restore replaced and kept; return their names. Raises PlatformFailed."""
         status = self._report(["status"], deadline_s=STATUS_DEADLINE_S, accepted=_STANDINGS)
         names = [str(name) for entry in status["databases"].values() for name in entry["kept_databases"]]
         for name in names:
@@ -167,9 +170,9 @@ class DatabaseTool:
         except (ValueError, KeyError, TypeError):
             words = " / ".join(ended.log.strip().splitlines()[-_TAIL_LINES:]) or "it said nothing"
             finding = f"The database tool's `{arguments[0]}` ended with {ended.code} and without a report: {words}."
-            raise ToolFailed(Code.UNREADABLE, finding, "Read its log, and repeat.") from None
+            raise tool_failed(Code.UNREADABLE, finding, "Read its log, and repeat.") from None
         if code not in accepted or "error" in report:
-            raise ToolFailed(code, str(report.get("error", f"`{arguments[0]}` failed.")), str(report.get("fix", "")))
+            raise tool_failed(code, str(report.get("error", f"`{arguments[0]}` failed.")), str(report.get("fix", "")))
         return report
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.contract import Refused
 from mlflow_backend.dynamic import is_unknown
 from mlflow_backend.preflight import account, database, findings, image, soak
 from mlflow_backend.preflight.findings import Finding, failed
 from mlflow_backend.preflight.manifests import Platform, Source
 from mlflow_backend.preflight.reference import NotAReference, Reference, parse
 from mlflow_backend.preflight.registry import Login, Registry
-from mlflow_backend.verify.credentials import CredentialError, read_reference
+from mlflow_backend.verify.credentials import read_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +74,7 @@ def _image(news: Mapping[str, Any]) -> image.Looked:
     try:
         reference = parse(news["image"])
         found = source(reference, news.get("registryLogin"))
-    except (NotAReference, CredentialError) as error:
+    except (NotAReference, Refused) as error:
         finding = failed("image exists", image.PROPERTY, f"{error}.", "Correct the setting.")
         return image.Looked(findings=(finding,))
     system, _, architecture = str(news["platform"]).partition("/")
@@ -86,7 +87,7 @@ def _image(news: Mapping[str, Any]) -> image.Looked:
 
 
 def source(reference: Reference, login: str | None) -> Source:
-    """Return where an image's manifests are read. `login` is as in `PreflightArgs`. Raises CredentialError."""
+    """Return where an image's manifests are read. `login` is as in `PreflightArgs`. Raises Refused."""
     if reference.ecr is not None:
         from mlflow_backend.preflight.aws import ecr_client  # noqa: PLC0415 - AWS only where it is asked
         from mlflow_backend.preflight.ecr import EcrSource  # noqa: PLC0415
@@ -108,7 +109,7 @@ def _login(reference: str) -> Login:
         return Login(user=user, password=password)
     user, colon, password = read_reference("registryLogin", reference).partition(":")
     if not colon:
-        raise CredentialError("the registry login is not USER:PASSWORD")
+        raise Refused("the registry login is not USER:PASSWORD", code="registry-login-malformed")
     return Login(user=user, password=password)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.preflight.findings import Finding, failed, passed, skipped
-from mlflow_backend.releases.stores import StoreError
 
 if TYPE_CHECKING:
     from mlflow_backend.releases.ledger import Ledger
@@ -23,7 +23,7 @@ def look(ledger: Ledger, *, digest: str, source: str, hours: int, now: datetime 
     """
     try:
         releases = ledger.read().releases
-    except StoreError as error:
+    except PlatformFailed as error:
         return skipped(CHECK, PROPERTY, f"the ledger of the stack {source} could not be read: {error}")
     passes = [record.at for record in releases if record.release and record.release.image_digest == digest]
     if not passes:

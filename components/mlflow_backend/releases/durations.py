@@ -9,7 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from mlflow_backend.releases.stores import ROOT, StoreError
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.releases.stores import ROOT
 
 if TYPE_CHECKING:
     from mlflow_backend.releases.stores import Store
@@ -27,7 +28,7 @@ class Durations:
 
 
 def keep(store: Store, revision: str, durations: Durations) -> None:
-    """Write how long a revision took; what is not known now stays as it was. Raises StoreError."""
+    """Write how long a revision took; what is not known now stays as it was. Raises PlatformFailed."""
     known = {name: value for name, value in asdict(durations).items() if value is not None}
     store.replace(_key(revision), json.dumps({**asdict(kept(store, revision)), **known}).encode())
 
@@ -37,7 +38,7 @@ def kept(store: Store, revision: str) -> Durations:
     try:
         document = json.loads(store.read([_key(revision)]).get(_key(revision), b"{}"))
         start_s, migration_s = document.get("start_s"), document.get("migration_s")
-    except (StoreError, ValueError, AttributeError):
+    except (PlatformFailed, ValueError, AttributeError):
         return Durations()
     return Durations(start_s=_seconds(start_s), migration_s=_seconds(migration_s))
 

@@ -31,6 +31,7 @@ def refuse_disagreement(state: LedgerState, requested: str | None) -> None:
     held = "the ledger pins nothing" if state.pin is None else f"the ledger pins revision {state.pin.revision}"
     raise Refused(
         f"release.pin in the settings asks for revision {requested}, and {held}.",
+        code="pin-disagrees",
         fix=f"Roll back with `python -m scripts.rollback --stack STACK --to {requested}`, which pins it, or remove "
         "release.pin.",
     )
@@ -45,6 +46,7 @@ def refuse_rotation(state: LedgerState) -> None:
     if pin is not None:
         raise Refused(
             f"The stack is pinned to revision {pin.revision}, and an update would re-encrypt nothing for its servers.",
+            code="rotation-pinned",
             fix="Lift the pin with `python -m scripts.rollback --stack STACK --unpin`, update, and repeat.",
         )
 

@@ -10,8 +10,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.contract import Refused
-from mlflow_backend.releases.stores import ROOT, StoreError
+from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.releases.stores import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ class Journal:
     def load(self, *needed: str) -> dict[str, Any] | None:
         """Return what was begun and not ended, None where nothing was; it has at least the keys that are `needed`.
 
-        Raises StoreError for a document that cannot be read: guessing how far something got would be the worse end.
+        Raises PlatformFailed for a document that cannot be read: guessing how far something got would be the worse end.
         """
         content = self._store.read([self._key]).get(self._key)
         if content is None:
@@ -40,9 +40,11 @@ class Journal:
         try:
             document = json.loads(content)
         except ValueError:
-            raise StoreError(self._key, "it is not JSON", fix) from None
+            raise PlatformFailed("it is not JSON", code="journal-not-json", fix=fix, part=self._key) from None
         if not isinstance(document, dict) or not document.keys() >= set(needed):
-            raise StoreError(self._key, "it is not what this project wrote there", fix)
+            raise PlatformFailed(
+                "it is not what this project wrote there", code="journal-malformed", fix=fix, part=self._key
+            )
         return document
 
     def write(self, document: Mapping[str, Any]) -> None:
@@ -65,5 +67,9 @@ def refuse_unfinished(journal: Journal, *, locked: bool = False) -> None:
         return
     what = f"A rollback to revision {entry['to']}, begun {entry['begun']}"
     if not locked and journal.running():
-        raise Refused(f"{what}, is running.", fix="Let it end, and repeat.")
-    raise Refused(f"{what}, was interrupted.", fix="Finish it first with `python -m scripts.rollback --stack STACK`.")
+        raise Refused(f"{what}, is running.", code="rollback-running", fix="Let it end, and repeat.")
+    raise Refused(
+        f"{what}, was interrupted.",
+        code="rollback-interrupted",
+        fix="Finish it first with `python -m scripts.rollback --stack STACK`.",
+    )

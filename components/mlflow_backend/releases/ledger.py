@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.releases.records import (
     Block,
     Dump,
@@ -20,7 +20,6 @@ from mlflow_backend.releases.records import (
     LedgerState,
     Pin,
     Record,
-    RecordError,
     VerifiedRelease,
     after_block,
     after_identity,
@@ -30,7 +29,7 @@ from mlflow_backend.releases.records import (
     decode,
     encode,
 )
-from mlflow_backend.releases.stores import LEDGER, ROOT, StoreError
+from mlflow_backend.releases.stores import LEDGER, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,6 +73,7 @@ class Contents:
             if damage.number == self.last:
                 raise Refused(
                     f"The ledger's newest record cannot be read, so pins and blocks are not known: {damage.finding}.",
+                    code="ledger-newest-damaged",
                     fix=f"Put {LEDGER}/{damage.number:08d}.json back from a backup, or accept the loss with "
                     "`python -m scripts.releases --stack STACK --accept-loss`.",
                 )
@@ -112,7 +112,7 @@ class Ledger:
         self._store, self._by = store, by
 
     def read(self) -> Contents:
-        """Return everything. Raises StoreError where the store fails; a damaged record is reported, not raised."""
+        """Return everything. Raises PlatformFailed where the store fails; a damaged record is reported, not raised."""
         keys, last = self._listed()
         contents = self._store.read(list(keys.values()))
         records, damage = [], []
@@ -123,14 +123,14 @@ class Ledger:
                 continue
             try:
                 records.append(decode(content, number=number))
-            except RecordError as error:
+            except PlatformFailed as error:
                 damage.append(Damage(number=number, finding=str(error)))
         return Contents(records=tuple(records), damage=tuple(damage))
 
     def state(self) -> LedgerState:
         """Return what holds now, from the newest record alone.
 
-        Raises StoreError, and Refused where that record is damaged.
+        Raises PlatformFailed, and Refused where that record is damaged.
         """
         keys, last = self._listed()
         if last == 0:
@@ -140,7 +140,7 @@ class Ledger:
             finding = f"record {last} is missing"
             if content is not None:
                 return decode(content, number=last).state
-        except RecordError as error:
+        except PlatformFailed as error:
             finding = str(error)
         return Contents(damage=(Damage(number=last, finding=finding),)).state
 
@@ -194,7 +194,9 @@ class Ledger:
         known = found.records[-1] if found.records else None
         first_lost = (known.number if known else 0) + 1
         if found.last < first_lost:
-            raise Refused("The ledger's newest record is whole.", fix="Nothing has to be accepted.")
+            raise Refused(
+                "The ledger's newest record is whole.", code="ledger-whole", fix="Nothing has to be accepted."
+            )
         keys, _ = self._listed()
         for number in range(first_lost, found.last + 1):
             if number in keys:
@@ -212,7 +214,7 @@ class Ledger:
             if self._create(record):
                 return record
         finding = f"{_ATTEMPTS} attempts to append met another writer each time"
-        raise StoreError(LEDGER, finding, "Let the other writers end and repeat")
+        raise PlatformFailed(finding, code="ledger-contended", fix="Let the other writers end and repeat", part=LEDGER)
 
     def _create(self, record: Record) -> bool:
         created = self._store.create(f"{LEDGER}/{record.number:08d}.json", encode(record))

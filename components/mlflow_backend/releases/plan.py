@@ -26,10 +26,6 @@ _RESTORE_LEAST_S = 1.0
 _START_S = 13.0
 
 
-class AlreadyServing(Refused):
-    """What is asked for serves already: the plan would be empty."""
-
-
 class Step(StrEnum):
     """One step of a rollback; each may be repeated after an interruption."""
 
@@ -85,24 +81,29 @@ class Plan:
 
 
 def plan(context: RollbackContext, request: Request) -> Plan:
-    """Return the plan that fulfils the request. Raises Refused, and AlreadyServing where nothing is to be done."""
+    """Return the plan that fulfils the request. Raises Refused, and Refused where nothing is to be done."""
     if context.busy and not request.force:
-        raise Refused(f"A deployment is in progress: {context.busy}.", fix="Let it end, or stop it first with --force.")
+        raise Refused(
+            f"A deployment is in progress: {context.busy}.",
+            code="deployment-in-progress",
+            fix="Let it end, or stop it first with --force.",
+        )
     releases = list_releases(context)
     start = next((release for release in releases if release.current), None)
     goal = _goal(releases, request)
     if goal.serves:
-        raise AlreadyServing(f"{goal} serves already.", fix="Nothing has to be rolled back.")
+        raise Refused(f"{goal} serves already.", code="serves-already", fix="Nothing has to be rolled back.")
     if goal.state == "gone":
         raise Refused(
             f"{goal} is gone: the platform no longer holds what it ran.",
+            code="release-gone",
             fix="Choose another one with --to (`make releases` lists them), or deploy that version again.",
         )
     if goal.decision.verdict is Verdict.BLOCKED:
-        raise Refused(f"{goal} is BLOCKED. {goal.decision.reason}", fix=goal.decision.fix)
+        raise Refused(f"{goal} is BLOCKED. {goal.decision.reason}", code="release-blocked", fix=goal.decision.fix)
     restoring = goal.decision.verdict is Verdict.RESTORE
     if restoring and not request.restore:
-        raise Refused(f"{goal} needs a RESTORE. {goal.decision.reason}", fix=goal.decision.fix)
+        raise Refused(f"{goal} needs a RESTORE. {goal.decision.reason}", code="restore-needed", fix=goal.decision.fix)
     dump = dump_with(goal.heads, restorable_dumps(context)) if restoring else None
     return Plan(
         target=context.target,
@@ -136,18 +137,30 @@ def default_goal(releases: Sequence[ReleaseStatus], *, restore: bool = False) ->
 
 def _goal(releases: Sequence[ReleaseStatus], request: Request) -> ReleaseStatus:
     if request.to is not None and request.to_version is not None:
-        raise Refused("Both a revision and a version are asked for.", fix="Give --to or --to-version, not both.")
+        raise Refused(
+            "Both a revision and a version are asked for.",
+            code="target-ambiguous",
+            fix="Give --to or --to-version, not both.",
+        )
     if request.to is not None:
         for release in releases:
             if release.revision == request.to:
                 return release
         known = ", ".join(release.revision for release in releases[:10]) or "none"
-        raise Refused(f"Revision {request.to} does not exist.", fix=f"Choose one with --to; the newest are: {known}.")
+        raise Refused(
+            f"Revision {request.to} does not exist.",
+            code="revision-unknown",
+            fix=f"Choose one with --to; the newest are: {known}.",
+        )
     if request.to_version is not None:
         return _goal_of_version(releases, request.to_version)
     goal = default_goal(releases, restore=request.restore)
     if goal is None:
-        raise Refused(f"No release can be rolled back to. {_why_none(releases)}", fix=_fix_none(releases))
+        raise Refused(
+            f"No release can be rolled back to. {_why_none(releases)}",
+            code="no-release-to-roll-back-to",
+            fix=_fix_none(releases),
+        )
     return goal
 
 
@@ -162,9 +175,12 @@ def _goal_of_version(releases: Sequence[ReleaseStatus], version: str) -> Release
         return fit[0]
     if not of_version:
         versions = ", ".join(dict.fromkeys(release.mlflow_version for release in releases)) or "none"
-        raise Refused(f"No release of MLflow {version} is known.", fix=f"Choose one of: {versions}.")
+        raise Refused(
+            f"No release of MLflow {version} is known.", code="version-unknown", fix=f"Choose one of: {versions}."
+        )
     raise Refused(
         f"No release of MLflow {version} is verified, still there, and neither blocked nor left by a rollback.",
+        code="version-without-fit-release",
         fix=f"Name one with --to if you mean it: {', '.join(release.revision for release in of_version)}.",
     )
 

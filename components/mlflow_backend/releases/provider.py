@@ -55,13 +55,13 @@ class HoldProvider(Provider):
         return DiffResult(changes=resource.hold_changed(olds, news))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Raise Withheld where a release is withheld and that is not accepted."""
+        """Raise Refused where a release is withheld and that is not accepted."""
         from mlflow_backend.releases import resource  # noqa: PLC0415
 
         return CreateResult(id_="hold", outs=resource.hold(props))
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Raise Withheld as in create: the state keeps what it was, so the next update is red too."""
+        """Raise Refused as in create: the state keeps what it was, so the next update is red too."""
         from mlflow_backend.releases import resource  # noqa: PLC0415
 
         return UpdateResult(outs=resource.hold(news))

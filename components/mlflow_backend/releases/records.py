@@ -14,16 +14,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.schema import Heads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMAT = "mlflow-backend/ledger/1"
-
-
-class RecordError(Exception):
-    """A record cannot be read as one: cut short, changed since it was written, or of another format."""
 
 
 class Kind(StrEnum):
@@ -165,17 +162,21 @@ def encode(record: Record) -> bytes:
 def decode(content: bytes, *, number: int) -> Record:
     """Return the record that `content` holds.
 
-    Raises RecordError where it is not the record of that number exactly as it was written.
+    Raises PlatformFailed where it is not the record of that number exactly as it was written.
     """
     try:
         document = json.loads(content)
         checksum = document.pop("checksum")
     except (ValueError, AttributeError, KeyError, TypeError):
-        raise RecordError(f"record {number} is not a whole JSON object") from None
+        raise PlatformFailed(f"record {number} is not a whole JSON object", code="record-not-json") from None
     if checksum != _checksum(document):
-        raise RecordError(f"record {number} was changed after it was written: its checksum differs")
+        raise PlatformFailed(
+            f"record {number} was changed after it was written: its checksum differs", code="record-changed"
+        )
     if document.pop("format", None) != FORMAT or document.get("number") != number:
-        raise RecordError(f"record {number} is of another format or another number than {FORMAT} says")
+        raise PlatformFailed(
+            f"record {number} is of another format or another number than {FORMAT} says", code="record-of-other-format"
+        )
     try:
         return Record(
             number=number,
@@ -186,7 +187,9 @@ def decode(content: bytes, *, number: int) -> Record:
             state=_state(document["state"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"record {number} lacks what its kind needs ({type(error).__name__})") from None
+        raise PlatformFailed(
+            f"record {number} lacks what its kind needs ({type(error).__name__})", code="record-incomplete"
+        ) from None
 
 
 def after_release(state: LedgerState, release: VerifiedRelease, *, new: bool) -> LedgerState:

@@ -10,12 +10,12 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend import targets
-from mlflow_backend.contract import ExitCode
+from mlflow_backend.contract import ExitCode, PlatformFailed
 from mlflow_backend.releases import durations
 from mlflow_backend.releases.stores import ROOT
 from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.verify.model import Result
-from mlflow_backend.verify.report import Report, ReportError, parse
+from mlflow_backend.verify.report import Report, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Reports:
     def latest(self) -> Report | None:
         """Return the last report, whatever its verdict; None where there is none.
 
-        Raises StoreError where the store fails, ReportError for a report that is damaged.
+        Raises PlatformFailed where the store fails, PlatformFailed for a report that is damaged.
         """
         content = None if self._store is None else self._store.read([LATEST]).get(LATEST)
         return None if content is None else parse(content, source=LATEST)
@@ -45,7 +45,7 @@ class Reports:
     def save(self, report: Report, *, copy: Path | None) -> Report:
         """Keep a report, and its copy on this machine; return it with how long the revision took to be ready.
 
-        Raises OSError for the copy, StoreError for the store.
+        Raises OSError for the copy, PlatformFailed for the store.
         """
         if self._store is not None and report.served_revision:
             report = replace(report, **asdict(durations.kept(self._store, report.served_revision)))
@@ -62,10 +62,10 @@ def reports_of(locator: Mapping[str, str]) -> Reports:
 
 
 def shown(reports: Reports) -> tuple[str, ExitCode]:
-    """Return the last verdict as a table for people, and the exit code that it stands for. Raises StoreError."""
+    """Return the last verdict as a table for people, and the exit code that it stands for. Raises PlatformFailed."""
     try:
         report = reports.latest()
-    except ReportError as error:
+    except PlatformFailed as error:
         return f"verification  {error}", ExitCode.INCONCLUSIVE
     if report is None:
         return "verification  no report: the next `pulumi up` or `make verify` writes one", ExitCode.INCONCLUSIVE

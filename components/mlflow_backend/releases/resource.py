@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
-from mlflow_backend.contract import Refused
-from mlflow_backend.dynamic import UPDATE_ID, asked_again, tell_once
+from mlflow_backend.contract import PlatformFailed, Refused, VerificationFailed
+from mlflow_backend.dynamic import UPDATE_ID, asked_again
 from mlflow_backend.identity import ANY, object_of, recorded_of
 from mlflow_backend.releases.reports import reports_of
-from mlflow_backend.releases.stores import StoreError
-from mlflow_backend.releases.targets import LocatorError, open_releases
+from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.releases.verification import identity
 from mlflow_backend.verify.model import Result
 
@@ -26,14 +25,6 @@ ENTRY: Final = ("locator", "revision")
 HOLD: Final = ("withheld", "accepted")
 
 
-class Withheld(Exception):
-    """The update did everything but serve the release that the settings describe."""
-
-
-class NotVerified(Exception):
-    """The report does not say that this revision passed, so there is nothing to record."""
-
-
 def entry_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Tell whether there is another release than the last recorded one, or its record is missing."""
     return _differs(ENTRY, olds, news) or asked_again(olds, news)
@@ -43,22 +34,22 @@ def is_recorded(locator: Mapping[str, str], revision: str) -> bool:
     """Tell whether the ledger ends with this release; what is wrong with the ledger is for `append` to name."""
     try:
         return bool(open_releases(locator).ledger.read().ends_with(revision))
-    except (LocatorError, StoreError, Refused):
+    except (Refused, PlatformFailed):
         return False
 
 
 def append(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Record the verification that the backend's last report is of.
 
-    Raises NotVerified, ReportError, StoreError, Refused.
+    Raises VerificationFailed, PlatformFailed, PlatformFailed, Refused.
     """
-    tell_once(NotVerified)
     report = reports_of(inputs["locator"]).latest()
     revision = str(inputs["revision"])
     if report is None or report.verdict is not Result.PASS or report.served_revision != revision:
-        raise NotVerified(
+        raise VerificationFailed(
             f"The backend's last report does not say that revision {revision} passed: it was verified by somebody "
-            "else meanwhile. Repeat the update."
+            "else meanwhile. Repeat the update.",
+            code="report-of-another-revision",
         )
     target = open_releases(inputs["locator"])
     seen = _known_by(target, report)
@@ -87,13 +78,13 @@ def hold_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 
 
 def hold(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs where nothing is withheld, or that is accepted. Raises Withheld."""
-    tell_once(Withheld)
+    """Return the outputs where nothing is withheld, or that is accepted. Raises Refused."""
     why = inputs["withheld"]
     if why and not inputs["accepted"]:
-        raise Withheld(
+        raise Refused(
             f"Everything is up to date but the release: {why}. Lift it with `python -m scripts.rollback --stack "
-            f"{inputs['stack']} --unpin`, or accept a pin with release.acceptPin."
+            f"{inputs['stack']} --unpin`, or accept a pin with release.acceptPin.",
+            code="release-withheld",
         )
     return {key: inputs.get(key) for key in HOLD}
 

@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, VerificationFailed
 from mlflow_backend.releases import steps
 from mlflow_backend.releases.plan import Step
-from mlflow_backend.releases.stores import StoreError
 from mlflow_backend.releases.text import counted
 from mlflow_backend.verify.model import Result
 
@@ -83,7 +82,9 @@ def begin(
     target.rollback.write(entry)
     if not plan.force and (busy := target.busy()):
         target.rollback.close()
-        raise Refused(f"A deployment has begun meanwhile: {busy}.", fix="Let it end, and repeat.")
+        raise Refused(
+            f"A deployment has begun meanwhile: {busy}.", code="deployment-begun", fix="Let it end, and repeat."
+        )
     return _go_on(target, entry, say)
 
 
@@ -105,6 +106,7 @@ def resume(target: RollbackTarget, *, to: str | None, say: Callable[[str], None]
     if to is not None and to != entry["to"]:
         raise Refused(
             f"A rollback to revision {entry['to']}, begun {entry['begun']}, was interrupted.",
+            code="rollback-of-another-target",
             fix="Finish it first: run the command without --to.",
         )
     say(f"finishing the rollback to revision {entry['to']} that was begun {entry['begun']} and interrupted")
@@ -122,6 +124,7 @@ def _stop_deployment(target: RollbackTarget) -> None:
     if heads != planned:
         raise Refused(
             f"The deployment was stopped, and it had brought the database from {planned} to {heads}.",
+            code="deployment-had-migrated",
             fix="Repeat: the plan is another one now.",
         )
 
@@ -142,9 +145,10 @@ def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], N
             nothing_to_go_back_to = step is Step.VERIFY and not entry["fromServed"]
             if nothing_to_go_back_to:
                 continue
-            code = error.exit_code if isinstance(error, steps.StepFailed) else ExitCode.PLATFORM_FAILED
-            what = "" if isinstance(error, steps.StepFailed) else f"{step.value} failed: "
-            finding = f"{what}{error}".removesuffix(".")
+            red = isinstance(error, VerificationFailed)
+            code = ExitCode.VERIFICATION_FAILED if red else ExitCode.PLATFORM_FAILED
+            judged = getattr(error, "code", "") in steps.FINDINGS
+            finding = f"{'' if judged else f'{step.value} failed: '}{error}".removesuffix(".")
             return _go_back(target, entry | {"back": finding, "backCode": int(code)}, say)
     target.migration.close()
     target.rollback.close()
@@ -153,7 +157,7 @@ def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], N
 
 def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], None]) -> RollbackResult:
     """Make it as it was before the rollback. Its journal stays open until that is so."""
-    with contextlib.suppress(StoreError):
+    with contextlib.suppress(PlatformFailed):
         # A disk that is full, say, must not keep the server away: without this word the next run tries once more.
         target.rollback.write(entry)
     to, start = entry["to"], entry["from"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlflow_backend.contract import ExitCode
+from mlflow_backend.contract import PlatformFailed, VerificationFailed
 from mlflow_backend.releases.plan import Step
 from mlflow_backend.releases.records import Block
 from mlflow_backend.releases.verification import identity
@@ -72,16 +72,15 @@ class RollbackTarget(Protocol):
         """Return what the ledger records of a revision that was verified."""
 
 
-class StepFailed(Exception):
-    """A step did not do what it was to do; the way back is taken."""
-
-    def __init__(self, exit_code: ExitCode, finding: str) -> None:
-        super().__init__(finding)
-        self.exit_code = exit_code
+FINDINGS = frozenset({"revision-not-ready", "revision-fails-verification"})
+"""Codes of what a step finds of the target revision itself, rather than meets while it is done."""
 
 
 def do(step: Step, target: RollbackTarget, entry: dict[str, Any]) -> None:
-    """Do one step of the rollback that the journal's `entry` is of. Raises StepFailed, and what a target raises."""
+    """Do one step of the rollback that the journal's `entry` is of.
+
+    Raises PlatformFailed, VerificationFailed, and what a target raises.
+    """
     _ACTIONS[step](target, entry)
 
 
@@ -121,14 +120,14 @@ def _activate(target: RollbackTarget, entry: dict[str, Any]) -> None:
 def _wait(target: RollbackTarget, entry: dict[str, Any]) -> None:
     outcome = target.wait(entry["to"], deadline_s=_WAIT_S)
     if not outcome.serving:
-        raise StepFailed(ExitCode.PLATFORM_FAILED, "it did not get ready: " + "\n".join(outcome.reasons))
+        raise PlatformFailed("it did not get ready: " + "\n".join(outcome.reasons), code="revision-not-ready")
 
 
 def _verify(target: RollbackTarget, entry: dict[str, Any]) -> None:
     report = target.verify(entry["to"], profile=entry["profile"], deadline_s=float(entry["deadline_s"]))
     entry |= {"verdict": (report.verdict or Result.INCONCLUSIVE).value, "table": report.text()}
     if report.verdict is Result.FAIL:
-        raise StepFailed(ExitCode.VERIFICATION_FAILED, "it fails its verification")
+        raise VerificationFailed("it fails its verification", code="revision-fails-verification")
     if report.verdict is Result.PASS and Step.RECORD in entry["steps"]:
         target.ledger.add_release(
             target.release(entry["to"], verification_id=identity(report), verdict=report.verdict.value)

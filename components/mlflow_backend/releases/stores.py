@@ -13,6 +13,8 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+from mlflow_backend.contract import PlatformFailed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -22,16 +24,8 @@ DUMPS = f"{ROOT}/dumps"
 _PRIVATE_FOLDER = 0o700
 
 
-class StoreError(Exception):
-    """The store of the ledger cannot be read or written. Names the place, the finding and the fix."""
-
-    def __init__(self, place: str, finding: str, fix: str) -> None:
-        super().__init__(f"{place}: {finding}. {fix}.")
-        self.place, self.finding, self.fix = place, finding, fix
-
-
 class Store(Protocol):
-    """What the ledger needs of a place; every method raises StoreError where the place fails."""
+    """What the ledger needs of a place; every method raises PlatformFailed where the place fails."""
 
     def keys(self, prefix: str) -> Sequence[str]:
         """Return the keys right below `prefix`, in any order; none where nothing was ever written."""
@@ -134,11 +128,16 @@ class FileStore:
             raise
         except OSError as error:
             finding = error.strerror or type(error).__name__
-            raise StoreError(str(path), finding, "Make its folder readable and writable, with space left") from None
+            raise PlatformFailed(
+                finding,
+                code="store-folder-refused",
+                fix="Make its folder readable and writable, with space left",
+                part=str(path),
+            ) from None
 
 
 def lock_held(lock: Path) -> bool:
-    """Tell whether somebody holds a lock file; nothing is made where it was never taken. Raises StoreError."""
+    """Tell whether somebody holds a lock file; nothing is made where it was never taken. Raises PlatformFailed."""
     try:
         with lock.open() as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -147,5 +146,10 @@ def lock_held(lock: Path) -> bool:
     except BlockingIOError:
         return True
     except OSError as error:
-        raise StoreError(str(lock), error.strerror or "cannot be opened", "Move it away, and repeat") from None
+        raise PlatformFailed(
+            error.strerror or "cannot be opened",
+            code="lock-not-readable",
+            fix="Move it away, and repeat",
+            part=str(lock),
+        ) from None
     return False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import UsageError
 from mlflow_backend.report.quantities import HOUR
 
 if TYPE_CHECKING:
@@ -35,10 +35,6 @@ class PriceFile(BaseModel):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
     hours_per_month: Annotated[float, Field(gt=0, le=744, alias="hoursPerMonth")]
     prices: dict[str, Annotated[float, Field(ge=0)]]
-
-
-class BadPriceFile(Refused):
-    """A price file cannot be used. It is an error of usage: nothing was previewed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +63,25 @@ class Costs:
 
 
 def read(path: Path) -> PriceFile:
-    """Return the prices in `path`, YAML or JSON. Raises BadPriceFile."""
+    """Return the prices in `path`, YAML or JSON. Raises UsageError."""
     try:
         return PriceFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise BadPriceFile(f"The price file {path} cannot be read ({error.strerror}).", fix="Name another.") from None
+        raise UsageError(
+            f"The price file {path} cannot be read ({error.strerror}).",
+            code="price-file-unreadable",
+            fix="Name another.",
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise BadPriceFile(f"The price file {path} is neither YAML nor JSON.", fix="Correct its syntax.") from None
+        raise UsageError(
+            f"The price file {path} is neither YAML nor JSON.", code="price-file-malformed", fix="Correct its syntax."
+        ) from None
     except ValidationError as error:
         places = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}" for each in error.errors())
-        raise BadPriceFile(
-            f"The price file {path} is not as it must be: {places}.", fix="docs/commands/preview.md shows one."
+        raise UsageError(
+            f"The price file {path} is not as it must be: {places}.",
+            code="price-file-invalid",
+            fix="docs/commands/preview.md shows one.",
         ) from None
 
 

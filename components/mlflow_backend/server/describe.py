@@ -208,20 +208,34 @@ def _refuse_unable(inputs: ServerInputs, able: Abilities) -> None:
     if inputs.jobs and not able.jobs_on_redis:
         raise Refused(
             f"MLflow {inputs.mlflow_version} cannot keep its job queue on Redis.",
+            code="jobs-not-on-redis",
             fix="Set server.jobs to false, or server.mlflowVersion to 3.16.0 or newer.",
         )
     if inputs.jobs and inputs.cache is None:
-        raise Refused("MLflow's jobs need Redis, and the backend has none.", fix="Set cache.mode to create.")
+        raise Refused(
+            "MLflow's jobs need Redis, and the backend has none.",
+            code="jobs-without-redis",
+            fix="Set cache.mode to create.",
+        )
     if inputs.access.requests_per_minute and inputs.cache is None:
-        raise Refused("The limits of API keys are counted in Redis, and the backend has none.", fix=_LIMIT_FIX)
+        raise Refused(
+            "The limits of API keys are counted in Redis, and the backend has none.",
+            code="limits-without-redis",
+            fix=_LIMIT_FIX,
+        )
     if inputs.access.mode == "basic" and inputs.access.database == inputs.database.name:
         raise Refused(
             f"The database '{inputs.database.name}' is named for tracking and for MLflow's users.",
+            code="database-name-taken",
             fix="Name another database for tracking.",
         )
     for name, value in inputs.extra_flags.items():
         if problem := flag_problem(name, value=value):
-            raise Refused(f"The extra flag '{name}' {problem}.", fix="Remove it from server.extraFlags.")
+            raise Refused(
+                f"The extra flag '{name}' {problem}.",
+                code="extra-flag-refused",
+                fix="Remove it from server.extraFlags.",
+            )
 
 
 def _argv(inputs: ServerInputs, able: Abilities) -> tuple[str, ...]:

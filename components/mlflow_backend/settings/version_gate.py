@@ -59,6 +59,7 @@ def refuse_vulnerable(settings: Settings) -> tuple[str, ...]:
     if found.open and not targets.get(settings.target).loopback:
         raise Refused(
             f"MLflow {version} (server.mlflowVersion) has known vulnerabilities: {_listed(found.open)}.",
+            code="version-vulnerable",
             fix=f"{_cure(found.open)} or accept each by its name in {_KEY}, with the reason in a comment ({PAGE}).",
         )
     warnings = []

@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend import targets
-from mlflow_backend.contract import Refused
-from mlflow_backend.releases.stores import StoreError
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.subjects import Live
 
@@ -49,7 +48,7 @@ def asking(subject: Subject) -> Subject:
     fields: dict[str, Any] = asdict(releases.doors(subject.expected_revision))
     try:
         fields["identity"] = releases.ledger.state().identity or {}
-    except (Refused, StoreError) as error:
+    except (Refused, PlatformFailed) as error:
         fields["identity_problem"] = str(error)
     live = Live(
         running=partial(target.running_revision, subject.locator),

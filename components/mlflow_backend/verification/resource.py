@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
-from mlflow_backend.dynamic import UPDATE_ID, asked_again, is_unknown, tell_once
+from mlflow_backend.contract import PlatformFailed, UsageError, VerificationFailed
+from mlflow_backend.dynamic import UPDATE_ID, asked_again, is_unknown
 from mlflow_backend.verify import checks
 from mlflow_backend.verify.model import Result
-from mlflow_backend.verify.report import ReportError
-from mlflow_backend.verify.subjects import Subject, SubjectError
+from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,10 +39,6 @@ INPUTS: Final = (
 )
 
 
-class VerificationFailed(Exception):
-    """The verdict is not pass. The message is the table of checks, with causes and next steps."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """An input that cannot be worked with."""
@@ -62,7 +58,7 @@ def problems(inputs: Mapping[str, Any]) -> list[Problem]:
     if not any(is_unknown(inputs.get(key)) for key in INPUTS):
         try:
             subject_of(inputs)
-        except SubjectError as error:
+        except UsageError as error:
             found.append(Problem(key=str(error).partition(":")[0], text=str(error)))
     return found
 
@@ -79,11 +75,10 @@ def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str
 def passed(locator: Mapping[str, str]) -> bool:
     """Whether the last report of a backend, as its store has it, says that it passed."""
     from mlflow_backend.releases.reports import reports_of  # noqa: PLC0415 - as below
-    from mlflow_backend.releases.stores import StoreError  # noqa: PLC0415
 
     try:
         report = reports_of(locator).latest()
-    except (StoreError, ReportError):
+    except PlatformFailed:
         return False
     return report is not None and report.verdict is Result.PASS
 
@@ -91,17 +86,16 @@ def passed(locator: Mapping[str, str]) -> bool:
 def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Verify, keep the report whatever the verdict, and give the resource's outputs.
 
-    Raises `VerificationFailed`; OSError or StoreError when a passing report cannot be kept.
+    Raises `VerificationFailed`; OSError or PlatformFailed when a passing report cannot be kept.
     """
     from mlflow_backend.releases.reports import reports_of  # noqa: PLC0415 - a preview only compares
-    from mlflow_backend.releases.stores import StoreError  # noqa: PLC0415
     from mlflow_backend.verification import execution  # noqa: PLC0415
 
     copy, reports = Path(inputs["reportPath"]) if inputs["reportPath"] else None, reports_of(inputs["locator"])
 
     def begun(report: Report) -> None:
         # A store that fails now fails again at the end, when the checks have said more about it.
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(PlatformFailed):
             reports.save(report, copy=copy)
 
     report = execution.run(
@@ -110,15 +104,14 @@ def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
     not_kept = ""
     try:
         report = reports.save(report, copy=copy)
-    except StoreError as error:
+    except PlatformFailed as error:
         if report.verdict is Result.PASS:
             raise
         not_kept = f" The report is on this machine only: {error}"
     if report.verdict is not Result.PASS:
-        tell_once(VerificationFailed)
         done = _after_failure(inputs, report)
         said = f"The backend does not pass its verification.{done}{not_kept}{f' Report: {copy}' if copy else ''}"
-        raise VerificationFailed(f"{said}\n{report.text()}")
+        raise VerificationFailed(f"{said}\n{report.text()}", code="verification-failed")
     return {key: inputs.get(key) for key in (*INPUTS, UPDATE_ID)} | _outputs(inputs, report)
 
 
@@ -135,7 +128,7 @@ def _after_failure(inputs: Mapping[str, Any], report: Report) -> str:
 def subject_of(inputs: Mapping[str, Any]) -> Subject:
     """The subject that the resource's inputs describe.
 
-    Raises `SubjectError`.
+    Raises `UsageError`.
     """
     release = inputs.get("release") or {}
     return Subject.from_document(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mlflow_backend.contract import UsageError
 from mlflow_backend.verify import (
     access,
     artifacts,
@@ -93,17 +94,13 @@ PROFILES: Final[dict[str, tuple[Check, ...]]] = {
 }
 
 
-class SelectionError(Exception):
-    """A profile or a check is named that does not exist. Names what does."""
-
-
 def select(profile: str, *, only: tuple[str, ...] = (), extra: tuple[Check, ...] = ()) -> tuple[Check, ...]:
     """The checks of a profile, and the user's own; with `only`, those named and all that they need.
 
-    Raises `SelectionError`.
+    Raises `UsageError`.
     """
     if profile not in PROFILES:
-        raise SelectionError(f"profile {profile}: not known. Known are: {', '.join(PROFILES)}")
+        raise UsageError(f"profile {profile}: not known. Known are: {', '.join(PROFILES)}", code="profile-unknown")
     checks = (*PROFILES[profile], *extra)
     require_known(checks, only)
     if not only:
@@ -122,10 +119,11 @@ def select(profile: str, *, only: tuple[str, ...] = (), extra: tuple[Check, ...]
 def require_known(checks: tuple[Check, ...], names: tuple[str, ...]) -> None:
     """Refuse names that are no check of the profile.
 
-    Raises `SelectionError`.
+    Raises `UsageError`.
     """
     unknown = sorted(set(names) - {check.name for check in checks})
     if unknown:
-        raise SelectionError(
-            f"{', '.join(unknown)}: no such check. Known are: {', '.join(check.name for check in checks)}"
+        raise UsageError(
+            f"{', '.join(unknown)}: no such check. Known are: {', '.join(check.name for check in checks)}",
+            code="check-unknown",
         )

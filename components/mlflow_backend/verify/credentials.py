@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlflow_backend.contract import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -29,10 +31,6 @@ KINDS: dict[str, tuple[str, ...]] = {
 DEFAULT_KEY_HEADER = "X-Api-Key"
 
 
-class CredentialError(Exception):
-    """A credential cannot be had. Names the key and its reference, never a value."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
     """Headers that authenticate the probe, with the values to keep out of every text."""
@@ -48,7 +46,7 @@ def resolve(references: Mapping[str, str], readers: Readers | None = None) -> Cr
     Known are {"username", "password"}, {"token"}, {"identityToken"}, and {"apiKey"} with "apiKeyHeader", the literal
     name of a header, beside it.
 
-    Raises `CredentialError` for an unknown set of keys or a reference that cannot be read.
+    Raises `Refused` for an unknown set of keys or a reference that cannot be read.
     """
     if not references:
         return Credentials()
@@ -57,7 +55,10 @@ def resolve(references: Mapping[str, str], readers: Readers | None = None) -> Cr
     if kind is None:
         known = "; ".join(" + ".join(needed) for needed in KINDS.values())
         named = ", ".join(sorted(keys)) or "nothing"
-        raise CredentialError(f"credentials: {named} is not a set of references known here. Name one of: {known}")
+        raise Refused(
+            f"credentials: {named} is not a set of references known here. Name one of: {known}",
+            code="credential-references-unknown",
+        )
     values = {key: read_reference(key, references[key], readers) for key in KINDS[kind]}
     if kind == "basic":
         pair = base64.b64encode(f"{values['username']}:{values['password']}".encode()).decode()
@@ -73,7 +74,7 @@ def resolve(references: Mapping[str, str], readers: Readers | None = None) -> Cr
 def read_reference(key: str, reference: str, readers: Readers | None = None) -> str:
     """The value that a reference names; `key` is what it is for.
 
-    Raises `CredentialError`.
+    Raises `Refused`.
     """
     scheme, _, name = reference.partition(":")
     if scheme == "env" and name:
@@ -86,13 +87,13 @@ def read_reference(key: str, reference: str, readers: Readers | None = None) -> 
     else:
         # The text is not repeated: it may be the secret itself, put where its reference belongs.
         msg = f"credentials: {key} is not a reference. Write file:PATH or env:NAME"
-        raise CredentialError(msg)
+        raise Refused(msg, code="credential-variable-unset")
     if not value:
         msg = f"credentials: {key} cannot be read from {scheme}:{name}: {problem}"
-        raise CredentialError(msg)
+        raise Refused(msg, code="credential-variable-unset")
     if not value.isprintable():
         msg = f"credentials: {key} from {scheme}:{name} holds characters that no HTTP header can carry. Write it anew"
-        raise CredentialError(msg)
+        raise Refused(msg, code="credential-variable-unset")
     return value
 
 

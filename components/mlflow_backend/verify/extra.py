@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.contract import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _KEYS: Final = frozenset({"name", "path", "method", "status", "headers", "jsonPath", "jsonValue"})
-
-
-class ExtraCheckError(Exception):
-    """An extra check is not described in a way that can be run. Names the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +29,13 @@ class ExtraCheck:
     def from_document(cls, document: Mapping[str, Any]) -> ExtraCheck:
         """Read it from settings as the resource carries them: camel case, numbers maybe floats.
 
-        Raises `ExtraCheckError`.
+        Raises `UsageError`.
         """
         unknown = set(document) - _KEYS
         if unknown or not document.get("name") or not str(document.get("path", "")).startswith("/"):
-            raise ExtraCheckError(
-                f"extraChecks: name and path (from /) are needed; unknown: {', '.join(unknown) or 'none'}"
+            raise UsageError(
+                f"extraChecks: name and path (from /) are needed; unknown: {', '.join(unknown) or 'none'}",
+                code="extra-check-malformed",
             )
         return cls(
             name=str(document["name"]),

@@ -6,8 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.contract import Refused
 from mlflow_backend.verify.check import Check
-from mlflow_backend.verify.credentials import CredentialError, read_reference
+from mlflow_backend.verify.credentials import read_reference
 from mlflow_backend.verify.model import Finding, Part, Request, Unexpected, failed, inconclusive, passed
 from mlflow_backend.verify.observed import EXCERPT
 
@@ -35,7 +36,7 @@ def _run(extra: ExtraCheck, context: Context) -> Finding:
             name: read_reference(f"header {name}", reference, context.subject.live.secrets)
             for name, reference in extra.headers.items()
         }
-    except CredentialError as error:
+    except Refused as error:
         return inconclusive(
             "a header of this check cannot be read",
             code="credentials-unreadable",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.contract import Refused
 from mlflow_backend.verify.artifacts import ROUTE
 from mlflow_backend.verify.causes import describe
 from mlflow_backend.verify.client import Client, Deadline, Transport
-from mlflow_backend.verify.credentials import CredentialError, resolve
+from mlflow_backend.verify.credentials import resolve
 from mlflow_backend.verify.model import Request
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def publish(subject: Subject, report: Report) -> str:
     """Upload the report through the server, to the root of its artifacts. Returns what went wrong, or an empty text."""
     try:
         credentials = resolve(subject.credentials, subject.live.secrets)
-    except CredentialError as error:
+    except Refused as error:
         return str(error)
     transport = Transport(ca_file=subject.ca_file, insecure=subject.insecure)
     client = Client(subject.url, credentials, transport, request_timeout_s=DEADLINE_S)

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.verify.context import Timing
 from mlflow_backend.verify.model import Certainty, Finding, Result
 
@@ -37,10 +38,6 @@ class Stage(StrEnum):
     INITIALIZING = "initializing"
     INITIALIZED = "initialized"
     FAILED = "failed"
-
-
-class ReportError(Exception):
-    """A file is no report of a known schema. Names the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +106,13 @@ class Report:
     def from_document(cls, document: Mapping[str, Any]) -> Report:
         """Read what `to_document` gave.
 
-        Raises `ReportError` for another schema or shape.
+        Raises `PlatformFailed` for another schema or shape.
         """
         if document.get("schema") != SCHEMA:
-            raise ReportError(f"schema {document.get('schema')!r} is not {SCHEMA}. Verify again to write it anew")
+            raise PlatformFailed(
+                f"schema {document.get('schema')!r} is not {SCHEMA}. Verify again to write it anew",
+                code="report-of-other-schema",
+            )
         fields = {key: value for key, value in document.items() if key not in {"schema", "stage"}}
         try:
             return cls(
@@ -129,8 +129,9 @@ class Report:
                 }
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ReportError(
-                f"not a report of {SCHEMA} ({type(error).__name__}). Verify again to write it anew"
+            raise PlatformFailed(
+                f"not a report of {SCHEMA} ({type(error).__name__}). Verify again to write it anew",
+                code="report-malformed",
             ) from None
 
     def save(self, path: Path) -> None:
@@ -202,30 +203,36 @@ def redacted(report: Report, secrets: Iterable[str]) -> Report:
 def load(path: Path) -> Report:
     """Read a report from disk.
 
-    Raises `ReportError` when the file is missing or is no report.
+    Raises `PlatformFailed` when the file is missing or is no report.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ReportError(f"{path}: {error.strerror}. Nothing was verified here yet (make verify)") from None
+        raise PlatformFailed(
+            f"{path}: {error.strerror}. Nothing was verified here yet (make verify)", code="report-missing"
+        ) from None
     return parse(content, source=str(path))
 
 
 def parse(content: bytes, *, source: str) -> Report:
     """Read a report from JSON text; `source` names where it is from.
 
-    Raises `ReportError` for what is no report.
+    Raises `PlatformFailed` for what is no report.
     """
     try:
         document = json.loads(content)
     except ValueError:
-        raise ReportError(f"{source}: not JSON. Verify again to write it anew (make verify)") from None
+        raise PlatformFailed(
+            f"{source}: not JSON. Verify again to write it anew (make verify)", code="report-not-json"
+        ) from None
     if not isinstance(document, dict):
-        raise ReportError(f"{source}: not a JSON object. Verify again to write it anew (make verify)")
+        raise PlatformFailed(
+            f"{source}: not a JSON object. Verify again to write it anew (make verify)", code="report-not-object"
+        )
     try:
         return Report.from_document(document)
-    except ReportError as error:
-        raise ReportError(f"{source}: {error}") from None
+    except PlatformFailed as error:
+        raise PlatformFailed(f"{source}: {error}", code="report-unreadable") from None
 
 
 def write_whole(path: Path, text: str) -> None:

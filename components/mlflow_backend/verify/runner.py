@@ -13,12 +13,13 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.contract import Refused
 from mlflow_backend.verify import causes, checks
 from mlflow_backend.verify.agent import is_refused_by_name
 from mlflow_backend.verify.check import Check
 from mlflow_backend.verify.client import Client, Deadline, Transport
 from mlflow_backend.verify.context import Context, CreatedEntities, Shared
-from mlflow_backend.verify.credentials import CredentialError, Credentials, resolve
+from mlflow_backend.verify.credentials import Credentials, resolve
 from mlflow_backend.verify.extra_run import check_of
 from mlflow_backend.verify.model import Finding, Part, Result, Unexpected, failed, inconclusive, passed, skipped
 from mlflow_backend.verify.observed import FailureContext
@@ -80,7 +81,7 @@ def run(  # noqa: PLR0913 - what the command line and the resource give
 ) -> Report:
     """Verify a subject and clean up. `begun` gets the report that says `initializing` before the first request.
 
-    Raises `checks.SelectionError` for a profile or a check that does not exist; all else that goes wrong is reported.
+    Raises `checks.UsageError` for a profile or a check that does not exist; all else that goes wrong is reported.
     """
     extra = tuple(check_of(item) for item in subject.extra_checks)
     selected = checks.select(profile, only=only, extra=extra)
@@ -102,7 +103,7 @@ def run(  # noqa: PLR0913 - what the command line and the resource give
             progress.finish(check, skipped("left out by --skip"))
     try:
         credentials = resolve(subject.credentials, subject.live.secrets)
-    except CredentialError as error:
+    except Refused as error:
         return _without_credentials(report, selected, progress, error)
     return _verify(subject, selected, report, progress, credentials)
 
@@ -275,9 +276,7 @@ def entity_names(deadline_s: float) -> CreatedEntities:
     )
 
 
-def _without_credentials(
-    report: Report, selected: tuple[Check, ...], progress: Progress, error: CredentialError
-) -> Report:
+def _without_credentials(report: Report, selected: tuple[Check, ...], progress: Progress, error: Refused) -> Report:
     own = Check(name="credentials", part=Part.ACCESS, run=_clean_up)
     progress.finish(
         own,

@@ -13,17 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from mlflow_backend import targets
+from mlflow_backend.contract import UsageError
 from mlflow_backend.offered import stack_of
-from mlflow_backend.verify.extra import ExtraCheck, ExtraCheckError
+from mlflow_backend.verify.extra import ExtraCheck
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.schema import Heads
-
-
-class SubjectError(Exception):
-    """The subject is not described in a way that can be verified. Names the key and the fix, never a credential."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,20 +77,24 @@ class Subject:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise SubjectError(
-                "url: not an http or https URL with a host. Write it as clients use it, e.g. http://127.0.0.1:5000"
+            raise UsageError(
+                "url: not an http or https URL with a host. Write it as clients use it, e.g. http://127.0.0.1:5000",
+                code="url-malformed",
             )
         if parts.username is not None or parts.password is not None:
-            raise SubjectError(
-                "url: holds credentials. Take them out and name them by reference (file:PATH or env:NAME)"
+            raise UsageError(
+                "url: holds credentials. Take them out and name them by reference (file:PATH or env:NAME)",
+                code="url-with-credentials",
             )
         if parts.query or parts.fragment:
-            raise SubjectError("url: holds a query or a fragment. Give the tracking URL alone")
+            raise UsageError("url: holds a query or a fragment. Give the tracking URL alone", code="url-with-query")
         for key, value in self.locator.items():
             if not isinstance(value, str):
-                raise SubjectError(f"locator.{key}: not a text")
+                raise UsageError(f"locator.{key}: not a text", code="locator-not-text")
         if self.locator and self.locator.get("kind") not in targets.MODULES:
-            raise SubjectError(f"locator.kind: {targets.UnknownTarget(self.locator.get('kind', ''))}")
+            raise UsageError(
+                f"locator.kind: {targets.UnknownTarget(self.locator.get('kind', ''))}", code="subject-kind-unknown"
+            )
 
     @property
     def host(self) -> str:
@@ -109,13 +110,16 @@ class Subject:
     def from_document(cls, document: Mapping[str, Any]) -> Subject:
         """Read a subject from JSON-like data with the keys of `to_document`. Unknown keys are refused.
 
-        Raises `SubjectError`.
+        Raises `UsageError`.
         """
         unknown = set(document) - set(_KEYS)
         if unknown:
-            raise SubjectError(f"{', '.join(sorted(unknown))}: unknown here. Known are: {', '.join(_KEYS)}")
+            raise UsageError(
+                f"{', '.join(sorted(unknown))}: unknown here. Known are: {', '.join(_KEYS)}",
+                code="subject-keys-unknown",
+            )
         if not isinstance(document.get("url"), str):
-            raise SubjectError("url: missing. Give the URL that clients use")
+            raise UsageError("url: missing. Give the URL that clients use", code="subject-without-url")
         fields = {_KEYS[key]: value for key, value in document.items() if value is not None}
         if "max_upload_mib" in fields:
             # Pulumi's numbers are floats.
@@ -125,8 +129,8 @@ class Subject:
             fields.setdefault("stack", stack_of(known))
         try:
             fields["extra_checks"] = tuple(ExtraCheck.from_document(item) for item in fields.get("extra_checks", ()))
-        except ExtraCheckError as error:
-            raise SubjectError(str(error)) from None
+        except UsageError as error:
+            raise UsageError(str(error), code="subject-extra-check") from None
         return cls(**fields)
 
     def to_document(self) -> dict[str, Any]:
@@ -141,25 +145,29 @@ class Subject:
     def load(cls, path: Path) -> Subject:
         """Read a subject from a JSON file.
 
-        Raises `SubjectError` when the file is missing or is not such a document.
+        Raises `UsageError` when the file is missing or is not such a document.
         """
         again = "Deploy the stack again (make up) to write it anew"
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise SubjectError(f"{path}: {error.strerror}. Deploy the stack first (make up), or give a URL") from None
+            raise UsageError(
+                f"{path}: {error.strerror}. Deploy the stack first (make up), or give a URL", code="subject-missing"
+            ) from None
         except OSError as error:
-            raise SubjectError(f"{path}: {error.strerror}. Move it away. {again}") from None
+            raise UsageError(f"{path}: {error.strerror}. Move it away. {again}", code="subject-not-readable") from None
         except ValueError:
-            raise SubjectError(f"{path}: not JSON. {again}") from None
+            raise UsageError(f"{path}: not JSON. {again}", code="subject-not-json") from None
         if not isinstance(document, dict):
-            raise SubjectError(f"{path}: not a JSON object. {again}")
+            raise UsageError(f"{path}: not a JSON object. {again}", code="subject-not-object")
         try:
             return cls.from_document(document)
-        except SubjectError as error:
-            raise SubjectError(f"{path}: {error}. {again}") from None
+        except UsageError as error:
+            raise UsageError(f"{path}: {error} {again}", code="subject-invalid") from None
         except (AttributeError, TypeError, ValueError):
-            raise SubjectError(f"{path}: its keys are not those of a subject. {again}") from None
+            raise UsageError(
+                f"{path}: its keys are not those of a subject. {again}", code="subject-malformed"
+            ) from None
 
 
 _KEYS: Final[dict[str, str]] = {

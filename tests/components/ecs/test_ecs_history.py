@@ -15,7 +15,7 @@ from mlflow_backend.aws.clients import Clients, connect
 from mlflow_backend.contract import Refused, Release
 from mlflow_backend.ecs import deployments, history, reasons
 from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
-from mlflow_backend.ecs.history import EcsHistory, ServiceMissing
+from mlflow_backend.ecs.history import EcsHistory
 from mlflow_backend.server import keys
 from tests.components.ecs.recorded import REGION, Recorded
 from tests.components.ecs.services import BROKEN, FAMILY, NAME, OLD, STARTING, Aws, definition_arn, deployment, service
@@ -297,7 +297,7 @@ def test_a_service_that_is_not_there_is_refused() -> None:
     """The message has its whole address."""
     aws = Aws()
     aws.ecs.answers("DescribeServices", {"services": []})
-    with pytest.raises(ServiceMissing, match=f"server in the cluster backend .{REGION}."):
+    with pytest.raises(Refused, match=f"server in the cluster backend .{REGION}."):
         aws.history.current()
 
 

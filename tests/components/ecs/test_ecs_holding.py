@@ -10,14 +10,13 @@ import pytest
 from moto import mock_aws
 
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.ecs import holding
 from mlflow_backend.ecs.holding import Held
 from mlflow_backend.ecs.render.tasks import release_identity
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import Block, VerifiedRelease
-from mlflow_backend.releases.stores import StoreError
 from mlflow_backend.schema import Heads
 from mlflow_backend.schema_tables import required_heads
 from tests.components.ecs.recorded import Recorded
@@ -142,7 +141,7 @@ def test_an_interrupted_rollback_is_finished_first(s3: S3Client) -> None:
 def test_a_ledger_that_cannot_be_read_is_no_free_stack() -> None:
     """Unreachable is refused: a pin may stand there."""
     recorded = Recorded("s3").answers("GetObject", "AccessDenied").answers("ListObjectsV2", "AccessDenied")
-    with pytest.raises(StoreError, match="AccessDenied"):
+    with pytest.raises(PlatformFailed, match="AccessDenied"):
         held(SETTINGS, PLACE, recorded.client)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from mlflow_backend.aws.clients import Clients
-from mlflow_backend.ecs.oneshot import START_S, DatabaseTask, Network, OneShot, OneShots, TaskNotRun, split
-from mlflow_backend.migrate.tool import DatabaseTool, ToolFailed
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.ecs.oneshot import START_S, DatabaseTask, Network, OneShot, OneShots, split
+from mlflow_backend.migrate.tool import DatabaseTool
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.services import Time
 
@@ -82,7 +83,7 @@ def test_a_task_that_does_not_end_is_stopped() -> None:
     """A migration that hangs must not go on behind the back of whoever gave up on it."""
     aws = Aws()
     aws.ecs.answers("DescribeTasks", task("RUNNING")).answers("StopTask", {})
-    with pytest.raises(TaskNotRun, match="not ended after 60 s and was stopped"):
+    with pytest.raises(PlatformFailed, match="not ended after 60 s and was stopped"):
         aws.shots.run(["x"], deadline_s=60)
     assert aws.ecs.calls("StopTask")[0]["task"] == ARN
 
@@ -100,7 +101,7 @@ def test_a_task_that_never_starts_is_stopped() -> None:
     """An image that cannot be pulled for ever is no reason to wait for ever."""
     aws = Aws()
     aws.ecs.answers("DescribeTasks", task("PENDING")).answers("StopTask", {})
-    with pytest.raises(TaskNotRun, match=f"not started after {START_S:.0f} s and was stopped"):
+    with pytest.raises(PlatformFailed, match=f"not started after {START_S:.0f} s and was stopped"):
         aws.shots.run(["x"], deadline_s=60)
     assert aws.ecs.calls("StopTask")
 
@@ -128,7 +129,7 @@ def test_a_task_that_ecs_does_not_start_is_reported() -> None:
     """The message has ECS's own words."""
     aws = Aws()
     aws.ecs.answers("RunTask", {"tasks": [], "failures": [{"reason": "RESOURCE:ENI", "detail": "no address left"}]})
-    with pytest.raises(TaskNotRun, match="RESOURCE:ENI no address left"):
+    with pytest.raises(PlatformFailed, match="RESOURCE:ENI no address left"):
         aws.shots.run(["x"], deadline_s=60)
 
 
@@ -139,7 +140,7 @@ def test_a_task_may_be_found_late_but_not_never() -> None:
     assert aws.shots.run(["x"], deadline_s=600).exit_code == 3
     never = Aws()
     never.ecs.answers("DescribeTasks", {"tasks": []})
-    with pytest.raises(TaskNotRun, match="cannot be found"):
+    with pytest.raises(PlatformFailed, match="cannot be found"):
         never.shots.run(["x"], deadline_s=600)
 
 
@@ -179,7 +180,7 @@ def test_a_database_task_that_never_ran_is_reported_with_the_reason() -> None:
     answer = task("STOPPED")
     answer["tasks"][0]["stoppedReason"] = "CannotPullContainerError: not found"
     aws.ecs.answers("DescribeTasks", answer)
-    with pytest.raises(ToolFailed, match="never ran: CannotPullContainerError: not found"):
+    with pytest.raises(PlatformFailed, match="never ran: CannotPullContainerError: not found"):
         _database_task(aws).run(["status"], deadline_s=60)
 
 
@@ -188,5 +189,5 @@ def test_a_database_task_without_a_report_shows_its_last_words_without_passwords
     aws = Aws()
     aws.ecs.answers("DescribeTasks", task("STOPPED", exitCode=1))
     aws.says(["cannot reach postgresql://mlflow:hunter2@db/x"])
-    with pytest.raises(ToolFailed, match=r"mlflow:\*\*\*@db"):
+    with pytest.raises(PlatformFailed, match=r"mlflow:\*\*\*@db"):
         DatabaseTool(_database_task(aws)).status()

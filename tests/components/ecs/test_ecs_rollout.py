@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.ecs import rollout
 from mlflow_backend.ecs.provider import RolloutProvider
-from mlflow_backend.ecs.rollout import RolloutFailed
 from mlflow_backend.releases.durations import Durations, kept
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.stores import FileStore
@@ -89,7 +88,7 @@ def test_how_long_it_took_is_kept(answering: Callable[..., Aws], migration: Jour
 def test_a_silent_rollback_fails_the_update(answering: Callable[..., Aws]) -> None:
     """The service is stable, at the old revision: Terraform's wait is content with that, this one is not."""
     answering(service(STARTING, OLD), service(deployment(41), BROKEN))
-    with pytest.raises(RolloutFailed, match="Revision 42 does not serve") as caught:
+    with pytest.raises(PlatformFailed, match="Revision 42 does not serve") as caught:
         RolloutProvider().create(PROPS)
     assert "circuit breaker: tasks failed to start." in str(caught.value)
 
@@ -104,7 +103,7 @@ def test_a_revision_that_serves_ends_its_migration(answering: Callable[..., Aws]
 def test_after_a_migration_the_settings_decide(answering: Callable[..., Aws], migration: Journal) -> None:
     """ECS may not go back over it, so the update does what `migrate.onFailure` says, and tells where the schema is."""
     answering(service(deployment(41), BROKEN))
-    with pytest.raises(RolloutFailed, match="The database stays at") as caught:
+    with pytest.raises(PlatformFailed, match="The database stays at") as caught:
         RolloutProvider().create(PROPS)
     assert "circuit breaker: tasks failed to start." in str(caught.value)
     assert migration.load() is None
@@ -116,11 +115,11 @@ def test_a_way_back_that_fails_hides_no_reason(
     """Both failures are told, and the journal stays open for the next update."""
 
     def locked(_: object) -> str:
-        raise Refused("Another command works on this backend.", fix="Let it end.")
+        raise Refused("Another command works on this backend.", code="of-a-test", fix="Let it end.")
 
     monkeypatch.setattr(rollout, "after_failed_start", locked)
     answering(service(deployment(41), BROKEN))
-    with pytest.raises(RolloutFailed, match="Going back from the migration failed too: Another command") as caught:
+    with pytest.raises(PlatformFailed, match="Going back from the migration failed too: Another command") as caught:
         RolloutProvider().create(PROPS)
     assert "circuit breaker: tasks failed to start." in str(caught.value)
     assert migration.load() is not None
@@ -134,7 +133,7 @@ def test_the_way_back_is_offered_for_its_own_stack(
     offer = "go back with `python -m scripts.rollback --stack STACK --to 41 --restore`."
     monkeypatch.setattr(rollout, "after_failed_start", lambda _: offer)
     answering(service(deployment(41), BROKEN))
-    with pytest.raises(RolloutFailed, match="--stack dev --to 41 --restore"):
+    with pytest.raises(PlatformFailed, match="--stack dev --to 41 --restore"):
         RolloutProvider().create(PROPS)
 
 

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from mlflow_backend.aws.secret_values import SecretFailed
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs import secrets
 from mlflow_backend.ecs.provider import ApiKeysProvider, CacheTokenProvider, ServerSecretsProvider
 from mlflow_backend.ecs.render.tasks import SERVER_SECRETS
@@ -111,7 +111,7 @@ def test_a_rotation_waits_for_the_update_and_is_drawn_once(manager: SecretsManag
     updated = ServerSecretsProvider().update(created.id, created.outs or {}, PROPS)
     assert held(manager, created.id) == waiting
     assert (updated.outs or {})["version"] != (created.outs or {})["version"]
-    with pytest.raises(SecretFailed, match="another"):
+    with pytest.raises(PlatformFailed, match="another"):
         secrets.rotate_keys(REGION, "another")
 
 
@@ -179,7 +179,7 @@ def test_a_version_that_no_server_could_start_with_does_not_come_into_force(
     created = ServerSecretsProvider().create(PROPS)
     before = manager.get_secret_value(SecretId=created.id, VersionStage=IN_FORCE)["VersionId"]
     manager.put_secret_value(SecretId=created.id, SecretString=put)
-    with pytest.raises(SecretFailed, match=finding) as failed:
+    with pytest.raises(PlatformFailed, match=finding) as failed:
         ServerSecretsProvider().update(created.id, created.outs or {}, PROPS)
     assert "n3w" not in str(failed.value)
     assert PROPS["secret"] in str(failed.value)
@@ -222,7 +222,7 @@ def test_a_secret_that_is_being_deleted_is_reported(monkeypatch: pytest.MonkeyPa
     recorded = Recorded("secretsmanager").answers("CreateSecret", "InvalidRequestException")
     monkeypatch.setattr(secrets, "client", lambda _: recorded.client)
     time = Time()
-    with pytest.raises(SecretFailed, match="is being deleted"):
+    with pytest.raises(PlatformFailed, match="is being deleted"):
         secrets.make(PROPS, "{}", pace=time.pace())
     assert sum(time.pauses) >= 120
 
@@ -241,7 +241,7 @@ def test_a_secret_that_is_deleted_meanwhile_is_made(monkeypatch: pytest.MonkeyPa
 def test_another_backends_secret_is_not_taken(manager: SecretsManagerClient) -> None:
     """What is there already belongs to somebody."""
     manager.create_secret(Name=PROPS["secret"], SecretString="{}")
-    with pytest.raises(SecretFailed, match="already"):
+    with pytest.raises(PlatformFailed, match="already"):
         ServerSecretsProvider().create(PROPS)
 
 

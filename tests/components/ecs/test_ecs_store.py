@@ -11,11 +11,10 @@ import pytest
 from moto import mock_aws
 
 from mlflow_backend.aws.store import LEASE, S3Store
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import VerifiedRelease
-from mlflow_backend.releases.stores import StoreError
 from mlflow_backend.schema import Heads
 from tests.components.ecs.recorded import Recorded
 
@@ -71,7 +70,7 @@ def test_no_bucket_yet_is_an_empty_store(s3: S3Client) -> None:
     assert store.keys("_backend/ledger") == ()
     assert store.read(["_backend/newest"]) == {}
     assert Ledger(store, by="me").state().pin is None
-    with pytest.raises(StoreError, match="NoSuchBucket"):
+    with pytest.raises(PlatformFailed, match="NoSuchBucket"):
         store.replace("x", b"")
 
 
@@ -156,7 +155,7 @@ def test_a_denied_store_is_reported_with_its_place() -> None:
     """A store that could not be read is not taken for empty, because it may hold a pin."""
     recorded = Recorded("s3").answers("ListObjectsV2", "AccessDenied").answers("GetObject", "AccessDenied")
     store = S3Store(recorded.client, bucket=BUCKET)
-    with pytest.raises(StoreError, match="s3://data/_backend/ledger: S3 answered AccessDenied"):
+    with pytest.raises(PlatformFailed, match="s3://data/_backend/ledger: S3 answered AccessDenied"):
         store.keys("_backend/ledger")
-    with pytest.raises(StoreError, match="AccessDenied"):
+    with pytest.raises(PlatformFailed, match="AccessDenied"):
         store.read(["_backend/newest"])

@@ -6,16 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local.state import LocalFailure
-from mlflow_backend.migrate.step import (
-    MigrationFailed,
-    MigrationRequest,
-    OnFailure,
-    Outcome,
-    after_failed_start,
-    migrate,
-    settle,
-)
+from mlflow_backend.migrate.step import MigrationRequest, OnFailure, Outcome, after_failed_start, migrate, settle
 from mlflow_backend.migrate.tool import Code
 from tests.components.releases.world import HEAD, Killed, World, failed
 
@@ -69,7 +62,7 @@ def test_a_new_database_is_filled_without_a_dump(world: World) -> None:
 def test_a_newer_database_is_refused_untouched(world: World) -> None:
     """The direction is named truly, and nothing is dumped or stopped."""
     world.database["head"] = HEAD["3.17.2"].tracking
-    with pytest.raises(MigrationFailed, match=r"is ahead for MLflow 3.4.0.*Nothing was touched"):
+    with pytest.raises(PlatformFailed, match=r"is ahead for MLflow 3.4.0.*Nothing was touched"):
         run(world)
     assert world.deeds == ["status"]
 
@@ -85,7 +78,7 @@ def test_what_a_try_can_mend_is_tried_again(world: World) -> None:
 def test_after_a_failure_the_old_revision_serves_again(world: World, what: str) -> None:
     """Where its schema is still there the server that was stopped is started again, and nothing is left open."""
     world.failing = {what: [failed(Code.FAILED)]}
-    with pytest.raises(MigrationFailed, match="revision 1 serves again"):
+    with pytest.raises(PlatformFailed, match="revision 1 serves again"):
         run(world)
     assert (world.running, world.database["head"]) == ("1", HEAD["2.9.2"].tracking)
     assert world.calls.count(what) == 1
@@ -96,7 +89,7 @@ def test_after_a_failure_the_old_revision_serves_again(world: World, what: str) 
 def test_whatever_a_target_meets_the_old_revision_serves_again(world: World, what: str) -> None:
     """Not only the tool fails: a server that is slow to end, or no port for the dumps, must not leave it stopped."""
     world.failing = {what: [LocalFailure("a part", "it did not end in time", "Look")]}
-    with pytest.raises(MigrationFailed, match=r"did not end in time.*revision 1 serves again"):
+    with pytest.raises(PlatformFailed, match=r"did not end in time.*revision 1 serves again"):
         run(world)
     assert (world.running, world.migration.load()) == ("1", None)
 
@@ -105,7 +98,7 @@ def test_a_restore_that_a_target_cannot_even_begin_is_reported(world: World) -> 
     """Both failures are told, and the journal stays open for the next update."""
     world.failing = {"upgrade": [failed(Code.NOT_AT_HEAD)], "restore": [LocalFailure("store", "no port", "Look")]}
     world.left_at = "between"
-    with pytest.raises(MigrationFailed, match="Restoring the dump d1 failed too: store: no port"):
+    with pytest.raises(PlatformFailed, match="Restoring the dump d1 failed too: store: no port"):
         run(world, on_failure="restore")
     assert world.migration.load() is not None
 
@@ -113,7 +106,7 @@ def test_a_restore_that_a_target_cannot_even_begin_is_reported(world: World) -> 
 def test_a_database_that_is_just_coming_back_is_waited_for(world: World) -> None:
     """A database that crashed under the dump is what failed: the server that was stopped must not stay away for it."""
     world.failing, world.away = {"dump": [failed(Code.FAILED)]}, 2
-    with pytest.raises(MigrationFailed, match="revision 1 serves again"):
+    with pytest.raises(PlatformFailed, match="revision 1 serves again"):
         run(world)
     assert world.running == "1"
 
@@ -122,7 +115,7 @@ def test_a_database_that_is_just_coming_back_is_waited_for(world: World) -> None
 def test_half_way_the_settings_decide(world: World, on_failure: OnFailure, running: str | None) -> None:
     """A database between two schemas is restored, or left for a person with the command that would restore it."""
     world.failing, world.left_at = {"upgrade": [failed(Code.NOT_AT_HEAD)]}, "between"
-    with pytest.raises(MigrationFailed) as caught:
+    with pytest.raises(PlatformFailed) as caught:
         run(world, on_failure=on_failure)
     assert world.running == running
     told = "serves again" if running else "python -m scripts.rollback --stack STACK --to 1 --restore"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.migrate.tool import Code, DatabaseTool, ToolFailed, ToolResult
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.migrate.tool import Code, DatabaseTool, ToolResult
 from mlflow_backend.schema import Direction, Heads
 
 if TYPE_CHECKING:
@@ -98,15 +99,15 @@ def test_a_manifest_becomes_a_dump() -> None:
 def test_a_failure_keeps_the_tools_code_and_words(code: int, expected: Code) -> None:
     """Which failure it was decides whether it is tried again."""
     report = {"exit_code": code, "error": "The database is away.", "fix": "Start it."}
-    with pytest.raises(ToolFailed, match=r"The database is away\. Start it\.") as caught:
+    with pytest.raises(PlatformFailed, match=r"The database is away\. Start it\.") as caught:
         DatabaseTool(Answers(report, code=code)).status()
-    assert caught.value.code is expected
+    assert caught.value.code == expected.error
 
 
 @pytest.mark.parametrize("output", ["", "Traceback", "[]", '{"exit_code": 77}', '{"databases": {}}'])
 def test_a_run_without_a_report_is_a_failure_with_its_last_words(output: str) -> None:
     """A tool that was killed or could not be imported must never pass for done."""
-    with pytest.raises(ToolFailed, match="ModuleNotFoundError: no mlflow"):
+    with pytest.raises(PlatformFailed, match="ModuleNotFoundError: no mlflow"):
         DatabaseTool(Answers(output, code=1, log="Traceback\nModuleNotFoundError: no mlflow")).upgrade()
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.releases.durations import Durations, keep, kept
 from mlflow_backend.releases.reports import Reports
-from mlflow_backend.releases.stores import FileStore, StoreError
+from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report
 
@@ -43,7 +44,7 @@ def test_a_store_that_is_away_is_nothing_known(store: FileStore, monkeypatch: py
     """The report's own writing says what is wrong with the store."""
 
     def fail(_self: object, _keys: object) -> None:
-        raise StoreError("here", "away", "Bring it back")
+        raise PlatformFailed("away", code="of-a-test", fix="Bring it back", part="here")
 
     monkeypatch.setattr(FileStore, "read", fail)
     assert kept(store, "1") == Durations()

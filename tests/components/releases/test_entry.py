@@ -74,7 +74,7 @@ def test_nothing_is_recorded_that_the_store_does_not_say(
     """Somebody else may have verified meanwhile."""
     if report is not None:
         verified(target, **report)
-    with pytest.raises(resource.NotVerified):
+    with pytest.raises(resource.VerificationFailed):
         provider.LedgerEntryProvider().create(inputs)
     assert target.ledger.read().records == ()
 

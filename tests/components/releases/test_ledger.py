@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import (
     Block,
@@ -22,12 +22,11 @@ from mlflow_backend.releases.records import (
     Kind,
     LedgerState,
     Record,
-    RecordError,
     VerifiedRelease,
     decode,
     encode,
 )
-from mlflow_backend.releases.stores import LEDGER, FileStore, StoreError
+from mlflow_backend.releases.stores import LEDGER, FileStore
 from mlflow_backend.schema import Heads
 
 if TYPE_CHECKING:
@@ -217,7 +216,7 @@ def test_a_damaged_newest_record_is_refused_until_accepted(ledger: Ledger, tmp_p
 def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """The failure names the file and what to do, and is no bare OSError."""
     (tmp_path / "store").write_text("a file where the folder should be")
-    with pytest.raises(StoreError, match=r"store.*writable"):
+    with pytest.raises(PlatformFailed, match=r"store.*writable"):
         Ledger(FileStore(tmp_path / "store"), by="ada").add_release(release("1"))
 
 
@@ -290,14 +289,14 @@ def test_a_record_is_read_back_as_written(record: Record) -> None:
 
 @given(RECORDS, st.data())
 def test_no_changed_record_is_believed(record: Record, data: st.DataObject) -> None:
-    """A byte changed or a tail cut off is noticed; nothing but RecordError comes of it."""
+    """A byte changed or a tail cut off is noticed; nothing but PlatformFailed comes of it."""
     content = encode(record)
     place = data.draw(st.integers(0, len(content) - 2))
     cut = data.draw(st.booleans())
     changed = content[:place] if cut else content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
     try:
         assert decode(changed, number=record.number) == record
-    except RecordError:
+    except PlatformFailed:
         return
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlflow_backend import offered, schema
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.dynamic import Provider
 from mlflow_backend.local.holding import rollback_journal
 from mlflow_backend.local.state import LocalFailure, StateDir
@@ -18,7 +18,7 @@ from mlflow_backend.releases.journal import Journal, refuse_unfinished
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.records import LedgerState, Pin
-from mlflow_backend.releases.stores import FileStore, StoreError
+from mlflow_backend.releases.stores import FileStore
 from tests.components.releases.contexts import HEAD, START, contents, context, revision, verified
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def test_a_damaged_journal_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "_backend" / "journal" / "rollback.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"rollback\.json"):
+    with pytest.raises(PlatformFailed, match=r"rollback\.json"):
         refuse_unfinished(Journal(FileStore(tmp_path), "rollback"))
 
 
@@ -84,7 +84,7 @@ class Speaks(Provider):
 
     def create(self, props: dict[str, Any]) -> Any:
         """Raise."""
-        raise Refused("It is so.", fix="Do `python -m scripts.rollback --stack STACK --unpin`.")
+        raise Refused("It is so.", code="of-a-test", fix="Do `python -m scripts.rollback --stack STACK --unpin`.")
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> Any:
         """Raise."""

@@ -12,7 +12,7 @@ import pytest
 
 from mlflow_backend.contract import Refused
 from mlflow_backend.releases.ledger import Contents
-from mlflow_backend.releases.plan import AlreadyServing, Request, Step, default_goal, plan
+from mlflow_backend.releases.plan import Request, Step, default_goal, plan
 from mlflow_backend.releases.records import Block, Dump, DumpedDatabase, LedgerState
 from mlflow_backend.releases.status import RollbackContext, list_releases
 from mlflow_backend.releases.text import plan_document, plan_lines
@@ -183,7 +183,7 @@ def test_a_refusal_says_what_was_found_and_what_to_do(name: str) -> None:
 
 def test_what_serves_already_is_no_failure_of_the_caller() -> None:
     """It is told apart from the other refusals: there is nothing to do, and nothing to mend."""
-    with pytest.raises(AlreadyServing) as refused:
+    with pytest.raises(Refused) as refused:
         plan(MIGRATED, Request(to="2"))
     assert refused.value.finding == "Revision 2 (MLflow 3.17.2) serves already."
     assert refused.value.fix == "Nothing has to be rolled back."

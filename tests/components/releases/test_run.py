@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
 from mlflow_backend.migrate.tool import Code
 from mlflow_backend.releases.journal import refuse_unfinished
 from mlflow_backend.releases.plan import Request, Step, plan
 from mlflow_backend.releases.run import RollbackOptions, RollbackResult, begin, resume
-from mlflow_backend.releases.stores import StoreError
 from mlflow_backend.schema import Heads
 from tests.components.releases.rollbacks import SAME, changed, same, silent
 from tests.components.releases.world import HEAD, Killed, World, failed
@@ -136,7 +135,7 @@ class WithAuth(World):
 def test_a_journal_that_cannot_be_written_does_not_keep_the_server_away(tmp_path: Path) -> None:
     """A full disk fails the restore, and then the word that the way back is taken: it is taken all the same."""
     world = changed(tmp_path)
-    full = StoreError("journal", "No space left on device", "Make space")
+    full = PlatformFailed("No space left on device", code="of-a-test", fix="Make space", part="journal")
     world.failing = {"restore": [failed(Code.FAILED)], "full": [full]}
     plain = world.store.replace
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.contract import Refused, Release, Revision, WaitOutcome
-from mlflow_backend.migrate.tool import Code, Pending, Status, ToolFailed
+from mlflow_backend.contract import PlatformFailed, Refused, Release, Revision, WaitOutcome
+from mlflow_backend.migrate.tool import Code, Pending, Status, tool_failed
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import Dump, DumpedDatabase, VerifiedRelease
@@ -193,7 +193,11 @@ class World:
     def rollback_lock(self) -> Iterator[None]:
         """Hold the lock of rollbacks, unless another one holds it."""
         if self.another:
-            raise Refused("Another rollback of this stack is running.", fix="Let it end, and repeat.")
+            raise Refused(
+                "Another rollback of this stack is running.",
+                code="local-rollback-running",
+                fix="Let it end, and repeat.",
+            )
         yield
 
     def rollback_context(self, *, verify_checksums: bool = True) -> RollbackContext:
@@ -273,6 +277,6 @@ class Tool:
             return ("r",)
 
 
-def failed(code: Code) -> ToolFailed:
+def failed(code: Code) -> PlatformFailed:
     """Return a failure of the tool."""
-    return ToolFailed(code, "It failed.", "Mend it.")
+    return tool_failed(code, "It failed.", "Mend it.")

@@ -319,7 +319,7 @@ def test_a_bad_price_file_is_refused(tmp_path: Path, content: str, message: str)
     """Nothing is guessed: no date or no source, no prices."""
     path = tmp_path / "prices.yaml"
     path.write_text(content)
-    with pytest.raises(costs.BadPriceFile, match=message.replace(".", r"\.")):
+    with pytest.raises(costs.UsageError, match=message.replace(".", r"\.")):
         costs.read(path)
 
 

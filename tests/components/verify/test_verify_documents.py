@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.contract import PlatformFailed, Refused, UsageError
 from mlflow_backend.verify import report as reports
 from mlflow_backend.verify.context import Timing
-from mlflow_backend.verify.credentials import CredentialError, resolve
+from mlflow_backend.verify.credentials import resolve
 from mlflow_backend.verify.model import Certainty, Result
-from mlflow_backend.verify.report import CheckReport, Report, ReportError, Stage
-from mlflow_backend.verify.subjects import Subject, SubjectError
+from mlflow_backend.verify.report import CheckReport, Report, Stage
+from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,13 +65,13 @@ def test_only_a_pass_is_initialized(verdict: Result | None, stage: Stage) -> Non
 def test_what_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
     """A broken or foreign file is an error that says what to do, never a verdict."""
     (tmp_path / "report.json").write_text(text)
-    with pytest.raises(ReportError, match="Verify again"):
+    with pytest.raises(PlatformFailed, match="Verify again"):
         reports.load(tmp_path / "report.json")
 
 
 def test_a_missing_report_is_reported(tmp_path: Path) -> None:
     """Where nothing was verified yet, that is the answer."""
-    with pytest.raises(ReportError, match="Nothing was verified here yet"):
+    with pytest.raises(PlatformFailed, match="Nothing was verified here yet"):
         reports.load(tmp_path / "report.json")
 
 
@@ -123,7 +124,7 @@ def test_a_subject_reads_back_equal(subject: Subject, tmp_path: Path) -> None:
 )
 def test_a_bad_subject_is_refused_without_its_secrets(document: dict[str, str]) -> None:
     """A subject that cannot be verified is refused by key; a secret in a URL is never repeated."""
-    with pytest.raises(SubjectError) as caught:
+    with pytest.raises(UsageError) as caught:
         Subject.from_document(document)
     assert "s3cret" not in str(caught.value)
 
@@ -131,7 +132,7 @@ def test_a_bad_subject_is_refused_without_its_secrets(document: dict[str, str]) 
 @pytest.mark.parametrize("locator", [{"kind": "moon"}, {"state": "/x"}])
 def test_a_locator_that_leads_nowhere_is_refused(locator: dict[str, str]) -> None:
     """A platform that cannot be asked is found out before any check."""
-    with pytest.raises(SubjectError, match="locator"):
+    with pytest.raises(UsageError, match="locator"):
         replace(FULL, locator=locator)
 
 
@@ -166,7 +167,7 @@ def test_credentials_that_cannot_be_had_name_the_reference_only(
     """An error names the key; a value put where its reference belongs is not repeated."""
     monkeypatch.setenv("PROBE_NAME", "verifier")
     monkeypatch.setenv("PROBE_BROKEN", "two\nlines-s3cret")
-    with pytest.raises(CredentialError) as caught:
+    with pytest.raises(Refused) as caught:
         resolve(references)
     assert "s3cret" not in str(caught.value)
 

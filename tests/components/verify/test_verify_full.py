@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.contract import UsageError
 from mlflow_backend.verify import artifacts, checks, runner
 from mlflow_backend.verify.model import Result
-from mlflow_backend.verify.subjects import Subject, SubjectError
+from mlflow_backend.verify.subjects import Subject
 from mlflow_backend.verify.tracking import PREFIX, TAG
 from tests.components.verify.fake_full import TRACES, FullMLflow
 from tests.components.verify.fake_mlflow import REST, STORE, Asked, Reply, as_json, error
@@ -339,7 +340,7 @@ def test_an_extra_header_that_cannot_be_read_is_inconclusive(full_server: FullML
 @pytest.mark.parametrize("broken", [{"name": "x"}, {"path": "/x"}, {"name": "x", "path": "x"}, {"colour": "red"}])
 def test_an_extra_check_that_cannot_be_run_is_refused(broken: dict[str, str]) -> None:
     """A broken extra check is refused before anything is asked."""
-    with pytest.raises(SubjectError, match="extraChecks"):
+    with pytest.raises(UsageError, match="extraChecks"):
         Subject.from_document({"url": "http://h", "extraChecks": [broken]})
 
 

@@ -12,9 +12,10 @@ import pytest
 from pulumi.output import Unknown
 
 from mlflow_backend import targets
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.releases.reports import LATEST, Reports
-from mlflow_backend.releases.stores import FileStore, StoreError
+from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verification import provider, resource
 from mlflow_backend.verify import report as reports
 from mlflow_backend.verify.model import Result
@@ -207,14 +208,14 @@ def test_a_red_verdict_is_reported_also_if_the_store_is_away(
     inputs, _ = kept
 
     def fail(_self: object, key: str, _content: bytes) -> None:
-        raise StoreError(key, "gone", "Bring it back")
+        raise PlatformFailed("gone", code="of-a-test", fix="Bring it back", part=key)
 
     monkeypatch.setattr(FileStore, "replace", fail)
     server.version = "3.4.0"
     with pytest.raises(resource.VerificationFailed, match=r"gone(.|\n)*FAIL  version"):
         provider.VerificationProvider().create(inputs)
     server.version = "3.17.2"
-    with pytest.raises(StoreError):
+    with pytest.raises(PlatformFailed):
         provider.VerificationProvider().create(inputs)
 
 

@@ -194,7 +194,7 @@ def test_skip_is_shown_with_what_needs_it(server: FakeMLflow) -> None:
 def test_an_unknown_check_or_profile_is_refused(server: FakeMLflow) -> None:
     """A misspelt name is an error that lists the known ones, not a verification of nothing."""
     for wrong in ({"only": ("helth",)}, {"skip": ("helth",)}, {"profile": "cor"}):
-        with pytest.raises(checks.SelectionError, match="Known are: "):
+        with pytest.raises(checks.UsageError, match="Known are: "):
             runner.run(Subject(url=server.url), **wrong)  # type: ignore[arg-type]
     assert server.asked == []
 

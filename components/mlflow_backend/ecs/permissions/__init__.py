@@ -1,6 +1,6 @@
 """What whoever previews, deploys, rolls back or pushes images may do with AWS, rendered from the settings. Pure."""
 
-from mlflow_backend.ecs.permissions.documents import TooLarge, policies, subjects, trust
+from mlflow_backend.ecs.permissions.documents import policies, subjects, trust
 from mlflow_backend.ecs.permissions.grant import Grant, Purpose
 from mlflow_backend.ecs.permissions.purposes import PulumiState, actions_of, grants, role_name
 
@@ -8,7 +8,6 @@ __all__ = [
     "Grant",
     "PulumiState",
     "Purpose",
-    "TooLarge",
     "actions_of",
     "grants",
     "policies",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.permissions.grant import Purpose
 
 if TYPE_CHECKING:
@@ -23,25 +24,29 @@ AUDIENCE: Final = "sts.amazonaws.com"
 Document = dict[str, Any]
 
 
-class TooLarge(ValueError):
-    """Grants that no role can have: its text says which, and how many characters."""
-
-
 def policies(grants: Sequence[Grant]) -> tuple[Document, ...]:
     """Return grants as managed policies, in their order, each as full as IAM allows.
 
-    Raises TooLarge when one grant, or all together, are more than a role can have.
+    Raises Refused when one grant, or all together, are more than a role can have.
     """
     found: list[list[Document]] = [[]]
     for grant in grants:
         statement = grant.statement()
         if size(_document([statement])) > LARGEST_POLICY:
-            raise TooLarge(f"{grant.sid} alone has {size(_document([statement]))} characters of {LARGEST_POLICY}")
+            raise Refused(
+                f"{grant.sid} alone has {size(_document([statement]))} characters of {LARGEST_POLICY}",
+                code="policy-too-large",
+                fix="Shorten the names of project and stack.",
+            )
         if size(_document([*found[-1], statement])) > LARGEST_POLICY:
             found.append([])
         found[-1].append(statement)
     if len(found) > MOST_POLICIES:
-        raise TooLarge(f"{len(found)} policies are needed, and a role may have {MOST_POLICIES}")
+        raise Refused(
+            f"{len(found)} policies are needed, and a role may have {MOST_POLICIES}",
+            code="policies-too-many",
+            fix="Shorten the names of project and stack.",
+        )
     return tuple(_document(each) for each in found)
 
 

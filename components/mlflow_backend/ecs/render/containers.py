@@ -173,6 +173,7 @@ def secret_sources(
             raise Refused(
                 f"The server's environment entry {name} needs {', '.join(references)}, which no secret of this backend "
                 "holds in the form that ECS could hand over.",
+                code="environment-not-renderable",
                 fix="This is a gap of the ecs target, not of your settings; please report it.",
             )
         found[name] = source
