@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, get_args
 
+import pulumi
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -454,12 +455,12 @@ def _resource(each: Registered) -> Resource:
 
 
 def _marked(value: Any) -> Any:
-    """Return a value with None, which the recorder gives for what is not known, marked as the policies mark it."""
+    """Return a value with what is unknown (None, or Pulumi's own in a preview) marked as the policies mark it."""
     if isinstance(value, dict):
         return {key: _marked(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_marked(item) for item in value]
-    return UNKNOWN if value is None else value
+    return UNKNOWN if value is None or isinstance(value, pulumi.output.Unknown) else value
 
 
 PLAIN_HTTP = [("mlflow-balancer-http", "it forwards requests that came without TLS")]
