@@ -43,7 +43,7 @@ down: ## Destroy the local backend; PURGE=1 deletes its data too
 	@$(ACTIVATE) && pulumi destroy --stack $(STACK) --yes --skip-preview; $(FORGET_SALT)
 	$(if $(filter 1,$(PURGE)),rm -rf .backend/$(STACK))
 
-preview: ## Show what an update of STACK would change; PREVIEW_FLAGS="--refresh --prices FILE" passes options on
+preview: ## Show what an update of STACK would change; PREVIEW_FLAGS="--refresh --live" passes options on
 	@$(SETUP) --stack $(STACK)
 	@$(ACTIVATE) && python -m scripts.preview --stack $(STACK) $(PREVIEW_FLAGS); $(FORGET_SALT)
 

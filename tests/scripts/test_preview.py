@@ -185,15 +185,6 @@ def test_options_reach_pulumi(stand_in_pulumi: Path) -> None:
     assert "MLFLOW_BACKEND_LIVE=1" in (stand_in_pulumi / "environment").read_text().splitlines()
 
 
-def test_a_bad_price_file_is_a_usage_error(stand_in_pulumi: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is previewed, and what is wrong with the file is said."""
-    prices = stand_in_pulumi / "prices.yaml"
-    prices.write_text("dated: 2026-01-01\n")
-    assert preview.main(["--stack", "local", "--prices", str(prices)]) is ExitCode.USAGE
-    assert "currency: Field required" in capsys.readouterr().err
-    assert not (stand_in_pulumi / "arguments").exists()
-
-
 def _planted(value: object, path: str, secrets: dict[str, str]) -> object:
     """Put a secret of its own into every text of a value."""
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Preview an update of one stack and report it: changes, release, migration, policies, preflight, drift and costs.
+"""Preview an update of one stack and report it: changes, release, migration, policies, preflight, drift, quantities.
 
 The real `pulumi preview` runs under the policy pack; what it says becomes one report, on the terminal, as Markdown for
 a pull request and as JSON. A stack that would be refused by its file alone is refused before Pulumi is started.
@@ -17,7 +17,6 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +24,11 @@ from rich.console import Console
 
 from mlflow_backend import ending, targets
 from mlflow_backend.commands import policing, running
-from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
 from mlflow_backend.policy import rendered
 from mlflow_backend.policy.catalogue import POLICIES
 from mlflow_backend.releases.targets import LIVE
-from mlflow_backend.report import costs, document, events, markdown, text
+from mlflow_backend.report import document, events, markdown, text
 from mlflow_backend.report.build import PreviewInputs, build
 from mlflow_backend.report.policies import EnforcedPolicy
 from mlflow_backend.report.redaction import redactor
@@ -91,11 +90,6 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns an exit code of `contract.ExitCode`."""
     options = command_line().parse_args(arguments)
     try:
-        prices = costs.read(options.prices) if options.prices else None
-    except UsageError as error:
-        print(error, file=sys.stderr)
-        return ExitCode.USAGE
-    try:
         stack = read_stack(Path(f"Pulumi.{options.stack}.yaml"), options.stack)
         ran = run(stack, refresh=options.refresh, live=options.live)
     except (Refused, PlatformFailed) as error:
@@ -105,12 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     if ran.ending is not None and ran.ending.exit_code is ExitCode.USAGE:
         print(clean.text(ran.ending.sentence), file=sys.stderr)
         return ExitCode.USAGE
-    priced = (
-        partial(costs.costs, prices=prices, file=options.prices.name, today=datetime.now(UTC).date())
-        if prices
-        else None
-    )
-    report = clean.value(build(ran.stream, asked(stack, ran, refreshed=options.refresh, priced=priced)))
+    report = clean.value(build(ran.stream, asked(stack, ran, refreshed=options.refresh)))
     code = report.exit_code(detailed=options.detailed_exit_code)
     show(report, code, options)
     return code
@@ -124,9 +113,6 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report for a pull request to FILE")
     parser.add_argument("--detailed-exit-code", action="store_true", help="end with 6 where there are changes")
     parser.add_argument("--refresh", action="store_true", help="compare the state with what is there, and show drift")
-    parser.add_argument(
-        "--prices", type=Path, metavar="FILE", help="your dated price file; without one, no price is told"
-    )
     parser.add_argument(
         "--live", action="store_true", help="ask the database itself for its schema, by a one-shot task"
     )
@@ -178,7 +164,7 @@ def run(stack: Stack, *, refresh: bool, live: bool) -> Ran:
         return Ran(code=code, stream=events.read(lines), ending=ending.read(note), printed=said)
 
 
-def asked(stack: Stack, ran: Ran, *, refreshed: bool, priced: object) -> PreviewInputs:
+def asked(stack: Stack, ran: Ran, *, refreshed: bool) -> PreviewInputs:
     """Return what is known besides the stream: the policies in force, what is rendered, and how Pulumi ended."""
     parts, size = _rendered(stack, ran.stream)
     pin = stack.settings.release.pin
@@ -193,7 +179,6 @@ def asked(stack: Stack, ran: Ran, *, refreshed: bool, priced: object) -> Preview
         size=size,
         pin=f"the settings ask for revision {pin} (release.pin)" if pin else "",
         printed=_with_help(ran.printed, stack.name),
-        prices=priced,  # type: ignore[arg-type] # a partial of `costs`
     )
 
 

@@ -15,13 +15,12 @@ from mlflow_backend.report.quantities import billed, by_use
 from mlflow_backend.report.stateful import STATEFUL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlflow_backend.ending import Ending
-    from mlflow_backend.report.costs import Costs
     from mlflow_backend.report.events import Diagnostic, Step, Stream
     from mlflow_backend.report.policies import EnforcedPolicy, RenderedEvaluation
-    from mlflow_backend.report.quantities import Billed, TaskSize
+    from mlflow_backend.report.quantities import TaskSize
 
 _OPERATIONS: Final[Mapping[str, Operation]] = {
     "create": Operation.CREATE,
@@ -43,7 +42,7 @@ _MOST_WORDS: Final = 2000
 class PreviewInputs:
     """What a preview was asked for, and what is known besides its stream.
 
-    `created_at` is in UTC. `ending` is the program's own verdict, `prices` what turns quantities into costs, `size` the
+    `created_at` is in UTC. `ending` is the program's own verdict, `size` the
     server task's as rendered from the settings. `code` is how the engine ended, `printed` what it printed.
     """
 
@@ -57,7 +56,6 @@ class PreviewInputs:
     size: TaskSize | None = None
     pin: str = ""
     printed: str = field(default="", repr=False)
-    prices: Callable[[Sequence[Billed]], Costs] | None = field(default=None, repr=False)
 
 
 def build(stream: Stream, asked: PreviewInputs) -> Report:
@@ -65,7 +63,6 @@ def build(stream: Stream, asked: PreviewInputs) -> Report:
     changes = _changes(stream.steps)
     policies = results(stream, asked.policies, asked.rendered)
     refusals = _refusals(stream, asked, policies)
-    quantities = billed(stream.steps, size=asked.size)
     before, after = served.releases(stream)
     migration, pin = served.migration(stream), served.pin(stream) or asked.pin
     return Report(
@@ -81,9 +78,8 @@ def build(stream: Stream, asked: PreviewInputs) -> Report:
         preflight=served.preflight(stream),
         policies=policies,
         drift=_drift(stream.drift) if asked.refreshed else None,
-        billed=quantities,
+        billed=billed(stream.steps, size=asked.size),
         by_use=by_use(stream.steps),
-        costs=asked.prices(quantities) if asked.prices and quantities else None,
         refusals=refusals,
         errors=() if refusals else _errors(stream, asked),
         warnings=(*_warnings(stream, migration, pin), *served.waiting(stream)),

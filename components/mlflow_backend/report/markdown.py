@@ -126,26 +126,6 @@ def _billed(report: Report) -> Iterator[str]:
     if not report.billed:
         return
     yield from ("", "### Billed while it stands")
-    costs = {line.key: line for line in report.costs.lines} if report.costs else {}
-    header = ["quantity", "before", "after", "unit", *(["a month before", "a month after"] if report.costs else [])]
-    rows = []
-    for each in report.billed:
-        row = [each.what, phrases.amount(each.before), phrases.amount(each.after), phrases.rate(each)]
-        if report.costs:
-            line = costs.get(each.key)
-            row += (
-                [phrases.money(line.before, report.costs), phrases.money(line.after, report.costs)]
-                if line
-                else ["no price", "no price"]
-            )
-        rows.append(row)
-    yield from _table(header, rows)
+    yield from _table(phrases.QUANTITY_COLUMNS, map(phrases.quantity, report.billed))
     yield ""
-    if report.costs:
-        total = (
-            f"{phrases.money(report.costs.before, report.costs)} to {phrases.money(report.costs.after, report.costs)}"
-        )
-        yield f"**Priced, a month: {total}.** {escaped(phrases.prices(report.costs))}"
-        if report.costs.unpriced:
-            yield f"Not in these sums: {escaped(', '.join(report.costs.unpriced))}."
     yield f"Not counted: {phrases.not_counted(report)}."

@@ -11,7 +11,6 @@ from mlflow_backend.contract import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlflow_backend.report.costs import Costs
     from mlflow_backend.report.quantities import Billed
 
 
@@ -156,7 +155,6 @@ class Report:
     drift: tuple[Drift, ...] | None = None
     billed: tuple[Billed, ...] = ()
     by_use: tuple[str, ...] = ()
-    costs: Costs | None = None
     refusals: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

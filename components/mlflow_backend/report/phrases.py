@@ -9,7 +9,6 @@ from mlflow_backend.report.model import Operation, Outcome, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlflow_backend.report.costs import Costs
     from mlflow_backend.report.model import Change, Drift, PolicyResult, Release, Report
     from mlflow_backend.report.quantities import Billed
 
@@ -30,6 +29,7 @@ SIGNS: Final = {
 _ACTIONS: Final = {"find out": "not known yet"}
 _MANDATORY: Final = "mandatory"
 _SHORT_DIGEST: Final = 19
+QUANTITY_COLUMNS: Final = ("quantity", "before", "after", "unit")
 
 
 def counts(report: Report) -> str:
@@ -132,31 +132,15 @@ def drift(found: Drift) -> str:
     return f"{found.name} differs in {', '.join(found.properties) or 'what the state says of it'}"
 
 
-def amount(value: float | None) -> str:
-    """Return a quantity; one that is not known says so."""
-    return "not known yet" if value is None else f"{value:g}"
+def quantity(each: Billed) -> tuple[str, str, str, str]:
+    """Return the cells of a billed quantity; an amount that is not known yet says so."""
+    before, after = ("not known yet" if amount is None else f"{amount:g}" for amount in (each.before, each.after))
+    return each.what, before, after, f"{each.unit}, by the {each.per}"
 
 
 def not_counted(report: Report) -> str:
     """Say what is billed besides what is counted."""
     return f"what is billed by use: {', '.join(report.by_use) or 'nothing'}"
-
-
-def rate(each: Billed) -> str:
-    """Return the unit of a quantity, such as `vCPU an hour`."""
-    return f"{each.unit}, by the {each.per}"
-
-
-def prices(costs: Costs) -> str:
-    """Name the price file, its date and its source, and say when it is old."""
-    old = " THESE PRICES ARE OLD." if costs.stale else ""
-    hours = f"{costs.hours_per_month:g} hours a month"
-    return f"Prices: {costs.file}, dated {costs.dated}, from {costs.source}, {hours}.{old}"
-
-
-def money(value: float | None, costs: Costs) -> str:
-    """Return an amount of money."""
-    return "not known yet" if value is None else f"{value:,.2f} {costs.currency}"
 
 
 def _release(found: Release) -> str:

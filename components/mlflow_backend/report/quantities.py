@@ -69,7 +69,7 @@ def by_use(steps: Iterable[Step]) -> tuple[str, ...]:
 class Billed:
     """One quantity before and after the update; None where it is not known yet.
 
-    `key` is the name in a price file, such as `rds-instance:db.t4g.micro`. `per` is the unit's time, hour or month.
+    `key` names it for machines, such as `rds-instance:db.t4g.micro`. `per` is the unit's time, hour or month.
     """
 
     key: str

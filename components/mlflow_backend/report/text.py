@@ -126,24 +126,8 @@ def _billed(report: Report) -> Iterator[RenderableType]:
     if not report.billed:
         return
     yield Text("\nBilled while it stands", style="bold")
-    costs = {line.key: line for line in report.costs.lines} if report.costs else {}
-    table = _table("quantity", "before", "after", "unit", *(("a month", "then") if report.costs else ()))
+    table = _table(*phrases.QUANTITY_COLUMNS)
     for each in report.billed:
-        row = [each.what, phrases.amount(each.before), phrases.amount(each.after), phrases.rate(each)]
-        if report.costs:
-            line = costs.get(each.key)
-            row += (
-                [phrases.money(line.before, report.costs), phrases.money(line.after, report.costs)]
-                if line
-                else ["no price"] * 2
-            )
-        table.add_row(*map(Text, row), style="yellow" if each.changed else "")
+        table.add_row(*map(Text, phrases.quantity(each)), style="yellow" if each.changed else "")
     yield table
-    if report.costs:
-        total = (
-            f"{phrases.money(report.costs.before, report.costs)} -> {phrases.money(report.costs.after, report.costs)}"
-        )
-        yield Text(f"Priced, a month: {total}. {phrases.prices(report.costs)}")
-        if report.costs.unpriced:
-            yield Text(f"Not in these sums: {', '.join(report.costs.unpriced)}.")
     yield Text(f"Not counted: {phrases.not_counted(report)}.", style="dim")
