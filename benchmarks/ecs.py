@@ -8,26 +8,17 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.row import Row, seconds
+from mlflow_backend.aws.render import alarms, balancer, cache, database, network, policies, storage
+from mlflow_backend.aws.render.secrets import SecretSource
 from mlflow_backend.ecs import refusals
 from mlflow_backend.ecs.history import EcsHistory, ServiceName
-from mlflow_backend.ecs.render import (
-    alarms,
-    balancer,
-    cache,
-    containers,
-    database,
-    network,
-    policies,
-    service,
-    storage,
-    tasks,
-)
-from mlflow_backend.ecs.render.containers import SecretSource
+from mlflow_backend.ecs.render import containers, service, tasks
+from mlflow_backend.ecs.render import policies as ecs_policies
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.status import RollbackContext
 from mlflow_backend.schema import Heads
 from mlflow_backend.schema_tables import schema_table
-from tests.components.ecs.stacks import place_of, reached, settings_of, store_of
+from tests.components.ecs.stacks import naming_of, reached, settings_of, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +38,12 @@ def measure() -> Iterator[Row]:
 
 def rendering() -> Row:
     """Render everything that the stack `staging` consists of, from settings that are already read."""
-    settings, place, store, told = settings_of("staging"), place_of("staging"), store_of("staging"), reached("staging")
+    settings, naming, store, told = (
+        settings_of("staging"),
+        naming_of("staging"),
+        store_of("staging"),
+        reached("staging"),
+    )
     admin = SecretSource(arn="arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds-AbCdEf", key="")
 
     def whole() -> None:
@@ -62,22 +58,22 @@ def rendering() -> Row:
         storage.data_lifecycle(settings)
         storage.logs_lifecycle(settings)
         for document in (
-            policies.server(place, store),
-            policies.database_tasks(place, store),
-            policies.data_bucket(place, store, server_role_arn=place.role_arn("server")),
-            policies.key(place, log_group_arns=[place.log_group_arn("server")]),
-            policies.execution(place, secrets=["a"], keys=["k"], log_group="g", repository_arn="r"),
+            policies.server(naming, store),
+            policies.database_tasks(naming, store),
+            policies.data_bucket(naming, store, server_role_arn=naming.role_arn("server")),
+            policies.key(naming, log_group_arns=[naming.log_group_arn("server")]),
+            ecs_policies.execution(naming, secrets=["a"], keys=["k"], log_group="g", repository_arn="r"),
         ):
             policies.text(document)
         for task in (
-            tasks.server_task(settings, place, told, store=store),
-            tasks.verify_task(settings, place, told),
-            tasks.database_task(settings, place, told, store=store, admin_secret=admin),
+            tasks.server_task(settings, naming, told, store=store),
+            tasks.verify_task(settings, naming, told),
+            tasks.database_task(settings, naming, told, store=store, admin_secret=admin),
         ):
             containers.text(task.container_definitions)
-        watched = alarms.alarms(cluster=place.cluster(), database=plan_of_database, cache=True)
+        watched = alarms.alarms(cluster=naming.cluster(), database=plan_of_database, cache=True)
         parts = {"balancer": "b", "targets": "t", "database": "d", "cache": "c"}
-        alarms.dashboard(region=place.region, identifiers=parts, found=watched)
+        alarms.dashboard(region=naming.region, identifiers=parts, found=watched)
 
     taken = sorted(seconds(whole) * 1000 for _ in range(_RENDER_RUNS))
     figures = f"median of {_RENDER_RUNS}; slowest {taken[-1]:.1f} ms"

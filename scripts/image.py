@@ -39,9 +39,9 @@ def _run(stack: str) -> ExitCode:
             fix=f"Name a stack of the target {TARGET.name}.",
         )
     from mlflow_backend.ecs.looked_at import preflight_args  # noqa: PLC0415 - AWS only where it is asked
-    from mlflow_backend.ecs.refusals import place_of  # noqa: PLC0415
+    from mlflow_backend.ecs.refusals import naming_of  # noqa: PLC0415
 
-    inputs = preflight_args(settings, place_of(settings, project=stacks.project_of(ROOT), stack=stack)).inputs()
+    inputs = preflight_args(settings, naming_of(settings, project=stacks.project_of(ROOT), stack=stack)).inputs()
     name = images.make(images.wanted(inputs), os.environ)
     print(f"Pushed. Put this into Pulumi.{stack}.yaml, below mlflow-backend:server:\n\n    image: {name}")
     return ExitCode.DONE

@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
+from mlflow_backend.aws import plugin
 from mlflow_backend.commands import preview
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.ecs import plugin
 from scripts.ci import affected
 from tools.bootstrap import provider
 from tools.bootstrap.steps import StepFailedError

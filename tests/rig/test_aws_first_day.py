@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import jmespath
 import pytest
 
+from mlflow_backend.aws.naming import Naming
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.ecs.doctor import look, quotas
 from mlflow_backend.ecs.permissions import Purpose, grants
-from mlflow_backend.ecs.render.place import Place
 from mlflow_backend.preflight.findings import failures
 from mlflow_backend.settings import YamlSource, load
 from tests.engine.stack import ROOT
@@ -67,7 +67,9 @@ class Day:
         # Each of the policy's statements is a request, and its own test alone asks for all of them.
         self.statements: int | None = 1
         self.stack, self.shell, self.builder, self.rig = stack, shell, builder, stack.rig
-        self.place = Place(project="mlflow-backend", stack=stack.name, account=self.rig.account, region=self.rig.region)
+        self.naming = Naming(
+            project="mlflow-backend", stack=stack.name, account=self.rig.account, region=self.rig.region
+        )
 
     @property
     def settings(self) -> Settings:
@@ -80,7 +82,7 @@ class Day:
             for name, value in self.rig.environment.items():
                 patch.setenv(name, value)
             patch.setattr(look, "grants", lambda *asked: grants(*asked)[: self.statements])
-            return look.look(self.settings, self.place)
+            return look.look(self.settings, self.naming)
 
     def missing(self) -> list[Finding]:
         """Return what is missing."""
@@ -162,21 +164,21 @@ def _shut(quota: quotas.Quota) -> Callable[[Day], None]:
 
 
 def _secret(day: Day) -> None:
-    secrets, name = day.rig.client("secretsmanager"), day.place.secret("server")
+    secrets, name = day.rig.client("secretsmanager"), day.naming.secret("server")
     secrets.create_secret(Name=name, SecretString="x")
     secrets.delete_secret(SecretId=name, RecoveryWindowInDays=30)
 
 
-def _made(service: str, operation: str, parameters: Callable[[Place], Mapping[str, Any]]) -> Callable[[Day], None]:
+def _made(service: str, operation: str, parameters: Callable[[Naming], Mapping[str, Any]]) -> Callable[[Day], None]:
     def make(day: Day) -> None:
-        getattr(day.rig.client(service), operation)(**parameters(day.place))
+        getattr(day.rig.client(service), operation)(**parameters(day.naming))
 
     return make
 
 
 def _alias(day: Day) -> None:
     kms = day.rig.client("kms")
-    kms.create_alias(AliasName=day.place.key_alias(), TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+    kms.create_alias(AliasName=day.naming.key_alias(), TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
 
 
 ROWS: Final = (
@@ -190,7 +192,7 @@ ROWS: Final = (
         check="names",
         away=_made(
             "logs", "create_log_group",
-            lambda place: {"logGroupName": place.log_group("server")},
+            lambda naming: {"logGroupName": naming.log_group("server")},
         ),
     ),
     Row(name="key-alias-left", check="names", away=_alias),
@@ -199,8 +201,8 @@ ROWS: Final = (
         check="names",
         away=_made(
             "s3", "create_bucket",
-            lambda place: {
-                "Bucket": place.bucket("data"), "CreateBucketConfiguration": {"LocationConstraint": place.region}
+            lambda naming: {
+                "Bucket": naming.bucket("data"), "CreateBucketConfiguration": {"LocationConstraint": naming.region}
             },
         ),
     ),
@@ -209,13 +211,13 @@ ROWS: Final = (
         check="names",
         away=_made(
             "iam", "create_role",
-            lambda place: {"RoleName": place.role("tasks"), "AssumeRolePolicyDocument": "{}"},
+            lambda naming: {"RoleName": naming.role("tasks"), "AssumeRolePolicyDocument": "{}"},
         ),
     ),
     Row(
         name="cluster-taken",
         check="names",
-        away=_made("ecs", "create_cluster", lambda place: {"clusterName": place.cluster()}),
+        away=_made("ecs", "create_cluster", lambda naming: {"clusterName": naming.cluster()}),
     ),
 )  # fmt: skip
 
@@ -234,7 +236,7 @@ def test_what_is_taken_away_is_named_and_its_command_mends_it(day: Day, prepared
 def test_a_permission_that_is_missing_is_named_and_given(day: Day, prepared: list[list[str]]) -> None:
     """The command's policy holds exactly what IAM does not allow yet."""
     iam, day.statements = day.rig.client("iam"), None
-    wanted = grants(day.settings, day.place, Purpose.DEPLOY)
+    wanted = grants(day.settings, day.naming, Purpose.DEPLOY)
     (deny,) = [each for each in wanted if "rds:CreateDBInstance" in each.actions]
     everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
     but = {**everything, "Statement": {"Effect": "Allow", "NotAction": list(deny.actions), "Resource": "*"}}
@@ -322,5 +324,5 @@ def test_the_rest_of_the_page_deploys_it(day: Day, prepared: list[list[str]]) ->
         done = day.shell.run(command)
         assert done.ok, f"{command}\n{done.text}"
     assert day.stack.outputs()["verification"]["verdict"] == "pass"
-    assert [each.definition.family for each in day.rig.live_tasks] == [day.place.family("server")]
+    assert [each.definition.family for each in day.rig.live_tasks] == [day.naming.family("server")]
     assert day.missing() == []

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from mlflow_backend.aws.naming import Naming
 from mlflow_backend.ecs.permissions import Purpose
-from mlflow_backend.ecs.render.place import Place
 from tests.engine.stack import PULUMI, nothing_changed, touched
 from tests.rig.aws import contents
 from tests.rig.aws.inventory import inventory
@@ -36,7 +36,7 @@ class Life:
     def __init__(self, stack: AwsStack, rig: AwsRig) -> None:
         """Deploy it."""
         self.stack, self.rig = stack, rig
-        self.place = Place(project="mlflow-backend", stack="dev", account=rig.account, region=rig.region)
+        self.naming = Naming(project="mlflow-backend", stack="dev", account=rig.account, region=rig.region)
         # The deploy role is there before its stack, and outlives it.
         stack.credentials(Purpose.DEPLOY)
         self.before = inventory(rig)
@@ -61,21 +61,21 @@ def life(rig: AwsRig, tmp_path_factory: pytest.TempPathFactory) -> Life:
 def test_it_serves(life: Life) -> None:
     """What was made is more than records: one task runs, with its database and its cache."""
     (task,) = life.rig.live_tasks
-    assert task.definition.family == life.place.family("server")
-    assert list(life.rig.databases.running) == [life.place.database()]
+    assert task.definition.family == life.naming.family("server")
+    assert list(life.rig.databases.running) == [life.naming.database()]
     assert len(life.rig.caches.running) == 1
 
 
 def open_bucket(life: Life) -> None:
     """Take the block of public access off the bucket."""
     closed = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), False)
-    bucket = life.place.bucket("data")
+    bucket = life.naming.bucket("data")
     life.rig.client("s3").put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=closed)
 
 
 def widen_role(life: Life) -> None:
     """Let the server's role do everything with S3."""
-    iam, role = life.rig.client("iam"), life.place.role("server")
+    iam, role = life.rig.client("iam"), life.naming.role("server")
     name = iam.list_role_policies(RoleName=role)["PolicyNames"][0]
     everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
@@ -183,7 +183,7 @@ def test_a_protected_backend_is_not_destroyed(life: Life) -> None:
 
     The update that makes it follows a destroy at once, and Container Insights has written once more after that one.
     """
-    group = life.place.insights_group()
+    group = life.naming.insights_group()
     life.rig.client("logs").create_log_group(logGroupName=group)
     tagged = str(life.stack.settings["server"]["image"])
     published = life.rig.images.find(tagged)

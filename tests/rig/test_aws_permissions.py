@@ -20,16 +20,16 @@ from moto.acm.models import acm_backends
 from moto.iam.access_control import IAMRequestBase
 from moto.route53.models import route53_backends
 
-from mlflow_backend.aws import clients, secret_values
-from mlflow_backend.ecs import holding, secrets, verifying
+from mlflow_backend.aws import clients, secret_values, secrets
+from mlflow_backend.aws.render.secrets import SERVER_SECRETS, VERIFICATION_KEY
+from mlflow_backend.ecs import holding, verifying
 from mlflow_backend.ecs.database_task import database_task
-from mlflow_backend.ecs.history import Pace
 from mlflow_backend.ecs.locator import located
 from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.lookup import locate
 from mlflow_backend.ecs.permissions import Purpose, grants, policies
 from mlflow_backend.ecs.releases import EcsReleases
-from mlflow_backend.ecs.render import tasks
+from mlflow_backend.pace import Pace
 from mlflow_backend.preflight import resource as preflight
 from mlflow_backend.preflight.aws import ecr_client
 from mlflow_backend.preflight.ecr import EcrSource
@@ -37,7 +37,7 @@ from mlflow_backend.releases.stores import DUMPS
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, now
 from tests.components.ecs.conftest import DEPRECATED
-from tests.components.ecs.stacks import ACCOUNT, REGION, place_of, settings_of
+from tests.components.ecs.stacks import ACCOUNT, REGION, naming_of, settings_of
 from tests.rig.aws import buckets, descriptions, labels, records
 from tests.rig.aws.cache_groups import CacheGroups
 from tests.rig.aws.iam import enforcement
@@ -144,7 +144,7 @@ class Workday:
     def __init__(self, decided: list[Decided], patch: pytest.MonkeyPatch) -> None:
         """Make nothing yet."""
         self.decided, self._patch = decided, patch
-        self.place, self.settings = place_of(VARIANT), settings_of(VARIANT)
+        self.naming, self.settings = naming_of(VARIANT), settings_of(VARIANT)
         self.workflows = Workflows(VARIANT)
 
     def work_as(self, purpose: Purpose) -> None:
@@ -158,7 +158,7 @@ class Workday:
 
     def documents(self, purpose: Purpose) -> list[dict[str, Any]]:
         """Return the policies of a role."""
-        return list(policies(grants(self.settings, self.place, purpose)))
+        return list(policies(grants(self.settings, self.naming, purpose)))
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def _give_names() -> None:
 
 
 def _changes(made: Made, resource: Resource) -> None:
-    """Change all that can be changed in place, tags to and fro included."""
+    """Change all that can be changed in naming, tags to and fro included."""
     names = tuple(name for name in resource.inputs if name in translation(resource.token).updatable)
     worker = made.aws._worker(resource)
     tags = dict(resource.inputs.get("tags") or {})
@@ -225,29 +225,29 @@ def _changes(made: Made, resource: Resource) -> None:
 
 def _rotates(day: Workday) -> None:
     """Do what the dynamic resource of the server's secret does, from its making to its end."""
-    place, asked = day.place, boto3.client("secretsmanager")
+    naming, asked = day.naming, boto3.client("secretsmanager")
     (key,) = [each["TargetKeyId"] for each in boto3.client("kms").list_aliases()["Aliases"] if "TargetKeyId" in each][
         :1
     ]
     props = {
-        "region": place.region, "secret": place.secret("server"), "keyArn": place.arn("kms", f"key/{key}"),
-        "names": tasks.SERVER_SECRETS, "recoveryDays": 0, "tags": {"project": place.project, "stack": place.stack},
+        "region": naming.region, "secret": naming.secret("server"), "keyArn": naming.arn("kms", f"key/{key}"),
+        "names": SERVER_SECRETS, "recoveryDays": 0, "tags": {"project": naming.project, "stack": naming.stack},
     }  # fmt: skip
-    secrets.delete(asked.describe_secret(SecretId=place.secret("server"))["ARN"], props)
+    secrets.delete(asked.describe_secret(SecretId=naming.secret("server"))["ARN"], props)
     made = secrets.create(props)
-    secrets.rotate_keys(place.region, place.secret("server"))
+    secrets.rotate_keys(naming.region, naming.secret("server"))
     secrets.update(made["arn"], props)
-    secret_values.value(made["arn"], tasks.VERIFICATION_KEY)
+    secret_values.value(made["arn"], VERIFICATION_KEY)
 
 
 def _looks(day: Workday) -> None:
     """Do what preflight and the program do before anything is made or compared."""
-    place = day.place
-    preflight.check(preflight_args(day.settings, place).inputs())
-    store = EcrSource(ecr_client(place.region), account=place.account, repository="mlflow-backend")
+    naming = day.naming
+    preflight.check(preflight_args(day.settings, naming).inputs())
+    store = EcrSource(ecr_client(naming.region), account=naming.account, repository="mlflow-backend")
     with contextlib.suppress(Exception):
         store.blob(f"sha256:{'0' * 64}")
-    holding.read(day.settings, place, clients.connections(place.region).store)
+    holding.read(day.settings, naming, clients.connections(naming.region).store)
 
 
 def _reads(made: Made) -> None:
@@ -260,18 +260,18 @@ def _reads(made: Made) -> None:
 
 def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
     """Do what a plan does, and a rollback; no task ever runs here, so the database gives no answer."""
-    target = EcsReleases(locate(day.settings, day.place), clients.connections(day.place.region))
+    target = EcsReleases(locate(day.settings, day.naming), clients.connections(day.naming.region))
     with contextlib.suppress(Exception), target.rollback_lock():
         target.rollback_context()
-    found, task = target._connections.clients, day.place.arn("ecs", f"task/{day.place.cluster()}/{'0' * 32}")
+    found, task = target._connections.clients, day.naming.arn("ecs", f"task/{day.naming.cluster()}/{'0' * 32}")
     shots = database_task(found, located(target._locator), None).shots
-    logs: Any = {"logGroupName": day.place.log_group("tasks"), "logStreamName": "database/database/1"}
+    logs: Any = {"logGroupName": day.naming.log_group("tasks"), "logStreamName": "database/database/1"}
     asks: tuple[Callable[[], Any], ...] = (
         partial(shots._look, task),
         partial(shots._stop, task, "had no end"),
         partial(found.logs.get_log_events, **logs),
         partial(target.store.size, f"{DUMPS}/1/tracking"),
-        partial(found.ecs.list_tasks, cluster=day.place.cluster(), serviceName=day.place.service()),
+        partial(found.ecs.list_tasks, cluster=day.naming.cluster(), serviceName=day.naming.service()),
     )
     for act in asks:
         with contextlib.suppress(Exception):
@@ -288,7 +288,7 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
         lambda: verifying._count(located(target._locator), _RED),
         lambda: verifying._inside(located(target._locator), b"job", 1.0),
         lambda: target.mark_store(b"{}"),
-        lambda: secret_values.value(target._locator["secret"], tasks.VERIFICATION_KEY),
+        lambda: secret_values.value(target._locator["secret"], VERIFICATION_KEY),
     )
     for act in does:
         with contextlib.suppress(Exception):
@@ -330,7 +330,7 @@ def _needed(action: str, documents: list[dict[str, Any]], asked: list[Decided]) 
 def test_a_stranger_is_refused(workday: Workday) -> None:
     """Under another stack's permissions each change is refused, and each look into a store, but for what is shared."""
     other = Workflows("other")
-    documents = list(policies(grants(workday.settings, other.place, Purpose.DEPLOY)))
+    documents = list(policies(grants(workday.settings, other.naming, Purpose.DEPLOY)))
     calls = [each.request for each in workday.asked(Purpose.DEPLOY) if each.allowed]
     named = [each for each in calls if not each.action.partition(":")[2].startswith(("Describe", "List"))]
     bound = {each.action for each in named if decide(each, documents) is not Decision.ALLOW}

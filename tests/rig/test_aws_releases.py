@@ -102,7 +102,7 @@ def test_without_restore_the_way_back_is_refused(life: Life, how: str) -> None:
 def test_with_damaged_dumps_alone_there_is_no_way_back(life: Life) -> None:
     """Each dump of that schema is held to its checksum: BLOCKED with `--restore` too, and nothing is touched."""
     before = life.only(life.kept["new"]), life.ledger.read()
-    s3, bucket = life.rig.client("s3"), life.place.bucket("data")
+    s3, bucket = life.rig.client("s3"), life.naming.bucket("data")
     dumps = [each for each in before[1].dumps if each.heads == required_heads(OLD, auth=True)]
     keys = [f"{DUMPS}/{dump.id}/{each.object}" for dump in dumps for each in dump.databases.values()]
     whole = {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}

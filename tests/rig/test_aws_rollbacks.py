@@ -16,8 +16,8 @@ from moto.ecs.responses import EC2ContainerServiceResponse
 
 from mlflow_backend.aws import clients
 from mlflow_backend.contract import ExitCode, Refused
-from mlflow_backend.ecs.history import EcsHistory, Pace
 from mlflow_backend.ecs.releases import EcsReleases
+from mlflow_backend.pace import Pace
 from mlflow_backend.releases import run
 from mlflow_backend.releases.plan import Request, Step, plan
 from mlflow_backend.releases.records import VerifiedRelease
@@ -30,6 +30,7 @@ from tests.server.services import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlflow_backend.ecs.history import EcsHistory
     from mlflow_backend.schema import Heads
     from tests.rig.aws.rig import AwsRig
 

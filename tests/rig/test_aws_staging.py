@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import jmespath
 import pytest
 
+from mlflow_backend.aws.naming import Naming
 from mlflow_backend.ecs.permissions import Purpose
-from mlflow_backend.ecs.render.place import Place
 from tests.engine.stack import ROOT, nothing_changed, touched
 from tests.rig.aws.inventory import inventory
 from tests.rig.aws.previews import Account, certify
@@ -63,9 +63,9 @@ def staging(asked: AwsStack, before: set[tuple[str, str]]) -> AwsStack:
 
 
 @pytest.fixture(scope="module")
-def place(rig: AwsRig) -> Place:
+def naming(rig: AwsRig) -> Naming:
     """The stack's names."""
-    return Place(project="mlflow-backend", stack="staging", account=rig.account, region=rig.region)
+    return Naming(project="mlflow-backend", stack="staging", account=rig.account, region=rig.region)
 
 
 def records(rig: AwsRig, zone: str) -> list[dict[str, Any]]:
@@ -74,9 +74,9 @@ def records(rig: AwsRig, zone: str) -> list[dict[str, Any]]:
     return [each for each in answer if each["Type"] not in {"NS", "SOA"}]
 
 
-def test_it_is_what_the_settings_say(staging: AwsStack, rig: AwsRig, place: Place) -> None:
+def test_it_is_what_the_settings_say(staging: AwsStack, rig: AwsRig, naming: Naming) -> None:
     """Two tasks, two cache nodes, a database in two zones that keeps itself, and HTTPS."""
-    assert [each.definition.family for each in rig.live_tasks] == [place.family("server")] * 2
+    assert [each.definition.family for each in rig.live_tasks] == [naming.family("server")] * 2
     (cache,) = rig.client("elasticache").describe_replication_groups()["ReplicationGroups"]
     assert len(cache["MemberClusters"]) == 2
     (database,) = rig.client("rds").describe_db_instances()["DBInstances"]
@@ -86,8 +86,8 @@ def test_it_is_what_the_settings_say(staging: AwsStack, rig: AwsRig, place: Plac
     (balancer,) = elb.describe_load_balancers()["LoadBalancers"]
     listeners = elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
     assert {(each["Port"], each["Protocol"]) for each in listeners} == {(80, "HTTP"), (443, "HTTPS")}
-    logged = rig.client("s3").get_bucket_logging(Bucket=place.bucket("data"))
-    assert logged["LoggingEnabled"]["TargetBucket"] == place.bucket("logs")
+    logged = rig.client("s3").get_bucket_logging(Bucket=naming.bucket("data"))
+    assert logged["LoggingEnabled"]["TargetBucket"] == naming.bucket("logs")
 
 
 def test_the_public_name_is_an_alias_of_the_balancer(staging: AwsStack, rig: AwsRig, zone: str) -> None:
@@ -123,13 +123,15 @@ def test_a_name_that_was_led_elsewhere_is_found_and_led_back(staging: AwsStack, 
     assert records(rig, zone) == before
 
 
-def test_destroy_is_refused_before_anything_is_deleted(staging: AwsStack, rig: AwsRig, zone: str, place: Place) -> None:
+def test_destroy_is_refused_before_anything_is_deleted(
+    staging: AwsStack, rig: AwsRig, zone: str, naming: Naming
+) -> None:
     """With and without a preview: one sentence that names the setting, and everything serves on."""
     s3 = rig.client("s3")
     for text in (b"old", b"new"):
-        s3.put_object(Bucket=place.bucket("data"), Key="artifacts/model", Body=text)
-    s3.delete_object(Bucket=place.bucket("data"), Key="artifacts/model")
-    s3.put_object(Bucket=place.bucket("logs"), Key="balancer/log", Body=b"GET /")
+        s3.put_object(Bucket=naming.bucket("data"), Key="artifacts/model", Body=text)
+    s3.delete_object(Bucket=naming.bucket("data"), Key="artifacts/model")
+    s3.put_object(Bucket=naming.bucket("logs"), Key="balancer/log", Body=b"GET /")
     held, tasks, names = inventory(rig), rig.live_tasks, records(rig, zone)
     for outcome in (staging.destroy(), staging.pulumi("destroy", "--yes", "--stack", staging.name)):
         assert not outcome.ok
@@ -142,27 +144,27 @@ def test_destroy_is_refused_before_anything_is_deleted(staging: AwsStack, rig: A
     assert (inventory(rig), rig.live_tasks, records(rig, zone)) == (held, tasks, names)
 
 
-def test_the_documented_way_ends_at_the_data(staging: AwsStack, rig: AwsRig, zone: str, place: Place) -> None:
+def test_the_documented_way_ends_at_the_data(staging: AwsStack, rig: AwsRig, zone: str, naming: Naming) -> None:
     """Both protections lifted, all goes but what holds data: artifacts are deleted by a person, and by nobody else."""
-    lifted = {"DBInstanceIdentifier": place.database(), "DeletionProtection": False, "ApplyImmediately": True}
+    lifted = {"DBInstanceIdentifier": naming.database(), "DeletionProtection": False, "ApplyImmediately": True}
     rig.client("rds").modify_db_instance(**lifted)
     assert staging.pulumi("state", "unprotect", "--all", "--yes", "--stack", staging.name).ok
     outcome = staging.destroy()
     assert not outcome.ok
     assert "BucketNotEmpty" in outcome.text
     buckets = {each["Name"] for each in rig.client("s3").list_buckets()["Buckets"]}
-    assert place.bucket("data") in buckets
-    assert place.bucket("logs") not in buckets
+    assert naming.bucket("data") in buckets
+    assert naming.bucket("logs") not in buckets
     assert not rig.live_tasks
     assert records(rig, zone) == []
 
 
 def test_emptied_it_leaves_its_last_snapshot_and_the_key_of_it(
-    staging: AwsStack, rig: AwsRig, place: Place, before: set[tuple[str, str]]
+    staging: AwsStack, rig: AwsRig, naming: Naming, before: set[tuple[str, str]]
 ) -> None:
     """By the manual's own query every version goes; then nothing is left that was not promised, and it can be read."""
     assert _EVERY_VERSION in _MANUAL.read_text(encoding="utf-8")
-    s3, bucket = rig.client("s3"), place.bucket("data")
+    s3, bucket = rig.client("s3"), naming.bucket("data")
     s3.delete_objects(
         Bucket=bucket, Delete=jmespath.search(_EVERY_VERSION, s3.list_object_versions(Bucket=bucket, MaxKeys=1000))
     )
@@ -171,17 +173,17 @@ def test_emptied_it_leaves_its_last_snapshot_and_the_key_of_it(
     left = inventory(rig) - before
     assert {kind for kind, _ in left} == {"rds describe_db_snapshots"}, left
     snapshots = rig.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
-    (last,) = [each for each in snapshots if each["DBSnapshotIdentifier"].startswith(f"{place.database()}-final-")]
+    (last,) = [each for each in snapshots if each["DBSnapshotIdentifier"].startswith(f"{naming.database()}-final-")]
     key = rig.client("kms").describe_key(KeyId=last["KmsKeyId"])["KeyMetadata"]
-    assert (key["Description"], key["KeyState"]) == (f"Data of {place.cluster()}", "Enabled")
+    assert (key["Description"], key["KeyState"]) == (f"Data of {naming.cluster()}", "Enabled")
 
 
-def test_it_comes_back_once_its_names_are_free(staging: AwsStack, rig: AwsRig, place: Place) -> None:
+def test_it_comes_back_once_its_names_are_free(staging: AwsStack, rig: AwsRig, naming: Naming) -> None:
     """At once after the destroy: refused by a secret in its recovery window, green after the manual's command."""
     refused = staging.up()
     assert not refused.ok
-    assert place.secret("server") in refused.text
-    assert f"delete-secret --secret-id {place.secret('server')} --force" in _MANUAL.read_text(encoding="utf-8")
+    assert naming.secret("server") in refused.text
+    assert f"delete-secret --secret-id {naming.secret('server')} --force" in _MANUAL.read_text(encoding="utf-8")
     for part in ("server", "cache"):
-        rig.client("secretsmanager").delete_secret(SecretId=place.secret(part), ForceDeleteWithoutRecovery=True)
+        rig.client("secretsmanager").delete_secret(SecretId=naming.secret(part), ForceDeleteWithoutRecovery=True)
     staging.must_up()

@@ -35,7 +35,7 @@ def life(server_rig: AwsRig, tmp_path_factory: pytest.TempPathFactory) -> Life:
 
 def logged_in(life: Life, password: str) -> bool:
     """Tell whether the server's role may log in to the database with a password."""
-    database = life.rig.databases.running[life.place.database()]
+    database = life.rig.databases.running[life.naming.database()]
     try:
         return bool(database.execute("mlflow", "SELECT 1", user="mlflow", password=password))
     except psycopg2.OperationalError as error:
@@ -49,7 +49,7 @@ def test_a_rotated_password_reaches_the_server(life: Life) -> None:
     before = life.secrets["database-password"]
     rotated = {**life.secrets, "database-password": secrets.token_hex(16)}
     life.rig.client("secretsmanager").put_secret_value(
-        SecretId=life.place.secret("server"), SecretString=json.dumps(rotated)
+        SecretId=life.naming.secret("server"), SecretString=json.dumps(rotated)
     )
     assert logged_in(life, before)
     life.stack.must_up()

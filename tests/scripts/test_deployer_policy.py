@@ -13,7 +13,7 @@ from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.ecs.permissions import Purpose
 from mlflow_backend.ecs.permissions.documents import LARGEST_POLICY, MOST_POLICIES, policies, size
 from mlflow_backend.ecs.permissions.grant import Grant
-from tests.components.ecs.stacks import VARIANTS, place_of, settings_of
+from tests.components.ecs.stacks import VARIANTS, naming_of, settings_of
 from tests.tools.projects import ROOT
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def test_every_stack_fits(variant: str) -> None:
     from mlflow_backend.ecs.permissions import grants  # noqa: PLC0415 - beside its one use
 
     for purpose in Purpose:
-        policies(grants(settings_of(variant), place_of(variant), purpose))
+        policies(grants(settings_of(variant), naming_of(variant), purpose))
 
 
 def test_what_does_not_fit_is_refused() -> None:

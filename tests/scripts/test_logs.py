@@ -16,14 +16,14 @@ from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS
 from mlflow_backend.local import credentials
 from mlflow_backend.local.state import StateDir
 from tests.components.ecs.cloud import LOCATOR
-from tests.components.ecs.stacks import place_of
+from tests.components.ecs.stacks import naming_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 REGION = LOCATOR["region"]
-PLACE = place_of(LOCATOR["stack"])
+NAMING = naming_of(LOCATOR["stack"])
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 
 
@@ -117,7 +117,7 @@ class Cloud:
         """Make the cluster, the families of the server's and the database's task, and both log groups."""
         self.ecs, self.logs = boto3.client("ecs", region_name=REGION), boto3.client("logs", region_name=REGION)
         self.ecs.create_cluster(clusterName=LOCATOR["cluster"])
-        self.groups = {SERVER: PLACE.log_group(SERVER), DATABASE: PLACE.log_group(TASKS)}
+        self.groups = {SERVER: NAMING.log_group(SERVER), DATABASE: NAMING.log_group(TASKS)}
         for part, group in self.groups.items():
             self.logs.create_log_group(logGroupName=group)
             options = {"awslogs-group": group, "awslogs-region": REGION, "awslogs-stream-prefix": part}

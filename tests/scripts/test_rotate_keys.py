@@ -105,6 +105,6 @@ def test_a_pinned_stack_on_ecs_is_refused_as_a_local_one_is(monkeypatch: pytest.
     rotated: list[str] = []
     monkeypatch.setattr("mlflow_backend.aws.clients.connections", lambda _: SimpleNamespace(store=None))
     monkeypatch.setattr("mlflow_backend.ecs.holding.read", lambda *_: contents)
-    monkeypatch.setattr("mlflow_backend.ecs.secrets.rotate_keys", lambda _, name: rotated.append(name))
+    monkeypatch.setattr("mlflow_backend.aws.secrets.rotate_keys", lambda _, name: rotated.append(name))
     code = rotate_keys.main(["--stack", "dev"], root=ROOT)
     assert (code, len(rotated)) == ((ExitCode.REFUSED, 0) if pinned else (ExitCode.DONE, 1))

@@ -9,7 +9,7 @@ import pytest
 from mlflow_backend_server.db.majors import client_major, major, refuse_dump, refuse_restore
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
-from mlflow_backend.ecs.render.database import ENGINE_VERSION
+from mlflow_backend.aws.render.database import ENGINE_VERSION
 from mlflow_backend.preflight.database import judge
 from mlflow_backend.preflight.findings import Outcome
 from tests.rig.postgres import POSTGRES_BIN as NEWER_BIN

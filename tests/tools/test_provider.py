@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.ecs import plugin
+from mlflow_backend.aws import plugin
 from scripts import preview
 from tests.tools.projects import ROOT
 from tests.tools.vendor import Vendor

@@ -19,11 +19,11 @@ from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, Refused, UsageError
 from mlflow_backend.ecs.permissions import Purpose
-from mlflow_backend.ecs.refusals import place_of
+from mlflow_backend.ecs.refusals import naming_of
 from mlflow_backend.ecs.target import TARGET
 
 if TYPE_CHECKING:
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
 
 
@@ -64,25 +64,25 @@ def _print(options: argparse.Namespace, root: Path) -> ExitCode:
             fix="Name one that is.",
         )
     settings = stacks.settings_of(options.stack, root)
-    place = place_of(settings, project=stacks.project_of(root), stack=options.stack)
+    naming = naming_of(settings, project=stacks.project_of(root), stack=options.stack)
     try:
         state = PulumiState.at(options.state, key=options.state_key) if options.state else None
     except ValueError as error:
         raise UsageError(
             f"--state: {error}.", code="state-option-malformed", fix="Name the bucket as `pulumi login` takes it."
         ) from None
-    role = _role(settings, place, options, state)
+    role = _role(settings, naming, options, state)
     for warning in _warnings(settings, options, state):
         print(f"deployer_policy: {warning}", file=sys.stderr)
     print(json.dumps(role if options.format == "iam" else _program(role), indent=2))
     return ExitCode.DONE
 
 
-def _role(settings: Settings, place: Place, options: argparse.Namespace, state: Any) -> dict[str, Any]:
+def _role(settings: Settings, naming: Naming, options: argparse.Namespace, state: Any) -> dict[str, Any]:
     from mlflow_backend.ecs.permissions import grants, policies, role_name, subjects, trust  # noqa: PLC0415
 
     purpose: Purpose = options.purpose
-    found = grants(settings, place, purpose, state=state)
+    found = grants(settings, naming, purpose, state=state)
     if not found:
         raise Refused(
             f"There is nothing to permit for {purpose}: server.image is in no repository of ECR.",
@@ -90,9 +90,9 @@ def _role(settings: Settings, place: Place, options: argparse.Namespace, state: 
             fix="Push to that registry with its own credentials.",
         )
     return {
-        "name": role_name(place, purpose),
+        "name": role_name(naming, purpose),
         "maxSessionSeconds": 7200 if purpose in {Purpose.DEPLOY, Purpose.ROLLBACK} else 3600,
-        "trust": trust(place, subjects(options.repository, purpose, place.stack)),
+        "trust": trust(naming, subjects(options.repository, purpose, naming.stack)),
         "policies": list(policies(found)),
     }
 

@@ -10,25 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from mlflow_backend.aws.balancer import Balancer
+from mlflow_backend.aws.cache import Cache
+from mlflow_backend.aws.database import Database
+from mlflow_backend.aws.identity import Identity
+from mlflow_backend.aws.monitoring import Monitoring
+from mlflow_backend.aws.network import Network
+from mlflow_backend.aws.provider import ApiKeys, ServerSecrets
+from mlflow_backend.aws.render import alarms, storage
+from mlflow_backend.aws.render import database as database_render
+from mlflow_backend.aws.render.balancer import timeouts
+from mlflow_backend.aws.render.secrets import SERVER_SECRETS
+from mlflow_backend.aws.storage import Storage
 from mlflow_backend.contract import BackendOutputs, client_lines
-from mlflow_backend.ecs import told
-from mlflow_backend.ecs.balancer import Balancer
-from mlflow_backend.ecs.cache import Cache
-from mlflow_backend.ecs.database import Database
-from mlflow_backend.ecs.identity import Identity, Reads
+from mlflow_backend.ecs import roles, told
 from mlflow_backend.ecs.locator import report_path
 from mlflow_backend.ecs.looked_at import preflight_args
-from mlflow_backend.ecs.monitoring import Monitoring
-from mlflow_backend.ecs.network import Network
 from mlflow_backend.ecs.proof import Served, prove
-from mlflow_backend.ecs.provider import ApiKeys, ServerSecrets
 from mlflow_backend.ecs.refusals import refuse_unsupported
-from mlflow_backend.ecs.render import alarms, storage, tasks
-from mlflow_backend.ecs.render import database as database_render
-from mlflow_backend.ecs.render.balancer import timeouts
+from mlflow_backend.ecs.render import containers, policies, tasks
 from mlflow_backend.ecs.render.service import platform_may_roll_back
 from mlflow_backend.ecs.service import Service
-from mlflow_backend.ecs.storage import Storage
 from mlflow_backend.migrate.provider import Migration, MigrationArgs
 from mlflow_backend.naming import tags
 from mlflow_backend.preflight.provider import Preflight
@@ -36,8 +38,8 @@ from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import ECS_BACKEND
 
 if TYPE_CHECKING:
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.ecs.holding import Held
-    from mlflow_backend.ecs.render.place import Place
     from mlflow_backend.ecs.render.tasks import Reached
     from mlflow_backend.settings import Settings
     from mlflow_backend.verification.provider import Verification
@@ -56,7 +58,7 @@ class EcsBackend(pulumi.ComponentResource):
         name: str,
         *,
         settings: Settings,
-        place: Place,
+        naming: Naming,
         held: Held | None = None,
         migrated: bool = False,
         opts: pulumi.ResourceOptions | None = None,
@@ -69,14 +71,14 @@ class EcsBackend(pulumi.ComponentResource):
         refuse_broken(settings)
         refuse_unsupported(settings)
         super().__init__(ECS_BACKEND, name, None, opts)
-        self._name, self._settings, self._place, self._held = name, settings, place, held
+        self._name, self._settings, self._naming, self._held = name, settings, naming, held
         self._migrated = migrated
-        self._report, self._child = report_path(place.stack), pulumi.ResourceOptions(parent=self)
+        self._report, self._child = report_path(naming.stack), pulumi.ResourceOptions(parent=self)
         protect = database_render.protected(settings)
         self._recovery_days = _RECOVERY_DAYS if protect else 0
-        self._preflight = Preflight(f"{name}-preflight", preflight_args(settings, place), opts=self._child)
-        self._storage = Storage(f"{name}-storage", settings=settings, place=place, opts=self._child)
-        self._network = Network(f"{name}-network", settings=settings, place=place, opts=self._child)
+        self._preflight = Preflight(f"{name}-preflight", preflight_args(settings, naming), opts=self._child)
+        self._storage = Storage(f"{name}-storage", settings=settings, naming=naming, opts=self._child)
+        self._network = Network(f"{name}-network", settings=settings, naming=naming, opts=self._child)
         self._make_data_stores()
         self._make_identity()
         self._make_service()
@@ -106,23 +108,23 @@ class EcsBackend(pulumi.ComponentResource):
         )
 
     def _make_data_stores(self) -> None:
-        name, settings, place = self._name, self._settings, self._place
+        name, settings, naming = self._name, self._settings, self._naming
         key_arn, network = self._storage.key_arn, self._network
         self._secrets = ServerSecrets(
             f"{name}-secrets",
-            region=place.region,
-            secret=place.secret("server"),
+            region=naming.region,
+            secret=naming.secret("server"),
             key_arn=key_arn,
-            names=tasks.SERVER_SECRETS,
+            names=SERVER_SECRETS,
             recovery_days=self._recovery_days,
-            tags=tags(project=place.project, stack=place.stack, own=settings.tags),
+            tags=tags(project=naming.project, stack=naming.stack, own=settings.tags),
             opts=self._child,
         )
         self._keys = None if settings.access.mode != "token" else self._make_keys()
         self._database = Database(
             f"{name}-database",
             settings=settings,
-            place=place,
+            naming=naming,
             network=network,
             key_arn=key_arn,
             secret_arn=self._secrets.arn,
@@ -131,7 +133,7 @@ class EcsBackend(pulumi.ComponentResource):
         self._cache = Cache(
             f"{name}-cache",
             settings=settings,
-            place=place,
+            naming=naming,
             network=network,
             key_arn=key_arn,
             recovery_days=self._recovery_days,
@@ -139,26 +141,25 @@ class EcsBackend(pulumi.ComponentResource):
         )
 
     def _make_keys(self) -> ApiKeys:
-        settings, place = self._settings, self._place
+        settings, naming = self._settings, self._naming
         return ApiKeys(
             f"{self._name}-api-keys",
-            region=place.region,
-            secret=place.secret("api-keys"),
+            region=naming.region,
+            secret=naming.secret("api-keys"),
             key_arn=self._storage.key_arn,
             source=self._secrets,
             recovery_days=self._recovery_days,
-            tags=tags(project=place.project, stack=place.stack, own=settings.tags),
+            tags=tags(project=naming.project, stack=naming.stack, own=settings.tags),
             opts=self._child,
         )
 
     def _make_identity(self) -> None:
         adopted = self._settings.aws.database.secret
-        self._identity = Identity(
-            f"{self._name}-identity",
-            settings=self._settings,
-            place=self._place,
+        documents = roles.documents(
+            self._settings,
+            self._naming,
             store=self._storage.store,
-            reads=Reads(
+            reads=roles.Reads(
                 server=self._secrets.arn,
                 database=self._secrets.arn if adopted is None else adopted,
                 cache=self._cache.secret.apply(lambda found: found.arn),
@@ -166,17 +167,24 @@ class EcsBackend(pulumi.ComponentResource):
                 api_keys=self._keys.arn if self._keys else None,
                 key=self._storage.key_arn,
             ),
+        )
+        self._identity = Identity(
+            f"{self._name}-identity",
+            naming=self._naming,
+            trust=policies.tasks_trust(self._naming),
+            documents=documents,
+            boundary=self._settings.aws.permissions_boundary,
             opts=self._child,
         )
-        self._storage.admit(self._identity.server)
+        self._storage.admit(self._identity.roles["server"])
 
     def _make_service(self) -> None:
-        name, settings, place = self._name, self._settings, self._place
+        name, settings, naming = self._name, self._settings, self._naming
         times = timeouts(settings.server.request_timeout)
         self._balancer = Balancer(
             f"{name}-balancer",
             settings=settings,
-            place=place,
+            naming=naming,
             network=self._network,
             times=times,
             logs_bucket=self._storage.logs_bucket,
@@ -185,7 +193,7 @@ class EcsBackend(pulumi.ComponentResource):
         self._service = Service(
             f"{name}-service",
             settings=settings,
-            place=place,
+            naming=naming,
             network=self._network,
             key_arn=self._storage.key_arn,
             opts=self._child,
@@ -193,18 +201,16 @@ class EcsBackend(pulumi.ComponentResource):
         self._monitoring = self._watch()
         reached = self._reached()
         task = told.database_task(
-            settings, place, reached, store=self._storage.store, database=self._database, identity=self._identity
+            settings, naming, reached, store=self._storage.store, database=self._database, identity=self._identity
         )
         self._service.define_database_task(task, self._identity.attached)
-        if self._identity.verify is not None and self._identity.verify_execution is not None:
-            verify = told.verify_task(
-                settings, place, reached, execution=self._identity.verify_execution, role=self._identity.verify
-            )
+        if tasks.VERIFY in self._identity.roles:
+            verify = told.verify_task(settings, naming, reached, self._identity)
             self._service.define_verify_task(verify, self._identity.attached)
         migration = self._migrate()
         self._service.serve(
             pulumi.Output.all(reached, self._storage.store).apply(
-                lambda found: tasks.server_task(settings, place, found[0], store=found[1])
+                lambda found: tasks.server_task(settings, naming, found[0], store=found[1])
             ),
             balancer=self._balancer,
             times=times,
@@ -217,19 +223,19 @@ class EcsBackend(pulumi.ComponentResource):
         self._migration = migration
 
     def _watch(self) -> Monitoring:
-        settings, place, balancer = self._settings, self._place, self._balancer
+        settings, naming, balancer = self._settings, self._naming, self._balancer
         plan = database_render.database_plan(settings) if settings.database.mode == "create" else None
         identifiers: dict[alarms.Dimension, pulumi.Input[str]] = {
             "balancer": balancer.load_balancer.arn_suffix,
             "targets": balancer.target_group.arn_suffix,
-            "database": place.database(),
-            "cache": alarms.first_node(place.cache()),
+            "database": naming.database(),
+            "cache": alarms.first_node(naming.cache()),
         }
         return Monitoring(
             f"{self._name}-monitoring",
             settings=settings,
-            place=place,
-            watched=alarms.alarms(cluster=place.cluster(), database=plan, cache=self._cache.group is not None),
+            naming=naming,
+            watched=alarms.alarms(cluster=naming.cluster(), database=plan, cache=self._cache.group is not None),
             identifiers=identifiers,
             tasks_logs=self._service.tasks_logs,
             key_arn=self._storage.key_arn,
@@ -269,7 +275,7 @@ class EcsBackend(pulumi.ComponentResource):
     def _locator(self) -> pulumi.Output[dict[str, str]]:
         return told.locator_of(
             self._settings,
-            self._place,
+            self._naming,
             store=self._storage.store,
             network=self._network,
             url=self._balancer.url,
@@ -297,17 +303,17 @@ class EcsBackend(pulumi.ComponentResource):
             self.release,
             self._identity.documents,
             self._secrets.version,
-            self._cache.secret.apply(lambda found: found.reference),
+            self._cache.secret.apply(containers.value_from),
             self._database.identity,
             self._storage.store.apply(str),
             self._balancer.listener.arn,
             self._balancer.target_group.arn,
-            told.decided(self._settings, self._place),
+            told.decided(self._settings, self._naming),
         )
         return prove(
             self._name,
             settings=self._settings,
-            place=self._place,
+            naming=self._naming,
             held=self._held,
             served=Served(
                 url=self.tracking_url,

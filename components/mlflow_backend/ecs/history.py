@@ -8,7 +8,6 @@ only and taken from the ledger (`known`) for the others. Access and keys are in 
 from __future__ import annotations
 
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from mlflow_backend.ecs import deployments, reasons
 from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
 from mlflow_backend.ecs.failing import FailingTasks, warn
 from mlflow_backend.ecs.render.containers import VERSION_LABEL
+from mlflow_backend.pace import Pace
 from mlflow_backend.server import keys
 from mlflow_backend.server.environment import ACCESS_VARIABLE
 
@@ -35,8 +35,6 @@ UNKNOWN_VERSION: Final = "unknown"
 
 _VERSION_TAG: Final = re.compile(r":v?(\d+\.\d+\.\d+)$", re.ASCII)
 _CALLERS: Final = 8
-# People wait for a rollback; ECS allows far more than one question a second.
-_POLL_S: Final = 1.0
 # DescribeServices may lag behind UpdateService; until then 'at another revision' is no verdict.
 _LAG_S: Final = 15.0
 
@@ -48,15 +46,6 @@ class ServiceName:
     region: str
     cluster: str
     service: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """The clock and the pause between two questions, so that a test need not wait."""
-
-    clock: Callable[[], float] = time.monotonic
-    pause: Callable[[float], None] = time.sleep
-    poll_s: float = _POLL_S
 
 
 @dataclass(frozen=True, kw_only=True)

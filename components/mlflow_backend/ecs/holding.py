@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mlflow_backend.aws.render import storage
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs.render import storage
 from mlflow_backend.releases.holds import hold_of, refuse_disagreement
 from mlflow_backend.releases.journal import Journal, refuse_unfinished
 from mlflow_backend.releases.ledger import Ledger
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.releases.ledger import Contents
     from mlflow_backend.releases.records import VerifiedRelease
     from mlflow_backend.settings import Settings
@@ -43,12 +43,12 @@ class Held:
     manual: bool
 
 
-def read(settings: Settings, place: Place, client: S3Client) -> Contents:
+def read(settings: Settings, naming: Naming, client: S3Client) -> Contents:
     """Return the stack's ledger, read once for all that an update asks of it.
 
     Raises Refused where a rollback was interrupted, PlatformFailed where the ledger cannot be read.
     """
-    bucket = storage.store(settings, place)
+    bucket = storage.store(settings, naming)
     store = S3Store(client, bucket=bucket.bucket, root=bucket.root)
     refuse_unfinished(Journal(store, "rollback", running=partial(store.is_locked, "rollback")))
     return Ledger(store, by="").read()

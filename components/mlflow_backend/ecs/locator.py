@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.aws.render.policies import Store
 from mlflow_backend.ecs.history import ServiceName
 from mlflow_backend.ecs.oneshot import Network
-from mlflow_backend.ecs.render.policies import Store
 from mlflow_backend.ecs.render.tasks import DATABASE, PROBE, SERVER, TASKS, VERIFY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
 
 KIND: Final = "ecs"
 _YES, _NO = "yes", "no"
@@ -58,7 +58,7 @@ def report_path(stack: str) -> Path:
     return Path.cwd() / ".backend" / stack / "verification.json"
 
 
-def locator(place: Place, *, store: Store, network: Network, reach: Reach, database: str) -> dict[str, str]:
+def locator(naming: Naming, *, store: Store, network: Network, reach: Reach, database: str) -> dict[str, str]:
     """Return the locator of a backend.
 
     The database task is named by its family, not by a revision: a preview of a new image must still be able to read
@@ -66,15 +66,15 @@ def locator(place: Place, *, store: Store, network: Network, reach: Reach, datab
     """
     return {
         "kind": KIND,
-        "stack": place.stack,
-        "region": place.region,
-        "cluster": place.cluster(),
-        "service": place.service(),
-        "address": f"{place.region}/{place.cluster()}/{place.service()}",
-        "serverFamily": place.family(SERVER),
-        "databaseFamily": place.family(DATABASE),
-        "verifyFamily": place.family(VERIFY),
-        "tasksLogs": place.log_group(TASKS),
+        "stack": naming.stack,
+        "region": naming.region,
+        "cluster": naming.cluster(),
+        "service": naming.service(),
+        "address": f"{naming.region}/{naming.cluster()}/{naming.service()}",
+        "serverFamily": naming.family(SERVER),
+        "databaseFamily": naming.family(DATABASE),
+        "verifyFamily": naming.family(VERIFY),
+        "tasksLogs": naming.log_group(TASKS),
         "bucket": store.bucket,
         "root": store.root,
         "securityGroups": ",".join(network.security_groups),

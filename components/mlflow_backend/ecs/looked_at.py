@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from mlflow_backend.ecs.render.database import protected
+from mlflow_backend.aws.render.database import protected
 from mlflow_backend.preflight.provider import PreflightArgs
 
 if TYPE_CHECKING:
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
 
 _PLATFORMS: Final = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
@@ -18,7 +18,7 @@ _PLATFORMS: Final = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
 _DRIVERS: Final = ("boto3", "psycopg2", "redis")
 
 
-def preflight_args(settings: Settings, place: Place) -> PreflightArgs:
+def preflight_args(settings: Settings, naming: Naming) -> PreflightArgs:
     """Return what is looked at before anything is changed."""
     named = {
         "aws.database.secret": settings.aws.database.secret,
@@ -33,21 +33,21 @@ def preflight_args(settings: Settings, place: Place) -> PreflightArgs:
         mlflow_version=settings.server.mlflow_version,
         drivers=_DRIVERS,
         registry_login=None if login is None else f"secretsmanager:{login}",
-        account=place.account,
-        region=place.region,
+        account=naming.account,
+        region=naming.region,
         secrets={setting: arn for setting, arn in named.items() if arn is not None},
-        reader=place.role_arn("server-execution"),
+        reader=naming.role_arn("server-execution"),
         certificate=settings.aws.network.certificate,
         host=url.partition("://")[2] if url else None,
         hosted_zone=settings.aws.network.hosted_zone,
         zones=settings.aws.network.zones if settings.network.mode == "create" else 0,
-        soak=_soak(settings, place),
+        soak=_soak(settings, naming),
         database=existing and urlsplit(existing).hostname,
         boundary=settings.aws.permissions_boundary or ("" if protected(settings) else None),
     )
 
 
-def _soak(settings: Settings, place: Place) -> dict[str, str | int] | None:
+def _soak(settings: Settings, naming: Naming) -> dict[str, str | int] | None:
     """Return the ledger in which a release must have been verified before it may come here.
 
     It is found by its name alone, so the other stack has a bucket of its own making.
@@ -55,6 +55,6 @@ def _soak(settings: Settings, place: Place) -> dict[str, str | int] | None:
     source = settings.release.soak_source
     if source is None:
         return None
-    bucket = replace(place, stack=source).bucket("data")
+    bucket = replace(naming, stack=source).bucket("data")
     hours = settings.release.soak_hours
-    return {"stack": source, "hours": hours, "region": place.region, "bucket": bucket, "root": ""}
+    return {"stack": source, "hours": hours, "region": naming.region, "bucket": bucket, "root": ""}

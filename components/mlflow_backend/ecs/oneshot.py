@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs import reasons
-from mlflow_backend.ecs.history import Pace
 from mlflow_backend.migrate.tool import Code, ToolResult, tool_failed
+from mlflow_backend.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

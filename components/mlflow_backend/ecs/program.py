@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from mlflow_backend.aws import clients
-from mlflow_backend.ecs import holding, plugin
+from mlflow_backend.aws import clients, plugin
+from mlflow_backend.aws.foundation import aws_provider
+from mlflow_backend.aws.render.database import protected
+from mlflow_backend.ecs import holding
 from mlflow_backend.ecs.backend import EcsBackend
-from mlflow_backend.ecs.foundation import aws_provider
 from mlflow_backend.ecs.protection import Protection
-from mlflow_backend.ecs.refusals import place_of
+from mlflow_backend.ecs.refusals import naming_of
 from mlflow_backend.ecs.render import tasks
-from mlflow_backend.ecs.render.database import protected
 
 if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
@@ -25,20 +25,20 @@ def build(settings: Settings, *, project: str, stack: str) -> EcsBackend:
     Raises Refused for settings that this target cannot fulfil or that disagree with the ledger, and where Pulumi's
     plugin cannot be had; PlatformFailed where the ledger cannot be read.
     """
-    place = place_of(settings, project=project, stack=stack)
+    naming = naming_of(settings, project=project, stack=stack)
     plugin.require()
-    ledger = holding.read(settings, place, clients.connections(place.region).store)
-    identity = tasks.release_identity(settings, place)
+    ledger = holding.read(settings, naming, clients.connections(naming.region).store)
+    identity = tasks.release_identity(settings, naming)
     found = holding.held(settings, identity, ledger)
     if found is not None and found.withheld:
         pulumi.log.warn(f"The release of the settings is withheld: {found.withheld}.")
     backend = EcsBackend(
         "mlflow",
         settings=settings,
-        place=place,
+        naming=naming,
         held=found,
         migrated=holding.migrates(settings, identity, ledger),
-        opts=pulumi.ResourceOptions(providers=[aws_provider("aws", settings, place)]),
+        opts=pulumi.ResourceOptions(providers=[aws_provider("aws", settings, naming)]),
     )
     Protection("mlflow", backend=backend, protect=protected(settings))
     return backend

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from mlflow_backend.aws.render.balancer import rollout_deadline
 from mlflow_backend.ecs.provider import Rollout
-from mlflow_backend.ecs.render.balancer import rollout_deadline
 from mlflow_backend.migrate.provider import Reencryption, warn_of_lost
 from mlflow_backend.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
 from mlflow_backend.verification.provider import Verification, VerificationArgs
@@ -16,8 +16,8 @@ from mlflow_backend.verification.provider import Verification, VerificationArgs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.ecs.holding import Held
-    from mlflow_backend.ecs.render.place import Place
     from mlflow_backend.settings import Settings
 
 
@@ -41,7 +41,7 @@ def prove(  # noqa: PLR0913 - what is proved and how, by name
     name: str,
     *,
     settings: Settings,
-    place: Place,
+    naming: Naming,
     held: Held | None,
     served: Served,
     report_path: str,
@@ -52,9 +52,9 @@ def prove(  # noqa: PLR0913 - what is proved and how, by name
     """Register the five resources and return the verification. `needs` is what it runs in, besides the service."""
     rollout = Rollout(
         f"{name}-rollout",
-        region=place.region,
-        cluster=place.cluster(),
-        service=place.service(),
+        region=naming.region,
+        cluster=naming.cluster(),
+        service=naming.service(),
         revision=served.revision,
         locator=served.locator,
         deadline_s=rollout_deadline(settings.server.request_timeout),

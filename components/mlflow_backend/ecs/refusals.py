@@ -10,9 +10,9 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mlflow_backend.aws.naming import Naming
+from mlflow_backend.aws.render.database import LONGEST_RETENTION_DAYS
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs.render.database import LONGEST_RETENTION_DAYS
-from mlflow_backend.ecs.render.place import Place
 from mlflow_backend.ecs.render.size import most_connections, server_size
 from mlflow_backend.preflight.reference import NotAReference, parse
 from mlflow_backend.settings.problems import shown_key
@@ -38,13 +38,13 @@ def refuse_unsupported(settings: Settings) -> None:
         )
 
 
-def place_of(settings: Settings, *, project: str, stack: str) -> Place:
+def naming_of(settings: Settings, *, project: str, stack: str) -> Naming:
     """Return where a stack's backend belongs. Raises Refused for settings that this target cannot fulfil."""
     refuse_unsupported(settings)
-    return Place(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
+    return Naming(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
 
 
-def place(settings: Settings) -> Iterator[str]:
+def account(settings: Settings) -> Iterator[str]:
     """Account and region are said, never taken from whoever is logged in."""
     if settings.aws.account is None:
         yield "aws.account is missing, and the backend must not land in whatever account is logged in"
@@ -203,7 +203,7 @@ def topic(settings: Settings) -> Iterator[str]:
 
 
 RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
-    place,
+    account,
     tags,
     image,
     registry_login,

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from mlflow_backend.aws import clients as aws
+from mlflow_backend.aws.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
+from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused, Release
 from mlflow_backend.ecs import deployments
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.history import EcsHistory, release_of
 from mlflow_backend.ecs.locator import KIND, credentials, located, report_path
-from mlflow_backend.ecs.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
 from mlflow_backend.ecs.render.containers import SETTINGS_LABEL
-from mlflow_backend.ecs.render.policies import ARTIFACTS
 from mlflow_backend.ecs.scale import Scale
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.migrate.tool import Code, DatabaseTool

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.ecs.history import Pace
+from mlflow_backend.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Cluster, task definitions, service and its scaling as one component. Owns the wiring; `render` decides.
 
-Old revisions stay: `skip_destroy` keeps a task definition registered when the next one takes its place, or there would
+Old revisions stay: `skip_destroy` keeps a task definition registered when the next one takes its naming, or there would
 be nothing to roll back to. How many are kept is `history.prune`'s.
 """
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_aws as aws
 
-from mlflow_backend.ecs.provider import InsightsLogs
+from mlflow_backend.aws.provider import InsightsLogs
+from mlflow_backend.aws.render.balancer import removal_deadline
+from mlflow_backend.aws.render.network import SERVER_PORT
 from mlflow_backend.ecs.render import containers, tasks
 from mlflow_backend.ecs.render import service as render
-from mlflow_backend.ecs.render.balancer import removal_deadline
-from mlflow_backend.ecs.render.network import SERVER_PORT
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
 from mlflow_backend.naming import tags
 from mlflow_backend.tokens import ECS_SERVICE
@@ -23,10 +23,10 @@ from mlflow_backend.tokens import ECS_SERVICE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlflow_backend.ecs.balancer import Balancer
-    from mlflow_backend.ecs.network import Network
-    from mlflow_backend.ecs.render.balancer import Timeouts
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.balancer import Balancer
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.network import Network
+    from mlflow_backend.aws.render.balancer import Timeouts
     from mlflow_backend.ecs.render.tasks import TaskDefinition
     from mlflow_backend.settings import Settings
 
@@ -58,14 +58,14 @@ class Service(pulumi.ComponentResource):
         name: str,
         *,
         settings: Settings,
-        place: Place,
+        naming: Naming,
         network: Network,
         key_arn: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Make the cluster and its logs; tasks and service follow by the methods, in the order of an update."""
         super().__init__(ECS_SERVICE, name, None, opts)
-        self._name, self._settings, self._place, self._network = name, settings, place, network
+        self._name, self._settings, self._naming, self._network = name, settings, naming, network
         self._child = pulumi.ResourceOptions(parent=self)
         self.database_task: aws.ecs.TaskDefinition
         self.verify_task: aws.ecs.TaskDefinition | None = None
@@ -74,23 +74,23 @@ class Service(pulumi.ComponentResource):
         # Container Insights would make this group by itself, keep it for ever, and leave it behind.
         insights = InsightsLogs(
             f"{name}-insights-logs",
-            region=place.region,
-            group=place.insights_group(),
-            arn=place.arn("logs", f"log-group:{place.insights_group()}"),
+            region=naming.region,
+            group=naming.insights_group(),
+            arn=naming.arn("logs", f"log-group:{naming.insights_group()}"),
             retention_days=settings.aws.monitoring.log_retention_days,
-            tags=tags(project=place.project, stack=place.stack, own=settings.tags),
+            tags=tags(project=naming.project, stack=naming.stack, own=settings.tags),
             opts=self._child,
         )
         self.cluster = aws.ecs.Cluster(
             f"{name}-cluster",
-            name=place.cluster(),
+            name=naming.cluster(),
             settings=[{"name": "containerInsights", "value": "enabled"}],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[insights]),
         )
         self.server_logs, self.tasks_logs = (
             aws.cloudwatch.LogGroup(
                 f"{name}-{part}-logs",
-                name=place.log_group(part),
+                name=naming.log_group(part),
                 retention_in_days=settings.aws.monitoring.log_retention_days,
                 kms_key_id=key_arn,
                 opts=self._child,
@@ -118,19 +118,19 @@ class Service(pulumi.ComponentResource):
         needs: Sequence[pulumi.Resource],
     ) -> None:
         """Register the server's revision and serve it; with a `pin`, serve exactly that revision and register none."""
-        place, network = self._place, self._network
+        naming, network = self._naming, self._network
         definition = self._define(SERVER, task, [self.server_logs, *needs], ignored=_ALL_INPUTS if pin else [])
         self.revision = (
             pulumi.Output.from_input(pin) if pin else definition.revision.apply(lambda number: str(int(number)))
         )
-        pinned = f"task-definition/{place.family(SERVER)}:{pin}"
+        pinned = f"task-definition/{naming.family(SERVER)}:{pin}"
         plan = render.scaling(self._settings)
         self.service = aws.ecs.Service(
             f"{self._name}-service",
-            name=place.service(),
+            name=naming.service(),
             cluster=self.cluster.arn,
             # As the state has it: another spelling of the same revision would be a difference.
-            task_definition=place.arn("ecs", pinned) if pin else definition.arn,
+            task_definition=naming.arn("ecs", pinned) if pin else definition.arn,
             desired_count=plan.least,
             launch_type="FARGATE",
             deployment_minimum_healthy_percent=render.MINIMUM_PERCENT,
@@ -179,7 +179,7 @@ class Service(pulumi.ComponentResource):
     ) -> aws.ecs.TaskDefinition:
         return aws.ecs.TaskDefinition(
             f"{self._name}-{part}",
-            family=self._place.family(part),
+            family=self._naming.family(part),
             network_mode="awsvpc",
             requires_compatibilities=["FARGATE"],
             cpu=task.apply(lambda found: str(found.cpu)),
@@ -201,7 +201,7 @@ class Service(pulumi.ComponentResource):
         target = aws.appautoscaling.Target(
             f"{self._name}-scaling",
             service_namespace="ecs",
-            resource_id=f"service/{self._place.cluster()}/{self._place.service()}",
+            resource_id=f"service/{self._naming.cluster()}/{self._naming.service()}",
             scalable_dimension="ecs:service:DesiredCount",
             min_capacity=plan.least,
             max_capacity=plan.most,

@@ -39,27 +39,27 @@ class EcsTarget:
         """Return what AWS has by the names that the settings give."""
         del folder
         from mlflow_backend.ecs.lookup import locate
-        from mlflow_backend.ecs.refusals import place_of
+        from mlflow_backend.ecs.refusals import naming_of
 
         known = settings()
-        return locate(known, place_of(known, project=project, stack=stack))
+        return locate(known, naming_of(known, project=project, stack=stack))
 
     def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:
         """Look at the account."""
         del folder
         from mlflow_backend.ecs.doctor.look import look
-        from mlflow_backend.ecs.refusals import place_of
+        from mlflow_backend.ecs.refusals import naming_of
 
-        return look(settings, place_of(settings, project=project, stack=stack))
+        return look(settings, naming_of(settings, project=project, stack=stack))
 
     def rotate_keys(
         self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path, lost: bool
     ) -> str:
         """Draw new keys into another version of the stack's secret."""
         del folder
-        from mlflow_backend.aws import clients
-        from mlflow_backend.ecs import holding, secrets
-        from mlflow_backend.ecs.refusals import place_of
+        from mlflow_backend.aws import clients, secrets
+        from mlflow_backend.ecs import holding
+        from mlflow_backend.ecs.refusals import naming_of
         from mlflow_backend.releases.holds import refuse_rotation
 
         if lost:
@@ -69,10 +69,10 @@ class EcsTarget:
                 fix="Restore the secret with `aws secretsmanager restore-secret`, and update.",
             )
         known = settings()
-        place = place_of(known, project=project, stack=stack)
-        refuse_rotation(holding.read(known, place, clients.connections(place.region).store).state)
+        naming = naming_of(known, project=project, stack=stack)
+        refuse_rotation(holding.read(known, naming, clients.connections(naming.region).store).state)
         try:
-            secrets.rotate_keys(place.region, place.secret("server"))
+            secrets.rotate_keys(naming.region, naming.secret("server"))
         except PlatformFailed as failure:
             raise Refused(
                 str(failure), code="keys-not-rotated", fix="Deploy the stack with `pulumi up`, and repeat."
@@ -108,10 +108,13 @@ class EcsTarget:
 
     def status(self, locator: Mapping[str, str]) -> tuple[Sequence[str], ExitCode]:
         """Return the tasks, the revisions, what waits for a restart, and the last verdict."""
-        from mlflow_backend.ecs import parameters, status
+        from mlflow_backend.aws import parameters
+        from mlflow_backend.ecs import status
 
         releases = self.releases(locator)
-        return list(status.lines(releases, parameters.waiting(locator))), status.exit_code(releases)
+        return list(
+            status.lines(releases, parameters.waiting(locator.get("database", ""), locator["region"]))
+        ), status.exit_code(releases)
 
     def logs(self, locator: Mapping[str, str]) -> EcsLogs:
         """Return what the tasks wrote, from CloudWatch."""
@@ -119,8 +122,8 @@ class EcsTarget:
         from mlflow_backend.ecs.locator import located
         from mlflow_backend.ecs.logs import EcsLogs
 
-        place = located(locator)
-        return EcsLogs(clients=clients.connect(place.service.region), place=place)
+        naming = located(locator)
+        return EcsLogs(clients=clients.connect(naming.service.region), naming=naming)
 
 
 TARGET: Final = EcsTarget()

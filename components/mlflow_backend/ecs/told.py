@@ -12,26 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from mlflow_backend.aws.render import network as network_render
+from mlflow_backend.aws.render.cache import cache_plan
+from mlflow_backend.aws.render.database import own_instance
+from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, IN_FORCE, SecretSource
 from mlflow_backend.ecs.locator import Reach, credentials, locator
 from mlflow_backend.ecs.oneshot import Network as TaskNetwork
-from mlflow_backend.ecs.render import network as network_render
 from mlflow_backend.ecs.render import tasks
-from mlflow_backend.ecs.render.cache import cache_plan
-from mlflow_backend.ecs.render.containers import SecretSource
-from mlflow_backend.ecs.render.database import own_instance
 from mlflow_backend.ecs.render.tasks import Reached
-from mlflow_backend.ecs.secrets import IN_FORCE
 
 if TYPE_CHECKING:
-    import pulumi_aws as aws
-
-    from mlflow_backend.ecs.cache import Cache
-    from mlflow_backend.ecs.database import Database
-    from mlflow_backend.ecs.identity import Identity
-    from mlflow_backend.ecs.network import Network
-    from mlflow_backend.ecs.provider import ApiKeys, ServerSecrets
-    from mlflow_backend.ecs.render.place import Place
-    from mlflow_backend.ecs.render.policies import Store
+    from mlflow_backend.aws.cache import Cache
+    from mlflow_backend.aws.database import Database
+    from mlflow_backend.aws.identity import Identity
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.network import Network
+    from mlflow_backend.aws.provider import ApiKeys, ServerSecrets
+    from mlflow_backend.aws.render.policies import Store
     from mlflow_backend.settings import Settings
 
 
@@ -52,7 +49,7 @@ def reached(  # noqa: PLR0913 - the parts of a backend, by name
 
     def gathered(found: dict[str, Any]) -> Reached:
         server = SecretSource(arn=found["server"], key="", version=found["version"], stage=IN_FORCE)
-        own = replace(server, key=tasks.DATABASE_PASSWORD)
+        own = replace(server, key=DATABASE_PASSWORD)
         return Reached(
             image=found["image"],
             public_url=found["url"],
@@ -76,15 +73,15 @@ def reached(  # noqa: PLR0913 - the parts of a backend, by name
         cache_secret=cache.secret,
         server=secrets.arn,
         version=secrets.version,
-        execution=identity.server_execution.arn,
-        role=identity.server.arn,
+        execution=identity.roles["server-execution"].arn,
+        role=identity.roles["server"].arn,
         keys=keys.arn if keys else "",
     ).apply(gathered)
 
 
 def database_task(  # noqa: PLR0913 - the parts of a backend, by name
     settings: Settings,
-    place: Place,
+    naming: Naming,
     base: pulumi.Output[Reached],
     *,
     store: pulumi.Output[Store],
@@ -97,27 +94,28 @@ def database_task(  # noqa: PLR0913 - the parts of a backend, by name
         server, bucket, admin, execution, role = found
         own = replace(server, execution_role_arn=execution, task_role_arn=role)
         secret = SecretSource(arn=admin, key="") if admin else None
-        return tasks.database_task(settings, place, own, store=bucket, admin_secret=secret)
+        return tasks.database_task(settings, naming, own, store=bucket, admin_secret=secret)
 
     return pulumi.Output.all(
-        base, store, database.admin_secret, identity.tasks_execution.arn, identity.tasks.arn
+        base, store, database.admin_secret, identity.roles["tasks-execution"].arn, identity.roles["tasks"].arn
     ).apply(task)
 
 
 def verify_task(
-    settings: Settings, place: Place, base: pulumi.Output[Reached], *, execution: aws.iam.Role, role: aws.iam.Role
+    settings: Settings, naming: Naming, base: pulumi.Output[Reached], identity: Identity
 ) -> pulumi.Output[tasks.TaskDefinition]:
     """Return the definition of the one-shot task that verifies, under roles of its own."""
-    return pulumi.Output.all(base, execution.arn, role.arn).apply(
+    roles = identity.roles
+    return pulumi.Output.all(base, roles["verify-execution"].arn, roles["verify"].arn).apply(
         lambda found: tasks.verify_task(
-            settings, place, replace(found[0], execution_role_arn=found[1], task_role_arn=found[2])
+            settings, naming, replace(found[0], execution_role_arn=found[1], task_role_arn=found[2])
         )
     )
 
 
 def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
     settings: Settings,
-    place: Place,
+    naming: Naming,
     *,
     store: pulumi.Output[Store],
     network: Network,
@@ -136,7 +134,7 @@ def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
             access=access,
             inside=settings.aws.network.internal,
         )
-        return locator(place, store=bucket, network=lies, reach=reach, database=own_instance(settings, place))
+        return locator(naming, store=bucket, network=lies, reach=reach, database=own_instance(settings, naming))
 
     return pulumi.Output.all(store, network.groups["tasks"], url, secrets.arn, *network.task_subnets).apply(gathered)
 
@@ -146,11 +144,11 @@ def credentials_of(settings: Settings, secrets: ServerSecrets) -> pulumi.Input[d
     return secrets.arn.apply(lambda arn: credentials(Reach(url="", secret=arn, access=settings.access.mode)))
 
 
-def decided(settings: Settings, place: Place) -> list[str]:
+def decided(settings: Settings, naming: Naming) -> list[str]:
     """Return the identity of what serving depends on and no output tells: network rules, cache, release."""
     rules = [str(rule) for rule in network_render.rules(settings)]
     cache = str(cache_plan(settings)) if settings.cache.mode == "create" else str(settings.cache.existing)
-    return [*rules, cache, tasks.release_identity(settings, place)]
+    return [*rules, cache, tasks.release_identity(settings, naming)]
 
 
 def serving_digest(*identities: pulumi.Input[Any]) -> pulumi.Output[str]:

@@ -16,12 +16,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws import clients as aws
+from mlflow_backend.aws.render.policies import JOBS
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs.history import running_revision
 from mlflow_backend.ecs.locator import credentials_inside, located
 from mlflow_backend.ecs.oneshot import OneShot, OneShots, reported, split
-from mlflow_backend.ecs.render.policies import JOBS
 from mlflow_backend.ecs.render.tasks import VERIFY
 from mlflow_backend.verify import job, runner
 from mlflow_backend.verify.model import Certainty, Part, Result

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import tokens
-from mlflow_backend.ecs.render import policies as documents_of
-from mlflow_backend.ecs.render import storage, tasks
-from mlflow_backend.ecs.render.containers import SecretSource
-from mlflow_backend.ecs.render.place import Place
+from mlflow_backend.aws.naming import Naming
+from mlflow_backend.aws.render import policies as documents_of
+from mlflow_backend.aws.render import storage
+from mlflow_backend.aws.render.secrets import SecretSource
+from mlflow_backend.ecs.render import policies as ecs_documents
+from mlflow_backend.ecs.render import tasks
 from mlflow_backend.ecs.render.tasks import Reached
 from mlflow_backend.policy import containers, iam
 from mlflow_backend.report.events import known
@@ -47,19 +49,19 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
 
     Raises Refused and ValueError for settings that cannot be rendered.
     """
-    place = Place(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
-    store = storage.store(settings, place)
-    reached = _reached(settings, place, image or _NO_IMAGE)
-    admin = SecretSource(arn=_secret(place, "rds"), key="") if settings.database.mode == "create" else None
-    server = tasks.server_task(settings, place, reached, store=store)
-    database = tasks.database_task(settings, place, reached, store=store, admin_secret=admin)
+    naming = Naming(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
+    store = storage.store(settings, naming)
+    reached = _reached(settings, naming, image or _NO_IMAGE)
+    admin = SecretSource(arn=_secret(naming, "rds"), key="") if settings.database.mode == "create" else None
+    server = tasks.server_task(settings, naming, reached, store=store)
+    database = tasks.database_task(settings, naming, reached, store=store, admin_secret=admin)
     found = {"server task": server, "database task": database}
     if settings.aws.network.internal:
-        found["verify task"] = tasks.verify_task(settings, place, reached)
+        found["verify task"] = tasks.verify_task(settings, naming, reached)
     return Parts(
         size=TaskSize(cpu=server.cpu, memory=server.memory),
         containers={name: task.container_definitions for name, task in found.items()},
-        documents=_documents(settings, place, reached),
+        documents=_documents(settings, naming, reached),
         image_known=image is not None,
     )
 
@@ -107,54 +109,56 @@ def _judged(policy: str, where: str, found: Iterator[str]) -> Iterator[RenderedE
         yield RenderedEvaluation(policy=policy, where=where, outcome=Outcome.PASSED)
 
 
-def _reached(settings: Settings, place: Place, image: str) -> Reached:
+def _reached(settings: Settings, naming: Naming, image: str) -> Reached:
     """Return stand-ins for what AWS draws, each in its form."""
     return Reached(
         image=image,
-        public_url=settings.network.public_url or f"http://{place.balancer()}.elb.amazonaws.com",
+        public_url=settings.network.public_url or f"http://{naming.balancer()}.elb.amazonaws.com",
         database_host="database.invalid",
         database_port=5432,
         cache_host="cache.invalid",
         cache_port=6379,
-        database_secret=SecretSource(arn=_secret(place, "server"), key="database-password"),
-        server_secret=SecretSource(arn=_secret(place, "server"), key=""),
-        cache_secret=SecretSource(arn=_secret(place, "cache"), key="url"),
-        execution_role_arn=place.role_arn("server-execution"),
-        task_role_arn=place.role_arn("server"),
-        keys_secret=_secret(place, "api-keys") if settings.access.mode == "token" else "",
+        database_secret=SecretSource(arn=_secret(naming, "server"), key="database-password"),
+        server_secret=SecretSource(arn=_secret(naming, "server"), key=""),
+        cache_secret=SecretSource(arn=_secret(naming, "cache"), key="url"),
+        execution_role_arn=naming.role_arn("server-execution"),
+        task_role_arn=naming.role_arn("server"),
+        keys_secret=_secret(naming, "api-keys") if settings.access.mode == "token" else "",
     )
 
 
-def _documents(settings: Settings, place: Place, reached: Reached) -> dict[str, Mapping[str, Any]]:
-    store = storage.store(settings, place)
+def _documents(settings: Settings, naming: Naming, reached: Reached) -> dict[str, Mapping[str, Any]]:
+    store = storage.store(settings, naming)
     secrets = [each.arn for each in (reached.server_secret, reached.cache_secret)]
-    key = place.arn("kms", "key/drawn-by-aws")
+    key = naming.arn("kms", "key/drawn-by-aws")
     execution = {
-        part: documents_of.execution(
-            place,
+        part: ecs_documents.execution(
+            naming,
             secrets=secrets,
             keys=[key],
-            log_group=place.log_group_arn(part),
-            repository_arn=place.arn("ecr", f"repository/{place.repository()}"),
+            log_group=naming.log_group_arn(part),
+            repository_arn=naming.arn("ecr", f"repository/{naming.repository()}"),
         )
         for part in (tasks.SERVER, tasks.TASKS)
     }
     found: dict[str, Mapping[str, Any]] = {
-        "server role": documents_of.server(place, store, keys_secret=reached.keys_secret or None, key_arn=key),
-        "tasks role": documents_of.database_tasks(place, store),
-        "verify role": documents_of.verify_task(place, store),
+        "server role": documents_of.server(naming, store, keys_secret=reached.keys_secret or None, key_arn=key),
+        "tasks role": documents_of.database_tasks(naming, store),
+        "verify role": documents_of.verify_task(naming, store),
         "server execution role": execution[tasks.SERVER],
         "tasks execution role": execution[tasks.TASKS],
-        "key policy": documents_of.key(place, log_group_arns=[place.log_group_arn(tasks.SERVER)]),
+        "key policy": documents_of.key(naming, log_group_arns=[naming.log_group_arn(tasks.SERVER)]),
     }
     if settings.aws.monitoring.topic is None:
-        found["alarm topic policy"] = documents_of.topic(place, topic_arn=place.arn("sns", place.topic()))
+        found["alarm topic policy"] = documents_of.topic(naming, topic_arn=naming.arn("sns", naming.topic()))
     if settings.artifacts.mode == "create":
-        found["data bucket policy"] = documents_of.data_bucket(place, store, server_role_arn=reached.task_role_arn)
+        found["data bucket policy"] = documents_of.data_bucket(naming, store, server_role_arn=reached.task_role_arn)
     if storage.keeps_logs(settings):
-        found["logs bucket policy"] = documents_of.logs_bucket(place, bucket=place.bucket("logs"), data_bucket_arn=None)
+        found["logs bucket policy"] = documents_of.logs_bucket(
+            naming, bucket=naming.bucket("logs"), data_bucket_arn=None
+        )
     return found
 
 
-def _secret(place: Place, part: str) -> str:
-    return place.arn("secretsmanager", f"secret:{place.secret(part)}-{_SUFFIX}")
+def _secret(naming: Naming, part: str) -> str:
+    return naming.arn("secretsmanager", f"secret:{naming.secret(part)}-{_SUFFIX}")

@@ -50,9 +50,9 @@ BY_USE: Final[Mapping[str, tuple[str, ...]]] = {
     "aws:s3/bucket:Bucket": ("objects kept and their older versions", "requests to S3"),
     "aws:secretsmanager/secret:Secret": ("requests to Secrets Manager",),
     "aws:sns/topic:Topic": ("notifications",),
-    tokens.ECS_INSIGHTS_LOGS: ("log lines taken in", "log lines kept"),
-    tokens.ECS_SERVER_SECRETS: ("requests to Secrets Manager",),
-    tokens.ECS_API_KEYS: ("requests to Secrets Manager",),
+    tokens.AWS_INSIGHTS_LOGS: ("log lines taken in", "log lines kept"),
+    tokens.AWS_SERVER_SECRETS: ("requests to Secrets Manager",),
+    tokens.AWS_API_KEYS: ("requests to Secrets Manager",),
 }  # fmt: skip
 """Type -> what AWS bills of it by use, besides what is counted."""
 
@@ -223,8 +223,8 @@ COUNTED: Final[Mapping[str, Callable[[Mapping[str, Any]], Iterator[_Item]]]] = {
     "aws:lb/loadBalancer:LoadBalancer": _balancer,
     "aws:kms/key:Key": _one("kms-key", "KMS key", "key", MONTH),
     "aws:secretsmanager/secret:Secret": _secret,
-    tokens.ECS_SERVER_SECRETS: _secret,
-    tokens.ECS_API_KEYS: _secret,
+    tokens.AWS_SERVER_SECRETS: _secret,
+    tokens.AWS_API_KEYS: _secret,
     "aws:cloudwatch/metricAlarm:MetricAlarm": _one("alarm", "CloudWatch alarm", "alarm", MONTH),
     "aws:appautoscaling/policy:Policy": _one("alarm", "CloudWatch alarm", "alarm", MONTH, _ALARMS_OF_A_POLICY),
     "aws:cloudwatch/logMetricFilter:LogMetricFilter": _one("metric", "CloudWatch custom metric", "metric", MONTH),

@@ -26,9 +26,9 @@ STATEFUL: Final[Mapping[str, str]] = MappingProxyType({
     "aws:elasticache/replicationGroup:ReplicationGroup": "the job queue and rate limits in the cache",
     "aws:secretsmanager/secret:Secret": "a secret that running servers were given",
     "aws:ecr/repository:Repository": "the images that older releases run",
-    tokens.ECS_SERVER_SECRETS: "the server's secrets: passwords, session and API keys",
-    tokens.ECS_API_KEYS: "the hashes of every API key: each of their users needs a new one",
-    tokens.ECS_CACHE_TOKEN: "the cache's password",
+    tokens.AWS_SERVER_SECRETS: "the server's secrets: passwords, session and API keys",
+    tokens.AWS_API_KEYS: "the hashes of every API key: each of their users needs a new one",
+    tokens.AWS_CACHE_TOKEN: "the cache's password",
     tokens.LOCAL_CREDENTIALS: "the local backend's generated passwords",
 })  # fmt: skip
 """Type -> what is lost with a resource of it. A local service's data outlives its process, so none is named here."""

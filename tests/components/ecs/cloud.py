@@ -11,19 +11,19 @@ from mlflow_backend.ecs.locator import Reach, locator
 from mlflow_backend.ecs.oneshot import Network
 from mlflow_backend.ecs.releases import EcsReleases
 from tests.components.ecs.recorded import Recorded
-from tests.components.ecs.stacks import place_of, store_of
+from tests.components.ecs.stacks import naming_of, store_of
 
-PLACE = place_of("staging")
+NAMING = naming_of("staging")
 
 LOCATOR = locator(
-    PLACE,
+    NAMING,
     store=store_of("staging"),
     network=Network(subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",), public_address=False),
     reach=Reach(url="https://mlflow.staging.example.com", secret="arn:aws:secretsmanager:eu-west-1:1:secret:s-AbCdEf"),
-    database=PLACE.database(),
+    database=NAMING.database(),
 )
 
-FAMILY = PLACE.family("database")
+FAMILY = NAMING.family("database")
 
 
 @dataclass

@@ -14,11 +14,11 @@ import pulumi
 import pulumi_aws
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
+from mlflow_backend.aws.foundation import aws_provider
+from mlflow_backend.aws.render.database import protected
 from mlflow_backend.ecs.backend import EcsBackend
-from mlflow_backend.ecs.foundation import aws_provider
 from mlflow_backend.ecs.protection import Protection
-from mlflow_backend.ecs.render.database import protected
-from tests.components.ecs.stacks import IMAGE, place_of, settings_of
+from tests.components.ecs.stacks import IMAGE, naming_of, settings_of
 from tests.components.registrations import registered_by
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def _drawn(args: MockResourceArgs) -> dict[str, Any]:
         "SecretVersion": {"versionId": "v-cache"},
         "Key": {"keyId": "key-1"},
         "VpcEndpoint": {"prefixListId": "pl-1"},
-        "EcsServerSecrets": {"version": "v-server"},
-        "EcsCacheToken": {"value": "t0ken0of0sixteen"},
+        "AwsServerSecrets": {"version": "v-server"},
+        "AwsCacheToken": {"value": "t0ken0of0sixteen"},
         "Migration": {"applied": 0, "head": "abc", "authHead": None, "dump": None},
         "Reencryption": {"lost": []},
         "Verification": {"verdict": "pass", "finished": "now", "summary": "", "table": "", "revision": "7"},
@@ -87,14 +87,14 @@ def record(
     migrated: bool = False,
 ) -> list[Registered]:
     """Register a variant's backend and return everything that was registered."""
-    wanted, place = settings or settings_of(variant), place_of(variant)
+    wanted, naming = settings or settings_of(variant), naming_of(variant)
 
     def build() -> pulumi.Output[Any]:
-        provider = aws_provider("aws", wanted, place)
+        provider = aws_provider("aws", wanted, naming)
         backend = EcsBackend(
             "mlflow",
             settings=wanted,
-            place=place,
+            naming=naming,
             held=held,
             migrated=migrated,
             opts=pulumi.ResourceOptions(providers=[provider]),

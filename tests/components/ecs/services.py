@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.aws.clients import Clients
-from mlflow_backend.ecs.history import EcsHistory, Pace, ServiceName
+from mlflow_backend.ecs.history import EcsHistory, ServiceName
+from mlflow_backend.pace import Pace
 from tests.components.ecs.recorded import REGION, Recorded
 
 if TYPE_CHECKING:

@@ -8,12 +8,11 @@ from typing import Any
 
 import yaml
 
-from mlflow_backend.ecs.render import storage
-from mlflow_backend.ecs.render.containers import SecretSource
-from mlflow_backend.ecs.render.place import Place
-from mlflow_backend.ecs.render.policies import Store
+from mlflow_backend.aws.naming import Naming
+from mlflow_backend.aws.render import storage
+from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.aws.render.secrets import IN_FORCE, SecretSource
 from mlflow_backend.ecs.render.tasks import Reached
-from mlflow_backend.ecs.secrets import IN_FORCE
 from mlflow_backend.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -95,27 +94,27 @@ def changed(stack: str, changes: dict[str, Any]) -> Settings:
     return load({key: value if isinstance(value, str) else json.dumps(value) for key, value in merged.items()})
 
 
-def place_of(variant: str, *, region: str = REGION, account: str = ACCOUNT) -> Place:
+def naming_of(variant: str, *, region: str = REGION, account: str = ACCOUNT) -> Naming:
     """Return where a variant is."""
-    return Place(project="mlflow-backend", stack=variant, account=account, region=region)
+    return Naming(project="mlflow-backend", stack=variant, account=account, region=region)
 
 
-def secret_arn(place: Place, part: str) -> str:
+def secret_arn(naming: Naming, part: str) -> str:
     """Return a secret's ARN as AWS would draw it."""
-    return place.arn("secretsmanager", f"secret:{place.secret(part)}-AbCdEf")
+    return naming.arn("secretsmanager", f"secret:{naming.secret(part)}-AbCdEf")
 
 
 def store_of(variant: str) -> Store:
     """Return a variant's bucket, with the key that would have been made for it."""
-    place = place_of(variant)
-    found = storage.store(settings_of(variant), place)
-    key = found.key_arn or place.arn("kms", "key/11111111-2222-3333-4444-555555555555")
+    naming = naming_of(variant)
+    found = storage.store(settings_of(variant), naming)
+    key = found.key_arn or naming.arn("kms", "key/11111111-2222-3333-4444-555555555555")
     return Store(bucket=found.bucket, root=found.root, key_arn=key)
 
 
 def reached(variant: str) -> Reached:
     """Return what AWS would have answered for a variant."""
-    place, server = place_of(variant), secret_arn(place_of(variant), "server")
+    naming, server = naming_of(variant), secret_arn(naming_of(variant), "server")
     settings = settings_of(variant)
     host = f"internal-{variant}.{REGION}.elb.amazonaws.com"
     return Reached(
@@ -127,10 +126,10 @@ def reached(variant: str) -> Reached:
         cache_port=6379,
         database_secret=SecretSource(arn=server, key="database-password", version="v-1", stage=IN_FORCE),
         server_secret=SecretSource(arn=server, key="", version="v-1", stage=IN_FORCE),
-        cache_secret=SecretSource(arn=secret_arn(place, "cache"), key="url", version="v-2"),
-        execution_role_arn=place.role_arn("server-execution"),
-        task_role_arn=place.role_arn("server"),
-        keys_secret=secret_arn(place, "api-keys") if settings.access.mode == "token" else "",
+        cache_secret=SecretSource(arn=secret_arn(naming, "cache"), key="url", version="v-2"),
+        execution_role_arn=naming.role_arn("server-execution"),
+        task_role_arn=naming.role_arn("server"),
+        keys_secret=secret_arn(naming, "api-keys") if settings.access.mode == "token" else "",
     )
 
 

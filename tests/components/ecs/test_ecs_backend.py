@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.aws.render import database
 from mlflow_backend.ecs.holding import Held
-from mlflow_backend.ecs.render import containers, database, tasks
+from mlflow_backend.ecs.render import containers, tasks
 from tests.components.ecs.lint import OWN_RULES
 from tests.components.ecs.recording import document, known_inputs, record
-from tests.components.ecs.stacks import ADOPTED, VARIANTS, changed, place_of, settings_of
+from tests.components.ecs.stacks import ADOPTED, VARIANTS, changed, naming_of, settings_of
 from tests.components.registrations import assert_as_recorded, of_type, snapshot, walk
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def test_protection_follows_the_setting(registered: dict[str, list[Registered]])
     (dev,), (staging,) = (of_type(registered[variant], "Instance") for variant in ("dev", "staging"))
     assert (dev.inputs["skipFinalSnapshot"], dev.inputs["deletionProtection"]) == (True, False)
     assert (staging.inputs["skipFinalSnapshot"], staging.inputs["deletionProtection"]) == (False, True)
-    assert staging.inputs["finalSnapshotIdentifier"] == f"{place_of('staging').database()}-final-abcdef"
+    assert staging.inputs["finalSnapshotIdentifier"] == f"{naming_of('staging').database()}-final-abcdef"
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -166,7 +167,7 @@ def test_the_key_outlives_a_protected_backend(registered: dict[str, list[Registe
 def test_what_is_adopted_is_not_made(registered: dict[str, list[Registered]]) -> None:
     """No network, database, cache, bucket or topic besides the ones that were named."""
     made = {each.type.rsplit(":", 1)[-1] for each in registered["adopted"]}
-    assert not made & {"Vpc", "Subnet", "NatGateway", "Instance", "ReplicationGroup", "Topic", "EcsCacheToken"}
+    assert not made & {"Vpc", "Subnet", "NatGateway", "Instance", "ReplicationGroup", "Topic", "AwsCacheToken"}
     buckets = {each.name for each in of_type(registered["adopted"], "Bucket")}
     assert buckets == {"mlflow-storage-logs"}
     (service,) = of_type(registered["adopted"], "Service")[-1:]
@@ -258,8 +259,8 @@ def test_a_pin_serves_exactly_that_revision(registered: dict[str, list[Registere
     held = Held(revision="41", mlflow_version="3.4.0", image_digest="sha256:old", withheld="pinned to 41", manual=True)
     found = record("staging", held=held)
     service = _service(found)
-    family = place_of("staging").family(tasks.SERVER)
-    assert service.inputs["taskDefinition"] == place_of("staging").arn("ecs", f"task-definition/{family}:41")
+    family = naming_of("staging").family(tasks.SERVER)
+    assert service.inputs["taskDefinition"] == naming_of("staging").arn("ecs", f"task-definition/{family}:41")
     server = next(each for each in found if each.name == "mlflow-service-server")
     assert {"containerDefinitions", "cpu", "memory", "taskRoleArn"} <= set(server.ignored)
     assert {"deploymentCircuitBreaker.rollback", "alarms.rollback"} <= set(service.ignored), "a difference for nothing"
@@ -286,7 +287,7 @@ def test_an_accepted_pin_ends_green_and_a_block_never(registered: dict[str, list
 
 def test_one_permission_less_is_another_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Verification is made again when only an IAM document changed: green must not go stale."""
-    from mlflow_backend.ecs.render import policies  # noqa: PLC0415
+    from mlflow_backend.aws.render import policies  # noqa: PLC0415
 
     (before,) = of_type(record("dev"), "Verification")
     again = of_type(record("dev"), "Verification")[0]
@@ -316,20 +317,20 @@ def test_plain_http_is_warned_of(*, variant: str, warned: bool, caplog: pytest.L
 
 def test_names_on_aws_are_the_rendered_ones(registered: dict[str, list[Registered]]) -> None:
     """The ledger and the rollback command find the parts by these."""
-    place = place_of("staging")
+    naming = naming_of("staging")
     named = {each.name: each.inputs for each in registered["staging"]}
-    assert named["mlflow-service-cluster"]["name"] == place.cluster()
-    assert named["mlflow-service-service"]["name"] == place.service()
-    assert named["mlflow-service-server"]["family"] == place.family("server")
-    assert any(each.inputs.get("bucket") == place.bucket("data") for each in of_type(registered["staging"], "Bucket"))
+    assert named["mlflow-service-cluster"]["name"] == naming.cluster()
+    assert named["mlflow-service-service"]["name"] == naming.service()
+    assert named["mlflow-service-server"]["family"] == naming.family("server")
+    assert any(each.inputs.get("bucket") == naming.bucket("data") for each in of_type(registered["staging"], "Bucket"))
 
 
 def test_verification_gets_the_address_to_ask_and_nothing_more(registered: dict[str, list[Registered]]) -> None:
     """Through the users' URL, with credentials by reference, against the revision that ECS says it serves."""
     (found,) = of_type(registered["staging"], "Verification")
-    place = place_of("staging")
+    naming = naming_of("staging")
     assert found.inputs["url"] == "https://mlflow.staging.example.com"
-    assert found.inputs["locator"]["address"] == f"eu-west-1/{place.cluster()}/{place.service()}"
+    assert found.inputs["locator"]["address"] == f"eu-west-1/{naming.cluster()}/{naming.service()}"
     assert all(value.startswith("secretsmanager:") for value in found.inputs["credentials"].values())
     assert found.inputs["release"]["imageDigest"] == f"sha256:{'a' * 64}"
     (internal,) = of_type(registered["dev"], "Verification")

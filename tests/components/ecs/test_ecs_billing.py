@@ -56,7 +56,7 @@ FREE: Final = {
     "aws:sns/topicPolicy:TopicPolicy": "it belongs to its topic",
     "aws:sns/topicSubscription:TopicSubscription": "it belongs to its topic, whose notifications are by use",
     "pulumi:providers:aws": _OURS,
-    tokens.ECS_CACHE_TOKEN: "a value that the state keeps; the secret that holds it is counted",
+    tokens.AWS_CACHE_TOKEN: "a value that the state keeps; the secret that holds it is counted",
     tokens.ECS_ROLLOUT: _OURS,
     tokens.HOLD: _OURS,
     tokens.LEDGER_ENTRY: "its objects are the bucket's",

@@ -15,7 +15,7 @@ from mlflow_backend.ecs.permissions import Grant, Purpose, grants
 from mlflow_backend.preflight.asking import Unanswered
 from mlflow_backend.preflight.findings import Outcome
 from tests.components.ecs.recorded import REGION, Recorded
-from tests.components.ecs.stacks import ACCOUNT, VARIANTS, place_of, settings_of
+from tests.components.ecs.stacks import ACCOUNT, VARIANTS, naming_of, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,7 @@ def test_what_is_adopted_needs_no_role_of_its_service() -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_name_is_one_of_the_stack(variant: str) -> None:
     """No two kinds share a question, and each name holds project and stack."""
-    given = [(kind.what, name) for kind, name in names.given(settings_of(variant), place_of(variant))]
+    given = [(kind.what, name) for kind, name in names.given(settings_of(variant), naming_of(variant))]
     assert len(set(given)) == len(given)
     assert all("mlflow-backend" in name for _, name in given)
 
@@ -152,12 +152,12 @@ def test_a_cluster_is_the_stacks_by_its_tags(tags: dict[str, str], *, own: bool)
     account, listed = Asked(), [{"key": key, "value": value} for key, value in tags.items()]
     cluster = {"clusterName": "mlflow-backend-dev", "status": "ACTIVE", "tags": listed}
     account.of("ecs").answers("DescribeClusters", {"clusters": [cluster]})
-    assert names.deployed(account, place_of("dev")) is own
+    assert names.deployed(account, naming_of("dev")) is own
 
 
 def test_a_bucket_of_another_account_has_no_command() -> None:
     """Nobody here can free it: another name is the only way."""
-    found = list(names.look(everything_free(bucket="403"), settings_of("dev"), place_of("dev"), deployed=False))
+    found = list(names.look(everything_free(bucket="403"), settings_of("dev"), naming_of("dev"), deployed=False))
     (failed,) = [each for each in found if each.outcome is Outcome.FAIL]
     assert not failed.command
 
@@ -183,10 +183,10 @@ def test_a_name_that_nobody_may_ask_is_no_pass() -> None:
     """Each is shown as not judged."""
     account = everything_free()
     account.of("kms").answers("DescribeKey", "AccessDeniedException")
-    found = list(names.look(account, settings_of("dev"), place_of("dev"), deployed=False))
+    found = list(names.look(account, settings_of("dev"), naming_of("dev"), deployed=False))
     assert outcomes(found) == [Outcome.SKIP, Outcome.PASS]
     cut_off = Unanswered(why="EndpointConnectionError", denied=True)
-    assert outcomes(list(names.look(account, settings_of("dev"), place_of("dev"), deployed=cut_off))) == [Outcome.SKIP]
+    assert outcomes(list(names.look(account, settings_of("dev"), naming_of("dev"), deployed=cut_off))) == [Outcome.SKIP]
 
 
 GRANT = Grant(
@@ -236,7 +236,7 @@ def test_what_is_denied_is_named_and_the_command_attaches_the_policy() -> None:
 
 def test_more_than_an_identity_has_room_for_is_printed_instead() -> None:
     """The rendered policies are larger than what fits inside one role."""
-    found = permissions._attach("role/deploy", grants(settings_of("dev"), place_of("dev"), Purpose.DEPLOY))
+    found = permissions._attach("role/deploy", grants(settings_of("dev"), naming_of("dev"), Purpose.DEPLOY))
     assert found == "python -m scripts.deployer_policy --stack STACK --for deploy"
 
 

@@ -20,17 +20,17 @@ from mlflow_backend.releases.records import Block, VerifiedRelease
 from mlflow_backend.schema import Heads
 from mlflow_backend.schema_tables import required_heads
 from tests.components.ecs.recorded import Recorded
-from tests.components.ecs.stacks import changed, place_of, settings_of
+from tests.components.ecs.stacks import changed, naming_of, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_s3 import S3Client
 
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
 
-SETTINGS, PLACE = settings_of("staging"), place_of("staging")
+SETTINGS, NAMING = settings_of("staging"), naming_of("staging")
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
 
 
 def _ledger(s3: S3Client) -> Ledger:
-    s3.create_bucket(Bucket=PLACE.bucket("data"))
-    return Ledger(S3Store(s3, bucket=PLACE.bucket("data")), by="me")
+    s3.create_bucket(Bucket=NAMING.bucket("data"))
+    return Ledger(S3Store(s3, bucket=NAMING.bucket("data")), by="me")
 
 
 def _release(revision: str, *, settings: str = "older") -> VerifiedRelease:
@@ -54,25 +54,25 @@ def _release(revision: str, *, settings: str = "older") -> VerifiedRelease:
     )  # fmt: skip
 
 
-def held(settings: Settings, place: Place, client: S3Client) -> Held | None:
+def held(settings: Settings, naming: Naming, client: S3Client) -> Held | None:
     """Return what the program asks the ledger for."""
-    return holding.held(settings, release_identity(settings, place), holding.read(settings, place, client))
+    return holding.held(settings, release_identity(settings, naming), holding.read(settings, naming, client))
 
 
-def migrates(settings: Settings, place: Place, client: S3Client) -> bool:
+def migrates(settings: Settings, naming: Naming, client: S3Client) -> bool:
     """Return what the program asks the same ledger for."""
-    return holding.migrates(settings, release_identity(settings, place), holding.read(settings, place, client))
+    return holding.migrates(settings, release_identity(settings, naming), holding.read(settings, naming, client))
 
 
 def test_no_bucket_yet_is_no_hold(s3: S3Client) -> None:
     """The first update of a stack."""
-    assert held(SETTINGS, PLACE, s3) is None
+    assert held(SETTINGS, NAMING, s3) is None
 
 
 def test_a_free_stack_serves_what_its_settings_describe(s3: S3Client) -> None:
     """Records alone hold nothing."""
     _ledger(s3).add_release(_release("41"))
-    assert held(SETTINGS, PLACE, s3) is None
+    assert held(SETTINGS, NAMING, s3) is None
 
 
 def test_a_pin_holds_until_it_is_lifted(s3: S3Client) -> None:
@@ -80,22 +80,22 @@ def test_a_pin_holds_until_it_is_lifted(s3: S3Client) -> None:
     ledger = _ledger(s3)
     ledger.add_release(_release("41"))
     ledger.add_rollback(to="41", rolled_back_from="42", reason="slow", detail={})
-    found = held(SETTINGS, PLACE, s3)
+    found = held(SETTINGS, NAMING, s3)
     assert found is not None
     assert (found.revision, found.mlflow_version, found.image_digest) == ("41", "3.4.0", "sha256:old")
     assert "pinned to 41" in found.withheld
     assert "slow" in found.withheld
     assert found.manual
     ledger.add_unpin("mended")
-    assert held(SETTINGS, PLACE, s3) is None
+    assert held(SETTINGS, NAMING, s3) is None
 
 
 def test_nothing_is_withheld_where_the_pin_is_what_is_wished(s3: S3Client) -> None:
     """The settings were put back too: the update ends green."""
     ledger = _ledger(s3)
-    ledger.add_release(_release("41", settings=release_identity(SETTINGS, PLACE)))
+    ledger.add_release(_release("41", settings=release_identity(SETTINGS, NAMING)))
     ledger.add_rollback(to="41", rolled_back_from="42", reason="", detail={})
-    found = held(SETTINGS, PLACE, s3)
+    found = held(SETTINGS, NAMING, s3)
     assert isinstance(found, Held)
     assert found.withheld == ""
 
@@ -106,54 +106,54 @@ def test_a_failed_release_is_blocked_and_another_is_not(s3: S3Client) -> None:
     record = ledger.add_release(_release("41"))
     ledger.add_block(
         Block(
-            revision="42", settings_hash=release_identity(SETTINGS, PLACE), instead="41", since=record.at, reason="red"
+            revision="42", settings_hash=release_identity(SETTINGS, NAMING), instead="41", since=record.at, reason="red"
         )
     )
-    found = held(SETTINGS, PLACE, s3)
+    found = held(SETTINGS, NAMING, s3)
     assert found is not None
     assert (found.revision, found.manual) == ("41", False)
     fixed = changed("staging", {"server": {"mlflowVersion": "3.16.1"}})
-    assert held(fixed, PLACE, s3) is None
+    assert held(fixed, NAMING, s3) is None
 
 
 def test_settings_that_disagree_with_the_ledger_are_refused(s3: S3Client) -> None:
     """`release.pin` is a request; the ledger is the only truth."""
     _ledger(s3)
     with pytest.raises(Refused, match="asks for revision 41"):
-        held(changed("staging", {"release": {"pin": "41"}}), PLACE, s3)
+        held(changed("staging", {"release": {"pin": "41"}}), NAMING, s3)
 
 
 def test_a_pin_without_a_record_is_refused(s3: S3Client) -> None:
     """What a revision runs has to be known to hold verification to it."""
     _ledger(s3).add_rollback(to="7", rolled_back_from=None, reason="", detail={})
     with pytest.raises(Refused, match="no record of"):
-        held(SETTINGS, PLACE, s3)
+        held(SETTINGS, NAMING, s3)
 
 
 def test_an_interrupted_rollback_is_finished_first(s3: S3Client) -> None:
     """An update in between would end in neither of its two states."""
-    s3.create_bucket(Bucket=PLACE.bucket("data"))
-    Journal(S3Store(s3, bucket=PLACE.bucket("data")), "rollback").write({"to": "41", "begun": "now"})
+    s3.create_bucket(Bucket=NAMING.bucket("data"))
+    Journal(S3Store(s3, bucket=NAMING.bucket("data")), "rollback").write({"to": "41", "begun": "now"})
     with pytest.raises(Refused, match="was interrupted"):
-        held(SETTINGS, PLACE, s3)
+        held(SETTINGS, NAMING, s3)
 
 
 def test_a_ledger_that_cannot_be_read_is_no_free_stack() -> None:
     """Unreachable is refused: a pin may stand there."""
     recorded = Recorded("s3").answers("GetObject", "AccessDenied").answers("ListObjectsV2", "AccessDenied")
     with pytest.raises(PlatformFailed, match="AccessDenied"):
-        held(SETTINGS, PLACE, recorded.client)
+        held(SETTINGS, NAMING, recorded.client)
 
 
 def test_the_schema_is_compared_with_the_release_before(s3: S3Client) -> None:
     """Not with the last migration: an update that changes no schema may go back, a repeated migrating one may not."""
-    wished, needed = release_identity(SETTINGS, PLACE), required_heads(SETTINGS.server.mlflow_version, auth=True)
+    wished, needed = release_identity(SETTINGS, NAMING), required_heads(SETTINGS.server.mlflow_version, auth=True)
     assert needed is not None
-    assert migrates(SETTINGS, PLACE, s3), "there is nothing to go back to"
+    assert migrates(SETTINGS, NAMING, s3), "there is nothing to go back to"
     ledger = _ledger(s3)
     ledger.add_release(_release("41"))
-    assert migrates(SETTINGS, PLACE, s3)
+    assert migrates(SETTINGS, NAMING, s3)
     ledger.add_release(replace(_release("42", settings=wished), heads=needed))
-    assert migrates(SETTINGS, PLACE, s3), "a second update of the same release must not change the service"
+    assert migrates(SETTINGS, NAMING, s3), "a second update of the same release must not change the service"
     ledger.add_release(replace(_release("43", settings="another"), heads=needed))
-    assert not migrates(SETTINGS, PLACE, s3)
+    assert not migrates(SETTINGS, NAMING, s3)

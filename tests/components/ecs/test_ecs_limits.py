@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pulumi_aws
 import pytest
 
+from mlflow_backend.aws.render.balancer import rollout_deadline
+from mlflow_backend.aws.render.database import ENGINE_VERSION, PARAMETER_FAMILY
 from mlflow_backend.aws.zones import zone_name
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs.render.balancer import rollout_deadline
-from mlflow_backend.ecs.render.database import ENGINE_VERSION, PARAMETER_FAMILY
 from mlflow_backend.preflight.image import CLIENT_MAJOR
 from tests.components.ecs.conftest import DEPRECATED
 from tests.components.ecs.recording import record

@@ -14,7 +14,7 @@ from mlflow_backend.ecs.locator import located, report_path
 from mlflow_backend.ecs.lookup import locate
 from mlflow_backend.verify.report import Report, now
 from tests.components.ecs.cloud import LOCATOR, Cloud
-from tests.components.ecs.stacks import place_of, settings_of
+from tests.components.ecs.stacks import naming_of, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 REGION = "eu-west-1"
-SETTINGS, PLACE = settings_of("staging"), place_of("staging")
+SETTINGS, NAMING = settings_of("staging"), naming_of("staging")
 
 
 @pytest.fixture
@@ -46,18 +46,18 @@ def _deployed() -> tuple[str, str]:
         ]
         for n, zone in enumerate("ab")
     ]
-    group = ec2.create_security_group(GroupName=PLACE.security_group("tasks"), Description="d", VpcId=vpc)["GroupId"]
-    boto3.client("elbv2", region_name=REGION).create_load_balancer(Name=PLACE.balancer(), Subnets=subnets)
-    boto3.client("secretsmanager", region_name=REGION).create_secret(Name=PLACE.secret("server"), SecretString="{}")
+    group = ec2.create_security_group(GroupName=NAMING.security_group("tasks"), Description="d", VpcId=vpc)["GroupId"]
+    boto3.client("elbv2", region_name=REGION).create_load_balancer(Name=NAMING.balancer(), Subnets=subnets)
+    boto3.client("secretsmanager", region_name=REGION).create_secret(Name=NAMING.secret("server"), SecretString="{}")
     ecs = boto3.client("ecs", region_name=REGION)
-    ecs.create_cluster(clusterName=PLACE.cluster())
+    ecs.create_cluster(clusterName=NAMING.cluster())
     ecs.register_task_definition(
-        family=PLACE.family("server"), containerDefinitions=[{"name": "server", "image": "i", "memory": 512}]
+        family=NAMING.family("server"), containerDefinitions=[{"name": "server", "image": "i", "memory": 512}]
     )
     ecs.create_service(
-        cluster=PLACE.cluster(),
-        serviceName=PLACE.service(),
-        taskDefinition=PLACE.family("server"),
+        cluster=NAMING.cluster(),
+        serviceName=NAMING.service(),
+        taskDefinition=NAMING.family("server"),
         desiredCount=1,
         networkConfiguration={
             "awsvpcConfiguration": {"subnets": subnets[:1], "securityGroups": [group], "assignPublicIp": "ENABLED"}
@@ -69,19 +69,19 @@ def _deployed() -> tuple[str, str]:
 def test_a_deployed_backend_is_found_by_its_names(cloud: None) -> None:
     """The same locator that the program gives to its resources."""
     subnet, group = _deployed()
-    found = locate(SETTINGS, PLACE)
-    place = located(found)
-    assert (place.network.subnets, place.network.security_groups) == ((subnet,), (group,))
-    assert place.network.public_address is True
-    assert place.reach.url == "https://mlflow.staging.example.com"
-    assert PLACE.secret("server") in place.reach.secret
+    found = locate(SETTINGS, NAMING)
+    backend = located(found)
+    assert (backend.network.subnets, backend.network.security_groups) == ((subnet,), (group,))
+    assert backend.network.public_address is True
+    assert backend.reach.url == "https://mlflow.staging.example.com"
+    assert NAMING.secret("server") in backend.reach.secret
     assert found.keys() == LOCATOR.keys()
 
 
 def test_a_backend_that_is_not_there_is_refused(cloud: None) -> None:
     """The message says what is missing and what to do."""
     with pytest.raises(Refused, match="not found in eu-west-1"):
-        locate(SETTINGS, PLACE)
+        locate(SETTINGS, NAMING)
 
 
 def test_a_rollback_verifies_through_the_users_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from mlflow_backend.ecs.permissions import Grant, PulumiState, Purpose, actions_of, grants
 from tests.components.ecs.simulator import Action, reference
-from tests.components.ecs.stacks import VARIANTS, place_of, settings_of
+from tests.components.ecs.stacks import VARIANTS, naming_of, settings_of
 from tools.provider_calls import TABLE
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ STARRED: Final[Mapping[str, str]] = {
 def every(variant: str) -> tuple[Grant, ...]:
     """Return the grants of all purposes of a variant, each once."""
     found = [
-        each for purpose in Purpose for each in grants(settings_of(variant), place_of(variant), purpose, state=STATE)
+        each for purpose in Purpose for each in grants(settings_of(variant), naming_of(variant), purpose, state=STATE)
     ]
     return tuple({(each.sid, str(each.resources)): each for each in found}.values())
 

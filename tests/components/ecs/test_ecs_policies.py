@@ -8,41 +8,42 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.ecs.render import policies, storage
-from mlflow_backend.ecs.render.policies import Store
+from mlflow_backend.aws.render import policies, storage
+from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.ecs.render import policies as ecs_policies
 from tests.components.ecs.simulator import Question, ask
-from tests.components.ecs.stacks import ACCOUNT, place_of, secret_arn, settings_of, store_of
+from tests.components.ecs.stacks import ACCOUNT, naming_of, secret_arn, settings_of, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PLACE = place_of("staging")
+NAMING = naming_of("staging")
 STORE = store_of("staging")
 KEY = STORE.key_arn or ""
-SECRET = secret_arn(PLACE, "server")
-REPOSITORY = PLACE.arn("ecr", "repository/mlflow-backend")
+SECRET = secret_arn(NAMING, "server")
+REPOSITORY = NAMING.arn("ecr", "repository/mlflow-backend")
 ROLES: dict[str, policies.Document] = {
-    "server": policies.server(PLACE, STORE),
-    "server-by-keys": policies.server(PLACE, STORE, keys_secret=secret_arn(PLACE, "api-keys"), key_arn=KEY),
-    "database": policies.database_tasks(PLACE, STORE),
-    "verify": policies.verify_task(PLACE, STORE),
-    "execution": policies.execution(
-        PLACE,
+    "server": policies.server(NAMING, STORE),
+    "server-by-keys": policies.server(NAMING, STORE, keys_secret=secret_arn(NAMING, "api-keys"), key_arn=KEY),
+    "database": policies.database_tasks(NAMING, STORE),
+    "verify": policies.verify_task(NAMING, STORE),
+    "execution": ecs_policies.execution(
+        NAMING,
         secrets=[SECRET],
         keys=[KEY],
-        log_group=PLACE.log_group_arn("server"),
+        log_group=NAMING.log_group_arn("server"),
         repository_arn=REPOSITORY,
     ),
-    "adopted-server": policies.server(place_of("adopted"), store_of("adopted")),
+    "adopted-server": policies.server(naming_of("adopted"), store_of("adopted")),
 }
 # A key's own policy has to hand the decision to IAM, or no grant counts.
-KEY_POLICY = policies.key(PLACE, log_group_arns=[PLACE.log_group_arn("server")])
+KEY_POLICY = policies.key(NAMING, log_group_arns=[NAMING.log_group_arn("server")])
 S3, SECRETS = "s3.eu-west-1.amazonaws.com", "secretsmanager.eu-west-1.amazonaws.com"
 
 
 def bucket(path: str = "") -> str:
     """Return the ARN of staging's bucket, or of an object in it."""
-    return PLACE.bucket_arn(STORE.bucket, path)
+    return NAMING.bucket_arn(STORE.bucket, path)
 
 
 Case = tuple[str, str, str, dict[str, str], bool]
@@ -77,16 +78,16 @@ CASES: dict[str, Case] = {
     "decrypts by itself": ("server", "kms:Decrypt", KEY, {}, False),
     "decrypts secrets": ("server", "kms:Decrypt", KEY, {"kms:ViaService": SECRETS}, False),
     "reads secrets": ("server", "secretsmanager:GetSecretValue", SECRET, {}, False),
-    "deploys itself": ("server", "ecs:UpdateService", PLACE.arn("ecs", "service/c/s"), {}, False),
-    "passes a role": ("server", "iam:PassRole", PLACE.role_arn("server"), {}, False),
+    "deploys itself": ("server", "ecs:UpdateService", NAMING.arn("ecs", "service/c/s"), {}, False),
+    "passes a role": ("server", "iam:PassRole", NAMING.role_arn("server"), {}, False),
     # Where access is by API keys, it reads their hashes, and still nothing of its own secret.
     "reads key hashes": (
-        "server-by-keys", "secretsmanager:GetSecretValue", secret_arn(PLACE, "api-keys"), {}, True,
+        "server-by-keys", "secretsmanager:GetSecretValue", secret_arn(NAMING, "api-keys"), {}, True,
     ),
     "decrypts key hashes": ("server-by-keys", "kms:Decrypt", KEY, {"kms:ViaService": SECRETS}, True),
     "reads the verification's key": ("server-by-keys", "secretsmanager:GetSecretValue", SECRET, {}, False),
     "writes key hashes": (
-        "server-by-keys", "secretsmanager:PutSecretValue", secret_arn(PLACE, "api-keys"), {}, False,
+        "server-by-keys", "secretsmanager:PutSecretValue", secret_arn(NAMING, "api-keys"), {}, False,
     ),
     # The one-shot database task: the other way round.
     "dumps": ("database", "s3:PutObject", bucket("/_backend/dumps/1"), {}, True),
@@ -110,18 +111,20 @@ CASES: dict[str, Case] = {
     # What ECS does for a task.
     "pulls": ("execution", "ecr:BatchGetImage", REPOSITORY, {}, True),
     "asks for a token": ("execution", "ecr:GetAuthorizationToken", "*", {}, True),
-    "pulls another": ("execution", "ecr:BatchGetImage", PLACE.arn("ecr", "repository/other"), {}, False),
+    "pulls another": ("execution", "ecr:BatchGetImage", NAMING.arn("ecr", "repository/other"), {}, False),
     "pushes": ("execution", "ecr:PutImage", REPOSITORY, {}, False),
     "reads the secret": ("execution", "secretsmanager:GetSecretValue", SECRET, {}, True),
     "reads another secret": (
-        "execution", "secretsmanager:GetSecretValue", PLACE.arn("secretsmanager", "secret:other-AbCdEf"), {}, False,
+        "execution", "secretsmanager:GetSecretValue", NAMING.arn("secretsmanager", "secret:other-AbCdEf"), {}, False,
     ),
     "writes a secret": ("execution", "secretsmanager:PutSecretValue", SECRET, {}, False),
     "decrypts the secret": ("execution", "kms:Decrypt", KEY, {"kms:ViaService": SECRETS}, True),
     "decrypts anything else": ("execution", "kms:Decrypt", KEY, {"kms:ViaService": S3}, False),
-    "logs": ("execution", "logs:PutLogEvents", f"{PLACE.log_group_arn('server')}:log-stream:server/server/1", {}, True),
+    "logs": (
+        "execution", "logs:PutLogEvents", f"{NAMING.log_group_arn('server')}:log-stream:server/server/1", {}, True,
+    ),
     "logs elsewhere": (
-        "execution", "logs:PutLogEvents", f"{PLACE.log_group_arn('tasks')}:log-stream:x", {}, False,
+        "execution", "logs:PutLogEvents", f"{NAMING.log_group_arn('tasks')}:log-stream:x", {}, False,
     ),
     "reads artifacts for ECS": ("execution", "s3:GetObject", bucket("/artifacts/1/x"), {}, False),
     # Below an adopted prefix.
@@ -178,13 +181,13 @@ def test_listing_is_granted_on_the_bucket_itself() -> None:
 
 def _of_bucket(identity: policies.Document, action: str, path: str, *, tls: str = "true") -> Question:
     return Question(
-        principal=_principal(PLACE.role("server")),
+        principal=_principal(NAMING.role("server")),
         action=action,
         resource=bucket(path),
         identity=[identity],
         account=ACCOUNT,
         context={"aws:SecureTransport": tls, "s3:prefix": "artifacts/"},
-        resource_policy=policies.data_bucket(PLACE, STORE, server_role_arn=PLACE.role_arn("server")),
+        resource_policy=policies.data_bucket(NAMING, STORE, server_role_arn=NAMING.role_arn("server")),
     )
 
 
@@ -256,11 +259,11 @@ def test_parliament_would_have_found_it() -> None:
 def test_resource_policies_name_who_and_from_where(name: str) -> None:
     """A service that is let in is let in for this account only (the confused deputy)."""
     documents: dict[str, Any] = {
-        "key": policies.key(PLACE, log_group_arns=[PLACE.log_group_arn("server")]),
-        "topic": policies.topic(PLACE, topic_arn=PLACE.arn("sns", PLACE.topic())),
-        "logs": policies.logs_bucket(PLACE, bucket=PLACE.bucket("logs"), data_bucket_arn=bucket()),
-        "data": policies.data_bucket(PLACE, STORE, server_role_arn=PLACE.role_arn("server")),
-        "trust": policies.tasks_trust(PLACE),
+        "key": policies.key(NAMING, log_group_arns=[NAMING.log_group_arn("server")]),
+        "topic": policies.topic(NAMING, topic_arn=NAMING.arn("sns", NAMING.topic())),
+        "logs": policies.logs_bucket(NAMING, bucket=NAMING.bucket("logs"), data_bucket_arn=bucket()),
+        "data": policies.data_bucket(NAMING, STORE, server_role_arn=NAMING.role_arn("server")),
+        "trust": ecs_policies.tasks_trust(NAMING),
     }
     for statement in documents[name]["Statement"]:
         assert statement["Principal"]
@@ -271,37 +274,39 @@ def test_resource_policies_name_who_and_from_where(name: str) -> None:
 
 def test_the_balancer_may_write_its_test_file() -> None:
     """Whether AWS sends aws:SourceArn with the file that it writes first is unknown; so nothing asks for it."""
-    document = policies.logs_bucket(PLACE, bucket=PLACE.bucket("logs"), data_bucket_arn=None)
+    document = policies.logs_bucket(NAMING, bucket=NAMING.bucket("logs"), data_bucket_arn=None)
     (writer,) = [each for each in document["Statement"] if each["Sid"] == "WriteBalancerLogs"]
     assert "Condition" not in writer
 
 
 def test_only_this_accounts_tasks_take_a_role() -> None:
     """Another account's task cannot make ECS take our role for it."""
-    trust = policies.tasks_trust(PLACE)["Statement"][0]
+    trust = ecs_policies.tasks_trust(NAMING)["Statement"][0]
     assert trust["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
     assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
 
 
 def test_an_image_outside_ecr_needs_nothing_of_ecr() -> None:
     """No grant without a use."""
-    document = policies.execution(
-        PLACE, secrets=[SECRET], keys=[], log_group=PLACE.log_group_arn("server"), repository_arn=None
+    document = ecs_policies.execution(
+        NAMING, secrets=[SECRET], keys=[], log_group=NAMING.log_group_arn("server"), repository_arn=None
     )
     assert {statement["Sid"] for statement in document["Statement"]} == {"WriteOwnLogs", "ReadOwnSecrets"}
 
 
 def test_one_spelling() -> None:
     """The order in which ARNs came makes no diff."""
-    first = policies.execution(PLACE, secrets=["b", "a"], keys=["y", "x"], log_group="g", repository_arn=None)
-    second = policies.execution(PLACE, secrets=["a", "b", "a"], keys=["x", "y"], log_group="g", repository_arn=None)
+    first = ecs_policies.execution(NAMING, secrets=["b", "a"], keys=["y", "x"], log_group="g", repository_arn=None)
+    second = ecs_policies.execution(
+        NAMING, secrets=["a", "b", "a"], keys=["x", "y"], log_group="g", repository_arn=None
+    )
     assert policies.text(first) == policies.text(second)
 
 
 def test_the_ledger_has_an_address_before_there_is_anything() -> None:
     """`__main__` reads the pin before the first resource exists."""
-    assert storage.ledger(storage.store(settings_of("staging"), PLACE)) == f"s3://{STORE.bucket}/_backend/ledger"
-    adopted = storage.store(settings_of("adopted"), place_of("adopted"))
+    assert storage.ledger(storage.store(settings_of("staging"), NAMING)) == f"s3://{STORE.bucket}/_backend/ledger"
+    adopted = storage.store(settings_of("adopted"), naming_of("adopted"))
     assert adopted == Store(bucket="team-bucket", root="ml/flow", key_arn=adopted.key_arn)
     assert storage.ledger(adopted) == "s3://team-bucket/ml/flow/_backend/ledger"
     assert storage.destination(adopted) == "s3://team-bucket/ml/flow/artifacts"

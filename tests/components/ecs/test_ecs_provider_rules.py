@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pulumi_aws
 import pytest
 
-from mlflow_backend.ecs.render.balancer import timeouts
+from mlflow_backend.aws.render.balancer import timeouts
 from tests.components.ecs.conftest import DEPRECATED
 from tests.components.ecs.recording import record
 from tests.components.ecs.stacks import VARIANTS, changed

@@ -18,26 +18,27 @@ from mlflow_backend.ecs.history import EcsHistory
 from mlflow_backend.ecs.locator import located
 from mlflow_backend.ecs.releases import EcsReleases
 from mlflow_backend.ecs.scale import Scale
+from mlflow_backend.ecs.target import TARGET
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.records import Dump
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.releases.targets import LIVE, open_releases
 from mlflow_backend.schema import Heads
 from mlflow_backend.verify.credentials import read_reference
-from tests.components.ecs.cloud import FAMILY, LOCATOR, PLACE, Cloud, definition
+from tests.components.ecs.cloud import FAMILY, LOCATOR, NAMING, Cloud, definition
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.services import NAME, Time, deployment, service
 
 
 def test_a_locator_says_where_a_backend_is_in_plain_texts() -> None:
-    """It goes into the state: texts only, none of them a secret, and back it is the same place."""
+    """It goes into the state: texts only, none of them a secret, and back it is the same backend."""
     assert all(isinstance(value, str) for value in LOCATOR.values())
-    place = located(LOCATOR)
-    assert place.network.subnets == ("subnet-1", "subnet-2")
-    assert (place.service.cluster, place.service.service) == (PLACE.cluster(), PLACE.service())
-    assert place.server_family == PLACE.family("server")
-    assert place.reach.url == "https://mlflow.staging.example.com"
-    assert LOCATOR["address"] == f"eu-west-1/{PLACE.cluster()}/{PLACE.service()}"
+    backend = located(LOCATOR)
+    assert backend.network.subnets == ("subnet-1", "subnet-2")
+    assert (backend.service.cluster, backend.service.service) == (NAMING.cluster(), NAMING.service())
+    assert backend.server_family == NAMING.family("server")
+    assert backend.reach.url == "https://mlflow.staging.example.com"
+    assert LOCATOR["address"] == f"eu-west-1/{NAMING.cluster()}/{NAMING.service()}"
 
 
 def test_migrations_find_this_target(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,10 +220,10 @@ def test_verification_logs_in_with_a_value_of_the_secret(monkeypatch: pytest.Mon
 
         client = boto3.client("secretsmanager", region_name="eu-west-1")
         arn = client.create_secret(Name="s", SecretString=json.dumps({"admin-password": "hunter2"}))["ARN"]
-        assert read_reference("password", f"secretsmanager:{arn}#admin-password") == "hunter2"
+        assert read_reference("password", f"secretsmanager:{arn}#admin-password", TARGET.secrets()) == "hunter2"
         for reference in (f"secretsmanager:{arn}#other", f"secretsmanager:{arn}x#admin-password", "secretsmanager:x#y"):
             with pytest.raises(Refused) as caught:
-                read_reference("password", reference)
+                read_reference("password", reference, TARGET.secrets())
             assert "hunter2" not in str(caught.value)
 
 
@@ -252,7 +253,7 @@ def test_old_revisions_are_dropped_but_never_one_that_a_rollback_could_want(monk
     monkeypatch.setattr(module, "_RETAINED", 2)
     cloud = Cloud()
     releases = cloud.releases
-    server = PLACE.family("server")
+    server = NAMING.family("server")
 
     def arn(number: int) -> str:
         return f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{server}:{number}"
@@ -277,7 +278,7 @@ def test_old_revisions_are_dropped_but_never_one_that_a_rollback_could_want(monk
 def test_a_list_takes_the_ledgers_last_word_for_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     """No task is started for it, and releases of that schema are not called BLOCKED."""
     cloud = Cloud()
-    arn = f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{PLACE.family('server')}:4"
+    arn = f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{NAMING.family('server')}:4"
     cloud.ecs.answers("DescribeServices", service({**deployment(4), "taskDefinition": arn}))
     cloud.ecs.answers("ListTaskDefinitions", {"taskDefinitionArns": [arn]})
     releases = cloud.releases

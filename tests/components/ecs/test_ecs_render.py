@@ -7,32 +7,34 @@ import itertools
 
 import pytest
 
-from mlflow_backend.ecs.render import alarms, balancer, cache, database, network, service, size, storage
-from mlflow_backend.ecs.render.place import LIMITS, Place
+from mlflow_backend.aws.naming import LIMITS, Naming
+from mlflow_backend.aws.render import alarms, balancer, cache, database, network, storage
+from mlflow_backend.ecs.render import service, size
 from mlflow_backend.server import ServerInputs, describe
 from mlflow_backend.server.addresses import ArtifactStore, DatabaseAddress
-from tests.components.ecs.stacks import VARIANTS, changed, place_of, settings_of
+from tests.components.ecs.stacks import VARIANTS, changed, naming_of, settings_of
 
 LONG_STACK = "a-stack-with-a-name-that-somebody-thought-was-a-good-idea-at-the-time"
 
 
-def names_of(place: Place) -> dict[str, str]:
-    """Return every physical name of a place, by kind."""
+def names_of(naming: Naming) -> dict[str, str]:
+    """Return every physical name of a naming, by kind."""
     return {
-        "cluster": place.cluster(), "service": place.service(), "family": place.family("database"),
-        "balancer": place.balancer(), "targets": place.targets(), "security_group": place.security_group("endpoints"),
-        "database": place.database(), "database_group": place.database_group(), "cache": place.cache(),
-        "cache_group": place.cache_group(), "bucket": place.bucket("data"), "role": place.role("server-execution"),
-        "secret": place.secret("server"), "log_group": place.log_group("server"), "topic": place.topic(),
-        "alarm": place.alarm("database-connections"), "dashboard": place.dashboard(),
-        "repository": place.repository(), "key_alias": place.key_alias(),
+        "cluster": naming.cluster(), "service": naming.service(), "family": naming.family("database"),
+        "balancer": naming.balancer(), "targets": naming.targets(),
+        "security_group": naming.security_group("endpoints"),
+        "database": naming.database(), "database_group": naming.database_group(), "cache": naming.cache(),
+        "cache_group": naming.cache_group(), "bucket": naming.bucket("data"), "role": naming.role("server-execution"),
+        "secret": naming.secret("server"), "log_group": naming.log_group("server"), "topic": naming.topic(),
+        "alarm": naming.alarm("database-connections"), "dashboard": naming.dashboard(),
+        "repository": naming.repository(), "key_alias": naming.key_alias(),
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("stack", ["dev", "staging", LONG_STACK])
 def test_names_are_within_each_services_limit(stack: str) -> None:
     """AWS refuses a name that is one character too long, half-way through an update."""
-    names = names_of(Place(project="mlflow-backend", stack=stack, account="123456789012", region="ap-southeast-2"))
+    names = names_of(Naming(project="mlflow-backend", stack=stack, account="123456789012", region="ap-southeast-2"))
     assert names.keys() == LIMITS.keys()
     prefixes = {"log_group": "/", "key_alias": "alias/"}
     for kind, name in names.items():
@@ -43,7 +45,7 @@ def test_backends_never_meet() -> None:
     """Two stacks in one account, one stack in two regions, one in two accounts: no name that could clash is shared."""
     stacks = ("dev", "staging", LONG_STACK, f"{LONG_STACK}-2")
     places = [
-        Place(project="mlflow-backend", stack=stack, account=account, region=region)
+        Naming(project="mlflow-backend", stack=stack, account=account, region=region)
         for stack in stacks
         for account in ("111111111111", "222222222222")
         for region in ("eu-west-1", "us-east-1")
@@ -63,10 +65,10 @@ def test_backends_never_meet() -> None:
 )
 def test_arns_begin_with_the_partition(region: str, partition: str) -> None:
     """China and GovCloud have ARNs of their own; a document with the wrong one grants nothing."""
-    place = Place(project="p", stack="s", account="1", region=region)
-    assert place.arn("ecs", "x").startswith(f"arn:{partition}:ecs:{region}:1:")
-    assert place.bucket_arn("b", "/*") == f"arn:{partition}:s3:::b/*"
-    assert place.role_arn("server").startswith(f"arn:{partition}:iam::1:role/")
+    naming = Naming(project="p", stack="s", account="1", region=region)
+    assert naming.arn("ecs", "x").startswith(f"arn:{partition}:ecs:{region}:1:")
+    assert naming.bucket_arn("b", "/*") == f"arn:{partition}:s3:::b/*"
+    assert naming.role_arn("server").startswith(f"arn:{partition}:iam::1:role/")
 
 
 def test_subnets_are_exactly_these() -> None:
@@ -346,4 +348,4 @@ def test_the_dashboard_shows_every_alarm() -> None:
 
 def test_place_of_a_variant_is_its_own() -> None:
     """The helper that other tests use tells stacks apart."""
-    assert place_of("dev") != place_of("staging")
+    assert naming_of("dev") != naming_of("staging")

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.aws import parameters
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.ecs import parameters, status
+from mlflow_backend.ecs import status
 from mlflow_backend.offered import restart_database
 from mlflow_backend.releases.reports import Reports
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, now
-from tests.components.ecs.cloud import LOCATOR, PLACE, Cloud
+from tests.components.ecs.cloud import NAMING, Cloud
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.services import deployment, service
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from mlflow_backend.ecs.releases import EcsReleases
 
-SERVER = f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{PLACE.family('server')}:42"
+SERVER = f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{NAMING.family('server')}:42"
 
 
 def _deployed(tmp_path: Path, **counts: Any) -> EcsReleases:
@@ -102,12 +103,12 @@ def test_parameters_in_force_are_not_mentioned() -> None:
 
 def test_no_instance_is_asked_for_an_adopted_database_and_a_denied_one_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """What runs is shown also to whoever may not ask RDS."""
-    assert parameters.waiting({**LOCATOR, "database": ""}) == ()
+    assert parameters.waiting("", "eu-west-1") == ()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     denied = Recorded("rds").answers("DescribeDBInstances", "AccessDenied").client
     monkeypatch.setattr("boto3.session.Session.client", lambda *_, **__: denied)
-    (line,) = parameters.waiting(LOCATOR)
+    (line,) = parameters.waiting("backend", "eu-west-1")
     assert "AccessDenied" in line
 
 

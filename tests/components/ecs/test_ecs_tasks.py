@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.aws.render.secrets import SecretSource
+from mlflow_backend.aws.secrets import IN_FORCE
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.render import containers, tasks
-from mlflow_backend.ecs.render.containers import SECRETS_LABEL, Container, Logs, SecretSource
-from mlflow_backend.ecs.secrets import IN_FORCE
+from mlflow_backend.ecs.render.containers import SECRETS_LABEL, Container, Logs
 from mlflow_backend.server import Probe, SecretTemplate
 from tests.components.ecs.lint import findings
-from tests.components.ecs.stacks import IMAGE, VARIANTS, changed, place_of, reached, secret_arn, settings_of, store_of
+from tests.components.ecs.stacks import IMAGE, VARIANTS, changed, naming_of, reached, secret_arn, settings_of, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,21 +30,21 @@ if TYPE_CHECKING:
 def server_request(variant: str) -> dict[str, Any]:
     """Return the RegisterTaskDefinition request of a variant's server."""
     return tasks.server_task(
-        settings_of(variant), place_of(variant), reached(variant), store=store_of(variant)
+        settings_of(variant), naming_of(variant), reached(variant), store=store_of(variant)
     ).request()
 
 
 def database_request(variant: str) -> dict[str, Any]:
     """Return the RegisterTaskDefinition request of a variant's database task."""
-    admin = SecretSource(arn=place_of(variant).arn("secretsmanager", "secret:rds!db-1-AbCdEf"), key="")
+    admin = SecretSource(arn=naming_of(variant).arn("secretsmanager", "secret:rds!db-1-AbCdEf"), key="")
     return tasks.database_task(
-        settings_of(variant), place_of(variant), reached(variant), store=store_of(variant), admin_secret=admin
+        settings_of(variant), naming_of(variant), reached(variant), store=store_of(variant), admin_secret=admin
     ).request()
 
 
 def verify_request(variant: str) -> dict[str, Any]:
     """Return the RegisterTaskDefinition request of a variant's verification task."""
-    return tasks.verify_task(settings_of(variant), place_of(variant), reached(variant)).request()
+    return tasks.verify_task(settings_of(variant), naming_of(variant), reached(variant)).request()
 
 
 def test_every_task_definition_is_accepted_by_the_linter() -> None:
@@ -102,9 +103,9 @@ def test_a_new_secret_version_is_a_new_definition() -> None:
     """
     old = reached("staging")
     new = replace(old, database_secret=replace(old.database_secret, version="v-9"))
-    settings, place, store = settings_of("staging"), place_of("staging"), store_of("staging")
+    settings, naming, store = settings_of("staging"), naming_of("staging"), store_of("staging")
     (before,), (after,) = (
-        tasks.server_task(settings, place, each, store=store).container_definitions for each in (old, new)
+        tasks.server_task(settings, naming, each, store=store).container_definitions for each in (old, new)
     )
     assert before["secrets"] == after["secrets"]
     assert before["dockerLabels"][SECRETS_LABEL] == "v-1"
@@ -206,7 +207,7 @@ def test_the_database_task_means_the_same_database() -> None:
 def test_a_size_is_chosen_where_none_is_asked_for() -> None:
     """Enough memory with some to spare, and a whole CPU for the start."""
     settings = changed("dev", {"server": {"cpu": None, "memory": None}})
-    task = tasks.server_task(settings, place_of("dev"), reached("dev"), store=store_of("dev"))
+    task = tasks.server_task(settings, naming_of("dev"), reached("dev"), store=store_of("dev"))
     assert (task.cpu, task.memory) == (1024, 2048)
 
 
@@ -273,7 +274,7 @@ def test_without_a_readiness_of_its_own_life_is_asked(answering: tuple[type[_Ans
 def test_mlflows_own_users_get_their_secrets_by_reference() -> None:
     """The administrator's password and the session key, each a key of the secret; their database by its URI."""
     container = tasks.server_task(
-        settings_of("staging"), place_of("staging"), reached("staging"), store=store_of("staging")
+        settings_of("staging"), naming_of("staging"), reached("staging"), store=store_of("staging")
     ).container_definitions[0]
     secrets = {each["name"]: each["valueFrom"] for each in container["secrets"]}
     assert f":admin-password:{IN_FORCE}:" in secrets["MLFLOW_AUTH_ADMIN_PASSWORD"]
@@ -286,10 +287,10 @@ def test_mlflows_own_users_get_their_secrets_by_reference() -> None:
 def test_api_keys_are_read_by_the_server_itself() -> None:
     """The task gets the ARN of their secret: with the value it would accept a revoked key until the next deployment."""
     container = tasks.server_task(
-        settings_of("token"), place_of("token"), reached("token"), store=store_of("token")
+        settings_of("token"), naming_of("token"), reached("token"), store=store_of("token")
     ).container_definitions[0]
     environment = {each["name"]: each["value"] for each in container["environment"]}
-    assert environment["MLFLOW_BACKEND_API_KEYS"] == secret_arn(place_of("token"), "api-keys")
+    assert environment["MLFLOW_BACKEND_API_KEYS"] == secret_arn(naming_of("token"), "api-keys")
     assert environment["MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE"] == "600"
     assert "MLFLOW_BACKEND_REDIS_URL" in {each["name"] for each in container["secrets"]}
 

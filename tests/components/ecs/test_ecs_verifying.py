@@ -14,21 +14,22 @@ import pytest
 import urllib3
 
 from mlflow_backend.aws import clients
+from mlflow_backend.aws.render import alarms
+from mlflow_backend.aws.secrets import IN_FORCE
 from mlflow_backend.ecs import verifying
 from mlflow_backend.ecs.locator import Reach, credentials, credentials_inside, located, locator
 from mlflow_backend.ecs.oneshot import Network
-from mlflow_backend.ecs.render import alarms, tasks
-from mlflow_backend.ecs.secrets import IN_FORCE
+from mlflow_backend.ecs.render import tasks
 from mlflow_backend.verification import execution
 from mlflow_backend.verify import job
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, now
 from mlflow_backend.verify.subjects import Subject
 from tests.components.ecs.cloud import Cloud
-from tests.components.ecs.stacks import place_of, reached, settings_of, store_of
+from tests.components.ecs.stacks import naming_of, reached, settings_of, store_of
 from tests.components.verify.fake_mlflow import FakeMLflow
 
-PLACE = place_of("dev")
+NAMING = naming_of("dev")
 ARN = "arn:aws:secretsmanager:eu-west-1:1:secret:s-AbCdEf"
 # In the task there is boto3; here one that has the job's file for a bucket.
 BOTO3 = """
@@ -43,7 +44,7 @@ def client(service):
 
 def _locator(url: str, *, inside: bool, secret: str = ARN) -> dict[str, str]:
     return locator(
-        PLACE,
+        NAMING,
         store=store_of("dev"),
         network=Network(subnets=("subnet-1",), security_groups=("sg-1",), public_address=True),
         reach=Reach(url=url, secret=secret, inside=inside),
@@ -96,7 +97,7 @@ def test_behind_an_internal_balancer_a_task_runs_the_checks(cloud: Cloud) -> Non
     assert report == told
     assert [each.verdict for each in begun] == [None]
     (ran,) = cloud.ecs.calls("RunTask")
-    assert ran["taskDefinition"] == PLACE.family("verify")
+    assert ran["taskDefinition"] == NAMING.family("verify")
     assert ran["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"] == ["sg-1"]
     command = ran["overrides"]["containerOverrides"][0]["command"]
     assert len(json.dumps(ran["overrides"])) < 8192, "ECS takes no longer overrides"
@@ -117,7 +118,7 @@ def test_a_task_that_says_nothing_is_inconclusive_and_counted(cloud: Cloud, monk
 
 def _counted(cloud: Cloud) -> dict[str, Any]:
     (put,) = cloud.logs.calls("PutLogEvents")
-    assert put["logGroupName"] == PLACE.log_group("tasks")
+    assert put["logGroupName"] == NAMING.log_group("tasks")
     line: dict[str, Any] = json.loads(put["logEvents"][0]["message"])
     return line
 
@@ -212,7 +213,7 @@ def test_with_api_keys_the_verification_has_one_of_its_own() -> None:
     reach = Reach(url="http://x", secret=ARN, access="token")
     assert credentials(reach) == {"token": f"secretsmanager:{ARN}#verification-api-key"}
     assert credentials_inside(reach) == {"token": "env:MLFLOW_BACKEND_PROBE_TOKEN"}
-    task = tasks.verify_task(settings_of("token"), place_of("token"), reached("token"))
+    task = tasks.verify_task(settings_of("token"), naming_of("token"), reached("token"))
     (secret,) = task.container_definitions[0]["secrets"]
     assert secret["name"] == "MLFLOW_BACKEND_PROBE_TOKEN"
     assert secret["valueFrom"].endswith(f":verification-api-key:{IN_FORCE}:")

@@ -19,7 +19,7 @@ from mlflow_backend.preflight.ecr import EcrSource
 from mlflow_backend.preflight.findings import Finding, Outcome
 from mlflow_backend.preflight.manifests import ImageMissing, ImageUnreadable, digest_of
 from tests.components.ecs.recorded import Recorded
-from tests.components.ecs.stacks import place_of, settings_of
+from tests.components.ecs.stacks import naming_of, settings_of
 from tests.components.preflight.images import OCI_MANIFEST
 
 if TYPE_CHECKING:
@@ -333,6 +333,6 @@ def test_the_boundary_is_there_and_a_protected_stack_has_one(boundary: str, code
 def test_an_unprotected_stack_needs_no_boundary() -> None:
     """Nothing is said of what nobody asked for."""
     assert "permissions boundary" not in Aws().look()
-    assert preflight_args(settings_of("dev"), place_of("dev")).boundary is None
-    assert preflight_args(settings_of("staging"), place_of("staging")).boundary == ""
-    assert preflight_args(settings_of("everything"), place_of("everything")).boundary
+    assert preflight_args(settings_of("dev"), naming_of("dev")).boundary is None
+    assert preflight_args(settings_of("staging"), naming_of("staging")).boundary == ""
+    assert preflight_args(settings_of("everything"), naming_of("everything")).boundary

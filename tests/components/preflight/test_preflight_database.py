@@ -12,7 +12,7 @@ from mlflow_backend.preflight import database, image
 from mlflow_backend.preflight.findings import Outcome
 from mlflow_backend.preflight.image import CLIENT_LABEL
 from tests.components.ecs.recorded import Recorded
-from tests.components.ecs.stacks import place_of, settings_of
+from tests.components.ecs.stacks import naming_of, settings_of
 
 ROOT = Path(__file__).resolve().parents[3]
 HOST = "shared.abc123.eu-west-1.rds.amazonaws.com"
@@ -55,5 +55,5 @@ def test_the_image_says_of_which_major_its_clients_are() -> None:
 
 def test_an_adopted_database_is_looked_at_and_a_created_one_is_not() -> None:
     """A created one is of the project's own major (test_ecs_limits)."""
-    assert preflight_args(settings_of("adopted"), place_of("adopted")).database == "db.example.com"
-    assert preflight_args(settings_of("dev"), place_of("dev")).database is None
+    assert preflight_args(settings_of("adopted"), naming_of("adopted")).database == "db.example.com"
+    assert preflight_args(settings_of("dev"), naming_of("dev")).database is None

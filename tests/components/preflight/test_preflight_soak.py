@@ -18,7 +18,7 @@ from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.schema import Heads
 from tests.components.ecs.recorded import Recorded
-from tests.components.ecs.stacks import place_of, settings_of
+from tests.components.ecs.stacks import naming_of, settings_of
 from tests.components.preflight.inputs import inputs
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.components.preflight.images import Store
 
-SOURCE = place_of("dev").bucket("data")
+SOURCE = naming_of("dev").bucket("data")
 
 
 @pytest.fixture
@@ -82,9 +82,9 @@ def test_a_ledger_that_may_not_be_read_is_skipped_visibly() -> None:
 
 def test_the_preview_is_where_it_is_refused(s3: S3Client, store: Store) -> None:
     """Staging names dev's ledger by its name alone, and a young image fails the preview."""
-    wanted = preflight_args(settings_of("staging"), place_of("staging")).soak
+    wanted = preflight_args(settings_of("staging"), naming_of("staging")).soak
     assert wanted == {"stack": "dev", "hours": 24, "region": "eu-west-1", "bucket": SOURCE, "root": ""}
-    assert preflight_args(settings_of("dev"), place_of("dev")).soak is None
+    assert preflight_args(settings_of("dev"), naming_of("dev")).soak is None
     digest = store.image("young")
     _verified(Ledger(S3Store(s3, bucket=SOURCE), by="me"), digest)
     # Moto lets requests to this machine through only where it is told to.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
 
+from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.ecs.render.place import Place
 from mlflow_backend.releases.ledger import Ledger
 from tests.engine.releases.support import CLIENT, CLIENT_VERSION
 from tests.rig import tiny
@@ -42,23 +42,23 @@ class Life:
 
     stack: AwsStack
     rig: AwsRig
-    place: Place
+    naming: Naming
     kept: dict[str, Any] = field(default_factory=dict)
 
     @property
     def servers(self) -> list[Task]:
         """The server's tasks that have a process."""
-        return [each for each in self.rig.live_tasks if each.definition.family == self.place.family("server")]
+        return [each for each in self.rig.live_tasks if each.definition.family == self.naming.family("server")]
 
     @property
     def ledger(self) -> Ledger:
         """What the backend's own prefix holds."""
-        return Ledger(S3Store(self.rig.client("s3"), bucket=self.place.bucket("data")), by="a test")
+        return Ledger(S3Store(self.rig.client("s3"), bucket=self.naming.bucket("data")), by="a test")
 
     @property
     def secrets(self) -> dict[str, str]:
         """What the server's secret holds now."""
-        answer = self.rig.client("secretsmanager").get_secret_value(SecretId=self.place.secret("server"))
+        answer = self.rig.client("secretsmanager").get_secret_value(SecretId=self.naming.secret("server"))
         return dict(json.loads(answer["SecretString"]))
 
     def client(self, *arguments: str) -> Any:
@@ -103,14 +103,14 @@ class Life:
             return service if over and len(self.rig.live_tasks) == 1 else {}
 
         service = until(settled, what=f"revision {revision} alone", deadline_s=_SETTLED_S)
-        assert service["taskDefinition"].endswith(f"{self.place.family('server')}:{revision}")
+        assert service["taskDefinition"].endswith(f"{self.naming.family('server')}:{revision}")
         (task,) = self.servers
         assert str(task.definition.revision) == revision
         return task
 
     def service(self) -> dict[str, Any]:
         """Return the service as ECS describes it."""
-        named = {"cluster": self.place.cluster(), "services": [self.place.service()]}
+        named = {"cluster": self.naming.cluster(), "services": [self.naming.service()]}
         return dict(self.rig.client("ecs").describe_services(**named)["services"][0])
 
     def planned(self) -> set[tuple[str, str]]:
@@ -152,8 +152,8 @@ def begin(
     stack.write_settings(database={"maxOverflow": 4, "maxConnections": 235}, aws=larger)
     stack.serve(version)
     stack.must_up()
-    place = Place(project="mlflow-backend", stack=stack.name, account=rig.account, region=rig.region)
-    return Life(stack=stack, rig=rig, place=place)
+    naming = Naming(project="mlflow-backend", stack=stack.name, account=rig.account, region=rig.region)
+    return Life(stack=stack, rig=rig, naming=naming)
 
 
 def behaving(held: Contents, behaviour: str) -> Contents:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.ecs.render.place import Place
 from mlflow_backend.releases import ledger
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.schema_tables import required_heads
@@ -45,8 +45,8 @@ class Account:
 
     def verified(self, digest: str, *, ago: timedelta) -> None:
         """Write into the ledger of `dev` that an image was verified so long ago."""
-        place = Place(project="mlflow-backend", stack="dev", account=self.rig.account, region=self.rig.region)
-        s3, bucket = self.rig.client("s3"), place.bucket("data")
+        naming = Naming(project="mlflow-backend", stack="dev", account=self.rig.account, region=self.rig.region)
+        s3, bucket = self.rig.client("s3"), naming.bucket("data")
         if bucket not in {each["Name"] for each in s3.list_buckets()["Buckets"]}:
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": self.rig.region})
         heads = required_heads(VERSION, auth=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
+from mlflow_backend.aws.naming import Naming
 from mlflow_backend.ecs.permissions import Purpose, grants, policies, role_name, subjects, trust
-from mlflow_backend.ecs.render.place import Place
 from tests.rig.aws.iam.evaluator import Decision, Request, decide
 from tests.rig.aws.server import ACCOUNT, REGION, Caller
 
@@ -25,23 +25,23 @@ class Workflows:
 
     def __init__(self, stack: str) -> None:
         """Name the stack; no role is made yet."""
-        self.place = Place(project="mlflow-backend", stack=stack, account=ACCOUNT, region=REGION)
+        self.naming = Naming(project="mlflow-backend", stack=stack, account=ACCOUNT, region=REGION)
         self._put: dict[Purpose, Settings] = {}
         self._callers: dict[Purpose, Caller] = {}
 
     def caller(self, purpose: Purpose, settings: Settings) -> Caller:
         """Return the credentials of a purpose's role, with the permissions for settings."""
         if self._put.get(purpose) != settings:
-            self._give(purpose, [dict(each) for each in policies(grants(settings, self.place, purpose))])
+            self._give(purpose, [dict(each) for each in policies(grants(settings, self.naming, purpose))])
             self._put[purpose] = settings
         if purpose not in self._callers:
             self._callers[purpose] = self._taken(purpose)
         return self._callers[purpose]
 
     def _give(self, purpose: Purpose, documents: list[dict[str, Any]]) -> None:
-        iam, name = iam_backends[ACCOUNT]["aws"], role_name(self.place, purpose)
+        iam, name = iam_backends[ACCOUNT]["aws"], role_name(self.naming, purpose)
         if not any(each.name == name for each in iam.roles.values()):
-            document = json.dumps(trust(self.place, subjects(_REPOSITORY, purpose, self.place.stack)))
+            document = json.dumps(trust(self.naming, subjects(_REPOSITORY, purpose, self.naming.stack)))
             iam.create_role(name, document, "/", None, "", [], "3600")
         for old in iam.list_role_policies(name):
             iam.delete_role_policy(name, old)
@@ -49,9 +49,9 @@ class Workflows:
             iam.put_role_policy(name, f"{name}-{number}", json.dumps(each))
 
     def _taken(self, purpose: Purpose) -> Caller:
-        iam, name = iam_backends[ACCOUNT]["aws"], role_name(self.place, purpose)
+        iam, name = iam_backends[ACCOUNT]["aws"], role_name(self.naming, purpose)
         role = next(each for each in iam.roles.values() if each.name == name)
-        (subject,) = subjects(_REPOSITORY, purpose, self.place.stack)
+        (subject,) = subjects(_REPOSITORY, purpose, self.naming.stack)
         asked = Request(
             action="sts:AssumeRoleWithWebIdentity",
             resource=role.arn,

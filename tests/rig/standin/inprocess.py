@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pulumi
 
+from mlflow_backend.aws.foundation import aws_provider
 from mlflow_backend.ecs.backend import EcsBackend
-from mlflow_backend.ecs.foundation import aws_provider
 from tests import mocked
 from tests.components.ecs.recording import Drawn
-from tests.components.ecs.stacks import place_of, settings_of
+from tests.components.ecs.stacks import naming_of, settings_of
 from tests.rig.standin.aws.provider import Aws
 from tests.rig.standin.base import HalfMade, Refused, Resource
 from tests.rig.standin.sdk import Sdk
@@ -52,7 +52,7 @@ class Made(Drawn):
             self.configured = inputs
             self.aws.configure(inputs)
             return "provider", inputs
-        if args.typ.endswith("EcsServerSecrets"):
+        if args.typ.endswith("AwsServerSecrets"):
             made = boto3.client("secretsmanager").create_secret(Name=inputs["secret"], SecretString="{}")
             return made["ARN"], {**inputs, "arn": made["ARN"], "version": made["VersionId"]}
         if not args.typ.startswith("aws:"):
@@ -76,12 +76,12 @@ class Made(Drawn):
 
 def make(variant: str) -> Made:
     """Make every resource of a variant."""
-    made, settings, place = Made(), settings_of(variant), place_of(variant)
+    made, settings, naming = Made(), settings_of(variant), naming_of(variant)
 
     def build() -> pulumi.Output[Any]:
-        provider = aws_provider("aws", settings, place)
+        provider = aws_provider("aws", settings, naming)
         options = pulumi.ResourceOptions(providers=[provider])
-        return EcsBackend("mlflow", settings=settings, place=place, opts=options).tracking_url
+        return EcsBackend("mlflow", settings=settings, naming=naming, opts=options).tracking_url
 
     mocked.run(build, made, stack=variant)
     assert not made.failures, made.failures

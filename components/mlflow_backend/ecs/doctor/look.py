@@ -12,24 +12,24 @@ from mlflow_backend.preflight import resource
 from mlflow_backend.preflight.findings import Outcome, skipped
 
 if TYPE_CHECKING:
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.preflight.findings import Finding
     from mlflow_backend.settings import Settings
 
 
-def look(settings: Settings, place: Place) -> tuple[Finding, ...]:
+def look(settings: Settings, naming: Naming) -> tuple[Finding, ...]:
     """Look at everything that an update needs to find. In another account than the stack's, nothing else is asked."""
-    found = resource.look(preflight_args(settings, place).inputs()).findings
+    found = resource.look(preflight_args(settings, naming).inputs()).findings
     strangers = [each for each in found if each.check == "account" and each.outcome is Outcome.FAIL]
     if strangers:
         return (*strangers, skipped("the rest", "aws.account", "nothing else was asked of this account."))
-    account = Account(place.region)
-    deployed = names.deployed(account, place)
+    account = Account(naming.region)
+    deployed = names.deployed(account, naming)
     return (
-        *permissions.look(account, grants(settings, place, Purpose.DEPLOY)),
+        *permissions.look(account, grants(settings, naming, Purpose.DEPLOY)),
         *linked_roles.look(account, settings),
-        *repository.look(str(settings.server.image), own=place.account),
+        *repository.look(str(settings.server.image), own=naming.account),
         *found,
         *quotas.look(account, settings, deployed=deployed is True),
-        *names.look(account, settings, place, deployed=deployed),
+        *names.look(account, settings, naming, deployed=deployed),
     )

@@ -16,8 +16,8 @@ from mlflow_backend.preflight.findings import failed, passed, skipped
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.ecs.doctor.account import Account
-    from mlflow_backend.ecs.render.place import Place
     from mlflow_backend.preflight.findings import Finding
     from mlflow_backend.settings import Settings
 
@@ -100,51 +100,51 @@ TARGETS: Final = Kind(
 )  # fmt: skip
 
 
-def deployed(account: Account, place: Place) -> bool | Unanswered:
+def deployed(account: Account, naming: Naming) -> bool | Unanswered:
     """Tell whether the cluster is there and carries the stack's tags: then what has the names is the stack's own."""
-    cluster = _found(account, CLUSTER, place.cluster())
+    cluster = _found(account, CLUSTER, naming.cluster())
     if isinstance(cluster, Unanswered):
         return cluster
     tags = {each["key"]: each["value"] for each in (cluster or {}).get("tags", [])}
-    return (tags.get("project"), tags.get("stack")) == (place.project, place.stack)
+    return (tags.get("project"), tags.get("stack")) == (naming.project, naming.stack)
 
 
-def given(settings: Settings, place: Place) -> Iterator[tuple[Kind, str]]:
+def given(settings: Settings, naming: Naming) -> Iterator[tuple[Kind, str]]:
     """Return each name that an update gives, with its kind. What is adopted has a name of its own."""
-    yield CLUSTER, place.cluster()
+    yield CLUSTER, naming.cluster()
     if settings.access.mode != "none":
-        yield SECRET, place.secret("server")
+        yield SECRET, naming.secret("server")
     if settings.access.mode == "token":
-        yield SECRET, place.secret("api-keys")
+        yield SECRET, naming.secret("api-keys")
     for part in ("server", "tasks"):
-        yield LOG_GROUP, place.log_group(part)
+        yield LOG_GROUP, naming.log_group(part)
     # Not the group of Container Insights, which may be left after a destroy: an update takes it over.
-    yield KEY_ALIAS, place.key_alias()
-    yield BALANCER, place.balancer()
-    yield TARGETS, place.targets()
+    yield KEY_ALIAS, naming.key_alias()
+    yield BALANCER, naming.balancer()
+    yield TARGETS, naming.targets()
     for part in ROLES:
-        yield ROLE, place.role(part)
+        yield ROLE, naming.role(part)
     if settings.artifacts.mode == "create":
-        yield BUCKET, place.bucket("data")
+        yield BUCKET, naming.bucket("data")
     if settings.database.mode == "create":
-        yield DATABASE, place.database()
-        yield DATABASE_SUBNETS, place.database_group()
+        yield DATABASE, naming.database()
+        yield DATABASE_SUBNETS, naming.database_group()
     if settings.cache.mode == "create":
-        yield CACHE, place.cache()
-        yield SECRET, place.secret("cache")
+        yield CACHE, naming.cache()
+        yield SECRET, naming.secret("cache")
 
 
-def look(account: Account, settings: Settings, place: Place, *, deployed: bool | Unanswered) -> Iterator[Finding]:
+def look(account: Account, settings: Settings, naming: Naming, *, deployed: bool | Unanswered) -> Iterator[Finding]:
     """Look for every name that is given. One line stands for all that are free."""
     if isinstance(deployed, Unanswered):
         yield skipped(_CHECK, _PROP, f"whether the stack is deployed could not be asked: {deployed.why}.")
         return
     if deployed:
-        said = f"the cluster {place.cluster()} is this stack's, so what has its names counts as its own."
+        said = f"the cluster {naming.cluster()} is this stack's, so what has its names counts as its own."
         yield skipped(_CHECK, _PROP, said)
         return
     free = 0
-    for kind, name in given(settings, place):
+    for kind, name in given(settings, naming):
         found = _found(account, kind, name)
         if isinstance(found, Unanswered) and found.why in kind.foreign:
             said = f"the {kind.what} {name} is another account's, or its policy shuts this one out."
@@ -155,7 +155,7 @@ def look(account: Account, settings: Settings, place: Place, *, deployed: bool |
             yield _taken(account, kind, name, found)
         else:
             free += 1
-    yield passed(_CHECK, _PROP, f"{free} names of {place.cluster()} are free.")
+    yield passed(_CHECK, _PROP, f"{free} names of {naming.cluster()} are free.")
 
 
 def _taken(account: Account, kind: Kind, name: str, found: Any) -> Finding:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.ecs.render.network import network_plan
+from mlflow_backend.aws.render.network import network_plan
 from mlflow_backend.ecs.render.service import MAXIMUM_PERCENT, scaling
 from mlflow_backend.ecs.render.size import server_size
 from mlflow_backend.ecs.render.tasks import TASK_CPU

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.aws.render import storage
+from mlflow_backend.aws.render.database import protected
+from mlflow_backend.aws.render.policies import ARTIFACTS, BACKEND
 from mlflow_backend.ecs.permissions.grant import (
     ALL,
     CHANGES,
@@ -18,34 +21,31 @@ from mlflow_backend.ecs.permissions.grant import (
     tagging,
     through,
 )
-from mlflow_backend.ecs.render import storage
-from mlflow_backend.ecs.render.database import protected
-from mlflow_backend.ecs.render.policies import ARTIFACTS, BACKEND
 from mlflow_backend.identity import OBJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlflow_backend.ecs.render.place import Place
-    from mlflow_backend.ecs.render.policies import Store
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.render.policies import Store
     from mlflow_backend.settings import Settings
 
 # What a secret's ARN ends in beyond its name.
 _DRAWN: Final = "-??????"
 
 
-def grants(settings: Settings, place: Place) -> Iterator[Grant]:
+def grants(settings: Settings, naming: Naming) -> Iterator[Grant]:
     """Return the permissions on everything that is kept."""
-    store = storage.store(settings, place)
-    yield from _key(place)
-    yield from _uses_of_keys(settings, place, store)
-    yield from _buckets(settings, place)
-    yield from _own_objects(place, store)
-    yield from _soak(settings, place)
-    yield from _secrets(settings, place)
+    store = storage.store(settings, naming)
+    yield from _key(naming)
+    yield from _uses_of_keys(settings, naming, store)
+    yield from _buckets(settings, naming)
+    yield from _own_objects(naming, store)
+    yield from _soak(settings, naming)
+    yield from _secrets(settings, naming)
     yield from _engines()
     if settings.database.mode == "create":
-        yield from _database(settings, place)
+        yield from _database(settings, naming)
     else:
         # Preflight looks for the adopted engine by its address, of which no ARN is known.
         yield Grant(
@@ -55,18 +55,18 @@ def grants(settings: Settings, place: Place) -> Iterator[Grant]:
             resources=("*",),
         )
     if settings.cache.mode == "create":
-        yield from _cache(place)
+        yield from _cache(naming)
 
 
-def _key(place: Place) -> Iterator[Grant]:
-    keys, alias = (place.arn("kms", "key/*"),), place.arn("kms", place.key_alias())
+def _key(naming: Naming) -> Iterator[Grant]:
+    keys, alias = (naming.arn("kms", "key/*"),), naming.arn("kms", naming.key_alias())
     yield Grant(sid="ListAliases", purposes=LOOKS, actions=("kms:ListAliases",), resources=("*",))
     yield Grant(
         sid="LookAtOwnKey",
         purposes=LOOKS,
         actions=actions("kms", "DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags"),
         resources=keys,
-        conditions={"StringEquals": owned(place)},
+        conditions={"StringEquals": owned(naming)},
     )
     yield Grant(
         sid="MakeKey",
@@ -74,7 +74,7 @@ def _key(place: Place) -> Iterator[Grant]:
         # The action knows no resource (service authorization reference, AWS KMS).
         actions=("kms:CreateKey",),
         resources=("*",),
-        conditions={"StringEquals": tagging(place)},
+        conditions={"StringEquals": tagging(naming)},
     )
     yield Grant(
         sid="TagNewKey",
@@ -82,7 +82,7 @@ def _key(place: Place) -> Iterator[Grant]:
         # A key that is another stack's cannot be made this one's.
         actions=("kms:TagResource",),
         resources=keys,
-        conditions={"StringEquals": tagging(place), "Null": {"aws:ResourceTag/stack": "true"}},
+        conditions={"StringEquals": tagging(naming), "Null": {"aws:ResourceTag/stack": "true"}},
     )
     yield Grant(
         sid="ChangeOwnKey",
@@ -93,7 +93,7 @@ def _key(place: Place) -> Iterator[Grant]:
             "UpdateAlias UpdateKeyDescription",
         ),
         resources=keys,
-        conditions={"StringEquals": owned(place)},
+        conditions={"StringEquals": owned(naming)},
     )
     # Both the alias and its key are asked for; an alias has no tags.
     yield Grant(
@@ -104,29 +104,29 @@ def _key(place: Place) -> Iterator[Grant]:
     )
 
 
-def _uses_of_keys(settings: Settings, place: Place, store: Store) -> Iterator[Grant]:
-    keys = (place.arn("kms", "key/*"),)
+def _uses_of_keys(settings: Settings, naming: Naming, store: Store) -> Iterator[Grant]:
+    keys = (naming.arn("kms", "key/*"),)
     yield Grant(
         sid="ReadThroughServices",
         purposes=ALL,
         # The ledger and the secrets are encrypted with the backend's own key.
         actions=("kms:Decrypt",),
         resources=keys,
-        conditions={"StringEquals": {**owned(place), **through(place, "s3", "secretsmanager")}},
+        conditions={"StringEquals": {**owned(naming), **through(naming, "s3", "secretsmanager")}},
     )
     yield Grant(
         sid="WriteThroughServices",
         purposes=WORKS,
         actions=("kms:GenerateDataKey",),
         resources=keys,
-        conditions={"StringEquals": {**owned(place), **through(place, "s3", "secretsmanager")}},
+        conditions={"StringEquals": {**owned(naming), **through(naming, "s3", "secretsmanager")}},
     )
     yield Grant(
         sid="EncryptThroughServices",
         purposes=CHANGES,
         actions=("kms:CreateGrant", "kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey"),
         resources=keys,
-        conditions={"StringEquals": {**owned(place), **through(place, "rds", "elasticache")}},
+        conditions={"StringEquals": {**owned(naming), **through(naming, "rds", "elasticache")}},
     )
     named = {store.key_arn} | ({settings.aws.artifacts.key} if settings.aws.artifacts.key else set())
     adopted = sorted(each for each in named if each is not None)
@@ -136,21 +136,21 @@ def _uses_of_keys(settings: Settings, place: Place, store: Store) -> Iterator[Gr
             purposes=ALL,
             actions=("kms:Decrypt",),
             resources=tuple(adopted),
-            conditions={"StringEquals": through(place, "s3")},
+            conditions={"StringEquals": through(naming, "s3")},
         )
         yield Grant(
             sid="WriteAdoptedBucket",
             purposes=WORKS,
             actions=("kms:GenerateDataKey",),
             resources=tuple(adopted),
-            conditions={"StringEquals": through(place, "s3")},
+            conditions={"StringEquals": through(naming, "s3")},
         )
 
 
-def _buckets(settings: Settings, place: Place) -> Iterator[Grant]:
-    names = [place.bucket("data")] if settings.artifacts.mode == "create" else []
-    logs = place.bucket("logs")
-    buckets = tuple(place.bucket_arn(each) for each in (*names, logs))
+def _buckets(settings: Settings, naming: Naming) -> Iterator[Grant]:
+    names = [naming.bucket("data")] if settings.artifacts.mode == "create" else []
+    logs = naming.bucket("logs")
+    buckets = tuple(naming.bucket_arn(each) for each in (*names, logs))
     yield Grant(
         sid="LookAtBuckets",
         purposes=LOOKS,
@@ -179,24 +179,24 @@ def _buckets(settings: Settings, place: Place) -> Iterator[Grant]:
         sid="EmptyBuckets",
         purposes=CHANGES,
         actions=("s3:ListBucketVersions",),
-        resources=tuple(place.bucket_arn(each) for each in emptied),
+        resources=tuple(naming.bucket_arn(each) for each in emptied),
     )
     yield Grant(
         sid="DeleteObjects",
         purposes=CHANGES,
         actions=("s3:DeleteObject", "s3:DeleteObjectVersion"),
-        resources=tuple(place.bucket_arn(each, "/*") for each in emptied),
+        resources=tuple(naming.bucket_arn(each, "/*") for each in emptied),
     )
 
 
-def _own_objects(place: Place, store: Store) -> Iterator[Grant]:
+def _own_objects(naming: Naming, store: Store) -> Iterator[Grant]:
     """Return the permissions on the backend's own prefix: ledger, journals, locks, reports. Dumps are the tasks'."""
     own = store.prefix(BACKEND)
     yield Grant(
         sid="ListOwnObjects",
         purposes=ALL,
         actions=("s3:ListBucket",),
-        resources=(place.bucket_arn(store.bucket),),
+        resources=(naming.bucket_arn(store.bucket),),
         conditions={"StringLike": {"s3:prefix": [own, f"{own}/*"]}},
     )
     parts = ("damaged", "durations", "journal", "ledger", "locks", "newest", "reports")
@@ -204,41 +204,41 @@ def _own_objects(place: Place, store: Store) -> Iterator[Grant]:
         sid="ReadOwnObjects",
         purposes=ALL,
         actions=("s3:GetObject",),
-        resources=tuple(place.bucket_arn(store.bucket, f"/{own}/{part}*") for part in parts),
+        resources=tuple(naming.bucket_arn(store.bucket, f"/{own}/{part}*") for part in parts),
     )
     yield Grant(
         sid="CheckDumps",
         purposes=WORKS,
         # Whether a dump is whole is found by its checksum.
         actions=("s3:GetObject",),
-        resources=(place.bucket_arn(store.bucket, f"/{own}/dumps/*"),),
+        resources=(naming.bucket_arn(store.bucket, f"/{own}/dumps/*"),),
     )
     yield Grant(
         sid="TakeLocks",
         purposes=WORKS,
         actions=("s3:DeleteObject", "s3:PutObject"),
-        resources=(place.bucket_arn(store.bucket, f"/{own}/locks/*"),),
+        resources=(naming.bucket_arn(store.bucket, f"/{own}/locks/*"),),
     )
     yield Grant(
         sid="WriteOwnObjects",
         purposes=SERVES,
         actions=("s3:DeleteObject", "s3:PutObject"),
-        resources=(place.bucket_arn(store.bucket, f"/{own}/*"),),
+        resources=(naming.bucket_arn(store.bucket, f"/{own}/*"),),
     )
     yield Grant(
         sid="MarkStore",
         purposes=SERVES,
         actions=("s3:PutObject",),
-        resources=(place.bucket_arn(store.bucket, f"/{store.prefix(ARTIFACTS)}/{OBJECT}"),),
+        resources=(naming.bucket_arn(store.bucket, f"/{store.prefix(ARTIFACTS)}/{OBJECT}"),),
     )
 
 
-def _soak(settings: Settings, place: Place) -> Iterator[Grant]:
+def _soak(settings: Settings, naming: Naming) -> Iterator[Grant]:
     """Return the permissions on the ledger of the stack where a release is tried first."""
     source = settings.release.soak_source
     if source is None:
         return
-    other = replace(place, stack=source)
+    other = replace(naming, stack=source)
     bucket = other.bucket("data")
     yield Grant(
         sid="ListSoakLedger",
@@ -257,14 +257,14 @@ def _soak(settings: Settings, place: Place) -> Iterator[Grant]:
         sid="DecryptSoakLedger",
         purposes=LOOKS,
         actions=("kms:Decrypt",),
-        resources=(place.arn("kms", "key/*"),),
-        conditions={"StringEquals": {**owned(other), **through(place, "s3")}},
+        resources=(naming.arn("kms", "key/*"),),
+        conditions={"StringEquals": {**owned(other), **through(naming, "s3")}},
     )
 
 
-def _secrets(settings: Settings, place: Place) -> Iterator[Grant]:
+def _secrets(settings: Settings, naming: Naming) -> Iterator[Grant]:
     def arn(part: str) -> str:
-        return place.arn("secretsmanager", f"secret:{place.secret(part)}{_DRAWN}")
+        return naming.arn("secretsmanager", f"secret:{naming.secret(part)}{_DRAWN}")
 
     parts = ["server"]
     parts += ["api-keys"] if settings.access.mode == "token" else []
@@ -337,9 +337,9 @@ def _engines() -> Iterator[Grant]:
     )
 
 
-def _database(settings: Settings, place: Place) -> Iterator[Grant]:
-    database, group = place.arn("rds", f"db:{place.database()}"), place.database_group()
-    groups = (place.arn("rds", f"subgrp:{group}"), place.arn("rds", f"pg:{group}"))
+def _database(settings: Settings, naming: Naming) -> Iterator[Grant]:
+    database, group = naming.arn("rds", f"db:{naming.database()}"), naming.database_group()
+    groups = (naming.arn("rds", f"subgrp:{group}"), naming.arn("rds", f"pg:{group}"))
     yield Grant(
         sid="ChangeDatabase",
         purposes=CHANGES,
@@ -350,14 +350,14 @@ def _database(settings: Settings, place: Place) -> Iterator[Grant]:
             "RebootDBInstance RemoveTagsFromResource ResetDBParameterGroup",
         ),
         # Creating and changing an instance names its option group too, which is AWS's default one.
-        resources=(database, *groups, place.arn("rds", "og:default:*")),
+        resources=(database, *groups, naming.arn("rds", "og:default:*")),
     )
     if protected(settings):
         yield Grant(
             sid="KeepLastSnapshot",
             purposes=CHANGES,
             actions=("rds:AddTagsToResource", "rds:CreateDBSnapshot"),
-            resources=(database, place.arn("rds", f"snapshot:{place.database()}-final-*")),
+            resources=(database, naming.arn("rds", f"snapshot:{naming.database()}-final-*")),
         )
     yield Grant(
         sid="LetDatabaseKeepItsPassword",
@@ -365,12 +365,12 @@ def _database(settings: Settings, place: Place) -> Iterator[Grant]:
         # RDS makes its administrator's secret with the caller's permissions (Amazon RDS user guide, 'Password
         # management with Amazon RDS and AWS Secrets Manager').
         actions=("secretsmanager:CreateSecret", "secretsmanager:TagResource"),
-        resources=(place.arn("secretsmanager", "secret:rds!db-*"),),
+        resources=(naming.arn("secretsmanager", "secret:rds!db-*"),),
     )
 
 
-def _cache(place: Place) -> Iterator[Grant]:
-    service, group = "elasticache", place.cache_group()
+def _cache(naming: Naming) -> Iterator[Grant]:
+    service, group = "elasticache", naming.cache_group()
     yield Grant(
         sid="LookAtCache",
         purposes=LOOKS,
@@ -392,9 +392,9 @@ def _cache(place: Place) -> Iterator[Grant]:
             "RemoveTagsFromResource ResetCacheParameterGroup",
         ),
         resources=(
-            place.arn(service, f"replicationgroup:{place.cache()}"),
-            place.arn(service, f"cluster:{place.cache()}-*"),
-            place.arn(service, f"subnetgroup:{group}"),
-            place.arn(service, f"parametergroup:{group}"),
+            naming.arn(service, f"replicationgroup:{naming.cache()}"),
+            naming.arn(service, f"cluster:{naming.cache()}-*"),
+            naming.arn(service, f"subnetgroup:{group}"),
+            naming.arn(service, f"parametergroup:{group}"),
         ),
     )

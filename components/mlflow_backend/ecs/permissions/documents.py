@@ -11,8 +11,8 @@ from mlflow_backend.ecs.permissions.grant import Purpose
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.ecs.permissions.grant import Grant
-    from mlflow_backend.ecs.render.place import Place
 
 LARGEST_POLICY: Final = 6144
 """Characters of one managed policy, white space not counted (IAM user guide, 'IAM and AWS STS quotas')."""
@@ -71,14 +71,14 @@ def subjects(repository: str, purpose: Purpose, stack: str) -> tuple[str, ...]:
     return (f"repo:{repository}:{named[purpose]}",)
 
 
-def trust(place: Place, subjects: Sequence[str]) -> Document:
+def trust(naming: Naming, subjects: Sequence[str]) -> Document:
     """Return the trust document of a role that workflows with these subjects take."""
     return _document(
         [
             {
                 "Sid": "WorkflowsOfThisRepository",
                 "Effect": "Allow",
-                "Principal": {"Federated": place.global_arn("iam", f"oidc-provider/{ISSUER}")},
+                "Principal": {"Federated": naming.global_arn("iam", f"oidc-provider/{ISSUER}")},
                 "Action": "sts:AssumeRoleWithWebIdentity",
                 "Condition": {
                     "StringEquals": {

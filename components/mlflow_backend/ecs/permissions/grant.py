@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
 
 Conditions = dict[str, dict[str, "str | list[str]"]]
 
@@ -63,16 +63,16 @@ def actions(service: str, names: str) -> tuple[str, ...]:
     return tuple(f"{service}:{name}" for name in names.split())
 
 
-def owned(place: Place) -> dict[str, str | list[str]]:
+def owned(naming: Naming) -> dict[str, str | list[str]]:
     """Return the condition keys of what has this stack's tags already."""
-    return {"aws:ResourceTag/project": place.project, "aws:ResourceTag/stack": place.stack}
+    return {"aws:ResourceTag/project": naming.project, "aws:ResourceTag/stack": naming.stack}
 
 
-def tagging(place: Place) -> dict[str, str | list[str]]:
+def tagging(naming: Naming) -> dict[str, str | list[str]]:
     """Return the condition keys of a request that gives this stack's tags."""
-    return {"aws:RequestTag/project": place.project, "aws:RequestTag/stack": place.stack}
+    return {"aws:RequestTag/project": naming.project, "aws:RequestTag/stack": naming.stack}
 
 
-def through(place: Place, *services: str) -> dict[str, str | list[str]]:
+def through(naming: Naming, *services: str) -> dict[str, str | list[str]]:
     """Return the condition keys of a KMS call that a service makes for its caller."""
-    return {"kms:ViaService": [f"{service}.{place.region}.{place.domain}" for service in services]}
+    return {"kms:ViaService": [f"{service}.{naming.region}.{naming.domain}" for service in services]}

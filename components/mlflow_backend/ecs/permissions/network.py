@@ -13,18 +13,18 @@ from mlflow_backend.ecs.permissions.grant import ALL, CHANGES, LOOKS, Grant, act
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
 
 
-def grants(settings: Settings, place: Place) -> Iterator[Grant]:
+def grants(settings: Settings, naming: Naming) -> Iterator[Grant]:
     """Return the permissions on everything that connects."""
     yield from _looks()
     if settings.network.mode == "create":
-        yield from _vpc(place)
-    yield from _groups(place)
-    yield from _balancer(settings, place)
-    yield from _record(settings, place)
+        yield from _vpc(naming)
+    yield from _groups(naming)
+    yield from _balancer(settings, naming)
+    yield from _record(settings, naming)
 
 
 def _looks() -> Iterator[Grant]:
@@ -49,8 +49,8 @@ def _looks() -> Iterator[Grant]:
     )
 
 
-def _vpc(place: Place) -> Iterator[Grant]:
-    anything = (place.arn("ec2", "*"),)
+def _vpc(naming: Naming) -> Iterator[Grant]:
+    anything = (naming.arn("ec2", "*"),)
     yield Grant(
         sid="MakeNetwork",
         purposes=CHANGES,
@@ -60,7 +60,7 @@ def _vpc(place: Place) -> Iterator[Grant]:
             "CreateVpcEndpoint",
         ),
         resources=anything,
-        conditions={"StringEquals": tagging(place)},
+        conditions={"StringEquals": tagging(naming)},
     )
     yield Grant(
         sid="ChangeOwnNetwork",
@@ -72,41 +72,41 @@ def _vpc(place: Place) -> Iterator[Grant]:
             "ModifyVpcAttribute ModifyVpcEndpoint ReleaseAddress ReplaceRoute ReplaceRouteTableAssociation",
         ),
         resources=anything,
-        conditions={"StringEquals": owned(place)},
+        conditions={"StringEquals": owned(naming)},
     )
     yield Grant(
         sid="FreeAddress",
         purposes=CHANGES,
         # An address that a gateway had is freed from a network interface of EC2's own, which has no tags.
         actions=("ec2:DisassociateAddress",),
-        resources=(place.arn("ec2", "elastic-ip/*"), place.arn("ec2", "network-interface/*")),
+        resources=(naming.arn("ec2", "elastic-ip/*"), naming.arn("ec2", "network-interface/*")),
     )
     yield Grant(
         sid="TagDefaultGroup",
         purposes=CHANGES,
         # It comes with the VPC and without tags, and is emptied once it has them.
         actions=("ec2:CreateTags",),
-        resources=(place.arn("ec2", "security-group/*"),),
-        conditions={"StringEquals": tagging(place), "Null": {"aws:ResourceTag/stack": "true"}},
+        resources=(naming.arn("ec2", "security-group/*"),),
+        conditions={"StringEquals": tagging(naming), "Null": {"aws:ResourceTag/stack": "true"}},
     )
     yield Grant(
         sid="NamePrivateEndpoints",
         purposes=CHANGES,
         actions=("route53:AssociateVPCWithHostedZone",),
         # EC2 ties the VPC to a zone of its own, which has no name beforehand, with the caller's permissions.
-        resources=(f"arn:{place.partition}:route53:::hostedzone/*",),
+        resources=(f"arn:{naming.partition}:route53:::hostedzone/*",),
     )
 
 
-def _groups(place: Place) -> Iterator[Grant]:
-    anything = (place.arn("ec2", "*"),)
+def _groups(naming: Naming) -> Iterator[Grant]:
+    anything = (naming.arn("ec2", "*"),)
     yield Grant(
         sid="MakeGroups",
         purposes=CHANGES,
         actions=("ec2:CreateSecurityGroup",),
         # The VPC may be an adopted one, which has its owner's tags.
-        resources=(place.arn("ec2", "security-group/*"), place.arn("ec2", "vpc/*")),
-        conditions={"StringEquals": tagging(place)},
+        resources=(naming.arn("ec2", "security-group/*"), naming.arn("ec2", "vpc/*")),
+        conditions={"StringEquals": tagging(naming)},
     )
     rules = "AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress ModifySecurityGroupRules "
     revoked = "RevokeSecurityGroupEgress RevokeSecurityGroupIngress"
@@ -114,15 +114,15 @@ def _groups(place: Place) -> Iterator[Grant]:
         sid="ChangeOwnGroups",
         purposes=CHANGES,
         actions=actions("ec2", f"{rules}{revoked} DeleteSecurityGroup"),
-        resources=(place.arn("ec2", "security-group/*"),),
-        conditions={"StringEquals": owned(place)},
+        resources=(naming.arn("ec2", "security-group/*"),),
+        conditions={"StringEquals": owned(naming)},
     )
     yield Grant(
         sid="ChangeRules",
         purposes=CHANGES,
         # A rule belongs to a group, which the statement above asks for; a new one has no tags yet.
         actions=actions("ec2", f"{rules}{revoked}"),
-        resources=(place.arn("ec2", "security-group-rule/*"),),
+        resources=(naming.arn("ec2", "security-group-rule/*"),),
     )
     yield Grant(
         sid="TagWhatIsMade",
@@ -131,7 +131,7 @@ def _groups(place: Place) -> Iterator[Grant]:
         resources=anything,
         conditions={
             "StringEquals": {
-                **tagging(place),
+                **tagging(naming),
                 "ec2:CreateAction": [
                     "AllocateAddress", "AuthorizeSecurityGroupEgress", "AuthorizeSecurityGroupIngress",
                     "CreateInternetGateway", "CreateNatGateway", "CreateRouteTable", "CreateSecurityGroup",
@@ -145,14 +145,14 @@ def _groups(place: Place) -> Iterator[Grant]:
         purposes=CHANGES,
         actions=("ec2:CreateTags", "ec2:DeleteTags"),
         resources=anything,
-        conditions={"StringEquals": owned(place)},
+        conditions={"StringEquals": owned(naming)},
     )
 
 
-def _balancer(settings: Settings, place: Place) -> Iterator[Grant]:
+def _balancer(settings: Settings, naming: Naming) -> Iterator[Grant]:
     service = "elasticloadbalancing"
-    balancer, targets = f"loadbalancer/app/{place.balancer()}/*", f"targetgroup/{place.targets()}/*"
-    listener = f"listener/app/{place.balancer()}/*"
+    balancer, targets = f"loadbalancer/app/{naming.balancer()}/*", f"targetgroup/{naming.targets()}/*"
+    listener = f"listener/app/{naming.balancer()}/*"
     yield Grant(
         sid="LookAtBalancer",
         purposes=LOOKS,
@@ -172,7 +172,7 @@ def _balancer(settings: Settings, place: Place) -> Iterator[Grant]:
             "DeleteTargetGroup ModifyListener ModifyListenerAttributes ModifyLoadBalancerAttributes ModifyTargetGroup "
             "ModifyTargetGroupAttributes RemoveTags SetSecurityGroups SetSubnets",
         ),
-        resources=tuple(place.arn(service, each) for each in (balancer, listener, targets)),
+        resources=tuple(naming.arn(service, each) for each in (balancer, listener, targets)),
     )
     if settings.aws.network.certificate is not None:
         yield Grant(
@@ -183,11 +183,11 @@ def _balancer(settings: Settings, place: Place) -> Iterator[Grant]:
         )
 
 
-def _record(settings: Settings, place: Place) -> Iterator[Grant]:
+def _record(settings: Settings, naming: Naming) -> Iterator[Grant]:
     zone = settings.aws.network.hosted_zone
     if zone is None:
         return
-    arn = f"arn:{place.partition}:route53:::hostedzone/{zone}"
+    arn = f"arn:{naming.partition}:route53:::hostedzone/{zone}"
     yield Grant(
         sid="LookAtRecord",
         purposes=LOOKS,
@@ -199,5 +199,5 @@ def _record(settings: Settings, place: Place) -> Iterator[Grant]:
         sid="FollowRecord",
         purposes=CHANGES,
         actions=("route53:GetChange",),
-        resources=(f"arn:{place.partition}:route53:::change/*",),
+        resources=(f"arn:{naming.partition}:route53:::change/*",),
     )

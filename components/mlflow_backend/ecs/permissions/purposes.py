@@ -12,7 +12,7 @@ from mlflow_backend.ecs.permissions.grant import ALL, LOOKS, Grant, Purpose
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
 
 
@@ -36,22 +36,22 @@ class PulumiState:
         return cls(bucket=url.netloc, prefix=url.path.strip("/"), key=key)
 
 
-def role_name(place: Place, purpose: Purpose) -> str:
+def role_name(naming: Naming, purpose: Purpose) -> str:
     """Return the name of the role that a workflow of this purpose takes."""
-    return place.role(f"for-{purpose}")
+    return naming.role(f"for-{purpose}")
 
 
 def grants(
-    settings: Settings, place: Place, purpose: Purpose, *, state: PulumiState | None = None
+    settings: Settings, naming: Naming, purpose: Purpose, *, state: PulumiState | None = None
 ) -> tuple[Grant, ...]:
     """Return what a role of a purpose may do with a stack's backend, least privilege by ARN.
 
     `state` adds what Pulumi needs to keep the stack; without it these are the permissions on the backend alone.
     """
-    every = [*network.grants(settings, place), *data.grants(settings, place), *serving.grants(settings, place)]
+    every = [*network.grants(settings, naming), *data.grants(settings, naming), *serving.grants(settings, naming)]
     found = [each for each in every if purpose in each.purposes]
-    found += [each for each in _state(place, state) if state is not None and purpose in each.purposes]
-    found += [each for each in _oneself(place, purpose) if purpose in each.purposes]
+    found += [each for each in _state(naming, state) if state is not None and purpose in each.purposes]
+    found += [each for each in _oneself(naming, purpose) if purpose in each.purposes]
     return tuple(found)
 
 
@@ -60,17 +60,17 @@ def actions_of(found: tuple[Grant, ...]) -> tuple[str, ...]:
     return tuple(sorted({action for grant in found for action in grant.actions}))
 
 
-def _oneself(place: Place, purpose: Purpose) -> Iterator[Grant]:
+def _oneself(naming: Naming, purpose: Purpose) -> Iterator[Grant]:
     yield Grant(
         sid="AskAboutOneself",
         purposes=ALL,
         # `scripts/doctor.py` asks IAM what is missing.
         actions=("iam:SimulatePrincipalPolicy",),
-        resources=(place.global_arn("iam", f"role/{role_name(place, purpose)}"),),
+        resources=(naming.global_arn("iam", f"role/{role_name(naming, purpose)}"),),
     )
 
 
-def _state(place: Place, state: PulumiState | None) -> Iterator[Grant]:
+def _state(naming: Naming, state: PulumiState | None) -> Iterator[Grant]:
     if state is None:
         return
     bucket, below = state.bucket, f"/{state.prefix}" if state.prefix else ""
@@ -79,27 +79,27 @@ def _state(place: Place, state: PulumiState | None) -> Iterator[Grant]:
         sid="ListState",
         purposes=LOOKS,
         actions=("s3:ListBucket",),
-        resources=(place.bucket_arn(bucket),),
+        resources=(naming.bucket_arn(bucket),),
         conditions={"StringLike": {"s3:prefix": [everything, f"{everything}/*"]}},
     )
     yield Grant(
         sid="ReadState",
         purposes=LOOKS,
         actions=("s3:GetObject",),
-        resources=(place.bucket_arn(bucket, f"{below}/.pulumi/*"),),
+        resources=(naming.bucket_arn(bucket, f"{below}/.pulumi/*"),),
     )
     yield Grant(
         sid="LockState",
         purposes=LOOKS,
         actions=("s3:DeleteObject", "s3:PutObject"),
-        resources=(place.bucket_arn(bucket, f"{below}/.pulumi/locks/*/{place.project}/{place.stack}/*"),),
+        resources=(naming.bucket_arn(bucket, f"{below}/.pulumi/locks/*/{naming.project}/{naming.stack}/*"),),
     )
     yield Grant(
         sid="WriteState",
         purposes=frozenset({Purpose.DEPLOY}),
         actions=("s3:DeleteObject", "s3:PutObject"),
         resources=tuple(
-            place.bucket_arn(bucket, f"{below}/.pulumi/{part}/{place.project}/{place.stack}{end}")
+            naming.bucket_arn(bucket, f"{below}/.pulumi/{part}/{naming.project}/{naming.stack}{end}")
             for part, end in (("stacks", ".json*"), ("history", "/*"), ("backups", "/*"))
         ),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.aws.render import alarms
+from mlflow_backend.aws.render.database import database_plan
 from mlflow_backend.ecs.permissions.grant import (
     ALL,
     CHANGES,
@@ -16,15 +18,13 @@ from mlflow_backend.ecs.permissions.grant import (
     actions,
     tagging,
 )
-from mlflow_backend.ecs.render import alarms
-from mlflow_backend.ecs.render.database import database_plan
 from mlflow_backend.ecs.render.policies import ROLES, repository_arn
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
 
 _LINKED: Final = (
@@ -37,19 +37,19 @@ _LINKED: Final = (
 """Services that make a role of their own in an account that has none yet."""
 
 
-def grants(settings: Settings, place: Place) -> Iterator[Grant]:
+def grants(settings: Settings, naming: Naming) -> Iterator[Grant]:
     """Return the permissions on everything that runs."""
-    yield from _roles(settings, place)
-    yield from _tasks(place)
-    yield from _service(place)
-    yield from _scaling(place)
-    yield from _logs(place)
-    yield from _alarms(settings, place)
-    yield from _images(settings, place)
+    yield from _roles(settings, naming)
+    yield from _tasks(naming)
+    yield from _service(naming)
+    yield from _scaling(naming)
+    yield from _logs(naming)
+    yield from _alarms(settings, naming)
+    yield from _images(settings, naming)
 
 
-def _roles(settings: Settings, place: Place) -> Iterator[Grant]:
-    roles = tuple(place.role_arn(part) for part in ROLES)
+def _roles(settings: Settings, naming: Naming) -> Iterator[Grant]:
+    roles = tuple(naming.role_arn(part) for part in ROLES)
     boundary = settings.aws.permissions_boundary
     bounded: Conditions = {"StringEquals": {"iam:PermissionsBoundary": boundary}} if boundary else {}
     yield Grant(
@@ -84,7 +84,7 @@ def _roles(settings: Settings, place: Place) -> Iterator[Grant]:
         purposes=CHANGES,
         actions=("iam:PassRole",),
         resources=roles,
-        conditions={"StringEquals": {"iam:PassedToService": f"ecs-tasks.{place.domain}"}},
+        conditions={"StringEquals": {"iam:PassedToService": f"ecs-tasks.{naming.domain}"}},
     )
     # RunTask passes the roles of the definition that it runs.
     for sid, purposes, part in (
@@ -95,20 +95,20 @@ def _roles(settings: Settings, place: Place) -> Iterator[Grant]:
             sid=sid,
             purposes=purposes,
             actions=("iam:PassRole",),
-            resources=(place.role_arn(part), place.role_arn(f"{part}-execution")),
-            conditions={"StringEquals": {"iam:PassedToService": f"ecs-tasks.{place.domain}"}},
+            resources=(naming.role_arn(part), naming.role_arn(f"{part}-execution")),
+            conditions={"StringEquals": {"iam:PassedToService": f"ecs-tasks.{naming.domain}"}},
         )
     yield Grant(
         sid="MakeServiceLinkedRoles",
         purposes=CHANGES,
         actions=("iam:CreateServiceLinkedRole",),
-        resources=(place.global_arn("iam", "role/aws-service-role/*"),),
+        resources=(naming.global_arn("iam", "role/aws-service-role/*"),),
         conditions={"StringEquals": {"iam:AWSServiceName": list(_LINKED)}},
     )
 
 
-def _tasks(place: Place) -> Iterator[Grant]:
-    cluster = place.arn("ecs", f"cluster/{place.cluster()}")
+def _tasks(naming: Naming) -> Iterator[Grant]:
+    cluster = naming.arn("ecs", f"cluster/{naming.cluster()}")
     on_cluster: Conditions = {"ArnEquals": {"ecs:cluster": cluster}}
     yield Grant(
         sid="ReadDefinitions",
@@ -123,28 +123,28 @@ def _tasks(place: Place) -> Iterator[Grant]:
         actions=("ecs:RegisterTaskDefinition",),
         # Until lately the action knew no resource, and IAM then asks for '*'; the tags hold it to this stack.
         resources=("*",),
-        conditions={"StringEquals": tagging(place)},
+        conditions={"StringEquals": tagging(naming)},
     )
     yield Grant(sid="Deregister", purposes=CHANGES, actions=("ecs:DeregisterTaskDefinition",), resources=("*",))
     yield Grant(
         sid="RunDatabaseTask",
         purposes=WORKS,
         actions=("ecs:RunTask",),
-        resources=(place.arn("ecs", f"task-definition/{place.family(DATABASE)}:*"),),
+        resources=(naming.arn("ecs", f"task-definition/{naming.family(DATABASE)}:*"),),
         conditions=on_cluster,
     )
     yield Grant(
         sid="RunVerifyTask",
         purposes=SERVES,
         actions=("ecs:RunTask",),
-        resources=(place.arn("ecs", f"task-definition/{place.family(VERIFY)}:*"),),
+        resources=(naming.arn("ecs", f"task-definition/{naming.family(VERIFY)}:*"),),
         conditions=on_cluster,
     )
     yield Grant(
         sid="FollowTasks",
         purposes=WORKS,
         actions=("ecs:DescribeTasks", "ecs:StopTask"),
-        resources=(place.arn("ecs", f"task/{place.cluster()}/*"),),
+        resources=(naming.arn("ecs", f"task/{naming.cluster()}/*"),),
     )
     yield Grant(
         sid="ListTasks",
@@ -155,11 +155,13 @@ def _tasks(place: Place) -> Iterator[Grant]:
     )
 
 
-def _service(place: Place) -> Iterator[Grant]:
-    cluster, named = f"cluster/{place.cluster()}", f"{place.cluster()}/{place.service()}"
-    families = tuple(place.arn("ecs", f"task-definition/{place.family(each)}:*") for each in (SERVER, DATABASE, VERIFY))
-    service = place.arn("ecs", f"service/{named}")
-    deployments = place.arn("ecs", f"service-deployment/{named}/*")
+def _service(naming: Naming) -> Iterator[Grant]:
+    cluster, named = f"cluster/{naming.cluster()}", f"{naming.cluster()}/{naming.service()}"
+    families = tuple(
+        naming.arn("ecs", f"task-definition/{naming.family(each)}:*") for each in (SERVER, DATABASE, VERIFY)
+    )
+    service = naming.arn("ecs", f"service/{named}")
+    deployments = naming.arn("ecs", f"service-deployment/{named}/*")
     yield Grant(
         sid="FindService",
         purposes=ALL,
@@ -170,7 +172,7 @@ def _service(place: Place) -> Iterator[Grant]:
         sid="LookAtService",
         purposes=LOOKS,
         actions=("ecs:DescribeClusters", "ecs:ListTagsForResource"),
-        resources=(place.arn("ecs", cluster), service, *families),
+        resources=(naming.arn("ecs", cluster), service, *families),
     )
     yield Grant(
         sid="ServeRevision",
@@ -184,11 +186,11 @@ def _service(place: Place) -> Iterator[Grant]:
         actions=actions(
             "ecs", "CreateCluster CreateService DeleteCluster DeleteService TagResource UntagResource UpdateCluster"
         ),
-        resources=(place.arn("ecs", cluster), service, *families),
+        resources=(naming.arn("ecs", cluster), service, *families),
     )
 
 
-def _scaling(place: Place) -> Iterator[Grant]:
+def _scaling(naming: Naming) -> Iterator[Grant]:
     service = "application-autoscaling"
     ecs: Conditions = {"StringEquals": {f"{service}:service-namespace": "ecs"}}
     yield Grant(
@@ -201,42 +203,42 @@ def _scaling(place: Place) -> Iterator[Grant]:
         sid="HoldScaling",
         purposes=SERVES,
         actions=(f"{service}:RegisterScalableTarget",),
-        resources=(place.arn(service, "scalable-target/*"),),
+        resources=(naming.arn(service, "scalable-target/*"),),
         conditions=ecs,
     )
     yield Grant(
         sid="ChangeScaling",
         purposes=CHANGES,
         actions=actions(service, "DeleteScalingPolicy DeregisterScalableTarget PutScalingPolicy"),
-        resources=(place.arn(service, "scalable-target/*"),),
+        resources=(naming.arn(service, "scalable-target/*"),),
         conditions=ecs,
     )
     yield Grant(
         sid="TagScaling",
         purposes=LOOKS,
         actions=(f"{service}:ListTagsForResource",),
-        resources=(place.arn(service, "scalable-target/*"),),
+        resources=(naming.arn(service, "scalable-target/*"),),
     )
     yield Grant(
         sid="ChangeScalingTags",
         purposes=CHANGES,
         actions=(f"{service}:TagResource", f"{service}:UntagResource"),
-        resources=(place.arn(service, "scalable-target/*"),),
+        resources=(naming.arn(service, "scalable-target/*"),),
     )
     yield Grant(
         sid="AlarmsOfScaling",
         purposes=CHANGES,
         # A policy that holds a target makes alarms with the caller's permissions (Application Auto Scaling user guide).
         actions=("cloudwatch:DeleteAlarms", "cloudwatch:PutMetricAlarm"),
-        resources=(place.arn("cloudwatch", f"alarm:TargetTracking-service/{place.cluster()}/{place.service()}-*"),),
+        resources=(naming.arn("cloudwatch", f"alarm:TargetTracking-service/{naming.cluster()}/{naming.service()}-*"),),
     )
 
 
-def _logs(place: Place) -> Iterator[Grant]:
-    groups = [place.log_group_arn(part) for part in (SERVER, TASKS)]
+def _logs(naming: Naming) -> Iterator[Grant]:
+    groups = [naming.log_group_arn(part) for part in (SERVER, TASKS)]
     every = tuple(
         f"{arn}{end}"
-        for arn in (*groups, place.arn("logs", f"log-group:{place.insights_group()}"))
+        for arn in (*groups, naming.arn("logs", f"log-group:{naming.insights_group()}"))
         for end in ("", ":*")
     )
     yield Grant(
@@ -262,7 +264,7 @@ def _logs(place: Place) -> Iterator[Grant]:
         sid="CountRedVerdicts",
         purposes=SERVES,
         actions=("logs:CreateLogStream", "logs:PutLogEvents"),
-        resources=(f"{place.log_group_arn(TASKS)}:*",),
+        resources=(f"{naming.log_group_arn(TASKS)}:*",),
     )
     yield Grant(
         sid="ChangeLogs",
@@ -276,21 +278,21 @@ def _logs(place: Place) -> Iterator[Grant]:
     )
 
 
-def _alarms(settings: Settings, place: Place) -> Iterator[Grant]:
-    every = alarms.alarms(cluster=place.cluster(), database=database_plan(settings), cache=True)
-    dashboard = (place.global_arn("cloudwatch", f"dashboard/{place.dashboard()}"),)
+def _alarms(settings: Settings, naming: Naming) -> Iterator[Grant]:
+    every = alarms.alarms(cluster=naming.cluster(), database=database_plan(settings), cache=True)
+    dashboard = (naming.global_arn("cloudwatch", f"dashboard/{naming.dashboard()}"),)
     yield Grant(
         sid="LookAtAlarms",
         purposes=LOOKS,
         actions=("cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource"),
-        resources=(place.arn("cloudwatch", "alarm:*"),),
+        resources=(naming.arn("cloudwatch", "alarm:*"),),
     )
     yield Grant(sid="LookAtDashboard", purposes=LOOKS, actions=("cloudwatch:GetDashboard",), resources=dashboard)
     yield Grant(
         sid="ChangeAlarms",
         purposes=CHANGES,
         actions=actions("cloudwatch", "DeleteAlarms PutMetricAlarm TagResource UntagResource"),
-        resources=tuple(place.arn("cloudwatch", f"alarm:{place.alarm(each.name)}") for each in every),
+        resources=tuple(naming.arn("cloudwatch", f"alarm:{naming.alarm(each.name)}") for each in every),
     )
     yield Grant(
         sid="ChangeDashboard",
@@ -300,7 +302,7 @@ def _alarms(settings: Settings, place: Place) -> Iterator[Grant]:
     )
     if settings.aws.monitoring.topic is not None:
         return
-    topic = place.arn("sns", place.topic())
+    topic = naming.arn("sns", naming.topic())
     yield Grant(
         sid="LookAtTopic",
         purposes=LOOKS,
@@ -321,8 +323,8 @@ def _alarms(settings: Settings, place: Place) -> Iterator[Grant]:
     )
 
 
-def _images(settings: Settings, place: Place) -> Iterator[Grant]:
-    repository = repository_arn(settings, place)
+def _images(settings: Settings, naming: Naming) -> Iterator[Grant]:
+    repository = repository_arn(settings, naming)
     if repository is None:
         return
     yield Grant(

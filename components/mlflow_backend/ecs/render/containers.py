@@ -16,6 +16,7 @@ from mlflow_backend.contract import Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mlflow_backend.aws.render.secrets import SecretSource
     from mlflow_backend.server import Probe, SecretTemplate
 
 Definition = dict[str, Any]
@@ -36,26 +37,6 @@ VERSION_LABEL: Final = "mlflow-backend.mlflow-version"
 SETTINGS_LABEL: Final = "mlflow-backend.settings"
 SECRETS_LABEL: Final = "mlflow-backend.secrets"
 """Docker labels of each container, so that a revision says what it runs to whoever reads it later."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SecretSource:
-    """One value in Secrets Manager: a key of the JSON document that one version of a secret holds.
-
-    The version makes a new one a new task definition; without it running tasks would keep the old value. Where a
-    `stage` is named, tasks follow that staging label, and the version stands in a label of the container only: a
-    revision that is gone back to must log in with what is in force then, not with what was when it was registered.
-    """
-
-    arn: str
-    key: str
-    version: str = ""
-    stage: str = ""
-
-    @property
-    def reference(self) -> str:
-        """The reference as ECS resolves it: ARN, JSON key, stage, version."""
-        return f"{self.arn}:{self.key}:{self.stage}:{'' if self.stage else self.version}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +84,7 @@ def definition(container: Container) -> Definition:
         "privileged": False,
         "linuxParameters": {"capabilities": {"add": [], "drop": ["ALL"]}, "initProcessEnabled": True},
         "environment": _pairs("value", container.environment),
-        "secrets": _pairs("valueFrom", {name: source.reference for name, source in container.secrets.items()}),
+        "secrets": _pairs("valueFrom", {name: value_from(source) for name, source in container.secrets.items()}),
         "mountPoints": [
             {"sourceVolume": volume, "containerPath": path, "readOnly": False}
             for volume, path in sorted(VOLUMES.items())
@@ -137,19 +118,24 @@ def text(definitions: Sequence[Definition]) -> str:
     return json.dumps(list(definitions), sort_keys=True, separators=(",", ":"))
 
 
+def value_from(source: SecretSource) -> str:
+    """Return the reference as ECS resolves it: ARN, JSON key, stage, version."""
+    return f"{source.arn}:{source.key}:{source.stage}:{'' if source.stage else source.version}"
+
+
 def health_command(*, port: int, liveness: Probe, readiness: Probe) -> tuple[str, ...]:
     """Return a container's health command: ready once, then alive.
 
     A new task counts as healthy only when it was ready, which is what holds a deployment back. From then on it is
     asked for life alone: a database away for two minutes must replace no task. Python, for the image has no curl.
     """
-    place = f"http://127.0.0.1:{port}"
+    root = f"http://127.0.0.1:{port}"
     if liveness.path == readiness.path:
-        ask = f"u.urlopen('{place}{liveness.path}',timeout={liveness.timeout_s - 1})"
+        ask = f"u.urlopen('{root}{liveness.path}',timeout={liveness.timeout_s - 1})"
         return ("python", "-c", f"import urllib.request as u;{ask}")
     marker = f"{TEMPORARY}/ready"
     path = f"'{liveness.path}' if os.path.exists('{marker}') else '{readiness.path}'"
-    ask = f"u.urlopen('{place}'+({path}),timeout={liveness.timeout_s - 1})"
+    ask = f"u.urlopen('{root}'+({path}),timeout={liveness.timeout_s - 1})"
     return ("python", "-c", f"import os,urllib.request as u;{ask};open('{marker}','a').close()")
 
 

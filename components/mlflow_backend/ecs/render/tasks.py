@@ -7,11 +7,20 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.ecs.render import containers, storage
-from mlflow_backend.ecs.render.balancer import LONGEST_FARGATE_STOP_S, public_url, stop_timeout
-from mlflow_backend.ecs.render.containers import Container, Logs, SecretSource
-from mlflow_backend.ecs.render.network import SERVER_PORT
-from mlflow_backend.ecs.render.policies import BACKEND
+from mlflow_backend.aws.render import storage
+from mlflow_backend.aws.render.balancer import LONGEST_FARGATE_STOP_S, public_url, stop_timeout
+from mlflow_backend.aws.render.database import database_name
+from mlflow_backend.aws.render.network import SERVER_PORT
+from mlflow_backend.aws.render.policies import BACKEND
+from mlflow_backend.aws.render.secrets import (
+    CACHE_TOKEN,
+    DATABASE_PASSWORD,
+    SERVER_SECRETS,
+    VERIFICATION_KEY,
+    SecretSource,
+)
+from mlflow_backend.ecs.render import containers
+from mlflow_backend.ecs.render.containers import Container, Logs
 from mlflow_backend.ecs.render.size import fargate_size
 from mlflow_backend.server import (
     AccessControl,
@@ -28,8 +37,8 @@ from mlflow_backend.settings.server_inputs import server_inputs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlflow_backend.ecs.render.place import Place
-    from mlflow_backend.ecs.render.policies import Store
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.render.policies import Store
     from mlflow_backend.settings import Settings
 
 SERVER: Final = "server"
@@ -42,14 +51,6 @@ DATABASE_TOOL: Final = ("python", "-m", "mlflow_backend_server.db")
 
 # Where the image keeps the certificate bundle of RDS (server/Dockerfile).
 DATABASE_CA: Final = "/opt/mlflow-backend/rds-ca-bundle.pem"
-
-DATABASE_PASSWORD: Final = "database-password"  # noqa: S105 - the name of a secret
-CACHE_TOKEN: Final = "cache-token"  # noqa: S105 - the name of a secret
-VERIFICATION_KEY: Final = "verification-api-key"
-SERVER_SECRETS: Final = (
-    DATABASE_PASSWORD, "flask-secret-key", "admin-user", "admin-password", VERIFICATION_KEY, *keys.NAMES,
-)  # fmt: skip
-"""What the server's own secret holds, each a JSON key; the names are those of mlflow_backend/server."""
 
 PROBE: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "basic": {
@@ -123,7 +124,7 @@ class TaskDefinition:
         return found
 
 
-def describe_server(settings: Settings, place: Place, reached: Reached, *, artifacts: str) -> ServerDescription:
+def describe_server(settings: Settings, naming: Naming, reached: Reached, *, artifacts: str) -> ServerDescription:
     """Return the server as it is described for every target, with this backend's addresses.
 
     `artifacts` is MLflow's artifact destination.
@@ -142,20 +143,20 @@ def describe_server(settings: Settings, place: Place, reached: Reached, *, artif
                 password=DATABASE_PASSWORD,
                 tls_ca=DATABASE_CA,
             ),
-            artifacts=ArtifactStore(destination=artifacts, region=place.region),
+            artifacts=ArtifactStore(destination=artifacts, region=naming.region),
             cache=cache_address(settings, reached),
             access=access_control(settings, reached),
         )
     )
 
 
-def server_task(settings: Settings, place: Place, reached: Reached, *, store: Store) -> TaskDefinition:
+def server_task(settings: Settings, naming: Naming, reached: Reached, *, store: Store) -> TaskDefinition:
     """Return the server's task definition. Raises Refused for what the version cannot do."""
-    identity = {containers.SETTINGS_LABEL: release_identity(settings, place)}
-    return _server_task(settings, place, reached, store=store, labels=identity)
+    identity = {containers.SETTINGS_LABEL: release_identity(settings, naming)}
+    return _server_task(settings, naming, reached, store=store, labels=identity)
 
 
-def release_identity(settings: Settings, place: Place) -> str:
+def release_identity(settings: Settings, naming: Naming) -> str:
     """Return the identity of the release that settings describe, by which a failed one is blocked.
 
     A digest over exactly what the server's task is given. Addresses, ARNs and versions that AWS draws have a name of
@@ -177,14 +178,14 @@ def release_identity(settings: Settings, place: Place) -> str:
         task_role_arn="",
         keys_secret=drawn.arn,
     )
-    task = _server_task(settings, place, described, store=storage.store(settings, place), labels={})
+    task = _server_task(settings, naming, described, store=storage.store(settings, naming), labels={})
     return hashlib.sha256(json.dumps(task.request(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _server_task(
-    settings: Settings, place: Place, reached: Reached, *, store: Store, labels: Mapping[str, str]
+    settings: Settings, naming: Naming, reached: Reached, *, store: Store, labels: Mapping[str, str]
 ) -> TaskDefinition:
-    description = describe_server(settings, place, reached, artifacts=storage.destination(store))
+    description = describe_server(settings, naming, reached, artifacts=storage.destination(store))
     cpu, memory = fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=description.memory_mib)
     container = Container(
         name=SERVER,
@@ -192,7 +193,7 @@ def _server_task(
         command=description.argv,
         environment={**description.environment, "TMPDIR": containers.SPOOL},
         secrets=containers.secret_sources(description.secret_environment, **_sources(settings, reached)),
-        logs=Logs(group=place.log_group(SERVER), region=place.region, prefix=SERVER),
+        logs=Logs(group=naming.log_group(SERVER), region=naming.region, prefix=SERVER),
         stop_timeout_s=stop_timeout(description.stop_timeout_s),
         port=description.port,
         health=containers.health_command(
@@ -203,7 +204,7 @@ def _server_task(
         registry_secret=settings.aws.registry_secret,
     )
     return TaskDefinition(
-        family=place.family(SERVER),
+        family=naming.family(SERVER),
         cpu=cpu,
         memory=memory,
         architecture=settings.aws.architecture,
@@ -215,7 +216,7 @@ def _server_task(
 
 
 def database_task(
-    settings: Settings, place: Place, reached: Reached, *, store: Store, admin_secret: SecretSource | None
+    settings: Settings, naming: Naming, reached: Reached, *, store: Store, admin_secret: SecretSource | None
 ) -> TaskDefinition:
     """Return the definition of the one-shot task that reads, migrates, dumps and restores the database.
 
@@ -224,7 +225,7 @@ def database_task(
     instance's master user, who makes the server's role; None for an adopted database, whose owner made it. The command
     here only reads: each run names its own.
     """
-    description = describe_server(settings, place, reached, artifacts=storage.destination(store))
+    description = describe_server(settings, naming, reached, artifacts=storage.destination(store))
     encryption = {**keys.VARIABLES, keys.FORMER_VARIABLE: keys.FORMER}
     secrets = {"PGPASSWORD": reached.database_secret} | {
         variable: replace(reached.server_secret, key=name) for variable, name in encryption.items()
@@ -237,7 +238,7 @@ def database_task(
     dumps = f"s3://{store.bucket}/{store.prefix(BACKEND)}/dumps"
     return _one_shot(
         settings,
-        place,
+        naming,
         reached,
         Container(
             name=DATABASE,
@@ -245,7 +246,7 @@ def database_task(
             command=(*DATABASE_TOOL, "status"),
             environment={**description.environment, "MLFLOW_BACKEND_DUMPS": dumps, "TMPDIR": containers.SPOOL},
             secrets=secrets,
-            logs=Logs(group=place.log_group(TASKS), region=place.region, prefix=DATABASE),
+            logs=Logs(group=naming.log_group(TASKS), region=naming.region, prefix=DATABASE),
             stop_timeout_s=LONGEST_FARGATE_STOP_S,
             labels={containers.VERSION_LABEL: settings.server.mlflow_version},
             registry_secret=settings.aws.registry_secret,
@@ -253,7 +254,7 @@ def database_task(
     )
 
 
-def verify_task(settings: Settings, place: Place, reached: Reached) -> TaskDefinition:
+def verify_task(settings: Settings, naming: Naming, reached: Reached) -> TaskDefinition:
     """Return the definition of the one-shot task that verifies from inside the network.
 
     Each run names its command: what is checked comes with it (mlflow_backend/ecs/verifying.py).
@@ -262,20 +263,20 @@ def verify_task(settings: Settings, place: Place, reached: Reached) -> TaskDefin
     sources = {variable: replace(server, key=key) for variable, key in PROBE.get(settings.access.mode, {}).values()}
     return _one_shot(
         settings,
-        place,
+        naming,
         reached,
         Container(
             name=VERIFY,
             image=reached.image,
             command=("python", "--version"),
             environment={
-                "AWS_DEFAULT_REGION": place.region,
-                "AWS_REGION": place.region,
+                "AWS_DEFAULT_REGION": naming.region,
+                "AWS_REGION": naming.region,
                 "PYTHONUNBUFFERED": "1",
                 "TMPDIR": containers.SPOOL,
             },
             secrets=sources,
-            logs=Logs(group=place.log_group(TASKS), region=place.region, prefix=VERIFY),
+            logs=Logs(group=naming.log_group(TASKS), region=naming.region, prefix=VERIFY),
             stop_timeout_s=LONGEST_FARGATE_STOP_S,
             labels={containers.VERSION_LABEL: settings.server.mlflow_version},
             registry_secret=settings.aws.registry_secret,
@@ -283,9 +284,9 @@ def verify_task(settings: Settings, place: Place, reached: Reached) -> TaskDefin
     )
 
 
-def _one_shot(settings: Settings, place: Place, reached: Reached, container: Container) -> TaskDefinition:
+def _one_shot(settings: Settings, naming: Naming, reached: Reached, container: Container) -> TaskDefinition:
     return TaskDefinition(
-        family=place.family(container.name),
+        family=naming.family(container.name),
         cpu=TASK_CPU,
         memory=_TASK_MEMORY_MIB,
         architecture=settings.aws.architecture,
@@ -293,12 +294,6 @@ def _one_shot(settings: Settings, place: Place, reached: Reached, container: Con
         task_role_arn=reached.task_role_arn,
         container_definitions=(containers.definition(container),),
     )
-
-
-def database_name(settings: Settings) -> str:
-    """Return the name of the tracking database."""
-    existing = settings.database.existing
-    return existing.rsplit("/", 1)[-1] if existing else "mlflow"
 
 
 def access_control(settings: Settings, reached: Reached) -> AccessControl:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.ecs.render.network import CACHE_PORT
+from mlflow_backend.aws.render.network import CACHE_PORT
 
 if TYPE_CHECKING:
     from mlflow_backend.settings import Settings

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from mlflow_backend.ecs.render.policies import ARTIFACTS, BACKEND, Store
+from mlflow_backend.aws.render.policies import ARTIFACTS, BACKEND, Store
 
 if TYPE_CHECKING:
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
 
 # A part of an upload that was given up is invisible and paid for.
@@ -27,11 +27,11 @@ class Lifecycle:
     aborted_upload_days: int | None = None
 
 
-def store(settings: Settings, place: Place) -> Store:
+def store(settings: Settings, naming: Naming) -> Store:
     """Return the bucket as roles see it; a created one's key is not known before it is made."""
     existing = settings.artifacts.existing
     if existing is None:
-        return Store(bucket=place.bucket("data"))
+        return Store(bucket=naming.bucket("data"))
     url = urlsplit(existing)
     return Store(bucket=url.netloc, root=url.path.strip("/"), key_arn=settings.aws.artifacts.key)
 

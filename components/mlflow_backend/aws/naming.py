@@ -42,7 +42,7 @@ _PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Naming:
     """One backend's place on AWS."""
 
     project: str

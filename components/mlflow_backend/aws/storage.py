@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_aws as aws
 
-from mlflow_backend.ecs.render import policies, storage
-from mlflow_backend.ecs.render.database import protected
-from mlflow_backend.tokens import ECS_STORAGE
+from mlflow_backend.aws.render import policies, storage
+from mlflow_backend.aws.render.database import protected
+from mlflow_backend.tokens import AWS_STORAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlflow_backend.ecs.render.place import Place
-    from mlflow_backend.ecs.render.policies import Store
-    from mlflow_backend.ecs.render.storage import Lifecycle
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.render.policies import Store
+    from mlflow_backend.aws.render.storage import Lifecycle
     from mlflow_backend.settings import Settings
 
 _KEY_DELETION_DAYS = 30
@@ -35,15 +35,15 @@ class Storage(pulumi.ComponentResource):
     """
 
     def __init__(
-        self, name: str, *, settings: Settings, place: Place, opts: pulumi.ResourceOptions | None = None
+        self, name: str, *, settings: Settings, naming: Naming, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Take the stack's settings and its place."""
-        super().__init__(ECS_STORAGE, name, None, opts)
-        self._name, self._settings, self._place = name, settings, place
+        """Take the stack's settings and its naming."""
+        super().__init__(AWS_STORAGE, name, None, opts)
+        self._name, self._settings, self._naming = name, settings, naming
         self._child = pulumi.ResourceOptions(parent=self)
         self._kept = pulumi.ResourceOptions(parent=self, protect=protected(settings))
         self.key_arn = self._make_key()
-        plan = storage.store(settings, place)
+        plan = storage.store(settings, naming)
         self._bucket: aws.s3.Bucket | None = None
         self.store: pulumi.Output[Store]
         self.logs_bucket = self._make_logs() if storage.keeps_logs(settings) else None
@@ -60,18 +60,18 @@ class Storage(pulumi.ComponentResource):
         """Put the data bucket's own policy in force, which names the server's role; an adopted bucket has its own."""
         if self._bucket is None:
             return
-        place = self._place
+        naming = self._naming
         policy = pulumi.Output.all(self.store, server_role.arn).apply(
-            lambda found: policies.text(policies.data_bucket(place, found[0], server_role_arn=found[1]))
+            lambda found: policies.text(policies.data_bucket(naming, found[0], server_role_arn=found[1]))
         )
         aws.s3.BucketPolicy(f"{self._name}-data", bucket=self._bucket.id, policy=policy, opts=self._child)
 
     def _make_key(self) -> pulumi.Output[str]:
-        groups = [self._place.log_group_arn(part) for part in _LOG_GROUPS]
+        groups = [self._naming.log_group_arn(part) for part in _LOG_GROUPS]
         key = aws.kms.Key(
             f"{self._name}-key",
-            description=f"Data of {self._place.cluster()}",
-            policy=policies.text(policies.key(self._place, log_group_arns=groups)),
+            description=f"Data of {self._naming.cluster()}",
+            policy=policies.text(policies.key(self._naming, log_group_arns=groups)),
             enable_key_rotation=True,
             deletion_window_in_days=_KEY_DELETION_DAYS,
             # What a protected backend leaves, its last snapshot above all, cannot be read again without it.
@@ -79,7 +79,7 @@ class Storage(pulumi.ComponentResource):
                 self._kept, pulumi.ResourceOptions(retain_on_delete=protected(self._settings))
             ),
         )
-        aws.kms.Alias(f"{self._name}-key", name=self._place.key_alias(), target_key_id=key.key_id, opts=self._child)
+        aws.kms.Alias(f"{self._name}-key", name=self._naming.key_alias(), target_key_id=key.key_id, opts=self._child)
         return key.arn
 
     def _make_data(self, bucket_name: str) -> aws.s3.Bucket:
@@ -124,7 +124,7 @@ class Storage(pulumi.ComponentResource):
 
     def _make_logs(self) -> pulumi.Output[str]:
         bucket = aws.s3.Bucket(
-            f"{self._name}-logs", bucket=self._place.bucket("logs"), force_destroy=True, opts=self._child
+            f"{self._name}-logs", bucket=self._naming.bucket("logs"), force_destroy=True, opts=self._child
         )
         # The balancer's log delivery knows S3's own keys only (Elastic Load Balancing user guide, 'Access logs').
         aws.s3.BucketServerSideEncryptionConfiguration(
@@ -137,9 +137,9 @@ class Storage(pulumi.ComponentResource):
         self._expire(bucket, "logs", storage.logs_lifecycle(self._settings))
         logged = self._settings.aws.artifacts.access_logs and self._settings.artifacts.mode == "create"
         document = policies.logs_bucket(
-            self._place,
-            bucket=self._place.bucket("logs"),
-            data_bucket_arn=self._place.bucket_arn(self._place.bucket("data")) if logged else None,
+            self._naming,
+            bucket=self._naming.bucket("logs"),
+            data_bucket_arn=self._naming.bucket_arn(self._naming.bucket("data")) if logged else None,
         )
         policy = aws.s3.BucketPolicy(
             f"{self._name}-logs", bucket=bucket.id, policy=policies.text(document), opts=self._child

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pulumi
 import pulumi_aws as aws
 
-from mlflow_backend.ecs.render.database import (
+from mlflow_backend.aws.render.database import (
     ADMIN_USER,
     ENGINE_VERSION,
     PARAMETER_FAMILY,
@@ -16,12 +16,12 @@ from mlflow_backend.ecs.render.database import (
     final_snapshot,
     removal_deadline,
 )
-from mlflow_backend.ecs.render.network import DATABASE_PORT
-from mlflow_backend.tokens import ECS_DATABASE
+from mlflow_backend.aws.render.network import DATABASE_PORT
+from mlflow_backend.tokens import AWS_DATABASE
 
 if TYPE_CHECKING:
-    from mlflow_backend.ecs.network import Network
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.network import Network
     from mlflow_backend.settings import Settings
 
 
@@ -37,14 +37,14 @@ class Database(pulumi.ComponentResource):
         name: str,
         *,
         settings: Settings,
-        place: Place,
+        naming: Naming,
         network: Network,
         key_arn: pulumi.Input[str],
         secret_arn: pulumi.Output[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Take where it lies. `secret_arn` is the server's secret's, which makes the last snapshot's name unique."""
-        super().__init__(ECS_DATABASE, name, None, opts)
+        super().__init__(AWS_DATABASE, name, None, opts)
         self.admin_secret: pulumi.Output[str] | None = None
         existing = settings.database.existing
         if existing is not None:
@@ -53,7 +53,7 @@ class Database(pulumi.ComponentResource):
             self.port = url.port or DATABASE_PORT
             self.identity = pulumi.Output.from_input(existing)
         else:
-            instance = self._create(name, settings, place, network, key_arn, secret_arn)
+            instance = self._create(name, settings, naming, network, key_arn, secret_arn)
             self.host, self.port = instance.address, DATABASE_PORT
             self.admin_secret = instance.master_user_secrets.apply(lambda found: str(found[0].secret_arn))
             self.identity = instance.resource_id
@@ -63,7 +63,7 @@ class Database(pulumi.ComponentResource):
         self,
         name: str,
         settings: Settings,
-        place: Place,
+        naming: Naming,
         network: Network,
         key_arn: pulumi.Input[str],
         secret_arn: pulumi.Output[str],
@@ -71,11 +71,11 @@ class Database(pulumi.ComponentResource):
         plan = database_plan(settings)
         child = pulumi.ResourceOptions(parent=self)
         subnets = aws.rds.SubnetGroup(
-            f"{name}-subnets", name=place.database_group(), subnet_ids=network.data_subnets, opts=child
+            f"{name}-subnets", name=naming.database_group(), subnet_ids=network.data_subnets, opts=child
         )
         parameters = aws.rds.ParameterGroup(
             f"{name}-parameters",
-            name=place.database_group(),
+            name=naming.database_group(),
             family=PARAMETER_FAMILY,
             parameters=[
                 aws.rds.ParameterGroupParameterArgs(
@@ -87,7 +87,7 @@ class Database(pulumi.ComponentResource):
             ],
             opts=child,
         )
-        identifier = place.database()
+        identifier = naming.database()
         return aws.rds.Instance(
             f"{name}-instance",
             identifier=identifier,

@@ -11,9 +11,8 @@ import json
 import secrets as random
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.aws import secret_values
-from mlflow_backend.ecs import secrets
-from mlflow_backend.ecs.render.tasks import VERIFICATION_KEY
+from mlflow_backend.aws import secret_values, secrets
+from mlflow_backend.aws.render.secrets import VERIFICATION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

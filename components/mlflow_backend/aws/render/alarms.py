@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlflow_backend.ecs.render.database import DatabasePlan
+    from mlflow_backend.aws.render.database import DatabasePlan
 
 Comparison = Literal["GreaterThanThreshold", "GreaterThanOrEqualToThreshold", "LessThanThreshold"]
 Dimension = Literal["balancer", "targets", "database", "cache"]

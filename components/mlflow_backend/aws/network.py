@@ -12,16 +12,16 @@ import pulumi
 import pulumi_aws as aws
 
 from mlflow_backend import ending
+from mlflow_backend.aws.render import network as render
 from mlflow_backend.aws.zones import ZONES_ASKED, zone_name
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs.render import network as render
-from mlflow_backend.tokens import ECS_NETWORK
+from mlflow_backend.tokens import AWS_NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlflow_backend.ecs.render.network import Group, NetworkPlan, Rule
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.render.network import Group, NetworkPlan, Rule
     from mlflow_backend.settings import Settings
 
 _ANYWHERE = "0.0.0.0/0"
@@ -37,11 +37,11 @@ class Network(pulumi.ComponentResource):
     """
 
     def __init__(
-        self, name: str, *, settings: Settings, place: Place, opts: pulumi.ResourceOptions | None = None
+        self, name: str, *, settings: Settings, naming: Naming, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        """Take the stack's settings and its place."""
-        super().__init__(ECS_NETWORK, name, None, opts)
-        self._name, self._settings, self._place = name, settings, place
+        """Take the stack's settings and its naming."""
+        super().__init__(AWS_NETWORK, name, None, opts)
+        self._name, self._settings, self._naming = name, settings, naming
         self._child = pulumi.ResourceOptions(parent=self)
         self._s3_prefixes: pulumi.Output[str] | None = None
         self.vpc_id: pulumi.Output[str]
@@ -71,7 +71,7 @@ class Network(pulumi.ComponentResource):
             cidr_block=plan.cidr,
             enable_dns_hostnames=True,
             enable_dns_support=True,
-            tags={"Name": self._place.cluster()},
+            tags={"Name": self._naming.cluster()},
             opts=self._child,
         )
         self.vpc_id = vpc.id
@@ -101,7 +101,7 @@ class Network(pulumi.ComponentResource):
                 vpc_id=vpc.id,
                 cidr_block=each.cidr,
                 availability_zone=zones.apply(partial(self._zone, each.zone)),
-                tags={"Name": f"{self._place.cluster()}-{each.suffix}"},
+                tags={"Name": f"{self._naming.cluster()}-{each.suffix}"},
                 # AWS may list a new zone before the old ones; a subnet that holds a database must not follow.
                 opts=pulumi.ResourceOptions(parent=self, ignore_changes=["availabilityZone"]),
             )
@@ -112,7 +112,7 @@ class Network(pulumi.ComponentResource):
         """Return a zone's name. Raises RunError for one that the region does not have."""
         try:
             zones = self._settings.aws.network.zones
-            return zone_name(names, number, zones=zones, region=self._place.region)
+            return zone_name(names, number, zones=zones, region=self._naming.region)
         except Refused as refusal:
             ending.record(refusal.exit_code, str(refusal))
             # A RunError is shown as its message alone, also from within an output.
@@ -174,7 +174,7 @@ class Network(pulumi.ComponentResource):
         gateway = aws.ec2.VpcEndpoint(
             f"{self._name}-s3",
             vpc_id=vpc.id,
-            service_name=f"com.amazonaws.{self._place.region}.s3",
+            service_name=f"com.amazonaws.{self._naming.region}.s3",
             vpc_endpoint_type="Gateway",
             route_table_ids=tables,
             opts=self._child,
@@ -187,7 +187,7 @@ class Network(pulumi.ComponentResource):
             aws.ec2.VpcEndpoint(
                 f"{self._name}-{service.replace('.', '-')}",
                 vpc_id=vpc.id,
-                service_name=f"com.amazonaws.{self._place.region}.{service}",
+                service_name=f"com.amazonaws.{self._naming.region}.{service}",
                 vpc_endpoint_type="Interface",
                 subnet_ids=[subnets[each.suffix].id for each in plan.subnets if not each.public],
                 security_group_ids=[group],
@@ -211,8 +211,8 @@ class Network(pulumi.ComponentResource):
         if group not in self._own:
             self._own[group] = aws.ec2.SecurityGroup(
                 f"{self._name}-{group}",
-                name=self._place.security_group(group),
-                description=f"{group} of {self._place.cluster()}",
+                name=self._naming.security_group(group),
+                description=f"{group} of {self._naming.cluster()}",
                 vpc_id=self.vpc_id if vpc_id is None else vpc_id,
                 # Rules are resources of their own; given here, each would undo the other.
                 opts=pulumi.ResourceOptions(parent=self, ignore_changes=["ingress", "egress"]),

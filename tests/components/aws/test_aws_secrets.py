@@ -11,11 +11,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from mlflow_backend.aws import secrets
+from mlflow_backend.aws.provider import ApiKeysProvider, CacheTokenProvider, ServerSecretsProvider
+from mlflow_backend.aws.render.secrets import IN_FORCE
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.ecs import secrets
-from mlflow_backend.ecs.provider import ApiKeysProvider, CacheTokenProvider, ServerSecretsProvider
 from mlflow_backend.ecs.render.tasks import SERVER_SECRETS
-from mlflow_backend.ecs.secrets import IN_FORCE
 from mlflow_backend.server import keys
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.services import Time

@@ -9,17 +9,16 @@ from urllib.parse import urlsplit
 import pulumi
 import pulumi_aws as aws
 
-from mlflow_backend.ecs.provider import CacheToken
-from mlflow_backend.ecs.render.cache import PARAMETERS, cache_plan
-from mlflow_backend.ecs.render.containers import SecretSource
-from mlflow_backend.ecs.render.network import CACHE_PORT
-from mlflow_backend.ecs.render.tasks import CACHE_TOKEN
+from mlflow_backend.aws.provider import CacheToken
+from mlflow_backend.aws.render.cache import PARAMETERS, cache_plan
+from mlflow_backend.aws.render.network import CACHE_PORT
+from mlflow_backend.aws.render.secrets import CACHE_TOKEN, SecretSource
 from mlflow_backend.server import CacheAddress, cache_url
-from mlflow_backend.tokens import ECS_CACHE
+from mlflow_backend.tokens import AWS_CACHE
 
 if TYPE_CHECKING:
-    from mlflow_backend.ecs.network import Network
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.network import Network
     from mlflow_backend.settings import Settings
 
 
@@ -34,15 +33,15 @@ class Cache(pulumi.ComponentResource):
         name: str,
         *,
         settings: Settings,
-        place: Place,
+        naming: Naming,
         network: Network,
         key_arn: pulumi.Input[str],
         recovery_days: int,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Take where it lies. `recovery_days` is how long its deleted secret can be brought back, 0 for not at all."""
-        super().__init__(ECS_CACHE, name, None, opts)
-        self._name, self._place = name, place
+        super().__init__(AWS_CACHE, name, None, opts)
+        self._name, self._naming = name, naming
         self._child = pulumi.ResourceOptions(parent=self)
         self.group: str | None = None
         self.secret: pulumi.Output[SecretSource]
@@ -59,13 +58,13 @@ class Cache(pulumi.ComponentResource):
         self.register_outputs({"host": self.host, "port": self.port})
 
     def _create(self, settings: Settings, network: Network, key_arn: pulumi.Input[str], token: CacheToken) -> None:
-        plan, place, name = cache_plan(settings), self._place, self._name
+        plan, naming, name = cache_plan(settings), self._naming, self._name
         subnets = aws.elasticache.SubnetGroup(
-            f"{name}-subnets", name=place.cache_group(), subnet_ids=network.data_subnets, opts=self._child
+            f"{name}-subnets", name=naming.cache_group(), subnet_ids=network.data_subnets, opts=self._child
         )
         parameters = aws.elasticache.ParameterGroup(
             f"{name}-parameters",
-            name=place.cache_group(),
+            name=naming.cache_group(),
             family=plan.parameter_family,
             parameters=[
                 aws.elasticache.ParameterGroupParameterArgs(name=key, value=value)
@@ -75,8 +74,8 @@ class Cache(pulumi.ComponentResource):
         )
         group = aws.elasticache.ReplicationGroup(
             f"{name}-group",
-            replication_group_id=place.cache(),
-            description=f"Job queue and rate limits of {place.cluster()}",
+            replication_group_id=naming.cache(),
+            description=f"Job queue and rate limits of {naming.cluster()}",
             engine=plan.engine,
             engine_version=plan.engine_version,
             # A version that AWS moved would be read back by a refresh, and the one above then be a downgrade, for which
@@ -100,14 +99,14 @@ class Cache(pulumi.ComponentResource):
             apply_immediately=True,
             opts=self._child,
         )
-        self.host, self.port, self.group = group.primary_endpoint_address, plan.port, place.cache()
+        self.host, self.port, self.group = group.primary_endpoint_address, plan.port, naming.cache()
 
     def _keep(self, token: CacheToken, key_arn: pulumi.Input[str], recovery_days: int) -> pulumi.Output[SecretSource]:
         """Put the whole URL into Secrets Manager: ECS hands over values as they are stored and composes none."""
         secret = aws.secretsmanager.Secret(
             f"{self._name}-url",
-            name=self._place.secret("cache"),
-            description=f"Cache of {self._place.cluster()}",
+            name=self._naming.secret("cache"),
+            description=f"Cache of {self._naming.cluster()}",
             kms_key_id=key_arn,
             recovery_window_in_days=recovery_days,
             opts=self._child,

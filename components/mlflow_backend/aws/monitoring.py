@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_aws as aws
 
-from mlflow_backend.ecs.render import alarms as render
-from mlflow_backend.ecs.render import policies
-from mlflow_backend.tokens import ECS_MONITORING
+from mlflow_backend.aws.render import alarms as render
+from mlflow_backend.aws.render import policies
+from mlflow_backend.tokens import AWS_MONITORING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlflow_backend.ecs.render.alarms import Alarm, Dimension
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.render.alarms import Alarm, Dimension
     from mlflow_backend.settings import Settings
 
 
@@ -32,7 +32,7 @@ class Monitoring(pulumi.ComponentResource):
         name: str,
         *,
         settings: Settings,
-        place: Place,
+        naming: Naming,
         watched: Sequence[Alarm],
         identifiers: Mapping[Dimension, pulumi.Input[str]],
         tasks_logs: aws.cloudwatch.LogGroup,
@@ -40,8 +40,8 @@ class Monitoring(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Take what is watched, and the identifiers that CloudWatch knows the parts by."""
-        super().__init__(ECS_MONITORING, name, None, opts)
-        self._name, self._settings, self._place = name, settings, place
+        super().__init__(AWS_MONITORING, name, None, opts)
+        self._name, self._settings, self._naming = name, settings, naming
         self._child = pulumi.ResourceOptions(parent=self)
         self.topic = self._make_topic(key_arn)
         self._count_red_verifications(tasks_logs)
@@ -49,14 +49,14 @@ class Monitoring(pulumi.ComponentResource):
         self.guards = [made[alarm.name].name for alarm in watched if alarm.guards]
         body = pulumi.Output.all(**dict(identifiers)).apply(
             lambda found: json.dumps(
-                render.dashboard(region=place.region, identifiers=found, found=tuple(watched)), sort_keys=True
+                render.dashboard(region=naming.region, identifiers=found, found=tuple(watched)), sort_keys=True
             )
         )
         aws.cloudwatch.Dashboard(
-            f"{name}-dashboard", dashboard_name=place.dashboard(), dashboard_body=body, opts=self._child
+            f"{name}-dashboard", dashboard_name=naming.dashboard(), dashboard_body=body, opts=self._child
         )
-        console = "console.amazonaws.cn" if place.partition == "aws-cn" else "console.aws.amazon.com"
-        self.dashboard_url = f"https://{place.region}.{console}/cloudwatch/home?region={place.region}#dashboards:name={place.dashboard()}"
+        console = "console.amazonaws.cn" if naming.partition == "aws-cn" else "console.aws.amazon.com"
+        self.dashboard_url = f"https://{naming.region}.{console}/cloudwatch/home?region={naming.region}#dashboards:name={naming.dashboard()}"
         self.register_outputs({"topic": self.topic, "dashboardUrl": self.dashboard_url})
 
     def _make_topic(self, key_arn: pulumi.Input[str]) -> pulumi.Output[str]:
@@ -64,13 +64,13 @@ class Monitoring(pulumi.ComponentResource):
         if wanted.topic is not None:
             return pulumi.Output.from_input(wanted.topic)
         topic = aws.sns.Topic(
-            f"{self._name}-topic", name=self._place.topic(), kms_master_key_id=key_arn, opts=self._child
+            f"{self._name}-topic", name=self._naming.topic(), kms_master_key_id=key_arn, opts=self._child
         )
-        place = self._place
+        naming = self._naming
         aws.sns.TopicPolicy(
             f"{self._name}-topic",
             arn=topic.arn,
-            policy=topic.arn.apply(lambda arn: policies.text(policies.topic(place, topic_arn=arn))),
+            policy=topic.arn.apply(lambda arn: policies.text(policies.topic(naming, topic_arn=arn))),
             opts=self._child,
         )
         if wanted.email is not None:
@@ -82,12 +82,12 @@ class Monitoring(pulumi.ComponentResource):
     def _count_red_verifications(self, tasks_logs: aws.cloudwatch.LogGroup) -> None:
         aws.cloudwatch.LogMetricFilter(
             f"{self._name}-verification-red",
-            name=self._place.alarm("verification-red"),
+            name=self._naming.alarm("verification-red"),
             log_group_name=tasks_logs.name,
             pattern=render.VERIFICATION_PATTERN,
             metric_transformation={
                 "name": render.VERIFICATION_RED,
-                "namespace": render.namespace(self._place.cluster()),
+                "namespace": render.namespace(self._naming.cluster()),
                 "value": "1",
             },
             opts=self._child,
@@ -96,7 +96,7 @@ class Monitoring(pulumi.ComponentResource):
     def _alarm(self, alarm: Alarm, identifiers: Mapping[Dimension, pulumi.Input[str]]) -> aws.cloudwatch.MetricAlarm:
         return aws.cloudwatch.MetricAlarm(
             f"{self._name}-{alarm.name}",
-            name=self._place.alarm(alarm.name),
+            name=self._naming.alarm(alarm.name),
             alarm_description=alarm.says,
             namespace=alarm.namespace,
             metric_name=alarm.metric,

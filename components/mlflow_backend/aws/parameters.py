@@ -5,31 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws import clients
-from mlflow_backend.ecs.locator import located
 from mlflow_backend.offered import restart_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 # Amazon RDS API reference, DBParameterGroupStatus (ParameterApplyStatus) and Parameter (ApplyMethod).
 _WAITS: Final = "pending-reboot"
 
 
-def waiting(locator: Mapping[str, str]) -> tuple[str, ...]:
-    """Return a line for each parameter group of the backend's own instance that waits for a restart.
+def waiting(instance: str, region: str) -> tuple[str, ...]:
+    """Return a line for each parameter group of an instance that waits for a restart; none without an instance.
 
-    Nothing is asked for an adopted database. A caller who may not ask RDS gets a line that says so.
+    A caller who may not ask RDS gets a line that says so.
     """
     import boto3  # noqa: PLC0415 - as mlflow_backend.aws.clients
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
 
-    place = located(locator)
-    if not place.database:
+    if not instance:
         return ()
-    region = place.service.region
     rds = boto3.session.Session().client("rds", config=clients.config(region))
     try:
-        return tuple(lines(rds, place.database, region))
+        return tuple(lines(rds, instance, region))
     except (BotoCoreError, ClientError) as error:
         code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
         return (f"database      unknown whether parameters wait for a restart ({code or type(error).__name__})",)

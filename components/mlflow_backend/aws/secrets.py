@@ -12,9 +12,10 @@ import secrets as random
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import new_keys
+from mlflow_backend.aws.render.secrets import IN_FORCE
 from mlflow_backend.aws.secret_values import client
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.ecs.history import Pace
+from mlflow_backend.pace import Pace
 from mlflow_backend.server import keys
 from mlflow_backend.server.access import secret_problem
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 _INPUTS: Final = ("region", "secret", "keyArn", "names", "recoveryDays", "tags")
 _REPLACING: Final = ("region", "secret", "keyArn")
 _CURRENT: Final = "AWSCURRENT"
-IN_FORCE: Final = "IN_FORCE"
-"""The staging label of the version that the last update took over. Secrets Manager keeps what has a label."""
 # 256 bits. Hexadecimal: every service and every URL takes it as it is.
 _BYTES: Final = 32
 # Not drawn: a user has a name.

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto import mock_aws
 
-from mlflow_backend.ecs import insights
-from mlflow_backend.ecs.provider import InsightsLogsProvider
-from tests.components.ecs.stacks import place_of
+from mlflow_backend.aws import insights
+from mlflow_backend.aws.provider import InsightsLogsProvider
+from tests.components.ecs.stacks import naming_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_logs import CloudWatchLogsClient
 
-PLACE = place_of("dev")
+NAMING = naming_of("dev")
 PROPS: dict[str, Any] = {
-    "region": PLACE.region, "group": PLACE.insights_group(), "retentionDays": 30, "tags": {"Stack": "dev"},
-    "arn": PLACE.arn("logs", f"log-group:{PLACE.insights_group()}"),
+    "region": NAMING.region, "group": NAMING.insights_group(), "retentionDays": 30, "tags": {"Stack": "dev"},
+    "arn": NAMING.arn("logs", f"log-group:{NAMING.insights_group()}"),
 }  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudWatchLogsClient]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "x")
     with mock_aws():
-        yield insights.client(PLACE.region)
+        yield insights.client(NAMING.region)
 
 
 def _there(logs: CloudWatchLogsClient) -> list[int | None]:

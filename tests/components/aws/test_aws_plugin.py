@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.aws import plugin
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs import plugin
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.ecs.render.network import DATABASE_PORT
-from mlflow_backend.ecs.render.tasks import database_name
+from mlflow_backend.aws.render.network import DATABASE_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
 
 # The major version of the image's client programs (server/Dockerfile): pg_restore fails on an older server. RDS chooses
@@ -63,6 +62,12 @@ def protected(settings: Settings) -> bool:
     return settings.backup.protect is not False
 
 
+def database_name(settings: Settings) -> str:
+    """Return the name of the tracking database."""
+    existing = settings.database.existing
+    return existing.rsplit("/", 1)[-1] if existing else "mlflow"
+
+
 def database_plan(settings: Settings) -> DatabasePlan:
     """Return the database to create."""
     wanted = settings.aws.database
@@ -91,9 +96,9 @@ def removal_deadline(plan: DatabasePlan) -> int:
     return _REMOVAL_S + (_SNAPSHOT_S_PER_GIB * (plan.max_storage_gib or plan.storage_gib) if plan.protect else 0)
 
 
-def own_instance(settings: Settings, place: Place) -> str:
+def own_instance(settings: Settings, naming: Naming) -> str:
     """Return the identifier of the instance that the stack makes; empty for an adopted database."""
-    return place.database() if settings.database.mode == "create" else ""
+    return naming.database() if settings.database.mode == "create" else ""
 
 
 def final_snapshot(identifier: str, secret_arn: str) -> str:

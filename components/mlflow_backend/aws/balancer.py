@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import pulumi
 import pulumi_aws as aws
 
-from mlflow_backend.ecs.render import balancer as render
-from mlflow_backend.ecs.render.network import SERVER_PORT
-from mlflow_backend.tokens import ECS_BALANCER
+from mlflow_backend.aws.render import balancer as render
+from mlflow_backend.aws.render.network import SERVER_PORT
+from mlflow_backend.tokens import AWS_BALANCER
 
 if TYPE_CHECKING:
-    from mlflow_backend.ecs.network import Network
-    from mlflow_backend.ecs.render.balancer import Listeners, Timeouts
-    from mlflow_backend.ecs.render.place import Place
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.network import Network
+    from mlflow_backend.aws.render.balancer import Listeners, Timeouts
     from mlflow_backend.settings import Settings
 
 _LIVENESS = "/health"
@@ -33,14 +33,14 @@ class Balancer(pulumi.ComponentResource):
         name: str,
         *,
         settings: Settings,
-        place: Place,
+        naming: Naming,
         network: Network,
         times: Timeouts,
         logs_bucket: pulumi.Output[str] | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Take where it lies, and every time that follows from the longest request."""
-        super().__init__(ECS_BALANCER, name, None, opts)
+        super().__init__(AWS_BALANCER, name, None, opts)
         self._name = name
         self._child = pulumi.ResourceOptions(parent=self)
         listeners = render.listeners(settings)
@@ -49,7 +49,7 @@ class Balancer(pulumi.ComponentResource):
         logged = settings.aws.network.access_logs and logs_bucket is not None
         self.load_balancer = aws.lb.LoadBalancer(
             f"{name}-balancer",
-            name=place.balancer(),
+            name=naming.balancer(),
             load_balancer_type="application",
             internal=settings.aws.network.internal,
             subnets=network.balancer_subnets,
@@ -61,16 +61,16 @@ class Balancer(pulumi.ComponentResource):
             else None,
             opts=self._child,
         )
-        self.target_group = self._targets(place, network, times)
+        self.target_group = self._targets(naming, network, times)
         self.listener = self._listen(listeners)
         self._record(settings)
         self.url = self.load_balancer.dns_name.apply(lambda host: render.public_url(settings, host))
         self.register_outputs({"url": self.url})
 
-    def _targets(self, place: Place, network: Network, times: Timeouts) -> aws.lb.TargetGroup:
+    def _targets(self, naming: Naming, network: Network, times: Timeouts) -> aws.lb.TargetGroup:
         return aws.lb.TargetGroup(
             f"{self._name}-targets",
-            name=place.targets(),
+            name=naming.targets(),
             port=SERVER_PORT,
             protocol="HTTP",
             target_type="ip",

@@ -1,0 +1,224 @@
+"""Dynamic resources on AWS: secrets that never pass through the state, and a log group that AWS may have made. Thin.
+
+The path of this module is frozen: Pulumi keeps providers by module and class name, so that moving or renaming one
+makes `destroy` fail for stacks that exist (a test pins the names). For the same reason an instance has no attributes:
+those would be kept in the state.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
+
+from mlflow_backend.dynamic import Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class _SecretProvider(Provider):
+    """One secret in Secrets Manager; `module` knows what it holds, and no value of it ever comes here."""
+
+    serialize_as_secret_always = False
+    module: ClassVar[str]
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Make the secret. Raises PlatformFailed."""
+        outputs = self._holding().create(props)
+        return CreateResult(id_=outputs["arn"], outs=outputs)
+
+    def update(self, id_: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Put in what is missing or another one; what others have put there stays."""
+        return UpdateResult(outs=self._holding().update(id_, news))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Look at it; a secret that is gone is made anew by the next update."""
+        found = self._holding().look(id_, props)
+        return ReadResult(id_=id_ if found else "", outs=found or props)
+
+    def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Compare what is asked for, and what is there as far as the module wants to know."""
+        from mlflow_backend.aws import secrets  # noqa: PLC0415 (the provider process starts light)
+
+        return DiffResult(
+            changes=self._holding().changed(id_, olds, news),
+            replaces=secrets.replacing(olds, news),
+            delete_before_replace=True,
+        )
+
+    def delete(self, id_: str, props: dict[str, Any]) -> None:
+        """Delete it; for as many days as it is told it can be brought back."""
+        from mlflow_backend.aws import secrets  # noqa: PLC0415
+
+        secrets.delete(id_, props)
+
+    def _holding(self) -> Any:
+        return importlib.import_module(self.module)
+
+
+class ServerSecretsProvider(_SecretProvider):
+    """All that the server needs, each value generated once, straight into Secrets Manager.
+
+    A rotated password does not wait for a refresh: the version in force is looked at by each comparison.
+    """
+
+    module = "mlflow_backend.aws.secrets"
+
+
+class CacheTokenProvider(Provider):
+    """The cache's token: the one secret of this target that is in the state, encrypted there."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Draw it, once."""
+        from mlflow_backend.aws import secrets  # noqa: PLC0415
+
+        return CreateResult(id_="token", outs={**props, "value": secrets.token()})
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Draw another one only where another generation is asked for."""
+        changed = olds.get("generation") != news.get("generation")
+        return DiffResult(changes=changed, replaces=["generation"] if changed else [])
+
+
+class ApiKeysProvider(_SecretProvider):
+    """The hashes of API keys: made with the verification's key among them, then its people's."""
+
+    module = "mlflow_backend.aws.keys"
+
+
+class InsightsLogsProvider(Provider):
+    """The log group of Container Insights, which it may have made by itself."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Make the group, or take it over."""
+        from mlflow_backend.aws import insights  # noqa: PLC0415
+
+        insights.create(props)
+        return CreateResult(id_=props["group"], outs=props)
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Make what is there as it was asked for."""
+        from mlflow_backend.aws import insights  # noqa: PLC0415
+
+        insights.create(news)
+        return UpdateResult(outs=news)
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Look at it; a group that is gone is made anew by the next update."""
+        from mlflow_backend.aws import insights  # noqa: PLC0415
+
+        return ReadResult(id_=id_ if insights.there(props) else "", outs=props)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Compare what is asked for, and what is there."""
+        from mlflow_backend.aws import insights  # noqa: PLC0415
+
+        replaces = [key for key in ("region", "group") if olds.get(key) != news.get(key)]
+        return DiffResult(changes=insights.changed(olds, news), replaces=replaces)
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        """Delete it."""
+        from mlflow_backend.aws import insights  # noqa: PLC0415
+
+        insights.delete(props)
+
+
+class ServerSecrets(Resource, module="mlflow-backend", name="AwsServerSecrets"):
+    """Outputs: `arn`, and `version`, which changes with any of the values; never a value."""
+
+    arn: pulumi.Output[str]
+    version: pulumi.Output[str]
+
+    def __init__(  # noqa: PLR0913 - what a secret has, by name
+        self,
+        name: str,
+        *,
+        region: str,
+        secret: str,
+        key_arn: pulumi.Input[str],
+        names: Sequence[str],
+        recovery_days: int,
+        tags: Mapping[str, str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """Take where the secret is, what it is called, and what it holds; 0 `recovery_days` deletes for good."""
+        props = {
+            "region": region,
+            "secret": secret,
+            "keyArn": key_arn,
+            "names": list(names),
+            "recoveryDays": recovery_days,
+            "tags": dict(tags),
+            "arn": None,
+            "version": None,
+        }
+        super().__init__(ServerSecretsProvider(), name, props, opts)
+
+
+class ApiKeys(Resource, module="mlflow-backend", name="AwsApiKeys"):
+    """Outputs: `arn`."""
+
+    arn: pulumi.Output[str]
+
+    def __init__(  # noqa: PLR0913 - what a secret has, by name
+        self,
+        name: str,
+        *,
+        region: str,
+        secret: str,
+        key_arn: pulumi.Input[str],
+        source: ServerSecrets,
+        recovery_days: int,
+        tags: Mapping[str, str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """Take where the secret is, what it is called, and the secret that holds the verification's key."""
+        props = {
+            "region": region,
+            "secret": secret,
+            "keyArn": key_arn,
+            "source": source.arn,
+            "sourceVersion": source.version,
+            "recoveryDays": recovery_days,
+            "tags": dict(tags),
+            "arn": None,
+        }
+        super().__init__(ApiKeysProvider(), name, props, opts)
+
+
+class CacheToken(Resource, module="mlflow-backend", name="AwsCacheToken"):
+    """Outputs: `value`, a Pulumi secret."""
+
+    value: pulumi.Output[str]
+
+    def __init__(self, name: str, *, generation: int = 1, opts: pulumi.ResourceOptions) -> None:
+        """Take which generation of the token it is; a higher one draws another."""
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["value"])
+        props = {"generation": generation, "value": None}
+        super().__init__(CacheTokenProvider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
+
+
+class InsightsLogs(Resource, module="mlflow-backend", name="AwsInsightsLogs"):
+    """The log group of a cluster's Container Insights."""
+
+    def __init__(  # noqa: PLR0913 - what a log group has, by name
+        self,
+        name: str,
+        *,
+        region: str,
+        group: str,
+        arn: str,
+        retention_days: int,
+        tags: Mapping[str, str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """Take what it is called, and for how many days lines are kept."""
+        props = {"region": region, "group": group, "arn": arn, "retentionDays": retention_days, "tags": dict(tags)}
+        super().__init__(InsightsLogsProvider(), name, props, opts)

@@ -1,0 +1,262 @@
+"""IAM documents: what each role may do, by exact ARN. Pure.
+
+One function a document. A statement names its reason in its Sid. The server is kept away from `_backend/`, where the
+ledger and the dumps are (dumps hold password hashes): its grants do not reach there, and a Deny says so in case
+another policy is attached later.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.identity import OBJECT
+
+if TYPE_CHECKING:
+    from mlflow_backend.aws.naming import Naming
+
+Statement = Mapping[str, Any]
+Document = dict[str, Any]
+
+ARTIFACTS: Final = "artifacts"
+BACKEND: Final = "_backend"
+DUMPS: Final = f"{BACKEND}/dumps"
+JOBS: Final = f"{BACKEND}/verify"
+"""Where the job of a verification inside the network lies until its task has read it."""
+_SERVICES: Final = {"s3": "S3", "secretsmanager": "SecretsManager"}
+_OBJECT_ACTIONS: Final = (
+    "s3:AbortMultipartUpload",
+    "s3:DeleteObject",
+    "s3:GetObject",
+    "s3:ListMultipartUploadParts",
+    "s3:PutObject",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """The bucket as roles see it. `root` is the prefix under which `artifacts/` and `_backend/` lie, '' for none."""
+
+    bucket: str
+    root: str = ""
+    key_arn: str | None = None
+
+    def prefix(self, part: str) -> str:
+        """Return the key prefix of `part`, without a slash at either end."""
+        return f"{self.root}/{part}" if self.root else part
+
+
+def document(*statements: Statement | None) -> Document:
+    """Return a policy document of `statements`; None stands for a statement that does not apply."""
+    return {"Version": "2012-10-17", "Statement": [dict(each) for each in statements if each is not None]}
+
+
+def text(policy: Document) -> str:
+    """Return a document in one spelling, so that an unchanged policy is an unchanged input."""
+    return json.dumps(policy, sort_keys=True, separators=(",", ":"))
+
+
+def server(naming: Naming, store: Store, *, keys_secret: str | None = None, key_arn: str | None = None) -> Document:
+    """What the server may do with AWS: use its artifacts, and read the hashes of API keys where access is by keys.
+
+    `keys_secret` is the ARN of the secret with the hashes, `key_arn` that of the KMS key which encrypts it.
+    """
+    read_keys = {
+        "Sid": "ReadKeyHashes",
+        "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": keys_secret,
+    }
+    by_keys = bool(keys_secret)
+    return document(
+        *_objects(naming, store, ARTIFACTS),
+        {
+            "Sid": "NeverTheStoresIdentity",
+            "Effect": "Deny",
+            "Action": ["s3:DeleteObject", "s3:PutObject"],
+            "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(ARTIFACTS)}/{OBJECT}"),
+        },
+        read_keys if by_keys else None,
+        through_service(naming, "secretsmanager", [key_arn] if by_keys and key_arn else [], ("kms:Decrypt",)),
+        through_service(naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")),
+        *_keep_out(naming, store),
+    )
+
+
+def database_tasks(naming: Naming, store: Store) -> Document:
+    """What the one-shot database task may do: write and read dumps; nothing with the ledger, nothing with artifacts."""
+    return document(
+        *_objects(naming, store, DUMPS),
+        through_service(naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")),
+    )
+
+
+def verify_task(naming: Naming, store: Store) -> Document:
+    """What the one-shot task that verifies may do: read its job. Everything else it asks of the server, as users do."""
+    return document(
+        {
+            "Sid": "ReadJob",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(JOBS)}/*"),
+        },
+        through_service(naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt",)),
+    )
+
+
+def data_bucket(naming: Naming, store: Store, *, server_role_arn: str) -> Document:
+    """The bucket's own policy: TLS only, and `_backend/` closed to the server whatever its role is granted."""
+    whole = [naming.bucket_arn(store.bucket), naming.bucket_arn(store.bucket, "/*")]
+    return document(
+        _tls_only(whole),
+        {
+            "Sid": "KeepServerOutOfBackend",
+            "Effect": "Deny",
+            "Principal": {"AWS": server_role_arn},
+            "Action": "s3:*",
+            "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(BACKEND)}/*"),
+        },
+    )
+
+
+def logs_bucket(naming: Naming, *, bucket: str, data_bucket_arn: str | None) -> Document:
+    """The log bucket's policy: TLS only, and each log writer its own prefix.
+
+    `data_bucket_arn` is None while the data bucket keeps no access logs.
+    """
+    data_writer = {
+        "Sid": "WriteBucketLogs",
+        "Effect": "Allow",
+        "Principal": {"Service": "logging.s3.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": naming.bucket_arn(bucket, "/data/*"),
+        "Condition": {
+            "ArnLike": {"aws:SourceArn": data_bucket_arn},
+            "StringEquals": {"aws:SourceAccount": naming.account},
+        },
+    }
+    return document(
+        _tls_only([naming.bucket_arn(bucket), naming.bucket_arn(bucket, "/*")]),
+        {
+            "Sid": "WriteBalancerLogs",
+            "Effect": "Allow",
+            "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+            "Action": "s3:PutObject",
+            # No condition on aws:SourceArn: whether it comes with the test file that AWS writes before it accepts the
+            # attribute is documented nowhere, and without it no balancer could be made. The path holds the account.
+            "Resource": naming.bucket_arn(bucket, f"/balancer/AWSLogs/{naming.account}/*"),
+        },
+        data_writer if data_bucket_arn else None,
+    )
+
+
+def key(naming: Naming, *, log_group_arns: Sequence[str]) -> Document:
+    """The KMS key's policy: IAM decides within the account, and the two services that act on their own are let in."""
+    return document(
+        {
+            "Sid": "AccountDecides",
+            "Effect": "Allow",
+            "Principal": {"AWS": naming.global_arn("iam", "root")},
+            "Action": "kms:*",
+            "Resource": "*",
+        },
+        {
+            "Sid": "EncryptLogs",
+            "Effect": "Allow",
+            "Principal": {"Service": f"logs.{naming.region}.{naming.domain}"},
+            "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+            "Resource": "*",
+            "Condition": {"ArnEquals": {"kms:EncryptionContext:aws:logs:arn": sorted(log_group_arns)}},
+        },
+        {
+            "Sid": "PublishAlarms",
+            "Effect": "Allow",
+            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+            "Resource": "*",
+            "Condition": {"StringEquals": {"aws:SourceAccount": naming.account}},
+        },
+    )
+
+
+def topic(naming: Naming, *, topic_arn: str) -> Document:
+    """The alarm topic's policy: this account's alarms may publish."""
+    return document(
+        {
+            "Sid": "AlarmsOfThisAccount",
+            "Effect": "Allow",
+            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+            "Action": "sns:Publish",
+            "Resource": topic_arn,
+            "Condition": {
+                "ArnLike": {"aws:SourceArn": naming.arn("cloudwatch", "alarm:*")},
+                "StringEquals": {"aws:SourceAccount": naming.account},
+            },
+        }
+    )
+
+
+def _objects(naming: Naming, store: Store, part: str) -> tuple[Statement, ...]:
+    prefix = store.prefix(part)
+    return (
+        {
+            # On the bucket's ARN: granted on `bucket/*` it grants nothing, and a real deployment was denied exactly
+            # this, hours after a green update.
+            "Sid": "ListOwnPrefix",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": naming.bucket_arn(store.bucket),
+            "Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}},
+        },
+        {
+            "Sid": "UseOwnObjects",
+            "Effect": "Allow",
+            "Action": list(_OBJECT_ACTIONS),
+            "Resource": naming.bucket_arn(store.bucket, f"/{prefix}/*"),
+        },
+    )
+
+
+def _keep_out(naming: Naming, store: Store) -> tuple[Statement, ...]:
+    prefix = store.prefix(BACKEND)
+    return (
+        {
+            "Sid": "NeverTheBackendsOwnObjects",
+            "Effect": "Deny",
+            "Action": "s3:*",
+            "Resource": naming.bucket_arn(store.bucket, f"/{prefix}/*"),
+        },
+        {
+            "Sid": "NeverTheBackendsOwnNames",
+            "Effect": "Deny",
+            "Action": "s3:ListBucket",
+            "Resource": naming.bucket_arn(store.bucket),
+            "Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}},
+        },
+    )
+
+
+def through_service(naming: Naming, service: str, keys: Sequence[str], actions: Sequence[str]) -> Statement | None:
+    """Return the statement that lets KMS keys be used through one service; None without keys."""
+    if not keys:
+        return None
+    return {
+        "Sid": f"UseKeyThrough{_SERVICES[service]}",
+        "Effect": "Allow",
+        "Action": list(actions),
+        "Resource": sorted(set(keys)),
+        "Condition": {"StringEquals": {"kms:ViaService": f"{service}.{naming.region}.{naming.domain}"}},
+    }
+
+
+def _tls_only(resources: Sequence[str]) -> Statement:
+    return {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": list(resources),
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
