@@ -58,7 +58,6 @@ PURE = (
     "components/mlflow_backend/verify/latency.py",
     "components/mlflow_backend/verify/model.py",
     "components/mlflow_backend/verify/observed.py",
-    "components/mlflow_backend/verify/page.py",
     "components/mlflow_backend/verify/rules/*.py",
     "components/mlflow_backend/policy/catalogue.py",
     "components/mlflow_backend/policy/containers.py",
