@@ -74,24 +74,38 @@ schema: setup ## Write the JSON Schema that editors use for Pulumi.*.yaml
 setup-dev:
 	@$(SETUP) --group dev
 
-lint: setup-dev ## Check style, types, workflows, Dockerfile and shell, and that no secret is in the tree
-	@.venv/bin/python -m tools.lint
+setup-linters: setup-dev
+	@$(SETUP).linters
 
-hooks: setup-dev ## Let git run those linters before each commit that concern what it changes
+lint: setup-linters ## Check style, types, layers, workflows, Dockerfile and shell, and that no secret is in the tree
+	@PRE_COMMIT_HOME=.tools/pre-commit .venv/bin/pre-commit run --all-files
+
+hooks: setup-linters ## Let git run those linters before each commit that concern what it changes
 	@.venv/bin/pre-commit install
 
 format: setup-dev ## Rewrite the style that can be rewritten
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-pages: setup-dev ## Write the pages of docs/ that are made of parsers and titles
-	@.venv/bin/python -m tools.pages
+pages: setup-dev ## Write what the pages of docs/ show of the code: their blocks of cog
+	@.venv/bin/python -m cogapp -r $$(git grep --untracked -l '\[\[\[cog' -- '*.md')
 
-coverage: setup-dev ## Measure the branch coverage of the pure modules; red below 95 %
-	@.venv/bin/python -m tools.coverage
+# pyproject.toml lists the pure modules. The server's tests that are not named run in environments that are not measured.
+coverage: export COVERAGE_FILE = $(CURDIR)/.tools/coverage/data
+coverage: setup-dev ## Measure the branch coverage of the pure modules; red if one is below 95 %
+	@rm -rf .tools/coverage && mkdir .tools/coverage
+	@.venv/bin/coverage run -m pytest -q --numprocesses 2 --dist loadfile -m 'not engine and not rig and not slow' \
+	  tests/components tests/policy tests/scripts \
+	  $(patsubst %,tests/server/test_%.py,access bodies db_rows db_schema direct front health route_tables)
+	@.venv/bin/coverage combine --quiet
+	@.venv/bin/coverage report | awk '$$6 !~ /%$$/ { next } { last = $$0 } $$6 + 0 < 95 { print; red = 1 } \
+	  END { print last; exit red || !last }'
 
-mutation: setup-dev ## Change the modules that decide about rollbacks, and see that the tests notice
-	@.venv/bin/python -m tools.mutation
+# Of what is committed, in a copy in which mutmut finds the package: it knows modules below src only.
+mutation: setup-dev ## Change the modules that decide about rollbacks, and list each change that no test notices
+	@rm -rf .tools/mutation && mkdir .tools/mutation && git archive HEAD | tar -xC .tools/mutation
+	@cd .tools/mutation && mv components src && $(CURDIR)/.venv/bin/mutmut run && ! $(CURDIR)/.venv/bin/mutmut results | \
+	  sed -n '/: timeout$$/d; s/^ *\(.*\): .*/\1/p' | xargs -rn 1 $(CURDIR)/.venv/bin/mutmut show | grep .
 
 test: setup-dev ## Run the tests of every level, on the real engine and real servers too; CI runs this
 	@$(PYTEST) -m 'not full'

@@ -1,8 +1,6 @@
-"""Writes the pages of docs/ that are made of something else: `make pages`.
+"""What the pages of docs/ show that is made of code: the commands by their parsers, and the decisions by their titles.
 
-A page for each command of scripts/ in docs/commands/, from the command's own parser, the indexes of commands and of
-the decisions, and the pages of the policies and of known vulnerabilities. What stands between the two marks of a page
-is made; what stands outside is kept. A test fails when a page is not current.
+The pages hold blocks of cog that call these functions; `make pages` runs them, and a test fails if one is not current.
 """
 
 from __future__ import annotations
@@ -11,21 +9,16 @@ import argparse
 import importlib.util
 import inspect
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from mlflow_backend.policy import page as policies_page
-from tools import vulnerabilities_page
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = Path("docs", "commands")
-BEGIN = "<!-- made by `make pages`: do not edit -->"
-END = "<!-- end of what is made -->"
+COMMANDS = ROOT / "docs" / "commands"
+DECISIONS = ROOT / "docs" / "adr"
 
 
 class _ParserFound(Exception):
@@ -36,12 +29,10 @@ class _ParserFound(Exception):
         self.parser = parser
 
 
-def modules(root: Path = ROOT) -> list[str]:
+def modules() -> list[str]:
     """Return the module of every command, by name."""
-    paths = (path.relative_to(root) for path in (root / "scripts").rglob("*.py"))
-    found = sorted(path for path in paths if path.name != "__init__.py")
-    texts = {path: (root / path).read_text(encoding="utf-8") for path in found}
-    return [".".join(path.with_suffix("").parts) for path in found if '__name__ == "__main__"' in texts[path]]
+    paths = sorted(path for path in (ROOT / "scripts").rglob("*.py") if '__name__ == "__main__"' in path.read_text())
+    return [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
 
 
 def parser_of(module: str) -> argparse.ArgumentParser:
@@ -62,13 +53,42 @@ def parser_of(module: str) -> argparse.ArgumentParser:
 
 
 def description_of(module: str) -> str:
-    """Return what a command says of itself: in its own module, or in the package's that it calls."""
+    """Return what a command says of itself: the package's module of its name, if there is one, else its own."""
     inner = module.replace("scripts.", "mlflow_backend.commands.", 1)
-    packaged = "." not in inner.removeprefix("mlflow_backend.commands.") and importlib.util.find_spec(inner)
+    packaged = not module.startswith("scripts.ci.") and importlib.util.find_spec(inner)
     return inspect.getdoc(importlib.import_module(inner if packaged else module)) or ""
 
 
-def options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+def command(module: str) -> str:
+    """Return what a command is for, how it is called, and each argument."""
+    rows = [f"| {typed} | {meaning} |" for typed, meaning in _options(parser_of(module))]
+    table = ["| argument | |", "|---|---|", *rows] if rows else ["It takes no arguments."]
+    return "\n".join([description_of(module), "", f"Call: `python -m {module}`", "", *table])
+
+
+def commands() -> str:
+    """Return the list of all commands."""
+    rows = [
+        f"| [{module.removeprefix('scripts.')}]({page_of(module).name}) | {description_of(module).splitlines()[0]} |"
+        for module in modules()
+    ]
+    return "\n".join(["| command | |", "|---|---|", *rows])
+
+
+def page_of(module: str) -> Path:
+    """Return where the page of a command stands."""
+    return COMMANDS / f"{module.removeprefix('scripts.').replace('.', '-').replace('_', '-')}.md"
+
+
+def decisions() -> str:
+    """Return the list of all decisions."""
+    titles = {path: path.read_text(encoding="utf-8").splitlines()[0] for path in DECISIONS.glob("[0-9]*.md")}
+    return "\n".join(
+        f"- [{path.name[:4]}]({path.name}): {re.sub(r'^# [0-9]+[.] ', '', titles[path])}" for path in sorted(titles)
+    )
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
     """Return each argument as it is typed, and what it means."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no public way to ask
         if isinstance(action, argparse._HelpAction):  # noqa: SLF001 - the same
@@ -85,79 +105,3 @@ def _value(action: argparse.Action) -> str:
         return "\\|".join(map(str, action.choices))
     metavar = action.metavar or (action.dest.upper() if action.option_strings else action.dest)
     return metavar if isinstance(metavar, str) else " ".join(metavar)
-
-
-def made_part(module: str) -> str:
-    """Return what is made of one page: what the command is for, how it is called, and each argument."""
-    parser = parser_of(module)
-    description = description_of(module)
-    rows = [f"| {typed} | {meaning} |" for typed, meaning in options(parser)]
-    table = ["| argument | |", "|---|---|", *rows] if rows else ["It takes no arguments."]
-    return "\n".join([BEGIN, description, "", f"Call: `python -m {module}`", "", *table, END])
-
-
-def page(module: str, old: str) -> str:
-    """Return the page of a command, with everything of the old page that is not made."""
-    made = made_part(module)
-    if BEGIN in old and END in old:
-        before, _, rest = old.partition(BEGIN)
-        return before + made + rest.partition(END)[2]
-    name = module.removeprefix("scripts.")
-    return f"{old.rstrip()}\n\n{made}\n" if old else f"# {name}\n\n{made}\n"
-
-
-def path_of(module: str) -> Path:
-    """Return where the page of a command stands."""
-    return PAGES / f"{module.removeprefix('scripts.').replace('.', '-').replace('_', '-')}.md"
-
-
-def index() -> str:
-    """Return the list of all commands."""
-    rows = []
-    for module in modules():
-        summary = description_of(module).splitlines()[0]
-        rows.append(f"| [{module.removeprefix('scripts.')}]({path_of(module).name}) | {summary} |")
-    head = ["# Commands", "", BEGIN, "| command | |", "|---|---|"]
-    foot = [
-        "",
-        "Each runs as `python -m` and its module, such as `python -m scripts.status`, after `source .tools/activate`.",
-        "What the exit codes mean is the same for all: [design](../design.md).",
-        END,
-    ]
-    return "\n".join([*head, *rows, *foot]) + "\n"
-
-
-def decisions(root: Path = ROOT) -> str:
-    """Return the index of docs/adr/."""
-    lines = []
-    for path in sorted((root / "docs" / "adr").glob("[0-9]*.md")):
-        title = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-        lines.append(f"- [{path.name[:4]}]({path.name}): {re.sub(r'^[0-9]+[.:]? *', '', title)}")
-    what = "Each says what was asked, what was decided and why."
-    return "\n".join(["# Decisions", "", what, "", BEGIN, *lines, END]) + "\n"
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Write the pages that are not current; 0, or 1 with --check where one is not."""
-    parser = argparse.ArgumentParser(prog="tools.pages", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 when a page is not current")
-    chosen = parser.parse_args(arguments)
-    wanted = {
-        PAGES / "README.md": index(),
-        Path("docs", "adr", "README.md"): decisions(),
-        Path("docs", "policies.md"): policies_page.page(),
-        Path("docs", "vulnerabilities.md"): vulnerabilities_page.page(),
-    }
-    for module in modules():
-        path = ROOT / path_of(module)
-        wanted[path_of(module)] = page(module, path.read_text(encoding="utf-8") if path.exists() else "")
-    stale = [path for path, text in wanted.items() if not (ROOT / path).exists() or (ROOT / path).read_text() != text]
-    for path in stale:
-        print(f"{'not current' if chosen.check else 'written'}: {path}")
-        if not chosen.check:
-            (ROOT / path).write_text(wanted[path], encoding="utf-8")
-    return 1 if chosen.check and stale else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -74,8 +74,8 @@ class SchemaTable:
         """Return the heads that an MLflow version requires, None where the table does not know the version."""
         return self.heads.get(version)
 
-    def versions_on(self, head: str) -> tuple[str, ...]:
-        """Return the MLflow versions that run on a tracking head, oldest first."""
+    def versions_on(self, head: str | None) -> tuple[str, ...]:
+        """Return the MLflow versions that run on a tracking head, oldest first; none run without one."""
         return tuple(v for v in sorted(self.heads, key=version_order) if self.heads[v].tracking == head)
 
     def direction(self, found: str | None, wanted: str, *, chain: str = "tracking") -> Direction:
@@ -87,7 +87,7 @@ class SchemaTable:
         order = self.revisions.get(chain, ())
         if found not in order or wanted not in order:
             return Direction.UNKNOWN
-        return Direction.AHEAD if order.index(found) > order.index(wanted) else Direction.BEHIND
+        return Direction.AHEAD if wanted in order[: order.index(found)] else Direction.BEHIND
 
     def pending(self, found: str | None, wanted: str, *, chain: str = "tracking") -> tuple[str, ...]:
         """Return the revisions that lie between `found` and `wanted`, empty where none does or it is not known."""
@@ -170,7 +170,7 @@ def decide(  # noqa: PLR0913 - what decides, by name
         return Decision(verdict=Verdict.SAFE, reason=f"The database is at {need}.")
     if where is Direction.AHEAD:
         return _of_newer(live, need, table, dump)
-    reason, fix = _BLOCKS.get(where, _BLOCKS[Direction.UNKNOWN])
+    reason, fix = _BLOCKS[where]
     lift = _LIFT if pinned and fix != _TABLE_FIX else ""
     return _blocked(reason.format(live=live, need=need), f"{lift}{fix}")
 
@@ -192,7 +192,7 @@ def _of_newer(live: Heads, need: str, table: SchemaTable, dump: str | None) -> D
         reason = f"The database is at {live}, newer than {need}; the dump {dump} has that schema."
         fix = "Add --restore; what was written since is lost, and --dry-run counts it."
         return Decision(verdict=Verdict.RESTORE, reason=reason, fix=fix)
-    runs = _versions(table.versions_on(live.tracking or ""))
+    runs = _versions(table.versions_on(live.tracking))
     reason = f"The database is at {live}, newer than {need}, and no intact dump has that schema."
     return _blocked(reason, f"Choose a release of {runs}." if runs else "Choose a release of a newer MLflow.")
 

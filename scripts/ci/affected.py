@@ -34,8 +34,7 @@ HARMLESS_FOLDERS = ("docs", "tests", "benchmarks", ".github", ".ci", "schema", "
 HARMLESS_FILES = frozenset(
     {
         *("Makefile", ".gitignore", ".gitleaks.toml", ".pre-commit-config.yaml", "LICENSE"),
-        *("requirements/dev.txt", "tools/coverage.py", "tools/lint.py", "tools/mutation.py"),
-        "tools/pages.py",
+        *("requirements/dev.txt", "tools/leaks.py", "tools/pages.py"),
     }
 )
 

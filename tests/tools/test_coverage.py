@@ -1,85 +1,73 @@
-"""The pure modules: one list, of modules that really do not act, each held to its coverage."""
+"""The pure modules: each that is listed is there, is measured, and is held to import nothing that acts."""
 
 from __future__ import annotations
 
 import ast
+import configparser
 import re
-from pathlib import Path
+import subprocess
+import tomllib
 
 import pytest
 
 from tests.tools.projects import ROOT
-from tools import coverage
 
-ACTS = frozenset(
-    {
-        *("boto3", "botocore", "psutil", "psycopg2", "pulumi", "pulumi_aws", "random", "redis", "requests"),
-        *("secrets", "shutil", "signal", "socket", "ssl", "subprocess", "tempfile", "threading", "time", "urllib3"),
-    }
-)
-"""What a module that only decides has no use for at run time."""
-ALLOWED = {
-    "components/mlflow_backend/settings/source.py": {"pulumi"},  # the one reader of pulumi.Config
-    "scripts/ci/affected.py": {"subprocess"},  # it asks git; what it decides is a function without it
-}
+TOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+MEASURED = TOOLS["coverage"]["report"]["include"]
 
 
-def imports_at_run_time(text: str) -> set[str]:
-    """The packages that a module imports, but for those that only the type checker sees."""
-    found: set[str] = set()
-
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
-        if isinstance(node, ast.Import):
-            found.update(alias.name.partition(".")[0] for alias in node.names)
-        if isinstance(node, ast.ImportFrom) and not node.level:
-            found.add(str(node.module).partition(".")[0])
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(ast.parse(text))
-    return found
+def held_pure() -> set[str]:
+    """The modules that import-linter holds to import nothing that acts."""
+    (contract,) = [each for each in TOOLS["importlinter"]["contracts"] if "pulumi" in each.get("forbidden_modules", ())]
+    server = configparser.ConfigParser()
+    server.read(ROOT / "server" / ".importlinter")
+    return {*contract["source_modules"], *server["importlinter:contract:pure"]["source_modules"].split()}
 
 
-@pytest.mark.parametrize("module", coverage.pure_modules(), ids=str)
-def test_a_pure_module_imports_nothing_that_acts(module: Path) -> None:
-    """What decides can be tried with values alone, and runs the same in a provider, a script and a task."""
-    acts = imports_at_run_time((ROOT / module).read_text()) & ACTS
-    assert acts <= ALLOWED.get(str(module), set())
+@pytest.mark.parametrize("pattern", MEASURED)
+def test_a_pattern_names_a_module(pattern: str) -> None:
+    """A module that moved would no longer be held to anything."""
+    assert list(ROOT.glob(pattern))
 
 
-def calls_itself_pure(text: str) -> bool:
-    """Whether a module's first line promises that it decides and does not act."""
-    first = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
-    return re.search(r"^Pure: |\. Pure(\.|: |, |;)", first) is not None
+def test_what_is_measured_is_held_pure() -> None:
+    """The two lists are one; `affected` is measured too, and asks git besides what it decides."""
+    modules = {re.sub(r"^components/|^server/src/|\.py$", "", each).replace("/", ".") for each in MEASURED}
+    assert modules - {"scripts.ci.affected"} == held_pure()
 
 
 def test_what_calls_itself_pure_is_held_to_it() -> None:
     """A new pure module that nobody listed would be measured by nobody."""
+    listed = {path for pattern in MEASURED for path in ROOT.glob(pattern)}
     modules = {
-        path.relative_to(ROOT)
+        path
         for folder in ("components", "scripts", "server/src", "tools")
         for path in (ROOT / folder).rglob("*.py")
-        if calls_itself_pure(path.read_text(encoding="utf-8"))
+        if re.search(
+            r"^Pure: |\. Pure(\.|: |, |;)", (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
+        )
     }
-    assert modules - set(coverage.pure_modules()) == set()
+    assert modules - listed == set()
     assert len(modules) > 40
 
 
-def entry(percent: float) -> dict[str, object]:
-    """A module as coverage's JSON report has it."""
-    return {"summary": {"percent_covered": percent}, "missing_lines": [7], "missing_branches": [[3, -1]]}
-
-
-def test_what_is_below_the_limit_is_named() -> None:
-    """The line says how far it is, and what is not run; a module that was not measured is no pass."""
-    modules = [Path("a.py"), Path("b.py"), Path("c.py")]
-    found = list(coverage.below({"a.py": entry(95.0), "b.py": entry(94.9)}, modules, 95.0))
-    assert found == ["b.py: 94.9 %; lines never run: 7; branches never taken: 3->-1", "c.py: not measured"]
-
-
-def test_a_pattern_that_names_nothing_is_an_error(tmp_path: Path) -> None:
-    """A module that moved would no longer be held to anything."""
-    with pytest.raises(ValueError, match=r"contract\.py names no module"):
-        coverage.pure_modules(tmp_path)
+@pytest.mark.parametrize(
+    ("rows", "red"),
+    [
+        (["a.py  9  0  4  0  100.0%", "b.py  9  1  4  1  95.0%   7", "TOTAL  18  1  8  1  97.0%"], []),
+        (["a.py  99  0  4  0  100.0%", "b.py  9  1  4  1  94.9%   7", "TOTAL  108  1  8  1  99.0%"], ["b.py"]),
+        (["No data to report."], ["nothing"]),
+        ([], ["nothing"]),
+    ],
+)
+def test_one_module_below_the_limit_is_red(rows: list[str], red: list[str]) -> None:
+    """A large module hides no small one, and no report is no pass: the recipe's own judgement of coverage's table."""
+    command = ["make", "--no-print-directory", "--dry-run", "coverage"]
+    recipe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    judge = recipe[recipe.index("awk ") :]
+    table = "\n".join(["Name  Stmts   Miss Branch BrPart  Cover   Missing", "-----", *rows, ""])
+    done = subprocess.run(["sh", "-c", judge], input=table, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == int(bool(red)), done
+    assert [line.split()[0] for line in done.stdout.splitlines()[:-1] if line] == [
+        each for each in red if each != "nothing"
+    ]

@@ -1,4 +1,4 @@
-"""Every linter of `make lint` finds what it is there for, and the hooks before a commit are the same linters."""
+"""Every linter finds what it is there for, git runs it before a commit, and no secret gets past."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import pytest
 import yaml
 
 from tests.tools.projects import ROOT
-from tools import lint
 from tools.bootstrap import linters
 from tools.bootstrap.layout import Layout, find_layout
 from tools.bootstrap.steps import StepFailedError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+PRE_COMMIT = ROOT / ".venv" / "bin" / "pre-commit"
 
 # Put together here, so that this file is no finding itself.
 KEY_ID = "AKIA" + "Q3EGRVJ6WZ5TXNKB"
@@ -62,15 +63,10 @@ CASES = {
         "unpinned-uses",
     ),
     "hadolint": ("Dockerfile", "FROM scratch\n", "FROM debian\nRUN cd /tmp && ls\n", "DL3006"),
-    "shellcheck": ("bad", "#!/bin/sh\necho clean\n", "#!/bin/sh\nrm -r $1\n", "SC2086"),
+    "shellcheck": ("bad.sh", "#!/bin/sh\necho clean\n", "#!/bin/sh\nrm -r $1\n", "SC2086"),
     "secrets": ("settings.py", 'access_key = ""\n', f'access_key = "{KEY_ID}"\n', "aws-access-token"),
 }
 """By the linter's name: the file, a clean text, a bad text, and a word of what is then said."""
-
-
-def linter_of(case: str) -> str:
-    """The linter that a case is about: its first word."""
-    return case.split(maxsplit=1)[0]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,91 +78,122 @@ def programs() -> None:
         if "no `go` on PATH" not in str(failed):
             raise
         pytest.skip(str(failed))
+    assert linters.main() == 0
 
 
-def tree(folder: Path, name: str, text: str) -> Path:
-    """A repository with one file, under the settings of this one."""
-    subprocess.run(("git", "init", "--quiet", folder), check=True, timeout=30)
+def run(folder: Path, *command: object) -> tuple[int, str]:
+    """Run a program in a repository, with a home of its own; its exit code and what it printed."""
+    identity = {f"GIT_{who}_{what}": "x@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {**os.environ, **identity, "PRE_COMMIT_HOME": str(folder / ".git" / "pre-commit"), "NO_COLOR": "1"}
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def repository(folder: Path, name: str, text: str) -> Path:
+    """A repository with one file in its index, under the settings and with the programs of this one."""
+    assert run(ROOT, "git", "init", "--quiet", folder)[0] == 0
+    for program in (".venv", ".tools", "tools", "components"):
+        (folder / program).symlink_to(ROOT / program)
+    (folder / ".git" / "info" / "exclude").write_text("/.venv\n/.tools\n/tools\n/components\n")
+    for settings in (".gitleaks.toml", ".pre-commit-config.yaml"):
+        shutil.copy(ROOT / settings, folder)
     pyproject = (ROOT / "pyproject.toml").read_text()
-    files = next(line for line in pyproject.splitlines() if line.startswith("files = ["))
-    (folder / "pyproject.toml").write_text(pyproject.replace(files, 'files = ["bad.py"]'))
-    (folder / ".gitleaks.toml").write_text((ROOT / ".gitleaks.toml").read_text())
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    mypy = next(line for line in pyproject.splitlines() if line.startswith("files = ["))
+    (folder / "pyproject.toml").write_text(pyproject.replace(mypy, 'files = ["bad.py"]'))
+    write(folder, name, text)
     return folder
 
 
+def write(folder: Path, name: str, text: str) -> None:
+    """Put a file into the index."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    run(folder, "git", "add", "--all")
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_a_bad_file_makes_its_linter_red(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_file_makes_its_linter_red(case: str, tmp_path: Path) -> None:
     """A linter that is called wrongly is green for ever: each passes a clean file and finds the bad one by its rule."""
     name, clean, bad, said = CASES[case]
-    linter = linter_of(case)
-    assert lint.main(["--root", str(tree(tmp_path / "clean", name, clean)), linter]) == 0
-    assert f"ok   {linter}" in capsys.readouterr().out
-    assert lint.main(["--root", str(tree(tmp_path / "bad", name, bad)), linter]) == 1
-    out = capsys.readouterr().out
-    assert f"FAIL {linter}" in out
+    linter = case.split(maxsplit=1)[0]
+    folder = repository(tmp_path / "tree", name, clean)
+    code, out = run(folder, PRE_COMMIT, "run", linter, "--all-files")
+    assert (code, "Passed" in out) == (0, True), out
+    write(folder, name, bad)
+    code, out = run(folder, PRE_COMMIT, "run", linter, "--all-files")
+    assert code == 1
     assert said in out
 
 
 def test_every_linter_is_tried() -> None:
     """A linter is added together with the file that it finds."""
-    assert {linter_of(case) for case in CASES} | {"imports"} == {linter.name for linter in lint.LINTERS}
-
-
-def test_an_import_against_the_layers_is_red(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What checks a backend knows no target: a new one would otherwise change it."""
-    package = tree(tmp_path, "README.md", "") / "mlflow_backend"
-    shutil.copytree(ROOT / "components" / "mlflow_backend", package, ignore=shutil.ignore_patterns("server_package"))
-    assert lint.main(["--root", str(tmp_path), "imports"]) == 0
-    (package / "verify" / "bad.py").write_text("from mlflow_backend.ecs import status\n")
-    assert lint.main(["--root", str(tmp_path), "imports"]) == 1
-    assert "mlflow_backend.verify.bad -> mlflow_backend.ecs.status" in capsys.readouterr().out
-
-
-def test_what_is_found_is_not_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The log of a public workflow must not spread the secret that it warns of."""
-    name, _, bad, _ = CASES["secrets"]
-    assert lint.main(["--root", str(tree(tmp_path, name, bad)), "secrets"]) == 1
-    assert KEY_ID not in capsys.readouterr().out
-
-
-def test_this_tree_is_clean_but_for_python(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is quick to check is checked wherever the tests run; ruff and mypy are `make lint`."""
-    quick = [linter.name for linter in lint.LINTERS if linter.name != "mypy"]
-    assert lint.main(quick) == 0, capsys.readouterr().out
-
-
-def test_the_hooks_are_the_linters() -> None:
-    """A hook and `make lint` never disagree: the hook is a call of the same table."""
     (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
-    assert repo["repo"] == "local"
-    hooks = {hook["id"]: hook["entry"] for hook in repo["hooks"]}
-    assert hooks == {linter.name: f".venv/bin/python -m tools.lint {linter.name}" for linter in lint.LINTERS}
+    assert repo["repo"] == "local", "a repository elsewhere would be fetched"
+    assert {case.split(maxsplit=1)[0] for case in CASES} | {"imports"} == {hook["id"] for hook in repo["hooks"]}
 
 
-def test_the_hooks_are_what_pre_commit_understands() -> None:
-    """A mistake in the file would show only when somebody commits."""
-    command = (ROOT / ".venv" / "bin" / "pre-commit", "validate-config", ".pre-commit-config.yaml")
-    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+def test_an_import_against_the_layers_is_red(tmp_path: Path) -> None:
+    """What checks a backend knows no target: a new one would otherwise change it."""
+    folder = repository(tmp_path / "tree", "bad.py", "")
+    package = folder / "mlflow_backend"
+    shutil.copytree(ROOT / "components" / "mlflow_backend", package, ignore=shutil.ignore_patterns("server_package"))
+    lint = ("env", f"PYTHONPATH={folder}", PRE_COMMIT, "run", "imports", "--all-files")
+    code, out = run(folder, *lint)
+    assert code == 0, out
+    (package / "verify" / "bad.py").write_text("from mlflow_backend.ecs import status\n")
+    code, out = run(folder, *lint)
+    assert code == 1
+    assert "mlflow_backend.verify.bad -> mlflow_backend.ecs.status" in out
 
 
-def test_an_unknown_linter_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """A typing error is no green run of nothing."""
-    with pytest.raises(SystemExit) as ended:
-        lint.main(["rough"])
-    assert ended.value.code == 2
-    assert "no linter rough" in capsys.readouterr().err
+def test_a_commit_with_a_bad_file_is_refused(tmp_path: Path) -> None:
+    """`make hooks` installs them, without a network: a clean commit is made, and one with a finding is not."""
+    folder = repository(tmp_path / "tree", "bad.py", '"""Nothing."""\n')
+    assert run(folder, PRE_COMMIT, "install")[0] == 0
+    code, out = run(folder, "git", "commit", "--message", "clean")
+    assert code == 0, out
+    write(folder, "bad.py", CASES["ruff"][2])
+    code, out = run(folder, "git", "commit", "--message", "bad")
+    assert code == 1
+    assert "F401" in out
 
 
-def test_a_missing_program_is_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A linter that cannot be started must not count as one that found nothing."""
-    missing = lint.Linter(name="missing", argv=("no-such-linter",))
-    monkeypatch.setattr(lint, "LINTERS", (missing,))
-    subprocess.run(("git", "init", "--quiet", tmp_path), check=True, timeout=30)
-    assert lint.main(["--root", str(tmp_path)]) == 2
+@pytest.mark.parametrize(("name", "found"), [("new.py", True), (".hidden/new.txt", True), ("ignored/new.py", False)])
+def test_a_secret_in_the_tree_is_found_and_not_printed(tmp_path: Path, name: str, *, found: bool) -> None:
+    """In what git has or would take, and there only; the log of a public workflow must not spread it."""
+    folder = repository(tmp_path / "tree", ".gitignore", "/ignored/\n")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text(CASES["secrets"][2])
+    code, out = run(folder, PRE_COMMIT, "run", "secrets")
+    assert code == int(found), out
+    assert (f"File:        {name}" in out) is found
+    assert KEY_ID not in out
+
+
+def test_this_tree_is_clean_but_for_types(tmp_path: Path) -> None:
+    """What is quick to check is checked wherever the tests run; mypy is `make lint`."""
+    code, out = run(ROOT, "env", "SKIP=mypy", f"PRE_COMMIT_HOME={tmp_path}", PRE_COMMIT, "run", "--all-files")
+    assert code == 0, out
+
+
+def test_a_linter_that_is_not_there_is_no_pass(tmp_path: Path) -> None:
+    """One that cannot be started must not count as one that found nothing."""
+    folder = repository(tmp_path / "tree", "bad.py", '"""Nothing."""\n')
+    (folder / ".venv").unlink()
+    code, out = run(folder, PRE_COMMIT, "run", "ruff", "--all-files")
+    assert code == 1
+    assert "not found" in out
 
 
 def test_without_go_the_set_up_says_so(tmp_path: Path) -> None:

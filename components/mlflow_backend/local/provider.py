@@ -22,9 +22,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.dynamic import Provider
-from mlflow_backend.local.state import StateDir
+from mlflow_backend.local.state import LocalFailure, StateDir
 
 if TYPE_CHECKING:
     import pulumi
@@ -40,7 +39,7 @@ class _LocalProvider(Provider):
     serialize_as_secret_always = False
 
     def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
-        """Make it so and return what was found. Raises PlatformFailed."""
+        """Make it so and return what was found. Raises LocalFailure."""
         raise NotImplementedError
 
     def look(self, state: StateDir, props: dict[str, Any]) -> str:
@@ -59,7 +58,7 @@ class _LocalProvider(Provider):
         """Look at what is there; a credential that cannot be read is a finding, which the update mends or refuses."""
         try:
             condition = self.look(_state(props), props)
-        except PlatformFailed as failure:
+        except LocalFailure as failure:
             condition = failure.finding
         return ReadResult(id_=id_, outs={**props, "condition": condition})
 

@@ -67,7 +67,7 @@ class Forecast:
         """Say why this version cannot be put on this database; None where it can, or where nothing is known."""
         if self.direction is not Direction.AHEAD or self.seen is None:
             return None
-        runs = self.table.versions_on(self.seen.heads.tracking or "")
+        runs = self.table.versions_on(self.seen.heads.tracking)
         choice = f"that is the schema of MLflow {', '.join(runs)}" if runs else "a newer MLflow runs on it"
         return (
             f"The database is at {self._heads()}, newer than {self.wanted}, which MLflow {self.version} needs"

@@ -14,7 +14,7 @@ import pytest
 from mlflow_backend.ecs.permissions import Grant, PulumiState, Purpose, actions_of, grants
 from tests.components.ecs.simulator import Action, reference
 from tests.components.ecs.stacks import VARIANTS, naming_of, settings_of
-from tools.provider_calls import TABLE
+from tests.upstream.provider_calls import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

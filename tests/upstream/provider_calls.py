@@ -1,6 +1,6 @@
 """The API calls of each AWS resource that the target ecs makes, read from the source of the provider behind pulumi-aws.
 
-    python -m tools.provider_calls --source FOLDER --write
+    python -m tests.upstream.provider_calls --source FOLDER --write
 
 FOLDER is an unpacked github.com/hashicorp/terraform-provider-aws, which the Go module proxy serves
 (`go mod download -json github.com/hashicorp/terraform-provider-aws@VERSION` prints it). A resource's calls are those of
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-TABLE: Final = Path(__file__).resolve().parents[1] / "tests" / "components" / "ecs" / "provider_calls.json"
+TABLE: Final = Path(__file__).resolve().parents[1] / "components" / "ecs" / "provider_calls.json"
 FILES: Final[Mapping[str, str]] = {
     "aws:appautoscaling/policy:Policy": "appautoscaling/policy.go",
     "aws:appautoscaling/target:Target": "appautoscaling/target.go",
@@ -136,7 +136,7 @@ def table(source: Path, files: Iterable[tuple[str, str]]) -> dict[str, list[str]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; exit code 6 when the table in the tree is another one."""
-    parser = argparse.ArgumentParser(prog="tools/provider_calls.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tests/upstream/provider_calls.py", description=__doc__)
     parser.add_argument("--source", required=True, type=Path, help="the unpacked module")
     parser.add_argument("--write", action="store_true", help="write the table instead of comparing it")
     options = parser.parse_args(arguments)
