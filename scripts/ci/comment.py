@@ -1,4 +1,4 @@
-"""One comment of ours on a pull request for each subject, written once and updated in place after that.
+"""One comment of ours on a pull request for each stack, written once and updated in place after that.
 
 It is found again by a hidden marker, and only among the comments of the account that writes them: anybody may write a
 comment that holds the marker.
@@ -7,6 +7,7 @@ comment that holds the marker.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,16 +38,19 @@ class PullRequest:
     author: str = "github-actions[bot]"
 
 
-def upsert(pull: PullRequest, marker: str, markdown: str) -> str:
-    """Write the comment that begins with the line `marker`, or update the one that is there; its address.
+def marker(stack: str) -> str:
+    """Return the line by which the comment on `stack` is found again."""
+    return f"<!-- mlflow-backend preview: {re.sub(r'[^A-Za-z0-9._-]', '', stack)} -->"
 
-    The marker is put before a text that does not begin with it. Raises GitHubError.
-    """
-    body = shortened(markdown if markdown.startswith(f"{marker}\n") else f"{marker}\n{markdown}")
+
+def upsert(pull: PullRequest, stack: str, markdown: str) -> str:
+    """Write the comment on a stack, or update the one that is there; its address. Raises GitHubError."""
+    line = marker(stack)
+    body = shortened(f"{line}\n{markdown}")
     http = urllib3.PoolManager(timeout=DEADLINE, retries=False)
     for comment in _comments(http, pull):
         ours = (comment.get("user") or {}).get("login") == pull.author
-        if ours and str(comment.get("body", "")).startswith(marker):
+        if ours and str(comment.get("body", "")).startswith(line):
             if comment["body"] == body:
                 return str(comment["html_url"])
             path = f"/repos/{pull.repository}/issues/comments/{comment['id']}"

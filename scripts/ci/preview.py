@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.report import markdown as report
 from scripts.ci import comment, runner
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def _tell(stack: str, markdown: str, environment: Mapping[str, str]) -> bool:
             number=int(number),
             token=environment["GITHUB_TOKEN"],
         )
-        print(comment.upsert(pull, report.marker(stack), markdown))
+        print(comment.upsert(pull, stack, markdown))
     except KeyError as error:
         print(f"preview: {error.args[0]} is not set, so no comment can be written", file=sys.stderr)
         return False

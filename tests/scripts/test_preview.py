@@ -15,7 +15,6 @@ from mlflow_backend import ending
 from mlflow_backend.commands import policing, preview
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.policy.catalogue import POLICIES
-from mlflow_backend.report import markdown
 from mlflow_backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -158,14 +157,14 @@ def test_ci_can_gate_on_the_exit_code(
 
 
 def test_the_outputs_say_the_same(stand_in_pulumi: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The JSON is alone on standard output and keeps to its schema; the Markdown begins with its marker."""
+    """The JSON is alone on standard output and keeps to its schema; the Markdown begins with its heading."""
     _plays(stand_in_pulumi, "local-upgrade")
     comment = stand_in_pulumi / "comment.md"
     assert preview.main(["--stack", "local", "--json", "--markdown", str(comment)]) is ExitCode.DONE
     document = json.loads(capsys.readouterr().out)
     jsonschema.validate(document, json.loads((ROOT / "schema" / "preview-1.json").read_text()))
     assert (document["verdict"], document["exitCode"]) == ("changes", 0)
-    assert comment.read_text().startswith(markdown.marker("local"))
+    assert comment.read_text().startswith("## :arrows_counterclockwise: Preview of `local`")
 
 
 def test_the_stacks_levels_reach_the_pack(stand_in_pulumi: Path, monkeypatch: pytest.MonkeyPatch) -> None:

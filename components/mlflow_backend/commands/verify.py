@@ -13,16 +13,18 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.commands.command import platform_errors, show_no_more
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError, next_step
 from mlflow_backend.verification import execution
-from mlflow_backend.verify import gate, latency, page, publish
+from mlflow_backend.verify import gate, latency, publish
 from mlflow_backend.verify.checks import PROFILES
 from mlflow_backend.verify.model import Result
-from mlflow_backend.verify.report import Report, write_whole
 from mlflow_backend.verify.subjects import Subject
+
+if TYPE_CHECKING:
+    from mlflow_backend.verify.report import Report
 
 EXIT_CODES: Final = {
     Result.PASS: ExitCode.DONE,
@@ -60,7 +62,6 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--skip", type=_names, default=(), metavar="A,B", help="leave these checks out, visibly")
     line.add_argument("--expect-version", metavar="V", help="MLflow version that must be served")
     line.add_argument("--json", metavar="FILE", help="write the report as JSON; - prints it instead of the table")
-    line.add_argument("--html", metavar="FILE", help="write the report as one self-contained HTML page")
     line.add_argument("--publish", action="store_true", help="put the JSON beside the artifacts as mlflow_status.json")
     line.add_argument("--gate", action="store_true", help="try up to 5 times within four minutes, then stop the caller")
     line.add_argument("--ca-file", metavar="FILE", help="trust the certificate authorities in this file")
@@ -165,8 +166,6 @@ def _write(options: argparse.Namespace, subject: Subject, report: Report) -> Non
     # A part of the checks says nothing about the backend as a whole, so it must not replace the last verdict.
     if not (options.only or options.skip):
         _keep(subject, report)
-    if options.html:
-        write_whole(Path(options.html), page.html(report))
     if options.json == "-":
         print(report.json())
         return

@@ -1,6 +1,5 @@
 """The report as Markdown, for a comment on a pull request. Pure.
 
-It begins with a marker that no reader sees, by which a workflow finds its own comment of before and writes over it.
 Names and messages are others' words: they are escaped, so that none becomes a mention, a link or a table's end.
 """
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from mlflow_backend.report.model import Report
 
 _MOST_CHANGES: Final = 200
-# A comment on GitHub holds 65536 characters (its own refusal says so); the marker and a note need some.
-_LONGEST: Final = 60_000
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
 # What GitHub makes a link, a mention or a reference of after Markdown is done, escaped or not.
 _LINKED: Final = re.compile(
@@ -33,17 +30,9 @@ _ICONS: Final = {
 }
 
 
-def marker(stack: str) -> str:
-    """Return the line by which the comment on `stack` is found again."""
-    return f"<!-- mlflow-backend preview: {re.sub(r'[^A-Za-z0-9._-]', '', stack)} -->"
-
-
 def text(report: Report) -> str:
-    """Return the report as the whole text of a comment."""
-    found = "\n".join(_lines(report)) + "\n"
-    if len(found) <= _LONGEST:
-        return found
-    return f"{found[:_LONGEST]}\n\n**Cut here: the rest is in the job's log and its JSON.**\n"
+    """Return the whole report; whoever writes it where there is a limit cuts it."""
+    return "\n".join(_lines(report)) + "\n"
 
 
 def escaped(words: str) -> str:
@@ -52,7 +41,6 @@ def escaped(words: str) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield marker(report.stack)
     yield f"## {_ICONS[report.verdict]} Preview of `{report.stack}`: {phrases.HEADLINES[report.verdict]}"
     yield ""
     for change in report.losses:

@@ -131,12 +131,6 @@ def test_what_loses_data_is_said_before_everything_else(form: Callable[[Report],
     assert "mlflow-database will be replaced" in lines[1].replace("\\", "")
 
 
-def test_the_comment_is_found_again_by_its_first_line() -> None:
-    """The marker names the stack and cannot be broken out of."""
-    assert markdown.text(FULL).splitlines()[0] == "<!-- mlflow-backend preview: staging -->"
-    assert markdown.marker("a--> b") == "<!-- mlflow-backend preview: a--b -->"
-
-
 @UNHURRIED
 @given(st.text(max_size=60))
 def test_no_message_becomes_markdown(words: str) -> None:
@@ -192,14 +186,6 @@ def test_a_quantity_is_shown_before_and_after_with_its_unit(form: Callable[[Repo
     lines = [re.sub(r"[|\s]+", " ", line).strip() for line in form(FULL).splitlines()]
     assert "NAT gateway 1 3 gateway, by the hour" in lines
     assert "Alarm 2 not known yet gateway, by the hour" in lines
-
-
-def test_a_comment_is_never_longer_than_a_comment_may_be() -> None:
-    """What is cut says that it is cut."""
-    many = tuple(f"warning {number} {'x' * 200}" for number in range(1000))
-    shown = markdown.text(replace(FULL, warnings=many))
-    assert len(shown) < 65_536
-    assert "Cut here" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,19 @@
-"""What leaves a verification besides its table: the page, the latency table, the published status; and the gate."""
+"""What leaves a verification besides its table: its JSON, the latency table, the published status; and the gate."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
 
-from mlflow_backend.verify import gate, latency, page, publish, runner
+from mlflow_backend.verify import gate, latency, publish, runner
 from mlflow_backend.verify.context import Timing
 from mlflow_backend.verify.model import Result
-from mlflow_backend.verify.report import CheckReport, Report
+from mlflow_backend.verify.report import Report
 from mlflow_backend.verify.subjects import Subject
 from tests.components.verify.fake_mlflow import FakeMLflow, error
 
@@ -42,52 +41,6 @@ def test_reports_keep_the_published_schema(server: FakeMLflow, broken: str) -> N
     report = runner.run(Subject(url=server.url, expected_version="3.17.2"), begun=begun.append)
     for document in (begun[0].to_document(), report.to_document()):
         jsonschema.validate(json.loads(json.dumps(document)), SCHEMA)
-
-
-class Page(HTMLParser):
-    """The tags of a page, and whatever it would load."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.loads: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag that must be closed, and every address."""
-        if tag not in {"meta", "br"}:
-            self.open.append(tag)
-        self.loads += [str(value) for name, value in attrs if name in {"src", "href"}]
-        if tag == "script":
-            self.loads.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Each closes the one last opened."""
-        assert self.open.pop() == tag
-
-
-def test_the_page_is_whole_and_loads_nothing(server: FakeMLflow) -> None:
-    """The page of a real verification is well formed and self-contained, and has every check and endpoint."""
-    report = runner.run(Subject(url=server.url))
-    text = page.html(report)
-    parsed = Page(text)
-    assert (parsed.open, parsed.loads) == ([], [])
-    assert all(f">{check.name}</td>" in text for check in report.checks)
-    assert all(row.endpoint in text for row in latency.table(report.timings))
-
-
-def test_what_a_server_says_is_escaped_in_the_page() -> None:
-    """A server cannot put markup into the page."""
-    evil = "<script>alert(1)</script>"
-    check = CheckReport(name="ui", part="ui", shows="", result=Result.FAIL, sentence=evil, cause=evil, next_step=evil)
-    assert "<script" not in page.html(replace(REPORT, checks=(check,), served_version=evil))
-
-
-@pytest.mark.parametrize("verdict", [*Result, None])
-def test_the_page_names_its_verdict(verdict: Result | None) -> None:
-    """Each verdict is told in words, and a verification that runs is not shown as done."""
-    told = verdict.value if verdict else "running"
-    assert f'id="verdict" class="badge {told}">{told}<' in page.html(replace(REPORT, verdict=verdict))
 
 
 def test_the_latency_table_has_one_row_an_endpoint() -> None:

@@ -12,6 +12,7 @@ import pytest
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.report import markdown as report
 from mlflow_backend.report.model import Report, Verdict
+from scripts.ci import comment as comments
 from scripts.ci import preview, runner
 from tests.scripts.ci.github import TOKEN
 
@@ -54,19 +55,19 @@ def test_the_ending_decides_the_check(
     """Changes are what a pull request is for; everything else that is not 0 is red, and the report is told of all."""
     assert preview.main(["--stack", "dev"], environment=surroundings, command=stand_in(tmp_path, code=code)) == ends
     (comment,) = github.comments
-    assert comment["body"] == f"{report.marker('dev')}\n| table |"
+    assert comment["body"] == f"{comments.marker('dev')}\n| table |"
     assert "| table |" in (tmp_path / "summary.md").read_text()
 
 
 def test_the_comment_is_the_report_and_nothing_else(
     github: GitHub, surroundings: dict[str, str], tmp_path: Path
 ) -> None:
-    """It has the report's one heading, and the marker by which the next run finds it."""
+    """It has the report's one heading below the marker by which the next run finds it."""
     written = report.text(Report(stack="dev", created_at="2026-01-01T00:00:00Z", verdict=Verdict.CHANGES, counts={}))
     command = stand_in(tmp_path, code=ExitCode.CHANGES, report=written)
     assert preview.main(["--stack", "dev"], environment=surroundings, command=command) == ExitCode.DONE
     (comment,) = github.comments
-    assert comment["body"] == written
+    assert comment["body"] == f"{comments.marker('dev')}\n{written}"
     assert len([line for line in written.splitlines() if line.startswith("## ")]) == 1
 
 
