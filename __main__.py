@@ -10,7 +10,6 @@ import pulumi
 
 from mlflow_backend import ending, offered, targets
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.settings import from_pulumi
 from mlflow_backend.settings.version_gate import refuse_vulnerable
 
@@ -33,7 +32,7 @@ def main() -> None:
 
 try:
     main()
-except (LocalFailure, PlatformFailed) as error:
+except PlatformFailed as error:
     raise pulumi.RunError(offered.typed(str(error), pulumi.get_stack())) from None
 except Refused as error:
     said = offered.typed(str(error), pulumi.get_stack())

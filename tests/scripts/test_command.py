@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_backend.commands.command import ended
-from mlflow_backend.contract import ExitCode, Refused
-from mlflow_backend.local.state import LocalFailure
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
 from mlflow_backend.settings import Problem, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +22,10 @@ MISTAKE = Problem(path="server", finding="is a list", rule="it must be a mapping
     [
         (Refused("It is locked.", code="of-a-test", fix="Wait."), ExitCode.REFUSED),
         (SettingsError([MISTAKE]), ExitCode.USAGE),
-        (LocalFailure("the database", "does not answer", "Run `make up`."), ExitCode.PLATFORM_FAILED),
+        (
+            PlatformFailed("does not answer", code="of-a-test", fix="Run `make up`.", part="the database"),
+            ExitCode.PLATFORM_FAILED,
+        ),
     ],
 )
 def test_what_stops_a_command_is_its_exit_code_and_one_sentence(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlflow_backend.commands import rotate_keys
-from mlflow_backend.contract import ExitCode
+from mlflow_backend.contract import ExitCode, PlatformFailed
 from mlflow_backend.local import credentials, encryption
-from mlflow_backend.local.state import LocalFailure, StateDir
+from mlflow_backend.local.state import StateDir
 from mlflow_backend.releases.records import LedgerState, Pin
 from mlflow_backend.server import keys
 
@@ -82,7 +82,7 @@ def test_lost_keys_are_refused_until_they_are_given_up(state: StateDir, tmp_path
     whole = path.read_bytes()
     first = encryption.values(state)
     damage(path)
-    with pytest.raises(LocalFailure) as failed:
+    with pytest.raises(PlatformFailed) as failed:
         credentials.ensure(state)
     assert str(path) in str(failed.value)
     assert "scripts.rotate_keys --stack local --lost" in str(failed.value)

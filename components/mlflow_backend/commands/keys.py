@@ -9,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mlflow_backend.contract import ExitCode
+from mlflow_backend.contract import ExitCode, PlatformFailed
 from mlflow_backend.local import api_keys
-from mlflow_backend.local.state import LocalFailure, StateDir
+from mlflow_backend.local.state import StateDir
 
 MOST_DAYS = 3650
 
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
             print(f"{options.name} is refused within a minute.")
         else:
             print("\n".join(map(_line, api_keys.entries(state))))
-    except LocalFailure as failure:
+    except PlatformFailed as failure:
         print(failure, file=sys.stderr)
         return ExitCode.REFUSED
     return ExitCode.DONE

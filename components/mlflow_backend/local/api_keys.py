@@ -12,7 +12,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import packaged
-from mlflow_backend.local.state import LocalFailure, write
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.local.state import write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ _TIMEOUT_S = 30
 def mint(name: str, scope: str, *, days: int = 0) -> tuple[str, dict[str, str]]:
     """Return a new key for its user, and its entry for the file; it expires after so many days, 0 for never.
 
-    Raises LocalFailure for a name that cannot be one.
+    Raises PlatformFailed for a name that cannot be one.
     """
     done = subprocess.run(
         [sys.executable, "-m", "mlflow_backend_server.keys", name, scope, "--days", str(days)],
@@ -41,7 +42,7 @@ def mint(name: str, scope: str, *, days: int = 0) -> tuple[str, dict[str, str]]:
     )
     if done.returncode != 0:
         finding = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"ended with {done.returncode}"
-        raise LocalFailure(f"API key {name}", finding, "Choose another name")
+        raise PlatformFailed(finding, code="api-key-name-refused", fix="Choose another name", part=f"API key {name}")
     made = json.loads(done.stdout)
     return made["key"], made["entry"]
 
@@ -49,7 +50,7 @@ def mint(name: str, scope: str, *, days: int = 0) -> tuple[str, dict[str, str]]:
 def entries(state: StateDir) -> list[dict[str, Any]]:
     """Return the entries of the keys that are valid; they hold hashes and no key.
 
-    Raises LocalFailure if the file is none of entries.
+    Raises PlatformFailed if the file is none of entries.
     """
     path = state.credentials / FILE
     try:
@@ -64,7 +65,7 @@ def entries(state: StateDir) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError, AttributeError):
         problem = "it is no JSON object with a list of keys"
     fix = "Put it back from a copy, or remove it: `make up` then makes the stack's own key anew. Add other keys again"
-    raise LocalFailure(str(path), problem, fix)
+    raise PlatformFailed(problem, code="api-keys-unreadable", fix=fix, part=str(path))
 
 
 def matches(entry: Mapping[str, str], key: str) -> bool:
@@ -84,11 +85,16 @@ def save(state: StateDir, kept: Sequence[dict[str, Any]]) -> None:
 def add(state: StateDir, name: str, scope: str, *, days: int = 0) -> Path:
     """Make a key, let it in, and return the file of mode 600 that holds it.
 
-    Raises LocalFailure for a name that is taken or cannot be one.
+    Raises PlatformFailed for a name that is taken or cannot be one.
     """
     with state.locked("credentials"):
         if any(entry["name"] == name for entry in entries(state)):
-            raise LocalFailure(f"API key {name}", "there is one of that name", "Revoke it first, or choose another")
+            raise PlatformFailed(
+                "there is one of that name",
+                code="api-key-exists",
+                fix="Revoke it first, or choose another",
+                part=f"API key {name}",
+            )
         key, entry = mint(name, scope, days=days)
         path = state.credentials / (f"api-key-{name}" if name != OWN else "api-key")
         write(path, key)
@@ -97,12 +103,19 @@ def add(state: StateDir, name: str, scope: str, *, days: int = 0) -> Path:
 
 
 def revoke(state: StateDir, name: str) -> None:
-    """Take a key's entry out, and its file. Raises LocalFailure where there is none, and for the stack's own key."""
+    """Take a key's entry out, and its file. Raises PlatformFailed where there is none, and for the stack's own key."""
     if name == OWN:
-        raise LocalFailure(f"API key {name}", "verification uses it", f"Rotate it: delete {state.credentials}/api-key")
+        raise PlatformFailed(
+            "verification uses it",
+            code="api-key-in-use",
+            fix=f"Rotate it: delete {state.credentials}/api-key",
+            part=f"API key {name}",
+        )
     with state.locked("credentials"):
         kept = [entry for entry in entries(state) if entry["name"] != name]
         if len(kept) == len(entries(state)):
-            raise LocalFailure(f"API key {name}", "there is none of that name", "List them")
+            raise PlatformFailed(
+                "there is none of that name", code="api-key-unknown", fix="List them", part=f"API key {name}"
+            )
         save(state, kept)
         (state.credentials / f"api-key-{name}").unlink(missing_ok=True)

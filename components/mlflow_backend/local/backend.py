@@ -41,7 +41,7 @@ class LocalBackend(pulumi.ComponentResource):
         """Take the settings and the absolute path of the folder that holds everything the backend owns.
 
         Raises SettingsError for settings that break a rule, Refused for one that only other targets can fulfil,
-        LocalFailure for an MLflow version without a lock.
+        PlatformFailed for an MLflow version without a lock.
         """
         refuse_broken(settings)
         refuse_unsupported(settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mlflow_backend.local.state import LocalFailure
+from mlflow_backend.contract import PlatformFailed
 
 # Each line: what the log says (measured on real servers, docs/facts.md), the cause, the fix. First match wins.
 _START = (
@@ -55,11 +55,13 @@ def is_hopeless(log: str) -> bool:
     return any(re.search(pattern, log) for pattern, _, _ in _START[:-_CURABLE])
 
 
-def explain_start(failure: LocalFailure, version: str) -> LocalFailure:
+def explain_start(failure: PlatformFailed, version: str) -> PlatformFailed:
     """Return the failure with the likely cause and its fix in front of the log lines, where they tell one."""
     part = f"MLflow {version} ({failure.part})"
     for pattern, cause, fix in _START:
         found = re.search(pattern, failure.finding)
         if found:
-            return LocalFailure(part, f"{cause.format(*found.groups())}; it {failure.finding}", fix)
-    return LocalFailure(part, failure.finding, failure.fix)
+            return PlatformFailed(
+                f"{cause.format(*found.groups())}; it {failure.finding}", code="part-failed-known", fix=fix, part=part
+            )
+    return PlatformFailed(failure.finding, code="part-failed", fix=failure.fix, part=part)

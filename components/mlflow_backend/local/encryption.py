@@ -12,7 +12,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import new_keys
-from mlflow_backend.local.state import LocalFailure, write
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.local.state import write
 from mlflow_backend.server import keys
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _IN_FORCE, _NEXT = "inForce", "next"
 
 
 def value(state: StateDir, name: str) -> str:
-    """Return the value of a key that is in force. Raises LocalFailure if it cannot be read."""
+    """Return the value of a key that is in force. Raises PlatformFailed if it cannot be read."""
     return str(_read(state)[_IN_FORCE][name])
 
 
@@ -55,7 +56,7 @@ def waiting(state: StateDir) -> bool:
 def ensure(state: StateDir) -> None:
     """Make the first keys, or put those of a rotation in force.
 
-    Raises LocalFailure if the file is missing, unreadable, or not the one that the stack's data are encrypted with.
+    Raises PlatformFailed if the file is missing, unreadable, or not the one that the stack's data are encrypted with.
     """
     path, known = _path(state), state.path / FINGERPRINT
     if not path.exists() and not known.exists():
@@ -73,7 +74,7 @@ def ensure(state: StateDir) -> None:
 def rotate(state: StateDir) -> None:
     """Draw new keys, which the next update puts in force; once more before it changes nothing.
 
-    Raises LocalFailure if the keys in force cannot be read.
+    Raises PlatformFailed if the keys in force cannot be read.
     """
     with state.locked("credentials"):
         held = _read(state)
@@ -108,7 +109,7 @@ def _read(state: StateDir) -> dict[str, Any]:
         problem = "it is no JSON document"
     if problem is None:
         return dict(document)
-    raise LocalFailure(str(path), problem, _way_out(state))
+    raise PlatformFailed(problem, code="encryption-keys-unreadable", fix=_way_out(state), part=str(path))
 
 
 def _problem(document: object) -> str | None:
@@ -121,14 +122,14 @@ def _problem(document: object) -> str | None:
 
 
 def _refuse_another(state: StateDir, held: dict[str, Any]) -> None:
-    """Raise LocalFailure if the keys taken over last are not among those of the file: it is an older copy."""
+    """Raise PlatformFailed if the keys taken over last are not among those of the file: it is an older copy."""
     known = state.path / FINGERPRINT
     if not known.exists():
         return
     former = json.loads(held[_IN_FORCE][keys.FORMER])
     if known.read_text() not in {_fingerprint(each) for each in (held[_IN_FORCE], held.get(_NEXT, {}), *former)}:
         finding = "it does not hold the keys that the stack's data are encrypted with"
-        raise LocalFailure(str(_path(state)), finding, _way_out(state))
+        raise PlatformFailed(finding, code="encryption-keys-lost", fix=_way_out(state), part=str(_path(state)))
 
 
 def _way_out(state: StateDir) -> str:

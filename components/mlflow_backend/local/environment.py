@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_backend import certificates, packaged
-from mlflow_backend.local.state import LocalFailure, opened_lock
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.local.state import opened_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,13 +49,15 @@ def locked_versions() -> tuple[str, ...]:
 def locate(version: str) -> Environment:
     """Return where a version's environment is or will be.
 
-    Raises LocalFailure where the version has no lock.
+    Raises PlatformFailed where the version has no lock.
     """
     lock = packaged.LOCKS / f"{version}.txt"
     if not lock.exists():
         finding = f"MLflow {version} has no lock; there are locks for {', '.join(locked_versions())}"
         fix = f"Choose one of them, or make one: `python -m scripts.lock_server {version}`"
-        raise LocalFailure("mlflow-backend:server.mlflowVersion", finding, fix)
+        raise PlatformFailed(
+            finding, code="version-not-installable", fix=fix, part="mlflow-backend:server.mlflowVersion"
+        )
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     python = f"py{sys.version_info.major}.{sys.version_info.minor}"
     return Environment(path=cache_folder("environments") / f"{version}-{digest}-{python}", lock=digest)
@@ -68,7 +71,7 @@ def exists(environment: Environment) -> bool:
 def install(version: str) -> Environment:
     """Install a version's environment where it is missing; others who want the same one wait for it.
 
-    Raises LocalFailure where the installation fails; nothing half-installed is left.
+    Raises PlatformFailed where the installation fails; nothing half-installed is left.
     """
     environment = locate(version)
     with locked(environment.path):
@@ -89,7 +92,9 @@ def locked(folder: Path) -> Iterator[None]:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fix = "Make it writable, or name another cache by XDG_CACHE_HOME"
-        raise LocalFailure(str(folder.parent), f"cannot be made: {error.strerror}", fix) from None
+        raise PlatformFailed(
+            f"cannot be made: {error.strerror}", code="environment-folder-refused", fix=fix, part=str(folder.parent)
+        ) from None
     with opened_lock(folder.with_suffix(".lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -118,10 +123,17 @@ def _run(command: list[str], version: str) -> None:
         )
     except subprocess.TimeoutExpired:
         finding = f"installing it took longer than {_INSTALL_TIMEOUT_S} s"
-        raise LocalFailure(f"MLflow {version}", finding, "Check the package index's speed and repeat") from None
+        raise PlatformFailed(
+            finding,
+            code="environment-install-overdue",
+            fix="Check the package index's speed and repeat",
+            part=f"MLflow {version}",
+        ) from None
     if done.returncode != 0:
         finding = f"its environment could not be installed:\n{done.stderr.strip()}"
-        raise LocalFailure(f"MLflow {version}", finding, _next_step(done.stderr))
+        raise PlatformFailed(
+            finding, code="environment-not-installed", fix=_next_step(done.stderr), part=f"MLflow {version}"
+        )
 
 
 def _next_step(said: str) -> str:
@@ -134,10 +146,15 @@ def _next_step(said: str) -> str:
 
 
 def uv() -> str:
-    """Return uv, which is installed with this package. Raises LocalFailure if it is gone."""
+    """Return uv, which is installed with this package. Raises PlatformFailed if it is gone."""
     beside = Path(sys.executable).parent / "uv"
     if not beside.exists():
-        raise LocalFailure(str(beside), "it is not there", "Install the Python environment again (`make setup`)")
+        raise PlatformFailed(
+            "it is not there",
+            code="file-missing",
+            fix="Install the Python environment again (`make setup`)",
+            part=str(beside),
+        )
     return str(beside)
 
 

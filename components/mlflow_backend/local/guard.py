@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import causes, revisions, schema
-from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.schema_tables import required_heads
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ def refuse_program(state: StateDir, name: str) -> None:
 
 
 def refuse_other_schema(state: StateDir, record: Record) -> None:
-    """Raise LocalFailure where the database is not known to be at the head that the revision's MLflow needs."""
+    """Raise PlatformFailed where the database is not known to be at the head that the revision's MLflow needs."""
     part = f"revision {record.number}"
     live = _live_heads(state, record, part)
     wanted = required_heads(record.mlflow_version, auth=live.auth is not None)
     if wanted is not None and live != wanted:
         finding = f"the database is at {live}, and MLflow {record.mlflow_version} needs {wanted}"
-        raise LocalFailure(part, finding, "Repeat the update, which migrates first")
+        raise PlatformFailed(finding, code="guard-schema", fix="Repeat the update, which migrates first", part=part)
 
 
 def _live_heads(state: StateDir, record: Record, part: str) -> Heads:
@@ -50,8 +50,12 @@ def _live_heads(state: StateDir, record: Record, part: str) -> Heads:
             return schema.answered_heads(state)
         except psycopg2.OperationalError as error:
             if causes.is_hopeless(said := str(error).strip()):
-                raise causes.explain_start(LocalFailure(part, f"was told: {said}", ""), record.mlflow_version) from None
+                raise causes.explain_start(
+                    PlatformFailed(f"was told: {said}", code="guard-refused", part=part), record.mlflow_version
+                ) from None
             if time.monotonic() > deadline:
                 finding = "the database does not answer, so it is not known to be at the schema that this MLflow needs"
-                raise LocalFailure(part, finding, "Start it with `make up`, and repeat") from None
+                raise PlatformFailed(
+                    finding, code="guard-database-away", fix="Start it with `make up`, and repeat", part=part
+                ) from None
         time.sleep(_POLL_S)

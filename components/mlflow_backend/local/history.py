@@ -39,7 +39,7 @@ class LocalHistory:
     def activate(self, revision: str) -> None:
         """Switch to an older or newer revision, and return when it serves.
 
-        Raises Refused where it does not exist, LocalFailure where it does not start.
+        Raises Refused where it does not exist, PlatformFailed where it does not start.
         """
         known = {str(record.number): record for record in revisions.list_all(self._state)}
         if revision not in known:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.local import revisions
-from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.releases.holds import hold_of, refuse_disagreement
 from mlflow_backend.releases.journal import Journal, refuse_unfinished
 from mlflow_backend.releases.ledger import Ledger
@@ -71,7 +70,7 @@ def served(state: StateDir, found: LedgerState, desired: DesiredServer) -> Serve
         )
     try:
         record = revisions.load(state, int(hold.revision))
-    except (LocalFailure, ValueError):
+    except (PlatformFailed, ValueError):
         raise Refused(
             f"The ledger holds this stack to revision {hold.revision}, which does not exist any more: {hold.why}.",
             code="local-pinned-revision-gone",
@@ -121,10 +120,10 @@ def held_revision(state: StateDir, serving: str | None) -> str | None:
 def refuse_overtaken(state: StateDir, revision: str) -> None:
     """Raise if a rollback began, or pinned another revision than this, after the update had read the ledger.
 
-    Refused for one that is under way or was interrupted, LocalFailure for a pin.
+    Refused for one that is under way or was interrupted, PlatformFailed for a pin.
     """
     refuse_unfinished(rollback_journal(state))
     pin = Ledger(FileStore(state.backend_store), by="").state().pin
     if pin is not None and revision != pin.revision:
         finding = f"a rollback pinned revision {pin.revision} while this update was on its way"
-        raise LocalFailure("release", finding, "Repeat the update")
+        raise PlatformFailed(finding, code="release-not-remembered", fix="Repeat the update", part="release")

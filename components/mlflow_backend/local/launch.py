@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_backend.codec import from_document
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, encryption
 from mlflow_backend.local.render import Program
-from mlflow_backend.local.state import Damaged, LocalFailure, StateDir, read_object
+from mlflow_backend.local.state import StateDir, read_object
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
         environment = _environment(state, program)
         if program.tree:
             _refuse_other_schema(state, name)
-    except (OSError, LocalFailure) as error:
+    except (OSError, PlatformFailed) as error:
         print(f"launch {name}: {error}", file=sys.stderr, flush=True)  # noqa: T201 - supervisord keeps it as the log
         return _EX_CONFIG
     command = (*program.prefix, *program.argv)
@@ -45,16 +46,18 @@ def main(arguments: list[str]) -> int:
 
 
 def _program(state: StateDir, name: str) -> Program:
-    """Return what the program's manifest says. Raises Damaged."""
+    """Return what the program's manifest says. Raises PlatformFailed."""
     path, fix = state.programs / f"{name}.json", "Run `make up`, which writes it anew"
     try:
         return from_document(Program, read_object(path, fix) or {})
     except ValueError:
-        raise Damaged(str(path), "is missing, or is no manifest of a program", fix) from None
+        raise PlatformFailed(
+            "is missing, or is no manifest of a program", code="manifest-damaged", fix=fix, part=str(path)
+        ) from None
 
 
 def _refuse_other_schema(state: StateDir, name: str) -> None:
-    """Raise LocalFailure where a revision's server would start on a schema that is not its own."""
+    """Raise PlatformFailed where a revision's server would start on a schema that is not its own."""
     # Only servers pay for the import: every other program starts in half the time without it.
     from mlflow_backend.local import guard  # noqa: PLC0415
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg2
 from psycopg2 import sql
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, ports, processes
 from mlflow_backend.local.postgres import (
     ADMIN,
@@ -29,7 +30,6 @@ from mlflow_backend.local.postgres import (
     session,
     set_password,
 )
-from mlflow_backend.local.state import LocalFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,32 +51,35 @@ _DATABASES: Final = """
 def source(data: Path, programs: Path) -> Path | None:
     """Return the programs that serve data of an older major than `programs`; None where nothing is to be carried over.
 
-    Raises LocalFailure where it cannot be; nothing is touched.
+    Raises PlatformFailed where it cannot be; nothing is touched.
     """
     old, new = major_of_data(data), major_of_programs(programs)
     if old is None or old == new:
         return None
     if old > new:
-        raise LocalFailure(
-            PART,
+        raise PlatformFailed(
             f"{data} is of Postgres {old}, and the installed one is {new}: data move to a newer major, never to an "
             "older one",
-            "Update with the version of this project that made it",
+            code="postgres-older",
+            fix="Update with the version of this project that made it",
+            part=PART,
         )
     found = programs_of(old)
     if found is None:
-        raise LocalFailure(
-            PART,
+        raise PlatformFailed(
             f"{data} is of Postgres {old}, and beside the programs of {new} none of {old} are installed",
-            f"Go back to a version of this project with Postgres {old}, dump with `python -m mlflow_backend_server.db "
-            "dump` (server/README.md), and restore into a new stack",
+            code="postgres-programs-missing",
+            fix=f"Go back to a version of this project with Postgres {old}, dump with "
+            "`python -m mlflow_backend_server.db dump` (server/README.md), and restore into a new stack",
+            part=PART,
         )
     size = sum(each.stat().st_size for each in data.rglob("*") if each.is_file())
     if (free := shutil.disk_usage(data.parent).free) < size:
-        raise LocalFailure(
-            PART,
+        raise PlatformFailed(
             f"{data} has {size // 2**20} MiB to be carried over to Postgres {new}, and {free // 2**20} MiB are free",
-            "Make room, and repeat",
+            code="postgres-space",
+            fix="Make room, and repeat",
+            part=PART,
         )
     return found
 
@@ -108,7 +111,7 @@ class Carrying:
     def carry(self, initialise: Callable[[Path], None]) -> None:
         """Carry the data over, while nothing serves them. Killed anywhere, it can be repeated.
 
-        `initialise` makes an empty data directory of the new major. Raises LocalFailure, with the old data as they
+        `initialise` makes an empty data directory of the new major. Raises PlatformFailed, with the old data as they
         were.
         """
         served_by = None if self._whole.exists() else source(self.state.database, self.programs)
@@ -215,6 +218,11 @@ class Carrying:
     def _password(self) -> str:
         return credentials.read(self.state, credentials.DATABASE_ADMIN)
 
-    def _failed(self, said: str) -> LocalFailure:
+    def _failed(self, said: str) -> PlatformFailed:
         finding = f"the data could not be carried over to Postgres {major_of_programs(self.programs)}: {said}"
-        return LocalFailure(PART, finding, f"They are as they were in {self.state.database}; mend that, and repeat")
+        return PlatformFailed(
+            finding,
+            code="postgres-upgrade-failed",
+            fix=f"They are as they were in {self.state.database}; mend that, and repeat",
+            part=PART,
+        )

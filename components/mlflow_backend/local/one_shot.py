@@ -15,10 +15,10 @@ import time
 from typing import TYPE_CHECKING
 
 from mlflow_backend import packaged
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, encryption, environment, ports, processes, schema
 from mlflow_backend.local.database import binaries
 from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, REGION, ROLE
-from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.local.tools import installed
 from mlflow_backend.migrate.tool import MODULE, Code, ToolResult, tool_failed
 from mlflow_backend.releases.stores import DUMPS, ROOT
@@ -127,7 +127,7 @@ def end_leftovers(state: StateDir) -> None:
 def serving_dumps(state: StateDir) -> Iterator[tuple[str, dict[str, str]]]:
     """Serve the stack's own folder by S3; give the address of dumps and the environment that reaches it.
 
-    Raises LocalFailure where the S3 server does not start.
+    Raises PlatformFailed where the S3 server does not start.
     """
     (state.backend_store / ROOT).mkdir(mode=0o700, parents=True, exist_ok=True)
     state.backend_store.chmod(0o700)
@@ -173,5 +173,7 @@ def _await(server: subprocess.Popen[bytes], port: int) -> None:
     while not ports.listens(port):
         if server.poll() is not None or time.monotonic() > deadline:
             finding = f"the S3 server for dumps did not start on {ports.LOOPBACK}:{port}"
-            raise LocalFailure(_STORE, finding, "End what holds that port, and repeat")
+            raise PlatformFailed(
+                finding, code="dump-store-not-answering", fix="End what holds that port, and repeat", part=_STORE
+            )
         time.sleep(_POLL_S)

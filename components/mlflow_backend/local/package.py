@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local.environment import cache_folder, locked, uv
-from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.packaged import SERVER
 
 _BUILD_LOCK = SERVER / "image" / "build.txt"
@@ -52,7 +52,7 @@ def locate() -> Package:
 def install() -> Package:
     """Install the package where it is missing; others who want the same one wait for it.
 
-    Raises LocalFailure where that fails; nothing half-installed is left.
+    Raises PlatformFailed where that fails; nothing half-installed is left.
     """
     package = locate()
     with locked(package.path):
@@ -79,8 +79,12 @@ def _build(folder: Path) -> None:
             done = subprocess.run((*command, *way), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired:
             finding = f"installing it took longer than {_TIMEOUT_S} s"
-            raise LocalFailure(_PART, finding, "Check the package index's speed and repeat") from None
+            raise PlatformFailed(
+                finding, code="package-install-overdue", fix="Check the package index's speed and repeat", part=_PART
+            ) from None
         if done.returncode == 0:
             return
     finding = f"it could not be installed:\n{done.stderr.strip()}"
-    raise LocalFailure(_PART, finding, "Check that the package index can be reached and repeat")
+    raise PlatformFailed(
+        finding, code="package-not-installed", fix="Check that the package index can be reached and repeat", part=_PART
+    )

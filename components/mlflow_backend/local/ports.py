@@ -8,7 +8,8 @@ import random
 import socket
 from typing import TYPE_CHECKING
 
-from mlflow_backend.local.state import Damaged, LocalFailure, read_object, write
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.local.state import read_object, write
 
 if TYPE_CHECKING:
     from mlflow_backend.local.state import StateDir
@@ -43,18 +44,18 @@ def listens(port: int, *, timeout_s: float = 1.0) -> bool:
 
 
 def known(state: StateDir) -> dict[str, int]:
-    """Return the ports that this stack has chosen, by their name. Raises Damaged for a file that holds others."""
+    """Return the ports that this stack has chosen, by their name. Raises PlatformFailed for another file."""
     path = state.path / "ports.json"
     document = read_object(path, _FIX) or {}
     if not all(isinstance(port, int) for port in document.values()):
-        raise Damaged(str(path), "holds something else than ports", _FIX)
+        raise PlatformFailed("holds something else than ports", code="ports-damaged", fix=_FIX, part=str(path))
     return document
 
 
 def choose(state: StateDir, name: str, *, wanted: int | None = None) -> int:
     """Return the stack's port of this name: the wanted one, the one chosen earlier, or a free one.
 
-    Raises LocalFailure where no free port was found.
+    Raises PlatformFailed where no free port was found.
     """
     with state.locked("ports"):
         ports = known(state)
@@ -76,11 +77,11 @@ def forget(state: StateDir, name: str) -> None:
 def free(taken: frozenset[int] = frozenset()) -> int:
     """Return a port that nothing listens on and no outgoing connection will be given.
 
-    Raises LocalFailure where none was found.
+    Raises PlatformFailed where none was found.
     """
     for _ in range(_ATTEMPTS):
         port = random.choice(_RANGE)  # noqa: S311 - not a secret
         if port not in taken and is_free(port):
             return port
     finding = f"no free port among {_ATTEMPTS} tried in {_RANGE.start}-{_RANGE.stop - 1}"
-    raise LocalFailure("ports", finding, "End what occupies this range on 127.0.0.1")
+    raise PlatformFailed(finding, code="ports-taken", fix="End what occupies this range on 127.0.0.1", part="ports")

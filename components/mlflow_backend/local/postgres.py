@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import ports, tools
-from mlflow_backend.local.state import LocalFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,17 +26,22 @@ _VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)")
 
 
 def major_of_data(data: Path) -> int | None:
-    """Return the major of a data directory, None where there is none yet. Raises LocalFailure for a damaged one."""
+    """Return the major of a data directory, None where there is none yet. Raises PlatformFailed for a damaged one."""
     try:
         return int((data / "PG_VERSION").read_text().strip())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
-        raise LocalFailure(PART, f"{data / 'PG_VERSION'} holds no version", "Put it back from a backup") from None
+        raise PlatformFailed(
+            f"{data / 'PG_VERSION'} holds no version",
+            code="postgres-version-unreadable",
+            fix="Put it back from a backup",
+            part=PART,
+        ) from None
 
 
 def major_of_programs(programs: Path) -> int:
-    """Return the major of the Postgres programs in a folder. Raises LocalFailure where they do not state it."""
+    """Return the major of the Postgres programs in a folder. Raises PlatformFailed where they do not state it."""
     try:
         done = subprocess.run(
             [str(programs / "postgres"), "--version"], capture_output=True, text=True, timeout=_PROGRAM_S, check=True
@@ -44,7 +49,7 @@ def major_of_programs(programs: Path) -> int:
         return int(_VERSION.findall(done.stdout)[0])
     except (OSError, subprocess.SubprocessError, IndexError) as error:
         finding = f"{programs / 'postgres'} does not state its version ({type(error).__name__})"
-        raise LocalFailure(PART, finding, "Run `make setup`") from None
+        raise PlatformFailed(finding, code="postgres-programs-unreadable", fix="Run `make setup`", part=PART) from None
 
 
 def programs_of(major: int) -> Path | None:

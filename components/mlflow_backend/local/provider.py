@@ -22,8 +22,9 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.dynamic import Provider
-from mlflow_backend.local.state import LocalFailure, StateDir
+from mlflow_backend.local.state import StateDir
 
 if TYPE_CHECKING:
     import pulumi
@@ -39,7 +40,7 @@ class _LocalProvider(Provider):
     serialize_as_secret_always = False
 
     def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
-        """Make it so and return what was found. Raises LocalFailure."""
+        """Make it so and return what was found. Raises PlatformFailed."""
         raise NotImplementedError
 
     def look(self, state: StateDir, props: dict[str, Any]) -> str:
@@ -58,7 +59,7 @@ class _LocalProvider(Provider):
         """Look at what is there; a credential that cannot be read is a finding, which the update mends or refuses."""
         try:
             condition = self.look(_state(props), props)
-        except LocalFailure as failure:
+        except PlatformFailed as failure:
             condition = failure.finding
         return ReadResult(id_=id_, outs={**props, "condition": condition})
 

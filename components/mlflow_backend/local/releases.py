@@ -17,13 +17,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.local import credentials, environment, one_shot, ports, processes, revisions, schema, switch
 from mlflow_backend.local.history import LocalHistory, running_revision
 from mlflow_backend.local.holding import rollback_journal
 from mlflow_backend.local.naming import tracking_url
-from mlflow_backend.local.state import LocalFailure, StateDir, opened_lock, write
+from mlflow_backend.local.state import StateDir, opened_lock, write
 from mlflow_backend.local.store import Store
 from mlflow_backend.local.templates import TemplatedTool
 from mlflow_backend.migrate.tool import DatabaseTool
@@ -118,7 +118,7 @@ class LocalReleases:
         return schema.row_counts(self.state, tables)
 
     def mark_store(self, content: bytes) -> None:
-        """Write the artifact store's identity with the operator's key. Raises LocalFailure."""
+        """Write the artifact store's identity with the operator's key. Raises PlatformFailed."""
         Store(self.state, ports.known(self.state)["store"]).put(OBJECT, content)
 
     def migration_lock(self) -> AbstractContextManager[None]:
@@ -139,7 +139,7 @@ class LocalReleases:
     def start_server(self, revision: str) -> None:
         """Switch to a revision and wait until it serves; where it does already, end what a killed switch left.
 
-        Raises LocalFailure, Refused where there is none.
+        Raises PlatformFailed, Refused where there is none.
         """
         with self.state.locked("switch"):
             if self.serving() == revision:
@@ -204,7 +204,7 @@ class LocalReleases:
         return None
 
     def stop_deployment(self) -> None:
-        """End what an update is doing, and wait until it has let go. Raises LocalFailure where it does not."""
+        """End what an update is doing, and wait until it has let go. Raises PlatformFailed where it does not."""
         deadline = time.monotonic() + _STOP_WAIT_S
         serving = revisions.active(self.state)
         while self.busy() is not None:
@@ -212,7 +212,9 @@ class LocalReleases:
             switch.retire_others(self.state, None if serving is None else serving.number)
             if time.monotonic() > deadline:
                 finding = f"it had not ended after {_STOP_WAIT_S:.0f} s"
-                raise LocalFailure("the running update", finding, "End that `pulumi up` and repeat")
+                raise PlatformFailed(
+                    finding, code="update-not-stopped", fix="End that `pulumi up` and repeat", part="the running update"
+                )
             time.sleep(_POLL_S)
 
     @contextlib.contextmanager
@@ -235,7 +237,12 @@ class LocalReleases:
         record = revisions.load(self.state, int(revision))
         heads = self.heads()
         if heads is None:
-            raise LocalFailure("database", "it does not answer, so its schema is not known", "Repeat the update")
+            raise PlatformFailed(
+                "it does not answer, so its schema is not known",
+                code="local-schema-not-known",
+                fix="Repeat the update",
+                part="database",
+            )
         return VerifiedRelease(
             target=TARGET,
             revision=revision,
@@ -262,7 +269,12 @@ class LocalReleases:
         known = (record.mlflow_version for record in revisions.each(self.state))
         version = next((each for each in known if environment.exists(environment.locate(each))), None)
         if version is None:
-            raise LocalFailure("database tool", "no revision's environment is installed", "Run `make up`")
+            raise PlatformFailed(
+                "no revision's environment is installed",
+                code="no-environment-installed",
+                fix="Run `make up`",
+                part="database tool",
+            )
         return version
 
     def _restorable(self, dumps: Sequence[Dump], live: Heads | None) -> frozenset[str]:

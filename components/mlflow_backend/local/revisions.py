@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_backend.codec import from_document, to_document
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import ports
 from mlflow_backend.local.render import Program  # noqa: TC001 - `codec` reads the declared types
-from mlflow_backend.local.state import Damaged, LocalFailure, read_object, read_text, write
+from mlflow_backend.local.state import read_object, read_text, write
 from mlflow_backend.server.environment import (
     ACCESS_VARIABLE,
     ARTIFACT_LIMIT_VARIABLE,
@@ -105,7 +106,7 @@ def each(state: StateDir) -> Iterator[Record]:
 
 
 def active(state: StateDir) -> Record | None:
-    """Return the revision that the proxy sends requests to; None where the address is nobody's. Raises Damaged."""
+    """Return the revision that the proxy sends requests to; None if there is none. Raises PlatformFailed."""
     text = read_text(state.active, "Move it away and run `make up`, which writes it anew")
     if text is None:
         return None
@@ -116,17 +117,19 @@ def active(state: StateDir) -> Record | None:
 def load(state: StateDir, number: int) -> Record:
     """Return one revision.
 
-    Raises LocalFailure where there is none of that number, Damaged where its file cannot be read.
+    Raises PlatformFailed where there is none of that number, PlatformFailed where its file cannot be read.
     """
     path = _folder(state, number) / _DOCUMENT
     fix = f"Put it back from a backup, or delete {path.parent}: revision {number} is then gone, `make up` makes another"
     document = read_object(path, fix)
     if document is None:
-        raise LocalFailure(f"revision {number}", "it does not exist", "List them with `make status`")
+        raise PlatformFailed(
+            "it does not exist", code="revision-missing", fix="List them with `make status`", part=f"revision {number}"
+        )
     try:
         return from_document(Record, document)
     except ValueError:
-        raise Damaged(str(path), "does not describe a revision", fix) from None
+        raise PlatformFailed("does not describe a revision", code="revision-damaged", fix=fix, part=str(path)) from None
 
 
 def next_number(state: StateDir, recorded: Iterable[str] = ()) -> int:
@@ -152,7 +155,7 @@ def choose_metrics_port(state: StateDir, number: int) -> int:
 def save(state: StateDir, record: Record) -> None:
     """Write a new revision's folder in one step.
 
-    Raises LocalFailure where its number is taken (revisions are never rewritten), or the disk refuses.
+    Raises PlatformFailed where its number is taken (revisions are never rewritten), or the disk refuses.
     """
     state.revisions.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=state.revisions, prefix=".new-"))
@@ -163,7 +166,12 @@ def save(state: StateDir, record: Record) -> None:
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         finding = f"it cannot be written: {error.strerror}"
-        raise LocalFailure(f"revision {record.number}", finding, f"Check {state.revisions}, and update again") from None
+        raise PlatformFailed(
+            finding,
+            code="revision-not-saved",
+            fix=f"Check {state.revisions}, and update again",
+            part=f"revision {record.number}",
+        ) from None
     write(state.revisions / _LAST, str(record.number))
 
 

@@ -20,7 +20,7 @@ from mlflow_backend.local import (
     switch,
 )
 from mlflow_backend.local.one_shot import ToolRunner
-from mlflow_backend.local.state import LocalFailure, write
+from mlflow_backend.local.state import write
 from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.migrate.step import after_failed_start, settle
 from mlflow_backend.migrate.tool import DatabaseTool
@@ -44,13 +44,13 @@ _START_SECONDS = 20
 def deploy(state: StateDir, desired: DesiredServer | None, *, pinned: str) -> dict[str, Any]:
     """Make a revision of the desired server and switch to it, or to the pinned one; return its number and time.
 
-    Raises LocalFailure if it does not get ready: the revision before it goes on serving, or serves again.
+    Raises PlatformFailed if it does not get ready: the revision before it goes on serving, or serves again.
     """
     try:
         with state.locked("switch"):
             holding.refuse_overtaken(state, pinned)
             record, start_s = _keep(state, int(pinned)) if desired is None else _make(state, desired)
-    except LocalFailure as failure:
+    except PlatformFailed as failure:
         raise _with_schema(state, failure) from None
     store = FileStore(state.backend_store)
     migration_s = settle(Journal(store, "migration"))
@@ -85,14 +85,16 @@ def _keep(state: StateDir, number: int) -> tuple[Record, None]:
     return record, None
 
 
-def _with_schema(state: StateDir, failure: LocalFailure) -> LocalFailure:
+def _with_schema(state: StateDir, failure: PlatformFailed) -> PlatformFailed:
     """Return the failure with what became of a migration that this update made for the new revision."""
     if Journal(FileStore(state.backend_store), "migration").load() is None:
         return failure
     from mlflow_backend.local.releases import LocalReleases  # noqa: PLC0415 - only after a migration
 
     told = typed(after_failed_start(LocalReleases(state)), state.path.name)
-    return LocalFailure(failure.part, f"{failure.finding}. {told.rstrip('.')}", failure.fix)
+    return PlatformFailed(
+        f"{failure.finding}. {told.rstrip('.')}", code="server-not-starting", fix=failure.fix, part=failure.part
+    )
 
 
 def condition(state: StateDir, number: int) -> str:
@@ -114,7 +116,9 @@ def _make_users_schema(state: StateDir, record: Record) -> None:
         try:
             DatabaseTool(ToolRunner(state, record.mlflow_version, users=True)).upgrade()
         except PlatformFailed as failure:
-            raise LocalFailure("the users' database", failure.finding, failure.fix) from None
+            raise PlatformFailed(
+                failure.finding, code="users-database-failed", fix=failure.fix, part="the users' database"
+            ) from None
 
 
 def _describe_subject(state: StateDir, record: Record) -> None:
@@ -141,7 +145,12 @@ def _record(state: StateDir, desired: DesiredServer) -> Record:
     for folder, is_there in ((installed.path, environment.exists(installed)), (plugin.path, plugin.installed)):
         if not is_there:
             part = f"MLflow {desired.mlflow_version}"
-            raise LocalFailure(part, f"its environment {folder} is gone", "Run `make up`, which installs it")
+            raise PlatformFailed(
+                f"its environment {folder} is gone",
+                code="server-environment-gone",
+                fix="Run `make up`, which installs it",
+                part=part,
+            )
     port = revisions.choose_port(state, number)
     state.temporary.mkdir(mode=0o700, exist_ok=True)
     described = desired.description.listening(port=port, metrics_port=revisions.choose_metrics_port(state, number))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, ports, processes, render
 from mlflow_backend.local.cache import Cache
 from mlflow_backend.local.database import Database
 from mlflow_backend.local.front import Front
-from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.local.store import Store
 from mlflow_backend.local.supervisor import Supervisor
 
@@ -35,7 +35,7 @@ def service(state: StateDir, name: str, port: int, desired: dict[str, Any]) -> S
 def apply(state: StateDir, name: str, desired: dict[str, Any]) -> dict[str, Any]:
     """Make the service run as desired; return its port and the identity of what runs.
 
-    Raises LocalFailure where it does not get ready in time.
+    Raises PlatformFailed where it does not get ready in time.
     """
     port = ports.choose(state, name, wanted=_wanted_port(desired))
     wanted = service(state, name, port, desired)
@@ -91,11 +91,13 @@ def _wanted_port(desired: dict[str, Any]) -> int | None:
 
 
 def _refuse_foreign_port(state: StateDir, wanted: Service) -> None:
-    """Raise LocalFailure where another program took the port while the service was down."""
+    """Raise PlatformFailed where another program took the port while the service was down."""
     ours = processes.marked(str(state.path), wanted.name)
     if ports.is_free(wanted.port) or processes.listens(ours, wanted.port):
         return
     others = f"delete {state.path / 'ports.json'} while the backend is down"
     choice = "set mlflow-backend:server.port to a free one" if wanted.name == Front.name else others
     finding = f"port {wanted.port} on 127.0.0.1 is already taken by another program"
-    raise LocalFailure(wanted.name, finding, f"End that program, or {choice}")
+    raise PlatformFailed(
+        finding, code="port-of-another-program", fix=f"End that program, or {choice}", part=wanted.name
+    )

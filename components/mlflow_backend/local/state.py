@@ -29,21 +29,6 @@ LOCK_WAIT_S = 600.0
 _POLL_S = 0.05
 
 
-class LocalFailure(PlatformFailed):
-    """A part of the local backend could not be brought to the state that was asked for.
-
-    Its text names the part, the finding and the fix, and never holds a secret.
-    """
-
-    def __init__(self, part: str, finding: str, fix: str) -> None:
-        """Keep the three parts apart, so that callers can add to one of them."""
-        super().__init__(finding, fix=fix, part=part)
-
-
-class Damaged(LocalFailure):
-    """A file that this project wrote cannot be read as what it was."""
-
-
 @dataclass(frozen=True)
 class StateDir:
     """The folder of one local stack; two stacks share nothing below it."""
@@ -136,7 +121,7 @@ class StateDir:
     def locked(self, name: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
         """Hold the named lock of this stack, against other threads and other processes.
 
-        Raises LocalFailure where somebody else holds it for longer than `wait_s` seconds.
+        Raises PlatformFailed where somebody else holds it for longer than `wait_s` seconds.
         """
         self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         deadline = time.monotonic() + wait_s
@@ -144,17 +129,24 @@ class StateDir:
             while not _taken(lock):
                 if time.monotonic() > deadline:
                     finding = f"another command of this stack has held the lock '{name}' for {wait_s:.0f} s"
-                    raise LocalFailure(str(self.path), finding, "Let it end, or end it, and repeat")
+                    raise PlatformFailed(
+                        finding, code="local-lock-overdue", fix="Let it end, or end it, and repeat", part=str(self.path)
+                    )
                 time.sleep(_POLL_S)
             yield
 
 
 def opened_lock(path: Path) -> IO[str]:
-    """Open a lock file, which holds nothing. Raises Damaged where something else has its name."""
+    """Open a lock file, which holds nothing. Raises PlatformFailed where something else has its name."""
     try:
         return path.open("w")
     except OSError as error:
-        raise Damaged(str(path), error.strerror or "cannot be opened", "Move it away, and repeat") from None
+        raise PlatformFailed(
+            error.strerror or "cannot be opened",
+            code="lock-file-refused",
+            fix="Move it away, and repeat",
+            part=str(path),
+        ) from None
 
 
 def _taken(lock: IO[str]) -> bool:
@@ -168,20 +160,22 @@ def _taken(lock: IO[str]) -> bool:
 def read_text(path: Path, fix: str) -> str | None:
     """Return a small text file of ours, None where there is none; bytes that are no text become replacement signs.
 
-    Raises Damaged, with this `fix`, where it cannot be read.
+    Raises PlatformFailed, with this `fix`, where it cannot be read.
     """
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Damaged(str(path), error.strerror or "cannot be read", fix) from None
+        raise PlatformFailed(
+            error.strerror or "cannot be read", code="file-unreadable", fix=fix, part=str(path)
+        ) from None
 
 
 def read_object(path: Path, fix: str) -> dict[str, Any] | None:
     """Return the JSON object that a file of ours holds, None where there is no file.
 
-    Raises Damaged, with this `fix`, where it holds anything else.
+    Raises PlatformFailed, with this `fix`, where it holds anything else.
     """
     text = read_text(path, fix)
     if text is None:
@@ -190,22 +184,26 @@ def read_object(path: Path, fix: str) -> dict[str, Any] | None:
         document = json.loads(text)
     except ValueError:
         finding = "is empty" if not text.strip() else "is not JSON: cut short, or written over"
-        raise Damaged(str(path), finding, fix) from None
+        raise PlatformFailed(finding, code="file-not-json", fix=fix, part=str(path)) from None
     if not isinstance(document, dict):
-        raise Damaged(str(path), "holds another kind of JSON than an object", fix)
+        raise PlatformFailed(
+            "holds another kind of JSON than an object", code="file-not-an-object", fix=fix, part=str(path)
+        )
     return document
 
 
 def write(path: Path, text: str, *, mode: int = PRIVATE_FILE) -> None:
     """Replace a file in one step, so that no reader and no crash ever sees half of it.
 
-    Raises LocalFailure where the system refuses, with the file and what helps.
+    Raises PlatformFailed where the system refuses, with the file and what helps.
     """
     try:
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         _write(path, text, mode)
     except OSError as error:
-        raise LocalFailure(str(path), f"cannot be written: {error.strerror}", next_step(error)) from None
+        raise PlatformFailed(
+            f"cannot be written: {error.strerror}", code="file-not-writable", fix=next_step(error), part=str(path)
+        ) from None
 
 
 def _write(path: Path, text: str, mode: int) -> None:

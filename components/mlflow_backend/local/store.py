@@ -13,11 +13,11 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, ports
 from mlflow_backend.local.naming import ARTIFACT_ROOT, BUCKET, REGION
 from mlflow_backend.local.render import Program
 from mlflow_backend.local.service import Service
-from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.local.tools import installed
 from mlflow_backend.server import SecretTemplate
 
@@ -52,13 +52,18 @@ class Store(Service):
     def settle(self) -> None:
         """Make the bucket, through the server: a folder made behind its back is not seen for minutes.
 
-        Raises LocalFailure where it refuses.
+        Raises PlatformFailed where it refuses.
         """
         if self._refusal() == "NoSuchBucket":
             status, answer = self._ask("PUT", f"/{BUCKET}")
             if status != http.client.OK:
                 finding = f"bucket {BUCKET} cannot be made: {_code(answer) or status}"
-                raise LocalFailure(self.name, finding, f"Read {self.state.logs / f'{self.name}.log'}")
+                raise PlatformFailed(
+                    finding,
+                    code="artifact-store-not-answering",
+                    fix=f"Read {self.state.logs / f'{self.name}.log'}",
+                    part=self.name,
+                )
 
     def complaint(self) -> str | None:
         """Say why the operator's key cannot list the bucket.
@@ -75,12 +80,17 @@ class Store(Service):
         return _UNREACHABLE if status == 0 else _code(answer) or "refused"
 
     def put(self, name: str, content: bytes) -> None:
-        """Write one small object below the artifacts. Raises LocalFailure where the S3 server refuses."""
+        """Write one small object below the artifacts. Raises PlatformFailed where the S3 server refuses."""
         path = f"/{ARTIFACT_ROOT.removeprefix('s3://')}/{name}"
         status, answer = self._ask("PUT", path, content)
         if status != http.client.OK:
             finding = f"{path} cannot be written: {_code(answer) or status or _UNREACHABLE}"
-            raise LocalFailure(self.name, finding, f"Read {self.state.logs / f'{self.name}.log'}, and repeat")
+            raise PlatformFailed(
+                finding,
+                code="artifact-store-failed",
+                fix=f"Read {self.state.logs / f'{self.name}.log'}, and repeat",
+                part=self.name,
+            )
 
     def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
         """Return status and body of a request signed with the operator's key, (0, "") where nothing answers.

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, ports, processes, render
-from mlflow_backend.local.state import Damaged, LocalFailure, StateDir, read_object, write
+from mlflow_backend.local.state import StateDir, read_object, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ _STOP_MARGIN_S = 30.0
 _STORES = ("database", "cache", "store")
 # States of supervisord in which a program has ended and will not come back by itself.
 GAVE_UP = frozenset({"FATAL", "EXITED", "STOPPED", "UNKNOWN"})
+_NO_PASSWORD = frozenset({"credential-missing", "credential-unreadable"})
 _RPC_ERRORS = (OSError, xmlrpc.client.Error, http.client.HTTPException)
 # What the daemon and all programs inherit: nothing of the user's cloud or Pulumi credentials.
 _INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE")
@@ -68,7 +70,7 @@ class Supervisor:
         self._state = state
 
     def running(self) -> bool:
-        """Tell whether the daemon answers, and is this folder's. Raises Damaged where its port cannot be read.
+        """Tell whether the daemon answers, and is this folder's. Raises PlatformFailed where its port cannot be read.
 
         In a copy of a folder whose backend runs, port and password are those of the daemon beside it.
         """
@@ -76,16 +78,18 @@ class Supervisor:
             with self._rpc() as rpc:
                 answers = cast("dict[str, Any]", rpc.supervisor.getState())["statename"] == "RUNNING"
                 return answers and processes.state_of(cast("int", rpc.supervisor.getPID())) == str(self._state.path)
-        except Damaged:
-            raise
-        except (*_RPC_ERRORS, LocalFailure, KeyError):
+        except PlatformFailed as failure:
+            if failure.code not in _NO_PASSWORD:
+                raise
+            return False
+        except (*_RPC_ERRORS, KeyError):
             return False
 
     def start(self) -> int:
         """Start the daemon where it does not run, and return its port.
 
         Processes that a killed daemon left behind are ended first: nobody would restart or stop them.
-        Raises LocalFailure where it does not answer in time.
+        Raises PlatformFailed where it does not answer in time.
         """
         with self._state.locked("supervisor"):
             if "supervisor" in ports.known(self._state) and self.running():
@@ -110,7 +114,7 @@ class Supervisor:
                 if time.monotonic() > deadline:
                     finding = f"supervisord did not answer on 127.0.0.1:{port} within {_START_TIMEOUT_S:.0f} s"
                     fix = f"Read {self._state.supervisor / 'supervisord.log'}"
-                    raise LocalFailure("supervisor", finding, fix)
+                    raise PlatformFailed(finding, code="supervisor-not-startable", fix=fix, part="supervisor")
                 time.sleep(_POLL_S)
             return port
 
@@ -157,9 +161,11 @@ class Supervisor:
         try:
             with self._rpc() as rpc:
                 info = cast("dict[str, Any]", rpc.supervisor.getProcessInfo(name))
-        except Damaged:
-            raise
-        except (*_RPC_ERRORS, LocalFailure):
+        except PlatformFailed as failure:
+            if failure.code not in _NO_PASSWORD:
+                raise
+            return None
+        except _RPC_ERRORS:
             return None
         return Status(state=str(info["statename"]), pid=int(info["pid"]))
 
@@ -168,9 +174,11 @@ class Supervisor:
         try:
             with self._rpc() as rpc:
                 found = cast("list[dict[str, Any]]", rpc.supervisor.getAllProcessInfo())
-        except Damaged:
-            raise
-        except (*_RPC_ERRORS, LocalFailure):
+        except PlatformFailed as failure:
+            if failure.code not in _NO_PASSWORD:
+                raise
+            return {}
+        except _RPC_ERRORS:
             return {}
         return {str(info["name"]): Status(state=str(info["statename"]), pid=int(info["pid"])) for info in found}
 
@@ -206,7 +214,7 @@ class Supervisor:
     ) -> None:
         """Wait until the program answers.
 
-        Raises LocalFailure, with the last lines of its log, where it ends for good, where its log says that waiting
+        Raises PlatformFailed, with the last lines of its log, where it ends for good, where its log says that waiting
         is hopeless, or where the time is over.
         """
         deadline = time.monotonic() + timeout_s
@@ -214,11 +222,20 @@ class Supervisor:
             status = self.status(name)
             log = self.tail(name)
             if status is None or status.state in GAVE_UP:
-                raise LocalFailure(name, f"ended while it started\n{log}", self.log_hint(name))
+                raise PlatformFailed(
+                    f"ended while it started\n{log}", code="program-ended", fix=self.log_hint(name), part=name
+                )
             if hopeless(log):
-                raise LocalFailure(name, f"cannot start\n{log}", self.log_hint(name))
+                raise PlatformFailed(
+                    f"cannot start\n{log}", code="program-not-startable", fix=self.log_hint(name), part=name
+                )
             if time.monotonic() > deadline:
-                raise LocalFailure(name, f"did not answer within {timeout_s:.0f} s\n{log}", self.log_hint(name))
+                raise PlatformFailed(
+                    f"did not answer within {timeout_s:.0f} s\n{log}",
+                    code="program-not-answering",
+                    fix=self.log_hint(name),
+                    part=name,
+                )
             time.sleep(_POLL_S)
 
     def tail(self, name: str, *, lines: int = _TAIL_LINES) -> str:
@@ -249,7 +266,7 @@ class Supervisor:
         """Return a program's manifest, None where it is missing or damaged: an update writes it anew."""
         try:
             return read_object(self._state.programs / f"{name}.json", "")
-        except Damaged:
+        except PlatformFailed:
             return None
 
     def _configure(self) -> int:
@@ -293,7 +310,12 @@ class Supervisor:
                 return getattr(rpc.supervisor, method)(*arguments)
         except _RPC_ERRORS as error:
             finding = f"supervisord refused {method}({', '.join(map(str, arguments))}): {_reason(error)}"
-            raise LocalFailure("supervisor", finding, f"Read {self._state.supervisor / 'supervisord.log'}") from None
+            raise PlatformFailed(
+                finding,
+                code="supervisor-failed",
+                fix=f"Read {self._state.supervisor / 'supervisord.log'}",
+                part="supervisor",
+            ) from None
 
     def _reload(self, name: str) -> bool:
         """Take over what changed of one program's section, and tell whether that started it anew.
@@ -318,13 +340,18 @@ class Supervisor:
     def _stop(self, name: str, *, within_s: float) -> None:
         """Stop a program. Asked for without waiting: a server may end its requests for longer than a call may take.
 
-        Raises LocalFailure where the daemon has not even killed it in that time.
+        Raises PlatformFailed where the daemon has not even killed it in that time.
         """
         self._call("stopProcessGroup", name, False)
         deadline = time.monotonic() + within_s
         while (status := self.status(name)) is not None and status.state not in GAVE_UP:
             if time.monotonic() > deadline:
-                raise LocalFailure(name, f"did not end within {within_s:.0f} s", self.log_hint(name))
+                raise PlatformFailed(
+                    f"did not end within {within_s:.0f} s",
+                    code="program-not-ending",
+                    fix=self.log_hint(name),
+                    part=name,
+                )
             time.sleep(_POLL_S)
 
     def _runs(self, program: render.Program, pid: int) -> bool:

@@ -11,8 +11,9 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import causes, credentials, guard, ports, processes, revisions
-from mlflow_backend.local.state import LocalFailure, write
+from mlflow_backend.local.state import write
 from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.server.describe import READY
 from mlflow_backend.verify.credentials import resolve
@@ -40,7 +41,7 @@ _IDLE_LOOKS = 10
 def activate(state: StateDir, record: Record, *, start_timeout_s: float = START_TIMEOUT_S) -> float:
     """Make this revision the one that serves; return the seconds from its start until it was ready.
 
-    Raises LocalFailure if the database is at another schema than this MLflow's, and if the server does not get ready:
+    Raises PlatformFailed if the database is at another schema than this MLflow's, and if the server does not get ready:
     the old one then still serves, and nothing of the new one runs.
     """
     guard.refuse_other_schema(state, record)
@@ -92,7 +93,7 @@ def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: fl
             timeout_s=timeout_s,
             hopeless=causes.is_hopeless,
         )
-    except LocalFailure as failure:
+    except PlatformFailed as failure:
         raise causes.explain_start(_with_words(record, headers, failure), record.mlflow_version) from None
     # MLflow 3.0 to 3.5 runs Alembic in each store's first use, and two at once break each other (KeyError 'script',
     # measured on 3.4.0): so both stores are used once, one after the other, before clients come.
@@ -102,13 +103,23 @@ def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: fl
     # Where the credentials are refused (401), verification says so, with its cause.
     if status == http.client.OK and version != record.mlflow_version:
         finding = f"127.0.0.1:{record.port} answers as MLflow {version}, {record.mlflow_version} was started"
-        raise LocalFailure(record.program.name, finding, "End the process that holds the port and repeat")
+        raise PlatformFailed(
+            finding,
+            code="server-port-taken",
+            fix="End the process that holds the port and repeat",
+            part=record.program.name,
+        )
     if not processes.listens(processes.marked(str(state.path), record.program.name), record.port):
         finding = f"127.0.0.1:{record.port} answers, but no process of this revision listens on it"
-        raise LocalFailure(record.program.name, finding, "End the process that holds the port and repeat")
+        raise PlatformFailed(
+            finding,
+            code="server-port-taken",
+            fix="End the process that holds the port and repeat",
+            part=record.program.name,
+        )
 
 
-def _with_words(record: Record, headers: Mapping[str, str], failure: LocalFailure) -> LocalFailure:
+def _with_words(record: Record, headers: Mapping[str, str], failure: PlatformFailed) -> PlatformFailed:
     """Return the failure with the server's own words, if it answers and says why it is not ready."""
     status, body = answer(record, READY, headers=headers)
     if status == 0:
@@ -117,7 +128,12 @@ def _with_words(record: Record, headers: Mapping[str, str], failure: LocalFailur
         detail = json.loads(body).get("detail")
     except (ValueError, AttributeError):
         detail = None
-    return LocalFailure(failure.part, f"{detail or f'{READY} answers {status}'}\n{failure.finding}", failure.fix)
+    return PlatformFailed(
+        f"{detail or f'{READY} answers {status}'}\n{failure.finding}",
+        code="server-unhealthy",
+        fix=failure.fix,
+        part=failure.part,
+    )
 
 
 def _drain(state: StateDir, old: Record) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local.causes import explain_start, is_hopeless
-from mlflow_backend.local.state import LocalFailure
 
 # The words as real servers wrote them.
 LOGS = [
@@ -34,7 +34,9 @@ LOGS = [
 @pytest.mark.parametrize(("log", "cause", "hopeless"), LOGS)
 def test_a_start_that_failed_is_explained(log: str, cause: str, *, hopeless: bool) -> None:
     """Each cause is named with the version, and the log line stays to be seen; only some are worth waiting for."""
-    told = explain_start(LocalFailure("server-00002", f"cannot start\n  | {log}", "Read the log"), "3.17.2")
+    told = explain_start(
+        PlatformFailed(f"cannot start\n  | {log}", code="of-a-test", fix="Read the log", part="server-00002"), "3.17.2"
+    )
     assert cause.replace("the port", "the server's port") in str(told)
     assert "MLflow 3.17.2 (server-00002)" in str(told)
     assert log in str(told)
@@ -44,6 +46,8 @@ def test_a_start_that_failed_is_explained(log: str, cause: str, *, hopeless: boo
 
 def test_what_is_not_known_is_passed_on() -> None:
     """No guess: the log's own words and where to read on."""
-    told = explain_start(LocalFailure("server-00002", "ended\n  | strange", "Read the log"), "3.17.2")
+    told = explain_start(
+        PlatformFailed("ended\n  | strange", code="of-a-test", fix="Read the log", part="server-00002"), "3.17.2"
+    )
     assert "strange" in str(told)
     assert told.fix == "Read the log"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import api_keys, credentials
-from mlflow_backend.local.state import LocalFailure, StateDir, write
+from mlflow_backend.local.state import StateDir, write
 from mlflow_backend.verify.credentials import resolve
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def test_a_value_that_no_server_could_start_with_is_refused(
     before = credentials.versions(state)
     (state.credentials / name).write_bytes(put)
     assert credentials.versions(state) != before
-    with pytest.raises(LocalFailure, match=finding) as failed:
+    with pytest.raises(PlatformFailed, match=finding) as failed:
         credentials.ensure(state)
     assert str(state.credentials / name) in str(failed.value)
     assert "n3w" not in str(failed.value)
@@ -95,7 +96,7 @@ def test_redaction_replaces_each_secret_by_its_name(state: StateDir) -> None:
 def test_a_missing_credential_is_named_with_its_fix(state: StateDir) -> None:
     """The message says which file, and what to run."""
     (state.credentials / credentials.CACHE).unlink()
-    with pytest.raises(LocalFailure, match=r"cache-password: .*make up"):
+    with pytest.raises(PlatformFailed, match=r"cache-password: .*make up"):
         credentials.read(state, credentials.CACHE)
 
 
@@ -113,7 +114,7 @@ def test_keys_are_added_rotated_and_revoked_one_by_one(state: StateDir) -> None:
     path = api_keys.add(state, "trainer", "read")
     assert path.stat().st_mode & 0o777 == 0o600
     own, trainer = api_keys.entries(state)
-    with pytest.raises(LocalFailure, match="there is one of that name"):
+    with pytest.raises(PlatformFailed, match="there is one of that name"):
         api_keys.add(state, "trainer", "write")
     (state.credentials / credentials.API_KEY).unlink()
     before = credentials.versions(state)
@@ -125,13 +126,13 @@ def test_keys_are_added_rotated_and_revoked_one_by_one(state: StateDir) -> None:
     assert api_keys.entries(state) == [rotated]
     assert not path.exists()
     for name, finding in (("trainer", "none of that name"), (api_keys.OWN, "verification uses it")):
-        with pytest.raises(LocalFailure, match=finding):
+        with pytest.raises(PlatformFailed, match=finding):
             api_keys.revoke(state, name)
 
 
 def test_a_name_that_cannot_be_a_keys_is_refused(state: StateDir) -> None:
     """A name reaches logs and file names: no path is one."""
-    with pytest.raises(LocalFailure, match="letters, digits"):
+    with pytest.raises(PlatformFailed, match="letters, digits"):
         api_keys.add(state, "../admin", "read")
 
 

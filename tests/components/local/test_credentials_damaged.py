@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import api_keys, credentials, encryption, ports, services
 from mlflow_backend.local.database import Database
 from mlflow_backend.local.naming import DATABASE, ROLE
 from mlflow_backend.local.provider import CredentialsProvider, ServiceProvider, SupervisorProvider
-from mlflow_backend.local.state import LocalFailure, StateDir
+from mlflow_backend.local.state import StateDir
 from mlflow_backend.local.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def test_each_damaged_file_is_made_anew_or_named_with_a_way_out(tmp_path: Path, 
         DAMAGES[damage](state.credentials / name)
         try:
             versions, refusal = credentials.ensure(state), None
-        except LocalFailure as failure:
+        except PlatformFailed as failure:
             versions, refusal = {}, failure
         if refusal is not None:
             refused_rightly(refusal, state.credentials / name, damage, secret)
@@ -63,7 +64,7 @@ def test_each_damaged_file_is_made_anew_or_named_with_a_way_out(tmp_path: Path, 
             assert credentials.ensure(state) == versions, name
 
 
-def refused_rightly(refusal: LocalFailure, path: Path, damage: str, secret: dict[str, str]) -> None:
+def refused_rightly(refusal: PlatformFailed, path: Path, damage: str, secret: dict[str, str]) -> None:
     """Hold a refusal to its promises; a file that can be made anew is not refused for being gone or empty."""
     assert str(path) in str(refusal)
     assert refusal.fix, path.name

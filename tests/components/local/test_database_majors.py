@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, database, majors, postgres, services
 from mlflow_backend.local.database import Database
 from mlflow_backend.local.naming import DATABASE, ROLE
-from mlflow_backend.local.state import LocalFailure, StateDir
+from mlflow_backend.local.state import StateDir
 from mlflow_backend.local.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -121,13 +122,13 @@ def test_what_cannot_be_carried_over_is_refused_and_goes_on_serving(
     monkeypatch.setattr(database, "binaries", lambda: programs(NEWER))
     with monkeypatch.context() as lacking:
         lacking.setattr(majors, "programs_of", lambda _: None)
-        with pytest.raises(LocalFailure) as refused:
+        with pytest.raises(PlatformFailed) as refused:
             run(state)
     assert f"Postgres {OLDER}" in refused.value.finding
     assert "dump" in refused.value.fix
     with monkeypatch.context() as full:
         full.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, 0))  # type: ignore[attr-defined]
-        with pytest.raises(LocalFailure, match="MiB"):
+        with pytest.raises(PlatformFailed, match="MiB"):
             run(state)
     assert asked(state, port, "SELECT count(*) FROM runs") == [(500,)]
 
@@ -137,5 +138,5 @@ def test_data_of_a_newer_major_are_refused(tmp_path: Path) -> None:
     data = tmp_path / "database"
     data.mkdir()
     (data / "PG_VERSION").write_text(f"{NEWER}\n")
-    with pytest.raises(LocalFailure, match=f"Postgres {NEWER}"):
+    with pytest.raises(PlatformFailed, match=f"Postgres {NEWER}"):
         majors.source(data, programs(OLDER))

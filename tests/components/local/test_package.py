@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import package
-from mlflow_backend.local.state import LocalFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def test_other_content_is_another_folder(source: Path) -> None:
 def test_a_failed_install_leaves_nothing_and_says_why(source: Path) -> None:
     """A half-installed package is never taken for a whole one."""
     (source / "pyproject.toml").write_text("[project]\n")
-    with pytest.raises(LocalFailure, match="could not be installed"):
+    with pytest.raises(PlatformFailed, match="could not be installed"):
         package.install()
     assert not package.locate().installed
     assert [path.name for path in package.locate().path.parent.iterdir() if path.is_dir()] == []
@@ -68,6 +68,6 @@ def test_the_build_backend_is_held_to_its_lock(source: Path, tmp_path: Path, mon
     monkeypatch.setattr(package, "_BUILD_LOCK", lock)
     # uv keeps what it built before, and asks nobody then.
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-    with pytest.raises(LocalFailure, match=r"(?is)hash"):
+    with pytest.raises(PlatformFailed, match=r"(?is)hash"):
         package.install()
     assert not package.locate().installed

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import environment, ports, revisions
-from mlflow_backend.local.state import Damaged, LocalFailure, StateDir, write
+from mlflow_backend.local.state import StateDir, write
 from tests.components.local.records import record
 
 
@@ -43,7 +44,7 @@ def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(state: StateDir) 
     """A command that hangs with the lock must not hang the next one too: it is told what holds it up."""
     with (
         state.locked("switch"),
-        pytest.raises(LocalFailure, match="has held the lock 'switch'"),
+        pytest.raises(PlatformFailed, match="has held the lock 'switch'"),
         state.locked("switch", wait_s=0.1),
     ):
         pass
@@ -67,12 +68,12 @@ def test_revisions_are_numbered_from_1_listed_newest_first_and_never_rewritten(s
     revisions.save(state, first)
     revisions.save(state, second)
     assert revisions.list_all(state) == (second, first)
-    with pytest.raises(LocalFailure, match="revision 2"):
+    with pytest.raises(PlatformFailed, match="revision 2"):
         revisions.save(state, record(2, port=20_002))
     assert revisions.load(state, 2) == second
     revisions.drop(state, 2)
     assert revisions.next_number(state) == 3
-    with pytest.raises(LocalFailure, match="does not exist"):
+    with pytest.raises(PlatformFailed, match="does not exist"):
         revisions.load(state, 2)
 
 
@@ -85,7 +86,7 @@ def test_a_write_that_fails_leaves_the_old_file(state: StateDir, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", broken)
-    with pytest.raises(LocalFailure, match="No space left"):
+    with pytest.raises(PlatformFailed, match="No space left"):
         write(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in state.path.iterdir()] == ["active"]
@@ -94,7 +95,7 @@ def test_a_write_that_fails_leaves_the_old_file(state: StateDir, monkeypatch: py
 def test_every_default_and_tested_version_has_a_lock() -> None:
     """The versions that the documents name can be installed; another is refused with those that can."""
     assert {"2.9.2", "3.1.4", "3.4.0", "3.17.2"} <= set(environment.locked_versions())
-    with pytest.raises(LocalFailure, match=r"MLflow 2\.9\.0 has no lock; .*3\.17\.2.*lock_server"):
+    with pytest.raises(PlatformFailed, match=r"MLflow 2\.9\.0 has no lock; .*3\.17\.2.*lock_server"):
         environment.locate("2.9.0")
 
 
@@ -116,7 +117,7 @@ def test_damaged_ports_are_named_with_a_way_out(state: StateDir, content: bytes)
     """'Expecting value: line 1 column 1 (char 0)' was all that was said, for ever."""
     state.path.mkdir()
     (state.path / "ports.json").write_bytes(content)
-    with pytest.raises(Damaged, match=r"ports\.json.*make up"):
+    with pytest.raises(PlatformFailed, match=r"ports\.json.*make up"):
         ports.known(state)
 
 
@@ -125,11 +126,11 @@ def test_a_damaged_revision_is_named_with_a_way_out(state: StateDir, content: by
     """The others are there still, and so is the data."""
     revisions.save(state, record(1))
     (state.revisions / "00001" / "revision.json").write_bytes(content)
-    with pytest.raises(Damaged, match=r"revision\.json.*make up"):
+    with pytest.raises(PlatformFailed, match=r"revision\.json.*make up"):
         revisions.load(state, 1)
 
 
 def test_what_the_system_refuses_is_named(state: StateDir) -> None:
     """A full disk says neither which file, nor what helps."""
-    with pytest.raises(LocalFailure, match=r"/dev/full.*cannot be written"):
+    with pytest.raises(PlatformFailed, match=r"/dev/full.*cannot be written"):
         write(Path("/dev/full/a"), "text")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.local import guard, holding, launch, revisions, switch
 from mlflow_backend.local.releases import LocalReleases
-from mlflow_backend.local.state import LocalFailure, StateDir, write
+from mlflow_backend.local.state import StateDir, write
 from mlflow_backend.migrate import resource
 from tests.components.local.records import record
 
@@ -28,7 +28,7 @@ def state(tmp_path: Path) -> StateDir:
 def test_no_server_is_started_where_the_schema_cannot_be_read(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that is away may come back at an older schema, which MLflow would migrate: refused, nothing begun."""
     monkeypatch.setattr(guard, "_DATABASE_WAIT_S", 0.1)
-    with pytest.raises(LocalFailure, match="does not answer, so it is not known"):
+    with pytest.raises(PlatformFailed, match="does not answer, so it is not known"):
         switch.activate(state, record(1))
     assert not state.programs.exists()
 

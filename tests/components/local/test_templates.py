@@ -87,7 +87,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
 def test_a_damaged_schema_costs_a_run_of_the_tool_and_nothing_else(
     state: StateDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    """Whole: the tool is not run. Damaged: it is, the database is at its head, and the schema is kept anew."""
+    """Whole: the tool is not run. PlatformFailed: it is, the database is at its head, and the schema is kept anew."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     tool = Tool(state)
     kept = environment.cache_folder("schemas") / f"{VERSION}-{environment.locate(VERSION).lock}.dump"

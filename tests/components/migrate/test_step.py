@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.migrate.step import MigrationRequest, OnFailure, Outcome, after_failed_start, migrate, settle
 from mlflow_backend.migrate.tool import Code
 from tests.components.releases.world import HEAD, Killed, World, failed
@@ -88,7 +87,7 @@ def test_after_a_failure_the_old_revision_serves_again(world: World, what: str) 
 @pytest.mark.parametrize("what", ["stop", "dump"])
 def test_whatever_a_target_meets_the_old_revision_serves_again(world: World, what: str) -> None:
     """Not only the tool fails: a server that is slow to end, or no port for the dumps, must not leave it stopped."""
-    world.failing = {what: [LocalFailure("a part", "it did not end in time", "Look")]}
+    world.failing = {what: [PlatformFailed("it did not end in time", code="of-a-test", fix="Look", part="a part")]}
     with pytest.raises(PlatformFailed, match=r"did not end in time.*revision 1 serves again"):
         run(world)
     assert (world.running, world.migration.load()) == ("1", None)
@@ -96,7 +95,10 @@ def test_whatever_a_target_meets_the_old_revision_serves_again(world: World, wha
 
 def test_a_restore_that_a_target_cannot_even_begin_is_reported(world: World) -> None:
     """Both failures are told, and the journal stays open for the next update."""
-    world.failing = {"upgrade": [failed(Code.NOT_AT_HEAD)], "restore": [LocalFailure("store", "no port", "Look")]}
+    world.failing = {
+        "upgrade": [failed(Code.NOT_AT_HEAD)],
+        "restore": [PlatformFailed("no port", code="of-a-test", fix="Look", part="store")],
+    }
     world.left_at = "between"
     with pytest.raises(PlatformFailed, match="Restoring the dump d1 failed too: store: no port"):
         run(world, on_failure="restore")

@@ -13,7 +13,7 @@ from mlflow_backend import offered, schema
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.dynamic import Provider
 from mlflow_backend.local.holding import rollback_journal
-from mlflow_backend.local.state import LocalFailure, StateDir
+from mlflow_backend.local.state import StateDir
 from mlflow_backend.releases.journal import Journal, refuse_unfinished
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.plan import Request, plan
@@ -88,7 +88,9 @@ class Speaks(Provider):
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> Any:
         """Raise."""
-        raise LocalFailure("part", "it is so", "Do `python -m scripts.rollback --stack STACK`")
+        raise PlatformFailed(
+            "it is so", code="of-a-test", fix="Do `python -m scripts.rollback --stack STACK`", part="part"
+        )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_what_a_provider_raises_names_its_own_stack(props: dict[str, Any]) -> No
     """A command of a red update is copied as it stands."""
     with pytest.raises(Refused, match="--stack mine --unpin"):
         Speaks().create(props)
-    with pytest.raises(LocalFailure, match="--stack mine"):
+    with pytest.raises(PlatformFailed, match="--stack mine"):
         Speaks().update("id", {}, props)
     with pytest.raises(Refused, match="--stack STACK"):
         Speaks().create({"other": json.dumps(props)})

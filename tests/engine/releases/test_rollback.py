@@ -10,9 +10,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, one_shot, schema
 from mlflow_backend.local.revisions import list_all, program_name
-from mlflow_backend.local.state import LocalFailure
 from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.releases.stores import LEDGER
 from mlflow_backend.schema_tables import schema_table
@@ -245,7 +245,7 @@ def test_no_server_is_started_on_a_database_that_is_not_at_its_head(released: Lo
     head = str(schema_table().heads["2.9.2"].tracking)
     for other in (schema_table().revisions["tracking"][0], schema_table().revisions["tracking"][-1]):
         stamp(released, other)
-        with pytest.raises(LocalFailure, match=f"the database is at {other}, and MLflow 2.9.2 needs {head}"):
+        with pytest.raises(PlatformFailed, match=f"the database is at {other}, and MLflow 2.9.2 needs {head}"):
             releases(released).start_server("1")
         stamp(released, head)
     assert serving(released) == before
