@@ -10,18 +10,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlflow_backend.local.backend import LocalBackend
+    from mlflow_backend.local.backend import LocalBackend, LocalBackendArgs
     from mlflow_backend.settings import Settings
     from mlflow_backend.verification.provider import Verification, VerificationArgs
 
 _MODULES = {
     "LocalBackend": "mlflow_backend.local.backend",
+    "LocalBackendArgs": "mlflow_backend.local.backend",
     "Settings": "mlflow_backend.settings",
     "Verification": "mlflow_backend.verification.provider",
     "VerificationArgs": "mlflow_backend.verification.provider",
 }
 
-__all__ = ["LocalBackend", "Settings", "Verification", "VerificationArgs"]
+__all__ = ["LocalBackend", "LocalBackendArgs", "Settings", "Verification", "VerificationArgs"]
 
 
 def __getattr__(name: str) -> Any:

@@ -120,9 +120,13 @@ class LogPart:
 class Candidate(Protocol):
     """A release that runs beside the active one at an address of its own, and that no user meets yet."""
 
-    revision: str
-    subject: Subject
-    """What is verified: the candidate's own address, and what is expected there."""
+    @property
+    def revision(self) -> str:
+        """Its revision."""
+
+    @property
+    def subject(self) -> Subject:
+        """What is verified: the candidate's own address, and what is expected there."""
 
     def promote(self) -> None:
         """Make it the active one."""

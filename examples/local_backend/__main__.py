@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pulumi
 
-from mlflow_backend import LocalBackend, Settings
+from mlflow_backend import LocalBackend, LocalBackendArgs, Settings
 
 backend = LocalBackend(
     "mlflow",
-    settings=Settings.model_validate({"target": "local", "server": {"mlflowVersion": "3.17.2"}}),
-    # Data, credentials and logs; its name is that of the stack, by which commands find the backend.
-    folder=Path(".backend", pulumi.get_stack()).resolve(),
+    LocalBackendArgs(
+        settings=Settings.model_validate({"target": "local", "server": {"mlflowVersion": "3.17.2"}}),
+        # Data, credentials and logs; its name is that of the stack, by which commands find the backend.
+        folder=Path(".backend", pulumi.get_stack()).resolve(),
+    ),
 )
 pulumi.export("trackingUrl", backend.tracking_url)

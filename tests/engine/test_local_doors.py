@@ -72,6 +72,15 @@ def test_pages_of_the_settings_may_write_and_no_others(named: LocalStack, origin
     assert status(named.output("trackingUrl") + SEARCH, origin=origin) == expected
 
 
+def test_a_new_server_is_verified_below_the_same_path(named: LocalStack) -> None:
+    """At an address of its own, before users meet it: the path is the server's, and loopback is always let in."""
+    before = named.output("release")["revision"]
+    named.write_settings(server={"requestTimeout": 290})
+    named.must_up()
+    assert named.output("release")["revision"] != before
+    assert status(named.output("trackingUrl") + SEARCH) == 200
+
+
 def test_each_was_tried_by_the_verification(named: LocalStack) -> None:
     """The report names them, so that a person sees what was tried."""
     sentences = {check["name"]: check["sentence"] for check in named.report()["checks"]}

@@ -85,7 +85,6 @@ def test_a_missing_bucket_fails_the_update_and_is_named(deployed: LocalStack) ->
     port = ports.known(deployed.state)["store"]
     eventually(lambda: not ports.listens(port), within_s=10, what="store ended")
     eventually(lambda: ports.listens(port), within_s=20, what="store is back")
-    deployed.write_settings(server={"requestTimeout": 290})
     outcome = deployed.up()
     assert not outcome.ok, outcome.text
     assert "bucket" in failed_checks(deployed)["artifact"].lower(), outcome.text

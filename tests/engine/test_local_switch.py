@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import http.client
+import re
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import psycopg2
 import pytest
 
-from mlflow_backend.local import ports, processes, revisions
+from mlflow_backend.local import credentials, ports, processes, revisions
 from mlflow_backend.local.history import LocalHistory
-from tests.engine.calls import eventually
+from mlflow_backend.local.naming import DATABASE, ROLE
+from mlflow_backend.verify.tracking import PREFIX
+from tests.engine.calls import call, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,22 +155,107 @@ def test_the_same_load_catches_a_careless_switch(deployed: LocalStack) -> None:
     assert load.dropped
 
 
-def test_a_killed_update_leaves_the_old_server_and_the_next_one_clears_up(deployed: LocalStack) -> None:
-    """SIGKILL of everything of Pulumi in the middle of a switch: the old revision serves, the next `up` is clean."""
+def test_a_red_candidate_is_never_served(deployed: LocalStack) -> None:
+    """A server that answers health and fails a check meets no user; the same update, made good, does."""
     before = deployed.output("release")["revision"]
-    deployed.write_settings(server={"requestTimeout": 110})
-    update = deployed.start_up()
+    deployed.write_settings(server={"requestTimeout": 130, "extraFlags": {"x-frame-options": "DENY"}})
+    with watching(deployed) as seen, no_metric_can_be_logged(deployed):
+        red = deployed.up()
+    assert not red.ok, red.text
+    assert re.search(r"FAIL +log-metric", red.text), red.text
+    assert f"ended before any user met it. Revision {before} serves on." in red.text
+    assert seen.answers == {(200, "SAMEORIGIN")}
+    assert deployed.server_numbers() == [int(before)]
+    assert before == str(revisions.list_all(deployed.state)[0].number)
+    assert deployed.report()["verdict"] == "pass"
+    with watching(deployed) as seen:
+        deployed.must_up()
+    assert seen.answers == {(200, "SAMEORIGIN"), (200, "DENY")}
+
+
+@dataclass
+class Seen:
+    """What a client at the public URL was answered: status, and the header by which the servers differ."""
+
+    answers: set[tuple[int | str, str | None]] = field(default_factory=set)
+
+
+@contextmanager
+def watching(stack: LocalStack) -> Iterator[Seen]:
+    """Ask at the public URL again and again, each time on a connection of its own."""
+    seen, stop, port = Seen(), threading.Event(), ports.known(stack.state)["front"]
+
+    def ask() -> None:
+        while not stop.is_set():
+            connection = http.client.HTTPConnection(ports.LOOPBACK, port, timeout=60)
+            try:
+                connection.request("GET", "/api/2.0/mlflow/experiments/search?max_results=1")
+                answer = connection.getresponse()
+                answer.read()
+                seen.answers.add((answer.status, answer.getheader("X-Frame-Options")))
+            except (OSError, http.client.HTTPException) as error:
+                seen.answers.add((type(error).__name__, None))
+            finally:
+                connection.close()
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
     try:
-        eventually(
-            lambda: any(n > int(before) for n in deployed.server_numbers()),
-            within_s=60,
-            what=f"a server after {before} starts",
-        )
+        yield seen
+        # The last answers are those of what serves in the end.
+        time.sleep(0.2)
     finally:
-        deployed.kill(update)
-    active = revisions.active(deployed.state)
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def no_metric_can_be_logged(stack: LocalStack) -> Iterator[None]:
+    """Let the database refuse each new metric; everything else works, and every server is healthy."""
+    with database(stack) as cursor:
+        cursor.execute("ALTER TABLE metrics ADD CONSTRAINT refused CHECK (step < 0) NOT VALID")
+    try:
+        yield
+    finally:
+        with database(stack) as cursor:
+            cursor.execute("ALTER TABLE metrics DROP CONSTRAINT refused")
+
+
+@contextmanager
+def database(stack: LocalStack) -> Iterator[Any]:
+    """Work in MLflow's database as its owner, and commit at the end."""
+    port, password = ports.known(stack.state)["database"], credentials.read(stack.state, credentials.DATABASE)
+    session = psycopg2.connect(host=ports.LOOPBACK, port=port, user=ROLE, password=password, dbname=DATABASE)
+    with closing(session), session, session.cursor() as cursor:
+        yield cursor
+
+
+def test_an_update_killed_while_its_candidate_is_verified_is_cleared_up_by_the_next(deployed: LocalStack) -> None:
+    """SIGKILL of everything of Pulumi: the old revision serves, and the next `up` leaves nothing of the candidate."""
+    before, url = deployed.output("release")["revision"], deployed.output("trackingUrl")
+    deployed.write_settings(server={"requestTimeout": 110})
+    # What the verification writes waits for this lock, so that it is met in its middle.
+    with database(deployed) as cursor:
+        cursor.execute("LOCK TABLE metrics")
+        update = deployed.start_up()
+        try:
+            eventually(lambda: bool(verifications(url)), within_s=120, what="the candidate is verified")
+        finally:
+            deployed.kill(update)
+    active, candidate = revisions.active(deployed.state), revisions.candidate(deployed.state)
     assert active is not None
+    assert candidate is not None
     assert str(active.number) == before
+    assert deployed.server_numbers() == [active.number, candidate.number]
     deployed.pulumi("cancel", "--yes", "--stack", deployed.name)
     deployed.must_up()
     assert deployed.server_numbers() == [int(deployed.output("release")["revision"])]
+    assert candidate.created_at not in {record.created_at for record in revisions.list_all(deployed.state)}
+    assert not deployed.state.candidate.exists()
+
+
+def verifications(url: str) -> list[dict[str, Any]]:
+    """Return the experiments of verifications that are there now."""
+    found = call(url, "experiments/search", {"max_results": 10, "filter": f"name LIKE '{PREFIX}/%'"})
+    return list(found.get("experiments", []))

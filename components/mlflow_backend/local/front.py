@@ -45,7 +45,8 @@ class Front(Service):
         return ports.listens(self.port)
 
     def _rendered(self) -> dict[str, object]:
-        return render.proxy(port=self.port, active=self.state.active)
+        candidate = ports.choose(self.state, "candidate")
+        return render.proxy({self.port: self.state.active, candidate: self.state.candidate})
 
     @property
     def _configuration(self) -> Path:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _RUNNING = "running"
 _FOUND = frozenset({"condition", "identity", "listens", "versions", "revision", "createdAt"})
+# How a new server is verified makes no new server.
+_NOT_COMPARED = _FOUND | {"verification"}
 
 
 class _LocalProvider(Provider):
@@ -164,17 +166,18 @@ class EnvironmentProvider(_LocalProvider):
 
 
 class ServerProvider(_LocalProvider):
-    """The MLflow server: an update makes a new revision and switches to it."""
+    """The MLflow server: an update makes a new revision, verifies it, and switches to it."""
 
     def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
-        """Make a revision and switch to it."""
+        """Make a revision, verify it, and switch to it."""
         from mlflow_backend.codec import from_document  # noqa: PLC0415
         from mlflow_backend.local import server  # noqa: PLC0415
         from mlflow_backend.local.desired import DesiredServer  # noqa: PLC0415
 
         pinned = props["pinned"]
         desired = None if pinned else from_document(DesiredServer, props["desired"])
-        return {**server.deploy(state, desired, pinned=pinned), "condition": _RUNNING}
+        deployed = server.deploy(state, desired, pinned=pinned, verification=props["verification"])
+        return {**deployed, "condition": _RUNNING}
 
     def look(self, state: StateDir, props: dict[str, Any]) -> str:
         """Compare what serves with the revision that was deployed."""
@@ -249,17 +252,28 @@ class Server(Resource, module="mlflow-backend", name="LocalServer"):
 
     revision: pulumi.Output[str]
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is served, and how it is verified, by name
         self,
         name: str,
         *,
         state: str,
         desired: pulumi.Input[dict[str, Any]],
         pinned: pulumi.Input[str],
+        verification: dict[str, Any],
         opts: pulumi.ResourceOptions,
     ) -> None:
-        """Take the desired server as a document, or the revision that the stack is pinned to."""
-        props = {"state": state, "desired": desired, "pinned": pinned, **_unknown("revision", "createdAt")}
+        """Take the desired server as a document, or the revision that the stack is pinned to.
+
+        `verification` says by which `profile` and `extraChecks` a new server is verified before users meet it, and
+        within which `deadline` (seconds).
+        """
+        props = {
+            "state": state,
+            "desired": desired,
+            "pinned": pinned,
+            "verification": verification,
+            **_unknown("revision", "createdAt"),
+        }
         super().__init__(ServerProvider(), name, props, opts)
 
 
@@ -270,7 +284,7 @@ def _unknown(*outputs: str) -> dict[str, None]:
 
 def _desired(props: dict[str, Any]) -> dict[str, Any]:
     """Return what was asked for, without what was found and what Pulumi adds."""
-    return {k: v for k, v in props.items() if k not in _FOUND and not k.startswith("__") and v is not None}
+    return {k: v for k, v in props.items() if k not in _NOT_COMPARED and not k.startswith("__") and v is not None}
 
 
 def _state(props: dict[str, Any]) -> StateDir:

@@ -104,29 +104,37 @@ stdout_logfile_backups={_LOG_BACKUPS}
 """
 
 
-def proxy(*, port: int, active: Path) -> dict[str, Any]:
-    """Return Caddy's configuration: one listener, one upstream, whose address is a file's content.
+def proxy(upstreams: Mapping[int, Path]) -> dict[str, Any]:
+    """Return Caddy's configuration: ports, each with one upstream, whose address is a file's content.
 
     A switch replaces that file, so the proxy is never reloaded and none of its connections is ever closed by it.
     Upstream connections are not kept alive: one kept by an old server could be closed under a request, and fresh
     ones spread over the server's workers, which kept ones do not (docs/facts.md).
     """
-    upstream = {
-        "handler": "reverse_proxy",
-        "upstreams": [{"dial": f"{{file.{active}}}"}],
-        "transport": {"protocol": "http", "keep_alive": {"enabled": False}, "dial_timeout": "2s"},
-    }
-    server = {
-        "listen": [f"127.0.0.1:{port}"],
-        "automatic_https": {"disable": True},
-        "protocols": ["h1"],
-        "routes": [{"handle": [upstream]}],
+    servers = {
+        address.name: {
+            "listen": [f"127.0.0.1:{port}"],
+            "automatic_https": {"disable": True},
+            "protocols": ["h1"],
+            "routes": [
+                {
+                    "handle": [
+                        {
+                            "handler": "reverse_proxy",
+                            "upstreams": [{"dial": f"{{file.{address}}}"}],
+                            "transport": {"protocol": "http", "keep_alive": {"enabled": False}, "dial_timeout": "2s"},
+                        }
+                    ]
+                }
+            ],
+        }
+        for port, address in upstreams.items()
     }
     return {
         # No reload is ever needed, so the interface for it is closed.
         "admin": {"disabled": True, "config": {"persist": False}},
         "logging": {"logs": {"default": {"level": "ERROR"}}},
-        "apps": {"http": {"servers": {"mlflow": server}}},
+        "apps": {"http": {"servers": servers}},
     }
 
 

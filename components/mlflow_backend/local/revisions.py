@@ -106,8 +106,17 @@ def each(state: StateDir) -> Iterator[Record]:
 
 
 def active(state: StateDir) -> Record | None:
-    """Return the revision that the proxy sends requests to; None if there is none. Raises PlatformFailed."""
-    text = read_text(state.active, "Move it away and run `make up`, which writes it anew")
+    """Return the revision that the proxy sends users to; None if there is none. Raises PlatformFailed."""
+    return _at(state, state.active)
+
+
+def candidate(state: StateDir) -> Record | None:
+    """Return the revision that the proxy's second port leads to; None if there is none. Raises PlatformFailed."""
+    return _at(state, state.candidate)
+
+
+def _at(state: StateDir, path: Path) -> Record | None:
+    text = read_text(path, "Move it away and run `make up`, which writes it anew")
     if text is None:
         return None
     address = text.strip()

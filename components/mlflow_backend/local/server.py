@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import (
-    credentials,
     environment,
     guard,
     holding,
-    naming,
     package,
-    ports,
     render,
     revisions,
     schema,
@@ -25,33 +24,48 @@ from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.migrate.step import after_failed_start, settle
 from mlflow_backend.migrate.tool import DatabaseTool
 from mlflow_backend.offered import typed
-from mlflow_backend.releases import durations
+from mlflow_backend.releases import durations, update
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.stores import FileStore
-from mlflow_backend.verify.subjects import Subject
+from mlflow_backend.verification import execution
+from mlflow_backend.verify import runner
+from mlflow_backend.verify.extra import ExtraCheck
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlflow_backend.local.desired import DesiredServer
     from mlflow_backend.local.revisions import Record
     from mlflow_backend.local.state import StateDir
+    from mlflow_backend.verify.report import Report
+    from mlflow_backend.verify.subjects import Subject
 
 # supervisord counts a start as good after this time; MLflow ends within 7 s where it cannot start, but for an
 # unreachable database, on which it gives up after 107 s (measured).
 _START_SECONDS = 20
 
 
-def deploy(state: StateDir, desired: DesiredServer | None, *, pinned: str) -> dict[str, Any]:
-    """Make a revision of the desired server and switch to it, or to the pinned one; return its number and time.
+def deploy(
+    state: StateDir, desired: DesiredServer | None, *, pinned: str, verification: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Serve a new revision of the desired server, or the pinned one; return its number and time.
 
-    Raises PlatformFailed if it does not get ready: the revision before it goes on serving, or serves again.
+    `verification` says how a new revision is verified before users meet it. Raises PlatformFailed if it does not
+    get ready, CandidateFailed if it does not pass: the revision before it goes on serving, or serves again.
     """
     try:
         with state.locked("switch"):
             holding.refuse_overtaken(state, pinned)
-            record, start_s = _keep(state, int(pinned)) if desired is None else _make(state, desired)
+            record, start_s = _keep(state, int(pinned)) if desired is None else _make(state, desired, verification)
     except PlatformFailed as failure:
-        raise _with_schema(state, failure) from None
+        if not (schema_now := _after_failure(state)):
+            raise
+        finding = f"{failure.finding}. {schema_now}"
+        raise PlatformFailed(finding, code="server-not-starting", fix=failure.fix, part=failure.part) from None
+    except update.CandidateFailed as failure:
+        now = _after_failure(state) or f"Revision {_serving(state)} serves on."
+        raise update.CandidateFailed(failure.revision, failure.report, now=now) from None
     store = FileStore(state.backend_store)
     migration_s = settle(Journal(store, "migration"))
     took = durations.Durations(start_s=start_s, migration_s=migration_s)
@@ -59,22 +73,31 @@ def deploy(state: StateDir, desired: DesiredServer | None, *, pinned: str) -> di
     return {"revision": str(record.number), "createdAt": record.created_at.isoformat()}
 
 
-def _make(state: StateDir, desired: DesiredServer) -> tuple[Record, float]:
-    """Make a new revision and switch to it; return it, and the seconds from its start until it was ready."""
-    serving = revisions.active(state)
-    # An update that was killed may have left its server running beside the one that serves.
-    switch.retire_others(state, None if serving is None else serving.number)
+def _make(state: StateDir, desired: DesiredServer, verification: Mapping[str, Any]) -> tuple[Record, float]:
+    """Serve a new revision; return it, and the seconds from its start until it was ready."""
+    switch.clear_up(state)
     record = _record(state, desired)
     guard.refuse_other_schema(state, record)
     _make_users_schema(state, record)
-    revisions.save(state, record)
-    try:
-        start_s = switch.activate(state, record)
-    except BaseException:
-        revisions.drop(state, record.number)
-        raise
-    _describe_subject(state, record)
-    return record, start_s
+    has_users = revisions.active(state) is not None
+    candidate = switch.stage(state, record)
+    update.serve(candidate, verify=partial(_verify, candidate, verification) if has_users else None)
+    write(state.subject, json.dumps(switch.subject(state, record).to_document(), indent=2))
+    return record, candidate.start_s
+
+
+def _verify(candidate: switch.LocalCandidate, verification: Mapping[str, Any], subject: Subject) -> Report:
+    """Verify a candidate as the whole is verified, but that it need not be the one that users meet."""
+    asked = execution.asking(subject)
+    return runner.run(
+        replace(
+            asked,
+            live=replace(asked.live, running=lambda: candidate.revision if candidate.runs else ""),
+            extra_checks=tuple(ExtraCheck.from_document(each) for each in verification["extraChecks"]),
+        ),
+        profile=verification["profile"],
+        deadline_s=float(verification["deadline"]),
+    )
 
 
 def _keep(state: StateDir, number: int) -> tuple[Record, None]:
@@ -85,16 +108,18 @@ def _keep(state: StateDir, number: int) -> tuple[Record, None]:
     return record, None
 
 
-def _with_schema(state: StateDir, failure: PlatformFailed) -> PlatformFailed:
-    """Return the failure with what became of a migration that this update made for the new revision."""
+def _after_failure(state: StateDir) -> str:
+    """Say what became of a migration that this update made for the new revision; nothing if it made none."""
     if Journal(FileStore(state.backend_store), "migration").load() is None:
-        return failure
+        return ""
     from mlflow_backend.local.releases import LocalReleases  # noqa: PLC0415 - only after a migration
 
-    told = typed(after_failed_start(LocalReleases(state)), state.path.name)
-    return PlatformFailed(
-        f"{failure.finding}. {told.rstrip('.')}", code="server-not-starting", fix=failure.fix, part=failure.part
-    )
+    return typed(after_failed_start(LocalReleases(state)), state.path.name)
+
+
+def _serving(state: StateDir) -> str:
+    serving = revisions.active(state)
+    return "" if serving is None else str(serving.number)
 
 
 def condition(state: StateDir, number: int) -> str:
@@ -119,23 +144,6 @@ def _make_users_schema(state: StateDir, record: Record) -> None:
             raise PlatformFailed(
                 failure.finding, code="users-database-failed", fix=failure.fix, part="the users' database"
             ) from None
-
-
-def _describe_subject(state: StateDir, record: Record) -> None:
-    """Write what a verification on demand needs to know, for `make verify`."""
-    subject = Subject(
-        url=naming.tracking_url(ports.known(state)["front"], record.path_prefix),
-        expected_version=record.mlflow_version,
-        expected_revision=str(record.number),
-        locator={"kind": "local", "state": str(state.path)},
-        stack=state.path.name,
-        jobs=record.jobs,
-        max_upload_mib=record.max_artifact_mib or None,
-        credentials=credentials.references(state, record.access),
-        access=record.access != "none",
-        report_path=str(state.report),
-    )
-    write(state.subject, json.dumps(subject.to_document(), indent=2))
 
 
 def _record(state: StateDir, desired: DesiredServer) -> Record:

@@ -96,6 +96,11 @@ class StateDir:
         return self.path / "active"
 
     @property
+    def candidate(self) -> Path:
+        """Address of a new server that no user meets yet; the proxy's second port reads it for every request."""
+        return self.path / "candidate"
+
+    @property
     def report(self) -> Path:
         """A copy of the last verification report, whatever its verdict."""
         return self.path / "verification.json"
@@ -114,7 +119,7 @@ class StateDir:
         """Delete what only a running backend needs; data, credentials, ports and revisions stay for the next one."""
         for folder in (self.programs, self.logs, self.supervisor, self.front, self.temporary, self.reports):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.active, self.report, self.subject, *self.path.glob("*.lock")):
+        for file in (self.active, self.candidate, self.report, self.subject, *self.path.glob("*.lock")):
             file.unlink(missing_ok=True)
 
     @contextlib.contextmanager

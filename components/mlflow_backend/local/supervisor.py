@@ -42,6 +42,7 @@ _STORES = ("database", "cache", "store")
 # States of supervisord in which a program has ended and will not come back by itself.
 GAVE_UP = frozenset({"FATAL", "EXITED", "STOPPED", "UNKNOWN"})
 _NO_PASSWORD = frozenset({"credential-missing", "credential-unreadable"})
+RUNS = frozenset({"RUNNING", "STARTING"})
 _RPC_ERRORS = (OSError, xmlrpc.client.Error, http.client.HTTPException)
 # What the daemon and all programs inherit: nothing of the user's cloud or Pulumi credentials.
 _INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE")
@@ -195,7 +196,7 @@ class Supervisor:
         status = self.status(program.name)
         if status is None:
             return "unknown to the supervisor"
-        if status.state not in {"RUNNING", "STARTING"}:
+        if status.state not in RUNS:
             return f"{status.state.lower()}"
         if self._manifest(program.name) != program.manifest():
             return "started with another manifest"

@@ -1,7 +1,8 @@
 """The switch from one server revision to another without a dropped request.
 
-The new server is started beside the old one and asked for its version; then one file is replaced and the proxy
-sends every following request to it; the old one is stopped when the last of its requests is answered.
+The new server is started beside the old one and asked for its version. It is a candidate until one file is replaced:
+then the proxy sends every following request to it, and the old one is stopped when the last of its requests is
+answered.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import causes, credentials, guard, ports, processes, revisions
+from mlflow_backend.local.naming import tracking_url
 from mlflow_backend.local.state import write
-from mlflow_backend.local.supervisor import Supervisor
+from mlflow_backend.local.supervisor import RUNS, Supervisor
 from mlflow_backend.server.describe import READY
 from mlflow_backend.verify.credentials import resolve
+from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,28 +42,92 @@ _FIRST_USES = (
 _IDLE_LOOKS = 10
 
 
-def activate(state: StateDir, record: Record, *, start_timeout_s: float = START_TIMEOUT_S) -> float:
-    """Make this revision the one that serves; return the seconds from its start until it was ready.
+@dataclass(frozen=True, kw_only=True)
+class LocalCandidate:
+    """A new revision whose server runs beside the active one, behind the proxy's second port (target.Candidate)."""
+
+    state: StateDir
+    record: Record
+    start_s: float
+    """Seconds from its start until it was ready."""
+
+    @property
+    def revision(self) -> str:
+        """Its number."""
+        return str(self.record.number)
+
+    @property
+    def subject(self) -> Subject:
+        """What is verified: it is called through the proxy, as users call the active one."""
+        return subject(self.state, self.record, door="candidate")
+
+    @property
+    def runs(self) -> bool:
+        """Whether its server runs."""
+        status = Supervisor(self.state).status(self.record.program.name)
+        return status is not None and status.state in RUNS
+
+    def promote(self) -> None:
+        """Send every following request to it, and end the server before it. Raises PlatformFailed if it has ended."""
+        if not self.runs:
+            self.discard()
+            finding, part = "it was ended before the switch", self.record.program.name
+            raise PlatformFailed(finding, code="candidate-ended", fix="Repeat the update", part=part)
+        _promote(self.state, self.record)
+
+    def discard(self) -> None:
+        """End its server and forget the revision, which nobody ever met."""
+        Supervisor(self.state).remove(self.record.program.name)
+        forget_candidate(self.state)
+
+
+def stage(state: StateDir, record: Record, *, start_timeout_s: float = START_TIMEOUT_S) -> LocalCandidate:
+    """Write a new revision, and start its server beside the active one.
+
+    Raises PlatformFailed if it cannot be written, if the database is at another schema than its MLflow's, and if the
+    server does not get ready; nothing of it is left then.
+    """
+    # First: whatever is killed from here on is found by this file.
+    write(state.candidate, record.address)
+    try:
+        revisions.save(state, record)
+        start_s = _start(state, record, start_timeout_s)
+    except BaseException:
+        Supervisor(state).remove(record.program.name)
+        forget_candidate(state)
+        raise
+    return LocalCandidate(state=state, record=record, start_s=start_s)
+
+
+def activate(state: StateDir, record: Record, *, start_timeout_s: float = START_TIMEOUT_S) -> None:
+    """Make a revision that was served before the one that serves.
 
     Raises PlatformFailed if the database is at another schema than this MLflow's, and if the server does not get ready:
     the old one then still serves, and nothing of the new one runs.
     """
-    guard.refuse_other_schema(state, record)
-    supervisor = Supervisor(state)
-    previous, started = revisions.active(state), time.monotonic()
-    supervisor.apply(record.program)
+    previous = revisions.active(state)
     try:
-        _wait(supervisor, state, record, start_timeout_s)
+        _start(state, record, start_timeout_s)
     except BaseException:
         if previous is None or previous.number != record.number:
-            supervisor.remove(record.program.name)
+            Supervisor(state).remove(record.program.name)
         raise
-    took_s = time.monotonic() - started
-    write(state.active, record.address)
-    if previous is not None and previous.number != record.number:
-        _drain(state, previous)
-    retire_others(state, record.number)
-    return took_s
+    _promote(state, record)
+
+
+def clear_up(state: StateDir) -> None:
+    """End what a killed update left beside the server that serves, and forget a candidate that it never promoted."""
+    serving = revisions.active(state)
+    retire_others(state, None if serving is None else serving.number)
+    forget_candidate(state)
+
+
+def forget_candidate(state: StateDir) -> None:
+    """Drop the revision that the candidate's port leads to unless it was promoted, and the address."""
+    candidate, active = revisions.candidate(state), revisions.active(state)
+    if candidate is not None and candidate != active:
+        revisions.drop(state, candidate.number)
+    state.candidate.unlink(missing_ok=True)
 
 
 def retire_others(state: StateDir, serving: int | None) -> None:
@@ -71,8 +139,24 @@ def retire_others(state: StateDir, serving: int | None) -> None:
             supervisor.remove(name)
 
 
+def subject(state: StateDir, record: Record, *, door: str = "front") -> Subject:
+    """Return what a verification of a revision is told; `door` names the proxy's port that leads to it."""
+    return Subject(
+        url=tracking_url(ports.known(state)[door], record.path_prefix),
+        expected_version=record.mlflow_version,
+        expected_revision=str(record.number),
+        locator={"kind": "local", "state": str(state.path)},
+        stack=state.path.name,
+        jobs=record.jobs,
+        max_upload_mib=record.max_artifact_mib or None,
+        credentials=credentials.references(state, record.access),
+        access=record.access != "none",
+        report_path=str(state.report),
+    )
+
+
 def answer(record: Record, path: str, *, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Return status and body that the revision's server gives for a path, (0, reason) where it gives none."""
+    """Return status and body that the revision's server gives for a path, (0, reason) if it gives none."""
     connection = http.client.HTTPConnection(ports.LOOPBACK, record.port, timeout=_PROBE_TIMEOUT_S)
     try:
         connection.request("GET", path, headers=dict(headers or {}))
@@ -82,6 +166,24 @@ def answer(record: Record, path: str, *, headers: Mapping[str, str] | None = Non
         return 0, type(error).__name__
     finally:
         connection.close()
+
+
+def _start(state: StateDir, record: Record, timeout_s: float) -> float:
+    """Start a revision's server; return the seconds until it was ready."""
+    guard.refuse_other_schema(state, record)
+    started = time.monotonic()
+    Supervisor(state).apply(record.program)
+    _wait(Supervisor(state), state, record, timeout_s)
+    return time.monotonic() - started
+
+
+def _promote(state: StateDir, record: Record) -> None:
+    previous = revisions.active(state)
+    write(state.active, record.address)
+    state.candidate.unlink(missing_ok=True)
+    if previous is not None and previous.number != record.number:
+        _drain(state, previous)
+    retire_others(state, record.number)
 
 
 def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: float) -> None:

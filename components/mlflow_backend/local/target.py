@@ -32,9 +32,9 @@ class LocalTarget:
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> LocalBackend:
         """Register the backend, in a folder of its own."""
         del project
-        from mlflow_backend.local.backend import LocalBackend
+        from mlflow_backend.local.backend import LocalBackend, LocalBackendArgs
 
-        return LocalBackend("mlflow", settings=settings, folder=folder / stack)
+        return LocalBackend("mlflow", LocalBackendArgs(settings=settings, folder=folder / stack))
 
     def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> dict[str, str]:
         """Return the folder, whatever the stack's file says by now."""

@@ -10,7 +10,7 @@ import pytest
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
 from mlflow_backend.local import credentials
-from mlflow_backend.local.backend import LocalBackend
+from mlflow_backend.local.backend import LocalBackend, LocalBackendArgs
 from mlflow_backend.settings import Settings
 from tests.components.registrations import assert_as_recorded, of_type, registered_by, snapshot
 
@@ -55,7 +55,7 @@ def record(variant: str, folder: Path, *, preview: bool = False) -> list[Registe
 
     def build() -> pulumi.Output[Any]:
         settings = Settings.model_validate({"target": "local", **VARIANTS[variant]})
-        exported = LocalBackend("mlflow", settings=settings, folder=folder).outputs().exports()
+        exported = LocalBackend("mlflow", LocalBackendArgs(settings=settings, folder=folder)).outputs().exports()
         return pulumi.Output.all(**{name: pulumi.Output.from_input(value) for name, value in exported.items()})
 
     return registered_by(build, Machine(preview=preview), stack="local", preview=preview)

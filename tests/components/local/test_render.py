@@ -86,12 +86,13 @@ def test_the_daemon_listens_on_loopback_with_a_password_and_includes_its_program
     assert found["supervisord"]["environment"] == 'M="v"'
 
 
-def test_the_proxy_listens_on_loopback_and_reads_its_upstream_from_a_file() -> None:
+def test_the_proxy_listens_on_loopback_and_reads_each_upstream_from_a_file() -> None:
     """The switch is a replaced file: the proxy has no admin interface, and keeps no connection to an old server."""
-    document = render.proxy(port=5000, active=Path("/state/active"))
+    document = render.proxy({5000: Path("/state/active"), 5001: Path("/state/candidate")})
     assert document["admin"]["disabled"] is True
-    server = document["apps"]["http"]["servers"]["mlflow"]
-    assert server["listen"] == ["127.0.0.1:5000"]
-    (handler,) = server["routes"][0]["handle"]
-    assert handler["upstreams"] == [{"dial": "{file./state/active}"}]
-    assert handler["transport"]["keep_alive"] == {"enabled": False}
+    for name, port in (("active", 5000), ("candidate", 5001)):
+        server = document["apps"]["http"]["servers"][name]
+        assert server["listen"] == [f"127.0.0.1:{port}"]
+        (handler,) = server["routes"][0]["handle"]
+        assert handler["upstreams"] == [{"dial": f"{{file./state/{name}}}"}]
+        assert handler["transport"]["keep_alive"] == {"enabled": False}

@@ -54,3 +54,37 @@ def test_an_update_does_nothing_while_a_rollback_is_on_its_way(state: StateDir) 
     locator = {"kind": "local", "state": str(state.path)}
     with pytest.raises(Refused, match="rollback to revision 1"):
         resource.run({"locator": locator, "mlflowVersion": "3.4.0", "onFailure": "stop"})
+
+
+def test_what_a_killed_update_staged_is_forgotten_by_the_next(state: StateDir) -> None:
+    """Killed before its promotion, a revision was never served: its folder goes, and the one that serves stays."""
+    served, staged = record(1), record(2, port=20_002)
+    for each in (served, staged):
+        revisions.save(state, each)
+    write(state.active, served.address)
+    write(state.candidate, staged.address)
+    switch.clear_up(state)
+    assert revisions.list_all(state) == (served,)
+    assert not state.candidate.exists()
+
+
+def test_a_revision_that_was_promoted_is_not_forgotten(state: StateDir) -> None:
+    """Killed right after the switch: both addresses name the revision that users meet."""
+    served = record(1)
+    revisions.save(state, served)
+    write(state.active, served.address)
+    write(state.candidate, served.address)
+    switch.clear_up(state)
+    assert revisions.active(state) == served
+    assert not state.candidate.exists()
+
+
+def test_nothing_is_left_of_a_revision_that_could_not_be_started(
+    state: StateDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder, and the address by which it would be found after a kill."""
+    monkeypatch.setattr(guard, "_DATABASE_WAIT_S", 0.1)
+    with pytest.raises(PlatformFailed, match="does not answer"):
+        switch.stage(state, record(1))
+    assert revisions.list_all(state) == ()
+    assert not state.candidate.exists()

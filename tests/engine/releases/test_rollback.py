@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.local import credentials, one_shot, schema
+from mlflow_backend.local import credentials, one_shot, ports, schema
 from mlflow_backend.local.revisions import list_all, program_name
 from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.releases.stores import LEDGER
@@ -216,11 +216,15 @@ def test_a_release_that_never_gets_healthy_is_not_remembered(released: LocalStac
 
 
 def test_a_failed_verification_rolls_back_by_itself_and_the_fix_deploys(released: LocalStack) -> None:
-    """Green, red, rolled back, still red for the same settings, then the fix: green without any command."""
+    """Green, red, rolled back, still red for the same settings, then the fix: green without any command.
+
+    The fault shows at the public URL only: what a candidate's own verification finds is never served.
+    """
     released.write_settings(server={**SERVER, "requestTimeout": 399, "extraFlags": {}})
     released.must_up("--refresh", "--skip-preview")
     before = serving(released)
-    never = [{"name": "never", "path": "/health", "status": 204}]
+    never = [{"name": "never", "path": "/never", "status": 204}]
+    answer_the_candidates_clients_only(released, "/never")
     released.write_settings(
         server={**SERVER, "requestTimeout": 400}, verify={"onFailure": "rollback", "extraChecks": never}
     )
@@ -237,6 +241,21 @@ def test_a_failed_verification_rolls_back_by_itself_and_the_fix_deploys(released
     released.must_up("--refresh", "--skip-preview")
     assert serving(released) not in {before, None}
     assert releases(released).ledger.state().blocks == ()
+
+
+def answer_the_candidates_clients_only(stack: LocalStack, path: str) -> None:
+    """Let the proxy answer a path by itself (204) on the port that leads to a candidate, and not on the public one."""
+    configuration = stack.state.front / "caddy.json"
+    document = json.loads(configuration.read_text())
+    own = {"match": [{"path": [path]}], "handle": [{"handler": "static_response", "status_code": 204}]}
+    document["apps"]["http"]["servers"]["candidate"]["routes"].insert(0, own)
+    configuration.write_text(json.dumps(document))
+    known = ports.known(stack.state)
+    for process in stack.processes("front"):
+        process.kill()
+        process.wait(timeout=20)
+    for port in (known["front"], known["candidate"]):
+        eventually(lambda port=port: ports.listens(port), within_s=60, what="the proxy is back")
 
 
 def test_no_server_is_started_on_a_database_that_is_not_at_its_head(released: LocalStack) -> None:

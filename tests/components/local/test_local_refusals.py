@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlflow_backend.contract import Refused
-from mlflow_backend.local.backend import refuse_unsupported
+from mlflow_backend.local.refusals import refuse_unsupported
 from mlflow_backend.settings import Settings
 
 
