@@ -215,7 +215,7 @@ def _wait(supervisor: Supervisor, state: StateDir, record: Record, timeout_s: fl
         finding = f"127.0.0.1:{record.port} answers, but no process of this revision listens on it"
         raise PlatformFailed(
             finding,
-            code="server-port-taken",
+            code="server-port-of-another",
             fix="End the process that holds the port and repeat",
             part=record.program.name,
         )

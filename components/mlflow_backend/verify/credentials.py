@@ -87,13 +87,13 @@ def read_reference(key: str, reference: str, readers: Readers | None = None) -> 
     else:
         # The text is not repeated: it may be the secret itself, put where its reference belongs.
         msg = f"credentials: {key} is not a reference. Write file:PATH or env:NAME"
-        raise Refused(msg, code="credential-variable-unset")
+        raise Refused(msg, code="credential-reference-malformed")
     if not value:
         msg = f"credentials: {key} cannot be read from {scheme}:{name}: {problem}"
-        raise Refused(msg, code="credential-variable-unset")
+        raise Refused(msg, code="credential-not-had")
     if not value.isprintable():
         msg = f"credentials: {key} from {scheme}:{name} holds characters that no HTTP header can carry. Write it anew"
-        raise Refused(msg, code="credential-variable-unset")
+        raise Refused(msg, code="credential-not-printable")
     return value
 
 
