@@ -69,7 +69,7 @@ def entries(state: StateDir) -> list[dict[str, Any]]:
 
 
 def matches(entry: Mapping[str, str], key: str) -> bool:
-    """Tell whether an entry is that of a key."""
+    """Return whether an entry is that of a key."""
     try:
         salt = bytes.fromhex(entry["salt"])
     except ValueError:

@@ -46,7 +46,7 @@ class Cache(Service):
         write(self._access_list, f"user default on #{secret} ~* &* +@all\n")
 
     def answers(self) -> bool:
-        """Tell whether Valkey answers an authenticated PING.
+        """Return whether Valkey answers an authenticated PING.
 
         Two commands of its protocol are spoken here: importing a client takes longer than all else that an update
         without changes asks the stack.

@@ -51,7 +51,7 @@ _CURABLE = 1
 
 
 def is_hopeless(log: str) -> bool:
-    """Tell whether a starting server's log names a cause that no waiting cures."""
+    """Return whether a starting server's log names a cause that no waiting cures."""
     return any(re.search(pattern, log) for pattern, _, _ in _START[:-_CURABLE])
 
 

@@ -71,7 +71,7 @@ def unprivileged(*, may_read_all: bool) -> tuple[str, ...]:
 
 
 def enterable(path: Path) -> bool:
-    """Tell whether any user may enter every folder above `path`."""
+    """Return whether any user may enter every folder above `path`."""
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)
 
 
@@ -126,7 +126,7 @@ class Database(Service):
         self._initialise(data)
 
     def outdated(self) -> bool:
-        """Tell whether the data are of an older Postgres major than the programs: they are carried over once stopped.
+        """Return whether the data are of an older Postgres major than the programs: they are carried over once stopped.
 
         Raises PlatformFailed where they cannot be.
         """
@@ -167,11 +167,11 @@ class Database(Service):
             )
 
     def answers(self) -> bool:
-        """Tell whether Postgres answers its administrator."""
+        """Return whether Postgres answers its administrator."""
         return self._accepts(ADMIN, credentials.DATABASE_ADMIN, ADMIN)
 
     def refuses_administrator(self) -> bool:
-        """Tell whether Postgres runs and refuses the administrator's password: its file was lost or replaced."""
+        """Return whether Postgres runs and refuses the administrator's password: its file was lost or replaced."""
         try:
             with self._session(ADMIN, credentials.DATABASE_ADMIN, ADMIN):
                 return False

@@ -49,7 +49,7 @@ def of_tool(state: StateDir) -> dict[str, str]:
 
 
 def waiting(state: StateDir) -> bool:
-    """Tell whether a rotation waits for the next update."""
+    """Return whether a rotation waits for the next update."""
     return _path(state).exists() and _NEXT in _read(state)
 
 

@@ -64,7 +64,7 @@ def locate(version: str) -> Environment:
 
 
 def exists(environment: Environment) -> bool:
-    """Tell whether the environment was installed completely."""
+    """Return whether the environment was installed completely."""
     return (environment.path / _COMPLETE).exists()
 
 

@@ -41,7 +41,7 @@ class Front(Service):
         write(self._configuration, json.dumps(self._rendered(), indent=2))
 
     def answers(self) -> bool:
-        """Tell whether the proxy listens."""
+        """Return whether the proxy listens."""
         return ports.listens(self.port)
 
     def _rendered(self) -> dict[str, object]:

@@ -102,7 +102,7 @@ class Carrying:
         return self.state.database.with_name("database.carried")
 
     def needed(self) -> bool:
-        """Tell whether the data are of another major than the programs, or an earlier carrying was interrupted."""
+        """Return whether the data are of another major than the programs, or an earlier carrying was interrupted."""
         return self._whole.exists() or major_of_data(self.state.database) not in {
             None,
             major_of_programs(self.programs),

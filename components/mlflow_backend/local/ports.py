@@ -23,7 +23,7 @@ _FIX = "Delete it and run `make up`, which chooses ports anew and keeps the data
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on this loopback port now."""
+    """Return whether a server could listen on this loopback port now."""
     with contextlib.closing(socket.socket()) as probe:
         # Servers set it too: a port in TIME_WAIT after our own restart is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -35,7 +35,7 @@ def is_free(port: int) -> bool:
 
 
 def listens(port: int, *, timeout_s: float = 1.0) -> bool:
-    """Tell whether something accepts connections on this loopback port."""
+    """Return whether something accepts connections on this loopback port."""
     try:
         socket.create_connection((LOOPBACK, port), timeout=timeout_s).close()
     except OSError:

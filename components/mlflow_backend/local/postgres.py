@@ -60,7 +60,10 @@ def programs_of(major: int) -> Path | None:
 
 @contextlib.contextmanager
 def session(port: int, user: str, password: str, database: str, *, statement_s: int = 10) -> Iterator[Any]:
-    """Give a cursor in autocommit mode (CREATE DATABASE needs it), and close its connection."""
+    """Give a cursor in autocommit mode (CREATE DATABASE needs it), and close its connection.
+
+    A statement has a deadline: a preview must not hang on a lock that somebody holds.
+    """
     connection = psycopg2.connect(
         host=ports.LOOPBACK,
         port=port,

@@ -38,7 +38,7 @@ def marked(state: str, program: str | None = None) -> list[psutil.Process]:
 
 
 def ended(pid: int) -> bool:
-    """Tell whether a process has ended and is only still listed: it takes signals until its parent collects it."""
+    """Return whether a process has ended and is only still listed: it takes signals until its parent collects it."""
     try:
         return psutil.Process(pid).status() in _ENDED
     except psutil.Error:
@@ -81,7 +81,7 @@ def connections(processes: Iterable[psutil.Process], port: int) -> int:
 
 
 def listens(processes: Iterable[psutil.Process], port: int) -> bool:
-    """Tell whether one of these processes listens on a port."""
+    """Return whether one of these processes listens on a port."""
     return psutil.CONN_LISTEN in _on_port(processes, port)
 
 

@@ -13,6 +13,7 @@ from psycopg2 import errors, sql
 
 from mlflow_backend.local import credentials, ports
 from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, ROLE
+from mlflow_backend.local.postgres import ADMIN, session
 from mlflow_backend.schema import Heads
 
 if TYPE_CHECKING:
@@ -20,11 +21,7 @@ if TYPE_CHECKING:
 
     from mlflow_backend.local.state import StateDir
 
-_ADMIN_ROLE = "postgres"
 _VERSION_TABLE = "alembic_version"
-_CONNECT_TIMEOUT_S = 3
-# A preview must not hang on a lock that somebody holds.
-_ASK_TIMEOUT_MS = 10_000
 # The database tool's name for what a restore replaced (server/src/mlflow_backend_server/db/kept.py).
 _KEPT = f"{DATABASE}__before_"
 
@@ -57,7 +54,7 @@ def _head(cursor: Any, table: str) -> str | None:
 
 
 def empty(state: StateDir) -> bool:
-    """Tell whether the tracking database holds no table at all."""
+    """Return whether the tracking database holds no table at all."""
     with reading(state) as cursor:
         cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
         return bool(cursor.fetchone()[0] == 0)
@@ -76,12 +73,9 @@ def row_counts(state: StateDir, tables: Sequence[str]) -> dict[str, int]:
     return counts
 
 
-@contextlib.contextmanager
-def reading(state: StateDir) -> Iterator[Any]:
+def reading(state: StateDir) -> contextlib.AbstractContextManager[Any]:
     """Give a cursor on the tracking database as the server's own role, whose statements have a deadline."""
-    with _session(state, ROLE, credentials.DATABASE, DATABASE) as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, false)", (str(_ASK_TIMEOUT_MS),))
-        yield cursor
+    return _session(state, ROLE, credentials.DATABASE, DATABASE)
 
 
 @contextlib.contextmanager
@@ -104,28 +98,12 @@ def kept(state: StateDir) -> tuple[str, ...]:
         return tuple(sorted((str(row[0]) for row in cursor.fetchall()), reverse=True))
 
 
-@contextlib.contextmanager
-def _admin(state: StateDir) -> Iterator[Any]:
-    with _session(state, _ADMIN_ROLE, credentials.DATABASE_ADMIN, _ADMIN_ROLE) as cursor:
-        yield cursor
+def _admin(state: StateDir) -> contextlib.AbstractContextManager[Any]:
+    return _session(state, ADMIN, credentials.DATABASE_ADMIN, ADMIN)
 
 
-@contextlib.contextmanager
-def _session(state: StateDir, user: str, password: str, database: str) -> Iterator[Any]:
+def _session(state: StateDir, user: str, password: str, database: str) -> contextlib.AbstractContextManager[Any]:
     port = ports.known(state).get("database")
     if port is None:
         raise psycopg2.OperationalError("no database was ever started")
-    connection = psycopg2.connect(
-        host=ports.LOOPBACK,
-        port=port,
-        user=user,
-        password=credentials.read(state, password),
-        dbname=database,
-        connect_timeout=_CONNECT_TIMEOUT_S,
-    )
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            yield cursor
-    finally:
-        connection.close()
+    return session(port, user, credentials.read(state, password), database)

@@ -28,15 +28,15 @@ class Service(abc.ABC):
         """Write what the program needs before it starts; safe to repeat."""
 
     def outdated(self) -> bool:
-        """Tell whether it has to be stopped before `prepare`, which brings its data to another form."""
+        """Return whether it has to be stopped before `prepare`, which brings its data to another form."""
         return False
 
     @abc.abstractmethod
     def answers(self) -> bool:
-        """Tell whether it serves, asked as its administrator."""
+        """Return whether it serves, asked as its administrator."""
 
     def refuses_administrator(self) -> bool:
-        """Tell whether it runs and does not know its administrator's credential, which can then only be set offline."""
+        """Return whether it runs and refuses its administrator's credential, which can then only be set offline."""
         return False
 
     def set_administrator(self) -> None:  # noqa: B027 - most services are started with their credentials

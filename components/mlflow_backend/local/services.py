@@ -70,7 +70,7 @@ def condition(state: StateDir, name: str, desired: dict[str, Any]) -> str:
 
 
 def _answers_soon(wanted: Service) -> bool:
-    """Tell whether the service answers within a grace: one that crashed and is recovering is no drift."""
+    """Return whether the service answers within a grace: one that crashed and is recovering is no drift."""
     deadline = time.monotonic() + _RECOVERY_S
     while not wanted.answers():
         if time.monotonic() > deadline:

@@ -46,7 +46,7 @@ class Store(Service):
         self.state.store.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def answers(self) -> bool:
-        """Tell whether the S3 server answers, be it with a refusal."""
+        """Return whether the S3 server answers, be it with a refusal."""
         return self._refusal() != _UNREACHABLE
 
     def settle(self) -> None:

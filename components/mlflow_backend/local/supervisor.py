@@ -71,7 +71,7 @@ class Supervisor:
         self._state = state
 
     def running(self) -> bool:
-        """Tell whether the daemon answers, and is this folder's. Raises PlatformFailed where its port cannot be read.
+        """Return whether the daemon answers, and is this folder's. Raises PlatformFailed where its port cannot be read.
 
         In a copy of a folder whose backend runs, port and password are those of the daemon beside it.
         """
