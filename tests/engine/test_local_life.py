@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from mlflow_backend.commands import preview, status
+from mlflow_backend.commands import preview
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.local import credentials, ports, processes, revisions, services
+from mlflow_backend.local import credentials, ports, processes, revisions, services, status
 from mlflow_backend.local.supervisor import Supervisor
 from tests.engine.calls import call, eventually
 

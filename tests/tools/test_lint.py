@@ -102,9 +102,10 @@ def run(folder: Path, *command: object) -> tuple[int, str]:
 def repository(folder: Path, name: str, text: str) -> Path:
     """A repository with one file in its index, under the settings and with the programs of this one."""
     assert run(ROOT, "git", "init", "--quiet", folder)[0] == 0
-    for program in (".venv", ".tools", "tools", "components"):
+    linked = (".venv", ".tools", "tools", "components", "server")
+    for program in linked:
         (folder / program).symlink_to(ROOT / program)
-    (folder / ".git" / "info" / "exclude").write_text("/.venv\n/.tools\n/tools\n/components\n")
+    (folder / ".git" / "info" / "exclude").write_text("".join(f"/{program}\n" for program in linked))
     for settings in (".gitleaks.toml", ".pre-commit-config.yaml"):
         shutil.copy(ROOT / settings, folder)
     pyproject = (ROOT / "pyproject.toml").read_text()
@@ -140,21 +141,50 @@ def test_every_linter_is_tried() -> None:
     """A linter is added together with the file that it finds."""
     (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert repo["repo"] == "local", "a repository elsewhere would be fetched"
-    assert {case.split(maxsplit=1)[0] for case in CASES} | {"imports"} == {hook["id"] for hook in repo["hooks"]}
+    assert {case.split(maxsplit=1)[0] for case in CASES} | {"imports", "server-imports"} == {
+        hook["id"] for hook in repo["hooks"]
+    }
 
 
-def test_an_import_against_the_layers_is_red(tmp_path: Path) -> None:
-    """What checks a backend knows no target: a new one would otherwise change it."""
+@pytest.mark.parametrize(
+    ("module", "text", "said"),
+    [
+        (
+            "verify/bad.py",
+            "from mlflow_backend.ecs import status",
+            "mlflow_backend.verify.bad -> mlflow_backend.ecs.status",
+        ),
+        ("report/bad.py", "import socket", "mlflow_backend.report.bad -> socket"),
+        ("report/bad.py", "from tools import pages", "mlflow_backend.report.bad -> tools"),
+    ],
+)
+def test_an_import_that_is_not_allowed_is_red(tmp_path: Path, module: str, text: str, said: str) -> None:
+    """What checks a backend knows no target, what decides does not act, and a wheel has no repository around it."""
     folder = repository(tmp_path / "tree", "bad.py", "")
     package = folder / "mlflow_backend"
     shutil.copytree(ROOT / "components" / "mlflow_backend", package, ignore=shutil.ignore_patterns("server_package"))
     lint = ("env", f"PYTHONPATH={folder}", PRE_COMMIT, "run", "imports", "--all-files")
     code, out = run(folder, *lint)
     assert code == 0, out
-    (package / "verify" / "bad.py").write_text("from mlflow_backend.ecs import status\n")
+    (package / module).write_text(f"{text}\n")
     code, out = run(folder, *lint)
     assert code == 1
-    assert "mlflow_backend.verify.bad -> mlflow_backend.ecs.status" in out
+    assert said in out
+
+
+def test_the_servers_pure_modules_are_held_too(tmp_path: Path) -> None:
+    """They run in another environment, so they have a contract of their own."""
+    folder = repository(tmp_path / "tree", "bad.py", "")
+    (folder / "server").unlink()
+    shutil.copytree(ROOT / "server" / "src", folder / "server" / "src")
+    shutil.copy(ROOT / "server" / ".importlinter", folder / "server")
+    lint = (PRE_COMMIT, "run", "server-imports", "--all-files")
+    assert run(folder, *lint)[0] == 0
+    with (folder / "server" / "src" / "mlflow_backend_server" / "access" / "scopes.py").open("a") as module:
+        module.write("import subprocess\n")
+    code, out = run(folder, *lint)
+    assert code == 1
+    assert "mlflow_backend_server.access.scopes -> subprocess" in out
 
 
 def test_a_commit_with_a_bad_file_is_refused(tmp_path: Path) -> None:
@@ -201,4 +231,4 @@ def test_without_go_the_set_up_says_so(tmp_path: Path) -> None:
     layout = Layout(root=ROOT, cache=tmp_path)
     with pytest.raises(StepFailedError, match=r"no `go` on PATH; install Go"):
         linters.ensure(layout, {"PATH": str(tmp_path)})
-    assert not [left for left in (tmp_path / "linters").iterdir() if not left.name.endswith(".lock")]
+    assert not (tmp_path / "linters").exists()

@@ -32,7 +32,7 @@ set -eu
 case "$1" in
   build)
     echo build >> "$GO_LOG"
-    while [ $# -gt 0 ]; do if [ "$1" = -o ]; then out=$2; fi; shift; done
+    while [ $# -gt 0 ]; do if [ "$1" = -o ]; then out=$2/pulumi; fi; shift; done
     sleep 0.2
     [ -z "${GO_FAILS:-}" ] || { echo "no such module" >&2; exit 1; }
     echo built > "$out"; chmod 755 "$out" ;;

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
-from tools.bootstrap.steps import Heartbeat, UnavailableError
+from tools.bootstrap.steps import UnavailableError, heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,14 +20,12 @@ CHUNK = 1 << 20
 
 
 def fetch(url: str, target: Path, *, step: str) -> str:
-    """Download to a file, saying now and then how far it is; return its SHA-256. Raises UnavailableError."""
+    """Download to a file; return its SHA-256. Raises UnavailableError."""
     whole = hashlib.sha256()
-    heartbeat = Heartbeat(step)
-    with target.open("wb") as file:
+    with heartbeat(step), target.open("wb") as file:
         for chunk in chunks(url):
             whole.update(chunk)
             file.write(chunk)
-            heartbeat.beat(f"{file.tell() >> 20} MiB")
     return whole.hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""The linters that are written in Go, built once a machine from the module in tools/linters, as `.tools/linters`.
+"""The linters that are written in Go, built from the module in tools/linters, as `.tools/linters`.
 
 The others are wheels of the group dev. These are not on the package index in a form that holds the program:
-actionlint's package downloads it from elsewhere while it is installed. Here go.sum ties them to their content.
+actionlint's package downloads it from elsewhere while it is installed.
 
 `python -m tools.bootstrap.linters` is what `make lint` and `make hooks` set up besides the packages.
 """
@@ -9,14 +9,12 @@ actionlint's package downloads it from elsewhere while it is installed. Here go.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from tools.bootstrap import files, pins
-from tools.bootstrap.commands import CommandError, run
+from tools.bootstrap import go
 from tools.bootstrap.layout import find_layout
-from tools.bootstrap.steps import StepFailedError, say
+from tools.bootstrap.steps import StepFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,14 +22,8 @@ if TYPE_CHECKING:
 
     from tools.bootstrap.layout import Layout
 
-PACKAGES = {
-    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint",
-    "gitleaks": "github.com/zricethezav/gitleaks/v8",
-}
-"""The package of each program."""
-
+PACKAGES = ("github.com/rhysd/actionlint/cmd/actionlint", "github.com/zricethezav/gitleaks/v8")
 FLAGS = ("-trimpath", "-mod=readonly", "-ldflags=-s -w")
-BUILD_DEADLINE_S = 900
 STEP = "linters"
 
 
@@ -51,42 +43,10 @@ def main() -> int:
 
 
 def ensure(layout: Layout, environment: Mapping[str, str]) -> Path:
-    """The folder of the programs, built when this machine has not built these pins yet.
-
-    Raises:
-        StepFailedError: there is no Go, or the build fails.
-    """
+    """The folder of the programs. Raises StepFailedError."""
     module = layout.root / "tools" / "linters"
-    pinned = [(module / name).read_bytes() for name in ("go.mod", "go.sum")]
-    key = files.digest(*pinned, "\n".join(FLAGS).encode(), str(pins.platform_name()).encode())
-    folder = layout.cache / STEP / key
-    if not folder.exists():
-        with files.locked(folder.with_name(f"{folder.name}.lock"), step=STEP):
-            if not folder.exists():
-                with files.appearing(folder) as scratch:
-                    _build(scratch, layout, environment)
-    return folder
-
-
-def _build(scratch: Path, layout: Layout, environment: Mapping[str, str]) -> None:
-    go = shutil.which("go", path=environment.get("PATH"))
-    if go is None:
-        raise StepFailedError(
-            what=f"building {' and '.join(PACKAGES)}",
-            why="there is no `go` on PATH",
-            fix="install Go (1.21 or newer fetches the version it needs) and try again",
-        )
-    say(STEP, f"building {' and '.join(PACKAGES)} from their Go modules; this takes a minute, once a machine")
-    settings = {**environment, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
-    argv = (go, "build", *FLAGS, "-o", f"{scratch}/", *PACKAGES.values())
-    try:
-        run(argv, deadline_s=BUILD_DEADLINE_S, environment=settings, cwd=layout.root / "tools" / "linters")
-    except CommandError as error:
-        raise StepFailedError(
-            what=f"building {' and '.join(PACKAGES)}",
-            why=str(error),
-            fix="check that Go reaches its module proxy (`go env GOPROXY`), then try again",
-        ) from error
+    build = go.Build(what="actionlint and gitleaks", step=STEP, module=module, flags=FLAGS, packages=PACKAGES)
+    return build.ensure(layout.cache / STEP / build.key(), environment)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class StepFailedError(Exception):
@@ -27,21 +33,21 @@ def say(step: str, text: str) -> None:
     sys.stderr.flush()
 
 
-class Heartbeat:
-    """Says at most every `every_s` seconds how far a long step is."""
+@contextlib.contextmanager
+def heartbeat(step: str, *, every_s: float = 15.0) -> Iterator[None]:
+    """Say every `every_s` seconds that a long step is still at work, until the block is left."""
+    ended = threading.Event()
+    began = time.monotonic()
 
-    def __init__(self, step: str, *, every_s: float = 15.0) -> None:
-        """Begin now."""
-        self._step = step
-        self._every_s = every_s
-        self._began = self._said = time.monotonic()
+    def beat() -> None:
+        while not ended.wait(every_s):
+            say(step, f"still at work, {time.monotonic() - began:.0f} s")
 
-    def beat(self, text: str) -> None:
-        """Say `text` with the time since the beginning, when it is time again."""
-        now = time.monotonic()
-        if now - self._said >= self._every_s:
-            self._said = now
-            say(self._step, f"{text}, {now - self._began:.0f} s")
+    threading.Thread(target=beat, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def _one_line(text: str) -> str:
