@@ -19,8 +19,8 @@ FORGET_SALT = code=$$?; $(PYTHON) -m tools.bootstrap.stack $(STACK); exit $$code
 # Two workers, one file at a time: the tests of a file share their servers, and each server costs 11 CPU-seconds.
 PYTEST = .venv/bin/python -m pytest --numprocesses 2 --dist loadfile
 
-# A lock holds for every platform and Python that pyproject.toml allows, and names no host: it installs from whatever index
-# a machine is set up for. dev is held to the versions of runtime, so that one environment serves both.
+# A lock serves every platform and Python that pyproject.toml allows, and names no host: it installs from whatever index
+# a machine is set up for. dev takes the versions of runtime, so that one environment serves both.
 UV = .venv/bin/uv
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	--no-emit-find-links $(if $(filter 1,$(UPGRADE)),--upgrade)

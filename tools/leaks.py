@@ -17,7 +17,7 @@ DEADLINE_S = 600
 
 
 def main() -> int:
-    """Look through the tree of the working directory; what gitleaks ends with: 0, or 1 where there is a secret."""
+    """Look through the working directory; return the exit code of gitleaks: 0, or 1 if there is a secret."""
     command = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     listed = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout.decode()
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-leaks-") as scratch:

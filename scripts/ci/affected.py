@@ -2,7 +2,7 @@
 
 A file that is not known to be harmless concerns every stack: a stack previewed in vain costs minutes, a stack that is
 not previewed costs an outage. Stacks of the target local are left out: their state is on somebody's machine.
-Exit codes: 0 told; 2 usage; 4 git failed.
+Exit codes: 0 printed; 2 usage; 4 git failed.
 """
 
 from __future__ import annotations

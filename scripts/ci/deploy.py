@@ -85,8 +85,8 @@ def main(
 def _update(argv: tuple[str, ...], pulumi: Mapping[str, str], root: Path) -> tuple[ExitCode, str]:
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as folder:
         note = Path(folder, "ending.json")
-        told = {**pulumi, ending.VARIABLE: str(note)}
-        code = runner.run(argv, cwd=root, environment=told, deadline_s=UPDATE_DEADLINE_S)
+        noting = {**pulumi, ending.VARIABLE: str(note)}
+        code = runner.run(argv, cwd=root, environment=noting, deadline_s=UPDATE_DEADLINE_S)
         decided = ending.read(note)
     if decided is not None:
         return decided.exit_code, decided.sentence
@@ -106,10 +106,10 @@ def _report(path: Path, began: float) -> Report | None:
 
 
 def _outputs(stack: str, command: tuple[str, ...], pulumi: Mapping[str, str], root: Path) -> dict[str, Any]:
-    """Return the stack's outputs with secrets masked; empty where Pulumi cannot tell them."""
+    """Return the stack's outputs with secrets masked; empty if Pulumi cannot read them."""
     argv = (*command, "stack", "output", "--json", "--stack", stack, "--non-interactive")
     try:
-        told = subprocess.run(
+        answered = subprocess.run(
             argv,
             cwd=root,
             env=pulumi,
@@ -119,7 +119,7 @@ def _outputs(stack: str, command: tuple[str, ...], pulumi: Mapping[str, str], ro
             timeout=OUTPUTS_DEADLINE_S,
             check=True,
         )
-        outputs = json.loads(told.stdout)
+        outputs = json.loads(answered.stdout)
     except (subprocess.SubprocessError, ValueError) as error:
         print(f"deploy: the stack's outputs cannot be read: {type(error).__name__}", file=sys.stderr)
         return {}

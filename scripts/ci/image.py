@@ -1,7 +1,7 @@
 """Build the server's image from a workflow, step by step: builder, arguments, archive, scan, login, push.
 
 What is built stands in server/Dockerfile, and of which arguments in server/tools/image_arguments.py; between two steps
-they lie in one file. The image lies in one archive from its build on, so that what was scanned is what is pushed.
+they are kept in one file. The image is one archive from its build on, so that what was scanned is what is pushed.
 Programs are given lists of arguments, and secrets by their input, never by a shell.
 Exit codes: 0 done; 2 usage, or an argument that cannot be resolved; 4 docker, the registry or the machine failed.
 """
@@ -116,7 +116,7 @@ def collect(mlflow: str, commit: str, environment: Mapping[str, str]) -> ExitCod
 
 
 def build(platforms: str, environment: Mapping[str, str]) -> None:
-    """Build for every platform into the archive; tell the workflow its digest and platforms. Raises PlatformFailed."""
+    """Build for every platform into the archive; give the workflow its digest and platforms. Raises PlatformFailed."""
     target = ("--output", f"type=oci,dest={ARCHIVE}", "--provenance=mode=max", "--sbom=true")
     _run((*_buildx(), "--platform", platforms, *target), environment, BUILD_DEADLINE_S)
     runner.output("digest", archived(), environment)
@@ -165,7 +165,7 @@ def login(repository: str, environment: Mapping[str, str]) -> None:
 
 
 def push(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
-    """Push the archive as it is, and tell the digest that a stack is to be set to. Raises PlatformFailed."""
+    """Push the archive as it is, and print the digest that a stack is to be set to. Raises PlatformFailed."""
     _hold(options.digest)
     _bring_skopeo(environment)
     name = f"docker://{options.repository}:{options.mlflow}-{options.commit[:_COMMIT_LENGTH]}"
@@ -201,7 +201,7 @@ def _buildx() -> tuple[str, ...]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/ci/image.py", description=__doc__)
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
-    told = {
+    help_of = {
         "prepare": "make a builder for the platforms",
         "base": "write the digest that the base's tag has now into server/Dockerfile, to be reviewed and committed",
         "arguments": "write the build arguments",
@@ -210,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         "login": "log in to the registry",
         "push": "push the archive",
     }
-    made = {name: steps.add_parser(name, help=text) for name, text in told.items()}
+    made = {name: steps.add_parser(name, help=text) for name, text in help_of.items()}
     for name in ("prepare", "build"):
         made[name].add_argument("--platforms", required=True, help="such as linux/amd64,linux/arm64")
     for name in ("login", "push"):
@@ -219,7 +219,9 @@ def _parser() -> argparse.ArgumentParser:
         made[name].add_argument("--mlflow", required=True, help="the MLflow version")
         made[name].add_argument("--commit", required=True, help="the commit that is built")
     for name in ("extract", "push"):
-        made[name].add_argument("--digest", required=True, help="what `build` has told: the archive must hold it")
+        made[name].add_argument(
+            "--digest", required=True, help="the digest that `build` gave: the archive must have it"
+        )
     made["extract"].add_argument("--platform", required=True, help="such as linux/arm64")
     made["base"].add_argument("--name", help="another base, by tag (default: the one that is there)")
     made["base"].add_argument("--dockerfile", type=Path, default=DOCKERFILE, help="the file that names the base")

@@ -68,7 +68,7 @@ def _without_report(stack: str, code: int, environment: Mapping[str, str]) -> st
 
 
 def _tell(stack: str, markdown: str, environment: Mapping[str, str]) -> bool:
-    """Write the comment; False where there is one to write and it cannot be written."""
+    """Write the comment; False if there is one to write and it cannot be written."""
     number = environment.get("PULL_REQUEST")
     if not number:
         return True

@@ -66,7 +66,7 @@ def main(
 
 def _problem(options: argparse.Namespace) -> str:
     if not options.reason.strip():
-        return "a reason is required: it is told to whoever is withheld the release"
+        return "a reason is required: the ledger keeps it, and later updates that withhold the release show it"
     if options.to and not REVISION.fullmatch(options.to):
         return "that is no revision; `make releases` lists them"
     return ""

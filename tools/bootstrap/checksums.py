@@ -31,17 +31,17 @@ HEADING = """\
 
 
 def required(environment: Mapping[str, str]) -> bool:
-    """Tell whether an archive without a committed checksum is refused: wherever nobody watches."""
+    """Return whether an archive without a committed checksum is refused: in a job, which nobody watches."""
     return environment.get("CI") == "true"
 
 
 def committed(archive: str) -> str | None:
-    """Return the SHA-256 that is committed for an archive, in lower case; None where there is none."""
+    """Return the SHA-256 that is committed for an archive, in lower case; None if there is none."""
     return listed(FILE.read_text(encoding="utf-8"), archive) if FILE.exists() else None
 
 
 def listed(checksums: str, archive: str) -> str | None:
-    """Return the SHA-256 that a checksums file gives for an archive, in lower case; None where it gives none."""
+    """Return the SHA-256 that a checksums file gives for an archive, in lower case; None if it gives none."""
     for line in checksums.splitlines():
         match = re.fullmatch(r"([0-9a-fA-F]{64})\s+\*?(\S+)", line.strip())
         if match and PurePosixPath(match[2]).name == archive:
@@ -61,14 +61,14 @@ def plugin_archive(platform: str) -> str:
 
 
 def archives() -> Iterator[tuple[str, str]]:
-    """Yield each archive that some platform installs, after the option that says where it is: `releases`, `plugins`."""
+    """Yield each archive that some platform installs, with the option that names its host: `releases` or `plugins`."""
     for platform in pins.PLATFORMS:
         yield "releases", cli_archive(platform)
         yield "plugins", plugin_archive(platform)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the file; 1 with a sentence, and the file as it was, where an archive cannot be had."""
+    """Write the file; 1 with a sentence, and the file as it was, if an archive cannot be downloaded."""
     parser = argparse.ArgumentParser(prog="tools.bootstrap.checksums", description=__doc__)
     parser.add_argument("--releases", default=RELEASES, metavar="URL", help="where the CLI's archives are")
     parser.add_argument("--plugins", default=PLUGINS, metavar="URL", help="where the provider's archives are")

@@ -1,4 +1,4 @@
-"""The AWS provider's plugin from the vendor's archive, held to the committed checksum before Pulumi unpacks it.
+"""The AWS provider's plugin from the vendor's archive, compared with the committed checksum before Pulumi unpacks it.
 
 `pulumi plugin install --checksum` is not used: over HTTP/1.1 it leaves the last bytes out of its sum (3.259.0).
 """
@@ -23,10 +23,10 @@ STEP = "plugin"
 
 
 def ensure(environment: Mapping[str, str]) -> None:
-    """Install the pinned plugin; nothing where no checksum of its archive is committed.
+    """Install the pinned plugin; do nothing if no checksum of its archive is committed.
 
     Raises:
-        StepFailedError: the archive cannot be had, or is not what its checksum says.
+        StepFailedError: the archive cannot be downloaded, or differs from its checksum.
     """
     platform = pins.platform_name()
     archive = checksums.plugin_archive(platform) if platform else ""

@@ -56,7 +56,7 @@ def ensure(layout: Layout, environment: Mapping[str, str]) -> None:
 
 
 def satisfied(layout: Layout) -> bool:
-    """Whether `.tools/bin` holds what the pins ask for, whole."""
+    """Whether `.tools/bin` holds the pinned CLI, complete."""
     stamp = files.read_stamp(layout.bin / STAMP)
     try:
         return stamp.get("pins") == _pins(layout) and stamp.get("sizes") == _sizes(layout.bin)
@@ -116,7 +116,7 @@ def _candidates(environment: Mapping[str, str]) -> Iterator[Path]:
 def _assemble(source: Source, scratch: Path, layout: Layout) -> None:
     if source.kind == "path":
         # A link, so that an upgrade by the user's package manager is followed. The engine finds the language host
-        # through it, in the folder that the running program really lies in.
+        # through it, in the folder of the real program.
         (scratch / "pulumi").symlink_to(source.folder / "pulumi")
         return
     for program in source.folder.iterdir():

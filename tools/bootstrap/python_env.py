@@ -85,10 +85,10 @@ def _link_package(layout: Layout) -> None:
 def satisfied(layout: Layout, group: str) -> bool:
     """Whether `.venv` holds `group` as it is locked now, by this Python, at this place."""
     stamp = files.read_stamp(stamp_file(layout))
-    held = str(stamp.get("group"))
+    installed = str(stamp.get("group"))
     return (
-        held in {group, "dev"}
-        and stamp.get("lock") == lock_digest(layout, held)
+        installed in {group, "dev"}
+        and stamp.get("lock") == lock_digest(layout, installed)
         and stamp.get("python") == python_version()
         and (layout.venv / "bin" / "python").exists()
     )
@@ -160,7 +160,7 @@ def _base_interpreter() -> Path:
 
 
 def stamp_file(layout: Layout) -> Path:
-    """Where it is noted what `.venv` holds."""
+    """The file that notes what is installed in `.venv`."""
     return layout.venv / "mlflow-backend.json"
 
 

@@ -1,4 +1,4 @@
-"""The vendor's release archive of the Pulumi CLI, held to the committed checksum, or to the vendor's own.
+"""The vendor's release archive of the Pulumi CLI, compared with the committed checksum, or with the vendor's own.
 
 Without a committed one (tools/bootstrap/checksums.py) the archive is not taken if `CI` is `true`. A vendor that cannot
 be reached is no error, because the CLI can be built instead. Bytes that differ from their checksum end the set-up:
@@ -52,7 +52,7 @@ def ensure(cache: Path, platform: str | None, environment: Mapping[str, str]) ->
         message = f"no checksum of {archive} is committed (python -m tools.bootstrap.checksums)"
         if checksums.required(environment):
             raise UnavailableError(message)
-        say(STEP, f"{message}: it is held to the one that the vendor publishes beside it")
+        say(STEP, f"{message}: it is compared with the one that the vendor publishes beside it")
     base = environment.get(BASE_URL_VARIABLE, checksums.RELEASES).rstrip("/")
     with files.locked(folder.with_name(f"{folder.name}.lock"), step=STEP):
         if not folder.exists():
@@ -63,7 +63,7 @@ def ensure(cache: Path, platform: str | None, environment: Mapping[str, str]) ->
 
 def _fetch(base: str, archive: str, pinned: str | None, scratch: Path) -> None:
     checksums_url = f"{base}/pulumi-{pins.VERSION}-checksums.txt"
-    # Asked for though one is committed: whether the vendor can be reached is known within seconds by it.
+    # Also if one is committed, because it shows within seconds whether the vendor can be reached.
     published = checksums.listed(_published(checksums_url), archive)
     if published is None:
         raise StepFailedError(

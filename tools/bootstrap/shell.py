@@ -63,7 +63,7 @@ def ensure(layout: Layout) -> None:
 
 
 def _damage(phrase: Path) -> str | None:
-    """Say why the file holds no passphrase, None if it does: one line of text. Another line is for Pulumi to refuse."""
+    """Return why the file holds no passphrase, None if it holds one line of text. Pulumi itself refuses a wrong one."""
     try:
         lines = phrase.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -79,7 +79,7 @@ def passphrase_file(layout: Layout) -> Path:
 
 
 def variables(layout: Layout) -> dict[str, str]:
-    """What Pulumi is told through its environment; PATH is extended besides."""
+    """The variables that Pulumi reads; PATH is extended besides."""
     return {
         "PULUMI_HOME": str(layout.pulumi_home),
         "PULUMI_BACKEND_URL": f"file://{layout.state}",

@@ -1,9 +1,9 @@
 """A stack in the project's own file backend: made at first use, its passphrase's salt kept out of git.
 
 Pulumi writes the salt into `Pulumi.<stack>.yaml`. That file is in git and the same for everybody, while the salt
-belongs to this clone's passphrase: committed, it would lock everybody else out. The state holds it too, and Pulumi is
-told to read it there (`shell.variables`), so the line is taken out again. A salt that the state does not hold is left:
-that stack lives elsewhere, with a passphrase of its own.
+belongs to this clone's passphrase: committed, it would lock everybody else out. The state holds it too, and
+`shell.variables` make Pulumi read it there, so the line is taken out again. A salt that the state does not hold stays:
+that stack is elsewhere, with a passphrase of its own.
 
 `python -m tools.bootstrap.stack STACK` takes the line out after an update.
 """
@@ -102,7 +102,7 @@ def forget_damaged_notes(layout: Layout, stack: str) -> None:
 
 
 def _is_note(content: bytes) -> bool:
-    """Tell whether the content is that of a note: a version as YAML, or attributes as JSON."""
+    """Return whether the content is that of a note: a version as YAML, or attributes as JSON."""
     if META.fullmatch(content):
         return True
     try:
@@ -135,7 +135,7 @@ def free(layout: Layout, stack: str) -> None:
 
 
 def _runs_pulumi(pid: int) -> bool:
-    """Tell whether the process lives; where the system shows names, whether it is Pulumi: numbers are used again.
+    """Return whether the process runs and, if the system shows names, is Pulumi: numbers are used again.
 
     One that has ended stays in the table until its parent collects it, which a container's first process may never do.
     It still has its name and takes signals, but holds nothing any more.

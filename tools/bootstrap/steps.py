@@ -28,7 +28,7 @@ class UnavailableError(Exception):
 
 
 def say(step: str, text: str) -> None:
-    """Tell what a step does, on standard error: standard output belongs to what the user asked for."""
+    """Write what a step does to standard error: standard output belongs to what the user asked for."""
     sys.stderr.write(f"set-up: {step}: {text}\n")
     sys.stderr.flush()
 
