@@ -45,5 +45,5 @@ def test_a_helper_counts() -> None:
 
 def test_what_the_quick_level_has() -> None:
     """What decides about users' data is in it."""
-    for name in ("test_schema.py", "test_naming.py", "releases/test_plan.py", "releases/test_plan_sentences.py"):
+    for name in ("test_schema.py", "test_naming.py", "releases/test_plan.py", "releases/test_plan_cases.py"):
         assert not levels.starts_something(ROOT / "tests" / "components" / name)

@@ -25,6 +25,7 @@ ERRORS: Final = {
 """The product's types of errors. A code stands at one place of the source, so that it tells cases apart."""
 _OTHERS: Final = {
     "Decision": "Whether a release may be put on a database",
+    "RollbackResult": "How a rollback ends",
     "Rule": "Causes that a verification recognises",
     "failed": "Checks that fail",
     "inconclusive": "Checks that cannot tell",

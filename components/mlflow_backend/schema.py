@@ -53,9 +53,10 @@ class Heads:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """A verdict, one sentence why, and what to do where it is not SAFE."""
+    """A verdict, the code of the case, one sentence why, and what to do if it is not SAFE."""
 
     verdict: Verdict
+    code: str
     reason: str
     fix: str = ""
 
@@ -78,23 +79,23 @@ class SchemaTable:
         """Return the MLflow versions that run on a tracking head, oldest first; none run without one."""
         return tuple(v for v in sorted(self.heads, key=version_order) if self.heads[v].tracking == head)
 
-    def direction(self, found: str | None, wanted: str, *, chain: str = "tracking") -> Direction:
-        """Tell where a database at `found` stands for a release that needs `wanted`."""
+    def direction(self, found: str | None, required: str, *, chain: str = "tracking") -> Direction:
+        """Tell where a database at `found` stands for a release that needs `required`."""
         if found is None:
             return Direction.EMPTY
-        if found == wanted:
+        if found == required:
             return Direction.EQUAL
         order = self.revisions.get(chain, ())
-        if found not in order or wanted not in order:
+        if found not in order or required not in order:
             return Direction.UNKNOWN
-        return Direction.AHEAD if wanted in order[: order.index(found)] else Direction.BEHIND
+        return Direction.AHEAD if required in order[: order.index(found)] else Direction.BEHIND
 
-    def pending(self, found: str | None, wanted: str, *, chain: str = "tracking") -> tuple[str, ...]:
-        """Return the revisions that lie between `found` and `wanted`, empty where none does or it is not known."""
+    def pending(self, found: str | None, required: str, *, chain: str = "tracking") -> tuple[str, ...]:
+        """Return the revisions that lie between `found` and `required`, empty where none does or it is not known."""
         order = self.revisions.get(chain, ())
-        if wanted not in order or (found is not None and found not in order):
+        if required not in order or (found is not None and found not in order):
             return ()
-        return order[0 if found is None else order.index(found) + 1 : order.index(wanted) + 1]
+        return order[0 if found is None else order.index(found) + 1 : order.index(required) + 1]
 
 
 def parse_table(document: Mapping[str, Any]) -> SchemaTable:
@@ -126,17 +127,17 @@ def version_order(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else -1 for part in version.split("."))
 
 
-def direction(*, live: Heads, wanted: Heads, table: SchemaTable) -> Direction:
+def direction(*, live: Heads, required: Heads, table: SchemaTable) -> Direction:
     """Return the direction of both databases together: the one that decides what can be done.
 
     The auth database counts only where it has a schema and the release has a head for it: without basic auth neither
     is touched.
     """
-    if wanted.tracking is None:
+    if required.tracking is None:
         return Direction.UNKNOWN
-    found = [table.direction(live.tracking, wanted.tracking)]
-    if live.auth is not None and wanted.auth is not None:
-        found.append(table.direction(live.auth, wanted.auth, chain="auth"))
+    found = [table.direction(live.tracking, required.tracking)]
+    if live.auth is not None and required.auth is not None:
+        found.append(table.direction(live.auth, required.auth, chain="auth"))
     # One newer and one older than the release: no restore and no migration mends both.
     if {Direction.AHEAD, Direction.BEHIND} <= set(found):
         return Direction.UNKNOWN
@@ -147,64 +148,90 @@ def direction(*, live: Heads, wanted: Heads, table: SchemaTable) -> Direction:
 def decide(  # noqa: PLR0913 - what decides, by name
     *,
     version: str,
-    wanted: Heads | None,
+    required: Heads | None,
     live: Heads | None,
     table: SchemaTable,
     dump: str | None = None,
     pinned: bool = False,
 ) -> Decision:
-    """Tell whether a release of MLflow `version`, which needs `wanted`, may be put on a database that is at `live`.
+    """Decide whether a release of MLflow `version`, which needs the heads `required`, may be put on a database.
 
-    `live` is None where the schema could not be read. `dump` names the newest intact dump with exactly the heads that
-    are wanted. What is not known is BLOCKED: a guess here would be made with the user's data. While a revision is
-    `pinned`, an update withholds every other one.
+    `live` are the database's heads, None if they could not be read. `dump` names the newest restorable dump with
+    exactly the required heads. What is not known is BLOCKED: a guess here would be made with the user's data. While a
+    revision is `pinned`, an update deploys no other one.
     """
     if live is None:
-        return _blocked("The database's schema could not be read.", "Start the database (make up) and repeat.")
-    if wanted is None:
-        return _blocked(f"It is not known which schema MLflow {version} needs.", _TABLE_FIX)
-    shown = wanted if live.auth is not None else Heads(tracking=wanted.tracking)
+        return Decision(
+            verdict=Verdict.BLOCKED,
+            code="schema-not-read",
+            reason="The database's schema could not be read.",
+            fix="Start the database (make up) and repeat.",
+        )
+    if required is None:
+        return Decision(
+            verdict=Verdict.BLOCKED,
+            code="version-not-in-table",
+            reason=f"It is not known which schema MLflow {version} needs.",
+            fix=_TABLE_FIX,
+        )
+    shown = required if live.auth is not None else Heads(tracking=required.tracking)
     need = f"{shown}, which MLflow {version} needs"
-    where = direction(live=live, wanted=wanted, table=table)
-    if where is Direction.EQUAL:
-        return Decision(verdict=Verdict.SAFE, reason=f"The database is at {need}.")
-    if where is Direction.AHEAD:
-        return _of_newer(live, need, table, dump)
-    reason, fix = _BLOCKS[where]
-    lift = _LIFT if pinned and fix != _TABLE_FIX else ""
-    return _blocked(reason.format(live=live, need=need), f"{lift}{fix}")
+    found = direction(live=live, required=required, table=table)
+    if found is Direction.EQUAL:
+        return Decision(verdict=Verdict.SAFE, code="schema-fits", reason=f"The database is at {need}.")
+    if found is Direction.AHEAD and dump is not None:
+        return Decision(
+            verdict=Verdict.RESTORE,
+            code="schema-restorable",
+            reason=f"The database is at {live}, newer than {need}; the dump {dump} has that schema.",
+            fix="Add --restore; what was written since is lost, and --dry-run counts it.",
+        )
+    if found is Direction.AHEAD:
+        return Decision(
+            verdict=Verdict.BLOCKED,
+            code="schema-newer",
+            reason=f"The database is at {live}, newer than {need}, and no restorable dump has that schema.",
+            fix=f"Choose a release of {_versions(table.versions_on(live.tracking))}.",
+        )
+    return _not_migrated(found, live, need, _LIFT if pinned else "")
 
 
-_LIFT = "Lift the pin with `python -m scripts.rollback --stack STACK --unpin`, by which an update is withheld. "
+def _not_migrated(found: Direction, live: Heads, need: str, lift: str) -> Decision:
+    """Return the decision on a database that is not at the required schema, nor past it."""
+    match found:
+        case Direction.BEHIND:
+            return Decision(
+                verdict=Verdict.BLOCKED,
+                code="schema-older",
+                reason=f"The database is at {live}, older than {need}; MLflow would migrate it while it starts.",
+                fix=f"{lift}Deploy that version with `pulumi up`, which dumps and migrates first.",
+            )
+        case Direction.EMPTY:
+            return Decision(
+                verdict=Verdict.BLOCKED,
+                code="schema-empty",
+                reason=f"The database has no schema yet, not {need}.",
+                fix=f"{lift}Deploy with `pulumi up`, which makes it.",
+            )
+        case _:
+            return Decision(
+                verdict=Verdict.BLOCKED,
+                code="schema-order-unknown",
+                reason=f"The database is at {live}, and it is not known whether that is older than {need}.",
+                fix=_TABLE_FIX,
+            )
+
+
+_LIFT = (
+    "Lift the pin first, with `python -m scripts.rollback --stack STACK --unpin`: until then an update keeps to it. "
+)
 _TABLE_FIX = "Add the version to schema_heads.json with the script that makes it, and repeat."
-_BLOCKS = {
-    Direction.BEHIND: (
-        "The database is at {live}, older than {need}; MLflow would migrate it while it starts.",
-        "Deploy that version with `pulumi up`, which dumps and migrates first.",
-    ),
-    Direction.EMPTY: ("The database has no schema yet, not {need}.", "Deploy with `pulumi up`, which makes it."),
-    Direction.UNKNOWN: ("The database is at {live}; how that stands to {need}, is not known.", _TABLE_FIX),
-}
-
-
-def _of_newer(live: Heads, need: str, table: SchemaTable, dump: str | None) -> Decision:
-    if dump is not None:
-        reason = f"The database is at {live}, newer than {need}; the dump {dump} has that schema."
-        fix = "Add --restore; what was written since is lost, and --dry-run counts it."
-        return Decision(verdict=Verdict.RESTORE, reason=reason, fix=fix)
-    runs = _versions(table.versions_on(live.tracking))
-    reason = f"The database is at {live}, newer than {need}, and no intact dump has that schema."
-    return _blocked(reason, f"Choose a release of {runs}." if runs else "Choose a release of a newer MLflow.")
-
-
-def _blocked(reason: str, fix: str) -> Decision:
-    return Decision(verdict=Verdict.BLOCKED, reason=reason, fix=fix)
 
 
 def _versions(versions: Sequence[str]) -> str:
     """Return versions for a sentence: all of a few, else the span."""
     if not versions:
-        return ""
+        return "a newer MLflow"
     if len(versions) > _SHOWN_VERSIONS:
         return f"MLflow {versions[0]} to {versions[-1]}"
     return f"MLflow {' or '.join(versions)}"

@@ -41,7 +41,7 @@ TABLE = parse_table(DOCUMENT)
 
 def verdict_of(version: str, live: Heads | None, dump: str | None = None) -> Verdict:
     """Return the verdict on a version at its required heads."""
-    return decide(version=version, wanted=TABLE.required(version), live=live, table=TABLE, dump=dump).verdict
+    return decide(version=version, required=TABLE.required(version), live=live, table=TABLE, dump=dump).verdict
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_schema_that_could_not_be_read_blocks() -> None:
 
 def test_a_newer_database_is_called_newer() -> None:
     """MLflow's own message says 'out-of-date' in both directions; ours names the direction and who can run on it."""
-    found = decide(version="3.4.0", wanted=TABLE.required("3.4.0"), live=Heads(tracking=HEADS["3.17.2"]), table=TABLE)
+    found = decide(version="3.4.0", required=TABLE.required("3.4.0"), live=Heads(tracking=HEADS["3.17.2"]), table=TABLE)
     assert "newer than 71994744cf8e, which MLflow 3.4.0 needs" in found.reason
     assert found.fix == "Choose a release of MLflow 3.17.2."
 
@@ -82,9 +82,9 @@ def test_a_newer_database_is_called_newer() -> None:
 @pytest.mark.parametrize(("live", "offered"), [(HEADS["3.4.0"], True), ("0123456789ab", False)])
 def test_whoever_pinned_is_advised_to_lift_it_if_an_update_helps(live: str, *, offered: bool) -> None:
     """An update is withheld while a revision is pinned; where the table must grow first, lifting would not help."""
-    wanted = TABLE.required("3.17.2")
+    required = TABLE.required("3.17.2")
     for pinned in (False, True):
-        found = decide(version="3.17.2", wanted=wanted, live=Heads(tracking=live), table=TABLE, pinned=pinned)
+        found = decide(version="3.17.2", required=required, live=Heads(tracking=live), table=TABLE, pinned=pinned)
         assert ("--unpin" in found.fix) == (pinned and offered)
 
 
@@ -97,9 +97,9 @@ def test_the_auth_database_blocks_too() -> None:
 
 def test_databases_that_disagree_are_never_restored_over() -> None:
     """One newer and one older than the release: neither a dump of both nor a migration is the answer."""
-    wanted = Heads(tracking=HEADS["3.17.2"], auth=AUTH[0])
+    required = Heads(tracking=HEADS["3.17.2"], auth=AUTH[0])
     live = Heads(tracking=HEADS["3.4.0"], auth=AUTH[1])
-    assert direction(live=live, wanted=wanted, table=TABLE) is Direction.UNKNOWN
+    assert direction(live=live, required=required, table=TABLE) is Direction.UNKNOWN
 
 
 def test_pending_revisions_are_those_between() -> None:
@@ -187,7 +187,7 @@ def test_a_table_that_is_none_is_named(document: dict[str, object], said: str) -
 
 
 def test_revisions_between_two_heads() -> None:
-    """The revisions that are applied: from behind the one found, or from the first, to the one wanted."""
+    """The revisions that are applied: from behind the one found, or from the first, to the one required."""
     table = SchemaTable(revisions={"tracking": ("a", "b", "c", "d"), "auth": ("x", "y")})
     assert table.pending("a", "c") == ("b", "c")
     assert table.pending(None, "b") == ("a", "b")

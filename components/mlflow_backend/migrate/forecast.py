@@ -28,7 +28,7 @@ class Forecast:
     """What putting an MLflow version on a database means. `seen` is None where nothing is known of the database."""
 
     version: str
-    wanted: Heads | None
+    required: Heads | None
     seen: Seen | None
     pending: tuple[Pending, ...] = ()
     table: SchemaTable = field(default_factory=SchemaTable)
@@ -36,9 +36,9 @@ class Forecast:
     @property
     def direction(self) -> Direction:
         """Where the database stands for the version."""
-        if self.seen is None or self.wanted is None:
+        if self.seen is None or self.required is None:
             return Direction.UNKNOWN
-        return direction(live=self.seen.heads, wanted=self.wanted, table=self.table)
+        return direction(live=self.seen.heads, required=self.required, table=self.table)
 
     @property
     def breaking(self) -> bool:
@@ -50,11 +50,13 @@ class Forecast:
         if self.direction is Direction.UNKNOWN:
             return {"schema": self._unknown()}
         if self.direction is Direction.EQUAL:
-            return {"schema": f"at {self.wanted}, which MLflow {self.version} needs{self._when()}"}
+            return {"schema": f"at {self.required}, which MLflow {self.version} needs{self._when()}"}
         if self.direction is Direction.EMPTY:
-            return {"schema": f"a new database, to be brought to {self.wanted} for MLflow {self.version}{self._when()}"}
+            return {
+                "schema": f"a new database, to be brought to {self.required} for MLflow {self.version}{self._when()}"
+            }
         return {
-            "schema": f"at {self._heads()}, to be migrated to {self.wanted} for MLflow {self.version}{self._when()}",
+            "schema": f"at {self._heads()}, to be migrated to {self.required} for MLflow {self.version}{self._when()}",
             "pending": [_line(revision) for revision in self.pending],
             "rows": dict(sorted(self._rows().items())),
             "downtime": self._downtime(),
@@ -70,7 +72,7 @@ class Forecast:
         runs = self.table.versions_on(self.seen.heads.tracking)
         choice = f"that is the schema of MLflow {', '.join(runs)}" if runs else "a newer MLflow runs on it"
         return (
-            f"The database is at {self._heads()}, newer than {self.wanted}, which MLflow {self.version} needs"
+            f"The database is at {self._heads()}, newer than {self.required}, which MLflow {self.version} needs"
             f"{self._when()}; {choice}. Nothing was touched. Set server.mlflowVersion to one of those, or go back "
             f"with `python -m scripts.rollback --stack STACK --to-version {self.version} --restore`, which restores "
             "the dump of that schema."
@@ -88,11 +90,11 @@ class Forecast:
         return f" (as of {self.seen.as_of:%Y-%m-%d %H:%M} UTC, from the ledger)"
 
     def _unknown(self) -> str:
-        if self.wanted is None:
+        if self.required is None:
             return f"which schema MLflow {self.version} needs is not in the table; the update asks that MLflow itself"
         if self.seen is None:
-            return f"not known yet; MLflow {self.version} needs {self.wanted}"
-        return f"at {self._heads()}; how that stands to {self.wanted} is found out by the update"
+            return f"not known yet; MLflow {self.version} needs {self.required}"
+        return f"at {self._heads()}; how that stands to {self.required} is found out by the update"
 
     def _downtime(self) -> str:
         if not self.breaking:

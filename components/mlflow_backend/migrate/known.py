@@ -12,13 +12,13 @@ from mlflow_backend.schema_tables import read, required_heads, schema_table
 def forecast(version: str, seen: Seen | None) -> Forecast:
     """Return what putting an MLflow version on the database that was seen means."""
     table = schema_table()
-    wanted = required_heads(version, auth=seen is not None and seen.heads.auth is not None)
+    required = required_heads(version, auth=seen is not None and seen.heads.auth is not None)
     pending: tuple[Pending, ...] = ()
-    if seen is not None and wanted is not None and wanted.tracking is not None:
-        pending = describe(table.pending(seen.heads.tracking, wanted.tracking))
-        if wanted.auth is not None:
-            pending += describe(table.pending(seen.heads.auth, wanted.auth, chain="auth"), chain="auth")
-    return Forecast(version=version, wanted=wanted, seen=seen, pending=pending, table=table)
+    if seen is not None and required is not None and required.tracking is not None:
+        pending = describe(table.pending(seen.heads.tracking, required.tracking))
+        if required.auth is not None:
+            pending += describe(table.pending(seen.heads.auth, required.auth, chain="auth"), chain="auth")
+    return Forecast(version=version, required=required, seen=seen, pending=pending, table=table)
 
 
 def describe(revisions: tuple[str, ...], *, chain: str = "tracking") -> tuple[Pending, ...]:

@@ -76,11 +76,13 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     version = inputs["mlflowVersion"]
     # Basic auth has a schema of its own; on targets that have none, only the tracking head is known beforehand.
     live = target.heads()
-    wanted = required_heads(version, auth=live is not None and live.auth is not None)
+    required = required_heads(version, auth=live is not None and live.auth is not None)
     with target.migration_lock():
         refuse_unfinished(target.rollback)
         try:
-            outcome = migrate(target, MigrationRequest(version=version, wanted=wanted, on_failure=inputs["onFailure"]))
+            outcome = migrate(
+                target, MigrationRequest(version=version, required=required, on_failure=inputs["onFailure"])
+            )
         except PlatformFailed as failure:
             raise PlatformFailed(typed(str(failure), stack_of(inputs["locator"])), code="migration-failed") from None
     return {

@@ -60,7 +60,7 @@ class MigrationRequest:
     """What is asked for: the MLflow version, the heads it is known to need (None: ask it), and what a failure does."""
 
     version: str
-    wanted: Heads | None
+    required: Heads | None
     on_failure: OnFailure = "stop"
 
 
@@ -82,7 +82,7 @@ def migrate(
     """
     begun = target.migration.load(*_ENTRY)
     heads = target.heads()
-    if begun is None and heads is not None and heads == request.wanted:
+    if begun is None and heads is not None and heads == request.required:
         return Outcome(heads=heads)
     tool = target.tool(request.version)
     status = _patiently(tool.status, pause, "The schema could not be read")

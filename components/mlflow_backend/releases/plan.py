@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import Refused
-from mlflow_backend.releases.status import dump_with, list_releases, restorable_dumps
+from mlflow_backend.releases.status import list_releases
 from mlflow_backend.schema import Verdict
 
 if TYPE_CHECKING:
@@ -35,6 +35,24 @@ class Step(StrEnum):
     WAIT = "wait"
     VERIFY = "verify"
     RECORD = "record"
+
+
+class Unfit(StrEnum):
+    """Why a release is not the default target of a rollback."""
+
+    SERVES = "serves now."
+    CURRENT = "is the current one, and does not serve."
+    GONE = "is gone."
+    UNVERIFIED = "was never verified."
+    FAILED = "failed, or was left by a rollback."
+
+
+class Note(StrEnum):
+    """What a person overrides with a plan, or asked for in vain."""
+
+    UNVERIFIED = "It was never verified."
+    FAILED = "It failed, or was left by a rollback, before."
+    NOTHING_RESTORED = "The schema is the same: nothing will be restored."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +86,7 @@ class Plan:
     downtime_s: float
     force: bool = False
     losses: Mapping[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def access_change(self) -> str:
@@ -104,7 +122,7 @@ def plan(context: RollbackContext, request: Request) -> Plan:
     restoring = goal.decision.verdict is Verdict.RESTORE
     if restoring and not request.restore:
         raise Refused(f"{goal} needs a RESTORE. {goal.decision.reason}", code="restore-needed", fix=goal.decision.fix)
-    dump = dump_with(goal.heads, restorable_dumps(context)) if restoring else None
+    dump = goal.restore_from if restoring else None
     return Plan(
         target=context.target,
         start=start,
@@ -193,13 +211,13 @@ def _why_none(releases: Sequence[ReleaseStatus]) -> str:
 
 def _unfit(release: ReleaseStatus) -> str:
     if release.current:
-        return "serves now." if release.serves else "is the current one, and does not serve."
+        return Unfit.SERVES if release.serves else Unfit.CURRENT
     if release.state == "gone":
-        return "is gone."
+        return Unfit.GONE
     if not release.verified:
-        return "was never verified."
+        return Unfit.UNVERIFIED
     if release.blocked or release.rolled_back_from:
-        return "failed or was left by a rollback."
+        return Unfit.FAILED
     return f"{release.decision.verdict.value}. {release.decision.reason}"
 
 
@@ -225,12 +243,12 @@ def _downtime(releases: Sequence[ReleaseStatus], goal: ReleaseStatus, dump: Dump
     return round(restore_s + start_s, 1)
 
 
-def _notes(goal: ReleaseStatus, request: Request, *, restoring: bool) -> list[str]:
+def _notes(goal: ReleaseStatus, request: Request, *, restoring: bool) -> list[Note]:
     notes = []
     if not goal.verified:
-        notes.append("It was never verified.")
+        notes.append(Note.UNVERIFIED)
     if goal.blocked or goal.rolled_back_from:
-        notes.append("It failed, or was left by a rollback, before.")
+        notes.append(Note.FAILED)
     if request.restore and not restoring:
-        notes.append("The schema is the same: nothing will be restored.")
+        notes.append(Note.NOTHING_RESTORED)
     return notes

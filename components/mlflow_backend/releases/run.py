@@ -11,7 +11,7 @@ import contextlib
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, VerificationFailed
 from mlflow_backend.releases import steps
@@ -20,7 +20,7 @@ from mlflow_backend.releases.text import counted
 from mlflow_backend.verify.model import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mlflow_backend.releases.plan import Plan
     from mlflow_backend.releases.steps import RollbackTarget
@@ -38,12 +38,21 @@ class RollbackOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RollbackResult:
-    """How a rollback ended: its exit code, one sentence, what serves, and the last verification's table."""
+    """How a rollback ended: the case, its exit code, one sentence, what serves, and the last verification's table.
 
+    `verdict` is the last verification's, None if there was none; `losses` are the rows that a restore lost, by kind.
+    `cause` is why the target does not serve: what was found of it, or what a step met.
+    """
+
+    code: Literal["rolled-back", "gone-back", "stuck"]
     exit_code: ExitCode
     sentence: str
     serving: str | None
     table: str = ""
+    pinned: bool = False
+    verdict: str | None = None
+    losses: Mapping[str, int] | None = None
+    cause: str = ""
 
     @property
     def rolled_back(self) -> bool:
@@ -170,35 +179,56 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
         if entry["fromServed"] and start is not None:
             target.start_server(start)
     except Exception as error:  # noqa: BLE001 - both failures have to be told, and the journal stays open
-        sentence = f"Revision {to}: {entry['back']}. Going back failed as well: {str(error).removesuffix('.')}."
-        sentence += " Mend that and run this again."
-        failed = ExitCode.PLATFORM_FAILED
-        return RollbackResult(exit_code=failed, sentence=sentence, serving=target.serving(), table=entry["table"])
+        why = str(error).removesuffix(".")
+        return RollbackResult(
+            code="stuck",
+            exit_code=ExitCode.PLATFORM_FAILED,
+            sentence=f"Revision {to}: {entry['back']}. Going back failed as well: {why}. Mend that and run this again.",
+            serving=target.serving(),
+            table=entry["table"],
+            cause=entry["back"],
+        )
     target.rollback.close()
     serving = target.serving()
-    # Where nothing served before there is nothing to go back to: a target that had started runs on.
-    before = entry["fromServed"]
-    serves = f"revision {serving} serves{' again, as before' if before else ''}"
-    now = serves if serving else f"nothing serves{'' if before else ', as before'}"
-    sentence = f"Not rolled back: revision {to}: {entry['back']}. Now {now}."
-    return RollbackResult(exit_code=code, sentence=sentence, serving=serving, table=entry["table"])
+    # If nothing served before there is nothing to go back to: a target that had started runs on.
+    as_before = bool(serving) is bool(entry["fromServed"])
+    now = _NOW[serving is not None, as_before].format(serving=serving)
+    return RollbackResult(
+        code="gone-back",
+        exit_code=code,
+        sentence=f"Not rolled back: revision {to}: {entry['back']}. Now {now}.",
+        serving=serving,
+        table=entry["table"],
+        cause=entry["back"],
+    )
 
 
 def _done(target: RollbackTarget, entry: dict[str, Any]) -> RollbackResult:
-    verdict = entry["verdict"]
-    held = " and is pinned" if Step.RECORD in entry["steps"] and not entry["automatic"] else ""
+    verdict, pinned = entry["verdict"], Step.RECORD in entry["steps"] and not entry["automatic"]
+    held = " and is pinned" if pinned else ""
     how = {None: "not verified", Result.PASS.value: "verified"}.get(verdict, f"its verification: {verdict}")
     lost = f" Lost: {counted(entry['losses']) or 'nothing'}." if entry["dump"] else ""
     # A rollback that was begun by an older command says nothing of it.
     access = f" Its {entry['access']}." if entry.get("access") else ""
     return RollbackResult(
+        code="rolled-back",
         exit_code=_CODES.get(verdict, ExitCode.DONE),
         sentence=f"Revision {entry['to']} (MLflow {entry['toVersion']}) serves{held}; {how}.{lost}{access}",
         serving=target.serving(),
         table=entry["table"],
+        pinned=pinned,
+        verdict=verdict,
+        losses=entry["losses"] if entry["dump"] else None,
     )
 
 
+# By whether a revision serves now, and whether that is as before.
+_NOW = {
+    (True, True): "revision {serving} serves again, as before",
+    (True, False): "revision {serving} serves",
+    (False, True): "nothing serves, as before",
+    (False, False): "nothing serves",
+}
 _CODES = {
     Result.FAIL.value: ExitCode.VERIFICATION_FAILED,
     Result.INCONCLUSIVE.value: ExitCode.INCONCLUSIVE,

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from mlflow_backend.contract import Revision, RevisionState
     from mlflow_backend.releases.records import Dump, VerifiedRelease
 
-Dumps = dict[str | None, list["Dump"]]
+
+_Dumps = dict[str | None, list["Dump"]]
 """Tracking head -> the restorable dumps at it, newest first."""
 
 
@@ -41,23 +42,24 @@ class RollbackContext:
 class ReleaseStatus:
     """One revision as the ledger, the platform and the schema together show it.
 
-    `current` is the one that the platform is told to serve. `start_s` is how many seconds it took from its start until
-    it was healthy, None where the ledger does not know. `keyed` is whether it is given the stack's encryption keys,
-    None where that cannot be told.
+    `current` is the one that the platform is set to serve. `restore_from` is the newest restorable dump of its schema.
+    `start_s` is how many seconds it took from its start until it was healthy, None if the ledger does not know.
+    `keyed` is whether it is given the stack's encryption keys, None if that is not known.
     """
 
     revision: str
     mlflow_version: str
-    state: RevisionState
-    created_at: datetime | None
-    verified_at: datetime | None
     decision: Decision
     heads: Heads | None
+    state: RevisionState = "gone"
+    created_at: datetime | None = None
+    verified_at: datetime | None = None
     current: bool = False
     pinned: bool = False
     blocked: bool = False
     rolled_back_from: bool = False
     dump: str | None = None
+    restore_from: Dump | None = None
     access: str | None = None
     start_s: float | None = None
     keyed: bool | None = None
@@ -80,14 +82,14 @@ class ReleaseStatus:
 def list_releases(context: RollbackContext) -> tuple[ReleaseStatus, ...]:
     """Return every revision that the platform or the ledger knows, newest first."""
     verified = {r.release.revision: (r.release, r.at) for r in context.contents.records if r.release is not None}
-    dumps = restorable_dumps(context)
+    dumps = _restorable(context)
     present = {revision.id for revision in context.revisions}
     statuses = [_present(context, revision, verified.get(revision.id), dumps) for revision in context.revisions]
-    gone = [_gone(context, *found, dumps) for name, found in verified.items() if name not in present]
-    return (*_held_to_keys(statuses), *reversed(gone))
+    gone = [_verified(context, *found, dumps) for name, found in verified.items() if name not in present]
+    return (*_block_without_keys(statuses), *reversed(gone))
 
 
-def _held_to_keys(statuses: Sequence[ReleaseStatus]) -> list[ReleaseStatus]:
+def _block_without_keys(statuses: Sequence[ReleaseStatus]) -> list[ReleaseStatus]:
     """Block each revision without the stack's encryption keys once one with them was verified, or serves.
 
     Its verification came after everything was re-encrypted: a server without them reads no gateway secret, and fails
@@ -97,6 +99,7 @@ def _held_to_keys(statuses: Sequence[ReleaseStatus]) -> list[ReleaseStatus]:
         return list(statuses)
     blocked = Decision(
         verdict=Verdict.BLOCKED,
+        code="release-without-keys",
         reason="It was made before the stack had encryption keys of its own, and webhooks and gateway secrets are "
         "encrypted with these by now.",
         fix="Set server.image and server.mlflowVersion to what it runs, and update: the new revision gets the keys.",
@@ -107,58 +110,40 @@ def _held_to_keys(statuses: Sequence[ReleaseStatus]) -> list[ReleaseStatus]:
     ]
 
 
-def restorable_dumps(context: RollbackContext) -> Dumps:
-    """Return the dumps that can be restored, by the tracking head that they hold."""
-    found: Dumps = {}
-    for dump in reversed(context.contents.dumps):
-        if dump.id in context.restorable:
-            found.setdefault(dump.heads.tracking, []).append(dump)
-    return found
-
-
-def dump_with(heads: Heads | None, dumps: Dumps) -> Dump | None:
-    """Return the newest restorable dump with these heads; an auth head counts only where both have one."""
-    if heads is None:
-        return None
-    for dump in dumps.get(heads.tracking, []):
-        if heads.auth is None or dump.heads.auth is None or heads.auth == dump.heads.auth:
-            return dump
-    return None
-
-
 def _present(
-    context: RollbackContext, revision: Revision, verified: tuple[VerifiedRelease, datetime] | None, dumps: Dumps
+    context: RollbackContext, revision: Revision, verified: tuple[VerifiedRelease, datetime] | None, dumps: _Dumps
 ) -> ReleaseStatus:
-    release, at = verified or (None, None)
-    heads = release.heads if release else context.table.required(revision.release.mlflow_version)
-    status = _evaluated(context, revision.id, revision.release.mlflow_version, heads, dumps)
+    version = revision.release.mlflow_version
+    if verified is not None:
+        known = _verified(context, *verified, dumps)
+    else:
+        known = _evaluated(context, revision.id, version, context.table.required(version), dumps)
     return replace(
-        status,
+        known,
+        mlflow_version=version,
         state=revision.state,
         created_at=revision.created_at,
-        verified_at=at,
         current=revision.id == context.current,
-        dump=release.dump if release else None,
-        start_s=release.start_s if release else None,
         access=revision.release.access,
         keyed=revision.release.keyed,
     )
 
 
-def _gone(context: RollbackContext, release: VerifiedRelease, at: datetime, dumps: Dumps) -> ReleaseStatus:
-    status = _evaluated(context, release.revision, release.mlflow_version, release.heads, dumps)
-    return replace(status, verified_at=at, dump=release.dump, start_s=release.start_s)
+def _verified(context: RollbackContext, release: VerifiedRelease, at: datetime, dumps: _Dumps) -> ReleaseStatus:
+    """Return a revision as the ledger recorded it."""
+    known = _evaluated(context, release.revision, release.mlflow_version, release.heads, dumps)
+    return replace(known, verified_at=at, dump=release.dump, start_s=release.start_s)
 
 
 def _evaluated(
-    context: RollbackContext, revision: str, version: str, heads: Heads | None, dumps: Dumps
+    context: RollbackContext, revision: str, version: str, heads: Heads | None, dumps: _Dumps
 ) -> ReleaseStatus:
-    """Return a revision that is gone, with what the schema and the state say of it."""
-    dump = dump_with(heads, dumps)
+    """Return what the live schema and the ledger's state mean for a revision."""
+    dump = _dump_of(heads, dumps)
     state = context.contents.state
     decision = decide(
         version=version,
-        wanted=heads,
+        required=heads,
         live=context.live,
         table=context.table,
         dump=dump.id if dump else None,
@@ -167,12 +152,26 @@ def _evaluated(
     return ReleaseStatus(
         revision=revision,
         mlflow_version=version,
-        state="gone",
-        created_at=None,
-        verified_at=None,
         decision=decision,
         heads=heads,
+        restore_from=dump,
         pinned=state.pin is not None and state.pin.revision == revision,
         blocked=any(block.revision == revision for block in state.blocks),
         rolled_back_from=revision in state.rolled_back_from,
     )
+
+
+def _restorable(context: RollbackContext) -> _Dumps:
+    found: _Dumps = {}
+    for dump in reversed(context.contents.dumps):
+        if dump.id in context.restorable:
+            found.setdefault(dump.heads.tracking, []).append(dump)
+    return found
+
+
+def _dump_of(heads: Heads | None, dumps: _Dumps) -> Dump | None:
+    """Return the newest restorable dump of a schema; the auth head counts only if both have one."""
+    if heads is None:
+        return None
+    fit = (d for d in dumps.get(heads.tracking, []) if heads.auth is None or d.heads.auth in {None, heads.auth})
+    return next(fit, None)

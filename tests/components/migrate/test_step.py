@@ -23,7 +23,7 @@ def world(tmp_path: Path) -> World:
 
 def run(world: World, version: str = "3.4.0", *, on_failure: OnFailure = "stop") -> Outcome:
     """Migrate, without waiting between tries."""
-    request = MigrationRequest(version=version, wanted=HEAD[version], on_failure=on_failure)
+    request = MigrationRequest(version=version, required=HEAD[version], on_failure=on_failure)
     return migrate(world, request, pause=lambda _seconds: None)
 
 

@@ -98,7 +98,7 @@ def test_a_restore_stops_the_server_first() -> None:
         (MIGRATED, Request(to="2"), "serves already"),
         (MIGRATED, Request(to_version="2.9.2"), "No release of MLflow 2.9.2 is known"),
         (MIGRATED, Request(to="1", to_version="3.4.0"), "not both"),
-        (replace(MIGRATED, restorable=frozenset()), Request(to="1", restore=True), "BLOCKED.*no intact dump"),
+        (replace(MIGRATED, restorable=frozenset()), Request(to="1", restore=True), "BLOCKED.*no restorable dump"),
         (replace(MIGRATED, live=None), Request(to="1", restore=True), "could not be read"),
         (replace(MIGRATED, live=Heads(tracking="0123456789ab")), Request(to="1", restore=True), "is not known"),
         (replace(MIGRATED, busy="revision 3 starts"), Request(to="1", restore=True), "in progress.*--force"),

@@ -1,6 +1,6 @@
 """What a rollback asks of its target, and what the ledger keeps of it.
 
-The cases were chosen by mutation testing (docs/mutation.md), as those of test_plan_sentences.py.
+The cases were chosen by mutation testing (docs/mutation.md), as those of test_plan_cases.py.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def test_a_block_says_why_and_since_when_and_is_written_once(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("live", "wanted", "there"),
+    ("live", "required", "there"),
     [
         (Heads(tracking="a"), {"tracking": "a", "auth": None}, True),
         (Heads(tracking="a", auth="x"), {"tracking": "a", "auth": None}, True),
@@ -167,9 +167,9 @@ def test_a_block_says_why_and_since_when_and_is_written_once(tmp_path: Path) -> 
     ],
 )
 def test_databases_are_at_heads_that_are_known_to_be_theirs(
-    tmp_path: Path, *, live: Heads | None, wanted: dict[str, str | None] | None, there: bool
+    tmp_path: Path, *, live: Heads | None, required: dict[str, str | None] | None, there: bool
 ) -> None:
     """What cannot be read is not taken for done; a database that only one of the two knows does not count."""
     world = same(tmp_path)
     world.heads = lambda: live  # type: ignore[method-assign]
-    assert steps.is_at(world, wanted) is there
+    assert steps.is_at(world, required) is there

@@ -257,15 +257,15 @@ class Tool:
     def status(self) -> Status:
         """Return where the database stands."""
         with self._world.doing("status"):
-            wanted, head = HEAD[self._version], self._world.database["head"]
-            direction = TABLE.direction(head, str(wanted.tracking))
-            pending = TABLE.pending(head, str(wanted.tracking)) if direction is not Direction.AHEAD else ()
+            required, head = HEAD[self._version], self._world.database["head"]
+            direction = TABLE.direction(head, str(required.tracking))
+            pending = TABLE.pending(head, str(required.tracking)) if direction is not Direction.AHEAD else ()
             return Status(
                 mlflow_version=self._version,
                 direction=direction,
                 reason="A reason.",
                 heads=Heads(tracking=head),
-                expected=wanted,
+                expected=required,
                 pending=tuple(Pending(revision=r, title=r, breaking=self._world.breaking) for r in pending),
             )
 

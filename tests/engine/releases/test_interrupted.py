@@ -175,7 +175,7 @@ def test_a_dump_that_is_not_whole_is_never_restored(written: tuple[LocalStack, o
     for whole in (stack.state.backend_store / DUMPS).rglob("*.whole"):
         whole.replace(whole.with_suffix(".dump"))
     assert refused.code == 3, refused.text
-    assert "no intact dump" in refused.text
+    assert "no restorable dump" in refused.text
     assert serving(stack) == before
     assert run(stack, "rollback", "--to-version", OLD, "--restore", "--dry-run").code == 0
 

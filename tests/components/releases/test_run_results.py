@@ -1,19 +1,21 @@
 """What a rollback says while it runs and when it ends, word for word: a person acts on it, at night.
 
-The cases were chosen by mutation testing (docs/mutation.md), as those of test_plan_sentences.py.
+The cases were chosen by mutation testing (docs/mutation.md), as those of test_plan_cases.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.contract import ExitCode
 from mlflow_backend.migrate.tool import Code
-from mlflow_backend.releases.plan import Request, plan
+from mlflow_backend.releases import steps
+from mlflow_backend.releases.plan import Request, Step, plan
 from mlflow_backend.releases.run import RollbackOptions, RollbackResult, begin, resume
+from tests.components.messages import assert_says, raised
 from tests.components.releases.rollbacks import SAME, Slow, Unsure, changed, ended, same, silent
 from tests.components.releases.world import HEAD, Killed, World, failed
 
@@ -22,52 +24,60 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+STARTED = {"to": "1", "toVersion": "3.4.0", "dump": "d1"}
+
+
 def restored(world: World, rows: int) -> RollbackResult:
     """Roll back with a restore that loses some rows."""
     world.database["rows"] = rows
     return ended(world, Request(restore=True))
 
 
-SENTENCES: dict[str, tuple[Callable[[Path], World], Callable[[World], RollbackResult], str]] = {
-    "verified": (same, ended, "Revision 1 (MLflow 3.4.0) serves and is pinned; verified."),
+ENDS: dict[str, tuple[Callable[[Path], World], Callable[[World], RollbackResult], dict[str, Any]]] = {
+    "verified": (same, ended, {"pinned": True, "verdict": "pass", "losses": None}),
     "by an update": (
         *(same, lambda world: ended(world, automatic=True)),
-        "Revision 1 (MLflow 3.4.0) serves; verified.",
+        {"pinned": False, "verdict": "pass", "losses": None},
     ),
     "of a service without a ledger": (
         *(same, lambda world: ended(world, Request(record=False))),
-        "Revision 1 (MLflow 3.4.0) serves; verified.",
+        {"pinned": False, "verdict": "pass", "losses": None},
     ),
     "not verified": (
         *(same, lambda world: ended(world, Request(verify=False))),
-        "Revision 1 (MLflow 3.4.0) serves and is pinned; not verified.",
+        {"pinned": True, "verdict": None, "losses": None},
     ),
     "restored": (
         *(changed, lambda world: restored(world, 2)),
-        "Revision 1 (MLflow 3.4.0) serves and is pinned; verified. Lost: 2 runs.",
+        {"pinned": True, "verdict": "pass", "losses": {"runs": 2}},
     ),
     "restored, and nothing written since": (
         *(changed, lambda world: restored(world, 0)),
-        "Revision 1 (MLflow 3.4.0) serves and is pinned; verified. Lost: nothing.",
+        {"pinned": True, "verdict": "pass", "losses": {}},
     ),
 }
 
 
-@pytest.mark.parametrize("name", SENTENCES)
+@pytest.mark.parametrize("name", ENDS)
 def test_the_end_says_what_serves_and_what_it_cost(tmp_path: Path, name: str) -> None:
     """Whether it is pinned and verified, and what a restore lost; the table of checks goes with it."""
-    make, act, sentence = SENTENCES[name]
-    world = make(tmp_path)
-    done = act(world)
-    assert (done.exit_code, done.sentence, done.serving) == (ExitCode.DONE, sentence, "1")
+    make, act, fields = ENDS[name]
+    done = act(make(tmp_path))
+    assert (done.code, done.exit_code, done.serving) == ("rolled-back", ExitCode.DONE, "1")
+    assert {each: getattr(done, each) for each in fields} == fields
     assert bool(done.table) == (name != "not verified")
+    assert_says(done.sentence, "Revision 1 (MLflow 3.4.0)")
+    assert ("pinned" in done.sentence) is done.pinned
+    assert ("not verified" in done.sentence) is (done.verdict is None)
+    assert ("2 runs" in done.sentence) is (done.losses == {"runs": 2})
+    assert ("nothing" in done.sentence) is (done.losses == {})
 
 
 def test_a_verification_that_cannot_tell_is_said(tmp_path: Path) -> None:
     """The target serves and is pinned, and neither the sentence nor the exit code calls it verified."""
     done = ended(Unsure(tmp_path, SAME, live="3.4.0"))
-    sentence = "Revision 1 (MLflow 3.4.0) serves and is pinned; its verification: inconclusive."
-    assert (done.exit_code, done.sentence) == (ExitCode.INCONCLUSIVE, sentence)
+    assert (done.code, done.exit_code, done.verdict) == ("rolled-back", ExitCode.INCONCLUSIVE, "inconclusive")
+    assert_says(done.sentence, "Revision 1 (MLflow 3.4.0)", "pinned", "inconclusive")
 
 
 def slow(folder: Path) -> World:
@@ -108,47 +118,45 @@ def of_nothing(world: World) -> RollbackResult:
     return begin(world, made, RollbackOptions(reason=""), say=silent)
 
 
-UNREADY = "it did not get ready: task stopped\nexec format error"
-ENDED = "revision 1 ended while it started"
-BACK: dict[str, tuple[Callable[[Path], World], Callable[[World], RollbackResult], str]] = {
-    "it fails its verification": (
-        *(same, ended),
-        "Not rolled back: revision 1: it fails its verification. Now revision 2 serves again, as before.",
-    ),
-    "it does not get ready": (
-        *(slow, ended),
-        f"Not rolled back: revision 1: {UNREADY}. Now revision 2 serves again, as before.",
-    ),
-    "the restore fails": (
-        *(changed, failing_restore),
-        "Not rolled back: revision 1: restore failed: It failed. Mend it. Now revision 2 serves again, as before.",
-    ),
-    "what served before ends again": (
-        *(fleeting, ended),
-        "Not rolled back: revision 1: it fails its verification. Now nothing serves.",
-    ),
-    "nothing served before": (
-        *(same, of_nothing_broken),
-        f"Not rolled back: revision 1: activate failed: {ENDED}. Now nothing serves, as before.",
-    ),
-    "nothing served before, and the target runs": (
-        *(slow, of_nothing),
-        f"Not rolled back: revision 1: {UNREADY}. Now revision 1 serves.",
-    ),
+BACK: dict[str, tuple[Callable[[Path], World], Callable[[World], RollbackResult], tuple[str, ...], str | None]] = {
+    "it fails its verification": (same, ended, (), "2"),
+    "it does not get ready": (slow, ended, ("task stopped\nexec format error",), "2"),
+    "the restore fails": (changed, failing_restore, ("restore", "It failed. Mend it"), "2"),
+    "what served before ends again": (fleeting, ended, (), None),
+    "nothing served before": (same, of_nothing_broken, ("activate", "revision 1 ended while it started"), None),
+    "nothing served before, and the target runs": (slow, of_nothing, ("task stopped\nexec format error",), "1"),
 }
 
 
 @pytest.mark.parametrize("name", BACK)
 def test_the_way_back_says_why_and_what_serves_now(tmp_path: Path, name: str) -> None:
     """The step that failed in the platform's words, and what users get their answers from."""
-    make, act, sentence = BACK[name]
+    make, act, facts, serving = BACK[name]
     world = make(tmp_path)
     world.red = {"1"}
     done = act(world)
-    assert done.sentence == sentence
-    assert done.serving == world.running
-    assert bool(done.table) == ("it fails its verification" in sentence)
+    assert (done.code, done.serving, world.running) == ("gone-back", serving, serving)
+    assert_says(done.cause, *facts)
+    assert not done.cause.endswith(".")
+    assert_says(done.sentence, "revision 1", done.cause, f"revision {serving}" if serving else "nothing serves")
+    # As before only if what serves is what served, or nothing is and was.
+    assert ("as before" in done.sentence) is (name not in {"what served before ends again", list(BACK)[-1]})
+    assert bool(done.table) == (done.exit_code is ExitCode.VERIFICATION_FAILED)
     assert world.rollback.load() is None
+
+
+@pytest.mark.parametrize(
+    ("make", "code"), [(same, ExitCode.VERIFICATION_FAILED), (slow, ExitCode.PLATFORM_FAILED)], ids=["red", "not ready"]
+)
+def test_what_is_found_of_the_target_is_no_step_that_failed(
+    tmp_path: Path, make: Callable[[Path], World], code: ExitCode
+) -> None:
+    """A finding names no step; whether the verification or the platform failed is the exit code."""
+    world = make(tmp_path)
+    world.red = {"1"}
+    done = ended(world)
+    assert done.exit_code is code
+    assert not any(step.value in done.cause.split(":")[0].split() for step in Step)
 
 
 class Unable:
@@ -172,10 +180,8 @@ def test_a_way_back_that_fails_says_both(tmp_path: Path, met: str) -> None:
     world.red = {"1"}
     world.start_server = Unable(world, met)  # type: ignore[method-assign]
     done = ended(world)
-    assert done.sentence == (
-        "Revision 1: it fails its verification. Going back failed as well: No space left on device. "
-        "Mend that and run this again."
-    )
+    assert done.code == "stuck"
+    assert_says(done.sentence, "Revision 1", f"{done.cause}. ", "No space left on device. ")
     assert (done.exit_code, done.serving) == (ExitCode.PLATFORM_FAILED, "1")
     assert done.table
 
@@ -187,16 +193,19 @@ def test_each_step_is_reported_before_it_is_done(tmp_path: Path) -> None:
     world.red = {"1"}
     ended(world, Request(restore=True), said)
     assert said == [
-        "stopping the server",
-        "restoring the dump d1",
-        "switching to revision 1 (MLflow 3.4.0)",
-        "waiting until it serves",
-        "verifying it",
-        "revision 1: it fails its verification; going back to what was before",
+        *(steps.words(step, STARTED) for step in (Step.STOP, Step.RESTORE, Step.ACTIVATE, Step.WAIT, Step.VERIFY)),
+        said[-1],
     ]
+    assert_says(said[-1], "revision 1")
     said.clear()
     ended(same(tmp_path / "other"), None, said)
-    assert said[-1] == "recording it in the ledger"
+    assert said[-1] == steps.words(Step.RECORD, STARTED)
+
+
+def test_a_step_names_what_it_is_done_to() -> None:
+    """The dump that is restored, and the revision and version that is switched to."""
+    assert_says(steps.words(Step.RESTORE, STARTED), "d1")
+    assert_says(steps.words(Step.ACTIVATE, STARTED), "revision 1 (MLflow 3.4.0)")
 
 
 def test_an_interrupted_rollback_goes_on_with_the_step_that_it_was_in(tmp_path: Path) -> None:
@@ -210,16 +219,12 @@ def test_an_interrupted_rollback_goes_on_with_the_step_that_it_was_in(tmp_path: 
     world.kill_at, done, said = None, len(world.deeds), list[str]()
     entry = world.rollback.load()
     assert entry is not None
-    with pytest.raises(Refused) as refused:
+    with raised("rollback-of-another-target", "revision 1", entry["begun"], "--to"):
         resume(world, to="2", say=silent)
-    assert str(refused.value) == (
-        f"A rollback to revision 1, begun {entry['begun']}, was interrupted. "
-        "Finish it first: run the command without --to."
-    )
     assert entry["begun"].endswith("+00:00")
     assert resume(world, to="1", say=said.append) is not None
-    begun = f"finishing the rollback to revision 1 that was begun {entry['begun']} and interrupted"
-    assert said == [begun, "waiting until it serves", "verifying it", "recording it in the ledger"]
+    assert_says(said[0], "revision 1", entry["begun"])
+    assert said[1:] == [steps.words(step, STARTED) for step in (Step.WAIT, Step.VERIFY, Step.RECORD)]
     assert world.deeds[done:] == ["wait", "verify"]
 
 
@@ -228,19 +233,12 @@ def test_what_an_update_did_meanwhile_is_refused_with_what_to_do(tmp_path: Path)
     world = same(tmp_path)
     made = plan(world.rollback_context(), Request())
     world.deploying = "an update migrates the database"
-    with pytest.raises(Refused) as refused:
+    with raised("deployment-begun", "an update migrates the database"):
         begin(world, made, RollbackOptions(reason=""), say=silent)
-    assert str(refused.value) == (
-        "A deployment has begun meanwhile: an update migrates the database. Let it end, and repeat."
-    )
     world.left_at = HEAD["3.17.2"].tracking
     made = plan(replace(world.rollback_context(), busy=world.deploying), Request(force=True))
-    with pytest.raises(Refused) as refused:
+    with raised("deployment-had-migrated", "head-3.4.0", "head-3.17.2"):
         begin(world, made, RollbackOptions(reason=""), say=silent)
-    assert str(refused.value) == (
-        "The deployment was stopped, and it had brought the database from head-3.4.0 to head-3.17.2. "
-        "Repeat: the plan is another one now."
-    )
 
 
 def test_a_change_of_access_is_said_at_the_end(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""What the planner says and what it puts into a plan, word for word: a person decides by it, at night.
+"""What the planner refuses and what it puts into a plan: a person decides by it, at night.
 
-The cases were chosen by mutation testing (docs/mutation.md): each change of a branch, a limit or a sentence in
-components/mlflow_backend/releases/plan.py makes one of them red.
+The cases were chosen by mutation testing (docs/mutation.md): each change of a branch or a limit in
+components/mlflow_backend/releases/plan.py makes one of them red. Its wording is on the page of messages.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import pytest
 
 from mlflow_backend.contract import Refused
 from mlflow_backend.releases.ledger import Contents
-from mlflow_backend.releases.plan import Request, Step, default_goal, plan
+from mlflow_backend.releases.plan import Note, Request, Step, Unfit, default_goal, plan
 from mlflow_backend.releases.records import Block, Dump, DumpedDatabase, LedgerState
 from mlflow_backend.releases.status import RollbackContext, list_releases
 from mlflow_backend.releases.text import plan_document, plan_lines
+from tests.components.messages import raised
 from tests.components.releases.contexts import (
     HEAD,
     MIGRATED,
@@ -31,8 +32,6 @@ from tests.components.releases.contexts import (
 NOTHING = context([], contents(), current=None)
 OLD = "3.4.0"
 NEWER = f"The database is at {HEAD['3.17.2']}, newer than {HEAD[OLD]}, which MLflow {OLD} needs"
-NONE = "No release can be rolled back to."
-NONE_FIT = "Name one with --to if you mean it, or deploy with `pulumi up`."
 
 
 def block(number: int) -> Block:
@@ -56,62 +55,43 @@ MIXED = context(
 )
 
 REFUSALS = {
-    "both ways of naming": (
-        *(MIGRATED, Request(to="1", to_version=OLD)),
-        "Both a revision and a version are asked for.",
-        "Give --to or --to-version, not both.",
-    ),
-    "an unknown revision": (
-        *(MIGRATED, Request(to="9")),
-        "Revision 9 does not exist.",
-        "Choose one with --to; the newest are: 2, 1.",
-    ),
-    "an unknown revision of none": (
-        *(NOTHING, Request(to="9")),
-        "Revision 9 does not exist.",
-        "Choose one with --to; the newest are: none.",
-    ),
+    "both ways of naming": (MIGRATED, Request(to="1", to_version=OLD), "target-ambiguous", ("--to", "--to-version")),
+    "an unknown revision": (MIGRATED, Request(to="9"), "revision-unknown", ("Revision 9 ", ": 2, 1.")),
+    "an unknown revision of none": (NOTHING, Request(to="9"), "revision-unknown", ("Revision 9 ", ": none.")),
     "an unknown revision of many": (
-        *(of_one_schema(12), Request(to="99")),
-        "Revision 99 does not exist.",
-        "Choose one with --to; the newest are: 12, 11, 10, 9, 8, 7, 6, 5, 4, 3.",
+        *(of_one_schema(12), Request(to="99"), "revision-unknown"),
+        ("Revision 99 ", ": 12, 11, 10, 9, 8, 7, 6, 5, 4, 3."),
     ),
     "a deployment in progress": (
-        *(replace(MIGRATED, busy="revision 3 starts"), Request(to="1", restore=True)),
-        "A deployment is in progress: revision 3 starts.",
-        "Let it end, or stop it first with --force.",
+        *(replace(MIGRATED, busy="revision 3 starts"), Request(to="1", restore=True), "deployment-in-progress"),
+        ("revision 3 starts", "--force"),
     ),
     "a revision that is gone": (
-        *(replace(MIGRATED, revisions=MIGRATED.revisions[:1]), Request(to="1", restore=True)),
-        "Revision 1 (MLflow 3.4.0) is gone: the platform no longer holds what it ran.",
-        "Choose another one with --to (`make releases` lists them), or deploy that version again.",
+        *(replace(MIGRATED, revisions=MIGRATED.revisions[:1]), Request(to="1", restore=True), "release-gone"),
+        ("Revision 1 (MLflow 3.4.0) ", "--to"),
     ),
     "a blocked one": (
-        *(replace(MIGRATED, restorable=frozenset()), Request(to="1", restore=True)),
-        (f"Revision 1 (MLflow 3.4.0) is BLOCKED. {NEWER}, and no intact dump has that schema."),
-        "Choose a release of MLflow 3.17.2.",
+        *(replace(MIGRATED, restorable=frozenset()), Request(to="1", restore=True), "release-blocked"),
+        ("Revision 1 (MLflow 3.4.0) ", "BLOCKED", NEWER, "MLflow 3.17.2"),
     ),
     "a restore that was not asked for": (
-        *(MIGRATED, Request(to="1")),
-        (f"Revision 1 (MLflow 3.4.0) needs a RESTORE. {NEWER}; the dump d1 has that schema."),
-        "Add --restore; what was written since is lost, and --dry-run counts it.",
+        *(MIGRATED, Request(to="1"), "restore-needed"),
+        ("Revision 1 (MLflow 3.4.0) ", "RESTORE", NEWER, "d1", "--restore"),
     ),
+    "what serves already": (MIGRATED, Request(to="2"), "serves-already", ("Revision 2 (MLflow 3.17.2) ",)),
     "an unknown version": (
-        *(MIGRATED, Request(to_version="2.9.2")),
-        "No release of MLflow 2.9.2 is known.",
-        "Choose one of: 3.17.2, 3.4.0.",
+        *(MIGRATED, Request(to_version="2.9.2"), "version-unknown"),
+        ("MLflow 2.9.2", ": 3.17.2, 3.4.0."),
     ),
     "an unknown version of none": (
-        *(NOTHING, Request(to_version="2.9.2")),
-        "No release of MLflow 2.9.2 is known.",
-        "Choose one of: none.",
+        *(NOTHING, Request(to_version="2.9.2"), "version-unknown"),
+        ("MLflow 2.9.2", ": none."),
     ),
     "a version that no release of fits": (
-        *(replace(SAME_SCHEMA, contents=Contents()), Request(to_version=OLD)),
-        "No release of MLflow 3.4.0 is verified, still there, and neither blocked nor left by a rollback.",
-        "Name one with --to if you mean it: 3, 2, 1.",
+        *(replace(SAME_SCHEMA, contents=Contents()), Request(to_version=OLD), "version-without-fit-release"),
+        ("MLflow 3.4.0", "--to", ": 3, 2, 1."),
     ),
-    "a version whose verified releases are gone, blocked and left": (
+    "a version whose verified releases are gone, blocked and rolled back from": (
         context(
             [revision(1, OLD, "gone"), revision(2, OLD), revision(3, OLD)],
             contents(
@@ -119,74 +99,57 @@ REFUSALS = {
             ),
             current=None,
         ),
-        Request(to_version=OLD),
-        "No release of MLflow 3.4.0 is verified, still there, and neither blocked nor left by a rollback.",
-        "Name one with --to if you mean it: 3, 2, 1.",
+        *(Request(to_version=OLD), "version-without-fit-release"),
+        ("MLflow 3.4.0", "--to", ": 3, 2, 1."),
     ),
     "no default without a restore": (
-        *(MIGRATED, Request()),
-        (
-            f"{NONE} Revision 2 (MLflow 3.17.2): serves now. "
-            f"Revision 1 (MLflow 3.4.0): RESTORE. {NEWER}; the dump d1 has that schema."
-        ),
-        "Add --restore; what was written since the dump is lost, and --dry-run counts it.",
+        *(MIGRATED, Request(), "no-release-to-roll-back-to"),
+        (f"2 (MLflow 3.17.2): {Unfit.SERVES}", f"1 (MLflow 3.4.0): RESTORE. {NEWER}", "d1", "--restore"),
     ),
     "no default at all": (
-        *(MIXED, Request()),
+        *(MIXED, Request(), "no-release-to-roll-back-to"),
         (
-            f"{NONE} Revision 5 (MLflow 3.4.0): serves now. "
-            "Revision 4 (MLflow 2.9.2): BLOCKED. The database is at 71994744cf8e, newer than acf3f17fdcc7, which "
-            "MLflow 2.9.2 needs, and no intact dump has that schema. "
-            "Revision 3 (MLflow 3.4.0): failed or was left by a rollback. "
-            "Revision 2 (MLflow 3.4.0): is gone. "
-            "Revision 1 (MLflow 3.4.0): was never verified."
+            f"5 (MLflow 3.4.0): {Unfit.SERVES}",
+            f"4 (MLflow 2.9.2): BLOCKED. The database is at {HEAD[OLD]}, newer than {HEAD['2.9.2']}",
+            f"3 (MLflow 3.4.0): {Unfit.FAILED}",
+            f"2 (MLflow 3.4.0): {Unfit.GONE}",
+            f"1 (MLflow 3.4.0): {Unfit.UNVERIFIED}",
+            "--to",
         ),
-        NONE_FIT,
     ),
-    "no default of many: the newest five are told": (
-        *(of_one_schema(7), Request()),
+    "no default of many: the newest five are listed": (
+        *(of_one_schema(7), Request(), "no-release-to-roll-back-to"),
         (
-            f"{NONE} Revision 7 (MLflow 3.4.0): serves now. "
-            "Revision 6 (MLflow 3.4.0): was never verified. "
-            "Revision 5 (MLflow 3.4.0): was never verified. "
-            "Revision 4 (MLflow 3.4.0): was never verified. "
-            "Revision 3 (MLflow 3.4.0): was never verified."
+            f"7 (MLflow 3.4.0): {Unfit.SERVES}",
+            *(f"{n} (MLflow 3.4.0): {Unfit.UNVERIFIED}" for n in (6, 5, 4, 3)),
+            "--to",
         ),
-        NONE_FIT,
     ),
     "no default left after a rollback": (
-        *(of_one_schema(2, 1, state=LedgerState(rolled_back_from=("1",))), Request()),
-        (f"{NONE} Revision 2 (MLflow 3.4.0): serves now. Revision 1 (MLflow 3.4.0): failed or was left by a rollback."),
-        NONE_FIT,
+        *(of_one_schema(2, 1, state=LedgerState(rolled_back_from=("1",))), Request(), "no-release-to-roll-back-to"),
+        (f"2 (MLflow 3.4.0): {Unfit.SERVES}", f"1 (MLflow 3.4.0): {Unfit.FAILED}", "--to"),
     ),
     "no default, and what is current does not serve": (
-        *(context([revision(1, OLD)], contents(), current=1), Request()),
-        f"{NONE} Revision 1 (MLflow 3.4.0): is the current one, and does not serve.",
-        NONE_FIT,
+        *(context([revision(1, OLD)], contents(), current=1), Request(), "no-release-to-roll-back-to"),
+        (f"1 (MLflow 3.4.0): {Unfit.CURRENT}", "--to"),
     ),
-    "no default of none": (
-        *(NOTHING, Request()),
-        "No release can be rolled back to. The ledger and the platform know none.",
-        NONE_FIT,
-    ),
+    "no default of none": (NOTHING, Request(), "no-release-to-roll-back-to", ("ledger", "--to")),
 }
 
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_a_refusal_says_what_was_found_and_what_to_do(name: str) -> None:
-    """The whole sentence, and the whole fix."""
-    found, request, finding, fix = REFUSALS[name]
-    with pytest.raises(Refused) as refused:
+    """By its code; the revisions, versions, heads and options that a person decides by are in it."""
+    found, request, code, facts = REFUSALS[name]
+    with raised(code, *facts):
         plan(found, request)
-    assert (refused.value.finding, refused.value.fix) == (finding, fix)
 
 
-def test_what_serves_already_is_no_failure_of_the_caller() -> None:
-    """It is told apart from the other refusals: there is nothing to do, and nothing to mend."""
+def test_a_list_of_unfit_releases_ends_with_the_fifth() -> None:
+    """An eighth of a page of old revisions helps nobody at night."""
     with pytest.raises(Refused) as refused:
-        plan(MIGRATED, Request(to="2"))
-    assert refused.value.finding == "Revision 2 (MLflow 3.17.2) serves already."
-    assert refused.value.fix == "Nothing has to be rolled back."
+        plan(of_one_schema(7), Request())
+    assert "Revision 2 " not in refused.value.finding
 
 
 def test_a_plan_of_one_schema() -> None:
@@ -278,10 +241,10 @@ def test_force_is_in_the_plan_only_where_something_is_stopped() -> None:
 
 def test_the_notes() -> None:
     """What a person overrides, and what they asked for in vain, is said in the plan."""
-    assert plan(SAME_SCHEMA, Request(restore=True)).notes == ("The schema is the same: nothing will be restored.",)
+    assert plan(SAME_SCHEMA, Request(restore=True)).notes == (Note.NOTHING_RESTORED,)
     never = replace(SAME_SCHEMA, contents=contents(verified(1, OLD)))
-    assert plan(never, Request(to="2")).notes == ("It was never verified.",)
-    before = ("It failed, or was left by a rollback, before.",)
+    assert plan(never, Request(to="2")).notes == (Note.UNVERIFIED,)
+    before = (Note.FAILED,)
     for state in (LedgerState(blocks=(block(2),)), LedgerState(rolled_back_from=("2",))):
         assert plan(of_one_schema(3, 1, 2, 3, state=state), Request(to="2")).notes == before
 
