@@ -102,10 +102,11 @@ coverage: setup-dev ## Measure the branch coverage of the pure modules; red if o
 	  END { print last; exit red || !last }'
 
 # Of what is committed, in a copy in which mutmut finds the package: it knows modules below src only.
+mutation: MUTMUT = $(CURDIR)/.venv/bin/mutmut
 mutation: setup-dev ## Change the modules that decide about rollbacks, and list each change that no test notices
 	@rm -rf .tools/mutation && mkdir .tools/mutation && git archive HEAD | tar -xC .tools/mutation
-	@cd .tools/mutation && mv components src && $(CURDIR)/.venv/bin/mutmut run && ! $(CURDIR)/.venv/bin/mutmut results | \
-	  sed -n '/: timeout$$/d; s/^ *\(.*\): .*/\1/p' | xargs -rn 1 $(CURDIR)/.venv/bin/mutmut show | grep .
+	@cd .tools/mutation && mv components src && { $(MUTMUT) run >log 2>&1 || { tail -c 2000 log; exit 1; }; } && \
+	  ! $(MUTMUT) results | sed -n '/: timeout$$/d; s/^ *\(.*\): .*/\1/p' | xargs -rn 1 $(MUTMUT) show | grep .
 
 test: setup-dev ## Run the tests of every level, on the real engine and real servers too; CI runs this
 	@$(PYTEST) -m 'not full'
