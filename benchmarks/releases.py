@@ -24,8 +24,9 @@ from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.releases.status import list_releases
 from mlflow_backend.schema_tables import schema_table
+from tests.engine.project import ROOT
 from tests.engine.releases.support import command
-from tests.engine.stack import ROOT, LocalStack
+from tests.engine.stack import LocalStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from moto.ecs.responses import EC2ContainerServiceResponse
 
 from benchmarks.row import Row, interleaved
 from mlflow_backend.schema_tables import required_heads
-from tests.engine.stack import ROOT
+from tests.engine.project import ROOT
 from tests.rig.aws import contents
 from tests.rig.aws.rig import AwsRig
 from tests.rig.aws.scene import CLUSTER, FAMILY, SERVICE, VERSION, Scene

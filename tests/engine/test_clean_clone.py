@@ -13,7 +13,8 @@ from mlflow_backend.local import processes
 from mlflow_backend.local.environment import cache_folder
 from mlflow_backend.local.state import StateDir
 from tests.engine import written
-from tests.engine.stack import ROOT, count_starts, nothing_changed
+from tests.engine.project import ROOT
+from tests.engine.stack import count_starts, nothing_changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.engine.stack import LocalStack, Outcome
+    from tests.engine.project import Outcome
+    from tests.engine.stack import LocalStack
 
 # What others keep there in formats of their own; credentials are tried by tests of their own. A server maps its
 # temporary files of metrics into memory: one that is cut short ends it by SIGBUS, and the next row finds it restarting.

@@ -17,7 +17,8 @@ from tests.engine.faults import identities
 from tests.engine.releases.support import run_offered
 
 if TYPE_CHECKING:
-    from tests.engine.stack import LocalStack, Outcome
+    from tests.engine.project import Outcome
+    from tests.engine.stack import LocalStack
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("local-identity")]
 

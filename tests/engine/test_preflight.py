@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.components.preflight.images import Store, registry
-from tests.engine.stack import PULUMI
+from tests.engine.project import PULUMI
 from tests.tools.projects import Project
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from mlflow_backend.vulnerabilities.table import of_version
 from scripts import up
 from tests.components.ecs.conftest import DEPRECATED
 from tests.components.preflight.images import LABELS, Store, registry
-from tests.engine.stack import ROOT, LocalStack
+from tests.engine.project import ROOT
+from tests.engine.stack import LocalStack
 from tests.rig.standin import plugin
 
 if TYPE_CHECKING:

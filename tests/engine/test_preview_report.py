@@ -10,7 +10,7 @@ import pytest
 
 from mlflow_backend.commands import preview
 from mlflow_backend.contract import ExitCode
-from tests.engine.stack import ROOT
+from tests.engine.project import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from mlflow_backend.ecs.doctor import look, quotas
 from mlflow_backend.ecs.permissions import Purpose, grants
 from mlflow_backend.preflight.findings import failures
 from mlflow_backend.settings import YamlSource, load
-from tests.engine.stack import ROOT
+from tests.engine.project import ROOT
 from tests.rig.aws import contents
 from tests.rig.aws.builder import Builder
 from tests.rig.aws.scene import VERSION

@@ -13,7 +13,8 @@ import pytest
 
 from mlflow_backend.aws.naming import Naming
 from mlflow_backend.ecs.permissions import Purpose
-from tests.engine.stack import PULUMI, nothing_changed, touched
+from tests.engine.project import PULUMI
+from tests.engine.stack import nothing_changed, touched
 from tests.rig.aws import contents
 from tests.rig.aws.inventory import inventory
 from tests.rig.aws.scene import VERSION

@@ -14,7 +14,8 @@ import pytest
 
 from mlflow_backend.aws.naming import Naming
 from mlflow_backend.ecs.permissions import Purpose
-from tests.engine.stack import ROOT, nothing_changed, touched
+from tests.engine.project import ROOT
+from tests.engine.stack import nothing_changed, touched
 from tests.rig.aws.inventory import inventory
 from tests.rig.aws.previews import Account, certify
 from tests.rig.aws.stack import PROGRAM, AwsStack

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow_backend.commands import running
 from mlflow_backend.local import environment
 from mlflow_backend.local.releases import LocalReleases
-from tests.engine.stack import ROOT, Outcome
+from tests.engine.project import ROOT, Outcome
 
 if TYPE_CHECKING:
     import signal

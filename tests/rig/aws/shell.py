@@ -8,13 +8,13 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from tests.engine.stack import ROOT
+from tests.engine.project import ROOT
 from tests.rig.aws.builder import ADDRESS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.engine.stack import Outcome
+    from tests.engine.project import Outcome
     from tests.rig.aws.builder import Builder
     from tests.rig.aws.stack import AwsStack
 

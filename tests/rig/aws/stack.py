@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -17,7 +13,7 @@ from mlflow_backend.ecs.permissions import Purpose
 from mlflow_backend.server import parse_version
 from mlflow_backend.settings import YamlSource, load
 from mlflow_backend.vulnerabilities.table import of_version
-from tests.engine.stack import PULUMI, ROOT, Outcome
+from tests.engine.project import PULUMI, ROOT, Project
 from tests.rig.aws.workflows import Workflows
 from tests.rig.standin import plugin
 
@@ -26,45 +22,37 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.settings import Settings
+    from tests.engine.project import Outcome
     from tests.rig.aws.rig import AwsRig
 
-UPDATE_TIMEOUT_S: Final = 540
 PROGRAM: Final = ROOT / "tests" / "rig" / "standin" / "program" / "__main__.py"
 """The project's program with containers that start at once in MLflow's place."""
 
 
-class AwsStack:
-    """One of the shipped stacks in a project of its own, with a file backend of its own."""
+class AwsStack(Project):
+    """One of the shipped stacks on a rig."""
+
+    timeout_s = 540
+    dropped = ("PULUMI_", "AWS_")
 
     def __init__(self, folder: Path, rig: AwsRig, name: str = "dev", *, program: Path = ROOT / "__main__.py") -> None:
         """Lay out the project; nothing is deployed."""
-        self.folder, self.rig, self.name = folder, rig, name
+        super().__init__(folder, name, program=program)
+        self.rig = rig
         self.workflows = Workflows(name)
         self._granted: dict[Purpose, Settings] = {}
-        self.project, self.home = folder / "project", folder / "home"
-        self.project.mkdir(parents=True)
         (self.project / "scripts").symlink_to(ROOT / "scripts")
-        shutil.copy(program, self.project / "__main__.py")
-        definition = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
-        definition["runtime"]["options"]["virtualenv"] = str(ROOT / ".venv")
-        (self.project / "Pulumi.yaml").write_text(yaml.safe_dump(definition))
         shipped = yaml.safe_load((ROOT / f"Pulumi.{name}.yaml").read_text())["config"]
         self.settings: dict[str, Any] = {key.partition(":")[2]: value for key, value in shipped.items()}
-        (folder / "state").mkdir()
         plugin.install(self.home, "pulumi_aws")
         self.write_settings()
-        made = self.pulumi("stack", "init", name)
-        assert made.ok, made.text
+        self.init()
 
     def write_settings(self, **sections: Mapping[str, Any]) -> None:
         """Change single settings of sections, and write the stack's file."""
         for section, changes in sections.items():
             self.settings[section] = {**self.settings.get(section, {}), **changes}
-        config = {f"mlflow-backend:{key}": value for key, value in self.settings.items()}
-        path = self.project / f"Pulumi.{self.name}.yaml"
-        # The engine keeps the passphrase's salt in the same file.
-        kept = yaml.safe_load(path.read_text()) if path.exists() else {}
-        path.write_text(yaml.safe_dump({**kept, "config": config}))
+        self.write_config(self.settings)
 
     def serve(self, version: str) -> None:
         """Ask for another MLflow version, by the image of its tag, and accept what is known against it."""
@@ -77,38 +65,17 @@ class AwsStack:
     @property
     def environment(self) -> dict[str, str]:
         """What every command of this stack is run with."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "AWS_"))}
         return {
-            **kept,
+            **super().environment,
             **self.rig.environment,
-            "PATH": f"{ROOT / '.tools' / 'bin'}:{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
-            "PULUMI_HOME": str(self.home),
-            "PULUMI_BACKEND_URL": f"file://{self.folder / 'state'}",
-            "PULUMI_CONFIG_PASSPHRASE": "for tests only",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
 
-    def run(self, *argv: str, timeout_s: float = UPDATE_TIMEOUT_S, more: Mapping[str, str] | None = None) -> Outcome:
-        """Run a command in the project, within a deadline, with `more` variables of its own."""
-        done = subprocess.run(
-            argv,
-            cwd=self.project,
-            env={**self.environment, **(more or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        return Outcome(done.returncode, done.stdout)
-
-    def pulumi(self, *arguments: str) -> Outcome:
+    def pulumi(self, *arguments: str, timeout_s: float | None = None) -> Outcome:
         """Run one pulumi command, under the role of the workflow that runs it."""
         purpose = {"preview": Purpose.PREVIEW, "up": Purpose.DEPLOY, "destroy": Purpose.DEPLOY}.get(arguments[0])
         command = (str(PULUMI), *arguments, "--non-interactive", "--color", "never")
-        return self.run(*command, more=self.credentials(purpose))
+        return self.run(*command, timeout_s=timeout_s, more=self.credentials(purpose))
 
     def credentials(self, purpose: Purpose | None) -> dict[str, str]:
         """Return the variables of a workflow's role; none, which leaves the administrator, if no role is for it.
@@ -123,20 +90,10 @@ class AwsStack:
         granted = self._granted.get(purpose)
         return self.workflows.caller(purpose, granted).variables() if granted else {}
 
-    def up(self, *flags: str) -> Outcome:
-        """Run `pulumi up`, without a preview of its own."""
-        return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.name, *flags)
-
     def policed(self) -> tuple[str, ...]:
         """Return the options that put an update under the policy pack, at the stack's own levels."""
         settings = load(YamlSource.read(self.project / f"Pulumi.{self.name}.yaml"))
         return policing.options(settings, self.folder)
-
-    def must_up(self, *flags: str) -> Outcome:
-        """Run `pulumi up`, and show what it said where it fails."""
-        outcome = self.up(*flags)
-        assert outcome.ok, outcome.text
-        return outcome
 
     def script(self, name: str, *arguments: str) -> Outcome:
         """Run one of the project's commands on this stack; a rollback and its plan have a workflow's role each."""
@@ -144,13 +101,3 @@ class AwsStack:
         rollback = Purpose.PLAN if "--dry-run" in arguments else Purpose.ROLLBACK
         more = self.credentials(rollback if name == "rollback" else None)
         return self.run(python, "-m", f"scripts.{name}", "--stack", self.name, *arguments, more=more)
-
-    def outputs(self) -> dict[str, Any]:
-        """Return the stack's outputs."""
-        done = self.pulumi("stack", "output", "--json", "--stack", self.name)
-        assert done.ok, done.text
-        return dict(json.loads(done.text))
-
-    def destroy(self) -> Outcome:
-        """Run `pulumi destroy`."""
-        return self.pulumi("destroy", "--yes", "--skip-preview", "--stack", self.name)
