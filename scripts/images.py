@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.commands.programs import ASK_DEADLINE_S, answer, run
-from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.contract import PlatformFailed, Refused, UsageError
 from mlflow_backend.preflight import resource
-from mlflow_backend.preflight.manifests import ImageMissing, ImageUnreadable, Platform, inspect
-from mlflow_backend.preflight.reference import NotAReference, parse
+from mlflow_backend.preflight.manifests import MISSING, Platform, inspect
+from mlflow_backend.preflight.reference import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,9 +60,9 @@ def wanted(preflight: Mapping[str, Any]) -> Wanted:
     """Return what preflight will look for, by its inputs. Raises Refused for an image without a registry."""
     try:
         reference = parse(preflight["image"])
-    except NotAReference as error:
+    except UsageError as error:
         raise Refused(
-            f"server.image is {error}.",
+            f"server.image is {error.finding}.",
             code="server-image-malformed",
             fix="Name the repository that the image is pushed to.",
         ) from None
@@ -146,9 +146,9 @@ def _in_registry(name: str, image: Wanted) -> Image | None:
     reference = parse(name)
     try:
         return inspect(resource.source(reference, image.registry_login), reference.asked, image.platform)
-    except ImageMissing:
-        return None
-    except ImageUnreadable as error:
+    except PlatformFailed as error:
+        if error.code in MISSING:
+            return None
         raise PlatformFailed(f"the registry cannot be asked for {name}: {error}", code="registry-not-askable") from None
 
 

@@ -46,7 +46,7 @@ class Message:
 
 def messages(root: Path = ROOT) -> list[Message]:
     """Return every message of the product and its commands, by section and code."""
-    found = []
+    found: list[Message] = []
     for folder in (root / "components", root / "scripts"):
         for path in sorted(folder.rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Final, cast
 
+from mlflow_backend.contract import UsageError
+
 if TYPE_CHECKING:
     from mlflow_backend.target import Target
 
@@ -18,18 +20,20 @@ MODULES: Final[dict[str, str]] = {
 """Name of a target -> module with `TARGET`. A new target adds its line here."""
 
 
-class UnknownTarget(Exception):
-    """No target has this name. Says which there are."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"there is no target {name or 'without a name'}. Known are: {', '.join(MODULES)}")
-
-
 def get(name: str) -> Target:
-    """Return a target by its name. Raises UnknownTarget."""
+    """Return a target by its name. Raises UsageError."""
+    return cast("Target", importlib.import_module(MODULES[known(name)]).TARGET)
+
+
+def known(name: str) -> str:
+    """Return the name of a target. Raises UsageError for one that there is not."""
     if name not in MODULES:
-        raise UnknownTarget(name)
-    return cast("Target", importlib.import_module(MODULES[name]).TARGET)
+        raise UsageError(
+            f"There is no target {name or 'without a name'}.",
+            code="target-unknown",
+            fix=f"Known are: {', '.join(MODULES)}.",
+        )
+    return name
 
 
 def shared(name: str) -> bool:

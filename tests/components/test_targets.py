@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_backend import targets
+from mlflow_backend.contract import UsageError
 
 PACKAGE = Path(targets.__file__).parent
 
@@ -44,7 +45,7 @@ def test_every_target_has_its_name() -> None:
 
 def test_an_unknown_target_is_reported_with_the_known_ones() -> None:
     """Whoever mistypes one sees what there is."""
-    with pytest.raises(targets.UnknownTarget, match=r"no target moon\. Known are: ecs, local"):
+    with pytest.raises(UsageError, match=r"no target moon\. Known are: ecs, local"):
         targets.get("moon")
 
 

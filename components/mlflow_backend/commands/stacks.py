@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend import targets
+from mlflow_backend.contract import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ def target_of(stack: str, root: Path) -> Target:
             if each.loopback and (root / FOLDER / stack).exists():
                 return each
         raise
-    with contextlib.suppress(targets.UnknownTarget):
+    with contextlib.suppress(UsageError):
         return targets.get(name)
     return targets.get(settings_of(stack, root).target)
 

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.render.database import LONGEST_RETENTION_DAYS
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import Refused, UsageError
 from mlflow_backend.ecs.render.size import most_connections, server_size
-from mlflow_backend.preflight.reference import NotAReference, parse
+from mlflow_backend.preflight.reference import parse
 from mlflow_backend.settings.problems import shown_key
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def registry_login(settings: Settings) -> Iterator[str]:
     """ECR asks the task's role and takes no password."""
     try:
         named = parse(settings.server.image or "").ecr is not None
-    except NotAReference:
+    except UsageError:
         return
     if named and settings.aws.registry_secret is not None:
         yield "aws.registrySecret is a login to another registry, and server.image is in ECR, which takes none"

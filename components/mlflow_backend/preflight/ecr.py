@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
 
-from mlflow_backend.preflight.manifests import ACCEPTED, ImageMissing, ImageUnreadable, digest_of
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.preflight.manifests import ACCEPTED, digest_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -29,7 +30,7 @@ class EcrSource:
         wanted: Any = {"imageDigest": asked} if asked.startswith("sha256:") else {"imageTag": asked}
         answer = self._call("batch_get_image", imageIds=[wanted], acceptedMediaTypes=list(ACCEPTED))
         if not answer.get("images"):
-            raise ImageMissing(f"the repository {self._repository} has no such image")
+            raise PlatformFailed(f"the repository {self._repository} has no such image", code="image-missing-by-name")
         return str(answer["images"][0]["imageManifest"]).encode()
 
     def blob(self, digest: str) -> bytes:
@@ -38,9 +39,14 @@ class EcrSource:
         try:
             response = urllib3.request("GET", url, timeout=_DEADLINE, retries=2)
         except urllib3.exceptions.HTTPError as error:
-            raise ImageUnreadable(f"ECR's layer store cannot be reached ({type(error).__name__})") from None
+            raise PlatformFailed(
+                f"ECR's layer store cannot be reached ({type(error).__name__})", code="image-store-unreachable"
+            ) from None
         if response.status != HTTPStatus.OK or digest_of(response.data) != digest:
-            raise ImageUnreadable(f"ECR's layer store answered {response.status} with another blob than asked for")
+            raise PlatformFailed(
+                f"ECR's layer store answered {response.status} with another blob than asked for",
+                code="image-blob-differs",
+            )
         return response.data
 
     def _call(self, operation: str, **arguments: Any) -> Any:
@@ -53,7 +59,11 @@ class EcrSource:
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             if code in _MISSING:
-                raise ImageMissing(f"the repository {self._repository} has no such image ({code})") from None
-            raise ImageUnreadable(f"ECR answered {code}", denied=code in _DENIED) from None
+                raise PlatformFailed(
+                    f"the repository {self._repository} has no such image ({code})", code="image-missing-in-ecr"
+                ) from None
+            if code in _DENIED:
+                raise PlatformFailed(f"ECR answered {code}", code="ecr-denied") from None
+            raise PlatformFailed(f"ECR answered {code}", code="ecr-failed") from None
         except BotoCoreError as error:
-            raise ImageUnreadable(f"ECR cannot be asked ({type(error).__name__})", denied=True) from None
+            raise PlatformFailed(f"ECR cannot be asked ({type(error).__name__})", code="ecr-unreachable") from None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.preflight.findings import Finding, failed, passed, skipped
-from mlflow_backend.preflight.manifests import Image, ImageMissing, ImageUnreadable, Platform, inspect
+from mlflow_backend.preflight.manifests import DENIED, MISSING, Image, Platform, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,11 +59,11 @@ def look(source: Source, reference: Reference, wanted: Wanted) -> Looked:
     exists = "image exists"
     try:
         image = inspect(source, reference.asked, wanted.platform)
-    except ImageMissing:
+    except PlatformFailed as error:
+        if error.code not in MISSING:
+            return _unreadable(reference, error)
         finding = failed(exists, PROPERTY, f"there is no image {reference}.", _BUILD, _COMMAND)
         return Looked(findings=(finding,))
-    except ImageUnreadable as error:
-        return _unreadable(reference, error)
     pinned = reference.pinned(image.digest)
     found = passed(exists, PROPERTY, f"{reference} is {image.digest}.")
     heads = tuple((chain, image.labels[label]) for chain, label in HEAD_LABELS.items() if label in image.labels)
@@ -75,13 +76,16 @@ def look(source: Source, reference: Reference, wanted: Wanted) -> Looked:
     )
 
 
-def _unreadable(reference: Reference, error: ImageUnreadable) -> Looked:
+def _unreadable(reference: Reference, error: PlatformFailed) -> Looked:
     """A pinned image need not be resolved, so that looking at it can be skipped; a tag has to be."""
-    if reference.digest is not None and error.denied:
-        finding = skipped("image", PROPERTY, f"{reference} could not be looked at: {error}.", "Allow reading it.")
+    denied = error.code in DENIED
+    if reference.digest is not None and denied:
+        finding = skipped(
+            "image", PROPERTY, f"{reference} could not be looked at: {error.finding}.", "Allow reading it."
+        )
         return Looked(findings=(finding,), pinned=reference.pinned(reference.digest))
-    fix = "Allow reading it, or name the image by digest." if error.denied else "Mend that, and repeat."
-    return Looked(findings=(failed("image exists", PROPERTY, f"{reference} could not be read: {error}.", fix),))
+    fix = "Allow reading it, or name the image by digest." if denied else "Mend that, and repeat."
+    return Looked(findings=(failed("image exists", PROPERTY, f"{reference} could not be read: {error.finding}.", fix),))
 
 
 def _judge(image: Image, wanted: Wanted) -> Iterator[Finding]:

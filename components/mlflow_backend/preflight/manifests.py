@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from mlflow_backend.contract import PlatformFailed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,23 +23,19 @@ MANIFESTS: Final = (
 ACCEPTED: Final = (*INDEXES, *MANIFESTS)
 
 
-class ImageMissing(Exception):
-    """The registry answers, and has no such image."""
-
-
-class ImageUnreadable(Exception):
-    """The registry could not be asked: not reached, not allowed, or it gave something else than an image.
-
-    `denied` tells a missing permission from the rest. The text holds no credential.
-    """
-
-    def __init__(self, text: str, *, denied: bool = False) -> None:
-        super().__init__(text)
-        self.denied = denied
+MISSING: Final = frozenset({"image-missing", "image-missing-by-name", "image-missing-in-ecr"})
+"""Codes of errors: the registry answers, and has no such image."""
+DENIED: Final = frozenset(
+    {
+        *("ecr-denied", "ecr-unreachable", "registry-denied"),
+        *("registry-wants-login", "registry-refused-login", "registry-login-without-token"),
+    }
+)
+"""Codes of errors: what is missing is a permission or a login."""
 
 
 class Source(Protocol):
-    """Where an image's manifests and configuration can be read. Both raise ImageMissing and ImageUnreadable."""
+    """Where an image's manifests and configuration can be read. Both raise PlatformFailed."""
 
     def manifest(self, asked: str) -> bytes:
         """Return the manifest of a tag or digest, byte for byte: its SHA-256 is its digest."""
@@ -74,12 +72,14 @@ class Image:
 def inspect(source: Source, asked: str, platform: Platform) -> Image:
     """Return what a registry says of an image, without pulling a layer.
 
-    Raises ImageMissing and ImageUnreadable, also when a digest does not match what was given.
+    Raises PlatformFailed, also when a digest does not match what was given.
     """
     body = source.manifest(asked)
     digest = digest_of(body)
     if asked.startswith("sha256:") and digest != asked:
-        raise ImageUnreadable(f"the registry gave another manifest ({digest}) than the one asked for")
+        raise PlatformFailed(
+            f"the registry gave another manifest ({digest}) than the one asked for", code="image-manifest-differs"
+        )
     manifest = _document(body, "manifest")
     if "manifests" in manifest:
         return _of_index(source, digest, manifest, platform)
@@ -103,7 +103,9 @@ def _of_index(source: Source, digest: str, index: Mapping[str, Any], platform: P
         return _image(digest, platforms, {})
     body = source.manifest(str(fitting["digest"]))
     if digest_of(body) != fitting["digest"]:
-        raise ImageUnreadable("the registry gave another manifest than its index names")
+        raise PlatformFailed(
+            "the registry gave another manifest than its index names", code="image-manifest-not-of-index"
+        )
     return _image(digest, platforms, _configuration(source, _document(body, "manifest")))
 
 
@@ -111,10 +113,15 @@ def _configuration(source: Source, manifest: Mapping[str, Any]) -> Mapping[str, 
     try:
         wanted = str(manifest["config"]["digest"])
     except (KeyError, TypeError):
-        raise ImageUnreadable("its manifest names no configuration: it is not the image of a container") from None
+        raise PlatformFailed(
+            "its manifest names no configuration: it is not the image of a container",
+            code="image-without-configuration",
+        ) from None
     body = source.blob(wanted)
     if digest_of(body) != wanted:
-        raise ImageUnreadable("the registry gave another configuration than its manifest names")
+        raise PlatformFailed(
+            "the registry gave another configuration than its manifest names", code="image-configuration-differs"
+        )
     return _document(body, "configuration")
 
 
@@ -138,7 +145,7 @@ def _document(body: bytes, what: str) -> Mapping[str, Any]:
     try:
         document = json.loads(body)
     except ValueError:
-        raise ImageUnreadable(f"its {what} is not JSON") from None
+        raise PlatformFailed(f"its {what} is not JSON", code="image-document-not-json") from None
     if not isinstance(document, dict):
-        raise ImageUnreadable(f"its {what} is not a JSON object")
+        raise PlatformFailed(f"its {what} is not a JSON object", code="image-document-not-object")
     return document

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mlflow_backend.contract import UsageError
+
 # Grammar of the distribution project's reference package.
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REFERENCE = re.compile(
@@ -13,10 +15,6 @@ _REFERENCE = re.compile(
     re.ASCII,
 )
 _ECR = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?", re.ASCII)
-
-
-class NotAReference(ValueError):
-    """The name of an image that does not say where the image is, or which one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +51,17 @@ class Reference:
 def parse(text: str) -> Reference:
     """Return the reference that `text` is.
 
-    Raises NotAReference when it names no registry, no repository, or neither tag nor digest: what an engine would
+    Raises UsageError when it names no registry, no repository, or neither tag nor digest: what an engine would
     fill in differs between engines.
     """
     match = _REFERENCE.fullmatch(text)
     if match is None or not (set(".:") & set(match["registry"]) or match["registry"] == "localhost"):
-        raise NotAReference("not the name of an image with its registry, such as registry.example.com/mlflow:3.17.2")
+        raise UsageError(
+            "not the name of an image with its registry, such as registry.example.com/mlflow:3.17.2",
+            code="image-name-malformed",
+        )
     if match["tag"] is None and match["digest"] is None:
-        raise NotAReference("neither a tag nor a digest is named")
+        raise UsageError("neither a tag nor a digest is named", code="image-name-without-tag")
     return Reference(
         registry=match["registry"], repository=match["repository"], tag=match["tag"], digest=match["digest"]
     )

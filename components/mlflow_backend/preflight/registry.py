@@ -12,7 +12,8 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
-from mlflow_backend.preflight.manifests import ACCEPTED, ImageMissing, ImageUnreadable
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.preflight.manifests import ACCEPTED
 
 _DEADLINE: Final = urllib3.Timeout(connect=5, read=15)
 _TRIES: Final = urllib3.Retry(total=2, redirect=3, status_forcelist=(429, 502, 503, 504), backoff_factor=0.5)
@@ -70,9 +71,10 @@ class Registry:
         if response.status == HTTPStatus.OK:
             return response.body
         if response.status == HTTPStatus.NOT_FOUND:
-            raise ImageMissing(f"{self._host} has no such image")
-        denied = response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-        raise ImageUnreadable(f"{self._host} answered {response.status}", denied=denied)
+            raise PlatformFailed(f"{self._host} has no such image", code="image-missing")
+        if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise PlatformFailed(f"{self._host} answered {response.status}", code="registry-denied")
+        raise PlatformFailed(f"{self._host} answered {response.status}", code="registry-failed")
 
     def _ask(self, url: str, accept: str) -> _Answer:
         headers = {"Accept": accept}
@@ -84,9 +86,14 @@ class Registry:
             body = response.read(_LARGEST + 1)
             response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ImageUnreadable(f"{self._host} cannot be reached ({type(error).__name__})") from None
+            raise PlatformFailed(
+                f"{self._host} cannot be reached ({type(error).__name__})", code="registry-unreachable"
+            ) from None
         if len(body) > _LARGEST:
-            raise ImageUnreadable(f"{self._host} gave more than {_LARGEST} bytes where a manifest was expected")
+            raise PlatformFailed(
+                f"{self._host} gave more than {_LARGEST} bytes where a manifest was expected",
+                code="image-manifest-too-large",
+            )
         return _Answer(status=response.status, challenge=response.headers.get("WWW-Authenticate", ""), body=body)
 
     def _authorize(self, challenge: str) -> str:
@@ -97,15 +104,17 @@ class Registry:
         asked = dict(_CHALLENGE.findall(rest))
         realm = asked.get("realm", "")
         if scheme.lower() != "bearer" or urlsplit(realm).scheme not in {"http", "https"}:
-            raise ImageUnreadable(f"{self._host} wants a login", denied=True)
+            raise PlatformFailed(f"{self._host} wants a login", code="registry-wants-login")
         query = urlencode({key: asked[key] for key in ("service", "scope") if key in asked})
         headers = {"Authorization": self._login.header()} if self._login else {}
         try:
             response = self._pool.request("GET", f"{realm}?{query}", headers=headers)
         except urllib3.exceptions.HTTPError as error:
-            raise ImageUnreadable(f"{self._host}'s login cannot be reached ({type(error).__name__})") from None
+            raise PlatformFailed(
+                f"{self._host}'s login cannot be reached ({type(error).__name__})", code="registry-login-unreachable"
+            ) from None
         if response.status != HTTPStatus.OK:
-            raise ImageUnreadable(f"{self._host} refused the login ({response.status})", denied=True)
+            raise PlatformFailed(f"{self._host} refused the login ({response.status})", code="registry-refused-login")
         return f"Bearer {_token(response.data)}"
 
 
@@ -114,4 +123,4 @@ def _token(body: bytes) -> str:
         answer = json.loads(body)
         return str(answer.get("token") or answer["access_token"])
     except (ValueError, KeyError, AttributeError):
-        raise ImageUnreadable("the registry's login gave no token", denied=True) from None
+        raise PlatformFailed("the registry's login gave no token", code="registry-login-without-token") from None

@@ -13,7 +13,7 @@ from mlflow_backend.dynamic import is_unknown
 from mlflow_backend.preflight import account, database, findings, image, soak
 from mlflow_backend.preflight.findings import Finding, failed
 from mlflow_backend.preflight.manifests import Platform, Source
-from mlflow_backend.preflight.reference import NotAReference, Reference, parse
+from mlflow_backend.preflight.reference import Reference, parse
 from mlflow_backend.preflight.registry import Login, Registry
 from mlflow_backend.verify.credentials import read_reference
 
@@ -74,8 +74,8 @@ def _image(news: Mapping[str, Any]) -> image.Looked:
     try:
         reference = parse(news["image"])
         found = source(reference, news.get("registryLogin"))
-    except (NotAReference, Refused) as error:
-        finding = failed("image exists", image.PROPERTY, f"{error}.", "Correct the setting.")
+    except Refused as error:
+        finding = failed("image exists", image.PROPERTY, f"{error.finding}.", "Correct the setting.")
         return image.Looked(findings=(finding,))
     system, _, architecture = str(news["platform"]).partition("/")
     wanted = image.Wanted(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import targets
-from mlflow_backend.contract import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,9 +16,6 @@ LIVE: Final = "MLFLOW_BACKEND_LIVE"
 def open_releases(locator: Mapping[str, str]) -> Any:
     """Return what the target gives to migrations and rollbacks (MigrationTarget and RollbackTarget).
 
-    Raises Refused for a kind that is not known.
+    Raises UsageError for a kind that is not known.
     """
-    try:
-        return targets.get(locator.get("kind", "")).releases(locator)
-    except targets.UnknownTarget as error:
-        raise Refused(f"locator.kind: {error}.", code="locator-kind-unknown") from None
+    return targets.get(locator.get("kind", "")).releases(locator)

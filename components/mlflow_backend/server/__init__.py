@@ -27,7 +27,7 @@ from mlflow_backend.server.describe import (
     memory_need_mib,
 )
 from mlflow_backend.server.inputs import PoolSize, ServerInputs
-from mlflow_backend.server.versions import Abilities, MlflowVersion, VersionError, abilities, parse_version
+from mlflow_backend.server.versions import Abilities, MlflowVersion, abilities, parse_version
 
 __all__ = [
     "OWNED_FLAGS",
@@ -43,7 +43,6 @@ __all__ = [
     "SecretTemplate",
     "ServerDescription",
     "ServerInputs",
-    "VersionError",
     "abilities",
     "allowed_hosts",
     "allowed_origins",

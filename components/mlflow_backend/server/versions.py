@@ -13,10 +13,6 @@ from typing import Literal, NamedTuple
 _RELEASE = re.compile(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})", re.ASCII)
 
 
-class VersionError(ValueError):
-    """An MLflow version that is malformed, or older than any that this project can run."""
-
-
 class MlflowVersion(NamedTuple):
     """A final MLflow release; compares by number."""
 
@@ -55,14 +51,14 @@ _GUNICORN_THREADS = 8
 def parse_version(text: str) -> MlflowVersion:
     """Return the version that `text` names.
 
-    Raises VersionError when it is no final release, or older than 2.9.0.
+    Raises ValueError when it is no final release, or older than 2.9.0.
     """
     match = _RELEASE.fullmatch(text)
     if match is None:
-        raise VersionError("an MLflow version is three numbers joined by dots, such as 3.17.2")
+        raise ValueError("an MLflow version is three numbers joined by dots, such as 3.17.2")
     version = MlflowVersion(*map(int, match.groups()))
     if version < OLDEST:
-        raise VersionError(f"the oldest MLflow version that can be deployed is {OLDEST}")
+        raise ValueError(f"the oldest MLflow version that can be deployed is {OLDEST}")
     return version
 
 

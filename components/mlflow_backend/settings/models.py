@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from mlflow_backend import targets
-from mlflow_backend.server import VersionError, parse_version
+from mlflow_backend.server import parse_version
 from mlflow_backend.settings.aws import Aws
 from mlflow_backend.settings.policy import Policy
 from mlflow_backend.settings.section import Section
@@ -43,7 +43,7 @@ def _target(name: str) -> str:
 def _mlflow_version(text: str) -> str:
     try:
         parse_version(text)
-    except VersionError as error:
+    except ValueError as error:
         raise ValueError(str(error)) from None
     return text
 

@@ -91,10 +91,8 @@ class Subject:
         for key, value in self.locator.items():
             if not isinstance(value, str):
                 raise UsageError(f"locator.{key}: not a text", code="locator-not-text")
-        if self.locator and self.locator.get("kind") not in targets.MODULES:
-            raise UsageError(
-                f"locator.kind: {targets.UnknownTarget(self.locator.get('kind', ''))}", code="subject-kind-unknown"
-            )
+        if self.locator:
+            targets.known(self.locator.get("kind", ""))
 
     @property
     def host(self) -> str:

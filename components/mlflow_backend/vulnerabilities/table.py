@@ -10,7 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from mlflow_backend.server.versions import MlflowVersion, VersionError, parse_version
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.server.versions import MlflowVersion, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,10 +25,6 @@ Need = Literal["", "basic", "jobs"]
 _IDENTIFIER: Final = re.compile(r"CVE-\d{4}-\d{4,}|GHSA(-[a-z0-9]{4}){3}|PYSEC-\d{4}-\d+", re.ASCII)
 _RELEASE: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)", re.ASCII)
 _TEST: Final = re.compile(r"tests/[\w/]+\.py::test_\w+", re.ASCII)
-
-
-class BadTable(ValueError):
-    """A row of the table that says too little, or something malformed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,21 +57,21 @@ class Vulnerability:
 
 @functools.cache
 def known() -> tuple[Vulnerability, ...]:
-    """Return every row of the table. Raises BadTable with what is wrong with a row."""
+    """Return every row of the table. Raises PlatformFailed with what is wrong with a row."""
     return parse(TABLE.read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> tuple[Vulnerability, ...]:
-    """Return the rows of a table. Raises BadTable with what is wrong with a row."""
+    """Return the rows of a table. Raises PlatformFailed with what is wrong with a row."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadTable(f"the table is no TOML: {error}") from None
+        raise PlatformFailed(f"the table is no TOML: {error}", code="vulnerability-table-malformed") from None
     rows = tuple(_row(each) for each in document.get("vulnerability", []))
     names = [name for row in rows for name in (row.id, *row.aliases)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise BadTable(f"named twice: {', '.join(twice)}")
+        raise PlatformFailed(f"named twice: {', '.join(twice)}", code="vulnerability-named-twice")
     return rows
 
 
@@ -92,7 +89,7 @@ def note(version: str) -> str:
     """Return what a plan says about going back to `version`, whatever its settings; empty if nothing is known."""
     try:
         found = of_version(parse_version(version))
-    except VersionError:
+    except ValueError:
         return f"Whether its MLflow has known vulnerabilities is unknown, as its version is: {version}."
     return (
         f"MLflow {version} has known vulnerabilities ({PAGE}): {', '.join(row.id for row in found)}." if found else ""
@@ -115,10 +112,10 @@ def _row(raw: Mapping[str, Any]) -> Vulnerability:
     }
     wrong = [key for key, right in shape.items() if not right] + sorted(set(raw) - _FIELDS)
     if wrong:
-        raise BadTable(f"{name or 'a row without id'}: {', '.join(wrong)}")
+        raise PlatformFailed(f"{name or 'a row without id'}: {', '.join(wrong)}", code="vulnerability-row-wrong")
     introduced, fixed = _release(name, raw.get("introduced")), _release(name, raw["fixed"])
     if introduced and fixed and introduced >= fixed:
-        raise BadTable(f"{name}: it ends before it begins")
+        raise PlatformFailed(f"{name}: it ends before it begins", code="vulnerability-range-empty")
     return Vulnerability(**{**raw, "aliases": tuple(raw.get("aliases", ())), "introduced": introduced, "fixed": fixed})
 
 
@@ -127,7 +124,7 @@ def _release(name: str, text: Any) -> MlflowVersion | None:
         return None
     match = _RELEASE.fullmatch(str(text))
     if match is None:
-        raise BadTable(f"{name}: {text} is no release")
+        raise PlatformFailed(f"{name}: {text} is no release", code="vulnerability-release-malformed")
     return MlflowVersion(*map(int, match.groups()))
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto import mock_aws
 
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.preflight import account
 from mlflow_backend.preflight.account import Clients, Expected
 from mlflow_backend.preflight.aws import account_clients, ecr_client
 from mlflow_backend.preflight.ecr import EcrSource
 from mlflow_backend.preflight.findings import Finding, Outcome
-from mlflow_backend.preflight.manifests import ImageMissing, ImageUnreadable, digest_of
+from mlflow_backend.preflight.manifests import DENIED, digest_of
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import naming_of, settings_of
 from tests.components.preflight.images import OCI_MANIFEST
@@ -289,16 +290,16 @@ def test_ecr_gives_manifests_byte_for_byte(cloud: None) -> None:
     assert source.manifest("1") == MANIFEST.encode()
     assert digest_of(source.manifest(digest)) == digest
     for asked, repository in (("2", "mlflow"), ("1", "nowhere")):
-        with pytest.raises(ImageMissing):
+        with pytest.raises(PlatformFailed):
             EcrSource(client, account=ACCOUNT, repository=repository).manifest(asked)
 
 
 def test_ecr_that_may_not_be_read_is_reported() -> None:
     """The finding has ECR's code, as a missing permission."""
     recorded = Recorded("ecr").answers("BatchGetImage", "AccessDeniedException")
-    with pytest.raises(ImageUnreadable, match="AccessDeniedException") as caught:
+    with pytest.raises(PlatformFailed, match="AccessDeniedException") as caught:
         EcrSource(recorded.client, account=ACCOUNT, repository="mlflow").manifest("1")
-    assert caught.value.denied
+    assert caught.value.code in DENIED
 
 
 def test_ecrs_configurations_are_held_to_their_digest(tmp_path: Any, loopback_file: Any) -> None:
@@ -307,7 +308,7 @@ def test_ecrs_configurations_are_held_to_their_digest(tmp_path: Any, loopback_fi
     recorded = Recorded("ecr").answers("GetDownloadUrlForLayer", {"downloadUrl": f"{loopback_file(body)}?sig=hunter2"})
     source = EcrSource(recorded.client, account=ACCOUNT, repository="mlflow")
     assert source.blob(digest_of(body)) == body
-    with pytest.raises(ImageUnreadable, match="another blob") as caught:
+    with pytest.raises(PlatformFailed, match="another blob") as caught:
         source.blob(f"sha256:{'0' * 64}")
     assert "hunter2" not in str(caught.value)
 

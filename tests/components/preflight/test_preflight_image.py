@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.contract import PlatformFailed, UsageError
 from mlflow_backend.preflight import image
 from mlflow_backend.preflight.findings import Outcome, table
 from mlflow_backend.preflight.image import Wanted
-from mlflow_backend.preflight.manifests import ImageMissing, ImageUnreadable, Platform, digest_of, inspect
-from mlflow_backend.preflight.reference import NotAReference, Reference, parse
+from mlflow_backend.preflight.manifests import DENIED, Platform, digest_of, inspect
+from mlflow_backend.preflight.reference import Reference, parse
 from mlflow_backend.preflight.registry import Login, Registry
 from tests.components.preflight.images import DOCKER_INDEX, DOCKER_MANIFEST, LABELS, OCI_INDEX, OCI_MANIFEST, Store
 
@@ -150,7 +151,7 @@ def test_references_are_read_and_written(text: str, reference: Reference) -> Non
 @pytest.mark.parametrize("text", ["", "mlflow", "mlflow:1", "team/mlflow:1", "r.io/a", "r.io/A:1", "r.io/a@sha256:x"])
 def test_what_an_engine_would_fill_in_is_refused(text: str) -> None:
     """Without a registry, and without tag or digest, engines differ in what they take."""
-    with pytest.raises(NotAReference):
+    with pytest.raises(UsageError):
         parse(text)
 
 
@@ -233,9 +234,9 @@ def test_basic_authentication_works_too(odd: tuple[type[_Handler], str]) -> None
 
     handler.answer = staticmethod(answer)  # type: ignore[assignment]
     assert inspect(Registry(host, "mlflow", Login(user="u", password="p")), "1", AMD64).user == "1"
-    with pytest.raises(ImageUnreadable) as caught:
+    with pytest.raises(PlatformFailed) as caught:
         Registry(host, "mlflow").manifest("1")
-    assert caught.value.denied
+    assert caught.value.code in DENIED
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,7 @@ def test_a_registry_with_a_false_digest_is_not_believed(
     """Everything that is read is held to its digest."""
     handler, host = odd
     handler.answer = staticmethod(lambda path, _: answer(path))  # type: ignore[assignment]
-    with pytest.raises(ImageUnreadable, match=told):
+    with pytest.raises(PlatformFailed, match=told):
         inspect(Registry(host, "mlflow"), "1", AMD64)
 
 
@@ -263,7 +264,7 @@ def test_another_manifest_than_asked_for_is_refused(odd: tuple[type[_Handler], s
     """A digest is a promise."""
     handler, host = odd
     handler.answer = staticmethod(lambda path, _: _good(path))  # type: ignore[assignment]
-    with pytest.raises(ImageUnreadable, match="another manifest"):
+    with pytest.raises(PlatformFailed, match="another manifest"):
         inspect(Registry(host, "mlflow"), f"sha256:{'0' * 64}", AMD64)
     index = json.dumps({"manifests": [
         {"digest": f"sha256:{'1' * 64}", "platform": {"os": "linux", "architecture": "amd64"}},
@@ -271,7 +272,7 @@ def test_another_manifest_than_asked_for_is_refused(odd: tuple[type[_Handler], s
     handler.answer = staticmethod(  # type: ignore[assignment]
         lambda path, _: (200, {}, index) if path.endswith("/1") else _good(path)
     )
-    with pytest.raises(ImageUnreadable, match="than its index names"):
+    with pytest.raises(PlatformFailed, match="than its index names"):
         inspect(Registry(host, "mlflow"), "1", AMD64)
 
 
@@ -290,7 +291,7 @@ def test_what_may_not_be_read_is_skipped_only_where_it_is_pinned(
 
 def test_a_registry_that_is_away_fails_quickly() -> None:
     """Nothing listens there; no credential is in the message."""
-    with pytest.raises(ImageUnreadable, match="cannot be reached") as caught:
+    with pytest.raises(PlatformFailed, match="cannot be reached") as caught:
         Registry("127.0.0.1:9", "mlflow", Login(user="u", password="hunter2")).manifest("1")
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in repr(Login(user="u", password="hunter2"))
@@ -298,7 +299,7 @@ def test_a_registry_that_is_away_fails_quickly() -> None:
 
 def test_missing_and_unreadable_are_distinguished(store: Store) -> None:
     """'Not there' is an answer, 'not asked' is none."""
-    with pytest.raises(ImageMissing):
+    with pytest.raises(PlatformFailed):
         Registry(store.host, "mlflow").manifest("never-pushed")
 
 

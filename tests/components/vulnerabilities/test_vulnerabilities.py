@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.text import plan_document, plan_lines
 from mlflow_backend.server import parse_version
 from mlflow_backend.settings import Settings, SettingsError, YamlSource, load
 from mlflow_backend.settings.version_gate import known_vulnerabilities, refuse_vulnerable
 from mlflow_backend.vulnerabilities import note
-from mlflow_backend.vulnerabilities.table import BadTable, identifiers, known, of_version, parse
+from mlflow_backend.vulnerabilities.table import identifiers, known, of_version, parse
 from tests.components.releases.contexts import MIGRATED
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,7 +84,7 @@ def test_the_promised_advisories_are_known_with_their_last_release(identifier: s
 def test_a_row_that_says_too_little_is_no_row(old: str, new: str, said: str) -> None:
     """A range, a source or a date that is missing or malformed is found by whoever reads the table."""
     assert parse(ROW)
-    with pytest.raises(BadTable, match=said):
+    with pytest.raises(PlatformFailed, match=said):
         parse(ROW.replace(old, new))
 
 

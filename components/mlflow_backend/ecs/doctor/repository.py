@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlflow_backend.contract import UsageError
 from mlflow_backend.ecs.doctor.account import Account
 from mlflow_backend.preflight.asking import Unanswered
 from mlflow_backend.preflight.findings import failed, passed, skipped
-from mlflow_backend.preflight.reference import NotAReference, parse
+from mlflow_backend.preflight.reference import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ def look(image: str, *, own: str) -> Iterator[Finding]:
     """Look for the repository of an image; `own` is the stack's account. Another registry is preflight's to ask."""
     try:
         reference = parse(image)
-    except NotAReference:
+    except UsageError:
         return
     if reference.ecr is None:
         return

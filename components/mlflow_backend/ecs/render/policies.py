@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.render.policies import document, through_service
-from mlflow_backend.preflight.reference import NotAReference, parse
+from mlflow_backend.contract import UsageError
+from mlflow_backend.preflight.reference import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,7 @@ def repository_arn(settings: Settings, naming: Naming) -> str | None:
     """
     try:
         reference = parse(settings.server.image or "")
-    except NotAReference:
+    except UsageError:
         return None
     if reference.ecr is None:
         return None
