@@ -54,7 +54,7 @@ def _policed(options: argparse.Namespace, command: tuple[str, ...]) -> int:
         return code
     settings = read_stack(Path(f"Pulumi.{options.stack}.yaml"), options.stack).settings
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as folder:
-        process = running.start((*command, *policing.options(settings, Path(folder))))
+        process = running.start((*command, *policing.options(settings.policy.levels, Path(folder))))
         ended = running.wait(process, "`pulumi up`", deadline_s=DEADLINE_S, interrupt_s=INTERRUPT_S)
     return ExitCode.DONE if ended == 0 else ExitCode.PLATFORM_FAILED
 

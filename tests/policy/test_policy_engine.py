@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.commands import policing
 from mlflow_backend.policy.catalogue import POLICIES
 from mlflow_backend.report import events
 from tests.policy import echo
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 ROOT = Path(__file__).resolve().parents[2]
-PACK = ROOT / "components" / "mlflow_backend" / "policy"
 PROGRAMS = Path(__file__).parent / "programs"
 
 
@@ -39,12 +39,9 @@ class PolicedProject(Project):
         for source in PROGRAMS.glob("*.py"):
             shutil.copy(source, self.folder)
         shutil.copy(PROGRAMS / f"{name}.py", self.folder / "__main__.py")
-        config = self.folder / "levels.json"
-        config.write_text(json.dumps(levels))
         log = self.folder / f"{name}.jsonl"
         code, said = self.run(
-            "preview", "--policy-pack", str(PACK), "--policy-pack-config", str(config),
-            "--event-log", str(log),
+            "preview", *policing.options(levels, self.folder), "--event-log", str(log),
         )  # fmt: skip
         print(said)
         return code, events.read(log.read_text(encoding="utf-8").splitlines())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from mlflow_backend import ending
-from mlflow_backend.commands import policing, preview
+from mlflow_backend.commands import preview
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.policy.catalogue import POLICIES
 from mlflow_backend.settings import Settings
@@ -123,7 +124,7 @@ def test_pulumis_ending_is_translated(stand_in_pulumi: Path, script: str, code: 
     assert preview.main(["--stack", "local"]) is code
     arguments = (stand_in_pulumi / "arguments").read_text(encoding="utf-8")
     assert arguments.startswith("preview --stack local --non-interactive --color never --event-log ")
-    assert f"--policy-pack {policing.PACK} " in arguments
+    assert re.search(r"--policy-pack \S+/policy --policy-pack-config ", arguments)
     assert "--refresh" not in arguments
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.commands import policing
 from mlflow_backend.contract import ExitCode
 from scripts import up
 from tests.tools.projects import ROOT
@@ -25,8 +24,10 @@ root = pathlib.Path({root!r})
 argv = sys.argv[1:]
 config = argv[argv.index("--policy-pack-config") + 1] if "--policy-pack-config" in argv else None
 levels = json.loads(pathlib.Path(config).read_text()) if config else None
+pack = pathlib.Path(argv[argv.index("--policy-pack") + 1]) if config else None
+runtime = (pack / "PulumiPolicy.yaml").read_text() if pack and (pack / "__main__.py").exists() else ""
 with (root / "calls").open("a") as calls:
-    calls.write(json.dumps({{"argv": argv, "levels": levels}}) + "\\n")
+    calls.write(json.dumps({{"argv": argv, "levels": levels, "runtime": runtime}}) + "\\n")
 if argv[0] == "preview":
     summary = {{"isPreview": True, "result": "succeeded", "resourceChanges": {{}}}}
     pathlib.Path(argv[argv.index("--event-log") + 1]).write_text(json.dumps({{"summaryEvent": summary}}))
@@ -50,9 +51,11 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def noted(calls: Path) -> list[tuple[str, bool, dict[str, str] | None]]:
-    """Return what was called: the verb, whether the project's pack was named, and the levels."""
+    """Return what was called: the verb, whether the pack runs in this environment, and the levels."""
     lines = [json.loads(line) for line in calls.read_text().splitlines()]
-    return [(line["argv"][0], str(policing.PACK) in line["argv"], line["levels"]) for line in lines]
+    return [
+        (line["argv"][0], f"virtualenv: {json.dumps(sys.prefix)}" in line["runtime"], line["levels"]) for line in lines
+    ]
 
 
 def test_an_update_is_previewed_and_made_under_the_same_pack(calls: Path) -> None:

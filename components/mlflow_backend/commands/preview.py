@@ -144,7 +144,7 @@ def run(stack: Stack, *, refresh: bool, live: bool) -> Ran:
         log, note = folder / "events.jsonl", folder / "ending.json"
         command = (
             *("pulumi", "preview", "--stack", stack.name, "--non-interactive", "--color", "never"),
-            *("--event-log", str(log), *policing.options(stack.settings, folder)),
+            *("--event-log", str(log), *policing.options(stack.settings.policy.levels, folder)),
             *(("--refresh",) if refresh else ()),
         )
         # The event log is Pulumi's interface for its Automation API, which asks for it in the same way.

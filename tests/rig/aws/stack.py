@@ -93,7 +93,7 @@ class AwsStack(Project):
     def policed(self) -> tuple[str, ...]:
         """Return the options that put an update under the policy pack, at the stack's own levels."""
         settings = load(YamlSource.read(self.project / f"Pulumi.{self.name}.yaml"))
-        return policing.options(settings, self.folder)
+        return policing.options(settings.policy.levels, self.folder)
 
     def script(self, name: str, *arguments: str) -> Outcome:
         """Run one of the project's commands on this stack; a rollback and its plan have a workflow's role each."""
