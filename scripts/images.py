@@ -163,7 +163,8 @@ def _login(program: str, image: Wanted, environment: Mapping[str, str]) -> None:
     ecr = parse(image.name("any")).ecr
     if ecr is None:
         return
-    from mlflow_backend.preflight.aws import ecr_password  # noqa: PLC0415 - AWS only if it is asked
+    from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only if it is asked
+    from mlflow_backend.preflight.aws import ecr_password  # noqa: PLC0415
 
     command = (program, "login", "--username", "AWS", "--password-stdin", image.registry)
-    run(command, environment, given=ecr_password(ecr[1]))
+    run(command, environment, given=ecr_password(Connection(ecr[1])))

@@ -21,6 +21,7 @@ from moto.iam.access_control import IAMRequestBase
 from moto.route53.models import route53_backends
 
 from mlflow_backend.aws import clients, secret_values, secrets
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render.secrets import SERVER_SECRETS, VERIFICATION_KEY
 from mlflow_backend.ecs import holding, verifying
 from mlflow_backend.ecs.database_task import database_task
@@ -31,7 +32,6 @@ from mlflow_backend.ecs.permissions import Purpose, grants, policies
 from mlflow_backend.ecs.releases import EcsReleases
 from mlflow_backend.pace import Pace
 from mlflow_backend.preflight import resource as preflight
-from mlflow_backend.preflight.aws import ecr_client
 from mlflow_backend.preflight.ecr import EcrSource
 from mlflow_backend.releases.stores import DUMPS
 from mlflow_backend.verify.model import Result
@@ -230,12 +230,13 @@ def _rotates(day: Workday) -> None:
         :1
     ]
     props = {
-        "region": naming.region, "secret": naming.secret("server"), "keyArn": naming.arn("kms", f"key/{key}"),
+        "connection": {"region": naming.region},
+        "secret": naming.secret("server"), "keyArn": naming.arn("kms", f"key/{key}"),
         "names": SERVER_SECRETS, "recoveryDays": 0, "tags": {"project": naming.project, "stack": naming.stack},
     }  # fmt: skip
     secrets.delete(asked.describe_secret(SecretId=naming.secret("server"))["ARN"], props)
     made = secrets.create(props)
-    secrets.rotate_keys(naming.region, naming.secret("server"))
+    secrets.rotate_keys(Connection(naming.region), naming.secret("server"))
     secrets.update(made["arn"], props)
     secret_values.value(made["arn"], VERIFICATION_KEY)
 
@@ -244,10 +245,10 @@ def _looks(day: Workday) -> None:
     """Do what preflight and the program do before anything is made or compared."""
     naming = day.naming
     preflight.check(preflight_args(day.settings, naming).inputs())
-    store = EcrSource(ecr_client(naming.region), account=naming.account, repository="mlflow-backend")
+    store = EcrSource(Connection(naming.region).client("ecr"), account=naming.account, repository="mlflow-backend")
     with contextlib.suppress(Exception):
         store.blob(f"sha256:{'0' * 64}")
-    holding.read(day.settings, naming, clients.connections(naming.region).store)
+    holding.read(day.settings, naming, clients.connections(Connection(naming.region)).store)
 
 
 def _reads(made: Made) -> None:
@@ -260,7 +261,7 @@ def _reads(made: Made) -> None:
 
 def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
     """Do what a plan does, and a rollback; no task ever runs here, so the database gives no answer."""
-    target = EcsReleases(locate(day.settings, day.naming), clients.connections(day.naming.region))
+    target = EcsReleases(locate(day.settings, day.naming), clients.connections(Connection(day.naming.region)))
     with contextlib.suppress(Exception), target.rollback_lock():
         target.rollback_context()
     found, task = target._connections.clients, day.naming.arn("ecs", f"task/{day.naming.cluster()}/{'0' * 32}")

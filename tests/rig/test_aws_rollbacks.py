@@ -15,6 +15,7 @@ from moto.core.exceptions import JsonRESTError
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 from mlflow_backend.aws import clients
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.ecs.releases import EcsReleases
 from mlflow_backend.pace import Pace
@@ -72,7 +73,7 @@ class World:
             "securityGroups": self.scene.group, "subnets": ",".join(self.scene.subnets), "publicAddress": "no",
             "url": self.scene.url, "secret": "", "access": "none", "inside": "no",
         }  # fmt: skip
-        return Releases(place, clients.connections(self.scene.rig.region))
+        return Releases(place, clients.connections(Connection(self.scene.rig.region)))
 
     def begin(self, target: Releases, *, force: bool = False) -> run.RollbackResult:
         """Roll back to the first revision, as the command does."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.network import Network
     from mlflow_backend.aws.render.balancer import Listeners, Timeouts
+    from mlflow_backend.aws.scope import Scope
     from mlflow_backend.settings import Settings
 
 _LIVENESS = "/health"
@@ -31,16 +32,18 @@ class Balancer(pulumi.ComponentResource):
     def __init__(  # noqa: PLR0913 - what the balancer lies in, by name
         self,
         name: str,
+        scope: Scope,
         *,
-        settings: Settings,
-        naming: Naming,
         network: Network,
         times: Timeouts,
         logs_bucket: pulumi.Output[str] | None,
+        certificate: pulumi.Input[str] | None = None,
+        hosted_zone: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Take where it lies, and every time that follows from the longest request."""
         super().__init__(AWS_BALANCER, name, None, opts)
+        settings, naming = scope.settings, scope.naming
         self._name = name
         self._child = pulumi.ResourceOptions(parent=self)
         listeners = render.listeners(settings)
@@ -62,8 +65,8 @@ class Balancer(pulumi.ComponentResource):
             opts=self._child,
         )
         self.target_group = self._targets(naming, network, times)
-        self.listener = self._listen(listeners)
-        self._record(settings)
+        self.listener = self._listen(listeners, certificate)
+        self._record(settings, hosted_zone)
         self.url = self.load_balancer.dns_name.apply(lambda host: render.public_url(settings, host))
         self.register_outputs({"url": self.url})
 
@@ -89,7 +92,7 @@ class Balancer(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _listen(self, listeners: Listeners) -> aws.lb.Listener:
+    def _listen(self, listeners: Listeners, certificate: pulumi.Input[str] | None) -> aws.lb.Listener:
         secure = listeners.certificate is not None
         listener = aws.lb.Listener(
             f"{self._name}-{listeners.scheme}",
@@ -97,7 +100,7 @@ class Balancer(pulumi.ComponentResource):
             port=listeners.port,
             protocol=listeners.scheme.upper(),
             ssl_policy=render.TLS_POLICY if secure else None,
-            certificate_arn=listeners.certificate,
+            certificate_arn=certificate,
             default_actions=[{"type": "forward", "target_group_arn": self.target_group.arn}],
             opts=self._child,
         )
@@ -117,8 +120,8 @@ class Balancer(pulumi.ComponentResource):
             )
         return listener
 
-    def _record(self, settings: Settings) -> None:
-        zone, url = settings.aws.network.hosted_zone, settings.network.public_url
+    def _record(self, settings: Settings, zone: pulumi.Input[str] | None) -> None:
+        url = settings.network.public_url
         if zone is None or url is None:
             return
         aws.route53.Record(

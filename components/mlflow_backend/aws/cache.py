@@ -4,63 +4,61 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_aws as aws
 
 from mlflow_backend.aws.provider import CacheToken
 from mlflow_backend.aws.render.cache import PARAMETERS, cache_plan
-from mlflow_backend.aws.render.network import CACHE_PORT
 from mlflow_backend.aws.render.secrets import CACHE_TOKEN, SecretSource
 from mlflow_backend.server import CacheAddress, cache_url
 from mlflow_backend.tokens import AWS_CACHE
 
 if TYPE_CHECKING:
-    from mlflow_backend.aws.naming import Naming
-    from mlflow_backend.aws.network import Network
-    from mlflow_backend.settings import Settings
+    from collections.abc import Sequence
+
+    from mlflow_backend.aws.existing import ExistingCache
+    from mlflow_backend.aws.scope import Scope
 
 
 class Cache(pulumi.ComponentResource):
     """Where the cache is, and which secret holds its URL.
 
-    Attributes: `host`, `port`, `secret`, and `group`, the replication group's identifier, None for an adopted cache.
+    Attributes: `host`, `port`, `secret`, and `group`, the replication group, None for an adopted cache.
     """
 
     def __init__(  # noqa: PLR0913 - what the cache lies in, by name
         self,
         name: str,
+        scope: Scope,
         *,
-        settings: Settings,
-        naming: Naming,
-        network: Network,
+        subnets: Sequence[pulumi.Input[str]],
+        security_group: pulumi.Input[str],
         key_arn: pulumi.Input[str],
-        recovery_days: int,
+        existing: ExistingCache | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take where it lies. `recovery_days` is how long its deleted secret can be brought back, 0 for not at all."""
+        """Take where it lies and the KMS key that encrypts it; with `existing` none is made."""
         super().__init__(AWS_CACHE, name, None, opts)
-        self._name, self._naming = name, naming
+        self._name, self._scope, self._naming, self._key_arn = name, scope, scope.naming, key_arn
         self._child = pulumi.ResourceOptions(parent=self)
-        self.group: str | None = None
+        self.group: aws.elasticache.ReplicationGroup | None = None
         self.secret: pulumi.Output[SecretSource]
-        existing = settings.cache.existing
         if existing is not None:
-            url = urlsplit(existing)
-            self.host = pulumi.Output.from_input(str(url.hostname))
-            self.port = url.port or CACHE_PORT
-            self.secret = pulumi.Output.from_input(SecretSource(arn=str(settings.aws.cache.secret), key="url"))
+            self.host, self.port = pulumi.Output.from_input(existing.host), existing.port
+            self.secret = pulumi.Output.from_input(existing.secret).apply(lambda arn: SecretSource(arn=arn, key="url"))
         else:
             token = CacheToken(f"{name}-token", opts=self._child)
-            self._create(settings, network, key_arn, token)
-            self.secret = self._keep(token, key_arn, recovery_days)
+            self._create(subnets, security_group, token)
+            self.secret = self._keep(token)
         self.register_outputs({"host": self.host, "port": self.port})
 
-    def _create(self, settings: Settings, network: Network, key_arn: pulumi.Input[str], token: CacheToken) -> None:
-        plan, naming, name = cache_plan(settings), self._naming, self._name
+    def _create(
+        self, subnet_ids: Sequence[pulumi.Input[str]], security_group: pulumi.Input[str], token: CacheToken
+    ) -> None:
+        plan, naming, name = cache_plan(self._scope.settings), self._naming, self._name
         subnets = aws.elasticache.SubnetGroup(
-            f"{name}-subnets", name=naming.cache_group(), subnet_ids=network.data_subnets, opts=self._child
+            f"{name}-subnets", name=naming.cache_group(), subnet_ids=subnet_ids, opts=self._child
         )
         parameters = aws.elasticache.ParameterGroup(
             f"{name}-parameters",
@@ -88,27 +86,27 @@ class Cache(pulumi.ComponentResource):
             port=plan.port,
             parameter_group_name=parameters.name,
             subnet_group_name=subnets.name,
-            security_group_ids=[network.groups["cache"]],
+            security_group_ids=[security_group],
             transit_encryption_enabled=True,
             auth_token=token.value,
             # Without a strategy the provider sends none with a second token, and AWS refuses it.
             auth_token_update_strategy="ROTATE",  # noqa: S106 - the name of a strategy
             at_rest_encryption_enabled=True,
-            kms_key_id=key_arn,
+            kms_key_id=self._key_arn,
             snapshot_retention_limit=plan.snapshot_days,
             apply_immediately=True,
             opts=self._child,
         )
-        self.host, self.port, self.group = group.primary_endpoint_address, plan.port, naming.cache()
+        self.host, self.port, self.group = group.primary_endpoint_address, plan.port, group
 
-    def _keep(self, token: CacheToken, key_arn: pulumi.Input[str], recovery_days: int) -> pulumi.Output[SecretSource]:
+    def _keep(self, token: CacheToken) -> pulumi.Output[SecretSource]:
         """Put the whole URL into Secrets Manager: ECS hands over values as they are stored and composes none."""
         secret = aws.secretsmanager.Secret(
             f"{self._name}-url",
             name=self._naming.secret("cache"),
             description=f"Cache of {self._naming.cluster()}",
-            kms_key_id=key_arn,
-            recovery_window_in_days=recovery_days,
+            kms_key_id=self._key_arn,
+            recovery_window_in_days=self._scope.recovery_days,
             opts=self._child,
         )
         port = self.port

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
 
+    from mlflow_backend.aws.connection import Connection
+
 _CONNECT_S: Final = 5
 _ANSWER_S: Final = 20
 # Throttling is the answer of ECS to whoever lists a thousand revisions; boto3 waits and asks again.
@@ -35,25 +37,18 @@ class Connections:
     store: S3Client
 
 
-def connections(region: str) -> Connections:
-    """Return everything for `region`."""
-    import boto3  # noqa: PLC0415 - as in connect
-
-    session = boto3.session.Session()
+def connections(connection: Connection) -> Connections:
+    """Return all that migrations and rollbacks ask."""
     return Connections(
-        clients=connect(region),
-        scaling=session.client("application-autoscaling", config=config(region)),
-        store=session.client("s3", config=config(region)),
+        clients=connect(connection),
+        scaling=connection.client("application-autoscaling"),
+        store=connection.client("s3"),
     )
 
 
-def connect(region: str) -> Clients:
-    """Return clients for `region`, with the credentials that boto3 finds."""
-    # boto3 takes a third of a second to import, which a command that only prints its help need not wait for.
-    import boto3  # noqa: PLC0415
-
-    session = boto3.session.Session()
-    return Clients(ecs=session.client("ecs", config=config(region)), logs=session.client("logs", config=config(region)))
+def connect(connection: Connection) -> Clients:
+    """Return the clients that look at a service."""
+    return Clients(ecs=connection.client("ecs"), logs=connection.client("logs"))
 
 
 def config(region: str) -> Config:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_aws as aws
@@ -20,58 +19,59 @@ from mlflow_backend.aws.render.network import DATABASE_PORT
 from mlflow_backend.tokens import AWS_DATABASE
 
 if TYPE_CHECKING:
-    from mlflow_backend.aws.naming import Naming
-    from mlflow_backend.aws.network import Network
-    from mlflow_backend.settings import Settings
+    from collections.abc import Sequence
+
+    from mlflow_backend.aws.existing import ExistingDatabase
+    from mlflow_backend.aws.scope import Scope
 
 
 class Database(pulumi.ComponentResource):
     """Where the database is.
 
-    Attributes: `host`, `port`, `identity` (another one is another database), and `admin_secret`, the ARN of the secret
+    Attributes: `host`, `port`, `identity` (another one is another database), `instance`, None for an adopted one, and
+    `admin_secret`, the ARN of the secret
     of the instance's master user, None for an adopted one.
     """
 
     def __init__(  # noqa: PLR0913 - what the instance lies in, by name
         self,
         name: str,
+        scope: Scope,
         *,
-        settings: Settings,
-        naming: Naming,
-        network: Network,
+        subnets: Sequence[pulumi.Input[str]],
+        security_group: pulumi.Input[str],
         key_arn: pulumi.Input[str],
-        secret_arn: pulumi.Output[str],
+        existing: ExistingDatabase | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take where it lies. `secret_arn` is the server's secret's, which makes the last snapshot's name unique."""
+        """Take where it lies and the KMS key that encrypts it; with `existing` none is made."""
         super().__init__(AWS_DATABASE, name, None, opts)
         self.admin_secret: pulumi.Output[str] | None = None
-        existing = settings.database.existing
+        self.instance: aws.rds.Instance | None = None
         if existing is not None:
-            url = urlsplit(existing)
-            self.host = pulumi.Output.from_input(str(url.hostname))
-            self.port = url.port or DATABASE_PORT
-            self.identity = pulumi.Output.from_input(existing)
+            self.host, self.port = pulumi.Output.from_input(existing.host), existing.port
+            self.identity = pulumi.Output.concat("postgresql://", existing.host, f":{existing.port}/{existing.name}")
         else:
-            instance = self._create(name, settings, naming, network, key_arn, secret_arn)
+            instance = self._create(name, scope, subnets, security_group, pulumi.Output.from_input(key_arn))
+            self.instance = instance
             self.host, self.port = instance.address, DATABASE_PORT
             self.admin_secret = instance.master_user_secrets.apply(lambda found: str(found[0].secret_arn))
             self.identity = instance.resource_id
         self.register_outputs({"host": self.host, "port": self.port})
 
-    def _create(  # noqa: PLR0913, PLR0917 - the constructor's own
+    def _create(
         self,
         name: str,
-        settings: Settings,
-        naming: Naming,
-        network: Network,
-        key_arn: pulumi.Input[str],
-        secret_arn: pulumi.Output[str],
+        scope: Scope,
+        subnet_ids: Sequence[pulumi.Input[str]],
+        security_group: pulumi.Input[str],
+        key_arn: pulumi.Output[str],
     ) -> aws.rds.Instance:
-        plan = database_plan(settings)
+        naming = scope.naming
+        plan = database_plan(scope.settings)
         child = pulumi.ResourceOptions(parent=self)
         subnets = aws.rds.SubnetGroup(
-            f"{name}-subnets", name=naming.database_group(), subnet_ids=network.data_subnets, opts=child
+            f"{name}-subnets", name=naming.database_group(), subnet_ids=subnet_ids, opts=child
         )
         parameters = aws.rds.ParameterGroup(
             f"{name}-parameters",
@@ -108,7 +108,7 @@ class Database(pulumi.ComponentResource):
             master_user_secret_kms_key_id=key_arn,
             db_subnet_group_name=subnets.name,
             parameter_group_name=parameters.name,
-            vpc_security_group_ids=[network.groups["database"]],
+            vpc_security_group_ids=[security_group],
             publicly_accessible=False,
             backup_retention_period=plan.retention_days,
             copy_tags_to_snapshot=True,
@@ -116,7 +116,7 @@ class Database(pulumi.ComponentResource):
             deletion_protection=plan.protect,
             skip_final_snapshot=not plan.protect,
             final_snapshot_identifier=(
-                secret_arn.apply(lambda arn: final_snapshot(identifier, arn)) if plan.protect else None
+                key_arn.apply(lambda arn: final_snapshot(identifier, arn)) if plan.protect else None
             ),
             # The class and the storage are changed by somebody who is waiting for it.
             apply_immediately=True,

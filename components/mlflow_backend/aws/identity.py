@@ -13,8 +13,8 @@ from mlflow_backend.tokens import AWS_IDENTITY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Document
+    from mlflow_backend.aws.scope import Scope
 
 
 class Identity(pulumi.ComponentResource):
@@ -23,17 +23,16 @@ class Identity(pulumi.ComponentResource):
     Attributes: `roles` by part; `attached`, their policies; `documents`, what those say.
     """
 
-    def __init__(  # noqa: PLR0913 - what roles are made of, by name
+    def __init__(
         self,
         name: str,
+        scope: Scope,
         *,
-        naming: Naming,
         trust: Document,
         documents: Mapping[str, pulumi.Output[Document]],
-        boundary: str | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take who may take the roles, what each may do, by part, and the ARN of a permissions boundary."""
+        """Take who may take the roles, and what each may do, by part."""
         super().__init__(AWS_IDENTITY, name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         self.roles: dict[str, aws.iam.Role] = {}
@@ -42,9 +41,9 @@ class Identity(pulumi.ComponentResource):
         for part, text in texts.items():
             role = aws.iam.Role(
                 f"{name}-{part}",
-                name=naming.role(part),
+                name=scope.naming.role(part),
                 assume_role_policy=policies.text(trust),
-                permissions_boundary=boundary,
+                permissions_boundary=scope.settings.aws.permissions_boundary,
                 opts=child,
             )
             self.roles[part] = role

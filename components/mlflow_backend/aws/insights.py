@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.aws.connection import Connection
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypy_boto3_logs import CloudWatchLogsClient
 
-INPUTS: Final = ("region", "group", "arn", "retentionDays", "tags")
+INPUTS: Final = ("connection", "group", "arn", "retentionDays", "tags")
 
 
 def create(props: Mapping[str, Any]) -> None:
     """Make the group, or take it over, with its retention and tags."""
-    logs = client(props["region"])
+    logs = client(props)
     try:
         logs.create_log_group(logGroupName=props["group"], tags=dict(props["tags"]))
     except logs.exceptions.ResourceAlreadyExistsException:
@@ -38,22 +40,21 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 
 def delete(props: Mapping[str, Any]) -> None:
     """Delete the group, if it is there."""
-    logs = client(props["region"])
+    logs = client(props)
     try:
         logs.delete_log_group(logGroupName=props["group"])
     except logs.exceptions.ResourceNotFoundException:
         return
 
 
-def client(region: str) -> CloudWatchLogsClient:
-    """Return the client for a region."""
-    from mlflow_backend.aws import clients  # noqa: PLC0415 - boto3 only where it is asked
-
-    return clients.connect(region).logs
+def client(props: Mapping[str, Any]) -> CloudWatchLogsClient:
+    """Return the client of a resource's connection."""
+    found: CloudWatchLogsClient = Connection.at(props["connection"]).client("logs")
+    return found
 
 
 def _retention(props: Mapping[str, Any]) -> int | None:
     """Return for how many days the group keeps lines, 0 for ever; None where it is not there."""
-    found = client(props["region"]).describe_log_groups(logGroupNamePrefix=props["group"])["logGroups"]
+    found = client(props).describe_log_groups(logGroupNamePrefix=props["group"])["logGroups"]
     group = next((each for each in found if each["logGroupName"] == props["group"]), None)
     return None if group is None else group.get("retentionInDays", 0)

@@ -12,12 +12,13 @@ import secrets as random
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws import secret_values, secrets
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render.secrets import VERIFICATION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_INPUTS: Final = ("region", "secret", "keyArn", "source", "sourceVersion", "recoveryDays", "tags")
+_INPUTS: Final = ("connection", "secret", "keyArn", "source", "sourceVersion", "recoveryDays", "tags")
 _NAME: Final = "verification"
 _SALT_BYTES: Final = 16
 
@@ -30,7 +31,7 @@ def create(props: Mapping[str, Any]) -> dict[str, Any]:
 
 def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     """Put the verification's key in where it is another one; the keys of others stay. Return the outputs."""
-    client = secret_values.client(props["region"])
+    client = secret_values.client(Connection.at(props["connection"]))
     entries = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])["keys"]
     key = _key(props)
     own = [entry for entry in entries if entry["name"] == _NAME]
@@ -51,7 +52,7 @@ def changed(_arn: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool
 
 
 def _key(props: Mapping[str, Any]) -> str:
-    return secret_values.value(props["source"], VERIFICATION_KEY)
+    return secret_values.value(props["source"], VERIFICATION_KEY, Connection.at(props["connection"]))
 
 
 def _entry(key: str) -> dict[str, str]:

@@ -15,24 +15,22 @@ from mlflow_backend.tokens import AWS_MONITORING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.alarms import Alarm, Dimension
-    from mlflow_backend.settings import Settings
+    from mlflow_backend.aws.scope import Scope
 
 
 class Monitoring(pulumi.ComponentResource):
     """What wakes somebody.
 
-    Attributes: `topic`, `dashboard_url`, and `guards`, the names of the alarms that fail a deployment which sets them
-    off.
+    Attributes: `topic`, `dashboard_url`, `alarms` by name, and `guards`, the names of the alarms that fail a deployment
+    which sets them off.
     """
 
     def __init__(  # noqa: PLR0913 - what is watched, by name
         self,
         name: str,
+        scope: Scope,
         *,
-        settings: Settings,
-        naming: Naming,
         watched: Sequence[Alarm],
         identifiers: Mapping[Dimension, pulumi.Input[str]],
         tasks_logs: aws.cloudwatch.LogGroup,
@@ -41,12 +39,13 @@ class Monitoring(pulumi.ComponentResource):
     ) -> None:
         """Take what is watched, and the identifiers that CloudWatch knows the parts by."""
         super().__init__(AWS_MONITORING, name, None, opts)
+        settings, naming = scope.settings, scope.naming
         self._name, self._settings, self._naming = name, settings, naming
         self._child = pulumi.ResourceOptions(parent=self)
         self.topic = self._make_topic(key_arn)
         self._count_red_verifications(tasks_logs)
-        made = {alarm.name: self._alarm(alarm, identifiers) for alarm in watched}
-        self.guards = [made[alarm.name].name for alarm in watched if alarm.guards]
+        self.alarms = {alarm.name: self._alarm(alarm, identifiers) for alarm in watched}
+        self.guards = [self.alarms[alarm.name].name for alarm in watched if alarm.guards]
         body = pulumi.Output.all(**dict(identifiers)).apply(
             lambda found: json.dumps(
                 render.dashboard(region=naming.region, identifiers=found, found=tuple(watched)), sort_keys=True

@@ -43,10 +43,11 @@ _PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"))
 
 @dataclass(frozen=True, kw_only=True)
 class Naming:
-    """One backend's place on AWS."""
+    """The names of one backend: of the component `name` in a stack."""
 
     project: str
     stack: str
+    name: str = "mlflow"
     account: str
     region: str
 
@@ -161,4 +162,4 @@ class Naming:
         return f"alias/{self._name('key_alias')}"
 
     def _name(self, kind: str, *parts: str) -> str:
-        return bounded(self.project, self.stack, *parts, limit=LIMITS[kind])
+        return bounded(self.project, self.stack, self.name, *parts, limit=LIMITS[kind])

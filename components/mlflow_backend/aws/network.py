@@ -20,9 +20,9 @@ from mlflow_backend.tokens import AWS_NETWORK
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.existing import ExistingCache, ExistingDatabase, ExistingNetwork
     from mlflow_backend.aws.render.network import Group, NetworkPlan, Rule
-    from mlflow_backend.settings import Settings
+    from mlflow_backend.aws.scope import Scope
 
 _ANYWHERE = "0.0.0.0/0"
 _OWN_GROUPS: tuple[Group, ...] = ("balancer", "server", "tasks", "database", "cache", "endpoints")
@@ -36,12 +36,25 @@ class Network(pulumi.ComponentResource):
     annotations while the program runs.
     """
 
-    def __init__(
-        self, name: str, *, settings: Settings, naming: Naming, opts: pulumi.ResourceOptions | None = None
+    def __init__(  # noqa: PLR0913 - what is adopted, by name
+        self,
+        name: str,
+        scope: Scope,
+        *,
+        existing: ExistingNetwork | None = None,
+        database: ExistingDatabase | None = None,
+        cache: ExistingCache | None = None,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take the stack's settings and its naming."""
+        """Take what is adopted; a network is made if none is."""
         super().__init__(AWS_NETWORK, name, None, opts)
-        self._name, self._settings, self._naming = name, settings, naming
+        settings = scope.settings
+        self._name, self._settings, self._naming = name, settings, scope.naming
+        self._adopted: dict[Group, pulumi.Input[str]] = {}
+        if database is not None:
+            self._adopted["database"] = database.security_group
+        if cache is not None:
+            self._adopted["cache"] = cache.security_group
         self._child = pulumi.ResourceOptions(parent=self)
         self._s3_prefixes: pulumi.Output[str] | None = None
         self.vpc_id: pulumi.Output[str]
@@ -50,8 +63,8 @@ class Network(pulumi.ComponentResource):
         self.data_subnets: Sequence[pulumi.Input[str]]
         self.tasks_are_public = False
         self._own: dict[Group, aws.ec2.SecurityGroup] = {}
-        if settings.network.mode == "adopt":
-            self._adopt()
+        if existing is not None:
+            self._adopt(existing)
         else:
             self._create(render.network_plan(settings))
         self.groups = self._make_groups()
@@ -59,11 +72,11 @@ class Network(pulumi.ComponentResource):
             self._make_rule(rule)
         self.register_outputs({"vpcId": self.vpc_id, "groups": dict(self.groups)})
 
-    def _adopt(self) -> None:
-        wanted = self._settings.aws.network
-        self.vpc_id = pulumi.Output.from_input(str(self._settings.network.existing))
-        self.task_subnets = self.data_subnets = list(wanted.private_subnets)
-        self.balancer_subnets = list(wanted.private_subnets if wanted.internal else wanted.public_subnets)
+    def _adopt(self, existing: ExistingNetwork) -> None:
+        self.vpc_id = pulumi.Output.from_input(existing.vpc_id)
+        self.task_subnets = self.data_subnets = list(existing.private_subnets)
+        internal = self._settings.aws.network.internal
+        self.balancer_subnets = list(existing.private_subnets if internal else existing.public_subnets)
 
     def _create(self, plan: NetworkPlan) -> None:
         vpc = aws.ec2.Vpc(
@@ -197,12 +210,8 @@ class Network(pulumi.ComponentResource):
 
     def _make_groups(self) -> dict[Group, pulumi.Output[str]]:
         used = {rule.group for rule in render.rules(self._settings)}
-        adopted = {
-            "database": self._settings.aws.database.security_group,
-            "cache": self._settings.aws.cache.security_group,
-        }
         return {
-            group: pulumi.Output.from_input(existing) if (existing := adopted.get(group)) else self._group(group)
+            group: pulumi.Output.from_input(self._adopted[group]) if group in self._adopted else self._group(group)
             for group in _OWN_GROUPS
             if group in used
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.aws import clients
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.offered import restart_database
 
 if TYPE_CHECKING:
@@ -19,12 +19,11 @@ def waiting(instance: str, region: str) -> tuple[str, ...]:
 
     A caller who may not ask RDS gets a line that says so.
     """
-    import boto3  # noqa: PLC0415 - as mlflow_backend.aws.clients
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
 
     if not instance:
         return ()
-    rds = boto3.session.Session().client("rds", config=clients.config(region))
+    rds = Connection(region).client("rds")
     try:
         return tuple(lines(rds, instance, region))
     except (BotoCoreError, ClientError) as error:

@@ -8,6 +8,7 @@ those would be kept in the state.
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
@@ -16,7 +17,9 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Updat
 from mlflow_backend.dynamic import Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from mlflow_backend.aws.scope import Scope
 
 
 class _SecretProvider(Provider):
@@ -120,7 +123,7 @@ class InsightsLogsProvider(Provider):
         """Compare what is asked for, and what is there."""
         from mlflow_backend.aws import insights  # noqa: PLC0415
 
-        replaces = [key for key in ("region", "group") if olds.get(key) != news.get(key)]
+        replaces = [key for key in ("arn", "group") if olds.get(key) != news.get(key)]
         return DiffResult(changes=insights.changed(olds, news), replaces=replaces)
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
@@ -130,36 +133,39 @@ class InsightsLogsProvider(Provider):
         insights.delete(props)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SecretArgs:
+    """A secret of a backend: what it is called, and the key that encrypts it.
+
+    With 0 `recovery_days` it is deleted for good.
+    """
+
+    scope: Scope
+    part: str
+    key_arn: pulumi.Input[str]
+    recovery_days: int
+
+    def inputs(self) -> dict[str, Any]:
+        """Return what a resource is given."""
+        return {
+            "connection": self.scope.connection.document(),
+            "secret": self.scope.naming.secret(self.part),
+            "keyArn": self.key_arn,
+            "recoveryDays": self.recovery_days,
+            "tags": self.scope.tags,
+            "arn": None,
+        }
+
+
 class ServerSecrets(Resource, module="mlflow-backend", name="AwsServerSecrets"):
     """Outputs: `arn`, and `version`, which changes with any of the values; never a value."""
 
     arn: pulumi.Output[str]
     version: pulumi.Output[str]
 
-    def __init__(  # noqa: PLR0913 - what a secret has, by name
-        self,
-        name: str,
-        *,
-        region: str,
-        secret: str,
-        key_arn: pulumi.Input[str],
-        names: Sequence[str],
-        recovery_days: int,
-        tags: Mapping[str, str],
-        opts: pulumi.ResourceOptions,
-    ) -> None:
-        """Take where the secret is, what it is called, and what it holds; 0 `recovery_days` deletes for good."""
-        props = {
-            "region": region,
-            "secret": secret,
-            "keyArn": key_arn,
-            "names": list(names),
-            "recoveryDays": recovery_days,
-            "tags": dict(tags),
-            "arn": None,
-            "version": None,
-        }
-        super().__init__(ServerSecretsProvider(), name, props, opts)
+    def __init__(self, name: str, args: SecretArgs, *, names: Sequence[str], opts: pulumi.ResourceOptions) -> None:
+        """Take the secret, and the names of the values that it holds."""
+        super().__init__(ServerSecretsProvider(), name, {**args.inputs(), "names": list(names), "version": None}, opts)
 
 
 class ApiKeys(Resource, module="mlflow-backend", name="AwsApiKeys"):
@@ -167,29 +173,9 @@ class ApiKeys(Resource, module="mlflow-backend", name="AwsApiKeys"):
 
     arn: pulumi.Output[str]
 
-    def __init__(  # noqa: PLR0913 - what a secret has, by name
-        self,
-        name: str,
-        *,
-        region: str,
-        secret: str,
-        key_arn: pulumi.Input[str],
-        source: ServerSecrets,
-        recovery_days: int,
-        tags: Mapping[str, str],
-        opts: pulumi.ResourceOptions,
-    ) -> None:
-        """Take where the secret is, what it is called, and the secret that holds the verification's key."""
-        props = {
-            "region": region,
-            "secret": secret,
-            "keyArn": key_arn,
-            "source": source.arn,
-            "sourceVersion": source.version,
-            "recoveryDays": recovery_days,
-            "tags": dict(tags),
-            "arn": None,
-        }
+    def __init__(self, name: str, args: SecretArgs, *, source: ServerSecrets, opts: pulumi.ResourceOptions) -> None:
+        """Take the secret, and the one that holds the verification's key."""
+        props = {**args.inputs(), "source": source.arn, "sourceVersion": source.version}
         super().__init__(ApiKeysProvider(), name, props, opts)
 
 
@@ -208,17 +194,14 @@ class CacheToken(Resource, module="mlflow-backend", name="AwsCacheToken"):
 class InsightsLogs(Resource, module="mlflow-backend", name="AwsInsightsLogs"):
     """The log group of a cluster's Container Insights."""
 
-    def __init__(  # noqa: PLR0913 - what a log group has, by name
-        self,
-        name: str,
-        *,
-        region: str,
-        group: str,
-        arn: str,
-        retention_days: int,
-        tags: Mapping[str, str],
-        opts: pulumi.ResourceOptions,
-    ) -> None:
-        """Take what it is called, and for how many days lines are kept."""
-        props = {"region": region, "group": group, "arn": arn, "retentionDays": retention_days, "tags": dict(tags)}
+    def __init__(self, name: str, scope: Scope, *, opts: pulumi.ResourceOptions) -> None:
+        """Take the backend whose cluster it is."""
+        naming = scope.naming
+        props = {
+            "connection": scope.connection.document(),
+            "group": naming.insights_group(),
+            "arn": naming.arn("logs", f"log-group:{naming.insights_group()}"),
+            "retentionDays": scope.settings.aws.monitoring.log_retention_days,
+            "tags": scope.tags,
+        }
         super().__init__(InsightsLogsProvider(), name, props, opts)

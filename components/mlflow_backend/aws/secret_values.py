@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import PlatformFailed
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
-def value(arn: str, name: str) -> str:
-    """Return one value that is in force: `name` is its key in the secret's JSON. Raises PlatformFailed."""
+def value(arn: str, name: str, connection: Connection | None = None) -> str:
+    """Return one value that is in force: `name` is its key in the secret's JSON. Raises PlatformFailed.
+
+    Without a connection the secret's own region is asked, with the credentials that boto3 finds.
+    """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
 
     try:
-        held: dict[str, str] = json.loads(client(arn.split(":")[3]).get_secret_value(SecretId=arn)["SecretString"])
+        held: dict[str, str] = json.loads(
+            client(connection or Connection(arn.split(":")[3])).get_secret_value(SecretId=arn)["SecretString"]
+        )
         return held[name]
     except ClientError as error:
         raise PlatformFailed(
@@ -39,10 +45,7 @@ def read(name: str) -> tuple[str, str]:
         return "", str(error)
 
 
-def client(region: str) -> SecretsManagerClient:
-    """Return the client for a region."""
-    import boto3  # noqa: PLC0415 - AWS only where it is asked
-
-    from mlflow_backend.aws.clients import config  # noqa: PLC0415
-
-    return boto3.session.Session().client("secretsmanager", config=config(region))
+def client(connection: Connection) -> SecretsManagerClient:
+    """Return the client of a connection."""
+    found: SecretsManagerClient = connection.client("secretsmanager")
+    return found

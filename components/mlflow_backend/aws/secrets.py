@@ -12,6 +12,7 @@ import secrets as random
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import new_keys
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render.secrets import IN_FORCE
 from mlflow_backend.aws.secret_values import client
 from mlflow_backend.contract import PlatformFailed
@@ -22,8 +23,10 @@ from mlflow_backend.server.access import secret_problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_INPUTS: Final = ("region", "secret", "keyArn", "names", "recoveryDays", "tags")
-_REPLACING: Final = ("region", "secret", "keyArn")
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+_INPUTS: Final = ("connection", "secret", "keyArn", "names", "recoveryDays", "tags")
+_REPLACING: Final = ("secret", "keyArn")
 _CURRENT: Final = "AWSCURRENT"
 # 256 bits. Hexadecimal: every service and every URL takes it as it is.
 _BYTES: Final = 32
@@ -44,13 +47,13 @@ def token() -> str:
 def create(props: Mapping[str, Any]) -> dict[str, Any]:
     """Make the secret with a value for each name, and return the resource's outputs. Raises PlatformFailed."""
     answer = make(props, json.dumps({name: _value(name) for name in props["names"]}))
-    _take_over(answer["ARN"], props["region"], answer["VersionId"])
+    _take_over(answer["ARN"], Connection.at(props["connection"]), answer["VersionId"])
     return _outputs(props, answer["ARN"], answer["VersionId"])
 
 
 def make(props: Mapping[str, Any], content: str, *, pace: Pace = _PACE) -> Mapping[str, str]:
     """Make a secret that holds `content`, and return AWS's answer. Raises PlatformFailed, without the content."""
-    asked = client(props["region"])
+    asked = _client(props)
     ends = pace.clock() + _DELETION_S
     try:
         while True:
@@ -88,32 +91,36 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     Encryption keys that were in force stay in it, or among the former ones: without them data could not be read.
     Raises PlatformFailed for a version that no server could start with: the one before stays in force.
     """
-    asked = client(props["region"])
+    asked = _client(props)
     answer = asked.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
     held = _held(answer.get("SecretString"), props)
     drawn = {name: _value(name) for name in props["names"] if name not in held}
-    whole = {**held, **drawn, **keys.succeeding(_in_force(arn, props["region"]), held, new_keys.draw())}
+    whole = {
+        **held,
+        **drawn,
+        **keys.succeeding(_in_force(arn, Connection.at(props["connection"])), held, new_keys.draw()),
+    }
     version = answer["VersionId"]
     if whole != held:
         version = asked.put_secret_value(SecretId=arn, SecretString=json.dumps(whole))["VersionId"]
-    _take_over(arn, props["region"], version)
+    _take_over(arn, Connection.at(props["connection"]), version)
     asked.tag_resource(
         SecretId=arn, Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())]
     )
     return _outputs(props, arn, version)
 
 
-def rotate_keys(region: str, name: str) -> None:
+def rotate_keys(connection: Connection, name: str) -> None:
     """Put a version with new encryption keys, unless one waits already; the next update takes it over.
 
     Raises PlatformFailed for a secret that is not there, or holds no keys yet.
     """
     from botocore.exceptions import ClientError  # noqa: PLC0415 - as boto3
 
-    asked = client(region)
+    asked = client(connection)
     try:
         held: dict[str, str] = json.loads(asked.get_secret_value(SecretId=name, VersionStage=_CURRENT)["SecretString"])
-        before = _in_force(name, region)
+        before = _in_force(name, connection)
         if all(before.get(key) == held.get(key) for key in keys.IN_FORCE):
             rotated = {**held, **keys.rotated(held, new_keys.draw())}
             asked.put_secret_value(SecretId=name, SecretString=json.dumps(rotated))
@@ -128,7 +135,7 @@ def rotate_keys(region: str, name: str) -> None:
 
 def look(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the resource's outputs as the secret is now; None when it is gone or being deleted."""
-    version = _staged(arn, props["region"]).get(_CURRENT)
+    version = _staged(arn, Connection.at(props["connection"])).get(_CURRENT)
     return None if version is None else {**props, "arn": arn, "version": version}
 
 
@@ -136,43 +143,48 @@ def changed(arn: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Tell whether something else is asked for, or there is another version than the one that was taken over."""
     if any(olds.get(key) != news.get(key) for key in _INPUTS):
         return True
-    staged = _staged(arn, news["region"])
+    staged = _staged(arn, Connection.at(news["connection"]))
     return {staged.get(_CURRENT), staged.get(IN_FORCE)} != {olds.get("version")}
 
 
 def replacing(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
     """Return the inputs that only another secret can have."""
-    return [key for key in _REPLACING if olds.get(key) != news.get(key)]
+    moved = olds.get("connection", {}).get("region") != news["connection"]["region"]
+    return [*(["connection"] if moved else []), *(key for key in _REPLACING if olds.get(key) != news.get(key))]
 
 
 def delete(arn: str, props: Mapping[str, Any]) -> None:
     """Delete the secret."""
     days = int(props["recoveryDays"])
     how: dict[str, Any] = {"RecoveryWindowInDays": days} if days else {"ForceDeleteWithoutRecovery": True}
-    client(props["region"]).delete_secret(SecretId=arn, **how)
+    _client(props).delete_secret(SecretId=arn, **how)
 
 
-def _in_force(arn: str, region: str) -> dict[str, str]:
+def _client(props: Mapping[str, Any]) -> SecretsManagerClient:
+    return client(Connection.at(props["connection"]))
+
+
+def _in_force(arn: str, connection: Connection) -> dict[str, str]:
     """Return the values that tasks read until now; none of a secret that no update has taken over yet."""
-    asked = client(region)
-    if IN_FORCE not in _staged(arn, region):
+    asked = client(connection)
+    if IN_FORCE not in _staged(arn, connection):
         return {}
     answer = asked.get_secret_value(SecretId=arn, VersionStage=IN_FORCE)
     found: dict[str, str] = json.loads(answer["SecretString"])
     return found
 
 
-def _take_over(arn: str, region: str, version: str) -> None:
+def _take_over(arn: str, connection: Connection, version: str) -> None:
     """Let tasks that start from now on read this version."""
-    before = _staged(arn, region).get(IN_FORCE)
+    before = _staged(arn, connection).get(IN_FORCE)
     if before != version:
         move = {"MoveToVersionId": version, **({"RemoveFromVersionId": before} if before else {})}
-        client(region).update_secret_version_stage(SecretId=arn, VersionStage=IN_FORCE, **move)
+        client(connection).update_secret_version_stage(SecretId=arn, VersionStage=IN_FORCE, **move)
 
 
-def _staged(arn: str, region: str) -> dict[str, str]:
+def _staged(arn: str, connection: Connection) -> dict[str, str]:
     """Return the version that each staging label names; nothing of a secret that is gone or being deleted."""
-    asked = client(region)
+    asked = client(connection)
     try:
         found = asked.describe_secret(SecretId=arn)
     except asked.exceptions.ResourceNotFoundException:

@@ -19,10 +19,9 @@ from mlflow_backend.tokens import AWS_STORAGE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Store
     from mlflow_backend.aws.render.storage import Lifecycle
-    from mlflow_backend.settings import Settings
+    from mlflow_backend.aws.scope import Scope
 
 _KEY_DELETION_DAYS = 30
 _LOG_GROUPS = ("server", "tasks")
@@ -31,25 +30,24 @@ _LOG_GROUPS = ("server", "tasks")
 class Storage(pulumi.ComponentResource):
     """What data lies in and what it is encrypted with. `store` is the data bucket as roles see it.
 
-    Attributes: `key_arn`, `store`, `logs_bucket` (None where nothing is logged).
+    Attributes: `key_arn`, `bucket` (None for an adopted one), `store`, `logs_bucket` (None if nothing is logged).
     """
 
-    def __init__(
-        self, name: str, *, settings: Settings, naming: Naming, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        """Take the stack's settings and its naming."""
+    def __init__(self, name: str, scope: Scope, *, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Take the backend whose data it is."""
         super().__init__(AWS_STORAGE, name, None, opts)
+        settings, naming = scope.settings, scope.naming
         self._name, self._settings, self._naming = name, settings, naming
         self._child = pulumi.ResourceOptions(parent=self)
         self._kept = pulumi.ResourceOptions(parent=self, protect=protected(settings))
         self.key_arn = self._make_key()
         plan = storage.store(settings, naming)
-        self._bucket: aws.s3.Bucket | None = None
+        self.bucket: aws.s3.Bucket | None = None
         self.store: pulumi.Output[Store]
         self.logs_bucket = self._make_logs() if storage.keeps_logs(settings) else None
         if settings.artifacts.mode == "create":
-            self._bucket = self._make_data(plan.bucket)
-            self.store = pulumi.Output.all(self._bucket.bucket, self.key_arn).apply(
+            self.bucket = self._make_data(plan.bucket)
+            self.store = pulumi.Output.all(self.bucket.bucket, self.key_arn).apply(
                 lambda found: replace(plan, bucket=found[0], key_arn=found[1])
             )
         else:
@@ -58,13 +56,13 @@ class Storage(pulumi.ComponentResource):
 
     def admit(self, server_role: aws.iam.Role) -> None:
         """Put the data bucket's own policy in force, which names the server's role; an adopted bucket has its own."""
-        if self._bucket is None:
+        if self.bucket is None:
             return
         naming = self._naming
         policy = pulumi.Output.all(self.store, server_role.arn).apply(
             lambda found: policies.text(policies.data_bucket(naming, found[0], server_role_arn=found[1]))
         )
-        aws.s3.BucketPolicy(f"{self._name}-data", bucket=self._bucket.id, policy=policy, opts=self._child)
+        aws.s3.BucketPolicy(f"{self._name}-data", bucket=self.bucket.id, policy=policy, opts=self._child)
 
     def _make_key(self) -> pulumi.Output[str]:
         groups = [self._naming.log_group_arn(part) for part in _LOG_GROUPS]

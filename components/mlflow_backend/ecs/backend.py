@@ -6,88 +6,100 @@ verification, ledger. What the parts are is in `render`; nothing is decided here
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from mlflow_backend.aws import plugin
 from mlflow_backend.aws.balancer import Balancer
 from mlflow_backend.aws.cache import Cache
+from mlflow_backend.aws.connection import refuse_provider
 from mlflow_backend.aws.database import Database
 from mlflow_backend.aws.identity import Identity
 from mlflow_backend.aws.monitoring import Monitoring
 from mlflow_backend.aws.network import Network
-from mlflow_backend.aws.provider import ApiKeys, ServerSecrets
+from mlflow_backend.aws.provider import ApiKeys, SecretArgs, ServerSecrets
 from mlflow_backend.aws.render import alarms, storage
 from mlflow_backend.aws.render import database as database_render
 from mlflow_backend.aws.render.balancer import timeouts
 from mlflow_backend.aws.render.secrets import SERVER_SECRETS
+from mlflow_backend.aws.scope import Scope
 from mlflow_backend.aws.storage import Storage
 from mlflow_backend.contract import BackendOutputs, client_lines
-from mlflow_backend.ecs import roles, told
+from mlflow_backend.ecs import holding, roles, told
 from mlflow_backend.ecs.locator import report_path
 from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.proof import Served, prove
-from mlflow_backend.ecs.refusals import refuse_unsupported
+from mlflow_backend.ecs.protection import Protection
+from mlflow_backend.ecs.refusals import naming_of
 from mlflow_backend.ecs.render import containers, policies, tasks
 from mlflow_backend.ecs.render.service import platform_may_roll_back
 from mlflow_backend.ecs.service import Service
 from mlflow_backend.migrate.provider import Migration, MigrationArgs
-from mlflow_backend.naming import tags
 from mlflow_backend.preflight.provider import Preflight
 from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import ECS_BACKEND
 
 if TYPE_CHECKING:
-    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.ecs.args import EcsBackendArgs
     from mlflow_backend.ecs.holding import Held
     from mlflow_backend.ecs.render.tasks import Reached
-    from mlflow_backend.settings import Settings
     from mlflow_backend.verification.provider import Verification
-
-_RECOVERY_DAYS = 30
 
 
 class EcsBackend(pulumi.ComponentResource):
     """An MLflow backend on AWS Fargate.
 
-    Attributes: `tracking_url`, `release`, `verification`.
+    Attributes: `tracking_url`, `release`, `verification`; the parts `network`, `storage`, `database`, `cache`,
+    `identity`, `balancer`, `service` and `monitoring`, whose resources others may build on; and `provider`, the AWS
+    provider of them all.
     """
 
-    def __init__(  # noqa: PLR0913 - what an update is told, by name
-        self,
-        name: str,
-        *,
-        settings: Settings,
-        naming: Naming,
-        held: Held | None = None,
-        migrated: bool = False,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        """Take the stack's settings and its place; the AWS provider comes by `opts`.
+    def __init__(self, name: str, args: EcsBackendArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Read the ledger, and register everything in the order of an update.
 
-        Raises SettingsError for settings that break a rule, Refused for one that this target cannot fulfil.
-        `held` is what the ledger holds the service to; `migrated` is whether the release before has another schema.
+        Raises SettingsError for settings that break a rule; Refused for settings that ECS cannot fulfil, that disagree
+        with the ledger, for an AWS provider in `opts`, and if Pulumi's plugin cannot be had; PlatformFailed if the
+        ledger cannot be read.
         """
+        refuse_provider(name, opts)
+        settings = args.settings()
         refuse_broken(settings)
-        refuse_unsupported(settings)
-        super().__init__(ECS_BACKEND, name, None, opts)
-        self._name, self._settings, self._naming, self._held = name, settings, naming, held
-        self._migrated = migrated
+        naming = naming_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)
+        self._scope = Scope(settings=settings, naming=naming, connection=args.connection)
+        plugin.require()
+        self._held, self._migrated = _ledger(self._scope)
+        self.provider = self._scope.provider(f"{name}-aws")
+        super().__init__(
+            ECS_BACKEND,
+            name,
+            None,
+            pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[self.provider])),
+        )
+        self._name, self._settings, self._naming, self._args = name, settings, naming, args
         self._report, self._child = report_path(naming.stack), pulumi.ResourceOptions(parent=self)
-        protect = database_render.protected(settings)
-        self._recovery_days = _RECOVERY_DAYS if protect else 0
-        self._preflight = Preflight(f"{name}-preflight", preflight_args(settings, naming), opts=self._child)
-        self._storage = Storage(f"{name}-storage", settings=settings, naming=naming, opts=self._child)
-        self._network = Network(f"{name}-network", settings=settings, naming=naming, opts=self._child)
+        self._preflight = Preflight(f"{name}-preflight", preflight_args(settings, naming, args), opts=self._child)
+        self.storage = Storage(f"{name}-storage", self._scope, opts=self._child)
+        self.network = Network(
+            f"{name}-network",
+            self._scope,
+            existing=args.existing_network,
+            database=args.existing_database,
+            cache=args.existing_cache,
+            opts=self._child,
+        )
         self._make_data_stores()
         self._make_identity()
         self._make_service()
-        self.tracking_url = self._balancer.url
+        self.tracking_url = self.balancer.url
         self.release = self._make_release()
         self.verification = self._verify()
         self.register_outputs(
             {"trackingUrl": self.tracking_url, "release": self.release, "verification": self.verification.verdict}
         )
+        # Beside the backend, not below it: it depends on all that is in it.
+        Protection(name, backend=self, protect=self._scope.protect, parent=opts.parent if opts else None)
 
     def outputs(self) -> BackendOutputs:
         """Return what the stack exports."""
@@ -102,128 +114,110 @@ class EcsBackend(pulumi.ComponentResource):
                 "report": str(self._report),
                 "preflight": self._preflight.findings,
             },
-            artifact_root=self._storage.store.apply(storage.destination),
-            dashboard_url=pulumi.Output.from_input(self._monitoring.dashboard_url),
+            artifact_root=self.storage.store.apply(storage.destination),
+            dashboard_url=pulumi.Output.from_input(self.monitoring.dashboard_url),
             client=self.tracking_url.apply(client_lines),
         )
 
     def _make_data_stores(self) -> None:
-        name, settings, naming = self._name, self._settings, self._naming
-        key_arn, network = self._storage.key_arn, self._network
-        self._secrets = ServerSecrets(
-            f"{name}-secrets",
-            region=naming.region,
-            secret=naming.secret("server"),
-            key_arn=key_arn,
-            names=SERVER_SECRETS,
-            recovery_days=self._recovery_days,
-            tags=tags(project=naming.project, stack=naming.stack, own=settings.tags),
-            opts=self._child,
+        name, scope, network, args = self._name, self._scope, self.network, self._args
+        key_arn = self.storage.key_arn
+        secret = partial(SecretArgs, scope=scope, key_arn=key_arn, recovery_days=scope.recovery_days)
+        self._secrets = ServerSecrets(f"{name}-secrets", secret(part="server"), names=SERVER_SECRETS, opts=self._child)
+        self._keys = (
+            ApiKeys(f"{name}-api-keys", secret(part="api-keys"), source=self._secrets, opts=self._child)
+            if self._settings.access.mode == "token"
+            else None
         )
-        self._keys = None if settings.access.mode != "token" else self._make_keys()
-        self._database = Database(
+        self.database = Database(
             f"{name}-database",
-            settings=settings,
-            naming=naming,
-            network=network,
+            scope,
+            subnets=network.data_subnets,
+            security_group=network.groups["database"],
             key_arn=key_arn,
-            secret_arn=self._secrets.arn,
+            existing=args.existing_database,
             opts=self._child,
         )
-        self._cache = Cache(
+        self.cache = Cache(
             f"{name}-cache",
-            settings=settings,
-            naming=naming,
-            network=network,
+            scope,
+            subnets=network.data_subnets,
+            security_group=network.groups["cache"],
             key_arn=key_arn,
-            recovery_days=self._recovery_days,
-            opts=self._child,
-        )
-
-    def _make_keys(self) -> ApiKeys:
-        settings, naming = self._settings, self._naming
-        return ApiKeys(
-            f"{self._name}-api-keys",
-            region=naming.region,
-            secret=naming.secret("api-keys"),
-            key_arn=self._storage.key_arn,
-            source=self._secrets,
-            recovery_days=self._recovery_days,
-            tags=tags(project=naming.project, stack=naming.stack, own=settings.tags),
+            existing=args.existing_cache,
             opts=self._child,
         )
 
     def _make_identity(self) -> None:
-        adopted = self._settings.aws.database.secret
+        adopted = self._args.existing_database
         documents = roles.documents(
             self._settings,
             self._naming,
-            store=self._storage.store,
+            store=self.storage.store,
             reads=roles.Reads(
                 server=self._secrets.arn,
-                database=self._secrets.arn if adopted is None else adopted,
-                cache=self._cache.secret.apply(lambda found: found.arn),
-                admin=self._database.admin_secret,
+                database=self._secrets.arn if adopted is None else adopted.secret,
+                cache=self.cache.secret.apply(lambda found: found.arn),
+                admin=self.database.admin_secret,
                 api_keys=self._keys.arn if self._keys else None,
-                key=self._storage.key_arn,
+                key=self.storage.key_arn,
             ),
         )
-        self._identity = Identity(
+        self.identity = Identity(
             f"{self._name}-identity",
-            naming=self._naming,
+            self._scope,
             trust=policies.tasks_trust(self._naming),
             documents=documents,
-            boundary=self._settings.aws.permissions_boundary,
             opts=self._child,
         )
-        self._storage.admit(self._identity.roles["server"])
+        self.storage.admit(self.identity.roles["server"])
 
     def _make_service(self) -> None:
         name, settings, naming = self._name, self._settings, self._naming
         times = timeouts(settings.server.request_timeout)
-        self._balancer = Balancer(
+        self.balancer = Balancer(
             f"{name}-balancer",
-            settings=settings,
-            naming=naming,
-            network=self._network,
+            self._scope,
+            network=self.network,
             times=times,
-            logs_bucket=self._storage.logs_bucket,
+            logs_bucket=self.storage.logs_bucket,
+            certificate=self._args.certificate,
+            hosted_zone=self._args.hosted_zone,
             opts=self._child,
         )
-        self._service = Service(
+        self.service = Service(
             f"{name}-service",
-            settings=settings,
-            naming=naming,
-            network=self._network,
-            key_arn=self._storage.key_arn,
+            self._scope,
+            network=self.network,
+            key_arn=self.storage.key_arn,
             opts=self._child,
         )
-        self._monitoring = self._watch()
+        self.monitoring = self._watch()
         reached = self._reached()
         task = told.database_task(
-            settings, naming, reached, store=self._storage.store, database=self._database, identity=self._identity
+            settings, naming, reached, store=self.storage.store, database=self.database, identity=self.identity
         )
-        self._service.define_database_task(task, self._identity.attached)
-        if tasks.VERIFY in self._identity.roles:
-            verify = told.verify_task(settings, naming, reached, self._identity)
-            self._service.define_verify_task(verify, self._identity.attached)
+        self.service.define_database_task(task, self.identity.attached)
+        if tasks.VERIFY in self.identity.roles:
+            verify = told.verify_task(settings, naming, reached, self.identity)
+            self.service.define_verify_task(verify, self.identity.attached)
         migration = self._migrate()
-        self._service.serve(
-            pulumi.Output.all(reached, self._storage.store).apply(
+        self.service.serve(
+            pulumi.Output.all(reached, self.storage.store).apply(
                 lambda found: tasks.server_task(settings, naming, found[0], store=found[1])
             ),
-            balancer=self._balancer,
+            balancer=self.balancer,
             times=times,
             may_roll_back=platform_may_roll_back(migrated=self._migrated),
-            guards=self._monitoring.guards,
+            guards=self.monitoring.guards,
             pin=self._held.revision if self._held else None,
             # No server of ours is ever started on a database that is not at its head.
-            needs=[migration, *self._identity.attached],
+            needs=[migration, *self.identity.attached],
         )
         self._migration = migration
 
     def _watch(self) -> Monitoring:
-        settings, naming, balancer = self._settings, self._naming, self._balancer
+        settings, naming, balancer = self._settings, self._naming, self.balancer
         plan = database_render.database_plan(settings) if settings.database.mode == "create" else None
         identifiers: dict[alarms.Dimension, pulumi.Input[str]] = {
             "balancer": balancer.load_balancer.arn_suffix,
@@ -233,32 +227,31 @@ class EcsBackend(pulumi.ComponentResource):
         }
         return Monitoring(
             f"{self._name}-monitoring",
-            settings=settings,
-            naming=naming,
-            watched=alarms.alarms(cluster=naming.cluster(), database=plan, cache=self._cache.group is not None),
+            self._scope,
+            watched=alarms.alarms(cluster=naming.cluster(), database=plan, cache=self.cache.group is not None),
             identifiers=identifiers,
-            tasks_logs=self._service.tasks_logs,
-            key_arn=self._storage.key_arn,
+            tasks_logs=self.service.tasks_logs,
+            key_arn=self.storage.key_arn,
             opts=self._child,
         )
 
     def _reached(self) -> pulumi.Output[Reached]:
         return told.reached(
-            self._settings,
             image=self._preflight.pinnedImage,
-            url=self._balancer.url,
-            database=self._database,
-            cache=self._cache,
+            url=self.balancer.url,
+            database=self.database,
+            cache=self.cache,
             secrets=self._secrets,
-            identity=self._identity,
+            identity=self.identity,
             keys=self._keys,
+            existing_secret=self._args.existing_database.secret if self._args.existing_database else None,
         )
 
     def _migrate(self) -> Migration:
         # Another version of the server's secret is another password, which the role has to be given; another user is
         # another role, which owns the database or is told that it does not.
         user = self._settings.aws.database.user
-        database = pulumi.Output.concat(self._database.identity, "@", self._secrets.version, " as ", user)
+        database = pulumi.Output.concat(self.database.identity, "@", self._secrets.version, " as ", user)
         return Migration(
             f"{self._name}-migration",
             MigrationArgs(
@@ -268,7 +261,7 @@ class EcsBackend(pulumi.ComponentResource):
                 on_failure=self._settings.migrate.on_failure,
             ),
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[self._service.database_task, self._database, self._storage, self._network]
+                parent=self, depends_on=[self.service.database_task, self.database, self.storage, self.network]
             ),
         )
 
@@ -276,9 +269,9 @@ class EcsBackend(pulumi.ComponentResource):
         return told.locator_of(
             self._settings,
             self._naming,
-            store=self._storage.store,
-            network=self._network,
-            url=self._balancer.url,
+            store=self.storage.store,
+            network=self.network,
+            url=self.balancer.url,
             secrets=self._secrets,
         )
 
@@ -289,7 +282,7 @@ class EcsBackend(pulumi.ComponentResource):
 
     def _make_release(self) -> pulumi.Output[dict[str, Any]]:
         version, digest = self._mlflow_version, self._held.image_digest if self._held else None
-        return pulumi.Output.all(self._service.revision, self._preflight.pinnedImage, self._migration.head).apply(
+        return pulumi.Output.all(self.service.revision, self._preflight.pinnedImage, self._migration.head).apply(
             lambda found: {
                 "revision": found[0],
                 "mlflowVersion": version,
@@ -301,13 +294,13 @@ class EcsBackend(pulumi.ComponentResource):
     def _verify(self) -> Verification:
         digest = told.serving_digest(
             self.release,
-            self._identity.documents,
+            self.identity.documents,
             self._secrets.version,
-            self._cache.secret.apply(containers.value_from),
-            self._database.identity,
-            self._storage.store.apply(str),
-            self._balancer.listener.arn,
-            self._balancer.target_group.arn,
+            self.cache.secret.apply(containers.value_from),
+            self.database.identity,
+            self.storage.store.apply(str),
+            self.balancer.listener.arn,
+            self.balancer.target_group.arn,
             told.decided(self._settings, self._naming),
         )
         return prove(
@@ -318,14 +311,25 @@ class EcsBackend(pulumi.ComponentResource):
             served=Served(
                 url=self.tracking_url,
                 release=self.release,
-                revision=self._service.revision,
+                revision=self.service.revision,
                 locator=self._locator(),
                 credentials=told.credentials_of(self._settings, self._secrets),
                 digest=digest,
                 keys=self._secrets.version,
             ),
             report_path=str(self._report),
-            service=self._service.service,
-            needs=[task for task in (self._service.database_task, self._service.verify_task) if task],
+            service=self.service.service,
+            needs=[task for task in (self.service.database_task, self.service.verify_task) if task],
             parent=self,
         )
+
+
+def _ledger(scope: Scope) -> tuple[Held | None, bool]:
+    """Return what the ledger holds the backend to, and whether its schema changes."""
+    settings, naming = scope.settings, scope.naming
+    contents = holding.read(settings, naming, scope.connection.client("s3"))
+    identity = tasks.release_identity(settings, naming)
+    held = holding.held(settings, identity, contents)
+    if held is not None and held.withheld:
+        pulumi.log.warn(f"The release of the settings is withheld: {held.withheld}.")
+    return held, holding.migrates(settings, identity, contents)

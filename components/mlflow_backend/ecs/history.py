@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws import clients as aws
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import Refused, Release, Revision, RevisionState, WaitOutcome
 from mlflow_backend.ecs import deployments, reasons
 from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
@@ -244,7 +245,7 @@ def running_revision(locator: str | Path) -> str:
     """
     region, cluster, service = str(locator).split("/")
     name = ServiceName(region=region, cluster=cluster, service=service)
-    history = EcsHistory(clients=aws.connect(region), name=name)
+    history = EcsHistory(clients=aws.connect(Connection(region)), name=name)
     serving = deployments.serving(history._service())  # noqa: SLF001 - its own module
     return "" if serving is None else str(serving.number)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from mlflow_backend.aws.render.database import protected
+from mlflow_backend.ecs.args import EcsBackendArgs
 from mlflow_backend.preflight.provider import PreflightArgs
 
 if TYPE_CHECKING:
@@ -18,14 +18,15 @@ _PLATFORMS: Final = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
 _DRIVERS: Final = ("boto3", "psycopg2", "redis")
 
 
-def preflight_args(settings: Settings, naming: Naming) -> PreflightArgs:
-    """Return what is looked at before anything is changed."""
+def preflight_args(settings: Settings, naming: Naming, args: EcsBackendArgs | None = None) -> PreflightArgs:
+    """Return what is looked at before anything is changed; without `args` they are the settings' own."""
+    args = args or EcsBackendArgs.from_settings(settings)
+    database, cache = args.existing_database, args.existing_cache
     named = {
-        "aws.database.secret": settings.aws.database.secret,
-        "aws.cache.secret": settings.aws.cache.secret,
+        "aws.database.secret": database.secret if database else None,
+        "aws.cache.secret": cache.secret if cache else None,
         "aws.registrySecret": settings.aws.registry_secret,
     }
-    existing = settings.database.existing
     url, login = settings.network.public_url, settings.aws.registry_secret
     return PreflightArgs(
         image=str(settings.server.image),
@@ -35,14 +36,16 @@ def preflight_args(settings: Settings, naming: Naming) -> PreflightArgs:
         registry_login=None if login is None else f"secretsmanager:{login}",
         account=naming.account,
         region=naming.region,
+        profile=args.connection.profile,
+        role=args.connection.role,
         secrets={setting: arn for setting, arn in named.items() if arn is not None},
         reader=naming.role_arn("server-execution"),
-        certificate=settings.aws.network.certificate,
+        certificate=args.certificate,
         host=url.partition("://")[2] if url else None,
-        hosted_zone=settings.aws.network.hosted_zone,
+        hosted_zone=args.hosted_zone,
         zones=settings.aws.network.zones if settings.network.mode == "create" else 0,
         soak=_soak(settings, naming),
-        database=existing and urlsplit(existing).hostname,
+        database=database.host if database else None,
         boundary=settings.aws.permissions_boundary or ("" if protected(settings) else None),
     )
 

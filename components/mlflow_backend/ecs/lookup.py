@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.aws.clients import config
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render import balancer, storage
 from mlflow_backend.aws.render.database import own_instance
 from mlflow_backend.contract import Refused
@@ -20,28 +20,26 @@ if TYPE_CHECKING:
 
 def locate(settings: Settings, naming: Naming) -> dict[str, str]:
     """Return the locator of a stack that is deployed. Raises Refused where it is not."""
-    import boto3  # noqa: PLC0415 - as mlflow_backend.aws.clients
-
-    session, asking = boto3.session.Session(), config(naming.region)
-    ecs = session.client("ecs", config=asking)
+    connection = Connection(naming.region)
+    ecs = connection.client("ecs")
     services = _asked(ecs.describe_services, naming, cluster=naming.cluster(), services=[naming.service()])["services"]
     if not services:
         raise _not_deployed(naming, "there is no service")
     lies = services[0]["networkConfiguration"]["awsvpcConfiguration"]
     name = naming.security_group("tasks")
     groups = _asked(
-        session.client("ec2", config=asking).describe_security_groups,
+        connection.client("ec2").describe_security_groups,
         naming,
         Filters=[{"Name": "group-name", "Values": [name]}],
     )["SecurityGroups"]
     if not groups:
         raise _not_deployed(naming, f"there is no security group {name}")
-    balancers = _asked(
-        session.client("elbv2", config=asking).describe_load_balancers, naming, Names=[naming.balancer()]
-    )["LoadBalancers"]
+    balancers = _asked(connection.client("elbv2").describe_load_balancers, naming, Names=[naming.balancer()])[
+        "LoadBalancers"
+    ]
     secret = ""
     if settings.access.mode != "none":
-        secrets = session.client("secretsmanager", config=asking)
+        secrets = connection.client("secretsmanager")
         secret = _asked(secrets.describe_secret, naming, SecretId=naming.secret("server"))["ARN"]
     return locator(
         naming,

@@ -23,8 +23,8 @@ class Protection(pulumi.ComponentResource):
     stands on everything that the backend has, so that its turn comes first, and alone.
     """
 
-    def __init__(self, name: str, *, backend: EcsBackend, protect: bool) -> None:
+    def __init__(self, name: str, *, backend: EcsBackend, protect: bool, parent: pulumi.Resource | None = None) -> None:
         """Take what is guarded. Unprotected it is there too, or lifting the protection would be a refused deletion."""
-        opts = pulumi.ResourceOptions(depends_on=[backend], protect=protect)
+        opts = pulumi.ResourceOptions(parent=parent, depends_on=[backend], protect=protect)
         super().__init__(ECS_PROTECTION, f"{name}-{_SUFFIX}", None, opts)
         self.register_outputs({})

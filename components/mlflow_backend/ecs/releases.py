@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from mlflow_backend.aws import clients as aws
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
 from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.aws.store import S3Store
@@ -325,7 +326,7 @@ def _url(known: str, definition: Mapping[str, Any]) -> str:
 
 def open_releases(locator: Mapping[str, str]) -> EcsReleases:
     """Return the releases of the backend that a locator names."""
-    return EcsReleases(locator, aws.connections(locator["region"]))
+    return EcsReleases(locator, aws.connections(Connection.at(locator)))
 
 
 def _release(found: VerifiedRelease) -> Release:

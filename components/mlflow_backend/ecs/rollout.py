@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws import clients
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.ecs.history import EcsHistory, ServiceName
 from mlflow_backend.ecs.releases import EcsReleases, open_releases
@@ -67,4 +68,4 @@ def _after_migration(releases: EcsReleases) -> str:
 
 def _history(props: Mapping[str, Any]) -> EcsHistory:
     name = ServiceName(region=props["region"], cluster=props["cluster"], service=props["service"])
-    return EcsHistory(clients=clients.connect(name.region), name=name)
+    return EcsHistory(clients=clients.connect(Connection(name.region)), name=name)

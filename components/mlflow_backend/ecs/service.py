@@ -17,18 +17,16 @@ from mlflow_backend.aws.render.network import SERVER_PORT
 from mlflow_backend.ecs.render import containers, tasks
 from mlflow_backend.ecs.render import service as render
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
-from mlflow_backend.naming import tags
 from mlflow_backend.tokens import ECS_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlflow_backend.aws.balancer import Balancer
-    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.network import Network
     from mlflow_backend.aws.render.balancer import Timeouts
+    from mlflow_backend.aws.scope import Scope
     from mlflow_backend.ecs.render.tasks import TaskDefinition
-    from mlflow_backend.settings import Settings
 
 # While a pin holds the service to an older revision, no new one is registered, whatever the settings say by now.
 _ALL_INPUTS = [
@@ -53,18 +51,18 @@ class Service(pulumi.ComponentResource):
     serve.
     """
 
-    def __init__(  # noqa: PLR0913 - what tasks lie in, by name
+    def __init__(
         self,
         name: str,
+        scope: Scope,
         *,
-        settings: Settings,
-        naming: Naming,
         network: Network,
         key_arn: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Make the cluster and its logs; tasks and service follow by the methods, in the order of an update."""
         super().__init__(ECS_SERVICE, name, None, opts)
+        settings, naming = scope.settings, scope.naming
         self._name, self._settings, self._naming, self._network = name, settings, naming, network
         self._child = pulumi.ResourceOptions(parent=self)
         self.database_task: aws.ecs.TaskDefinition
@@ -72,15 +70,7 @@ class Service(pulumi.ComponentResource):
         self.service: aws.ecs.Service
         self.revision: pulumi.Output[str]
         # Container Insights would make this group by itself, keep it for ever, and leave it behind.
-        insights = InsightsLogs(
-            f"{name}-insights-logs",
-            region=naming.region,
-            group=naming.insights_group(),
-            arn=naming.arn("logs", f"log-group:{naming.insights_group()}"),
-            retention_days=settings.aws.monitoring.log_retention_days,
-            tags=tags(project=naming.project, stack=naming.stack, own=settings.tags),
-            opts=self._child,
-        )
+        insights = InsightsLogs(f"{name}-insights-logs", scope, opts=self._child)
         self.cluster = aws.ecs.Cluster(
             f"{name}-cluster",
             name=naming.cluster(),

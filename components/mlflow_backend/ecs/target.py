@@ -30,10 +30,11 @@ class EcsTarget:
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EcsBackend:
         """Register the backend."""
-        del folder
-        from mlflow_backend.ecs import program
+        del project, stack, folder
+        from mlflow_backend.ecs.args import EcsBackendArgs
+        from mlflow_backend.ecs.backend import EcsBackend
 
-        return program.build(settings, project=project, stack=stack)
+        return EcsBackend("mlflow", EcsBackendArgs.from_settings(settings))
 
     def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> dict[str, str]:
         """Return what AWS has by the names that the settings give."""
@@ -57,7 +58,8 @@ class EcsTarget:
     ) -> str:
         """Draw new keys into another version of the stack's secret."""
         del folder
-        from mlflow_backend.aws import clients, secrets
+        from mlflow_backend.aws import secrets
+        from mlflow_backend.aws.connection import Connection
         from mlflow_backend.ecs import holding
         from mlflow_backend.ecs.refusals import naming_of
         from mlflow_backend.releases.holds import refuse_rotation
@@ -70,9 +72,9 @@ class EcsTarget:
             )
         known = settings()
         naming = naming_of(known, project=project, stack=stack)
-        refuse_rotation(holding.read(known, naming, clients.connections(naming.region).store).state)
+        refuse_rotation(holding.read(known, naming, Connection(naming.region).client("s3")).state)
         try:
-            secrets.rotate_keys(naming.region, naming.secret("server"))
+            secrets.rotate_keys(Connection(naming.region), naming.secret("server"))
         except PlatformFailed as failure:
             raise Refused(
                 str(failure), code="keys-not-rotated", fix="Deploy the stack with `pulumi up`, and repeat."
@@ -119,11 +121,12 @@ class EcsTarget:
     def logs(self, locator: Mapping[str, str]) -> EcsLogs:
         """Return what the tasks wrote, from CloudWatch."""
         from mlflow_backend.aws import clients
+        from mlflow_backend.aws.connection import Connection
         from mlflow_backend.ecs.locator import located
         from mlflow_backend.ecs.logs import EcsLogs
 
-        naming = located(locator)
-        return EcsLogs(clients=clients.connect(naming.service.region), naming=naming)
+        place = located(locator)
+        return EcsLogs(clients=clients.connect(Connection(place.service.region)), place=place)
 
 
 TARGET: Final = EcsTarget()

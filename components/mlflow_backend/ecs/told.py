@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 
 def reached(  # noqa: PLR0913 - the parts of a backend, by name
-    settings: Settings,
     *,
     image: pulumi.Output[str],
     url: pulumi.Output[str],
@@ -42,9 +41,9 @@ def reached(  # noqa: PLR0913 - the parts of a backend, by name
     secrets: ServerSecrets,
     identity: Identity,
     keys: ApiKeys | None,
+    existing_secret: pulumi.Input[str] | None,
 ) -> pulumi.Output[Reached]:
     """Return what the server's task definition is rendered from."""
-    adopted = settings.aws.database.secret
     database_port, cache_port = database.port, cache.port
 
     def gathered(found: dict[str, Any]) -> Reached:
@@ -57,7 +56,7 @@ def reached(  # noqa: PLR0913 - the parts of a backend, by name
             database_port=database_port,
             cache_host=found["cache"],
             cache_port=cache_port,
-            database_secret=own if adopted is None else SecretSource(arn=adopted, key="password"),
+            database_secret=own if found["existing"] is None else SecretSource(arn=found["existing"], key="password"),
             server_secret=server,
             cache_secret=found["cache_secret"],
             execution_role_arn=found["execution"],
@@ -76,6 +75,7 @@ def reached(  # noqa: PLR0913 - the parts of a backend, by name
         execution=identity.roles["server-execution"].arn,
         role=identity.roles["server"].arn,
         keys=keys.arn if keys else "",
+        existing=existing_secret,
     ).apply(gathered)
 
 

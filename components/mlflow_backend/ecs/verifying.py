@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws import clients as aws
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render.policies import JOBS
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed
@@ -106,7 +107,7 @@ def _told(place: Located, subject: Subject) -> Subject:
 
 def _inside(place: Located, content: bytes, deadline_s: float) -> Report:
     """Run a job in the backend's network. Raises PlatformFailed, PlatformFailed, PlatformFailed."""
-    connections = aws.connections(place.service.region)
+    connections = aws.connections(Connection(place.service.region))
     store = S3Store(connections.store, bucket=place.store.bucket, root=place.store.root)
     key = f"{JOBS}/{uuid.uuid4().hex}.zip"
     shot = OneShot(
@@ -157,7 +158,7 @@ def _count(place: Located, report: Report) -> None:
         return
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as mlflow_backend.aws.clients
 
-    logs = aws.connect(place.service.region).logs
+    logs = aws.connect(Connection(place.service.region)).logs
     stream = f"{VERIFY}/deployer/{uuid.uuid4().hex}"
     event = {"timestamp": int(time.time() * 1000), "message": job.verdict_line(report)}
     try:

@@ -55,11 +55,11 @@ class PreflightArgs:
 
     `image`: as settings name it. `platform`: `linux/amd64` or the like. `drivers`: what the image must hold.
     `registry_login`: a reference (file:PATH or env:NAME) to USER:PASSWORD, or `secretsmanager:ARN` of a secret with the
-    keys `username` and `password`. `account` and `region`: where the backend
-    belongs; None on targets without AWS. `secrets`: ARNs by the setting that names them, `reader` the ARN of the role
-    that will read them. `certificate` and `host`: the public URL's. `soak`: stack, hours, and region, bucket and root
-    of the ledger in which the image must have been verified for so long. `database`: the host of an adopted database.
-    `boundary`: as account.Expected has it.
+    keys `username` and `password`. `account` and `region`: where the backend belongs, `profile` and `role` as a
+    Connection has them; None on targets without AWS. `secrets`: ARNs by the setting that names them, `reader` the ARN
+    of the role that will read them. `certificate` and `host`: the public URL's. `soak`: stack, hours, and region,
+    bucket and root of the ledger in which the image must have been verified for so long. `database`: the host of an
+    adopted database. `boundary`: as account.Expected has it.
     """
 
     image: pulumi.Input[str]
@@ -69,14 +69,16 @@ class PreflightArgs:
     registry_login: str | None = None
     account: str | None = None
     region: str | None = None
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    profile: str | None = None
+    role: str | None = None
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     reader: str | None = None
-    certificate: str | None = None
+    certificate: pulumi.Input[str] | None = None
     host: str | None = None
-    hosted_zone: str | None = None
+    hosted_zone: pulumi.Input[str] | None = None
     zones: int = 0
     soak: Mapping[str, Any] | None = None
-    database: str | None = None
+    database: pulumi.Input[str] | None = None
     boundary: str | None = None
 
     def inputs(self) -> dict[str, Any]:
@@ -89,6 +91,8 @@ class PreflightArgs:
             "registryLogin": self.registry_login,
             "account": self.account,
             "region": self.region,
+            "profile": self.profile,
+            "role": self.role,
             "secrets": dict(self.secrets),
             "reader": self.reader,
             "certificate": self.certificate,

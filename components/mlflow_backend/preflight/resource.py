@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INPUTS: Final = (
-    "image", "platform", "mlflowVersion", "drivers", "registryLogin", "account", "region", "secrets", "reader",
-    "certificate", "host", "hostedZone", "zones", "soak", "database", "boundary",
+    "image", "platform", "mlflowVersion", "drivers", "registryLogin", "account", "region", "profile", "role", "secrets",
+    "reader", "certificate", "host", "hostedZone", "zones", "soak", "database", "boundary",
 )  # fmt: skip
+GIVEN: Final = frozenset({"secrets", "certificate", "hostedZone", "database"})
+"""Inputs that another component may give: the others are looked at without them."""
 FOUND: Final = ("pinnedImage", "imageHeads", "findings")
 """Inputs that `check` writes: a preview shows inputs, while what `create` returns is unknown then."""
 
@@ -38,12 +40,13 @@ class Checked:
 
 def check(news: Mapping[str, Any]) -> Checked:
     """Look at everything that the inputs name. What is not known yet is not looked at, and said to be so."""
-    if unknown := [key for key in INPUTS if is_unknown(news.get(key))]:
-        message = f"not known yet: {', '.join(unknown)}."
-        skipped = findings.skipped("preflight", "server.image", message)
-        return Checked(inputs={**news, "findings": findings.documents([skipped])}, problems=())
-    looked = look(news)
-    found = looked.findings
+    unknown = [key for key in INPUTS if is_unknown(news.get(key))]
+    message = f"not known yet: {', '.join(unknown)}."
+    skipped = [findings.skipped("preflight", "server.image", message)] if unknown else []
+    if set(unknown) - GIVEN:
+        return Checked(inputs={**news, "findings": findings.documents(skipped)}, problems=())
+    looked = look({**news, **dict.fromkeys(unknown)})
+    found = (*looked.findings, *skipped)
     inputs = {
         **news,
         "pinnedImage": looked.pinned,
@@ -73,7 +76,7 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
 def _image(news: Mapping[str, Any]) -> image.Looked:
     try:
         reference = parse(news["image"])
-        found = source(reference, news.get("registryLogin"))
+        found = source(reference, news.get("registryLogin"), news)
     except Refused as error:
         finding = failed("image exists", image.PROPERTY, f"{error.finding}.", "Correct the setting.")
         return image.Looked(findings=(finding,))
@@ -86,14 +89,15 @@ def _image(news: Mapping[str, Any]) -> image.Looked:
     return image.look(found, reference, wanted)
 
 
-def source(reference: Reference, login: str | None) -> Source:
+def source(reference: Reference, login: str | None, news: Mapping[str, Any] | None = None) -> Source:
     """Return where an image's manifests are read. `login` is as in `PreflightArgs`. Raises Refused."""
     if reference.ecr is not None:
-        from mlflow_backend.preflight.aws import ecr_client  # noqa: PLC0415 - AWS only where it is asked
+        from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only where it is asked
         from mlflow_backend.preflight.ecr import EcrSource  # noqa: PLC0415
 
         owner, region = reference.ecr
-        return EcrSource(ecr_client(region), account=owner, repository=reference.repository)
+        client = Connection.at({**(news or {}), "region": region}).client("ecr")
+        return EcrSource(client, account=owner, repository=reference.repository)
     return Registry(reference.registry, reference.repository, _login(login) if login else None)
 
 
@@ -116,6 +120,7 @@ def _login(reference: str) -> Login:
 def _account(news: Mapping[str, Any]) -> tuple[Finding, ...]:
     if news.get("account") is None:
         return ()
+    from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only where it is asked
     from mlflow_backend.preflight.aws import account_clients  # noqa: PLC0415
 
     expected = account.Expected(
@@ -129,27 +134,29 @@ def _account(news: Mapping[str, Any]) -> tuple[Finding, ...]:
         zones=int(news.get("zones") or 0),
         boundary=news.get("boundary"),
     )
-    return account.look(account_clients(expected.region), expected)
+    return account.look(account_clients(Connection.at(news)), expected)
 
 
 def _database(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...]:
     host = news.get("database")
     if not host:
         return ()
-    from mlflow_backend.preflight.aws import rds_client  # noqa: PLC0415
+    from mlflow_backend.aws.connection import Connection  # noqa: PLC0415
 
-    return (database.look(rds_client(news["region"]), host, looked.clients),)
+    return (database.look(Connection.at(news).client("rds"), host, looked.clients),)
 
 
 def _soaked(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...]:
     wanted = news.get("soak")
     if not wanted or looked.pinned is None:
         return ()
-    from mlflow_backend.aws.clients import connections  # noqa: PLC0415 - AWS only where it is asked
+    from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only where it is asked
     from mlflow_backend.aws.store import S3Store  # noqa: PLC0415
     from mlflow_backend.releases.ledger import Ledger  # noqa: PLC0415
 
-    store = S3Store(connections(wanted["region"]).store, bucket=wanted["bucket"], root=wanted["root"])
+    store = S3Store(
+        Connection.at({**news, "region": wanted["region"]}).client("s3"), bucket=wanted["bucket"], root=wanted["root"]
+    )
     digest = looked.pinned.rpartition("@")[2]
     found = soak.look(Ledger(store, by=""), digest=digest, source=wanted["stack"], hours=int(wanted["hours"]))
     return (found,)

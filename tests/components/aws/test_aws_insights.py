@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 NAMING = naming_of("dev")
 PROPS: dict[str, Any] = {
-    "region": NAMING.region, "group": NAMING.insights_group(), "retentionDays": 30, "tags": {"Stack": "dev"},
+    "connection": {"region": NAMING.region},
+    "group": NAMING.insights_group(), "retentionDays": 30, "tags": {"Stack": "dev"},
     "arn": NAMING.arn("logs", f"log-group:{NAMING.insights_group()}"),
 }  # fmt: skip
 
@@ -29,7 +30,7 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudWatchLogsClient]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "x")
     with mock_aws():
-        yield insights.client(NAMING.region)
+        yield insights.client(PROPS)
 
 
 def _there(logs: CloudWatchLogsClient) -> list[int | None]:

@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from mlflow_backend.aws import secrets
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.provider import ApiKeysProvider, CacheTokenProvider, ServerSecretsProvider
 from mlflow_backend.aws.render.secrets import IN_FORCE
 from mlflow_backend.contract import PlatformFailed
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 REGION = "eu-west-1"
 SERVER_SOURCE = Path(__file__).resolve().parents[3] / "server" / "src"
 PROPS: dict[str, Any] = {
-    "region": REGION, "secret": "mlflow-backend-dev-server", "keyArn": "arn:aws:kms:eu-west-1:123456789012:key/x",
+    "connection": {"region": REGION},
+    "secret": "mlflow-backend-dev-mlflow-server", "keyArn": "arn:aws:kms:eu-west-1:123456789012:key/x",
     "names": list(SERVER_SECRETS), "recoveryDays": 0, "tags": {"stack": "dev"},
 }  # fmt: skip
 
@@ -103,7 +105,7 @@ def test_a_rotation_waits_for_the_update_and_is_drawn_once(manager: SecretsManag
     created = ServerSecretsProvider().create(PROPS)
     first = held(manager, created.id)
     for _ in range(2):
-        secrets.rotate_keys(REGION, PROPS["secret"])
+        secrets.rotate_keys(Connection(REGION), PROPS["secret"])
     waiting = held(manager, created.id)
     assert json.loads(waiting[keys.FORMER]) == [{name: first[name] for name in keys.IN_FORCE}]
     in_force = manager.get_secret_value(SecretId=created.id, VersionStage=IN_FORCE)["SecretString"]
@@ -112,7 +114,7 @@ def test_a_rotation_waits_for_the_update_and_is_drawn_once(manager: SecretsManag
     assert held(manager, created.id) == waiting
     assert (updated.outs or {})["version"] != (created.outs or {})["version"]
     with pytest.raises(PlatformFailed, match="another"):
-        secrets.rotate_keys(REGION, "another")
+        secrets.rotate_keys(Connection(REGION), "another")
 
 
 def test_a_second_update_changes_nothing(manager: SecretsManagerClient) -> None:
@@ -270,7 +272,7 @@ def _keys(manager: SecretsManagerClient, source: str, **changed: str) -> dict[st
     version = manager.describe_secret(SecretId=source)["VersionIdsToStages"]
     return {
         **PROPS,
-        "secret": "mlflow-backend-dev-api-keys",
+        "secret": "mlflow-backend-dev-mlflow-api-keys",
         "source": source,
         "sourceVersion": min(version),
         **changed,

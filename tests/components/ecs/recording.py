@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import inspect
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_aws
+import pytest
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
-from mlflow_backend.aws.foundation import aws_provider
-from mlflow_backend.aws.render.database import protected
+from mlflow_backend.aws import plugin
+from mlflow_backend.ecs import backend
+from mlflow_backend.ecs.args import EcsBackendArgs
 from mlflow_backend.ecs.backend import EcsBackend
-from mlflow_backend.ecs.protection import Protection
-from tests.components.ecs.stacks import IMAGE, naming_of, settings_of
+from tests.components.ecs.stacks import IMAGE, settings_of
 from tests.components.registrations import registered_by
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlflow_backend.ecs.holding import Held
     from mlflow_backend.settings import Settings
     from tests.components.registrations import Registered
@@ -87,23 +91,24 @@ def record(
     migrated: bool = False,
 ) -> list[Registered]:
     """Register a variant's backend and return everything that was registered."""
-    wanted, naming = settings or settings_of(variant), naming_of(variant)
+    wanted = settings or settings_of(variant)
 
     def build() -> pulumi.Output[Any]:
-        provider = aws_provider("aws", wanted, naming)
-        backend = EcsBackend(
-            "mlflow",
-            settings=wanted,
-            naming=naming,
-            held=held,
-            migrated=migrated,
-            opts=pulumi.ResourceOptions(providers=[provider]),
-        )
-        Protection("mlflow", backend=backend, protect=protected(wanted))
-        exported = backend.outputs().exports()
+        built = EcsBackend("mlflow", EcsBackendArgs.from_settings(wanted))
+        exported = built.outputs().exports()
         return pulumi.Output.all(**{name: pulumi.Output.from_input(value) for name, value in exported.items()})
 
-    return registered_by(build, Drawn(preview=preview), stack=variant, preview=preview)
+    with without_aws(held=held, migrated=migrated):
+        return registered_by(build, Drawn(preview=preview), stack=variant, preview=preview)
+
+
+@contextmanager
+def without_aws(*, held: Held | None = None, migrated: bool = False) -> Iterator[None]:
+    """Let a backend be registered without its plugin, and with a ledger that was read already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugin, "require", lambda: None)
+        patch.setattr(backend, "_ledger", lambda _: (held, migrated))
+        yield
 
 
 def known_inputs(type_token: str) -> frozenset[str] | None:

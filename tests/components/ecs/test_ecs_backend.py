@@ -195,7 +195,7 @@ def test_the_service_deploys_carefully(registered: dict[str, list[Registered]]) 
     inputs = _service(registered["staging"]).inputs
     assert inputs["deploymentCircuitBreaker"] == {"enable": True, "rollback": True}
     assert inputs["alarms"]["enable"] is True
-    assert inputs["alarms"]["alarmNames"] == ["mlflow-backend-staging-server-errors"]
+    assert inputs["alarms"]["alarmNames"] == ["mlflow-backend-staging-mlflow-server-errors"]
     assert (inputs["deploymentMinimumHealthyPercent"], inputs["deploymentMaximumPercent"]) == (100, 200)
     assert inputs["healthCheckGracePeriodSeconds"] == 240
     assert inputs["waitForSteadyState"] is False

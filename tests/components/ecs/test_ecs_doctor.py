@@ -150,7 +150,7 @@ def test_every_name_is_one_of_the_stack(variant: str) -> None:
 def test_a_cluster_is_the_stacks_by_its_tags(tags: dict[str, str], *, own: bool) -> None:
     """A cluster of the same name that somebody else made is a name that is taken."""
     account, listed = Asked(), [{"key": key, "value": value} for key, value in tags.items()]
-    cluster = {"clusterName": "mlflow-backend-dev", "status": "ACTIVE", "tags": listed}
+    cluster = {"clusterName": "mlflow-backend-dev-mlflow", "status": "ACTIVE", "tags": listed}
     account.of("ecs").answers("DescribeClusters", {"clusters": [cluster]})
     assert names.deployed(account, naming_of("dev")) is own
 

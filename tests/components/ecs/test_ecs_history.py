@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from mlflow_backend.aws.clients import Clients, connect
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import Refused, Release
 from mlflow_backend.ecs import deployments, history, reasons
 from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
@@ -324,7 +325,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     with mock_aws():
-        yield connect(REGION)
+        yield connect(Connection(REGION))
 
 
 def _register(clients: Clients, *, version: str = "3.17.2", family: str = FAMILY) -> None:
@@ -443,7 +444,7 @@ def test_a_recorded_answer_is_one_that_ecs_could_give() -> None:
 def test_clients_have_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """No call waits for ever, and throttling is waited out."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    made = connect(REGION)
+    made = connect(Connection(REGION))
     for client in (made.ecs, made.logs):
         config = client.meta.config
         assert config.connect_timeout == 5

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto import mock_aws
 
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.preflight import account
 from mlflow_backend.preflight.account import Clients, Expected
-from mlflow_backend.preflight.aws import account_clients, ecr_client
+from mlflow_backend.preflight.aws import account_clients
 from mlflow_backend.preflight.ecr import EcrSource
 from mlflow_backend.preflight.findings import Finding, Outcome
 from mlflow_backend.preflight.manifests import DENIED, digest_of
@@ -265,7 +266,7 @@ def test_a_waiting_certificate_names_the_record_it_waits_for() -> None:
 
 def test_on_motos_account(cloud: None) -> None:
     """The real clients, as far as moto answers truthfully: the account, and a certificate that it knows."""
-    clients = account_clients(REGION)
+    clients = account_clients(Connection(REGION))
     certificate = clients.certificates.request_certificate(DomainName="mlflow.example.com")["CertificateArn"]
     clients.certificates.describe_certificate(CertificateArn=certificate)
     expected = replace(EXPECTED, secrets={}, certificate=certificate, hosted_zone=None)
@@ -273,7 +274,7 @@ def test_on_motos_account(cloud: None) -> None:
     assert found["account"].outcome is Outcome.PASS
     status = clients.certificates.describe_certificate(CertificateArn=certificate)["Certificate"]["Status"]
     assert found["certificate"].outcome is (Outcome.PASS if status == "ISSUED" else Outcome.FAIL)
-    assert account_clients(REGION).secrets.meta.config.read_timeout == 15
+    assert account_clients(Connection(REGION)).secrets.meta.config.read_timeout == 20
 
 
 CONFIGURATION = {"digest": f"sha256:{'c' * 64}"}
@@ -282,7 +283,7 @@ MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": 
 
 def test_ecr_gives_manifests_byte_for_byte(cloud: None) -> None:
     """A tag and a digest find it; the digest is that of the bytes."""
-    client = ecr_client(REGION)
+    client = Connection(REGION).client("ecr")
     client.create_repository(repositoryName="mlflow")
     digest = digest_of(MANIFEST.encode())
     client.put_image(repositoryName="mlflow", imageManifest=MANIFEST, imageTag="1", imageDigest=digest)

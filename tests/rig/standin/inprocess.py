@@ -9,19 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import pulumi
 
-from mlflow_backend.aws.foundation import aws_provider
+from mlflow_backend.ecs.args import EcsBackendArgs
 from mlflow_backend.ecs.backend import EcsBackend
 from tests import mocked
-from tests.components.ecs.recording import Drawn
-from tests.components.ecs.stacks import naming_of, settings_of
+from tests.components.ecs.recording import Drawn, without_aws
+from tests.components.ecs.stacks import settings_of
 from tests.rig.standin.aws.provider import Aws
 from tests.rig.standin.base import HalfMade, Refused, Resource
 from tests.rig.standin.sdk import Sdk
 from tests.rig.standin.values import from_struct, to_struct
 
 if TYPE_CHECKING:
+    import pulumi
     from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
 
 _SEED = b"seed-of-names"
@@ -76,13 +76,12 @@ class Made(Drawn):
 
 def make(variant: str) -> Made:
     """Make every resource of a variant."""
-    made, settings, naming = Made(), settings_of(variant), naming_of(variant)
+    made = Made()
 
     def build() -> pulumi.Output[Any]:
-        provider = aws_provider("aws", settings, naming)
-        options = pulumi.ResourceOptions(providers=[provider])
-        return EcsBackend("mlflow", settings=settings, naming=naming, opts=options).tracking_url
+        return EcsBackend("mlflow", EcsBackendArgs.from_settings(settings_of(variant))).tracking_url
 
-    mocked.run(build, made, stack=variant)
+    with without_aws():
+        mocked.run(build, made, stack=variant)
     assert not made.failures, made.failures
     return made

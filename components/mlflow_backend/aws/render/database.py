@@ -101,13 +101,13 @@ def own_instance(settings: Settings, naming: Naming) -> str:
     return naming.database() if settings.database.mode == "create" else ""
 
 
-def final_snapshot(identifier: str, secret_arn: str) -> str:
+def final_snapshot(identifier: str, key_arn: str) -> str:
     """Return the name of the snapshot that is taken before deletion.
 
     A second backend of the same name must not collide with the first one's snapshot, so it ends in the six
-    characters that AWS drew for this backend's secret.
+    characters that AWS drew for this backend's KMS key.
     """
-    return f"{identifier}-final-{secret_arn[-6:].lower()}"
+    return f"{identifier}-final-{key_arn[-6:].lower()}"
 
 
 def _parameters(values: Mapping[str, tuple[str, bool]]) -> tuple[Parameter, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow_backend.aws.clients import config
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.preflight.asking import asked
 
 
@@ -13,10 +13,7 @@ class Account:
 
     def __init__(self, region: str) -> None:
         """Nothing is asked yet."""
-        import boto3  # noqa: PLC0415 - as mlflow_backend.aws.clients
-
         self.region = region
-        self._make: Any = boto3.session.Session().client
         self._clients: dict[str, Any] = {}
 
     def ask(self, service: str, operation: str, **arguments: Any) -> Any:
@@ -34,5 +31,5 @@ class Account:
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self._make(service, config=config(self.region))
+            self._clients[service] = Connection(self.region).client(service)
         return self._clients[service]

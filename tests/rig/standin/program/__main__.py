@@ -10,7 +10,8 @@ from typing import Any
 
 import pulumi
 
-from mlflow_backend.ecs import backend, program, proof
+from mlflow_backend.ecs import backend, proof
+from mlflow_backend.ecs.args import EcsBackendArgs
 from mlflow_backend.settings import from_pulumi
 
 
@@ -44,6 +45,6 @@ for module, waits in (
     if not hasattr(module, waits):
         raise AttributeError(waits)
     setattr(module, waits, Known)
-built = program.build(from_pulumi(pulumi.Config()), project=pulumi.get_project(), stack=pulumi.get_stack())
+built = backend.EcsBackend("mlflow", EcsBackendArgs.from_settings(from_pulumi(pulumi.Config())))
 for key, value in built.outputs().exports().items():
     pulumi.export(key, value)
