@@ -174,9 +174,10 @@ class ServerProvider(_LocalProvider):
         from mlflow_backend.local import server  # noqa: PLC0415
         from mlflow_backend.local.desired import DesiredServer  # noqa: PLC0415
 
-        pinned = props["pinned"]
-        desired = None if pinned else from_document(DesiredServer, props["desired"])
-        deployed = server.deploy(state, desired, pinned=pinned, verification=props["verification"])
+        if props["pinned"]:
+            deployed = server.keep(state, props["pinned"])
+        else:
+            deployed = server.deploy(state, from_document(DesiredServer, props["desired"]), props["verification"])
         return {**deployed, "condition": _RUNNING}
 
     def look(self, state: StateDir, props: dict[str, Any]) -> str:
@@ -209,7 +210,7 @@ class Credentials(Resource, module="mlflow-backend", name="LocalCredentials"):
 
     def __init__(self, name: str, *, state: str, opts: pulumi.ResourceOptions) -> None:
         """Take the stack's state folder."""
-        super().__init__(CredentialsProvider(), name, {"state": state, **_unknown("versions")}, opts)
+        super().__init__(CredentialsProvider(), name, {"state": state, **dict.fromkeys(("versions",))}, opts)
 
 
 class SupervisorDaemon(Resource, module="mlflow-backend", name="LocalSupervisor"):
@@ -219,7 +220,7 @@ class SupervisorDaemon(Resource, module="mlflow-backend", name="LocalSupervisor"
 
     def __init__(self, name: str, *, state: str, opts: pulumi.ResourceOptions) -> None:
         """Take the stack's state folder."""
-        super().__init__(SupervisorProvider(), name, {"state": state, **_unknown("listens")}, opts)
+        super().__init__(SupervisorProvider(), name, {"state": state, **dict.fromkeys(("listens",))}, opts)
 
 
 class Service(Resource, module="mlflow-backend", name="LocalService"):
@@ -232,7 +233,7 @@ class Service(Resource, module="mlflow-backend", name="LocalService"):
         self, name: str, *, state: str, service: str, desired: dict[str, Any], opts: pulumi.ResourceOptions
     ) -> None:
         """Take which service it is and its desired state: `port`, `maxConnections`, credential versions."""
-        props = {"state": state, "service": service, **desired, **_unknown("listens", "identity")}
+        props = {"state": state, "service": service, **desired, **dict.fromkeys(("listens", "identity"))}
         super().__init__(ServiceProvider(), name, props, opts)
 
 
@@ -272,14 +273,9 @@ class Server(Resource, module="mlflow-backend", name="LocalServer"):
             "desired": desired,
             "pinned": pinned,
             "verification": verification,
-            **_unknown("revision", "createdAt"),
+            **dict.fromkeys(("revision", "createdAt")),
         }
         super().__init__(ServerProvider(), name, props, opts)
-
-
-def _unknown(*outputs: str) -> dict[str, None]:
-    """Return the outputs' names as properties without a value, as dynamic resources declare them."""
-    return dict.fromkeys(outputs)
 
 
 def _desired(props: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from functools import partial
@@ -33,7 +34,7 @@ from mlflow_backend.verify import runner
 from mlflow_backend.verify.extra import ExtraCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mlflow_backend.local.desired import DesiredServer
     from mlflow_backend.local.revisions import Record
@@ -46,44 +47,57 @@ if TYPE_CHECKING:
 _START_SECONDS = 20
 
 
-def deploy(
-    state: StateDir, desired: DesiredServer | None, *, pinned: str, verification: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Serve a new revision of the desired server, or the pinned one; return its number and time.
+def deploy(state: StateDir, desired: DesiredServer, verification: Mapping[str, Any]) -> dict[str, Any]:
+    """Serve a new revision of the desired server; return its number and time.
 
-    `verification` says how a new revision is verified before users meet it. Raises PlatformFailed if it does not
-    get ready, CandidateFailed if it does not pass: the revision before it goes on serving, or serves again.
+    `verification` says how it is verified before users meet it. Raises PlatformFailed if it does not get ready,
+    CandidateFailed if it does not pass: the revision before it goes on serving, or serves again.
     """
+    with _switching(state, pinned=""):
+        switch.clear_up(state)
+        record = _record(state, desired)
+        guard.refuse_other_schema(state, record)
+        _make_users_schema(state, record)
+        has_users = revisions.active(state) is not None
+        candidate = switch.stage(state, record)
+        update.serve(candidate, verify=partial(_verify, candidate, verification) if has_users else None)
+        write(state.subject, json.dumps(switch.subject(state, record).to_document(), indent=2))
+    return _deployed(state, record, candidate.start_s)
+
+
+def keep(state: StateDir, pinned: str) -> dict[str, Any]:
+    """Serve the pinned revision, unless it serves already; return its number and time. Raises as `deploy` does."""
+    with _switching(state, pinned=pinned):
+        record = revisions.load(state, int(pinned))
+        if condition(state, record.number) != "running":
+            switch.activate(state, record)
+    # How long it took to be ready was kept when it was made.
+    return _deployed(state, record, None)
+
+
+@contextlib.contextmanager
+def _switching(state: StateDir, *, pinned: str) -> Iterator[None]:
+    """Hold the lock of switches; say of a failure what became of the migration that this update made."""
     try:
         with state.locked("switch"):
             holding.refuse_overtaken(state, pinned)
-            record, start_s = _keep(state, int(pinned)) if desired is None else _make(state, desired, verification)
+            yield
     except PlatformFailed as failure:
         if not (schema_now := _after_failure(state)):
             raise
         finding = f"{failure.finding}. {schema_now}"
         raise PlatformFailed(finding, code="server-not-starting", fix=failure.fix, part=failure.part) from None
     except update.CandidateFailed as failure:
-        now = _after_failure(state) or f"Revision {_serving(state)} serves on."
+        serving = revisions.active(state)
+        now = _after_failure(state) or f"Revision {serving.number if serving else 'none'} serves on."
         raise update.CandidateFailed(failure.revision, failure.report, now=now) from None
+
+
+def _deployed(state: StateDir, record: Record, start_s: float | None) -> dict[str, Any]:
     store = FileStore(state.backend_store)
-    migration_s = settle(Journal(store, "migration"))
-    took = durations.Durations(start_s=start_s, migration_s=migration_s)
+    took = durations.Durations(start_s=start_s, migration_s=settle(Journal(store, "migration")))
     durations.keep(store, str(record.number), took)
     return {"revision": str(record.number), "createdAt": record.created_at.isoformat()}
-
-
-def _make(state: StateDir, desired: DesiredServer, verification: Mapping[str, Any]) -> tuple[Record, float]:
-    """Serve a new revision; return it, and the seconds from its start until it was ready."""
-    switch.clear_up(state)
-    record = _record(state, desired)
-    guard.refuse_other_schema(state, record)
-    _make_users_schema(state, record)
-    has_users = revisions.active(state) is not None
-    candidate = switch.stage(state, record)
-    update.serve(candidate, verify=partial(_verify, candidate, verification) if has_users else None)
-    write(state.subject, json.dumps(switch.subject(state, record).to_document(), indent=2))
-    return record, candidate.start_s
 
 
 def _verify(candidate: switch.LocalCandidate, verification: Mapping[str, Any], subject: Subject) -> Report:
@@ -100,14 +114,6 @@ def _verify(candidate: switch.LocalCandidate, verification: Mapping[str, Any], s
     )
 
 
-def _keep(state: StateDir, number: int) -> tuple[Record, None]:
-    """Switch to the pinned revision unless it serves. How long it took to be ready was kept when it was made."""
-    record = revisions.load(state, number)
-    if condition(state, record.number) != "running":
-        switch.activate(state, record)
-    return record, None
-
-
 def _after_failure(state: StateDir) -> str:
     """Say what became of a migration that this update made for the new revision; nothing if it made none."""
     if Journal(FileStore(state.backend_store), "migration").load() is None:
@@ -115,11 +121,6 @@ def _after_failure(state: StateDir) -> str:
     from mlflow_backend.local.releases import LocalReleases  # noqa: PLC0415 - only after a migration
 
     return typed(after_failed_start(LocalReleases(state)), state.path.name)
-
-
-def _serving(state: StateDir) -> str:
-    serving = revisions.active(state)
-    return "" if serving is None else str(serving.number)
 
 
 def condition(state: StateDir, number: int) -> str:
