@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -29,6 +30,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.xdist_group("rel
 OLD, NEW = "3.4.0", "3.17.2"
 RUNS = 200
 BAD = {"no-such-flag": True}
+NEVER = {"name": "never", "path": "/health", "status": 204}
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +106,19 @@ def kill_under_dump(stack: LocalStack, postgres: int) -> None:
     os.kill(postgres, signal.SIGKILL)
 
 
-def test_a_new_release_that_fails_after_its_migration_is_made_good_by_a_restore(
+def test_a_new_release_that_fails_a_check_after_its_migration_is_made_good_by_a_restore(
     written: tuple[LocalStack, object],
 ) -> None:
-    """With migrate.onFailure: restore the dump is put back and the old release serves again, with all content."""
+    """With migrate.onFailure: restore the dump is put back and the old release serves again, with all content.
+
+    Its server was healthy and met no user: what users write to the new schema would be lost by a restore.
+    """
     stack, content = written
-    stack.write_settings(server={"mlflowVersion": NEW, "extraFlags": BAD}, migrate={"onFailure": "restore"})
+    stack.write_settings(verify={"extraChecks": [NEVER]}, migrate={"onFailure": "restore"})
     outcome = stack.up("--skip-preview")
     assert not outcome.ok
-    assert "no-such-flag" in outcome.text
+    assert re.search(r"FAIL +never", outcome.text), outcome.text
+    assert "Revision 2 does not pass its verification" in outcome.text
     assert "taken before was restored, and revision 1 serves again" in outcome.text
     is_untouched(stack, content)
 
@@ -122,9 +128,10 @@ def test_without_a_restore_nothing_serves_and_the_named_command_goes_back(
 ) -> None:
     """With migrate.onFailure: stop nothing half-migrated serves; the command in the message ends at the old release."""
     stack, content = written
-    stack.write_settings(migrate={"onFailure": "stop"})
+    stack.write_settings(server={"mlflowVersion": NEW, "extraFlags": BAD}, verify={}, migrate={"onFailure": "stop"})
     outcome = stack.up("--skip-preview")
     assert not outcome.ok
+    assert "no-such-flag" in outcome.text
     assert (serving(stack), stack.server_numbers()) == (None, [])
     back = run_offered(stack, outcome.text, "--yes", "--reason", "a bad flag")
     assert back.code == 0, back.text
