@@ -158,17 +158,8 @@ class Supervisor:
                 self._reload(name)
 
     def status(self, name: str) -> Status | None:
-        """Return what the daemon says of a program, None where it knows none of that name or does not answer."""
-        try:
-            with self._rpc() as rpc:
-                info = cast("dict[str, Any]", rpc.supervisor.getProcessInfo(name))
-        except PlatformFailed as failure:
-            if failure.code not in _NO_PASSWORD:
-                raise
-            return None
-        except _RPC_ERRORS:
-            return None
-        return Status(state=str(info["statename"]), pid=int(info["pid"]))
+        """Return what the daemon says of a program, None if it knows none of that name or does not answer."""
+        return self.statuses().get(name)
 
     def statuses(self) -> dict[str, Status]:
         """Return what the daemon says of all programs at once, by name; nothing where it does not answer."""
