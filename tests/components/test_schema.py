@@ -112,17 +112,18 @@ def test_pending_revisions_are_those_between() -> None:
 
 
 @pytest.mark.parametrize(
-    "document",
+    ("document", "code"),
     [
-        {},
-        {"versions": {"3.4.0": {"tracking": "a"}}, "revisions": {"tracking": ["b"]}},
-        {"versions": [], "revisions": 1},
+        ({}, "schema-table-malformed"),
+        ({"versions": {"3.4.0": {"tracking": "a"}}, "revisions": {"tracking": ["b"]}}, "schema-table-head-unknown"),
+        ({"versions": [], "revisions": 1}, "schema-table-malformed"),
     ],
 )
-def test_a_broken_table_is_refused(document: dict[str, object]) -> None:
+def test_a_broken_table_is_refused(document: dict[str, object], code: str) -> None:
     """A table that names a head which its chain does not hold would call a newer database unknown."""
-    with pytest.raises(PlatformFailed, match=r"schema_heads\.json"):
+    with pytest.raises(PlatformFailed, match=r"schema_heads\.json") as refused:
         parse_table(document)
+    assert refused.value.code == code
 
 
 @given(

@@ -1,4 +1,4 @@
-"""The pure modules: each that is listed is there, is measured, and is held to import nothing that acts."""
+"""The lists of pyproject.toml name what is there: pure modules, measured and held pure alike, and what is mutated."""
 
 from __future__ import annotations
 
@@ -71,3 +71,10 @@ def test_one_module_below_the_limit_is_red(rows: list[str], red: list[str]) -> N
     assert [line.split()[0] for line in done.stdout.splitlines()[:-1] if line] == [
         each for each in red if each != "nothing"
     ]
+
+
+def test_what_is_mutated_and_its_tests_are_there() -> None:
+    """A module or a test file that moved would be mutated, or asked, no more; `components` is `src` in the copy."""
+    settings = TOOLS["mutmut"]
+    modules = [name.replace("src/", "components/", 1) for name in settings["only_mutate"]]
+    assert all((ROOT / name).is_file() for name in (*modules, *settings["pytest_add_cli_args_test_selection"]))
