@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks.local import server_start, verification
 from benchmarks.row import Row, interleaved, seconds
+from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.local import environment, one_shot, revisions, schema
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.ports import LOOPBACK
-from mlflow_backend.local.releases import LocalReleases
 from mlflow_backend.local.render import Program
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.migrate.tool import DatabaseTool
@@ -63,7 +64,7 @@ def many(project: Path) -> StateDir:
     """Return a stack's folder with many revisions, each verified and in the ledger."""
     state = StateDir(project / ".backend" / "local")
     located = environment.install(_VERSION)
-    ledger, heads = LocalReleases(state).ledger, schema_table().heads[_VERSION]
+    ledger, heads = DeployedBackend(LocalPlatform(state)).ledger, schema_table().heads[_VERSION]
     for number in range(1, _MANY + 1):
         name = revisions.program_name(number)
         record = revisions.Record(
@@ -94,7 +95,7 @@ def many(project: Path) -> StateDir:
 
 def planning(state: StateDir) -> Row:
     """Read ledger and revisions, and plan; the database, which is not there, is said to be at the releases' schema."""
-    target, live = LocalReleases(state), schema_table().heads[_VERSION]
+    target, live = DeployedBackend(LocalPlatform(state)), schema_table().heads[_VERSION]
 
     def work() -> None:
         plan(replace(target.rollback_context(), live=live), Request())
@@ -111,7 +112,7 @@ def planning(state: StateDir) -> Row:
 
 def listing(project: Path) -> Row:
     """List them: what the command does after its start."""
-    target = LocalReleases(StateDir(project / ".backend" / "local"))
+    target = DeployedBackend(LocalPlatform(StateDir(project / ".backend" / "local")))
 
     def work() -> None:
         context = target.rollback_context(verify_checksums=False)
@@ -153,7 +154,7 @@ def _called(line: list[str]) -> None:
 
 def new_database(stack: LocalStack) -> Row:
     """Compare filling a new database from its template with running MLflow's migrations on it."""
-    target = LocalReleases(stack.state)
+    target = DeployedBackend(LocalPlatform(stack.state))
     target.stop_server()
 
     def filled(tool: DatabaseTool) -> None:

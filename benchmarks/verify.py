@@ -18,6 +18,7 @@ from mlflow_backend.verify.client import Client, Deadline, Transport
 from mlflow_backend.verify.context import REST, Context, Shared
 from mlflow_backend.verify.credentials import Credentials
 from mlflow_backend.verify.model import Request, Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from tests.engine.stack import LocalStack
 
@@ -77,7 +78,7 @@ def profile_cost(subject: Subject, profile: str, limit: float) -> Row:
     """Compare a profile with its own requests, one after the other over one kept connection."""
     whole, bare = [], []
     for _ in range(_RUNS):
-        report = runner.run(subject, profile=profile, deadline_s=_DEADLINE_S)
+        report = runner.run(subject, VerifyRequest(profile=profile, deadline_s=_DEADLINE_S))
         if report.verdict is not Result.PASS:
             raise RuntimeError(report.text())
         whole.append(report.checks_ms)

@@ -1,13 +1,13 @@
 """The two protocols that a target fulfils: `Target` before anything is deployed, `Platform` for a backend that is.
 
 A target is a folder with a `target.py` that has `TARGET`, and a line in the registry (`targets`). It owns no rule of
-releases, migrations or verification: those are written once, over a `Platform` (`releases.releases`, `backend`).
+releases, migrations or verification: those are written once, over a `Platform` (`deployed`, `backend`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mlflow_backend.contract import History, Release
 
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.backend import Backend
-    from mlflow_backend.contract import ExitCode
-    from mlflow_backend.locator import Locator
     from mlflow_backend.migrate.tool import DatabaseTool
     from mlflow_backend.preflight.findings import Finding
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
+    from mlflow_backend.server import Doors
     from mlflow_backend.settings import Settings
     from mlflow_backend.verify.subjects import Subject
 
@@ -38,7 +37,7 @@ class Target(Protocol):
     def refusals(self, settings: Settings) -> Iterable[str]:
         """Return a clause for each setting that this target cannot fulfil; none is ignored."""
 
-    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> Locator:
+    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> Mapping[str, str]:
         """Return the locator of a deployed stack, without Pulumi. Raises Refused if it is not deployed.
 
         `folder` is where a target that runs on this machine keeps its stacks. The settings are read only if the backend
@@ -56,48 +55,26 @@ class Target(Protocol):
         `lost` gives up what was encrypted with keys that are lost.
         """
 
-    def platform(self, locator: Locator) -> Platform:
+    def platform(self, locator: Mapping[str, str]) -> Platform:
         """Return the live side of the backend that a locator of this target names; nothing is asked yet."""
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Backend:
         """Register the resources of a stack. Raises Refused for settings that cannot be fulfilled."""
 
-    # What `Platform` replaces.
-
-    def releases(self, locator: Any) -> Any:
-        """Return what migrations and rollbacks ask of a backend (MigrationTarget and RollbackTarget)."""
-
-    def running_revision(self, locator: Any) -> str:
-        """Return the revision that answers users; empty if none does."""
-
-    def purger(self, locator: Any) -> Callable[..., int] | None:
-        """Return what removes deleted experiments for good (verify.subjects.Live); None if the database is private."""
-
     def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
         """Return by their scheme what reads references to this platform's secrets (verify.credentials)."""
-
-    def verifier(self) -> Any:
-        """Return what runs a verification (`run` as in verify.runner)."""
-
-    def status(self, locator: Any) -> tuple[Sequence[str], ExitCode]:
-        """Return what a backend runs as lines, and the exit code that they stand for."""
-
-    def logs(self, locator: Any) -> Any:
-        """Return what the backend's parts wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
     """A revision as the platform itself keeps it.
 
-    `identity` is the digest of what it runs (`mlflow_backend.identity`). `hosts` and `origins` are whom its server
-    lets in besides this machine.
+    `identity` is the digest of what it runs; `doors` says whom its server lets in.
     """
 
     release: Release
     identity: str
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
+    doors: Doors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,13 +142,15 @@ class OneShot(Protocol):
 class Platform(History, Protocol):
     """The live side of one deployed backend. Every method may be repeated after an interruption."""
 
-    locator: Locator
+    target: str
+    """The target's name."""
+    locator: Mapping[str, str]
     store: Store
     """The backend's own objects: ledger, dumps, journals, reports, locks."""
     dumps: str
     """The address below which the database tool writes and finds dumps."""
-    report: Path
-    """Where a copy of the last verification report is kept on this machine."""
+    report: Path | None
+    """Where a copy of the last verification report is kept on this machine, if anywhere."""
     asks_at_once: bool
     """Whether the database answers `heads` and `row_counts` at once; if not, a preview does not ask it."""
     start_deadline_s: float
@@ -214,6 +193,9 @@ class Platform(History, Protocol):
         It need not serve yet when this returns: `wait` says whether it does. Raises Refused if it is gone.
         """
 
+    def resume_servers(self) -> None:
+        """Bring back as many servers as `stop_servers` ended, of whatever the platform is told to run."""
+
     def stage(self, revision: str) -> Candidate | None:
         """Start a revision beside the active one; None if this platform cannot serve one apart."""
 
@@ -245,6 +227,3 @@ class Platform(History, Protocol):
 
     def audit(self) -> Iterable[str]:
         """Return the lines in which servers noted changes of users, permissions and the registry."""
-
-    def secret(self, reference: str) -> str:
-        """Return the value that a reference of this platform names. Raises Refused if it cannot be read."""

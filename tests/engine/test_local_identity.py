@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.local.naming import BUCKET
-from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.releases.stores import ROOT
 from tests.engine.faults import identities
 from tests.engine.releases.support import run_offered
@@ -32,7 +33,7 @@ def verified_up(stack: LocalStack) -> Outcome:
 
 def recorded(stack: LocalStack) -> dict[str, str]:
     """What the ledger knows the backend by."""
-    return dict(LocalReleases(stack.state).ledger.state().identity or {})
+    return dict(DeployedBackend(LocalPlatform(stack.state)).ledger.state().identity or {})
 
 
 def stored(stack: LocalStack) -> dict[str, str]:

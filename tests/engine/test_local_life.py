@@ -10,7 +10,8 @@ import pytest
 
 from mlflow_backend.commands import preview
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.local import credentials, ports, processes, revisions, services, status
+from mlflow_backend.local import credentials, ports, processes, revisions, services
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.supervisor import Supervisor
 from tests.engine.calls import call, eventually
 
@@ -24,7 +25,8 @@ PARTS = ("database", "cache", "store", "front")
 
 def test_first_up_is_verified_and_tells_a_client_what_it_needs(deployed: LocalStack) -> None:
     """A green first `up` gives the URL, the verdict as a table and the two client lines, and a client can log."""
-    assert {line.split()[-1] for line in status.parts(deployed.state)} == {"running"}
+    parts = LocalPlatform(deployed.state).parts()
+    assert {part.state for part in parts if part.name != "metrics"} == {"running"}
     verification = deployed.output("verification")
     assert verification["verdict"] == "pass"
     assert any("metric-history" in line for line in verification["table"])

@@ -15,8 +15,8 @@ import psycopg2
 import pytest
 
 from mlflow_backend.local import credentials, ports, processes, revisions
-from mlflow_backend.local.history import LocalHistory
 from mlflow_backend.local.naming import DATABASE, ROLE
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.verify.tracking import PREFIX
 from tests.engine.calls import call, eventually
 
@@ -128,7 +128,7 @@ def test_a_changed_setting_makes_a_new_revision_without_a_dropped_request(deploy
 
 def test_the_five_verbs_agree_with_what_serves(deployed: LocalStack) -> None:
     """History lists newest first, knows the current, switches to an older one without a drop, waits, and prunes."""
-    history = LocalHistory(deployed.state)
+    history = LocalPlatform(deployed.state)
     newest, older = (revision.id for revision in history.revisions())
     current = history.current()
     assert current is not None

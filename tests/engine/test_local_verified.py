@@ -17,10 +17,11 @@ from psycopg2 import sql
 
 from mlflow_backend.commands import preview, releases, status
 from mlflow_backend.contract import ExitCode
+from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.local import credentials, ports
 from mlflow_backend.local.naming import DATABASE, ROLE
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.processes import PROGRAM_MARKER
-from mlflow_backend.local.releases import LocalReleases
 from mlflow_backend.verify.model import Result
 from tests.engine.stack import LocalStack, nothing_changed
 from tests.matrices import rows
@@ -102,7 +103,10 @@ def test_an_update_without_changes_verifies_once_and_says_so(
 ) -> None:
     """However it is typed; no process is another one, and the ledger does not grow."""
     before = {process.pid for process in deployed.processes() if "postgres" not in process.name()}
-    ended, known = deployed.output("verification")["finished"], len(LocalReleases(deployed.state).ledger.read().records)
+    ended, known = (
+        deployed.output("verification")["finished"],
+        len(DeployedBackend(LocalPlatform(deployed.state)).ledger.read().records),
+    )
     text = deployed.must_up(*flags).text
     assert witness.verifications() == 1
     assert nothing_changed(text), text
@@ -112,12 +116,12 @@ def test_an_update_without_changes_verifies_once_and_says_so(
     assert "unchanged, verified again" in verification["summary"]
     assert verification["finished"] in verification["summary"]
     assert {process.pid for process in deployed.processes() if "postgres" not in process.name()} == before
-    assert len(LocalReleases(deployed.state).ledger.read().records) == known
+    assert len(DeployedBackend(LocalPlatform(deployed.state)).ledger.read().records) == known
 
 
 def test_how_long_the_release_took_to_be_ready_is_known(deployed: LocalStack) -> None:
     """The report, also one of an update that started nothing, the ledger's record, and what `make status` shows."""
-    target = LocalReleases(deployed.state)
+    target = DeployedBackend(LocalPlatform(deployed.state))
     report, recorded = target.reports.latest(), target.ledger.read().releases[-1].release
     assert report is not None
     assert recorded is not None
@@ -138,7 +142,7 @@ def test_what_is_no_update_sends_the_backend_nothing(
     assert outcome.ok, outcome.text
     assert nothing_changed(outcome.text), outcome.text
     assert witness.requests() == []
-    assert LocalReleases(deployed.state).reports.latest() is not None
+    assert DeployedBackend(LocalPlatform(deployed.state)).reports.latest() is not None
 
 
 def test_what_is_no_update_does_not_wait_for_a_hung_server(deployed: LocalStack) -> None:
@@ -174,7 +178,7 @@ def test_an_update_over_a_broken_backend_is_red_until_it_is_mended(deployed: Loc
         outcome = deployed.up(*flags)
         assert not outcome.ok, outcome.text
         assert "FAIL" in outcome.text
-        report = LocalReleases(deployed.state).reports.latest()
+        report = DeployedBackend(LocalPlatform(deployed.state)).reports.latest()
         assert report is not None
         assert report.verdict is Result.FAIL
         assert status.exit_code(deployed.state) is ExitCode.VERIFICATION_FAILED
@@ -230,4 +234,4 @@ def test_destroy_sends_the_backend_nothing(deployed: LocalStack, witness: Witnes
     witness.requests()
     assert deployed.destroy().ok
     assert witness.requests() == []
-    assert LocalReleases(deployed.state).reports.latest() is None
+    assert DeployedBackend(LocalPlatform(deployed.state)).reports.latest() is None

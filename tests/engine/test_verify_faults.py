@@ -21,6 +21,7 @@ import pytest
 from mlflow_backend.local import environment
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.tracking import PREFIX
 from tests.engine.calls import call, eventually
 from tests.engine.faults import fronts, identities, parts
@@ -81,7 +82,7 @@ def test_a_table_that_is_gone_turns_the_check_of_its_routes(scene: Scene, table:
     """The routes' answers alone show it, as on a server without the plugin: each table that a check's routes use."""
     scene.sql(f"ALTER TABLE {table} RENAME TO gone")
     try:
-        report = runner.run(scene.subject, profile="full", only=(parts.USED[table],), deadline_s=20)
+        report = runner.run(scene.subject, VerifyRequest(profile="full", only=(parts.USED[table],), deadline_s=20))
     finally:
         scene.sql(f"ALTER TABLE gone RENAME TO {table}")
     codes = [check.code for check in report.checks if check.result is Result.FAIL and check.name != "cleanup"]
@@ -158,5 +159,5 @@ def ours(url: str) -> set[str]:
 
 def ours_after_a_verification(scene: Scene) -> set[str]:
     """What is left after one more verification, which sweeps."""
-    runner.run(scene.subject, only=("experiment",))
+    runner.run(scene.subject, VerifyRequest(only=("experiment",)))
     return ours(scene.subject.url)

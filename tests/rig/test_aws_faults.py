@@ -233,7 +233,7 @@ def test_a_failing_task_is_reported_within_a_minute_of_its_exit_code(scene: Scen
 
     try:
         scene.update(revision)
-        waiting = replace(history(scene), report=reported)
+        waiting = replace(history(scene), report_failure=reported)
         assert not waiting.wait(revision.rpartition(":")[2], deadline_s=_DEADLINE_S).serving
     finally:
         scene.breaker(on=True)

@@ -11,7 +11,7 @@ import contextlib
 import json
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import boto3
 import pytest
@@ -23,19 +23,22 @@ from moto.route53.models import route53_backends
 from mlflow_backend.aws import clients, secret_values, secrets
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render.secrets import SERVER_SECRETS, VERIFICATION_KEY
-from mlflow_backend.ecs import holding, verifying
+from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.ecs import holding
 from mlflow_backend.ecs.database_task import database_task
-from mlflow_backend.ecs.locator import located
 from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.lookup import locate
 from mlflow_backend.ecs.permissions import Purpose, grants, policies
-from mlflow_backend.ecs.releases import EcsReleases
+from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.pace import Pace
 from mlflow_backend.preflight import resource as preflight
 from mlflow_backend.preflight.ecr import EcrSource
 from mlflow_backend.releases.stores import DUMPS
+from mlflow_backend.verification import inside as verification
+from mlflow_backend.verify import job
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, now
+from mlflow_backend.verify.request import VerifyRequest
 from tests.components.ecs.conftest import DEPRECATED
 from tests.components.ecs.stacks import ACCOUNT, REGION, naming_of, settings_of
 from tests.rig.aws import buckets, descriptions, labels, records
@@ -52,6 +55,7 @@ from tests.rig.standin.inprocess import Made, make
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from mlflow_backend.target import OneShot
     from tests.rig.aws.iam.enforcement import Decided
     from tests.rig.standin.base import Resource
 
@@ -261,15 +265,16 @@ def _reads(made: Made) -> None:
 
 def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
     """Do what a plan does, and a rollback; no task ever runs here, so the database gives no answer."""
-    target = EcsReleases(locate(day.settings, day.naming), clients.connections(Connection(day.naming.region)))
+    platform = EcsPlatform(locate(day.settings, day.naming), clients.connections(Connection(day.naming.region)))
+    target = DeployedBackend(platform)
     with contextlib.suppress(Exception), target.rollback_lock():
         target.rollback_context()
-    found, task = target._connections.clients, day.naming.arn("ecs", f"task/{day.naming.cluster()}/{'0' * 32}")
-    shots = database_task(found, located(target._locator), None).shots
+    found, id_ = platform.clients, day.naming.arn("ecs", f"task/{day.naming.cluster()}/{'0' * 32}")
+    task = database_task(found, platform.place, None).task
     logs: Any = {"logGroupName": day.naming.log_group("tasks"), "logStreamName": "database/database/1"}
     asks: tuple[Callable[[], Any], ...] = (
-        partial(shots._look, task),
-        partial(shots._stop, task, "had no end"),
+        partial(task._look, id_),
+        partial(task._stop, id_, "had no end"),
         partial(found.logs.get_log_events, **logs),
         partial(target.store.size, f"{DUMPS}/1/tracking"),
         partial(found.ecs.list_tasks, cluster=day.naming.cluster(), serviceName=day.naming.service()),
@@ -279,17 +284,19 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
             act()
     if not changes:
         return
-    scale = replace(target.scale, pace=Pace(clock=clock.monotonic, pause=clock.sleep))
+    scale = replace(platform.scale, pace=Pace(clock=clock.monotonic, pause=clock.sleep))
+    inside = replace(platform.place, reach=replace(platform.place.reach, inside=True))
     does: tuple[Callable[[], Any], ...] = (
         target.stop_deployment,
         scale.down,
         scale.up,
-        lambda: target.history().activate("1", force=True),
-        lambda: target.history().prune(retain=0, spared=frozenset()),
-        lambda: verifying._count(located(target._locator), _RED),
-        lambda: verifying._inside(located(target._locator), b"job", 1.0),
+        lambda: platform.activate("1", force=True),
+        lambda: platform.prune(retain=0, spared=frozenset()),
+        lambda: platform.count(job.verdict_line(_RED)),
+        lambda: setattr(platform, "place", inside),
+        lambda: verification._run(platform, cast("OneShot", platform.inside()), b"job", VerifyRequest(deadline_s=1.0)),
         lambda: target.mark_store(b"{}"),
-        lambda: secret_values.value(target._locator["secret"], VERIFICATION_KEY),
+        lambda: secret_values.value(platform.locator["secret"], VERIFICATION_KEY),
     )
     for act in does:
         with contextlib.suppress(Exception):

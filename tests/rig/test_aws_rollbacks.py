@@ -6,7 +6,7 @@ The target is the product's own; only the schema is a known value, for these con
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -17,7 +17,8 @@ from moto.ecs.responses import EC2ContainerServiceResponse
 from mlflow_backend.aws import clients
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import ExitCode, Refused
-from mlflow_backend.ecs.releases import EcsReleases
+from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.pace import Pace
 from mlflow_backend.releases import run
 from mlflow_backend.releases.plan import Request, Step, plan
@@ -31,7 +32,6 @@ from tests.server.services import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlflow_backend.ecs.history import EcsHistory
     from mlflow_backend.schema import Heads
     from tests.rig.aws.rig import AwsRig
 
@@ -44,16 +44,12 @@ class Killed(BaseException):
     """The process ended here."""
 
 
-class Releases(EcsReleases):
-    """The product's target, whose schema is known."""
+class Service(EcsPlatform):
+    """The product's platform, whose schema is known."""
 
     def heads(self) -> Heads | None:
         """Return the heads of the one MLflow version of these containers."""
         return required_heads(VERSION, auth=False)
-
-    def history(self) -> EcsHistory:
-        """Ask more often than a person's patience needs."""
-        return replace(super().history(), pace=Pace(poll_s=0.2))
 
 
 @dataclass
@@ -64,7 +60,7 @@ class World:
     first: str
     second: str
 
-    def releases(self) -> Releases:
+    def releases(self) -> DeployedBackend:
         """Return a target as a command of its own would open it."""
         place = {
             "kind": "ecs", "stack": "scene", "region": self.scene.rig.region, "cluster": CLUSTER, "service": SERVICE,
@@ -73,9 +69,11 @@ class World:
             "securityGroups": self.scene.group, "subnets": ",".join(self.scene.subnets), "publicAddress": "no",
             "url": self.scene.url, "secret": "", "access": "none", "inside": "no",
         }  # fmt: skip
-        return Releases(place, clients.connections(Connection(self.scene.rig.region)))
+        service = Service(place, clients.connections(Connection(self.scene.rig.region)))
+        service.pace = Pace(poll_s=0.2)
+        return DeployedBackend(service)
 
-    def begin(self, target: Releases, *, force: bool = False) -> run.RollbackResult:
+    def begin(self, target: DeployedBackend, *, force: bool = False) -> run.RollbackResult:
         """Roll back to the first revision, as the command does."""
         with target.rollback_lock():
             ended = run.resume(target, to=None, say=print)
@@ -180,7 +178,7 @@ def two_at_once(world: World) -> str:
     told: list[str] = []
     start = threading.Barrier(2)
 
-    def one(target: Releases) -> None:
+    def one(target: DeployedBackend) -> None:
         start.wait(timeout=30)
         try:
             told.append(world.begin(target).sentence)

@@ -21,6 +21,7 @@ from mlflow_backend_server.image import DRIVERS
 from mlflow_backend.preflight.image import DRIVERS_LABEL, HEAD_LABELS, VERSION_LABEL
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from tests.server import containers
 from tests.server.containers import podman, run
@@ -152,7 +153,7 @@ def test_the_image_runs_read_only_and_is_verified(
     until(lambda: pool.request("GET", f"{url}/health/ready").status == 200, what="ready", deadline_s=240)
     subject = Subject(url=url, expected_version=VERSION, credentials={"apiKey": f"file:{key}"})
     # No front stands before it that could pass a caller on.
-    report = runner.run(subject, profile="full", deadline_s=240, skip=("forwarding",))
+    report = runner.run(subject, VerifyRequest(profile="full", deadline_s=240, skip=("forwarding",)))
     assert report.verdict is Result.PASS, report.text()
     headers = {"X-API-Key": key.read_text()}
     parts = pool.request("GET", f"{url}/health/components", headers=headers).json()["components"]

@@ -9,6 +9,7 @@ import pytest
 
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from tests.matrices import rows
 from tests.server.bodies import BAD
@@ -104,7 +105,7 @@ def subject(server: Server) -> Subject:
 def test_a_client_works_below_the_path(subject: Subject) -> None:
     """The whole verification, UI, artifacts, registry and traces included, passes through the prefixed URL."""
     # No front stands before this server, so it has nobody to believe about its callers.
-    report = runner.run(subject, profile="full", skip=("forwarding",))
+    report = runner.run(subject, VerifyRequest(profile="full", skip=("forwarding",)))
     assert report.verdict is Result.PASS, report.text()
 
 
@@ -115,6 +116,6 @@ def test_what_users_wrote_long_ago_is_read(server: Server, subject: Subject) -> 
     path = f"{run['artifact_uri'].removeprefix('mlflow-artifacts:/')}/model/MLmodel"
     server.api("POST", f"{API}/runs/log-batch", {"run_id": run["run_id"], "params": [{"key": "k", "value": "v"}]})
     assert server.send("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{path}", body=b"x" * 50).status == 200
-    found = runner.run(subject, only=("old-run", "old-artifact"))
+    found = runner.run(subject, VerifyRequest(only=("old-run", "old-artifact")))
     results = {check.name: check.result for check in found.checks}
     assert (results["old-run"], results["old-artifact"]) == (Result.PASS, Result.PASS), found.text()

@@ -151,8 +151,8 @@ def test_every_linter_is_tried() -> None:
     [
         (
             "verify/bad.py",
-            "from mlflow_backend.ecs import status",
-            "mlflow_backend.verify.bad -> mlflow_backend.ecs.status",
+            "from mlflow_backend.ecs import logs",
+            "mlflow_backend.verify.bad -> mlflow_backend.ecs.logs",
         ),
         ("report/bad.py", "import socket", "mlflow_backend.report.bad -> socket"),
         ("report/bad.py", "from tools import pages", "mlflow_backend.report.bad -> tools"),

@@ -28,7 +28,7 @@ def waiting(instance: str, region: str) -> tuple[str, ...]:
         return tuple(lines(rds, instance, region))
     except (BotoCoreError, ClientError) as error:
         code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
-        return (f"database      unknown whether parameters wait for a restart ({code or type(error).__name__})",)
+        return (f"unknown whether parameters wait for a restart ({code or type(error).__name__})",)
 
 
 def lines(rds: Any, instance: str, region: str) -> Iterator[str]:
@@ -50,6 +50,6 @@ def lines(rds: Any, instance: str, region: str) -> Iterator[str]:
             if each.get("ApplyMethod") == _WAITS
         )
         yield (
-            f"database      waits for a restart, until which the values before are in force ({static}): "
+            f"waits for a restart, until which the values before are in force ({static}): "
             f"{restart_database(instance, region)}"
         )

@@ -1,4 +1,4 @@
-"""The backend's own objects in S3 (releases.stores.Store), and a lock there that outlives nobody.
+"""The backend's own objects in S3 (releases.stores.Store).
 
 S3 creates an object exclusively where it is asked to (`If-None-Match: *`), which is what the ledger rests on; a store
 that only pretends to (rclone's answers 200 and overwrites) must not be used here.
@@ -7,17 +7,15 @@ that only pretends to (rclone's answers 200 and overwrites) must not be used her
 from __future__ import annotations
 
 import contextlib
-import json
-import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.releases.stores import ROOT
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.releases import lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from mypy_boto3_s3 import S3Client
 
@@ -25,15 +23,13 @@ if TYPE_CHECKING:
 _READERS: Final = 16
 _TAKEN: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _ABSENT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
-# Longer than any migration may take: a lock that ends under its holder lets a second writer in.
-LEASE: Final = timedelta(hours=8)
 
 
 class S3Store:
     """A store in one bucket, below `root` ('' for the bucket itself). A bucket that is not there holds nothing."""
 
     def __init__(self, client: S3Client, *, bucket: str, root: str = "") -> None:
-        """Name the place; nothing is read yet."""
+        """Name where it is; nothing is read yet."""
         self._client, self._bucket = client, bucket
         self._prefix = f"{root}/" if root else ""
 
@@ -92,53 +88,37 @@ class S3Store:
         with self._explained(key):
             yield from self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].iter_chunks(1 << 20)
 
-    @contextlib.contextmanager
-    def locked(self, name: str, *, by: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Iterator[None]:
-        """Hold the lock `name`. Raises Refused while somebody else holds it, with who and until when.
+    def locked(self, name: str, *, by: str, wait_s: float = 0.0) -> AbstractContextManager[None]:
+        """Hold the lock `name` by a lease, which is not waited for: its holder may have been killed."""
+        del wait_s
+        return lease.leased(self, name, by=by)
 
-        A holder that was killed leaves its lock behind; it ends by itself after `LEASE`.
-        """
-        key, token = f"{ROOT}/locks/{name}.json", uuid.uuid4().hex
-        content = json.dumps({"token": token, "by": by, "until": (now() + LEASE).isoformat()}).encode()
-        if not self.create(key, content):
-            self._take_over(key, content, now())
-        try:
-            yield
-        finally:
-            self._release(key, token)
-
-    def is_locked(self, name: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> bool:
+    def is_locked(self, name: str) -> bool:
         """Tell whether somebody holds the lock `name`; a killed holder does until its lease ends."""
-        held = self._read(f"{ROOT}/locks/{name}.json")
-        return held is not None and datetime.fromisoformat(json.loads(held)["until"]) > now()
+        return lease.is_leased(self, name)
 
-    def _take_over(self, key: str, content: bytes, now: datetime) -> None:
-        with self._explained(key):
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
-            held = json.loads(answer["Body"].read())
-        until = datetime.fromisoformat(held["until"])
-        # Only the very lock that was seen to have ended: of two who see it, one takes it.
-        if until > now or not self._put_if(key, content, IfMatch=answer["ETag"]):
-            raise Refused(
-                f"Another command of {held['by']} works on this backend; its lock ends {until:%Y-%m-%d %H:%M} UTC.",
-                code="backend-locked",
-                fix=f"Let it end. If it was killed, delete s3://{self._bucket}/{self._key(key)}.",
-            )
+    def address(self, key: str) -> str:
+        """Return an object's address in S3."""
+        return f"s3://{self._bucket}/{self._key(key)}"
 
-    def _release(self, key: str, token: str) -> None:
-        held = self._read(key)
-        if held is not None and json.loads(held)["token"] == token:
-            with self._explained(key):
-                self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
-
-    def _read(self, key: str) -> bytes | None:
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """Return an object and its entity tag; None if it is not there."""
         with self._explained(key):
             try:
-                return self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
+                return answer["Body"].read(), answer["ETag"]
             except self._client.exceptions.ClientError as error:
                 if _code(error) not in _ABSENT:
                     raise
                 return None
+
+    def replace_if(self, key: str, content: bytes, *, tag: str) -> bool:
+        """Replace an object; False if it does not have this entity tag any more."""
+        return self._put_if(key, content, IfMatch=tag)
+
+    def _read(self, key: str) -> bytes | None:
+        found = self.read_tagged(key)
+        return None if found is None else found[0]
 
     def _put_if(self, key: str, content: bytes, **condition: Any) -> bool:
         with self._explained(key):
@@ -157,7 +137,6 @@ class S3Store:
     def _explained(self, key: str) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as mlflow_backend.aws.clients
 
-        place = f"s3://{self._bucket}/{self._key(key)}"
         try:
             yield
         except ClientError as error:
@@ -165,14 +144,14 @@ class S3Store:
                 f"S3 answered {_code(error)}",
                 code="store-denied",
                 fix="Allow the deployer this prefix, and repeat",
-                part=place,
+                part=self.address(key),
             ) from None
         except BotoCoreError as error:
             raise PlatformFailed(
                 f"S3 cannot be asked ({type(error).__name__})",
                 code="store-unreachable",
                 fix="Log in to AWS, and repeat",
-                part=place,
+                part=self.address(key),
             ) from None
 
 

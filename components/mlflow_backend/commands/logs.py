@@ -14,10 +14,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from mlflow_backend import audit, targets
+from mlflow_backend import audit
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, UsageError
+from mlflow_backend.releases.targets import open_releases
 
 MOST_LINES = 10_000
 """Of one process: what one answer of CloudWatch may hold (CloudWatch Logs API, GetLogEvents)."""
@@ -47,24 +48,24 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def _show(options: argparse.Namespace, root: Path) -> ExitCode:
-    locator = stacks.locator_of(options.stack, root)
-    logs = targets.get(locator["kind"]).logs(locator)
+    platform = open_releases(stacks.locator_of(options.stack, root)).platform
     if options.audit:
-        found = audit.lines(logs.audit())[-options.lines :]
+        found = audit.lines(platform.audit())[-options.lines :]
         print("\n".join(map(audit.text, found)) or "No server has noted a change.")
         return ExitCode.DONE
-    known = logs.parts()
+    parts = platform.log_parts()
+    known = [part.name for part in parts]
     for part in options.part:
         if part not in known:
             raise UsageError(f"There is no part {part}.", code="part-unknown", fix=f"Name one of: {', '.join(known)}.")
-    if options.tasks and known == logs.shown():
+    if options.tasks and not any(part.one_shot for part in parts):
         raise UsageError(
-            f"--tasks: the target {locator['kind']} has no one-shot tasks.",
+            f"--tasks: the target {platform.target} has no one-shot tasks.",
             code="no-one-shot-tasks",
             fix="Leave it out.",
         )
-    for part in options.part or (known if options.tasks else logs.shown()):
-        for text in logs.tails(part, lines=options.lines):
+    for name in options.part or [part.name for part in parts if options.tasks or not part.one_shot]:
+        for text in platform.tails(name, lines=options.lines):
             print(text)
     return ExitCode.DONE
 

@@ -113,9 +113,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def _unmanaged(options: argparse.Namespace, root: Path) -> Any:
     from mlflow_backend.aws.clients import connect  # noqa: PLC0415 - AWS only where it is asked
     from mlflow_backend.ecs.history import ServiceName  # noqa: PLC0415
-    from mlflow_backend.ecs.unmanaged import UnmanagedService  # noqa: PLC0415
+    from mlflow_backend.ecs.unmanaged import open_service  # noqa: PLC0415
 
-    return UnmanagedService(
+    return open_service(
         ServiceName(region=options.region, cluster=options.cluster, service=options.service),
         clients=connect(options.region),
         folder=root / ".backend" / "unmanaged",

@@ -10,6 +10,7 @@ from mlflow_backend import targets
 from mlflow_backend.contract import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mlflow_backend.settings import Settings
@@ -36,7 +37,7 @@ def target_of(stack: str, root: Path) -> Target:
     return targets.get(settings_of(stack, root).target)
 
 
-def locator_of(stack: str, root: Path) -> dict[str, str]:
+def locator_of(stack: str, root: Path) -> Mapping[str, str]:
     """Return the locator of a stack's backend.
 
     Raises SettingsError for a file that cannot be read, Refused for a backend that is not deployed.

@@ -13,9 +13,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from mlflow_backend import targets
-from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
+from mlflow_backend.commands.stacks import locator_of
+from mlflow_backend.releases.overview import overview
+from mlflow_backend.releases.targets import open_releases
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,8 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _show(stack: str) -> int:
-    locator = stacks.locator_of(stack, Path.cwd())
-    lines, code = targets.get(locator["kind"]).status(locator)
+    lines, code = overview(open_releases(locator_of(stack, Path.cwd())))
     print("\n".join(lines))
     return code
 

@@ -21,6 +21,7 @@ from mlflow_backend.verification import execution
 from mlflow_backend.verify import gate, latency, publish
 from mlflow_backend.verify.checks import PROFILES
 from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _subject(options: argparse.Namespace) -> Subject:
 
 
 def _deployed(stack: str) -> Subject:
-    """The subject of a stack: as it was written on this machine, or as its platform says it."""
+    """The subject of a stack, as its platform says it."""
     # A second of imports that the verification of a URL, and the gate before each job, must not wait for.
     from mlflow_backend.commands import stacks  # noqa: PLC0415
     from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415
@@ -154,7 +155,7 @@ def _report(options: argparse.Namespace, subject: Subject) -> Report:
 
     def verify() -> Report:
         return execution.run(
-            subject, profile=options.profile, deadline_s=deadline_s, only=options.only, skip=options.skip
+            subject, VerifyRequest(profile=options.profile, deadline_s=deadline_s, only=options.only, skip=options.skip)
         )
 
     if options.gate:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs import deployments
-from mlflow_backend.ecs.oneshot import DatabaseTask, OneShot, OneShots
+from mlflow_backend.ecs.oneshot import DatabaseTask, EcsTask
 from mlflow_backend.ecs.render.containers import VERSION_LABEL
 from mlflow_backend.ecs.render.tasks import DATABASE, DATABASE_TOOL
 
@@ -23,13 +23,14 @@ def database_task(clients: Clients, place: Located, version: str | None) -> Data
 
     Any version's tool can say where a schema is. Raises Refused where no task of the version is held any more.
     """
-    shot = OneShot(
+    task = EcsTask(
+        clients=clients,
         cluster=place.service.cluster,
         task_definition=place.database_family if version is None else _definition(clients, place, version),
         container=DATABASE,
         network=place.network,
     )
-    return DatabaseTask(shots=OneShots(clients=clients, shot=shot), tool=DATABASE_TOOL)
+    return DatabaseTask(task=task, tool=DATABASE_TOOL)
 
 
 def _definition(clients: Clients, place: Located, version: str) -> str:

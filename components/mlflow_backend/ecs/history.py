@@ -2,19 +2,17 @@
 
 A revision is a task definition of the service's family, and is called by its number. Listing costs one call a hundred
 revisions; what a revision runs costs one call each, which ECS throttles at a few dozen, so it is asked for the newest
-only and taken from the ledger (`known`) for the others. Access and keys are in the task definition alone.
+only; for the others the ledger says it (deployed.DeployedBackend).
 """
 
 from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.aws import clients as aws
-from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import Refused, Release, Revision, RevisionState, WaitOutcome
 from mlflow_backend.ecs import deployments, reasons
 from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
@@ -26,7 +24,6 @@ from mlflow_backend.server.environment import ACCESS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from mlflow_backend.aws.clients import Clients
 
@@ -49,18 +46,14 @@ class ServiceName:
     service: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class EcsHistory:
-    """The revisions of one ECS service.
-
-    `known` is what the ledger says revisions run, by number; `report` is told of each task that fails during a wait.
-    """
+    """The revisions of one ECS service. `report_failure` gets a line for each task that fails during a wait."""
 
     clients: Clients
     name: ServiceName
-    known: Mapping[str, Release] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
-    report: Callable[[str], None] = warn
+    report_failure: Callable[[str], None] = warn
 
     def revisions(self) -> Sequence[Revision]:
         """Return all revisions of the service's family, newest first. Raises Refused."""
@@ -124,7 +117,7 @@ class EcsHistory:
         """
         began, since = self.pace.clock(), datetime.now(UTC)
         seen = False
-        failing = FailingTasks(clients=self.clients, cluster=self.name.cluster, report=self.report)
+        failing = FailingTasks(clients=self.clients, cluster=self.name.cluster, report=self.report_failure)
         while True:
             service = self._service()
             wanted = TaskDefinitionId(
@@ -214,9 +207,9 @@ class EcsHistory:
         return WaitOutcome(serving=False, reasons=(reason, *found))
 
     def _revision(self, number: int, definition: Mapping[str, Any] | None, state: RevisionState) -> Revision:
-        told = release_of(number, definition or {})
-        release = replace(self.known.get(str(number)) or told, access=told.access, keyed=told.keyed)
-        return Revision(id=str(number), release=release, state=state, created_at=(definition or {}).get("registeredAt"))
+        found = definition or {}
+        release = release_of(number, found)
+        return Revision(id=str(number), release=release, state=state, created_at=found.get("registeredAt"))
 
 
 def release_of(number: int, definition: Mapping[str, Any]) -> Release:
@@ -236,18 +229,6 @@ def release_of(number: int, definition: Mapping[str, Any]) -> Release:
         access=variables.get(ACCESS_VARIABLE),
         keyed=secrets >= keys.VARIABLES.keys() if container else None,
     )
-
-
-def running_revision(locator: str | Path) -> str:
-    """Return the revision that answers users, for verification; empty where none does.
-
-    `locator` is `region/cluster/service`.
-    """
-    region, cluster, service = str(locator).split("/")
-    name = ServiceName(region=region, cluster=cluster, service=service)
-    history = EcsHistory(clients=aws.connect(Connection(region)), name=name)
-    serving = deployments.serving(history._service())  # noqa: SLF001 - its own module
-    return "" if serving is None else str(serving.number)
 
 
 def _states(service: Mapping[str, Any]) -> dict[int, RevisionState]:

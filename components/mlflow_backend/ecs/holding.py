@@ -7,14 +7,13 @@ that cannot be read is a refusal, for a pin may stand in it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.render import storage
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import Refused
 from mlflow_backend.releases.holds import hold_of, refuse_disagreement
-from mlflow_backend.releases.journal import Journal, refuse_unfinished
+from mlflow_backend.releases.journal import refuse_unfinished, rollback_journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.schema_tables import required_heads
 
@@ -50,7 +49,7 @@ def read(settings: Settings, naming: Naming, client: S3Client) -> Contents:
     """
     bucket = storage.store(settings, naming)
     store = S3Store(client, bucket=bucket.bucket, root=bucket.root)
-    refuse_unfinished(Journal(store, "rollback", running=partial(store.is_locked, "rollback")))
+    refuse_unfinished(rollback_journal(store))
     return Ledger(store, by="").read()
 
 

@@ -15,7 +15,7 @@ from mlflow_backend.ecs import reasons
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, VERIFY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from mlflow_backend.aws.clients import Clients
     from mlflow_backend.ecs.locator import Located
@@ -53,14 +53,6 @@ class EcsLogs:
 
     clients: Clients
     place: Located
-
-    def parts(self) -> Sequence[str]:
-        """Return the servers, and the one-shot tasks."""
-        return PARTS
-
-    def shown(self) -> Sequence[str]:
-        """Return the servers."""
-        return PARTS[:1]
 
     def tails(self, part: str, *, lines: int) -> Iterator[str]:
         """Return the last lines of a part's last tasks, or that there are none."""

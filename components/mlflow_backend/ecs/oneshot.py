@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs import reasons
+from mlflow_backend.logged import is_whole, split
 from mlflow_backend.migrate.tool import Code, ToolResult, tool_failed
 from mlflow_backend.pace import Pace
+from mlflow_backend.target import Finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,39 +53,19 @@ class Network:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class OneShot:
-    """A task definition to be run once, with a command of its own. `container` is the one whose end counts."""
+@dataclass(kw_only=True)
+class EcsTask:
+    """A task definition that is run once, with a command of its own; `container` is the one whose end counts."""
 
+    clients: Clients
     cluster: str
     task_definition: str
     container: str
     network: Network
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """How a task ended. `exit_code` is None when its container never ran; `reasons` are the platform's words."""
-
-    exit_code: int | None
-    lines: tuple[str, ...]
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OneShots:
-    """Runs one-shot tasks of one backend."""
-
-    clients: Clients
-    shot: OneShot
-    pace: Pace = field(default_factory=lambda: Pace(clock=time.monotonic, pause=time.sleep, poll_s=_PAUSE_S))
+    pace: Pace = field(default_factory=lambda: Pace(poll_s=_PAUSE_S))
 
     def run(
-        self,
-        command: Sequence[str],
-        *,
-        deadline_s: float,
-        complete: Callable[[Sequence[str]], bool] = lambda _: True,
+        self, command: Sequence[str], *, deadline_s: float, complete: Callable[[Sequence[str]], bool] = lambda _: True
     ) -> Finished:
         """Run `command` once and wait for its container's end, at most `deadline_s` seconds from when it runs.
 
@@ -113,7 +94,7 @@ class OneShots:
             self.pace.pause(self.pace.poll_s)
 
     def _stop(self, arn: str, why: str) -> NoReturn:
-        self.clients.ecs.stop_task(cluster=self.shot.cluster, task=arn, reason="its deadline has passed")
+        self.clients.ecs.stop_task(cluster=self.cluster, task=arn, reason="its deadline has passed")
         raise PlatformFailed(f"the task {arn} {why} and was stopped", code="task-overdue")
 
     def _ended(self, task: Mapping[str, Any]) -> bool:
@@ -123,18 +104,18 @@ class OneShots:
 
     def _container(self, task: Mapping[str, Any]) -> Mapping[str, Any]:
         containers: list[Mapping[str, Any]] = task.get("containers", [])
-        return next((each for each in containers if each.get("name") == self.shot.container), {})
+        return next((each for each in containers if each.get("name") == self.container), {})
 
     def _start(self, command: Sequence[str]) -> str:
         answer = self.clients.ecs.run_task(
-            cluster=self.shot.cluster,
-            taskDefinition=self.shot.task_definition,
+            cluster=self.cluster,
+            taskDefinition=self.task_definition,
             launchType="FARGATE",
             count=1,
             # boto3 repeats a call whose answer was lost; with a token of its own it starts no second writer.
             clientToken=uuid.uuid4().hex,
-            networkConfiguration=self.shot.network.configuration(),  # type: ignore[arg-type]
-            overrides={"containerOverrides": [{"name": self.shot.container, "command": list(command)}]},
+            networkConfiguration=self.network.configuration(),  # type: ignore[arg-type]
+            overrides={"containerOverrides": [{"name": self.container, "command": list(command)}]},
         )
         if failures := answer.get("failures"):
             words = "; ".join(
@@ -144,7 +125,7 @@ class OneShots:
         return str(answer["tasks"][0]["taskArn"])
 
     def _look(self, arn: str) -> Mapping[str, Any] | None:
-        answer = self.clients.ecs.describe_tasks(cluster=self.shot.cluster, tasks=[arn])
+        answer = self.clients.ecs.describe_tasks(cluster=self.cluster, tasks=[arn])
         return dict(answer["tasks"][0]) if answer["tasks"] else None
 
     def _finished(self, task: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]) -> Finished:
@@ -166,7 +147,7 @@ class OneShots:
             self.pace.pause(self.pace.poll_s)
 
     def _lines(self, task: Mapping[str, Any]) -> list[str]:
-        place = reasons.log_place(self.clients, task, self.shot.container)
+        place = reasons.log_place(self.clients, task, self.container)
         if place is None:
             return []
         group, stream = place
@@ -195,13 +176,13 @@ class OneShots:
 class DatabaseTask:
     """Runs the database tool as a one-shot task."""
 
-    shots: OneShots
+    task: EcsTask
     tool: tuple[str, ...]
 
     def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
         """Run the tool with `arguments`. Raises PlatformFailed where it cannot be run in time."""
         try:
-            finished = self.shots.run([*self.tool, *arguments], deadline_s=deadline_s, complete=reported)
+            finished = self.task.run([*self.tool, *arguments], deadline_s=deadline_s, complete=is_whole)
         except PlatformFailed as error:
             raise tool_failed(Code.UNREADABLE, f"The database task: {error}", "Look at the cluster's tasks.") from None
         if finished.exit_code is None:
@@ -209,20 +190,3 @@ class DatabaseTask:
             raise tool_failed(Code.UNREADABLE, f"The database task never ran: {words}.", "Mend that, and repeat.")
         output, log = split(finished.lines)
         return ToolResult(code=finished.exit_code, output=output, log=reasons.without_passwords(log))
-
-
-def reported(lines: Sequence[str]) -> bool:
-    """Tell whether a task's log has its whole report."""
-    return split(lines)[0].endswith("\n}")
-
-
-def split(lines: Sequence[str]) -> tuple[str, str]:
-    """Return the report and the words for people, which a task's log has in one stream.
-
-    The report is the JSON document at the end; its first line is a lone brace (json.dump with an indent).
-    """
-    starts = [number for number, line in enumerate(lines) if line.rstrip() == "{"]
-    start = starts[-1] if starts else len(lines)
-    ends = [number for number, line in enumerate(lines) if number >= start and line.rstrip() == "}"]
-    end = ends[0] + 1 if ends else len(lines)
-    return "\n".join(lines[start:end]), "\n".join([*lines[:start], *lines[end:]])

@@ -8,13 +8,15 @@ from mlflow_backend.aws import clients
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.ecs.history import EcsHistory, ServiceName
-from mlflow_backend.ecs.releases import EcsReleases, open_releases
 from mlflow_backend.migrate.step import after_failed_start, settle
 from mlflow_backend.offered import stack_of, typed
 from mlflow_backend.releases import durations
+from mlflow_backend.releases.targets import open_releases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mlflow_backend.deployed import DeployedBackend
 
 _INPUTS: Final = ("region", "cluster", "service", "revision")
 
@@ -27,7 +29,7 @@ def wait(props: Mapping[str, Any]) -> dict[str, Any]:
     """
     revision = str(props["revision"])
     releases = open_releases(props["locator"])
-    releases.scale.up()
+    releases.platform.resume_servers()
     outcome = _history(props).wait(revision, deadline_s=float(props["deadline"]))
     if not outcome.serving:
         lines = "\n".join(f"  - {reason}" for reason in outcome.reasons)
@@ -55,7 +57,7 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
     return [key for key in _INPUTS if olds.get(key) != news.get(key)]
 
 
-def _after_migration(releases: EcsReleases) -> str:
+def _after_migration(releases: DeployedBackend) -> str:
     """Do what is to be done with a migration that this update made for the revision; say it in a line of its own."""
     if releases.migration.load() is None:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import PlatformFailed, Refused
 
@@ -10,10 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from mlflow_backend.contract import ExitCode
     from mlflow_backend.ecs.backend import EcsBackend
-    from mlflow_backend.ecs.logs import EcsLogs
-    from mlflow_backend.ecs.releases import EcsReleases
+    from mlflow_backend.ecs.platform import EcsPlatform
     from mlflow_backend.preflight.findings import Finding
     from mlflow_backend.settings import Settings
 
@@ -81,52 +79,19 @@ class EcsTarget:
             ) from None
         return "New keys are drawn."
 
-    def releases(self, locator: Mapping[str, str]) -> EcsReleases:
-        """Return the releases of a service."""
-        from mlflow_backend.ecs.releases import open_releases
+    def platform(self, locator: Mapping[str, str]) -> EcsPlatform:
+        """Return the live side of a service."""
+        from mlflow_backend.aws.clients import connections
+        from mlflow_backend.aws.connection import Connection
+        from mlflow_backend.ecs.platform import EcsPlatform
 
-        return open_releases(locator)
-
-    def running_revision(self, locator: Mapping[str, str]) -> str:
-        """Return the revision whose tasks get the traffic."""
-        from mlflow_backend.ecs.history import running_revision
-
-        return running_revision(locator["address"])
-
-    def purger(self, locator: Mapping[str, str]) -> None:
-        """Return nothing: the database is private."""
+        return EcsPlatform(locator, connections(Connection.at(locator)))
 
     def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
         """Return Secrets Manager's."""
         from mlflow_backend.aws.secret_values import read
 
         return {"secretsmanager": read}
-
-    def verifier(self) -> Any:
-        """Return what verifies from here, or from inside the network if the balancer is internal."""
-        from mlflow_backend.ecs import verifying
-
-        return verifying
-
-    def status(self, locator: Mapping[str, str]) -> tuple[Sequence[str], ExitCode]:
-        """Return the tasks, the revisions, what waits for a restart, and the last verdict."""
-        from mlflow_backend.aws import parameters
-        from mlflow_backend.ecs import status
-
-        releases = self.releases(locator)
-        return list(
-            status.lines(releases, parameters.waiting(locator.get("database", ""), locator["region"]))
-        ), status.exit_code(releases)
-
-    def logs(self, locator: Mapping[str, str]) -> EcsLogs:
-        """Return what the tasks wrote, from CloudWatch."""
-        from mlflow_backend.aws import clients
-        from mlflow_backend.aws.connection import Connection
-        from mlflow_backend.ecs.locator import located
-        from mlflow_backend.ecs.logs import EcsLogs
-
-        place = located(locator)
-        return EcsLogs(clients=clients.connect(Connection(place.service.region)), place=place)
 
 
 TARGET: Final = EcsTarget()

@@ -6,15 +6,14 @@ Read by the program at every update, so it imports nothing that starts slowly.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.local import revisions
 from mlflow_backend.releases.holds import hold_of, refuse_disagreement
-from mlflow_backend.releases.journal import Journal, refuse_unfinished
+from mlflow_backend.releases.journal import refuse_unfinished, rollback_journal
 from mlflow_backend.releases.ledger import Ledger
-from mlflow_backend.releases.stores import FileStore, lock_held
+from mlflow_backend.releases.stores import FileStore
 
 if TYPE_CHECKING:
     from mlflow_backend.local.desired import DesiredServer
@@ -39,19 +38,13 @@ class Served:
     manual: bool = False
 
 
-def rollback_journal(state: StateDir) -> Journal:
-    """Return the journal of the stack's rollbacks."""
-    running = partial(lock_held, state.path / "rollback.lock")
-    return Journal(FileStore(state.backend_store), "rollback", running=running)
-
-
 def ledger_state(state: StateDir, *, requested: str | None) -> LedgerState:
     """Return what the ledger holds the stack to.
 
     Raises Refused where the settings ask for another pin, where a rollback was interrupted, and where it cannot be
     read; PlatformFailed where its folder cannot be.
     """
-    refuse_unfinished(rollback_journal(state))
+    refuse_unfinished(rollback_journal(FileStore(state.backend_store)))
     found = Ledger(FileStore(state.backend_store), by="").state()
     refuse_disagreement(found, requested)
     return found
@@ -122,7 +115,7 @@ def refuse_overtaken(state: StateDir, revision: str) -> None:
 
     Refused for one that is under way or was interrupted, PlatformFailed for a pin.
     """
-    refuse_unfinished(rollback_journal(state))
+    refuse_unfinished(rollback_journal(FileStore(state.backend_store)))
     pin = Ledger(FileStore(state.backend_store), by="").state().pin
     if pin is not None and revision != pin.revision:
         finding = f"a rollback pinned revision {pin.revision} while this update was on its way"

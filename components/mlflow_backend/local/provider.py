@@ -189,9 +189,9 @@ class ServerProvider(_LocalProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Look at what serves; if the ledger pins the stack to it, it is what is desired."""
         from mlflow_backend.local import holding  # noqa: PLC0415
-        from mlflow_backend.local.history import running_revision  # noqa: PLC0415
+        from mlflow_backend.local.platform import LocalPlatform  # noqa: PLC0415
 
-        held = holding.held_revision(_state(props), running_revision(_state(props).path))
+        held = holding.held_revision(_state(props), LocalPlatform(_state(props)).serving())
         found = {} if held is None else {"desired": {}, "pinned": held, "revision": held}
         return super().read(id_, {**props, **found})
 

@@ -32,6 +32,7 @@ from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verification import execution
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.extra import ExtraCheck
+from mlflow_backend.verify.request import VerifyRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -109,8 +110,7 @@ def _verify(candidate: switch.LocalCandidate, verification: Mapping[str, Any], s
             live=replace(asked.live, running=lambda: candidate.revision if candidate.runs else ""),
             extra_checks=tuple(ExtraCheck.from_document(each) for each in verification["extraChecks"]),
         ),
-        profile=verification["profile"],
-        deadline_s=float(verification["deadline"]),
+        VerifyRequest(profile=verification["profile"], deadline_s=float(verification["deadline"])),
     )
 
 
@@ -118,9 +118,10 @@ def _after_failure(state: StateDir) -> str:
     """Say what became of a migration that this update made for the new revision; nothing if it made none."""
     if Journal(FileStore(state.backend_store), "migration").load() is None:
         return ""
-    from mlflow_backend.local.releases import LocalReleases  # noqa: PLC0415 - only after a migration
+    from mlflow_backend.deployed import DeployedBackend  # noqa: PLC0415 - only after a migration
+    from mlflow_backend.local.platform import LocalPlatform  # noqa: PLC0415
 
-    return typed(after_failed_start(LocalReleases(state)), state.path.name)
+    return typed(after_failed_start(DeployedBackend(LocalPlatform(state))), state.path.name)
 
 
 def condition(state: StateDir, number: int) -> str:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mlflow_backend.contract import ExitCode
     from mlflow_backend.local.backend import LocalBackend
-    from mlflow_backend.local.logs import LocalLogs
-    from mlflow_backend.local.releases import LocalReleases
+    from mlflow_backend.local.platform import LocalPlatform
     from mlflow_backend.preflight.findings import Finding
     from mlflow_backend.settings import Settings
 
@@ -72,47 +69,16 @@ class LocalTarget:
         encryption.rotate(state)
         return "New keys are drawn."
 
-    def releases(self, locator: Mapping[str, str]) -> LocalReleases:
-        """Return the releases of the backend in a folder."""
-        from mlflow_backend.local.releases import open_releases
+    def platform(self, locator: Mapping[str, str]) -> LocalPlatform:
+        """Return the live side of the backend in a folder."""
+        from mlflow_backend.local.platform import LocalPlatform
+        from mlflow_backend.local.state import StateDir
 
-        return open_releases(locator)
-
-    def running_revision(self, locator: Mapping[str, str]) -> str:
-        """Return the revision that the proxy points to, if it runs."""
-        from mlflow_backend.local.history import running_revision
-
-        return running_revision(Path(locator["state"]))
-
-    def purger(self, locator: Mapping[str, str]) -> Callable[..., int]:
-        """Return what asks this machine's Postgres."""
-        from mlflow_backend.local.purge import purge
-
-        return partial(purge, locator)
+        return LocalPlatform(StateDir(Path(locator["state"])))
 
     def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
         """Return nothing: secrets here are files."""
         return {}
-
-    def verifier(self) -> Any:
-        """Return the runner: the URL is called from here."""
-        from mlflow_backend.verify import runner
-
-        return runner
-
-    def status(self, locator: Mapping[str, str]) -> tuple[Sequence[str], ExitCode]:
-        """Return the processes, the revisions and the last verdict."""
-        from mlflow_backend.local import status
-        from mlflow_backend.local.state import StateDir
-
-        return status.show(StateDir(Path(locator["state"])))
-
-    def logs(self, locator: Mapping[str, str]) -> LocalLogs:
-        """Return the processes' files."""
-        from mlflow_backend.local.logs import LocalLogs
-        from mlflow_backend.local.state import StateDir
-
-        return LocalLogs(StateDir(Path(locator["state"])))
 
 
 TARGET: Final = LocalTarget()

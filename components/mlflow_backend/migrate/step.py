@@ -51,7 +51,7 @@ class MigrationTarget(Protocol):
     def stop_server(self) -> None:
         """End every server, with its grace period, so that nothing writes."""
 
-    def start_server(self, revision: str) -> None:
+    def serve(self, revision: str) -> None:
         """Start a revision and wait until it serves. Raises an error that says why it does not."""
 
 
@@ -215,7 +215,7 @@ def _serve_again(target: MigrationTarget, entry: dict[str, Any], done: str) -> s
     served = entry["served"]
     if entry["drained"] and served is not None:
         try:
-            target.start_server(served)
+            target.serve(served)
         except Exception as failure:  # noqa: BLE001 - whatever a target raises, both failures have to be told
             return f"{done}, but revision {served} does not start again: {failure}"
         target.migration.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.contract import PlatformFailed, Refused
@@ -55,6 +56,11 @@ class Journal:
         """Say that the end is reached; safe to repeat."""
         if self._store.read([self._key]):
             self._store.move(self._key, f"{self._closed}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}.json")
+
+
+def rollback_journal(store: Store) -> Journal:
+    """Return the journal of a backend's rollbacks, which knows whether one runs."""
+    return Journal(store, "rollback", running=partial(store.is_locked, "rollback"))
 
 
 def refuse_unfinished(journal: Journal, *, locked: bool = False) -> None:

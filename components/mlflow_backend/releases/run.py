@@ -177,7 +177,7 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
             target.stop_server()
             target.undo_restore()
         if entry["fromServed"] and start is not None:
-            target.start_server(start)
+            target.serve(start)
     except Exception as error:  # noqa: BLE001 - both failures have to be told, and the journal stays open
         why = str(error).removesuffix(".")
         return RollbackResult(

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from mlflow_backend.schema import Heads
     from mlflow_backend.verify.report import Report
 
-# MLflow gives up on an unreachable database after 107 s (docs/facts.md, B).
-_WAIT_S = 120.0
-
 
 class RollbackTarget(Protocol):
     """What a target gives to a rollback. Every method may be repeated after an interruption."""
@@ -62,8 +59,11 @@ class RollbackTarget(Protocol):
     def start_server(self, revision: str) -> None:
         """Switch to a revision, and end what else of the switch runs; of one that serves, the second only."""
 
-    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
-        """Wait until the revision serves, with the platform's own reasons where it does not."""
+    def wait(self, revision: str) -> WaitOutcome:
+        """Wait until a started revision serves, with the platform's own reasons if it does not."""
+
+    def serve(self, revision: str) -> None:
+        """Start a revision and wait until it serves."""
 
     def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
         """Verify that the revision serves."""
@@ -118,7 +118,7 @@ def _activate(target: RollbackTarget, entry: dict[str, Any]) -> None:
 
 
 def _wait(target: RollbackTarget, entry: dict[str, Any]) -> None:
-    outcome = target.wait(entry["to"], deadline_s=_WAIT_S)
+    outcome = target.wait(entry["to"])
     if not outcome.serving:
         raise PlatformFailed("it did not get ready: " + "\n".join(outcome.reasons), code="revision-not-ready")
 

@@ -10,18 +10,24 @@ import contextlib
 import fcntl
 import os
 import tempfile
+import time
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
-from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.contract import PlatformFailed, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 ROOT = "_backend"
 LEDGER = f"{ROOT}/ledger"
 DUMPS = f"{ROOT}/dumps"
+LOCKS = f"{ROOT}/locks"
+JOBS = f"{ROOT}/verify"
 _PRIVATE_FOLDER = 0o700
+_CHUNK = 1 << 20
+_LOCK_POLL_S = 0.05
 
 
 class Store(Protocol):
@@ -41,6 +47,24 @@ class Store(Protocol):
 
     def move(self, key: str, to: str) -> None:
         """Give an object another key."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object; nothing happens if it is not there."""
+
+    def size(self, key: str) -> int | None:
+        """Return an object's size in bytes; None if it is not there."""
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """Return an object's content piece by piece."""
+
+    def locked(self, name: str, *, by: str, wait_s: float = 0.0) -> AbstractContextManager[None]:
+        """Hold the lock `name`, in the name of `by`. Raises Refused while another command holds it.
+
+        `wait_s` is how long a lock that ends with its holder's process is waited for.
+        """
+
+    def is_locked(self, name: str) -> bool:
+        """Tell whether a command holds the lock `name`."""
 
 
 class FileStore:
@@ -85,6 +109,52 @@ class FileStore:
         with self._explained(self.path(key)):
             self.path(to).parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
             self.path(key).replace(self.path(to))
+
+    def delete(self, key: str) -> None:
+        """Delete the file."""
+        with self._explained(self.path(key)):
+            self.path(key).unlink(missing_ok=True)
+
+    def size(self, key: str) -> int | None:
+        """Return the file's size."""
+        with self._explained(self.path(key)), contextlib.suppress(FileNotFoundError):
+            return self.path(key).stat().st_size
+        return None
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """Read the file."""
+        with self._explained(self.path(key)), self.path(key).open("rb") as stream:
+            while piece := stream.read(_CHUNK):
+                yield piece
+
+    @contextlib.contextmanager
+    def locked(self, name: str, *, by: str, wait_s: float = 0.0) -> Iterator[None]:
+        """Hold a lock file, which the system gives back when its holder ends, however that is."""
+        path, deadline = self._lock(name), time.monotonic() + wait_s
+        with self._explained(path):
+            path.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+            stream = path.open("a+")
+        with stream:
+            while not _taken(stream):
+                if time.monotonic() >= deadline:
+                    stream.seek(0)
+                    raise Refused(
+                        f"Another command of {stream.read() or 'this machine'} works on this backend.",
+                        code="backend-lock-held",
+                        fix="Let it end, and repeat.",
+                    )
+                time.sleep(_LOCK_POLL_S)
+            stream.truncate(0)
+            stream.write(by)
+            stream.flush()
+            yield
+
+    def is_locked(self, name: str) -> bool:
+        """Tell whether a process holds the lock file."""
+        return lock_held(self._lock(name))
+
+    def _lock(self, name: str) -> Path:
+        return self.path(f"{LOCKS}/{name}.lock")
 
     def path(self, key: str) -> Path:
         """Return the file of a key. Raises ValueError for one that leads out of the folder."""
@@ -134,6 +204,14 @@ class FileStore:
                 fix="Make its folder readable and writable, with space left",
                 part=str(path),
             ) from None
+
+
+def _taken(stream: IO[str]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def lock_held(lock: Path) -> bool:

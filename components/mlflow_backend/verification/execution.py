@@ -1,59 +1,66 @@
-"""From where a subject is verified: here, or where its target says that its URL can be called from.
-
-The checks are the same everywhere; a target's module is imported when a locator names it.
-"""
+"""From where a subject is verified, and what its backend adds to it: here, or within the backend's network."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend import targets
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.verify import runner
+from mlflow_backend.verification import inside
+from mlflow_backend.verify import job, runner
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import CORE
 from mlflow_backend.verify.subjects import Live
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlflow_backend.verify.report import Report
+    from mlflow_backend.verify.request import VerifyRequest
     from mlflow_backend.verify.subjects import Subject
 
 
-def run(  # noqa: PLR0913 - as runner.run
-    subject: Subject,
-    *,
-    profile: str = "core",
-    deadline_s: float = 180.0,
-    only: tuple[str, ...] = (),
-    skip: tuple[str, ...] = (),
-    begun: Callable[[Report], None] | None = None,
-) -> Report:
-    """Verify a subject from where it has to be (see runner.run)."""
-    subject = asking(subject)
-    kind = subject.locator.get("kind", "")
-    verifier = targets.get(kind).verifier() if kind in targets.MODULES else runner
-    report: Report = verifier.run(subject, profile=profile, deadline_s=deadline_s, only=only, skip=skip, begun=begun)
+def run(subject: Subject, request: VerifyRequest = CORE, *, begun: Callable[[Report], None] | None = None) -> Report:
+    """Verify a subject from where its URL can be called (see runner.run)."""
+    deployed = _deployed(subject)
+    if deployed is None:
+        return runner.run(subject, request, begun=begun)
+    subject, platform = _asking(subject, deployed), deployed.platform
+    shot = platform.inside()
+    if shot is None:
+        report = runner.run(subject, request, begun=begun)
+    else:
+        report = inside.run(platform, shot, subject, request, begun=begun)
+    # A task's own report is in its log already, where the alarm counts it.
+    if request.whole and report.verdict is not Result.PASS and (shot is None or inside.was_not_run(report)):
+        platform.count(job.verdict_line(report))
     return report
 
 
 def asking(subject: Subject) -> Subject:
     """Return a subject with what its backend itself says: its identity, whom it lets in, and what can be asked."""
-    from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415 - a URL alone has no ledger
+    deployed = _deployed(subject)
+    return subject if deployed is None else _asking(subject, deployed)
 
-    if subject.locator.get("kind") not in targets.MODULES:
-        return subject
-    target, releases = targets.get(subject.locator["kind"]), open_releases(subject.locator)
-    fields: dict[str, Any] = asdict(releases.doors(subject.expected_revision))
+
+def _deployed(subject: Subject) -> Any:
+    from mlflow_backend.releases.targets import is_known, open_releases  # noqa: PLC0415 - a URL alone has no ledger
+
+    return open_releases(subject.locator) if is_known(subject.locator) else None
+
+
+def _asking(subject: Subject, deployed: Any) -> Subject:
+    target, platform = targets.get(subject.locator["kind"]), deployed.platform
+    fields: dict[str, Any] = asdict(deployed.doors(subject.expected_revision))
     try:
-        fields["identity"] = releases.ledger.state().identity or {}
+        fields["identity"] = deployed.ledger.state().identity or {}
     except (Refused, PlatformFailed) as error:
         fields["identity_problem"] = str(error)
     live = Live(
-        running=partial(target.running_revision, subject.locator),
-        heads=releases.heads,
-        purge=target.purger(subject.locator),
+        running=lambda: platform.serving() or "",
+        heads=deployed.heads,
+        purge=platform.purge,
         secrets=target.secrets(),
     )
     return replace(subject, **fields, live=live, plain_http=target.loopback)

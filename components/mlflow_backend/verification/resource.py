@@ -16,6 +16,7 @@ from mlflow_backend.contract import PlatformFailed, UsageError, VerificationFail
 from mlflow_backend.dynamic import UPDATE_ID, asked_again, is_unknown
 from mlflow_backend.verify import checks
 from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
             reports.save(report, copy=copy)
 
     report = execution.run(
-        subject_of(inputs), profile=inputs["profile"], deadline_s=float(inputs["deadline"]), begun=begun
+        subject_of(inputs), VerifyRequest(profile=inputs["profile"], deadline_s=float(inputs["deadline"])), begun=begun
     )
     not_kept = ""
     try:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.packaged import SERVER
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Live, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from mlflow_backend.verify.report import Report
 
@@ -36,19 +37,14 @@ _PARTS: Final = (
 _HEADLINE: Final = 2000
 
 
-def document(
-    subject: Subject, *, profile: str, deadline_s: float, only: Sequence[str] = (), skip: Sequence[str] = ()
-) -> dict[str, Any]:
+def document(subject: Subject, request: VerifyRequest) -> dict[str, Any]:
     """Return the job as JSON-like data."""
     running = subject.live.running
     return {
         "running": running() if running else None,
         "noHeads": subject.live.no_heads,
-        "subject": {key: value for key, value in subject.to_document().items() if key != "reportPath"},
-        "profile": profile,
-        "deadline": deadline_s,
-        "only": list(only),
-        "skip": list(skip),
+        "subject": subject.to_document(),
+        "request": request.to_document(),
     }
 
 
@@ -68,14 +64,9 @@ def main(folder: str) -> int:
     job = json.loads((Path(folder) / JOB).read_text(encoding="utf-8"))
     running = job["running"]
     live = Live(running=None if running is None else lambda: str(running), no_heads=job["noHeads"])
-    report = runner.run(
-        replace(Subject.from_document(job["subject"]), live=live),
-        profile=job["profile"],
-        deadline_s=float(job["deadline"]),
-        only=tuple(job["only"]),
-        skip=tuple(job["skip"]),
-    )
-    if not (job["only"] or job["skip"]):
+    request = VerifyRequest.from_document(job["request"])
+    report = runner.run(replace(Subject.from_document(job["subject"]), live=live), request)
+    if request.whole:
         sys.stdout.write(f"{verdict_line(report)}\n")
     sys.stdout.write(report.json())
     sys.stdout.flush()

@@ -24,12 +24,14 @@ from mlflow_backend.verify.extra_run import check_of
 from mlflow_backend.verify.model import Finding, Part, Result, Unexpected, failed, inconclusive, passed, skipped
 from mlflow_backend.verify.observed import FailureContext
 from mlflow_backend.verify.report import CheckReport, Report, now, redacted, verdict_of
+from mlflow_backend.verify.request import CORE
 from mlflow_backend.verify.sweep import sweep
 from mlflow_backend.verify.tracking import PREFIX, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlflow_backend.verify.request import VerifyRequest
     from mlflow_backend.verify.subjects import Subject
 
 CLEANUP_SHARE: Final = 0.1
@@ -70,26 +72,18 @@ class Progress:
         )
 
 
-def run(  # noqa: PLR0913 - what the command line and the resource give
-    subject: Subject,
-    *,
-    profile: str = "core",
-    deadline_s: float = 180.0,
-    only: tuple[str, ...] = (),
-    skip: tuple[str, ...] = (),
-    begun: Callable[[Report], None] | None = None,
-) -> Report:
+def run(subject: Subject, request: VerifyRequest = CORE, *, begun: Callable[[Report], None] | None = None) -> Report:
     """Verify a subject and clean up. `begun` gets the report that says `initializing` before the first request.
 
     Raises `checks.UsageError` for a profile or a check that does not exist; all else that goes wrong is reported.
     """
     extra = tuple(check_of(item) for item in subject.extra_checks)
-    selected = checks.select(profile, only=only, extra=extra)
-    checks.require_known((*checks.PROFILES[profile], *extra), skip)
+    selected = checks.select(request.profile, only=request.only, extra=extra)
+    checks.require_known((*checks.PROFILES[request.profile], *extra), request.skip)
     report = Report(
         url=subject.url,
-        profile=profile,
-        deadline_s=deadline_s,
+        profile=request.profile,
+        deadline_s=request.deadline_s,
         started=now(),
         expected_version=subject.expected_version,
         expected_revision=subject.expected_revision,
@@ -99,7 +93,7 @@ def run(  # noqa: PLR0913 - what the command line and the resource give
         begun(report)
     progress = Progress(origin=time.perf_counter())
     for check in selected:
-        if check.name in skip:
+        if check.name in request.skip:
             progress.finish(check, skipped("left out by --skip"))
     try:
         credentials = resolve(subject.credentials, subject.live.secrets)

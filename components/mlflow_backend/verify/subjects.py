@@ -35,7 +35,7 @@ class Live:
 
     running: Callable[[], str] | None = None
     heads: Callable[[], Heads | None] | None = None
-    purge: Callable[..., int] | None = None
+    purge: Callable[..., int | None] | None = None
     secrets: Mapping[str, Callable[[str], tuple[str, str]]] = field(default_factory=dict)
     no_heads: str = "no platform is named that could be asked for the database's schema"
 

@@ -46,7 +46,7 @@ def _purge(context: Context) -> str:
         number = purge(PREFIX, timeout_s=timeout_s)
     except Exception as error:  # noqa: BLE001 - rows that are marked as deleted say nothing about the backend
         return f"; none was removed for good ({type(error).__name__})"
-    return f"; {number} removed for good"
+    return "" if number is None else f"; {number} removed for good"
 
 
 def _sweep(context: Context) -> Finding:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlflow_backend.aws.clients import Clients, Connections
+from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.ecs.locator import Reach, locator
 from mlflow_backend.ecs.oneshot import Network
-from mlflow_backend.ecs.releases import EcsReleases
+from mlflow_backend.ecs.platform import EcsPlatform
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import naming_of, store_of
 
@@ -58,11 +59,11 @@ class Cloud:
         )
 
     @property
-    def releases(self) -> EcsReleases:
+    def releases(self) -> DeployedBackend:
         """What is under test."""
         clients = Clients(ecs=self.ecs.client, logs=self.logs.client)
         connections = Connections(clients=clients, scaling=self.scaling.client, store=self.s3.client)
-        return EcsReleases(LOCATOR, connections)
+        return DeployedBackend(EcsPlatform(LOCATOR, connections))
 
 
 def definition_arn(number: int) -> str:

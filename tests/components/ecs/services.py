@@ -13,8 +13,6 @@ from tests.components.ecs.recorded import REGION, Recorded
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from mlflow_backend.contract import Release
-
 FAMILY = "mlflow"
 
 NAME = ServiceName(region=REGION, cluster="backend", service="server")
@@ -87,7 +85,6 @@ class Aws:
     ecs: Recorded = field(default_factory=lambda: Recorded("ecs"))
     logs: Recorded = field(default_factory=lambda: Recorded("logs"))
     time: Time = field(default_factory=Time)
-    known: dict[str, Release] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """No stopped task unless a test says so."""
@@ -97,4 +94,4 @@ class Aws:
     def history(self) -> EcsHistory:
         """The history under test."""
         clients = Clients(ecs=self.ecs.client, logs=self.logs.client)
-        return EcsHistory(clients=clients, name=NAME, pace=self.time.pace(), known=self.known)
+        return EcsHistory(clients=clients, name=NAME, pace=self.time.pace())

@@ -17,7 +17,6 @@ from mlflow_backend.contract import Refused, Release
 from mlflow_backend.ecs import deployments, history, reasons
 from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
 from mlflow_backend.ecs.history import EcsHistory
-from mlflow_backend.server import keys
 from tests.components.ecs.recorded import REGION, Recorded
 from tests.components.ecs.services import BROKEN, FAMILY, NAME, OLD, STARTING, Aws, definition_arn, deployment, service
 
@@ -360,21 +359,6 @@ def test_revisions_are_listed_by_number_with_what_they_run(cloud: Clients) -> No
     assert found[2].release.mlflow_version == history.UNKNOWN_VERSION
 
 
-def test_what_the_ledger_knows_is_taken_from_it_and_the_rest_from_the_definition(cloud: Clients) -> None:
-    """Access and encryption keys are in no ledger, and decide whether it can be gone back to."""
-    for _ in range(3):
-        _register(cloud)
-    secrets = [{"name": name, "valueFrom": "arn"} for name in keys.VARIABLES]
-    cloud.ecs.register_task_definition(
-        family=FAMILY, containerDefinitions=[{"name": "server", "memory": 512, "image": "i", "secrets": secrets}]
-    )
-    served = _serve(cloud, 4)
-    known = {each: Release(revision=each, mlflow_version="3.4.0", schema_head="abc") for each in ("2", "4")}
-    found = EcsHistory(clients=cloud, name=served.name, known=known).revisions()
-    assert [each.release.schema_head for each in found] == ["abc", None, "abc", None]
-    assert [each.release.keyed for each in found] == [True, False, False, False]
-
-
 def test_listing_goes_through_all_pages() -> None:
     """ECS gives a hundred at a time, in an order that is not relied on."""
     aws = Aws()
@@ -426,13 +410,6 @@ def test_prune_never_drops_what_a_deployment_still_needs() -> None:
         aws.ecs.answers("ListTaskDefinitions", {"taskDefinitionArns": [definition_arn(n) for n in (40, 41, 42)]})
         aws.ecs.answers("DeregisterTaskDefinition", {})
         assert aws.history.prune(retain=retain, spared=frozenset()) == ("40",)
-
-
-def test_verification_asks_by_one_word(cloud: Clients) -> None:
-    """The locator names region, cluster and service."""
-    _register(cloud)
-    _serve(cloud, 1)
-    assert history.running_revision(f"{REGION}/backend/server") == ""
 
 
 def test_a_recorded_answer_is_one_that_ecs_could_give() -> None:

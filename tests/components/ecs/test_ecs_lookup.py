@@ -9,9 +9,9 @@ import pytest
 from moto import mock_aws
 
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs import releases as ecs_releases
 from mlflow_backend.ecs.locator import located, report_path
 from mlflow_backend.ecs.lookup import locate
+from mlflow_backend.verification import execution
 from mlflow_backend.verify.report import Report, now
 from tests.components.ecs.cloud import LOCATOR, Cloud
 from tests.components.ecs.stacks import naming_of, settings_of
@@ -88,12 +88,12 @@ def test_a_rollback_verifies_through_the_users_url(monkeypatch: pytest.MonkeyPat
     """The subject is the whole of it: URL, version and revision expected, login by reference."""
     asked: list[Subject] = []
 
-    def run(subject: Subject, **_: object) -> Report:
+    def run(subject: Subject, _: object) -> Report:
         asked.append(subject)
         return Report(url=subject.url, profile="core", deadline_s=60, started=now())
 
-    monkeypatch.setattr(ecs_releases.execution, "run", run)
-    monkeypatch.setattr(ecs_releases, "report_path", lambda _: tmp_path / "report.json")
+    monkeypatch.setattr(execution, "run", run)
+    monkeypatch.chdir(tmp_path)
     cloud = Cloud()
     cloud.s3.answers("PutObject", {})
     cloud.releases.verify("41", profile="core", deadline_s=60)
@@ -104,7 +104,7 @@ def test_a_rollback_verifies_through_the_users_url(monkeypatch: pytest.MonkeyPat
     assert subject.credentials["password"].endswith("#admin-password")
     (kept,) = cloud.s3.calls("PutObject")
     assert kept["Key"] == "_backend/reports/latest.json"
-    assert kept["Body"].decode() == (tmp_path / "report.json").read_text()
+    assert kept["Body"].decode() == report_path("staging").read_text()
 
 
 def test_each_stack_has_a_report_of_its_own() -> None:

@@ -10,18 +10,13 @@ import pytest
 
 from mlflow_backend.aws.clients import Clients
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.ecs.oneshot import START_S, DatabaseTask, Network, OneShot, OneShots, split
+from mlflow_backend.ecs.oneshot import START_S, DatabaseTask, EcsTask, Network
+from mlflow_backend.logged import split
 from mlflow_backend.migrate.tool import DatabaseTool
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.services import Time
 
 ARN = "arn:aws:ecs:eu-west-1:123456789012:task/backend/abc"
-SHOT = OneShot(
-    cluster="backend",
-    task_definition="mlflow-database:3",
-    container="database",
-    network=Network(subnets=("subnet-1",), security_groups=("sg-1",), public_address=False),
-)
 
 
 def task(status: str, **container: Any) -> dict[str, Any]:
@@ -55,9 +50,16 @@ class Aws:
         self.logs.answers("GetLogEvents", *answers, {"events": [], "nextForwardToken": "end"})
 
     @property
-    def shots(self) -> OneShots:
+    def shots(self) -> EcsTask:
         """What is under test."""
-        return OneShots(clients=Clients(ecs=self.ecs.client, logs=self.logs.client), shot=SHOT, pace=self.time.pace())
+        return EcsTask(
+            clients=Clients(ecs=self.ecs.client, logs=self.logs.client),
+            cluster="backend",
+            task_definition="mlflow-database:3",
+            container="database",
+            network=Network(subnets=("subnet-1",), security_groups=("sg-1",), public_address=False),
+            pace=self.time.pace(),
+        )
 
 
 def test_a_task_is_run_once_in_the_backends_network() -> None:
@@ -160,7 +162,7 @@ def test_a_report_is_distinguished_from_words(lines: list[str], output: str, log
 
 
 def _database_task(aws: Aws) -> DatabaseTask:
-    return DatabaseTask(shots=aws.shots, tool=("python", "-m", "mlflow_backend_server.db"))
+    return DatabaseTask(task=aws.shots, tool=("python", "-m", "mlflow_backend_server.db"))
 
 
 def test_the_database_tool_runs_as_a_task() -> None:

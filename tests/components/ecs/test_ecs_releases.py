@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from mlflow_backend import deployed as module
 from mlflow_backend.aws.clients import Clients
-from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.ecs import releases as module
-from mlflow_backend.ecs.history import EcsHistory
+from mlflow_backend.contract import PlatformFailed, Refused, Release, Revision
 from mlflow_backend.ecs.locator import located
-from mlflow_backend.ecs.releases import EcsReleases
+from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.ecs.scale import Scale
 from mlflow_backend.ecs.target import TARGET
 from mlflow_backend.releases.journal import Journal
-from mlflow_backend.releases.records import Dump
+from mlflow_backend.releases.ledger import Contents
+from mlflow_backend.releases.records import Dump, Kind, LedgerState, Record, VerifiedRelease
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.releases.targets import LIVE, open_releases
 from mlflow_backend.schema import Heads
@@ -45,7 +45,7 @@ def test_migrations_find_this_target(monkeypatch: pytest.MonkeyPatch) -> None:
     """The locator's kind chooses the target."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    assert isinstance(open_releases(LOCATOR), EcsReleases)
+    assert isinstance(open_releases(LOCATOR).platform, EcsPlatform)
 
 
 STATUS = {
@@ -227,11 +227,6 @@ def test_verification_logs_in_with_a_value_of_the_secret(monkeypatch: pytest.Mon
             assert "hunter2" not in str(caught.value)
 
 
-def test_the_module_is_found_under_its_name() -> None:
-    """mlflow_backend.releases.targets names it as text."""
-    assert callable(module.open_releases)
-
-
 def test_what_a_restore_loses_is_counted_by_a_task_and_undone_by_one() -> None:
     """The database is private: the tool counts and renames there, and its report is the answer."""
     cloud = Cloud()
@@ -250,7 +245,7 @@ def test_what_a_restore_loses_is_counted_by_a_task_and_undone_by_one() -> None:
 
 def test_old_revisions_are_dropped_but_never_one_that_a_rollback_could_want(monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest stay, what serves, what the ledger verified, and what a pin or a block holds the service to."""
-    monkeypatch.setattr(module, "_RETAINED", 2)
+    monkeypatch.setattr(module, "RETAINED", 2)
     cloud = Cloud()
     releases = cloud.releases
     server = NAMING.family("server")
@@ -268,7 +263,6 @@ def test_old_revisions_are_dropped_but_never_one_that_a_rollback_could_want(monk
     state = SimpleNamespace(pin=SimpleNamespace(revision="2"), blocks=[SimpleNamespace(instead="3")])
     contents = SimpleNamespace(releases=[verified(1), verified(5), verified(6)], state=state)
     monkeypatch.setattr(releases.ledger, "read", lambda: contents)
-    monkeypatch.setattr(releases, "history", lambda: EcsHistory(clients=releases._connections.clients, name=NAME))
     assert set(releases.retire()) == {"1", "7"}
     assert {call["taskDefinition"] for call in cloud.ecs.calls("DeregisterTaskDefinition")} == {
         f"{server}:1", f"{server}:7",
@@ -288,3 +282,42 @@ def test_a_list_takes_the_ledgers_last_word_for_the_schema(monkeypatch: pytest.M
     monkeypatch.setattr(releases.ledger, "read", lambda: contents)
     assert releases.rollback_context(verify_checksums=False).live == heads
     assert not cloud.ecs.calls("RunTask")
+
+
+def test_what_the_ledger_knows_is_taken_from_it_and_the_rest_from_the_definition() -> None:
+    """Access and encryption keys are in no ledger, and decide whether it can be gone back to."""
+    told = Release(revision="4", mlflow_version="unknown", access="basic", keyed=True)
+    revision = Revision(id="4", release=told, state="serving", created_at=None)
+    verified = VerifiedRelease(
+        target="ecs", revision="4", mlflow_version="3.4.0", image_digest="sha256:a", heads=Heads(tracking="abc"),
+        settings_hash="s", verification_id="v", verdict="pass",
+    )  # fmt: skip
+    record = Record(number=1, kind=Kind.RELEASE, at=datetime.now(UTC), by="me", body=verified, state=LedgerState())
+    found, other = module._recorded((revision, replace(revision, id="5")), Contents(records=(record,)))
+    assert found.release == Release(
+        revision="4", mlflow_version="3.4.0", image_digest="sha256:a", schema_head="abc", access="basic", keyed=True
+    )
+    assert other.release == told
+
+
+def test_the_ledger_is_read_once_before_a_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was read five times from S3: by the plan, by each list of revisions, by each wait."""
+    cloud = Cloud()
+    arn = f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{NAMING.family('server')}:4"
+    cloud.ecs.answers("DescribeServices", service({**deployment(4), "taskDefinition": arn}))
+    cloud.ecs.answers("ListTaskDefinitions", {"taskDefinitionArns": [arn]})
+    releases, read = cloud.releases, []
+    monkeypatch.setattr(releases.ledger, "read", lambda: read.append("read") or Contents())
+    releases.rollback_context(verify_checksums=False)
+    releases.busy()
+    releases.start_server("4")
+    assert releases.wait("4").serving
+    assert read == ["read"]
+
+
+@pytest.mark.parametrize("answer", [service(), service(deployment(4, runningCount=0)), {"services": []}])
+def test_a_service_without_tasks_serves_nothing(answer: dict[str, Any]) -> None:
+    """Verification compares what runs with what is intended: nothing is not a revision."""
+    cloud = Cloud()
+    cloud.ecs.answers("DescribeServices", answer)
+    assert cloud.releases.serving() is None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from mlflow_backend.aws import parameters
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.ecs import status
 from mlflow_backend.offered import restart_database
+from mlflow_backend.releases.overview import overview
 from mlflow_backend.releases.reports import Reports
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verify.model import Result
@@ -21,23 +22,26 @@ from tests.components.ecs.services import deployment, service
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlflow_backend.ecs.releases import EcsReleases
+    from mlflow_backend.deployed import DeployedBackend
+    from mlflow_backend.ecs.platform import EcsPlatform
 
 SERVER = f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{NAMING.family('server')}:42"
 
 
-def _deployed(tmp_path: Path, **counts: Any) -> EcsReleases:
+def _deployed(tmp_path: Path, **counts: Any) -> DeployedBackend:
     cloud = Cloud()
     counted = {"desiredCount": 2, "runningCount": 2, "pendingCount": 0, **counts}
     cloud.ecs.answers("DescribeServices", service({**deployment(42), "taskDefinition": SERVER}, **counted))
     cloud.ecs.answers("ListTaskDefinitions", {"taskDefinitionArns": [SERVER]})
     releases = cloud.releases
+    platform = cast("EcsPlatform", releases.platform)
+    platform.place = replace(platform.place, database="")
     # The recorded S3 keeps nothing; a store on AWS behaves as this one does (test_ecs_store).
     releases.reports = Reports(FileStore(tmp_path))
     return releases
 
 
-def _verdict(releases: EcsReleases, verdict: Result) -> None:
+def _verdict(releases: DeployedBackend, verdict: Result) -> None:
     """Keep a report as another machine does: this one has no copy."""
     report = Report(url="u", profile="core", deadline_s=1, started=now(), finished=now(), verdict=verdict)
     releases.reports.save(report, copy=None)
@@ -47,7 +51,7 @@ def test_tasks_revisions_and_the_last_verdict_are_reported(tmp_path: Path) -> No
     """What somebody wants to know first, from AWS itself."""
     releases = _deployed(tmp_path)
     _verdict(releases, Result.PASS)
-    told = "\n".join(status.lines(releases))
+    told = "\n".join(overview(releases)[0])
     assert "2 of 2 tasks run" in told
     assert "revision 42   serving" in told
     assert "PASS" in told
@@ -73,7 +77,7 @@ def test_tasks_decide_then_the_verdict(
     releases = _deployed(tmp_path, **counts)
     if verdict is not None:
         _verdict(releases, verdict)
-    assert status.exit_code(releases) is code
+    assert overview(releases)[1] is code
 
 
 def _instance(status: str) -> Recorded:
@@ -85,15 +89,20 @@ def _instance(status: str) -> Recorded:
     return rds.answers("DescribeDBParameters", {"Parameters": [static, dynamic]})
 
 
-def test_a_parameter_that_waits_for_a_restart_is_said_with_the_command_that_ends_that(tmp_path: Path) -> None:
+def test_a_parameter_that_waits_for_a_restart_is_said_with_the_command_that_ends_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing restarts an instance by itself: without it a raised limit of connections is never in force."""
     (line,) = parameters.lines(_instance("pending-reboot").client, "backend", "eu-west-1")
     assert restart_database("backend", "eu-west-1") in line
     assert "max_connections = 200" in line
     assert "rds.force_ssl" not in line, "in force at once"
+    monkeypatch.setattr(parameters, "waiting", lambda *_: (line,))
     releases = _deployed(tmp_path)
     _verdict(releases, Result.PASS)
-    assert line in list(status.lines(releases, [line]))
+    lines, code = overview(releases)
+    assert f"database      {line}" in lines
+    assert code is ExitCode.DONE, "it serves all the same"
 
 
 def test_parameters_in_force_are_not_mentioned() -> None:
@@ -114,5 +123,6 @@ def test_no_instance_is_asked_for_an_adopted_database_and_a_denied_one_is_said(m
 
 def test_a_service_that_is_not_there_is_reported(tmp_path: Path) -> None:
     """In one line."""
-    (line,) = status.lines(_deployed(tmp_path, status="INACTIVE"))
+    ((line,), code) = overview(_deployed(tmp_path, status="INACTIVE"))
     assert "pulumi up" in line
+    assert code is ExitCode.PLATFORM_FAILED

@@ -10,9 +10,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from mlflow_backend.aws.store import LEASE, S3Store
+from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.releases.journal import Journal
+from mlflow_backend.releases.lease import LEASE, is_leased, leased
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.schema import Heads
@@ -143,8 +144,10 @@ def test_a_lock_keeps_the_other_out_and_is_given_back(store: S3Store) -> None:
 def test_a_killed_holders_lock_ends_by_itself(store: S3Store) -> None:
     """One of those who find it ended takes it, and the late holder does not give away another's."""
     then = datetime.now(UTC) - LEASE - timedelta(minutes=1)
-    late = store.locked("migration", by="late", now=lambda: then)
+    late = leased(store, "migration", by="late", now=lambda: then)
     late.__enter__()
+    assert is_leased(store, "migration", now=lambda: then)
+    assert not store.is_locked("migration"), "its lease has ended"
     with store.locked("migration", by="next"):
         late.__exit__(None, None, None)
         with pytest.raises(Refused, match="next"), store.locked("migration", by="third"):

@@ -12,7 +12,8 @@ from mlflow_backend.aws.clients import Clients
 from mlflow_backend.commands import rollback
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.ecs import unmanaged
-from mlflow_backend.ecs.history import release_of
+from mlflow_backend.ecs.history import ServiceName, release_of
+from mlflow_backend.verification import execution
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, now
 from tests.components.ecs.recorded import REGION, Recorded
@@ -79,11 +80,11 @@ def test_with_the_head_said_a_rollback_to_the_same_schema_is_done_and_not_pinned
     """The service uses exactly that revision; it is verified by the URL that was given; nothing is registered."""
     asked: list[Subject] = []
 
-    def verify(subject: Subject, **_: object) -> Report:
+    def verify(subject: Subject, *_: object, **__: object) -> Report:
         asked.append(subject)
         return Report(url=subject.url, profile="core", deadline_s=1, started=now(), finished=now(), verdict=Result.PASS)
 
-    monkeypatch.setattr(unmanaged.runner, "run", verify)
+    monkeypatch.setattr(execution.runner, "run", verify)
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "s3cret-token")
     code = _run(tmp_path, "--to", "41", "--live-head", HEAD_3_4_0, "--url", "http://mlflow.example", "--yes")
     said = capsys.readouterr()
@@ -205,10 +206,8 @@ def test_a_foreign_revisions_version_is_its_tag_or_unknown(image: str, version: 
 
 def test_what_needs_a_backend_of_ours_is_refused(world: World, tmp_path: Path) -> None:
     """A plan never asks for it; whoever calls it all the same is told."""
-    name = unmanaged.ServiceName(region=REGION, cluster="c", service="s")
-    made = unmanaged.UnmanagedService(
-        name, clients=Clients(ecs=world.ecs.client, logs=world.logs.client), folder=tmp_path
-    )
-    for call in (made.undo_restore, made.stop_server):
+    name = ServiceName(region=REGION, cluster="c", service="s")
+    made = unmanaged.open_service(name, clients=Clients(ecs=world.ecs.client, logs=world.logs.client), folder=tmp_path)
+    for call in (made.undo_restore, made.stop_server, lambda: made.release("41", verification_id="", verdict="")):
         with pytest.raises(Refused, match="not managed by this project"):
             call()

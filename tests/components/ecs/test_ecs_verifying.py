@@ -16,14 +16,16 @@ import urllib3
 from mlflow_backend.aws import clients
 from mlflow_backend.aws.render import alarms
 from mlflow_backend.aws.secrets import IN_FORCE
-from mlflow_backend.ecs import verifying
 from mlflow_backend.ecs.locator import Reach, credentials, credentials_inside, located, locator
 from mlflow_backend.ecs.oneshot import Network
+from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.ecs.render import tasks
-from mlflow_backend.verification import execution
+from mlflow_backend.releases.targets import open_releases
+from mlflow_backend.verification import execution, inside
 from mlflow_backend.verify import job
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, now
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from tests.components.ecs.cloud import Cloud
 from tests.components.ecs.stacks import naming_of, reached, settings_of, store_of
@@ -72,7 +74,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
     )
     monkeypatch.setattr(clients, "connections", lambda _: connections)
     monkeypatch.setattr(clients, "connect", lambda _: connections.clients)
-    monkeypatch.setattr(verifying, "running_revision", lambda _: "7")
+    monkeypatch.setattr(EcsPlatform, "serving", lambda _: "7")
     made.logs.answers("CreateLogStream", {}).answers("PutLogEvents", {})
     return made
 
@@ -128,7 +130,7 @@ def test_a_red_verdict_from_here_is_counted_for_the_alarm(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, verdict: Result
 ) -> None:
     """As one line that the metric filter's pattern matches; a green one is not."""
-    monkeypatch.setattr(verifying.runner, "run", lambda *_, **__: _report(verdict))
+    monkeypatch.setattr(execution.runner, "run", lambda *_, **__: _report(verdict))
     assert execution.run(_subject("http://public.example", inside=False)).verdict is verdict
     if verdict is Result.PASS:
         assert not cloud.logs.calls("PutLogEvents")
@@ -141,15 +143,15 @@ def test_a_red_verdict_from_here_is_counted_for_the_alarm(
 
 def test_a_count_that_fails_does_not_change_the_verdict(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """The alarm is about the verdict, not the verdict about the alarm."""
-    monkeypatch.setattr(verifying.runner, "run", lambda *_, **__: _report(Result.FAIL))
+    monkeypatch.setattr(execution.runner, "run", lambda *_, **__: _report(Result.FAIL))
     cloud.logs.answers("CreateLogStream", "AccessDeniedException")
     assert execution.run(_subject("http://public.example", inside=False)).verdict is Result.FAIL
 
 
 def test_a_refresh_counts_nothing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of the checks says nothing about the backend as a whole."""
-    monkeypatch.setattr(verifying.runner, "run", lambda *_, **__: _report(Result.FAIL))
-    execution.run(_subject("http://public.example", inside=False), only=("health",))
+    monkeypatch.setattr(execution.runner, "run", lambda *_, **__: _report(Result.FAIL))
+    execution.run(_subject("http://public.example", inside=False), VerifyRequest(only=("health",)))
     assert not cloud.logs.calls("PutLogEvents")
 
 
@@ -197,15 +199,18 @@ def test_the_tasks_command_runs_the_same_checks_and_prints_their_report(
         assert "was changed on its way" in _in_a_task(tmp_path / "again", changed).stderr
 
 
-def test_a_job_names_its_credentials_by_the_tasks_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_names_its_credentials_by_the_tasks_own_variables(cloud: Cloud) -> None:
     """No value and no ARN: the execution role hands them over."""
-    monkeypatch.setattr(verifying, "running_revision", lambda _: "7")
-    subject = verifying._told(located(_locator("http://x", inside=True)), _subject("http://x", inside=True))
+    del cloud
+    platform = open_releases(_locator("http://x", inside=True)).platform
+    shot = platform.inside()
+    assert shot is not None
+    subject = inside._as_known_inside(platform, shot, _subject("http://x", inside=True))
     assert subject.credentials == {
         "username": "env:MLFLOW_BACKEND_PROBE_USERNAME",
         "password": "env:MLFLOW_BACKEND_PROBE_PASSWORD",
     }
-    assert ARN not in json.dumps(job.document(subject, profile="core", deadline_s=1))
+    assert ARN not in json.dumps(job.document(subject, VerifyRequest(deadline_s=1)))
 
 
 def test_with_api_keys_the_verification_has_one_of_its_own() -> None:
@@ -221,5 +226,5 @@ def test_with_api_keys_the_verification_has_one_of_its_own() -> None:
 
 def test_equal_jobs_are_equal_bytes() -> None:
     """Whoever looks at the bucket can tell what ran by its digest."""
-    wish = job.document(Subject(url="http://x"), profile="core", deadline_s=1)
+    wish = job.document(Subject(url="http://x"), VerifyRequest(deadline_s=1))
     assert job.bundle(wish) == job.bundle(wish)

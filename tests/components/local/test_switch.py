@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.local import guard, holding, launch, revisions, switch
-from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.state import StateDir, write
 from mlflow_backend.migrate import resource
 from tests.components.local.records import record
@@ -48,7 +49,7 @@ def test_what_supervisord_starts_is_held_to_the_schema_too(
 
 def test_an_update_does_nothing_while_a_rollback_is_on_its_way(state: StateDir) -> None:
     """It may have read the ledger before the rollback began: asked again where it migrates and where it switches."""
-    LocalReleases(state).rollback.write({"to": "1", "begun": "2026-11-21T12:00:00+00:00"})
+    DeployedBackend(LocalPlatform(state)).rollback.write({"to": "1", "begun": "2026-11-21T12:00:00+00:00"})
     with pytest.raises(Refused, match="rollback to revision 1"):
         holding.refuse_overtaken(state, "")
     locator = {"kind": "local", "state": str(state.path)}

@@ -60,7 +60,6 @@ class Unsure(World):
 class Slow(World):
     """A world whose revision 1 never gets ready."""
 
-    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
+    def wait(self, revision: str) -> WaitOutcome:
         """Tell the platform's reasons."""
-        del deadline_s
         return WaitOutcome(serving=revision != "1", reasons=("task stopped", "exec format error"))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
-from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.releases import provider, resource
 from mlflow_backend.releases.records import VerifiedRelease
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalReleases:
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeployedBackend:
     """A stack's releases, whose revisions and schema are known without a server."""
 
     def release(_self: object, revision: str, *, verification_id: str, verdict: str) -> VerifiedRelease:
@@ -37,18 +38,18 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalReleases:
             verdict=verdict,
         )
 
-    monkeypatch.setattr(LocalReleases, "release", release)
-    return LocalReleases(StateDir(tmp_path / "stack"))
+    monkeypatch.setattr(DeployedBackend, "release", release)
+    return DeployedBackend(LocalPlatform(StateDir(tmp_path / "stack")))
 
 
 @pytest.fixture
-def inputs(target: LocalReleases) -> dict[str, Any]:
+def inputs(target: DeployedBackend) -> dict[str, Any]:
     """The entry's inputs in a real update that has something to record."""
-    locator = {"kind": "local", "state": str(target.state.path)}
+    locator = {"kind": "local", "state": target.platform.locator["state"]}
     return {"locator": locator, "revision": "1", "verified": "now", "updateId": "first"}
 
 
-def verified(target: LocalReleases, *, revision: str = "1", verdict: Result | None = Result.PASS) -> None:
+def verified(target: DeployedBackend, *, revision: str = "1", verdict: Result | None = Result.PASS) -> None:
     """Keep a report as a verification does."""
     report = Report(
         url="http://x", profile="core", deadline_s=1.0, started="now", verdict=verdict, served_revision=revision
@@ -56,7 +57,7 @@ def verified(target: LocalReleases, *, revision: str = "1", verdict: Result | No
     target.reports.save(report, copy=None)
 
 
-def test_the_report_of_the_store_is_recorded(target: LocalReleases, inputs: dict[str, Any]) -> None:
+def test_the_report_of_the_store_is_recorded(target: DeployedBackend, inputs: dict[str, Any]) -> None:
     """Nothing of it is asked of this machine's files."""
     verified(target)
     made = provider.LedgerEntryProvider().create(inputs)
@@ -69,7 +70,7 @@ def test_the_report_of_the_store_is_recorded(target: LocalReleases, inputs: dict
     "report", [None, {"revision": "2"}, {"verdict": None}, {"verdict": Result.FAIL}, {"verdict": Result.INCONCLUSIVE}]
 )
 def test_nothing_is_recorded_that_the_store_does_not_say(
-    target: LocalReleases, inputs: dict[str, Any], report: Mapping[str, Any] | None
+    target: DeployedBackend, inputs: dict[str, Any], report: Mapping[str, Any] | None
 ) -> None:
     """Somebody else may have verified meanwhile."""
     if report is not None:
@@ -97,7 +98,7 @@ def test_when_an_entry_is_made_again(inputs: dict[str, Any], changed: dict[str, 
     assert provider.LedgerEntryProvider().diff("ledger", outs, inputs | changed).changes is wanted
 
 
-def test_a_record_that_is_missing_or_damaged_is_asked_for(target: LocalReleases, inputs: dict[str, Any]) -> None:
+def test_a_record_that_is_missing_or_damaged_is_asked_for(target: DeployedBackend, inputs: dict[str, Any]) -> None:
     """`_backend` may be deleted, wholly or in part, and a record cut short."""
     locator = inputs["locator"]
     assert not resource.is_recorded(locator, "1")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,7 @@ import pytest
 from mlflow_backend import offered, schema
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.dynamic import Provider
-from mlflow_backend.local.holding import rollback_journal
-from mlflow_backend.local.state import StateDir
-from mlflow_backend.releases.journal import Journal, refuse_unfinished
+from mlflow_backend.releases.journal import Journal, refuse_unfinished, rollback_journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.records import LedgerState, Pin
@@ -29,13 +26,12 @@ DAMAGES = [b"", b"\xff\xfe", b"nul", b"null", b"[1]", b'"text"', b"3", b"{}", b'
 
 def test_a_rollback_that_runs_is_not_said_to_be_interrupted(tmp_path: Path) -> None:
     """Whoever finished it 'first', as the text said, was refused by the running one."""
-    state = StateDir(tmp_path)
-    journal = rollback_journal(state)
+    store = FileStore(tmp_path)
+    journal = rollback_journal(store)
     journal.write({"to": "1", "begun": "now"})
     with pytest.raises(Refused, match="was interrupted"):
         refuse_unfinished(journal)
-    with (tmp_path / "rollback.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with store.locked("rollback", by="somebody"):
         with pytest.raises(Refused, match="is running"):
             refuse_unfinished(journal)
         # It is the caller's own lock.

@@ -46,10 +46,10 @@ class Attentive(World):
 
     asked: tuple[Any, ...] = ()
 
-    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
-        """Keep the deadline."""
-        self.asked += (("wait", revision, deadline_s),)
-        return super().wait(revision, deadline_s=deadline_s)
+    def wait(self, revision: str) -> WaitOutcome:
+        """Keep that it waited."""
+        self.asked += (("wait", revision),)
+        return super().wait(revision)
 
     def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
         """Keep profile and deadline."""
@@ -63,13 +63,13 @@ class Attentive(World):
 
 
 def test_a_target_is_asked_for_what_was_wished(tmp_path: Path) -> None:
-    """Profile and deadline of the verification are the settings'; the wait is longer than MLflow's own patience."""
+    """Profile and deadline of the verification are the settings'; it is waited for once."""
     world = Attentive(tmp_path, {"1": "3.4.0", "2": "3.17.2"}, live="3.4.0")
     world.ledger.add_dump(world.dump("3.17.2"))
     world.database = {"head": "head-3.17.2", "rows": 0}
     made = plan(world.rollback_context(), Request(restore=True))
     begin(world, made, RollbackOptions(reason="", profile="full", deadline_s=77.0), say=silent)
-    assert world.asked == (("restore", "d1", "3.4.0"), ("wait", "1", 120.0), ("verify", "1", "full", 77.0))
+    assert world.asked == (("restore", "d1", "3.4.0"), ("wait", "1"), ("verify", "1", "full", 77.0))
 
 
 def test_what_was_verified_again_is_recorded(tmp_path: Path) -> None:

@@ -6,36 +6,46 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.ecs.releases import EcsReleases
-from mlflow_backend.ecs.unmanaged import UnmanagedService
-from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.contract import History
+from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.ecs.platform import EcsPlatform
+from mlflow_backend.ecs.unmanaged import UnmanagedPlatform
+from mlflow_backend.local.platform import LocalPlatform
+from mlflow_backend.migrate.step import MigrationTarget
 from mlflow_backend.releases import automatic
 from mlflow_backend.releases.steps import RollbackTarget
+from mlflow_backend.target import Platform
 from mlflow_backend.verify.report import Report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlflow_backend.migrate.step import MigrationTarget
+
+def rules(deployed: DeployedBackend) -> tuple[RollbackTarget, MigrationTarget]:
+    """Return it as what it has to be: the type checker compares names and signatures."""
+    return deployed, deployed
 
 
-def rollbacks(
-    local: LocalReleases, ecs: EcsReleases, unmanaged: UnmanagedService
-) -> tuple[RollbackTarget, RollbackTarget, RollbackTarget]:
-    """Return them as what they have to be: the type checker compares names and signatures."""
+def platforms(local: LocalPlatform, ecs: EcsPlatform, unmanaged: UnmanagedPlatform) -> tuple[Platform, ...]:
+    """Return them as what they have to be."""
     return local, ecs, unmanaged
 
 
-def migrations(local: LocalReleases, ecs: EcsReleases) -> tuple[MigrationTarget, MigrationTarget]:
-    """Return those that migrate."""
-    return local, ecs
-
-
-@pytest.mark.parametrize("target", [LocalReleases, EcsReleases, UnmanagedService])
-def test_a_target_has_every_verb_of_a_rollback(target: type) -> None:
+def test_a_backend_has_every_verb_of_a_rollback_and_a_migration() -> None:
     """A verb that is missing would be found in the middle of a rollback."""
-    verbs = {name for name, value in vars(RollbackTarget).items() if callable(value) and not name.startswith("_")}
-    assert {name for name in verbs if not callable(getattr(target, name, None))} == set()
+    for protocol in (RollbackTarget, MigrationTarget):
+        assert _verbs(protocol) <= _verbs(DeployedBackend)
+
+
+@pytest.mark.parametrize("platform", [LocalPlatform, EcsPlatform, UnmanagedPlatform])
+def test_a_platform_has_every_verb(platform: type) -> None:
+    """Those of its history too."""
+    missing = {name for name in _verbs(Platform) | _verbs(History) if not callable(getattr(platform, name, None))}
+    assert missing == set()
+
+
+def _verbs(found: type) -> set[str]:
+    return {name for name, value in vars(found).items() if callable(value) and not name.startswith("_")}
 
 
 def test_an_automatic_rollback_that_cannot_even_begin_says_so(tmp_path: Path) -> None:

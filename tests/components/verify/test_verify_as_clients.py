@@ -13,6 +13,7 @@ from mlflow_backend.local import environment
 from mlflow_backend.verification import resource
 from mlflow_backend.verify import artifacts, checks, client, runner
 from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from mlflow_backend.verify.tracking import MANY, TEXT
 from tests.components.verify.fake_mlflow import REST, STORE, Asked, FakeMLflow, Reply, as_json, error
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def verify(server: FakeMLflow, **more: Any) -> Report:
     """Verify with the profile `core`."""
-    return runner.run(Subject(url=server.url, **more), deadline_s=60)
+    return runner.run(Subject(url=server.url, **more), VerifyRequest(deadline_s=60))
 
 
 def after(server: FakeMLflow, change: Callable[[Asked, Reply], Reply]) -> None:

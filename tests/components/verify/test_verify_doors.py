@@ -9,6 +9,7 @@ import pytest
 
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.serving import FOREIGN
 from mlflow_backend.verify.subjects import Subject
 from tests.components.verify.fake_mlflow import Asked, FakeMLflow, Reply, error
@@ -22,7 +23,7 @@ ORIGINS = ("https://a.example", "http://app.example:3000")
 
 def checked(server: FakeMLflow, name: str, **more: Any) -> CheckReport:
     """Verify and return one check."""
-    return runner.run(Subject(url=server.url, **more), deadline_s=30, only=(name,)).result_of(name)
+    return runner.run(Subject(url=server.url, **more), VerifyRequest(deadline_s=30, only=(name,))).result_of(name)
 
 
 def letting_in(server: FakeMLflow, *names: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from mlflow_backend.contract import UsageError
 from mlflow_backend.verify import artifacts, checks, runner
 from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from mlflow_backend.verify.tracking import PREFIX, TAG
 from tests.components.verify.fake_full import TRACES, FullMLflow
@@ -28,7 +29,7 @@ def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def verify(server: FullMLflow, *, only: tuple[str, ...] = (), **more: Any) -> Report:
     """Verify with all checks, or with some and what they need."""
-    return runner.run(Subject(url=server.url, **more), profile="full", deadline_s=60, only=only)
+    return runner.run(Subject(url=server.url, **more), VerifyRequest(profile="full", deadline_s=60, only=only))
 
 
 def one(server: FullMLflow, check: str, **more: Any) -> CheckReport:
@@ -348,7 +349,7 @@ def test_a_store_that_hangs_does_not_keep_the_experiment(full_server: FullMLflow
     """Cleanup gives each thing its share of the time: the experiment goes although the artifact cannot."""
     never = threading.Event()
     full_server.fault = lambda asked: Reply(hold=never) if asked.path.startswith(STORE) else None
-    report = runner.run(Subject(url=full_server.url), deadline_s=6, only=("artifact",))
+    report = runner.run(Subject(url=full_server.url), VerifyRequest(deadline_s=6, only=("artifact",)))
     never.set()
     assert "left behind: artifact" in report.result_of("cleanup").sentence
     assert full_server.alive("experiments") == []

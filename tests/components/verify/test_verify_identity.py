@@ -11,6 +11,7 @@ from mlflow_backend.identity import differences
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.older import LARGEST
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from mlflow_backend.verify.tracking import PREFIX
 from tests.components.verify.fake_mlflow import STORE, Asked, FakeMLflow, Reply, as_json, error
@@ -25,7 +26,7 @@ FILE = {"path": "model/MLmodel", "is_dir": False, "file_size": 5}
 
 def checked(server: FakeMLflow, name: str, **more: Any) -> CheckReport:
     """Verify and return one check."""
-    return runner.run(Subject(url=server.url, **more), deadline_s=30, only=(name,)).result_of(name)
+    return runner.run(Subject(url=server.url, **more), VerifyRequest(deadline_s=30, only=(name,))).result_of(name)
 
 
 def answering(document: object, status: int = 200) -> Any:
@@ -37,7 +38,7 @@ def test_a_known_backend_is_green_and_its_identity_is_in_the_report(server: Fake
     """What the server said is kept, for the ledger to record."""
     server.fault = answering(MINE)
     subject = Subject(url=server.url, identity={"database": "D", "store": "S"})
-    report = runner.run(subject, deadline_s=30, only=("identity",))
+    report = runner.run(subject, VerifyRequest(deadline_s=30, only=("identity",)))
     assert report.result_of("identity").result is Result.PASS
     assert report.served_identity == MINE
 

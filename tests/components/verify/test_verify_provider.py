@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
-from mlflow_backend import targets
 from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.releases.reports import LATEST, Reports
 from mlflow_backend.releases.stores import FileStore
@@ -173,7 +173,7 @@ def test_only_create_asks_the_backend(server: FakeMLflow, inputs: dict[str, Any]
 @pytest.fixture
 def kept(inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], FileStore]:
     """Inputs that name a backend with a store, and that store."""
-    monkeypatch.setattr(targets.get("local"), "running_revision", lambda _locator: "1", raising=True)
+    monkeypatch.setattr(LocalPlatform, "serving", lambda _self: "1")
     state = StateDir(tmp_path / "stack")
     return inputs | {"locator": {"kind": "local", "state": str(state.path)}}, FileStore(state.backend_store)
 

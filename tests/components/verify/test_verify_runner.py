@@ -10,6 +10,7 @@ import pytest
 
 from mlflow_backend.verify import checks, runner
 from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Live, Subject
 from mlflow_backend.verify.tracking import PREFIX
 from tests.components.verify.fake_mlflow import REST, STORE, Asked, FakeMLflow, Reply, as_json, error
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def verify(server: FakeMLflow, *, deadline_s: float = 30, **more: object) -> Report:
     """Verify the server with the version that it has."""
-    return runner.run(Subject(url=server.url, expected_version="3.17.2", **more), deadline_s=deadline_s)  # type: ignore[arg-type]
+    return runner.run(Subject(url=server.url, expected_version="3.17.2", **more), VerifyRequest(deadline_s=deadline_s))  # type: ignore[arg-type]
 
 
 def on(call: str, reply: Reply, *, method: str | None = None) -> Callable[[Asked], Reply | None]:
@@ -107,7 +108,7 @@ def test_nothing_listens_is_a_failure(server: FakeMLflow) -> None:
     del server
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        report = runner.run(Subject(url=f"http://127.0.0.1:{held.getsockname()[1]}"), deadline_s=5)
+        report = runner.run(Subject(url=f"http://127.0.0.1:{held.getsockname()[1]}"), VerifyRequest(deadline_s=5))
     assert report.verdict is Result.FAIL
     assert report.result_of("health").code == "not-listening"
 
@@ -180,13 +181,13 @@ def test_a_secret_that_a_server_echoes_is_blanked(server: FakeMLflow, monkeypatc
 
 def test_only_runs_the_named_check_and_what_it_needs(server: FakeMLflow) -> None:
     """`only` brings what a check needs, and nothing else."""
-    report = runner.run(Subject(url=server.url), only=("experiment",))
+    report = runner.run(Subject(url=server.url), VerifyRequest(only=("experiment",)))
     assert [check.name for check in report.checks] == ["health", "database", "experiment", "cleanup", "sweep"]
 
 
 def test_skip_is_shown_with_what_needs_it(server: FakeMLflow) -> None:
     """A check left out is shown, and so are those that need it."""
-    report = runner.run(Subject(url=server.url), skip=("ui", "run-update"))
+    report = runner.run(Subject(url=server.url), VerifyRequest(skip=("ui", "run-update")))
     assert "--skip" in report.result_of("ui").sentence
     assert report.result_of("run-get").sentence == "needs run-update"
 
@@ -195,13 +196,13 @@ def test_an_unknown_check_or_profile_is_refused(server: FakeMLflow) -> None:
     """A misspelt name is an error that lists the known ones, not a verification of nothing."""
     for wrong in ({"only": ("helth",)}, {"skip": ("helth",)}, {"profile": "cor"}):
         with pytest.raises(checks.UsageError, match="Known are: "):
-            runner.run(Subject(url=server.url), **wrong)  # type: ignore[arg-type]
+            runner.run(Subject(url=server.url), VerifyRequest(**wrong))  # type: ignore[arg-type]
     assert server.asked == []
 
 
 def test_where_nothing_was_proved_the_verdict_is_not_green(server: FakeMLflow) -> None:
     """A verification whose every check is skipped proves nothing."""
-    report = runner.run(Subject(url=server.url), only=("revision",))
+    report = runner.run(Subject(url=server.url), VerifyRequest(only=("revision",)))
     assert report.verdict is Result.INCONCLUSIVE
 
 
@@ -209,7 +210,9 @@ def test_the_beginning_is_reported_before_the_first_request(server: FakeMLflow) 
     """Whoever reads the report meanwhile sees that a verification runs, not an older green."""
     stages = []
     runner.run(
-        Subject(url=server.url), only=("health",), begun=lambda begun: stages.append((begun.stage, server.asked[:]))
+        Subject(url=server.url),
+        VerifyRequest(only=("health",)),
+        begun=lambda begun: stages.append((begun.stage, server.asked[:])),
     )
     assert stages == [("initializing", [])]
 

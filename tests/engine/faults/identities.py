@@ -12,11 +12,12 @@ import boto3
 import psycopg2
 from psycopg2.extensions import make_dsn
 
+from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.identity import OBJECT, object_of
 from mlflow_backend.local import credentials, ports
 from mlflow_backend.local.database import binaries
 from mlflow_backend.local.naming import BUCKET, DATABASE, REGION, ROLE
-from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.local.platform import LocalPlatform
 from tests.engine.faults.scene import Fault, Scene
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _TIMEOUT_S = 60
 
 def known(scene: Scene) -> Subject:
     """The stack with what its ledger has recorded of it."""
-    recorded = LocalReleases(scene.stack.state).ledger.state().identity
+    recorded = DeployedBackend(LocalPlatform(scene.stack.state)).ledger.state().identity
     assert recorded
     return replace(scene.subject, identity=recorded)
 

@@ -18,6 +18,7 @@ from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.checks import CORE
 from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from tests.engine.calls import eventually
 from tests.engine.faults.front import Front
@@ -111,7 +112,7 @@ class Fault:
 
 def verify(subject: Subject, *, deadline_s: float = 60, profile: str = "full") -> Report:
     """Verify as `make verify` does."""
-    return runner.run(subject, profile=profile, deadline_s=deadline_s)
+    return runner.run(subject, VerifyRequest(profile=profile, deadline_s=deadline_s))
 
 
 def prove(scene: Scene, fault: Fault) -> None:

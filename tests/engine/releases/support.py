@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.commands import running
+from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.local import environment
-from mlflow_backend.local.releases import LocalReleases
+from mlflow_backend.local.platform import LocalPlatform
 from tests.engine.project import ROOT, Outcome
 
 if TYPE_CHECKING:
@@ -91,9 +92,9 @@ def kill_at(stack: LocalStack, process: subprocess.Popen[bytes], step: str, sign
     return journal.load() is not None
 
 
-def releases(stack: LocalStack) -> LocalReleases:
+def releases(stack: LocalStack) -> DeployedBackend:
     """Return the stack's releases as the scripts see them."""
-    return LocalReleases(stack.state)
+    return DeployedBackend(LocalPlatform(stack.state))
 
 
 def serving(stack: LocalStack) -> str | None:

@@ -1,0 +1,242 @@
+"""The live side of a backend on ECS (target.Platform): its service, its one-shot tasks, its objects in S3.
+
+The database is private, so every question to it is a one-shot task of half a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from mlflow_backend.aws import parameters
+from mlflow_backend.aws.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
+from mlflow_backend.aws.render.policies import ARTIFACTS
+from mlflow_backend.aws.store import S3Store
+from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.ecs import deployments
+from mlflow_backend.ecs.database_task import database_task
+from mlflow_backend.ecs.history import EcsHistory, release_of
+from mlflow_backend.ecs.locator import KIND, credentials, credentials_inside, located, report_path
+from mlflow_backend.ecs.logs import ONE_SHOTS, PARTS, EcsLogs
+from mlflow_backend.ecs.oneshot import EcsTask
+from mlflow_backend.ecs.render.containers import SETTINGS_LABEL
+from mlflow_backend.ecs.render.tasks import VERIFY
+from mlflow_backend.ecs.scale import Scale
+from mlflow_backend.identity import OBJECT
+from mlflow_backend.migrate.tool import Code, DatabaseTool
+from mlflow_backend.releases.journal import Journal
+from mlflow_backend.releases.stores import DUMPS
+from mlflow_backend.server import doors
+from mlflow_backend.server.environment import PREFIX_VARIABLE
+from mlflow_backend.target import Described, LogPart, PartStatus
+from mlflow_backend.verify.subjects import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from mlflow_backend.aws.clients import Connections
+    from mlflow_backend.ecs.locator import Located
+    from mlflow_backend.releases.stores import Store
+    from mlflow_backend.schema import Heads
+    from mlflow_backend.target import OneShot
+
+# Of any release: which `server.requestTimeout` it has is known to its own task definition only. A start that fails is
+# told by ECS long before.
+_START_DEADLINE_S: Final = float(rollout_deadline(LONGEST_DEREGISTRATION_S))
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class VerifyTask(EcsTask):
+    """The one-shot task that verifies within the network (target.OneShot)."""
+
+    credentials: Mapping[str, str]
+    place: Located
+    fetch: str = (
+        "import boto3,sys;bucket,key=sys.argv[1:3];"
+        "data=boto3.client('s3').get_object(Bucket=bucket,Key=key)['Body'].read()"
+    )
+
+    def arguments(self, key: str) -> tuple[str, ...]:
+        """Return bucket and key."""
+        return self.place.store.bucket, self.place.store.prefix(key)
+
+
+class EcsPlatform(EcsHistory):
+    """One backend on ECS."""
+
+    target = KIND
+    asks_at_once = False
+    start_deadline_s = _START_DEADLINE_S
+
+    def __init__(self, locator: Mapping[str, str], connections: Connections) -> None:
+        """Take the backend's locator; nothing is asked yet."""
+        place = located(locator)
+        super().__init__(clients=connections.clients, name=place.service)
+        self.locator: Mapping[str, str] = dict(locator)
+        self.place = place
+        store = S3Store(connections.store, bucket=place.store.bucket, root=place.store.root)
+        self.store: Store = store
+        self.dumps = store.address(DUMPS)
+        self.report: Path | None = report_path(place.stack)
+        self.scale = Scale(
+            clients=connections.clients,
+            scaling=connections.scaling,
+            name=place.service,
+            journal=Journal(self.store, "scale"),
+        )
+
+    # The database.
+
+    def heads(self) -> Heads | None:
+        """Return the schema heads, asked by a one-shot task."""
+        try:
+            return self.tool(None).status().heads
+        except PlatformFailed as failure:
+            if failure.code == Code.UNREACHABLE.error:
+                return None
+            raise
+
+    def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
+        """Return nothing: rows are shown in a preview, in which the database is not asked."""
+        del tables
+        return {}
+
+    def tool(self, version: str | None) -> DatabaseTool:
+        """Return the database tool in a version's image."""
+        return DatabaseTool(database_task(self.clients, self.place, version))
+
+    def mark_store(self, content: bytes) -> None:
+        """Write the object that the server's own role may only read."""
+        self.store.replace(f"{ARTIFACTS}/{OBJECT}", content)
+
+    # The servers.
+
+    def serving(self) -> str | None:
+        """Return the revision that answers users."""
+        service = self.scale.service()
+        serving = None if service is None else deployments.serving(service)
+        return None if serving is None else str(serving.number)
+
+    def stop_servers(self) -> None:
+        """End every task; autoscaling starts none."""
+        self.scale.down()
+
+    def start_servers(self, revision: str) -> None:
+        """Let the service use a revision, whatever it deploys now."""
+        self.activate(revision, force=True)
+        self.resume_servers()
+
+    def resume_servers(self) -> None:
+        """Give the service its count of tasks again, and autoscaling its bounds."""
+        self.scale.up()
+
+    def stage(self, revision: str) -> None:
+        """Return nothing: ECS puts a new task behind the balancer as soon as it is healthy."""
+        del revision
+
+    def describe(self, revision: str) -> Described:
+        """Return what a task definition runs, by its image, labels, variables and command."""
+        definition = self._definition(revision)
+        container = definition["containerDefinitions"][0]
+        return Described(
+            release=release_of(int(revision), definition),
+            identity=container.get("dockerLabels", {}).get(SETTINGS_LABEL, ""),
+            doors=doors(container.get("command", [])),
+        )
+
+    # Verification, and what people ask.
+
+    def subject(self, revision: str) -> Subject:
+        """Return what a verification of a revision is told."""
+        definition, reach = self._definition(revision), self.place.reach
+        return Subject(
+            url=_url(reach.url, definition),
+            expected_version=release_of(int(revision), definition).mlflow_version,
+            expected_revision=revision,
+            locator=self.locator,
+            stack=self.place.stack,
+            credentials=credentials(reach),
+            access=bool(reach.secret),
+            report_path=str(self.report),
+        )
+
+    def inside(self) -> OneShot | None:
+        """Return the task that verifies, if the balancer is internal."""
+        if not self.place.reach.inside:
+            return None
+        return VerifyTask(
+            clients=self.clients,
+            cluster=self.place.service.cluster,
+            task_definition=self.place.verify_family,
+            container=VERIFY,
+            network=self.place.network,
+            credentials=credentials_inside(self.place.reach),
+            place=self.place,
+        )
+
+    def count(self, verdict: str) -> None:
+        """Put the line into the log group whose metric filter the alarm counts."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as mlflow_backend.aws.clients
+
+        logs, group = self.clients.logs, self.place.tasks_logs
+        stream = f"{VERIFY}/deployer/{uuid.uuid4().hex}"
+        event = {"timestamp": int(time.time() * 1000), "message": verdict}
+        try:
+            logs.create_log_stream(logGroupName=group, logStreamName=stream)
+            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event])  # type: ignore[list-item]
+        except (ClientError, BotoCoreError) as error:
+            _log.warning("the red verdict was not counted for the alarm: %s", type(error).__name__)
+
+    def purge(self, prefix: str, *, timeout_s: float) -> None:
+        """Return nothing: the database is out of reach from here."""
+        del prefix, timeout_s
+
+    def parts(self) -> Iterator[PartStatus]:
+        """Return the service's tasks, and what of the database waits for a restart."""
+        service = self.scale.service()
+        if service is None:
+            return
+        desired, running = service["desiredCount"], service["runningCount"]
+        yield PartStatus(name="service", state=f"{running} of {desired} tasks run", runs=0 < desired <= running)
+        for state in parameters.waiting(self.place.database, self.place.service.region):
+            yield PartStatus(name="database", state=state)
+
+    def log_parts(self) -> tuple[LogPart, ...]:
+        """Return the server and the one-shot tasks."""
+        return tuple(LogPart(name=part, one_shot=part in ONE_SHOTS) for part in PARTS)
+
+    def tails(self, part: str, *, lines: int) -> Iterable[str]:
+        """Return the last lines of a part's last tasks, from CloudWatch."""
+        return self._logs.tails(part, lines=lines)
+
+    def audit(self) -> Iterable[str]:
+        """Return the servers' lines with the word audit in them."""
+        return self._logs.audit()
+
+    @property
+    def _logs(self) -> EcsLogs:
+        return EcsLogs(clients=self.clients, place=self.place)
+
+    def _definition(self, revision: str) -> Mapping[str, Any]:
+        wanted = f"{self.place.server_family}:{revision}"
+        with contextlib.suppress(self.clients.ecs.exceptions.ClientException):
+            return dict(self.clients.ecs.describe_task_definition(taskDefinition=wanted)["taskDefinition"])
+        raise Refused(
+            f"Revision {revision} is not there any more.",
+            code="revision-gone",
+            fix="Choose one that `make releases` lists.",
+        )
+
+
+def _url(known: str, definition: Mapping[str, Any]) -> str:
+    """Return the URL of a revision, which may be called below another path than the newest one."""
+    variables = {each["name"]: each["value"] for each in definition["containerDefinitions"][0].get("environment", [])}
+    return str(urlunsplit((*urlsplit(known)[:2], variables.get(PREFIX_VARIABLE, ""), "", "")))

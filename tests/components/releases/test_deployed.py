@@ -1,0 +1,89 @@
+"""A deployed backend over a platform: it waits once, asks the database when it may, and holds its locks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from mlflow_backend.contract import Refused, WaitOutcome
+from mlflow_backend.deployed import DeployedBackend, NotServing
+from mlflow_backend.releases.stores import FileStore
+from mlflow_backend.schema import Heads
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlflow_backend.target import Platform
+
+
+class Machine:
+    """A platform that notes what it is asked; its database is asked by a one-shot task."""
+
+    asks_at_once = False
+    start_deadline_s = 7.0
+
+    def __init__(self, folder: Path, *, serves: bool = True) -> None:
+        """Say whether a started revision gets ready."""
+        self.store, self.asked, self.serves = FileStore(folder), list[Any](), serves
+
+    def start_servers(self, revision: str) -> None:
+        """Start a revision."""
+        self.asked.append(("start", revision))
+
+    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
+        """Tell whether it serves."""
+        self.asked.append(("wait", revision, deadline_s))
+        return WaitOutcome(serving=self.serves, reasons=() if self.serves else ("exec format error",))
+
+    def heads(self) -> Heads:
+        """Ask the database."""
+        self.asked.append("heads")
+        return Heads(tracking="a")
+
+
+def deployed(machine: Machine) -> DeployedBackend:
+    """Return a backend on it."""
+    return DeployedBackend(cast("Platform", machine))
+
+
+def test_a_start_does_not_wait_and_a_wait_is_as_long_as_the_platform_needs(tmp_path: Path) -> None:
+    """A rollback waited twice: within its start, and in the step after it."""
+    machine = Machine(tmp_path)
+    deployed(machine).start_server("4")
+    assert machine.asked == [("start", "4")]
+    assert deployed(machine).wait("4").serving
+    assert machine.asked[1:] == [("wait", "4", 7.0)]
+
+
+def test_serving_again_waits_once_and_tells_the_platforms_reasons(tmp_path: Path) -> None:
+    """The way back ends when users are answered, or says why they are not."""
+    machine = Machine(tmp_path)
+    deployed(machine).serve("4")
+    assert machine.asked == [("start", "4"), ("wait", "4", 7.0)]
+    with pytest.raises(NotServing, match="Revision 4 does not serve: exec format error"):
+        deployed(Machine(tmp_path, serves=False)).serve("4")
+
+
+def test_the_database_is_asked_under_a_lock_only_if_that_takes_a_task(tmp_path: Path) -> None:
+    """A preview starts nothing; a migration and a rollback ask for themselves, and the question ends with them."""
+    machine = Machine(tmp_path)
+    made = deployed(machine)
+    assert made.heads() is None
+    for lock in (made.migration_lock, made.rollback_lock):
+        with lock():
+            assert made.heads() == Heads(tracking="a")
+    assert made.heads() is None
+    assert machine.asked == ["heads", "heads"]
+
+
+def test_two_commands_do_not_roll_back_at_once(tmp_path: Path) -> None:
+    """The second is told who works, and whoever asks is told that somebody does."""
+    first, second = deployed(Machine(tmp_path)), deployed(Machine(tmp_path))
+    with first.rollback_lock():
+        assert second.rollback.running()
+        with pytest.raises(Refused, match=r"Another command of .*@.* works on this backend"), second.rollback_lock():
+            pytest.fail("both hold the lock")
+    assert not second.rollback.running()
+    with second.rollback_lock():
+        pass
