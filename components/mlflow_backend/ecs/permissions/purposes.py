@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mlflow_backend.ecs.permissions import data, network, serving
-from mlflow_backend.ecs.permissions.grant import ALL, LOOKS, Grant, Purpose
+from mlflow_backend.aws.permissions import data, network
+from mlflow_backend.aws.permissions.grant import ALL, LOOKS, Grant, Purpose
+from mlflow_backend.ecs.permissions import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

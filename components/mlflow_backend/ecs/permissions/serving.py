@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.aws.render import alarms
-from mlflow_backend.aws.render.database import database_plan
-from mlflow_backend.ecs.permissions.grant import (
+from mlflow_backend.aws.permissions.grant import (
     ALL,
     CHANGES,
     LOOKS,
@@ -18,6 +16,8 @@ from mlflow_backend.ecs.permissions.grant import (
     actions,
     tagging,
 )
+from mlflow_backend.aws.render import alarms
+from mlflow_backend.aws.render.database import database_plan
 from mlflow_backend.ecs.render.policies import ROLES, repository_arn
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.aws.render import storage
-from mlflow_backend.aws.render.database import protected
-from mlflow_backend.aws.render.policies import ARTIFACTS, BACKEND
-from mlflow_backend.ecs.permissions.grant import (
+from mlflow_backend.aws.permissions.grant import (
     ALL,
     CHANGES,
     LOOKS,
@@ -21,6 +18,9 @@ from mlflow_backend.ecs.permissions.grant import (
     tagging,
     through,
 )
+from mlflow_backend.aws.render import storage
+from mlflow_backend.aws.render.database import protected
+from mlflow_backend.aws.render.policies import ARTIFACTS, BACKEND
 from mlflow_backend.identity import OBJECT
 
 if TYPE_CHECKING:

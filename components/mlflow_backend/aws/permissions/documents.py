@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.aws.permissions.grant import Purpose
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs.permissions.grant import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlflow_backend.aws.naming import Naming
-    from mlflow_backend.ecs.permissions.grant import Grant
+    from mlflow_backend.aws.permissions.grant import Grant
 
 LARGEST_POLICY: Final = 6144
 """Characters of one managed policy, white space not counted (IAM user guide, 'IAM and AWS STS quotas')."""

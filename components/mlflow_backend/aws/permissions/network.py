@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlflow_backend.ecs.permissions.grant import ALL, CHANGES, LOOKS, Grant, actions, owned, tagging
+from mlflow_backend.aws.permissions.grant import ALL, CHANGES, LOOKS, Grant, actions, owned, tagging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
