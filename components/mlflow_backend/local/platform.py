@@ -12,7 +12,7 @@ from mlflow_backend.contract import PlatformFailed, Refused, Release, Revision, 
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.local import environment, one_shot, ports, processes, purge, revisions, schema, switch
 from mlflow_backend.local import store as artifacts
-from mlflow_backend.local.supervisor import Supervisor
+from mlflow_backend.local.supervisor import RUNS, Supervisor
 from mlflow_backend.local.templates import TemplatedTool
 from mlflow_backend.releases.stores import DUMPS, FileStore, lock_held
 from mlflow_backend.server import doors
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 TARGET: Final = "local"
 _STOP_WAIT_S: Final = 30.0
 _POLL_S: Final = 0.1
-_RUNS: Final = frozenset({"RUNNING", "STARTING"})
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class LocalPlatform:
         if record is None:
             return None
         status = Supervisor(self.state).status(record.program.name)
-        return str(record.number) if status is not None and status.state in _RUNS else None
+        return str(record.number) if status is not None and status.state in RUNS else None
 
     def busy(self) -> str | None:
         """Return, as a clause, what an update does right now."""
@@ -177,9 +176,9 @@ class LocalPlatform:
     def resume_servers(self) -> None:
         """Do nothing: the switch of an update starts its server."""
 
-    def stage(self, revision: str) -> None:
-        """Return nothing yet."""
-        del revision
+    def stage(self, revision: str) -> switch.LocalCandidate:
+        """Start the server of a new revision behind the proxy's second port. Raises PlatformFailed, Refused."""
+        return switch.stage(self.state, self._record(revision))
 
     def describe(self, revision: str) -> Described:
         """Return what a revision's folder says."""
@@ -216,7 +215,7 @@ class LocalPlatform:
             # supervisord calls a server 'starting' for its first 20 s, however long it has answered.
             answers = serving is not None and name == serving.program.name and ports.listens(serving.port)
             state = "running" if state == "starting" and answers else state
-            yield PartStatus(name=name, state=state, runs=status is not None and status.state in _RUNS)
+            yield PartStatus(name=name, state=state, runs=status is not None and status.state in RUNS)
         if serving is not None and serving.metrics_port:
             yield PartStatus(name="metrics", state=f"http://{ports.LOOPBACK}:{serving.metrics_port}/metrics")
 
@@ -281,6 +280,6 @@ def _state_of(record: Record, serving: Record | None, status: Status | None) -> 
     if status is None:
         # The environment that the revision was made with may have been removed.
         return "stopped" if Path(record.program.argv[0]).exists() else "gone"
-    if status.state not in _RUNS:
+    if status.state not in RUNS:
         return "failed"
     return "serving" if serving is not None and serving.number == record.number else "starting"

@@ -20,6 +20,7 @@ from mlflow_backend.local import (
     switch,
 )
 from mlflow_backend.local.one_shot import ToolRunner
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.state import write
 from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.migrate.step import after_failed_start, settle
@@ -60,7 +61,8 @@ def deploy(state: StateDir, desired: DesiredServer, verification: Mapping[str, A
         guard.refuse_other_schema(state, record)
         _make_users_schema(state, record)
         has_users = revisions.active(state) is not None
-        candidate = switch.stage(state, record)
+        switch.write_candidate(state, record)
+        candidate = LocalPlatform(state).stage(str(record.number))
         update.serve(candidate, verify=partial(_verify, candidate, verification) if has_users else None)
         write(state.subject, json.dumps(switch.subject(state, record).to_document(), indent=2))
     return _deployed(state, record, candidate.start_s)
@@ -119,7 +121,6 @@ def _after_failure(state: StateDir) -> str:
     if Journal(FileStore(state.backend_store), "migration").load() is None:
         return ""
     from mlflow_backend.deployed import DeployedBackend  # noqa: PLC0415 - only after a migration
-    from mlflow_backend.local.platform import LocalPlatform  # noqa: PLC0415
 
     return typed(after_failed_start(DeployedBackend(LocalPlatform(state))), state.path.name)
 

@@ -81,16 +81,19 @@ class LocalCandidate:
         forget_candidate(self.state)
 
 
-def stage(state: StateDir, record: Record, *, start_timeout_s: float = START_TIMEOUT_S) -> LocalCandidate:
-    """Write a new revision, and start its server beside the active one.
-
-    Raises PlatformFailed if it cannot be written, if the database is at another schema than its MLflow's, and if the
-    server does not get ready; nothing of it is left then.
-    """
-    # First: whatever is killed from here on is found by this file.
+def write_candidate(state: StateDir, record: Record) -> None:
+    """Write a new revision. Whatever is killed from here on is found by its address, which is written first."""
     write(state.candidate, record.address)
+    revisions.save(state, record)
+
+
+def stage(state: StateDir, record: Record, *, start_timeout_s: float = START_TIMEOUT_S) -> LocalCandidate:
+    """Start a new revision's server beside the active one.
+
+    Raises PlatformFailed if the database is at another schema than its MLflow's, and if the server does not get ready;
+    nothing of the revision is left then.
+    """
     try:
-        revisions.save(state, record)
         start_s = _start(state, record, start_timeout_s)
     except BaseException:
         Supervisor(state).remove(record.program.name)

@@ -85,7 +85,8 @@ def test_nothing_is_left_of_a_revision_that_could_not_be_started(
 ) -> None:
     """Its folder, and the address by which it would be found after a kill."""
     monkeypatch.setattr(guard, "_DATABASE_WAIT_S", 0.1)
+    switch.write_candidate(state, record(1))
     with pytest.raises(PlatformFailed, match="does not answer"):
-        switch.stage(state, record(1))
+        LocalPlatform(state).stage("1")
     assert revisions.list_all(state) == ()
     assert not state.candidate.exists()
