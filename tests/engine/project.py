@@ -66,6 +66,11 @@ class Project:
         config = {f"mlflow-backend:{key}": value for key, value in settings.items()}
         path.write_text(yaml.safe_dump({**kept, "config": config}))
 
+    def read_config(self) -> dict[str, Any]:
+        """Return the settings in the stack's file."""
+        config = yaml.safe_load((self.project / f"Pulumi.{self.name}.yaml").read_text())["config"]
+        return {key.partition(":")[2]: value for key, value in config.items()}
+
     @property
     def environment(self) -> dict[str, str]:
         """What every command of the project is run with."""

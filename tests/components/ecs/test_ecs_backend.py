@@ -85,7 +85,9 @@ def test_everything_is_made_by_the_provider_of_this_account(
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_is_registered_is_what_was_rendered(variant: str, registered: dict[str, list[Registered]]) -> None:
     """Task definitions reach AWS as the linter judged them, and texts are one spelling of themselves."""
-    for each in of_type(registered[variant], "TaskDefinition"):
+    made = of_type(registered[variant], "TaskDefinition")
+    assert {each.name.rpartition("-")[2] for each in made} >= {"server", "database"}
+    for each in made:
         definitions = document(each.inputs["containerDefinitions"])
         assert containers.text(definitions) == each.inputs["containerDefinitions"]
         request = {**each.inputs, "containerDefinitions": definitions}

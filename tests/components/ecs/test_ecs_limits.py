@@ -94,6 +94,8 @@ def test_every_free_text_is_of_its_services_character_set(
     registered: dict[str, list[Registered]], variant: str
 ) -> None:
     """An apostrophe in a rule's description passes every validator of the provider, and EC2 refuses it."""
+    described = {each.type for each in registered[variant] if FREE & each.inputs.keys()}
+    assert described >= {"aws:ec2/securityGroup:SecurityGroup", "aws:cloudwatch/metricAlarm:MetricAlarm"}
     for each in registered[variant]:
         if not each.type.startswith("aws:"):
             continue
@@ -131,6 +133,8 @@ def test_no_engine_moves_by_itself_to_what_the_provider_would_replace(
     found: dict[str, list[Any]] = {}
     for each in registered[variant]:
         found.setdefault(each.type, []).append(each.inputs)
+    engines = {kind for kind in found if kind.endswith((":ReplicationGroup", "rds/instance:Instance"))}
+    assert len(engines) == (0 if variant == "adopted" else 2)
     for group in found.get("aws:elasticache/replicationGroup:ReplicationGroup", []):
         assert group["autoMinorVersionUpgrade"] is False
         assert group["authTokenUpdateStrategy"] == "ROTATE"

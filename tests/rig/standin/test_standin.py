@@ -242,10 +242,11 @@ def test_what_names_a_balancer_in_cloudwatch_is_its_arns_end(made: Made) -> None
 
 def test_a_refresh_finds_the_inputs_as_they_were(made: Made) -> None:
     """Reading what was just made changes no input, so that the next preview is empty."""
-    for each in made.resources:
-        if each.token not in LIES:
-            _, _, inputs = made.aws.read(each)
-            assert inputs == each.inputs, each.token
+    honest = [each for each in made.resources if each.token not in LIES]
+    assert len(honest) > len(made.resources) / 2
+    for each in honest:
+        _, _, inputs = made.aws.read(each)
+        assert inputs == each.inputs, each.token
 
 
 def test_a_resource_is_imported_by_its_id_alone(made: Made) -> None:
