@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mlflow_backend.migrate.tool import DatabaseTool
     from mlflow_backend.preflight.findings import Finding
     from mlflow_backend.releases.stores import Store
+    from mlflow_backend.report.policies import RenderedParts
+    from mlflow_backend.report.quantities import Billing
     from mlflow_backend.schema import Heads
     from mlflow_backend.server import Doors
     from mlflow_backend.settings import Settings
@@ -54,6 +56,15 @@ class Target(Protocol):
 
         `lost` gives up what was encrypted with keys that are lost.
         """
+
+    def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
+        """Return what the settings are rendered to before any resource is there; `image` is pinned, None if unknown.
+
+        Raises Refused and ValueError for settings that cannot be rendered.
+        """
+
+    def billing(self) -> Mapping[str, Billing]:
+        """Return, by the type of a resource, what it is billed for."""
 
     def platform(self, locator: Mapping[str, str]) -> Platform:
         """Return the live side of the backend that a locator of this target names; nothing is asked yet."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, get_args
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import pulumi
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_backend import tokens
+from mlflow_backend.ecs import rendered as ecs_rendered
+from mlflow_backend.ecs import roles as ecs_roles
+from mlflow_backend.ecs.render import roles
+from mlflow_backend.ecs.rendered import render
 from mlflow_backend.policy import containers, iam, network, pack, rendered, stores, workloads
 from mlflow_backend.policy.catalogue import BY_NAME, POLICIES
 from mlflow_backend.policy.model import UNKNOWN, NotKnown, Resource, known
@@ -475,7 +480,7 @@ DESTROYABLE = ("deletion-protected", "stateful-protected")
 def test_the_targets_own_backends_keep_the_policies(variant: str, *, preview: bool) -> None:
     """What components/mlflow_backend/ecs registers keeps every policy, also where AWS has drawn nothing yet.
 
-    EnforcedPolicy but for what the mocks leave out: that preflight has looked.
+    Known but for what the mocks leave out: that preflight has looked.
     """
     resources = [_resource(each) for each in record(variant, preview=preview)]
     for policy in POLICIES:
@@ -520,7 +525,7 @@ def _judged(policy: Any, resources: list[Resource]) -> tuple[list[tuple[str, str
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_is_rendered_keeps_the_policies(variant: str) -> None:
     """Container definitions and IAM documents of every variant, from the settings alone, as at a first preview."""
-    parts = rendered.render(settings_of(variant), project="mlflow-backend", stack=variant, image=IMAGE)
+    parts = render(settings_of(variant), project="mlflow-backend", stack=variant, image=IMAGE)
     found = rendered.evaluate(parts)
     assert {each.outcome for each in found} == {Outcome.PASSED}
     assert {each.policy for each in found} >= {"iam-without-wildcards", "images-by-digest", "no-plain-secrets"}
@@ -529,9 +534,43 @@ def test_what_is_rendered_keeps_the_policies(variant: str) -> None:
     assert tasks == ({"server", "database", "verify"} if inside else {"server", "database"})
 
 
+_ATTACHED: Final = {
+    "aws:iam/rolePolicy:RolePolicy": "role",
+    "aws:kms/key:Key": "key",
+    "aws:sns/topicPolicy:TopicPolicy": "topic",
+    "aws:s3/bucketPolicy:BucketPolicy": "bucket",
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_document_that_is_registered_is_rendered_too(variant: str) -> None:
+    """One that is registered alone would pass a first preview unjudged."""
+    parts = render(settings_of(variant), project="mlflow-backend", stack=variant, image=IMAGE)
+    registered = [each for each in record(variant) if each.type in workloads.DOCUMENTED]
+    kinds = [next(kind for kind in _ATTACHED.values() if kind in name) for name in parts.documents]
+    assert Counter(kinds) == Counter(_ATTACHED[each.type] for each in registered)
+
+
+def test_a_new_role_is_judged_at_a_first_preview(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The roles that are registered are the ones that are judged: both come from one list."""
+    known_roles = roles.roles
+    loose = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+
+    def more(*given: Any) -> tuple[roles.Role, ...]:
+        return (*known_roles(*given), roles.Role(part="new", given=("key",), document=lambda key: loose | {"Id": key}))
+
+    monkeypatch.setattr(ecs_rendered, "roles", more)
+    monkeypatch.setattr(ecs_roles, "roles", more)
+    registered = {each.urn for each in record("dev") if each.type == "aws:iam/rolePolicy:RolePolicy"}
+    assert any(urn.endswith("-new") for urn in registered)
+    found = rendered.evaluate(render(settings_of("dev"), project="mlflow-backend", stack="dev", image=IMAGE))
+    violated = [each for each in found if each.outcome is Outcome.VIOLATED]
+    assert {(each.policy, each.where.partition(",")[0]) for each in violated} == {("iam-without-wildcards", "role new")}
+
+
 def test_an_image_that_is_not_pinned_yet_is_not_judged() -> None:
     """Its digest is preflight's to find; until then the policy is not evaluated, and not passed."""
-    parts = rendered.render(settings_of("dev"), project="mlflow-backend", stack="dev", image=None)
+    parts = render(settings_of("dev"), project="mlflow-backend", stack="dev", image=None)
     found = {each.outcome for each in rendered.evaluate(parts) if each.policy == "images-by-digest"}
     assert found == {Outcome.NOT_EVALUATED}
 
@@ -542,7 +581,7 @@ def test_a_secret_in_an_extra_flag_is_found_before_anything_exists() -> None:
     leaky = settings.model_copy(
         update={"server": settings.server.model_copy(update={"extra_flags": {"note": "AKIA" + "A" * 16}})}
     )
-    found = rendered.evaluate(rendered.render(leaky, project="mlflow-backend", stack="staging", image=IMAGE))
+    found = rendered.evaluate(render(leaky, project="mlflow-backend", stack="staging", image=IMAGE))
     assert [each.policy for each in found if each.outcome is Outcome.VIOLATED] == ["no-plain-secrets"]
 
 

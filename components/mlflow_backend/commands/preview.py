@@ -30,7 +30,7 @@ from mlflow_backend.policy.catalogue import POLICIES
 from mlflow_backend.releases.targets import LIVE
 from mlflow_backend.report import document, events, markdown, text
 from mlflow_backend.report.build import PreviewInputs, build
-from mlflow_backend.report.policies import EnforcedPolicy
+from mlflow_backend.report.policies import EnforcedPolicy, RenderedParts
 from mlflow_backend.report.redaction import redactor
 from mlflow_backend.settings import YamlSource, load
 from mlflow_backend.settings.problems import NAMESPACE
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from mlflow_backend.ending import Ending
     from mlflow_backend.report.events import Stream
     from mlflow_backend.report.model import Report
-    from mlflow_backend.report.policies import RenderedEvaluation
-    from mlflow_backend.report.quantities import TaskSize
     from mlflow_backend.settings import PolicyLevel, Settings
 
 PROJECT = "mlflow-backend"
@@ -166,7 +164,7 @@ def run(stack: Stack, *, refresh: bool, live: bool) -> Ran:
 
 def asked(stack: Stack, ran: Ran, *, refreshed: bool) -> PreviewInputs:
     """Return what is known besides the stream: the policies in force, what is rendered, and how Pulumi ended."""
-    parts, size = _rendered(stack, ran.stream)
+    parts = _rendered(stack, ran.stream)
     pin = stack.settings.release.pin
     return PreviewInputs(
         stack=stack.name,
@@ -175,8 +173,9 @@ def asked(stack: Stack, ran: Ran, *, refreshed: bool) -> PreviewInputs:
         refreshed=refreshed,
         ending=ran.ending,
         policies=levels(stack.settings),
-        rendered=parts,
-        size=size,
+        rendered=rendered.evaluate(parts),
+        billing=targets.get(stack.settings.target).billing(),
+        rendered_inputs=parts.inputs,
         pin=f"the settings ask for revision {pin} (release.pin)" if pin else "",
         printed=_with_help(ran.printed, stack.name),
     )
@@ -201,17 +200,14 @@ def show(report: Report, code: int, options: argparse.Namespace) -> None:
         text.show(report, Console(highlight=False, emoji=False))
 
 
-def _rendered(stack: Stack, stream: Stream) -> tuple[Sequence[RenderedEvaluation], TaskSize | None]:
-    """Judge what is rendered from the settings: the engine's copy is unknown at a first preview."""
-    if "aws" not in targets.get(stack.settings.target).platforms:
-        return (), None
-    image = rendered.pinned(stream)
+def _rendered(stack: Stack, stream: Stream) -> RenderedParts:
+    """Return what the target renders from the settings: the engine's copy is unknown at a first preview."""
+    image, target = rendered.pinned(stream), targets.get(stack.settings.target)
     try:
-        parts = rendered.render(stack.settings, project=PROJECT, stack=stack.name, image=image)
+        return target.rendered(stack.settings, project=PROJECT, stack=stack.name, image=image)
     except (Refused, ValueError):
         # The program refuses the same settings, and says why.
-        return (), None
-    return rendered.evaluate(parts), parts.size
+        return RenderedParts()
 
 
 def _with_help(printed: str, stack: str) -> str:

@@ -153,15 +153,15 @@ class EcsBackend(pulumi.ComponentResource):
         documents = roles.documents(
             self._settings,
             self._naming,
-            store=self.storage.store,
-            reads=roles.Reads(
-                server=self._secrets.arn,
-                database=self._secrets.arn if adopted is None else adopted.secret,
-                cache=self.cache.secret.apply(lambda found: found.arn),
-                admin=self.database.admin_secret,
-                api_keys=self._keys.arn if self._keys else None,
-                key=self.storage.key_arn,
-            ),
+            {
+                "store": self.storage.store,
+                "server": self._secrets.arn,
+                "database": self._secrets.arn if adopted is None else adopted.secret,
+                "cache": self.cache.secret.apply(lambda found: found.arn),
+                "admin": self.database.admin_secret,
+                "api_keys": self._keys.arn if self._keys else None,
+                "key": self.storage.key_arn,
+            },
         )
         self.identity = Identity(
             f"{self._name}-identity",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mlflow_backend.ecs.backend import EcsBackend
     from mlflow_backend.ecs.platform import EcsPlatform
     from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.report.policies import RenderedParts
+    from mlflow_backend.report.quantities import Billing
     from mlflow_backend.settings import Settings
 
 # Each method imports what it needs: pulumi_aws takes seconds, boto3 a third of one.
@@ -50,6 +52,18 @@ class EcsTarget:
         from mlflow_backend.ecs.refusals import naming_of
 
         return look(settings, naming_of(settings, project=project, stack=stack))
+
+    def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
+        """Return task definitions and IAM documents."""
+        from mlflow_backend.ecs.rendered import render
+
+        return render(settings, project=project, stack=stack, image=image)
+
+    def billing(self) -> Mapping[str, Billing]:
+        """Return what AWS bills."""
+        from mlflow_backend.ecs.rendered import BILLING
+
+        return BILLING
 
     def rotate_keys(
         self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path, lost: bool

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mlflow_backend.local.backend import LocalBackend
     from mlflow_backend.local.platform import LocalPlatform
     from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.report.policies import RenderedParts
+    from mlflow_backend.report.quantities import Billing
     from mlflow_backend.settings import Settings
 
 # Each method imports what it needs: a command that asks one thing must not wait for the others.
@@ -51,6 +53,17 @@ class LocalTarget:
         from mlflow_backend.local.state import StateDir
 
         return tuple(doctor.look(settings, StateDir(folder / stack), folder.parent))
+
+    def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
+        """Return nothing: no policy is about processes of this machine."""
+        del settings, project, stack, image
+        from mlflow_backend.report.policies import RenderedParts
+
+        return RenderedParts()
+
+    def billing(self) -> Mapping[str, Billing]:
+        """Return nothing: processes of this machine are not billed."""
+        return {}
 
     def rotate_keys(
         self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path, lost: bool

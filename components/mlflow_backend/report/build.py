@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow_backend.ending import Ending
     from mlflow_backend.report.events import Diagnostic, Step, Stream
     from mlflow_backend.report.policies import EnforcedPolicy, RenderedEvaluation
-    from mlflow_backend.report.quantities import TaskSize
+    from mlflow_backend.report.quantities import Billing, Rendered
 
 _OPERATIONS: Final[Mapping[str, Operation]] = {
     "create": Operation.CREATE,
@@ -42,8 +42,9 @@ _MOST_WORDS: Final = 2000
 class PreviewInputs:
     """What a preview was asked for, and what is known besides its stream.
 
-    `created_at` is in UTC. `ending` is the program's own verdict, `size` the
-    server task's as rendered from the settings. `code` is how the engine ended, `printed` what it printed.
+    `created_at` is in UTC. `ending` is the program's own verdict. `billing` says by type what resources are billed for,
+    `rendered_inputs` those inputs that the target renders from the settings. `code` is how the engine ended, `printed`
+    what it printed.
     """
 
     stack: str
@@ -53,7 +54,8 @@ class PreviewInputs:
     ending: Ending | None = None
     policies: Sequence[EnforcedPolicy] = ()
     rendered: Sequence[RenderedEvaluation] = ()
-    size: TaskSize | None = None
+    billing: Mapping[str, Billing] = field(default_factory=dict, repr=False)
+    rendered_inputs: Rendered = field(default_factory=dict, repr=False)
     pin: str = ""
     printed: str = field(default="", repr=False)
 
@@ -78,8 +80,8 @@ def build(stream: Stream, asked: PreviewInputs) -> Report:
         preflight=served.preflight(stream),
         policies=policies,
         drift=_drift(stream.drift) if asked.refreshed else None,
-        billed=billed(stream.steps, size=asked.size),
-        by_use=by_use(stream.steps),
+        billed=billed(stream.steps, asked.billing, rendered=asked.rendered_inputs),
+        by_use=by_use(stream.steps, asked.billing),
         refusals=refusals,
         errors=() if refusals else _errors(stream, asked),
         warnings=(*_warnings(stream, migration, pin), *served.waiting(stream)),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.report.events import name_of
 from mlflow_backend.report.model import Outcome, PolicyFinding, PolicyResult
 from mlflow_backend.report.served import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlflow_backend.report.events import Stream
 
@@ -39,6 +39,20 @@ class RenderedEvaluation:
     where: str
     outcome: Outcome
     message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedParts:
+    """What a target renders from the settings, before any resource is there.
+
+    `containers` are definitions by task, `documents` IAM documents by what they are for, `inputs` those of resources by
+    type.
+    """
+
+    inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    containers: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    image_known: bool = False
 
 
 def results(

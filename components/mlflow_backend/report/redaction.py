@@ -27,7 +27,7 @@ MASK: Final = "[secret]"
 _SHORTEST: Final = 6
 _SECRET_NAME: Final = re.compile(r"PASSWORD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|_KEY$")
 
-_OWN_WORDS: Final = frozenset({*Operation, *Outcome, *Verdict, "unchanged", "mandatory", "advisory", "disabled"})
+OWN_WORDS: Final = frozenset({*Operation, *Outcome, *Verdict, "unchanged", "mandatory", "advisory", "disabled"})
 
 Kept = TypeVar("Kept")
 
@@ -68,7 +68,7 @@ def redactor(*, settings: Iterable[str], environment: Mapping[str, str]) -> Reda
     """
     plain = {leaf for text in settings for leaf in _leaves(text)}
     plain |= {value for name, value in environment.items() if _SECRET_NAME.search(name.upper())}
-    plain -= _OWN_WORDS
+    plain -= OWN_WORDS
     found = {form for secret in plain if len(secret) >= _SHORTEST for form in _forms(secret)}
     return Redactor(secrets=tuple(sorted(found, key=lambda each: (-len(each), each))))
 

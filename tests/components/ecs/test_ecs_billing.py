@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from mlflow_backend import tokens
+from mlflow_backend.ecs.rendered import BILLING
 from mlflow_backend.report.events import State, Step
-from mlflow_backend.report.quantities import BY_USE, COUNTED, billed, by_use
+from mlflow_backend.report.quantities import billed, by_use
 from tests.components.ecs.conftest import DEPRECATED
 from tests.components.ecs.recording import record
 from tests.components.ecs.stacks import VARIANTS
@@ -85,9 +86,9 @@ def stacks() -> dict[str, list[Step]]:
 def test_each_registered_type_is_counted_or_by_use_or_free(stacks: dict[str, list[Step]]) -> None:
     """A new resource without a row would be billed and in no preview."""
     types = {step.type for steps in stacks.values() for step in steps}
-    assert types - {*COUNTED, *BY_USE, *FREE} == set()
+    assert types - {*BILLING, *FREE} == set()
     assert {*FREE} <= types, "a mistyped row would stand for nothing"
-    assert not {*FREE} & {*COUNTED, *BY_USE}
+    assert not {*FREE} & {*BILLING}
 
 
 # What the review of the target names, and the shipped stacks have (docs/targets/ecs.md, 'Costs').
@@ -105,13 +106,13 @@ ENDPOINTS: Final = (STAGING - {"nat-gateway"}) | {"vpc-endpoint"}
 
 @pytest.mark.parametrize(("variant", "keys"), [("dev", DEV), ("staging", STAGING), ("endpoints", ENDPOINTS)])
 def test_the_shipped_stacks_have_each_quantity(stacks: dict[str, list[Step]], variant: str, keys: set[str]) -> None:
-    """The keys of a price file name them."""
-    assert {each.key for each in billed(stacks[variant])} == keys
+    """The keys of a report name them."""
+    assert {each.key for each in billed(stacks[variant], BILLING)} == keys
 
 
 def test_what_is_many_of_a_kind_is_counted_whole(stacks: dict[str, list[Step]]) -> None:
     """A public balancer has an address a zone, RDS a secret of its own, a scaling policy two alarms, a task a disk."""
-    found = {each.key: each.after for each in billed(stacks["staging"])}
+    found = {each.key: each.after for each in billed(stacks["staging"], BILLING)}
     alarms = [step for step in stacks["staging"] if step.type == "aws:cloudwatch/metricAlarm:MetricAlarm"]
     assert found["public-ipv4"] == 3 + 3
     assert found["secret"] == 3
@@ -121,9 +122,9 @@ def test_what_is_many_of_a_kind_is_counted_whole(stacks: dict[str, list[Step]]) 
 
 def test_what_is_billed_by_use_is_named(stacks: dict[str, list[Step]]) -> None:
     """Nobody knows how much beforehand, so it is named; without NAT gateways nothing goes through one."""
-    dev, endpoints = by_use(stacks["dev"]), by_use(stacks["endpoints"])
+    dev, endpoints = by_use(stacks["dev"], BILLING), by_use(stacks["endpoints"], BILLING)
     for words in ("LCU", "Container Insights", "log lines", "snapshots", "between zones", "registry"):
         assert any(words in each for each in dev), words
     assert not any("NAT" in each or "interface endpoints" in each for each in dev)
     assert any("interface endpoints" in each for each in endpoints)
-    assert any("NAT" in each for each in by_use(stacks["staging"]))
+    assert any("NAT" in each for each in by_use(stacks["staging"], BILLING))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from mlflow_backend.report.quantities import MONTH, Billing, one
+from mlflow_backend.tokens import AWS_INSIGHTS_LOGS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -190,3 +193,16 @@ def _database(plan: DatabasePlan) -> list[Alarm]:
             threshold=plan.storage_gib * _GIB * _STORAGE_SHARE,
         ),
     ]
+
+
+_BY_LINES: Final = Billing(by_use=("log lines taken in", "log lines kept"))
+BILLING: Final[Mapping[str, Billing]] = {
+    "aws:cloudwatch/logGroup:LogGroup": _BY_LINES,
+    AWS_INSIGHTS_LOGS: _BY_LINES,
+    "aws:cloudwatch/metricAlarm:MetricAlarm": Billing(counted=one("alarm", "CloudWatch alarm", "alarm", MONTH)),
+    "aws:cloudwatch/logMetricFilter:LogMetricFilter": Billing(
+        counted=one("metric", "CloudWatch custom metric", "metric", MONTH)
+    ),
+    "aws:cloudwatch/dashboard:Dashboard": Billing(counted=one("dashboard", "CloudWatch dashboard", "dashboard", MONTH)),
+    "aws:sns/topic:Topic": Billing(by_use=("notifications",)),
+}

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.aws.render.network import HTTP_PORT, HTTPS_PORT
+from mlflow_backend.aws.render.network import ADDRESS, HTTP_PORT, HTTPS_PORT
+from mlflow_backend.report.quantities import HOUR, Billing, Inputs, Quantity, length
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from mlflow_backend.settings import Settings
 
 # TLS 1.3 and 1.2 with forward secrecy; AWS's own recommendation for new listeners.
@@ -110,3 +113,16 @@ def public_url(settings: Settings, balancer_host: str) -> str:
     """Return the URL that users call: the one that settings name, else the balancer's own host name."""
     root = settings.network.public_url or f"{listeners(settings).scheme}://{balancer_host.lower()}"
     return f"{root}{settings.network.path_prefix}"
+
+
+def _billed(inputs: Inputs) -> Iterator[Quantity]:
+    yield Quantity("load-balancer", "Application load balancer", "balancer", HOUR, 1)
+    if inputs.get("internal") is not True:
+        # One in each zone at least; ELB adds more as it grows.
+        yield Quantity(*ADDRESS, length(inputs.get("subnets")))
+
+
+BILLING: Final[Mapping[str, Billing]] = {
+    "aws:lb/loadBalancer:LoadBalancer": Billing(counted=_billed, by_use=("the balancer's capacity units (LCU)",)),
+    "aws:route53/record:Record": Billing(by_use=("DNS queries",)),
+}

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.render.network import CACHE_PORT
+from mlflow_backend.report.quantities import HOUR, Billing, Inputs, Quantity, number, text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from mlflow_backend.settings import Settings
 
 _ENGINES: Final = {"valkey": ("8.0", "valkey8"), "redis": ("7.1", "redis7")}
@@ -50,3 +53,14 @@ def cache_plan(settings: Settings) -> CachePlan:
         port=CACHE_PORT,
         snapshot_days=_SNAPSHOT_DAYS,
     )
+
+
+def _billed(inputs: Inputs) -> Iterator[Quantity]:
+    name, engine = text(inputs.get("nodeType")), text(inputs.get("engine"))
+    nodes = number(inputs.get("numCacheClusters", 1))
+    yield Quantity(f"cache-node:{engine}:{name}", f"ElastiCache node {name} ({engine})", "node", HOUR, nodes)
+
+
+BILLING: Final[Mapping[str, Billing]] = {
+    "aws:elasticache/replicationGroup:ReplicationGroup": Billing(counted=_billed, by_use=("snapshots of the cache",)),
+}

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.render.network import DATABASE_PORT
+from mlflow_backend.report.quantities import HOUR, MONTH, Billing, Inputs, Quantity, number, one, product, text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
@@ -112,3 +113,21 @@ def final_snapshot(identifier: str, key_arn: str) -> str:
 
 def _parameters(values: Mapping[str, tuple[str, bool]]) -> tuple[Parameter, ...]:
     return tuple(Parameter(name=name, value=value, static=static) for name, (value, static) in sorted(values.items()))
+
+
+def _billed(inputs: Inputs) -> Iterator[Quantity]:
+    instances = 2 if inputs.get("multiAz") is True else 1
+    name = text(inputs.get("instanceClass"))
+    yield Quantity(f"rds-instance:{name}", f"RDS instance {name}", "instance", HOUR, instances)
+    kind = text(inputs.get("storageType") or "gp3")
+    size = product(number(inputs.get("allocatedStorage")), instances)
+    yield Quantity(f"rds-storage:{kind}", f"RDS storage ({kind})", "GiB", MONTH, size)
+    if inputs.get("manageMasterUserPassword") is True:
+        yield from one("secret", "Secrets Manager secret", "secret", MONTH)(inputs)
+
+
+BILLING: Final[Mapping[str, Billing]] = {
+    "aws:rds/instance:Instance": Billing(
+        counted=_billed, by_use=("snapshots of the database, and backups beyond the database's size",)
+    ),
+}

@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
+from mlflow_backend.report.quantities import HOUR, Billing, Inputs, Quantity, length, one
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from mlflow_backend.settings import Settings
 
 SERVER_PORT: Final = 5000
@@ -167,3 +171,24 @@ def _to_aws(group: Group, *, by_endpoints: bool) -> list[Rule]:
 def _port(settings: Settings, target: Group, usual: int) -> int:
     existing = {"database": settings.database.existing, "cache": settings.cache.existing}.get(target)
     return (urlsplit(existing).port or usual) if existing else usual
+
+
+ADDRESS: Final = ("public-ipv4", "Public IPv4 address", "address", HOUR)
+
+
+def _endpoint(inputs: Inputs) -> Iterator[Quantity]:
+    zones = length(inputs.get("subnetIds"))
+    yield Quantity("vpc-endpoint", "VPC interface endpoint, each zone", "endpoint", HOUR, zones)
+
+
+BILLING: Final[Mapping[str, Billing]] = {
+    "aws:ec2/vpcEndpoint:VpcEndpoint": Billing(
+        counted=_endpoint,
+        by_use=("data through interface endpoints",),
+        applies=lambda inputs: inputs.get("vpcEndpointType") == "Interface",
+    ),
+    "aws:ec2/natGateway:NatGateway": Billing(
+        counted=one("nat-gateway", "NAT gateway", "gateway", HOUR), by_use=("data through NAT gateways",)
+    ),
+    "aws:ec2/eip:Eip": Billing(counted=one(*ADDRESS)),
+}

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.server import keys
+from mlflow_backend.tokens import AWS_API_KEYS, AWS_SERVER_SECRETS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 IN_FORCE: Final = "IN_FORCE"
 """The staging label of the version that the last update took over. Secrets Manager keeps what has a label."""
@@ -32,3 +37,13 @@ class SecretSource:
     key: str
     version: str = ""
     stage: str = ""
+
+
+_SECRET: Final = Billing(
+    counted=one("secret", "Secrets Manager secret", "secret", MONTH), by_use=("requests to Secrets Manager",)
+)
+BILLING: Final[Mapping[str, Billing]] = {
+    "aws:secretsmanager/secret:Secret": _SECRET,
+    AWS_SERVER_SECRETS: _SECRET,
+    AWS_API_KEYS: _SECRET,
+}

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from mlflow_backend.aws.render.policies import ARTIFACTS, BACKEND, Store
+from mlflow_backend.report.quantities import MONTH, Billing, one
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
 
@@ -73,3 +76,9 @@ def keeps_logs(settings: Settings) -> bool:
     return settings.aws.network.access_logs or (
         settings.aws.artifacts.access_logs and settings.artifacts.mode == "create"
     )
+
+
+BILLING: Final[Mapping[str, Billing]] = {
+    "aws:s3/bucket:Bucket": Billing(by_use=("objects kept and their older versions", "requests to S3")),
+    "aws:kms/key:Key": Billing(counted=one("kms-key", "KMS key", "key", MONTH), by_use=("requests to KMS",)),
+}

@@ -1,0 +1,71 @@
+"""The roles of the backend's tasks, each with the document that says what it may do. Pure.
+
+ECS itself takes the `-execution` ones: `server` for the server's tasks, `tasks` for the database's one-shot tasks,
+`verify` for a verification inside the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mlflow_backend.aws.render import policies as aws_policies
+from mlflow_backend.ecs.render import policies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.render.policies import Document
+    from mlflow_backend.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """One role by its part. `document` takes the values that `given` names, which only AWS can give.
+
+    These are `store`, the bucket; `key`, the ARN of its key; and ARNs of secrets: `server`, `database`, `cache`,
+    `admin`, the instance's own, and `api_keys`; None for one that the backend does not have.
+    """
+
+    part: str
+    given: tuple[str, ...]
+    document: Callable[..., Document]
+
+
+def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
+    """Return every role that a backend with these settings has."""
+    execution = partial(_execution, settings, naming)
+    found = (
+        Role(
+            part="server",
+            given=("store", "api_keys", "key"),
+            document=lambda store, api_keys, key: aws_policies.server(naming, store, keys_secret=api_keys, key_arn=key),
+        ),
+        Role(part="tasks", given=("store",), document=lambda store: aws_policies.database_tasks(naming, store)),
+        Role(
+            part="server-execution", given=("key", "server", "database", "cache"), document=partial(execution, "server")
+        ),
+        Role(
+            part="tasks-execution", given=("key", "server", "database", "admin"), document=partial(execution, "tasks")
+        ),
+    )
+    if not settings.aws.network.internal:
+        return found
+    return (
+        *found,
+        Role(part="verify", given=("store",), document=lambda store: aws_policies.verify_task(naming, store)),
+        Role(part="verify-execution", given=("key", "server"), document=partial(execution, "tasks")),
+    )
+
+
+def _execution(settings: Settings, naming: Naming, log_part: str, *, key: str, **secrets: str | None) -> Document:
+    read = [*secrets.values(), settings.aws.registry_secret]
+    return policies.execution(
+        naming,
+        secrets=[arn for arn in read if arn is not None],
+        keys=[key],
+        log_group=naming.log_group_arn(log_part),
+        repository_arn=policies.repository_arn(settings, naming),
+    )
