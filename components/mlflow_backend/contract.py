@@ -39,7 +39,7 @@ class BackendError(Exception):
 
     exit_code = ExitCode.PLATFORM_FAILED
 
-    def __init__(self, finding: str, *, code: str = "", fix: str = "", part: str = "") -> None:
+    def __init__(self, finding: str, *, code: str, fix: str = "", part: str = "") -> None:
         """Keep the parts apart, so that a caller can add to one of them. `part` is the key or resource concerned."""
         found = f"{part}: {finding}" if part else finding
         super().__init__(" ".join(_sentence(text) for text in (found, fix) if text))

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.contract import UsageError
 
 NAMESPACE = "mlflow-backend"
 _LONGEST_KEY = 60
@@ -41,16 +41,18 @@ class Problem:
         return f"{place}{self.finding}; {self.rule}. {self.fix}"
 
 
-class SettingsError(Refused):
+class SettingsError(UsageError):
     """All the mistakes of a stack's settings at once; `problems` holds each. Its text holds no value."""
-
-    exit_code = ExitCode.USAGE
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         """Tell all of `problems`, one a line."""
         self.problems = tuple(problems)
         count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
-        super().__init__(f"The settings of this stack have {count}:", fix="\n".join(f"  - {p}" for p in self.problems))
+        super().__init__(
+            f"The settings of this stack have {count}:",
+            code="settings-invalid",
+            fix="\n".join(f"  - {p}" for p in self.problems),
+        )
 
     def __str__(self) -> str:
         """Return the count, and each problem on a line of its own."""
