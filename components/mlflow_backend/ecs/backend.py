@@ -22,16 +22,16 @@ from mlflow_backend.aws.network import Network
 from mlflow_backend.aws.provider import ApiKeys, SecretArgs, ServerSecrets
 from mlflow_backend.aws.render import alarms, storage
 from mlflow_backend.aws.render import database as database_render
-from mlflow_backend.aws.render.balancer import timeouts
+from mlflow_backend.aws.render.balancer import rollout_deadline, timeouts
 from mlflow_backend.aws.render.secrets import SERVER_SECRETS
 from mlflow_backend.aws.scope import Scope
 from mlflow_backend.aws.storage import Storage
-from mlflow_backend.contract import BackendOutputs, client_lines
+from mlflow_backend.backend import Backend, Serving
 from mlflow_backend.ecs import holding, roles, told
 from mlflow_backend.ecs.locator import report_path
 from mlflow_backend.ecs.looked_at import preflight_args
-from mlflow_backend.ecs.proof import Served, prove
 from mlflow_backend.ecs.protection import Protection
+from mlflow_backend.ecs.provider import Rollout
 from mlflow_backend.ecs.refusals import naming_of
 from mlflow_backend.ecs.render import containers, policies, tasks
 from mlflow_backend.ecs.render.service import platform_may_roll_back
@@ -45,10 +45,9 @@ if TYPE_CHECKING:
     from mlflow_backend.ecs.args import EcsBackendArgs
     from mlflow_backend.ecs.holding import Held
     from mlflow_backend.ecs.render.tasks import Reached
-    from mlflow_backend.verification.provider import Verification
 
 
-class EcsBackend(pulumi.ComponentResource):
+class EcsBackend(Backend):
     """An MLflow backend on AWS Fargate.
 
     Attributes: `tracking_url`, `release`, `verification`; the parts `network`, `storage`, `database`, `cache`,
@@ -74,11 +73,10 @@ class EcsBackend(pulumi.ComponentResource):
         super().__init__(
             ECS_BACKEND,
             name,
-            None,
-            pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[self.provider])),
+            settings=settings,
+            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[self.provider])),
         )
-        self._name, self._settings, self._naming, self._args = name, settings, naming, args
-        self._report, self._child = report_path(naming.stack), pulumi.ResourceOptions(parent=self)
+        self._naming, self._args, self._child = naming, args, pulumi.ResourceOptions(parent=self)
         self._preflight = Preflight(f"{name}-preflight", preflight_args(settings, naming, args), opts=self._child)
         self.storage = Storage(f"{name}-storage", self._scope, opts=self._child)
         self.network = Network(
@@ -92,32 +90,15 @@ class EcsBackend(pulumi.ComponentResource):
         self._make_data_stores()
         self._make_identity()
         self._make_service()
-        self.tracking_url = self.balancer.url
-        self.release = self._make_release()
-        self.verification = self._verify()
-        self.register_outputs(
-            {"trackingUrl": self.tracking_url, "release": self.release, "verification": self.verification.verdict}
+        one_shots = filter(None, (self.service.database_task, self.service.verify_task))
+        self._end_update(self._serving(), after=[self._roll_out(), *one_shots])
+        self._give_outputs(
+            artifact_root=self.storage.store.apply(storage.destination),
+            dashboard_url=self.monitoring.dashboard_url,
+            preflight=self._preflight.findings,
         )
         # Beside the backend, not below it: it depends on all that is in it.
         Protection(name, backend=self, protect=self._scope.protect, parent=opts.parent if opts else None)
-
-    def outputs(self) -> BackendOutputs:
-        """Return what the stack exports."""
-        return BackendOutputs(
-            tracking_url=self.tracking_url,
-            release=self.release,
-            verification={
-                "verdict": self.verification.verdict,
-                "finished": self.verification.finished,
-                "summary": self.verification.summary,
-                "table": self.verification.table.apply(str.splitlines),
-                "report": str(self._report),
-                "preflight": self._preflight.findings,
-            },
-            artifact_root=self.storage.store.apply(storage.destination),
-            dashboard_url=pulumi.Output.from_input(self.monitoring.dashboard_url),
-            client=self.tracking_url.apply(client_lines),
-        )
 
     def _make_data_stores(self) -> None:
         name, scope, network, args = self._name, self._scope, self.network, self._args
@@ -291,9 +272,23 @@ class EcsBackend(pulumi.ComponentResource):
             }
         )
 
-    def _verify(self) -> Verification:
+    def _roll_out(self) -> Rollout:
+        """Wait for the platform: after it, no server is left that has other keys, or would write with them."""
+        return Rollout(
+            f"{self._name}-rollout",
+            region=self._naming.region,
+            cluster=self._naming.cluster(),
+            service=self._naming.service(),
+            revision=self.service.revision,
+            locator=self._locator(),
+            deadline_s=rollout_deadline(self._settings.server.request_timeout),
+            opts=self._after(self.service.service),
+        )
+
+    def _serving(self) -> Serving:
+        held, release = self._held, self._make_release()
         digest = told.serving_digest(
-            self.release,
+            release,
             self.identity.documents,
             self._secrets.version,
             self.cache.secret.apply(containers.value_from),
@@ -303,24 +298,19 @@ class EcsBackend(pulumi.ComponentResource):
             self.balancer.target_group.arn,
             told.decided(self._settings, self._naming),
         )
-        return prove(
-            self._name,
-            settings=self._settings,
-            naming=self._naming,
-            held=self._held,
-            served=Served(
-                url=self.tracking_url,
-                release=self.release,
-                revision=self.service.revision,
-                locator=self._locator(),
-                credentials=told.credentials_of(self._settings, self._secrets),
-                digest=digest,
-                keys=self._secrets.version,
-            ),
-            report_path=str(self._report),
-            service=self.service.service,
-            needs=[task for task in (self.service.database_task, self.service.verify_task) if task],
-            parent=self,
+        return Serving(
+            url=self.balancer.url,
+            release=release,
+            revision=self.service.revision,
+            locator=self._locator(),
+            mlflow_version=self._mlflow_version,
+            credentials=told.credentials_of(self._settings, self._secrets),
+            access=self._settings.access.mode != "none",
+            digest=digest,
+            keys="" if held else self._secrets.version,
+            withheld=held.withheld if held else "",
+            pinned=held is not None and held.manual,
+            report=str(report_path(self._naming.stack)),
         )
 
 

@@ -10,23 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from mlflow_backend.backend import Backend, Serving
 from mlflow_backend.codec import to_document
-from mlflow_backend.contract import BackendOutputs, client_lines
 from mlflow_backend.local import credentials, desired, environment, holding, naming, package, render
 from mlflow_backend.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon
 from mlflow_backend.local.refusals import refuse_unsupported
 from mlflow_backend.local.state import StateDir
-from mlflow_backend.migrate.provider import Migration, MigrationArgs, Reencryption, warn_of_lost
-from mlflow_backend.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
+from mlflow_backend.migrate.provider import Migration, MigrationArgs
 from mlflow_backend.server import keys
-from mlflow_backend.settings import Settings, refuse_broken
+from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import LOCAL_BACKEND
-from mlflow_backend.verification.provider import Verification, VerificationArgs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.local.holding import Served
+    from mlflow_backend.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class LocalBackendArgs:
     folder: Path
 
 
-class LocalBackend(pulumi.ComponentResource):
+class LocalBackend(Backend):
     """An MLflow backend as supervised processes on this machine's loopback."""
 
     credentials: Credentials
@@ -53,10 +52,6 @@ class LocalBackend(pulumi.ComponentResource):
     environment: Environment
     migration: Migration
     server: Server
-    reencryption: Reencryption
-    verification: Verification
-    tracking_url: pulumi.Output[str]
-    release: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, args: LocalBackendArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register the backend.
@@ -66,46 +61,22 @@ class LocalBackend(pulumi.ComponentResource):
         """
         refuse_broken(args.settings)
         refuse_unsupported(args.settings)
-        super().__init__(LOCAL_BACKEND, name, None, opts)
-        self._name, self._settings, self._state = name, args.settings, StateDir(args.folder)
+        super().__init__(LOCAL_BACKEND, name, settings=args.settings, opts=opts)
+        self._state = StateDir(args.folder)
         self._folder = str(args.folder)
         self._locator = {"kind": "local", "state": self._folder}
         self._lock = environment.locate(args.settings.server.mlflow_version).lock
         self._add_services()
         self._served = self._what_is_served()
         self._add_server()
-        self.tracking_url = self.front.listens.apply(
-            lambda port: naming.tracking_url(int(port), args.settings.network.path_prefix)
-        )
-        self.release = pulumi.Output.all(self.server.revision, self._served, self.migration.head).apply(_release)
         self._login = self._served.apply(lambda found: credentials.references(self._state, found.access))
-        self._add_verification()
-        self._add_record()
-        self.register_outputs(
-            {"trackingUrl": self.tracking_url, "release": self.release, "verification": self.verification.verdict}
-        )
-
-    def outputs(self) -> BackendOutputs:
-        """Return what the stack exports."""
-        return BackendOutputs(
-            tracking_url=self.tracking_url,
-            release=self.release,
-            verification={
-                "verdict": self.verification.verdict,
-                "finished": self.verification.finished,
-                "summary": self.verification.summary,
-                "table": self.verification.table.apply(str.splitlines),
-                "report": str(self._state.report),
-            },
-            artifact_root=pulumi.Output.from_input(naming.ARTIFACT_ROOT),
-            dashboard_url=pulumi.Output.from_input(None),
-            client=pulumi.Output.all(self.tracking_url, self._login).apply(lambda found: client_lines(*found)),
-        )
+        self._end_update(self._serving(), after=[self.server])
+        self._give_outputs(artifact_root=naming.ARTIFACT_ROOT, login=self._login)
 
     def _add_services(self) -> None:
-        self.credentials = Credentials(f"{self._name}-credentials", state=self._folder, opts=self._child())
+        self.credentials = Credentials(f"{self._name}-credentials", state=self._folder, opts=self._after())
         self.supervisor = SupervisorDaemon(
-            f"{self._name}-supervisor", state=self._folder, opts=self._child(self.credentials)
+            f"{self._name}-supervisor", state=self._folder, opts=self._after(self.credentials)
         )
         versions = self.credentials.versions
         self.database = self._service(
@@ -124,7 +95,7 @@ class LocalBackend(pulumi.ComponentResource):
             state=self._folder,
             service=part,
             desired=properties,
-            opts=self._child(self.supervisor),
+            opts=self._after(self.supervisor),
         )
 
     @property
@@ -160,7 +131,7 @@ class LocalBackend(pulumi.ComponentResource):
             mlflow_version=self._settings.server.mlflow_version,
             lock=self._lock,
             package=package.locate().digest,
-            opts=self._child(),
+            opts=self._after(),
         )
         self.migration = Migration(
             f"{self._name}-migration",
@@ -170,7 +141,7 @@ class LocalBackend(pulumi.ComponentResource):
                 database=self.database.identity,
                 on_failure=self._settings.migrate.on_failure,
             ),
-            opts=self._child(self.environment, self.database),
+            opts=self._after(self.environment, self.database),
         )
         self.server = Server(
             f"{self._name}-server",
@@ -182,70 +153,35 @@ class LocalBackend(pulumi.ComponentResource):
                 "deadline": self._settings.verify.deadline,
                 "extraChecks": self._extra_checks,
             },
-            opts=self._child(self.environment, self.migration, *self._services.values()),
+            opts=self._after(self.environment, self.migration, *self._services.values()),
         )
-        self.reencryption = Reencryption(
-            f"{self._name}-reencryption",
-            locator=self._locator,
-            mlflow_version=version,
-            keys=self._served.apply(_keys_version),
-            opts=self._child(self.server),
-        )
-        warn_of_lost(self.reencryption, self)
 
-    @property
-    def _extra_checks(self) -> list[dict[str, Any]]:
-        return [each.model_dump(by_alias=True, mode="json") for each in self._settings.verify.extra_checks]
-
-    def _add_verification(self) -> None:
-        verify = self._settings.verify
+    def _serving(self) -> Serving:
+        served = self._served
+        release = pulumi.Output.all(self.server.revision, served, self.migration.head).apply(_release)
         # The keys that are valid are part of it: servers read them by themselves, so that they are in no revision.
         parts = {
             "services": {part: service.identity for part, service in self._services.items()},
-            "server": self._served.apply(lambda found: found.desired.identity if found.desired else found.revision),
-            "release": self.release,
+            "server": served.apply(lambda found: found.desired.identity if found.desired else found.revision),
+            "release": release,
             "keys": self.credentials.versions.apply(lambda versions: versions[credentials.API_KEYS]),
         }
-        self.verification = Verification(
-            f"{self._name}-verification",
-            VerificationArgs(
-                url=self.tracking_url,
-                release=self.release,
-                serving_digest=pulumi.Output.from_input(parts).apply(render.digest),
-                locator=self._locator,
-                report_path=str(self._state.report),
-                profile=verify.profile,
-                deadline=verify.deadline,
-                on_failure=verify.on_failure,
-                when=verify.when,
-                credentials=self._login,
-                access=self._served.apply(lambda found: found.access != "none"),
-                jobs=self._settings.server.jobs,
-                max_upload_mib=self._settings.server.max_artifact_mib or None,
-                extra_checks=tuple(self._extra_checks),
+        return Serving(
+            url=self.front.listens.apply(
+                lambda port: naming.tracking_url(int(port), self._settings.network.path_prefix)
             ),
-            opts=self._child(self.reencryption),
+            release=release,
+            revision=self.server.revision,
+            locator=self._locator,
+            mlflow_version=served.apply(lambda found: found.mlflow_version),
+            credentials=self._login,
+            access=served.apply(lambda found: found.access != "none"),
+            digest=pulumi.Output.from_input(parts).apply(render.digest),
+            keys=served.apply(_keys_version),
+            withheld=served.apply(lambda found: found.withheld),
+            pinned=served.apply(lambda found: found.manual),
+            report=str(self._state.report),
         )
-
-    def _add_record(self) -> None:
-        """Record what was verified; then end red if the release of the settings is withheld."""
-        entry = LedgerEntry(
-            f"{self._name}-ledger",
-            LedgerEntryArgs(
-                locator=self._locator, revision=self.verification.revision, verified=self.verification.finished
-            ),
-            opts=self._child(self.verification),
-        )
-        accept = self._settings.release.accept_pin
-        Hold(
-            f"{self._name}-hold",
-            withheld=self._served.apply(lambda found: found.withheld),
-            accepted=self._served.apply(lambda found: found.manual and accept),
-            opts=self._child(entry),
-        )
-
-    def _child(self, *needed: pulumi.Resource) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self, depends_on=list(needed))
 
 
 def _keys_version(served: Served) -> str:
