@@ -8,6 +8,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.row import Row, seconds
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render import alarms, balancer, cache, database, network, policies, storage
 from mlflow_backend.aws.render.secrets import SecretSource
 from mlflow_backend.ecs import refusals
@@ -124,7 +125,7 @@ def planning() -> Row:
 def _thousand() -> EcsHistory:
     from mlflow_backend.aws.clients import connect  # noqa: PLC0415 - after the endpoint is set
 
-    clients = connect(_REGION)
+    clients = connect(Connection(_REGION))
     for _ in range(_REVISIONS):
         container: Any = {
             "name": "server",
