@@ -257,7 +257,7 @@ def database_task(
 def verify_task(settings: Settings, naming: Naming, reached: Reached) -> TaskDefinition:
     """Return the definition of the one-shot task that verifies from inside the network.
 
-    Each run names its command: what is checked comes with it (mlflow_backend/ecs/verifying.py).
+    Each run names its command: what is checked comes with it (mlflow_backend/verification/inside.py).
     """
     server = reached.server_secret
     sources = {variable: replace(server, key=key) for variable, key in PROBE.get(settings.access.mode, {}).values()}
