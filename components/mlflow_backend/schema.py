@@ -111,13 +111,16 @@ def parse_table(document: Mapping[str, Any]) -> SchemaTable:
         }
     except (KeyError, TypeError, AttributeError):
         raise PlatformFailed(
-            "schema_heads.json holds no `versions` and `revisions`. Make it again.", code="schema-table-malformed"
+            "schema_heads.json holds no `versions` and `revisions`.",
+            code="schema-table-malformed",
+            fix="Make it again.",
         ) from None
     for version, needed in heads.items():
         if needed.tracking not in revisions.get("tracking", ()):
             raise PlatformFailed(
-                f"schema_heads.json: the head of {version} is not in its chain. Make it again.",
+                f"schema_heads.json: the head of {version} is not in its chain.",
                 code="schema-table-head-unknown",
+                fix="Make it again.",
             )
     return SchemaTable(heads=heads, revisions=revisions)
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, VerificationFailed
+from mlflow_backend.contract import BackendError, ExitCode, PlatformFailed, Refused, VerificationFailed
 from mlflow_backend.releases import steps
 from mlflow_backend.releases.plan import Step
 from mlflow_backend.releases.text import counted
@@ -156,7 +156,7 @@ def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], N
                 continue
             red = isinstance(error, VerificationFailed)
             code = ExitCode.VERIFICATION_FAILED if red else ExitCode.PLATFORM_FAILED
-            judged = getattr(error, "code", "") in steps.FINDINGS
+            judged = isinstance(error, BackendError) and error.code in steps.FINDINGS
             finding = f"{'' if judged else f'{step.value} failed: '}{error}".removesuffix(".")
             return _go_back(target, entry | {"back": finding, "backCode": int(code)}, say)
     target.migration.close()

@@ -70,7 +70,8 @@ def test_the_end_says_what_serves_and_what_it_cost(tmp_path: Path, name: str) ->
     assert ("pinned" in done.sentence) is done.pinned
     assert ("not verified" in done.sentence) is (done.verdict is None)
     assert ("2 runs" in done.sentence) is (done.losses == {"runs": 2})
-    assert ("nothing" in done.sentence) is (done.losses == {})
+    assert (": nothing." in done.sentence) is (done.losses == {})
+    assert done.sentence.endswith(".")
 
 
 def test_a_verification_that_cannot_tell_is_said(tmp_path: Path) -> None:
@@ -156,6 +157,8 @@ def test_what_is_found_of_the_target_is_no_step_that_failed(
     world.red = {"1"}
     done = ended(world)
     assert done.exit_code is code
+    # It reads on after the revision's name.
+    assert done.cause.startswith("it ")
     assert not any(step.value in done.cause.split(":")[0].split() for step in Step)
 
 
@@ -180,7 +183,7 @@ def test_a_way_back_that_fails_says_both(tmp_path: Path, met: str) -> None:
     world.red = {"1"}
     world.start_server = Unable(world, met)  # type: ignore[method-assign]
     done = ended(world)
-    assert done.code == "stuck"
+    assert (done.code, bool(done.cause)) == ("stuck", True)
     assert_says(done.sentence, "Revision 1", f"{done.cause}. ", "No space left on device. ")
     assert (done.exit_code, done.serving) == (ExitCode.PLATFORM_FAILED, "1")
     assert done.table
