@@ -16,11 +16,13 @@ from mlflow_backend import policy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlflow_backend.settings.policy import PolicyLevel, PolicyName
+
 PACK: Final = Path(policy.__file__).parent
 _DEFINITION: Final = "PulumiPolicy.yaml"
 
 
-def options(levels: Mapping[str, str], folder: Path) -> tuple[str, ...]:
+def options(levels: Mapping[PolicyName, PolicyLevel], folder: Path) -> tuple[str, ...]:
     """Return the options that put `pulumi preview` and `pulumi up` under the pack.
 
     `levels` are those of `policy.levels`. They and the pack are written into `folder`, which has to live as long as the

@@ -10,7 +10,8 @@ from typing import Any
 
 import pulumi
 
-from mlflow_backend.ecs import backend, proof
+from mlflow_backend import backend as ending
+from mlflow_backend.ecs import backend
 from mlflow_backend.ecs.args import EcsBackendArgs
 from mlflow_backend.settings import from_pulumi
 
@@ -38,9 +39,9 @@ class Known(pulumi.ComponentResource):
 
 for module, waits in (
     (backend, "Migration"),
-    (proof, "Reencryption"),
-    (proof, "Verification"),
-    (proof, "LedgerEntry"),
+    (ending, "Reencryption"),
+    (ending, "Verification"),
+    (ending, "LedgerEntry"),
 ):
     if not hasattr(module, waits):
         raise AttributeError(waits)
