@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/image.py", description=__doc__)
     parser.add_argument("--stack", required=True, help="the stack: Pulumi.<stack>.yaml holds its settings")
     options = parser.parse_args(arguments)
-    return ended("image", partial(_run, options.stack), stack=options.stack)
+    return ended("image", partial(_run, options.stack), options)
 
 
 def _run(stack: str) -> ExitCode:

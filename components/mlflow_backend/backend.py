@@ -15,6 +15,7 @@ from mlflow_backend.verification.provider import Verification, VerificationArgs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mlflow_backend.locator import Locator
     from mlflow_backend.settings import Settings
 
 
@@ -30,7 +31,7 @@ class Serving:
     url: pulumi.Output[str]
     release: pulumi.Output[dict[str, Any]]
     revision: pulumi.Input[str]
-    locator: pulumi.Input[Mapping[str, str]]
+    locator: pulumi.Input[Locator]
     mlflow_version: pulumi.Input[str]
     credentials: pulumi.Input[Mapping[str, str]]
     access: pulumi.Input[bool]
@@ -49,6 +50,8 @@ class Backend(pulumi.ComponentResource):
 
     tracking_url: pulumi.Output[str]
     release: pulumi.Output[dict[str, Any]]
+    locator: pulumi.Output[str]
+    """The address by which every command finds the backend."""
     reencryption: Reencryption
     verification: Verification
 
@@ -64,6 +67,7 @@ class Backend(pulumi.ComponentResource):
         """
         name, verify = self._name, self._settings.verify
         self.tracking_url, self.release, self._report = serving.url, serving.release, serving.report
+        self.locator = pulumi.Output.from_input(serving.locator).apply(lambda found: found.address)
         self.reencryption = Reencryption(
             f"{name}-reencryption",
             locator=serving.locator,
@@ -131,9 +135,15 @@ class Backend(pulumi.ComponentResource):
             artifact_root=artifact_root,
             dashboard_url=pulumi.Output.from_input(dashboard_url),
             client=pulumi.Output.all(self.tracking_url, login).apply(lambda found: client_lines(*found)),
+            locator=self.locator,
         )
         self.register_outputs(
-            {"trackingUrl": self.tracking_url, "release": self.release, "verification": self.verification.verdict}
+            {
+                "trackingUrl": self.tracking_url,
+                "release": self.release,
+                "verification": self.verification.verdict,
+                "locator": self.locator,
+            }
         )
 
     def outputs(self) -> BackendOutputs:

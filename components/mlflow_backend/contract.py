@@ -128,7 +128,11 @@ def client_lines(tracking_url: str, credentials: Mapping[str, str] | None = None
 
 @dataclass(frozen=True, kw_only=True)
 class BackendOutputs:
-    """The stack outputs that every target gives. `verification` holds verdict, summary, table and report path."""
+    """The stack outputs that every target gives.
+
+    `verification` holds verdict, summary, table and report path; `locator` is the address by which every command finds
+    the backend (`locator.at`).
+    """
 
     tracking_url: pulumi.Input[str]
     release: pulumi.Input[Mapping[str, Any]]
@@ -136,6 +140,7 @@ class BackendOutputs:
     artifact_root: pulumi.Input[str]
     dashboard_url: pulumi.Input[str | None]
     client: pulumi.Input[Sequence[str]]
+    locator: pulumi.Input[str]
 
     def exports(self) -> dict[str, pulumi.Input[Any]]:
         """Return the outputs by exported name; `__main__` passes each to `pulumi.export`."""
@@ -146,6 +151,7 @@ class BackendOutputs:
             "artifactRoot": self.artifact_root,
             "dashboardUrl": self.dashboard_url,
             "client": self.client,
+            "locator": self.locator,
         }
 
 

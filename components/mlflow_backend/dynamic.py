@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -12,23 +13,28 @@ import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 import pulumi
 from pulumi.dynamic import ResourceProvider
 from pulumi.output import Unknown
 
-from mlflow_backend.contract import BackendError
-from mlflow_backend.offered import stack_of, typed
+from mlflow_backend.contract import BackendError, Refused
+from mlflow_backend.locator import from_document
+from mlflow_backend.offered import here, typed, typed_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pulumi.dynamic import ConfigureRequest
 
+    from mlflow_backend.locator import Locator
+
 UPDATE_ID: Final = "updateId"
 """The input that holds `update_id`."""
 _CALLS = frozenset({"check", "create", "delete", "diff", "read", "update"})
+_SAY_WHOSE = frozenset({"locator", "state", "stack"})
 _WATCH = "end-with-engine"
 
 
@@ -40,10 +46,10 @@ class Provider(ResourceProvider):
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let what a provider raises name its own stack in the commands that it offers."""
+        """Let what a provider raises offer the commands of its own backend."""
         super().__init_subclass__(**options)
         for name in _CALLS & vars(cls).keys():
-            setattr(cls, name, _naming_stack(vars(cls)[name]))
+            setattr(cls, name, _offering(vars(cls)[name]))
 
     def configure(self, req: ConfigureRequest) -> None:
         """Begin to watch the engine; Pulumi calls this once before anything else of a provider."""
@@ -52,27 +58,34 @@ class Provider(ResourceProvider):
         end_with_engine(sys.__stdout__.fileno() if sys.__stdout__ else -1)
 
 
-def _naming_stack(call: Callable[..., Any]) -> Callable[..., Any]:
+def _offering(call: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(call)
     def called(self: Provider, *arguments: Any) -> Any:
         try:
             return call(self, *arguments)
         except Exception as error:
-            stacks = [stack for each in arguments if isinstance(each, dict) and (stack := _stack_of(each))]
-            if stacks and error.args and isinstance(error.args[0], str):
-                error.args = (typed(error.args[0], stacks[0]), *error.args[1:])
+            given = (each for each in arguments if isinstance(each, dict) and each.keys() & _SAY_WHOSE)
+            properties: dict[str, Any] = next(given, {})
+            if error.args and isinstance(error.args[0], str):
+                error.args = (offered_to(error.args[0], properties), *error.args[1:])
             raise
 
     return called
 
 
-def _stack_of(properties: dict[str, Any]) -> str | None:
-    """Return the stack whose resource has these properties, None where they do not say it."""
-    locator = properties.get("locator", properties)
-    try:
-        return stack_of(locator)
-    except (KeyError, TypeError):
-        return None
+def offered_to(text: str, properties: Mapping[str, Any]) -> str:
+    """Return a message of a resource with the commands of its own backend, as far as its properties say which."""
+    if isinstance(document := properties.get("locator"), Mapping):
+        with contextlib.suppress(Refused):
+            return typed_for(text, from_document(document))
+    if isinstance(folder := properties.get("state"), str):
+        return here(text, stack=PurePath(folder).name, address=folder)
+    return typed(text, str(properties["stack"])) if "stack" in properties else text
+
+
+def document_of(locator: pulumi.Input[Locator]) -> pulumi.Output[dict[str, Any]]:
+    """Return the document of a locator that may not be known yet, as the input of a resource."""
+    return pulumi.Output.from_input(locator).apply(lambda found: found.document())
 
 
 def end_with_engine(output: int) -> None:

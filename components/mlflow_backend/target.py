@@ -7,7 +7,7 @@ releases, migrations or verification: those are written once, over a `Platform` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlflow_backend.contract import History, Release
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.backend import Backend
+    from mlflow_backend.locator import Locator
     from mlflow_backend.migrate.tool import DatabaseTool
     from mlflow_backend.preflight.findings import Finding
     from mlflow_backend.releases.stores import Store
@@ -36,10 +37,17 @@ class Target(Protocol):
     platforms: frozenset[str]
     """The sections of the settings, such as `aws`, that are for its platform."""
 
+    @property
+    def locator(self) -> type[Locator]:
+        """How its backends are found."""
+
+    def store_at(self, address: str) -> Store | None:
+        """Return the store that an address names; None for one of another form than this target's."""
+
     def refusals(self, settings: Settings) -> Iterable[str]:
         """Return a clause for each setting that this target cannot fulfil; none is ignored."""
 
-    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> Mapping[str, str]:
+    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> Locator:
         """Return the locator of a deployed stack, without Pulumi. Raises Refused if it is not deployed.
 
         `folder` is where a target that runs on this machine keeps its stacks. The settings are read only if the backend
@@ -48,14 +56,6 @@ class Target(Protocol):
 
     def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:
         """Look at everything that a first update needs."""
-
-    def rotate_keys(
-        self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path, lost: bool
-    ) -> str:
-        """Draw new encryption keys and return what was done. Raises Refused.
-
-        `lost` gives up what was encrypted with keys that are lost.
-        """
 
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return what the settings are rendered to before any resource is there; `image` is pinned, None if unknown.
@@ -66,7 +66,7 @@ class Target(Protocol):
     def billing(self) -> Mapping[str, Billing]:
         """Return, by the type of a resource, what it is billed for."""
 
-    def platform(self, locator: Mapping[str, str]) -> Platform:
+    def platform(self, locator: Any) -> Platform:
         """Return the live side of the backend that a locator of this target names; nothing is asked yet."""
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Backend:
@@ -155,7 +155,6 @@ class Platform(History, Protocol):
 
     target: str
     """The target's name."""
-    locator: Mapping[str, str]
     store: Store
     """The backend's own objects: ledger, dumps, journals, reports, locks."""
     dumps: str
@@ -212,6 +211,12 @@ class Platform(History, Protocol):
 
     def describe(self, revision: str) -> Described:
         """Return what a revision runs, from the revision itself. Raises Refused if it is gone."""
+
+    def rotate_keys(self, *, lost: bool) -> str:
+        """Draw new encryption keys, which the next update puts in force, and return what was done. Raises Refused.
+
+        `lost` gives up what was encrypted with keys that nobody has any more.
+        """
 
     # Verification, and what people ask.
 

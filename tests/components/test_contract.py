@@ -43,6 +43,7 @@ def test_every_target_exports_the_same_names() -> None:
         artifact_root="s3://bucket/artifacts",
         dashboard_url=None,
         client=client_lines("http://127.0.0.1:5000"),
+        locator="/somewhere",
     )
     assert list(outputs.exports()) == [
         "trackingUrl",
@@ -51,6 +52,7 @@ def test_every_target_exports_the_same_names() -> None:
         "artifactRoot",
         "dashboardUrl",
         "client",
+        "locator",
     ]
 
 

@@ -15,13 +15,15 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from mlflow_backend.commands import preview, releases, status
+from mlflow_backend.commands import preview, releases, stacks, status
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.local import credentials, ports
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.naming import DATABASE, ROLE
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.processes import PROGRAM_MARKER
+from mlflow_backend.releases.overview import overview
 from mlflow_backend.verify.model import Result
 from tests.engine.stack import LocalStack, nothing_changed
 from tests.matrices import rows
@@ -128,7 +130,7 @@ def test_how_long_the_release_took_to_be_ready_is_known(deployed: LocalStack) ->
     assert report.start_s
     assert report.migration_s
     assert (recorded.start_s, recorded.migration_s) == (report.start_s, report.migration_s)
-    shown = "\n".join(status.verdict(deployed.state))
+    shown = "\n".join(overview(target)[0])
     assert f"{report.start_s:.1f} s" in shown
     assert f"{report.migration_s:.1f} s" in shown
 
@@ -178,14 +180,15 @@ def test_an_update_over_a_broken_backend_is_red_until_it_is_mended(deployed: Loc
         outcome = deployed.up(*flags)
         assert not outcome.ok, outcome.text
         assert "FAIL" in outcome.text
-        report = DeployedBackend(LocalPlatform(deployed.state)).reports.latest()
+        backend = DeployedBackend(LocalPlatform(deployed.state))
+        report = backend.reports.latest()
         assert report is not None
         assert report.verdict is Result.FAIL
-        assert status.exit_code(deployed.state) is ExitCode.VERIFICATION_FAILED
+        assert overview(backend)[1] is ExitCode.VERIFICATION_FAILED
         assert not deployed.pulumi("preview", "--expect-no-changes", "--stack", deployed.name).ok
     rename(deployed, "metrics_away", "metrics")
     deployed.must_up()
-    assert status.exit_code(deployed.state) is ExitCode.DONE
+    assert overview(DeployedBackend(LocalPlatform(deployed.state)))[1] is ExitCode.DONE
 
 
 @pytest.mark.parametrize("loss", rows(LOSSES, shown=(LOSSES[1], LOSSES[2])), ids=", ".join)
@@ -200,11 +203,12 @@ def test_what_the_store_has_lost_is_made_again_by_the_next_update(
     deployed.write_settings(verify={"when": when})
     deployed.must_up()
     shutil.rmtree(deployed.state.reports if lost == "report" else deployed.state.reports.parent)
-    assert status.exit_code(deployed.state) is ExitCode.INCONCLUSIVE
+    monkeypatch.setattr(stacks, "locator_of", lambda *_: LocalLocator.of(deployed.state))
+    assert status.main(["--stack", deployed.name]) == ExitCode.INCONCLUSIVE
     assert nothing_changed(deployed.pulumi("preview", "--stack", deployed.name).text)
     deployed.must_up()
-    assert status.exit_code(deployed.state) is ExitCode.DONE
-    monkeypatch.setattr(releases, "locator_of", lambda *_: {"kind": "local", "state": str(deployed.state.path)})
+    assert status.main(["--stack", deployed.name]) == ExitCode.DONE
+    capsys.readouterr()
     assert releases.main(["--stack", deployed.name, "--json"]) == ExitCode.DONE
     listed = json.loads(capsys.readouterr().out)["releases"]
     assert [each["verified"] is not None for each in listed if each["current"]] == [True]

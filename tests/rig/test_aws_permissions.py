@@ -270,7 +270,7 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
     with contextlib.suppress(Exception), target.rollback_lock():
         target.rollback_context()
     found, id_ = platform.clients, day.naming.arn("ecs", f"task/{day.naming.cluster()}/{'0' * 32}")
-    task = database_task(found, platform.place, None).task
+    task = database_task(found, platform.locator, None).task
     logs: Any = {"logGroupName": day.naming.log_group("tasks"), "logStreamName": "database/database/1"}
     asks: tuple[Callable[[], Any], ...] = (
         partial(task._look, id_),
@@ -285,7 +285,7 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
     if not changes:
         return
     scale = replace(platform.scale, pace=Pace(clock=clock.monotonic, pause=clock.sleep))
-    inside = replace(platform.place, reach=replace(platform.place.reach, inside=True))
+    inside = replace(platform.locator, inside=True)
     does: tuple[Callable[[], Any], ...] = (
         target.stop_deployment,
         scale.down,
@@ -293,10 +293,10 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
         lambda: platform.activate("1", force=True),
         lambda: platform.prune(retain=0, spared=frozenset()),
         lambda: platform.count(job.verdict_line(_RED)),
-        lambda: setattr(platform, "place", inside),
+        lambda: setattr(platform, "locator", inside),
         lambda: verification._run(platform, cast("OneShot", platform.inside()), b"job", VerifyRequest(deadline_s=1.0)),
         lambda: target.mark_store(b"{}"),
-        lambda: secret_values.value(platform.locator["secret"], VERIFICATION_KEY),
+        lambda: secret_values.value(platform.locator.secret, VERIFICATION_KEY),
     )
     for act in does:
         with contextlib.suppress(Exception):

@@ -18,6 +18,9 @@ from mlflow_backend.aws import clients
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.ecs.history import ServiceName
+from mlflow_backend.ecs.locator import EcsLocator
+from mlflow_backend.ecs.oneshot import Network
 from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.pace import Pace
 from mlflow_backend.releases import run
@@ -62,14 +65,22 @@ class World:
 
     def releases(self) -> DeployedBackend:
         """Return a target as a command of its own would open it."""
-        place = {
-            "kind": "ecs", "stack": "scene", "region": self.scene.rig.region, "cluster": CLUSTER, "service": SERVICE,
-            "address": f"{self.scene.rig.region}/{CLUSTER}/{SERVICE}", "serverFamily": FAMILY, "databaseFamily": FAMILY,
-            "verifyFamily": FAMILY, "tasksLogs": "/scene", "bucket": BUCKET, "root": "",
-            "securityGroups": self.scene.group, "subnets": ",".join(self.scene.subnets), "publicAddress": "no",
-            "url": self.scene.url, "secret": "", "access": "none", "inside": "no",
-        }  # fmt: skip
-        service = Service(place, clients.connections(Connection(self.scene.rig.region)))
+        locator = EcsLocator(
+            stack="scene",
+            service=ServiceName(region=self.scene.rig.region, cluster=CLUSTER, service=SERVICE),
+            bucket=BUCKET,
+            server_family=FAMILY,
+            database_family=FAMILY,
+            verify_family=FAMILY,
+            tasks_logs="/scene",
+            network=Network(
+                subnets=tuple(self.scene.subnets), security_groups=(self.scene.group,), public_address=False
+            ),
+            url=self.scene.url,
+            secret="",
+            access="none",
+        )
+        service = Service(locator, clients.connections(Connection(self.scene.rig.region)))
         service.pace = Pace(poll_s=0.2)
         return DeployedBackend(service)
 

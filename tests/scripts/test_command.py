@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def test_what_stops_a_command_is_its_exit_code_and_one_sentence(
     def stopped() -> int:
         raise raised
 
-    assert ended("status", stopped, stack="dev") is code
+    assert ended("status", stopped, argparse.Namespace(stack="dev")) is code
     printed = capsys.readouterr()
     assert printed.err == f"status: {raised}\n"
     assert not printed.out
@@ -52,14 +53,14 @@ def test_a_command_that_is_offered_can_be_typed_as_it_is_shown(capsys: pytest.Ca
             fix="Accept it with `python -m scripts.releases --stack STACK --accept-loss`.",
         )
 
-    assert ended("releases", damaged, stack="dev") is ExitCode.REFUSED
+    assert ended("releases", damaged, argparse.Namespace(stack="dev")) is ExitCode.REFUSED
     assert "`python -m scripts.releases --stack dev --accept-loss`" in capsys.readouterr().err
 
 
 def test_a_fault_of_the_program_is_no_failure_of_the_platform() -> None:
     """It keeps its traceback."""
     with pytest.raises(ZeroDivisionError):
-        ended("status", lambda: 1 // 0, stack="dev")
+        ended("status", lambda: 1 // 0, argparse.Namespace(stack="dev"))
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,8 @@ def test_whoever_reads_may_stop_reading(characters: int, code: ExitCode) -> None
     reading, writing = os.pipe()
     os.close(reading)
     program = (
-        "import sys; from mlflow_backend.commands.command import ended; "
-        f"sys.exit(ended('x', lambda: print('x' * {characters}) or 1, stack='dev'))"
+        "import argparse, sys; from mlflow_backend.commands.command import ended; "
+        f"sys.exit(ended('x', lambda: print('x' * {characters}) or 1, argparse.Namespace(stack='dev')))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-REGION = LOCATOR["region"]
-NAMING = naming_of(LOCATOR["stack"])
+REGION = LOCATOR.service.region
+NAMING = naming_of(LOCATOR.stack)
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 
 
@@ -90,7 +91,7 @@ def test_no_audit_is_said(local: Path, capsys: pytest.CaptureFixture[str]) -> No
     ("arguments", "code", "words"),
     [
         (["databse"], ExitCode.USAGE, "There is no part databse. Name one of: database, server-00001."),
-        (["--tasks"], ExitCode.USAGE, "local has no one-shot tasks"),
+        (["--tasks"], ExitCode.USAGE, "has no one-shot tasks"),
         (["--stack", "other"], ExitCode.REFUSED, "make up STACK=other"),
     ],
 )
@@ -116,13 +117,13 @@ class Cloud:
     def __init__(self) -> None:
         """Make the cluster, the families of the server's and the database's task, and both log groups."""
         self.ecs, self.logs = boto3.client("ecs", region_name=REGION), boto3.client("logs", region_name=REGION)
-        self.ecs.create_cluster(clusterName=LOCATOR["cluster"])
+        self.ecs.create_cluster(clusterName=LOCATOR.service.cluster)
         self.groups = {SERVER: NAMING.log_group(SERVER), DATABASE: NAMING.log_group(TASKS)}
         for part, group in self.groups.items():
             self.logs.create_log_group(logGroupName=group)
             options = {"awslogs-group": group, "awslogs-region": REGION, "awslogs-stream-prefix": part}
             self.ecs.register_task_definition(
-                family=LOCATOR[f"{part}Family"],
+                family=getattr(LOCATOR, f"{part}_family"),
                 containerDefinitions=[
                     {
                         "name": part,
@@ -136,8 +137,8 @@ class Cloud:
     def task(self, part: str, *lines: str) -> str:
         """Run a task that says these lines; its id."""
         answer = self.ecs.run_task(
-            cluster=LOCATOR["cluster"],
-            taskDefinition=LOCATOR[f"{part}Family"],
+            cluster=LOCATOR.service.cluster,
+            taskDefinition=getattr(LOCATOR, f"{part}_family"),
             launchType="FARGATE",
             networkConfiguration=NETWORK,
         )
@@ -160,7 +161,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "x")
     # How a backend is found by its names is tried with the lookup.
-    monkeypatch.setattr(stacks, "locator_of", lambda *_: dict(LOCATOR))
+    monkeypatch.setattr(stacks, "locator_of", lambda *_: LOCATOR)
     with mock_aws():
         yield Cloud()
 
@@ -170,7 +171,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """What the command shows."""
 
     def show(*arguments: str) -> str:
-        assert logs.main(["--stack", LOCATOR["stack"], *arguments]) is ExitCode.DONE
+        assert logs.main(["--stack", LOCATOR.stack, *arguments]) is ExitCode.DONE
         return capsys.readouterr().out
 
     return show
@@ -202,7 +203,7 @@ def test_a_task_that_stopped_is_shown_after_those_that_run_and_says_why(
     """What ECS gave as its reason stands beside the lines: the two together are the cause."""
     stopped = cloud.task(SERVER, "the database is away")
     running = cloud.task(SERVER, "serving")
-    cloud.ecs.stop_task(cluster=LOCATOR["cluster"], task=stopped, reason="Essential container in task exited")
+    cloud.ecs.stop_task(cluster=LOCATOR.service.cluster, task=stopped, reason="Essential container in task exited")
     told = shown()
     assert f"server {stopped}: stopped, Essential container in task exited ({cloud.groups[SERVER]})" in told
     assert told.index(running) < told.index(stopped)
@@ -232,7 +233,7 @@ def test_one_shot_tasks_are_shown_where_they_are_asked_for(cloud: Cloud, shown: 
 
 def test_a_part_that_no_backend_has_is_a_usage_error(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     """Before AWS is asked."""
-    assert logs.main(["--stack", LOCATOR["stack"], "front"]) is ExitCode.USAGE
+    assert logs.main(["--stack", LOCATOR.stack, "front"]) is ExitCode.USAGE
     assert "Name one of: server, database, verify." in capsys.readouterr().err
 
 
@@ -240,6 +241,7 @@ def test_aws_that_refuses_is_a_failure_of_the_platform(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The message has AWS's own code, and no traceback."""
-    monkeypatch.setattr(stacks, "locator_of", lambda *_: {**LOCATOR, "cluster": "gone"})
-    assert logs.main(["--stack", LOCATOR["stack"]]) is ExitCode.PLATFORM_FAILED
+    gone = replace(LOCATOR, service=replace(LOCATOR.service, cluster="gone"))
+    monkeypatch.setattr(stacks, "locator_of", lambda *_: gone)
+    assert logs.main(["--stack", LOCATOR.stack]) is ExitCode.PLATFORM_FAILED
     assert "ClusterNotFoundException" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.commands import releases, rollback
+from mlflow_backend.commands import releases, rollback, stacks
 from mlflow_backend.contract import ExitCode
 from tests.components.releases.world import World
 
@@ -23,9 +23,7 @@ SAME = {"1": "3.4.0", "2": "3.4.0", "3": "3.4.0"}
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A backend with three verified releases of one schema, which the commands take for the stack."""
     made = World(tmp_path, SAME, live="3.4.0")
-    for script in (rollback, releases):
-        monkeypatch.setattr(script, "locator_of", lambda _stack, _root: {})
-        monkeypatch.setattr(script, "open_releases", lambda _locator: made)
+    monkeypatch.setattr(stacks, "opened", lambda _options, _root: made)
     return made
 
 

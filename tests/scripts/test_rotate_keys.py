@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.commands import rotate_keys
+from mlflow_backend.commands import rotate_keys, stacks
 from mlflow_backend.contract import ExitCode, PlatformFailed
 from mlflow_backend.local import credentials, encryption
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.releases.records import LedgerState, Pin
 from mlflow_backend.server import keys
+from tests.components.ecs.cloud import LOCATOR, Cloud
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,10 +101,10 @@ def test_lost_keys_are_refused_until_they_are_given_up(state: StateDir, tmp_path
 def test_a_pinned_stack_on_ecs_is_refused_as_a_local_one_is(monkeypatch: pytest.MonkeyPatch, *, pinned: bool) -> None:
     """Its secret gets no new version; without the pin it gets one."""
     pin = Pin(revision="2", since=datetime(2026, 11, 21, tzinfo=UTC), reason="slow", by="ada@host")
-    contents = SimpleNamespace(state=LedgerState(pin=pin if pinned else None))
     rotated: list[str] = []
-    monkeypatch.setattr("mlflow_backend.aws.clients.connections", lambda _: SimpleNamespace(store=None))
-    monkeypatch.setattr("mlflow_backend.ecs.holding.read", lambda *_: contents)
+    deployed = Cloud().releases
+    monkeypatch.setattr(deployed.ledger, "state", lambda: LedgerState(pin=pin if pinned else None))
+    monkeypatch.setattr(stacks, "opened", lambda *_: deployed)
     monkeypatch.setattr("mlflow_backend.aws.secrets.rotate_keys", lambda _, name: rotated.append(name))
     code = rotate_keys.main(["--stack", "dev"], root=ROOT)
-    assert (code, len(rotated)) == ((ExitCode.REFUSED, 0) if pinned else (ExitCode.DONE, 1))
+    assert (code, rotated) == ((ExitCode.REFUSED, []) if pinned else (ExitCode.DONE, [LOCATOR.secret]))

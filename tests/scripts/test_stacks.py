@@ -9,7 +9,9 @@ import pytest
 from mlflow_backend.commands import releases, rollback, stacks
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.ecs import lookup
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.settings import SettingsError
+from tests.components.ecs.cloud import LOCATOR
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +26,9 @@ def test_a_local_stack_is_its_folder(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="Stack three has no local backend here"):
         stacks.locator_of("three", tmp_path)
     for stack in ("one", "two"):
-        assert stacks.locator_of(stack, tmp_path) == {"kind": "local", "state": str(tmp_path / ".backend" / stack)}
+        assert stacks.locator_of(stack, tmp_path) == LocalLocator(
+            stack=stack, folder=str(tmp_path / ".backend" / stack)
+        )
 
 
 def test_a_stack_that_nobody_knows_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,10 +43,8 @@ def test_a_stack_that_nobody_knows_is_a_usage_error(tmp_path: Path, capsys: pyte
 def test_an_ecs_stack_is_looked_up_by_the_names_of_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Project, stack, account and region make every name."""
     asked = []
-    monkeypatch.setattr(
-        lookup, "locate", lambda settings, place: asked.append((settings.target, place)) or {"kind": "ecs"}
-    )
-    assert stacks.locator_of("dev", ROOT) == {"kind": "ecs"}
+    monkeypatch.setattr(lookup, "locate", lambda settings, place: asked.append((settings.target, place)) or LOCATOR)
+    assert stacks.locator_of("dev", ROOT) is LOCATOR
     ((target, place),) = asked
     assert (target, place.project, place.stack, place.region) == ("ecs", "mlflow-backend", "dev", "eu-west-1")
 

@@ -7,33 +7,40 @@ import sys
 from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, next_step
-from mlflow_backend.offered import typed
+from mlflow_backend.offered import by_address, typed
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
 
-def ended(name: str, work: Callable[[], int], *, stack: str) -> int:
+def ended(name: str, work: Callable[[], int], options: argparse.Namespace) -> int:
     """Do `work` and return its exit code, or that of what declined or failed it, which is told on standard error.
 
-    `stack` is the one that the commands in it are for.
+    `options` are the command line's, which name the backend that the commands in it are for.
     """
     code: int = ExitCode.DONE
     try:
         code = work()
         sys.stdout.flush()
     except Refused as refusal:
-        print(f"{name}: {typed(str(refusal), stack)}", file=sys.stderr)
+        print(f"{name}: {offered_to(str(refusal), options)}", file=sys.stderr)
         return refusal.exit_code
     except BrokenPipeError:
         show_no_more()
     except platform_errors() as failure:
-        print(f"{name}: {typed(str(failure), stack)}", file=sys.stderr)
+        print(f"{name}: {offered_to(str(failure), options)}", file=sys.stderr)
         return ExitCode.PLATFORM_FAILED
     except OSError as error:
         print(f"{name}: {refused_file(error)}", file=sys.stderr)
         return ExitCode.PLATFORM_FAILED
     return code
+
+
+def offered_to(text: str, options: argparse.Namespace) -> str:
+    """Return a message with the commands that it offers as the person can type them."""
+    address = getattr(options, "locator", None)
+    return typed(text, options.stack or "STACK") if address is None else by_address(text, address)
 
 
 def refused_file(error: OSError) -> str:

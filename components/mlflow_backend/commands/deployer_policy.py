@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
         "(YAML), in JSON",
     )
     options = parser.parse_args(arguments)
-    return ended("deployer_policy", partial(_print, options, root), stack=options.stack)
+    return ended("deployer_policy", partial(_print, options, root), options)
 
 
 def _print(options: argparse.Namespace, root: Path) -> ExitCode:

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stack", default="local", help="the stack (default: local)")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON instead of lines")
     options = parser.parse_args(arguments)
-    return ended("doctor", partial(_run, options.stack, as_json=options.json), stack=options.stack)
+    return ended("doctor", partial(_run, options.stack, as_json=options.json), options)
 
 
 def _run(stack: str, *, as_json: bool) -> ExitCode:

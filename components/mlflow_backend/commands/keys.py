@@ -9,8 +9,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from mlflow_backend.contract import ExitCode, PlatformFailed
+from mlflow_backend.commands import stacks
+from mlflow_backend.commands.command import offered_to
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
 from mlflow_backend.local import api_keys
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.state import StateDir
 
 MOST_DAYS = 3650
@@ -20,7 +23,7 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
     """Run the command; returns an exit code of `contract.ExitCode`."""
     root = root or Path.cwd()
     parser = argparse.ArgumentParser(prog="scripts/keys.py", description=__doc__)
-    parser.add_argument("--stack", default="local", help="the stack (default: local)")
+    stacks.add_choice(parser, default="local")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="names, scopes and when they expire")
     adding = verbs.add_parser("add", help="make a key, and say which file holds it")
@@ -31,11 +34,8 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
     adding.add_argument("--days", type=_days, default=365, help="it expires after so many; 0: never (default: 365)")
     verbs.add_parser("revoke", help="refuse a key from now on").add_argument("name")
     options = parser.parse_args(arguments)
-    state = StateDir(root / ".backend" / options.stack)
-    if not (state.credentials / api_keys.FILE).exists():
-        print(f"Stack {options.stack} has no API keys here. Run `make up STACK={options.stack}`.", file=sys.stderr)
-        return ExitCode.REFUSED
     try:
+        state = _state(options, root)
         if options.verb == "add":
             path = api_keys.add(state, options.name, options.scope, days=options.days)
             print(f"The key is in {path}; it is valid within a minute.")
@@ -44,10 +44,29 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
             print(f"{options.name} is refused within a minute.")
         else:
             print("\n".join(map(_line, api_keys.entries(state))))
-    except PlatformFailed as failure:
-        print(failure, file=sys.stderr)
+    except (PlatformFailed, Refused) as failure:
+        print(offered_to(str(failure), options), file=sys.stderr)
         return ExitCode.REFUSED
     return ExitCode.DONE
+
+
+def _state(options: argparse.Namespace, root: Path) -> StateDir:
+    """Return the folder of a backend that has API keys. Raises Refused."""
+    state = StateDir(root / stacks.FOLDER / options.stack)
+    if options.locator is not None:
+        found = stacks.located(options, root)
+        if not isinstance(found, LocalLocator):
+            raise Refused(
+                f"The keys of a backend on {found.kind} are not kept here.",
+                code="keys-elsewhere",
+                fix="Change the secret of its API keys.",
+            )
+        state = found.state
+    if not (state.credentials / api_keys.FILE).exists():
+        raise Refused(
+            f"Stack {state.path.name} has no API keys here.", code="keys-missing", fix="Run `make up STACK=STACK`."
+        )
+    return state
 
 
 def _line(entry: dict[str, str]) -> str:

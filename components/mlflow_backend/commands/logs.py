@@ -18,7 +18,6 @@ from mlflow_backend import audit
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, UsageError
-from mlflow_backend.releases.targets import open_releases
 
 MOST_LINES = 10_000
 """Of one process: what one answer of CloudWatch may hold (CloudWatch Logs API, GetLogEvents)."""
@@ -28,13 +27,13 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
     """Run the command; returns an exit code of `contract.ExitCode`."""
     root = root or Path.cwd()
     options = command_line().parse_args(arguments)
-    return ended("logs", partial(_show, options, root), stack=options.stack)
+    return ended("logs", partial(_show, options, root), options)
 
 
 def command_line() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = argparse.ArgumentParser(prog="scripts/logs.py", description=__doc__)
-    parser.add_argument("--stack", default="local", help="the stack (default: local)")
+    stacks.add_choice(parser, default="local")
     parser.add_argument("--lines", type=_number, default=15, help="lines of each process, at most 10,000 (default: 15)")
     parser.add_argument("--audit", action="store_true", help="the changes that servers noted, the last --lines of them")
     parser.add_argument("--tasks", action="store_true", help="on ecs: also what the one-shot tasks wrote")
@@ -48,7 +47,7 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def _show(options: argparse.Namespace, root: Path) -> ExitCode:
-    platform = open_releases(stacks.locator_of(options.stack, root)).platform
+    platform = stacks.opened(options, root).platform
     if options.audit:
         found = audit.lines(platform.audit())[-options.lines :]
         print("\n".join(map(audit.text, found)) or "No server has noted a change.")

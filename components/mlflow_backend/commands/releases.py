@@ -13,19 +13,18 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
-from mlflow_backend.commands.stacks import locator_of
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.identity import ANY, object_of
 from mlflow_backend.releases import text
 from mlflow_backend.releases.status import list_releases
-from mlflow_backend.releases.targets import open_releases
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     line = argparse.ArgumentParser(prog="python -m scripts.releases", description=__doc__)
-    line.add_argument("--stack", required=True, help="the stack whose releases are listed")
+    stacks.add_choice(line)
     line.add_argument("--json", action="store_true", help="print JSON instead of the table")
     line.add_argument(
         "--accept-loss", action="store_true", help="go on from the newest readable record of a damaged ledger"
@@ -42,11 +41,11 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
     """Run the command."""
     root = root or Path.cwd()
     options = parser().parse_args(arguments)
-    return ended("releases", partial(_list, options, root), stack=options.stack)
+    return ended("releases", partial(_list, options, root), options)
 
 
 def _list(options: argparse.Namespace, root: Path) -> ExitCode:
-    target = open_releases(locator_of(options.stack, root))
+    target = stacks.opened(options, root)
     if options.accept_loss:
         record = target.ledger.accept_loss()
         print(f"the ledger goes on at record {record.number}; the damaged ones are set aside")

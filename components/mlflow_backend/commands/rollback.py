@@ -15,14 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.commands.command import platform_errors, refused_file
-from mlflow_backend.commands.stacks import locator_of
+from mlflow_backend.commands import stacks
+from mlflow_backend.commands.command import offered_to, platform_errors, refused_file
 from mlflow_backend.contract import ExitCode, Refused
-from mlflow_backend.offered import typed
 from mlflow_backend.releases import run, text
 from mlflow_backend.releases.journal import refuse_unfinished
 from mlflow_backend.releases.plan import Plan, Request, plan
-from mlflow_backend.releases.targets import open_releases
 
 if TYPE_CHECKING:
     from mlflow_backend.releases.run import RollbackResult
@@ -33,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     program = "python -m scripts.rollback"
     line = argparse.ArgumentParser(prog=program, description="Roll a stack back to an earlier release.")
     line.add_argument("--stack", help="the stack that is rolled back")
+    line.add_argument("--locator", metavar="ADDRESS", help=stacks.LOCATOR_HELP)
     line.add_argument("--to", metavar="REV", help="revision to go back to (default: the newest one that is SAFE)")
     line.add_argument("--to-version", metavar="V", help="go back to the newest verified release of this MLflow version")
     line.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
@@ -62,7 +61,7 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> Exi
     root = root or Path.cwd()
     options = _options(arguments)
     try:
-        target = _unmanaged(options, root) if options.service else open_releases(locator_of(options.stack, root))
+        target = _unmanaged(options, root) if options.service else stacks.opened(options, root)
         if options.dry_run:
             refuse_unfinished(target.rollback)
             return _show(options, _planned(options, target))
@@ -96,11 +95,11 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     if not options.service:
         if options.cluster or options.live_head or options.url:
             line.error("--cluster, --live-head and --url go with --service")
-        if not options.stack:
-            line.error("give --stack, or --cluster, --service and --region")
+        if bool(options.stack) == bool(options.locator):
+            line.error("give --stack, or --locator, or --cluster, --service and --region")
         return options
-    if options.stack or not options.cluster or not options.region:
-        line.error("--service goes with --cluster and --region, and without --stack")
+    if options.stack or options.locator or not options.cluster or not options.region:
+        line.error("--service goes with --cluster and --region, and without --stack and --locator")
     if not options.to:
         line.error("--to is needed: there is no ledger that could say what was verified")
     if options.unpin or options.restore or options.to_version or options.drop_kept:
@@ -143,7 +142,7 @@ def _roll_back(options: argparse.Namespace, target: Any, root: Path) -> Rollback
     _show(options, made)
     if not options.yes:
         _ask()
-    profile, deadline_s = ("core", 180.0) if options.service else _verification(root / f"Pulumi.{options.stack}.yaml")
+    profile, deadline_s = _verification(options, root)
     chosen = run.RollbackOptions(reason=options.reason, profile=profile, deadline_s=deadline_s)
     return run.begin(target, made, chosen, say=_say)
 
@@ -169,7 +168,7 @@ def _tell(options: argparse.Namespace, ended: RollbackResult) -> ExitCode:
 
 def _give_up(options: argparse.Namespace, code: ExitCode, why: str) -> ExitCode:
     """Say why nothing was done, or how far it came: a program that asked for JSON gets that too."""
-    sentence = typed(why, options.stack or "STACK")
+    sentence = offered_to(why, options)
     _say(sentence)
     if options.json:
         print(json.dumps({"exitCode": int(code), "result": sentence}, indent=2))
@@ -215,12 +214,12 @@ def _ask() -> None:
         )
 
 
-def _verification(stack_file: Path) -> tuple[str, float]:
-    """Return profile and deadline of the stack's verification; the defaults where only Pulumi can read the file."""
-    from mlflow_backend.settings import YamlSource, load  # noqa: PLC0415 - a service of others has no settings
-
+def _verification(options: argparse.Namespace, root: Path) -> tuple[str, float]:
+    """Return profile and deadline of the stack's verification; the defaults if it has no file that can be read."""
+    if options.stack is None:
+        return "core", 180.0
     try:
-        verify = load(YamlSource.read(stack_file)).verify
+        verify = stacks.settings_of(options.stack, root).verify
     except Refused:
         return "core", 180.0
     return verify.profile, float(verify.deadline)

@@ -15,34 +15,30 @@ from pathlib import Path
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode
+from mlflow_backend.releases.holds import refuse_rotation
+from mlflow_backend.releases.journal import refuse_unfinished
 
 
 def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
     """Run the command; returns an exit code of `contract.ExitCode`."""
     root = root or Path.cwd()
     parser = argparse.ArgumentParser(prog="scripts/rotate_keys.py", description=__doc__)
-    parser.add_argument("--stack", default="local", help="the stack (default: local)")
+    stacks.add_choice(parser, default="local")
     parser.add_argument(
         "--lost",
         action="store_true",
         help="local: the file of the keys is lost; give up what was encrypted with them",
     )
     options = parser.parse_args(arguments)
-    return ended("rotate_keys", partial(_rotate, options.stack, root, lost=options.lost), stack=options.stack)
+    return ended("rotate_keys", partial(_rotate, options, root), options)
 
 
-def _rotate(stack: str, root: Path, *, lost: bool) -> int:
-    said = stacks.target_of(stack, root).rotate_keys(
-        partial(stacks.settings_of, stack, root),
-        project=stacks.project_of(root),
-        stack=stack,
-        folder=root / stacks.FOLDER,
-        lost=lost,
-    )
-    print(said)
-    print(
-        f"Update the stack (`make up STACK={stack}`): servers get the new keys, and what can be read is re-encrypted."
-    )
+def _rotate(options: argparse.Namespace, root: Path) -> int:
+    deployed = stacks.opened(options, root)
+    refuse_unfinished(deployed.rollback)
+    refuse_rotation(deployed.ledger.state())
+    print(deployed.platform.rotate_keys(lost=options.lost))
+    print("Update the stack: servers get the new keys, and what can be read is re-encrypted.")
     return ExitCode.DONE
 
 

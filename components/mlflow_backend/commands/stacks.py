@@ -1,4 +1,4 @@
-"""Which backend a stack means, for commands that have the stack's file and no Pulumi state."""
+"""Which backend a command is for: that of a stack, found by the stack's file, or that of a locator's address."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend import targets
 from mlflow_backend.contract import UsageError
+from mlflow_backend.locator import at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import argparse
     from pathlib import Path
 
+    from mlflow_backend.deployed import DeployedBackend
+    from mlflow_backend.locator import Locator
     from mlflow_backend.settings import Settings
     from mlflow_backend.target import Target
 
+LOCATOR_HELP: Final = "instead: the address of a backend, as the stack output `locator` of any program says it"
 FOLDER: Final = ".backend"
 """Below a project's folder: where targets on this machine keep their stacks."""
 
@@ -37,7 +41,33 @@ def target_of(stack: str, root: Path) -> Target:
     return targets.get(settings_of(stack, root).target)
 
 
-def locator_of(stack: str, root: Path) -> Mapping[str, str]:
+def add_choice(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
+    """Let a command be told its backend, by --stack or by --locator; `default` is the stack if neither is given."""
+    which = parser.add_mutually_exclusive_group(required=default is None)
+    which.add_argument("--stack", default=default, help=f"the stack{f' (default: {default})' if default else ''}")
+    which.add_argument("--locator", metavar="ADDRESS", help=LOCATOR_HELP)
+
+
+def located(options: argparse.Namespace, root: Path) -> Locator:
+    """Return the locator of the backend that the command line names.
+
+    Raises SettingsError for a stack's file that cannot be read, Refused for a backend that is not deployed.
+    """
+    if options.locator is not None:
+        return at(options.locator)
+    return locator_of(options.stack, root)
+
+
+def opened(options: argparse.Namespace, root: Path) -> DeployedBackend:
+    """Return the backend that the command line names (see `located`)."""
+    # It takes a second, for which nobody waits who is refused before.
+    from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415
+
+    deployed: DeployedBackend = open_releases(located(options, root))
+    return deployed
+
+
+def locator_of(stack: str, root: Path) -> Locator:
     """Return the locator of a stack's backend.
 
     Raises SettingsError for a file that cannot be read, Refused for a backend that is not deployed.

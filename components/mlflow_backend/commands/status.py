@@ -13,22 +13,21 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
-from mlflow_backend.commands.stacks import locator_of
 from mlflow_backend.releases.overview import overview
-from mlflow_backend.releases.targets import open_releases
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns an exit code of `contract.ExitCode`."""
     parser = argparse.ArgumentParser(prog="scripts/status.py", description=__doc__)
-    parser.add_argument("--stack", default="local", help="the stack (default: local)")
+    stacks.add_choice(parser, default="local")
     options = parser.parse_args(arguments)
-    return ended("status", partial(_show, options.stack), stack=options.stack)
+    return ended("status", partial(_show, options), options)
 
 
-def _show(stack: str) -> int:
-    lines, code = overview(open_releases(locator_of(stack, Path.cwd())))
+def _show(options: argparse.Namespace) -> int:
+    lines, code = overview(stacks.opened(options, Path.cwd()))
     print("\n".join(lines))
     return code
 

@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     line = argparse.ArgumentParser(prog="verify.py", description="Verify that an MLflow backend works.")
     line.add_argument("url", nargs="?", help="tracking URL of any MLflow server, with its path prefix")
     line.add_argument("--stack", help="verify what this stack of the project deployed")
+    line.add_argument("--locator", metavar="ADDRESS", help="verify the backend at this address, of any program")
     line.add_argument("--subject", metavar="FILE", help="verify what this subject.json describes")
     line.add_argument(
         "--profile", default="core", choices=sorted(PROFILES), help="set of checks (default: %(default)s)"
@@ -108,10 +109,13 @@ def main(arguments: list[str] | None = None) -> ExitCode:
 
 
 def _subject(options: argparse.Namespace) -> Subject:
-    if [options.url, options.stack, options.subject].count(None) != 2:  # noqa: PLR2004 (one of three is given)
-        raise UsageError("Give one of: a URL, --stack, --subject", code="subject-ambiguous")
-    if options.stack is not None:
-        subject = _deployed(options.stack)
+    if [options.url, options.stack, options.locator, options.subject].count(None) != 3:  # noqa: PLR2004 (one of four)
+        raise UsageError("Give one of: a URL, --stack, --locator, --subject", code="subject-ambiguous")
+    if options.stack is not None or options.locator is not None:
+        # A second of imports that the verification of a URL, and the gate before each job, must not wait for.
+        from mlflow_backend.commands import stacks  # noqa: PLC0415
+
+        subject = stacks.opened(options, Path.cwd()).subject()
     elif options.subject is not None:
         subject = Subject.load(Path(options.subject))
     else:
@@ -122,16 +126,6 @@ def _subject(options: argparse.Namespace) -> Subject:
         ca_file=options.ca_file or subject.ca_file,
         insecure=options.insecure or subject.insecure,
     )
-
-
-def _deployed(stack: str) -> Subject:
-    """The subject of a stack, as its platform says it."""
-    # A second of imports that the verification of a URL, and the gate before each job, must not wait for.
-    from mlflow_backend.commands import stacks  # noqa: PLC0415
-    from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415
-
-    found: Subject = open_releases(stacks.locator_of(stack, Path.cwd())).subject()
-    return found
 
 
 def _references(options: argparse.Namespace) -> dict[str, str]:
@@ -180,8 +174,8 @@ def _write(options: argparse.Namespace, subject: Subject, report: Report) -> Non
 def _keep(subject: Subject, report: Report) -> None:
     """Keep the report of a backend that has a store. Raises OSError, PlatformFailed."""
     copy = Path(subject.report_path) if subject.report_path else None
-    if subject.locator:
-        from mlflow_backend.releases.reports import reports_of  # noqa: PLC0415 - as in `_deployed`
+    if subject.locator is not None:
+        from mlflow_backend.releases.reports import reports_of  # noqa: PLC0415 - as in `_subject`
 
         reports_of(subject.locator).save(report, copy=copy)
     elif copy is not None:

@@ -28,7 +28,7 @@ from mlflow_backend.aws.scope import Scope
 from mlflow_backend.aws.storage import Storage
 from mlflow_backend.backend import Backend, Serving
 from mlflow_backend.ecs import holding, roles, told
-from mlflow_backend.ecs.locator import report_path
+from mlflow_backend.ecs.locator import EcsLocator, report_path
 from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.protection import Protection
 from mlflow_backend.ecs.provider import Rollout
@@ -246,14 +246,15 @@ class EcsBackend(Backend):
             ),
         )
 
-    def _locator(self) -> pulumi.Output[dict[str, str]]:
-        return told.locator_of(
+    def _locator(self) -> pulumi.Output[EcsLocator]:
+        return told.locator(
             self._settings,
             self._naming,
             store=self.storage.store,
             network=self.network,
             url=self.balancer.url,
             secrets=self._secrets,
+            connection=self._scope.connection,
         )
 
     @property
@@ -298,13 +299,14 @@ class EcsBackend(Backend):
             self.balancer.target_group.arn,
             told.decided(self._settings, self._naming),
         )
+        locator = self._locator()
         return Serving(
             url=self.balancer.url,
             release=release,
             revision=self.service.revision,
-            locator=self._locator(),
+            locator=locator,
             mlflow_version=self._mlflow_version,
-            credentials=told.credentials_of(self._settings, self._secrets),
+            credentials=locator.apply(lambda found: found.credentials),
             access=self._settings.access.mode != "none",
             digest=digest,
             keys="" if held else self._secrets.version,

@@ -12,29 +12,29 @@ from mlflow_backend.ecs.render.tasks import DATABASE, DATABASE_TOOL
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.clients import Clients
-    from mlflow_backend.ecs.locator import Located
+    from mlflow_backend.ecs.locator import EcsLocator
 
 # The task definitions that are looked through for one with a version's image, newest first.
 _LOOKED_THROUGH: Final = 20
 
 
-def database_task(clients: Clients, place: Located, version: str | None) -> DatabaseTask:
+def database_task(clients: Clients, locator: EcsLocator, version: str | None) -> DatabaseTask:
     """Return what runs the tool in a version's image; in the newest one where none is named.
 
     Any version's tool can say where a schema is. Raises Refused where no task of the version is held any more.
     """
     task = EcsTask(
         clients=clients,
-        cluster=place.service.cluster,
-        task_definition=place.database_family if version is None else _definition(clients, place, version),
+        cluster=locator.service.cluster,
+        task_definition=locator.database_family if version is None else _definition(clients, locator, version),
         container=DATABASE,
-        network=place.network,
+        network=locator.network,
     )
     return DatabaseTask(task=task, tool=DATABASE_TOOL)
 
 
-def _definition(clients: Clients, place: Located, version: str) -> str:
-    family, ecs = place.database_family, clients.ecs
+def _definition(clients: Clients, locator: EcsLocator, version: str) -> str:
+    family, ecs = locator.database_family, clients.ecs
     newest = deployments.identify(
         ecs.describe_task_definition(taskDefinition=family)["taskDefinition"]["taskDefinitionArn"]
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mlflow_backend.aws.clients import Clients
-    from mlflow_backend.ecs.locator import Located
+    from mlflow_backend.ecs.locator import EcsLocator
 
 ONE_SHOTS: Final = (DATABASE, VERIFY)
 PARTS: Final = (SERVER, *ONE_SHOTS)
@@ -52,7 +52,7 @@ class EcsLogs:
     """The logs of one backend."""
 
     clients: Clients
-    place: Located
+    locator: EcsLocator
 
     def tails(self, part: str, *, lines: int) -> Iterator[str]:
         """Return the last lines of a part's last tasks, or that there are none."""
@@ -62,9 +62,9 @@ class EcsLogs:
     def tasks(self, part: str, *, lines: int, tasks: int = TASKS) -> Iterator[Tail]:
         """Give the last lines of a part's last tasks, those that run first, then the newest; none where none logged."""
         families = {
-            SERVER: self.place.server_family,
-            DATABASE: self.place.database_family,
-            VERIFY: self.place.verify_family,
+            SERVER: self.locator.server_family,
+            DATABASE: self.locator.database_family,
+            VERIFY: self.locator.verify_family,
         }
         family = families[part]
         streams = self._streams(family, part)
@@ -81,7 +81,7 @@ class EcsLogs:
 
     def audit(self) -> Iterator[str]:
         """Give lines of the last AUDIT_DAYS with the word audit in them; nothing where no server ever logged."""
-        streams = self._streams(self.place.server_family, SERVER)
+        streams = self._streams(self.locator.server_family, SERVER)
         if streams is None:
             return
         group, prefix = streams
@@ -106,7 +106,7 @@ class EcsLogs:
         """Return the state of each task that ECS still knows, in the order in which they are shown."""
         states: dict[str, str] = {}
         for status in ("RUNNING", "STOPPED"):
-            cluster = self.place.service.cluster
+            cluster = self.locator.service.cluster
             arns = self.clients.ecs.list_tasks(cluster=cluster, family=family, desiredStatus=status, maxResults=_TASKS)[
                 "taskArns"
             ]

@@ -8,7 +8,7 @@ from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render import balancer, storage
 from mlflow_backend.aws.render.database import own_instance
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs.locator import Reach, locator
+from mlflow_backend.ecs.locator import EcsLocator, locator_of
 from mlflow_backend.ecs.oneshot import Network
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
 
-def locate(settings: Settings, naming: Naming) -> dict[str, str]:
+def locate(settings: Settings, naming: Naming) -> EcsLocator:
     """Return the locator of a stack that is deployed. Raises Refused where it is not."""
     connection = Connection(naming.region)
     ecs = connection.client("ecs")
@@ -37,11 +37,8 @@ def locate(settings: Settings, naming: Naming) -> dict[str, str]:
     balancers = _asked(connection.client("elbv2").describe_load_balancers, naming, Names=[naming.balancer()])[
         "LoadBalancers"
     ]
-    secret = ""
-    if settings.access.mode != "none":
-        secrets = connection.client("secretsmanager")
-        secret = _asked(secrets.describe_secret, naming, SecretId=naming.secret("server"))["ARN"]
-    return locator(
+    secrets = connection.client("secretsmanager")
+    return locator_of(
         naming,
         store=storage.store(settings, naming),
         network=Network(
@@ -49,12 +46,10 @@ def locate(settings: Settings, naming: Naming) -> dict[str, str]:
             security_groups=(str(groups[0]["GroupId"]),),
             public_address=lies.get("assignPublicIp") == "ENABLED",
         ),
-        reach=Reach(
-            url=balancer.public_url(settings, balancers[0]["DNSName"]),
-            secret=secret,
-            access=settings.access.mode,
-            inside=settings.aws.network.internal,
-        ),
+        url=balancer.public_url(settings, balancers[0]["DNSName"]),
+        secret=_asked(secrets.describe_secret, naming, SecretId=naming.secret("server"))["ARN"],
+        access=settings.access.mode,
+        inside=settings.aws.network.internal,
         database=own_instance(settings, naming),
     )
 

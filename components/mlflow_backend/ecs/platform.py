@@ -21,7 +21,7 @@ from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.ecs import deployments
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.history import EcsHistory, release_of
-from mlflow_backend.ecs.locator import KIND, credentials, credentials_inside, located, report_path
+from mlflow_backend.ecs.locator import EcsLocator, report_path
 from mlflow_backend.ecs.logs import ONE_SHOTS, PARTS, EcsLogs
 from mlflow_backend.ecs.oneshot import EcsTask
 from mlflow_backend.ecs.render.containers import SETTINGS_LABEL
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.aws.clients import Connections
-    from mlflow_backend.ecs.locator import Located
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
     from mlflow_backend.target import OneShot
@@ -58,7 +57,7 @@ class VerifyTask(EcsTask):
     """The one-shot task that verifies within the network (target.OneShot)."""
 
     credentials: Mapping[str, str]
-    place: Located
+    locator: EcsLocator
     fetch: str = (
         "import boto3,sys;bucket,key=sys.argv[1:3];"
         "data=boto3.client('s3').get_object(Bucket=bucket,Key=key)['Body'].read()"
@@ -66,30 +65,28 @@ class VerifyTask(EcsTask):
 
     def arguments(self, key: str) -> tuple[str, ...]:
         """Return bucket and key."""
-        return self.place.store.bucket, self.place.store.prefix(key)
+        return self.locator.bucket, self.locator.store.prefix(key)
 
 
 class EcsPlatform(EcsHistory):
     """One backend on ECS."""
 
-    target = KIND
+    target = EcsLocator.kind
     asks_at_once = False
     start_deadline_s = _START_DEADLINE_S
 
-    def __init__(self, locator: Mapping[str, str], connections: Connections) -> None:
+    def __init__(self, locator: EcsLocator, connections: Connections) -> None:
         """Take the backend's locator; nothing is asked yet."""
-        place = located(locator)
-        super().__init__(clients=connections.clients, name=place.service)
-        self.locator: Mapping[str, str] = dict(locator)
-        self.place = place
-        store = S3Store(connections.store, bucket=place.store.bucket, root=place.store.root)
+        super().__init__(clients=connections.clients, name=locator.service)
+        self.locator = locator
+        store = S3Store(connections.store, bucket=locator.bucket, root=locator.root)
         self.store: Store = store
         self.dumps = store.address(DUMPS)
-        self.report: Path | None = report_path(place.stack)
+        self.report: Path | None = report_path(locator.stack)
         self.scale = Scale(
             clients=connections.clients,
             scaling=connections.scaling,
-            name=place.service,
+            name=locator.service,
             journal=Journal(self.store, "scale"),
         )
 
@@ -111,7 +108,7 @@ class EcsPlatform(EcsHistory):
 
     def tool(self, version: str | None) -> DatabaseTool:
         """Return the database tool in a version's image."""
-        return DatabaseTool(database_task(self.clients, self.place, version))
+        return DatabaseTool(database_task(self.clients, self.locator, version))
 
     def mark_store(self, content: bytes) -> None:
         """Write the object that the server's own role may only read."""
@@ -152,41 +149,59 @@ class EcsPlatform(EcsHistory):
             doors=doors(container.get("command", [])),
         )
 
+    def rotate_keys(self, *, lost: bool) -> str:
+        """Draw new keys into another version of the servers' secret."""
+        if lost:
+            raise Refused(
+                "Secrets Manager keeps the versions of the secret, so the keys are not lost.",
+                code="keys-not-lost",
+                fix="Restore the secret with `aws secretsmanager restore-secret`, and update.",
+            )
+        from mlflow_backend.aws import secrets  # noqa: PLC0415 - for this one command
+
+        try:
+            secrets.rotate_keys(self.locator.connection, self.locator.secret)
+        except PlatformFailed as failure:
+            raise Refused(
+                str(failure), code="keys-not-rotated", fix="Deploy the stack with `pulumi up`, and repeat."
+            ) from None
+        return "New keys are drawn."
+
     # Verification, and what people ask.
 
     def subject(self, revision: str) -> Subject:
         """Return what a verification of a revision is told."""
-        definition, reach = self._definition(revision), self.place.reach
+        definition, locator = self._definition(revision), self.locator
         return Subject(
-            url=_url(reach.url, definition),
+            url=_url(locator.url, definition),
             expected_version=release_of(int(revision), definition).mlflow_version,
             expected_revision=revision,
-            locator=self.locator,
-            stack=self.place.stack,
-            credentials=credentials(reach),
-            access=bool(reach.secret),
+            locator=locator,
+            stack=locator.stack,
+            credentials=locator.credentials,
+            access=locator.access != "none",
             report_path=str(self.report),
         )
 
     def inside(self) -> OneShot | None:
         """Return the task that verifies, if the balancer is internal."""
-        if not self.place.reach.inside:
+        if not self.locator.inside:
             return None
         return VerifyTask(
             clients=self.clients,
-            cluster=self.place.service.cluster,
-            task_definition=self.place.verify_family,
+            cluster=self.locator.service.cluster,
+            task_definition=self.locator.verify_family,
             container=VERIFY,
-            network=self.place.network,
-            credentials=credentials_inside(self.place.reach),
-            place=self.place,
+            network=self.locator.network,
+            credentials=self.locator.credentials_inside,
+            locator=self.locator,
         )
 
     def count(self, verdict: str) -> None:
         """Put the line into the log group whose metric filter the alarm counts."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as mlflow_backend.aws.clients
 
-        logs, group = self.clients.logs, self.place.tasks_logs
+        logs, group = self.clients.logs, self.locator.tasks_logs
         stream = f"{VERIFY}/deployer/{uuid.uuid4().hex}"
         event = {"timestamp": int(time.time() * 1000), "message": verdict}
         try:
@@ -206,7 +221,7 @@ class EcsPlatform(EcsHistory):
             return
         desired, running = service["desiredCount"], service["runningCount"]
         yield PartStatus(name="service", state=f"{running} of {desired} tasks run", runs=0 < desired <= running)
-        for state in parameters.waiting(self.place.database, self.place.service.region):
+        for state in parameters.waiting(self.locator.database, self.locator.service.region):
             yield PartStatus(name="database", state=state)
 
     def log_parts(self) -> tuple[LogPart, ...]:
@@ -223,10 +238,10 @@ class EcsPlatform(EcsHistory):
 
     @property
     def _logs(self) -> EcsLogs:
-        return EcsLogs(clients=self.clients, place=self.place)
+        return EcsLogs(clients=self.clients, locator=self.locator)
 
     def _definition(self, revision: str) -> Mapping[str, Any]:
-        wanted = f"{self.place.server_family}:{revision}"
+        wanted = f"{self.locator.server_family}:{revision}"
         with contextlib.suppress(self.clients.ecs.exceptions.ClientException):
             return dict(self.clients.ecs.describe_task_definition(taskDefinition=wanted)["taskDefinition"])
         raise Refused(

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource
 
-from mlflow_backend.dynamic import Provider
+from mlflow_backend.dynamic import Provider, document_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from mlflow_backend.locator import Locator
 
 
 class RolloutProvider(Provider):
@@ -56,7 +56,7 @@ class Rollout(Resource, module="mlflow-backend", name="EcsRollout"):
         cluster: str,
         service: str,
         revision: pulumi.Input[str],
-        locator: pulumi.Input[Mapping[str, str]],
+        locator: pulumi.Input[Locator],
         deadline_s: int,
         opts: pulumi.ResourceOptions,
     ) -> None:
@@ -66,7 +66,7 @@ class Rollout(Resource, module="mlflow-backend", name="EcsRollout"):
             "cluster": cluster,
             "service": service,
             "revision": revision,
-            "locator": locator,
+            "locator": document_of(locator),
             "deadline": deadline_s,
         }
         super().__init__(RolloutProvider(), name, props, opts)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.aws import clients
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.dynamic import offered_to
 from mlflow_backend.ecs.history import EcsHistory, ServiceName
+from mlflow_backend.locator import from_document
 from mlflow_backend.migrate.step import after_failed_start, settle
-from mlflow_backend.offered import stack_of, typed
 from mlflow_backend.releases import durations
 from mlflow_backend.releases.targets import open_releases
 
@@ -28,12 +29,12 @@ def wait(props: Mapping[str, Any]) -> dict[str, Any]:
     the revision does not serve on the new schema, `migrate.onFailure` decides.
     """
     revision = str(props["revision"])
-    releases = open_releases(props["locator"])
+    releases = open_releases(from_document(props["locator"]))
     releases.platform.resume_servers()
     outcome = _history(props).wait(revision, deadline_s=float(props["deadline"]))
     if not outcome.serving:
         lines = "\n".join(f"  - {reason}" for reason in outcome.reasons)
-        schema = typed(_after_migration(releases), stack_of(props["locator"]))
+        schema = offered_to(_after_migration(releases), props)
         raise PlatformFailed(
             f"Revision {revision} does not serve, whatever the service looks like:\n{lines}{schema}",
             code="rollout-failed",

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
-
-from mlflow_backend.contract import PlatformFailed, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mlflow_backend.ecs.backend import EcsBackend
+    from mlflow_backend.ecs.locator import EcsLocator
     from mlflow_backend.ecs.platform import EcsPlatform
     from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
     from mlflow_backend.report.quantities import Billing
     from mlflow_backend.settings import Settings
 
 # Each method imports what it needs: pulumi_aws takes seconds, boto3 a third of one.
 # ruff: noqa: PLC0415
+
+_ANY_REGION: Final = "us-east-1"
 
 
 class EcsTarget:
@@ -36,7 +39,7 @@ class EcsTarget:
 
         return EcsBackend("mlflow", EcsBackendArgs.from_settings(settings))
 
-    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> dict[str, str]:
+    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> EcsLocator:
         """Return what AWS has by the names that the settings give."""
         del folder
         from mlflow_backend.ecs.lookup import locate
@@ -65,41 +68,31 @@ class EcsTarget:
 
         return BILLING
 
-    def rotate_keys(
-        self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path, lost: bool
-    ) -> str:
-        """Draw new keys into another version of the stack's secret."""
-        del folder
-        from mlflow_backend.aws import secrets
+    @property
+    def locator(self) -> type[EcsLocator]:
+        """How its backends are found."""
+        from mlflow_backend.ecs.locator import EcsLocator
+
+        return EcsLocator
+
+    def store_at(self, address: str) -> Store | None:
+        """Return the store below a prefix of a bucket."""
+        bucket, _, root = address.removeprefix("s3://").partition("/")
+        if not address.startswith("s3://") or not bucket:
+            return None
         from mlflow_backend.aws.connection import Connection
-        from mlflow_backend.ecs import holding
-        from mlflow_backend.ecs.refusals import naming_of
-        from mlflow_backend.releases.holds import refuse_rotation
+        from mlflow_backend.aws.store import S3Store
 
-        if lost:
-            raise Refused(
-                "Secrets Manager keeps the versions of the secret, so the keys are not lost.",
-                code="keys-not-lost",
-                fix="Restore the secret with `aws secretsmanager restore-secret`, and update.",
-            )
-        known = settings()
-        naming = naming_of(known, project=project, stack=stack)
-        refuse_rotation(holding.read(known, naming, Connection(naming.region).client("s3")).state)
-        try:
-            secrets.rotate_keys(Connection(naming.region), naming.secret("server"))
-        except PlatformFailed as failure:
-            raise Refused(
-                str(failure), code="keys-not-rotated", fix="Deploy the stack with `pulumi up`, and repeat."
-            ) from None
-        return "New keys are drawn."
+        # S3 sends whoever asks elsewhere on to the bucket's own region.
+        client = Connection(os.environ.get("AWS_REGION", _ANY_REGION)).client("s3")
+        return S3Store(client, bucket=bucket, root=root.rstrip("/"))
 
-    def platform(self, locator: Mapping[str, str]) -> EcsPlatform:
+    def platform(self, locator: EcsLocator) -> EcsPlatform:
         """Return the live side of a service."""
         from mlflow_backend.aws.clients import connections
-        from mlflow_backend.aws.connection import Connection
         from mlflow_backend.ecs.platform import EcsPlatform
 
-        return EcsPlatform(locator, connections(Connection.at(locator)))
+        return EcsPlatform(locator, connections(locator.connection))
 
     def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
         """Return Secrets Manager's."""

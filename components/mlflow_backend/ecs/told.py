@@ -16,13 +16,14 @@ from mlflow_backend.aws.render import network as network_render
 from mlflow_backend.aws.render.cache import cache_plan
 from mlflow_backend.aws.render.database import own_instance
 from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, IN_FORCE, SecretSource
-from mlflow_backend.ecs.locator import Reach, credentials, locator
+from mlflow_backend.ecs.locator import EcsLocator, locator_of
 from mlflow_backend.ecs.oneshot import Network as TaskNetwork
 from mlflow_backend.ecs.render import tasks
 from mlflow_backend.ecs.render.tasks import Reached
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.cache import Cache
+    from mlflow_backend.aws.connection import Connection
     from mlflow_backend.aws.database import Database
     from mlflow_backend.aws.identity import Identity
     from mlflow_backend.aws.naming import Naming
@@ -113,7 +114,7 @@ def verify_task(
     )
 
 
-def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
+def locator(  # noqa: PLR0913 - the parts of a backend, by name
     settings: Settings,
     naming: Naming,
     *,
@@ -121,27 +122,27 @@ def locator_of(  # noqa: PLR0913 - the parts of a backend, by name
     network: Network,
     url: pulumi.Output[str],
     secrets: ServerSecrets,
-) -> pulumi.Output[dict[str, str]]:
+    connection: Connection,
+) -> pulumi.Output[EcsLocator]:
     """Return the backend's locator; unknown only until its network and its balancer are there."""
-    public, access = network.tasks_are_public, settings.access.mode
+    public = network.tasks_are_public
 
-    def gathered(found: list[Any]) -> dict[str, str]:
-        bucket, group, address, secret, *subnets = found
+    def gathered(outputs: list[Any]) -> EcsLocator:
+        bucket, group, address, secret, *subnets = outputs
         lies = TaskNetwork(subnets=tuple(subnets), security_groups=(group,), public_address=public)
-        reach = Reach(
+        found = locator_of(
+            naming,
+            store=bucket,
+            network=lies,
             url=address,
-            secret="" if access == "none" else secret,
-            access=access,
+            secret=secret,
+            access=settings.access.mode,
             inside=settings.aws.network.internal,
+            database=own_instance(settings, naming),
         )
-        return locator(naming, store=bucket, network=lies, reach=reach, database=own_instance(settings, naming))
+        return replace(found, profile=connection.profile, role=connection.role)
 
     return pulumi.Output.all(store, network.groups["tasks"], url, secrets.arn, *network.task_subnets).apply(gathered)
-
-
-def credentials_of(settings: Settings, secrets: ServerSecrets) -> pulumi.Input[dict[str, str]]:
-    """Return where verification finds the users' kind of credentials; references, never values."""
-    return secrets.arn.apply(lambda arn: credentials(Reach(url="", secret=arn, access=settings.access.mode)))
 
 
 def decided(settings: Settings, naming: Naming) -> list[str]:

@@ -65,7 +65,6 @@ class UnmanagedPlatform(EcsHistory):
         """
         super().__init__(clients=clients, name=name)
         self._url, self._live_head, self._say = url, live_head, say
-        self.locator: Mapping[str, str] = {}
         self.store: Store = FileStore(folder / f"{name.region}-{name.cluster}-{name.service}")
 
     def heads(self) -> Heads | None:
@@ -117,7 +116,7 @@ class UnmanagedPlatform(EcsHistory):
         )
 
     tool = describe = mark_store = row_counts = stop_servers = resume_servers = stage = not_ours
-    inside = count = purge = parts = log_parts = tails = audit = not_ours
+    inside = count = purge = parts = log_parts = tails = audit = rotate_keys = not_ours
 
     def _definition(self, revision: str) -> Mapping[str, Any]:
         family = deployments.identify(self._service()["taskDefinition"]).family

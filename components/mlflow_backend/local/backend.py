@@ -13,6 +13,7 @@ import pulumi
 from mlflow_backend.backend import Backend, Serving
 from mlflow_backend.codec import to_document
 from mlflow_backend.local import credentials, desired, environment, holding, naming, package, render
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon
 from mlflow_backend.local.refusals import refuse_unsupported
 from mlflow_backend.local.state import StateDir
@@ -64,7 +65,7 @@ class LocalBackend(Backend):
         super().__init__(LOCAL_BACKEND, name, settings=args.settings, opts=opts)
         self._state = StateDir(args.folder)
         self._folder = str(args.folder)
-        self._locator = {"kind": "local", "state": self._folder}
+        self._locator = LocalLocator.of(self._state)
         self._lock = environment.locate(args.settings.server.mlflow_version).lock
         self._add_services()
         self._served = self._what_is_served()

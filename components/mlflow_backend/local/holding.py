@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.local import revisions
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.releases.holds import hold_of, refuse_disagreement
 from mlflow_backend.releases.journal import refuse_unfinished, rollback_journal
 from mlflow_backend.releases.ledger import Ledger
@@ -90,7 +91,7 @@ def announcement(state: StateDir, version: str) -> str | None:
         return None
     from mlflow_backend.migrate.resource import check  # noqa: PLC0415 - only before a migration
 
-    found = check({"locator": {"kind": "local", "state": str(state.path)}, "mlflowVersion": version}).inputs
+    found = check({"locator": LocalLocator.of(state).document(), "mlflowVersion": version}).inputs
     plan = found.get("plan", {})
     if "pending" not in plan:
         return None

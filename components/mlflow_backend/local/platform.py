@@ -12,6 +12,7 @@ from mlflow_backend.contract import PlatformFailed, Refused, Release, Revision, 
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.local import environment, one_shot, ports, processes, purge, revisions, schema, switch
 from mlflow_backend.local import store as artifacts
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.supervisor import RUNS, Supervisor
 from mlflow_backend.local.templates import TemplatedTool
 from mlflow_backend.releases.stores import DUMPS, FileStore, lock_held
@@ -67,7 +68,7 @@ class LocalPlatform:
     def __init__(self, state: StateDir) -> None:
         """Name the stack's folder; nothing is read yet."""
         self.state = state
-        self.locator: Mapping[str, str] = {"kind": TARGET, "state": str(state.path)}
+        self.locator = LocalLocator.of(state)
         self.store: Store = FileStore(state.backend_store)
         self.report: Path | None = state.report
 
@@ -185,6 +186,16 @@ class LocalPlatform:
         record = self._record(revision)
         return Described(release=_release(record), identity=record.identity, doors=doors(record.program.argv))
 
+    def rotate_keys(self, *, lost: bool) -> str:
+        """Draw new keys, or give up those whose file is lost."""
+        from mlflow_backend.local import encryption  # noqa: PLC0415 - for this one command
+
+        if lost:
+            aside = encryption.give_up(self.state)
+            return "The lost keys are given up." + (f" What was left of them is in {aside}." if aside else "")
+        encryption.rotate(self.state)
+        return "New keys are drawn."
+
     # Verification, and what people ask.
 
     def subject(self, revision: str) -> Subject:
@@ -199,7 +210,7 @@ class LocalPlatform:
 
     def purge(self, prefix: str, *, timeout_s: float) -> int:
         """Remove the deleted experiments below a prefix for good; return how many."""
-        return purge.purge(self.locator, prefix, timeout_s=timeout_s)
+        return purge.purge(self.state, prefix, timeout_s=timeout_s)
 
     def parts(self) -> Iterator[PartStatus]:
         """Return every supervised program."""

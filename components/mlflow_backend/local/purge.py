@@ -6,17 +6,15 @@ instead, so that it knows few tables by name, of any MLflow version.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from psycopg2 import sql
 
 from mlflow_backend.local import schema
-from mlflow_backend.local.state import StateDir
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from mlflow_backend.local.state import StateDir
 
 # The foreign keys that refer to a table from others: the table, its columns, and the columns that they refer to.
 _REFERENCES = """
@@ -37,13 +35,13 @@ _INPUTS = (
 )
 
 
-def purge(locator: Mapping[str, str], prefix: str, *, timeout_s: float) -> int:
+def purge(state: StateDir, prefix: str, *, timeout_s: float) -> int:
     """Delete the experiments below a prefix that are marked as deleted, with all that refers to them; return how many.
 
     Each statement may take `timeout_s` seconds: what waits for somebody's lock waits no longer. Raises
     psycopg2.Error where the database cannot be asked, or refuses; nothing is deleted then.
     """
-    with schema.reading(StateDir(Path(locator["state"]))) as cursor:
+    with schema.reading(state) as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, false)", (str(max(1, int(timeout_s * 1000))),))
         cursor.execute(
             "SELECT experiment_id FROM experiments WHERE starts_with(name, %s) AND lifecycle_stage = 'deleted'",

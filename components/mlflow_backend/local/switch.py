@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import causes, credentials, guard, ports, processes, revisions
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.naming import tracking_url
 from mlflow_backend.local.state import write
 from mlflow_backend.local.supervisor import RUNS, Supervisor
@@ -148,7 +149,7 @@ def subject(state: StateDir, record: Record, *, door: str = "front") -> Subject:
         url=tracking_url(ports.known(state)[door], record.path_prefix),
         expected_version=record.mlflow_version,
         expected_revision=str(record.number),
-        locator={"kind": "local", "state": str(state.path)},
+        locator=LocalLocator.of(state),
         stack=state.path.name,
         jobs=record.jobs,
         max_upload_mib=record.max_artifact_mib or None,

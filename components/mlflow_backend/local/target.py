@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mlflow_backend.local.backend import LocalBackend
+    from mlflow_backend.local.locator import LocalLocator
     from mlflow_backend.local.platform import LocalPlatform
     from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
     from mlflow_backend.report.quantities import Billing
     from mlflow_backend.settings import Settings
@@ -35,7 +37,7 @@ class LocalTarget:
 
         return LocalBackend("mlflow", LocalBackendArgs(settings=settings, folder=folder / stack))
 
-    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> dict[str, str]:
+    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> LocalLocator:
         """Return the folder, whatever the stack's file says by now."""
         del settings, project
         if not (folder / stack).exists():
@@ -44,7 +46,7 @@ class LocalTarget:
                 code="local-backend-missing",
                 fix=f"Run `make up STACK={stack}`.",
             )
-        return {"kind": self.name, "state": str(folder / stack)}
+        return self.locator(stack=stack, folder=str(folder / stack))
 
     def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:
         """Look at this machine, and at the project's folder."""
@@ -65,29 +67,25 @@ class LocalTarget:
         """Return nothing: processes of this machine are not billed."""
         return {}
 
-    def rotate_keys(
-        self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path, lost: bool
-    ) -> str:
-        """Draw new keys, or give up those whose file is lost."""
-        self.locate(settings, project=project, stack=stack, folder=folder)
-        from mlflow_backend.local import encryption, holding
+    @property
+    def locator(self) -> type[LocalLocator]:
+        """How its backends are found."""
+        from mlflow_backend.local.locator import LocalLocator
+
+        return LocalLocator
+
+    def store_at(self, address: str) -> Store | None:
+        """Return the store of the backend in a folder."""
         from mlflow_backend.local.state import StateDir
-        from mlflow_backend.releases.holds import refuse_rotation
+        from mlflow_backend.releases.stores import FileStore
 
-        state = StateDir(folder / stack)
-        refuse_rotation(holding.ledger_state(state, requested=None))
-        if lost:
-            aside = encryption.give_up(state)
-            return "The lost keys are given up." + (f" What was left of them is in {aside}." if aside else "")
-        encryption.rotate(state)
-        return "New keys are drawn."
+        return FileStore(StateDir(Path(address)).backend_store) if Path(address).is_dir() else None
 
-    def platform(self, locator: Mapping[str, str]) -> LocalPlatform:
+    def platform(self, locator: LocalLocator) -> LocalPlatform:
         """Return the live side of the backend in a folder."""
         from mlflow_backend.local.platform import LocalPlatform
-        from mlflow_backend.local.state import StateDir
 
-        return LocalPlatform(StateDir(Path(locator["state"])))
+        return LocalPlatform(locator.state)
 
     def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
         """Return nothing: secrets here are files."""

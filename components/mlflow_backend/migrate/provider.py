@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource, UpdateResult
 
-from mlflow_backend.dynamic import Provider
+from mlflow_backend.dynamic import Provider, document_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from mlflow_backend.locator import Locator
 
 
 class MigrationProvider(Provider):
@@ -59,7 +59,7 @@ class MigrationArgs:
     `database` is the database's identity: another one is looked at again.
     """
 
-    locator: pulumi.Input[Mapping[str, str]]
+    locator: pulumi.Input[Locator]
     mlflow_version: pulumi.Input[str]
     database: pulumi.Input[str]
     on_failure: str
@@ -80,7 +80,7 @@ class Migration(Resource, module="mlflow-backend", name="Migration"):
     def __init__(self, name: str, args: MigrationArgs, opts: pulumi.ResourceOptions) -> None:
         """Register the resource; `opts` must make it depend on the database and on what the tool runs in."""
         props = {
-            "locator": args.locator,
+            "locator": document_of(args.locator),
             "mlflowVersion": args.mlflow_version,
             "database": args.database,
             "onFailure": args.on_failure,
@@ -126,7 +126,7 @@ class Reencryption(Resource, module="mlflow-backend", name="Reencryption"):
         self,
         name: str,
         *,
-        locator: pulumi.Input[Mapping[str, str]],
+        locator: pulumi.Input[Locator],
         mlflow_version: pulumi.Input[str],
         keys: pulumi.Input[str],
         opts: pulumi.ResourceOptions,
@@ -136,7 +136,7 @@ class Reencryption(Resource, module="mlflow-backend", name="Reencryption"):
         Empty `keys` is a revision that the stack is held to: what it reads is left as it is. `opts` must make it depend
         on the server.
         """
-        props = {"locator": locator, "mlflowVersion": mlflow_version, "keys": keys, "lost": None}
+        props = {"locator": document_of(locator), "mlflowVersion": mlflow_version, "keys": keys, "lost": None}
         super().__init__(ReencryptionProvider(), name, props, opts)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pulumi.output import Unknown
 
+from mlflow_backend.locator import from_document
 from mlflow_backend.releases.targets import open_releases
 
 if TYPE_CHECKING:
@@ -25,6 +26,6 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     outputs = {key: inputs.get(key) for key in _INPUTS}
     if not inputs["keys"]:
         return {**outputs, "lost": []}
-    target = open_releases(inputs["locator"])
+    target = open_releases(from_document(inputs["locator"]))
     with target.migration_lock():
         return {**outputs, "lost": list(target.tool(inputs["mlflowVersion"]).reencrypt())}

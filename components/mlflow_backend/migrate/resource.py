@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from pulumi.output import Unknown
 
 from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.dynamic import offered_to
+from mlflow_backend.locator import from_document
 from mlflow_backend.migrate.forecast import Seen
 from mlflow_backend.migrate.known import forecast
 from mlflow_backend.migrate.step import MigrationRequest, migrate
-from mlflow_backend.offered import stack_of, typed
 from mlflow_backend.releases.journal import refuse_unfinished
 from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.schema import Direction
@@ -51,12 +52,12 @@ def check(inputs: Mapping[str, Any]) -> Checked:
     try:
         made, interrupted = _forecast(inputs)
     except (Refused, PlatformFailed) as error:
-        return Checked(inputs=dict(inputs), refusal=typed(str(error), stack_of(inputs["locator"])))
+        return Checked(inputs=dict(inputs), refusal=offered_to(str(error), inputs))
     plan = {"action": _ACTIONS.get(made.direction, "find out"), **made.document()}
     if interrupted:
         plan["interrupted"] = "a migration was begun and not ended; the update goes on with it"
     refusal = made.refusal()
-    said = None if refusal is None else typed(refusal, stack_of(inputs["locator"]))
+    said = None if refusal is None else offered_to(refusal, inputs)
     return Checked(inputs={**inputs, "plan": plan}, refusal=said)
 
 
@@ -72,7 +73,7 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises PlatformFailed, and Refused where a rollback runs or was interrupted.
     """
-    target = open_releases(inputs["locator"])
+    target = open_releases(from_document(inputs["locator"]))
     version = inputs["mlflowVersion"]
     # Basic auth has a schema of its own; on targets that have none, only the tracking head is known beforehand.
     live = target.heads()
@@ -84,7 +85,7 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
                 target, MigrationRequest(version=version, required=required, on_failure=inputs["onFailure"])
             )
         except PlatformFailed as failure:
-            raise PlatformFailed(typed(str(failure), stack_of(inputs["locator"])), code="migration-failed") from None
+            raise PlatformFailed(offered_to(str(failure), inputs), code="migration-failed") from None
     return {
         **{key: inputs.get(key) for key in (*INPUTS, "plan")},
         "head": outcome.heads.tracking,
@@ -95,7 +96,7 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _forecast(inputs: Mapping[str, Any]) -> tuple[Forecast, bool]:
-    target = open_releases(inputs["locator"])
+    target = open_releases(from_document(inputs["locator"]))
     version = inputs["mlflowVersion"]
     live = target.heads()
     if live is None:

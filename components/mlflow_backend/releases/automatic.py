@@ -14,12 +14,11 @@ from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.verify.model import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from mlflow_backend.locator import Locator
     from mlflow_backend.verify.report import Report
 
 
-def roll_back(locator: Mapping[str, str], report: Report, *, profile: str, deadline_s: float) -> str:
+def roll_back(locator: Locator, report: Report, *, profile: str, deadline_s: float) -> str:
     """Roll back from the release that failed, where there is one to go back to; say in a sentence what was done."""
     target = open_releases(locator)
     failed = ", ".join(check.name for check in report.checks if check.result is Result.FAIL)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
-from mlflow_backend.dynamic import UPDATE_ID, Provider, update_id
+from mlflow_backend.dynamic import UPDATE_ID, Provider, document_of, update_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from mlflow_backend.locator import Locator
 
 
 class LedgerEntryProvider(Provider):
@@ -71,7 +71,7 @@ class HoldProvider(Provider):
 class LedgerEntryArgs:
     """Where the backend is, the revision, and when its verification finished."""
 
-    locator: pulumi.Input[Mapping[str, str]]
+    locator: pulumi.Input[Locator]
     revision: pulumi.Input[str]
     verified: pulumi.Input[str]
 
@@ -84,7 +84,7 @@ class LedgerEntry(Resource, module="mlflow-backend", name="LedgerEntry"):
     def __init__(self, name: str, args: LedgerEntryArgs, opts: pulumi.ResourceOptions) -> None:
         """Register the resource; `opts` must make it depend on the verification."""
         props = {
-            "locator": args.locator,
+            "locator": document_of(args.locator),
             "revision": args.revision,
             "verified": args.verified,
             UPDATE_ID: _asked(args),
@@ -102,7 +102,7 @@ def _asked(args: LedgerEntryArgs) -> pulumi.Input[str]:
         from mlflow_backend.releases import resource  # noqa: PLC0415
 
         locator, revision, _verified = found
-        return "" if resource.is_recorded(locator, revision) else this_update
+        return "" if resource.is_recorded(locator, revision) and resource.is_kept(locator) else this_update
 
     # After the verification: what it found damaged or away is told by it.
     return pulumi.Output.all(args.locator, args.revision, args.verified).apply(asked)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend import targets
 from mlflow_backend.contract import ExitCode, PlatformFailed
 from mlflow_backend.releases import durations
 from mlflow_backend.releases.stores import ROOT
@@ -18,9 +17,9 @@ from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
+    from mlflow_backend.locator import Locator
     from mlflow_backend.releases.stores import Store
 
 LATEST: Final = f"{ROOT}/reports/latest.json"
@@ -56,9 +55,9 @@ class Reports:
         return report
 
 
-def reports_of(locator: Mapping[str, str]) -> Reports:
+def reports_of(locator: Locator | None) -> Reports:
     """Return the reports of the backend that a locator names."""
-    return Reports(open_releases(locator).store if locator.get("kind") in targets.MODULES else None)
+    return Reports(None if locator is None else open_releases(locator).store)
 
 
 def shown(reports: Reports) -> tuple[str, ExitCode]:

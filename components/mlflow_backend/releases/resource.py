@@ -10,6 +10,7 @@ from pulumi.output import Unknown
 from mlflow_backend.contract import PlatformFailed, Refused, VerificationFailed
 from mlflow_backend.dynamic import UPDATE_ID, asked_again
 from mlflow_backend.identity import ANY, object_of, recorded_of
+from mlflow_backend.locator import from_document, read, write
 from mlflow_backend.releases.reports import reports_of
 from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.releases.verification import identity
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow_backend.identity import Recorded
+    from mlflow_backend.locator import Locator
     from mlflow_backend.verify.report import Report
 
 ENTRY: Final = ("locator", "revision")
@@ -30,7 +32,7 @@ def entry_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     return _differs(ENTRY, olds, news) or asked_again(olds, news)
 
 
-def is_recorded(locator: Mapping[str, str], revision: str) -> bool:
+def is_recorded(locator: Locator, revision: str) -> bool:
     """Tell whether the ledger ends with this release; what is wrong with the ledger is for `append` to name."""
     try:
         return bool(open_releases(locator).ledger.read().ends_with(revision))
@@ -38,12 +40,21 @@ def is_recorded(locator: Mapping[str, str], revision: str) -> bool:
         return False
 
 
+def is_kept(locator: Locator) -> bool:
+    """Tell whether the backend's store has this locator; what is wrong with the store is for `append` to name."""
+    try:
+        return read(open_releases(locator).store) == locator
+    except (Refused, PlatformFailed):
+        return False
+
+
 def append(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Record the verification that the backend's last report is of.
+    """Record the verification that the backend's last report is of, and put the locator into the store.
 
     Raises VerificationFailed, PlatformFailed, PlatformFailed, Refused.
     """
-    report = reports_of(inputs["locator"]).latest()
+    locator = from_document(inputs["locator"])
+    report = reports_of(locator).latest()
     revision = str(inputs["revision"])
     if report is None or report.verdict is not Result.PASS or report.served_revision != revision:
         raise VerificationFailed(
@@ -51,13 +62,21 @@ def append(inputs: Mapping[str, Any]) -> dict[str, Any]:
             "else meanwhile. Repeat the update.",
             code="report-of-another-revision",
         )
-    target = open_releases(inputs["locator"])
+    target = open_releases(locator)
+    write(locator, target.store)
+    contents = target.ledger.read()
+    if contents.ends_with(revision):
+        return _entry(inputs, contents.last)
     seen = _known_by(target, report)
     release = target.release(revision, verification_id=identity(report), verdict=report.verdict.value)
     record = target.ledger.add_release(release, identity=seen)
     # Only now: what served before is no longer the only one that is known to work.
     target.retire()
-    return {**{key: inputs.get(key) for key in (*ENTRY, "verified", UPDATE_ID)}, "number": record.number}
+    return _entry(inputs, record.number)
+
+
+def _entry(inputs: Mapping[str, Any], number: int) -> dict[str, Any]:
+    return {**{key: inputs.get(key) for key in (*ENTRY, "verified", UPDATE_ID)}, "number": number}
 
 
 def _known_by(target: Any, report: Report) -> Recorded | None:

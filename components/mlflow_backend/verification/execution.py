@@ -45,13 +45,14 @@ def asking(subject: Subject) -> Subject:
 
 
 def _deployed(subject: Subject) -> Any:
-    from mlflow_backend.releases.targets import is_known, open_releases  # noqa: PLC0415 - a URL alone has no ledger
+    from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415 - a URL alone has no ledger
 
-    return open_releases(subject.locator) if is_known(subject.locator) else None
+    return None if subject.locator is None else open_releases(subject.locator)
 
 
 def _asking(subject: Subject, deployed: Any) -> Subject:
-    target, platform = targets.get(subject.locator["kind"]), deployed.platform
+    platform = deployed.platform
+    target = targets.get(platform.target)
     fields: dict[str, Any] = asdict(deployed.doors(subject.expected_revision))
     try:
         fields["identity"] = deployed.ledger.state().identity or {}

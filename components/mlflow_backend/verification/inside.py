@@ -76,7 +76,7 @@ def _as_known_inside(platform: Platform, shot: OneShot, subject: Subject) -> Sub
         running=lambda: serving,
         no_heads="whoever verifies here may not ask the database; the readiness check compares its schema",
     )
-    return replace(subject, locator={}, live=live, credentials=shot.credentials, report_path=None)
+    return replace(subject, locator=None, live=live, credentials=shot.credentials, report_path=None)
 
 
 def _run(platform: Platform, shot: OneShot, content: bytes, request: VerifyRequest) -> Report:

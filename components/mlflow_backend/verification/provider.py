@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource
 
-from mlflow_backend.dynamic import UPDATE_ID, Provider, update_id
+from mlflow_backend.dynamic import UPDATE_ID, Provider, document_of, update_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mlflow_backend.locator import Locator
 
 
 class VerificationProvider(Provider):
@@ -60,7 +62,7 @@ class VerificationArgs:
 
     `url`: the URL that clients use. `release`: {"revision", "mlflowVersion"} as intended. `serving_digest`: a digest
     over the identity of everything that serving depends on, credentials' versions included; when it changes, the
-    backend is verified again. `locator`: where the platform says what runs, e.g. {"kind": "local", "state": path}.
+    backend is verified again. `locator`: of a backend that a target of this project deploys.
     `credentials`: references (file:PATH or env:NAME), never values. `access`: whether anonymous calls must be refused.
     `max_upload_mib`: the server's own limit on artifacts, None without one.
     `deadline`: seconds. `on_failure`: `rollback` goes back to an earlier release by itself. `when`: `changed` leaves an
@@ -71,7 +73,7 @@ class VerificationArgs:
     url: pulumi.Input[str]
     release: pulumi.Input[Mapping[str, Any]] = field(default_factory=dict)
     serving_digest: pulumi.Input[str] = ""
-    locator: pulumi.Input[Mapping[str, str]] = field(default_factory=dict)
+    locator: pulumi.Input[Locator] | None = None
     report_path: pulumi.Input[str] = ""
     profile: str = "core"
     deadline: float = 180
@@ -107,7 +109,7 @@ class Verification(Resource, module="mlflow-backend", name="Verification"):
             "url": args.url,
             "release": args.release,
             "servingDigest": args.serving_digest,
-            "locator": args.locator,
+            "locator": {} if args.locator is None else document_of(args.locator),
             "credentials": args.credentials,
             "access": args.access,
             "jobs": args.jobs,
@@ -135,10 +137,10 @@ class Verification(Resource, module="mlflow-backend", name="Verification"):
 
 def _asked(this_update: str, args: VerificationArgs) -> pulumi.Input[str]:
     """Return the id of an update that verifies, and an empty text for one that need not."""
-    if not this_update or args.when == "always":
+    if not this_update or args.when == "always" or args.locator is None:
         return this_update
 
-    def asked(locator: Mapping[str, str]) -> str:
+    def asked(locator: Locator) -> str:
         from mlflow_backend.verification import resource  # noqa: PLC0415 - a store is read for `changed` only
 
         return "" if resource.passed(locator) else this_update

@@ -14,6 +14,7 @@ from pulumi.output import Unknown
 
 from mlflow_backend.contract import PlatformFailed, UsageError, VerificationFailed
 from mlflow_backend.dynamic import UPDATE_ID, asked_again, is_unknown
+from mlflow_backend.locator import from_document
 from mlflow_backend.verify import checks
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest
@@ -22,6 +23,7 @@ from mlflow_backend.verify.subjects import Subject
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlflow_backend.locator import Locator
     from mlflow_backend.verify.report import Report
 
 INPUTS: Final = (
@@ -73,7 +75,7 @@ def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str
     return [*differing, UPDATE_ID] if asked_again(olds, news) else differing
 
 
-def passed(locator: Mapping[str, str]) -> bool:
+def passed(locator: Locator) -> bool:
     """Whether the last report of a backend, as its store has it, says that it passed."""
     from mlflow_backend.releases.reports import reports_of  # noqa: PLC0415 - as below
 
@@ -92,7 +94,7 @@ def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
     from mlflow_backend.releases.reports import reports_of  # noqa: PLC0415 - a preview only compares
     from mlflow_backend.verification import execution  # noqa: PLC0415
 
-    copy, reports = Path(inputs["reportPath"]) if inputs["reportPath"] else None, reports_of(inputs["locator"])
+    copy, reports = Path(inputs["reportPath"]) if inputs["reportPath"] else None, reports_of(_locator(inputs))
 
     def begun(report: Report) -> None:
         # A store that fails now fails again at the end, when the checks have said more about it.
@@ -122,8 +124,8 @@ def _after_failure(inputs: Mapping[str, Any], report: Report) -> str:
         return ""
     from mlflow_backend.releases import automatic  # noqa: PLC0415 - only after a failure
 
-    deadline_s = float(inputs["deadline"])
-    return " " + automatic.roll_back(inputs["locator"], report, profile=inputs["profile"], deadline_s=deadline_s)
+    deadline_s, locator = float(inputs["deadline"]), from_document(inputs["locator"])
+    return " " + automatic.roll_back(locator, report, profile=inputs["profile"], deadline_s=deadline_s)
 
 
 def subject_of(inputs: Mapping[str, Any]) -> Subject:
@@ -163,6 +165,10 @@ def _is_recorded(inputs: Mapping[str, Any]) -> bool:
     """Whether the release was verified before, and nothing else has served since."""
     from mlflow_backend.releases.resource import is_recorded  # noqa: PLC0415 - as in `verify`
 
-    if "kind" not in inputs["locator"]:
-        return False
-    return is_recorded(inputs["locator"], inputs["release"]["revision"])
+    locator = _locator(inputs)
+    return locator is not None and is_recorded(locator, inputs["release"]["revision"])
+
+
+def _locator(inputs: Mapping[str, Any]) -> Locator | None:
+    """Return the locator among the inputs; None for an MLflow that no target of this project deploys."""
+    return from_document(inputs["locator"]) if inputs["locator"] else None

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from mlflow_backend import targets
 from mlflow_backend.contract import UsageError
-from mlflow_backend.offered import stack_of
+from mlflow_backend.locator import Locator
+from mlflow_backend.locator import from_document as locator_from
 from mlflow_backend.verify.extra import ExtraCheck
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Subject:
     url: str
     expected_version: str | None = None
     expected_revision: str | None = None
-    locator: Mapping[str, str] = field(default_factory=dict)
+    locator: Locator | None = None
     credentials: Mapping[str, str] = field(default_factory=dict)
     access: bool | None = None
     jobs: bool = False
@@ -88,11 +88,6 @@ class Subject:
             )
         if parts.query or parts.fragment:
             raise UsageError("url: holds a query or a fragment. Give the tracking URL alone", code="url-with-query")
-        for key, value in self.locator.items():
-            if not isinstance(value, str):
-                raise UsageError(f"locator.{key}: not a text", code="locator-not-text")
-        if self.locator:
-            targets.known(self.locator.get("kind", ""))
 
     @property
     def host(self) -> str:
@@ -118,14 +113,15 @@ class Subject:
             )
         if not isinstance(document.get("url"), str):
             raise UsageError("url: missing. Give the URL that clients use", code="subject-without-url")
-        fields = {_KEYS[key]: value for key, value in document.items() if value is not None}
+        fields = {_KEYS[key]: value for key, value in document.items() if value is not None and key != "locator"}
         if "max_upload_mib" in fields:
             # Pulumi's numbers are floats.
             fields["max_upload_mib"] = int(fields["max_upload_mib"])
         fields |= {name: tuple(fields[name]) for name in ("hosts", "origins") if name in fields}
-        if (known := fields.get("locator")) and {"stack", "state"} & set(known):
-            fields.setdefault("stack", stack_of(known))
         try:
+            if document.get("locator"):
+                fields["locator"] = locator_from(document["locator"])
+                fields.setdefault("stack", fields["locator"].stack)
             fields["extra_checks"] = tuple(ExtraCheck.from_document(item) for item in fields.get("extra_checks", ()))
         except UsageError as error:
             raise UsageError(str(error), code="subject-extra-check") from None
@@ -194,4 +190,6 @@ _KEYS: Final[dict[str, str]] = {
 def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [item if isinstance(item, str) else item.to_document() for item in value]
+    if isinstance(value, Locator):
+        return value.document()
     return dict(value) if isinstance(value, Mapping) else value

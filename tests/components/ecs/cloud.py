@@ -8,7 +8,7 @@ from typing import Any
 
 from mlflow_backend.aws.clients import Clients, Connections
 from mlflow_backend.deployed import DeployedBackend
-from mlflow_backend.ecs.locator import Reach, locator
+from mlflow_backend.ecs.locator import locator_of
 from mlflow_backend.ecs.oneshot import Network
 from mlflow_backend.ecs.platform import EcsPlatform
 from tests.components.ecs.recorded import Recorded
@@ -16,11 +16,14 @@ from tests.components.ecs.stacks import naming_of, store_of
 
 NAMING = naming_of("staging")
 
-LOCATOR = locator(
+LOCATOR = locator_of(
     NAMING,
     store=store_of("staging"),
     network=Network(subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",), public_address=False),
-    reach=Reach(url="https://mlflow.staging.example.com", secret="arn:aws:secretsmanager:eu-west-1:1:secret:s-AbCdEf"),
+    url="https://mlflow.staging.example.com",
+    secret="arn:aws:secretsmanager:eu-west-1:1:secret:s-AbCdEf",
+    access="basic",
+    inside=False,
     database=NAMING.database(),
 )
 

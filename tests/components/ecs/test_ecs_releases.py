@@ -14,10 +14,10 @@ from moto import mock_aws
 from mlflow_backend import deployed as module
 from mlflow_backend.aws.clients import Clients
 from mlflow_backend.contract import PlatformFailed, Refused, Release, Revision
-from mlflow_backend.ecs.locator import located
 from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.ecs.scale import Scale
 from mlflow_backend.ecs.target import TARGET
+from mlflow_backend.locator import from_document
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Contents
 from mlflow_backend.releases.records import Dump, Kind, LedgerState, Record, VerifiedRelease
@@ -30,15 +30,13 @@ from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.services import NAME, Time, deployment, service
 
 
-def test_a_locator_says_where_a_backend_is_in_plain_texts() -> None:
-    """It goes into the state: texts only, none of them a secret, and back it is the same backend."""
-    assert all(isinstance(value, str) for value in LOCATOR.values())
-    backend = located(LOCATOR)
-    assert backend.network.subnets == ("subnet-1", "subnet-2")
-    assert (backend.service.cluster, backend.service.service) == (NAMING.cluster(), NAMING.service())
-    assert backend.server_family == NAMING.family("server")
-    assert backend.reach.url == "https://mlflow.staging.example.com"
-    assert LOCATOR["address"] == f"eu-west-1/{NAMING.cluster()}/{NAMING.service()}"
+def test_a_locator_comes_back_from_its_document() -> None:
+    """The document goes into the state and into the bucket, and back it is the same backend."""
+    assert from_document(json.loads(json.dumps(LOCATOR.document()))) == LOCATOR
+    assert (LOCATOR.service.cluster, LOCATOR.service.service) == (NAMING.cluster(), NAMING.service())
+    assert LOCATOR.server_family == NAMING.family("server")
+    assert LOCATOR.address == f"s3://{LOCATOR.bucket}"
+    assert replace(LOCATOR, root="team").address == f"s3://{LOCATOR.bucket}/team"
 
 
 def test_migrations_find_this_target(monkeypatch: pytest.MonkeyPatch) -> None:

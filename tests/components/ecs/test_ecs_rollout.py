@@ -15,6 +15,7 @@ from mlflow_backend.ecs.provider import RolloutProvider
 from mlflow_backend.releases.durations import Durations, kept
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.stores import FileStore
+from tests.components.ecs.cloud import LOCATOR
 from tests.components.ecs.services import BROKEN, OLD, STARTING, Aws, deployment, service
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 PROPS: dict[str, Any] = {
     "region": "eu-west-1", "cluster": "backend", "service": "server", "revision": "42",
-    "locator": {"stack": "dev"}, "deadline": 600,
+    "locator": LOCATOR.document(), "deadline": 600,
 }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def _deployed(tmp_path: Path, **counts: Any) -> DeployedBackend:
     cloud.ecs.answers("ListTaskDefinitions", {"taskDefinitionArns": [SERVER]})
     releases = cloud.releases
     platform = cast("EcsPlatform", releases.platform)
-    platform.place = replace(platform.place, database="")
+    platform.locator = replace(platform.locator, database="")
     # The recorded S3 keeps nothing; a store on AWS behaves as this one does (test_ecs_store).
     releases.reports = Reports(FileStore(tmp_path))
     return releases

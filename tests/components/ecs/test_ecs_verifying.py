@@ -16,7 +16,7 @@ import urllib3
 from mlflow_backend.aws import clients
 from mlflow_backend.aws.render import alarms
 from mlflow_backend.aws.secrets import IN_FORCE
-from mlflow_backend.ecs.locator import Reach, credentials, credentials_inside, located, locator
+from mlflow_backend.ecs.locator import EcsLocator, locator_of
 from mlflow_backend.ecs.oneshot import Network
 from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.ecs.render import tasks
@@ -44,12 +44,15 @@ def client(service):
 """
 
 
-def _locator(url: str, *, inside: bool, secret: str = ARN) -> dict[str, str]:
-    return locator(
+def _locator(url: str, *, inside: bool, secret: str = ARN) -> EcsLocator:
+    return locator_of(
         NAMING,
         store=store_of("dev"),
         network=Network(subnets=("subnet-1",), security_groups=("sg-1",), public_address=True),
-        reach=Reach(url=url, secret=secret, inside=inside),
+        url=url,
+        secret=secret,
+        access="basic" if secret else "none",
+        inside=inside,
         database="",
     )
 
@@ -185,9 +188,7 @@ def test_the_tasks_command_runs_the_same_checks_and_prints_their_report(
         (put,) = cloud.s3.calls("PutObject")
         (tmp_path / "b" / put["Key"]).parent.mkdir(parents=True)
         (tmp_path / "b" / put["Key"]).write_bytes(put["Body"])
-        command = tuple(
-            str(tmp_path / "b") if part == located(subject.locator).store.bucket else part for part in override
-        )
+        command = tuple(str(tmp_path / "b") if part == store_of("dev").bucket else part for part in override)
         done = _in_a_task(tmp_path, command)
         assert done.returncode == 0, done.stderr
         verdict, _, rest = done.stdout.partition("\n")
@@ -215,9 +216,9 @@ def test_a_job_names_its_credentials_by_the_tasks_own_variables(cloud: Cloud) ->
 
 def test_with_api_keys_the_verification_has_one_of_its_own() -> None:
     """The users' kind of credential, by reference: here the secret's, there the task's own variable."""
-    reach = Reach(url="http://x", secret=ARN, access="token")
-    assert credentials(reach) == {"token": f"secretsmanager:{ARN}#verification-api-key"}
-    assert credentials_inside(reach) == {"token": "env:MLFLOW_BACKEND_PROBE_TOKEN"}
+    locator = replace(_locator("http://x", inside=True), access="token")
+    assert locator.credentials == {"token": f"secretsmanager:{ARN}#verification-api-key"}
+    assert locator.credentials_inside == {"token": "env:MLFLOW_BACKEND_PROBE_TOKEN"}
     task = tasks.verify_task(settings_of("token"), naming_of("token"), reached("token"))
     (secret,) = task.container_definitions[0]["secrets"]
     assert secret["name"] == "MLFLOW_BACKEND_PROBE_TOKEN"

@@ -11,6 +11,7 @@ import pytest
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.local import guard, holding, launch, revisions, switch
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.state import StateDir, write
 from mlflow_backend.migrate import resource
@@ -52,9 +53,9 @@ def test_an_update_does_nothing_while_a_rollback_is_on_its_way(state: StateDir) 
     DeployedBackend(LocalPlatform(state)).rollback.write({"to": "1", "begun": "2026-11-21T12:00:00+00:00"})
     with pytest.raises(Refused, match="rollback to revision 1"):
         holding.refuse_overtaken(state, "")
-    locator = {"kind": "local", "state": str(state.path)}
+    locator = LocalLocator.of(state)
     with pytest.raises(Refused, match="rollback to revision 1"):
-        resource.run({"locator": locator, "mlflowVersion": "3.4.0", "onFailure": "stop"})
+        resource.run({"locator": locator.document(), "mlflowVersion": "3.4.0", "onFailure": "stop"})
 
 
 def test_what_a_killed_update_staged_is_forgotten_by_the_next(state: StateDir) -> None:

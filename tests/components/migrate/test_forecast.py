@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from pulumi.output import Unknown
 
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.migrate import resource
 from mlflow_backend.migrate.forecast import Seen
 from mlflow_backend.migrate.known import describe, forecast
@@ -15,6 +16,8 @@ from mlflow_backend.schema import Direction, Heads
 from mlflow_backend.schema_tables import schema_table
 
 HEADS = {version: schema_table().heads[version].tracking for version in ("2.9.2", "3.4.0", "3.17.2")}
+
+LOCATOR = LocalLocator(stack="x", folder="/nowhere").document()
 
 
 def seen(version: str, *, as_of: datetime | None = None) -> Seen:
@@ -92,11 +95,20 @@ def test_a_revision_that_was_never_recorded_is_breaking() -> None:
 @pytest.mark.parametrize("key", ["locator", "mlflowVersion"])
 def test_unknown_inputs_of_a_preview_are_left_for_later(key: str) -> None:
     """The first preview of a stack knows no ports: the check neither fails nor guesses."""
-    inputs = {"locator": {"kind": "local", "state": "/nowhere"}, "mlflowVersion": "3.4.0", key: Unknown()}
+    inputs = {
+        "locator": LocalLocator(stack="x", folder="/nowhere").document(),
+        "mlflowVersion": "3.4.0",
+        key: Unknown(),
+    }
     assert resource.check(inputs) == resource.Checked(inputs=inputs)
 
 
-WISH = {"locator": {"kind": "local"}, "mlflowVersion": "3.4.0", "database": "d", "onFailure": "stop"}
+WISH = {
+    "locator": LocalLocator(stack="x", folder="/nowhere").document(),
+    "mlflowVersion": "3.4.0",
+    "database": "d",
+    "onFailure": "stop",
+}
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import pytest
 from pulumi.output import Unknown
 
 from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.state import StateDir
+from mlflow_backend.locator import LOCATOR, at, from_document
 from mlflow_backend.releases import provider, resource
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.releases.reports import LATEST
@@ -45,7 +47,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeployedBackend:
 @pytest.fixture
 def inputs(target: DeployedBackend) -> dict[str, Any]:
     """The entry's inputs in a real update that has something to record."""
-    locator = {"kind": "local", "state": target.platform.locator["state"]}
+    locator = target.platform.locator.document()
     return {"locator": locator, "revision": "1", "verified": "now", "updateId": "first"}
 
 
@@ -89,7 +91,7 @@ def test_nothing_is_recorded_that_the_store_does_not_say(
         ({"updateId": "second"}, True),
         ({"revision": "2"}, True),
         ({"revision": Unknown()}, True),
-        ({"locator": {"kind": "local", "state": "/elsewhere"}}, True),
+        ({"locator": LocalLocator(stack="x", folder="/elsewhere").document()}, True),
     ],
 )
 def test_when_an_entry_is_made_again(inputs: dict[str, Any], changed: dict[str, Any], *, wanted: bool) -> None:
@@ -100,7 +102,7 @@ def test_when_an_entry_is_made_again(inputs: dict[str, Any], changed: dict[str, 
 
 def test_a_record_that_is_missing_or_damaged_is_asked_for(target: DeployedBackend, inputs: dict[str, Any]) -> None:
     """`_backend` may be deleted, wholly or in part, and a record cut short."""
-    locator = inputs["locator"]
+    locator = from_document(inputs["locator"])
     assert not resource.is_recorded(locator, "1")
     verified(target)
     resource.append(inputs)
@@ -113,5 +115,22 @@ def test_a_record_that_is_missing_or_damaged_is_asked_for(target: DeployedBacken
         assert not resource.is_recorded(locator, "1")
     record.unlink()
     assert not resource.is_recorded(locator, "1")
-    assert not resource.is_recorded({"kind": "moon"}, "1")
     assert target.store.read([LATEST])
+
+
+def test_a_locator_that_the_store_has_lost_is_written_again_without_a_second_record(
+    target: DeployedBackend, inputs: dict[str, Any]
+) -> None:
+    """By it somebody else's commands find the backend; a store of before it, or a tidied one, has none."""
+    locator = from_document(inputs["locator"])
+    verified(target)
+    assert not resource.is_kept(locator)
+    resource.append(inputs)
+    assert resource.is_kept(locator)
+    assert at(locator.address) == locator
+    for content in (b"", b"{}", b'{"kind": "local", "stack": "stack", "folder": "/elsewhere"}'):
+        target.store.replace(LOCATOR, content)
+        assert not resource.is_kept(locator)
+        assert resource.append(inputs)["number"] == 1
+        assert resource.is_kept(locator)
+    assert len(target.ledger.read().records) == 1

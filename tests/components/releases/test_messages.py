@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend import offered, schema
+from mlflow_backend import schema
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.dynamic import Provider
 from mlflow_backend.releases.journal import Journal, refuse_unfinished, rollback_journal
@@ -16,6 +16,7 @@ from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.records import LedgerState, Pin
 from mlflow_backend.releases.stores import FileStore
+from tests.components.ecs.cloud import LOCATOR
 from tests.components.releases.contexts import HEAD, START, contents, context, revision, verified
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class Speaks(Provider):
 
 
 @pytest.mark.parametrize(
-    "props", [{"locator": {"kind": "ecs", "stack": "mine"}}, {"state": "/x/.backend/mine"}], ids=["ecs", "local"]
+    "props",
+    [{"locator": replace(LOCATOR, stack="mine").document()}, {"state": "/x/.backend/mine"}],
+    ids=["ecs", "local"],
 )
 def test_what_a_provider_raises_names_its_own_stack(props: dict[str, Any]) -> None:
     """A command of a red update is copied as it stands."""
@@ -100,4 +103,3 @@ def test_what_a_provider_raises_names_its_own_stack(props: dict[str, Any]) -> No
         Speaks().update("id", {}, props)
     with pytest.raises(Refused, match="--stack STACK"):
         Speaks().create({"other": json.dumps(props)})
-    assert offered.stack_of(props.get("locator", props)) == "mine"

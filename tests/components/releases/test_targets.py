@@ -10,6 +10,7 @@ from mlflow_backend.contract import History
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.ecs.unmanaged import UnmanagedPlatform
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.migrate.step import MigrationTarget
 from mlflow_backend.releases import automatic
@@ -52,5 +53,5 @@ def test_an_automatic_rollback_that_cannot_even_begin_says_so(tmp_path: Path) ->
     """Its own failure is told beside that of the verification, and not instead of it."""
     (tmp_path / "backend-store").write_text("a file where the folder should be")
     report = Report(url="http://x", profile="core", deadline_s=1, started="now")
-    told = automatic.roll_back({"kind": "local", "state": str(tmp_path)}, report, profile="core", deadline_s=1)
+    told = automatic.roll_back(LocalLocator(stack="x", folder=str(tmp_path)), report, profile="core", deadline_s=1)
     assert told.startswith("Rolling back by itself failed: ")

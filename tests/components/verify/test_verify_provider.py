@@ -12,8 +12,10 @@ import pytest
 from pulumi.output import Unknown
 
 from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.state import StateDir
+from mlflow_backend.locator import from_document
 from mlflow_backend.releases.reports import LATEST, Reports
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verification import provider, resource
@@ -175,7 +177,7 @@ def kept(inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Inputs that name a backend with a store, and that store."""
     monkeypatch.setattr(LocalPlatform, "serving", lambda _self: "1")
     state = StateDir(tmp_path / "stack")
-    return inputs | {"locator": {"kind": "local", "state": str(state.path)}}, FileStore(state.backend_store)
+    return inputs | {"locator": LocalLocator.of(state).document()}, FileStore(state.backend_store)
 
 
 def test_the_report_is_in_the_backends_store_whatever_the_verdict(
@@ -227,7 +229,7 @@ def test_with_when_changed_what_is_no_report_is_verified_again(
     inputs, store = kept
     if content is not None:
         store.replace(LATEST, content)
-    assert not resource.passed(inputs["locator"])
+    assert not resource.passed(from_document(inputs["locator"]))
 
 
 @pytest.mark.parametrize("verdict", [None, *Result])
@@ -238,4 +240,4 @@ def test_with_when_changed_only_a_passing_report_is_enough(
     inputs, store = kept
     report = reports.Report(url="http://x", profile="core", deadline_s=1.0, started="now", verdict=verdict)
     Reports(store).save(report, copy=None)
-    assert resource.passed(inputs["locator"]) is (verdict is Result.PASS)
+    assert resource.passed(from_document(inputs["locator"])) is (verdict is Result.PASS)
