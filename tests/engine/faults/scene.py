@@ -14,7 +14,7 @@ import psycopg2
 
 from mlflow_backend.local import credentials, ports
 from mlflow_backend.local.naming import DATABASE
-from mlflow_backend.releases.targets import open_releases
+from mlflow_backend.verification import execution
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.checks import CORE
 from mlflow_backend.verify.model import Result
@@ -50,7 +50,7 @@ class Scene:
     def subject(self) -> Subject:
         """The stack as it describes itself for a verification on demand."""
         loaded = Subject.load(self.stack.state.subject)
-        return replace(loaded, report_path=None, heads=open_releases(loaded.locator).heads)
+        return replace(loaded, report_path=None, live=execution.asking(loaded).live)
 
     @property
     def port(self) -> int:
