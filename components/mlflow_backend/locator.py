@@ -49,7 +49,7 @@ def from_document(document: Mapping[str, Any]) -> Locator:
         return codec.from_document(targets.get(str(rest.pop("kind", ""))).locator, rest)
     except (UsageError, codec.CodecError) as error:
         raise UsageError(
-            f"This is no locator of a backend: {error}", code="locator-damaged", fix="Deploy the stack again."
+            f"locator: it describes no backend ({error})", code="locator-damaged", fix="Deploy the stack again."
         ) from None
 
 

@@ -192,7 +192,7 @@ def test_a_failing_task_is_reported_once_and_long_before_the_end(caplog: pytest.
         },
     ]})  # fmt: skip
     reported: list[tuple[float, str]] = []
-    waiting = replace(aws.history, report=lambda said: reported.append((aws.time.now, said)))
+    waiting = replace(aws.history, report_failure=lambda said: reported.append((aws.time.now, said)))
     assert not waiting.wait("42", deadline_s=600).serving
     ((at, said),) = reported
     assert at <= 30
