@@ -7,6 +7,7 @@ import functools
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,15 @@ def test_every_document_is_reached_from_the_readme() -> None:
 
 
 DECISIONS = [path for path in DOCUMENTS if path.parent == Path("docs", "adr") and path.name != "README.md"]
+
+
+def test_every_version_of_the_changelog_is_recorded() -> None:
+    """Updates are tested from what each release left, and the newest one is the package's own version."""
+    versions = re.findall(r"^## (\d+\.\d+\.\d+) \(\d{4}-\d\d-\d\d\)$", text(Path("CHANGELOG.md")), re.MULTILINE)
+    assert versions[0] == tomllib.loads(text(Path("pyproject.toml")))["project"]["version"]
+    for version in versions:
+        kept = {path.name for path in (ROOT / "tests" / "fixtures" / version).iterdir()}
+        assert kept == {"dev.tar.xz", "local.tar.xz"}
 
 
 def test_decisions_are_numbered_without_gaps() -> None:

@@ -15,3 +15,4 @@ backend = LocalBackend(
     ),
 )
 pulumi.export("trackingUrl", backend.tracking_url)
+pulumi.export("locator", backend.locator)

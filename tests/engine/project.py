@@ -127,9 +127,12 @@ class Project:
         """Return one stack output."""
         return self.outputs()[key]
 
-    def resources(self) -> dict[str, dict[str, Any]]:
-        """Return the stack's resources as its state has them, by name."""
+    def state_of_resources(self) -> list[dict[str, Any]]:
+        """Return the stack's resources as its state has them."""
         done = self.pulumi("stack", "export", "--stack", self.name)
         assert done.ok, done.text
-        found = json.loads(done.text)["deployment"].get("resources", [])
-        return {resource["urn"].rsplit("::", 1)[-1]: resource for resource in found}
+        return list(json.loads(done.text)["deployment"].get("resources", []))
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Return the stack's resources by name, of which one of several with a name."""
+        return {resource["urn"].rsplit("::", 1)[-1]: resource for resource in self.state_of_resources()}

@@ -43,12 +43,21 @@ def backend(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.mark.timeout(3 * TIMEOUT_S)
-def test_commands_find_the_backend_of_another_program(backend: Example) -> None:
-    """The package says what runs, and verifies it, without a repository around it."""
-    (backend.project / "Pulumi.mine.yaml").write_text("config: {mlflow-backend:target: local}\n", encoding="utf-8")
-    assert "PASS" in backend.command("status", "--stack", "mine").text
-    assert "3.17.2" in backend.command("releases", "--stack", "mine").text
-    verified = backend.command("verify", "--stack", "mine")
+def test_commands_find_the_backend_of_another_program_by_its_address(backend: Example) -> None:
+    """No repository and no stack file is around them: they list, verify and roll back what the address names."""
+    address = ("--locator", str(backend.output("locator")))
+    program = backend.project / "__main__.py"
+    program.write_text(
+        program.read_text().replace('"mlflowVersion": "3.17.2"', '"mlflowVersion": "3.17.2", "workers": 2')
+    )
+    backend.must_up()
+    count_starts(2)
+    assert "PASS" in backend.command("status", *address).text
+    back = backend.command("rollback", *address, "--to", "1", "--reason", "a test", "--yes")
+    assert back.ok, back.text
+    listed = backend.command("releases", *address)
+    assert "pinned to 1" in listed.text, listed.text
+    verified = backend.command("verify", *address)
     assert verified.ok, verified.text
 
 

@@ -35,7 +35,7 @@ def _run(*command: str | Path) -> None:
 class Example(Project):
     """One of the programs of examples/, copied to a folder without a checkout around it."""
 
-    dropped = ("PULUMI_", "PYTHON")
+    dropped: tuple[str, ...] = ("PULUMI_", "PYTHON")
 
     def __init__(self, folder: Path, example: str, environment: Path) -> None:
         """Make its stack; nothing is deployed."""

@@ -1,0 +1,34 @@
+"""A bucket and a database as the backend makes them, for a server that is deployed by other means."""
+
+import pulumi
+
+from mlflow_backend import Database, Network, Scope, Settings, Storage
+
+config = pulumi.Config()
+scope = Scope.of(
+    "stores",
+    Settings.model_validate(
+        {
+            "target": "ecs",
+            "backup": {"protect": False},
+            "aws": {
+                "account": config.require("account"),
+                "region": "eu-west-1",
+                "network": {"internal": True, "egress": "publicIp"},
+            },
+        }
+    ),
+)
+opts = pulumi.ResourceOptions(provider=scope.provider("aws"))
+network = Network("network", scope, opts=opts)
+storage = Storage("artifacts", scope, opts=opts)
+database = Database(
+    "tracking",
+    scope,
+    subnets=network.data_subnets,
+    security_group=network.groups["database"],
+    key_arn=storage.key_arn,
+    opts=opts,
+)
+pulumi.export("bucket", storage.store.apply(lambda store: store.bucket))
+pulumi.export("databaseHost", database.host)
