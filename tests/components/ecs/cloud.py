@@ -11,6 +11,7 @@ from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.ecs.locator import locator_of
 from mlflow_backend.ecs.oneshot import Network
 from mlflow_backend.ecs.platform import EcsPlatform
+from mlflow_backend.server.environment import ACCESS_VARIABLE
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import naming_of, store_of
 
@@ -80,6 +81,7 @@ def definition(number: int, version: str) -> dict[str, Any]:
     labels = {"mlflow-backend.mlflow-version": version, "mlflow-backend.settings": "h4sh"}
     container = {
         "name": "database", "image": "r/mlflow@sha256:abc", "dockerLabels": labels,
+        "environment": [{"name": ACCESS_VARIABLE, "value": "basic"}],
         "logConfiguration": {"logDriver": "awslogs", "options": options},
     }  # fmt: skip
     return {

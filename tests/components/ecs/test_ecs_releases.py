@@ -275,7 +275,9 @@ def test_a_list_takes_the_ledgers_last_word_for_the_schema(monkeypatch: pytest.M
     cloud.ecs.answers("ListTaskDefinitions", {"taskDefinitionArns": [arn]})
     releases = cloud.releases
     heads = Heads(tracking="dc11669786a5", auth="f1a2b3c4d5e6")
-    known = SimpleNamespace(revision="4", mlflow_version="3.17.2", image_digest="sha256:abc", heads=heads)
+    known = SimpleNamespace(
+        revision="4", mlflow_version="3.17.2", image_digest="sha256:abc", environment_lock=None, heads=heads
+    )
     contents = SimpleNamespace(releases=[SimpleNamespace(release=known)], dumps=[], state=None)
     monkeypatch.setattr(releases.ledger, "read", lambda: contents)
     assert releases.rollback_context(verify_checksums=False).live == heads
