@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.row import Row, seconds
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render import alarms, balancer, cache, database, network, policies, storage
-from mlflow_backend.aws.render.secrets import SecretSource
 from mlflow_backend.ecs import refusals
 from mlflow_backend.ecs.history import EcsHistory, ServiceName
-from mlflow_backend.ecs.render import containers, service, tasks
+from mlflow_backend.ecs.render import containers, service
 from mlflow_backend.ecs.render import policies as ecs_policies
 from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.status import RollbackContext
 from mlflow_backend.schema import Heads
 from mlflow_backend.schema_tables import schema_table
-from tests.components.ecs.stacks import naming_of, reached, settings_of, store_of
+from tests.components.ecs.stacks import naming_of, settings_of, store_of, tasks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +38,7 @@ def measure() -> Iterator[Row]:
 
 def rendering() -> Row:
     """Render everything that the stack `staging` consists of, from settings that are already read."""
-    settings, naming, store, told = (
-        settings_of("staging"),
-        naming_of("staging"),
-        store_of("staging"),
-        reached("staging"),
-    )
-    admin = SecretSource(arn="arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds-AbCdEf", key="")
+    settings, naming, store = settings_of("staging"), naming_of("staging"), store_of("staging")
 
     def whole() -> None:
         refusals.refuse_unsupported(settings)
@@ -66,12 +59,7 @@ def rendering() -> Row:
             ecs_policies.execution(naming, secrets=["a"], keys=["k"], log_group="g", repository_arn="r"),
         ):
             policies.text(document)
-        for task in (
-            tasks.server_task(settings, naming, told, store=store),
-            tasks.verify_task(settings, naming, told),
-            tasks.database_task(settings, naming, told, store=store, admin_secret=admin),
-        ):
-            containers.text(task.container_definitions)
+        tasks_of("staging", settings=settings)
         watched = alarms.alarms(cluster=naming.cluster(), database=plan_of_database, cache=True)
         parts = {"balancer": "b", "targets": "t", "database": "d", "cache": "c"}
         alarms.dashboard(region=naming.region, identifiers=parts, found=watched)

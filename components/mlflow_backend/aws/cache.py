@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_aws as aws
 
 from mlflow_backend.aws.provider import CacheToken
-from mlflow_backend.aws.render.cache import PARAMETERS, cache_plan
+from mlflow_backend.aws.render.cache import PARAMETERS, cache_address, cache_plan
 from mlflow_backend.aws.render.secrets import CACHE_TOKEN, SecretSource
-from mlflow_backend.server import CacheAddress, cache_url
+from mlflow_backend.server import cache_url
 from mlflow_backend.tokens import AWS_CACHE
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class Cache(pulumi.ComponentResource):
     """Where the cache is, and which secret holds its URL.
 
-    Attributes: `host`, `port`, `secret`, and `group`, the replication group, None for an adopted cache.
+    Attributes: `host`, `port`, `address` as servers take it, `secret`, and `group`, the replication group, None for an
+    adopted cache.
     """
 
     def __init__(  # noqa: PLR0913 - what the cache lies in, by name
@@ -45,13 +46,18 @@ class Cache(pulumi.ComponentResource):
         self.group: aws.elasticache.ReplicationGroup | None = None
         self.secret: pulumi.Output[SecretSource]
         if existing is not None:
-            self.host, self.port = pulumi.Output.from_input(existing.host), existing.port
+            self._reach(pulumi.Output.from_input(existing.host), existing.port)
             self.secret = pulumi.Output.from_input(existing.secret).apply(lambda arn: SecretSource(arn=arn, key="url"))
         else:
             token = CacheToken(f"{name}-token", opts=self._child)
             self._create(subnets, security_group, token)
             self.secret = self._keep(token)
         self.register_outputs({"host": self.host, "port": self.port})
+
+    def _reach(self, host: pulumi.Output[str], port: int) -> None:
+        settings = self._scope.settings
+        self.host, self.port = host, port
+        self.address = host.apply(lambda found: cache_address(settings, found, port))
 
     def _create(
         self, subnet_ids: Sequence[pulumi.Input[str]], security_group: pulumi.Input[str], token: CacheToken
@@ -97,7 +103,8 @@ class Cache(pulumi.ComponentResource):
             apply_immediately=True,
             opts=self._child,
         )
-        self.host, self.port, self.group = group.primary_endpoint_address, plan.port, group
+        self.group = group
+        self._reach(group.primary_endpoint_address, plan.port)
 
     def _keep(self, token: CacheToken) -> pulumi.Output[SecretSource]:
         """Put the whole URL into Secrets Manager: ECS hands over values as they are stored and composes none."""
@@ -109,17 +116,15 @@ class Cache(pulumi.ComponentResource):
             recovery_window_in_days=self._scope.recovery_days,
             opts=self._child,
         )
-        port = self.port
 
-        def document(found: list[str]) -> str:
-            host, value = found
-            address = CacheAddress(host=host, port=port, password=CACHE_TOKEN, tls=True)
+        def document(found: list[Any]) -> str:
+            address, value = found
             return json.dumps({"url": cache_url(address).resolve({CACHE_TOKEN: value}.__getitem__)})
 
         version = aws.secretsmanager.SecretVersion(
             f"{self._name}-url",
             secret_id=secret.id,
-            secret_string=pulumi.Output.all(self.host, token.value).apply(document),
+            secret_string=pulumi.Output.all(self.address, token.value).apply(document),
             opts=self._child,
         )
         return pulumi.Output.all(secret.arn, version.version_id).apply(

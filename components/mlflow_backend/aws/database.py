@@ -11,6 +11,7 @@ from mlflow_backend.aws.render.database import (
     ADMIN_USER,
     ENGINE_VERSION,
     PARAMETER_FAMILY,
+    database_address,
     database_plan,
     final_snapshot,
     removal_deadline,
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 class Database(pulumi.ComponentResource):
     """Where the database is.
 
-    Attributes: `host`, `port`, `identity` (another one is another database), `instance`, None for an adopted one, and
-    `admin_secret`, the ARN of the secret
-    of the instance's master user, None for an adopted one.
+    Attributes: `host`, `port`, `address` as servers take it, `identity` (another one is another database), `instance`,
+    None for an adopted one, and `admin_secret`, the ARN of the secret of the instance's master user, None for an
+    adopted one.
     """
 
     def __init__(  # noqa: PLR0913 - what the instance lies in, by name
@@ -57,6 +58,8 @@ class Database(pulumi.ComponentResource):
             self.host, self.port = instance.address, DATABASE_PORT
             self.admin_secret = instance.master_user_secrets.apply(lambda found: str(found[0].secret_arn))
             self.identity = instance.resource_id
+        port = self.port
+        self.address = self.host.apply(lambda host: database_address(scope.settings, host, port))
         self.register_outputs({"host": self.host, "port": self.port})
 
     def _create(

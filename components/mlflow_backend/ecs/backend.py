@@ -6,6 +6,9 @@ verification, ledger. What the parts are is in `render`; nothing is decided here
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +26,19 @@ from mlflow_backend.aws.provider import ApiKeys, SecretArgs, ServerSecrets
 from mlflow_backend.aws.render import alarms, storage
 from mlflow_backend.aws.render import database as database_render
 from mlflow_backend.aws.render.balancer import rollout_deadline, timeouts
-from mlflow_backend.aws.render.secrets import SERVER_SECRETS
+from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, IN_FORCE, SERVER_SECRETS, SecretSource
 from mlflow_backend.aws.scope import Scope
 from mlflow_backend.aws.storage import Storage
 from mlflow_backend.backend import Backend, Serving
-from mlflow_backend.ecs import holding, roles, told
-from mlflow_backend.ecs.locator import EcsLocator, report_path
+from mlflow_backend.ecs import holding, roles
+from mlflow_backend.ecs.locator import EcsLocator, locator_of, report_path
 from mlflow_backend.ecs.looked_at import preflight_args
+from mlflow_backend.ecs.oneshot import Network as TaskNetwork
 from mlflow_backend.ecs.protection import Protection
 from mlflow_backend.ecs.provider import Rollout
 from mlflow_backend.ecs.refusals import naming_of
 from mlflow_backend.ecs.render import containers, policies, tasks
-from mlflow_backend.ecs.render.service import platform_may_roll_back
+from mlflow_backend.ecs.render import service as render
 from mlflow_backend.ecs.service import Service
 from mlflow_backend.migrate.provider import Migration, MigrationArgs
 from mlflow_backend.preflight.provider import Preflight
@@ -44,7 +48,6 @@ from mlflow_backend.tokens import ECS_BACKEND
 if TYPE_CHECKING:
     from mlflow_backend.ecs.args import EcsBackendArgs
     from mlflow_backend.ecs.holding import Held
-    from mlflow_backend.ecs.render.tasks import Reached
 
 
 class EcsBackend(Backend):
@@ -68,7 +71,8 @@ class EcsBackend(Backend):
         naming = naming_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)
         self._scope = Scope(settings=settings, naming=naming, connection=args.connection)
         plugin.require()
-        self._held, self._migrated = _ledger(self._scope)
+        self._identity = tasks.release_identity(settings, naming)
+        self._held, self._migrated = _ledger(self._scope, self._identity)
         self.provider = self._scope.provider(f"{name}-aws")
         super().__init__(
             ECS_BACKEND,
@@ -154,7 +158,7 @@ class EcsBackend(Backend):
         self.storage.admit(self.identity.roles["server"])
 
     def _make_service(self) -> None:
-        name, settings, naming = self._name, self._settings, self._naming
+        name, settings = self._name, self._settings
         times = timeouts(settings.server.request_timeout)
         self.balancer = Balancer(
             f"{name}-balancer",
@@ -173,23 +177,18 @@ class EcsBackend(Backend):
             key_arn=self.storage.key_arn,
             opts=self._child,
         )
+        self._locator = self._make_locator()
         self.monitoring = self._watch()
-        reached = self._reached()
-        task = told.database_task(
-            settings, naming, reached, store=self.storage.store, database=self.database, identity=self.identity
-        )
-        self.service.define_database_task(task, self.identity.attached)
+        rendered = self._render_tasks()
+        self.service.define_database_task(rendered[tasks.DATABASE], self.identity.attached)
         if tasks.VERIFY in self.identity.roles:
-            verify = told.verify_task(settings, naming, reached, self.identity)
-            self.service.define_verify_task(verify, self.identity.attached)
+            self.service.define_verify_task(rendered[tasks.VERIFY], self.identity.attached)
         migration = self._migrate()
         self.service.serve(
-            pulumi.Output.all(reached, self.storage.store).apply(
-                lambda found: tasks.server_task(settings, naming, found[0], store=found[1])
-            ),
+            rendered[tasks.SERVER],
             balancer=self.balancer,
             times=times,
-            may_roll_back=platform_may_roll_back(migrated=self._migrated),
+            may_roll_back=render.platform_may_roll_back(migrated=self._migrated),
             guards=self.monitoring.guards,
             pin=self._held.revision if self._held else None,
             # No server of ours is ever started on a database that is not at its head.
@@ -216,17 +215,45 @@ class EcsBackend(Backend):
             opts=self._child,
         )
 
-    def _reached(self) -> pulumi.Output[Reached]:
-        return told.reached(
+    def _render_tasks(self) -> pulumi.Output[dict[str, tasks.TaskDefinition]]:
+        settings, naming, release, adopted = self._settings, self._naming, self._identity, self._args.existing_database
+
+        def rendered(found: dict[str, Any]) -> dict[str, tasks.TaskDefinition]:
+            server = SecretSource(arn=found["server"], key="", version=found["version"], stage=IN_FORCE)
+            secrets = tasks.Secrets(
+                server=server,
+                database=SecretSource(arn=found["password"], key="password")
+                if adopted
+                else replace(server, key=DATABASE_PASSWORD),
+                cache=found["cache_secret"],
+                admin=SecretSource(arn=found["admin"], key="") if found["admin"] else None,
+            )
+            drawn = {name: found[name] for name in ("url", "database", "cache", "store", "api_keys")}
+            return tasks.definitions(
+                settings,
+                naming,
+                tasks.inputs_of(settings, naming, **drawn),
+                image=found["image"],
+                release=release,
+                store=found["store"],
+                secrets=secrets,
+                roles=found["roles"],
+            )
+
+        return pulumi.Output.all(
             image=self._preflight.pinnedImage,
             url=self.balancer.url,
-            database=self.database,
-            cache=self.cache,
-            secrets=self._secrets,
-            identity=self.identity,
-            keys=self._keys,
-            existing_secret=self._args.existing_database.secret if self._args.existing_database else None,
-        )
+            database=self.database.address,
+            cache=self.cache.address,
+            store=self.storage.store,
+            api_keys=self._keys.arn if self._keys else "",
+            server=self._secrets.arn,
+            version=self._secrets.version,
+            password=adopted.secret if adopted else None,
+            cache_secret=self.cache.secret,
+            admin=self.database.admin_secret,
+            roles={part: role.arn for part, role in self.identity.roles.items()},
+        ).apply(rendered)
 
     def _migrate(self) -> Migration:
         # Another version of the server's secret is another password, which the role has to be given; another user is
@@ -236,7 +263,7 @@ class EcsBackend(Backend):
         return Migration(
             f"{self._name}-migration",
             MigrationArgs(
-                locator=self._locator(),
+                locator=self._locator,
                 mlflow_version=self._mlflow_version,
                 database=database,
                 on_failure=self._settings.migrate.on_failure,
@@ -246,16 +273,35 @@ class EcsBackend(Backend):
             ),
         )
 
-    def _locator(self) -> pulumi.Output[EcsLocator]:
-        return told.locator(
-            self._settings,
-            self._naming,
+    def _make_locator(self) -> pulumi.Output[EcsLocator]:
+        """Return the locator; unknown only until network and balancer are there."""
+        settings, naming, connection = self._settings, self._naming, self._scope.connection
+        network = self.network
+
+        def located(found: dict[str, Any]) -> EcsLocator:
+            return locator_of(
+                naming,
+                connection,
+                store=found["store"],
+                network=TaskNetwork(
+                    subnets=tuple(found["subnets"]),
+                    security_groups=(found["group"],),
+                    public_address=network.tasks_are_public,
+                ),
+                url=found["url"],
+                secret=found["secret"],
+                access=settings.access.mode,
+                inside=settings.aws.network.internal,
+                database=database_render.own_instance(settings, naming),
+            )
+
+        return pulumi.Output.all(
             store=self.storage.store,
-            network=self.network,
+            group=network.groups["tasks"],
             url=self.balancer.url,
-            secrets=self._secrets,
-            connection=self._scope.connection,
-        )
+            secret=self._secrets.arn,
+            subnets=list(network.task_subnets),
+        ).apply(located)
 
     @property
     def _mlflow_version(self) -> str:
@@ -281,14 +327,14 @@ class EcsBackend(Backend):
             cluster=self._naming.cluster(),
             service=self._naming.service(),
             revision=self.service.revision,
-            locator=self._locator(),
+            locator=self._locator,
             deadline_s=rollout_deadline(self._settings.server.request_timeout),
             opts=self._after(self.service.service),
         )
 
     def _serving(self) -> Serving:
         held, release = self._held, self._make_release()
-        digest = told.serving_digest(
+        digest = pulumi.Output.all(
             release,
             self.identity.documents,
             self._secrets.version,
@@ -297,16 +343,15 @@ class EcsBackend(Backend):
             self.storage.store.apply(str),
             self.balancer.listener.arn,
             self.balancer.target_group.arn,
-            told.decided(self._settings, self._naming),
-        )
-        locator = self._locator()
+            [*render.decided(self._settings), self._identity],
+        ).apply(_digest)
         return Serving(
             url=self.balancer.url,
             release=release,
             revision=self.service.revision,
-            locator=locator,
+            locator=self._locator,
             mlflow_version=self._mlflow_version,
-            credentials=locator.apply(lambda found: found.credentials),
+            credentials=self._locator.apply(lambda found: found.credentials),
             access=self._settings.access.mode != "none",
             digest=digest,
             keys="" if held else self._secrets.version,
@@ -316,12 +361,16 @@ class EcsBackend(Backend):
         )
 
 
-def _ledger(scope: Scope) -> tuple[Held | None, bool]:
+def _ledger(scope: Scope, identity: str) -> tuple[Held | None, bool]:
     """Return what the ledger holds the backend to, and whether its schema changes."""
     settings, naming = scope.settings, scope.naming
     contents = holding.read(settings, naming, scope.connection.client("s3"))
-    identity = tasks.release_identity(settings, naming)
     held = holding.held(settings, identity, contents)
     if held is not None and held.withheld:
         pulumi.log.warn(f"The release of the settings is withheld: {held.withheld}.")
     return held, holding.migrates(settings, identity, contents)
+
+
+def _digest(identities: list[Any]) -> str:
+    """Return a digest over the identity of everything that serving depends on: one permission less is another."""
+    return hashlib.sha256(json.dumps(identities, sort_keys=True).encode()).hexdigest()

@@ -72,7 +72,16 @@ class EcsLocator(Locator):
 
 
 def locator_of(  # noqa: PLR0913 - what a locator says, by name
-    naming: Naming, *, store: Store, network: Network, url: str, secret: str, access: str, inside: bool, database: str
+    naming: Naming,
+    connection: Connection,
+    *,
+    store: Store,
+    network: Network,
+    url: str,
+    secret: str,
+    access: str,
+    inside: bool,
+    database: str,
 ) -> EcsLocator:
     """Return the locator of the backend whose parts have the names of `naming`."""
     return EcsLocator(
@@ -90,6 +99,8 @@ def locator_of(  # noqa: PLR0913 - what a locator says, by name
         access=access,
         inside=inside,
         database=database,
+        profile=connection.profile,
+        role=connection.role,
     )
 
 

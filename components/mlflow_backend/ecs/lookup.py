@@ -40,6 +40,7 @@ def locate(settings: Settings, naming: Naming) -> EcsLocator:
     secrets = connection.client("secretsmanager")
     return locator_of(
         naming,
+        connection,
         store=storage.store(settings, naming),
         network=Network(
             subnets=tuple(lies["subnets"]),

@@ -6,6 +6,8 @@ functions that render them are the update's own, given stand-ins in the form of 
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.naming import Naming
@@ -14,7 +16,6 @@ from mlflow_backend.aws.render import policies as aws_policies
 from mlflow_backend.aws.render.secrets import SecretSource
 from mlflow_backend.ecs.render import service, tasks
 from mlflow_backend.ecs.render.roles import roles
-from mlflow_backend.ecs.render.tasks import Reached
 from mlflow_backend.report.policies import RenderedParts
 
 if TYPE_CHECKING:
@@ -39,53 +40,56 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
     Raises Refused and ValueError for settings that cannot be rendered.
     """
     naming = Naming(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
-    store = storage.store(settings, naming)
-    reached = _reached(settings, naming, image or _NO_IMAGE)
-    admin = SecretSource(arn=_secret(naming, "rds"), key="") if settings.database.mode == "create" else None
-    server = tasks.server_task(settings, naming, reached, store=store)
-    database_task = tasks.database_task(settings, naming, reached, store=store, admin_secret=admin)
-    found = {"server task": server, "database task": database_task}
-    if settings.aws.network.internal:
-        found["verify task"] = tasks.verify_task(settings, naming, reached)
+    store, held = storage.store(settings, naming), _secrets(settings, naming)
+    rendered = tasks.definitions(
+        settings,
+        naming,
+        tasks.inputs_of(
+            settings,
+            naming,
+            url=settings.network.public_url or f"http://{naming.balancer()}.elb.amazonaws.com",
+            database=database.database_address(settings, "database.invalid", network.DATABASE_PORT),
+            cache=cache.cache_address(settings, "cache.invalid", network.CACHE_PORT),
+            store=store,
+            api_keys=_secret(naming, "api-keys"),
+        ),
+        image=image or _NO_IMAGE,
+        release=tasks.release_identity(settings, naming),
+        store=store,
+        secrets=held,
+        roles={role.part: naming.role_arn(role.part) for role in roles(settings, naming)},
+    )
+    server = rendered[tasks.SERVER]
     return RenderedParts(
         inputs={service.TASK: {"cpu": server.cpu, "memory": server.memory}},
-        containers={name: task.container_definitions for name, task in found.items()},
-        documents=_documents(settings, naming, reached, admin),
+        containers={f"{part} task": json.loads(task.container_definitions) for part, task in rendered.items()},
+        documents=_documents(settings, naming, held),
         image_known=image is not None,
     )
 
 
-def _reached(settings: Settings, naming: Naming, image: str) -> Reached:
+def _secrets(settings: Settings, naming: Naming) -> tasks.Secrets:
     """Return stand-ins for what AWS draws, each in its form."""
-    return Reached(
-        image=image,
-        public_url=settings.network.public_url or f"http://{naming.balancer()}.elb.amazonaws.com",
-        database_host="database.invalid",
-        database_port=5432,
-        cache_host="cache.invalid",
-        cache_port=6379,
-        database_secret=SecretSource(arn=_secret(naming, "server"), key="database-password"),
-        server_secret=SecretSource(arn=_secret(naming, "server"), key=""),
-        cache_secret=SecretSource(arn=_secret(naming, "cache"), key="url"),
-        execution_role_arn=naming.role_arn("server-execution"),
-        task_role_arn=naming.role_arn("server"),
-        keys_secret=_secret(naming, "api-keys") if settings.access.mode == "token" else "",
+    server = SecretSource(arn=_secret(naming, "server"), key="")
+    return tasks.Secrets(
+        server=server,
+        database=replace(server, key=secrets.DATABASE_PASSWORD),
+        cache=SecretSource(arn=_secret(naming, "cache"), key="url"),
+        admin=SecretSource(arn=_secret(naming, "rds"), key="") if settings.database.mode == "create" else None,
     )
 
 
-def _documents(
-    settings: Settings, naming: Naming, reached: Reached, admin: SecretSource | None
-) -> dict[str, Mapping[str, Any]]:
+def _documents(settings: Settings, naming: Naming, held: tasks.Secrets) -> dict[str, Mapping[str, Any]]:
     store = storage.store(settings, naming)
     key = naming.arn("kms", "key/drawn-by-aws")
     given = {
         "store": store,
         "key": key,
-        "server": reached.server_secret.arn,
-        "database": reached.database_secret.arn,
-        "cache": reached.cache_secret.arn,
-        "admin": admin.arn if admin else None,
-        "api_keys": reached.keys_secret or None,
+        "server": held.server.arn,
+        "database": held.database.arn,
+        "cache": held.cache.arn,
+        "admin": held.admin.arn if held.admin else None,
+        "api_keys": _secret(naming, "api-keys") if settings.access.mode == "token" else None,
     }
     found: dict[str, Mapping[str, Any]] = {
         f"role {role.part}": role.document(**{name: given[name] for name in role.given})
@@ -95,7 +99,7 @@ def _documents(
     if settings.aws.monitoring.topic is None:
         found["alarm topic policy"] = aws_policies.topic(naming, topic_arn=naming.arn("sns", naming.topic()))
     if settings.artifacts.mode == "create":
-        found["data bucket policy"] = aws_policies.data_bucket(naming, store, server_role_arn=reached.task_role_arn)
+        found["data bucket policy"] = aws_policies.data_bucket(naming, store, server_role_arn=naming.role_arn("server"))
     if storage.keeps_logs(settings):
         found["logs bucket policy"] = aws_policies.logs_bucket(
             naming, bucket=naming.bucket("logs"), data_bucket_arn=None

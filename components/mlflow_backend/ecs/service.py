@@ -6,6 +6,8 @@ be nothing to roll back to. How many are kept is `history.prune`'s.
 
 from __future__ import annotations
 
+from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -14,9 +16,8 @@ import pulumi_aws as aws
 from mlflow_backend.aws.provider import InsightsLogs
 from mlflow_backend.aws.render.balancer import removal_deadline
 from mlflow_backend.aws.render.network import SERVER_PORT
-from mlflow_backend.ecs.render import containers, tasks
 from mlflow_backend.ecs.render import service as render
-from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
+from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY, TaskDefinition, fixed
 from mlflow_backend.tokens import ECS_SERVICE
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.network import Network
     from mlflow_backend.aws.render.balancer import Timeouts
     from mlflow_backend.aws.scope import Scope
-    from mlflow_backend.ecs.render.tasks import TaskDefinition
 
 # While a pin holds the service to an older revision, no new one is registered, whatever the settings say by now.
 _ALL_INPUTS = [
@@ -167,22 +167,10 @@ class Service(pulumi.ComponentResource):
         *,
         ignored: list[str],
     ) -> aws.ecs.TaskDefinition:
+        drawn = {field.name: task.apply(attrgetter(field.name)) for field in fields(TaskDefinition)}
         return aws.ecs.TaskDefinition(
             f"{self._name}-{part}",
-            family=self._naming.family(part),
-            network_mode="awsvpc",
-            requires_compatibilities=["FARGATE"],
-            cpu=task.apply(lambda found: str(found.cpu)),
-            memory=task.apply(lambda found: str(found.memory)),
-            runtime_platform={
-                "cpu_architecture": self._settings.aws.architecture,
-                "operating_system_family": "LINUX",
-            },
-            execution_role_arn=task.apply(lambda found: found.execution_role_arn),
-            task_role_arn=task.apply(lambda found: found.task_role_arn),
-            container_definitions=task.apply(lambda found: containers.text(found.container_definitions)),
-            volumes=[{"name": volume} for volume in sorted(containers.VOLUMES)],
-            ephemeral_storage={"size_in_gib": tasks.SPOOL_GIB} if part == SERVER else None,
+            **{**drawn, **fixed(self._settings, self._naming, part)},
             skip_destroy=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(needs), ignore_changes=ignored),
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlflow_backend.aws.clients import Clients, Connections
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.ecs.locator import locator_of
 from mlflow_backend.ecs.oneshot import Network
@@ -19,6 +20,7 @@ NAMING = naming_of("staging")
 
 LOCATOR = locator_of(
     NAMING,
+    Connection(NAMING.region),
     store=store_of("staging"),
     network=Network(subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",), public_address=False),
     url="https://mlflow.staging.example.com",

@@ -107,7 +107,7 @@ def without_aws(*, held: Held | None = None, migrated: bool = False) -> Iterator
     """Let a backend be registered without its plugin, and with a ledger that was read already."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plugin, "require", lambda: None)
-        patch.setattr(backend, "_ledger", lambda _: (held, migrated))
+        patch.setattr(backend, "_ledger", lambda *_: (held, migrated))
         yield
 
 

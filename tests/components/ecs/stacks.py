@@ -10,9 +10,13 @@ import yaml
 
 from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.render import storage
+from mlflow_backend.aws.render.cache import cache_address
+from mlflow_backend.aws.render.database import database_address
 from mlflow_backend.aws.render.policies import Store
 from mlflow_backend.aws.render.secrets import IN_FORCE, SecretSource
-from mlflow_backend.ecs.render.tasks import Reached
+from mlflow_backend.ecs.render import tasks
+from mlflow_backend.ecs.render.policies import ROLES
+from mlflow_backend.ecs.render.tasks import Secrets, TaskDefinition
 from mlflow_backend.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -112,25 +116,70 @@ def store_of(variant: str) -> Store:
     return Store(bucket=found.bucket, root=found.root, key_arn=key)
 
 
-def reached(variant: str) -> Reached:
-    """Return what AWS would have answered for a variant."""
+def secrets_of(variant: str) -> Secrets:
+    """Return where a variant's tasks read their secrets."""
     naming, server = naming_of(variant), secret_arn(naming_of(variant), "server")
-    settings = settings_of(variant)
-    host = f"internal-{variant}.{REGION}.elb.amazonaws.com"
-    return Reached(
-        image=IMAGE,
-        public_url=settings.network.public_url or f"http://{host}",
-        database_host=f"{variant}.rds.amazonaws.com",
-        database_port=5432,
-        cache_host=f"{variant}.cache.amazonaws.com",
-        cache_port=6379,
-        database_secret=SecretSource(arn=server, key="database-password", version="v-1", stage=IN_FORCE),
-        server_secret=SecretSource(arn=server, key="", version="v-1", stage=IN_FORCE),
-        cache_secret=SecretSource(arn=secret_arn(naming, "cache"), key="url", version="v-2"),
-        execution_role_arn=naming.role_arn("server-execution"),
-        task_role_arn=naming.role_arn("server"),
-        keys_secret=secret_arn(naming, "api-keys") if settings.access.mode == "token" else "",
+    return Secrets(
+        server=SecretSource(arn=server, key="", version="v-1", stage=IN_FORCE),
+        database=SecretSource(arn=server, key="database-password", version="v-1", stage=IN_FORCE),
+        cache=SecretSource(arn=secret_arn(naming, "cache"), key="url", version="v-2"),
+        admin=SecretSource(arn=naming.arn("secretsmanager", "secret:rds!db-1-AbCdEf"), key=""),
     )
+
+
+def tasks_of(
+    variant: str, *, settings: Settings | None = None, secrets: Secrets | None = None
+) -> dict[str, TaskDefinition]:
+    """Return a variant's task definitions, that of a verification among them."""
+    settings, naming, store = settings or settings_of(variant), naming_of(variant), store_of(variant)
+    url = settings.network.public_url or f"http://internal-{variant}.{REGION}.elb.amazonaws.com"
+    inputs = tasks.inputs_of(
+        settings,
+        naming,
+        url=url,
+        database=database_address(settings, f"{variant}.rds.amazonaws.com", 5432),
+        cache=cache_address(settings, f"{variant}.cache.amazonaws.com", 6379),
+        store=store,
+        api_keys=secret_arn(naming, "api-keys"),
+    )
+    return tasks.definitions(
+        settings,
+        naming,
+        inputs,
+        image=IMAGE,
+        release=tasks.release_identity(settings, naming),
+        store=store,
+        secrets=secrets or secrets_of(variant),
+        roles={part: naming.role_arn(part) for part in ROLES},
+    )
+
+
+def container_of(task: TaskDefinition) -> dict[str, Any]:
+    """Return a task's container definition."""
+    (found,) = json.loads(task.container_definitions)
+    return dict(found)
+
+
+def request_of(task: TaskDefinition) -> dict[str, Any]:
+    """Return a task definition as ECS's own API takes it (RegisterTaskDefinition)."""
+    found = {
+        "family": task.family,
+        "networkMode": task.network_mode,
+        "requiresCompatibilities": list(task.requires_compatibilities),
+        "cpu": task.cpu,
+        "memory": task.memory,
+        "runtimePlatform": {
+            "cpuArchitecture": task.runtime_platform["cpu_architecture"],
+            "operatingSystemFamily": task.runtime_platform["operating_system_family"],
+        },
+        "executionRoleArn": task.execution_role_arn,
+        "taskRoleArn": task.task_role_arn,
+        "containerDefinitions": json.loads(task.container_definitions),
+        "volumes": list(task.volumes),
+    }
+    if task.ephemeral_storage is not None:
+        found["ephemeralStorage"] = {"sizeInGiB": task.ephemeral_storage["size_in_gib"]}
+    return found
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

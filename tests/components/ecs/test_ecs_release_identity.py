@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlflow_backend.ecs.render import containers, tasks
-from tests.components.ecs.stacks import IMAGE, changed, naming_of, reached, settings_of, store_of
+from tests.components.ecs.stacks import IMAGE, changed, naming_of, request_of, settings_of, tasks_of
 
 SERVED: dict[str, dict[str, Any]] = {
     "version": {"server": {"mlflowVersion": "3.10.1"}},
@@ -43,7 +43,7 @@ AROUND: dict[str, dict[str, Any]] = {
 
 def given(settings: Any) -> dict[str, Any]:
     """Return what ECS is given for the server, but for the label that holds the identity."""
-    task = tasks.server_task(settings, naming_of("staging"), reached("staging"), store=store_of("staging")).request()
+    task = request_of(tasks_of("staging", settings=settings)[tasks.SERVER])
     for container in task["containerDefinitions"]:
         container["dockerLabels"].pop(containers.SETTINGS_LABEL)
     return task

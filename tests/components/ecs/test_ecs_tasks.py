@@ -20,7 +20,18 @@ from mlflow_backend.ecs.render import containers, tasks
 from mlflow_backend.ecs.render.containers import SECRETS_LABEL, Container, Logs
 from mlflow_backend.server import Probe, SecretTemplate
 from tests.components.ecs.lint import findings
-from tests.components.ecs.stacks import IMAGE, VARIANTS, changed, naming_of, reached, secret_arn, settings_of, store_of
+from tests.components.ecs.stacks import (
+    IMAGE,
+    VARIANTS,
+    changed,
+    container_of,
+    naming_of,
+    request_of,
+    secret_arn,
+    secrets_of,
+    settings_of,
+    tasks_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,22 +40,17 @@ if TYPE_CHECKING:
 
 def server_request(variant: str) -> dict[str, Any]:
     """Return the RegisterTaskDefinition request of a variant's server."""
-    return tasks.server_task(
-        settings_of(variant), naming_of(variant), reached(variant), store=store_of(variant)
-    ).request()
+    return request_of(tasks_of(variant)[tasks.SERVER])
 
 
 def database_request(variant: str) -> dict[str, Any]:
     """Return the RegisterTaskDefinition request of a variant's database task."""
-    admin = SecretSource(arn=naming_of(variant).arn("secretsmanager", "secret:rds!db-1-AbCdEf"), key="")
-    return tasks.database_task(
-        settings_of(variant), naming_of(variant), reached(variant), store=store_of(variant), admin_secret=admin
-    ).request()
+    return request_of(tasks_of(variant)[tasks.DATABASE])
 
 
 def verify_request(variant: str) -> dict[str, Any]:
     """Return the RegisterTaskDefinition request of a variant's verification task."""
-    return tasks.verify_task(settings_of(variant), naming_of(variant), reached(variant)).request()
+    return request_of(tasks_of(variant)[tasks.VERIFY])
 
 
 def test_every_task_definition_is_accepted_by_the_linter() -> None:
@@ -101,12 +107,9 @@ def test_a_new_secret_version_is_a_new_definition() -> None:
 
     The revision before, gone back to, must log in with the password of today.
     """
-    old = reached("staging")
-    new = replace(old, database_secret=replace(old.database_secret, version="v-9"))
-    settings, naming, store = settings_of("staging"), naming_of("staging"), store_of("staging")
-    (before,), (after,) = (
-        tasks.server_task(settings, naming, each, store=store).container_definitions for each in (old, new)
-    )
+    old = secrets_of("staging")
+    new = replace(old, database=replace(old.database, version="v-9"))
+    before, after = (container_of(tasks_of("staging", secrets=each)[tasks.SERVER]) for each in (old, new))
     assert before["secrets"] == after["secrets"]
     assert before["dockerLabels"][SECRETS_LABEL] == "v-1"
     assert after["dockerLabels"][SECRETS_LABEL] == "v-1 v-9"
@@ -207,8 +210,8 @@ def test_the_database_task_means_the_same_database() -> None:
 def test_a_size_is_chosen_where_none_is_asked_for() -> None:
     """Enough memory with some to spare, and a whole CPU for the start."""
     settings = changed("dev", {"server": {"cpu": None, "memory": None}})
-    task = tasks.server_task(settings, naming_of("dev"), reached("dev"), store=store_of("dev"))
-    assert (task.cpu, task.memory) == (1024, 2048)
+    task = tasks_of("dev", settings=settings)[tasks.SERVER]
+    assert (task.cpu, task.memory) == ("1024", "2048")
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -273,9 +276,7 @@ def test_without_a_readiness_of_its_own_life_is_asked(answering: tuple[type[_Ans
 
 def test_mlflows_own_users_get_their_secrets_by_reference() -> None:
     """The administrator's password and the session key, each a key of the secret; their database by its URI."""
-    container = tasks.server_task(
-        settings_of("staging"), naming_of("staging"), reached("staging"), store=store_of("staging")
-    ).container_definitions[0]
+    container = _container(server_request("staging"))
     secrets = {each["name"]: each["valueFrom"] for each in container["secrets"]}
     assert f":admin-password:{IN_FORCE}:" in secrets["MLFLOW_AUTH_ADMIN_PASSWORD"]
     assert f":flask-secret-key:{IN_FORCE}:" in secrets["MLFLOW_FLASK_SERVER_SECRET_KEY"]
@@ -286,9 +287,7 @@ def test_mlflows_own_users_get_their_secrets_by_reference() -> None:
 
 def test_api_keys_are_read_by_the_server_itself() -> None:
     """The task gets the ARN of their secret: with the value it would accept a revoked key until the next deployment."""
-    container = tasks.server_task(
-        settings_of("token"), naming_of("token"), reached("token"), store=store_of("token")
-    ).container_definitions[0]
+    container = _container(server_request("token"))
     environment = {each["name"]: each["value"] for each in container["environment"]}
     assert environment["MLFLOW_BACKEND_API_KEYS"] == secret_arn(naming_of("token"), "api-keys")
     assert environment["MLFLOW_BACKEND_API_KEY_REQUESTS_PER_MINUTE"] == "600"

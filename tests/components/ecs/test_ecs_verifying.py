@@ -14,6 +14,7 @@ import pytest
 import urllib3
 
 from mlflow_backend.aws import clients
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render import alarms
 from mlflow_backend.aws.secrets import IN_FORCE
 from mlflow_backend.ecs.locator import EcsLocator, locator_of
@@ -28,7 +29,7 @@ from mlflow_backend.verify.report import Report, now
 from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from tests.components.ecs.cloud import Cloud
-from tests.components.ecs.stacks import naming_of, reached, settings_of, store_of
+from tests.components.ecs.stacks import container_of, naming_of, store_of, tasks_of
 from tests.components.verify.fake_mlflow import FakeMLflow
 
 NAMING = naming_of("dev")
@@ -47,6 +48,7 @@ def client(service):
 def _locator(url: str, *, inside: bool, secret: str = ARN) -> EcsLocator:
     return locator_of(
         NAMING,
+        Connection(NAMING.region),
         store=store_of("dev"),
         network=Network(subnets=("subnet-1",), security_groups=("sg-1",), public_address=True),
         url=url,
@@ -219,8 +221,7 @@ def test_with_api_keys_the_verification_has_one_of_its_own() -> None:
     locator = replace(_locator("http://x", inside=True), access="token")
     assert locator.credentials == {"token": f"secretsmanager:{ARN}#verification-api-key"}
     assert locator.credentials_inside == {"token": "env:MLFLOW_BACKEND_PROBE_TOKEN"}
-    task = tasks.verify_task(settings_of("token"), naming_of("token"), reached("token"))
-    (secret,) = task.container_definitions[0]["secrets"]
+    (secret,) = container_of(tasks_of("token")[tasks.VERIFY])["secrets"]
     assert secret["name"] == "MLFLOW_BACKEND_PROBE_TOKEN"
     assert secret["valueFrom"].endswith(f":verification-api-key:{IN_FORCE}:")
 

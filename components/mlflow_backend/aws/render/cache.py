@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.render.network import CACHE_PORT
+from mlflow_backend.aws.render.secrets import CACHE_TOKEN
 from mlflow_backend.report.quantities import HOUR, Billing, Inputs, Quantity, number, text
+from mlflow_backend.server import CacheAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,6 +40,14 @@ class CachePlan:
     def fails_over(self) -> bool:
         """Whether a standby takes over."""
         return self.nodes > 1
+
+
+def cache_address(settings: Settings, host: str, port: int) -> CacheAddress:
+    """Return the cache as servers reach it; an adopted one is held to TLS by its URL's scheme, a created one always."""
+    existing = settings.cache.existing
+    return CacheAddress(
+        host=host, port=port, password=CACHE_TOKEN, tls=existing is None or existing.startswith("rediss://")
+    )
 
 
 def cache_plan(settings: Settings) -> CachePlan:

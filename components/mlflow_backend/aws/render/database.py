@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.render.network import DATABASE_PORT
+from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD
 from mlflow_backend.report.quantities import HOUR, MONTH, Billing, Inputs, Quantity, number, one, product, text
+from mlflow_backend.server import DatabaseAddress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +26,9 @@ LONGEST_RETENTION_DAYS: Final = 35
 """The most that RDS keeps (Amazon RDS API reference, BackupRetentionPeriod)."""
 
 ADMIN_USER: Final = "backend_admin"
+
+# Where the image keeps the certificate bundle of RDS (server/Dockerfile).
+DATABASE_CA: Final = "/opt/mlflow-backend/rds-ca-bundle.pem"
 
 _SLOW_STATEMENT_MS: Final = 1000
 _IDLE_IN_TRANSACTION_MS: Final = 300_000
@@ -67,6 +72,18 @@ def database_name(settings: Settings) -> str:
     """Return the name of the tracking database."""
     existing = settings.database.existing
     return existing.rsplit("/", 1)[-1] if existing else "mlflow"
+
+
+def database_address(settings: Settings, host: str, port: int) -> DatabaseAddress:
+    """Return the tracking database as servers reach it."""
+    return DatabaseAddress(
+        host=host,
+        port=port,
+        name=database_name(settings),
+        user=settings.aws.database.user,
+        password=DATABASE_PASSWORD,
+        tls_ca=DATABASE_CA,
+    )
 
 
 def database_plan(settings: Settings) -> DatabasePlan:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.aws.render.network import ADDRESS
+from mlflow_backend.aws.render.cache import cache_plan
+from mlflow_backend.aws.render.network import ADDRESS, rules
 from mlflow_backend.report.quantities import HOUR, MONTH, Billing, Inputs, Quantity, number, one, product
 from mlflow_backend.settings.budget import most_replicas
 
@@ -54,6 +55,12 @@ def scaling(settings: Settings) -> ScalingPlan:
         cpu_percent=settings.aws.scaling.cpu_percent,
         requests_per_replica=settings.aws.scaling.requests_per_replica,
     )
+
+
+def decided(settings: Settings) -> list[str]:
+    """Return the identity of what serving depends on and no output says: network rules, cache."""
+    cache = str(cache_plan(settings)) if settings.cache.mode == "create" else str(settings.cache.existing)
+    return [*map(str, rules(settings)), cache]
 
 
 def platform_may_roll_back(*, migrated: bool) -> bool:

@@ -4,41 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.render import storage
 from mlflow_backend.aws.render.balancer import LONGEST_FARGATE_STOP_S, public_url, stop_timeout
-from mlflow_backend.aws.render.database import database_name
+from mlflow_backend.aws.render.cache import cache_address
+from mlflow_backend.aws.render.database import database_address
 from mlflow_backend.aws.render.network import SERVER_PORT
 from mlflow_backend.aws.render.policies import BACKEND
-from mlflow_backend.aws.render.secrets import (
-    CACHE_TOKEN,
-    DATABASE_PASSWORD,
-    SERVER_SECRETS,
-    VERIFICATION_KEY,
-    SecretSource,
-)
+from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, SERVER_SECRETS, VERIFICATION_KEY, SecretSource
 from mlflow_backend.ecs.render import containers
 from mlflow_backend.ecs.render.containers import Container, Logs
 from mlflow_backend.ecs.render.size import fargate_size
-from mlflow_backend.server import (
-    AccessControl,
-    ArtifactStore,
-    CacheAddress,
-    DatabaseAddress,
-    ServerDescription,
-    cache_url,
-    describe,
-    keys,
-)
+from mlflow_backend.server import AccessControl, ArtifactStore, cache_url, describe, keys
 from mlflow_backend.settings.server_inputs import server_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Store
+    from mlflow_backend.server import CacheAddress, DatabaseAddress, ServerDescription, ServerInputs
     from mlflow_backend.settings import Settings
 
 SERVER: Final = "server"
@@ -48,9 +35,6 @@ TASKS: Final = "tasks"
 """Log group of all one-shot tasks."""
 
 DATABASE_TOOL: Final = ("python", "-m", "mlflow_backend_server.db")
-
-# Where the image keeps the certificate bundle of RDS (server/Dockerfile).
-DATABASE_CA: Final = "/opt/mlflow-backend/rds-ca-bundle.pem"
 
 PROBE: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
     "basic": {
@@ -68,92 +52,109 @@ _TASK_MEMORY_MIB: Final = 1024
 # Room for uploads that are spooled: Fargate's own 20 GiB are shared with the image.
 SPOOL_GIB: Final = 40
 
+_ROLES: Final[Mapping[str, str]] = {SERVER: "server", DATABASE: "tasks", VERIFY: "verify"}
+"""Task -> its role; the one that starts it is called the same with `-execution`."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Reached:
-    """What AWS answered once the parts were there: addresses, ARNs and versions, and no secret.
+class Secrets:
+    """Where tasks read their secrets; no secret itself.
 
-    `image` is pinned by digest. `database_secret` holds the role's password and `cache_secret` the cache's whole URL;
-    of `server_secret`, which holds one key a secret of the server, the `key` here is not used. `keys_secret` is the ARN
-    of the secret with the hashes of API keys, empty where access is not by keys.
+    `server` holds one key for each of the server's secrets: its own `key` is not used. `database` is the password of
+    the server's role, `cache` the cache's whole URL. `admin` holds the instance's master user, who makes the server's
+    role; None for an adopted database, whose owner made it.
     """
 
-    image: str
-    public_url: str
-    database_host: str
-    database_port: int
-    cache_host: str
-    cache_port: int
-    database_secret: SecretSource
-    server_secret: SecretSource
-    cache_secret: SecretSource
-    execution_role_arn: str
-    task_role_arn: str
-    keys_secret: str = ""
+    server: SecretSource
+    database: SecretSource
+    cache: SecretSource
+    admin: SecretSource | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskDefinition:
-    """One task definition, ready to be registered by whichever way."""
+    """One task definition: each field is an argument of the resource."""
 
     family: str
-    cpu: int
-    memory: int
-    architecture: str
+    cpu: str
+    memory: str
+    runtime_platform: Mapping[str, str]
     execution_role_arn: str
     task_role_arn: str
-    container_definitions: tuple[containers.Definition, ...]
-    ephemeral_gib: int | None = None
-
-    def request(self) -> dict[str, Any]:
-        """Return the task definition as ECS's own API takes it (RegisterTaskDefinition)."""
-        found: dict[str, Any] = {
-            "family": self.family,
-            "networkMode": "awsvpc",
-            "requiresCompatibilities": ["FARGATE"],
-            "cpu": str(self.cpu),
-            "memory": str(self.memory),
-            "runtimePlatform": {"cpuArchitecture": self.architecture, "operatingSystemFamily": "LINUX"},
-            "executionRoleArn": self.execution_role_arn,
-            "taskRoleArn": self.task_role_arn,
-            "containerDefinitions": list(self.container_definitions),
-            "volumes": [{"name": name} for name in sorted(containers.VOLUMES)],
-        }
-        if self.ephemeral_gib is not None:
-            found["ephemeralStorage"] = {"sizeInGiB": self.ephemeral_gib}
-        return found
+    container_definitions: str
+    ephemeral_storage: Mapping[str, int] | None
+    network_mode: str
+    requires_compatibilities: Sequence[str]
+    volumes: Sequence[Mapping[str, str]]
 
 
-def describe_server(settings: Settings, naming: Naming, reached: Reached, *, artifacts: str) -> ServerDescription:
-    """Return the server as it is described for every target, with this backend's addresses.
+def fixed(settings: Settings, naming: Naming, part: str) -> dict[str, Any]:
+    """Return the arguments that follow from the settings alone: a first preview knows them, and policies judge them."""
+    return {
+        "family": naming.family(part),
+        "runtime_platform": {"cpu_architecture": settings.aws.architecture, "operating_system_family": "LINUX"},
+        "ephemeral_storage": {"size_in_gib": SPOOL_GIB} if part == SERVER else None,
+        "network_mode": "awsvpc",
+        "requires_compatibilities": ["FARGATE"],
+        "volumes": [{"name": name} for name in sorted(containers.VOLUMES)],
+    }
 
-    `artifacts` is MLflow's artifact destination.
-    """
-    return describe(
-        server_inputs(
-            settings,
-            public_url=reached.public_url,
-            host="0.0.0.0",  # noqa: S104 - the task's own address is not known here, and its security group is the fence
-            port=SERVER_PORT,
-            database=DatabaseAddress(
-                host=reached.database_host,
-                port=reached.database_port,
-                name=database_name(settings),
-                user=settings.aws.database.user,
-                password=DATABASE_PASSWORD,
-                tls_ca=DATABASE_CA,
-            ),
-            artifacts=ArtifactStore(destination=artifacts, region=naming.region),
-            cache=cache_address(settings, reached),
-            access=access_control(settings, reached),
-        )
+
+def inputs_of(  # noqa: PLR0913 - what AWS draws, by name
+    settings: Settings,
+    naming: Naming,
+    *,
+    url: str,
+    database: DatabaseAddress,
+    cache: CacheAddress,
+    store: Store,
+    api_keys: str,
+) -> ServerInputs:
+    """Return what the server is described from. `api_keys` is the ARN of the secret with their hashes."""
+    mode, limit = settings.access.mode, settings.access.requests_per_minute
+    return server_inputs(
+        settings,
+        public_url=url,
+        host="0.0.0.0",  # noqa: S104 - the task's own address is not known here, and its security group is the fence
+        port=SERVER_PORT,
+        database=database,
+        artifacts=ArtifactStore(destination=storage.destination(store), region=naming.region),
+        cache=cache,
+        access=(
+            AccessControl(mode="token", keys=api_keys, requests_per_minute=limit)
+            if mode == "token"
+            else AccessControl(mode="basic" if mode == "basic" else "none")
+        ),
     )
 
 
-def server_task(settings: Settings, naming: Naming, reached: Reached, *, store: Store) -> TaskDefinition:
-    """Return the server's task definition. Raises Refused for what the version cannot do."""
-    identity = {containers.SETTINGS_LABEL: release_identity(settings, naming)}
-    return _server_task(settings, naming, reached, store=store, labels=identity)
+def definitions(  # noqa: PLR0913 - what tasks are made of, by name
+    settings: Settings,
+    naming: Naming,
+    inputs: ServerInputs,
+    *,
+    image: str,
+    release: str,
+    store: Store,
+    secrets: Secrets,
+    roles: Mapping[str, str],
+) -> dict[str, TaskDefinition]:
+    """Return a backend's task definitions: the server's, and those of its one-shot tasks.
+
+    `image` is pinned by digest, `release` is the identity of the release, `roles` are ARNs by part; without a role for
+    it there is no task that verifies. Raises Refused for what the MLflow version cannot do.
+    """
+    server = describe(inputs)
+    made = {
+        SERVER: _server(settings, naming, server, image=image, sources=_sources(inputs, secrets), release=release),
+        DATABASE: _database(settings, naming, server, image=image, secrets=secrets, store=store),
+        VERIFY: _verify(settings, naming, image=image, secrets=secrets),
+    }
+    return {
+        part: _definition(settings, naming, container, memory_mib=server.memory_mib, roles=roles)
+        for part, container in made.items()
+        if _ROLES[part] in roles
+    }
 
 
 def release_identity(settings: Settings, naming: Naming) -> str:
@@ -163,164 +164,145 @@ def release_identity(settings: Settings, naming: Naming) -> str:
     their own in it: they are known after the first update only, and are no other release.
     """
     drawn = SecretSource(arn="drawn", key="")
-    existing, secrets = settings.aws.database.secret, settings.aws.cache.secret
-    described = Reached(
-        image=settings.server.image or "",
-        public_url=public_url(settings, "balancer"),
-        database_host=settings.database.existing or "database",
-        database_port=0,
-        cache_host=settings.cache.existing or "cache",
-        cache_port=0,
-        database_secret=SecretSource(arn=existing, key="password") if existing else drawn,
-        server_secret=drawn,
-        cache_secret=SecretSource(arn=secrets, key="url") if secrets else drawn,
-        execution_role_arn="",
-        task_role_arn="",
-        keys_secret=drawn.arn,
-    )
-    task = _server_task(settings, naming, described, store=storage.store(settings, naming), labels={})
-    return hashlib.sha256(json.dumps(task.request(), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _server_task(
-    settings: Settings, naming: Naming, reached: Reached, *, store: Store, labels: Mapping[str, str]
-) -> TaskDefinition:
-    description = describe_server(settings, naming, reached, artifacts=storage.destination(store))
-    cpu, memory = fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=description.memory_mib)
-    container = Container(
-        name=SERVER,
-        image=reached.image,
-        command=description.argv,
-        environment={**description.environment, "TMPDIR": containers.SPOOL},
-        secrets=containers.secret_sources(description.secret_environment, **_sources(settings, reached)),
-        logs=Logs(group=naming.log_group(SERVER), region=naming.region, prefix=SERVER),
-        stop_timeout_s=stop_timeout(description.stop_timeout_s),
-        port=description.port,
-        health=containers.health_command(
-            port=description.port, liveness=description.liveness, readiness=description.readiness
-        ),
-        probe=description.liveness,
-        labels={containers.VERSION_LABEL: settings.server.mlflow_version, **labels},
-        registry_secret=settings.aws.registry_secret,
-    )
-    return TaskDefinition(
-        family=naming.family(SERVER),
-        cpu=cpu,
-        memory=memory,
-        architecture=settings.aws.architecture,
-        execution_role_arn=reached.execution_role_arn,
-        task_role_arn=reached.task_role_arn,
-        container_definitions=(containers.definition(container),),
-        ephemeral_gib=SPOOL_GIB,
-    )
-
-
-def database_task(
-    settings: Settings, naming: Naming, reached: Reached, *, store: Store, admin_secret: SecretSource | None
-) -> TaskDefinition:
-    """Return the definition of the one-shot task that reads, migrates, dumps and restores the database.
-
-    It has the server's own environment, so that both mean the same database, and besides the keys in force the former
-    ones: a restored dump is re-encrypted. `admin_secret` is where RDS keeps the
-    instance's master user, who makes the server's role; None for an adopted database, whose owner made it. The command
-    here only reads: each run names its own.
-    """
-    description = describe_server(settings, naming, reached, artifacts=storage.destination(store))
-    encryption = {**keys.VARIABLES, keys.FORMER_VARIABLE: keys.FORMER}
-    secrets = {"PGPASSWORD": reached.database_secret} | {
-        variable: replace(reached.server_secret, key=name) for variable, name in encryption.items()
-    }
-    if admin_secret is not None:
-        secrets |= {
-            "MLFLOW_BACKEND_ADMIN_USER": SecretSource(arn=admin_secret.arn, key="username"),
-            "MLFLOW_BACKEND_ADMIN_PASSWORD": SecretSource(arn=admin_secret.arn, key="password"),
-        }
-    dumps = f"s3://{store.bucket}/{store.prefix(BACKEND)}/dumps"
-    return _one_shot(
+    database, cache = settings.aws.database.secret, settings.aws.cache.secret
+    store = storage.store(settings, naming)
+    inputs = inputs_of(
         settings,
         naming,
-        reached,
-        Container(
-            name=DATABASE,
-            image=reached.image,
-            command=(*DATABASE_TOOL, "status"),
-            environment={**description.environment, "MLFLOW_BACKEND_DUMPS": dumps, "TMPDIR": containers.SPOOL},
-            secrets=secrets,
-            logs=Logs(group=naming.log_group(TASKS), region=naming.region, prefix=DATABASE),
-            stop_timeout_s=LONGEST_FARGATE_STOP_S,
-            labels={containers.VERSION_LABEL: settings.server.mlflow_version},
-            registry_secret=settings.aws.registry_secret,
+        url=public_url(settings, "balancer"),
+        database=database_address(settings, settings.database.existing or "database", 0),
+        cache=cache_address(settings, settings.cache.existing or "cache", 0),
+        store=store,
+        api_keys=drawn.arn,
+    )
+    task = definitions(
+        settings,
+        naming,
+        inputs,
+        image=settings.server.image or "",
+        release="",
+        store=store,
+        secrets=Secrets(
+            server=drawn,
+            database=SecretSource(arn=database, key="password") if database else drawn,
+            cache=SecretSource(arn=cache, key="url") if cache else drawn,
         ),
+        roles=dict.fromkeys(("server", "server-execution"), ""),
+    )[SERVER]
+    return hashlib.sha256(json.dumps(asdict(task), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _definition(
+    settings: Settings, naming: Naming, container: Container, *, memory_mib: int, roles: Mapping[str, str]
+) -> TaskDefinition:
+    cpu, memory = (
+        fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=memory_mib)
+        if container.name == SERVER
+        else (TASK_CPU, _TASK_MEMORY_MIB)
+    )
+    role = _ROLES[container.name]
+    return TaskDefinition(
+        **fixed(settings, naming, container.name),
+        cpu=str(cpu),
+        memory=str(memory),
+        execution_role_arn=roles[f"{role}-execution"],
+        task_role_arn=roles[role],
+        container_definitions=containers.text([containers.definition(container)]),
     )
 
 
-def verify_task(settings: Settings, naming: Naming, reached: Reached) -> TaskDefinition:
-    """Return the definition of the one-shot task that verifies from inside the network.
+def _server(  # noqa: PLR0913 - what the container is made of, by name
+    settings: Settings,
+    naming: Naming,
+    server: ServerDescription,
+    *,
+    image: str,
+    sources: Mapping[str, Mapping[str, SecretSource]],
+    release: str,
+) -> Container:
+    return Container(
+        name=SERVER,
+        image=image,
+        command=server.argv,
+        environment={**server.environment, "TMPDIR": containers.SPOOL},
+        secrets=containers.secret_sources(server.secret_environment, **sources),
+        logs=Logs(group=naming.log_group(SERVER), region=naming.region, prefix=SERVER),
+        stop_timeout_s=stop_timeout(server.stop_timeout_s),
+        port=server.port,
+        health=containers.health_command(port=server.port, liveness=server.liveness, readiness=server.readiness),
+        probe=server.liveness,
+        labels={containers.VERSION_LABEL: settings.server.mlflow_version, containers.SETTINGS_LABEL: release},
+        registry_secret=settings.aws.registry_secret,
+    )
+
+
+def _database(  # noqa: PLR0913 - what the container is made of, by name
+    settings: Settings, naming: Naming, server: ServerDescription, *, image: str, secrets: Secrets, store: Store
+) -> Container:
+    """Return the container that reads, migrates, dumps and restores the database.
+
+    It has the server's own environment, so that both mean the same database, and besides the keys in force the former
+    ones: a restored dump is re-encrypted. The command here only reads: each run names its own.
+    """
+    encryption = {**keys.VARIABLES, keys.FORMER_VARIABLE: keys.FORMER}
+    sources = {"PGPASSWORD": secrets.database} | {
+        variable: replace(secrets.server, key=name) for variable, name in encryption.items()
+    }
+    if secrets.admin is not None:
+        sources |= {
+            "MLFLOW_BACKEND_ADMIN_USER": replace(secrets.admin, key="username"),
+            "MLFLOW_BACKEND_ADMIN_PASSWORD": replace(secrets.admin, key="password"),
+        }
+    dumps = f"s3://{store.bucket}/{store.prefix(BACKEND)}/dumps"
+    environment = {**server.environment, "MLFLOW_BACKEND_DUMPS": dumps}
+    return _one_shot(
+        settings, naming, DATABASE, image=image, command=(*DATABASE_TOOL, "status"), environment=environment,
+        secrets=sources,
+    )  # fmt: skip
+
+
+def _verify(settings: Settings, naming: Naming, *, image: str, secrets: Secrets) -> Container:
+    """Return the container that verifies from inside the network.
 
     Each run names its command: what is checked comes with it (mlflow_backend/verification/inside.py).
     """
-    server = reached.server_secret
-    sources = {variable: replace(server, key=key) for variable, key in PROBE.get(settings.access.mode, {}).values()}
+    probe = PROBE.get(settings.access.mode, {})
+    environment = {"AWS_DEFAULT_REGION": naming.region, "AWS_REGION": naming.region, "PYTHONUNBUFFERED": "1"}
     return _one_shot(
         settings,
         naming,
-        reached,
-        Container(
-            name=VERIFY,
-            image=reached.image,
-            command=("python", "--version"),
-            environment={
-                "AWS_DEFAULT_REGION": naming.region,
-                "AWS_REGION": naming.region,
-                "PYTHONUNBUFFERED": "1",
-                "TMPDIR": containers.SPOOL,
-            },
-            secrets=sources,
-            logs=Logs(group=naming.log_group(TASKS), region=naming.region, prefix=VERIFY),
-            stop_timeout_s=LONGEST_FARGATE_STOP_S,
-            labels={containers.VERSION_LABEL: settings.server.mlflow_version},
-            registry_secret=settings.aws.registry_secret,
-        ),
+        VERIFY,
+        image=image,
+        command=("python", "--version"),
+        environment=environment,
+        secrets={variable: replace(secrets.server, key=key) for variable, key in probe.values()},
     )
 
 
-def _one_shot(settings: Settings, naming: Naming, reached: Reached, container: Container) -> TaskDefinition:
-    return TaskDefinition(
-        family=naming.family(container.name),
-        cpu=TASK_CPU,
-        memory=_TASK_MEMORY_MIB,
-        architecture=settings.aws.architecture,
-        execution_role_arn=reached.execution_role_arn,
-        task_role_arn=reached.task_role_arn,
-        container_definitions=(containers.definition(container),),
+def _one_shot(  # noqa: PLR0913 - what differs between them, by name
+    settings: Settings,
+    naming: Naming,
+    name: str,
+    *,
+    image: str,
+    command: tuple[str, ...],
+    environment: Mapping[str, str],
+    secrets: Mapping[str, SecretSource],
+) -> Container:
+    return Container(
+        name=name,
+        image=image,
+        command=command,
+        environment={**environment, "TMPDIR": containers.SPOOL},
+        secrets=secrets,
+        logs=Logs(group=naming.log_group(TASKS), region=naming.region, prefix=name),
+        stop_timeout_s=LONGEST_FARGATE_STOP_S,
+        labels={containers.VERSION_LABEL: settings.server.mlflow_version},
+        registry_secret=settings.aws.registry_secret,
     )
 
 
-def access_control(settings: Settings, reached: Reached) -> AccessControl:
-    """Return who may call the server."""
-    mode = settings.access.mode
-    if mode == "token":
-        return AccessControl(
-            mode=mode, keys=reached.keys_secret, requests_per_minute=settings.access.requests_per_minute
-        )
-    return AccessControl(mode="basic" if mode == "basic" else "none")
-
-
-def cache_address(settings: Settings, reached: Reached) -> CacheAddress:
-    """Return the cache's address; an adopted one is held to TLS by its URL's scheme, a created one always."""
-    existing = settings.cache.existing
-    return CacheAddress(
-        host=reached.cache_host,
-        port=reached.cache_port,
-        password=CACHE_TOKEN,
-        tls=existing is None or existing.startswith("rediss://"),
-    )
-
-
-def _sources(settings: Settings, reached: Reached) -> dict[str, dict[str, SecretSource]]:
-    server = reached.server_secret
-    own = {name: replace(server, key=name) for name in SERVER_SECRETS}
-    return {
-        "single": {**own, DATABASE_PASSWORD: reached.database_secret},
-        "composed": {cache_url(cache_address(settings, reached)).text: reached.cache_secret},
-    }
+def _sources(inputs: ServerInputs, secrets: Secrets) -> dict[str, dict[str, SecretSource]]:
+    own = {name: replace(secrets.server, key=name) for name in SERVER_SECRETS}
+    composed = {} if inputs.cache is None else {cache_url(inputs.cache).text: secrets.cache}
+    return {"single": {**own, DATABASE_PASSWORD: secrets.database}, "composed": composed}
