@@ -72,9 +72,6 @@ class Target(Protocol):
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Backend:
         """Register the resources of a stack. Raises Refused for settings that cannot be fulfilled."""
 
-    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
-        """Return by their scheme what reads references to this platform's secrets (verify.credentials)."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
@@ -228,6 +225,9 @@ class Platform(History, Protocol):
 
     def count(self, verdict: str) -> None:
         """Bring the line of a verdict that is not pass to the alarm, if this platform has one. Changes no verdict."""
+
+    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
+        """Return by their scheme what reads references to this platform's secrets (verify.credentials)."""
 
     def purge(self, prefix: str, *, timeout_s: float) -> int | None:
         """Remove for good the deleted experiments below `prefix`; None if the database is out of reach."""

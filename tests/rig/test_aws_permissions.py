@@ -242,7 +242,7 @@ def _rotates(day: Workday) -> None:
     made = secrets.create(props)
     secrets.rotate_keys(Connection(naming.region), naming.secret("server"))
     secrets.update(made["arn"], props)
-    secret_values.value(made["arn"], VERIFICATION_KEY)
+    secret_values.value(made["arn"], VERIFICATION_KEY, Connection(naming.region))
 
 
 def _looks(day: Workday) -> None:
@@ -296,7 +296,7 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
         lambda: setattr(platform, "locator", inside),
         lambda: verification._run(platform, cast("OneShot", platform.inside()), b"job", VerifyRequest(deadline_s=1.0)),
         lambda: target.mark_store(b"{}"),
-        lambda: secret_values.value(platform.locator.secret, VERIFICATION_KEY),
+        lambda: secret_values.value(platform.locator.secret, VERIFICATION_KEY, platform.locator.connection),
     )
     for act in does:
         with contextlib.suppress(Exception):

@@ -79,17 +79,25 @@ def _assumed(session: Any, role: str, how: Config) -> Any:
         AssumeRoleCredentialFetcher,
         DeferredRefreshableCredentials,
     )
+    from botocore.exceptions import NoCredentialsError  # noqa: PLC0415
     from botocore.session import get_session  # noqa: PLC0415
 
+    own = session.get_credentials()
     fetcher = AssumeRoleCredentialFetcher(
         client_creator=partial(session.client, config=how),
-        source_credentials=session.get_credentials(),
+        source_credentials=own,
         role_arn=role,
         extra_args={"RoleSessionName": _SESSION},
     )
+
+    def fetched() -> Any:
+        if own is None:
+            raise NoCredentialsError
+        return fetcher.fetch_credentials()
+
     found: Any = get_session()
     # botocore has no public way to set credentials that renew themselves.
-    found._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")  # noqa: SLF001
+    found._credentials = DeferredRefreshableCredentials(fetched, "assume-role")  # noqa: SLF001
     return found
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.aws.connection import Connection
 from mlflow_backend.offered import restart_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlflow_backend.aws.connection import Connection
+
 # Amazon RDS API reference, DBParameterGroupStatus (ParameterApplyStatus) and Parameter (ApplyMethod).
 _WAITS: Final = "pending-reboot"
 
 
-def waiting(instance: str, region: str) -> tuple[str, ...]:
+def waiting(instance: str, connection: Connection) -> tuple[str, ...]:
     """Return a line for each parameter group of an instance that waits for a restart; none without an instance.
 
     A caller who may not ask RDS gets a line that says so.
@@ -23,9 +24,9 @@ def waiting(instance: str, region: str) -> tuple[str, ...]:
 
     if not instance:
         return ()
-    rds = Connection(region).client("rds")
+    rds = connection.client("rds")
     try:
-        return tuple(lines(rds, instance, region))
+        return tuple(lines(rds, instance, connection.region))
     except (BotoCoreError, ClientError) as error:
         code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
         return (f"unknown whether parameters wait for a restart ({code or type(error).__name__})",)

@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import PlatformFailed
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+    from mlflow_backend.aws.connection import Connection
 
-def value(arn: str, name: str, connection: Connection | None = None) -> str:
-    """Return one value that is in force: `name` is its key in the secret's JSON. Raises PlatformFailed.
 
-    Without a connection the secret's own region is asked, with the credentials that boto3 finds.
-    """
+def value(arn: str, name: str, connection: Connection) -> str:
+    """Return one value that is in force: `name` is its key in the secret's JSON. Raises PlatformFailed."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
 
     try:
-        held: dict[str, str] = json.loads(
-            client(connection or Connection(arn.split(":")[3])).get_secret_value(SecretId=arn)["SecretString"]
-        )
+        held: dict[str, str] = json.loads(client(connection).get_secret_value(SecretId=arn)["SecretString"])
         return held[name]
     except ClientError as error:
         raise PlatformFailed(
@@ -36,11 +32,12 @@ def value(arn: str, name: str, connection: Connection | None = None) -> str:
         raise PlatformFailed(f"it is no JSON document with the key {name}", code="secret-malformed") from None
 
 
-def read(name: str) -> tuple[str, str]:
-    """Return the value of ARN#KEY, or an empty text, and why it is empty."""
+def read(connection: Connection, name: str) -> tuple[str, str]:
+    """Return the value of ARN#KEY, or an empty text, and why it is empty. The secret's own region is asked."""
     arn, _, key = name.partition("#")
+    region = next(iter(arn.split(":")[3:4]), connection.region)
     try:
-        return value(arn, key), "it is empty"
+        return value(arn, key, connection.elsewhere(region)), "it is empty"
     except PlatformFailed as error:
         return "", str(error)
 

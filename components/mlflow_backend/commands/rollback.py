@@ -111,12 +111,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _unmanaged(options: argparse.Namespace, root: Path) -> Any:
     from mlflow_backend.aws.clients import connect  # noqa: PLC0415 - AWS only where it is asked
+    from mlflow_backend.aws.connection import Connection  # noqa: PLC0415
     from mlflow_backend.ecs.history import ServiceName  # noqa: PLC0415
     from mlflow_backend.ecs.unmanaged import open_service  # noqa: PLC0415
 
     return open_service(
         ServiceName(region=options.region, cluster=options.cluster, service=options.service),
-        clients=connect(options.region),
+        clients=connect(Connection(options.region)),
         folder=root / ".backend" / "unmanaged",
         url=options.url,
         live_head=options.live_head,

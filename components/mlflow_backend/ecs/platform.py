@@ -10,10 +10,11 @@ import logging
 import time
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from mlflow_backend.aws import parameters
+from mlflow_backend.aws import parameters, secret_values
 from mlflow_backend.aws.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
 from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.aws.store import S3Store
@@ -37,7 +38,7 @@ from mlflow_backend.target import Described, LogPart, PartStatus
 from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mlflow_backend.aws.clients import Connections
@@ -169,6 +170,10 @@ class EcsPlatform(EcsHistory):
 
     # Verification, and what people ask.
 
+    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
+        """Return Secrets Manager's, asked as the backend's account is."""
+        return {"secretsmanager": partial(secret_values.read, self.locator.connection)}
+
     def subject(self, revision: str) -> Subject:
         """Return what a verification of a revision is told."""
         definition, locator = self._definition(revision), self.locator
@@ -221,7 +226,7 @@ class EcsPlatform(EcsHistory):
             return
         desired, running = service["desiredCount"], service["runningCount"]
         yield PartStatus(name="service", state=f"{running} of {desired} tasks run", runs=0 < desired <= running)
-        for state in parameters.waiting(self.locator.database, self.locator.service.region):
+        for state in parameters.waiting(self.locator.database, self.locator.connection):
             yield PartStatus(name="database", state=state)
 
     def log_parts(self) -> tuple[LogPart, ...]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.aws import clients
-from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.dynamic import offered_to
-from mlflow_backend.ecs.history import EcsHistory, ServiceName
 from mlflow_backend.locator import from_document
 from mlflow_backend.migrate.step import after_failed_start, settle
 from mlflow_backend.releases import durations
@@ -31,7 +28,7 @@ def wait(props: Mapping[str, Any]) -> dict[str, Any]:
     revision = str(props["revision"])
     releases = open_releases(from_document(props["locator"]))
     releases.platform.resume_servers()
-    outcome = _history(props).wait(revision, deadline_s=float(props["deadline"]))
+    outcome = releases.platform.wait(revision, deadline_s=float(props["deadline"]))
     if not outcome.serving:
         lines = "\n".join(f"  - {reason}" for reason in outcome.reasons)
         schema = offered_to(_after_migration(releases), props)
@@ -47,7 +44,7 @@ def wait(props: Mapping[str, Any]) -> dict[str, Any]:
 def still_serving(props: Mapping[str, Any]) -> bool:
     """Tell whether the revision is the one that answers users."""
     try:
-        current = _history(props).current()
+        current = open_releases(from_document(props["locator"])).platform.current()
     except Refused:
         return False
     return current is not None and current.id == str(props["revision"])
@@ -67,8 +64,3 @@ def _after_migration(releases: DeployedBackend) -> str:
             return f"\n{after_failed_start(releases)}"
     except Exception as error:  # noqa: BLE001 - the revision's own failure must be told as well
         return f"\nGoing back from the migration failed too: {error}"
-
-
-def _history(props: Mapping[str, Any]) -> EcsHistory:
-    name = ServiceName(region=props["region"], cluster=props["cluster"], service=props["service"])
-    return EcsHistory(clients=clients.connect(Connection(name.region)), name=name)

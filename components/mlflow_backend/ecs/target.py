@@ -94,11 +94,5 @@ class EcsTarget:
 
         return EcsPlatform(locator, connections(locator.connection))
 
-    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
-        """Return Secrets Manager's."""
-        from mlflow_backend.aws.secret_values import read
-
-        return {"secretsmanager": read}
-
 
 TARGET: Final = EcsTarget()

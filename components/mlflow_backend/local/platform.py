@@ -20,7 +20,7 @@ from mlflow_backend.server import doors
 from mlflow_backend.target import Described, LogPart, PartStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mlflow_backend.local.revisions import Record
     from mlflow_backend.local.state import StateDir
@@ -207,6 +207,10 @@ class LocalPlatform:
 
     def count(self, verdict: str) -> None:
         """Do nothing: no alarm is here."""
+
+    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
+        """Return nothing: secrets here are files."""
+        return {}
 
     def purge(self, prefix: str, *, timeout_s: float) -> int:
         """Remove the deleted experiments below a prefix for good; return how many."""

@@ -87,9 +87,5 @@ class LocalTarget:
 
         return LocalPlatform(locator.state)
 
-    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
-        """Return nothing: secrets here are files."""
-        return {}
-
 
 TARGET: Final = LocalTarget()

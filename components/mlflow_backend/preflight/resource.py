@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.contract import Refused
@@ -98,15 +99,16 @@ def source(reference: Reference, login: str | None, news: Mapping[str, Any] | No
         owner, region = reference.ecr
         client = Connection.at({**(news or {}), "region": region}).client("ecr")
         return EcrSource(client, account=owner, repository=reference.repository)
-    return Registry(reference.registry, reference.repository, _login(login) if login else None)
+    return Registry(reference.registry, reference.repository, _login(login, news or {}) if login else None)
 
 
-def _login(reference: str) -> Login:
+def _login(reference: str, news: Mapping[str, Any]) -> Login:
     if reference.startswith("secretsmanager:"):
         # As ECS itself takes it: one secret, two keys.
-        from mlflow_backend.aws.secret_values import read  # noqa: PLC0415 - AWS only where it is asked
+        from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only where it is asked
+        from mlflow_backend.aws.secret_values import read  # noqa: PLC0415
 
-        readers = {"secretsmanager": read}
+        readers = {"secretsmanager": partial(read, Connection.at({"region": "", **news}))}
         user, password = (
             read_reference("registryLogin", f"{reference}#{key}", readers) for key in ("username", "password")
         )

@@ -62,6 +62,6 @@ def _asking(subject: Subject, deployed: Any) -> Subject:
         running=lambda: platform.serving() or "",
         heads=deployed.heads,
         purge=platform.purge,
-        secrets=target.secrets(),
+        secrets=platform.secrets(),
     )
     return replace(subject, **fields, live=live, plain_http=target.loopback)

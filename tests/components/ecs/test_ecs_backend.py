@@ -332,7 +332,8 @@ def test_verification_gets_the_address_to_ask_and_nothing_more(registered: dict[
     (found,) = of_type(registered["staging"], "Verification")
     naming = naming_of("staging")
     assert found.inputs["url"] == "https://mlflow.staging.example.com"
-    assert found.inputs["locator"]["address"] == f"eu-west-1/{naming.cluster()}/{naming.service()}"
+    where = {"region": "eu-west-1", "cluster": naming.cluster(), "service": naming.service()}
+    assert found.inputs["locator"]["service"] == where
     assert all(value.startswith("secretsmanager:") for value in found.inputs["credentials"].values())
     assert found.inputs["release"]["imageDigest"] == f"sha256:{'a' * 64}"
     (internal,) = of_type(registered["dev"], "Verification")

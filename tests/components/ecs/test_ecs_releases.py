@@ -218,10 +218,11 @@ def test_verification_logs_in_with_a_value_of_the_secret(monkeypatch: pytest.Mon
 
         client = boto3.client("secretsmanager", region_name="eu-west-1")
         arn = client.create_secret(Name="s", SecretString=json.dumps({"admin-password": "hunter2"}))["ARN"]
-        assert read_reference("password", f"secretsmanager:{arn}#admin-password", TARGET.secrets()) == "hunter2"
+        readers = TARGET.platform(LOCATOR).secrets()
+        assert read_reference("password", f"secretsmanager:{arn}#admin-password", readers) == "hunter2"
         for reference in (f"secretsmanager:{arn}#other", f"secretsmanager:{arn}x#admin-password", "secretsmanager:x#y"):
             with pytest.raises(Refused) as caught:
-                read_reference("password", reference, TARGET.secrets())
+                read_reference("password", reference, readers)
             assert "hunter2" not in str(caught.value)
 
 

@@ -35,7 +35,11 @@ class Releases:
         """Take where it is written."""
         self.store = FileStore(folder)
         self.migration = Journal(self.store, "migration")
-        self.scale = SimpleNamespace(up=lambda: aws.ecs.asked.append(("brought back", {})))
+        self.platform = SimpleNamespace(
+            resume_servers=lambda: aws.ecs.asked.append(("brought back", {})),
+            wait=aws.history.wait,
+            current=aws.history.current,
+        )
 
     @contextlib.contextmanager
     def migration_lock(self) -> Iterator[None]:
@@ -59,7 +63,6 @@ def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
         aws = Aws()
         aws.ecs.answers("DescribeServices", *answers)
         aws.ecs.answers("DescribeTaskDefinition", {"taskDefinition": {}})
-        monkeypatch.setattr(rollout, "_history", lambda _: aws.history)
         monkeypatch.setattr(rollout, "open_releases", lambda _: Releases(aws, tmp_path))
         return aws
 
@@ -134,7 +137,7 @@ def test_the_way_back_is_offered_for_its_own_stack(
     offer = "go back with `python -m scripts.rollback --stack STACK --to 41 --restore`."
     monkeypatch.setattr(rollout, "after_failed_start", lambda _: offer)
     answering(service(deployment(41), BROKEN))
-    with pytest.raises(PlatformFailed, match="--stack dev --to 41 --restore"):
+    with pytest.raises(PlatformFailed, match="--stack staging --to 41 --restore"):
         RolloutProvider().create(PROPS)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from mlflow_backend.aws import parameters
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.offered import restart_database
 from mlflow_backend.releases.overview import overview
@@ -112,12 +113,12 @@ def test_parameters_in_force_are_not_mentioned() -> None:
 
 def test_no_instance_is_asked_for_an_adopted_database_and_a_denied_one_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """What runs is shown also to whoever may not ask RDS."""
-    assert parameters.waiting("", "eu-west-1") == ()
+    assert parameters.waiting("", Connection("eu-west-1")) == ()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     denied = Recorded("rds").answers("DescribeDBInstances", "AccessDenied").client
     monkeypatch.setattr("boto3.session.Session.client", lambda *_, **__: denied)
-    (line,) = parameters.waiting("backend", "eu-west-1")
+    (line,) = parameters.waiting("backend", Connection("eu-west-1"))
     assert "AccessDenied" in line
 
 

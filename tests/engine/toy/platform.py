@@ -21,7 +21,7 @@ from mlflow_backend.target import Described, LogPart, PartStatus
 from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mlflow_backend.schema import Heads
     from mlflow_backend.toy.locator import ToyLocator
@@ -166,6 +166,10 @@ class ToyPlatform:
 
     def purge(self, prefix: str, *, timeout_s: float) -> None:
         """Do nothing: there is no database."""
+
+    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
+        """Return nothing: there are no secrets."""
+        return {}
 
     def mark_store(self, content: bytes) -> None:
         """Do nothing: there are no artifacts beside the process."""

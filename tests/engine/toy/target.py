@@ -71,9 +71,5 @@ class ToyTarget:
         """Return nothing: nobody pays."""
         return {}
 
-    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
-        """Return nothing: there are no secrets."""
-        return {}
-
 
 TARGET: Final = ToyTarget()
