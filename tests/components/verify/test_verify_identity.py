@@ -47,8 +47,7 @@ def test_a_known_backend_is_green_and_its_identity_is_in_the_report(server: Fake
 def test_another_part_is_red_with_both_identities_and_the_way_out(server: FakeMLflow, part: str) -> None:
     """The sentence names what is there and what was; the next step names the command for a replacement on purpose."""
     server.fault = answering(MINE)
-    locator = {"kind": "told", "revision": "1", "stack": "blue"}
-    found = checked(server, "identity", identity={"database": "D", "store": "S", part: "Z"}, locator=locator)
+    found = checked(server, "identity", identity={"database": "D", "store": "S", part: "Z"}, stack="blue")
     assert (found.result, found.code) == (Result.FAIL, "another-backend")
     assert found.sentence == "; ".join(differences(MINE, {"database": "D", "store": "S", part: "Z"}))
     assert "--stack blue --accept-identity" in found.next_step
