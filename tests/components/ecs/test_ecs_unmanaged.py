@@ -9,6 +9,7 @@ import pytest
 
 from mlflow_backend.aws import clients
 from mlflow_backend.aws.clients import Clients
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.commands import rollback
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.ecs import unmanaged
@@ -65,7 +66,12 @@ class World:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """Recorded AWS in the place of the real one."""
     made = World()
-    monkeypatch.setattr(clients, "connect", lambda _: Clients(ecs=made.ecs.client, logs=made.logs.client))
+
+    def connect(connection: Connection) -> Clients:
+        assert connection == Connection(REGION)
+        return Clients(ecs=made.ecs.client, logs=made.logs.client)
+
+    monkeypatch.setattr(clients, "connect", connect)
     return made
 
 
