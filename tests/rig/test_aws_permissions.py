@@ -178,7 +178,7 @@ def workday() -> Iterator[Workday]:
         patch.setattr(Transport, "secure", True)
         patch.setenv("AWS_DEFAULT_REGION", REGION)
         clock = Clock()
-        patch.setattr("mlflow_backend.ecs.oneshot.time", clock)
+        patch.setattr("mlflow_backend.ecs.oneshot.Pace", partial(Pace, clock=clock.monotonic, pause=clock.sleep))
         CacheGroups(patches)
         TargetTags(patches)
         for repair in (buckets, descriptions, labels, records):
