@@ -20,6 +20,7 @@ from moto.acm.models import acm_backends
 from moto.iam.access_control import IAMRequestBase
 from moto.route53.models import route53_backends
 
+from mlflow_backend import locator
 from mlflow_backend.aws import clients, secret_values, secrets
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render.secrets import SERVER_SECRETS, VERIFICATION_KEY
@@ -277,6 +278,7 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
         partial(task._stop, id_, "had no end"),
         partial(found.logs.get_log_events, **logs),
         partial(target.store.size, f"{DUMPS}/1/tracking"),
+        partial(locator.read, target.store),
         partial(found.ecs.list_tasks, cluster=day.naming.cluster(), serviceName=day.naming.service()),
     )
     for act in asks:

@@ -199,7 +199,7 @@ def _own_objects(naming: Naming, store: Store) -> Iterator[Grant]:
         resources=(naming.bucket_arn(store.bucket),),
         conditions={"StringLike": {"s3:prefix": [own, f"{own}/*"]}},
     )
-    parts = ("damaged", "durations", "journal", "ledger", "locks", "newest", "reports")
+    parts = ("damaged", "durations", "journal", "ledger", "locator", "locks", "newest", "reports")
     yield Grant(
         sid="ReadOwnObjects",
         purposes=ALL,
