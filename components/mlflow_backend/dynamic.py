@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import os
 import select
 import stat
 import sys
 import threading
+import traceback
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -130,9 +129,10 @@ def _end_children() -> None:
 
 
 def hide_tracebacks() -> None:
-    """Keep grpc from logging errors for people: it logs a traceback, which the engine prints below their message."""
-    # An equal filter is not added again.
-    logging.getLogger("grpc._server").addFilter(_WithoutOurs())
+    """Let Pulumi's launcher answer an error for people by its message alone: it answers by a traceback."""
+    launcher: Any = sys.modules["__main__"]
+    if hasattr(launcher, "DynamicResourceProviderServicer"):
+        launcher.traceback = _Messages
 
 
 def update_id() -> str:
@@ -160,7 +160,11 @@ def is_unknown(value: object) -> bool:
     return isinstance(value, Unknown)
 
 
-@dataclass(frozen=True)
-class _WithoutOurs(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], BackendError))
+class _Messages:
+    """What Pulumi's launcher formats the exceptions of providers by, instead of the module `traceback`."""
+
+    @staticmethod
+    def format_exc() -> str:
+        """Return the message of the error that is being handled, with its traceback if nobody foresaw it."""
+        error = sys.exc_info()[1]
+        return str(error) if isinstance(error, BackendError) else traceback.format_exc()

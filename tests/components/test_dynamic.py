@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import grpc
 import psutil
 import pytest
+from google.protobuf.struct_pb2 import Struct
 from pulumi.dynamic import ResourceProvider
+from pulumi.dynamic.dynamic import serialize_provider
+from pulumi.runtime.proto.provider_pb2 import CreateRequest
+from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
-from mlflow_backend.contract import Refused
-from mlflow_backend.dynamic import Provider, hide_tracebacks
+from mlflow_backend.dynamic import Provider
+from mlflow_backend.releases.provider import HoldProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,23 +42,36 @@ threading.Event().wait()
 """
 
 
-def record_of(error: Exception) -> logging.LogRecord:
-    """Return what grpc logs for an exception of a provider."""
-    return logging.makeLogRecord({"name": "grpc._server", "exc_info": (type(error), error, None)})
+@pytest.fixture(scope="module")
+def launcher() -> Iterator[Any]:
+    """Pulumi's own launcher of providers, as the engine starts it, and a client of it."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "components")}
+    command = [sys.executable, "-m", "pulumi.dynamic", "127.0.0.1:1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
+                yield ResourceProviderStub(channel)
+        finally:
+            process.kill()
 
 
-def test_the_traceback_of_a_reported_error_is_not_logged_and_others_are() -> None:
-    """The engine prints a provider's log below its message: an unforeseen error keeps its traceback there."""
-    logger = logging.getLogger("grpc._server")
-    before = list(logger.filters)
-    try:
-        hide_tracebacks()
-        hide_tracebacks()
-        assert len(logger.filters) == len(before) + 1
-        assert not logger.filter(record_of(Refused("It is so.", code="so")))
-        assert logger.filter(record_of(ValueError()))
-    finally:
-        logger.filters[:] = before
+@pytest.mark.parametrize(
+    ("properties", "whole"),
+    [({"withheld": "it is blocked", "accepted": False, "stack": "blue"}, True), ({"accepted": False}, False)],
+    ids=["for-people", "unforeseen"],
+)
+def test_an_error_for_people_is_shown_without_a_traceback_and_another_with_one(
+    launcher: Any, properties: dict[str, Any], *, whole: bool
+) -> None:
+    """Pulumi's launcher answers each exception by its traceback; of an unforeseen one that is all there is."""
+    given = Struct()
+    given.update({"__provider": serialize_provider(HoldProvider()), **properties})
+    with pytest.raises(grpc.RpcError) as caught:
+        launcher.Create(CreateRequest(properties=given), timeout=30)
+    shown = caught.value.details()
+    assert ("Traceback" not in shown) is whole, shown
+    assert ("it is blocked. Lift it with" in shown) is whole, shown
 
 
 def providers() -> list[type[ResourceProvider]]:

@@ -29,7 +29,7 @@ class Shell:
         """Lay out the programs, and make the project a repository with one commit."""
         folder.mkdir()
         (stack.project / "scripts").unlink()
-        for part in ("scripts", "server", "tools"):
+        for part in ("requirements", "scripts", "server", "tools"):
             shutil.copytree(ROOT / part, stack.project / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / ".gitignore", stack.project)
         self._stack, self._folder = stack, folder
