@@ -159,7 +159,7 @@ def test_what_was_made_by_hand_is_imported(life: Life) -> None:
     """An import by id is enough to own a resource: the next update, which does not want it, deletes it."""
     logs = life.rig.client("logs")
     logs.create_log_group(logGroupName=_BY_HAND)
-    provider = "aws=urn:pulumi:dev::mlflow-backend::pulumi:providers:aws::aws"
+    provider = "aws=urn:pulumi:dev::mlflow-backend::pulumi:providers:aws::mlflow-aws"
     flags = ("--yes", "--generate-code=false", "--protect=false", "--provider", provider, "--stack", life.stack.name)
     imported = life.stack.pulumi("import", "aws:cloudwatch/logGroup:LogGroup", "by-hand", _BY_HAND, *flags)
     assert imported.ok, imported.text

@@ -27,7 +27,7 @@ CLIENT = Path(__file__).parent / "client.py"
 # The newest client talks to every server of these tests: 2.9.2 and up.
 CLIENT_VERSION = "2.9.2"
 _TIMEOUT_S = 500
-_OFFERED = re.compile(r"python -m scripts\.(\w+)( [^`\n]*)?`")
+_OFFERED = re.compile(r"python -m (?:scripts|mlflow_backend\.commands)\.(\w+)( [^`\n]*)?`")
 _CALL = """
 import sys
 from pathlib import Path
@@ -38,7 +38,8 @@ sys.exit(main(sys.argv[2:], root=Path(sys.argv[1])))
 
 def command(stack: LocalStack, script: str, *arguments: str) -> list[str]:
     """Return the command line that runs one of the project's scripts on the stack under test."""
-    return [sys.executable, "-c", _CALL.format(script), str(stack.project), "--stack", stack.name, *arguments]
+    by_stack = () if "--locator" in arguments else ("--stack", stack.name)
+    return [sys.executable, "-c", _CALL.format(script), str(stack.project), *by_stack, *arguments]
 
 
 def run(stack: LocalStack, script: str, *arguments: str) -> Outcome:
@@ -62,7 +63,7 @@ def run_offered(stack: LocalStack, text: str, *besides: str) -> Outcome:
     assert len(offered) == 1, text
     ((script, arguments),) = offered
     line = shlex.split(arguments)
-    assert line[:2] == ["--stack", stack.name], arguments
+    assert line[:2] in (["--stack", stack.name], ["--locator", str(stack.state.path)]), arguments
     return run(stack, script, *line, *besides)
 
 
