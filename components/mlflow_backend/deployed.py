@@ -165,7 +165,7 @@ class DeployedBackend:
         """
         wanted = revision or self.serving()
         if wanted is None:
-            raise Refused("No revision serves.", code="no-revision-serves", fix="Deploy the stack with `pulumi up`.")
+            raise Refused("No revision serves.", code="no-revision-serves", fix="Deploy it: `make up`.")
         return self.platform.subject(wanted)
 
     def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
