@@ -15,6 +15,7 @@ from tests.components.preflight.inputs import inputs
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlflow_backend.aws.connection import Connection
     from tests.components.preflight.images import Store
 
 
@@ -54,17 +55,18 @@ def test_what_is_not_known_yet_is_skipped_visibly(store: Store) -> None:
 
 
 def test_a_login_is_read_from_the_secret_that_tasks_pull_with(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One secret with two keys, as ECS takes it."""
+    """One secret with two keys, as ECS takes it, read with the account that deploys."""
     asked = []
 
-    def value(arn: str, name: str) -> str:
-        asked.append((arn, name))
+    def value(arn: str, name: str, connection: Connection) -> str:
+        asked.append((arn, name, connection.role))
         return f"the-{name}"
 
     monkeypatch.setattr("mlflow_backend.aws.secret_values.value", value)
     arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:team/registry-AbCdEf"
-    assert resource._login(f"secretsmanager:{arn}") == Login(user="the-username", password="the-password")
-    assert asked == [(arn, "username"), (arn, "password")]
+    login = resource._login(f"secretsmanager:{arn}", {"region": "eu-west-1", "role": "a-role"})
+    assert login == Login(user="the-username", password="the-password")
+    assert asked == [(arn, "username", "a-role"), (arn, "password", "a-role")]
 
 
 def test_a_login_is_named_by_reference(store: Store, tmp_path: Path) -> None:
