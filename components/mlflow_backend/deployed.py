@@ -290,14 +290,14 @@ def _recorded(revisions: Sequence[Revision], contents: Contents) -> tuple[Revisi
     for revision in revisions:
         release = known.get(revision.id)
         if release is not None:
-            told = replace(
+            recorded = replace(
                 revision.release,
                 mlflow_version=release.mlflow_version,
                 image_digest=release.image_digest,
                 environment_lock=release.environment_lock,
                 schema_head=release.heads.tracking,
             )
-            found.append(replace(revision, release=told))
+            found.append(replace(revision, release=recorded))
         else:
             found.append(revision)
     return tuple(found)

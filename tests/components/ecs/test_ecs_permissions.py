@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from mlflow_backend import ecs
 from mlflow_backend.ecs.permissions import Grant, PulumiState, Purpose, actions_of, grants
 from tests.components.ecs.simulator import Action, reference
 from tests.components.ecs.stacks import VARIANTS, naming_of, settings_of
@@ -19,6 +21,7 @@ from tests.upstream.provider_calls import TABLE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+PACKAGE = Path(ecs.__file__).parents[1]
 STATE = PulumiState.at("s3://team-state/stacks", key="arn:aws:kms:eu-west-1:123456789012:key/state")
 # IAM asks for '*' where an action knows no resource, and some actions got one only lately.
 STARRED: Final[Mapping[str, str]] = {
@@ -53,6 +56,15 @@ def every(variant: str) -> tuple[Grant, ...]:
 def actions() -> dict[str, Action]:
     """AWS's reference of every action that any variant is granted."""
     return reference(sorted({action for variant in VARIANTS for action in actions_of(every(variant))}))
+
+
+def test_whatever_the_product_keeps_in_its_own_store_may_be_read_by_every_role() -> None:
+    """A new kind of object that no role may read is refused on AWS alone, as the locator once was."""
+    sources = (path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    kept = {name for source in sources for name in re.findall(r"[\"'](?:\{ROOT\}|_backend)/(\w+)", source)}
+    (readable,) = (each.resources for each in every("dev") if each.sid == "ReadOwnObjects")
+    # Dumps and the jobs of a verification inside are the tasks'.
+    assert kept - {"dumps", "verify"} == {resource.rpartition("/")[2].rstrip("*") for resource in readable}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
