@@ -152,7 +152,7 @@ def test_the_image_runs_read_only_and_is_verified(
     made.start(*server, "--workers", "1", "--artifacts-destination", "s3://mlflow/artifacts", "--serve-artifacts")
     until(lambda: pool.request("GET", f"{url}/health/ready").status == 200, what="ready", deadline_s=240)
     subject = Subject(url=url, expected_version=VERSION, credentials={"apiKey": f"file:{key}"})
-    # No front stands before it that could pass a caller on.
+    # No proxy stands before it that could pass a caller on.
     report = runner.run(subject, VerifyRequest(profile="full", deadline_s=240, skip=("forwarding",)))
     assert report.verdict is Result.PASS, report.text()
     headers = {"X-API-Key": key.read_text()}

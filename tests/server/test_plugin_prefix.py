@@ -104,7 +104,7 @@ def subject(server: Server) -> Subject:
 
 def test_a_client_works_below_the_path(subject: Subject) -> None:
     """The whole verification, UI, artifacts, registry and traces included, passes through the prefixed URL."""
-    # No front stands before this server, so it has nobody to believe about its callers.
+    # No proxy stands before this server, so it has nobody to believe about its callers.
     report = runner.run(subject, VerifyRequest(profile="full", skip=("forwarding",)))
     assert report.verdict is Result.PASS, report.text()
 

@@ -1,4 +1,4 @@
-"""Puts one worker's application together: MLflow's own and the front around it, by what the installed MLflow has."""
+"""Puts one worker's application together: MLflow's own and the gate around it, by what the installed MLflow has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mlflow_backend_server.access.routes import table_of
 from mlflow_backend_server.access.sources import KeyRing, reader
 from mlflow_backend_server.db import addresses
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
-from mlflow_backend_server.front import Front, Users
+from mlflow_backend_server.gate import Gate, Users
 from mlflow_backend_server.health.artifacts import reading
 from mlflow_backend_server.health.board import Board
 from mlflow_backend_server.health.components import components
@@ -78,7 +78,7 @@ def application(settings: Settings) -> Any:
         identities=Identities(databases, reading(settings.artifacts, OBJECT)),
         space=space,
     )
-    inner, front, routes = guarded(settings, health, ring, _cache(settings, databases), asgi=asgi)
+    inner, gate, routes = guarded(settings, health, ring, _cache(settings, databases), asgi=asgi)
     if settings.jobs:
         from mlflow_backend_server.periodic import elect
 
@@ -90,7 +90,7 @@ def application(settings: Settings) -> Any:
     )
     if ring is not None:
         ring.changed = recorder.keys_changed
-    return fronted(inner, front, recorder, routes, asgi=asgi)
+    return gated(inner, gate, recorder, routes, asgi=asgi)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +105,14 @@ class Health:
 
 def guarded(
     settings: Settings, health: Health, ring: KeyRing | None = None, cache: Cache | None = None, *, asgi: bool
-) -> tuple[Any, Front, Routes]:
-    """Return MLflow's application with our checks in it, the front that belongs before it, and its routes."""
+) -> tuple[Any, Gate, Routes]:
+    """Return MLflow's application with our checks in it, the gate that belongs before it, and its routes."""
     table = table_of(installed_version())
     inner, auth = _mlflow(settings, asgi=asgi)
     flask_app = importlib.import_module("mlflow.server").app
     hooks.register(flask_app, Permissions(auth) if auth else None)
     routes = Routes(flask_app, _native_routes(inner) if asgi else [], table)
-    front = Front(
+    gate = Gate(
         settings=settings,
         board=health.board,
         readiness=health.readiness,
@@ -124,25 +124,25 @@ def guarded(
         foreign=origins.judge(os.environ),
         space=health.space,
     )
-    return inner, front, routes
+    return inner, gate, routes
 
 
-def fronted(inner: Any, front: Front, recorder: Recorder, routes: Routes, *, asgi: bool) -> Any:
-    """Return the front as an application of this worker's kind."""
+def gated(inner: Any, gate: Gate, recorder: Recorder, routes: Routes, *, asgi: bool) -> Any:
+    """Return the gate as an application of this worker's kind."""
     if not asgi:
-        from mlflow_backend_server.http.wsgi import WsgiFront, refuse_underscores
+        from mlflow_backend_server.http.wsgi import WsgiGate, refuse_underscores
 
         refuse_underscores(importlib.import_module("gunicorn.http.message").Message)
-        return WsgiFront(inner, front, recorder)
-    from mlflow_backend_server.http.asgi import AsgiFront
+        return WsgiGate(inner, gate, recorder)
+    from mlflow_backend_server.http.asgi import AsgiGate
     from mlflow_backend_server.http.direct import Direct, can_go_direct, secure
 
-    _quiet_uvicorn(front.settings)
+    _quiet_uvicorn(gate.settings)
     if can_go_direct(inner):
         flask_app = importlib.import_module("mlflow.server").app
         secure(flask_app)
         inner = Direct(flask_app, inner, routes)
-    return AsgiFront(inner, front, recorder)
+    return AsgiGate(inner, gate, recorder)
 
 
 def _native_routes(fastapi_app: Any) -> list[Any]:

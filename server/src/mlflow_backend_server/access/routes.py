@@ -25,12 +25,12 @@ class RoutesError(Exception):
 
 
 class Guard(StrEnum):
-    """Who decides about a user of basic auth: nobody (open), a password alone, MLflow, our front, or nobody may."""
+    """Who decides about a user of basic auth: nobody (open), a password alone, MLflow, our gate, or nobody may."""
 
     OPEN = "open"
     USER = "user"
     MLFLOW = "mlflow"
-    FRONT = "front"
+    GATE = "gate"
     ADMIN = "admin"
     CLOSED = "closed"
 

@@ -16,7 +16,7 @@ from mlflow_backend_server.http.audit import audited
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlflow_backend_server.front import Admission
+    from mlflow_backend_server.gate import Admission
     from mlflow_backend_server.http.exchange import Asked
     from mlflow_backend_server.http.metrics import Metrics
 
