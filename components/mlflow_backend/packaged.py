@@ -1,18 +1,34 @@
-"""The folder of the server's own distribution, as this package carries it.
+"""The folders of the two other distributions, the server's and the client's, as this package carries them.
 
-In a checkout it is a link to server/; in an installed wheel it is a copy. What the local target installs, the locks of
-MLflow's environments and the tables of MLflow's schemas and routes are read from there.
+In a checkout they are links to server/ and client/; in an installed wheel they are copies. What the local target
+installs, the locks of MLflow's environments and the tables of MLflow's schemas and routes are read from there.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-SERVER: Final = Path(__file__).resolve().parent / "server_package"
+_HERE: Final = Path(__file__).resolve().parent
+SERVER: Final = _HERE / "server_package"
 SOURCE: Final = SERVER / "src"
 """What PYTHONPATH holds for programs of the server's package that need no installation."""
 TABLES: Final = SOURCE / "mlflow_backend_server"
 """Holds schema_heads.json, revision_classes.json and routes.json."""
 LOCKS: Final = SERVER / "requirements"
 """Holds one lock an MLflow version, such as 3.17.2.txt."""
+_GATE: Final = _HERE / "client_package" / "mlflow_backend_gate.py"
+
+
+def gate() -> Any:
+    """Load the gate before training as the module that pipelines import by its own name."""
+    spec = importlib.util.spec_from_file_location("mlflow_backend_gate", _GATE)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{_GATE} is no module")
+    module = importlib.util.module_from_spec(spec)
+    # Its dataclasses are looked up by the module's name.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

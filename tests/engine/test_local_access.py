@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from mlflow_backend.local.state import write
 from tests.engine.faults import parts
 from tests.engine.faults.scene import Fault, Scene, prove
 from tests.engine.stack import LocalStack, nothing_changed
+from tests.tools.projects import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 CREATE = "/api/2.0/mlflow/experiments/create"
 DEADLINE_S = 60.0
+GATE = ROOT / "client" / "mlflow_backend_gate.py"
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,23 @@ def test_a_key_of_its_own_is_let_in_and_shut_out_without_an_update(guarded: Loca
     assert status(guarded, CREATE, method="POST", X_API_Key=key) == 403
     api_keys.revoke(guarded.state, "trainer")
     assert within_a_minute(lambda: status(guarded, X_API_Key=key) == 401)
+
+
+def test_a_pipeline_passes_the_gate_with_a_key_and_not_without(guarded: LocalStack, tmp_path: Path) -> None:
+    """The file that pipelines copy, against a real MLflow behind keys: its run is really there."""
+    (tmp_path / "gate.py").write_text(GATE.read_text())
+    key, url = credentials.read(guarded.state, credentials.API_KEY), guarded.output("trackingUrl")
+
+    def gate(**login: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", "-S", tmp_path / "gate.py", url, "--experiment", "gate", "--output", tmp_path]
+        return subprocess.run(command, env=login, capture_output=True, text=True, check=False, timeout=60)
+
+    assert gate().returncode == 1
+    assert "401" in json.loads((tmp_path / "mlflow_status.json").read_text())["error"]
+    opened = gate(MLFLOW_TRACKING_TOKEN=key)
+    assert opened.returncode == 0, opened.stderr
+    run_id = json.loads((tmp_path / "mlflow_info.json").read_text())["run_id"]
+    assert status(guarded, f"/api/2.0/mlflow/runs/get?run_id={run_id}", X_API_Key=key) == 200
 
 
 @pytest.mark.parametrize("fault", parts.GUARDED, ids=lambda fault: fault.name)

@@ -124,9 +124,18 @@ def test_a_part_of_the_checks_does_not_replace_the_verdict(server: FakeMLflow, t
 
 
 def test_the_gate_lets_a_caller_through_at_once(server: FakeMLflow) -> None:
-    """A backend that works costs a gated job one try."""
+    """The gate starts a run and ends it, then the checks are made."""
     done = verify(server.url, "--gate", "--only", "health")
-    assert (done.returncode, len(server.asked)) == (0, 1), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert [run["info"]["status"] for run in server.runs.values()] == ["FINISHED"]
+
+
+def test_a_closed_gate_stops_the_caller(server: FakeMLflow) -> None:
+    """What does not pass by itself is said at once, and nothing is verified."""
+    server.fault = lambda asked: error(403, "PERMISSION_DENIED") if "experiments/create" in asked.path else None
+    done = verify(server.url, "--gate")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "403" in done.stderr
 
 
 def test_the_json_is_written(server: FakeMLflow, tmp_path: Path) -> None:

@@ -10,16 +10,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend import packaged
 from mlflow_backend.commands.command import platform_errors, show_no_more
-from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError, next_step
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError, VerificationFailed, next_step
 from mlflow_backend.verification import execution
-from mlflow_backend.verify import gate, latency, publish
+from mlflow_backend.verify import latency, publish
 from mlflow_backend.verify.checks import PROFILES
+from mlflow_backend.verify.credentials import resolve
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
@@ -40,6 +41,8 @@ REFERENCES: Final = {
     "apiKey": "api_key",
 }
 """Key of a reference -> option that names it."""
+GATE_EXPERIMENT: Final = "mlflow-backend-gate"
+"""Holds the runs that `--gate` starts and ends."""
 CLIENT_VARIABLES: Final = (
     {"token": "MLFLOW_TRACKING_TOKEN"},
     {"username": "MLFLOW_TRACKING_USERNAME", "password": "MLFLOW_TRACKING_PASSWORD"},
@@ -58,14 +61,14 @@ def parser() -> argparse.ArgumentParser:
         "--profile", default="core", choices=sorted(PROFILES), help="set of checks (default: %(default)s)"
     )
     line.add_argument(
-        "--deadline", type=float, metavar="S", help="seconds for all checks (default: 180; 30 a try with --gate)"
+        "--deadline", type=float, default=180.0, metavar="S", help="seconds for all checks (default: %(default)s)"
     )
     line.add_argument("--only", type=_names, default=(), metavar="A,B", help="these checks and what they need")
     line.add_argument("--skip", type=_names, default=(), metavar="A,B", help="leave these checks out, visibly")
     line.add_argument("--expect-version", metavar="V", help="MLflow version that must be served")
     line.add_argument("--json", metavar="FILE", help="write the report as JSON; - prints it instead of the table")
-    line.add_argument("--publish", action="store_true", help="put the JSON beside the artifacts as mlflow_status.json")
-    line.add_argument("--gate", action="store_true", help="try up to 5 times within four minutes, then stop the caller")
+    line.add_argument("--publish", action="store_true", help="put the JSON beside the artifacts as verification.json")
+    line.add_argument("--gate", action="store_true", help="first wait up to four minutes until a run can be started")
     line.add_argument("--ca-file", metavar="FILE", help="trust the certificate authorities in this file")
     line.add_argument("--insecure", action="store_true", help="do not check certificates (said loudly)")
     refs = line.add_argument_group("credentials, each named as file:PATH or env:NAME")
@@ -87,7 +90,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     except UsageError as error:
         _tell(str(error))
         return ExitCode.USAGE
-    except Refused as refusal:
+    except (Refused, VerificationFailed) as refusal:
         _tell(str(refusal))
         return refusal.exit_code
     try:
@@ -143,18 +146,26 @@ def _references(options: argparse.Namespace) -> dict[str, str]:
 def _report(options: argparse.Namespace, subject: Subject) -> Report:
     if subject.insecure:
         _tell("INSECURE, certificates are not checked: anyone in between can read and answer")
-    deadline_s = options.deadline or (gate.TRY_DEADLINE_S if options.gate else 180.0)
-    if deadline_s <= 0:
+    if options.deadline <= 0:
         raise UsageError("--deadline: not a positive number of seconds", code="deadline-malformed")
-
-    def verify() -> Report:
-        return execution.run(
-            subject, VerifyRequest(profile=options.profile, deadline_s=deadline_s, only=options.only, skip=options.skip)
-        )
-
     if options.gate:
-        return gate.keep_trying(verify, pause=time.sleep, tell=_tell)
-    return verify()
+        _pass_gate(subject)
+    return execution.run(
+        subject,
+        VerifyRequest(profile=options.profile, deadline_s=options.deadline, only=options.only, skip=options.skip),
+    )
+
+
+def _pass_gate(subject: Subject) -> None:
+    """Start and end a run as a pipeline does, once the server has come up. Raises VerificationFailed, Refused."""
+    gate = packaged.gate()
+    asked = execution.asking(subject)
+    login = resolve(asked.credentials, asked.live.secrets)
+    options = {"headers": login.headers, "ca_file": subject.ca_file, "insecure": subject.insecure, "say": _tell}
+    try:
+        gate.gate(subject.url, experiment=GATE_EXPERIMENT, **options).end()
+    except gate.GateClosed as closed:
+        raise VerificationFailed(str(closed), code="gate-closed") from closed
 
 
 def _write(options: argparse.Namespace, subject: Subject, report: Report) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlflow_backend.verify.report import Report
     from mlflow_backend.verify.subjects import Subject
 
-NAME: Final = "mlflow_status.json"
+NAME: Final = "verification.json"
 DEADLINE_S: Final = 30.0
 
 

@@ -180,7 +180,7 @@ class FakeMLflow:
         return as_json({})
 
     def _runs_create(self, asked: Asked) -> Reply:
-        key = f"run{len(self.runs) + 1}"
+        key = f"{len(self.runs) + 1:032x}"
         root = f"mlflow-artifacts:/{asked.json['experiment_id']}/{key}/artifacts"
         info = {"run_id": key, "artifact_uri": root, "status": "RUNNING", "experiment_id": asked.json["experiment_id"]}
         tags = {item["key"]: item["value"] for item in asked.json.get("tags", [])}

@@ -1,24 +1,19 @@
-"""What leaves a verification besides its table: its JSON, the latency table, the published status; and the gate."""
+"""What leaves a verification besides its table: its JSON, the latency table, the published report."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
 
-from mlflow_backend.verify import gate, latency, publish, runner
+from mlflow_backend.verify import latency, publish, runner
 from mlflow_backend.verify.context import Timing
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report
 from mlflow_backend.verify.subjects import Subject
 from tests.components.verify.fake_mlflow import FakeMLflow, error
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 REPORT = Report(
     url="http://127.0.0.1:1",
@@ -57,37 +52,14 @@ def test_the_latency_table_has_one_row_an_endpoint() -> None:
     assert "GET /x" in latency.text(rows)
 
 
-def test_the_status_is_published_beside_the_artifacts(server: FakeMLflow) -> None:
-    """A job reads the whole report as mlflow_status.json from the artifact store."""
+def test_the_report_is_published_beside_the_artifacts(server: FakeMLflow) -> None:
+    """A job reads the whole report as verification.json from the artifact store."""
     assert publish.publish(Subject(url=server.url), REPORT) == ""
-    assert json.loads(server.artifacts["mlflow_status.json"])["stage"] == "initialized"
+    assert json.loads(server.artifacts["verification.json"])["stage"] == "initialized"
 
 
-def test_a_status_that_cannot_be_published_is_reported(server: FakeMLflow) -> None:
+def test_a_report_that_cannot_be_published_is_reported(server: FakeMLflow) -> None:
     """A store that refuses the report is named, and so is a credential that is missing."""
     server.fault = lambda _asked: error(500, "INTERNAL_ERROR")
     assert "500" in publish.publish(Subject(url=server.url), REPORT)
     assert "NOT_SET" in publish.publish(Subject(url=server.url, credentials={"token": "env:NOT_SET"}), REPORT)
-
-
-def attempts(*verdicts: Result) -> Iterator[Report]:
-    """One report a try."""
-    return iter([replace(REPORT, verdict=verdict) for verdict in verdicts])
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "waits"),
-    [
-        ((Result.PASS,), []),
-        ((Result.FAIL, Result.PASS), [10]),
-        ((Result.INCONCLUSIVE, Result.FAIL, Result.PASS), [10, 20]),
-        ((Result.FAIL,) * 5, [10, 20, 30, 30]),
-        ((Result.INCONCLUSIVE,) * 5, [10, 20, 30, 30]),
-    ],
-)
-def test_the_gate_tries_five_times_and_says_each(verdicts: tuple[Result, ...], waits: list[float]) -> None:
-    """Five tries with 10, 20, 30 and 30 s between; it ends with the last verdict, whichever that is."""
-    tries, waited, told = attempts(*verdicts), [], []
-    report = gate.keep_trying(lambda: next(tries), pause=waited.append, tell=told.append)
-    assert report.verdict is verdicts[-1]
-    assert (waited, len(told), list(tries)) == (waits, len(waits), [])

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from mlflow_backend.verify.report import Report
 
 
+FIRST_RUN = f"{1:032x}"
+
+
 def verify(server: FakeMLflow, *, deadline_s: float = 30, **more: object) -> Report:
     """Verify the server with the version that it has."""
     return runner.run(Subject(url=server.url, expected_version="3.17.2", **more), VerifyRequest(deadline_s=deadline_s))  # type: ignore[arg-type]
@@ -239,7 +242,7 @@ CALLS = {
     "model": ("POST", f"{REST}registered-models/create"),
     "model-update": ("PATCH", f"{REST}registered-models/update"),
     "model-alias": ("GET", f"{REST}registered-models/alias"),
-    "artifact": ("PUT", f"{STORE}/1/run1/artifacts/probe/usual.bin"),
+    "artifact": ("PUT", f"{STORE}/1/{FIRST_RUN}/artifacts/probe/usual.bin"),
     "ui": ("GET", "/"),
     "cleanup": ("POST", f"{REST}runs/delete"),
 }
@@ -285,12 +288,12 @@ def test_an_artifact_changed_on_its_way_is_reported(server: FakeMLflow) -> None:
 
 def test_artifacts_outside_the_server_are_red_where_it_must_serve_them(server: FakeMLflow) -> None:
     """A backend of ours serves artifacts itself; for any other server it is a visible skip."""
-    info = {"run_id": "run1", "artifact_uri": "s3://bucket/1/run1/artifacts", "experiment_id": "1"}
+    info = {"run_id": FIRST_RUN, "artifact_uri": f"s3://bucket/1/{FIRST_RUN}/artifacts", "experiment_id": "1"}
 
     def fault(asked: Asked) -> Reply | None:
         if not asked.path.endswith("runs/create"):
             return None
-        server.runs["run1"] = {"info": {**info, "status": "RUNNING"}, "params": {}, "metrics": []}
+        server.runs[FIRST_RUN] = {"info": {**info, "status": "RUNNING"}, "params": {}, "metrics": []}
         return as_json({"run": {"info": info}})
 
     server.fault = fault
