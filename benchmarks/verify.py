@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.row import Row, seconds
+from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.checks import select
 from mlflow_backend.verify.client import Client, Deadline, Transport
@@ -19,13 +21,13 @@ from mlflow_backend.verify.context import REST, Context, Shared
 from mlflow_backend.verify.credentials import Credentials
 from mlflow_backend.verify.model import Request, Result
 from mlflow_backend.verify.request import VerifyRequest
-from mlflow_backend.verify.subjects import Subject
 from tests.engine.stack import LocalStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlflow_backend.verify.model import Exchange
+    from mlflow_backend.verify.subjects import Subject
 
 _RUNS = 5
 _STARTS = 7
@@ -54,7 +56,7 @@ def measure() -> Iterator[Row]:
         stack = LocalStack(Path(folder) / "stack")
         try:
             stack.must_up()
-            subject = Subject.load(stack.state.subject)
+            subject = DeployedBackend(LocalPlatform(stack.state)).subject()
             for profile, limit in _LIMITS.items():
                 yield profile_cost(subject, profile, limit)
             yield from latencies(subject)

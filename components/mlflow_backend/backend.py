@@ -152,7 +152,7 @@ class Backend(pulumi.ComponentResource):
 
     @property
     def _extra_checks(self) -> list[dict[str, Any]]:
-        return [each.model_dump(by_alias=True, mode="json") for each in self._settings.verify.extra_checks]
+        return [each.model_dump(mode="json") for each in self._settings.verify.extra_checks]
 
     def _after(self, *needed: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, depends_on=list(needed))

@@ -9,8 +9,10 @@ import json
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
+from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ class CodecError(ValueError):
 
 
 def to_document(value: DataclassInstance) -> dict[str, Any]:
-    """Return a dataclass as a JSON document; its keys are the fields' names."""
-    return cast("dict[str, Any]", json.loads(json.dumps(asdict(value), default=datetime.isoformat)))
+    """Return a dataclass as a JSON document; its keys are the names of the fields that are compared."""
+    return cast("dict[str, Any]", json.loads(json.dumps(value, default=_written)))
 
 
 def from_document(kind: type[Typed], document: object) -> Typed:
@@ -34,6 +36,12 @@ def from_document(kind: type[Typed], document: object) -> Typed:
     A whole number may come as a float, as Pulumi gives it back. Raises CodecError.
     """
     return cast("Typed", _read(kind, document, kind.__name__))
+
+
+def _written(value: Any) -> object:
+    if is_dataclass(value):
+        return {each.name: getattr(value, each.name) for each in fields(value) if each.compare}
+    return dict(value) if isinstance(value, Mapping) else datetime.isoformat(value)
 
 
 def _read(kind: Any, value: object, key: str) -> object:
@@ -55,13 +63,22 @@ def _plain(kind: Any, value: object, key: str) -> object:
         return datetime.fromisoformat(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
-    if type(value) is kind:
+    if kind is float and type(value) is int:
+        return float(value)
+    if isinstance(kind, type) and issubclass(kind, Enum) and value in list(kind):
+        return kind(value)
+    if type(value) is kind or kind in {object, Any}:
         return value
     raise CodecError(f"{key} is no {getattr(kind, '__name__', kind)}")
 
 
+@cache
+def _declared(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _dataclass(kind: Any, document: Mapping[str, object], key: str) -> object:
-    declared = typing.get_type_hints(kind)
+    declared = _declared(kind)
     needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
     if unknown := document.keys() - declared.keys():
         raise CodecError(f"{key}.{min(unknown)} is not known")

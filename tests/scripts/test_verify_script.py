@@ -7,13 +7,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.commands import stacks
 from mlflow_backend.commands import verify as command
 from mlflow_backend.contract import ExitCode
+from mlflow_backend.local.locator import LocalLocator
+from mlflow_backend.local.platform import LocalPlatform
+from mlflow_backend.local.state import StateDir
 from mlflow_backend.verify.checks import PROFILES
+from mlflow_backend.verify.subjects import Subject
 from tests.components.verify.fake_mlflow import FakeMLflow, error
 
 if TYPE_CHECKING:
@@ -112,15 +118,19 @@ def test_insecure_is_said_loudly(server: FakeMLflow) -> None:
     assert "INSECURE" in done.stderr
 
 
-def test_a_part_of_the_checks_does_not_replace_the_verdict(server: FakeMLflow, tmp_path: Path) -> None:
-    """The verdict on disk speaks for the backend as a whole."""
-    report = tmp_path / "report.json"
-    subject = tmp_path / "subject.json"
-    subject.write_text(json.dumps({"url": server.url, "reportPath": str(report)}))
-    assert verify("--subject", str(subject), "--only", "health").returncode == 0
-    assert not report.exists()
-    assert verify("--subject", str(subject)).returncode == 0
-    assert json.loads(report.read_text())["stage"] == "initialized"
+def test_a_part_of_the_checks_does_not_replace_the_verdict(
+    server: FakeMLflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdict that is kept speaks for the backend as a whole."""
+    state = StateDir(tmp_path / "stack")
+    state.path.mkdir()
+    found = Subject(url=server.url, locator=LocalLocator.of(state), report_path=str(state.report))
+    monkeypatch.setattr(stacks, "opened", lambda *_: SimpleNamespace(subject=lambda: found))
+    monkeypatch.setattr(LocalPlatform, "serving", lambda _self: "1")
+    assert command.main(["--stack", "x", "--only", "health"]) == ExitCode.DONE
+    assert not state.report.exists()
+    assert command.main(["--stack", "x"]) == ExitCode.DONE
+    assert json.loads(state.report.read_text())["stage"] == "initialized"
 
 
 def test_the_gate_lets_a_caller_through_at_once(server: FakeMLflow) -> None:

@@ -56,7 +56,6 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("url", nargs="?", help="tracking URL of any MLflow server, with its path prefix")
     line.add_argument("--stack", help="verify what this stack of the project deployed")
     line.add_argument("--locator", metavar="ADDRESS", help="verify the backend at this address, of any program")
-    line.add_argument("--subject", metavar="FILE", help="verify what this subject.json describes")
     line.add_argument(
         "--profile", default="core", choices=sorted(PROFILES), help="set of checks (default: %(default)s)"
     )
@@ -112,15 +111,13 @@ def main(arguments: list[str] | None = None) -> ExitCode:
 
 
 def _subject(options: argparse.Namespace) -> Subject:
-    if [options.url, options.stack, options.locator, options.subject].count(None) != 3:  # noqa: PLR2004 (one of four)
-        raise UsageError("Give one of: a URL, --stack, --locator, --subject", code="subject-ambiguous")
+    if [options.url, options.stack, options.locator].count(None) != 2:  # noqa: PLR2004 (one of three)
+        raise UsageError("Give one of: a URL, --stack, --locator", code="subject-ambiguous")
     if options.stack is not None or options.locator is not None:
         # A second of imports that the verification of a URL, and the gate before each job, must not wait for.
         from mlflow_backend.commands import stacks  # noqa: PLC0415
 
         subject = stacks.opened(options, Path.cwd()).subject()
-    elif options.subject is not None:
-        subject = Subject.load(Path(options.subject))
     else:
         subject = Subject(url=options.url, credentials=_references(options), proxied_artifacts=False)
     return replace(
@@ -184,13 +181,11 @@ def _write(options: argparse.Namespace, subject: Subject, report: Report) -> Non
 
 def _keep(subject: Subject, report: Report) -> None:
     """Keep the report of a backend that has a store. Raises OSError, PlatformFailed."""
-    copy = Path(subject.report_path) if subject.report_path else None
     if subject.locator is not None:
         from mlflow_backend.releases.reports import reports_of  # noqa: PLC0415 - as in `_subject`
 
+        copy = Path(subject.report_path) if subject.report_path else None
         reports_of(subject.locator).save(report, copy=copy)
-    elif copy is not None:
-        report.save(copy)
 
 
 def _names(text: str) -> tuple[str, ...]:

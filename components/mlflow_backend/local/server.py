@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ from mlflow_backend.local import (
 )
 from mlflow_backend.local.one_shot import ToolRunner
 from mlflow_backend.local.platform import LocalPlatform
-from mlflow_backend.local.state import write
 from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.migrate.step import after_failed_start, settle
 from mlflow_backend.migrate.tool import DatabaseTool
@@ -32,7 +30,7 @@ from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verification import execution
 from mlflow_backend.verify import runner
-from mlflow_backend.verify.extra import ExtraCheck
+from mlflow_backend.verify.extra import extra_check
 from mlflow_backend.verify.request import VerifyRequest
 
 if TYPE_CHECKING:
@@ -64,7 +62,6 @@ def deploy(state: StateDir, desired: DesiredServer, verification: Mapping[str, A
         switch.write_candidate(state, record)
         candidate = LocalPlatform(state).stage(str(record.number))
         update.serve(candidate, verify=partial(_verify, candidate, verification) if has_users else None)
-        write(state.subject, json.dumps(switch.subject(state, record).to_document(), indent=2))
     return _deployed(state, record, candidate.start_s)
 
 
@@ -110,7 +107,7 @@ def _verify(candidate: switch.LocalCandidate, verification: Mapping[str, Any], s
         replace(
             asked,
             live=replace(asked.live, running=lambda: candidate.revision if candidate.runs else ""),
-            extra_checks=tuple(ExtraCheck.from_document(each) for each in verification["extraChecks"]),
+            extra_checks=tuple(extra_check(each) for each in verification["extraChecks"]),
         ),
         VerifyRequest(profile=verification["profile"], deadline_s=float(verification["deadline"])),
     )

@@ -106,11 +106,6 @@ class StateDir:
         return self.path / "verification.json"
 
     @property
-    def subject(self) -> Path:
-        """What a verification on demand needs to know of this backend."""
-        return self.path / "subject.json"
-
-    @property
     def reports(self) -> Path:
         """The folder of the backend's store that the last verification report is in."""
         return self.backend_store / ROOT / "reports"
@@ -119,7 +114,7 @@ class StateDir:
         """Delete what only a running backend needs; data, credentials, ports and revisions stay for the next one."""
         for folder in (self.programs, self.logs, self.supervisor, self.front, self.temporary, self.reports):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.active, self.candidate, self.report, self.subject, *self.path.glob("*.lock")):
+        for file in (self.active, self.candidate, self.report, *self.path.glob("*.lock")):
             file.unlink(missing_ok=True)
 
     @contextlib.contextmanager

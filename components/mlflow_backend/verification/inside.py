@@ -62,9 +62,7 @@ def run(
     if begun is not None:
         begun(started)
     try:
-        return _run(
-            platform, shot, job.bundle(job.document(_as_known_inside(platform, shot, subject), request)), request
-        )
+        return _run(platform, shot, job.bundle(job.job_of(_as_known_inside(platform, shot, subject), request)), request)
     except PlatformFailed as error:
         return _not_run(started, str(error))
 

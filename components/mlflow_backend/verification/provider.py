@@ -67,7 +67,7 @@ class VerificationArgs:
     `max_upload_mib`: the server's own limit on artifacts, None without one.
     `deadline`: seconds. `on_failure`: `rollback` goes back to an earlier release by itself. `when`: `changed` leaves an
     update without a verification if nothing above changed and the last report passes. `report_path`: a copy, on this
-    machine, of the report in the backend's store. `extra_checks`: as in settings, camel case.
+    machine, of the report in the backend's store. `extra_checks`: documents of `verify.extra.ExtraCheck`.
     """
 
     url: pulumi.Input[str]

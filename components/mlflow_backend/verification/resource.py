@@ -16,6 +16,7 @@ from mlflow_backend.contract import PlatformFailed, UsageError, VerificationFail
 from mlflow_backend.dynamic import UPDATE_ID, asked_again, is_unknown
 from mlflow_backend.locator import from_document
 from mlflow_backend.verify import checks
+from mlflow_backend.verify.extra import extra_check
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
@@ -133,20 +134,22 @@ def subject_of(inputs: Mapping[str, Any]) -> Subject:
 
     Raises `UsageError`.
     """
-    release = inputs.get("release") or {}
-    return Subject.from_document(
-        {
-            "url": inputs.get("url"),
-            "expectedVersion": release.get("mlflowVersion"),
-            "expectedRevision": release.get("revision"),
-            "locator": inputs.get("locator"),
-            "credentials": inputs.get("credentials"),
-            "access": inputs.get("access"),
-            "jobs": inputs.get("jobs"),
-            "maxUploadMib": inputs.get("maxUploadMib"),
-            "reportPath": inputs.get("reportPath") or None,
-            "extraChecks": inputs.get("extraChecks"),
-        }
+    release, locator, limit = inputs.get("release") or {}, _locator(inputs), inputs.get("maxUploadMib")
+    if not isinstance(inputs.get("url"), str):
+        raise UsageError("url: missing. Give the URL that clients use", code="subject-without-url")
+    return Subject(
+        url=inputs["url"],
+        expected_version=release.get("mlflowVersion"),
+        expected_revision=release.get("revision"),
+        locator=locator,
+        stack=locator.stack if locator else Subject.stack,
+        credentials=inputs.get("credentials") or {},
+        access=inputs.get("access"),
+        jobs=bool(inputs.get("jobs")),
+        # Pulumi's numbers are floats.
+        max_upload_mib=None if limit is None else int(limit),
+        report_path=inputs.get("reportPath") or None,
+        extra_checks=tuple(map(extra_check, inputs.get("extraChecks") or ())),
     )
 
 
@@ -171,4 +174,4 @@ def _is_recorded(inputs: Mapping[str, Any]) -> bool:
 
 def _locator(inputs: Mapping[str, Any]) -> Locator | None:
     """Return the locator among the inputs; None for an MLflow that no target of this project deploys."""
-    return from_document(inputs["locator"]) if inputs["locator"] else None
+    return from_document(inputs["locator"]) if inputs.get("locator") else None

@@ -10,19 +10,18 @@ import io
 import json
 import sys
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.codec import from_document, to_document
 from mlflow_backend.packaged import SERVER
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
-from mlflow_backend.verify.request import VerifyRequest
+from mlflow_backend.verify.request import VerifyRequest  # noqa: TC001 - `codec` reads the declared types
 from mlflow_backend.verify.subjects import Live, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mlflow_backend.verify.report import Report
 
 JOB: Final = "job.json"
@@ -37,36 +36,40 @@ _PARTS: Final = (
 _HEADLINE: Final = 2000
 
 
-def document(subject: Subject, request: VerifyRequest) -> dict[str, Any]:
-    """Return the job as JSON-like data."""
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is verified and how, and what whoever asks has learned from the platform for it (see Live)."""
+
+    subject: Subject
+    request: VerifyRequest
+    running: str | None
+    no_heads: str
+
+
+def job_of(subject: Subject, request: VerifyRequest) -> Job:
+    """Return the job; the platform is asked now, because the task may not."""
     running = subject.live.running
-    return {
-        "running": running() if running else None,
-        "noHeads": subject.live.no_heads,
-        "subject": subject.to_document(),
-        "request": request.to_document(),
-    }
+    return Job(subject=subject, request=request, running=running() if running else None, no_heads=subject.live.no_heads)
 
 
-def bundle(job: Mapping[str, Any], package: Path = _PACKAGE) -> bytes:
+def bundle(job: Job, package: Path = _PACKAGE) -> bytes:
     """Return the job with all modules that it needs, as a zip file; equal jobs are equal bytes."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted({path for part in _PARTS for path in package.glob(part)}):
             # Without the file's own time, which is another in each clone.
             archive.writestr(zipfile.ZipInfo(str(path.relative_to(package.parent))), path.read_bytes())
-        archive.writestr(zipfile.ZipInfo(JOB), json.dumps(job, sort_keys=True))
+        archive.writestr(zipfile.ZipInfo(JOB), json.dumps(to_document(job), sort_keys=True))
     return content.getvalue()
 
 
 def main(folder: str) -> int:
     """Run the job of an unpacked bundle, and print its report: first the verdict as one line, then all of it."""
-    job = json.loads((Path(folder) / JOB).read_text(encoding="utf-8"))
-    running = job["running"]
-    live = Live(running=None if running is None else lambda: str(running), no_heads=job["noHeads"])
-    request = VerifyRequest.from_document(job["request"])
-    report = runner.run(replace(Subject.from_document(job["subject"]), live=live), request)
-    if request.whole:
+    job = from_document(Job, json.loads((Path(folder) / JOB).read_text(encoding="utf-8")))
+    running = job.running
+    live = Live(running=None if running is None else lambda: running, no_heads=job.no_heads)
+    report = runner.run(replace(job.subject, live=live), job.request)
+    if job.request.whole:
         sys.stdout.write(f"{verdict_line(report)}\n")
     sys.stdout.write(report.json())
     sys.stdout.flush()

@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping  # noqa: TC003 - `codec` reads the declared types
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend import codec
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.verify.context import Timing
-from mlflow_backend.verify.model import Certainty, Finding, Result
+from mlflow_backend.verify.context import Timing  # noqa: TC001 - as above
+from mlflow_backend.verify.model import Finding, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 SCHEMA: Final = "mlflow-backend/verification/1"
 MARKS: Final = {
@@ -96,7 +98,7 @@ class Report:
 
     def to_document(self) -> dict[str, Any]:
         """The report as JSON-like data."""
-        return {"schema": SCHEMA, "stage": self.stage.value, **asdict(self)}
+        return {"schema": SCHEMA, "stage": self.stage.value, **codec.to_document(self)}
 
     def json(self) -> str:
         """The report as JSON text."""
@@ -115,23 +117,10 @@ class Report:
             )
         fields = {key: value for key, value in document.items() if key not in {"schema", "stage"}}
         try:
-            return cls(
-                **fields
-                | {
-                    "verdict": None if fields["verdict"] is None else Result(fields["verdict"]),
-                    "checks": tuple(
-                        CheckReport(
-                            **item | {"result": Result(item["result"]), "certainty": Certainty(item["certainty"])}
-                        )
-                        for item in fields["checks"]
-                    ),
-                    "timings": tuple(Timing(**item) for item in fields["timings"]),
-                }
-            )
-        except (KeyError, TypeError, ValueError) as error:
+            return codec.from_document(cls, fields)
+        except codec.CodecError as error:
             raise PlatformFailed(
-                f"not a report of {SCHEMA} ({type(error).__name__}). Verify again to write it anew",
-                code="report-malformed",
+                f"not a report of {SCHEMA} ({error}). Verify again to write it anew", code="report-malformed"
             ) from None
 
     def save(self, path: Path) -> None:

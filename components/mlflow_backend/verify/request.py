@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +26,6 @@ class VerifyRequest:
     def whole(self) -> bool:
         """Whether the report says something about the backend as a whole."""
         return not (self.only or self.skip)
-
-    def to_document(self) -> dict[str, Any]:
-        """Return it as JSON-like data."""
-        return asdict(self)
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> VerifyRequest:
-        """Return what `to_document` gave, after JSON."""
-        return cls(**{**document, "only": tuple(document["only"]), "skip": tuple(document["skip"])})
 
 
 CORE: Final = VerifyRequest()

@@ -1,25 +1,21 @@
 """What is verified: a URL, what is declared about it, and how to learn what the platform runs.
 
-A subject is kept as a document (`subject.json`, or the inputs of the Pulumi resource) that names credentials by
-reference. What else than the URL may be asked (`Live`) is no part of the document: whoever runs the checks says it.
+A subject names credentials by reference. What else than the URL may be asked (`Live`) is no part of its document:
+whoever runs the checks says it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping  # noqa: TC003 - `codec` reads the declared types
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mlflow_backend.contract import UsageError
-from mlflow_backend.locator import Locator
-from mlflow_backend.locator import from_document as locator_from
-from mlflow_backend.verify.extra import ExtraCheck
+from mlflow_backend.locator import Locator  # noqa: TC001 - `codec` reads the declared types
+from mlflow_backend.verify.extra import ExtraCheck  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mlflow_backend.schema import Heads
 
 
@@ -98,98 +94,3 @@ class Subject:
     def guarded(self) -> bool:
         """Whether anonymous calls must be refused."""
         return bool(self.credentials) if self.access is None else self.access
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Subject:
-        """Read a subject from JSON-like data with the keys of `to_document`. Unknown keys are refused.
-
-        Raises `UsageError`.
-        """
-        unknown = set(document) - set(_KEYS)
-        if unknown:
-            raise UsageError(
-                f"{', '.join(sorted(unknown))}: unknown here. Known are: {', '.join(_KEYS)}",
-                code="subject-keys-unknown",
-            )
-        if not isinstance(document.get("url"), str):
-            raise UsageError("url: missing. Give the URL that clients use", code="subject-without-url")
-        fields = {_KEYS[key]: value for key, value in document.items() if value is not None and key != "locator"}
-        if "max_upload_mib" in fields:
-            # Pulumi's numbers are floats.
-            fields["max_upload_mib"] = int(fields["max_upload_mib"])
-        fields |= {name: tuple(fields[name]) for name in ("hosts", "origins") if name in fields}
-        try:
-            if document.get("locator"):
-                fields["locator"] = locator_from(document["locator"])
-                fields.setdefault("stack", fields["locator"].stack)
-            fields["extra_checks"] = tuple(ExtraCheck.from_document(item) for item in fields.get("extra_checks", ()))
-        except UsageError as error:
-            raise UsageError(str(error), code="subject-extra-check") from None
-        return cls(**fields)
-
-    def to_document(self) -> dict[str, Any]:
-        """The subject as JSON-like data; it holds no credential, only references."""
-        return {
-            key: _plain(value)
-            for key, name in _KEYS.items()
-            if (value := getattr(self, name)) not in (None, {}, (), "")
-        }
-
-    @classmethod
-    def load(cls, path: Path) -> Subject:
-        """Read a subject from a JSON file.
-
-        Raises `UsageError` when the file is missing or is not such a document.
-        """
-        again = "Deploy the stack again (make up) to write it anew"
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise UsageError(
-                f"{path}: {error.strerror}. Deploy the stack first (make up), or give a URL", code="subject-missing"
-            ) from None
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}. Move it away. {again}", code="subject-not-readable") from None
-        except ValueError:
-            raise UsageError(f"{path}: not JSON. {again}", code="subject-not-json") from None
-        if not isinstance(document, dict):
-            raise UsageError(f"{path}: not a JSON object. {again}", code="subject-not-object")
-        try:
-            return cls.from_document(document)
-        except UsageError as error:
-            raise UsageError(f"{path}: {error} {again}", code="subject-invalid") from None
-        except (AttributeError, TypeError, ValueError):
-            raise UsageError(
-                f"{path}: its keys are not those of a subject. {again}", code="subject-malformed"
-            ) from None
-
-
-_KEYS: Final[dict[str, str]] = {
-    "url": "url",
-    "expectedVersion": "expected_version",
-    "expectedRevision": "expected_revision",
-    "locator": "locator",
-    "credentials": "credentials",
-    "access": "access",
-    "jobs": "jobs",
-    "proxiedArtifacts": "proxied_artifacts",
-    "maxUploadMib": "max_upload_mib",
-    "caFile": "ca_file",
-    "insecure": "insecure",
-    "reportPath": "report_path",
-    "extraChecks": "extra_checks",
-    "hosts": "hosts",
-    "origins": "origins",
-    "identity": "identity",
-    "identityProblem": "identity_problem",
-    "plainHttp": "plain_http",
-    "stack": "stack",
-}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, tuple):
-        return [item if isinstance(item, str) else item.to_document() for item in value]
-    if isinstance(value, Locator):
-        return value.document()
-    return dict(value) if isinstance(value, Mapping) else value

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.codec import from_document, to_document
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest
@@ -92,4 +93,4 @@ def test_a_server_that_any_page_may_write_to_is_red(server: FakeMLflow) -> None:
 def test_hosts_and_origins_go_into_a_network_with_the_subject() -> None:
     """The job that verifies inside a network gets them."""
     subject = Subject(url="http://a", hosts=HOSTS, origins=ORIGINS)
-    assert Subject.from_document(json.loads(json.dumps(subject.to_document()))) == subject
+    assert from_document(Subject, json.loads(json.dumps(to_document(subject)))) == subject

@@ -10,6 +10,7 @@ import pytest
 
 from mlflow_backend.contract import UsageError
 from mlflow_backend.verify import artifacts, checks, runner
+from mlflow_backend.verify.extra import extra_check
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
@@ -286,8 +287,7 @@ def test_leftovers_that_cannot_be_removed_do_not_turn_the_verdict(full_server: F
 
 def extra(**more: Any) -> tuple[Any, ...]:
     """One extra check, as settings give it."""
-    document = {"url": "http://h", "extraChecks": [{"name": "gateway", "path": "/gateway", **more}]}
-    return Subject.from_document(document).extra_checks
+    return (extra_check({"name": "gateway", "path": "/gateway", **more}),)
 
 
 ANSWER = as_json({"status": "ok", "models": [{"id": 7}]})
@@ -299,11 +299,11 @@ ANSWER = as_json({"status": "ok", "models": [{"id": 7}]})
         ({}, ANSWER, ""),
         ({"status": 204.0}, Reply(status=204), ""),
         ({"method": "POST"}, ANSWER, ""),
-        ({"jsonPath": "$.status", "jsonValue": "ok"}, ANSWER, ""),
-        ({"jsonPath": "$.models[0].id", "jsonValue": 7.0}, ANSWER, ""),
-        ({"jsonPath": "$.models[1].id", "jsonValue": 7}, ANSWER, "extra-value"),
-        ({"jsonPath": "$.status", "jsonValue": "down"}, ANSWER, "extra-value"),
-        ({"jsonPath": "$.status", "jsonValue": "ok"}, Reply(body=b"hello"), "extra-value"),
+        ({"json_path": "$.status", "json_value": "ok"}, ANSWER, ""),
+        ({"json_path": "$.models[0].id", "json_value": 7.0}, ANSWER, ""),
+        ({"json_path": "$.models[1].id", "json_value": 7}, ANSWER, "extra-value"),
+        ({"json_path": "$.status", "json_value": "down"}, ANSWER, "extra-value"),
+        ({"json_path": "$.status", "json_value": "ok"}, Reply(body=b"hello"), "extra-value"),
         ({"status": 204}, ANSWER, "extra-status"),
         ({}, Reply(status=418), "extra-status"),
         ({}, Reply(status=502), "no-server-behind"),
@@ -326,7 +326,7 @@ def test_extra_headers_come_by_reference_and_stay_secret(
     """A header's value is resolved in memory, sent, and blanked where it comes back."""
     monkeypatch.setenv("PROBE_KEY", "s3cret-key")
     full_server.fault = lambda asked: as_json({"key": asked.headers.get("x-key")}) if asked.path == "/gateway" else None
-    more = {"headers": {"X-Key": "env:PROBE_KEY"}, "jsonPath": "$.key", "jsonValue": "other"}
+    more = {"headers": {"X-Key": "env:PROBE_KEY"}, "json_path": "$.key", "json_value": "other"}
     report = verify(full_server, only=("extra-gateway",), extra_checks=extra(**more))
     assert "***" in report.result_of("extra-gateway").sentence
     assert "s3cret" not in report.json()
@@ -342,7 +342,7 @@ def test_an_extra_header_that_cannot_be_read_is_inconclusive(full_server: FullML
 def test_an_extra_check_that_cannot_be_run_is_refused(broken: dict[str, str]) -> None:
     """A broken extra check is refused before anything is asked."""
     with pytest.raises(UsageError, match="extraChecks"):
-        Subject.from_document({"url": "http://h", "extraChecks": [broken]})
+        extra_check(broken)
 
 
 def test_a_store_that_hangs_does_not_keep_the_experiment(full_server: FullMLflow) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.codec import from_document, to_document
 from mlflow_backend.identity import differences
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
@@ -87,7 +88,7 @@ def test_a_ledger_that_cannot_be_read_is_inconclusive(server: FakeMLflow) -> Non
 def test_a_subject_keeps_its_identity_on_its_way_into_a_network() -> None:
     """The job that verifies inside a network gets it with the subject."""
     subject = Subject(url="http://a", identity={"store": "S"}, identity_problem="x")
-    assert Subject.from_document(json.loads(json.dumps(subject.to_document()))) == subject
+    assert from_document(Subject, json.loads(json.dumps(to_document(subject)))) == subject
 
 
 def with_old_run(server: FakeMLflow, *, size: int = 5, listed: dict[str, Any] = FILE) -> None:

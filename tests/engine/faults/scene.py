@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 import psycopg2
 
+from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.local import credentials, ports
 from mlflow_backend.local.naming import DATABASE
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.verification import execution
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.checks import CORE
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest
-from mlflow_backend.verify.subjects import Subject
 from tests.engine.calls import eventually
 from tests.engine.faults.front import Front
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.verify.report import Report
+    from mlflow_backend.verify.subjects import Subject
     from tests.engine.faults.front import Answer, Request
     from tests.engine.stack import LocalStack
 
@@ -49,8 +51,8 @@ class Scene:
     @property
     def subject(self) -> Subject:
         """The stack as it describes itself for a verification on demand."""
-        loaded = Subject.load(self.stack.state.subject)
-        return replace(loaded, report_path=None, live=execution.asking(loaded).live)
+        found = DeployedBackend(LocalPlatform(self.stack.state)).subject()
+        return replace(found, report_path=None, live=execution.asking(found).live)
 
     @property
     def port(self) -> int:
