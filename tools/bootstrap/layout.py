@@ -8,6 +8,16 @@ from pathlib import Path
 from tools.bootstrap.steps import StepFailedError
 
 
+@dataclass(frozen=True)
+class _Below:
+    """A path below the working tree."""
+
+    name: str
+
+    def __get__(self, layout: Layout, _owner: type) -> Path:
+        return layout.root / self.name
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """The folders of one set-up."""
@@ -17,45 +27,22 @@ class Layout:
     cache: Path
     """Shared by every clone of this user; safe to delete at any time."""
 
-    @property
-    def venv(self) -> Path:
-        """The Python environment of the program, the scripts and the tests."""
-        return self.root / ".venv"
-
-    @property
-    def tools(self) -> Path:
-        """Everything else that set-up makes."""
-        return self.root / ".tools"
-
-    @property
-    def bin(self) -> Path:
-        """The Pulumi CLI and what has to stand beside it."""
-        return self.tools / "bin"
-
-    @property
-    def uv(self) -> Path:
-        """The folder of uv, a link into the cache; the set-up installs packages with it."""
-        return self.tools / "uv"
-
-    @property
-    def pulumi_home(self) -> Path:
-        """Pulumi's home of this project, in the place of ~/.pulumi."""
-        return self.tools / "pulumi-home"
-
-    @property
-    def state(self) -> Path:
-        """The file backend that holds the local stack, and its passphrase."""
-        return self.root / ".pulumi-state"
-
-    @property
-    def requirements(self) -> Path:
-        """The locks of the Python packages."""
-        return self.root / "requirements"
-
-    @property
-    def go_module(self) -> Path:
-        """The Go module that pins the CLI's source."""
-        return self.root / "tools" / "offline"
+    venv = _Below(".venv")
+    """The Python environment of the program, the scripts and the tests."""
+    tools = _Below(".tools")
+    """Everything else that set-up makes."""
+    bin = _Below(".tools/bin")
+    """The Pulumi CLI and what has to stand beside it."""
+    uv = _Below(".tools/uv")
+    """The folder of uv, a link into the cache; the set-up installs packages with it."""
+    pulumi_home = _Below(".tools/pulumi-home")
+    """Pulumi's home of this project, in the place of ~/.pulumi."""
+    state = _Below(".pulumi-state")
+    """The file backend that holds the local stack, and its passphrase."""
+    requirements = _Below("requirements")
+    """The locks of the Python packages."""
+    go_module = _Below("tools/offline")
+    """The Go module that pins the CLI's source."""
 
 
 def find_layout(environment: dict[str, str]) -> Layout:

@@ -30,80 +30,49 @@ _POLL_S = 0.05
 
 
 @dataclass(frozen=True)
+class _Below:
+    """A path below a stack's folder."""
+
+    name: str
+
+    def __get__(self, state: StateDir, _owner: type) -> Path:
+        return state.path / self.name
+
+
+@dataclass(frozen=True)
 class StateDir:
     """The folder of one local stack; two stacks share nothing below it."""
 
     path: Path
 
-    @property
-    def credentials(self) -> Path:
-        """Generated secrets, one file each, mode 600."""
-        return self.path / "credentials"
-
-    @property
-    def programs(self) -> Path:
-        """One manifest a supervised program."""
-        return self.path / "programs"
-
-    @property
-    def logs(self) -> Path:
-        """Rotated output of every program."""
-        return self.path / "logs"
-
-    @property
-    def supervisor(self) -> Path:
-        """Configuration, process id and log of supervisord."""
-        return self.path / "supervisor"
-
-    @property
-    def database(self) -> Path:
-        """The Postgres data directory."""
-        return self.path / "database"
-
-    @property
-    def cache(self) -> Path:
-        """Valkey's append-only file and its access list."""
-        return self.path / "cache"
-
-    @property
-    def store(self) -> Path:
-        """Root of the S3 server: one folder a bucket."""
-        return self.path / "store"
-
-    @property
-    def front(self) -> Path:
-        """Configuration of the proxy on the public port."""
-        return self.path / "front"
-
-    @property
-    def temporary(self) -> Path:
-        """Temporary files of the servers: MLflow leaves some behind, here they go with the backend."""
-        return self.path / "temporary"
-
-    @property
-    def revisions(self) -> Path:
-        """One immutable folder a revision."""
-        return self.path / "revisions"
-
-    @property
-    def backend_store(self) -> Path:
-        """Ledger, dumps and journals: a root of its own, which the stack's S3 server does not serve."""
-        return self.path / "backend-store"
-
-    @property
-    def active(self) -> Path:
-        """Address of the server that gets the traffic; the proxy reads it for every request."""
-        return self.path / "active"
-
-    @property
-    def candidate(self) -> Path:
-        """Address of a new server that no user meets yet; the proxy's second port reads it for every request."""
-        return self.path / "candidate"
-
-    @property
-    def report(self) -> Path:
-        """A copy of the last verification report, whatever its verdict."""
-        return self.path / "verification.json"
+    credentials = _Below("credentials")
+    """Generated secrets, one file each, mode 600."""
+    programs = _Below("programs")
+    """One manifest a supervised program."""
+    logs = _Below("logs")
+    """Rotated output of every program."""
+    supervisor = _Below("supervisor")
+    """Configuration, process id and log of supervisord."""
+    database = _Below("database")
+    """The Postgres data directory."""
+    cache = _Below("cache")
+    """Valkey's append-only file and its access list."""
+    store = _Below("store")
+    """Root of the S3 server: one folder a bucket."""
+    front = _Below("front")
+    """Configuration of the proxy on the public port."""
+    temporary = _Below("temporary")
+    """Temporary files of the servers: MLflow leaves some behind, here they go with the backend."""
+    revisions = _Below("revisions")
+    """One immutable folder a revision."""
+    backend_store = _Below("backend-store")
+    """Ledger, dumps and journals: a root of its own, which the stack's S3 server does not serve."""
+    active = _Below("active")
+    """Address of the server that gets the traffic; the proxy reads it for every request."""
+    candidate = _Below("candidate")
+    """Address of a new server that no user meets yet; the proxy's second port reads it for every request."""
+    report = _Below("verification.json")
+    """A copy of the last verification report, whatever its verdict."""
 
     @property
     def reports(self) -> Path:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.verify.model import Exchange, Finding, Unexpected, failed, passed
+from mlflow_backend.verify.model import Exchange, Finding, Unexpected, failed, inconclusive, passed
 from mlflow_backend.verify.observed import EXCERPT
 
 if TYPE_CHECKING:
@@ -90,6 +90,16 @@ def same(what: str, *, written: object, read: object) -> Finding:
             "Let nothing cache or rewrite /api; see that all servers behind the URL share one database and read from "
             "its primary, and which triggers its tables have."
         ),
+    )
+
+
+def platform_unknown(sentence: str, error: Exception) -> Finding:
+    """The finding of a check whose question the platform's reader could not answer."""
+    return inconclusive(
+        f"{sentence} ({type(error).__name__})",
+        code="platform-unknown",
+        cause=str(error) or "The reader of the platform gave no reason.",
+        next_step="Mend the access to the platform, then verify again (make verify).",
     )
 
 

@@ -201,13 +201,5 @@ class Unexpected(Exception):
         return self.exchange.called
 
 
-class Decided(Exception):
-    """A helper of a check reached the check's finding."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.sentence)
-        self.finding = finding
-
-
 Json = dict[str, Any]
 """A JSON object as MLflow's REST API answers it."""

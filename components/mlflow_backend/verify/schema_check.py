@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlflow_backend.schema_tables import schema_table
-from mlflow_backend.verify.model import Finding, failed, inconclusive, passed, skipped
+from mlflow_backend.verify.answers import platform_unknown
+from mlflow_backend.verify.model import Finding, failed, passed, skipped
 
 if TYPE_CHECKING:
     from mlflow_backend.verify.context import Context
@@ -25,12 +26,7 @@ def schema(context: Context) -> Finding:
     try:
         live = heads()
     except Exception as error:  # noqa: BLE001 - whatever the platform's reader meets, the schema is not known
-        return inconclusive(
-            f"the database could not be asked for its schema ({type(error).__name__})",
-            code="platform-unknown",
-            cause=str(error) or "The reader of the platform's database gave no reason.",
-            next_step="Mend the access to the platform, then verify again (make verify).",
-        )
+        return platform_unknown("the database could not be asked for its schema", error)
     if live is None:
         return skipped("the database cannot be reached from here, so its schema is not compared")
     if required is None:

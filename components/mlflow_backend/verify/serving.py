@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
+from mlflow_backend.verify.answers import platform_unknown
 from mlflow_backend.verify.context import REST
 from mlflow_backend.verify.model import (
     Certainty,
@@ -19,7 +20,6 @@ from mlflow_backend.verify.model import (
     Trouble,
     Unexpected,
     failed,
-    inconclusive,
     passed,
     skipped,
 )
@@ -83,12 +83,7 @@ def revision(context: Context) -> Finding:
     try:
         running = ask()
     except Exception as error:  # noqa: BLE001 - whatever the platform's reader meets, the revision is not known
-        return inconclusive(
-            f"the platform could not be asked which revision runs ({type(error).__name__})",
-            code="platform-unknown",
-            cause=str(error) or "The reader of the platform's history gave no reason.",
-            next_step="Mend the access to the platform, then verify again (make verify).",
-        )
+        return platform_unknown("the platform could not be asked which revision runs", error)
     context.shared.served_revision = running or None
     if running != intended:
         return failed(

@@ -52,7 +52,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="bucket-missing",
         when=every(part(Part.ARTIFACTS), either(every(status(404), error_code("RESOURCE_DOES_NOT_EXIST")))),
-        certainty=Certainty.LIKELY,
         cause="The artifact store has no such bucket.",
         next_step="See that the bucket of artifacts.destination exists and is named as the server has it; then deploy.",
     ),
@@ -80,7 +79,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="credentials-rejected",
         when=status(401),
-        certainty=Certainty.LIKELY,
         cause=(
             "The credentials were sent and rejected: they are wrong or were rotated, or something in front strips "
             "the header."
@@ -100,14 +98,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="method-forbidden",
         when=every(status(403), method("DELETE", "PATCH", "HEAD"), unless(is_from_mlflow)),
-        certainty=Certainty.LIKELY,
         cause="Requests of other methods pass: something in front forbids this method.",
         next_step="Let GET, HEAD, POST, PUT, PATCH and DELETE pass.",
     ),
     Rule(
         code="forbidden",
         when=status(403),
-        certainty=Certainty.LIKELY,
         cause=(
             "Something in front of MLflow refuses the request (a firewall's rule, an access policy): MLflow words "
             "its own refusals otherwise."
@@ -117,7 +113,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="body-limit",
         when=status(413),
-        certainty=Certainty.LIKELY,
         cause=(
             "A limit on the size of request bodies refuses it: one in front, or the server's own "
             "(server.maxRequestMib, server.maxArtifactMib)."
@@ -134,7 +129,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="method-blocked",
         when=status(405, 501),
-        certainty=Certainty.LIKELY,
         cause=(
             "The method is not allowed through: something in front filters methods, or what answers is another service."
         ),
@@ -143,7 +137,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="header-stripped",
         when=says("content-type (header is missing|must be)"),
-        certainty=Certainty.LIKELY,
         cause="Something in front strips or changes the header Content-Type.",
         next_step="Let it pass headers on unchanged.",
     ),

@@ -102,7 +102,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="request-repeated",
         when=error_code("RESOURCE_ALREADY_EXISTS"),
-        certainty=Certainty.LIKELY,
         cause=(
             "The name was never used before, and the server has it already: something in front sends a POST twice (a "
             "retry after a slow answer, a mirror)."
@@ -137,7 +136,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="unavailable",
         when=every(error_code("TEMPORARILY_UNAVAILABLE"), unless(part(Part.ARTIFACTS))),
-        certainty=Certainty.LIKELY,
         cause="The server cannot reach its database: that is when MLflow says that it is temporarily unavailable.",
         next_step="See that the database runs and takes connections from the server. " + LOGS,
     ),

@@ -25,9 +25,9 @@ class Rule:
 
     code: str
     when: Matches
-    certainty: Certainty
     cause: str
     next_step: str
+    certainty: Certainty = Certainty.LIKELY
     result: Result = Result.FAIL
 
 
@@ -105,7 +105,7 @@ def store_lists(_exchange: Exchange, failure: FailureContext) -> bool:
 def download_breaks(_exchange: Exchange, failure: FailureContext) -> bool:
     """The server breaks off a download of what is not there, before the store could say so."""
     missing = failure.missing
-    return missing is not None and is_server_error(missing) and mlflow_error(missing)[0] == ""
+    return missing is not None and is_server_error(missing, failure) and mlflow_error(missing)[0] == ""
 
 
 def is_refused_by_name(_exchange: Exchange, failure: FailureContext) -> bool:
@@ -135,7 +135,7 @@ def is_anonymous(_exchange: Exchange, failure: FailureContext) -> bool:
     return failure.access == "none"
 
 
-def is_server_error(exchange: Exchange) -> bool:
+def is_server_error(exchange: Exchange, _failure: FailureContext) -> bool:
     """The answer had a status of 500 or above."""
     return exchange.status is not None and exchange.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -147,7 +147,7 @@ def is_page(exchange: Exchange, _failure: FailureContext) -> bool:
 
 def is_login(exchange: Exchange, _failure: FailureContext) -> bool:
     """A login page for people came, or a redirect to one."""
-    if exchange.status is None or is_server_error(exchange):
+    if exchange.status is None or is_server_error(exchange, _failure):
         return False
     location = exchange.headers.get("location", "")
     return bool(

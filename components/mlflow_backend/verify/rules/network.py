@@ -60,7 +60,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="unreachable",
         when=trouble(Trouble.NO_ROUTE, Trouble.CONNECT_TIMEOUT),
-        certainty=Certainty.LIKELY,
         cause="No connection to {host} comes about: a firewall, a security group or a missing route drops it.",
         next_step="Check the network rules between this machine and {host}, and that the address is the current one.",
     ),
@@ -101,7 +100,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="tls-broken",
         when=trouble(Trouble.TLS_BROKEN),
-        certainty=Certainty.LIKELY,
         cause=(
             "TLS with {host} fails before any certificate is judged ({detail}); plain HTTP on that port is the usual "
             "reason."
@@ -118,14 +116,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="artifacts-hang",
         when=trouble(Trouble.READ_TIMEOUT, part=Part.ARTIFACTS),
-        certainty=Certainty.LIKELY,
         cause="The server answers other calls, so the artifact store does not answer it, or is too slow.",
         next_step="See whether the store runs and how it answers from where the server runs. " + LOGS,
     ),
     Rule(
         code="database-hang",
         when=trouble(Trouble.READ_TIMEOUT, part=Part.DATABASE),
-        certainty=Certainty.LIKELY,
         cause=(
             "The server answers /health, so it waits for the database: hung, locked, overloaded or cut off without a "
             "reset."
@@ -135,7 +131,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="server-hang",
         when=trouble(Trouble.READ_TIMEOUT),
-        certainty=Certainty.LIKELY,
         cause=(
             "{host} accepts connections and does not answer within {timeout}: the server is hung, overloaded or "
             "still starting."
@@ -145,7 +140,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="large-cut",
         when=every(trouble(Trouble.CLOSED, Trouble.TRUNCATED), any_of(is_large, every(method("PUT"), store_lists))),
-        certainty=Certainty.LIKELY,
         cause=(
             "Smaller requests pass, and this body is cut off: a limit of size or time in front, or the server has no "
             "space in its temporary folder (TMPDIR), or no memory."
@@ -158,14 +152,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="method-dropped",
         when=every(trouble(Trouble.CLOSED), method("DELETE", "PATCH", "HEAD")),
-        certainty=Certainty.LIKELY,
         cause="Requests of other methods are answered: something in front drops this method without an answer.",
         next_step="Let GET, HEAD, POST, PUT, PATCH and DELETE pass.",
     ),
     Rule(
         code="connection-closed",
         when=trouble(Trouble.CLOSED),
-        certainty=Certainty.LIKELY,
         cause=(
             "The connection was closed without an answer: a worker crashed, or something in front idles out or cuts "
             "requests."
@@ -178,7 +170,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="truncated",
         when=trouble(Trouble.TRUNCATED),
-        certainty=Certainty.LIKELY,
         cause=(
             "The answer ended early: something in front cuts bodies (a buffer or a size limit), or the server died "
             "while answering."

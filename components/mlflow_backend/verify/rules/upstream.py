@@ -27,7 +27,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="another-database",
         when=every(is_fresh, either(every(status(404, 400), error_code("RESOURCE_DOES_NOT_EXIST")))),
-        certainty=Certainty.LIKELY,
         cause=(
             "What was made moments ago is unknown: the requests reach servers on different databases, or a replica "
             "lags behind."
@@ -37,7 +36,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="front-timeout",
         when=status(504, 408),
-        certainty=Certainty.LIKELY,
         cause="The front gave up waiting for the server behind it.",
         next_step=(
             "See what the server waits for, and whether the front's timeout is shorter than the requests it must carry."
@@ -55,8 +53,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         code="temporary-folder",
-        when=every(part(Part.ARTIFACTS), lambda x, _s: is_server_error(x), store_lists, download_breaks),
-        certainty=Certainty.LIKELY,
+        when=every(part(Part.ARTIFACTS), is_server_error, store_lists, download_breaks),
         cause=(
             "The store answers a listing, and the server breaks off uploads and downloads alike before they reach it: "
             "the server's temporary folder (TMPDIR) is gone, or cannot be written."
@@ -65,8 +62,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         code="store-space",
-        when=every(part(Part.ARTIFACTS), is_large, lambda x, _s: is_server_error(x), store_lists),
-        certainty=Certainty.LIKELY,
+        when=every(part(Part.ARTIFACTS), is_large, is_server_error, store_lists),
         cause=(
             "A smaller artifact passes, a large one does not: the store or the server's temporary folder (TMPDIR) has "
             "no space, or a quota."
@@ -75,8 +71,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         code="upload-failed",
-        when=every(part(Part.ARTIFACTS), lambda x, _s: is_server_error(x), store_lists),
-        certainty=Certainty.LIKELY,
+        when=every(part(Part.ARTIFACTS), is_server_error, store_lists),
         cause=(
             "The store answers a listing and the upload fails: the server's temporary folder (TMPDIR) is full, or the "
             "store takes no writes (full, a quota, read-only)."
@@ -86,7 +81,6 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="no-server-behind",
         when=status(502, 503),
-        certainty=Certainty.LIKELY,
         cause="The front answers, but has no healthy server behind it.",
         next_step=(
             "Look at the servers behind the front: crashed, still starting, or failing the front's own health check."
@@ -94,15 +88,13 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         code="store-away",
-        when=every(part(Part.ARTIFACTS), lambda x, _s: is_server_error(x)),
-        certainty=Certainty.LIKELY,
+        when=every(part(Part.ARTIFACTS), is_server_error),
         cause="The server cannot work with its artifact store: it is down, full, or unreachable from the server.",
         next_step="See that the store runs, has space, and answers from where the server runs. " + LOGS,
     ),
     Rule(
         code="path-rewritten",
         when=status(404),
-        certainty=Certainty.LIKELY,
         cause=(
             "There is no such route: something in front rewrites the path, the URL's prefix is wrong, or it is no "
             "MLflow server."
@@ -126,14 +118,12 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         code="answer-cut",
         when=is_cut,
-        certainty=Certainty.LIKELY,
         cause="Something in front cuts answers at a size (a buffer, a limit), or the server died while it answered.",
         next_step="Ask the server directly for {what}, compare the lengths, and raise the front's limit on answers.",
     ),
     Rule(
         code="garbage",
         when=lambda x, _s: x.ok,
-        certainty=Certainty.LIKELY,
         cause=(
             "The answer is not what MLflow gives here: another service, a truncating or caching front, or an unknown "
             "version."
@@ -142,15 +132,13 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         code="server-error",
-        when=lambda x, _s: is_server_error(x),
-        certainty=Certainty.LIKELY,
+        when=is_server_error,
         cause="MLflow failed inside.",
         next_step=LOGS,
     ),
     Rule(
         code="refused-request",
         when=lambda _x, _s: True,
-        certainty=Certainty.LIKELY,
         cause="The server refused a request that every supported MLflow version takes.",
         next_step="Compare the server's version with the versions supported; look at what stands in front.",
     ),
