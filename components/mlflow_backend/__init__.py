@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mlflow_backend.local.backend import LocalBackend, LocalBackendArgs
     from mlflow_backend.settings import Settings
     from mlflow_backend.settings.aws import Aws as AwsSettings
+    from mlflow_backend.settings.aws import AwsCache as AwsCacheSettings
+    from mlflow_backend.settings.aws import AwsDatabase as AwsDatabaseSettings
+    from mlflow_backend.settings.aws import AwsNetwork as AwsNetworkSettings
     from mlflow_backend.settings.models import Access as AccessSettings
     from mlflow_backend.settings.models import Artifacts as ArtifactsSettings
     from mlflow_backend.settings.models import Backup as BackupSettings
@@ -37,49 +40,55 @@ if TYPE_CHECKING:
     from mlflow_backend.settings.models import Scaling as ScalingSettings
     from mlflow_backend.settings.models import Server as ServerSettings
     from mlflow_backend.settings.models import Verify as VerifySettings
+    from mlflow_backend.settings.policy import Policy as PolicySettings
     from mlflow_backend.verification.provider import Verification, VerificationArgs
 
-_MODULES = {
-    "Balancer": "mlflow_backend.aws.balancer",
-    "Cache": "mlflow_backend.aws.cache",
-    "Connection": "mlflow_backend.aws.connection",
-    "Database": "mlflow_backend.aws.database",
-    "EcsBackend": "mlflow_backend.ecs.backend",
-    "EcsBackendArgs": "mlflow_backend.ecs.args",
-    "ExistingCache": "mlflow_backend.aws.existing",
-    "ExistingDatabase": "mlflow_backend.aws.existing",
-    "ExistingNetwork": "mlflow_backend.aws.existing",
-    "Identity": "mlflow_backend.aws.identity",
-    "LocalBackend": "mlflow_backend.local.backend",
-    "LocalBackendArgs": "mlflow_backend.local.backend",
-    "Monitoring": "mlflow_backend.aws.monitoring",
-    "Network": "mlflow_backend.aws.network",
-    "Scope": "mlflow_backend.aws.scope",
-    "Settings": "mlflow_backend.settings",
-    "Storage": "mlflow_backend.aws.storage",
-    "Verification": "mlflow_backend.verification.provider",
-    "VerificationArgs": "mlflow_backend.verification.provider",
+_NAMES = {
+    "AccessSettings": "settings.models:Access",
+    "ArtifactsSettings": "settings.models:Artifacts",
+    "AwsCacheSettings": "settings.aws:AwsCache",
+    "AwsDatabaseSettings": "settings.aws:AwsDatabase",
+    "AwsNetworkSettings": "settings.aws:AwsNetwork",
+    "AwsSettings": "settings.aws:Aws",
+    "BackupSettings": "settings.models:Backup",
+    "Balancer": "aws.balancer:Balancer",
+    "Cache": "aws.cache:Cache",
+    "CacheSettings": "settings.models:Cache",
+    "Connection": "aws.connection:Connection",
+    "Database": "aws.database:Database",
+    "DatabaseSettings": "settings.models:Database",
+    "EcsBackend": "ecs.backend:EcsBackend",
+    "EcsBackendArgs": "ecs.args:EcsBackendArgs",
+    "ExistingCache": "aws.existing:ExistingCache",
+    "ExistingDatabase": "aws.existing:ExistingDatabase",
+    "ExistingNetwork": "aws.existing:ExistingNetwork",
+    "Identity": "aws.identity:Identity",
+    "LocalBackend": "local.backend:LocalBackend",
+    "LocalBackendArgs": "local.backend:LocalBackendArgs",
+    "MigrateSettings": "settings.models:Migrate",
+    "Monitoring": "aws.monitoring:Monitoring",
+    "MonitoringSettings": "settings.models:Monitoring",
+    "Network": "aws.network:Network",
+    "NetworkSettings": "settings.models:Network",
+    "PolicySettings": "settings.policy:Policy",
+    "ReleaseSettings": "settings.models:ReleaseSettings",
+    "ScalingSettings": "settings.models:Scaling",
+    "Scope": "aws.scope:Scope",
+    "ServerSettings": "settings.models:Server",
+    "Settings": "settings:Settings",
+    "Storage": "aws.storage:Storage",
+    "Verification": "verification.provider:Verification",
+    "VerificationArgs": "verification.provider:VerificationArgs",
+    "VerifySettings": "settings.models:Verify",
 }
-
-_SECTIONS = {
-    "AccessSettings": "Access",
-    "ArtifactsSettings": "Artifacts",
-    "BackupSettings": "Backup",
-    "CacheSettings": "Cache",
-    "DatabaseSettings": "Database",
-    "MigrateSettings": "Migrate",
-    "MonitoringSettings": "Monitoring",
-    "NetworkSettings": "Network",
-    "ScalingSettings": "Scaling",
-    "ServerSettings": "Server",
-    "VerifySettings": "Verify",
-    "AwsSettings": "Aws",
-}
-"""Public name of a section of Settings -> its name among the models."""
+"""Public name -> module below this package, and name in it."""
 
 __all__ = [
     "AccessSettings",
     "ArtifactsSettings",
+    "AwsCacheSettings",
+    "AwsDatabaseSettings",
+    "AwsNetworkSettings",
     "AwsSettings",
     "BackupSettings",
     "Balancer",
@@ -101,6 +110,7 @@ __all__ = [
     "MonitoringSettings",
     "Network",
     "NetworkSettings",
+    "PolicySettings",
     "ReleaseSettings",
     "ScalingSettings",
     "Scope",
@@ -115,7 +125,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use."""
-    if name not in __all__:
+    if name not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(_MODULES.get(name, "mlflow_backend.settings.models"))
-    return getattr(module, _SECTIONS.get(name, name))
+    module, _, own = _NAMES[name].partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{module}"), own)

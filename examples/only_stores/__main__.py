@@ -2,23 +2,14 @@
 
 import pulumi
 
-from mlflow_backend import Database, Network, Scope, Settings, Storage
+from mlflow_backend import AwsNetworkSettings, AwsSettings, BackupSettings, Database, Network, Scope, Settings, Storage
 
-config = pulumi.Config()
-scope = Scope.of(
-    "stores",
-    Settings.model_validate(
-        {
-            "target": "ecs",
-            "backup": {"protect": False},
-            "aws": {
-                "account": config.require("account"),
-                "region": "eu-west-1",
-                "network": {"internal": True, "egress": "publicIp"},
-            },
-        }
-    ),
+aws = AwsSettings(
+    account=pulumi.Config().require("account"),
+    region="eu-west-1",
+    network=AwsNetworkSettings(internal=True, egress="publicIp"),
 )
+scope = Scope.of("stores", Settings(target="ecs", backup=BackupSettings(protect=False), aws=aws))
 opts = pulumi.ResourceOptions(provider=scope.provider("aws"))
 network = Network("network", scope, opts=opts)
 storage = Storage("artifacts", scope, opts=opts)

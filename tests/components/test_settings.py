@@ -270,30 +270,33 @@ def test_a_path_for_artifacts_is_fine_for_one_process() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sections", "needed"),
+    ("sections", "needed", "available"),
     [
         # 2 x 1 x (1 x (2 x 15 + 2) + 4) + 2 + 2 + 3
-        ({"target": "local"}, 79),
+        ({"target": "local"}, 79, 300),
         # 2 x 1 x (4 x (2 x 15 + 2) + 4) + 7
-        ({"target": "local", "server": {"workers": 4}}, 271),
+        ({"target": "local", "server": {"workers": 4}}, 271, 300),
         # 2 x 1 x (1 x (3 x 15 + 2) + 4 + 8 x 10) + 7
-        ({"target": "local", "server": {"jobs": True}}, 269),
+        ({"target": "local", "server": {"jobs": True}}, 269, 300),
         # a small pool bounds the job processes too: 2 x (1 x (3 x 5 + 2) + 4 + 8 x 5) + 7
-        ({"target": "local", "server": {"jobs": True}, "database": {"poolSize": 3, "maxOverflow": 2}}, 129),
+        ({"target": "local", "server": {"jobs": True}, "database": {"poolSize": 3, "maxOverflow": 2}}, 129, 300),
         # basic auth has a store of its own, and its database is asked too: 2 x (1 x (3 x 15 + 3) + 4) + 7
-        ({"target": "ecs", "access": {"mode": "basic"}}, 111),
+        ({"target": "ecs", "access": {"mode": "basic"}}, 111, 225),
         # the most replicas count: 2 x 2 x (1 x (3 x 15 + 3) + 4) + 2 + 0 + 3
-        ({**CLOUD, "scaling": {"maxReplicas": 2}, "monitoring": {"databaseConnections": 0}}, 213),
+        ({**CLOUD, "scaling": {"maxReplicas": 2}, "monitoring": {"databaseConnections": 0}}, 213, 225),
         # before 3.8.0 each thread may open an engine for its first request: 2 x (2 x 15 + 40 x 2 + 2 + 4) + 7
-        ({"target": "local", "server": {"mlflowVersion": "3.7.0"}}, 239),
+        ({"target": "local", "server": {"mlflowVersion": "3.7.0"}}, 239, 300),
         # gunicorn has fewer threads: 2 x (2 x 15 + 8 x 2 + 2 + 4) + 7
-        ({"target": "local", "server": {"mlflowVersion": "2.9.2"}}, 111),
+        ({"target": "local", "server": {"mlflowVersion": "2.9.2"}}, 111, 300),
+        # a class that follows no known pattern bounds nothing, and neither does an adopted database
+        ({**CLOUD, "aws": {"database": {"instanceClass": "db.z9.huge"}}}, 111, 300),
+        ({**CLOUD, "database": {"mode": "adopt", "existing": "postgresql://db:5432/mlflow"}}, 111, 300),
     ],
 )
-def test_the_connection_budget_is_exactly_this(sections: dict[str, Any], needed: int) -> None:
+def test_the_connection_budget_is_exactly_this(sections: dict[str, Any], needed: int, available: int) -> None:
     """Every engine, process and revision that can hold a connection is counted."""
     budget = connection_budget(loaded(**sections))
-    assert (budget.needed, budget.available, budget.fits) == (needed, 300, True)
+    assert (budget.needed, budget.available, budget.fits) == (needed, available, True)
     assert budget.arithmetic.endswith(f"= {needed}")
 
 

@@ -26,10 +26,11 @@ _UNKNOWN_ZONE: Final = "Z0"
 class EcsBackendArgs:
     """A backend on ECS: the sections of Settings, how AWS is reached, and what other components give.
 
-    `account` is the only account that anything is made in. A network, database or cache that is given is adopted;
-    otherwise one is made. A bucket is adopted by `artifacts`, by its name in plain: the ledger in it is read before
-    anything is registered. `certificate` is the ARN of the public URL's, `hosted_zone` the Route 53 zone that gets its
-    record.
+    `account` is the only account that anything is made in. Users log in with MLflow's basic auth unless `access` says
+    otherwise. Without a certificate the balancer has private addresses only, because it speaks plain HTTP. A network,
+    database or cache that is given is adopted; otherwise one is made. `artifacts` adopts a bucket by its name in plain,
+    because the ledger in it is read before anything is registered. `certificate` is the ARN of the public URL's,
+    `hosted_zone` the Route 53 zone that gets its record.
     """
 
     connection: Connection
@@ -39,7 +40,7 @@ class EcsBackendArgs:
     cache: models.Cache = field(default_factory=models.Cache)
     artifacts: models.Artifacts = field(default_factory=models.Artifacts)
     network: models.Network = field(default_factory=models.Network)
-    access: models.Access = field(default_factory=models.Access)
+    access: models.Access = field(default_factory=lambda: models.Access(mode="basic"))
     scaling: models.Scaling = field(default_factory=models.Scaling)
     verify: models.Verify = field(default_factory=models.Verify)
     migrate: models.Migrate = field(default_factory=models.Migrate)
@@ -73,11 +74,13 @@ class EcsBackendArgs:
     def settings(self) -> Settings:
         """Return the settings that shape the plan; a name of its own stands for each value that is not known yet."""
         sections = {section: getattr(self, section) for section in _SECTIONS}
-        place = {"account": self.account, "region": self.connection.region}
-        found = Settings(target="ecs", **{**sections, "aws": self.aws.model_copy(update=place)})
+        account = {"account": self.account, "region": self.connection.region}
+        found = Settings(target="ecs", **{**sections, "aws": self.aws.model_copy(update=account)})
         for each in (self.existing_network, self.existing_database, self.existing_cache):
             found = found if each is None else each.described(found)
         named: dict[str, Any] = {}
+        if self.certificate is None and "internal" not in self.aws.network.model_fields_set:
+            named["internal"] = True
         if self.certificate is not None:
             named["certificate"] = plain(self.certificate, UNKNOWN_ARN)
         if self.hosted_zone is not None:

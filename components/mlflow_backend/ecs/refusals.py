@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.render.database import LONGEST_RETENTION_DAYS
 from mlflow_backend.contract import Refused, UsageError
-from mlflow_backend.ecs.render.size import most_connections, server_size
+from mlflow_backend.ecs.render.size import server_size
 from mlflow_backend.preflight.reference import parse
+from mlflow_backend.settings.budget import accepted_connections
+from mlflow_backend.settings.instance_class import most_connections
 from mlflow_backend.settings.problems import shown_key
 
 if TYPE_CHECKING:
@@ -166,10 +168,10 @@ def database_size(settings: Settings) -> Iterator[str]:
     if settings.database.mode == "adopt":
         return
     wanted = settings.aws.database
-    most = most_connections(wanted.instance_class)
-    if most is not None and settings.database.max_connections > most:
+    most, accepted = most_connections(wanted.instance_class), accepted_connections(settings)
+    if most is not None and accepted > most:
         yield (
-            f"database.maxConnections is {settings.database.max_connections}, and {wanted.instance_class} has memory "
+            f"database.maxConnections is {accepted}, and {wanted.instance_class} has memory "
             f"for {most}; lower it, or take a larger aws.database.instanceClass"
         )
     if wanted.max_storage is not None and wanted.max_storage <= wanted.storage:

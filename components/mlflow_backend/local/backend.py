@@ -5,7 +5,7 @@ Owns the order and what each part is asked for. What the parts do is in their ow
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -19,26 +19,26 @@ from mlflow_backend.local.refusals import refuse_unsupported
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.migrate.provider import Migration, MigrationArgs
 from mlflow_backend.server import keys
-from mlflow_backend.settings import refuse_broken
+from mlflow_backend.settings import Settings, refuse_broken
+from mlflow_backend.settings.budget import accepted_connections
 from mlflow_backend.tokens import LOCAL_BACKEND
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.local.holding import Served
-    from mlflow_backend.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalBackendArgs:
     """What a backend on this machine is made from.
 
-    `settings` are those of a stack's file. `folder` is the absolute path of what holds everything that the backend
-    owns: data, credentials, logs. Commands find the backend by it.
+    `folder` is the absolute path of what holds everything that the backend owns: data, credentials, logs. Commands find
+    the backend by it.
     """
 
-    settings: Settings
     folder: Path
+    settings: Settings = field(default_factory=lambda: Settings(target="local"))
 
 
 class LocalBackend(Backend):
@@ -82,7 +82,7 @@ class LocalBackend(Backend):
         versions = self.credentials.versions
         self.database = self._service(
             "database",
-            maxConnections=self._settings.database.max_connections,
+            maxConnections=accepted_connections(self._settings),
             passwordVersion=versions[credentials.DATABASE],
             administratorVersion=versions[credentials.DATABASE_ADMIN],
         )

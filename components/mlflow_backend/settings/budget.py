@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlflow_backend import targets
 from mlflow_backend.server import abilities, parse_version
+from mlflow_backend.settings.instance_class import most_connections
 
 if TYPE_CHECKING:
     from mlflow_backend.settings.models import Settings
@@ -38,6 +40,8 @@ _REVISIONS_AT_ONCE = 2
 _MIGRATION_CONNECTIONS = 2
 # Postgres keeps `superuser_reserved_connections` = 3 back by default.
 _RESERVED = 3
+# What `database.maxConnections` is if it is left out and nothing bounds it: enough for one replica with jobs.
+_DEFAULT_CONNECTIONS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,15 @@ def most_replicas(settings: Settings) -> int:
     return max(settings.server.replicas, settings.scaling.max_replicas or 1)
 
 
+def accepted_connections(settings: Settings) -> int:
+    """Return how many connections the database accepts: as set, or what it is created with."""
+    if settings.database.max_connections is not None:
+        return settings.database.max_connections
+    on_rds = settings.database.mode == "create" and "aws" in targets.get(settings.target).platforms
+    most = most_connections(settings.aws.database.instance_class) if on_rds else None
+    return _DEFAULT_CONNECTIONS if most is None else min(most, _DEFAULT_CONNECTIONS)
+
+
 def connection_budget(settings: Settings) -> ConnectionBudget:
     """Return the connection budget of `settings`."""
     replica, parts = _replica(settings)
@@ -69,7 +82,7 @@ def connection_budget(settings: Settings) -> ConnectionBudget:
         f"{_REVISIONS_AT_ONCE} revisions during an update x {most_replicas(settings)} replica(s) x {replica} ({parts}) "
         f"+ {_MIGRATION_CONNECTIONS} for migration + {monitoring} for monitoring + {_RESERVED} reserved = {needed}"
     )
-    available = settings.database.max_connections
+    available = accepted_connections(settings)
     return ConnectionBudget(of_a_replica=replica, needed=needed, available=available, arithmetic=arithmetic)
 
 

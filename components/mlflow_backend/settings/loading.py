@@ -33,7 +33,7 @@ def load(source: ConfigSource) -> Settings:
     """Return the settings that `source` holds. Raises SettingsError with every problem found."""
     document, problems = _parse(source)
     try:
-        settings = Settings.model_validate(document)
+        settings = _validated(document)
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems += problems_of(details, Settings)
@@ -52,6 +52,11 @@ def refuse_broken(settings: Settings) -> None:
     """
     if problems := broken_rules(settings):
         raise SettingsError(problems)
+
+
+def _validated(document: dict[str, Any]) -> Settings:
+    """Return the settings of a stack's file, which has one spelling of each key. Raises ValidationError."""
+    return Settings.model_validate(document, by_alias=True, by_name=False)
 
 
 def _parse(source: ConfigSource) -> tuple[dict[str, Any], list[Problem]]:
@@ -84,7 +89,7 @@ def _rules_broken_besides(
     for location in mistaken:
         _leave_out(rest, location)
     try:
-        settings = Settings.model_validate(rest)
+        settings = _validated(rest)
     except ValidationError:
         return []
     return _broken_besides(settings, known)

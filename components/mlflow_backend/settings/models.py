@@ -156,8 +156,9 @@ class Database(Section):
     """Create one, or adopt the one named by `existing`."""
     existing: Annotated[str, AfterValidator(_database_place)] | None = None
     """The database to adopt: postgresql://HOST:PORT/NAME."""
-    max_connections: Annotated[int, Field(ge=20, le=10000)] = 300
-    """Connections that the database accepts. A created one is started with this, an adopted one is said to have it."""
+    max_connections: Annotated[int, Field(ge=20, le=10000)] | None = None
+    """Connections that the database accepts: a created one is started with this, an adopted one must have it. Left out:
+    300, or fewer if the instance class of a created database has memory for fewer."""
     pool_size: Annotated[int, Field(ge=1, le=200)] = 5
     """Connections that each engine of a server process keeps."""
     max_overflow: Annotated[int, Field(ge=1, le=200)] = 10

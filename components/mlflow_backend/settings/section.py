@@ -1,4 +1,7 @@
-"""The base of every section of the settings."""
+"""The base of every section of the settings.
+
+A program writes a field by its own name, a stack's file in camel case.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ class Section(BaseModel):
         strict=True,
         extra="forbid",
         alias_generator=to_camel,
+        validate_by_name=True,
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -17,7 +18,9 @@ from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.args import EcsBackendArgs
 from mlflow_backend.ecs.backend import EcsBackend
 from mlflow_backend.settings import SettingsError, models
-from mlflow_backend.settings.aws import Aws
+from mlflow_backend.settings.aws import Aws, AwsNetwork
+from mlflow_backend.settings.budget import accepted_connections
+from mlflow_backend.settings.instance_class import most_connections
 from tests.components.ecs.recording import Drawn, without_aws
 from tests.components.ecs.stacks import ACCOUNT, IMAGE, REGION, VARIANTS, settings_of
 from tests.components.registrations import of_type, registered_by
@@ -29,14 +32,11 @@ if TYPE_CHECKING:
 
 
 def args(**changes: Any) -> EcsBackendArgs:
-    """Return the arguments of a small internal backend."""
+    """Return the arguments that nothing can be left out of, changed by `changes`."""
     given: dict[str, Any] = {
         "connection": Connection(REGION),
         "account": ACCOUNT,
         "server": models.Server(image=IMAGE),
-        "database": models.Database.model_validate({"maxConnections": 200}),
-        "access": models.Access(mode="basic"),
-        "aws": Aws.model_validate({"network": {"internal": True}}),
     }
     return EcsBackendArgs(**{**given, **changes})
 
@@ -55,10 +55,33 @@ def test_arguments_of_settings_are_these_settings(variant: str) -> None:
     assert EcsBackendArgs.from_settings(settings_of(variant)).settings() == settings_of(variant)
 
 
-def test_an_open_backend_is_refused() -> None:
+def test_what_has_a_default_can_be_left_out() -> None:
+    """The defaults break no rule together: users log in, plain HTTP stays inside, the database fits its instance."""
+    (balancer,) = of_type(registered(lambda: EcsBackend("mlflow", args()).tracking_url), "LoadBalancer")
+    assert balancer.inputs["internal"] is True
+    found = args().settings()
+    assert found.access.mode == "basic"
+    assert accepted_connections(found) == most_connections(found.aws.database.instance_class)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "key"),
+    [
+        ({"access": models.Access(mode="none")}, SettingsError, "access.mode"),
+        ({"server": models.Server()}, Refused, "server.image"),
+        ({"aws": Aws(network=AwsNetwork(internal=False))}, Refused, "aws.network.certificate"),
+    ],
+)
+def test_an_open_backend_is_refused(changes: dict[str, Any], error: type[Exception], key: str) -> None:
     """Arguments built in code pass no rule by."""
-    with without_aws(), pytest.raises(SettingsError, match="access"):
-        EcsBackend("open", args(access=models.Access(mode="none")))
+    with without_aws(), pytest.raises(error, match=re.escape(key)):
+        EcsBackend("open", args(**changes))
+
+
+@pytest.mark.parametrize("given", [{"max_connections": 200}, {"maxConnections": 200}])
+def test_a_program_writes_a_field_by_its_own_name(given: dict[str, Any]) -> None:
+    """Python's spelling and that of a stack's file mean the same field."""
+    assert models.Database(**given).max_connections == 200
 
 
 def test_values_of_other_components_flow_in() -> None:
@@ -72,13 +95,14 @@ def test_values_of_other_components_flow_in() -> None:
         return EcsBackend(
             "mlflow",
             args(
-                network=models.Network.model_validate({"publicUrl": "https://mlflow.example.com"}),
+                network=models.Network(public_url="https://mlflow.example.com"),
                 existing_network=ExistingNetwork(vpc_id=vpc.id, private_subnets=[each.id for each in subnets]),
                 existing_database=ExistingDatabase(
                     host=vpc.arn, name="tracking", secret=secret.arn, security_group=group.id
                 ),
                 existing_cache=ExistingCache(host=vpc.arn, secret=secret.arn, security_group=group.id),
                 certificate=secret.arn,
+                aws=Aws(network=AwsNetwork(internal=True)),
             ),
         ).tracking_url
 

@@ -12,6 +12,7 @@ from mlflow_backend.aws.render import alarms, balancer, cache, database, network
 from mlflow_backend.ecs.render import service, size
 from mlflow_backend.server import ServerInputs, describe
 from mlflow_backend.server.addresses import ArtifactStore, DatabaseAddress
+from mlflow_backend.settings.instance_class import memory_gib, most_connections
 from tests.components.ecs.stacks import VARIANTS, changed, naming_of, settings_of
 
 LONG_STACK = "a-stack-with-a-name-that-somebody-thought-was-a-good-idea-at-the-time"
@@ -243,13 +244,13 @@ def test_a_size_that_fargate_lacks_is_reported_with_those_it_has(
 )  # fmt: skip
 def test_memory_of_instance_classes(instance_class: str, gib: int | None) -> None:
     """Known families by their pattern; an unknown one is not guessed."""
-    assert size.instance_memory_gib(instance_class) == gib
+    assert memory_gib(instance_class) == gib
 
 
 def test_connections_follow_rds_own_rule() -> None:
     """RDS's default for max_connections is the memory over 9531392."""
-    assert size.most_connections("db.t4g.micro") == 112
-    assert size.most_connections("db.m7g.large") == 901
+    assert most_connections("db.t4g.micro") == 112
+    assert most_connections("db.m7g.large") == 901
 
 
 def test_the_database_forces_tls_and_keeps_backups() -> None:

@@ -9,6 +9,7 @@ from mlflow_backend.aws.render.network import DATABASE_PORT
 from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD
 from mlflow_backend.report.quantities import HOUR, MONTH, Billing, Inputs, Quantity, number, one, product, text
 from mlflow_backend.server import DatabaseAddress
+from mlflow_backend.settings.budget import accepted_connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -101,7 +102,7 @@ def database_plan(settings: Settings) -> DatabasePlan:
         port=DATABASE_PORT,
         parameters=_parameters({
             "rds.force_ssl": ("1", False),
-            "max_connections": (str(settings.database.max_connections), True),
+            "max_connections": (str(accepted_connections(settings)), True),
             "log_min_duration_statement": (str(_SLOW_STATEMENT_MS), False),
             # A crashed task must not keep its locks: the migration step would wait for them.
             "idle_in_transaction_session_timeout": (str(_IDLE_IN_TRANSACTION_MS), False),

@@ -1,4 +1,4 @@
-"""What Fargate and RDS can be asked for. Pure."""
+"""The sizes of tasks that Fargate has. Pure."""
 
 from __future__ import annotations
 
@@ -35,11 +35,6 @@ _SPARE: Final = 1.25
 # A start costs 11 CPU-seconds (docs/facts.md, B): on a quarter of a CPU that is most of a minute.
 _LEAST_CPU: Final = 1024
 
-# RDS's own default is memory / 9531392 bytes; more connections than that and backends start to be killed.
-_BYTES_A_CONNECTION: Final = 9_531_392
-_BURSTABLE_GIB: Final = {"micro": 1, "small": 2, "medium": 4, "large": 8, "xlarge": 16, "2xlarge": 32}
-_GIB_OF_LARGE: Final = {"m": 8, "r": 16, "x": 32}
-
 
 def fargate_size(*, cpu: int | None, memory: int | None, need_mib: int) -> tuple[int, int]:
     """Return CPU units and MiB of a task: those asked for, or the smallest that hold `need_mib` with some to spare.
@@ -64,31 +59,6 @@ def server_size(settings: Settings) -> tuple[int, int]:
     able = abilities(parse_version(settings.server.mlflow_version))
     need = memory_need_mib(able, workers=settings.server.workers, jobs=settings.server.jobs)
     return fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=need)
-
-
-def instance_memory_gib(instance_class: str) -> int | None:
-    """Return the memory of an RDS instance class in GiB; None for a class that follows no known pattern."""
-    _, family, size = instance_class.split(".")
-    if family.startswith("t"):
-        return _BURSTABLE_GIB.get(size)
-    large = _GIB_OF_LARGE.get(family[0])
-    factor = _factor(size)
-    return None if large is None or factor is None else large * factor
-
-
-def most_connections(instance_class: str) -> int | None:
-    """Return how many connections an RDS instance class bears; None where that is not known."""
-    gib = instance_memory_gib(instance_class)
-    return None if gib is None else gib * _GIB**3 // _BYTES_A_CONNECTION
-
-
-def _factor(size: str) -> int | None:
-    if size == "large":
-        return 1
-    number = size.removesuffix("xlarge")
-    if number == size or not (number.isdigit() or not number):
-        return None
-    return 2 * int(number or 1)
 
 
 def _no_such_size(cpu: int | None, memory: int) -> str:

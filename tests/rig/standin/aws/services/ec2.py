@@ -80,6 +80,16 @@ RESOURCES: Final = (
                 },
                 gives={"defaultSecurityGroupId": "SecurityGroups[0].GroupId"},
             ),
+            Operation(
+                call="describe_route_tables",
+                keys={
+                    "Filters": [
+                        {"Name": "vpc-id", "Values": ["{id}"]},
+                        {"Name": "association.main", "Values": ["true"]},
+                    ],
+                },
+                gives={"mainRouteTableId": "RouteTables[0].RouteTableId"},
+            ),
         ),
         updates=(
             # One attribute a call: the API refuses two.
