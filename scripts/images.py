@@ -121,7 +121,7 @@ def commands(program: str, name: str, platform: Platform, arguments: Sequence[st
 
 
 def _answers(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Tell whether a program ends well, whatever it says meanwhile."""
+    """Return whether a program ends well, whatever it says meanwhile."""
     try:
         done = subprocess.run(command, capture_output=True, env=environment, timeout=ASK_DEADLINE_S, check=False)
     except (OSError, subprocess.TimeoutExpired):

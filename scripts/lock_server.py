@@ -106,7 +106,7 @@ def strip_header(text: str) -> str:
 
 
 def check_lock(version: str, *, uv: str) -> None:
-    """Raise LockError where compiling again from the pins of the committed lock gives another file."""
+    """Raise LockError if compiling again from the pins of the committed lock gives another file."""
     committed = REQUIREMENTS / f"{version}.txt"
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / committed.name

@@ -1,4 +1,4 @@
-"""Write the JSON Schema of `Pulumi.*.yaml` for editors, or with --check tell whether the one in the tree is current."""
+"""Write the JSON Schema of `Pulumi.*.yaml` for editors, or with --check compare the one in the tree."""
 
 from __future__ import annotations
 

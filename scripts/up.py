@@ -1,4 +1,4 @@
-"""Update one stack under the policy pack: a preview first, and nothing is made where the pack refuses it.
+"""Update one stack under the policy pack: a preview first, and nothing is made if the pack refuses it.
 
 The update itself runs under the same pack at the same levels, because some values are known only then. A stack of the
 target local has nothing that a policy judges (docs/adr/0034-supply-chain.md): there it is `pulumi up` alone.

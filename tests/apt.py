@@ -15,7 +15,7 @@ _APT = ("apt-get", "--option", "DPkg::Lock::Timeout=300")
 
 
 def why_missing(programs: Sequence[str]) -> str | None:
-    """Return why a program is not here and cannot be had, None where all are; a program's package has its name."""
+    """Return why a program is not here and cannot be had, None if all are; a program's package has its name."""
     missing = [program for program in programs if shutil.which(program) is None]
     if not missing:
         return None

@@ -22,13 +22,13 @@ ERRORS: Final = {
     "PlatformFailed": "The platform, or a part of the backend, failed (exit code 4)",
     "VerificationFailed": "Verification failed (exit code 1)",
 }
-"""The product's types of errors. A code stands at one place of the source, so that it tells cases apart."""
+"""The product's types of errors. A code stands at one place of the source, so that it distinguishes cases."""
 _OTHERS: Final = {
     "Decision": "Whether a release may be put on a database",
     "RollbackResult": "How a rollback ends",
     "Rule": "Causes that a verification recognises",
     "failed": "Checks that fail",
-    "inconclusive": "Checks that cannot tell",
+    "inconclusive": "Checks that are inconclusive",
 }
 _SECTIONS: Final = {**ERRORS, **_OTHERS}
 _TEXTS: Final = ("finding", "sentence", "reason", "cause", "fix", "next_step")
@@ -36,7 +36,7 @@ _TEXTS: Final = ("finding", "sentence", "reason", "cause", "fix", "next_step")
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One message: the section it belongs to, its code, its text as a template, and where it stands."""
+    """One message: the section it belongs to, its code, its text as a template, and if it stands."""
 
     section: str
     code: str

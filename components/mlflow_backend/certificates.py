@@ -32,7 +32,7 @@ def for_uv(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _named_for_pip(environment: Mapping[str, str]) -> Iterator[str]:
-    """Give the files of authorities that pip is told, by precedence."""
+    """Yield the files of authorities that pip's configuration names, by precedence."""
     yield environment.get("PIP_CERT", "")
     for path in _configurations(environment):
         read = configparser.RawConfigParser()
@@ -48,7 +48,7 @@ def _named_for_pip(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _configurations(environment: Mapping[str, str]) -> Iterator[Path]:
-    """Give the places of pip's configuration, by precedence (pip's manual, 'Configuration', Location)."""
+    """Yield the paths of pip's configuration, by precedence (pip's manual, 'Configuration', Location)."""
     if named := environment.get("PIP_CONFIG_FILE"):
         yield Path(named)
     yield Path(sys.prefix, "pip.conf")

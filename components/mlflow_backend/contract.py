@@ -33,7 +33,7 @@ class ExitCode(enum.IntEnum):
 class BackendError(Exception):
     """What was found on which part, and what to do about it: the text is for people, and never holds a secret.
 
-    `code` tells cases apart for callers; docs/messages.md lists all. The text is one line of sentences: each text that
+    Callers distinguish cases by `code`; docs/messages.md lists all. The text is one line of sentences: each text that
     is passed in may end with its full stop or without.
     """
 
@@ -79,7 +79,7 @@ class Release:
     `image_digest` names the image on the clouds, `environment_lock` the hash of the installed requirements on
     `local`; exactly one of them is set. `schema_head` is the Alembic revision that the MLflow version requires.
     `access` is the mode of access that the revision was started with, and `keyed` whether it is given the stack's own
-    encryption keys, None where that cannot be told.
+    encryption keys, None if that is not known.
     """
 
     revision: str
@@ -162,7 +162,7 @@ RevisionState = Literal["serving", "starting", "stopped", "failed", "gone"]
 class Revision:
     """One immutable unit of the platform; `id` is what `activate` and `--to` accept.
 
-    `created_at` is in UTC, None where the platform tells it only by a question for each revision and has too many.
+    `created_at` is in UTC, None if reading it would cost one API call per revision.
     """
 
     id: str
@@ -203,7 +203,7 @@ class History(Protocol):
 
 
 def next_step(error: OSError) -> str:
-    """Return what helps where the system refuses a file."""
+    """Return what to do if the system refuses access to a file."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return "Free space on its disk, and repeat"
     if error.errno in {errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}:

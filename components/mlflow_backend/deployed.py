@@ -100,7 +100,7 @@ class DeployedBackend:
         return self.platform.tool(None).losses(dump.address)
 
     def is_restorable(self, dump: Dump, *, verify_checksums: bool = True) -> bool:
-        """Tell whether each object of a dump is what was written: its size first, then its checksum."""
+        """Return whether each object of a dump is what was written: its size first, then its checksum."""
         for database in dump.databases.values():
             key = f"{DUMPS}/{dump.id}/{database.object}"
             if self.store.size(key) != database.size_bytes:
@@ -159,7 +159,7 @@ class DeployedBackend:
     # Verification.
 
     def subject(self, revision: str | None = None) -> Subject:
-        """Return what a verification of a revision is told, of the serving one if none is named.
+        """Return the subject of a verification of a revision, of the active one if none is named.
 
         Raises Refused if none serves.
         """
@@ -284,7 +284,7 @@ def _last_heads(contents: Contents) -> Heads | None:
 
 
 def _recorded(revisions: Sequence[Revision], contents: Contents) -> tuple[Revision, ...]:
-    """Return the platform's revisions with what the ledger says that they run, which an old one may not tell."""
+    """Return the platform's revisions; what an old one does not say about its release is from the ledger."""
     known = {record.release.revision: record.release for record in contents.releases if record.release}
     found = []
     for revision in revisions:

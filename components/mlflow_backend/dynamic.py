@@ -90,9 +90,9 @@ def document_of(locator: pulumi.Input[Locator]) -> pulumi.Output[dict[str, Any]]
 def end_with_engine(output: int) -> None:
     """End this process, and the processes that it started, as soon as nobody can read its `output` any more.
 
-    `output` is the descriptor of the pipe on which a plugin tells its engine its port. The engine keeps the other end
-    open for as long as it lives, so this holds for every engine and language host, with or without a shell in between.
-    A process whose output is no pipe was started by hand, and is left alone.
+    `output` is the descriptor of the pipe to which a plugin writes its port. The engine keeps the other end open for as
+    long as it lives, so this is true of every engine and language host, with or without a shell in between. A process
+    whose output is no pipe was started by hand, and is left alone.
     """
     if any(thread.name == _WATCH for thread in threading.enumerate()) or not _is_pipe(output):
         return
@@ -144,7 +144,7 @@ def update_id() -> str:
 
 
 def asked_again(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Tell whether a real update asks, by the id among its inputs.
+    """Return whether a real update asks, by the id among its inputs.
 
     A preview has no id. A refresh hands in the id that the state has, which nobody asks with any more.
     """
@@ -152,7 +152,7 @@ def asked_again(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 
 
 def is_unknown(value: object) -> bool:
-    """Tell whether an input, or anything in it, is a value that Pulumi does not know yet."""
+    """Return whether an input, or anything in it, is a value that Pulumi does not know yet."""
     if isinstance(value, Mapping):
         return any(is_unknown(item) for item in value.values())
     if isinstance(value, list | tuple):

@@ -29,13 +29,13 @@ class Ending:
 
 
 def record(exit_code: ExitCode, sentence: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Write how the program ends to the file that the calling script named; nothing where it named none."""
+    """Write how the program ends to the file that the calling script named; nothing if it named none."""
     if path := environment.get(VARIABLE):
         Path(path).write_text(json.dumps([int(exit_code), sentence]), encoding="utf-8")
 
 
 def read(path: Path) -> Ending | None:
-    """Return what the program wrote to `path`; None where it wrote nothing."""
+    """Return what the program wrote to `path`; None if it wrote nothing."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if not text:
         return None

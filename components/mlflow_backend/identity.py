@@ -37,7 +37,7 @@ def object_of(store: str, database: str) -> bytes:
 
 
 def differences(live: Mapping[str, Any], recorded: Mapping[str, str]) -> list[str]:
-    """Return what is not as it was, one clause a part, with both identities; nothing where the backend is known.
+    """Return what is not as it was, one clause a part, with both identities; nothing if the backend is known.
 
     `live` is what the server says. A part that it does not speak of (the users of a backend without any) is left out,
     and so is one that was never recorded: for these, database and store are compared with each other.

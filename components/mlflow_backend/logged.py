@@ -21,5 +21,5 @@ def split(lines: Sequence[str]) -> tuple[str, str]:
 
 
 def is_whole(lines: Sequence[str]) -> bool:
-    """Tell whether a log has its whole report: the last lines may come after the task's end."""
+    """Return whether a log has its whole report: the last lines may come after the task's end."""
     return split(lines)[0].endswith("\n}")

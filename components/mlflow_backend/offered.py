@@ -1,7 +1,7 @@
 """The commands that messages name, as they can be typed.
 
-Where a message is made, the backend is often not known, and it names `--stack STACK` or `STACK=STACK`; where it leaves
-towards a person, the backend is known: by its stack, or by its locator's address where the program is not this project.
+The code that makes a message often does not know the backend, and writes `--stack STACK` or `STACK=STACK`. What shows
+a message to a person knows the backend: by its stack, or by its locator's address if the program is not this project.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Heads:
-    """The schema heads of the tracking and the basic-auth database; None where that database has no schema yet."""
+    """The schema heads of the tracking and the basic-auth database; None if that database has no schema yet."""
 
     tracking: str | None
     auth: str | None = None
@@ -72,7 +72,7 @@ class SchemaTable:
     revisions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def required(self, version: str) -> Heads | None:
-        """Return the heads that an MLflow version requires, None where the table does not know the version."""
+        """Return the heads that an MLflow version requires, None if the table does not know the version."""
         return self.heads.get(version)
 
     def versions_on(self, head: str | None) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ class SchemaTable:
         return tuple(v for v in sorted(self.heads, key=version_order) if self.heads[v].tracking == head)
 
     def direction(self, found: str | None, required: str, *, chain: str = "tracking") -> Direction:
-        """Tell where a database at `found` stands for a release that needs `required`."""
+        """Return where a database at `found` stands for a release that needs `required`."""
         if found is None:
             return Direction.EMPTY
         if found == required:
@@ -91,7 +91,7 @@ class SchemaTable:
         return Direction.AHEAD if required in order[: order.index(found)] else Direction.BEHIND
 
     def pending(self, found: str | None, required: str, *, chain: str = "tracking") -> tuple[str, ...]:
-        """Return the revisions that lie between `found` and `required`, empty where none does or it is not known."""
+        """Return the revisions that lie between `found` and `required`, empty if none does or it is not known."""
         order = self.revisions.get(chain, ())
         if required not in order or (found is not None and found not in order):
             return ()
@@ -133,7 +133,7 @@ def version_order(version: str) -> tuple[int, ...]:
 def direction(*, live: Heads, required: Heads, table: SchemaTable) -> Direction:
     """Return the direction of both databases together: the one that decides what can be done.
 
-    The auth database counts only where it has a schema and the release has a head for it: without basic auth neither
+    The auth database counts only if it has a schema and the release has a head for it: without basic auth neither
     is touched.
     """
     if required.tracking is None:

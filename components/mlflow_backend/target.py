@@ -143,7 +143,7 @@ class OneShot(Protocol):
     def run(self, command: Sequence[str], *, deadline_s: float, complete: Callable[[Sequence[str]], bool]) -> Finished:
         """Run `command` once, at most `deadline_s` seconds from when it runs. Raises PlatformFailed.
 
-        `complete` tells whether the log has all that is wanted of it.
+        `complete` says whether the log has all that is wanted of it.
         """
 
 
@@ -201,7 +201,7 @@ class Platform(History, Protocol):
         """
 
     def resume_servers(self) -> None:
-        """Bring back as many servers as `stop_servers` ended, of whatever the platform is told to run."""
+        """Bring back as many servers as `stop_servers` ended, of the current revision."""
 
     def stage(self, revision: str) -> Candidate | None:
         """Start a revision beside the active one; None if this platform cannot serve one apart."""
@@ -218,7 +218,7 @@ class Platform(History, Protocol):
     # Verification, and what people ask.
 
     def subject(self, revision: str) -> Subject:
-        """Return what a verification of a revision is told: the URL that users call, references to a login."""
+        """Return the subject of a verification of a revision: the URL that users call, references to a login."""
 
     def inside(self) -> OneShot | None:
         """Return what verifies within the backend's network; None if its URL can be called from here."""

@@ -37,5 +37,5 @@ def known(name: str) -> str:
 
 
 def shared(name: str) -> bool:
-    """Tell whether others than this machine reach the backends of a target; an unknown one is taken for such."""
+    """Return whether others than this machine reach the backends of a target; an unknown one is taken for such."""
     return name not in MODULES or not get(name).loopback

@@ -60,7 +60,7 @@ def upsert(pull: PullRequest, stack: str, markdown: str) -> str:
 
 
 def shortened(body: str) -> str:
-    """Return `body`, cut at the end of a line where it is longer than a comment may be."""
+    """Return `body`, cut at the end of a line if it is longer than a comment may be."""
     if len(body) <= LONGEST:
         return body
     kept = body[: LONGEST - len(CUT)]

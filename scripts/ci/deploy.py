@@ -1,7 +1,7 @@
 """Update one stack from a workflow, and keep what shows how it went: preview, outputs, verification report, status.
 
 The update is that of `make up`: previewed under the policy pack, then made under it and verified. The folder then holds
-preview.md, outputs.json (secrets masked by Pulumi), verification.json where a verification ran, and status.json; all
+preview.md, outputs.json (secrets masked by Pulumi), verification.json if a verification ran, and status.json; all
 but the preview are written also when the update fails.
 Exit codes: 0 updated and verified; 1 verification failed; 2 usage or settings; 3 refused, nothing was touched; 4 the
 platform failed; 5 the verification was inconclusive.
@@ -95,7 +95,7 @@ def _update(argv: tuple[str, ...], pulumi: Mapping[str, str], root: Path) -> tup
 
 
 def _report(path: Path, began: float) -> Report | None:
-    """Return the report of this update's verification; None where none ran: an older one is no evidence."""
+    """Return the report of this update's verification; None if none ran: an older one is no evidence."""
     if not path.exists() or path.stat().st_mtime < began:
         return None
     try:

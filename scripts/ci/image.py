@@ -102,7 +102,7 @@ def move_base(name: str | None, environment: Mapping[str, str], *, dockerfile: P
 
 
 def collect(mlflow: str, commit: str, environment: Mapping[str, str]) -> ExitCode:
-    """Write the build arguments; nothing where one is not resolved."""
+    """Write the build arguments; nothing if one is not resolved."""
     script = (sys.executable, str(ROOT / "server" / "tools" / "image_arguments.py"))
     command = (*script, mlflow, "--revision", commit)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=ASK_DEADLINE_S, check=False)
@@ -182,7 +182,7 @@ def _hold(digest: str) -> None:
 
 
 def _bring_skopeo(environment: Mapping[str, str]) -> None:
-    """Install skopeo from the runner's own distribution where the runner has none. Raises PlatformFailed."""
+    """Install skopeo from the runner's own distribution if the runner has none. Raises PlatformFailed."""
     if shutil.which("skopeo", path=environment.get("PATH")) is None:
         _run(("sudo", "apt-get", "update"), environment)
         _run(("sudo", "apt-get", "install", "--yes", "skopeo"), environment)

@@ -1,7 +1,7 @@
 """Preview one stack for a pull request: the report goes to the run's summary and into the one comment on that stack.
 
-Exit codes: those of scripts/preview.py, but 0 where it says 6, for changes are what a pull request is for; 4 also
-where the comment cannot be written.
+Exit codes: those of scripts/preview.py, but 0 if it says 6, for changes are what a pull request is for; 4 also
+if the comment cannot be written.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main(
 
 
 def _without_report(stack: str, code: int, environment: Mapping[str, str]) -> str:
-    """Return what is said where the preview ended before it could report: an old comment must not stand for it."""
+    """Return what is said if the preview ended before it could report: an old comment must not stand for it."""
     run = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}"
     try:
         log = f"[the log]({run.format_map(environment)})"

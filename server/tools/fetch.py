@@ -18,7 +18,7 @@ class FetchError(Exception):
 
 
 def fetch(url: str, sha256: str) -> bytes:
-    """Return the content at `url`. Raises FetchError where it has another checksum."""
+    """Return the content at `url`. Raises FetchError if it has another checksum."""
     with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 - checked by its hash
         content: bytes = answer.read()
     found = hashlib.sha256(content).hexdigest()

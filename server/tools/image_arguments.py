@@ -28,7 +28,7 @@ class ArgumentsError(Exception):
 
 
 def base_of(dockerfile: Path) -> str:
-    """Return the base image that a Dockerfile pins; empty where it pins none."""
+    """Return the base image that a Dockerfile pins; empty if it pins none."""
     found = re.search(r"^ARG BASE_IMAGE=(\S+)$", dockerfile.read_text(encoding="utf-8"), re.MULTILINE)
     return found[1] if found else ""
 

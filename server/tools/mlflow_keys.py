@@ -76,7 +76,7 @@ JUDGED: Mapping[str, tuple[str, str]] = {
     ),
     "variable MLFLOW_CRYPTO_KEK_VERSION": ("which of the passphrases it is", OWN),
     "utils/crypto.py: publishes DEFAULT_KEK_PASSPHRASE": (
-        "encrypts the gateway's secrets where MLFLOW_CRYPTO_KEK_PASSPHRASE is not set: whoever has a dump reads them",
+        "encrypts the gateway's secrets if MLFLOW_CRYPTO_KEK_PASSPHRASE is not set: whoever has a dump reads them",
         f"never in force: passphrase and version are {OWN}",
     ),
     "utils/crypto.py: publishes MLFLOW_KEK_SALT": (

@@ -49,7 +49,7 @@ _ANY_USER = re.compile(
     r"|GET /api/3\.0/mlflow/gateway/budgets/(get|list|windows)"
     r"|GET /gateway/mlflow/v1/models"
 )
-#: Guarded by our own gate where MLflow does not: an id in the request names what it is about (permissions.py).
+#: Guarded by our own gate if MLflow does not: an id in the request names what it is about (permissions.py).
 _BY_ID = re.compile(
     r"/api/2\.0/mlflow/runs/(search|log-inputs|outputs|create-promptlab-run)"
     r"|/api/2\.0/?mlflow/experiments/search-datasets"
@@ -110,7 +110,7 @@ def recorded() -> list[str]:
 
 
 def _loaded(folder: Path) -> tuple[Any, Any]:
-    """Return MLflow's basic auth and the application that it makes, with FastAPI around Flask where there is one."""
+    """Return MLflow's basic auth and the application that it makes, with FastAPI around Flask if there is one."""
     config = folder / "auth.ini"
     config.write_text(
         f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\nadmin_username = admin\n"

@@ -33,7 +33,7 @@ DOWNLOAD_DEADLINE_S = 300
 def unpack(version: str, folder: Path, *, uv: str) -> Path:
     """Unpack the wheel of one MLflow release and return its package folder.
 
-    Raises subprocess.CalledProcessError where it cannot be had; uv says why.
+    Raises subprocess.CalledProcessError if it cannot be had; uv says why.
     """
     arguments = ["pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", str(folder)]
     subprocess.run(
@@ -51,7 +51,7 @@ def read_release(version: str, *, uv: str) -> dict[str, Chain]:
 def table(releases: dict[str, dict[str, Chain]]) -> dict[str, Any]:
     """Return the content of schema_heads.json for releases given oldest first.
 
-    Raises ValueError where a release's chain is not the beginning of the newest one's: 'ahead' would be undecidable.
+    Raises ValueError if a release's chain is not the beginning of the newest one's: 'ahead' would be undecidable.
     """
     newest = list(releases.values())[-1]
     revisions = {name: newest[name].ids() for name in ("tracking", "auth")}

@@ -138,7 +138,7 @@ def test_exactly_one_direction_holds_between_two_heads(order: list[int]) -> None
 
 
 def test_a_table_is_read_as_it_stands() -> None:
-    """Heads by version and revisions by chain, an auth head only where there is one; keys and ids become text."""
+    """Heads by version and revisions by chain, an auth head only if there is one; keys and ids become text."""
     document = {
         "revisions": {"tracking": ["a", "b"], "auth": ["x"]},
         "versions": {"1.0": {"tracking": "a"}, "2.0": {"tracking": "b", "auth": "x"}},

@@ -149,7 +149,7 @@ def test_a_chain_that_is_not_known() -> None:
 
 
 def test_heads_in_a_sentence() -> None:
-    """A database without a schema is named so, and the auth head only where there is one."""
+    """A database without a schema is named so, and the auth head only if there is one."""
     assert [str(on(None)), str(on("a")), str(on("a", "x")), str(on(None, "x"))] == [
         "empty",
         "a",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def eventually(holds: Callable[[], bool], *, within_s: float, what: str) -> None:
-    """Wait until something holds; fail with its name where the time is over."""
+    """Wait until something holds; fail with its name if the time is over."""
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"

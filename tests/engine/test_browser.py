@@ -1,6 +1,6 @@
 """A person's view: the UI of the deployed server shows what a client logged.
 
-Chromium runs headless from its command line, with a profile of its own. Debian's is installed where it is missing and
+Chromium runs headless from its command line, with a profile of its own. Debian's is installed if it is missing and
 root may do it; else the tests are skipped, visibly, which fails a run in CI.
 """
 

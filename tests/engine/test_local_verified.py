@@ -85,7 +85,7 @@ def rename(stack: LocalStack, table: str, to: str) -> None:
 
 
 def is_part_of_serving(process: psutil.Process) -> bool:
-    """Tell whether a process of the stack is a server's or the proxy's."""
+    """Return whether a process of the stack is a server's or the proxy's."""
     program = process.environ().get(PROGRAM_MARKER, "")
     return program == "front" or program.startswith("server-")
 

@@ -47,9 +47,7 @@ def test_commands_find_the_backend_of_another_program_by_its_address(backend: Ex
     """No repository and no stack file is around them: they list, verify and roll back what the address names."""
     address = ("--locator", str(backend.output("locator")))
     program = backend.project / "__main__.py"
-    program.write_text(
-        program.read_text().replace('"mlflowVersion": "3.17.2"', '"mlflowVersion": "3.17.2", "workers": 2')
-    )
+    program.write_text(program.read_text().replace('mlflow_version="3.17.2"', 'mlflow_version="3.17.2", workers=2'))
     backend.must_up()
     count_starts(2)
     assert "PASS" in backend.command("status", *address).text

@@ -90,7 +90,7 @@ class Balancers:
                 member.state, member.drain_until = "draining", time.monotonic() + self._clock.every(seconds)
 
     def drained(self, group: str, address: str, port: int) -> bool:
-        """Tell whether a target may be ended: nothing is under way, or its time is over."""
+        """Return whether a target may be ended: nothing is under way, or its time is over."""
         with self._lock:
             member = self._member(group, address, port)
         return member is None or member.drained

@@ -28,7 +28,7 @@ _END_S: Final = 20
 
 
 def missing() -> str | None:
-    """Say why containers cannot run on this machine; None where they can."""
+    """Say why containers cannot run on this machine; None if they can."""
     if shutil.which("unshare") is None:
         return "there is no unshare (util-linux)"
     probe = ["unshare", "--ipc", "--mount", "--pid", "--fork", "mount", "-t", "proc", "proc", "/proc"]
@@ -95,7 +95,7 @@ class Container:
         return self._process.poll()
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> int | None:
-        """Run a command inside and return its exit code; None where it took too long or the container ended."""
+        """Run a command inside and return its exit code; None if it took too long or the container ended."""
         code: list[int] = []
         number, event = next(self._numbers), threading.Event()
         self._answers[number] = (event, code)
@@ -118,7 +118,7 @@ class Container:
         self.wait(_END_S)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for its end and for its last words; False where it runs on."""
+        """Wait for its end and for its last words; False if it runs on."""
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:

@@ -128,7 +128,7 @@ class Proxy:
         writer.close()
 
     async def _exchange(self, listener: Listener, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Serve one request of a client's connection; False where there is no next one."""
+        """Serve one request of a client's connection; False if there is no next one."""
         try:
             async with asyncio.timeout(listener.idle_s):
                 head = await _head(reader)
@@ -256,7 +256,7 @@ def _says_close(headers: list[tuple[bytes, bytes]]) -> bool:
 async def _body(
     headers: list[tuple[bytes, bytes]], reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, asked: bool
 ) -> bool:
-    """Pass a message's body on; False where it ended with the connection."""
+    """Pass a message's body on; False if it ended with the connection."""
     if _value(headers, b"transfer-encoding").lower() == b"chunked":
         while True:
             size = await reader.readuntil(b"\r\n")

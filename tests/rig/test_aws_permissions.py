@@ -325,7 +325,7 @@ def test_no_permission_is_too_many(workday: Workday) -> None:
 
 
 def _needed(action: str, documents: list[dict[str, Any]], asked: list[Decided]) -> bool:
-    """Tell whether a call is refused when an action is taken out of every statement."""
+    """Return whether a call is refused when an action is taken out of every statement."""
     less = json.loads(json.dumps(documents))
     for document in less:
         for statement in document["Statement"]:

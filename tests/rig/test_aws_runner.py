@@ -66,7 +66,7 @@ def test_a_deployment_replaces_every_task(scene: Scene) -> None:
 
 
 def scales(scene: Scene, wanted: int) -> bool:
-    """Tell whether so many tasks have a process."""
+    """Return whether so many tasks have a process."""
     return len(scene.rig.live_tasks) == wanted
 
 

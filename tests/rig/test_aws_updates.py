@@ -34,7 +34,7 @@ def life(server_rig: AwsRig, tmp_path_factory: pytest.TempPathFactory) -> Life:
 
 
 def logged_in(life: Life, password: str) -> bool:
-    """Tell whether the server's role may log in to the database with a password."""
+    """Return whether the server's role may log in to the database with a password."""
     database = life.rig.databases.running[life.naming.database()]
     try:
         return bool(database.execute("mlflow", "SELECT 1", user="mlflow", password=password))
@@ -61,7 +61,7 @@ def test_a_rotated_password_reaches_the_server(life: Life) -> None:
 
 
 def test_a_server_that_is_healthy_and_no_use_is_red(life: Life) -> None:
-    """ECS is content with it, so it serves on where nobody wished otherwise; the update names what fails."""
+    """ECS is content with it, so it serves on if nobody wished otherwise; the update names what fails."""
     life.serve(VERSION, USELESS)
     outcome = life.stack.up()
     assert not outcome.ok, outcome.text

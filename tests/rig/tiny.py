@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         return 200, "slow"
 
     def _list(self) -> tuple[int, Any]:
-        import boto3  # noqa: PLC0415 - only where it is asked
+        import boto3  # noqa: PLC0415 - only if it is asked
         from botocore.exceptions import ClientError  # noqa: PLC0415
 
         try:

@@ -151,7 +151,7 @@ def test_a_stack_that_pulumi_does_not_know_is_reported_with_the_command_that_mak
 def test_ci_can_gate_on_the_exit_code(
     stand_in_pulumi: Path, stream: str, engine: int, code: ExitCode, detailed: ExitCode
 ) -> None:
-    """6 is only for changes that nothing refused, and only where it is asked for."""
+    """6 is only for changes that nothing refused, and only if it is asked for."""
     _plays(stand_in_pulumi, stream, code=engine)
     assert preview.main(["--stack", "local"]) is code
     assert preview.main(["--stack", "local", "--detailed-exit-code"]) is detailed

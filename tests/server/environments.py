@@ -22,7 +22,7 @@ TOOL_DEADLINE_S = 240
 
 @cache
 def python(version: str) -> Path:
-    """Return the Python of an MLflow version's environment, installed first where it is missing."""
+    """Return the Python of an MLflow version's environment, installed first if it is missing."""
     return install(version).path / "bin" / "python"
 
 

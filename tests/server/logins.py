@@ -32,7 +32,7 @@ class Store:
         self.passwords, self.hashed = {"ann": "one", "root": "two"}, 0
 
     def authenticate_user(self, username: str, password: str) -> bool:
-        """Tell whether the password is right, and count a hash."""
+        """Return whether the password is right, and count a hash."""
         if username not in self.passwords:
             return False
         self.hashed += 1

@@ -33,7 +33,7 @@ UVICORN_SINCE = (3, 3)
 
 
 def has_uvicorn(version: str) -> bool:
-    """Tell whether this MLflow serves by uvicorn."""
+    """Return whether this MLflow serves by uvicorn."""
     return tuple(int(part) for part in version.split(".")[:2]) >= UVICORN_SINCE
 
 

@@ -49,7 +49,7 @@ class Instance:
         return Tool(version="2.9.2", environment=environment)
 
     def logs_in(self, password: str) -> bool:
-        """Tell whether the server could log in with this password."""
+        """Return whether the server could log in with this password."""
         try:
             psycopg2.connect(
                 host="127.0.0.1", port=self.services.postgres.port, user=self.user, password=password,

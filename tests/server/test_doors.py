@@ -80,7 +80,7 @@ def test_a_user_without_permissions_reaches_nothing_that_is_hidden(asked: list[d
 
 
 def _harmless(row: dict[str, Any]) -> bool:
-    """Tell whether a POST lists, without what its reader may not see, or makes what is the caller's own."""
+    """Return whether a POST lists, without what its reader may not see, or makes what is the caller's own."""
     makes = ("/experiments/create", "/registered-models/create")
     return row["template"].endswith(("/search", "/graphql", "/gateway-proxy", *makes))
 

@@ -90,7 +90,7 @@ ALL_WELL = {
 
 
 def well(board: Board, watch: Watch) -> bool:
-    """Tell whether all is as it should be."""
+    """Return whether all is as it should be."""
     return look(board, watch) == (ALL_WELL, True)
 
 

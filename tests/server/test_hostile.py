@@ -152,7 +152,7 @@ def test_aborted_uploads_leave_nothing(server: Server, *, chunked: bool) -> None
 
 
 def idle(server: Server) -> bool:
-    """Tell whether the server hardly works, over a moment."""
+    """Return whether the server hardly works, over a moment."""
     before, began = cpu_seconds(server), time.monotonic()
     until(lambda: time.monotonic() - began > 0.5, what="a moment")
     return cpu_seconds(server) - before < 0.2

@@ -57,7 +57,7 @@ def servers(postgres: Postgres, database: str) -> Iterator[list[Server]]:
 
 
 def elected(servers: list[Server]) -> Server | None:
-    """Return the one server that runs them, None where there is not exactly one."""
+    """Return the one server that runs them, None if there is not exactly one."""
     running = [server for server in servers if server.running()]
     return running[0] if len(running) == 1 and running[0].running() == 1 else None
 

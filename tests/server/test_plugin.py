@@ -76,7 +76,7 @@ def access_log(server: Server) -> list[dict[str, Any]]:
 
 
 def is_ok(server: Server) -> bool:
-    """Tell whether all components are well."""
+    """Return whether all components are well."""
     return server.get("/health/components").status == 200
 
 

@@ -182,7 +182,7 @@ def test_a_passphrase_that_is_none_is_named(tree: Layout, how: str) -> None:
 def test_a_damaged_note_of_pulumis_is_taken_away_or_named(
     tree: Layout, capfd: pytest.CaptureFixture[str], note: str, how: str
 ) -> None:
-    """Pulumi says 'EOF' of the one, and 'corrupt store' of the other; it writes both anew where there is none."""
+    """Pulumi says 'EOF' of the one, and 'corrupt store' of the other; it writes both anew if there is none."""
     shell.ensure(tree)
     state = stack.state_file(tree, "local")
     files.write_whole(state, '{"version": 3, "checkpoint": {}}')

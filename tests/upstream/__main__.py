@@ -62,7 +62,7 @@ def asked() -> list[dict[str, Any]]:
 
 
 def judged(resources: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Return what the provider finds. Raises CommandError where it cannot be built or run."""
+    """Return what the provider finds. Raises CommandError if it cannot be built or run."""
     try:
         done = subprocess.run(
             [build.ensure()],

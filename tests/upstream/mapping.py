@@ -8,7 +8,7 @@ from typing import Any, Final
 _SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 """By which Pulumi marks what is no plain value (pulumi.runtime.rpc)."""
 
-# The module of a token -> the beginning of Terraform's name, where that is not the module's own.
+# The module of a token -> the beginning of Terraform's name, if that is not the module's own.
 _PREFIXES: Final = {"ec2": "", "lb": "lb_", "rds": "db_", "vpc": "vpc_"}
 _TYPES: Final = {
     "aws:lb/loadBalancer:LoadBalancer": "aws_lb",

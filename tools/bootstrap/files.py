@@ -93,7 +93,7 @@ def write_stamp(path: Path, stamp: Mapping[str, object]) -> None:
 
 
 def place(source: Path, target: Path) -> None:
-    """Put the file `source` at `target`: the same file where the file system allows, else a copy."""
+    """Put the file `source` at `target`: the same file if the file system allows, else a copy."""
     try:
         os.link(source, target)
     except OSError:

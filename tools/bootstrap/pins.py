@@ -49,7 +49,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def platform_name() -> str | None:
-    """This machine as the vendor names it in its archives, such as `linux-x64`; None where there is no archive."""
+    """This machine as the vendor names it in its archives, such as `linux-x64`; None if there is no archive."""
     system = _SYSTEMS.get(platform.system())
     machine = _MACHINES.get(platform.machine())
     return f"{system}-{machine}" if system and machine else None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT = "local"
-"""The stack that is made where none is named."""
+"""The stack that is made if none is named."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -166,7 +166,7 @@ def forget_salt(layout: Layout, stack: str) -> None:
 
 
 def _state(layout: Layout, stack: str) -> Mapping[str, object] | None:
-    """Return the stack's state, None where it cannot be read as one."""
+    """Return the stack's state, None if it cannot be read as one."""
     try:
         state = json.loads(state_file(layout, stack).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -185,7 +185,7 @@ def _way_back(layout: Layout, stack: str) -> str:
 
 
 def _salt_in_state(state: Mapping[str, object]) -> str | None:
-    """The salt under checkpoint.latest.secrets_providers.state; None where secrets are kept in another way."""
+    """The salt under checkpoint.latest.secrets_providers.state; None if secrets are kept in another way."""
     found: object = state
     for key in ("checkpoint", "latest", "secrets_providers", "state", "salt"):
         found = found.get(key) if isinstance(found, dict) else None

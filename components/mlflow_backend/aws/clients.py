@@ -52,7 +52,7 @@ def connect(connection: Connection) -> Clients:
 
 
 def config(region: str) -> Config:
-    """Return how every client of this target asks: with deadlines, and again where it was throttled."""
+    """Return how every client of this target asks: with deadlines, and again if it was throttled."""
     from botocore.config import Config  # noqa: PLC0415 - as boto3
 
     return Config(

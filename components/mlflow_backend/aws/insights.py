@@ -29,12 +29,12 @@ def create(props: Mapping[str, Any]) -> None:
 
 
 def there(props: Mapping[str, Any]) -> bool:
-    """Tell whether the group is there."""
+    """Return whether the group is there."""
     return _retention(props) is not None
 
 
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Tell whether something else is asked for, or the group has another retention: it was made anew without one."""
+    """Return whether something else is asked for, or the group has another retention: it was made anew without one."""
     return any(olds.get(key) != news.get(key) for key in INPUTS) or _retention(news) != int(news["retentionDays"])
 
 
@@ -54,7 +54,7 @@ def client(props: Mapping[str, Any]) -> CloudWatchLogsClient:
 
 
 def _retention(props: Mapping[str, Any]) -> int | None:
-    """Return for how many days the group keeps lines, 0 for ever; None where it is not there."""
+    """Return for how many days the group keeps lines, 0 for ever; None if it is not there."""
     found = client(props).describe_log_groups(logGroupNamePrefix=props["group"])["logGroups"]
     group = next((each for each in found if each["logGroupName"] == props["group"]), None)
     return None if group is None else group.get("retentionInDays", 0)

@@ -30,7 +30,7 @@ def create(props: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the verification's key in where it is another one; the keys of others stay. Return the outputs."""
+    """Put the verification's key in if it is another one; the keys of others stay. Return the outputs."""
     client = secret_values.client(Connection.at(props["connection"]))
     entries = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])["keys"]
     key = _key(props)
@@ -47,7 +47,7 @@ def look(arn: str, props: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def changed(_arn: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Tell whether something else is asked for; who else has a key is nobody's business here."""
+    """Return whether something else is asked for; who else has a key is nobody's business here."""
     return any(olds.get(key) != news.get(key) for key in _INPUTS)
 
 

@@ -1,6 +1,6 @@
 """The AWS provider's plugin, which Pulumi needs beside its SDK: at hand, fetched, or missing in one sentence.
 
-The engine fetches a missing plugin itself, and where it cannot it buries that under a warning a try. So it is asked
+The engine fetches a missing plugin itself; if it cannot, it buries that under a warning a try. So it is asked
 for here first, in the same way; a plugin that is there costs one look at the disk.
 """
 
@@ -28,7 +28,7 @@ def version() -> str:
 
 
 def require(environment: Mapping[str, str] = os.environ) -> None:
-    """Fetch the plugin where it is not at hand. Raises Refused, with how to get it, where it cannot be had.
+    """Fetch the plugin if it is not at hand. Raises Refused, with how to get it if it cannot be had.
 
     Where `CI` is `true` it is not fetched: there scripts/preview.py has installed it, held to a checksum.
     """
@@ -54,7 +54,7 @@ def require(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def at_hand(version: str, environment: Mapping[str, str]) -> bool:
-    """Tell whether the engine will find a plugin: one that runs already, one on PATH, or an installed one."""
+    """Return whether the engine will find a plugin: one that runs already, one on PATH, or an installed one."""
     running = environment.get("PULUMI_DEBUG_PROVIDERS", "").split(",")
     if any(each.partition(":")[0] == NAME for each in running):
         return True

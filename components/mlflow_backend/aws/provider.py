@@ -1,9 +1,4 @@
-"""Dynamic resources on AWS: secrets that never pass through the state, and a log group that AWS may have made. Thin.
-
-The path of this module is frozen: Pulumi keeps providers by module and class name, so that moving or renaming one
-makes `destroy` fail for stacks that exist (a test pins the names). For the same reason an instance has no attributes:
-those would be kept in the state.
-"""
+"""Dynamic resources on AWS: secrets that never pass through the state, and a log group that AWS may have made. Thin."""
 
 from __future__ import annotations
 
@@ -53,7 +48,7 @@ class _SecretProvider(Provider):
         )
 
     def delete(self, id_: str, props: dict[str, Any]) -> None:
-        """Delete it; for as many days as it is told it can be brought back."""
+        """Delete it; for that many days it can be brought back."""
         from mlflow_backend.aws import secrets  # noqa: PLC0415
 
         secrets.delete(id_, props)
@@ -83,7 +78,7 @@ class CacheTokenProvider(Provider):
         return CreateResult(id_="token", outs={**props, "value": secrets.token()})
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Draw another one only where another generation is asked for."""
+        """Draw another one only if another generation is asked for."""
         changed = olds.get("generation") != news.get("generation")
         return DiffResult(changes=changed, replaces=["generation"] if changed else [])
 

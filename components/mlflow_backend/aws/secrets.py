@@ -140,7 +140,7 @@ def look(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def changed(arn: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Tell whether something else is asked for, or there is another version than the one that was taken over."""
+    """Return whether something else is asked for, or there is another version than the one that was taken over."""
     if any(olds.get(key) != news.get(key) for key in _INPUTS):
         return True
     staged = _staged(arn, Connection.at(news["connection"]))

@@ -1,6 +1,6 @@
 """The backend's own objects in S3 (releases.stores.Store).
 
-S3 creates an object exclusively where it is asked to (`If-None-Match: *`), which is what the ledger rests on; a store
+S3 creates an object exclusively if it is asked to (`If-None-Match: *`), which is what the ledger rests on; a store
 that only pretends to (rclone's answers 200 and overwrites) must not be used here.
 """
 
@@ -53,7 +53,7 @@ class S3Store:
         return {key: content for key, content in zip(keys, contents, strict=True) if content is not None}
 
     def create(self, key: str, content: bytes) -> bool:
-        """Write an object; False where the key exists."""
+        """Write an object; False if the key exists."""
         return self._put_if(key, content, IfNoneMatch="*")
 
     def replace(self, key: str, content: bytes) -> None:
@@ -69,12 +69,12 @@ class S3Store:
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
     def delete(self, key: str) -> None:
-        """Delete an object; nothing happens where it is not there."""
+        """Delete an object; nothing happens if it is not there."""
         with self._explained(key):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
 
     def size(self, key: str) -> int | None:
-        """Return an object's size in bytes; None where it is not there."""
+        """Return an object's size in bytes; None if it is not there."""
         with self._explained(key):
             try:
                 return self._client.head_object(Bucket=self._bucket, Key=self._key(key))["ContentLength"]
@@ -94,7 +94,7 @@ class S3Store:
         return lease.leased(self, name, by=by)
 
     def is_locked(self, name: str) -> bool:
-        """Tell whether somebody holds the lock `name`; a killed holder does until its lease ends."""
+        """Return whether somebody holds the lock `name`; a killed holder does until its lease ends."""
         return lease.is_leased(self, name)
 
     def address(self, key: str) -> str:

@@ -1,4 +1,4 @@
-"""How a command that asks a platform ends: with an exit code, and with one sentence where it could not do its work."""
+"""How a command that asks a platform ends: with an exit code, and with one sentence if it could not do its work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def ended(name: str, work: Callable[[], int], options: argparse.Namespace) -> int:
-    """Do `work` and return its exit code, or that of what declined or failed it, which is told on standard error.
+    """Run `work`; on a refusal or failure print its message to stderr. Return the exit code that fits.
 
     `options` are the command line's, which name the backend that the commands in it are for.
     """
@@ -55,9 +55,9 @@ def show_no_more() -> None:
 
 
 def platform_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of platforms, whose text is for people; AWS's own only where AWS was asked."""
+    """Return the errors of platforms, whose text is for people; AWS's own only if AWS was asked."""
     if "botocore.exceptions" not in sys.modules:
         return (PlatformFailed,)
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only where AWS was asked
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only if AWS was asked
 
     return (PlatformFailed, BotoCoreError, ClientError)

@@ -1,6 +1,6 @@
 """Print what the roles of GitHub's workflows may do with a stack on ecs, and which workflow may take them.
 
-The permissions are rendered from the stack's settings: exact ARNs, and tags where AWS draws the name. Print them again
+The permissions are rendered from the stack's settings: exact ARNs, and tags if AWS draws the name. Print them again
 when the settings change, and put them in force before the update.
 
 Exit codes: 0 printed; 2 usage or settings; 3 the stack is of another target.
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
 
 
 def _print(options: argparse.Namespace, root: Path) -> ExitCode:
-    from mlflow_backend.ecs.permissions import PulumiState  # noqa: PLC0415 - settings only where they are needed
+    from mlflow_backend.ecs.permissions import PulumiState  # noqa: PLC0415 - settings only if they are needed
 
     if stacks.target_of(options.stack, root).name != TARGET.name:
         raise Refused(

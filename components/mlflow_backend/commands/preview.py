@@ -47,6 +47,7 @@ PROJECT = "mlflow-backend"
 DEADLINE_S = 900
 INTERRUPT_S = 30
 CONFIG_DEADLINE_S = 60
+_PREFIX = f"{NAMESPACE}:"
 _LAST_WORDS = 4000
 
 
@@ -109,7 +110,7 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--stack", required=True, help="the stack: Pulumi.<stack>.yaml holds its settings")
     parser.add_argument("--json", action="store_true", help="print the report as JSON, alone, instead of as tables")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report for a pull request to FILE")
-    parser.add_argument("--detailed-exit-code", action="store_true", help="end with 6 where there are changes")
+    parser.add_argument("--detailed-exit-code", action="store_true", help="end with 6 if there are changes")
     parser.add_argument("--refresh", action="store_true", help="compare the state with what is there, and show drift")
     parser.add_argument(
         "--live", action="store_true", help="ask the database itself for its schema, by a one-shot task"
@@ -120,14 +121,14 @@ def command_line() -> argparse.ArgumentParser:
 def read_stack(stack_file: Path, name: str) -> Stack:
     """Return a stack's settings. Where entries are encrypted, Pulumi is asked for them, as the program would be.
 
-    Raises Refused for what the settings alone tell.
+    Raises Refused for what the settings alone show.
     """
     source = YamlSource.read(stack_file)
     secrets: tuple[str, ...] = ()
     if source.unreadable:
-        told = _configuration(name)
-        own = {key.removeprefix(f"{NAMESPACE}:"): each for key, each in told.items() if key.startswith(f"{NAMESPACE}:")}
-        secrets = tuple(str(each["value"]) for each in told.values() if each.get("secret"))
+        found = _configuration(name)
+        own = {key.removeprefix(_PREFIX): each for key, each in found.items() if key.startswith(_PREFIX)}
+        secrets = tuple(str(each["value"]) for each in found.values() if each.get("secret"))
         settings = load(Values(texts={key: str(each["value"]) for key, each in own.items()}))
     else:
         settings = load(source)
@@ -211,7 +212,7 @@ def _rendered(stack: Stack, stream: Stream) -> RenderedParts:
 
 
 def _with_help(printed: str, stack: str) -> str:
-    """Return what Pulumi printed, and what to do where it does not know the stack: a newcomer's first preview."""
+    """Return what Pulumi printed, and what to do if it does not know the stack: a newcomer's first preview."""
     if f"no stack named '{stack}' found" not in printed:
         return printed
     help_ = f"`make preview STACK={stack}` makes it in this clone's own state; a team's: docs/runbooks/workflows.md."

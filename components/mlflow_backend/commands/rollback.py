@@ -35,9 +35,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--to", metavar="REV", help="revision to go back to (default: the newest one that is SAFE)")
     line.add_argument("--to-version", metavar="V", help="go back to the newest verified release of this MLflow version")
     line.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
-    line.add_argument(
-        "--restore", action="store_true", help="restore the dump of the target's schema where it needs it"
-    )
+    line.add_argument("--restore", action="store_true", help="restore the dump of the target's schema if it needs it")
     line.add_argument("--no-verify", action="store_true", help="do not verify the target before it is pinned")
     line.add_argument("--force", action="store_true", help="stop a deployment in progress first")
     line.add_argument("--unpin", action="store_true", help="lift the pin and every block, and do nothing else")
@@ -110,7 +108,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _unmanaged(options: argparse.Namespace, root: Path) -> Any:
-    from mlflow_backend.aws.clients import connect  # noqa: PLC0415 - AWS only where it is asked
+    from mlflow_backend.aws.clients import connect  # noqa: PLC0415 - AWS only if it is asked
     from mlflow_backend.aws.connection import Connection  # noqa: PLC0415
     from mlflow_backend.ecs.history import ServiceName  # noqa: PLC0415
     from mlflow_backend.ecs.unmanaged import open_service  # noqa: PLC0415
@@ -189,7 +187,7 @@ def _unpin(options: argparse.Namespace, target: Any) -> ExitCode:
 
 
 def _drop_kept(options: argparse.Namespace, target: Any) -> ExitCode:
-    """Drop what the way back from an unfinished rollback would need only where none is unfinished."""
+    """Drop what the way back from an unfinished rollback would need only if none is unfinished."""
     refuse_unfinished(target.rollback, locked=True)
     if not options.yes:
         print("This drops for good what was written between the dumps that were restored and their restores.")
@@ -204,7 +202,7 @@ def _said(options: argparse.Namespace, sentence: str) -> ExitCode:
 
 
 def _ask() -> None:
-    """Ask the person at the terminal. Raises Refused for anything but yes, and where there is nobody to ask."""
+    """Ask the person at the terminal. Raises Refused for anything but yes, and if there is nobody to ask."""
     if not sys.stdin.isatty():
         raise Refused("Nobody can be asked here, so nothing was touched.", code="nobody-to-ask", fix="Add --yes.")
     if input("Do it? [y/N] ").strip().lower() not in {"y", "yes"}:

@@ -29,9 +29,9 @@ def take_interrupts() -> None:
 
 
 def wait(process: subprocess.Popen[bytes], name: str, *, deadline_s: float, interrupt_s: float) -> int:
-    """Return the program's exit code, never 0 where it had to be interrupted.
+    """Return the program's exit code, never 0 if it had to be interrupted.
 
-    At the deadline it is interrupted, and killed where it has not ended `interrupt_s` seconds later.
+    At the deadline it is interrupted, and killed if it has not ended `interrupt_s` seconds later.
     """
     try:
         return process.wait(timeout=deadline_s)

@@ -25,7 +25,7 @@ FOLDER: Final = ".backend"
 
 
 def target_of(stack: str, root: Path) -> Target:
-    """Return the target of a stack. Raises SettingsError where there is neither a file nor a backend here."""
+    """Return the target of a stack. Raises SettingsError if there is neither a file nor a backend here."""
     from mlflow_backend.settings import SettingsError, YamlSource  # noqa: PLC0415 - as below
 
     try:
@@ -42,7 +42,7 @@ def target_of(stack: str, root: Path) -> Target:
 
 
 def add_choice(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
-    """Let a command be told its backend, by --stack or by --locator; `default` is the stack if neither is given."""
+    """Add the options that name the backend, --stack and --locator; `default` is the stack if neither is given."""
     which = parser.add_mutually_exclusive_group(required=default is None)
     which.add_argument("--stack", default=default, help=f"the stack{f' (default: {default})' if default else ''}")
     which.add_argument("--locator", metavar="ADDRESS", help=LOCATOR_HELP)
@@ -86,7 +86,7 @@ def settings_of(stack: str, root: Path) -> Settings:
 
 
 def project_of(root: Path) -> str:
-    """Return the name of the project that the stacks in a folder are of; empty where no project is."""
+    """Return the name of the project that the stacks in a folder are of; empty if no project is."""
     import yaml  # noqa: PLC0415 - as in settings_of
 
     file = root / "Pulumi.yaml"

@@ -84,13 +84,13 @@ def main(arguments: list[str] | None = None) -> ExitCode:
         subject = _subject(options)
         report = _report(options, subject)
     except platform_errors() as failure:
-        _tell(str(failure))
+        _say(str(failure))
         return ExitCode.PLATFORM_FAILED
     except UsageError as error:
-        _tell(str(error))
+        _say(str(error))
         return ExitCode.USAGE
     except (Refused, VerificationFailed) as refusal:
-        _tell(str(refusal))
+        _say(str(refusal))
         return refusal.exit_code
     try:
         _write(options, subject, report)
@@ -98,14 +98,14 @@ def main(arguments: list[str] | None = None) -> ExitCode:
         # The verdict still is the exit code.
         show_no_more()
     except PlatformFailed as error:
-        _tell(f"the report cannot be kept in the backend's store: {error}")
+        _say(f"the report cannot be kept in the backend's store: {error}")
         return ExitCode.INCONCLUSIVE
     except OSError as error:
-        _tell(f"the report cannot be written to {error.filename}: {error.strerror}. {next_step(error)}.")
+        _say(f"the report cannot be written to {error.filename}: {error.strerror}. {next_step(error)}.")
         return ExitCode.INCONCLUSIVE
     verdict = report.verdict or Result.INCONCLUSIVE
     if options.publish and (problem := publish.publish(execution.asking(subject), report)):
-        _tell(problem)
+        _say(problem)
         verdict = Result.INCONCLUSIVE if verdict is Result.PASS else verdict
     return EXIT_CODES[verdict]
 
@@ -142,7 +142,7 @@ def _references(options: argparse.Namespace) -> dict[str, str]:
 
 def _report(options: argparse.Namespace, subject: Subject) -> Report:
     if subject.insecure:
-        _tell("INSECURE, certificates are not checked: anyone in between can read and answer")
+        _say("INSECURE, certificates are not checked: anyone in between can read and answer")
     if options.deadline <= 0:
         raise UsageError("--deadline: not a positive number of seconds", code="deadline-malformed")
     if options.gate:
@@ -158,7 +158,7 @@ def _pass_gate(subject: Subject) -> None:
     gate = packaged.gate()
     asked = execution.asking(subject)
     login = resolve(asked.credentials, asked.live.secrets)
-    options = {"headers": login.headers, "ca_file": subject.ca_file, "insecure": subject.insecure, "say": _tell}
+    options = {"headers": login.headers, "ca_file": subject.ca_file, "insecure": subject.insecure, "say": _say}
     try:
         gate.gate(subject.url, experiment=GATE_EXPERIMENT, **options).end()
     except gate.GateClosed as closed:
@@ -192,7 +192,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _tell(message: str) -> None:
+def _say(message: str) -> None:
     print(f"verify: {message}", file=sys.stderr)
 
 

@@ -1,6 +1,6 @@
 """The `ecs` target as one component: it wires its parts in the order in which they need each other.
 
-Owns the order of an update, and what each part is told: data stores, migration, revision, the platform's wait,
+Owns the order of an update, and the inputs of each part: data stores, migration, revision, the platform's wait,
 verification, ledger. What the parts are is in `render`; nothing is decided here.
 """
 
@@ -257,7 +257,7 @@ class EcsBackend(Backend):
 
     def _migrate(self) -> Migration:
         # Another version of the server's secret is another password, which the role has to be given; another user is
-        # another role, which owns the database or is told that it does not.
+        # another role, which owns the database, or gets an error that names the owner.
         user = self._settings.aws.database.user
         database = pulumi.Output.concat(self.database.identity, "@", self._secrets.version, " as ", user)
         return Migration(

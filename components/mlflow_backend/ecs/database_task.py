@@ -19,9 +19,9 @@ _LOOKED_THROUGH: Final = 20
 
 
 def database_task(clients: Clients, locator: EcsLocator, version: str | None) -> DatabaseTask:
-    """Return what runs the tool in a version's image; in the newest one where none is named.
+    """Return what runs the tool in a version's image; in the newest one if none is named.
 
-    Any version's tool can say where a schema is. Raises Refused where no task of the version is held any more.
+    Any version's tool can say where a schema is. Raises Refused if no task of the version is held any more.
     """
     task = EcsTask(
         clients=clients,

@@ -96,7 +96,7 @@ def judge(service: Mapping[str, Any], wanted: TaskDefinitionId) -> Judgement:
 
 
 def start_s(service: Mapping[str, Any]) -> float | None:
-    """Return the seconds from the primary deployment's start until ECS called it completed; None where it did not.
+    """Return the seconds from the primary deployment's start until ECS called it completed; None if it did not.
 
     Both times are ECS's own. The end of the old tasks is in it, if ECS waited for that.
     """

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Held:
     """The revision that is served instead of what the settings describe, and what it runs.
 
-    `withheld` says which release waits and why; it is empty where the held revision is what the settings describe.
+    `withheld` says which release waits and why; it is empty if the held revision is what the settings describe.
     """
 
     revision: str
@@ -45,7 +45,7 @@ class Held:
 def read(settings: Settings, naming: Naming, client: S3Client) -> Contents:
     """Return the stack's ledger, read once for all that an update asks of it.
 
-    Raises Refused where a rollback was interrupted, PlatformFailed where the ledger cannot be read.
+    Raises Refused if a rollback was interrupted, PlatformFailed if the ledger cannot be read.
     """
     bucket = storage.store(settings, naming)
     store = S3Store(client, bucket=bucket.bucket, root=bucket.root)
@@ -54,10 +54,10 @@ def read(settings: Settings, naming: Naming, client: S3Client) -> Contents:
 
 
 def held(settings: Settings, identity: str, contents: Contents) -> Held | None:
-    """Return what the ledger holds the stack to, None where it is free.
+    """Return what the ledger holds the stack to, None if it is free.
 
     `identity` is that of the release which the settings describe (tasks.release_identity).
-    Raises Refused where the settings ask for another pin, where the ledger's newest record is damaged, and where the
+    Raises Refused if the settings ask for another pin, if the ledger's newest record is damaged, and where the
     held revision was never recorded.
     """
     state = contents.state
@@ -82,10 +82,10 @@ def held(settings: Settings, identity: str, contents: Contents) -> Held | None:
 
 
 def migrates(settings: Settings, identity: str, contents: Contents) -> bool:
-    """Tell whether between the release of the settings and the verified one before it the schema changed.
+    """Return whether the schema changed between the last verified release and that of the settings.
 
     Read from the ledger, not from what the last migration did: that may be many updates ago, and the answer must be the
-    same for a second update of the same release. True where no other release was verified, or its schema is not known.
+    same for a second update of the same release. True if no other release was verified, or its schema is not known.
     """
     before = next((each for each in _newest_first(contents) if each.settings_hash != identity), None)
     if before is None:

@@ -1,6 +1,6 @@
 """The last lines that a backend's tasks wrote, from CloudWatch Logs: its servers', or its one-shot tasks'.
 
-ECS tells of the tasks that run and, for an hour or so, of those that ended. Older ones are found by their streams,
+ECS lists the tasks that run and, for an hour or so, those that ended. Older ones are found by their streams,
 newest event first: that order is only brought up to date within the hour (CloudWatch Logs API, DescribeLogStreams), so
 it is not asked about what ECS still knows.
 """
@@ -34,7 +34,7 @@ _STREAMS: Final = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Tail:
-    """The last lines of one task; `state` is ECS's word, with its reason where the task stopped."""
+    """The last lines of one task; `state` is ECS's word, with its reason if the task stopped."""
 
     part: str
     task: str
@@ -60,7 +60,7 @@ class EcsLogs:
         yield from texts or [f"{part}: no task has run, or its lines have expired"]
 
     def tasks(self, part: str, *, lines: int, tasks: int = TASKS) -> Iterator[Tail]:
-        """Give the last lines of a part's last tasks, those that run first, then the newest; none where none logged."""
+        """Give the last lines of a part's last tasks, those that run first, then the newest; none if none logged."""
         families = {
             SERVER: self.locator.server_family,
             DATABASE: self.locator.database_family,
@@ -80,7 +80,7 @@ class EcsLogs:
             yield Tail(part=part, task=task, state=reasons.without_passwords(state), group=group, lines=said)
 
     def audit(self) -> Iterator[str]:
-        """Give lines of the last AUDIT_DAYS with the word audit in them; nothing where no server ever logged."""
+        """Give lines of the last AUDIT_DAYS with the word audit in them; nothing if no server ever logged."""
         streams = self._streams(self.locator.server_family, SERVER)
         if streams is None:
             return

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def locate(settings: Settings, naming: Naming) -> EcsLocator:
-    """Return the locator of a stack that is deployed. Raises Refused where it is not."""
+    """Return the locator of a stack that is deployed. Raises Refused if it is not."""
     connection = Connection(naming.region)
     ecs = connection.client("ecs")
     services = _asked(ecs.describe_services, naming, cluster=naming.cluster(), services=[naming.service()])["services"]

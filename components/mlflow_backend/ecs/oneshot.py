@@ -70,7 +70,7 @@ class EcsTask:
         """Run `command` once and wait for its container's end, at most `deadline_s` seconds from when it runs.
 
         Fargate has START_S to start it. What has not started or ended in time is stopped. The end is the container's
-        exit code: Fargate takes up to a minute more to call the task stopped. `complete` tells whether the log has all
+        exit code: Fargate takes up to a minute more to call the task stopped. `complete` says whether the log has all
         that is wanted of it: its last lines may come after the task's end.
 
         Raises PlatformFailed.
@@ -180,7 +180,7 @@ class DatabaseTask:
     tool: tuple[str, ...]
 
     def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
-        """Run the tool with `arguments`. Raises PlatformFailed where it cannot be run in time."""
+        """Run the tool with `arguments`. Raises PlatformFailed if it cannot be run in time."""
         try:
             finished = self.task.run([*self.tool, *arguments], deadline_s=deadline_s, complete=is_whole)
         except PlatformFailed as error:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from mlflow_backend.target import OneShot
 
 # Of any release: which `server.requestTimeout` it has is known to its own task definition only. A start that fails is
-# told by ECS long before.
+# reported by ECS long before.
 _START_DEADLINE_S: Final = float(rollout_deadline(LONGEST_DEREGISTRATION_S))
 
 _log = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ class EcsPlatform(EcsHistory):
         return {"secretsmanager": partial(secret_values.read, self.locator.connection)}
 
     def subject(self, revision: str) -> Subject:
-        """Return what a verification of a revision is told."""
+        """Return the subject of a verification of a revision."""
         definition, locator = self._definition(revision), self.locator
         return Subject(
             url=_url(locator.url, definition),

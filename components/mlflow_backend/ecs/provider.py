@@ -1,9 +1,4 @@
-"""The dynamic resource of the ecs target: the wait for a rollout. Thin.
-
-The path of this module is frozen: Pulumi keeps providers by module and class name, so that moving or renaming one
-makes `destroy` fail for stacks that exist (a test pins the names). For the same reason an instance has no attributes:
-those would be kept in the state.
-"""
+"""The dynamic resource of the ecs target: the wait for a rollout. Thin."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def last_log_lines(clients: Clients, task: Mapping[str, Any]) -> list[str]:
 
 
 def log_place(clients: Clients, task: Mapping[str, Any], container: str) -> tuple[str, str] | None:
-    """Return the log group and stream of one of a task's containers; None where it logs elsewhere."""
+    """Return the log group and stream of one of a task's containers; None if it logs elsewhere."""
     streams = log_streams(clients, task["taskDefinitionArn"], container)
     return None if streams is None else (streams[0], streams[1] + task_id(task))
 
@@ -68,7 +68,7 @@ def task_id(task: Mapping[str, Any]) -> str:
 
 
 def tail(clients: Clients, group: str, stream: str, *, lines: int = LOG_LINES) -> list[str]:
-    """Return the last lines of a log stream, at most 10,000; none where there is no such stream."""
+    """Return the last lines of a log stream, at most 10,000; none if there is no such stream."""
     try:
         answer = clients.logs.get_log_events(logGroupName=group, logStreamName=stream, limit=lines, startFromHead=False)
     except clients.logs.exceptions.ResourceNotFoundException:
@@ -95,7 +95,7 @@ def stopped_tasks(clients: Clients, *, cluster: str, service: str, wanted: TaskD
 
 
 def _telling(stopped: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return whose log may tell the cause, the likeliest first: one that ECS ended was in the middle of its start."""
+    """Return the tasks whose log may show the cause, the likeliest first: one that ECS ended was still starting."""
     newest = [*reversed(stopped)]
     return sorted(newest, key=lambda task: task.get("stopCode") != _OWN_END)[:_LOGS]
 

@@ -1,7 +1,7 @@
 """What the `ecs` target cannot do, said before anything is touched. Pure.
 
 Settings that are wrong on every target are refused by mlflow_backend/settings; here is what only AWS makes impossible,
-or what only this target still lacks. Each refusal is a function that returns sentences, and all are told at once.
+or what only this target still lacks. Each refusal is a function that yields clauses, and one error lists all.
 """
 
 from __future__ import annotations

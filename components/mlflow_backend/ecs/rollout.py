@@ -1,4 +1,4 @@
-"""What the rollout resource does: wait for a revision, and tell a platform's silent rollback as the failure it is."""
+"""Waits for a revision; reports a silent rollback of ECS as a failure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def wait(props: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def still_serving(props: Mapping[str, Any]) -> bool:
-    """Tell whether the revision is the one that answers users."""
+    """Return whether the revision is the one that answers users."""
     try:
         current = open_releases(from_document(props["locator"])).platform.current()
     except Refused:
@@ -62,5 +62,5 @@ def _after_migration(releases: DeployedBackend) -> str:
     try:
         with releases.migration_lock():
             return f"\n{after_failed_start(releases)}"
-    except Exception as error:  # noqa: BLE001 - the revision's own failure must be told as well
+    except Exception as error:  # noqa: BLE001 - the revision's own failure must be reported as well
         return f"\nGoing back from the migration failed too: {error}"

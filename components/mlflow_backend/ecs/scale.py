@@ -38,7 +38,7 @@ class Scale:
     pace: Pace = field(default_factory=Pace)
 
     def down(self) -> None:
-        """End every task and wait until none is left; safe to repeat. Nothing happens where there is no service yet."""
+        """End every task and wait until none is left; safe to repeat. Nothing happens if there is no service yet."""
         service = self.service()
         if service is None:
             return
@@ -51,7 +51,7 @@ class Scale:
         self._wait_for_none()
 
     def up(self) -> None:
-        """Bring back what `down` took away; nothing where it took nothing away."""
+        """Bring back what `down` took away; nothing if it took nothing away."""
         before = self.journal.load()
         if before is None:
             return
@@ -80,7 +80,7 @@ class Scale:
             self.pace.pause(self.pace.poll_s)
 
     def service(self) -> Mapping[str, Any] | None:
-        """Return the service as ECS describes it; None where it is not there, or not any more."""
+        """Return the service as ECS describes it; None if it is not there, or not any more."""
         try:
             answer = self.clients.ecs.describe_services(cluster=self.name.cluster, services=[self.name.service])
         except self.clients.ecs.exceptions.ClusterNotFoundException:

@@ -46,8 +46,8 @@ _ROLLBACKS = ["deploymentCircuitBreaker.rollback", "alarms.rollback"]
 class Service(pulumi.ComponentResource):
     """What runs.
 
-    Attributes: `cluster`, `server_logs`, `tasks_logs`, then `database_task` and `verify_task`, None where nobody
-    verifies inside, and then `service` and `revision`, the number of the task definition that the service is told to
+    Attributes: `cluster`, `server_logs`, `tasks_logs`, then `database_task` and `verify_task`, None if nobody
+    verifies inside, and then `service` and `revision`, the number of the task definition that the service is set to
     serve.
     """
 

@@ -46,7 +46,7 @@ class UnmanagedPlatform(EcsHistory):
     dumps = ""
     report: Path | None = None
     asks_at_once = True
-    # Its circuit breaker, which would tell earlier, is its owner's choice.
+    # Its circuit breaker, which would report earlier, is its owner's choice.
     start_deadline_s = 600.0
 
     def __init__(  # noqa: PLR0913 - what a person says about a service, by name

@@ -103,7 +103,7 @@ def add(state: StateDir, name: str, scope: str, *, days: int = 0) -> Path:
 
 
 def revoke(state: StateDir, name: str) -> None:
-    """Take a key's entry out, and its file. Raises PlatformFailed where there is none, and for the stack's own key."""
+    """Take a key's entry out, and its file. Raises PlatformFailed if there is none, and for the stack's own key."""
     if name == OWN:
         raise PlatformFailed(
             "verification uses it",

@@ -56,7 +56,7 @@ def is_hopeless(log: str) -> bool:
 
 
 def explain_start(failure: PlatformFailed, version: str) -> PlatformFailed:
-    """Return the failure with the likely cause and its fix in front of the log lines, where they tell one."""
+    """Return the failure with the likely cause and its fix in front of the log lines, if they show one."""
     part = f"MLflow {version} ({failure.part})"
     for pattern, cause, fix in _START:
         found = re.search(pattern, failure.finding)

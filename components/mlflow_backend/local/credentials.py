@@ -1,6 +1,6 @@
 """Secrets of a local stack: generated once, kept in files of mode 600, named by reference everywhere else.
 
-A credential's *version* is a keyed fingerprint: it changes with the value and tells nothing about it.
+A credential's *version* is a keyed fingerprint: it changes with the value and reveals nothing about it.
 It is what goes into the Pulumi state and into manifests.
 """
 
@@ -91,7 +91,7 @@ def ensure(state: StateDir) -> dict[str, str]:
         for name in (_SALT, *GENERATED):
             if not _there(state, name) or (name in _INTERNAL and not _PLAIN.fullmatch(read(state, name))):
                 write(state.credentials / name, secrets.token_urlsafe(24))
-        # The administrator's name is not for anybody to choose: servers are told this one.
+        # The administrator's name is not configurable: servers get this one.
         if not _there(state, ADMIN_USER) or read(state, ADMIN_USER) != ADMIN_NAME:
             write(state.credentials / ADMIN_USER, ADMIN_NAME)
         _ensure_own_key(state)

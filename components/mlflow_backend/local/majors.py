@@ -49,9 +49,9 @@ _DATABASES: Final = """
 
 
 def source(data: Path, programs: Path) -> Path | None:
-    """Return the programs that serve data of an older major than `programs`; None where nothing is to be carried over.
+    """Return the programs that serve data of an older major than `programs`; None if nothing is to be carried over.
 
-    Raises PlatformFailed where it cannot be; nothing is touched.
+    Raises PlatformFailed if it cannot be; nothing is touched.
     """
     old, new = major_of_data(data), major_of_programs(programs)
     if old is None or old == new:

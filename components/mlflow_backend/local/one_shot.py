@@ -45,7 +45,7 @@ class ToolRunner:
     ) -> None:
         """Take the version, and the environment by which the tool reaches the dumps (of `serving_dumps`).
 
-        The users' database is worked on where it has a schema, and with `users` also where it is to get one.
+        The users' database is worked on if it has a schema, and with `users` also if it is to get one.
         """
         self._state, self._version, self._store, self._users = state, version, store or {}, users
 
@@ -127,7 +127,7 @@ def end_leftovers(state: StateDir) -> None:
 def serving_dumps(state: StateDir) -> Iterator[tuple[str, dict[str, str]]]:
     """Serve the stack's own folder by S3; give the address of dumps and the environment that reaches it.
 
-    Raises PlatformFailed where the S3 server does not start.
+    Raises PlatformFailed if the S3 server does not start.
     """
     (state.backend_store / ROOT).mkdir(mode=0o700, parents=True, exist_ok=True)
     state.backend_store.chmod(0o700)

@@ -50,9 +50,9 @@ def locate() -> Package:
 
 
 def install() -> Package:
-    """Install the package where it is missing; others who want the same one wait for it.
+    """Install the package if it is missing; others who want the same one wait for it.
 
-    Raises PlatformFailed where that fails; nothing half-installed is left.
+    Raises PlatformFailed if that fails; nothing half-installed is left.
     """
     package = locate()
     with locked(package.path):

@@ -199,7 +199,7 @@ class LocalPlatform:
     # Verification, and what people ask.
 
     def subject(self, revision: str) -> Subject:
-        """Return what a verification of a revision is told, from the revision itself."""
+        """Return the subject of a verification of a revision, read from the revision itself."""
         return switch.subject(self.state, self._record(revision))
 
     def inside(self) -> None:

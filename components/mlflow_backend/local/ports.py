@@ -55,7 +55,7 @@ def known(state: StateDir) -> dict[str, int]:
 def choose(state: StateDir, name: str, *, wanted: int | None = None) -> int:
     """Return the stack's port of this name: the wanted one, the one chosen earlier, or a free one.
 
-    Raises PlatformFailed where no free port was found.
+    Raises PlatformFailed if no free port was found.
     """
     with state.locked("ports"):
         ports = known(state)
@@ -77,7 +77,7 @@ def forget(state: StateDir, name: str) -> None:
 def free(taken: frozenset[int] = frozenset()) -> int:
     """Return a port that nothing listens on and no outgoing connection will be given.
 
-    Raises PlatformFailed where none was found.
+    Raises PlatformFailed if none was found.
     """
     for _ in range(_ATTEMPTS):
         port = random.choice(_RANGE)  # noqa: S311 - not a secret

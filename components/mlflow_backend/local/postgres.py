@@ -26,7 +26,7 @@ _VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)")
 
 
 def major_of_data(data: Path) -> int | None:
-    """Return the major of a data directory, None where there is none yet. Raises PlatformFailed for a damaged one."""
+    """Return the major of a data directory, None if there is none yet. Raises PlatformFailed for a damaged one."""
     try:
         return int((data / "PG_VERSION").read_text().strip())
     except (FileNotFoundError, NotADirectoryError):
@@ -41,7 +41,7 @@ def major_of_data(data: Path) -> int | None:
 
 
 def major_of_programs(programs: Path) -> int:
-    """Return the major of the Postgres programs in a folder. Raises PlatformFailed where they do not state it."""
+    """Return the major of the Postgres programs in a folder. Raises PlatformFailed if they do not state it."""
     try:
         done = subprocess.run(
             [str(programs / "postgres"), "--version"], capture_output=True, text=True, timeout=_PROGRAM_S, check=True
@@ -53,7 +53,7 @@ def major_of_programs(programs: Path) -> int:
 
 
 def programs_of(major: int) -> Path | None:
-    """Return the folder of the installed wheel's programs of a major, None where it has none."""
+    """Return the folder of the installed wheel's programs of a major, None if it has none."""
     found = sorted(tools.package(_WHEEL).glob("pginstall*/bin"))
     return next((each for each in found if major_of_programs(each) == major), None)
 

@@ -46,7 +46,7 @@ def ended(pid: int) -> bool:
 
 
 def state_of(pid: int) -> str | None:
-    """Return the folder of the stack that a process is of, None where it is of none or gone."""
+    """Return the folder of the stack that a process is of, None if it is of none or gone."""
     try:
         return psutil.Process(pid).environ().get(STATE_MARKER)
     except psutil.Error:
@@ -68,7 +68,7 @@ def end(processes: Iterable[psutil.Process], *, timeout_s: float, ask: signal.Si
 
 
 def command_line(pid: int) -> tuple[str, ...]:
-    """Return the arguments that a process really runs with, empty where it is gone."""
+    """Return the arguments that a process really runs with, empty if it is gone."""
     try:
         return tuple(psutil.Process(pid).cmdline())
     except psutil.Error:

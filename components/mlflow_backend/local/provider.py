@@ -1,9 +1,6 @@
 """Dynamic resources of the local target. Thin: what each does is in the modules it calls.
 
-The path of this module is frozen: Pulumi keeps providers by module and class name, so that moving or renaming one
-makes `destroy` fail for stacks that exist (ADR 3; a test pins the names). For the same
-reason providers have no attributes: those would be kept in the state. The modules called are imported when needed:
-an update without changes only compares.
+The modules called are imported when needed: an update without changes only compares.
 
 Every resource keeps what it found (`condition`) beside what was asked for. `read` looks again, and any difference,
 in what is desired or in what was found, is an update.
@@ -101,7 +98,7 @@ class SupervisorProvider(_LocalProvider):
     """The daemon that every other process of the stack is a child of."""
 
     def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
-        """Start it where it does not run."""
+        """Start it if it does not run."""
         del props
         from mlflow_backend.local.supervisor import Supervisor  # noqa: PLC0415
 
@@ -148,7 +145,7 @@ class EnvironmentProvider(_LocalProvider):
     """The Python environment of one MLflow version, shared by all stacks of this user."""
 
     def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
-        """Install it where it is missing."""
+        """Install it if it is missing."""
         del state
         from mlflow_backend.local import environment, package  # noqa: PLC0415
 
@@ -157,7 +154,7 @@ class EnvironmentProvider(_LocalProvider):
         return {"condition": _RUNNING}
 
     def look(self, state: StateDir, props: dict[str, Any]) -> str:
-        """Tell whether it is still installed."""
+        """Return whether it is still installed."""
         del state
         from mlflow_backend.local import environment, package  # noqa: PLC0415
 

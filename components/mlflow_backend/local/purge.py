@@ -39,7 +39,7 @@ def purge(state: StateDir, prefix: str, *, timeout_s: float) -> int:
     """Delete the experiments below a prefix that are marked as deleted, with all that refers to them; return how many.
 
     Each statement may take `timeout_s` seconds: what waits for somebody's lock waits no longer. Raises
-    psycopg2.Error where the database cannot be asked, or refuses; nothing is deleted then.
+    psycopg2.Error if the database cannot be asked, or refuses; nothing is deleted then.
     """
     with schema.reading(state) as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, false)", (str(max(1, int(timeout_s * 1000))),))

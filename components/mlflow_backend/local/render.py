@@ -1,4 +1,4 @@
-"""Pure: what the local target's programs are, as supervisord and the proxy are told.
+"""The configuration of supervisord and of the proxy, from the local target's programs. Pure.
 
 Owns the text of every configuration file. Does not read or write any.
 """

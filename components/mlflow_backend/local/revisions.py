@@ -73,7 +73,7 @@ class Record:
 
     @property
     def metrics_port(self) -> int:
-        """The port of its Prometheus metrics, 0 where it has none."""
+        """The port of its Prometheus metrics, 0 if it has none."""
         return int(self.program.environment.get("MLFLOW_BACKEND_METRICS_PORT", "0"))
 
     @property
@@ -126,7 +126,7 @@ def _at(state: StateDir, path: Path) -> Record | None:
 def load(state: StateDir, number: int) -> Record:
     """Return one revision.
 
-    Raises PlatformFailed where there is none of that number, PlatformFailed where its file cannot be read.
+    Raises PlatformFailed if there is none of that number, PlatformFailed if its file cannot be read.
     """
     path = _folder(state, number) / _DOCUMENT
     fix = f"Put it back from a backup, or delete {path.parent}: revision {number} is then gone, `make up` makes another"
@@ -164,7 +164,7 @@ def choose_metrics_port(state: StateDir, number: int) -> int:
 def save(state: StateDir, record: Record) -> None:
     """Write a new revision's folder in one step.
 
-    Raises PlatformFailed where its number is taken (revisions are never rewritten), or the disk refuses.
+    Raises PlatformFailed if its number is taken (revisions are never rewritten), or the disk refuses.
     """
     state.revisions.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=state.revisions, prefix=".new-"))

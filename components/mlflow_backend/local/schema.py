@@ -1,6 +1,6 @@
 """The schema and the logical databases of a local stack's Postgres, asked and renamed directly.
 
-One query tells the heads, without starting the database tool. What reads or changes tables is the tool's.
+One query reads the heads, without starting the database tool. What reads or changes tables is the tool's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KEPT = f"{DATABASE}__before_"
 
 
 def heads(state: StateDir) -> Heads | None:
-    """Return the schema heads, None where Postgres does not answer or refuses the server's role."""
+    """Return the schema heads, None if Postgres does not answer or refuses the server's role."""
     try:
         return answered_heads(state)
     except psycopg2.OperationalError:
@@ -35,7 +35,7 @@ def heads(state: StateDir) -> Heads | None:
 
 
 def answered_heads(state: StateDir) -> Heads:
-    """Return the schema heads. Raises psycopg2.OperationalError where Postgres does not answer, or refuses to."""
+    """Return the schema heads. Raises psycopg2.OperationalError if Postgres does not answer, or refuses to."""
     with reading(state) as cursor:
         tracking = _head(cursor, _VERSION_TABLE)
     with _session(state, ROLE, credentials.DATABASE, AUTH_DATABASE) as cursor:
@@ -61,7 +61,7 @@ def empty(state: StateDir) -> bool:
 
 
 def row_counts(state: StateDir, tables: Sequence[str]) -> dict[str, int]:
-    """Return the number of rows of those of the tables that exist; none where Postgres does not answer."""
+    """Return the number of rows of those of the tables that exist; none if Postgres does not answer."""
     counts: dict[str, int] = {}
     with contextlib.suppress(psycopg2.OperationalError), reading(state) as cursor:
         cursor.execute(

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mlflow_backend.verify.report import Report
     from mlflow_backend.verify.subjects import Subject
 
-# supervisord counts a start as good after this time; MLflow ends within 7 s where it cannot start, but for an
+# supervisord counts a start as good after this time; MLflow ends within 7 s if it cannot start, but for an
 # unreachable database, on which it gives up after 107 s (measured).
 _START_SECONDS = 20
 

@@ -42,9 +42,9 @@ class Service(abc.ABC):
     def set_administrator(self) -> None:  # noqa: B027 - most services are started with their credentials
         """Give the administrator the credential of the file, while the service is stopped."""
 
-    def settle(self) -> None:  # noqa: B027 - most services have nothing to be told
-        """Make what only a running service can be told; safe to repeat."""
+    def settle(self) -> None:  # noqa: B027 - most services need nothing
+        """Make what needs the running service; safe to repeat."""
 
     def complaint(self) -> str | None:
-        """Return what a service that answers still lacks, None where it lacks nothing."""
+        """Return what a service that answers still lacks, None if it lacks nothing."""
         return None

@@ -35,7 +35,7 @@ def service(state: StateDir, name: str, port: int, desired: dict[str, Any]) -> S
 def apply(state: StateDir, name: str, desired: dict[str, Any]) -> dict[str, Any]:
     """Make the service run as desired; return its port and the identity of what runs.
 
-    Raises PlatformFailed where it does not get ready in time.
+    Raises PlatformFailed if it does not get ready in time.
     """
     port = ports.choose(state, name, wanted=_wanted_port(desired))
     wanted = service(state, name, port, desired)
@@ -91,7 +91,7 @@ def _wanted_port(desired: dict[str, Any]) -> int | None:
 
 
 def _refuse_foreign_port(state: StateDir, wanted: Service) -> None:
-    """Raise PlatformFailed where another program took the port while the service was down."""
+    """Raise PlatformFailed if another program took the port while the service was down."""
     ours = processes.marked(str(state.path), wanted.name)
     if ports.is_free(wanted.port) or processes.listens(ours, wanted.port):
         return

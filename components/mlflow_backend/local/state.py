@@ -90,7 +90,7 @@ class StateDir:
     def locked(self, name: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
         """Hold the named lock of this stack, against other threads and other processes.
 
-        Raises PlatformFailed where somebody else holds it for longer than `wait_s` seconds.
+        Raises PlatformFailed if somebody else holds it for longer than `wait_s` seconds.
         """
         self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         deadline = time.monotonic() + wait_s
@@ -106,7 +106,7 @@ class StateDir:
 
 
 def opened_lock(path: Path) -> IO[str]:
-    """Open a lock file, which holds nothing. Raises PlatformFailed where something else has its name."""
+    """Open a lock file, which holds nothing. Raises PlatformFailed if something else has its name."""
     try:
         return path.open("w")
     except OSError as error:
@@ -127,9 +127,9 @@ def _taken(lock: IO[str]) -> bool:
 
 
 def read_text(path: Path, fix: str) -> str | None:
-    """Return a small text file of ours, None where there is none; bytes that are no text become replacement signs.
+    """Return a small text file of ours, None if there is none; bytes that are no text become replacement signs.
 
-    Raises PlatformFailed, with this `fix`, where it cannot be read.
+    Raises PlatformFailed, with this `fix` if it cannot be read.
     """
     try:
         return path.read_text(encoding="utf-8", errors="replace")
@@ -142,9 +142,9 @@ def read_text(path: Path, fix: str) -> str | None:
 
 
 def read_object(path: Path, fix: str) -> dict[str, Any] | None:
-    """Return the JSON object that a file of ours holds, None where there is no file.
+    """Return the JSON object that a file of ours holds, None if there is no file.
 
-    Raises PlatformFailed, with this `fix`, where it holds anything else.
+    Raises PlatformFailed, with this `fix` if it holds anything else.
     """
     text = read_text(path, fix)
     if text is None:
@@ -164,7 +164,7 @@ def read_object(path: Path, fix: str) -> dict[str, Any] | None:
 def write(path: Path, text: str, *, mode: int = PRIVATE_FILE) -> None:
     """Replace a file in one step, so that no reader and no crash ever sees half of it.
 
-    Raises PlatformFailed where the system refuses, with the file and what helps.
+    Raises PlatformFailed if the system refuses, with the file and what helps.
     """
     try:
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)

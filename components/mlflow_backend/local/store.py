@@ -52,7 +52,7 @@ class Store(Service):
     def settle(self) -> None:
         """Make the bucket, through the server: a folder made behind its back is not seen for minutes.
 
-        Raises PlatformFailed where it refuses.
+        Raises PlatformFailed if it refuses.
         """
         if self._refusal() == "NoSuchBucket":
             status, answer = self._ask("PUT", f"/{BUCKET}")
@@ -80,7 +80,7 @@ class Store(Service):
         return _UNREACHABLE if status == 0 else _code(answer) or "refused"
 
     def put(self, name: str, content: bytes) -> None:
-        """Write one small object below the artifacts. Raises PlatformFailed where the S3 server refuses."""
+        """Write one small object below the artifacts. Raises PlatformFailed if the S3 server refuses."""
         path = f"/{ARTIFACT_ROOT.removeprefix('s3://')}/{name}"
         status, answer = self._ask("PUT", path, content)
         if status != http.client.OK:
@@ -93,7 +93,7 @@ class Store(Service):
             )
 
     def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
-        """Return status and body of a request signed with the operator's key, (0, "") where nothing answers.
+        """Return status and body of a request signed with the operator's key, (0, "") if nothing answers.
 
         Signed by botocore and sent by http.client: a boto3 client takes 0.3 s to import and make, and each update
         without changes would wait for it.

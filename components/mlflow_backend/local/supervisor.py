@@ -71,7 +71,7 @@ class Supervisor:
         self._state = state
 
     def running(self) -> bool:
-        """Return whether the daemon answers, and is this folder's. Raises PlatformFailed where its port cannot be read.
+        """Return whether the daemon answers, and is this folder's. Raises PlatformFailed if its port cannot be read.
 
         In a copy of a folder whose backend runs, port and password are those of the daemon beside it.
         """
@@ -87,10 +87,10 @@ class Supervisor:
             return False
 
     def start(self) -> int:
-        """Start the daemon where it does not run, and return its port.
+        """Start the daemon if it does not run, and return its port.
 
         Processes that a killed daemon left behind are ended first: nobody would restart or stop them.
-        Raises PlatformFailed where it does not answer in time.
+        Raises PlatformFailed if it does not answer in time.
         """
         with self._state.locked("supervisor"):
             if "supervisor" in ports.known(self._state) and self.running():
@@ -131,7 +131,7 @@ class Supervisor:
             end_leftovers(self._state)
 
     def apply(self, program: render.Program) -> None:
-        """Make the daemon run exactly this program, restarting it only where it changed or had been given up."""
+        """Make the daemon run exactly this program, restarting it only if it changed or had been given up."""
         launcher = (sys.executable, "-m", "mlflow_backend.local.launch", str(self._state.path), program.name)
         log = self._state.logs / f"{program.name}.log"
         text = render.section(program, launcher=launcher, directory=_WORKING_FOLDER, log=log)
@@ -162,7 +162,7 @@ class Supervisor:
         return self.statuses().get(name)
 
     def statuses(self) -> dict[str, Status]:
-        """Return what the daemon says of all programs at once, by name; nothing where it does not answer."""
+        """Return what the daemon says of all programs at once, by name; nothing if it does not answer."""
         try:
             with self._rpc() as rpc:
                 found = cast("list[dict[str, Any]]", rpc.supervisor.getAllProcessInfo())
@@ -175,12 +175,12 @@ class Supervisor:
         return {str(info["name"]): Status(state=str(info["statename"]), pid=int(info["pid"])) for info in found}
 
     def programs(self) -> tuple[str, ...]:
-        """Return the names of the programs that the daemon is told to run, or still knows.
+        """Return the names of the programs that the daemon is configured to run, or still knows.
 
         Whoever was killed while it removed one has taken its section away and left it running.
         """
-        told = {path.stem for path in (self._state.supervisor / "programs").glob("*.conf")}
-        return tuple(sorted(told | self.statuses().keys()))
+        configured = {path.stem for path in (self._state.supervisor / "programs").glob("*.conf")}
+        return tuple(sorted(configured | self.statuses().keys()))
 
     def condition(self, program: render.Program) -> str:
         """Return `running`, or in a few words how the live program differs from the one that is wanted."""
@@ -206,8 +206,8 @@ class Supervisor:
     ) -> None:
         """Wait until the program answers.
 
-        Raises PlatformFailed, with the last lines of its log, where it ends for good, where its log says that waiting
-        is hopeless, or where the time is over.
+        Raises PlatformFailed, with the last lines of its log if it ends for good, if its log says that waiting
+        is hopeless, or if the time is over.
         """
         deadline = time.monotonic() + timeout_s
         while not ready():
@@ -255,7 +255,7 @@ class Supervisor:
         return self._state.supervisor / "programs" / f"{name}.conf"
 
     def _manifest(self, name: str) -> dict[str, Any] | None:
-        """Return a program's manifest, None where it is missing or damaged: an update writes it anew."""
+        """Return a program's manifest, None if it is missing or damaged: an update writes it anew."""
         try:
             return read_object(self._state.programs / f"{name}.json", "")
         except PlatformFailed:
@@ -310,7 +310,7 @@ class Supervisor:
             ) from None
 
     def _reload(self, name: str) -> bool:
-        """Take over what changed of one program's section, and tell whether that started it anew.
+        """Take over what changed of one program's section, and return whether that started it anew.
 
         Other programs' changes are left to their own callers.
         """
@@ -325,14 +325,14 @@ class Supervisor:
         return name in added or name in changed
 
     def _grace_s(self, name: str) -> float:
-        """Return how long the daemon waits before it kills a program that it was told to stop."""
+        """Return how long the daemon waits before it kills a program that it has to stop."""
         known = {program["name"]: program["stopwaitsecs"] for program in self._call("getAllConfigInfo")}
         return float(known.get(name, 0))
 
     def _stop(self, name: str, *, within_s: float) -> None:
         """Stop a program. Asked for without waiting: a server may end its requests for longer than a call may take.
 
-        Raises PlatformFailed where the daemon has not even killed it in that time.
+        Raises PlatformFailed if the daemon has not even killed it in that time.
         """
         self._call("stopProcessGroup", name, False)
         deadline = time.monotonic() + within_s

@@ -144,7 +144,7 @@ def retire_others(state: StateDir, serving: int | None) -> None:
 
 
 def subject(state: StateDir, record: Record, *, door: str = "front") -> Subject:
-    """Return what a verification of a revision is told; `door` names the proxy's port that leads to it."""
+    """Return the subject of a verification of a revision; `door` names the proxy's port that leads to it."""
     return Subject(
         url=tracking_url(ports.known(state)[door], record.path_prefix),
         expected_version=record.mlflow_version,

@@ -26,7 +26,7 @@ _TIMEOUT_S = 60
 
 
 class TemplatedTool(DatabaseTool):
-    """The database tool, which fills an empty database from a template where there is one."""
+    """The database tool, which fills an empty database from a template if there is one."""
 
     def __init__(self, runner: Runner, state: StateDir, version: str) -> None:
         """Take the stack and the MLflow version that the runner runs the tool beside."""
@@ -63,7 +63,7 @@ def _keep(state: StateDir, template: Path) -> None:
 
 
 def _run(state: StateDir, program: str, *arguments: str) -> bool:
-    """Run a Postgres client on the tracking database; tell whether it did what it was asked for."""
+    """Run a Postgres client on the tracking database; return whether it did what it was asked for."""
     place = f"host={ports.LOOPBACK} port={ports.known(state)['database']} user={ROLE} dbname={DATABASE}"
     done = subprocess.run(
         [str(binaries() / program), "--no-owner", "--no-privileges", f"--dbname={place}", *arguments],

@@ -13,7 +13,7 @@ from mlflow_backend.contract import PlatformFailed
 def installed(command: str) -> Path:
     """Return the command's path.
 
-    Raises PlatformFailed where the set-up did not run; a command of the same name elsewhere is never used.
+    Raises PlatformFailed if the set-up did not run; a command of the same name elsewhere is never used.
     """
     found = shutil.which(command, path=str(Path(sys.executable).parent))
     if found is None:
@@ -30,7 +30,7 @@ def package(name: str) -> Path:
     """Return the folder of an installed package that brings programs.
 
     It is found, not imported: what such packages do when imported (wrappers, clients, warnings) is not used here, and
-    each update would wait for it. Raises PlatformFailed where the set-up did not run.
+    each update would wait for it. Raises PlatformFailed if the set-up did not run.
     """
     found = importlib.util.find_spec(name)
     if found is None or found.origin is None:

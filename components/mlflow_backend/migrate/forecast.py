@@ -25,7 +25,7 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What putting an MLflow version on a database means. `seen` is None where nothing is known of the database."""
+    """What putting an MLflow version on a database means. `seen` is None if nothing is known of the database."""
 
     version: str
     required: Heads | None
@@ -66,7 +66,7 @@ class Forecast:
         }
 
     def refusal(self) -> str | None:
-        """Say why this version cannot be put on this database; None where it can, or where nothing is known."""
+        """Say why this version cannot be put on this database; None if it can, or if nothing is known."""
         if self.direction is not Direction.AHEAD or self.seen is None:
             return None
         runs = self.table.versions_on(self.seen.heads.tracking)

@@ -1,9 +1,4 @@
-"""The dynamic resources that migrate the database before a new revision starts, and re-encrypt it after. Thin.
-
-`resource` and `reencrypt` do what is said here. The path of this module and the names of its classes are frozen: Pulumi
-keeps a provider in the state by module and name, so that moving or renaming one makes `destroy` fail for every stack
-that exists (a test pins them). A provider holds nothing, because its attributes would go into the state.
-"""
+"""The dynamic resources that migrate the database before a new revision starts, and re-encrypt it after. Thin."""
 
 from __future__ import annotations
 
@@ -34,7 +29,7 @@ class MigrationProvider(Provider):
         return CheckResult(checked.inputs, failures)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Ask for a run where the image or the database changed, or something is pending."""
+        """Ask for a run if the image or the database changed, or something is pending."""
         from mlflow_backend.migrate import resource  # noqa: PLC0415
 
         return DiffResult(changes=resource.changed(olds, news))

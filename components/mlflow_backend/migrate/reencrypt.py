@@ -1,4 +1,4 @@
-"""What the dynamic resource Reencryption does. `provider` is frozen where it stands; this module may be changed."""
+"""The work of the dynamic resource Reencryption."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INPUTS: Final = ("locator", "mlflowVersion", "keys")
 
 
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Tell whether the servers have other keys than when it ran last; not for a revision that is held."""
+    """Return whether the servers have other keys than when it ran last; not for a pinned revision."""
     wanted = news.get("keys")
     return isinstance(wanted, Unknown) or (bool(wanted) and wanted != olds.get("keys"))
 

@@ -1,7 +1,4 @@
-"""What the dynamic resource does: the forecast at check, the migration at create and update.
-
-`provider` is frozen where it stands; this module may be changed.
-"""
+"""The work of the dynamic resource Migration: the forecast at check, the migration at create and update."""
 
 from __future__ import annotations
 
@@ -62,7 +59,7 @@ def check(inputs: Mapping[str, Any]) -> Checked:
 
 
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Tell whether the migration has to run: for another image or database, or where something is pending."""
+    """Return whether the migration has to run: for another image or database, or if something is pending."""
     plan = news.get("plan") or {}
     differs = any(isinstance(news.get(key), Unknown) or olds.get(key) != news.get(key) for key in INPUTS)
     return differs or plan.get("action") in _RUNS or "interrupted" in plan
@@ -71,7 +68,7 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Migrate, and return the resource's outputs.
 
-    Raises PlatformFailed, and Refused where a rollback runs or was interrupted.
+    Raises PlatformFailed, and Refused if a rollback runs or was interrupted.
     """
     target = open_releases(from_document(inputs["locator"]))
     version = inputs["mlflowVersion"]
@@ -109,7 +106,7 @@ def _forecast(inputs: Mapping[str, Any]) -> tuple[Forecast, bool]:
 
 
 def _remembered(target: Any) -> Seen | None:
-    """Return the schema that the ledger last saw; None where no release was ever verified."""
+    """Return the schema that the ledger last saw; None if no release was ever verified."""
     releases = target.ledger.read().releases
     if not releases:
         return None

@@ -1,7 +1,7 @@
 """The migration: dump, stop what a breaking revision would break, one writer, assert the head. Resumable.
 
 It knows no target: what it needs of one is in `MigrationTarget`. Where a revision is breaking, the servers are
-stopped before the dump, not after it: what a client was told is stored must be in the dump that a failure restores.
+stopped before the dump, not after it: what a client got a success for must be in the dump that a failure restores.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class MigrationTarget(Protocol):
     migration: Journal
 
     def heads(self) -> Heads | None:
-        """Return the schema heads by one query, None where the database does not answer."""
+        """Return the schema heads by one query, None if the database does not answer."""
 
     def tool(self, version: str) -> DatabaseTool:
         """Return the database tool beside an MLflow version."""
@@ -103,7 +103,7 @@ def settle(journal: Journal) -> float | None:
 def after_failed_start(target: MigrationTarget, *, pause: Callable[[float], None] = time.sleep) -> str:
     """Do what is to be done when the migration went well and the new revision then does not serve; say it.
 
-    Returns an empty text where no migration belongs to this update.
+    Returns an empty text if no migration belongs to this update.
     """
     begun = target.migration.load("drained", "served", "to")
     if begun is None:
@@ -161,7 +161,7 @@ def _secure(
     entry: dict[str, Any],
     pause: Callable[[float], None],
 ) -> None:
-    """Stop the writers where a revision is breaking, and have a dump of the database as it is before the upgrade."""
+    """Stop the writers if a revision is breaking, and have a dump of the database as it is before the upgrade."""
     if status.breaking:
         entry["drained"] = True
         target.migration.write(entry)
@@ -183,7 +183,7 @@ def _at_head(target: MigrationTarget, status: Status) -> Heads:
 
 
 def _back(target: MigrationTarget, entry: dict[str, Any], pause: Callable[[float], None]) -> str:
-    """Let the revision that served before serve again where that is possible; say what is."""
+    """Let the revision that served before serve again if that is possible; say what is."""
     served = entry["served"]
     heads = _heads_in_time(target, pause)
     if heads is not None and asdict(heads) == entry["from"]:
@@ -193,7 +193,7 @@ def _back(target: MigrationTarget, entry: dict[str, Any], pause: Callable[[float
         try:
             target.stop_server()
             target.restore(dump, entry["version"])
-        except Exception as failure:  # noqa: BLE001 - both failures have to be told
+        except Exception as failure:  # noqa: BLE001 - both failures have to be reported
             return f"Restoring the dump {dump.id} failed too: {failure} Nothing serves."
         return _serve_again(target, entry, f"The dump {dump.id} taken before was restored")
     to = f"--to {served} " if served else ""
@@ -216,7 +216,7 @@ def _serve_again(target: MigrationTarget, entry: dict[str, Any], done: str) -> s
     if entry["drained"] and served is not None:
         try:
             target.serve(served)
-        except Exception as failure:  # noqa: BLE001 - whatever a target raises, both failures have to be told
+        except Exception as failure:  # noqa: BLE001 - whatever a target raises, both failures have to be reported
             return f"{done}, but revision {served} does not start again: {failure}"
         target.migration.close()
         return f"{done}, and revision {served} serves again."
@@ -240,7 +240,7 @@ def _refuse(status: Status) -> None:
 
 
 def _patiently(work: Callable[[], Found], pause: Callable[[float], None], what: str) -> Found:
-    """Do the work, again where another try can mend it. Raises PlatformFailed with the tool's words."""
+    """Do the work, again if another try can mend it. Raises PlatformFailed with the tool's words."""
     for seconds in PAUSES_S:
         try:
             return work()

@@ -75,7 +75,7 @@ class Runner(Protocol):
     """Runs the tool of one MLflow version once in the backend's network, with the server's database in its reach."""
 
     def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
-        """Run `python -m mlflow_backend_server.db ARGUMENTS`. Raises PlatformFailed where it cannot be run in time."""
+        """Run `python -m mlflow_backend_server.db ARGUMENTS`. Raises PlatformFailed if it cannot be run in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class DatabaseTool:
         self._runner = runner
 
     def status(self) -> Status:
-        """Return where the databases stand, whatever that is. Raises PlatformFailed where it cannot be found out."""
+        """Return where the databases stand, whatever that is. Raises PlatformFailed if it cannot be found out."""
         return parse_status(self._report(["status"], deadline_s=STATUS_DEADLINE_S, accepted=_STANDINGS))
 
     def upgrade(self) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def without_digest(definitions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def plain_secrets(definitions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Say which entries of the plain environment or the command hold a secret, or are called so. No value is told."""
+    """Say which entries of the plain environment or the command hold a secret, or are called so. No value is shown."""
     for each in definitions:
         place = f"container {each.get('name')}"
         for entry in each.get("environment") or ():

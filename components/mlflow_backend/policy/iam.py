@@ -59,7 +59,7 @@ def public(document: Any) -> Iterator[str]:
 
 
 def refuses_plain_http(document: Any) -> bool:
-    """Tell whether a bucket's policy denies whatever does not come over TLS, to everybody and for everything."""
+    """Return whether a bucket's policy denies whatever does not come over TLS, to everybody and for everything."""
     return any(
         statement.get("Effect") == "Deny"
         and _everybody(statement.get("Principal"))
@@ -90,7 +90,7 @@ def _everybody(principal: Any) -> bool:
 
 
 def _any(resource: str) -> bool:
-    """Tell whether an ARN says nothing but of which kind the resource is: `*`, `arn:aws:s3:::*`, `...:role/*`."""
+    """Return whether an ARN says nothing but of which kind the resource is: `*`, `arn:aws:s3:::*`, `...:role/*`."""
     parts = resource.split(":", 5)
     # Only S3's begin with a name (IAM user guide, 'Amazon Resource Names'): `bucket/*` is all of one bucket.
     named = parts[-1] if parts[2:3] == ["s3"] else re.split("[/:]", parts[-1], maxsplit=1)[-1]
@@ -98,7 +98,7 @@ def _any(resource: str) -> bool:
 
 
 def _names_who(condition: Any) -> bool:
-    """Tell whether a condition admits only some callers. One that excludes some (`StringNotEquals`) admits the rest."""
+    """Return whether a condition admits only some callers; `StringNotEquals`, which excludes some, admits the rest."""
     blocks = condition.items() if isinstance(condition, Mapping) else ()
     return any(
         str(key).lower() in _WHO and not _WHOEVER & set(_listed(values))

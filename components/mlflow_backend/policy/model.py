@@ -36,7 +36,7 @@ class NotKnown(Exception):
 class Resource:
     """One resource as its provider has checked it.
 
-    `needs` says by property which resources, by URN, its value is made of: known even where the value is not.
+    `needs` says by property which resources, by URN, its value is made of: known even if the value is not.
     `default_tags` are its provider's, which every resource that can have tags gets.
     """
 
@@ -49,14 +49,14 @@ class Resource:
     default_tags: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return an input. Raises NotKnown where it, or a part of it, is not known yet."""
+        """Return an input. Raises NotKnown if it, or a part of it, is not known yet."""
         found = self.inputs.get(key, default)
         if not known(found):
             raise NotKnown(key)
         return default if found is None else found
 
     def given(self, key: str) -> Any:
-        """Return an input as the program gives it, known or not; None where the provider draws it by itself.
+        """Return an input as the program gives it, known or not; None if the provider draws it by itself.
 
         A whole stack is judged by what its providers answer, and theirs is not known either: but it is made of nothing.
         """
@@ -85,7 +85,7 @@ class Violation:
 class Policy:
     """One policy: what it asks for, why, and how a violation is mended.
 
-    `types` are the resources that it is about; where a stack has none of them it does not apply. A rule judges one
+    `types` are the resources that it is about; if a stack has none of them it does not apply. A rule judges one
     resource by itself (`evaluate`) or all of them together (`evaluate_stack`). Neither may stop at the first violation.
     """
 
@@ -120,7 +120,7 @@ def stack_policy(
 
 
 def known(value: Any) -> bool:
-    """Tell whether a value, and every part of it, is known."""
+    """Return whether a value, and every part of it, is known."""
     if isinstance(value, Mapping):
         return all(known(item) for item in value.values())
     if isinstance(value, list | tuple):
@@ -154,6 +154,6 @@ class Gathered:
                 self._unknown.append(f"{each.name}.{gap.path}")
 
     def close(self) -> None:
-        """Raise NotKnown where something was not known."""
+        """Raise NotKnown if something was not known."""
         if self._unknown:
             raise NotKnown(", ".join(self._unknown))

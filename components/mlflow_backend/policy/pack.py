@@ -79,21 +79,21 @@ def _by_stack(policy: Policy) -> Any:
     return validate
 
 
-def plain(told: ResourceValidationArgs | PolicyResource, needs: Mapping[str, Sequence[PolicyResource]]) -> Resource:
+def plain(analyzed: ResourceValidationArgs | PolicyResource, needs: Mapping[str, Sequence[PolicyResource]]) -> Resource:
     """Return a resource of the engine's as plain values."""
-    provider = told.provider
+    provider = analyzed.provider
     defaults = values(provider.props).get("defaultTags") if provider is not None else None
     if isinstance(defaults, str):
         # A provider's configuration travels as JSON.
         defaults = _json(defaults)
     tags = defaults.get("tags") if isinstance(defaults, Mapping) else None
     return Resource(
-        type=told.resource_type,
-        name=told.name,
-        urn=told.urn,
-        inputs=values(told.props),
+        type=analyzed.resource_type,
+        name=analyzed.name,
+        urn=analyzed.urn,
+        inputs=values(analyzed.props),
         needs={key: frozenset(each.urn for each in needed) for key, needed in needs.items()},
-        protect=told.opts.protect,
+        protect=analyzed.opts.protect,
         default_tags=tags if isinstance(tags, Mapping) else {},
     )
 
@@ -104,10 +104,10 @@ def values(proxy: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def taggable(type_token: str) -> bool:
-    """Tell whether a resource can have tags: the installed SDK's own class takes them."""
+    """Return whether a resource can have tags: the installed SDK's own class takes them."""
     if not type_token.startswith(_AWS):
         return False
-    import pulumi_aws  # noqa: PLC0415 - a second's work, and only where there is AWS
+    import pulumi_aws  # noqa: PLC0415 - a second's work, and only if there is AWS
 
     _, module, name = type_token.split(":")
     package = getattr(pulumi_aws, module.split("/")[0], None)

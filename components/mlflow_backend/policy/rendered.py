@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def pinned(stream: Stream) -> str | None:
-    """Return the image that preflight has pinned in a preview; None where it has not."""
+    """Return the image that preflight has pinned in a preview; None if it has not."""
     step = stream.of_type(tokens.PREFLIGHT)
     image = step.inputs.get("pinnedImage") if step else None
     return image if isinstance(image, str) and known(image) else None

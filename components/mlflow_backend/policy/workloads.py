@@ -31,7 +31,7 @@ DOCUMENTED: Final = frozenset({
 REQUIRED_TAGS: Final = ("project", "stack", "managed-by")
 """Tags that mlflow_backend/naming gives to everything."""
 
-# Where the platform check of preflight is told (mlflow_backend/preflight/image).
+# The finding of preflight's platform check (mlflow_backend/preflight/image).
 _PLATFORM_CHECK: Final = "image platform"
 _PLATFORMS: Final = {"X86_64": "linux/amd64", "ARM64": "linux/arm64"}
 

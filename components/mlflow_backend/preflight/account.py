@@ -241,7 +241,7 @@ def _boundary(clients: Clients, arn: str) -> Finding:
 
 
 def _covers(name: str, host: str) -> bool:
-    """Tell whether a certificate's name stands for a host: a wildcard is for exactly one label (RFC 6125, 6.4.3)."""
+    """Return whether a certificate's name stands for a host: a wildcard is for exactly one label (RFC 6125, 6.4.3)."""
     if name.startswith("*."):
         return host.partition(".")[2].lower() == name[2:].lower()
     return name.lower() == host.lower()

@@ -1,9 +1,7 @@
 """The dynamic resource that fails a preview whose image, account, secrets or certificate are not what they must be.
 
-The path of this module and the names of its two classes are frozen: Pulumi keeps a provider in the state by module and
-name (a test pins them). The provider holds nothing, for its attributes would go into the state. It works in `check`,
-because that runs in a preview too, and because a preview shows inputs only: `pinnedImage`, `imageHeads` and `findings`
-are inputs that `check` writes.
+It works in `check`, because that runs in a preview too, and because a preview shows inputs only: `pinnedImage`,
+`imageHeads` and `findings` are inputs that `check` writes.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class Registry:
             ) from None
         if len(body) > _LARGEST:
             raise PlatformFailed(
-                f"{self._host} gave more than {_LARGEST} bytes where a manifest was expected",
+                f"{self._host} gave more than {_LARGEST} bytes for a manifest",
                 code="image-manifest-too-large",
             )
         return _Answer(status=response.status, challenge=response.headers.get("WWW-Authenticate", ""), body=body)

@@ -1,7 +1,4 @@
-"""What the dynamic resource does, free of pulumi but for the mark of unknown values: inputs to findings and back.
-
-`provider` is frozen where it stands; this module may be changed.
-"""
+"""The work of the dynamic resource Preflight: inputs to findings and back, without pulumi but for unknown values."""
 
 from __future__ import annotations
 
@@ -93,7 +90,7 @@ def _image(news: Mapping[str, Any]) -> image.Looked:
 def source(reference: Reference, login: str | None, news: Mapping[str, Any] | None = None) -> Source:
     """Return where an image's manifests are read. `login` is as in `PreflightArgs`. Raises Refused."""
     if reference.ecr is not None:
-        from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only where it is asked
+        from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only if it is asked
         from mlflow_backend.preflight.ecr import EcrSource  # noqa: PLC0415
 
         owner, region = reference.ecr
@@ -105,7 +102,7 @@ def source(reference: Reference, login: str | None, news: Mapping[str, Any] | No
 def _login(reference: str, news: Mapping[str, Any]) -> Login:
     if reference.startswith("secretsmanager:"):
         # As ECS itself takes it: one secret, two keys.
-        from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only where it is asked
+        from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only if it is asked
         from mlflow_backend.aws.secret_values import read  # noqa: PLC0415
 
         readers = {"secretsmanager": partial(read, Connection.at({"region": "", **news}))}
@@ -122,7 +119,7 @@ def _login(reference: str, news: Mapping[str, Any]) -> Login:
 def _account(news: Mapping[str, Any]) -> tuple[Finding, ...]:
     if news.get("account") is None:
         return ()
-    from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only where it is asked
+    from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only if it is asked
     from mlflow_backend.preflight.aws import account_clients  # noqa: PLC0415
 
     expected = account.Expected(
@@ -152,7 +149,7 @@ def _soaked(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...
     wanted = news.get("soak")
     if not wanted or looked.pinned is None:
         return ()
-    from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only where it is asked
+    from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only if it is asked
     from mlflow_backend.aws.store import S3Store  # noqa: PLC0415
     from mlflow_backend.releases.ledger import Ledger  # noqa: PLC0415
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def roll_back(locator: Locator, report: Report, *, profile: str, deadline_s: float) -> str:
-    """Roll back from the release that failed, where there is one to go back to; say in a sentence what was done."""
+    """Roll back from the release that failed, if there is one to go back to; say in a sentence what was done."""
     target = open_releases(locator)
     failed = ", ".join(check.name for check in report.checks if check.result is Result.FAIL)
     options = run.RollbackOptions(reason=f"failed: {failed}", profile=profile, deadline_s=deadline_s, automatic=True)
@@ -32,7 +32,7 @@ def roll_back(locator: Locator, report: Report, *, profile: str, deadline_s: flo
             return f"Rolled back by itself: {run.begin(target, made, options, say=_say_nothing).sentence}"
     except Refused as refusal:
         return f"Nothing was rolled back: {refusal}"
-    except Exception as error:  # noqa: BLE001 - the verification's own failure must be told as well
+    except Exception as error:  # noqa: BLE001 - the verification's own failure must be reported as well
         return f"Rolling back by itself failed: {error} See what serves with `make releases`."
 
 

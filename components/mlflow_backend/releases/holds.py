@@ -25,7 +25,7 @@ class Hold:
 
 
 def refuse_disagreement(state: LedgerState, requested: str | None) -> None:
-    """Raise Refused where the settings ask for a pin that the ledger does not hold."""
+    """Raise Refused if the settings ask for a pin that the ledger does not hold."""
     if requested is None or (state.pin is not None and state.pin.revision == requested):
         return
     held = "the ledger pins nothing" if state.pin is None else f"the ledger pins revision {state.pin.revision}"
@@ -38,7 +38,7 @@ def refuse_disagreement(state: LedgerState, requested: str | None) -> None:
 
 
 def refuse_rotation(state: LedgerState) -> None:
-    """Raise Refused where a rotation of the encryption keys would reach servers that an update leaves as they are.
+    """Raise Refused if a rotation of the encryption keys would reach servers that an update leaves as they are.
 
     An update of a pinned stack re-encrypts nothing, on any target: the pinned revision may have other keys.
     """
@@ -52,7 +52,7 @@ def refuse_rotation(state: LedgerState) -> None:
 
 
 def hold_of(state: LedgerState, *, settings_hash: str) -> Hold | None:
-    """Return what an update of these settings is held to, None where it is free to serve them."""
+    """Return what an update of these settings is held to, None if it is free to serve them."""
     if state.pin is not None:
         pin = state.pin
         because = f" because {pin.reason}" if pin.reason else ""

@@ -24,13 +24,13 @@ class Journal:
     """The journal of one purpose, such as `rollback`, in a backend's store."""
 
     def __init__(self, store: Store, purpose: str, *, running: Callable[[], bool] = lambda: False) -> None:
-        """Name the place; nothing is read yet. `running` tells whether somebody holds the lock of that purpose now."""
+        """Take the store; nothing is read yet. `running` says whether a command holds the lock of that purpose."""
         self._store, self._key = store, f"{ROOT}/journal/{purpose}.json"
         self._closed = f"{ROOT}/journal/closed/{purpose}"
         self.running = running
 
     def load(self, *needed: str) -> dict[str, Any] | None:
-        """Return what was begun and not ended, None where nothing was; it has at least the keys that are `needed`.
+        """Return what was begun and not ended, None if nothing was; it has at least the keys that are `needed`.
 
         Raises PlatformFailed for a document that cannot be read: guessing how far something got would be the worse end.
         """
@@ -64,7 +64,7 @@ def rollback_journal(store: Store) -> Journal:
 
 
 def refuse_unfinished(journal: Journal, *, locked: bool = False) -> None:
-    """Raise Refused where a rollback runs or was interrupted: an update in between would end in neither of its states.
+    """Raise Refused if a rollback runs or was interrupted: an update in between would end in neither of its states.
 
     `locked`: the caller holds the lock of rollbacks, so no other one runs.
     """

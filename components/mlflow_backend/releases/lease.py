@@ -1,6 +1,6 @@
 """A lock in an object store: an object that exactly one command creates, and that ends by itself.
 
-Nobody can tell whether its holder was killed, so it is refused at once, never waited for.
+Nobody can know whether its holder was killed, so a second command is refused at once and never waits.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def leased(objects: Objects, name: str, *, by: str, now: Callable[[], datetime] 
 
 
 def is_leased(objects: Objects, name: str, *, now: Callable[[], datetime] = _now) -> bool:
-    """Tell whether somebody holds the lock `name`; a killed holder does until its lease ends."""
+    """Return whether somebody holds the lock `name`; a killed holder does until its lease ends."""
     found = objects.read([_key(name)]).get(_key(name))
     return found is not None and datetime.fromisoformat(json.loads(found)["until"]) > now()
 

@@ -1,7 +1,7 @@
 """The ledger: what was verified, rolled back, pinned and dumped, one immutable numbered record each.
 
 Appending is creating the object of the next number. Whoever creates it has read all records before it, so the
-state that a record carries is never computed from less than the whole: of two writers one is told that the number
+state that a record carries is never computed from less than the whole: of two writers one learns that the number
 is taken, reads again and takes the next one. That needs a store whose `create` is exclusive (ADR 8).
 """
 
@@ -67,7 +67,7 @@ class Contents:
     def state(self) -> LedgerState:
         """What holds now.
 
-        Raises Refused where the newest record is damaged: a pin or a block may stand in it.
+        Raises Refused if the newest record is damaged: a pin or a block may stand in it.
         """
         for damage in self.damage:
             if damage.number == self.last:
@@ -90,13 +90,13 @@ class Contents:
         return tuple(record.dump for record in self.records if record.dump is not None)
 
     def ends_with(self, revision: str) -> bool:
-        """Tell whether the last of all that was verified, dumped or rolled back is a verification of this revision."""
+        """Return whether the newest verification, dump or rollback is a verification of this revision."""
         served = (record for record in reversed(self.records) if record.kind not in {Kind.UNPIN, Kind.LOSS})
         last = next(served, None)
         return last is not None and last.release is not None and last.release.revision == revision
 
     def knows(self, revision: str) -> bool:
-        """Tell whether a verification of this revision was ever recorded."""
+        """Return whether a verification of this revision was ever recorded."""
         return any(record.release is not None and record.release.revision == revision for record in self.records)
 
 
@@ -112,7 +112,7 @@ class Ledger:
         self._store, self._by = store, by
 
     def read(self) -> Contents:
-        """Return everything. Raises PlatformFailed where the store fails; a damaged record is reported, not raised."""
+        """Return everything. Raises PlatformFailed if the store fails; a damaged record is reported, not raised."""
         keys, last = self._listed()
         contents = self._store.read(list(keys.values()))
         records, damage = [], []
@@ -130,7 +130,7 @@ class Ledger:
     def state(self) -> LedgerState:
         """Return what holds now, from the newest record alone.
 
-        Raises PlatformFailed, and Refused where that record is damaged.
+        Raises PlatformFailed, and Refused if that record is damaged.
         """
         keys, last = self._listed()
         if last == 0:
@@ -147,7 +147,7 @@ class Ledger:
     def add_release(self, release: VerifiedRelease, *, identity: Mapping[str, str] | None = None) -> Record:
         """Record a release that passed verification, with the dump that its migration left.
 
-        `identity` is what database and store were seen to be, None where the server did not say.
+        `identity` is what database and store were seen to be, None if the server did not say.
         """
 
         def entry(found: Contents) -> Entry:
@@ -188,7 +188,7 @@ class Ledger:
     def accept_loss(self) -> Record:
         """Go on from the newest readable record; the damaged ones after it are set aside, not deleted.
 
-        Raises Refused where the newest record is whole.
+        Raises Refused if the newest record is whole.
         """
         found = self.read()
         known = found.records[-1] if found.records else None
@@ -237,7 +237,7 @@ class Ledger:
 
 
 def dump_before(contents: Contents, revision: str) -> str | None:
-    """Return the id of the dump that was taken for a revision's migration, None where it needed none."""
+    """Return the id of the dump that was taken for a revision's migration, None if it needed none."""
     for record in reversed(contents.records):
         if record.dump is not None:
             return record.dump.id

@@ -75,7 +75,7 @@ class Plan:
     """What a rollback will do.
 
     `downtime_s` is an estimate in seconds, 0 where the old server serves until the new one is ready. `losses` are the
-    rows by kind that are newer than the dump, counted; empty where nothing is restored or nothing was counted yet.
+    rows by kind that are newer than the dump, counted; empty if nothing is restored or nothing was counted yet.
     """
 
     target: str
@@ -90,7 +90,7 @@ class Plan:
 
     @property
     def access_change(self) -> str:
-        """Say how the way in changes, as a clause; empty where it stays, or cannot be told."""
+        """Say how access changes, as a clause; empty if it stays, or is not known."""
         before, after = self.start.access if self.start else None, self.goal.access
         if before is None or after is None or before == after:
             return ""
@@ -99,7 +99,7 @@ class Plan:
 
 
 def plan(context: RollbackContext, request: Request) -> Plan:
-    """Return the plan that fulfils the request. Raises Refused, and Refused where nothing is to be done."""
+    """Return the plan that fulfils the request. Raises Refused, and Refused if nothing is to be done."""
     if context.busy and not request.force:
         raise Refused(
             f"A deployment is in progress: {context.busy}.",
@@ -138,7 +138,7 @@ def plan(context: RollbackContext, request: Request) -> Plan:
 def default_goal(releases: Sequence[ReleaseStatus], *, restore: bool = False) -> ReleaseStatus | None:
     """Return the newest verified release that does not serve, is not gone, not blocked, was not left, and is SAFE.
 
-    With `restore` one that needs a restore is taken where none is SAFE.
+    With `restore` one that needs a restore is taken if none is SAFE.
     """
     fit = [
         v

@@ -1,9 +1,4 @@
-"""The dynamic resources of releases: the ledger's entry, and the hold that ends an update red. Thin.
-
-The path of this module and the names of its classes are frozen: Pulumi keeps a provider in the state by module and
-name, so that moving or renaming one makes `destroy` fail for every stack that exists (a test pins them). The providers
-hold nothing, for their attributes would go into the state.
-"""
+"""The dynamic resources of releases: the ledger's entry, and the hold that ends an update red. Thin."""
 
 from __future__ import annotations
 
@@ -55,7 +50,7 @@ class HoldProvider(Provider):
         return DiffResult(changes=resource.hold_changed(olds, news))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Raise Refused where a release is withheld and that is not accepted."""
+        """Raise Refused if a release is withheld and that is not accepted."""
         from mlflow_backend.releases import resource  # noqa: PLC0415
 
         return CreateResult(id_="hold", outs=resource.hold(props))
@@ -104,12 +99,12 @@ def _asked(args: LedgerEntryArgs) -> pulumi.Input[str]:
         locator, revision, _verified = found
         return "" if resource.is_recorded(locator, revision) and resource.is_kept(locator) else this_update
 
-    # After the verification: what it found damaged or away is told by it.
+    # After the verification, which reports what it found damaged or away.
     return pulumi.Output.all(args.locator, args.revision, args.verified).apply(asked)
 
 
 class Hold(Resource, module="mlflow-backend", name="Hold"):
-    """Whether the release that the settings describe is served: `withheld` says why not, and is empty where it is."""
+    """Whether the release that the settings describe is served: `withheld` says why not, and is empty if it is."""
 
     withheld: pulumi.Output[str]
 

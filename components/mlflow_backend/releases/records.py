@@ -24,7 +24,7 @@ FORMAT = "mlflow-backend/ledger/1"
 
 
 class Kind(StrEnum):
-    """What a record tells of."""
+    """The event that a record is about."""
 
     RELEASE = "release"
     DUMP = "dump"
@@ -41,7 +41,7 @@ class VerifiedRelease:
 
     One of `image_digest` (clouds) and `environment_lock` (local) says what ran. `heads` is what the database was at.
     `settings_hash` is the identity of everything that the server was started with. `dump` is the id of the dump taken
-    just before this release's migration, where there was one. `start_s` and `migration_s` say how long it took to be
+    just before this release's migration, if there was one. `start_s` and `migration_s` say how long it took to be
     ready (mlflow_backend/releases/durations.py).
     """
 
@@ -72,7 +72,7 @@ class DumpedDatabase:
 
 @dataclass(frozen=True, kw_only=True)
 class Dump:
-    """A dump of the tracking and, where there is one, the auth database. `address` is what the database tool takes."""
+    """A dump of the tracking and, if there is one, the auth database. `address` is what the database tool takes."""
 
     id: str
     address: str
@@ -127,7 +127,7 @@ class LedgerState:
     identity: Mapping[str, str] | None = None
 
     def block_of(self, settings_hash: str) -> Block | None:
-        """Return the block on a release, None where it is not blocked."""
+        """Return the block on a release, None if it is not blocked."""
         return next((block for block in self.blocks if block.settings_hash == settings_hash), None)
 
 
@@ -162,7 +162,7 @@ def encode(record: Record) -> bytes:
 def decode(content: bytes, *, number: int) -> Record:
     """Return the record that `content` holds.
 
-    Raises PlatformFailed where it is not the record of that number exactly as it was written.
+    Raises PlatformFailed if it is not the record of that number exactly as it was written.
     """
     try:
         document = json.loads(content)

@@ -34,9 +34,9 @@ class Reports:
         self._store = store
 
     def latest(self) -> Report | None:
-        """Return the last report, whatever its verdict; None where there is none.
+        """Return the last report, whatever its verdict; None if there is none.
 
-        Raises PlatformFailed where the store fails, PlatformFailed for a report that is damaged.
+        Raises PlatformFailed if the store fails, PlatformFailed for a report that is damaged.
         """
         content = None if self._store is None else self._store.read([LATEST]).get(LATEST)
         return None if content is None else parse(content, source=LATEST)

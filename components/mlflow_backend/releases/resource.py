@@ -1,4 +1,4 @@
-"""What the dynamic resources of releases do. `provider` is frozen where it stands; this module may be changed."""
+"""The work of the dynamic resources of releases."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ HOLD: Final = ("withheld", "accepted")
 
 
 def entry_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Tell whether there is another release than the last recorded one, or its record is missing."""
+    """Return whether there is another release than the last recorded one, or its record is missing."""
     return _differs(ENTRY, olds, news) or asked_again(olds, news)
 
 
 def is_recorded(locator: Locator, revision: str) -> bool:
-    """Tell whether the ledger ends with this release; what is wrong with the ledger is for `append` to name."""
+    """Return whether the ledger ends with this release; what is wrong with the ledger is for `append` to name."""
     try:
         return bool(open_releases(locator).ledger.read().ends_with(revision))
     except (Refused, PlatformFailed):
@@ -41,7 +41,7 @@ def is_recorded(locator: Locator, revision: str) -> bool:
 
 
 def is_kept(locator: Locator) -> bool:
-    """Tell whether the backend's store has this locator; what is wrong with the store is for `append` to name."""
+    """Return whether the backend's store has this locator; what is wrong with the store is for `append` to name."""
     try:
         return read(open_releases(locator).store) == locator
     except (Refused, PlatformFailed):
@@ -80,7 +80,7 @@ def _entry(inputs: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 
 def _known_by(target: Any, report: Report) -> Recorded | None:
-    """Return the identity to record, None where the server did not say it; the store gets one where it has none."""
+    """Return the identity to record, None if the server did not say it; the store gets one if it has none."""
     live = report.served_identity
     if not live or live["database"] is None:
         return None
@@ -92,12 +92,12 @@ def _known_by(target: Any, report: Report) -> Recorded | None:
 
 
 def hold_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Tell whether something else is withheld than at the last green end."""
+    """Return whether something else is withheld than at the last green end."""
     return _differs(HOLD, olds, news)
 
 
 def hold(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs where nothing is withheld, or that is accepted. Raises Refused."""
+    """Return the outputs if nothing is withheld, or that is accepted. Raises Refused."""
     why = inputs["withheld"]
     if why and not inputs["accepted"]:
         raise Refused(

@@ -2,7 +2,7 @@
 
 Each step is written into the journal before it is done, and each may be done again: a rollback that was killed is
 finished by running the command once more. Where the target does not serve, or fails its verification, the way back is
-taken: a rollback never makes it worse. Only where there is nothing to go back to does the target stay.
+taken: a rollback never makes it worse. Only if there is nothing to go back to does the target stay.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def begin(
 ) -> RollbackResult:
     """Carry out a plan.
 
-    Raises Refused, with nothing touched, where the schema is not the planned one any more or an update has begun.
+    Raises Refused, with nothing touched if the schema is not the planned one any more or an update has begun.
     """
     if plan.force:
         _stop_deployment(target)
@@ -87,7 +87,7 @@ def begin(
         **asdict(options),
     }
     # Written before it is asked: an update writes nothing while this is open, and this one goes on while none does.
-    # Not asked where one was just stopped: ECS's own way back from it is a deployment too, which may never end.
+    # Not asked if one was just stopped: ECS's own way back from it is a deployment too, which may never end.
     target.rollback.write(entry)
     if not plan.force and (busy := target.busy()):
         target.rollback.close()
@@ -105,9 +105,9 @@ _ENTRY = (
 
 
 def resume(target: RollbackTarget, *, to: str | None, say: Callable[[str], None]) -> RollbackResult | None:
-    """Finish a rollback that was interrupted; None where none was.
+    """Finish a rollback that was interrupted; None if none was.
 
-    Raises Refused where `to` is another target than that rollback's.
+    Raises Refused if `to` is another target than that rollback's.
     """
     entry = target.rollback.load(*_ENTRY)
     if entry is None:
@@ -126,7 +126,7 @@ def resume(target: RollbackTarget, *, to: str | None, say: Callable[[str], None]
 
 
 def _stop_deployment(target: RollbackTarget) -> None:
-    """End what is being deployed. Raises Refused where it had changed the schema that the plan was made for."""
+    """End what is being deployed. Raises Refused if it had changed the schema that the plan was made for."""
     planned = target.heads()
     target.stop_deployment()
     heads = target.heads()
@@ -139,7 +139,7 @@ def _stop_deployment(target: RollbackTarget) -> None:
 
 
 def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], None]) -> RollbackResult:
-    """Do the steps that are left, or the way back where that was begun."""
+    """Do the steps that are left, or the way back if that was begun."""
     if entry["back"] is not None:
         return _go_back(target, entry, say)
     left = list(entry["steps"])
@@ -178,7 +178,7 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
             target.undo_restore()
         if entry["fromServed"] and start is not None:
             target.serve(start)
-    except Exception as error:  # noqa: BLE001 - both failures have to be told, and the journal stays open
+    except Exception as error:  # noqa: BLE001 - both failures have to be reported, and the journal stays open
         why = str(error).removesuffix(".")
         return RollbackResult(
             code="stuck",

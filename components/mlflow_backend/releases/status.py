@@ -24,7 +24,7 @@ _Dumps = dict[str | None, list["Dump"]]
 class RollbackContext:
     """All that is read before a rollback is planned.
 
-    `revisions` are the platform's, newest first. `live` is None where the schema could not be read. `restorable` holds
+    `revisions` are the platform's, newest first. `live` is None if the schema could not be read. `restorable` holds
     the ids of the dumps whose objects were found whole. `busy` says, as a clause, what is being deployed right now.
     """
 

@@ -33,7 +33,7 @@ class RollbackTarget(Protocol):
     migration: Journal
 
     def heads(self) -> Heads | None:
-        """Return the live schema heads, None where they cannot be read."""
+        """Return the live schema heads, None if they cannot be read."""
 
     def restore(self, dump: Dump, version: str) -> None:
         """Put a dump in the databases' place; on a failure they are as they were."""
@@ -51,7 +51,7 @@ class RollbackTarget(Protocol):
         """End every server, with its grace period."""
 
     def busy(self) -> str | None:
-        """Say, as a clause, what an update is doing right now; None where none does anything."""
+        """Say, as a clause, what an update is doing right now; None if none does anything."""
 
     def stop_deployment(self) -> None:
         """End what an update is doing."""
@@ -90,7 +90,7 @@ def words(step: Step, entry: Mapping[str, Any]) -> str:
 
 
 def is_at(target: RollbackTarget, heads: dict[str, str | None] | None) -> bool:
-    """Tell whether the databases are at these heads; the auth database counts where both have a head for it."""
+    """Return whether the databases are at these heads; the auth database counts if both have a head for it."""
     live = target.heads()
     if live is None or heads is None or live.tracking != heads["tracking"]:
         return False

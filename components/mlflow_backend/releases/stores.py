@@ -31,16 +31,16 @@ _LOCK_POLL_S = 0.05
 
 
 class Store(Protocol):
-    """What the ledger needs of a place; every method raises PlatformFailed where the place fails."""
+    """What the ledger needs of a store; every method raises PlatformFailed if the store fails."""
 
     def keys(self, prefix: str) -> Sequence[str]:
-        """Return the keys right below `prefix`, in any order; none where nothing was ever written."""
+        """Return the keys right below `prefix`, in any order; none if nothing was ever written."""
 
     def read(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return the objects of these keys; a key that does not exist is left out."""
 
     def create(self, key: str, content: bytes) -> bool:
-        """Write an object in one step; False, and nothing written, where the key exists."""
+        """Write an object in one step; False, and nothing written, if the key exists."""
 
     def replace(self, key: str, content: bytes) -> None:
         """Write an object in one step, whether it exists or not."""
@@ -64,7 +64,7 @@ class Store(Protocol):
         """
 
     def is_locked(self, name: str) -> bool:
-        """Tell whether a command holds the lock `name`."""
+        """Return whether a command holds the lock `name`."""
 
 
 class FileStore:
@@ -91,7 +91,7 @@ class FileStore:
         return found
 
     def create(self, key: str, content: bytes) -> bool:
-        """Write the file under a name of its own, then link it: the link fails where the key exists."""
+        """Write the file under a name of its own, then link it: the link fails if the key exists."""
         with self._written(key, content) as temporary:
             try:
                 os.link(temporary, self.path(key))
@@ -150,7 +150,7 @@ class FileStore:
             yield
 
     def is_locked(self, name: str) -> bool:
-        """Tell whether a process holds the lock file."""
+        """Return whether a process holds the lock file."""
         return lock_held(self._lock(name))
 
     def _lock(self, name: str) -> Path:
@@ -215,7 +215,7 @@ def _taken(stream: IO[str]) -> bool:
 
 
 def lock_held(lock: Path) -> bool:
-    """Tell whether somebody holds a lock file; nothing is made where it was never taken. Raises PlatformFailed."""
+    """Return whether somebody holds a lock file; nothing is made if it was never taken. Raises PlatformFailed."""
     try:
         with lock.open() as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mlflow_backend.locator import Locator
 
 LIVE: Final = "MLFLOW_BACKEND_LIVE"
-"""Environment variable by which a preview asks for the database's own schema where that takes a one-shot task."""
+"""Environment variable by which a preview asks for the database's own schema if that takes a one-shot task."""
 
 
 def open_releases(locator: Locator) -> Any:

@@ -144,8 +144,8 @@ def _age(seconds: float) -> str:
 def _losses(plan: Plan) -> str:
     if plan.dump is None:
         return "nothing: the database stays as it is"
-    told = counted(plan.losses) or "nothing was written"
-    return f"what was written since {_time(plan.dump.taken_at)}: {told}"
+    lost = counted(plan.losses) or "nothing was written"
+    return f"what was written since {_time(plan.dump.taken_at)}: {lost}"
 
 
 def counted(losses: Mapping[str, int]) -> str:

@@ -121,7 +121,7 @@ def _change(step: Step, operation: Operation) -> Change:
 
 
 def _properties(step: Step) -> tuple[str, ...]:
-    """Return what differs; a dynamic provider does not tell the engine, so there the inputs are compared."""
+    """Return what differs; a dynamic provider does not report it to the engine, so there the inputs are compared."""
     if step.changed or step.old is None or step.new is None:
         return step.changed
     old, new = step.old.inputs, step.new.inputs
@@ -170,9 +170,9 @@ def _differing(step: Step) -> tuple[str, ...]:
 
 def _errors(stream: Stream, asked: PreviewInputs) -> tuple[str, ...]:
     """Return why the preview failed: an engine that never came to its stream has only printed it."""
-    told = _messages(stream.diagnostics, "error")
+    messages = _messages(stream.diagnostics, "error")
     last = served.plain(asked.printed)[-_MOST_WORDS:]
-    return told if told or asked.code == 0 or not last else (last,)
+    return messages if messages or asked.code == 0 or not last else (last,)
 
 
 def _warnings(stream: Stream, migration: Migration | None, pin: str) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ class PolicyViolation:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyEvaluation:
-    """Which policies a resource, or the stack where `urn` is empty, passed and failed."""
+    """Which policies a resource, or the stack if `urn` is empty, passed and failed."""
 
     urn: str
     passed: tuple[str, ...]
@@ -103,14 +103,14 @@ class Stream:
     result: str = ""
 
     def of_type(self, type_token: str) -> Step | None:
-        """Return the step of the only resource of a type that stays; None where the preview has none."""
+        """Return the step of the only resource of a type that stays; None if the preview has none."""
         return next((step for step in self.steps if step.type == type_token and step.new is not None), None)
 
 
 def read(lines: Iterable[str]) -> Stream:
     """Return the stream of `lines`. A last line that is cut off, as a killed engine leaves it, is not looked at."""
     events = list(_events(lines))
-    # A resource is announced when its step is planned, and told again with what the step made of it: the last counts.
+    # The engine announces a resource when it plans its step, and again with the step's result: the last counts.
     planned = {(s.urn, s.op): s for e in events for s in _steps(e, "resourcePreEvent", "resOutputsEvent")}
     summary = next((event["summaryEvent"] for event in events if "summaryEvent" in event), None)
     steps = tuple(planned.values())
@@ -127,7 +127,7 @@ def read(lines: Iterable[str]) -> Stream:
 
 
 def known(value: Any) -> bool:
-    """Tell whether a value is known already; a list or mapping is, where each of its parts is."""
+    """Return whether a value is known already; a list or mapping is, if each of its parts is."""
     if isinstance(value, Mapping):
         return all(known(item) for item in value.values())
     if isinstance(value, list | tuple):
@@ -162,27 +162,31 @@ def _events(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 def _steps(event: Mapping[str, Any], *kinds: str) -> Iterator[Step]:
     for kind in kinds:
         if kind in event:
-            told = event[kind]["metadata"]
+            document = event[kind]["metadata"]
             yield Step(
-                op=told["op"],
-                urn=told["urn"],
-                type=told["type"],
-                old=_state(told.get("old")),
-                new=_state(told.get("new")),
-                changed=_changed(told),
-                forcing=tuple(told.get("keys") or ()),
+                op=document["op"],
+                urn=document["urn"],
+                type=document["type"],
+                old=_state(document.get("old")),
+                new=_state(document.get("new")),
+                changed=_changed(document),
+                forcing=tuple(document.get("keys") or ()),
             )
 
 
-def _state(told: Mapping[str, Any] | None) -> State | None:
-    if told is None:
+def _state(document: Mapping[str, Any] | None) -> State | None:
+    if document is None:
         return None
-    return State(inputs=told.get("inputs") or {}, outputs=told.get("outputs") or {}, protect=bool(told.get("protect")))
+    return State(
+        inputs=document.get("inputs") or {},
+        outputs=document.get("outputs") or {},
+        protect=bool(document.get("protect")),
+    )
 
 
-def _changed(told: Mapping[str, Any]) -> tuple[str, ...]:
+def _changed(document: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the top-level properties that differ; a path below one may hold a user's own words."""
-    paths = [*(told.get("diffs") or ()), *(told.get("detailedDiff") or ())]
+    paths = [*(document.get("diffs") or ()), *(document.get("detailedDiff") or ())]
     return tuple(dict.fromkeys(path.split(".")[0].split("[")[0] for path in paths if path != "__provider"))
 
 
@@ -192,25 +196,25 @@ def _drifted(step: Step) -> bool:
     return bool(step.changed) or step.old.outputs != step.new.outputs
 
 
-def _diagnostic(told: Mapping[str, Any]) -> Diagnostic:
+def _diagnostic(document: Mapping[str, Any]) -> Diagnostic:
     return Diagnostic(
-        severity=str(told.get("severity", "")), urn=told.get("urn") or "", message=told.get("message") or ""
+        severity=str(document.get("severity", "")), urn=document.get("urn") or "", message=document.get("message") or ""
     )
 
 
-def _violation(told: Mapping[str, Any]) -> PolicyViolation:
+def _violation(document: Mapping[str, Any]) -> PolicyViolation:
     return PolicyViolation(
-        policy=str(told.get("policyName", "")),
-        level=str(told.get("enforcementLevel", "")),
-        urn=told.get("resourceUrn") or "",
-        message=told.get("message") or "",
+        policy=str(document.get("policyName", "")),
+        level=str(document.get("enforcementLevel", "")),
+        urn=document.get("resourceUrn") or "",
+        message=document.get("message") or "",
     )
 
 
 def _evaluation(event: Mapping[str, Any]) -> PolicyEvaluation:
-    told = next(event[kind] for kind in _ANALYSED if kind in event)
+    document = next(event[kind] for kind in _ANALYSED if kind in event)
     return PolicyEvaluation(
-        urn=told.get("resourceUrn") or "",
-        passed=tuple(told.get("passed") or ()),
-        failed=tuple(told.get("failed") or ()),
+        urn=document.get("resourceUrn") or "",
+        passed=tuple(document.get("passed") or ()),
+        failed=tuple(document.get("failed") or ()),
     )

@@ -31,7 +31,7 @@ _ICONS: Final = {
 
 
 def text(report: Report) -> str:
-    """Return the whole report; whoever writes it where there is a limit cuts it."""
+    """Return the whole report; a caller with a limit cuts it."""
     return "\n".join(_lines(report)) + "\n"
 
 

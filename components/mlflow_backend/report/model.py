@@ -63,7 +63,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """What is served. None where it is not known, or does not apply on the target."""
+    """What is served. None if it is not known, or does not apply on the target."""
 
     mlflow_version: str | None = None
     image_digest: str | None = None
@@ -138,7 +138,7 @@ class Report:
 
     `counts` has an entry for each operation that occurs, `unchanged` included. `refusals` are why the update would be
     refused, `errors` why it could not be previewed. `by_use` is what is billed and not among `billed`. `drift` is None
-    where no refresh was asked for.
+    if no refresh was asked for.
     """
 
     stack: str
@@ -165,7 +165,7 @@ class Report:
         return tuple(change for change in self.changes if change.loses)
 
     def exit_code(self, *, detailed: bool) -> ExitCode:
-        """How the command ends; `detailed` tells changes from none."""
+        """How the command ends; `detailed` distinguishes changes from none."""
         if self.verdict is Verdict.REFUSED:
             return ExitCode.REFUSED
         if self.verdict is Verdict.FAILED:

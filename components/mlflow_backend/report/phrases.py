@@ -121,8 +121,8 @@ def _findings(result: PolicyResult) -> Iterator[str]:
 
 def policies(report: Report) -> str:
     """Return how many policies came to what."""
-    told = {outcome: [each for each in report.policies if each.outcome is outcome] for outcome in Outcome}
-    return ", ".join(f"{len(each)} {outcome}" for outcome, each in told.items() if each)
+    by_outcome = {outcome: [each for each in report.policies if each.outcome is outcome] for outcome in Outcome}
+    return ", ".join(f"{len(each)} {outcome}" for outcome, each in by_outcome.items() if each)
 
 
 def drift(found: Drift) -> str:

@@ -39,7 +39,7 @@ class Quantity:
 class Billing:
     """What a resource is billed for: `counted` from its inputs, and `by_use`.
 
-    `applies` tells from the inputs whether it is billed at all. `runs` is the type, and the end of the name, of another
+    `applies` says by the inputs whether it is billed at all. `runs` is the type, and the end of the name, of another
     resource whose inputs are counted with its own: a service is billed for the task that it runs.
     """
 
@@ -115,7 +115,7 @@ def _quantities(
         if row is None or row.counted is None or not row.applies(inputs):
             continue
         if row.runs is not None:
-            # Which definition a service runs is known by its name: a stream tells no dependencies.
+            # Which definition a service runs is known by its name: a stream has no dependencies.
             type_, end = row.runs
             run = next((found for token, name, found in standing if token == type_ and name.endswith(end)), {})
             missing = {key: value for key, value in rendered.get(type_, {}).items() if number(run.get(key)) is None}

@@ -61,7 +61,7 @@ class Redactor:
 
 
 def redactor(*, settings: Iterable[str], environment: Mapping[str, str]) -> Redactor:
-    """Return what takes out the secret `settings` (texts, JSON where they are sections) and the environment's secrets.
+    """Return what takes out the secret `settings` (texts, JSON if they are sections) and the environment's secrets.
 
     A secret is also looked for as it stands in JSON, in a URL and in base64. The report's own words are none, though a
     secret section may hold them: `mode: create` would take the word out of every line.

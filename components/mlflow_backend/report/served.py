@@ -41,7 +41,7 @@ def reason(message: str) -> str:
 
 
 def releases(stream: Stream) -> tuple[Release | None, Release | None]:
-    """Return what is served now and what would be; None where there is none, or nothing is known."""
+    """Return what is served now and what would be; None if there is none, or nothing is known."""
     stack = stream.of_type(_STACK)
     before = _released(stack.old.outputs.get("release")) if stack and stack.old else None
     after = _wanted(stream)
@@ -52,7 +52,7 @@ def releases(stream: Stream) -> tuple[Release | None, Release | None]:
 
 
 def migration(stream: Stream) -> Migration | None:
-    """Return what happens to the schema; None where the plan has no migration."""
+    """Return what happens to the schema; None if the plan has no migration."""
     step = stream.of_type(tokens.MIGRATION)
     if step is None:
         return None
@@ -98,14 +98,14 @@ def _static(inputs: Mapping[str, Any]) -> dict[str, str]:
 
 
 def pin(stream: Stream) -> str:
-    """Return why the release of the settings is withheld; empty where it is not."""
+    """Return why the release of the settings is withheld; empty if it is not."""
     step = stream.of_type(tokens.HOLD)
     withheld = step.inputs.get("withheld") if step else None
     return str(withheld) if withheld and known(withheld) else ""
 
 
 def preflight(stream: Stream) -> tuple[Preflight, ...]:
-    """Return every finding of preflight, skipped ones included; of a failed one, what the engine told."""
+    """Return every finding of preflight, skipped ones included; of a failed one, the engine's message."""
     failed = tuple(
         _failed(reason(diagnostic.message))
         for diagnostic in stream.diagnostics
@@ -122,19 +122,19 @@ def preflight(stream: Stream) -> tuple[Preflight, ...]:
     )
 
 
-def _failed(told: str) -> Preflight:
-    check, _, message = told.partition(": ")
+def _failed(text: str) -> Preflight:
+    check, _, message = text.partition(": ")
     return Preflight(check=check, outcome="fail", message=message)
 
 
-def _released(told: Any) -> Release | None:
-    if not isinstance(told, Mapping) or not known(told):
+def _released(document: Any) -> Release | None:
+    if not isinstance(document, Mapping) or not known(document):
         return None
     return Release(
-        mlflow_version=told.get("mlflowVersion"),
-        image_digest=told.get("imageDigest"),
-        revision=told.get("revision"),
-        schema_head=told.get("schemaHead"),
+        mlflow_version=document.get("mlflowVersion"),
+        image_digest=document.get("imageDigest"),
+        revision=document.get("revision"),
+        schema_head=document.get("schemaHead"),
     )
 
 
@@ -142,7 +142,7 @@ def _wanted(stream: Stream) -> Release | None:
     look = stream.of_type(tokens.PREFLIGHT)
     step = stream.of_type(tokens.MIGRATION)
     installed = stream.of_type(tokens.LOCAL_ENVIRONMENT)
-    # The migration is told the version that is served, a pinned one too; the others what the settings ask for.
+    # The migration's input is the version that is served, a pinned one too; the others have that of the settings.
     version = _first("mlflowVersion", step, look, installed)
     if version is None:
         return None

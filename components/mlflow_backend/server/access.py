@@ -1,4 +1,4 @@
-"""Who may call a server, and how the plugin is told: MLflow's own users, or API keys that it reads from a secret."""
+"""Who may call a server, as the plugin is configured: MLflow's own users, or API keys that it reads from a secret."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class AccessControl:
 
 
 def secret_problem(name: str, value: object) -> str | None:
-    """Return what keeps a server from starting with this value of its secret `name`, None where nothing does.
+    """Return what keeps a server from starting with this value of its secret `name`, None if nothing does.
 
     For values that people put there: all servers read the same one, so a bad one must not come into force. The text
     does not hold the value.

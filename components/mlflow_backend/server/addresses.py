@@ -15,7 +15,7 @@ _REFERENCE = re.compile(r"\{([a-z][a-z0-9-]*)\}")
 
 @dataclass(frozen=True, kw_only=True)
 class SecretTemplate:
-    """Text with `{name}` in each place where the secret of that name goes, resolved only where the server starts.
+    """Text with `{name}` in each place where the secret of that name goes, resolved only if the server starts.
 
     With `encode`, each secret is percent-encoded as one component of a URL.
     """

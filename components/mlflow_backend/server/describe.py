@@ -154,7 +154,7 @@ def allowed_hosts(public_url: str, more: tuple[str, ...] = ()) -> tuple[str, ...
 def allowed_origins(public_url: str, hosts: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Return the origins whose pages may call the server, spelled as a browser does: lower case, no default port.
 
-    They are the public URL's, those of the same scheme at each other host (with the public port too, where the host
+    They are the public URL's, those of the same scheme at each other host (with the public port too, if the host
     names none), and `origins`.
     """
     url = urlsplit(public_url)

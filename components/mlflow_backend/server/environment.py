@@ -40,7 +40,7 @@ def plain(inputs: ServerInputs, able: Abilities) -> dict[str, str]:
     if able.telemetry:
         environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
     if able.jobs:
-        # On by default since 3.9.0, where it takes nine more processes and 2.4 GB.
+        # On by default since 3.9.0, if it takes nine more processes and 2.4 GB.
         environment[JOBS_VARIABLE] = "true" if inputs.jobs else "false"
     return {**environment, **_plugin_environment(inputs, able)}
 
@@ -74,7 +74,7 @@ def _plugin_environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]
 
 
 def metrics(port: int, *, host: str = "127.0.0.1") -> dict[str, str]:
-    """Return the variables of a server that tells Prometheus its metrics."""
+    """Return the variables of a server with metrics for Prometheus."""
     return {"MLFLOW_BACKEND_METRICS_HOST": host, "MLFLOW_BACKEND_METRICS_PORT": str(port)}
 
 

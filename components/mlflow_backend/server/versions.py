@@ -27,7 +27,7 @@ class MlflowVersion(NamedTuple):
 
 OLDEST = MlflowVersion(2, 9, 0)
 
-# 3.3.0 is the first wheel whose `mlflow server` has --uvicorn-opts and runs uvicorn unless told otherwise.
+# 3.3.0 is the first wheel whose `mlflow server` has --uvicorn-opts and runs uvicorn by default.
 UVICORN_SINCE = MlflowVersion(3, 3, 0)
 # 3.2.0 is the first wheel with mlflow/telemetry and MLFLOW_DISABLE_TELEMETRY.
 TELEMETRY_SINCE = MlflowVersion(3, 2, 0)

@@ -1,7 +1,7 @@
 """A stack's settings: the only reader of Pulumi's configuration.
 
 `models` says which settings there are, `rules` what holds between them, `source` where the text comes from, `problems`
-how a mistake is told. Nothing here asks the platform anything; that a named thing exists is for preflight to find.
+how a mistake is reported. Nothing here asks the platform anything; that a named thing exists is for preflight to find.
 """
 
 from mlflow_backend.settings.aws import Aws

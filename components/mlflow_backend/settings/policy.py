@@ -47,6 +47,6 @@ class Policy(Section):
     """The policies that previews of this stack are held to."""
 
     levels: dict[PolicyName, PolicyLevel] = Field(default_factory=dict)
-    """Policy -> mandatory (refuses), advisory (tells) or disabled; one that is left out is mandatory."""
+    """Policy -> mandatory (refuses), advisory (warns) or disabled; one that is left out is mandatory."""
     accept_vulnerabilities: list[VulnerabilityName] = Field(default_factory=list)
     """Known vulnerabilities of the MLflow version that this stack serves all the same, by their identifiers."""

@@ -1,4 +1,4 @@
-"""How a mistake in the settings is told: key path, finding, rule and fix, and never the value.
+"""Mistakes in the settings: key path, finding, rule and fix, and never the value.
 
 Any setting may have been given with `pulumi config set --secret`, so a value is described by its kind alone.
 """
@@ -45,7 +45,7 @@ class SettingsError(UsageError):
     """All the mistakes of a stack's settings at once; `problems` holds each. Its text holds no value."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        """Tell all of `problems`, one a line."""
+        """List all of `problems`, one a line."""
         self.problems = tuple(problems)
         count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
         super().__init__(

@@ -34,7 +34,7 @@ def create_or_adopt(settings: Settings) -> Iterator[Problem]:
 
 
 def access_on_loopback_only(settings: Settings) -> Iterator[Problem]:
-    """Keep a server without access control where only this machine reaches it."""
+    """Refuse a server without access control that other machines can reach."""
     if settings.access.mode == "none" and not targets.get(settings.target).loopback:
         yield Problem(
             path="access.mode",
@@ -57,7 +57,7 @@ def databases_apart(settings: Settings) -> Iterator[Problem]:
 
 
 def limits_of_keys(settings: Settings) -> Iterator[Problem]:
-    """Refuse a limit of API keys where there are none: it would be ignored."""
+    """Refuse a limit of API keys if there are none: it would be ignored."""
     if settings.access.requests_per_minute and settings.access.mode != "token":
         yield Problem(
             path="access.requestsPerMinute",
@@ -83,7 +83,7 @@ def shared_state(settings: Settings) -> Iterator[Problem]:
 
 
 def jobs_on_redis(settings: Settings) -> Iterator[Problem]:
-    """Keep jobs off where MLflow's queue would be a file in one container's memory, lost with it."""
+    """Refuse jobs if MLflow's queue would be a file in one container, which is lost with it."""
     if settings.server.jobs and not abilities(parse_version(settings.server.mlflow_version)).jobs_on_redis:
         yield Problem(
             path="server.jobs",
@@ -106,7 +106,7 @@ def extra_flags(settings: Settings) -> Iterator[Problem]:
 
 
 def origins(settings: Settings) -> Iterator[Problem]:
-    """Refuse origins where MLflow knows none: its answers would not let a browser use them."""
+    """Refuse origins if MLflow knows none: its answers would not let a browser use them."""
     version = settings.server.mlflow_version
     if settings.access.origins and not abilities(parse_version(version)).host_check:
         yield Problem(
@@ -155,7 +155,7 @@ def connections(settings: Settings) -> Iterator[Problem]:
 
 
 def port_on_loopback(settings: Settings) -> Iterator[Problem]:
-    """Refuse a port where it follows from something else."""
+    """Refuse a port if it follows from something else."""
     if settings.server.port is not None and not targets.get(settings.target).loopback:
         yield Problem(
             path="server.port",
@@ -166,7 +166,7 @@ def port_on_loopback(settings: Settings) -> Iterator[Problem]:
 
 
 def aws_on_aws(settings: Settings) -> Iterator[Problem]:
-    """Refuse AWS's section where nothing runs on AWS: it would be ignored."""
+    """Refuse AWS's section if nothing runs on AWS: it would be ignored."""
     if settings.aws != Aws() and "aws" not in targets.get(settings.target).platforms:
         yield Problem(
             path="aws",

@@ -40,13 +40,13 @@ class PulumiSource:
 
     def keys(self) -> Iterable[str]:
         """Return the keys of this namespace; no public function of Pulumi's does, so the map behind it is asked."""
-        from pulumi.runtime.config import CONFIG, get_config_env  # noqa: PLC0415 - pulumi only where it runs
+        from pulumi.runtime.config import CONFIG, get_config_env  # noqa: PLC0415 - pulumi only if it runs
 
         prefix = f"{self.config.name}:"
         return sorted(key.removeprefix(prefix) for key in {*CONFIG.get(), *get_config_env()} if key.startswith(prefix))
 
     def get(self, key: str) -> str | None:
-        """Return the raw text of `key`, decrypted by the engine where it is a secret."""
+        """Return the raw text of `key`, decrypted by the engine if it is a secret."""
         return self.config.get(key)
 
 

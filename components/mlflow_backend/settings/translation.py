@@ -30,7 +30,7 @@ _RULES = {
     "string_too_long": "it may have at most {max_length} characters",
     "string_pattern_mismatch": "it must match {pattern}",
 }
-# The branches of `str | bool`: pydantic tells one error a branch, and appends its name to the place.
+# The branches of `str | bool`: pydantic reports one error a branch, and appends its name to the location.
 _UNION_BRANCHES = {"str": "string_type", "bool": "bool_type"}
 
 

@@ -102,7 +102,7 @@ def _run(platform: Platform, shot: OneShot, content: bytes, request: VerifyReque
 
 
 def was_not_run(report: Report) -> bool:
-    """Tell whether a report says that the task could not be run."""
+    """Return whether a report says that the task could not be run."""
     return any(check.code == _NOT_RUN for check in report.checks)
 
 

@@ -1,11 +1,7 @@
-"""The dynamic resource that fails an update whose backend does not work. Thin: `resource` does what it says.
+"""The dynamic resource that fails an update whose backend does not work. Thin.
 
 Each real update verifies, also one that changes nothing; a preview, a refresh and a destroy send the backend nothing
-(ADR 24).
-
-The path of this module and the names of its two classes are frozen: Pulumi keeps a provider in the state by module and
-name, so that moving or renaming one makes `destroy` fail for every stack that exists (a test pins them). The provider
-holds nothing, for its attributes would go into the state. Why a resource and not a hook: ADR 4.
+(ADR 24). Why a resource and not a hook: ADR 4.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What the dynamic resource does: its inputs' problems and differences, the verdict, and the outputs.
-
-`provider` is frozen where it stands; this module may be changed.
-"""
+"""The work of the dynamic resource Verification: its inputs' problems and differences, the verdict, and the outputs."""
 
 from __future__ import annotations
 
@@ -120,7 +117,7 @@ def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _after_failure(inputs: Mapping[str, Any], report: Report) -> str:
-    """Roll back where that is wished and the verdict is fail, never on an inconclusive one; say what was done."""
+    """Roll back if that is wished and the verdict is fail, never on an inconclusive one; say what was done."""
     if inputs.get("onFailure") != "rollback" or report.verdict is not Result.FAIL:
         return ""
     from mlflow_backend.releases import automatic  # noqa: PLC0415 - only after a failure

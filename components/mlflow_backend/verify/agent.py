@@ -20,7 +20,7 @@ _HEALTH: Final = "/health"
 
 
 def is_refused_by_name(context: Context, exchange: Exchange) -> bool:
-    """Tell whether what MLflow's client is refused passes under a browser's name."""
+    """Return whether what MLflow's client is refused passes under a browser's name."""
     if not _may_be(exchange):
         return False
     path = _HEALTH if exchange.path.endswith(_HEALTH) else _SEARCH

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROUTE: Final = "/api/2.0/mlflow-artifacts/artifacts"
 USUAL: Final = 5 << 18
-"""Bytes of the usual artifact, 1.25 MiB: more than nginx takes unless it is told to, and than a server keeps in memory.
+"""Bytes of the usual artifact, 1.25 MiB: more than nginx takes by default, and than a server keeps in memory.
 Random, so that neither compression nor cache can pass for the store."""
 LARGE: Final = 33 << 20
 """Bytes of the large one: above the limits of API Gateway (10 MB) and Cloud Run (32 MiB)."""
@@ -68,15 +68,15 @@ def run_folder(context: Context) -> str | None:
 def roundtrip(  # noqa: PLR0913 - what is asked of one artifact
     context: Context, path: str, content: bytes, *, patient: bool = False, listed: bool = False, pieces: bool = False
 ) -> Finding:
-    """Upload, list where asked, download, compare and delete one artifact. `patient`: a transfer may take long.
+    """Upload, list if asked, download, compare and delete one artifact. `patient`: a transfer may take long.
 
     Raises `Unexpected`.
     """
     undo = context.undo_later("artifact", lambda later: _delete(later, path))
     up = context.send(_request("PUT", path, body=content, patient=patient))
     if not up.ok:
-        # A refused upload is a bare 500 whatever the reason; what a listing answers tells key, bucket and outage apart,
-        # and a download of what is not there tells the store from the server's own temporary folder.
+        # A refused upload is a bare 500 whatever the reason. A listing's answer distinguishes key, bucket and outage; a
+        # download of what is not there distinguishes the store from the server's own temporary folder.
         also = context.send(Request("GET", ROUTE, query={"path": path.rpartition("/")[0]}))
         raise Unexpected(up, large=patient, also=also, missing=context.send(_request("GET", path)) if also.ok else None)
     if listed and (finding := _missing_in_list(context, path, len(content))) is not None:

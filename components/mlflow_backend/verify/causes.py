@@ -30,12 +30,12 @@ def explain(exchange: Exchange, failure: FailureContext) -> Finding:
 
 
 def is_unknown(finding: Finding, exchange: Exchange) -> bool:
-    """Tell whether a finding only says that MLflow does not answer so: a check of another service knows better."""
+    """Return whether a finding only says that MLflow does not answer so: a check of another service knows better."""
     return (exchange.ok and finding.result is Result.FAIL) or finding.code == "refused-request"
 
 
 def describe(exchange: Exchange) -> str:
-    """Say in one sentence what came back, quoting MLflow's own message where there is one."""
+    """Say in one sentence what came back, quoting MLflow's own message if there is one."""
     if exchange.trouble is Trouble.READ_TIMEOUT:
         return f"{exchange.called} had no full answer within {exchange.timeout_s:.3g} s: {exchange.detail}"
     if exchange.trouble is not None:
@@ -44,9 +44,7 @@ def describe(exchange: Exchange) -> str:
         size = len(exchange.body)
         return f"{exchange.called} answered {exchange.status} with JSON that breaks off after {size} bytes"
     code, message = mlflow_error(exchange)
-    told = " ".join(word for word in (code, message) if word) or plain(exchange.body)
+    stated = " ".join(word for word in (code, message) if word) or plain(exchange.body)
     if exchange.ok:
-        return (
-            f"{exchange.called} answered {exchange.status} with something else than expected: {told or 'an empty body'}"
-        )
-    return f"{exchange.called} answered {exchange.status}" + (f": {told}" if told else "")
+        return f"{exchange.called} answered {exchange.status} with something unexpected: {stated or 'an empty body'}"
+    return f"{exchange.called} answered {exchange.status}" + (f": {stated}" if stated else "")

@@ -31,7 +31,7 @@ MAX_REDIRECTS: Final = 5
 POOL: Final = 8
 """Connections kept for reuse: as many as checks run at once in practice."""
 CLIENT: Final = "3.17.2"
-"""The MLflow client that is named where no version is declared: the newest that is supported."""
+"""The MLflow client that is named if no version is declared: the newest that is supported."""
 BROWSER: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 
 _VERIFY_CODES: Final[dict[int, Trouble]] = {
@@ -215,7 +215,7 @@ def _shown(url: str) -> str:
 
 
 def classify(error: BaseException) -> tuple[Trouble, str]:  # noqa: C901, PLR0911, PLR0912 - a table, one line a kind
-    """Tell what kind of trouble an exception of urllib3, http.client, ssl or socket means, with a short detail."""
+    """Return what kind of trouble an exception of urllib3, http.client, ssl or socket means, with a short detail."""
     chain = list(_chain(error))
     for link in chain:
         match link:

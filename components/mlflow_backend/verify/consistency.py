@@ -39,11 +39,11 @@ def clock(context: Context) -> Finding:
     """The clocks of the server, its front and this machine agree."""
     before = time.time()
     exchange = context.send(Request("GET", "/health", alone=True))
-    told = _date(exchange.headers.get("date", ""))
-    if told is None:
+    dated = _date(exchange.headers.get("date", ""))
+    if dated is None:
         return skipped("answers carry no Date")
     age = float(exchange.headers.get("age", "0") or 0)
-    front = told + age - (before + time.time()) / 2
+    front = dated + age - (before + time.time()) / 2
     made = context.created
     answer = context.get("experiments/get", fresh=True, experiment_id=made.experiment_id)
     server = int(answer.text("experiment", "creation_time")) / 1000 - made.experiment_at

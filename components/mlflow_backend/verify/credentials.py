@@ -41,7 +41,7 @@ class Credentials:
 
 
 def resolve(references: Mapping[str, str], readers: Readers | None = None) -> Credentials:
-    """Read the credentials that `references` name; none where it is empty.
+    """Read the credentials that `references` name; none if it is empty.
 
     Known are {"username", "password"}, {"token"}, {"identityToken"}, and {"apiKey"} with "apiKeyHeader", the literal
     name of a header, beside it.

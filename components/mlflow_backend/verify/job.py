@@ -1,4 +1,4 @@
-"""A verification as a file, to be run by another Python than the one that asks: what it is told, and what it answers.
+"""A verification packaged as a zip that another interpreter runs: its input and its output.
 
 It runs in a backend's own network, in the server's image, which has urllib3 and none of this project's packages; the
 modules come with the job (`bundle`). Its credentials are references that mean something there.

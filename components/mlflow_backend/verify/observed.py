@@ -20,7 +20,7 @@ class FailureContext:
     """What is known around an exchange when its cause is looked for.
 
     `fresh` means that the request names a thing which the verifier made moments ago; `large`, that it carries a large
-    body where a small one passed; `also` is a second exchange that the check made to tell causes apart, and `missing`
+    body if a small one passed; `also` is a second exchange that the check made to distinguish causes, and `missing`
     what the download of an artifact answers that is not there. `agent_refused`: the same request passes under a
     browser's name.
     """

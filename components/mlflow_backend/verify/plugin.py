@@ -1,6 +1,6 @@
 """Checks of what this project's plugin adds to MLflow: what the server itself says of its parts and of its readiness.
 
-A server without the plugin answers 404 there, and the skip says so. Without credentials the plugin tells no more than
+A server without the plugin answers 404 there, and the skip says so. Without credentials the plugin says no more than
 that something is wrong; with them, what.
 """
 
@@ -77,7 +77,7 @@ def redis(context: Context) -> Finding:
 
 
 def _ask(context: Context, path: str) -> Exchange | None:
-    """What the plugin answers, good or bad; None where there is no plugin.
+    """What the plugin answers, good or bad; None if there is no plugin.
 
     Raises `Unexpected` for everything else.
     """

@@ -161,13 +161,13 @@ class Report:
         if self.verdict is None:
             return f"{self.url}: verification ({self.profile}) began at {self.started} and has not finished"
         counts = {result: sum(check.result is result for check in self.checks) for result in Result}
-        told = ", ".join(f"{count} {result.value}" for result, count in counts.items() if count)
+        counted = ", ".join(f"{count} {result.value}" for result, count in counts.items() if count)
         seconds = (self.checks_ms + self.cleanup_ms + self.sweep_ms) / 1000
-        return f"{self.url}: {self.verdict.value.upper()} ({self.profile}: {told}; {seconds:.1f} s; {self.finished})"
+        return f"{self.url}: {self.verdict.value.upper()} ({self.profile}: {counted}; {seconds:.1f} s; {self.finished})"
 
 
 def verdict_of(checks: tuple[CheckReport, ...]) -> Result:
-    """One verdict for all checks: a fail outweighs an inconclusive, and where nothing passed nothing is proved."""
+    """One verdict for all checks: a fail outweighs an inconclusive, and if nothing passed nothing is proved."""
     results = {check.result for check in checks}
     if Result.FAIL in results:
         return Result.FAIL

@@ -1,4 +1,4 @@
-"""Runs the checks of a profile against a subject: in parallel where they do not depend on each other, in one deadline.
+"""Runs the checks of a profile against a subject: in parallel if they do not depend on each other, in one deadline.
 
 Owns order, threads, the deadline, cleanup and the verdict. Knows no check by name. A hung server cannot hang it: each
 check runs in a daemon thread that is left behind when the deadline ends.
@@ -39,12 +39,12 @@ CLEANUP_MOST_S: Final = 15.0
 """What cleanup may take beyond the checks, of the deadline and at most: it must run also after they used it up."""
 REQUEST_SHARE: Final = 1 / 6
 REQUEST_MOST_S: Final = 30.0
-"""What one request may take, 30 s by default: so that a hung part is told apart from a whole that is slow."""
+"""What one request may take, 30 s by default: so that a hung part is distinguished from a whole that is slow."""
 AT_ONCE: Final = 4
 """Checks that run beside each other. More make no server faster, and every answer slower: with basic auth, which hashes
 the password for each request (180 ms of a core), sixteen at once came close to the time that one request may take."""
 GRACE_S: Final = 0.2
-"""What a check has left after the deadline to tell which of its requests met it."""
+"""What a check has left after the deadline to find which of its requests met it."""
 
 
 @dataclass(kw_only=True)
@@ -127,7 +127,7 @@ def _verify(
     if shared.undo:
         _afterwards(Check(name="cleanup", part=Part.SERVER, run=_clean_up), shared, progress, after)
     cleanup_ms = progress.clock() * 1000 - checks_ms
-    # Where the verification made nothing, it has no business to delete; where it could not, there is nobody to ask.
+    # Where the verification made nothing, it has no business to delete; if it could not, there is nobody to ask.
     if "experiment" in progress.done and progress.done["experiment"].result is Result.PASS:
         _afterwards(Check(name="sweep", part=Part.SERVER, run=sweep), shared, progress, after)
     client.close()

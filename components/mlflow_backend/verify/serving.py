@@ -1,7 +1,7 @@
 """Checks that the right server answers at the URL: health, version, revision, Host, UI; Redis as far as it shows.
 
 Each check is a function of a context whose docstring's first line says what it shows. It returns a finding, or raises
-`Unexpected` with an exchange whose cause `causes` tells.
+`Unexpected` with an exchange whose cause `causes` finds.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def host(context: Context) -> Finding:
             return failed(
                 f"Host {other} is refused with {exchange.status or exchange.trouble}",
                 code="host-refused",
-                cause="The server was told to accept it, so something in front of it refuses or changes it.",
+                cause="The server is configured to accept it, so something in front of it refuses or changes it.",
                 next_step="Let the front pass Host as it comes, or remove the host from access.hosts.",
             )
     if hosts and _called(context, FOREIGN).ok:

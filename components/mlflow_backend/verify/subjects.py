@@ -40,10 +40,10 @@ class Live:
 class Subject:
     """One backend under verification.
 
-    `expected_version` and `expected_revision` are what the platform was told to run; None leaves the comparison out,
+    `expected_version` and `expected_revision` are the platform's current release; None leaves the comparison out,
     visibly. `locator` says where the platform's own answer comes from. `credentials` are references, never values.
     `access` is whether the backend must refuse anonymous calls (None: whether credentials are named).
-    `hosts` and `origins` are all that the running server was told to let in; where they are known, others are refused.
+    `hosts` and `origins` are all that the running server admits; if they are known, others are refused.
     `proxied_artifacts` says that artifacts must go through the server. `identity` is what the ledger has recorded of
     database and store, `identity_problem` why that could not be read. `plain_http` says that the backend's own front
     speaks plain HTTP, so that TLS before it is somebody else's. `live` is no part of the document.

@@ -31,13 +31,13 @@ PURGE_S: Final = 2.0
 
 
 def sweep(context: Context) -> Finding:
-    """What verifications left behind is removed, for good where the database can be reached."""
+    """What verifications left behind is removed, for good if the database can be reached."""
     finding, kept = _sweep(context), _purge(context)
     return replace(finding, sentence=f"{finding.sentence}{kept}")
 
 
 def _purge(context: Context) -> str:
-    """Say what is removed for good; nothing where the database is out of reach."""
+    """Say what is removed for good; nothing if the database is out of reach."""
     purge = context.subject.live.purge
     if purge is None:
         return ""
@@ -54,7 +54,7 @@ def _sweep(context: Context) -> Finding:
         left, lost = _leftovers(context)
     except Unexpected as unexpected:
         # Whether older leftovers are there says nothing about the backend as it is now.
-        return skipped(f"it cannot be told what was left behind: {describe(unexpected.exchange)}")
+        return skipped(f"what was left behind cannot be read: {describe(unexpected.exchange)}")
     failures = 0
     for name in lost:
         failures += _tried(remove_model, context, name)

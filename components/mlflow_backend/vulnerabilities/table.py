@@ -33,7 +33,7 @@ class Vulnerability:
 
     `introduced` is the first affected release (None: every earlier one counts), `fixed` the first that is not affected
     (None: no source names it, and every later one counts). `needs` is the setting without which it does not act.
-    `client` acts where a model is loaded or served. `closed` says what this project does about it, and `test` shows it.
+    `client` acts if a model is loaded or served. `closed` says what this project does about it, and `test` shows it.
     """
 
     id: str

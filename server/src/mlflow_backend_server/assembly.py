@@ -152,7 +152,7 @@ def _native_routes(fastapi_app: Any) -> list[Any]:
 
 
 def _mlflow(settings: Settings, *, asgi: bool) -> tuple[Any, Any]:
-    """Return MLflow's own application for this stack and access, and its basic auth where that is wanted."""
+    """Return MLflow's own application for this stack and access, and its basic auth if that is wanted."""
     auth: Any = None
     if settings.access is Access.BASIC:
         auth = importlib.import_module("mlflow.server.auth")
@@ -248,7 +248,7 @@ def _pool() -> dict[str, int]:
 
 
 def _quiet_uvicorn(settings: Settings) -> None:
-    """Take uvicorn's own access log away where ours is on: it costs as much as the rest of the plugin together."""
+    """Take uvicorn's own access log away if ours is on: it costs as much as the rest of the plugin together."""
     if settings.access_log:
         logger = logging.getLogger("uvicorn.access")
         logger.handlers.clear()

@@ -26,7 +26,7 @@ WEBHOOK_VARIABLE = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
 PASSPHRASE_VARIABLE = "MLFLOW_CRYPTO_KEK_PASSPHRASE"  # noqa: S105 - the name of a variable
 VERSION_VARIABLE = "MLFLOW_CRYPTO_KEK_VERSION"
 FORMER_VARIABLE = "MLFLOW_BACKEND_FORMER_KEYS"
-#: What MLflow takes where the environment names none: it is in its public source, so that it hides nothing.
+#: What MLflow takes if the environment names none: it is in its public source, so that it hides nothing.
 PUBLIC_PASSPHRASE = "mlflow-default-kek-passphrase-for-development-only"  # noqa: S105 - published by MLflow
 PUBLIC_VERSION = 1
 
@@ -83,14 +83,14 @@ def read_webhook(key: Fernet, secret: str) -> bytes | None:
 
 
 def named(environment: Mapping[str, str]) -> bool:
-    """Tell whether the environment names any key."""
+    """Return whether the environment names any key."""
     return any(environment.get(name) for name in (WEBHOOK_VARIABLE, PASSPHRASE_VARIABLE))
 
 
 def ring(environment: Mapping[str, str]) -> Ring:
     """Return the keys that the environment names, and MLflow's public passphrase as the last of the former ones.
 
-    Raises KeysError where one is missing or is MLflow's public default, or cannot be a key.
+    Raises KeysError if one is missing or is MLflow's public default, or cannot be a key.
     """
     named = {
         "webhook-key": environment.get(WEBHOOK_VARIABLE, ""),

@@ -75,7 +75,7 @@ class Users:
     job_token: str = ""
 
     def administers(self, name: str) -> bool:
-        """Tell whether a user is an administrator; raises what MLflow raises where the users cannot be looked up."""
+        """Return whether a user is an administrator; raises what MLflow raises if the users cannot be looked up."""
         return bool(getattr(self.passwords.user(name), "is_admin", False))
 
 

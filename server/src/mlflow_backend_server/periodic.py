@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Child = subprocess.Popen[bytes] | subprocess.Popen[str]
 
 _logger = logging.getLogger(__name__)
-#: MLflow's own switch, on by default; where somebody has set it, it stands.
+#: MLflow's own switch, on by default; if somebody has set it, it stands.
 SWITCH = "MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS"
 _ELECTED = "_MLFLOW_BACKEND_PERIODIC_TASKS"
 _ENGINE = "MLFLOW_SERVER_JOB_EXECUTION_ENGINE"
@@ -42,7 +42,7 @@ _END_S = 10.0
 def take_over(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables by which a server's processes leave periodic tasks to the elected one.
 
-    Empty where the operator has chosen, or where this MLflow runs them in another way.
+    Empty if the operator has chosen, or if this MLflow runs them in another way.
     """
     if SWITCH in environment or _ENGINE in environment or _starter() is None:
         return {}
@@ -50,7 +50,7 @@ def take_over(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def elect(address: Address, environment: Mapping[str, str]) -> None:
-    """Stand for election in this process for as long as it lives, where `take_over` said so."""
+    """Stand for election in this process for as long as it lives, if `take_over` said so."""
     start = _starter()
     if _ELECTED in environment and start is not None:
         candidate = Candidate(address, start)

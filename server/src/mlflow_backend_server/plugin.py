@@ -20,7 +20,7 @@ from mlflow_backend_server.db.chains import installed_version
 from mlflow_backend_server.db.verdicts import ToolError
 from mlflow_backend_server.settings import Access, Settings, SettingsError, from_environment
 
-#: Set by `mlflow server` for its children, where MLflow knows more than one kind of server.
+#: Set by `mlflow server` for its children, if MLflow knows more than one kind of server.
 _SERVER_KIND = "_MLFLOW_SGI_NAME"
 _BOOTSTRAPPED = "_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED"
 

@@ -1,4 +1,4 @@
-"""What the plugin is told by its environment: the only reader of it, pure.
+"""The plugin's settings, from its environment, which nothing else reads. Pure.
 
 A value that cannot be understood stops the server with its name and the rule, never with the value: some are secret.
 """

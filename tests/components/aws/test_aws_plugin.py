@@ -1,4 +1,4 @@
-"""The provider's plugin: what counts as at hand, and what is said where it cannot be had."""
+"""The provider's plugin: what counts as at hand, and what is said if it cannot be had."""
 
 from __future__ import annotations
 

@@ -296,7 +296,7 @@ def test_the_verifications_key_opens_the_server_and_no_key_is_stored_with_the_ha
 
 
 def test_keys_of_others_stay_when_the_verifications_is_rotated(manager: SecretsManagerClient) -> None:
-    """A person adds keys to the secret; an update replaces its own entry only, and only where it has to."""
+    """A person adds keys to the secret; an update replaces its own entry only, and only if it has to."""
     source = ServerSecretsProvider().create(PROPS).id
     props = _keys(manager, source)
     made = ApiKeysProvider().create(props)

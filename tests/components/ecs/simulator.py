@@ -53,7 +53,7 @@ class Question:
 
 
 def ask(questions: Sequence[Question]) -> list[bool]:
-    """Return whether each is allowed. Skips the test where there is no Node.js."""
+    """Return whether each is allowed. Skips the test if there is no Node.js."""
     answers = _run("simulate.mjs", [question.document() for question in questions])
     unclear = set(answers) - {"Allowed", "ImplicitlyDenied", "ExplicitlyDenied"}
     assert not unclear, f"the simulator could not decide: {unclear}"

@@ -211,7 +211,7 @@ def test_ecs_does_not_go_back_over_a_migration() -> None:
 
 
 def test_autoscaling_is_not_undone_by_an_update(registered: dict[str, list[Registered]]) -> None:
-    """The count is ignored only where something else moves it."""
+    """The count is ignored only if something else moves it."""
     assert _service(registered["staging"]).ignored == ("desiredCount",)
     assert _service(registered["dev"]).ignored == ()
     assert len(of_type(registered["staging"], "Policy")) == 2

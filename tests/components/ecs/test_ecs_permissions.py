@@ -69,7 +69,7 @@ def test_whatever_the_product_keeps_in_its_own_store_may_be_read_by_every_role()
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_action_is_granted_on_what_it_knows(actions: Mapping[str, Action], variant: str) -> None:
-    """No action is misspelt, none is granted on ARNs that IAM never asks about, and '*' stands only where it must."""
+    """No action is misspelt, none is granted on ARNs that IAM never asks about, and '*' stands only if it must."""
     found = []
     for grant in every(variant):
         for action in grant.actions:
@@ -100,7 +100,7 @@ def test_each_condition_is_one_that_the_action_knows(actions: Mapping[str, Actio
 
 
 def _of(arn: str, action: Action) -> bool:
-    """Tell whether an ARN of a policy, in which `*` may stand for anything, is of one of an action's types."""
+    """Return whether an ARN of a policy, in which `*` may stand for anything, is of one of an action's types."""
     patterns = [
         "".join(".*" if part.startswith("${") else re.escape(part) for part in re.split(r"(\$\{\w+\})", each))
         for each in action.arns.values()

@@ -221,7 +221,7 @@ def test_a_boundary_bounds() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_documents_hold_no_wildcard_where_an_arn_could_stand(role: str) -> None:
-    """`*` alone stands only where AWS knows no resource, and no action is a wildcard but in a Deny."""
+    """`*` alone stands only if AWS knows no resource, and no action is a wildcard but in a Deny."""
     for statement in ROLES[role]["Statement"]:
         if statement["Effect"] == "Deny":
             continue

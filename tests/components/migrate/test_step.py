@@ -44,7 +44,7 @@ def test_a_breaking_revision_stops_the_writers_before_the_dump(world: World) -> 
 
 
 def test_safe_revisions_are_applied_beside_the_running_server(world: World) -> None:
-    """No downtime where no pending revision is breaking, and a dump all the same."""
+    """No downtime if no pending revision is breaking, and a dump all the same."""
     world.breaking = False
     run(world)
     assert world.deeds == ["status", "dump", "upgrade"]

@@ -112,7 +112,7 @@ def test_a_run_without_a_report_is_a_failure_with_its_last_words(output: str) ->
 
 
 def test_only_what_a_restore_left_is_dropped() -> None:
-    """The names are the tool's own; where there is none, nothing is asked for."""
+    """The names are the tool's own; if there is none, nothing is asked for."""
     runner = Answers({"databases": {"tracking": {"kept_databases": ["mlflow__before_x"]}}, "exit_code": 0})
     assert DatabaseTool(runner).drop_kept() == ("mlflow__before_x",)
     assert runner.asked == ["drop", "mlflow__before_x"]

@@ -32,7 +32,7 @@ class Machine:
         self.asked.append(("start", revision))
 
     def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
-        """Tell whether it serves."""
+        """Return whether it serves."""
         self.asked.append(("wait", revision, deadline_s))
         return WaitOutcome(serving=self.serves, reasons=() if self.serves else ("exec format error",))
 

@@ -176,7 +176,7 @@ class World:
         self.start_server(revision)
 
     def wait(self, revision: str) -> WaitOutcome:
-        """Tell whether it runs."""
+        """Return whether it runs."""
         with self.doing("wait"):
             return WaitOutcome(serving=self.running == revision)
 

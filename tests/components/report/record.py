@@ -28,7 +28,7 @@ class RecordedStack(LocalStack):
 
     @property
     def environment(self) -> dict[str, str]:
-        """Pulumi shows its event log only where its debugging commands are asked for, as the Automation API does."""
+        """Pulumi shows its event log only if its debugging commands are asked for, as the Automation API does."""
         return {**super().environment, "PULUMI_DEBUG_COMMANDS": "true"}
 
     def record(self, name: str, *flags: str) -> None:

@@ -77,7 +77,7 @@ def result(
 
 
 def test_policies_are_read_by_what_was_found() -> None:
-    """One line for what is wrong in many places, a remedy only where something is to be mended, no row for a pass."""
+    """One line for what is wrong in many places, a remedy only if something is to be mended, no row for a pass."""
     gap = "policy is not known before the update"
     policies = (
         result("tagged", Outcome.VIOLATED, ("a", "no tags"), ("b", "no tags"), ("c", "no stack"), level="advisory"),

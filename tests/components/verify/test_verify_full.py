@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """4 MiB show what 33 MiB show, where no real limit is under proof."""
+    """4 MiB show what 33 MiB show, if no real limit is under proof."""
     monkeypatch.setattr(artifacts, "LARGE", 4 << 20)
 
 

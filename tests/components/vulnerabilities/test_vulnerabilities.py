@@ -120,7 +120,7 @@ def test_local_warns_and_goes_on(version: str) -> None:
 
 
 def test_only_what_acts_with_the_settings_is_refused() -> None:
-    """Permissions of MLflow's users do not matter to API keys, nor job routes where no job runs."""
+    """Permissions of MLflow's users do not matter to API keys, nor job routes if no job runs."""
     version = "3.10.1"
 
     def found(**asked: Any) -> set[str]:

@@ -308,7 +308,7 @@ def missing_bucket(scene: Scene) -> Iterator[Subject]:
 
 
 def mounts() -> str:
-    """Why no file system can be mounted here; empty where it can."""
+    """Why no file system can be mounted here; empty if it can."""
     return "" if os.geteuid() == 0 else "mounting a small file system needs root"
 
 

@@ -99,7 +99,7 @@ class Fault:
     verdict: Result = Result.FAIL
     deadline_s: float = 20
     skipped_unless: Callable[[], str] = lambda: ""
-    """Says why the fault cannot be played on this machine; empty where it can."""
+    """Says why the fault cannot be played on this machine; empty if it can."""
 
     @property
     def profile(self) -> str:

@@ -80,7 +80,7 @@ def start(stack: LocalStack, script: str, *arguments: str) -> subprocess.Popen[b
 
 
 def kill_at(stack: LocalStack, process: subprocess.Popen[bytes], step: str, sign: signal.Signals) -> bool:
-    """Send a signal as soon as the journal says that the step has begun; tell whether that was before its end."""
+    """Send a signal as soon as the journal says that the step has begun; return whether that was before its end."""
     deadline = time.monotonic() + 240
     journal = releases(stack).rollback
     while process.poll() is None and time.monotonic() < deadline:

@@ -62,7 +62,7 @@ class _Denied(S3ClientError):
 
 
 def is_public(document: Mapping[str, Any]) -> bool:
-    """Tell whether a policy grants anything to everybody."""
+    """Return whether a policy grants anything to everybody."""
     return any(each["Effect"] == "Allow" and _everybody(each) and not _confined(each) for each in _statements(document))
 
 

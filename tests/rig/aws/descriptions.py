@@ -59,7 +59,7 @@ def _members(patches: Patches) -> None:
         return before_tags(backend, *rest, **named)
 
     def members(group: ReplicationGroup, **named: Any) -> None:
-        # moto counts replicas only where they are asked for by the other of the two parameters.
+        # moto counts replicas only if they are asked for by the other of the two parameters.
         replicas = named.pop("replicas_per_node_group") or named["num_cache_clusters"] - 1
         before_members(group, replicas_per_node_group=replicas, **named)
 

@@ -85,7 +85,7 @@ class Images:
         return f"{REGISTRY}/{repository}@{digest}"
 
     def find(self, reference: str) -> Published | None:
-        """Return what a task's image name stands for; None where the registry has no such image."""
+        """Return what a task's image name stands for; None if the registry has no such image."""
         registry, _, path = reference.partition("/")
         if registry != REGISTRY:
             return None

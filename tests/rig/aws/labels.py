@@ -1,6 +1,6 @@
 """Staging labels of a secret's own: moto takes all of them from a version as soon as there is a newer one.
 
-AWS moves AWSCURRENT and AWSPREVIOUS by itself, and any other label only where it is told to (Secrets Manager user
+AWS moves AWSCURRENT and AWSPREVIOUS by itself, and any other label only if it is told to (Secrets Manager user
 guide, 'What's in a secret').
 """
 

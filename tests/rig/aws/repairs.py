@@ -42,7 +42,7 @@ def as_role(
 
 
 def may(call: Callable[..., Any], **arguments: Any) -> bool:
-    """Tell whether a call is allowed, whatever else is wrong with it."""
+    """Return whether a call is allowed, whatever else is wrong with it."""
     try:
         call(**arguments)
     except ClientError as error:
@@ -263,7 +263,7 @@ def balancer_address(aws: Aws) -> bool:
 
 
 def answered(call: Callable[..., Any], **arguments: Any) -> dict[str, Any] | None:
-    """Return what a call answers; None where it fails, or where its answer cannot be read."""
+    """Return what a call answers; None if it fails, or if its answer cannot be read."""
     try:
         return dict(call(**arguments))
     except (ClientError, ResponseParserError):

@@ -38,7 +38,7 @@ class Zone:
         self._target, self._balancers_zone = made["DNSName"], made["CanonicalHostedZoneId"]
 
     def change(self, action: str, *, zone: str | None = None, target: str | None = None, healthy: bool = False) -> bool:
-        """Tell whether a change of the alias is taken; to the balancer unless something else is said."""
+        """Return whether a change of the alias is taken; to the balancer unless something else is said."""
         alias = {
             "HostedZoneId": zone or self._balancers_zone,
             "DNSName": target or self._target,

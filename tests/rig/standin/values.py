@@ -44,7 +44,7 @@ def to_struct(properties: Mapping[str, Any]) -> struct_pb2.Struct:
 
 
 def is_known(value: Any) -> bool:
-    """Tell whether there is no unknown in a value, however deep."""
+    """Return whether there is no unknown in a value, however deep."""
     if isinstance(value, dict):
         return all(is_known(item) for item in value.values())
     if isinstance(value, list):

@@ -35,7 +35,7 @@ def test_the_same_again_is_not_written(github: GitHub) -> None:
 
 
 def test_each_stack_has_its_own(github: GitHub) -> None:
-    """Previews of two stacks run at once and must not overwrite each other, also where one name begins the other."""
+    """Previews of two stacks run at once and must not overwrite each other, also if one name begins the other."""
     comment.upsert(pull(github), "dev", "one")
     comment.upsert(pull(github), "dev-2", "two")
     comment.upsert(pull(github), "dev", "three")

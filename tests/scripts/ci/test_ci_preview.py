@@ -143,7 +143,7 @@ def test_an_output_is_one_line(surroundings: dict[str, str]) -> None:
 def test_a_program_that_does_not_end_is_interrupted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], ours: Callable[..., object]
 ) -> None:
-    """The engine gets the chance to unlock its state, also where a shell's background has SIGINT ignored."""
+    """The engine gets the chance to unlock its state, also if a shell's background has SIGINT ignored."""
     script = "trap 'touch left; exit 0' INT; while :; do sleep 0.05; done"
     before = signal.signal(signal.SIGINT, ours)
     try:

@@ -1,6 +1,6 @@
 """Stands between the engine and a policy pack, until it is known for which stack the pack judges.
 
-The engine tells a pack its stack, project and config by a call (`ConfigureStack`); the Python SDK of policy packs
+The engine gives a pack its stack, project and config by a call (`ConfigureStack`); the Python SDK of policy packs
 reads them from its environment, before it imports the pack. So the engine is given the address of this proxy, the pack
 is started when that call, or the first other one, comes, and everything is passed on as the bytes that came.
 """

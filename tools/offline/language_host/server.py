@@ -123,7 +123,7 @@ def _asked_to_stop() -> int:
     """Return the end of a pipe that can be read as soon as SIGINT or SIGTERM has come.
 
     The interpreter writes to it when the signal is caught. A handler in Python would run only after the waiting call
-    has come back, and never where the signal came just before that call; one that sets an Event can lock itself out.
+    has come back, and never if the signal came just before that call; one that sets an Event can lock itself out.
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)

@@ -59,7 +59,7 @@ _BEHIND: Final[Mapping[str, Dimension]] = {"LoadBalancer": "balancer", "TargetGr
 
 
 def namespace(cluster: str) -> str:
-    """Return the namespace of one backend's own metrics; a metric made of logs has no dimension to tell them apart."""
+    """Return the namespace of one backend's own metrics; a metric made of logs has no dimension for it."""
     return f"MlflowBackend/{cluster}"
 
 

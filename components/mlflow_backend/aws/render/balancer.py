@@ -52,7 +52,7 @@ class Timeouts:
 
 @dataclass(frozen=True, kw_only=True)
 class Listeners:
-    """How the balancer is called. `redirect_port` answers with the HTTPS address; `warning` is told loudly."""
+    """How the balancer is called. `redirect_port` answers with the HTTPS address; the update shows `warning`."""
 
     scheme: str
     port: int

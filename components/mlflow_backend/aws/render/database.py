@@ -42,7 +42,7 @@ _SNAPSHOT_S_PER_GIB: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One setting of Postgres; a static one is only in force after a restart, which RDS is told to wait with."""
+    """One setting of Postgres; a static one is only in force after a restart, and RDS does not restart by itself."""
 
     name: str
     value: str

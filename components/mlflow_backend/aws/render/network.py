@@ -134,7 +134,7 @@ def _into_balancer(settings: Settings) -> list[Rule]:
         for port in ports
     ]
     if wanted.internal:
-        # Verification runs inside the network where nobody outside can call the balancer.
+        # Verification runs inside the network if nobody outside can call the balancer.
         found += [
             Rule(group="balancer", direction="ingress", peer="tasks", port=ports[0], purpose="verification"),
             Rule(group="tasks", direction="egress", peer="balancer", port=ports[0], purpose="verification"),

@@ -59,7 +59,7 @@ def text(policy: Document) -> str:
 
 
 def server(naming: Naming, store: Store, *, keys_secret: str | None = None, key_arn: str | None = None) -> Document:
-    """What the server may do with AWS: use its artifacts, and read the hashes of API keys where access is by keys.
+    """What the server may do with AWS: use its artifacts, and read the hashes of API keys if access is by keys.
 
     `keys_secret` is the ARN of the secret with the hashes, `key_arn` that of the KMS key which encrypts it.
     """

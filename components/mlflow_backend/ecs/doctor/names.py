@@ -101,7 +101,7 @@ TARGETS: Final = Kind(
 
 
 def deployed(account: Account, naming: Naming) -> bool | Unanswered:
-    """Tell whether the cluster is there and carries the stack's tags: then what has the names is the stack's own."""
+    """Return whether the cluster is there and carries the stack's tags: then what has the names is the stack's own."""
     cluster = _found(account, CLUSTER, naming.cluster())
     if isinstance(cluster, Unanswered):
         return cluster

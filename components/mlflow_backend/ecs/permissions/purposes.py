@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class PulumiState:
     """Where Pulumi keeps the stacks: a bucket, the prefix in it ('' for none), and the KMS key of their secrets.
 
-    `key` is an ARN of a key; None where it is not said.
+    `key` is an ARN of a key; None if it is not said.
     """
 
     bucket: str

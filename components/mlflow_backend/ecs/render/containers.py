@@ -52,7 +52,7 @@ class Logs:
 class Container:
     """What one container is, in this project's words. `health` is a command that ends with 0 when all is well.
 
-    `registry_secret` is the ARN of the login to the image's registry, None where ECR or nobody asks for one.
+    `registry_secret` is the ARN of the login to the image's registry, None if ECR or nobody asks for one.
     """
 
     name: str

@@ -66,7 +66,7 @@ def decided(settings: Settings) -> list[str]:
 def platform_may_roll_back(*, migrated: bool) -> bool:
     """Whether ECS may go back to the old revision by itself.
 
-    Not where the schema was migrated since the release before: the old revision refuses the new schema and would
+    Not if the schema was migrated since the release before: the old revision refuses the new schema and would
     restart for ever; then `migrate.onFailure` decides.
     """
     return not migrated

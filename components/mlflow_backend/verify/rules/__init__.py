@@ -1,4 +1,4 @@
-"""The table of causes: when each is likely, how it is told, and what to do next. Pure.
+"""The table of causes: when each is likely, how it is worded, and what to do next. Pure.
 
 Rules are tried in order and the first that matches answers, so the specific stand before the general. The `code` of a
 rule is stable: tests, the fault table and machines read it.

@@ -58,7 +58,7 @@ def every(*rules: Matches) -> Matches:
 
 
 def either(rule: Matches) -> Matches:
-    """This matches the exchange, or the second one that the check made to tell causes apart."""
+    """This matches the exchange, or the second one that the check made to distinguish causes."""
     return lambda x, s: rule(x, s) or (s.also is not None and rule(s.also, s))
 
 

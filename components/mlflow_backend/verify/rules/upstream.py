@@ -112,7 +112,7 @@ RULES: Final[tuple[Rule, ...]] = (
         code="something-else",
         when=every(lambda x, _s: x.ok, is_page),
         certainty=Certainty.KNOWN,
-        cause="A web page comes where MLflow answers JSON: something else answers for this route.",
+        cause="The answer is a web page and not MLflow's JSON: another service answers on this route.",
         next_step="See what the front routes {what} to.",
     ),
     Rule(

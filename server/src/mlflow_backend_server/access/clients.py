@@ -14,7 +14,7 @@ _IPV6_PREFIX = 64
 
 
 def address(peer: str, headers: Mapping[str, str], proxies: int) -> str:
-    """Return the client's address: what the outermost of our `proxies` saw, or the `peer` where none is in front.
+    """Return the client's address: what the outermost of our `proxies` saw, or the `peer` if none is in front.
 
     Each proxy adds the address that it was called from to the end of X-Forwarded-For, so whatever a caller writes there
     himself is further to the left. A request that did not come through all of them has the peer's address.
@@ -32,7 +32,7 @@ def scheme(spoken: str, headers: Mapping[str, str], proxies: int) -> str:
 
 
 def forwarded(headers: Mapping[str, str], proxies: int) -> bool:
-    """Tell whether a request came through all `proxies` in front."""
+    """Return whether a request came through all `proxies` in front."""
     return not proxies or bool(_from_right(headers.get("x-forwarded-for", ""), proxies))
 
 

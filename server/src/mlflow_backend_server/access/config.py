@@ -1,4 +1,4 @@
-"""Writes the file by which MLflow's basic auth is told its database: it knows no variable for that.
+"""The file that gives MLflow's basic auth its database: MLflow knows no variable for that.
 
 Read-only images and task definitions have no place for a file, so it is made where the server starts, for its own
 user only. It holds no password: where MLflow reads the administrator's from it, a worker puts in the environment's.
@@ -33,10 +33,10 @@ _STEM = "mlflow-backend-auth-"
 
 
 def prepare_config(environment: Mapping[str, str]) -> dict[str, str]:
-    """Write the file and return the variable that names it; nothing where the environment names one already.
+    """Write the file and return the variable that names it; nothing if the environment names one already.
 
     Called once, before there are workers. The file is named by the process group; those of groups that are gone are
-    removed, for a killed server cannot do it. Raises SettingsError where a variable is missing, OSError.
+    removed, for a killed server cannot do it. Raises SettingsError if a variable is missing, OSError.
     """
     if environment.get(FILE_VARIABLE):
         return {}
@@ -60,7 +60,7 @@ def fail_closed() -> dict[str, str]:
 
 
 def content(environment: Mapping[str, str], *, placeholder: str = "") -> configparser.ConfigParser:
-    """Return what MLflow reads; with a `placeholder` where it insists on a password for its administrator."""
+    """Return what MLflow reads; with a `placeholder` if it insists on a password for its administrator."""
     config = configparser.ConfigParser()
     said = {
         "default_permission": "READ",

@@ -24,7 +24,7 @@ WINDOW_S = 60.0
 PER_NAME = 10
 PER_ADDRESS = 50
 _CAPACITY = 20_000
-#: Of a keyed hash: long enough to tell the passwords of a minute apart.
+#: Of a keyed hash: long enough to distinguish the passwords of a minute.
 _MARK_CHARACTERS = 16
 
 

@@ -71,7 +71,7 @@ def _judged(exchange: Exchange, request: Any, asked: Permissions | None) -> Answ
 
 
 def _has_stray_body(request: Any, route: str) -> bool:
-    """Tell whether a request that reads has a body: MLflow takes parameters from it that its permissions overlook."""
+    """Return whether a request that reads has a body: MLflow takes parameters from it that its permissions overlook."""
     return request.method in {"GET", "HEAD"} and route != "/graphql" and bool(request.get_data(cache=True))
 
 
@@ -88,7 +88,7 @@ def _permitted(exchange: Exchange, request: Any, route: str, asked: Permissions)
 
 
 def _only_reads(document: Any) -> bool:
-    """Tell whether a GraphQL document holds queries alone."""
+    """Return whether a GraphQL document holds queries alone."""
     graphql = importlib.import_module("graphql")
     try:
         parsed = graphql.parse(str(document["query"]))

@@ -52,7 +52,7 @@ class StoredKey:
     expires: datetime | None = None
 
     def expired(self, now: datetime | None = None) -> bool:
-        """Tell whether its time is over."""
+        """Return whether its time is over."""
         return self.expires is not None and (now or datetime.now(UTC)) >= self.expires
 
 
@@ -101,7 +101,7 @@ def presented(headers: Mapping[str, str]) -> str | None:
 def match(key: str | None, stored: tuple[StoredKey, ...]) -> StoredKey | None:
     """Return the stored key that was presented, expired or not.
 
-    Every stored key is compared, each in constant time, so that the time tells neither which one nor how nearly.
+    Every stored key is compared, each in constant time, so that the time reveals neither which one nor how nearly.
     """
     offered = key if key is not None and len(key) <= _LONGEST_KEY else ""
     found: StoredKey | None = None

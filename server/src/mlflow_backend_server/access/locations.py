@@ -22,7 +22,7 @@ _ALWAYS = frozenset({"artifactlocation", "mlflow.artifactlocation", "artifacturi
 #: Of a model's version; elsewhere a dataset's or an assessment's source, which nothing is read from.
 _OF_VERSION = frozenset({"source"})
 _MOST_DECODINGS = 5
-#: The proxy of the store, and the parameter by which its listing is told a folder.
+#: The proxy of the store, and the parameter that names its listing's folder.
 _PROXY, _LISTED = "/mlflow-artifacts/", "path"
 
 

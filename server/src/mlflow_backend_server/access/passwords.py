@@ -38,7 +38,7 @@ _MOST_SHARING = 16
 
 
 class Result(StrEnum):
-    """How a login was judged; `unknown` where the users could not be looked up, `limited` where nothing was judged."""
+    """How a login was judged; `unknown` if the users could not be looked up, `limited` if nothing was judged."""
 
     RIGHT = "right"
     WRONG = "wrong"
@@ -103,7 +103,7 @@ class Passwords:
     ) -> None:
         """Take over `store` (mlflow.server.auth's): it answers from here from now on.
 
-        `most_waiting` logins wait for a thread; more are told to come again, so that they cannot fill the server.
+        `most_waiting` logins wait for a thread; more get 'try again later', so that they cannot fill the server.
         `shared` counts guesses over all servers.
         """
         self._store, self._most_waiting = store, most_waiting
@@ -122,14 +122,14 @@ class Passwords:
             setattr(store, name, self._forgetting(getattr(store, name)))
 
     def judge(self, login: Login, client: str) -> Judged | Future[Judged]:
-        """Judge a login from a client's address; a future where the password has to be hashed."""
+        """Judge a login from a client's address; a future if the password has to be hashed."""
         known = self.known(login, client)
         if known is not None:
             return known
         return self._submit(login, network(client)) or Judged(result=Result.LIMITED, wait_s=1)
 
     def known(self, login: Login, client: str) -> Judged | None:
-        """Return what can be said of a login without hashing, None where that is nothing."""
+        """Return what can be said of a login without hashing, None if that is nothing."""
         fingerprint, address = self._fingerprint(login.name, login.password), network(client)
         if self._wrong.get(fingerprint):
             return Judged(result=Result.WRONG)
@@ -145,7 +145,7 @@ class Passwords:
         return None
 
     def within(self, login: Login, client: str, *, most_s: float) -> bool:
-        """Tell whether a login is right; no if that is not known within so many seconds, or too many others wait."""
+        """Return whether a login is right; no if that is not known within so many seconds, or too many others wait."""
         known = self.known(login, client)
         if known is None:
             future = self._submit(login, network(client))
@@ -156,11 +156,11 @@ class Passwords:
         return known is not None and known.result is Result.RIGHT
 
     def remembers(self, username: str) -> bool:
-        """Tell whether a user is known without looking him up."""
+        """Return whether a user is known without looking him up."""
         return self._users.get(username) is not None
 
     def user(self, username: str) -> Any:
-        """Return MLflow's user of that name; raises what MLflow raises where there is none."""
+        """Return MLflow's user of that name; raises what MLflow raises if there is none."""
         user = self._users.get(username)
         if user is None:
             generation = self._users.generation

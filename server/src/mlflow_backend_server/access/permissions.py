@@ -94,7 +94,7 @@ class Permissions:
         self._auth = auth
 
     def allows(self, user: str, subjects: Subjects, scope: Scope) -> bool:
-        """Tell whether the user may read, or change, all that a request names; no if it names nothing."""
+        """Return whether the user may read, or change, all that a request names; no if it names nothing."""
         wanted = "can_read" if scope is Scope.READ else "can_update"
         experiments = set(subjects.experiments)
         for kind, identifier in subjects.others:

@@ -8,5 +8,5 @@ _REACH = {Scope.READ: frozenset({Scope.READ}), Scope.WRITE: frozenset({Scope.REA
 
 
 def allows(scope: Scope, needed: Scope) -> bool:
-    """Tell whether a key of this scope may call a route that needs `needed`."""
+    """Return whether a key of this scope may call a route that needs `needed`."""
     return scope is Scope.ADMIN or needed in _REACH[scope]

@@ -55,7 +55,7 @@ class KeyRing:
         return self._keys if self._clock() - self._read_at < STALE_AFTER_S else ()
 
     def refresh(self) -> None:
-        """Read the secret again; the keys stay as they are where that fails."""
+        """Read the secret again; the keys stay as they are if that fails."""
         try:
             before, self._keys = self._keys, parse(self._read())
             self._read_at = self._clock()

@@ -50,9 +50,9 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class Databases:
-    """The tracking database of a backend, and its basic-auth database where it has one.
+    """The tracking database of a backend, and its basic-auth database if it has one.
 
-    `administrator` is the server's maintenance database as the instance's administrator, where the environment names
+    `administrator` is the server's maintenance database as the instance's administrator, if the environment names
     one: the application's role is then made by this tool, and may make no databases itself.
     """
 
@@ -74,7 +74,7 @@ class Databases:
 def from_environment(environment: Mapping[str, str]) -> Databases:
     """Return the databases that the environment names.
 
-    Raises ToolError: USAGE where the tracking database or one half of the administrator is not named, UNSUPPORTED for
+    Raises ToolError: USAGE if the tracking database or one half of the administrator is not named, UNSUPPORTED for
     anything but Postgres.
     """
     uri = environment.get(TRACKING_VARIABLE)

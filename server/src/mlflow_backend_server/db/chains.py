@@ -66,7 +66,7 @@ class Chain:
 def read_chains(package: Traversable) -> dict[str, Chain]:
     """Return the chains `tracking` and `auth` of the MLflow package at `package`.
 
-    Raises ToolError FAILED where it is not an MLflow package, or where a chain is not linear.
+    Raises ToolError FAILED if it is not an MLflow package, or if a chain is not linear.
     """
     environment = (package / AUTH_SCRIPTS / "env.py").read_text(encoding="utf-8")
     auth_table = AUTH_VERSION_TABLE if AUTH_VERSION_TABLE in environment else DEFAULT_VERSION_TABLE
@@ -79,7 +79,7 @@ def read_chains(package: Traversable) -> dict[str, Chain]:
 def installed_package() -> Path:
     """Return the folder of the installed MLflow.
 
-    Raises ToolError FAILED where none is installed.
+    Raises ToolError FAILED if none is installed.
     """
     spec = importlib.util.find_spec("mlflow")
     if spec is None or spec.origin is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mlflow_backend_server.db.addresses import Address
 
-#: The folder of the Postgres client programs, where they are not on PATH.
+#: The folder of the Postgres client programs, if they are not on PATH.
 BIN_VARIABLE = "MLFLOW_BACKEND_POSTGRES_BIN"
 _KEPT_LINES = 5
 _END_TIMEOUT_S = 30
@@ -30,7 +30,7 @@ _LONG_END_TIMEOUT_S = 3600
 def program(name: str) -> str:
     """Return the path of a Postgres client program.
 
-    Raises ToolError FAILED where it is not installed.
+    Raises ToolError FAILED if it is not installed.
     """
     path = shutil.which(name, path=os.environ.get(BIN_VARIABLE) or None)
     if path is None:
@@ -43,7 +43,7 @@ def program(name: str) -> str:
 def dumping(address: Address, *, snapshot: str) -> Iterator[IO[bytes]]:
     """Run pg_dump on the exported snapshot; the context is its output.
 
-    Raises ToolError FAILED, with pg_dump's last words, where it does not end well.
+    Raises ToolError FAILED, with pg_dump's last words, if it does not end well.
     """
     arguments = ["--format=custom", "--no-owner", "--no-privileges", f"--snapshot={snapshot}"]
     arguments.append(f"--lock-wait-timeout={LOCK_WAIT_S}s")
@@ -56,7 +56,7 @@ def dumping(address: Address, *, snapshot: str) -> Iterator[IO[bytes]]:
 def restoring(address: Address) -> Iterator[IO[bytes]]:
     """Run pg_restore into the database; the context is its input. All or nothing.
 
-    Raises ToolError FAILED, with pg_restore's last words, where it does not end well.
+    Raises ToolError FAILED, with pg_restore's last words, if it does not end well.
     """
     arguments = ["--format=custom", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"]
     with _running("pg_restore", [*arguments, "--dbname", _dsn(address)], address, stdin=subprocess.PIPE) as process:
@@ -68,7 +68,7 @@ def restoring(address: Address) -> Iterator[IO[bytes]]:
 def unpacking(pieces: Iterable[bytes], *, tables: Sequence[str]) -> Iterator[IO[bytes]]:
     """Run pg_restore on a dump's bytes; the context is the rows of these tables, as COPY writes them.
 
-    Raises ToolError FAILED, with pg_restore's last words, where it does not end well.
+    Raises ToolError FAILED, with pg_restore's last words, if it does not end well.
     """
     arguments = ["--format=custom", "--data-only", *(f"--table={table}" for table in tables), "--file=-"]
     failure: list[Exception] = []
@@ -90,7 +90,7 @@ def _feed(stdin: IO[bytes], pieces: Iterable[bytes], failure: list[Exception]) -
         stdin.close()
     except BrokenPipeError:
         pass  # its exit code and last words say why it wants no more
-    except Exception as error:  # noqa: BLE001 - told by the thread that waits
+    except Exception as error:  # noqa: BLE001 - reported by the thread that waits
         failure.append(error)
         with suppress(OSError):
             stdin.close()

@@ -45,7 +45,7 @@ def carry_over(replaced: Address, restored: Address) -> None:
 
 
 def read(connection: Connection) -> tuple[str, str | None] | None:
-    """Return the identity of the connected database and of its store; None where it has none."""
+    """Return the identity of the connected database and of its store; None if it has none."""
     with connection.cursor() as cursor:
         cursor.execute(EXISTS)
         if cursor.fetchone() != (True,):

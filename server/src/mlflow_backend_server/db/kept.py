@@ -54,7 +54,7 @@ def kept_databases(connection: Connection, database: str) -> list[str]:
 
 
 def is_kept(name: str, database: str) -> bool:
-    """Tell whether the name is one that a restore of this database gave."""
+    """Return whether the name is one that a restore of this database gave."""
     return re.fullmatch(rf"{re.escape(database)}__({'|'.join(_KINDS)})_\d{{8}}t\d{{6}}", name) is not None
 
 

@@ -34,7 +34,7 @@ _HOLDER = """
 def acquire(connection: Connection, *, wait_s: float, say: Callable[[str], None]) -> None:
     """Take the lock for as long as the connection lives, waiting up to `wait_s` seconds for another writer.
 
-    Raises ToolError LOCKED, naming the other writer, where it is not to be had in that time.
+    Raises ToolError LOCKED, naming the other writer, if it is not to be had in that time.
     """
     deadline = time.monotonic() + wait_s
     announced = False

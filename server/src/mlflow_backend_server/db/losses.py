@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def losses(databases: Databases, source: str) -> dict[str, Any]:
-    """Return the counts by name, only what is not zero. Raises ToolError where dump or database cannot be read."""
+    """Return the counts by name, only what is not zero. Raises ToolError if dump or database cannot be read."""
     store = open_store(source)
     entries = read_json(store, MANIFEST)["databases"]
     counts: dict[str, int] = {}

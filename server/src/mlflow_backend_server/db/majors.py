@@ -27,7 +27,7 @@ def major(version: str) -> int:
 
 
 def client_major(name: str) -> int:
-    """Return the major of an installed client program. Raises ToolError FAILED where it does not state it."""
+    """Return the major of an installed client program. Raises ToolError FAILED if it does not state it."""
     try:
         done = subprocess.run(
             [program(name), "--version"], capture_output=True, text=True, timeout=_DEADLINE_S, check=True
@@ -39,7 +39,7 @@ def client_major(name: str) -> int:
 
 
 def refuse_dump(*, server: int, client: int) -> None:
-    """Raise ToolError UNSUPPORTED where pg_dump cannot read the server: it reads its own major and older ones."""
+    """Raise ToolError UNSUPPORTED if pg_dump cannot read the server: it reads its own major and older ones."""
     if server > client:
         raise ToolError(
             ExitCode.UNSUPPORTED,
@@ -49,7 +49,7 @@ def refuse_dump(*, server: int, client: int) -> None:
 
 
 def refuse_restore(dumped: Iterable[int], *, server: int, client: int) -> None:
-    """Raise ToolError UNSUPPORTED where a dump cannot be restored into the server. A major of 0 is not known."""
+    """Raise ToolError UNSUPPORTED if a dump cannot be restored into the server. A major of 0 is not known."""
     newest = max(dumped, default=0)
     if newest > server:
         raise ToolError(

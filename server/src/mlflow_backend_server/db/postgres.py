@@ -37,7 +37,7 @@ _TRANSIENT_WORDS = ("the database system is", "too many clients", "remaining con
 def connected(address: Address, *, purpose: str) -> Iterator[Connection]:
     """Open an autocommit connection for `purpose`, shown in pg_stat_activity as the application's name.
 
-    Raises ToolError UNREACHABLE or WORTH_RETRYING where it cannot be had.
+    Raises ToolError UNREACHABLE or WORTH_RETRYING if it cannot be had.
     """
     connection = connect(address, purpose=purpose)
     try:
@@ -71,7 +71,7 @@ def _unreachable(address: Address, words: str) -> ToolError:
 
 @contextmanager
 def judged(action: str) -> Iterator[None]:
-    """Turn the database's errors while doing `action` into ToolError: WORTH_RETRYING where another try may do."""
+    """Turn the database's errors while doing `action` into ToolError: WORTH_RETRYING if another try may do."""
     try:
         yield
     except psycopg2.Error as error:

@@ -49,9 +49,9 @@ class _Plan:
 def restore(databases: Databases, source: str, *, wait_s: float, say: Callable[[str], None]) -> dict[str, Any]:
     """Restore the dump at `source` (the address in its manifest) over the backend's databases.
 
-    Raises ToolError USAGE where the dump does not hold what the backend has, UNSUPPORTED where its Postgres or the
-    client programs are newer than the server (see `majors`), LOCKED where another writer works,
-    NOT_AT_HEAD where the restored database is not what the manifest says, UNREACHABLE, WORTH_RETRYING or FAILED. In
+    Raises ToolError USAGE if the dump does not hold what the backend has, UNSUPPORTED if its Postgres or the
+    client programs are newer than the server (see `majors`), LOCKED if another writer works,
+    NOT_AT_HEAD if the restored database is not what the manifest says, UNREACHABLE, WORTH_RETRYING or FAILED. In
     each case the backend's databases are as they were.
     """
     store = open_store(source)

@@ -1,7 +1,7 @@
-"""The application's role and its databases, made by the instance's administrator where the environment names one.
+"""The application's role and its databases, made by the instance's administrator if the environment names one.
 
 A created cloud database comes with its administrator only. The server gets a role of its own that owns its databases
-and may do nothing else: make no databases, no roles. Nothing is changed where that role can already log in to every
+and may do nothing else: make no databases, no roles. Nothing is changed if that role can already log in to every
 database as its owner, so a changed password reaches the role with the next command, and a second run does nothing.
 """
 
@@ -29,10 +29,10 @@ _OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s"
 
 
 def prepare(databases: Databases, *, wait_s: float, say: Callable[[str], None]) -> None:
-    """Make what is missing of the role and the databases; nothing where no administrator is named.
+    """Make what is missing of the role and the databases; nothing if no administrator is named.
 
-    Raises ToolError: USAGE where the application's user or password is missing or the administrator's own, UNSUPPORTED
-    where the role or a database belongs to somebody else, LOCKED, UNREACHABLE, WORTH_RETRYING or FAILED.
+    Raises ToolError: USAGE if the application's user or password is missing or the administrator's own, UNSUPPORTED
+    if the role or a database belongs to somebody else, LOCKED, UNREACHABLE, WORTH_RETRYING or FAILED.
     """
     administrator, wanted = databases.administrator, [address for _, address in databases.items()]
     if administrator is None or all(map(_owned, wanted)):
@@ -47,7 +47,7 @@ def prepare(databases: Databases, *, wait_s: float, say: Callable[[str], None]) 
 
 
 def _owned(address: Address) -> bool:
-    """Tell whether the application's role can log in to its database, and owns it."""
+    """Return whether the application's role can log in to its database, and owns it."""
     try:
         with connected(address, purpose="prepare") as connection, connection.cursor() as cursor:
             cursor.execute(_OWNER, (address.name,))

@@ -33,14 +33,14 @@ _FIXES = {
 
 
 def standing(connection: Connection, chain: Chain) -> tuple[Found, Standing]:
-    """Return what the connected database holds, and where that stands against the chain."""
+    """Return what the connected database holds, and if that stands against the chain."""
     found = look(connection)
     legacy = chain.ids() if chain.name == "auth" else ()
     return found, stand(found, chain, known=known.all_revisions(chain.name), legacy=legacy)
 
 
 def refuse_unusable(address: Address, where: Standing) -> None:
-    """Raise ToolError where the installed MLflow cannot work with this database and no upgrade helps."""
+    """Raise ToolError if the installed MLflow cannot work with this database and no upgrade helps."""
     code = CODES[where.direction]
     if code is not ExitCode.DONE:
         head = f" (revision {where.head})" if where.head else ""
@@ -50,7 +50,7 @@ def refuse_unusable(address: Address, where: Standing) -> None:
 def status(databases: Databases) -> dict[str, Any]:
     """Return the report of all databases, `exit_code` and `verdict` for the worst of them included.
 
-    Raises ToolError UNREACHABLE or WORTH_RETRYING where a database does not answer.
+    Raises ToolError UNREACHABLE or WORTH_RETRYING if a database does not answer.
     """
     chains = read_chains(installed_package())
     reports = {name: _one(address, chains[name]) for name, address in databases.items()}

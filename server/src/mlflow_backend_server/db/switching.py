@@ -39,7 +39,7 @@ class Swap:
 def switch(admin: Connection, swaps: Sequence[Swap], say: Callable[[str], None]) -> None:
     """Rename all databases in one transaction, ending the connections that stand in its way.
 
-    Raises ToolError WORTH_RETRYING where connections keep coming, and psycopg2.Error; nothing is renamed then.
+    Raises ToolError WORTH_RETRYING if connections keep coming, and psycopg2.Error; nothing is renamed then.
     """
     deadline = time.monotonic() + _DEADLINE_S
     admin.autocommit = False

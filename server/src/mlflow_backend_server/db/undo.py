@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def undo(databases: Databases, *, wait_s: float, say: Callable[[str], None]) -> dict[str, Any]:
     """Put back what the last restore replaced, all databases of it.
 
-    Raises ToolError USAGE where no restore kept them, LOCKED where another writer works, UNREACHABLE, WORTH_RETRYING
+    Raises ToolError USAGE if no restore kept them, LOCKED if another writer works, UNREACHABLE, WORTH_RETRYING
     or FAILED. In each case the backend's databases are as they were.
     """
     with ExitStack() as stack:

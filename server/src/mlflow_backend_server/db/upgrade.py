@@ -31,7 +31,7 @@ def upgrade(databases: Databases, *, wait_s: float, say: Callable[[str], None]) 
     another writer.
 
     Raises ToolError LOCKED, AHEAD, UNSUPPORTED, REVISION_UNKNOWN or UNREACHABLE before anything is touched,
-    WORTH_RETRYING or FAILED where a migration stopped and was rolled back, NOT_AT_HEAD where it ended elsewhere.
+    WORTH_RETRYING or FAILED if a migration stopped and was rolled back, NOT_AT_HEAD if it ended elsewhere.
     """
     chains = read_chains(installed_package())
     with ExitStack() as stack:

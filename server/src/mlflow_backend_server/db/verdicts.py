@@ -6,7 +6,7 @@ from enum import IntEnum, StrEnum
 
 
 class ExitCode(IntEnum):
-    """What the tool tells its caller by its exit code."""
+    """What the tool's exit code means to its caller."""
 
     DONE = 0
     FAILED = 1

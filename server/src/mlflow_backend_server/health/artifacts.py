@@ -60,7 +60,7 @@ class _S3:
         self._bucket = bucket
         self._exceptions = importlib.import_module("botocore.exceptions")
         self._client = cache(_s3_client)
-        # What is wrong with it is told by the question.
+        # The question itself finds what is wrong with it.
         with suppress(self._exceptions.BotoCoreError):
             self._client()
 

@@ -27,7 +27,7 @@ DEADLINE_S = 1.0
 def ask(address: Address, statement: str, *, deadline_s: float = DEADLINE_S) -> list[str]:
     """Return the first column of the statement's rows, over a connection of its own.
 
-    Raises Away, with a sentence, where no answer comes in time or Postgres refuses.
+    Raises Away, with a sentence, if no answer comes in time or Postgres refuses.
     """
     with session(address, deadline_s=deadline_s) as answer:
         return [str(row[0]) for row in answer(statement)]

@@ -23,7 +23,7 @@ _SECRETS = f"SELECT encode(wrapped_dek, 'hex') FROM secrets LIMIT {_LOOKED_AT}" 
 
 
 def encrypts(package: Path) -> bool:
-    """Tell whether the MLflow in this folder stores anything encrypted: webhooks do, and gateway secrets."""
+    """Return whether the MLflow in this folder stores anything encrypted: webhooks do, and gateway secrets."""
     return (package / "webhooks").exists() or (package / "utils" / "crypto.py").exists()
 
 

@@ -45,7 +45,7 @@ class Away(Exception):
 
 
 def healthy(findings: Mapping[str, Finding], components: tuple[Component, ...]) -> bool:
-    """Tell whether every component that is used is ok."""
+    """Return whether every component that is used is ok."""
     return all(findings[component.name].state is State.OK for component in components if component.used)
 
 

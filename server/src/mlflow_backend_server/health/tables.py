@@ -42,7 +42,7 @@ def expected(database: str) -> tuple[str, ...]:
 def lost(address: Address, names: Sequence[str]) -> list[str]:
     """Return which of these tables are missing, or have no primary key, which all of MLflow's have.
 
-    Raises Away where the database does not answer.
+    Raises Away if the database does not answer.
     """
     if not names:
         return []
@@ -56,7 +56,7 @@ def lost(address: Address, names: Sequence[str]) -> list[str]:
 
 
 def require(address: Address, names: Sequence[str]) -> None:
-    """Raise Away where a table is lost; it is named."""
+    """Raise Away if a table is lost; it is named."""
     if gone := lost(address, names):
         more = f" and {len(gone) - _SHOWN} more" if len(gone) > _SHOWN else ""
         raise Away(f"These tables are missing or have lost their primary key: {', '.join(gone[:_SHOWN])}{more}.")

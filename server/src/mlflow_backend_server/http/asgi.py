@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
 
-# A client that is told 413 while it still sends would see a broken connection instead, so its body is read and thrown
+# A client that gets 413 while it still sends would see a broken connection instead, so its body is read and thrown
 # away: for so long, and so many bytes.
 _DRAIN_S = 10.0
 _DRAIN_BYTES = 1024**3
@@ -120,7 +120,7 @@ class AsgiGate:
             await outgoing.answer(incoming.refusal, receive)
 
     async def _in_time(self, work: Any, outgoing: _Outgoing, receive: Receive) -> None:
-        """Run MLflow's application; where it has not begun to answer in time, answer 504 for it."""
+        """Run MLflow's application; if it has not begun to answer in time, answer 504 for it."""
         if self._timeout is None:
             await work
             return

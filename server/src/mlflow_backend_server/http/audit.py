@@ -26,7 +26,7 @@ _LONGEST = 200
 
 
 def audited(method: str, route: str) -> bool:
-    """Tell whether a request is one that the audit keeps; `route` is the template of its route."""
+    """Return whether a request is one that the audit keeps; `route` is the template of its route."""
     return method in _CHANGES and _AUDITED.fullmatch(route.replace("/ajax-api", "/api", 1)) is not None
 
 

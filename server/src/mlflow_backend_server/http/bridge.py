@@ -81,7 +81,7 @@ class _WsgiAnswer:
         self.headers: list[tuple[bytes, bytes]] = []
 
     def pull(self) -> bool:
-        """Take the next piece, calling the application first if it was not yet; tell whether there may be more."""
+        """Take the next piece, calling the application first if it was not yet; return whether there may be more."""
         with self._busy:
             self.piece = b""
             if self.closed:
@@ -144,7 +144,7 @@ class _Leaving:
             self._task = asyncio.ensure_future(self._left())
 
     def seen(self) -> bool:
-        """Tell whether it has left; asked in any thread."""
+        """Return whether it has left; asked in any thread."""
         return self._task is not None and self._task.done()
 
     def end(self) -> None:

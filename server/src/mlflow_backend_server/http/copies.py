@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlflow_backend_server.temporary import Space
 
-#: Tells whether the client of the request under way has left.
+#: Whether the client of the request under way has left.
 GONE: ContextVar[Callable[[], bool]] = ContextVar("GONE", default=lambda: False)
 _AT_ONCE = 4
 _LOOK_S = 0.5
@@ -42,7 +42,7 @@ def watch(space: Space) -> None:
 
 
 def bounded(original: Any, base: Any, space: Space, stop: Callable[[str], None]) -> Any:
-    """Return s3transfer's `original` download, bounded; `stop` raises what a client is told."""
+    """Return s3transfer's `original` download, bounded; `stop` raises what the client gets."""
     signature, turns = inspect.signature(original), threading.Semaphore(_AT_ONCE)
 
     class Watcher(base):  # type: ignore[misc]

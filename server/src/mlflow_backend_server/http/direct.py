@@ -2,7 +2,7 @@
 
 MLflow mounts its Flask application below FastAPI, so that every call of the REST API passes six middlewares, two of
 them with a task group each, and a hundred route patterns: a third of its CPU time (measured on 3.17.2). What those
-middlewares do (Host and CORS checks, workspaces) MLflow also has for Flask alone, where gunicorn serves; that is used
+middlewares do (Host and CORS checks, workspaces) MLflow also has for Flask alone, if gunicorn serves; that is used
 here. Requests that FastAPI has a route for, and all that Flask has none for, go the old way.
 """
 
@@ -34,13 +34,13 @@ _UNDERSTOOD = frozenset({
 
 
 def can_go_direct(fastapi_app: Any) -> bool:
-    """Tell whether everything in front of FastAPI's routes is understood."""
+    """Return whether everything in front of FastAPI's routes is understood."""
     found = {_name(middleware) for middleware in fastapi_app.user_middleware}
     return found <= _UNDERSTOOD
 
 
 def secure(flask_app: Any) -> None:
-    """Give the Flask application MLflow's own Host and CORS checks, first of all its hooks, where MLflow has them."""
+    """Give the Flask application MLflow's own Host and CORS checks, first of all its hooks, if MLflow has them."""
     if importlib.util.find_spec("mlflow.server.security") is None:
         return
     hooks = flask_app.before_request_funcs.setdefault(None, [])

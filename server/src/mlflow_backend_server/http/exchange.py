@@ -45,19 +45,19 @@ class Asked:
 
     @property
     def request_id(self) -> str:
-        """The caller's request id where it is fit for a log, else nothing."""
+        """The caller's request id if it is fit for a log, else nothing."""
         given = self.headers.get(REQUEST_ID, "")
         return given if _REQUEST_ID_FORM.fullmatch(given) else ""
 
     @property
     def traceparent(self) -> str:
-        """The caller's trace context where it is well-formed, else nothing; it is passed on as it came either way."""
+        """The caller's trace context if it is well-formed, else nothing; it is passed on as it came either way."""
         given = self.headers.get("traceparent", "")
         return given if _TRACEPARENT_FORM.fullmatch(given) else ""
 
     @property
     def length(self) -> int:
-        """The length that the caller announces, in bytes; 0 where there is none."""
+        """The length that the caller announces, in bytes; 0 if there is none."""
         text = self.headers.get("content-length", "")
         return int(text) if text.isascii() and text.isdigit() and len(text) <= _LENGTH_DIGITS else 0
 

@@ -132,7 +132,7 @@ class _LivingProcesses:
 
 
 def group_lives(number: str) -> bool:
-    """Tell whether a process group of that number has a process that runs, or may have."""
+    """Return whether a process group of that number has a process that runs, or may have."""
     try:
         os.killpg(int(number), 0)
     except ProcessLookupError:
@@ -144,12 +144,12 @@ def group_lives(number: str) -> bool:
 
 
 def _runs(number: str) -> bool:
-    """Tell whether a process is listed and has not ended."""
+    """Return whether a process is listed and has not ended."""
     return _group(Path("/proc", number)) is not None
 
 
 def _group(process: Path) -> str | None:
-    """Return the process group of an entry of /proc, None where the process has ended."""
+    """Return the process group of an entry of /proc, None if the process has ended."""
     try:
         # After the name in brackets, which may hold anything: state, parent, group.
         state, _, group, *_ = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()

@@ -42,7 +42,7 @@ class Routes:
         self.known = _kept(self._find_known)
 
     def template(self, method: str, path: str, native: str = "") -> str:
-        """Return the template of the route; `native` is what FastAPI said where it served the request itself."""
+        """Return the template of the route; `native` is what FastAPI said if it served the request itself."""
         if native:
             return _FASTAPI_PARAMETER.sub(r"{\1}", native)
         if path in OWN:
@@ -73,7 +73,7 @@ class Routes:
         return self._table.find(method, rule, native=False)
 
     def _matches_native(self, _method: str, path: str) -> bool:
-        """Tell whether FastAPI has a route for the path, be it for another method."""
+        """Return whether FastAPI has a route for the path, be it for another method."""
         return any(True for _ in _matching(self._native, path))
 
 

@@ -61,7 +61,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return super().handle(conn)
 
     def handle_request(self, req: Any, conn: Any) -> bool:
-        """Serve one request; tell whether the connection may have another."""
+        """Serve one request; return whether the connection may have another."""
         conn.sock.settimeout(self.cfg.timeout)
         try:
             keep = bool(super().handle_request(req, conn))
@@ -75,7 +75,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def is_probe(head: bytes, prefix: str) -> bool:
-    """Tell whether this is the whole head of a request for a health route, without credentials to judge."""
+    """Return whether this is the whole head of a request for a health route, without credentials to judge."""
     if b"\r\n\r\n" not in head:
         return False
     request_line, *fields = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
@@ -94,7 +94,7 @@ def _peeked(client: socket.socket) -> bytes:
 
 
 def _has_more(body: Any) -> bool:
-    """Tell whether the client still owes some of the body, as gunicorn's readers know it."""
+    """Return whether the client still owes some of the body, as gunicorn's readers know it."""
     reader = body.reader
     return bool(getattr(reader, "length", 0)) or getattr(reader, "parser", None) is not None
 

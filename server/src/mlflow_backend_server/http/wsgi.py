@@ -186,7 +186,7 @@ class _Body:
 
 
 def _leaving(client: socket.socket | None) -> Callable[[], bool]:
-    """Return what tells whether the client has closed its connection."""
+    """Return the test of whether the client has closed its connection."""
 
     def gone() -> bool:
         if client is None:

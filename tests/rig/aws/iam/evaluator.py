@@ -44,7 +44,7 @@ class Policies:
 
 
 def allowed(request: Request, policies: Policies) -> bool:
-    """Tell whether a request within one account is allowed."""
+    """Return whether a request within one account is allowed."""
     identity = decide(request, policies.identity)
     resource = decide(request, policies.resource, named=True)
     limits = [decide(request, each) for each in (policies.boundary, policies.session) if each is not None]
@@ -101,7 +101,7 @@ def _is_one(named: Any, principals: frozenset[str]) -> bool:
 
 
 def conditions_hold(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
-    """Tell whether every condition of a statement holds. Raises NotImplementedError for an unknown operator."""
+    """Return whether every condition of a statement holds. Raises NotImplementedError for an unknown operator."""
     known = {key.lower(): value for key, value in context.items()}
     return all(
         _holds(operator, known.get(key.lower()), [str(each) for each in _list(wanted)])
@@ -124,7 +124,7 @@ def _holds(operator: str, value: str | None, wanted: Sequence[str]) -> bool:
 
 
 def glob(pattern: str, text: str, *, fold: bool = False) -> bool:
-    """Tell whether a text is what a pattern with * and ? means."""
+    """Return whether a text is what a pattern with * and ? means."""
     return _compiled(pattern, fold).fullmatch(text) is not None
 
 

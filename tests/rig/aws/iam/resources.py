@@ -107,7 +107,7 @@ def _of_new_secret(action: str, given: str, region: str, document: Mapping[str, 
 
 
 def _is_ours(key: str | None, region: str) -> bool:
-    """Tell whether a key is the account's own: AWS's keys let in whoever the service lets in."""
+    """Return whether a key is the account's own: AWS's keys let in whoever the service lets in."""
     if not key or key.startswith("alias/aws/"):
         return False
     held = kms_backends[ACCOUNT][region].keys.get(key.rpartition("/")[2])

@@ -50,7 +50,7 @@ class Call:
         return arn(service, self.region, resource)
 
     def text(self, name: str) -> str:
-        """Return one value, '' where it is not given."""
+        """Return one value, '' if it is not given."""
         return next(iter(listed(self.values, name)), "")
 
     @property

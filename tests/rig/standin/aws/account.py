@@ -61,7 +61,7 @@ class Account:
             return self._clients[service]
 
     def call(self, service: str, operation: str, request: Mapping[str, Any]) -> Any:
-        """Call an operation. Raises Gone where its subject is not there, Refused for everything else."""
+        """Call an operation. Raises Gone if its subject is not there, Refused for everything else."""
         if self.cancelled.is_set():
             raise Refused("the update was cancelled")
         try:

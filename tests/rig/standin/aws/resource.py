@@ -78,7 +78,7 @@ class Translation:
     `id` is a template over its properties, or 'answer:' and where in the creation's answer it is; `parts` is the
     template that such an id is read by. `names` are the members
     whose word is not the property's; `outward` turns a property into what its member takes. `kept` has no API, `unread`
-    is never given back by it. `named` is drawn where it is not given. What only an update takes is sent right after the
+    is never given back by it. `named` is drawn if it is not given. What only an update takes is sent right after the
     creation.
     """
 
@@ -135,7 +135,7 @@ class Worker:
         self._account, self._how, self._declared = account, translation, declared
 
     def create(self, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Make it. Raises HalfMade where a step after the first fails."""
+        """Make it. Raises HalfMade if a step after the first fails."""
         how = self._how
         request = self._request(how.create, inputs, inputs)
         if self._tagged:
@@ -213,7 +213,7 @@ class Worker:
         return self.read(id_, state, news)
 
     def delete(self, id_: str, state: Mapping[str, Any]) -> None:
-        """Delete it. Raises Gone where there is nothing."""
+        """Delete it. Raises Gone if there is nothing."""
         how, scope = self._how, {**state, **self._parts(id_)}
         if how.before_delete:
             how.before_delete(self._account, scope)

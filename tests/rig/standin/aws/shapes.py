@@ -94,7 +94,7 @@ def _properties(
 
 
 def to_kind(kind: Kind, value: Any, *, names: Mapping[str, str], path: str = "") -> Any:
-    """Return an answer's value in the SDK's type; None where it is of another build, though of the same word."""
+    """Return an answer's value in the SDK's type; None if it is of another build, though of the same word."""
     if kind.name in _BUILDS and not isinstance(value, _BUILDS[kind.name]):
         return None
     if kind.name == "record" and isinstance(value, dict):

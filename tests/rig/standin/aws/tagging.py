@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.rig.standin.aws.account import Account
 
 _MEMBERS: Final = ("Tags", "tags", "TagSpecifications")
-# EC2's name of a resource in a tag specification, where it is not the SDK's word in its spelling.
+# EC2's name of a resource in a tag specification, if it is not the SDK's word in its spelling.
 _EC2_NAMES: Final = {
     "Eip": "elastic-ip",
     "NatGateway": "natgateway",
@@ -74,7 +74,7 @@ SERVICES: Final = {
 
 
 def has_member(shape: Shape) -> bool:
-    """Tell whether a creation takes tags."""
+    """Return whether a creation takes tags."""
     return any(member in shape.members for member in _MEMBERS)  # type: ignore[attr-defined]
 
 
