@@ -11,7 +11,7 @@ import pulumi
 from mlflow_backend import ending, offered, targets
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.settings import from_pulumi
-from mlflow_backend.settings.version_gate import refuse_vulnerable
+from mlflow_backend.settings.vulnerable import refuse_vulnerable
 
 
 def main() -> None:

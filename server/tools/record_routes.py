@@ -49,7 +49,7 @@ _ANY_USER = re.compile(
     r"|GET /api/3\.0/mlflow/gateway/budgets/(get|list|windows)"
     r"|GET /gateway/mlflow/v1/models"
 )
-#: Guarded by our own gate if MLflow does not: an id in the request names what it is about (permissions.py).
+#: Guarded by our own filter, because MLflow does not: an id in the request names what it is about (permissions.py).
 _BY_ID = re.compile(
     r"/api/2\.0/mlflow/runs/(search|log-inputs|outputs|create-promptlab-run)"
     r"|/api/2\.0/?mlflow/experiments/search-datasets"
@@ -211,7 +211,7 @@ def _guard(auth: Any, seen: Seen, path: str) -> str:
         return "mlflow"
     if _ANY_USER.fullmatch(f"{seen.method} {seen.template}"):
         return "user"
-    return "gate" if _BY_ID.fullmatch(seen.template) else "admin"
+    return "filter" if _BY_ID.fullmatch(seen.template) else "admin"
 
 
 def _scope(seen: Seen) -> str:

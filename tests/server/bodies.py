@@ -1,4 +1,4 @@
-"""JSON bodies that the gate lets through, and bodies that it refuses."""
+"""JSON bodies that the request filter lets through, and bodies that it refuses."""
 
 from __future__ import annotations
 

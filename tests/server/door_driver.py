@@ -1,4 +1,4 @@
-"""Every route of the installed MLflow behind our gate, in this process, asked by each kind of caller.
+"""Every route of the installed MLflow behind our request filter, in this process, asked by each kind of caller.
 
 Run with the Python of an MLflow environment and `basic`; it prints one JSON line for each request: caller, method,
 template, guard, status, and whether the answer shows what is hidden. No network: SQLite, a folder, and the
@@ -57,7 +57,7 @@ def prepare(folder: Path) -> bool:
 
 
 def application(*, asgi: bool, access: str = "basic", ring: Any = None) -> tuple[Any, Any]:
-    """Return the application with its gate, and the gate; `ring` holds the keys of the access `token`."""
+    """Return the application with its request filter, and the filter; `ring` holds the keys of the access `token`."""
     assembly = importlib.import_module("mlflow_backend_server.assembly")
     health = assembly.Health(
         board=importlib.import_module("mlflow_backend_server.health.board").Board(()),
@@ -68,9 +68,9 @@ def application(*, asgi: bool, access: str = "basic", ring: Any = None) -> tuple
     settings = importlib.import_module("mlflow_backend_server.settings")
     record = importlib.import_module("mlflow_backend_server.http.record")
     wanted = settings.Settings(access=settings.Access(access))
-    inner, gate, routes = assembly.guarded(wanted, health, ring, asgi=asgi)
+    inner, request_filter, routes = assembly.guarded(wanted, health, ring, asgi=asgi)
     recorder = record.Recorder(template=routes.template, metrics=None, log=False, write=lambda _line: None)
-    return assembly.gated(inner, gate, recorder, routes, asgi=asgi), gate
+    return assembly.filtered(inner, request_filter, recorder, routes, asgi=asgi), request_filter
 
 
 class Asker:
@@ -228,7 +228,7 @@ def main() -> None:
     """Ask."""
     folder = Path(sys.argv[1])
     asgi = prepare(folder)
-    app, gate = application(asgi=asgi)
+    app, request_filter = application(asgi=asgi)
     asker = Asker(app, asgi=asgi)
     ids = scene(asker)
     callers = {
@@ -246,7 +246,7 @@ def main() -> None:
             target, body = request_of(method, route.template, ids)
             given = {**headers, "x-mlflow-experiment-id": ids["experiment"]}
             status, answered, content = asker.ask(method, target, given, body)
-            found = gate.route(method, target.partition("?")[0])
+            found = request_filter.route(method, target.partition("?")[0])
             print(
                 json.dumps({
                     "caller": caller, "method": method, "template": route.template, "native": route.native,

@@ -1,4 +1,4 @@
-"""Every GraphQL operation of the installed MLflow behind our gate, in this process, asked with keys of two scopes.
+"""Every GraphQL operation of the installed MLflow behind our filter, in this process, asked with keys of two scopes.
 
 Run with the Python of an MLflow environment; it prints one JSON line for each request: the operation's kind and field,
 which document named it, how it was sent, and what a read key and a write key got. No network.

@@ -63,14 +63,16 @@ def test_who_is_not_known_gets_the_same_401_everywhere(asked: list[dict[str, Any
 
 @pytest.mark.slow
 def test_a_user_without_permissions_reaches_nothing_that_is_hidden(asked: list[dict[str, Any]]) -> None:
-    """Every route is closed: our gate or MLflow refuses, or the list leaves it out."""
+    """Every route is closed: our request filter or MLflow refuses, or the list leaves it out."""
     rows = [row for row in asked if row["caller"] == "bob"]
     assert not [row for row in rows if row["shows"]]
     assert not [row for row in rows if row["status"] == 500]
     assert {row["status"] for row in rows if row["guard"] == Guard.ADMIN} <= {403}
     assert {row["status"] for row in rows if row["guard"] == Guard.CLOSED} <= {501}
-    gate = [row for row in rows if row["guard"] == Guard.GATE and not row["template"].endswith("model-versions/search")]
-    assert {row["status"] for row in gate} <= {403}
+    request_filter = [
+        row for row in rows if row["guard"] == Guard.FILTER and not row["template"].endswith("model-versions/search")
+    ]
+    assert {row["status"] for row in request_filter} <= {403}
     changed = [
         row
         for row in rows
@@ -86,7 +88,7 @@ def _harmless(row: dict[str, Any]) -> bool:
 
 
 @pytest.mark.slow
-def test_the_gate_finds_each_route_in_the_table(asked: list[dict[str, Any]]) -> None:
+def test_the_request_filter_finds_each_route_in_the_table(asked: list[dict[str, Any]]) -> None:
     """What a path is judged by is the row of the route that serves it."""
     lost = [row for row in asked if row["caller"] == "anonymous" and not row["found"]]
     assert not lost, lost[:5]

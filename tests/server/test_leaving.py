@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from mlflow_backend_server.access.passwords import Passwords
-from mlflow_backend_server.gate import Gate, Users
 from mlflow_backend_server.health.board import Board
 from mlflow_backend_server.health.readiness import Readiness
-from mlflow_backend_server.http.asgi import AsgiGate
+from mlflow_backend_server.http.asgi import AsgiFilter
 from mlflow_backend_server.http.bridge import Bridge
 from mlflow_backend_server.http.exchange import ClientGoneError
 from mlflow_backend_server.http.record import Recorder
+from mlflow_backend_server.request_filter import RequestFilter, Users
 from mlflow_backend_server.settings import Access, Settings
 
 from tests.server.logins import Store
@@ -169,14 +169,14 @@ def test_passwords_under_way_never_keep_a_probe_waiting(attacked: str) -> None:
     store = Store()
     store.authenticate_user = lambda *_: judging.wait(DEADLINE_S)  # type: ignore[method-assign]
     users = Users(passwords=Passwords(store, seconds=30, most_waiting=64))
-    gate = Gate(
+    request_filter = RequestFilter(
         settings=Settings(access=Access.BASIC),
         board=Board(()),
         readiness=Readiness(()),
         identities=None,  # type: ignore[arg-type] - nothing asks for it
         users=users,
     )
-    app = AsgiGate(None, gate, Recorder(template=lambda *_: "", metrics=None, log=False))
+    app = AsgiFilter(None, request_filter, Recorder(template=lambda *_: "", metrics=None, log=False))
 
     async def ask(path: str, headers: list[tuple[bytes, bytes]]) -> int:
         statuses = []

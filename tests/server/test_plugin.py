@@ -80,7 +80,7 @@ def is_ok(server: Server) -> bool:
     return server.get("/health/components").status == 200
 
 
-def test_mlflow_works_behind_the_gate(server: Server) -> None:
+def test_mlflow_works_behind_the_request_filter(server: Server) -> None:
     """The API, the artifacts and the UI's page answer as they do without the plugin."""
     name = f"e-{secrets.token_hex(4)}"
     created = server.api("POST", "/api/2.0/mlflow/experiments/create", {"name": name})

@@ -98,7 +98,7 @@ def basic(password: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("version", ["2.9.2", "3.4.0", "3.17.2"])
-def test_basic_auth_with_the_gate(
+def test_basic_auth_with_the_request_filter(
     start: Start, services: Services, database: str, tmp_path: Path, version: str
 ) -> None:
     """MLflow's users, remembered for seconds; open routes closed; a revoked password refused within 60 s."""

@@ -1,4 +1,4 @@
-"""Behind the gate, MLflow answers as it does without it: the same requests to both, on one database."""
+"""Behind the request filter, MLflow answers as it does without it: the same requests to both, on one database."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COMPARED = (
 )
 #: Times of the moment, and what SQLAlchemy adds to an error.
 _PASSING = re.compile(r"\d{13}|already exists\\. Error:.*", re.DOTALL)
-#: Behind the gate the server hands out no addresses of the store, and says so.
+#: Behind the request filter the server hands out no addresses of the store, and says so.
 _ADDRESSES = re.compile(r'"((?:multipart|presigned)_\w+)": (?:true|false)')
 
 
@@ -81,6 +81,6 @@ def test_the_answer_is_the_one_that_mlflow_gives(
     body = None if document is None else json.dumps(document).encode()
     plain, ours = (comparable(server.send(method, path, body=body, headers=headers)) for server in pair)
     if path == "/health":
-        # The gate answers it itself, as text: MLflow's type is HTML before 3.17.
+        # The request filter answers it itself, as text: MLflow's type is HTML before 3.17.
         plain, ours = plain[:2], ours[:2]
     assert ours == plain

@@ -16,14 +16,14 @@ from mlflow_backend_server.health.states import Away
 from mlflow_backend_server.settings import Settings
 from mlflow_backend_server.temporary import Space
 
-from tests.server.gates import STACKS, Answered
-from tests.server.gates import gate_of as plain_gate
+from tests.server.filters import STACKS, Answered
+from tests.server.filters import filter_of as plain_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from mlflow_backend_server.gate import Gate
+    from mlflow_backend_server.request_filter import RequestFilter
 
 MEBI = 1024 * 1024
 BUDGET = 8 * MEBI
@@ -53,9 +53,9 @@ def space_of(folder: Path, budget: int = BUDGET) -> Space:
     return Space(folder, budget, clock=lambda: next(ticks))
 
 
-def gate_of(space: Space) -> Gate:
-    """Return a gate that lets everybody in."""
-    return replace(plain_gate(Settings(), broken=False), space=space)
+def filter_of(space: Space) -> RequestFilter:
+    """Return a request filter that lets everybody in."""
+    return replace(plain_filter(Settings(), broken=False), space=space)
 
 
 def fill(folder: Path, size: int, name: str = "tmpabcd1234/model.bin") -> None:
@@ -124,7 +124,7 @@ def test_bodies_without_room_are_put_off(
     fill(tmp_path, BUDGET - 100)
     body = b"x" * (2 * MEBI)
     headers = {"content-length": str(len(body))} if announced else {}
-    answer = through(gate_of(space_of(tmp_path)), "PUT", path, headers, body)
+    answer = through(filter_of(space_of(tmp_path)), "PUT", path, headers, body)
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) > 0
     assert bool(answer.seen) is not announced
@@ -133,7 +133,7 @@ def test_bodies_without_room_are_put_off(
 @STACKS
 def test_a_body_that_never_fits_is_refused_for_good(through: Callable[..., Answered], tmp_path: Path) -> None:
     """Coming again would not help."""
-    answer = through(gate_of(space_of(tmp_path)), "PUT", UPLOADS[0], {"content-length": str(BUDGET + 1)}, b"")
+    answer = through(filter_of(space_of(tmp_path)), "PUT", UPLOADS[0], {"content-length": str(BUDGET + 1)}, b"")
     assert answer.status == 413
     assert str(BUDGET).encode() in answer.body
 
@@ -144,10 +144,10 @@ def test_downloads_are_put_off_while_there_is_no_room(
     through: Callable[..., Answered], tmp_path: Path, path: str
 ) -> None:
     """MLflow would copy the artifact first."""
-    gate = gate_of(space_of(tmp_path))
-    assert through(gate, "GET", path, {}, b"").status == 200
+    request_filter = filter_of(space_of(tmp_path))
+    assert through(request_filter, "GET", path, {}, b"").status == 200
     fill(tmp_path, BUDGET)
-    answer = through(gate, "GET", path, {}, b"")
+    answer = through(request_filter, "GET", path, {}, b"")
     assert (answer.status, answer.seen) == (503, [])
     assert "retry-after" in answer.headers
 
@@ -157,8 +157,10 @@ def test_downloads_are_put_off_while_there_is_no_room(
 def test_small_requests_pass_whatever_is_full(through: Callable[..., Answered], tmp_path: Path, size: int) -> None:
     """Runs are logged on: such a body stays in memory."""
     fill(tmp_path, BUDGET)
-    gate = gate_of(space_of(tmp_path))
-    answer = through(gate, "POST", "/api/2.0/mlflow/runs/log-batch", {"content-length": str(size)}, b"x" * size)
+    request_filter = filter_of(space_of(tmp_path))
+    answer = through(
+        request_filter, "POST", "/api/2.0/mlflow/runs/log-batch", {"content-length": str(size)}, b"x" * size
+    )
     assert answer.status == 200
 
 

@@ -1,4 +1,4 @@
-"""Known vulnerabilities of MLflow versions; `settings.version_gate` refuses to deploy them outside `local`.
+"""Known vulnerabilities of MLflow versions; `settings.vulnerable` refuses to deploy them outside `local`.
 
 The table is `known.toml`. It is checked whenever it is read, so a row without range, source or date is never in force.
 """

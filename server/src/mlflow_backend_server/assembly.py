@@ -1,4 +1,4 @@
-"""Puts one worker's application together: MLflow's own and the gate around it, by what the installed MLflow has."""
+"""Puts one worker's application together: MLflow's own and the filter around it, by what MLflow has."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from mlflow_backend_server.access.routes import table_of
 from mlflow_backend_server.access.sources import KeyRing, reader
 from mlflow_backend_server.db import addresses
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
-from mlflow_backend_server.gate import Gate, Users
 from mlflow_backend_server.health.artifacts import reading
 from mlflow_backend_server.health.board import Board
 from mlflow_backend_server.health.components import components
@@ -35,6 +34,7 @@ from mlflow_backend_server.health.tables import expected
 from mlflow_backend_server.http.copies import watch
 from mlflow_backend_server.http.record import Recorder
 from mlflow_backend_server.http.routes import Routes
+from mlflow_backend_server.request_filter import RequestFilter, Users
 from mlflow_backend_server.settings import Access, Settings, SettingsError
 from mlflow_backend_server.temporary import Space
 
@@ -78,7 +78,7 @@ def application(settings: Settings) -> Any:
         identities=Identities(databases, reading(settings.artifacts, OBJECT)),
         space=space,
     )
-    inner, gate, routes = guarded(settings, health, ring, _cache(settings, databases), asgi=asgi)
+    inner, request_filter, routes = guarded(settings, health, ring, _cache(settings, databases), asgi=asgi)
     if settings.jobs:
         from mlflow_backend_server.periodic import elect
 
@@ -90,7 +90,7 @@ def application(settings: Settings) -> Any:
     )
     if ring is not None:
         ring.changed = recorder.keys_changed
-    return gated(inner, gate, recorder, routes, asgi=asgi)
+    return filtered(inner, request_filter, recorder, routes, asgi=asgi)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +105,14 @@ class Health:
 
 def guarded(
     settings: Settings, health: Health, ring: KeyRing | None = None, cache: Cache | None = None, *, asgi: bool
-) -> tuple[Any, Gate, Routes]:
-    """Return MLflow's application with our checks in it, the gate that belongs before it, and its routes."""
+) -> tuple[Any, RequestFilter, Routes]:
+    """Return MLflow's application with our checks in it, the request filter that belongs before it, and its routes."""
     table = table_of(installed_version())
     inner, auth = _mlflow(settings, asgi=asgi)
     flask_app = importlib.import_module("mlflow.server").app
     hooks.register(flask_app, Permissions(auth) if auth else None)
     routes = Routes(flask_app, _native_routes(inner) if asgi else [], table)
-    gate = Gate(
+    request_filter = RequestFilter(
         settings=settings,
         board=health.board,
         readiness=health.readiness,
@@ -124,25 +124,25 @@ def guarded(
         foreign=origins.judge(os.environ),
         space=health.space,
     )
-    return inner, gate, routes
+    return inner, request_filter, routes
 
 
-def gated(inner: Any, gate: Gate, recorder: Recorder, routes: Routes, *, asgi: bool) -> Any:
-    """Return the gate as an application of this worker's kind."""
+def filtered(inner: Any, request_filter: RequestFilter, recorder: Recorder, routes: Routes, *, asgi: bool) -> Any:
+    """Return the request filter as an application of this worker's kind."""
     if not asgi:
-        from mlflow_backend_server.http.wsgi import WsgiGate, refuse_underscores
+        from mlflow_backend_server.http.wsgi import WsgiFilter, refuse_underscores
 
         refuse_underscores(importlib.import_module("gunicorn.http.message").Message)
-        return WsgiGate(inner, gate, recorder)
-    from mlflow_backend_server.http.asgi import AsgiGate
+        return WsgiFilter(inner, request_filter, recorder)
+    from mlflow_backend_server.http.asgi import AsgiFilter
     from mlflow_backend_server.http.direct import Direct, can_go_direct, secure
 
-    _quiet_uvicorn(gate.settings)
+    _quiet_uvicorn(request_filter.settings)
     if can_go_direct(inner):
         flask_app = importlib.import_module("mlflow.server").app
         secure(flask_app)
         inner = Direct(flask_app, inner, routes)
-    return AsgiGate(inner, gate, recorder)
+    return AsgiFilter(inner, request_filter, recorder)
 
 
 def _native_routes(fastapi_app: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The version gate: its table's shape, which versions it refuses, and what it says."""
+"""Vulnerable versions: the table's shape, which versions it refuses, and what it says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlflow_backend.releases.plan import Request, plan
 from mlflow_backend.releases.text import plan_document, plan_lines
 from mlflow_backend.server import parse_version
 from mlflow_backend.settings import Settings, SettingsError, YamlSource, load
-from mlflow_backend.settings.version_gate import known_vulnerabilities, refuse_vulnerable
+from mlflow_backend.settings.vulnerable import known_vulnerabilities, refuse_vulnerable
 from mlflow_backend.vulnerabilities import note
 from mlflow_backend.vulnerabilities.table import identifiers, known, of_version, parse
 from tests.components.releases.contexts import MIGRATED

@@ -33,8 +33,10 @@ def register(flask_app: Any, asked: Permissions | None) -> None:
     def before() -> Any:
         exchange = CURRENT.get()
         if exchange is None or exchange.admission is None:
-            # Nothing reaches Flask but through the gate.
-            return _response(flask, refusal(500, "INTERNAL_ERROR", "The request did not come through the gate."))
+            # Nothing reaches Flask but through the request filter.
+            return _response(
+                flask, refusal(500, "INTERNAL_ERROR", "The request did not come through the request filter.")
+            )
         answer = _judged(exchange, flask.request, asked)
         return None if answer is None else _response(flask, answer)
 
@@ -65,7 +67,7 @@ def _judged(exchange: Exchange, request: Any, asked: Permissions | None) -> Answ
         return refusal(403, "PERMISSION_DENIED", f"The API key '{admission.identity}' may only read.")
     if asked is not None and not admission.administrator and _has_stray_body(request, route):
         return refusal(400, "INVALID_PARAMETER_VALUE", "The parameters of a GET request belong in its query.")
-    if admission.route.guard is Guard.GATE and asked is not None and not admission.administrator:
+    if admission.route.guard is Guard.FILTER and asked is not None and not admission.administrator:
         return None if _is_search(exchange) else _permitted(exchange, request, route, asked)
     return None
 
@@ -100,7 +102,7 @@ def _only_reads(document: Any) -> bool:
 
 def _is_search(exchange: Exchange) -> bool:
     route = exchange.admission.route if exchange.admission is not None else None
-    return route is not None and route.guard is Guard.GATE and bool(_SEARCH_VERSIONS.fullmatch(route.template))
+    return route is not None and route.guard is Guard.FILTER and bool(_SEARCH_VERSIONS.fullmatch(route.template))
 
 
 def _without_hidden(response: Any, asked: Permissions, user: str) -> None:

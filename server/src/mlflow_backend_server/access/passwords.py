@@ -1,8 +1,8 @@
 """Whether a user's password is right: judged once, remembered for seconds, hashed on threads of its own.
 
 Works on the user store of every MLflow version, which hashes the password anew for every request (180 ms). MLflow asks
-the same store again after the gate did, and gets the remembered answer. Whatever changes a user in this process makes
-it forget at once; other processes forget after those seconds.
+the same store again after the request filter did, and gets the remembered answer. Whatever changes a user in this
+process makes it forget at once; other processes forget after those seconds.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ class Passwords:
         return True
 
     def _for_mlflow(self, username: Any, password: Any, **options: Any) -> bool:
-        """Answer MLflow itself, which knows no address; the gate has judged before."""
+        """Answer MLflow itself, which knows no address; the request filter has judged before."""
         if not isinstance(username, str) or not isinstance(password, str):
             return False
         fingerprint = self._fingerprint(username, password)

@@ -25,12 +25,12 @@ class RoutesError(Exception):
 
 
 class Guard(StrEnum):
-    """Who decides about a user of basic auth: nobody (open), a password alone, MLflow, our gate, or nobody may."""
+    """Who decides about a user of basic auth: nobody (open), a password alone, MLflow, our filter, or nobody may."""
 
     OPEN = "open"
     USER = "user"
     MLFLOW = "mlflow"
-    GATE = "gate"
+    FILTER = "filter"
     ADMIN = "admin"
     CLOSED = "closed"
 

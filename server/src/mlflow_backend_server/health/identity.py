@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[[str], list[tuple[Any, ...]]]
 
-#: The object below the artifacts' destination. Requests that name it are refused by the gate.
+#: The object below the artifacts' destination. Requests that name it are refused by the request filter.
 OBJECT = ".mlflow-backend-identity.json"
 #: In the store's identity, in place of a database's: whichever database there is belongs to it.
 ANY = "*"

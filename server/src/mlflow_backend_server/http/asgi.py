@@ -1,4 +1,4 @@
-"""The gate on ASGI: FastAPI under uvicorn."""
+"""The request filter on ASGI: FastAPI under uvicorn."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from mlflow_backend_server.http.routes import OWN
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
-    from mlflow_backend_server.gate import Admission, Gate
     from mlflow_backend_server.http.record import Exchange, Recorder
+    from mlflow_backend_server.request_filter import Admission, RequestFilter
 
     Message = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Message]]
@@ -47,14 +47,14 @@ _CREDENTIALS = frozenset({b"x-api-key", b"authorization"})
 _CREDENTIAL_NAMES = frozenset(name.decode() for name in _CREDENTIALS)
 
 
-class AsgiGate:
+class AsgiFilter:
     """An ASGI application around MLflow's."""
 
-    def __init__(self, app: Any, gate: Gate, recorder: Recorder) -> None:
+    def __init__(self, app: Any, request_filter: RequestFilter, recorder: Recorder) -> None:
         """Stand before `app`."""
-        self._app, self._gate, self._recorder = app, gate, recorder
-        self._prefix, self._proxies = gate.settings.path_prefix, gate.settings.trusted_proxies
-        self._timeout = gate.settings.request_timeout_s or None
+        self._app, self._filter, self._recorder = app, request_filter, recorder
+        self._prefix, self._proxies = request_filter.settings.path_prefix, request_filter.settings.trusted_proxies
+        self._timeout = request_filter.settings.request_timeout_s or None
         self._health = ThreadPoolExecutor(_HEALTH_THREADS, thread_name_prefix="health")
         self._judging = ThreadPoolExecutor(_JUDGING_THREADS, thread_name_prefix="judging")
 
@@ -78,7 +78,7 @@ class AsgiGate:
         CURRENT.set(exchange)
         outgoing = _Outgoing(send, exchange, self._timeout)
         try:
-            verdict = self._gate.judge(asked)
+            verdict = self._filter.judge(asked)
             if isinstance(verdict, Future):
                 verdict = await asyncio.wrap_future(verdict)
             elif callable(verdict):
@@ -104,7 +104,7 @@ class AsgiGate:
         if admission.hide_credentials:
             # MLflow's gateway forwards some headers to model providers.
             scope["headers"] = [header for header in scope["headers"] if header[0].lower() not in _CREDENTIALS]
-        bounds = Bounds(outgoing.exchange.asked, limit=admission.limit, space=self._gate.space)
+        bounds = Bounds(outgoing.exchange.asked, limit=admission.limit, space=self._filter.space)
         if (refusal := bounds.before()) is not None:
             await outgoing.answer(refusal, receive)
             return

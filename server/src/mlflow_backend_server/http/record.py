@@ -16,9 +16,9 @@ from mlflow_backend_server.http.audit import audited
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlflow_backend_server.gate import Admission
     from mlflow_backend_server.http.exchange import Asked
     from mlflow_backend_server.http.metrics import Metrics
+    from mlflow_backend_server.request_filter import Admission
 
 #: A line up to PIPE_BUF is written whole, whichever worker writes beside it. Escaped, a character of a path may take 12
 #: bytes, so the path of a line that comes out longer is cut again.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 UNMATCHED = "unmatched"
-#: The routes of the gate, which neither application knows.
+#: The routes of the request filter, which neither application knows.
 OWN = frozenset({"/health/components", "/health/ready", "/health/identity"})
 HEALTH_ROUTES = OWN | {"/health"}
 #: Flask spells converters into its templates, `<path:name>`, and FastAPI `{name:path}`; `{name}` here.

@@ -1,4 +1,4 @@
-"""The gate on WSGI: Flask under gunicorn. A request's time-out is gunicorn's own `--timeout` there."""
+"""The request filter on WSGI: Flask under gunicorn. A request's time-out is gunicorn's own `--timeout` there."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mlflow_backend_server.http.record import CURRENT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from mlflow_backend_server.gate import Admission, Gate
     from mlflow_backend_server.http.record import Exchange, Recorder
+    from mlflow_backend_server.request_filter import Admission, RequestFilter
 
 _DRAIN_S = 10.0
 _DRAIN_BYTES = 1024**3
@@ -30,13 +30,13 @@ _SMALL_BYTES, _SMALL_S = 65536, 2.0
 _CREDENTIALS = ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION")
 
 
-class WsgiGate:
+class WsgiFilter:
     """A WSGI application around MLflow's."""
 
-    def __init__(self, app: Any, gate: Gate, recorder: Recorder) -> None:
+    def __init__(self, app: Any, request_filter: RequestFilter, recorder: Recorder) -> None:
         """Stand before `app`."""
-        self._app, self._gate, self._recorder = app, gate, recorder
-        self._prefix, self._proxies = gate.settings.path_prefix, gate.settings.trusted_proxies
+        self._app, self._filter, self._recorder = app, request_filter, recorder
+        self._prefix, self._proxies = request_filter.settings.path_prefix, request_filter.settings.trusted_proxies
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
@@ -48,7 +48,7 @@ class WsgiGate:
         CURRENT.set(exchange)
         start = _Starting(start_response, exchange)
         try:
-            verdict = self._gate.judge(exchange.asked)
+            verdict = self._filter.judge(exchange.asked)
             if isinstance(verdict, Future):
                 verdict = verdict.result()
             elif callable(verdict):
@@ -70,7 +70,7 @@ class WsgiGate:
         if admission.hide_credentials:
             for name in _CREDENTIALS:
                 environ.pop(name, None)
-        bounds = Bounds(start.exchange.asked, limit=admission.limit, space=self._gate.space)
+        bounds = Bounds(start.exchange.asked, limit=admission.limit, space=self._filter.space)
         if (answer := bounds.before()) is not None:
             return self._answer(environ, start, answer)
         incoming = _Incoming(environ["wsgi.input"], start.exchange, bounds)
@@ -255,8 +255,8 @@ def _asked(environ: dict[str, Any], prefix: str, proxies: int) -> Asked:
 def refuse_underscores(message: Any) -> None:
     """Make gunicorn drop headers with an underscore, as its releases from 22 on do.
 
-    It hands `X_API_KEY` on as `X-API-Key`, and lets `SCRIPT_NAME` move the path that the gate judges. `message` is the
-    class that parses requests (gunicorn.http.message.Message).
+    It hands `X_API_KEY` on as `X-API-Key`, and lets `SCRIPT_NAME` move the path that the filter judges. `message` is
+    the class that parses requests (gunicorn.http.message.Message).
     """
     parse = message.parse_headers
 

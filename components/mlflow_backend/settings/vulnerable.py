@@ -1,4 +1,4 @@
-"""The gate that refuses settings whose MLflow version has known vulnerabilities.
+"""The refusal of settings whose MLflow version has known vulnerabilities.
 
 It reads the settings alone, so `pulumi preview` and `pulumi up` refuse alike. Commands on what runs already do not pass
 it: a stack whose version is found vulnerable later can still be inspected and rolled back.

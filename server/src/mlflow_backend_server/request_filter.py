@@ -1,4 +1,4 @@
-"""The gate before MLflow's application: it answers health routes, and checks credentials, permissions and sizes.
+"""The filter of requests to MLflow's application: it answers health routes, checks credentials, permissions and sizes.
 
 The same for both stacks. Nothing here blocks except what `judge` returns as a function, which the ASGI side runs in a
 thread, or as a future.
@@ -65,7 +65,7 @@ Verdict = Answer | Admission
 
 @dataclass(frozen=True, kw_only=True)
 class Users:
-    """MLflow's basic auth as the gate needs it.
+    """MLflow's basic auth as the request filter needs it.
 
     `job_token` is the password of MLflow's own jobs on the gateway, in the name of the user who submitted them; MLflow
     judges it.
@@ -85,7 +85,7 @@ def nowhere(_method: str, _path: str) -> Route:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gate:
+class RequestFilter:
     """All that judges a request; `route` finds what the table of routes says of one."""
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""The gate around an application that records what reaches it, on ASGI and on WSGI."""
+"""The request filter around an application that records what reaches it, on ASGI and on WSGI."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mlflow_backend_server.access.keys import Scope, mint
 from mlflow_backend_server.access.passwords import Passwords
 from mlflow_backend_server.access.routes import Guard, Route
 from mlflow_backend_server.access.sources import KeyRing
-from mlflow_backend_server.gate import Gate, Users
 from mlflow_backend_server.health.board import Board
 from mlflow_backend_server.health.readiness import Readiness
 from mlflow_backend_server.health.states import Away, Component
-from mlflow_backend_server.http.asgi import AsgiGate
+from mlflow_backend_server.http.asgi import AsgiFilter
 from mlflow_backend_server.http.record import Recorder
-from mlflow_backend_server.http.wsgi import WsgiGate
+from mlflow_backend_server.http.wsgi import WsgiFilter
+from mlflow_backend_server.request_filter import RequestFilter, Users
 from mlflow_backend_server.settings import (
     Access,
     Settings,
@@ -84,11 +84,11 @@ class Untold:
         raise Away(SECRET)
 
 
-def gate_of(settings: Settings, *, broken: bool = True) -> Gate:
-    """A gate whose only component is broken or fine."""
+def filter_of(settings: Settings, *, broken: bool = True) -> RequestFilter:
+    """A request filter whose only component is broken or fine."""
     part = Component(name="database", ask=away if broken else lambda: "fine")
     users = Users(passwords=Passwords(Store(), seconds=30, most_waiting=4))
-    return Gate(
+    return RequestFilter(
         settings=settings,
         board=Board((part,)),
         readiness=Readiness(()),
@@ -99,7 +99,9 @@ def gate_of(settings: Settings, *, broken: bool = True) -> Gate:
     )
 
 
-def through_asgi(gate: Gate, method: str, path: str, headers: dict[str, str], body: bytes) -> Answered:
+def through_asgi(
+    request_filter: RequestFilter, method: str, path: str, headers: dict[str, str], body: bytes
+) -> Answered:
     """Send one request through the ASGI side, around an application that reads all and says ok."""
     seen: list[dict[str, str]] = []
     lines: list[bytes] = []
@@ -132,7 +134,7 @@ def through_asgi(gate: Gate, method: str, path: str, headers: dict[str, str], bo
     path, _, query = path.partition("?")
     scope = {"type": "http", "method": method, "path": path, "headers": raw, "client": ("1.2.3.4", 5)}
     scope["query_string"] = query.encode()
-    asyncio.run(AsgiGate(application, gate, recorder)(scope, receive, send))
+    asyncio.run(AsgiFilter(application, request_filter, recorder)(scope, receive, send))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     return Answered(
         status=sent[0]["status"],
@@ -144,7 +146,9 @@ def through_asgi(gate: Gate, method: str, path: str, headers: dict[str, str], bo
     )
 
 
-def through_wsgi(gate: Gate, method: str, path: str, headers: dict[str, str], body: bytes) -> Answered:
+def through_wsgi(
+    request_filter: RequestFilter, method: str, path: str, headers: dict[str, str], body: bytes
+) -> Answered:
     """Send one request through the WSGI side, around an application that reads all and says ok."""
     seen: list[dict[str, str]] = []
     lines: list[bytes] = []
@@ -168,7 +172,7 @@ def through_wsgi(gate: Gate, method: str, path: str, headers: dict[str, str], bo
     path, _, environ["QUERY_STRING"] = path.partition("?")
     environ |= {"REQUEST_METHOD": method, "PATH_INFO": path.encode().decode("latin-1"), "REMOTE_ADDR": "1.2.3.4"}
     recorder = Recorder(template=lambda _, path, __: path, metrics=None, log=True, write=lines.append)
-    answer: Any = WsgiGate(application, gate, recorder)(
+    answer: Any = WsgiFilter(application, request_filter, recorder)(
         {**environ, "wsgi.input": io.BytesIO(body)}, lambda *said: started.append(said)
     )
     content = b"".join(answer)

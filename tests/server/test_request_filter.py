@@ -1,4 +1,4 @@
-"""The gate around an application, on both stacks: what it answers itself and what it lets through."""
+"""The request filter around an application, on both stacks: what it answers itself and what it lets through."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlflow_backend_server.access import credentials, keys
 from mlflow_backend_server.access.guesses import PER_NAME
 from mlflow_backend_server.health.identity import OBJECT
 from mlflow_backend_server.http import routes
-from mlflow_backend_server.http.asgi import AsgiGate
+from mlflow_backend_server.http.asgi import AsgiFilter
 from mlflow_backend_server.http.exchange import Asked, with_prefix
 from mlflow_backend_server.http.record import Recorder
 from mlflow_backend_server.http.wsgi import refuse_underscores
@@ -26,7 +26,7 @@ from mlflow_backend_server.settings import (
     from_environment,
 )
 
-from tests.server.gates import (
+from tests.server.filters import (
     ADMIN,
     EXPIRED,
     READER,
@@ -34,7 +34,7 @@ from tests.server.gates import (
     STACKS,
     WRITER,
     Answered,
-    gate_of,
+    filter_of,
     through_asgi,
 )
 from tests.server.logins import FORMS, encoded
@@ -65,7 +65,7 @@ def test_details_of_components_need_credentials(
     through: Callable[..., Answered], access: Access, headers: dict[str, str], *, full: bool
 ) -> None:
     """Everyone is told ok or degraded, by status too; only who has credentials learns more."""
-    answer = through(gate_of(Settings(access=access)), "GET", "/health/components", headers, b"")
+    answer = through(filter_of(Settings(access=access)), "GET", "/health/components", headers, b"")
     assert answer.status == 503
     assert (SECRET in answer.body.decode()) is full
     if not full:
@@ -76,12 +76,12 @@ def test_details_of_components_need_credentials(
 @pytest.mark.parametrize("access", list(Access))
 def test_only_who_may_call_the_server_learns_who_it_is(through: Callable[..., Answered], access: Access) -> None:
     """The identity needs credentials wherever there are some."""
-    gate = gate_of(Settings(access=access))
+    request_filter = filter_of(Settings(access=access))
     good = {Access.NONE: {}, Access.TOKEN: {"x-api-key": READER}, Access.BASIC: {"authorization": PASSWORD}}[access]
-    assert through(gate, "GET", "/health/identity", good, b"").status == 503
+    assert through(request_filter, "GET", "/health/identity", good, b"").status == 503
     if access is not Access.NONE:
         for headers in ({}, {"x-api-key": "wrong"}, {"authorization": "Basic YW5uOnR3bw=="}):
-            refused = through(gate, "GET", "/health/identity", headers, b"")
+            refused = through(request_filter, "GET", "/health/identity", headers, b"")
             assert refused.status == 401
             assert SECRET not in refused.body.decode()
 
@@ -101,7 +101,7 @@ def test_only_who_may_call_the_server_learns_who_it_is(through: Callable[..., An
 )
 def test_the_stores_identity_is_no_artifact(through: Callable[..., Answered], method: str, path: str) -> None:
     """No route of artifacts reads, writes or deletes the object that the store is known by, however it is spelled."""
-    answer = through(gate_of(Settings()), method, path.format(OBJECT), {}, b"x")
+    answer = through(filter_of(Settings()), method, path.format(OBJECT), {}, b"x")
     assert answer.status == 403
     assert not answer.seen
 
@@ -120,7 +120,7 @@ def test_health_neither_breaks_nor_tells(
     through: Callable[..., Answered], path: str, method: str, headers: dict[str, str], access: Access
 ) -> None:
     """Whatever stands in the headers: a whole answer, its status, nothing of the details, one line of log."""
-    answer = through(gate_of(Settings(access=access)), method, path, headers, b"")
+    answer = through(filter_of(Settings(access=access)), method, path, headers, b"")
     assert answer.status in ({200, 503} if method in {"GET", "HEAD"} else {405})
     assert SECRET not in answer.body.decode()
     assert not answer.seen
@@ -149,7 +149,7 @@ def test_keys_open_what_their_scope_allows_and_go_no_further(
 ) -> None:
     """MLflow sees only admitted requests, and never a key: its gateway forwards headers to others."""
     headers = {"x-other": "kept"} | ({} if key is None else {"x-api-key": key})
-    answer = through(gate_of(Settings(access=Access.TOKEN)), method, path, headers, b"")
+    answer = through(filter_of(Settings(access=Access.TOKEN)), method, path, headers, b"")
     assert answer.status == status
     assert len(answer.seen) == (status == 200 and path != "/health")
     if answer.seen:
@@ -162,17 +162,17 @@ def test_keys_open_what_their_scope_allows_and_go_no_further(
 @STACKS
 def test_a_thousand_wrong_keys_get_one_and_the_same_answer(through: Callable[..., Answered]) -> None:
     """Neither the status nor a byte tells one wrong credential from another."""
-    gate = gate_of(Settings(access=Access.TOKEN))
+    request_filter = filter_of(Settings(access=Access.TOKEN))
     wrong = [{"x-api-key": f"mlfb_{number}"} for number in range(900)]
     wrong += [{"authorization": value} for value in (PASSWORD, "Bearer", "Bearer x", "Digest x", "é") * 20]
-    answers = [through(gate, "GET", "/api/2.0/mlflow/runs/get", headers, b"") for headers in wrong]
+    answers = [through(request_filter, "GET", "/api/2.0/mlflow/runs/get", headers, b"") for headers in wrong]
     assert len(answers) == 1000
     for answer in answers:
         answer.headers.pop("x-request-id")
     assert {(each.status, each.body, str(sorted(each.headers.items()))) for each in answers} == {
         (401, answers[0].body, str(sorted(answers[0].headers.items())))
     }
-    assert through(gate, "GET", "/api/2.0/mlflow/runs/get", {"x-api-key": READER}, b"").status == 200
+    assert through(request_filter, "GET", "/api/2.0/mlflow/runs/get", {"x-api-key": READER}, b"").status == 200
 
 
 def login(name: str, password: str) -> dict[str, str]:
@@ -183,31 +183,31 @@ def login(name: str, password: str) -> dict[str, str]:
 @STACKS
 def test_passwords_are_judged_before_mlflow_sees_anything(through: Callable[..., Answered]) -> None:
     """On every route but the open ones; what is an administrator's is his alone, and the log says who."""
-    gate = gate_of(Settings(access=Access.BASIC))
+    request_filter = filter_of(Settings(access=Access.BASIC))
     for path in ("/v1/traces", "/api/2.0/mlflow/runs/get", "/nothing", "/", "/health/x"):
         for headers in ({}, login("ann", "two"), login("nobody", "one"), {"x-api-key": READER}):
-            answer = through(gate, "POST", path, headers, b"x" * 1000)
+            answer = through(request_filter, "POST", path, headers, b"x" * 1000)
             assert (answer.status, answer.seen) == (401, [])
             assert answer.headers["www-authenticate"] == 'Basic realm="mlflow"'
             assert answer.log[0]["received"] == 0
             assert answer.log[0]["verified"] is False
-    assert through(gate, "GET", "/x", login("ann", "two"), b"").log[0]["identity"] == "ann"
-    refused = through(gate, "POST", "/v1/traces", login("ann", "one"), b"")
+    assert through(request_filter, "GET", "/x", login("ann", "two"), b"").log[0]["identity"] == "ann"
+    refused = through(request_filter, "POST", "/v1/traces", login("ann", "one"), b"")
     assert (refused.status, refused.log[0]["identity"]) == (403, "ann")
-    assert through(gate, "POST", "/v1/traces", login("root", "two"), b"").status == 200
-    answer = through(gate, "POST", "/api/x", login("ann", "one"), b"")
+    assert through(request_filter, "POST", "/v1/traces", login("root", "two"), b"").status == 200
+    answer = through(request_filter, "POST", "/api/x", login("ann", "one"), b"")
     assert (answer.status, answer.log[0]["identity"], answer.log[0]["verified"]) == (200, "ann", True)
-    assert through(gate, "GET", "/health", {}, b"").status == 200
-    assert through(gate, "GET", "/static-files/x", {}, b"").status == 200
+    assert through(request_filter, "GET", "/health", {}, b"").status == 200
+    assert through(request_filter, "GET", "/static-files/x", {}, b"").status == 200
 
 
 @STACKS
 def test_who_guesses_must_wait_and_the_owner_is_not(through: Callable[..., Answered]) -> None:
     """Guesses are counted by name and client address, whatever a caller writes into X-Forwarded-For."""
-    gate = gate_of(Settings(access=Access.BASIC, trusted_proxies=1))
+    request_filter = filter_of(Settings(access=Access.BASIC, trusted_proxies=1))
 
     def ask(password: str, hops: str) -> Answered:
-        return through(gate, "GET", "/api/x", {**login("ann", password), "x-forwarded-for": hops}, b"")
+        return through(request_filter, "GET", "/api/x", {**login("ann", password), "x-forwarded-for": hops}, b"")
 
     statuses = [ask(f"guess {number}", f"9.9.9.{number}, 203.0.113.7").status for number in range(15)]
     assert statuses == [401] * PER_NAME + [429] * (15 - PER_NAME)
@@ -259,12 +259,12 @@ def test_a_key_over_its_limit_learns_when_to_come_again(through: Callable[..., A
         def seconds_to_wait(self, name: str) -> int:
             return 17 if name == "reader" else 0
 
-    gate = replace(gate_of(Settings(access=Access.TOKEN)), rate=Spent())  # type: ignore[arg-type]
-    answer = through(gate, "GET", "/api/x", {"x-api-key": READER}, b"")
+    request_filter = replace(filter_of(Settings(access=Access.TOKEN)), rate=Spent())  # type: ignore[arg-type]
+    answer = through(request_filter, "GET", "/api/x", {"x-api-key": READER}, b"")
     assert (answer.status, answer.headers["retry-after"], answer.log[0]["identity"]) == (429, "17", "reader")
     assert not answer.seen
-    assert through(gate, "GET", "/api/x", {"x-api-key": WRITER}, b"").status == 200
-    assert through(gate, "GET", "/health", {"x-api-key": READER}, b"").status == 200
+    assert through(request_filter, "GET", "/api/x", {"x-api-key": WRITER}, b"").status == 200
+    assert through(request_filter, "GET", "/health", {"x-api-key": READER}, b"").status == 200
 
 
 @STACKS
@@ -273,7 +273,7 @@ def test_nobody_gets_an_address_of_the_store(through: Callable[..., Answered], a
     """It would outlive a key and has no limit; MLflow's clients take the answer for leave to upload by the server."""
     headers = {Access.TOKEN: {"x-api-key": WRITER}, Access.BASIC: login("root", "two")}.get(access, {})
     path = "/api/2.0/mlflow-artifacts/mpu/create/a/b"
-    answer = through(gate_of(Settings(access=access)), "POST", path, headers, b"")
+    answer = through(filter_of(Settings(access=access)), "POST", path, headers, b"")
     assert (answer.status, answer.seen) == (501, [])
     assert json.loads(answer.body)["message"] == "Multipart upload is not supported for the current artifact repository"
 
@@ -281,18 +281,18 @@ def test_nobody_gets_an_address_of_the_store(through: Callable[..., Answered], a
 @STACKS
 def test_credentials_of_others_need_a_key_of_scope_admin(through: Callable[..., Answered]) -> None:
     """An expired key opens nothing, but the log still knows whose it was."""
-    gate = gate_of(Settings(access=Access.TOKEN))
+    request_filter = filter_of(Settings(access=Access.TOKEN))
     for key, status in ((READER, 403), (WRITER, 403), (ADMIN, 200), (EXPIRED, 401)):
-        assert through(gate, "POST", "/api/2.0/mlflow/webhooks", {"x-api-key": key}, b"").status == status
-    assert through(gate, "GET", "/api/x", {"x-api-key": EXPIRED}, b"").log[0]["identity"] == "expired"
+        assert through(request_filter, "POST", "/api/2.0/mlflow/webhooks", {"x-api-key": key}, b"").status == status
+    assert through(request_filter, "GET", "/api/x", {"x-api-key": EXPIRED}, b"").log[0]["identity"] == "expired"
 
 
 def test_headers_with_an_underscore_do_not_count() -> None:
     """Flask would take them for those with a hyphen; under WSGI gunicorn's parser drops them (test below)."""
     through = through_asgi
-    gate = gate_of(Settings(access=Access.TOKEN))
-    assert through(gate, "GET", "/api/x", {"x_api_key": READER}, b"").status == 401
-    seen = through(gate, "GET", "/api/x", {"x-api-key": READER, "script_name": "/x", "x_a": "b"}, b"").seen
+    request_filter = filter_of(Settings(access=Access.TOKEN))
+    assert through(request_filter, "GET", "/api/x", {"x_api_key": READER}, b"").status == 401
+    seen = through(request_filter, "GET", "/api/x", {"x-api-key": READER, "script_name": "/x", "x_a": "b"}, b"").seen
     assert set(seen[0]) == set()
 
 
@@ -311,14 +311,14 @@ def test_gunicorn_drops_headers_with_an_underscore() -> None:
 @STACKS
 def test_a_change_is_a_line_of_the_audit(through: Callable[..., Answered]) -> None:
     """Also one that was refused; nothing that reads is."""
-    gate = gate_of(Settings(access=Access.BASIC))
+    request_filter = filter_of(Settings(access=Access.BASIC))
     path = "/api/2.0/mlflow/registered-models/alias"
     for headers, status in ((login("ann", "one"), 200), (login("ann", "wrong"), 401)):
-        lines = through(gate, "POST", path, headers, b"{}").log
+        lines = through(request_filter, "POST", path, headers, b"{}").log
         (line,) = [each for each in lines if each["kind"] == "audit"]
         assert (line["identity"], line["action"], line["status"]) == ("ann", f"POST {path}", status)
         assert line["verified"] is (status == 200)
-    assert [each["kind"] for each in through(gate, "GET", path, login("ann", "one"), b"").log] == ["access"]
+    assert [each["kind"] for each in through(request_filter, "GET", path, login("ann", "one"), b"").log] == ["access"]
 
 
 ARTIFACT = "/api/2.0/mlflow-artifacts/artifacts/a/b.bin"
@@ -336,7 +336,7 @@ def test_a_body_over_its_limit_is_a_413_that_names_the_limit(
     """Artifacts have a limit of their own, and one that is announced too short or not at all is counted."""
     settings = Settings(max_request_bytes=50, max_artifact_bytes=100)
     headers = {"content-length": str(size)} if announced else {}
-    answer = through(gate_of(settings), "PUT", path, headers, b"x" * size)
+    answer = through(filter_of(settings), "PUT", path, headers, b"x" * size)
     assert answer.status == status
     assert len(answer.seen) == (not announced or status == 200)
     if status == 413:
@@ -355,7 +355,7 @@ def test_a_request_id_is_kept_when_it_is_fit_for_a_log(
     """The same id is in the answer and in the log; traceparent is logged, and passed on as it came."""
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     headers = {"x-request-id": given_id, "traceparent": trace}
-    answer = through(gate_of(Settings()), "GET", "/api/x", headers, b"")
+    answer = through(filter_of(Settings()), "GET", "/api/x", headers, b"")
     assert (answer.headers["x-request-id"] == given_id) is kept
     assert answer.log[0]["request_id"] == answer.headers["x-request-id"]
     assert answer.log[0]["traceparent"] == answer.seen[0]["traceparent"] == trace
@@ -378,10 +378,10 @@ def test_a_request_over_its_time_is_a_504_and_a_late_answer_is_dropped() -> None
         async def receive() -> Any:
             return {"type": "http.request"}
 
-        gate = gate_of(Settings(request_timeout_s=1))
+        request_filter = filter_of(Settings(request_timeout_s=1))
         recorder = Recorder(template=lambda _, path, __: path, metrics=None, log=False)
         scope = {"type": "http", "method": "GET", "path": "/api/x", "headers": []}
-        await AsgiGate(application, gate, recorder)(scope, receive, send)
+        await AsgiFilter(application, request_filter, recorder)(scope, receive, send)
         over.set()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -397,8 +397,8 @@ def test_a_request_over_its_time_is_a_504_and_a_late_answer_is_dropped() -> None
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: repr(form[:20]))
 def test_what_is_no_login_is_the_same_401(through: Callable[..., Answered], form: str) -> None:
     """No form of the header breaks anything, and none is hashed."""
-    gate = gate_of(Settings(access=Access.BASIC))
-    answer = through(gate, "POST", "/api/2.0/mlflow/runs/create", {"authorization": form}, b"x")
+    request_filter = filter_of(Settings(access=Access.BASIC))
+    answer = through(request_filter, "POST", "/api/2.0/mlflow/runs/create", {"authorization": form}, b"x")
     assert (answer.status, answer.seen) == (401, [])
     assert answer.headers["www-authenticate"] == 'Basic realm="mlflow"'
 
@@ -473,7 +473,7 @@ def test_below_a_prefix_requests_are_judged_as_without_it(
     through: Callable[..., Answered], prefix: str, method: str, path: str, status: int
 ) -> None:
     """Scopes, health and what is refused hold below it; the log has the path as it was sent."""
-    answer = through(gate_of(PREFIXED), method, prefix + path, {"x-api-key": READER}, b"")
+    answer = through(filter_of(PREFIXED), method, prefix + path, {"x-api-key": READER}, b"")
     assert answer.status == status
     assert answer.log[0]["path"] == prefix + path
     assert answer.paths == ([path] if answer.seen else [])
@@ -483,8 +483,8 @@ def test_below_a_prefix_requests_are_judged_as_without_it(
 def test_what_only_begins_like_the_prefix_is_not_below_it(through: Callable[..., Answered]) -> None:
     """A path of another application keeps its name, and the prefix itself leads to the page."""
     for path in ("/team/mlx", "/team", "/teams/ml/"):
-        assert through(gate_of(PREFIXED), "GET", path, {"x-api-key": READER}, b"").paths == [path]
-    moved = through(gate_of(PREFIXED), "GET", "/team/ml", {}, b"")
+        assert through(filter_of(PREFIXED), "GET", path, {"x-api-key": READER}, b"").paths == [path]
+    moved = through(filter_of(PREFIXED), "GET", "/team/ml", {}, b"")
     assert (moved.status, moved.headers["location"]) == (308, "/team/ml/")
 
 
