@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.commands.programs import ASK_DEADLINE_S, answer, run
 from mlflow_backend.contract import PlatformFailed, Refused, UsageError
+from mlflow_backend.image_reference import parse
 from mlflow_backend.preflight import resource
 from mlflow_backend.preflight.manifests import MISSING, Platform, inspect
-from mlflow_backend.preflight.reference import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,7 +164,7 @@ def _login(program: str, image: Wanted, environment: Mapping[str, str]) -> None:
     if ecr is None:
         return
     from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only if it is asked
-    from mlflow_backend.preflight.aws import ecr_password  # noqa: PLC0415
+    from mlflow_backend.preflight.ecr import ecr_password  # noqa: PLC0415
 
     command = (program, "login", "--username", "AWS", "--password-stdin", image.registry)
     run(command, environment, given=ecr_password(Connection(ecr[1])))

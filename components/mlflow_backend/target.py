@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.backend import Backend
+    from mlflow_backend.findings import Finding
     from mlflow_backend.locator import Locator
     from mlflow_backend.migrate.tool import DatabaseTool
-    from mlflow_backend.preflight.findings import Finding
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
     from mlflow_backend.report.quantities import Billing

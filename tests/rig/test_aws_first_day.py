@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import jmespath
 import pytest
 
+from mlflow_backend.aws.doctor import quotas
 from mlflow_backend.aws.naming import Naming
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.ecs.doctor import look, quotas
+from mlflow_backend.ecs import doctor
+from mlflow_backend.ecs.args import EcsBackendArgs
 from mlflow_backend.ecs.permissions import Purpose, grants
-from mlflow_backend.preflight.findings import failures
+from mlflow_backend.findings import failures
 from mlflow_backend.settings import YamlSource, load
 from tests.engine.project import ROOT
 from tests.rig.aws import contents
@@ -32,7 +34,7 @@ from tests.server.servers import install_package
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.findings import Finding
     from mlflow_backend.settings import Settings
     from tests.rig.aws.rig import AwsRig
 
@@ -81,8 +83,8 @@ class Day:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.rig.environment.items():
                 patch.setenv(name, value)
-            patch.setattr(look, "grants", lambda *asked: grants(*asked)[: self.statements])
-            return look.look(self.settings, self.naming)
+            patch.setattr(doctor, "grants", lambda *asked: grants(*asked)[: self.statements])
+            return doctor.look(EcsBackendArgs.from_settings(self.settings), self.naming)
 
     def missing(self) -> list[Finding]:
         """Return what is missing."""
@@ -184,7 +186,7 @@ def _alias(day: Day) -> None:
 ROWS: Final = (
     Row(name="linked-role", check="service-linked role", away=_role_away),
     Row(name="image", check="image exists", away=_images_away),
-    Row(name="quota-of-tasks", check="quota L-3032A538", away=_shut(quotas.FARGATE)),
+    Row(name="quota-of-tasks", check="quota L-3032A538", away=_shut(doctor.FARGATE)),
     Row(name="quota-of-networks", check="quota L-F678F1CE", away=_shut(quotas.NETWORKS)),
     Row(name="secret-in-its-recovery-window", check="names", away=_secret),
     Row(
@@ -268,7 +270,7 @@ def test_without_its_repository_the_image_is_missing_too(day: Day, prepared: lis
 def staging(day: Day, prepared: list[list[str]], tmp_path_factory: pytest.TempPathFactory) -> Day:
     """The stack `staging` in the same account, with the image of `dev` and neither certificate nor zone."""
     # What was asked for there was enough for `dev`.
-    day.rig.quotas.set(quotas.FARGATE.service, quotas.FARGATE.code, 100)
+    day.rig.quotas.set(doctor.FARGATE.service, doctor.FARGATE.code, 100)
     folder = tmp_path_factory.mktemp("staging")
     stack = AwsStack(folder / "stack", day.rig, "staging")
     # Nothing was verified on `dev` yet, a day ago.

@@ -266,7 +266,8 @@ def _reads(made: Made) -> None:
 
 def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
     """Do what a plan does, and a rollback; no task ever runs here, so the database gives no answer."""
-    platform = EcsPlatform(locate(day.settings, day.naming), clients.connections(Connection(day.naming.region)))
+    connection = Connection(day.naming.region)
+    platform = EcsPlatform(locate(day.settings, day.naming, connection), clients.connections(connection))
     target = DeployedBackend(platform)
     with contextlib.suppress(Exception), target.rollback_lock():
         target.rollback_context()

@@ -43,7 +43,9 @@ def test_a_stack_that_nobody_knows_is_a_usage_error(tmp_path: Path, capsys: pyte
 def test_an_ecs_stack_is_looked_up_by_the_names_of_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Project, stack, account and region make every name."""
     asked = []
-    monkeypatch.setattr(lookup, "locate", lambda settings, place: asked.append((settings.target, place)) or LOCATOR)
+    monkeypatch.setattr(
+        lookup, "locate", lambda settings, place, _connection: asked.append((settings.target, place)) or LOCATOR
+    )
     assert stacks.locator_of("dev", ROOT) is LOCATOR
     ((target, place),) = asked
     assert (target, place.project, place.stack, place.region) == ("ecs", "mlflow-backend", "dev", "eu-west-1")

@@ -10,8 +10,8 @@ from mlflow_backend_server.db.majors import client_major, major, refuse_dump, re
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 from mlflow_backend.aws.render.database import ENGINE_VERSION
+from mlflow_backend.findings import Outcome
 from mlflow_backend.preflight.database import judge
-from mlflow_backend.preflight.findings import Outcome
 from tests.rig.postgres import POSTGRES_BIN as NEWER_BIN
 from tests.server.services import POSTGRES_BIN
 

@@ -17,13 +17,13 @@ from mlflow_backend import targets
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode
+from mlflow_backend.findings import documents, failures, table
 from mlflow_backend.offered import typed
-from mlflow_backend.preflight.findings import documents, failures, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.findings import Finding
 
 
 def main(arguments: list[str] | None = None) -> int:

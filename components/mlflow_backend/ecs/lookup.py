@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.aws.connection import Connection
+from mlflow_backend.aws.asking import Unanswered, asked
 from mlflow_backend.aws.render import balancer, storage
 from mlflow_backend.aws.render.database import own_instance
 from mlflow_backend.contract import Refused
@@ -14,13 +14,13 @@ from mlflow_backend.ecs.oneshot import Network
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlflow_backend.aws.connection import Connection
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
 
 
-def locate(settings: Settings, naming: Naming) -> EcsLocator:
+def locate(settings: Settings, naming: Naming, connection: Connection) -> EcsLocator:
     """Return the locator of a stack that is deployed. Raises Refused if it is not."""
-    connection = Connection(naming.region)
     ecs = connection.client("ecs")
     services = _asked(ecs.describe_services, naming, cluster=naming.cluster(), services=[naming.service()])["services"]
     if not services:
@@ -56,14 +56,10 @@ def locate(settings: Settings, naming: Naming) -> EcsLocator:
 
 
 def _asked(operation: Callable[..., Any], naming: Naming, **arguments: Any) -> Any:
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as mlflow_backend.aws.clients
-
-    try:
-        return operation(**arguments)
-    except ClientError as error:
-        raise _not_deployed(naming, f"AWS answered {error.response.get('Error', {}).get('Code', 'nothing')}") from None
-    except BotoCoreError as error:
-        raise _not_deployed(naming, f"AWS cannot be asked ({type(error).__name__})") from None
+    answer = asked(operation, **arguments)
+    if isinstance(answer, Unanswered):
+        raise _not_deployed(naming, answer.of("AWS")) from None
+    return answer
 
 
 def _not_deployed(naming: Naming, finding: str) -> Refused:

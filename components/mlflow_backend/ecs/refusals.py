@@ -14,7 +14,7 @@ from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.render.database import LONGEST_RETENTION_DAYS
 from mlflow_backend.contract import Refused, UsageError
 from mlflow_backend.ecs.render.size import server_size
-from mlflow_backend.preflight.reference import parse
+from mlflow_backend.image_reference import parse
 from mlflow_backend.settings.budget import accepted_connections
 from mlflow_backend.settings.instance_class import most_connections
 from mlflow_backend.settings.problems import shown_key

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow_backend.ecs.backend import EcsBackend
     from mlflow_backend.ecs.locator import EcsLocator
     from mlflow_backend.ecs.platform import EcsPlatform
-    from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.findings import Finding
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
     from mlflow_backend.report.quantities import Billing
@@ -42,19 +42,22 @@ class EcsTarget:
     def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> EcsLocator:
         """Return what AWS has by the names that the settings give."""
         del folder
+        from mlflow_backend.aws.connection import Connection
         from mlflow_backend.ecs.lookup import locate
         from mlflow_backend.ecs.refusals import naming_of
 
         known = settings()
-        return locate(known, naming_of(known, project=project, stack=stack))
+        naming = naming_of(known, project=project, stack=stack)
+        return locate(known, naming, Connection(naming.region))
 
     def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:
         """Look at the account."""
         del folder
-        from mlflow_backend.ecs.doctor.look import look
+        from mlflow_backend.ecs.args import EcsBackendArgs
+        from mlflow_backend.ecs.doctor import look
         from mlflow_backend.ecs.refusals import naming_of
 
-        return look(settings, naming_of(settings, project=project, stack=stack))
+        return look(EcsBackendArgs.from_settings(settings), naming_of(settings, project=project, stack=stack))
 
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return task definitions and IAM documents."""
@@ -76,7 +79,10 @@ class EcsTarget:
         return EcsLocator
 
     def store_at(self, address: str) -> Store | None:
-        """Return the store below a prefix of a bucket."""
+        """Return the store below a prefix of a bucket, read with the credentials of whoever runs the command.
+
+        The backend's own connection stands in the locator, which lies in this store: it cannot be known before.
+        """
         bucket, _, root = address.removeprefix("s3://").partition("/")
         if not address.startswith("s3://") or not bucket:
             return None

@@ -7,16 +7,16 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.findings import failed, passed, skipped
 from mlflow_backend.local import ports
 from mlflow_backend.local.supervisor import Supervisor
-from mlflow_backend.preflight.findings import failed, passed, skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mlflow_backend.findings import Finding
     from mlflow_backend.local.state import StateDir
-    from mlflow_backend.preflight.findings import Finding
     from mlflow_backend.settings import Settings
 
 _DISK_GIB: Final = 4

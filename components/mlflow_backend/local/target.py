@@ -10,10 +10,10 @@ from mlflow_backend.contract import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from mlflow_backend.findings import Finding
     from mlflow_backend.local.backend import LocalBackend
     from mlflow_backend.local.locator import LocalLocator
     from mlflow_backend.local.platform import LocalPlatform
-    from mlflow_backend.preflight.findings import Finding
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
     from mlflow_backend.report.quantities import Billing

@@ -7,32 +7,17 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.aws.asking import Unanswered
 from mlflow_backend.aws.zones import ZONES_ASKED, zone_name
 from mlflow_backend.contract import Refused
-from mlflow_backend.preflight.asking import Unanswered, asked
-from mlflow_backend.preflight.findings import Finding, failed, passed, skipped
+from mlflow_backend.findings import Finding, failed, passed, skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mypy_boto3_acm import ACMClient
-    from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_iam import IAMClient
-    from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_sts import STSClient
+    from mlflow_backend.aws.asking import Account
+
 _VALIDATION_TTL_S: Final = 300
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clients:
-    """What is asked; `names` is Route 53's client, of which no stubs are installed."""
-
-    sts: STSClient
-    secrets: SecretsManagerClient
-    certificates: ACMClient
-    iam: IAMClient
-    network: EC2Client
-    names: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +26,8 @@ class Expected:
 
     `secrets` are ARNs by the setting that names them; `reader` is the role that will read them, which need not be
     there yet. `host` is the name that `certificate` must be good for, and that gets a record in `hosted_zone`. `zones`
-    is how many availability zones the network takes, 0 for an adopted network.
-    there yet. `host` is the name that `certificate` must be good for. `boundary` is the ARN of the policy that bounds
-    each role, '' for a protected stack that names none, None for any other one without.
+    is how many availability zones the network takes, 0 for an adopted network. `boundary` is the ARN of the policy that
+    bounds each role, '' for a protected stack that names none, None for any other one without.
     """
 
     account: str
@@ -57,27 +41,27 @@ class Expected:
     boundary: str | None = None
 
 
-def look(clients: Clients, expected: Expected) -> tuple[Finding, ...]:
+def look(aws: Account, expected: Expected) -> tuple[Finding, ...]:
     """Look at the account. When it is another one than expected, nothing else in it is asked."""
-    account = _account(clients, expected)
+    account = _account(aws, expected)
     found = [account]
     if account.outcome != "fail":
         if expected.zones:
-            found.append(_zones(clients, expected))
+            found.append(_zones(aws, expected))
         for setting, arn in sorted(expected.secrets.items()):
-            found += _secret(clients, expected, setting, arn)
+            found += _secret(aws, expected, setting, arn)
         if expected.certificate is not None:
-            found.append(_certificate(clients, expected, expected.certificate))
+            found.append(_certificate(aws, expected, expected.certificate))
         if expected.hosted_zone is not None:
-            found.append(_hosted_zone(clients, expected, expected.hosted_zone))
+            found.append(_hosted_zone(aws, expected, expected.hosted_zone))
         if expected.boundary is not None:
-            found.append(_boundary(clients, expected.boundary))
+            found.append(_boundary(aws, expected.boundary))
     return tuple(found)
 
 
-def _account(clients: Clients, expected: Expected) -> Finding:
+def _account(aws: Account, expected: Expected) -> Finding:
     check, prop = "account", "aws.account"
-    answer = asked(clients.sts.get_caller_identity)
+    answer = aws.ask("sts", "get_caller_identity")
     if isinstance(answer, Unanswered):
         return failed(
             check, prop, f"AWS does not say who is asking: {answer.why}.", "Log in to the account.", "aws configure"
@@ -92,12 +76,12 @@ def _account(clients: Clients, expected: Expected) -> Finding:
     return passed(check, prop, f"account {expected.account}, region {expected.region}.")
 
 
-def _secret(clients: Clients, expected: Expected, setting: str, arn: str) -> Iterator[Finding]:
+def _secret(aws: Account, expected: Expected, setting: str, arn: str) -> Iterator[Finding]:
     check = "secret exists"
     if elsewhere := _elsewhere(arn, expected):
         yield failed(check, setting, f"the secret is in {elsewhere}.", f"Name one in {expected.region}.")
         return
-    answer = asked(clients.secrets.describe_secret, SecretId=arn)
+    answer = aws.ask("secretsmanager", "describe_secret", SecretId=arn)
     if isinstance(answer, Unanswered):
         if not answer.denied:
             yield failed(check, setting, f"the secret is not there: {answer.why}.", "Make it, or correct the ARN.")
@@ -108,13 +92,14 @@ def _secret(clients: Clients, expected: Expected, setting: str, arn: str) -> Ite
         return
     else:
         yield passed(check, setting, "the secret is there.")
-    yield _readable(clients, expected, setting, arn)
+    yield _readable(aws, expected, setting, arn)
 
 
-def _readable(clients: Clients, expected: Expected, setting: str, arn: str) -> Finding:
+def _readable(aws: Account, expected: Expected, setting: str, arn: str) -> Finding:
     check = "secret readable"
-    answer = asked(
-        clients.iam.simulate_principal_policy,
+    answer = aws.ask(
+        "iam",
+        "simulate_principal_policy",
         PolicySourceArn=expected.reader,
         ActionNames=["secretsmanager:GetSecretValue"],
         ResourceArns=[arn],
@@ -129,10 +114,11 @@ def _readable(clients: Clients, expected: Expected, setting: str, arn: str) -> F
     return passed(check, setting, "tasks may read the secret.")
 
 
-def _zones(clients: Clients, expected: Expected) -> Finding:
+def _zones(aws: Account, expected: Expected) -> Finding:
     check, prop = "availability zones", "aws.network.zones"
-    answer = asked(
-        clients.network.describe_availability_zones,
+    answer = aws.ask(
+        "ec2",
+        "describe_availability_zones",
         Filters=[{"Name": name, "Values": list(values)} for name, values in ZONES_ASKED.items()],
     )
     if isinstance(answer, Unanswered):
@@ -145,7 +131,7 @@ def _zones(clients: Clients, expected: Expected) -> Finding:
     return passed(check, prop, f"{expected.region} has {len(names)} zones, and {expected.zones} are used.")
 
 
-def _certificate(clients: Clients, expected: Expected, arn: str) -> Finding:
+def _certificate(aws: Account, expected: Expected, arn: str) -> Finding:
     check, prop = "certificate", "aws.network.certificate"
     request = f"aws acm request-certificate --domain-name {expected.host} --validation-method DNS"
     command = f"{request} --region {expected.region}" if expected.host else ""
@@ -154,7 +140,7 @@ def _certificate(clients: Clients, expected: Expected, arn: str) -> Finding:
         return failed(
             check, prop, f"the certificate is in {elsewhere}, the stack in {expected.region}.", again, command
         )
-    answer = asked(clients.certificates.describe_certificate, CertificateArn=arn)
+    answer = aws.ask("acm", "describe_certificate", CertificateArn=arn)
     if isinstance(answer, Unanswered):
         if answer.denied:
             return skipped(check, prop, f"the certificate could not be looked at: {answer.why}.")
@@ -202,9 +188,9 @@ def _upsert(records: Sequence[Mapping[str, Any]], zone: str | None) -> str:
     return f"aws route53 change-resource-record-sets --hosted-zone-id {zone} --change-batch {batch}"
 
 
-def _hosted_zone(clients: Clients, expected: Expected, zone: str) -> Finding:
+def _hosted_zone(aws: Account, expected: Expected, zone: str) -> Finding:
     check, prop = "hosted zone", "aws.network.hostedZone"
-    answer = asked(clients.names.get_hosted_zone, Id=zone)
+    answer = aws.ask("route53", "get_hosted_zone", Id=zone)
     if isinstance(answer, Unanswered):
         if answer.denied:
             return skipped(check, prop, f"the zone could not be looked at: {answer.why}.")
@@ -223,7 +209,7 @@ def _hosted_zone(clients: Clients, expected: Expected, zone: str) -> Finding:
     return passed(check, prop, f"the zone {domain} gets the record.")
 
 
-def _boundary(clients: Clients, arn: str) -> Finding:
+def _boundary(aws: Account, arn: str) -> Finding:
     check, prop = "permissions boundary", "aws.permissionsBoundary"
     if not arn:
         return skipped(
@@ -232,7 +218,7 @@ def _boundary(clients: Clients, arn: str) -> Finding:
             "none is named, so whoever deploys can give the tasks' roles any permission.",
             "Name a policy of the account, then print the deployer's (docs/runbooks/workflows.md).",
         )
-    answer = asked(clients.iam.get_policy, PolicyArn=arn)
+    answer = aws.ask("iam", "get_policy", PolicyArn=arn)
     if not isinstance(answer, Unanswered):
         return passed(check, prop, "the policy is there.")
     if answer.denied:

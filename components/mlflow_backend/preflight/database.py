@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.preflight.findings import Finding, failed, passed, skipped
+from mlflow_backend.aws.asking import Unanswered, asked
+from mlflow_backend.findings import Finding, failed, passed, skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,16 +24,11 @@ _MAJOR: Final = re.compile(r"\d+")
 
 def look(rds: Any, host: str, clients: int) -> Finding:
     """Look for the engine behind `host` and judge it. `clients` is the major version of the image's pg_dump."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as mlflow_backend.aws.clients
-
     if not host.lower().endswith(_OF_RDS):
         return _unknown(f"{host} is no address of RDS", clients)
-    try:
-        found = next((version for address, version in _engines(rds) if address.lower() == host.lower()), None)
-    except ClientError as error:
-        return _unknown(str(error.response.get("Error", {}).get("Code", "unknown")), clients)
-    except BotoCoreError as error:
-        return _unknown(type(error).__name__, clients)
+    found = asked(next, (version for address, version in _engines(rds) if address.lower() == host.lower()), None)
+    if isinstance(found, Unanswered):
+        return _unknown(found.why, clients)
     match = _MAJOR.match(found or "")
     return judge(int(match[0]), clients) if match else _unknown(f"RDS has no engine at {host} in this account", clients)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
 
+from mlflow_backend.aws.asking import Unanswered, asked
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.preflight.manifests import ACCEPTED, digest_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
+
+    from mlflow_backend.aws.connection import Connection
 
 _DEADLINE: Final = urllib3.Timeout(connect=5, read=15)
 _DENIED: Final = frozenset({"AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"})
@@ -50,20 +54,20 @@ class EcrSource:
         return response.data
 
     def _call(self, operation: str, **arguments: Any) -> Any:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as mlflow_backend.aws.clients
-
-        try:
-            return getattr(self._client, operation)(
-                registryId=self._account, repositoryName=self._repository, **arguments
+        answer = asked(
+            getattr(self._client, operation), registryId=self._account, repositoryName=self._repository, **arguments
+        )
+        if not isinstance(answer, Unanswered):
+            return answer
+        if answer.why in _MISSING:
+            raise PlatformFailed(
+                f"the repository {self._repository} has no such image ({answer.why})", code="image-missing-in-ecr"
             )
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            if code in _MISSING:
-                raise PlatformFailed(
-                    f"the repository {self._repository} has no such image ({code})", code="image-missing-in-ecr"
-                ) from None
-            if code in _DENIED:
-                raise PlatformFailed(f"ECR answered {code}", code="ecr-denied") from None
-            raise PlatformFailed(f"ECR answered {code}", code="ecr-failed") from None
-        except BotoCoreError as error:
-            raise PlatformFailed(f"ECR cannot be asked ({type(error).__name__})", code="ecr-unreachable") from None
+        code = "ecr-unreachable" if not answer.reached else "ecr-denied" if answer.why in _DENIED else "ecr-failed"
+        raise PlatformFailed(answer.of("ECR"), code=code)
+
+
+def ecr_password(connection: Connection) -> str:
+    """Return what a builder logs in to ECR with, as the user AWS. It is a secret, good for half a day."""
+    token = connection.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    return base64.b64decode(token).decode().partition(":")[2]

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.preflight.findings import Finding, failed, passed, skipped
+from mlflow_backend.findings import Finding, failed, passed, skipped
 from mlflow_backend.preflight.manifests import DENIED, MISSING, Image, Platform, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlflow_backend.image_reference import Reference
     from mlflow_backend.preflight.manifests import Source
-    from mlflow_backend.preflight.reference import Reference
 
 VERSION_LABEL: Final = "mlflow-backend.mlflow-version"
 DRIVERS_LABEL: Final = "mlflow-backend.drivers"

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend import findings
 from mlflow_backend.contract import Refused
 from mlflow_backend.dynamic import is_unknown
-from mlflow_backend.preflight import account, database, findings, image, soak
-from mlflow_backend.preflight.findings import Finding, failed
+from mlflow_backend.findings import Finding, failed
+from mlflow_backend.image_reference import Reference, parse
+from mlflow_backend.preflight import account, database, image, soak
 from mlflow_backend.preflight.manifests import Platform, Source
-from mlflow_backend.preflight.reference import Reference, parse
 from mlflow_backend.preflight.registry import Login, Registry
 from mlflow_backend.verify.credentials import read_reference
 
@@ -119,8 +120,8 @@ def _login(reference: str, news: Mapping[str, Any]) -> Login:
 def _account(news: Mapping[str, Any]) -> tuple[Finding, ...]:
     if news.get("account") is None:
         return ()
-    from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only if it is asked
-    from mlflow_backend.preflight.aws import account_clients  # noqa: PLC0415
+    from mlflow_backend.aws.asking import Account  # noqa: PLC0415 - AWS only if it is asked
+    from mlflow_backend.aws.connection import Connection  # noqa: PLC0415
 
     expected = account.Expected(
         account=news["account"],
@@ -133,7 +134,7 @@ def _account(news: Mapping[str, Any]) -> tuple[Finding, ...]:
         zones=int(news.get("zones") or 0),
         boundary=news.get("boundary"),
     )
-    return account.look(account_clients(Connection.at(news)), expected)
+    return account.look(Account(Connection.at(news)), expected)
 
 
 def _database(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.preflight.findings import Finding, failed, passed, skipped
+from mlflow_backend.findings import Finding, failed, passed, skipped
 
 if TYPE_CHECKING:
     from mlflow_backend.releases.ledger import Ledger

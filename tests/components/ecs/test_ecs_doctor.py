@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.ecs.doctor import linked_roles, names, permissions, quotas
-from mlflow_backend.ecs.doctor.account import Account
+from mlflow_backend.aws.asking import Account, Unanswered
+from mlflow_backend.aws.connection import Connection
+from mlflow_backend.aws.doctor import linked_roles, names, permissions, quotas
+from mlflow_backend.ecs import doctor
 from mlflow_backend.ecs.permissions import Grant, Purpose, grants
-from mlflow_backend.preflight.asking import Unanswered
-from mlflow_backend.preflight.findings import Outcome
+from mlflow_backend.ecs.render.policies import ROLES
+from mlflow_backend.findings import Outcome
 from tests.components.ecs.recorded import REGION, Recorded
 from tests.components.ecs.stacks import ACCOUNT, VARIANTS, naming_of, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.findings import Finding
 
+GIVEN = [(doctor.CLUSTER, naming_of("dev").cluster()), *names.given(settings_of("dev"), naming_of("dev"), roles=ROLES)]
 SERVICES = "rds elasticache ecs elasticloadbalancing ecs.application-autoscaling"
 USE = {
     "MetricNamespace": "AWS/Usage",
@@ -36,14 +39,15 @@ class Asked(Account):
 
     def __init__(self) -> None:
         """Nothing is recorded yet."""
-        super().__init__(REGION)
+        super().__init__(Connection(REGION))
         self.recorded: dict[str, Recorded] = {}
 
     def of(self, service: str) -> Recorded:
         """Return a service, to record its answers."""
         return self.recorded.setdefault(service, Recorded(service))
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
+        """Return a service's client."""
         return self.of(service).client
 
 
@@ -58,8 +62,8 @@ def outcomes(found: Sequence[Finding]) -> list[Outcome]:
 )
 def test_what_is_wanted_follows_from_the_settings(variant: str, cpus: int, addresses: int, vpcs: int) -> None:
     """During an update twice the most tasks run, and half a vCPU of a one-shot task; a NAT gateway has an address."""
-    found = quotas.wanted(settings_of(variant))
-    assert found[quotas.FARGATE] == cpus
+    found = doctor.wanted(settings_of(variant))
+    assert found[doctor.FARGATE] == cpus
     assert found.get(quotas.ADDRESSES, 0) == addresses
     assert found.get(quotas.NETWORKS, 0) == vpcs
 
@@ -91,7 +95,11 @@ def test_what_is_in_use_counts_once(
 ) -> None:
     """Beside what others use; a deployed stack's own use is part of that already."""
     account = account_with(limit, used=used, applied=applied)
-    found = next(each for each in quotas.look(account, settings_of("dev"), deployed=deployed) if "L-3032" in each.check)
+    found = next(
+        each
+        for each in quotas.look(account, doctor.wanted(settings_of("dev")), deployed=deployed)
+        if "L-3032" in each.check
+    )
     assert found.outcome is outcome
     assert bool(found.command) == (outcome is Outcome.FAIL)
 
@@ -100,7 +108,7 @@ def test_a_quota_that_nobody_may_ask_is_no_pass() -> None:
     """It is shown as not judged."""
     account = Asked()
     account.of("service-quotas").answers("GetServiceQuota", "AccessDeniedException")
-    found = list(quotas.look(account, settings_of("dev"), deployed=False))
+    found = list(quotas.look(account, doctor.wanted(settings_of("dev")), deployed=False))
     assert set(outcomes(found)) == {Outcome.SKIP}
 
 
@@ -121,20 +129,20 @@ def test_each_service_without_its_role_is_named(absent: str) -> None:
     account = Asked()
     there = [role(each) for each in SERVICES.split() if each != absent]
     account.of("iam").answers("ListRoles", {"Roles": there})
-    found = list(linked_roles.look(account, settings_of("dev")))
+    found = list(linked_roles.look(account, settings_of("dev"), doctor.LINKED_ROLES))
     (failed,) = [each for each in found if each.outcome is Outcome.FAIL]
     assert failed.command.endswith(f"--aws-service-name {absent}.amazonaws.com")
 
 
 def test_what_is_adopted_needs_no_role_of_its_service() -> None:
     """Neither RDS nor ElastiCache makes anything."""
-    assert set(linked_roles.services(settings_of("adopted"))).isdisjoint({"rds", "elasticache"})
+    assert set(linked_roles.services(settings_of("adopted"), doctor.LINKED_ROLES)).isdisjoint({"rds", "elasticache"})
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_name_is_one_of_the_stack(variant: str) -> None:
     """No two kinds share a question, and each name holds project and stack."""
-    given = [(kind.what, name) for kind, name in names.given(settings_of(variant), naming_of(variant))]
+    given = [(kind.what, name) for kind, name in names.given(settings_of(variant), naming_of(variant), roles=ROLES)]
     assert len(set(given)) == len(given)
     assert all("mlflow-backend" in name for _, name in given)
 
@@ -152,12 +160,12 @@ def test_a_cluster_is_the_stacks_by_its_tags(tags: dict[str, str], *, own: bool)
     account, listed = Asked(), [{"key": key, "value": value} for key, value in tags.items()]
     cluster = {"clusterName": "mlflow-backend-dev-mlflow", "status": "ACTIVE", "tags": listed}
     account.of("ecs").answers("DescribeClusters", {"clusters": [cluster]})
-    assert names.deployed(account, naming_of("dev")) is own
+    assert doctor.deployed(account, naming_of("dev")) is own
 
 
 def test_a_bucket_of_another_account_has_no_command() -> None:
     """Nobody here can free it: another name is the only way."""
-    found = list(names.look(everything_free(bucket="403"), settings_of("dev"), naming_of("dev"), deployed=False))
+    found = list(names.look(everything_free(bucket="403"), GIVEN, naming_of("dev"), deployed=False))
     (failed,) = [each for each in found if each.outcome is Outcome.FAIL]
     assert not failed.command
 
@@ -183,10 +191,10 @@ def test_a_name_that_nobody_may_ask_is_no_pass() -> None:
     """Each is shown as not judged."""
     account = everything_free()
     account.of("kms").answers("DescribeKey", "AccessDeniedException")
-    found = list(names.look(account, settings_of("dev"), naming_of("dev"), deployed=False))
+    found = list(names.look(account, GIVEN, naming_of("dev"), deployed=False))
     assert outcomes(found) == [Outcome.SKIP, Outcome.PASS]
     cut_off = Unanswered(why="EndpointConnectionError", denied=True)
-    assert outcomes(list(names.look(account, settings_of("dev"), naming_of("dev"), deployed=cut_off))) == [Outcome.SKIP]
+    assert outcomes(list(names.look(account, GIVEN, naming_of("dev"), deployed=cut_off))) == [Outcome.SKIP]
 
 
 GRANT = Grant(

@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.locator import report_path
 from mlflow_backend.ecs.lookup import locate
@@ -70,7 +71,7 @@ def _deployed() -> tuple[str, str]:
 def test_a_deployed_backend_is_found_by_its_names(cloud: None) -> None:
     """The same locator that the program gives to its resources."""
     subnet, group = _deployed()
-    found = locate(SETTINGS, NAMING)
+    found = locate(SETTINGS, NAMING, Connection(NAMING.region))
     assert (found.network.subnets, found.network.security_groups) == ((subnet,), (group,))
     assert found.network.public_address is True
     assert NAMING.secret("server") in found.secret
@@ -80,7 +81,7 @@ def test_a_deployed_backend_is_found_by_its_names(cloud: None) -> None:
 def test_a_backend_that_is_not_there_is_refused(cloud: None) -> None:
     """The message says what is missing and what to do."""
     with pytest.raises(Refused, match="not found in eu-west-1"):
-        locate(SETTINGS, NAMING)
+        locate(SETTINGS, NAMING, Connection(NAMING.region))
 
 
 def test_a_rollback_verifies_through_the_users_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import socket
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from mlflow_backend.findings import Outcome
 from mlflow_backend.local import doctor
 from mlflow_backend.local.state import StateDir
-from mlflow_backend.preflight.findings import Outcome
 from mlflow_backend.settings import YamlSource, load
 
 if TYPE_CHECKING:

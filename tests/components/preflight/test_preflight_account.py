@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto import mock_aws
 
+from mlflow_backend.aws.asking import Account
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs.looked_at import preflight_args
+from mlflow_backend.findings import Finding, Outcome
 from mlflow_backend.preflight import account
-from mlflow_backend.preflight.account import Clients, Expected
-from mlflow_backend.preflight.aws import account_clients
+from mlflow_backend.preflight.account import Expected
 from mlflow_backend.preflight.ecr import EcrSource
-from mlflow_backend.preflight.findings import Finding, Outcome
 from mlflow_backend.preflight.manifests import DENIED, digest_of
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import naming_of, settings_of
@@ -89,15 +89,27 @@ class Aws:
 
     def look(self, expected: Expected = EXPECTED) -> dict[str, Finding]:
         """Look, and return the findings by check."""
-        clients = Clients(
-            sts=self.sts.client,
-            secrets=self.secrets.client,
-            certificates=self.acm.client,
-            iam=self.iam.client,
-            network=self.ec2.client,
-            names=self.route53.client,
-        )
-        return {finding.check: finding for finding in account.look(clients, expected)}
+        return {finding.check: finding for finding in account.look(Recordings(self), expected)}
+
+
+class Recordings(Account):
+    """The account of recorded answers."""
+
+    def __init__(self, aws: Aws) -> None:
+        """Nothing is asked yet."""
+        super().__init__(Connection(REGION))
+        self.recorded = {
+            "sts": aws.sts,
+            "secretsmanager": aws.secrets,
+            "acm": aws.acm,
+            "iam": aws.iam,
+            "ec2": aws.ec2,
+            "route53": aws.route53,
+        }
+
+    def client(self, service: str) -> Any:
+        """Return a service's client."""
+        return self.recorded[service].client
 
 
 def test_an_account_where_all_is_well() -> None:
@@ -266,15 +278,16 @@ def test_a_waiting_certificate_names_the_record_it_waits_for() -> None:
 
 def test_on_motos_account(cloud: None) -> None:
     """The real clients, as far as moto answers truthfully: the account, and a certificate that it knows."""
-    clients = account_clients(Connection(REGION))
-    certificate = clients.certificates.request_certificate(DomainName="mlflow.example.com")["CertificateArn"]
-    clients.certificates.describe_certificate(CertificateArn=certificate)
+    aws = Account(Connection(REGION))
+    certificates = aws.client("acm")
+    certificate = certificates.request_certificate(DomainName="mlflow.example.com")["CertificateArn"]
+    certificates.describe_certificate(CertificateArn=certificate)
     expected = replace(EXPECTED, secrets={}, certificate=certificate, hosted_zone=None)
-    found = {finding.check: finding for finding in account.look(clients, expected)}
+    found = {finding.check: finding for finding in account.look(aws, expected)}
     assert found["account"].outcome is Outcome.PASS
-    status = clients.certificates.describe_certificate(CertificateArn=certificate)["Certificate"]["Status"]
+    status = certificates.describe_certificate(CertificateArn=certificate)["Certificate"]["Status"]
     assert found["certificate"].outcome is (Outcome.PASS if status == "ISSUED" else Outcome.FAIL)
-    assert account_clients(Connection(REGION)).secrets.meta.config.read_timeout == 20
+    assert aws.client("secretsmanager").meta.config.read_timeout == 20
 
 
 CONFIGURATION = {"digest": f"sha256:{'c' * 64}"}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlflow_backend.contract import PlatformFailed, UsageError
+from mlflow_backend.findings import Outcome, table
+from mlflow_backend.image_reference import Reference, parse
 from mlflow_backend.preflight import image
-from mlflow_backend.preflight.findings import Outcome, table
 from mlflow_backend.preflight.image import Wanted
 from mlflow_backend.preflight.manifests import DENIED, Platform, digest_of, inspect
-from mlflow_backend.preflight.reference import Reference, parse
 from mlflow_backend.preflight.registry import Login, Registry
 from tests.components.preflight.images import DOCKER_INDEX, DOCKER_MANIFEST, LABELS, OCI_INDEX, OCI_MANIFEST, Store
 

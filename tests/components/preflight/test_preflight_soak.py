@@ -11,8 +11,8 @@ from moto import mock_aws
 
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.ecs.looked_at import preflight_args
+from mlflow_backend.findings import Outcome
 from mlflow_backend.preflight import soak
-from mlflow_backend.preflight.findings import Outcome
 from mlflow_backend.preflight.provider import PreflightProvider
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import VerifiedRelease

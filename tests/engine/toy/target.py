@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import Refused
-from mlflow_backend.preflight.findings import passed
+from mlflow_backend.findings import passed
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.report.policies import RenderedParts
 from mlflow_backend.toy.locator import ToyLocator
@@ -14,7 +14,7 @@ from mlflow_backend.toy.locator import ToyLocator
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.findings import Finding
     from mlflow_backend.report.quantities import Billing
     from mlflow_backend.settings import Settings
     from mlflow_backend.toy.backend import ToyBackend

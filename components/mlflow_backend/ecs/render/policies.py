@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.render.policies import document, through_service
 from mlflow_backend.contract import UsageError
-from mlflow_backend.preflight.reference import parse
+from mlflow_backend.image_reference import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,28 +7,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.preflight.asking import Unanswered
-from mlflow_backend.preflight.findings import failed, passed, skipped
+from mlflow_backend.aws.asking import Unanswered
+from mlflow_backend.findings import failed, passed, skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from mlflow_backend.ecs.doctor.account import Account
-    from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.aws.asking import Account
+    from mlflow_backend.findings import Finding
     from mlflow_backend.settings import Settings
 
 _PATH: Final = "/aws-service-role/"
 _CHECK: Final = "service-linked role"
 
 
-def look(account: Account, settings: Settings) -> Iterator[Finding]:
-    """Look for the role of each service that the settings use."""
+def look(account: Account, settings: Settings, platform: Sequence[str]) -> Iterator[Finding]:
+    """Look for the role of each service that the settings use; `platform` are those that the target's own parts use."""
     roles = account.every("iam", "list_roles", "Roles", PathPrefix=_PATH)
     if isinstance(roles, Unanswered):
         yield skipped(_CHECK, "aws.account", f"roles could not be listed: {roles.why}.")
         return
     there = {str(role["Path"]).removeprefix(_PATH).strip("/") for role in roles}
-    for service in services(settings):
+    for service in services(settings, platform):
         name = f"{service}.amazonaws.com"
         if name in there:
             yield passed(_CHECK, "aws.account", f"{name} has its role.")
@@ -42,12 +42,7 @@ def look(account: Account, settings: Settings) -> Iterator[Finding]:
         )
 
 
-def services(settings: Settings) -> tuple[str, ...]:
+def services(settings: Settings, platform: Sequence[str]) -> tuple[str, ...]:
     """Return the services whose roles are needed; an adopted database or cache has had its own."""
     created = (("rds", settings.database.mode), ("elasticache", settings.cache.mode))
-    return (
-        *(service for service, mode in created if mode == "create"),
-        "ecs",
-        "elasticloadbalancing",
-        "ecs.application-autoscaling",
-    )
+    return (*(service for service, mode in created if mode == "create"), "elasticloadbalancing", *platform)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlflow_backend.aws.asking import Account, Unanswered
 from mlflow_backend.contract import UsageError
-from mlflow_backend.ecs.doctor.account import Account
-from mlflow_backend.preflight.asking import Unanswered
-from mlflow_backend.preflight.findings import failed, passed, skipped
-from mlflow_backend.preflight.reference import parse
+from mlflow_backend.findings import failed, passed, skipped
+from mlflow_backend.image_reference import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.aws.connection import Connection
+    from mlflow_backend.findings import Finding
 
 
-def look(image: str, *, own: str) -> Iterator[Finding]:
+def look(image: str, connection: Connection, *, own: str) -> Iterator[Finding]:
     """Look for the repository of an image; `own` is the stack's account. Another registry is preflight's to ask."""
     try:
         reference = parse(image)
@@ -25,7 +25,7 @@ def look(image: str, *, own: str) -> Iterator[Finding]:
     if reference.ecr is None:
         return
     owner, region = reference.ecr
-    yield _one(Account(region), reference.repository, owner=owner, own=own)
+    yield _one(Account(connection.elsewhere(region)), reference.repository, owner=owner, own=own)
 
 
 def _one(account: Account, name: str, *, owner: str, own: str) -> Finding:

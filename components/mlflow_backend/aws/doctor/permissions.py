@@ -7,15 +7,15 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.preflight.asking import Unanswered
-from mlflow_backend.preflight.findings import failed, passed, skipped
+from mlflow_backend.aws.asking import Unanswered
+from mlflow_backend.findings import failed, passed, skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlflow_backend.ecs.doctor.account import Account
-    from mlflow_backend.ecs.permissions import Grant
-    from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.aws.asking import Account
+    from mlflow_backend.aws.permissions.grant import Grant
+    from mlflow_backend.findings import Finding
 
 _CHECK: Final = "permissions"
 _PROP: Final = "aws.account"

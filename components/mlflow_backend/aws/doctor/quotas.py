@@ -7,21 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.aws.asking import Unanswered
 from mlflow_backend.aws.render.network import network_plan
-from mlflow_backend.ecs.render.service import MAXIMUM_PERCENT, scaling
-from mlflow_backend.ecs.render.size import server_size
-from mlflow_backend.ecs.render.tasks import TASK_CPU
-from mlflow_backend.preflight.asking import Unanswered
-from mlflow_backend.preflight.findings import failed, passed, skipped
+from mlflow_backend.findings import failed, passed, skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from mlflow_backend.ecs.doctor.account import Account
-    from mlflow_backend.preflight.findings import Finding
+    from mlflow_backend.aws.asking import Account
+    from mlflow_backend.findings import Finding
     from mlflow_backend.settings import Settings
 
-_CPU_UNITS: Final = 1024
 # AWS/Usage has a value every five minutes (Amazon CloudWatch user guide, 'AWS usage metrics').
 _USAGE_PERIOD_S: Final = 300
 _USAGE_PERIODS: Final = 3
@@ -42,7 +38,6 @@ class Quota:
 
 
 # Codes as AWS lists them by `aws service-quotas list-service-quotas --service-code SERVICE`.
-FARGATE: Final = Quota(service="fargate", code="L-3032A538", what="vCPUs of Fargate tasks", prop="scaling.maxReplicas")
 ADDRESSES: Final = Quota(
     service="ec2", code="L-0263D0A3", what="Elastic IP addresses", prop="aws.network.egress",
     counted=("ec2", "describe_addresses", "Addresses"),
@@ -52,23 +47,21 @@ NETWORKS: Final = Quota(
 )
 
 
-def wanted(settings: Settings) -> dict[Quota, int]:
-    """Return how much of each quota the backend takes at most; what it does not take is left out.
+def network(settings: Settings) -> dict[Quota, int]:
+    """Return how much of each quota the network of a backend takes."""
+    if settings.network.mode != "create":
+        return {}
+    return {NETWORKS: 1, ADDRESSES: network_plan(settings).gateways}
 
-    During an update old and new tasks run beside each other, and a one-shot task beside them.
+
+def look(account: Account, wanted: Mapping[Quota, int], *, deployed: bool) -> Iterator[Finding]:
+    """Compare each quota with how much `wanted` says that the backend takes at most, beside what is in use.
+
+    What a deployed backend takes is in use already.
     """
-    cpu, _ = server_size(settings)
-    tasks = scaling(settings).most * MAXIMUM_PERCENT // 100
-    found = {FARGATE: math.ceil((tasks * cpu + TASK_CPU) / _CPU_UNITS)}
-    if settings.network.mode == "create":
-        found |= {NETWORKS: 1, ADDRESSES: network_plan(settings).gateways}
-    return {quota: number for quota, number in found.items() if number}
-
-
-def look(account: Account, settings: Settings, *, deployed: bool) -> Iterator[Finding]:
-    """Compare each quota with what the backend takes beside what is in use; a deployed one's own is in use already."""
-    for quota, number in wanted(settings).items():
-        yield _one(account, quota, number, deployed=deployed)
+    for quota, number in wanted.items():
+        if number:
+            yield _one(account, quota, number, deployed=deployed)
 
 
 def _one(account: Account, quota: Quota, number: int, *, deployed: bool) -> Finding:
