@@ -1,4 +1,4 @@
-"""The plugin's settings, from its environment, which nothing else reads. Pure.
+"""The plugin's settings, from its environment, which nothing else reads.
 
 A value that cannot be understood stops the server with its name and the rule, never with the value: some are secret.
 """

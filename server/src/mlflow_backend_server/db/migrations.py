@@ -57,7 +57,7 @@ def migrate(  # noqa: PLR0913 - one call, each argument a fact of it
     def steps(revision: Any, _context: Any) -> Any:
         return scripts._upgrade_revs(chain.head, revision)  # noqa: SLF001 - as in Alembic's own command.upgrade
 
-    def applied(step: Any, **_: Any) -> None:
+    def report(step: Any, **_: Any) -> None:
         if step.up_revision_id:
             applied(step.up_revision_id)
 
@@ -65,7 +65,7 @@ def migrate(  # noqa: PLR0913 - one call, each argument a fact of it
         if head is None and chain.name == "tracking":
             importlib.import_module(INITIAL_MODELS).Base.metadata.create_all(connection)
         environment.configure(
-            connection=connection, version_table=chain.version_table, on_version_apply=cast("Any", applied)
+            connection=connection, version_table=chain.version_table, on_version_apply=cast("Any", report)
         )
         if restamp and head is not None:
             environment.get_context().stamp(scripts, head)
