@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mlflow_backend.ecs.permissions import Purpose, subjects
+from mlflow_backend.aws.permissions import Purpose, subjects
 from scripts.ci import image
 from tests.tools.projects import ROOT
 

@@ -17,10 +17,11 @@ import pytest
 
 from mlflow_backend.aws.doctor import quotas
 from mlflow_backend.aws.naming import Naming
+from mlflow_backend.aws.permissions import Purpose
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.ecs import doctor
 from mlflow_backend.ecs.args import EcsBackendArgs
-from mlflow_backend.ecs.permissions import Purpose, grants
+from mlflow_backend.ecs.permissions import grants
 from mlflow_backend.findings import failures
 from mlflow_backend.settings import YamlSource, load
 from tests.engine.project import ROOT

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from mlflow_backend.aws.naming import Naming
-from mlflow_backend.ecs.permissions import Purpose
+from mlflow_backend.aws.permissions import Purpose
 from tests.engine.project import PULUMI
 from tests.engine.stack import nothing_changed, touched
 from tests.rig.aws import contents

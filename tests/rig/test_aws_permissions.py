@@ -23,13 +23,14 @@ from moto.route53.models import route53_backends
 from mlflow_backend import locator
 from mlflow_backend.aws import clients, secret_values, secrets
 from mlflow_backend.aws.connection import Connection
+from mlflow_backend.aws.permissions import Purpose, policies
 from mlflow_backend.aws.render.secrets import SERVER_SECRETS, VERIFICATION_KEY
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.ecs import holding
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.lookup import locate
-from mlflow_backend.ecs.permissions import Purpose, grants, policies
+from mlflow_backend.ecs.permissions import grants
 from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.pace import Pace
 from mlflow_backend.preflight import resource as preflight

@@ -13,7 +13,7 @@ import jmespath
 import pytest
 
 from mlflow_backend.aws.naming import Naming
-from mlflow_backend.ecs.permissions import Purpose
+from mlflow_backend.aws.permissions import Purpose
 from tests.engine.project import ROOT
 from tests.engine.stack import nothing_changed, touched
 from tests.rig.aws.inventory import inventory

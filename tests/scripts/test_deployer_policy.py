@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from mlflow_backend.aws.permissions import Purpose
 from mlflow_backend.aws.permissions.documents import LARGEST_POLICY, MOST_POLICIES, policies, size
 from mlflow_backend.aws.permissions.grant import Grant
 from mlflow_backend.commands import deployer_policy
 from mlflow_backend.contract import ExitCode, Refused
-from mlflow_backend.ecs.permissions import Purpose
 from tests.components.ecs.stacks import VARIANTS, naming_of, settings_of
 from tests.tools.projects import ROOT
 

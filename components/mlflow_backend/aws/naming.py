@@ -38,6 +38,11 @@ LIMITS: Final[Mapping[str, int]] = {
 }
 """The longest name that each service accepts, from the services' API references (docs/targets/ecs.md has the list)."""
 
+SERVER_LOGS: Final = "server"
+TASKS_LOGS: Final = "tasks"
+LOG_GROUPS: Final = (SERVER_LOGS, TASKS_LOGS)
+"""Log groups of a backend: the server's, and that of all one-shot tasks."""
+
 _PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"))
 
 

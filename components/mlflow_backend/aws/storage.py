@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_aws as aws
 
+from mlflow_backend.aws.naming import LOG_GROUPS
 from mlflow_backend.aws.render import policies, storage
 from mlflow_backend.aws.render.database import protected
 from mlflow_backend.tokens import AWS_STORAGE
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.scope import Scope
 
 _KEY_DELETION_DAYS = 30
-_LOG_GROUPS = ("server", "tasks")
 
 
 class Storage(pulumi.ComponentResource):
@@ -65,7 +65,7 @@ class Storage(pulumi.ComponentResource):
         aws.s3.BucketPolicy(f"{self._name}-data", bucket=self.bucket.id, policy=policy, opts=self._child)
 
     def _make_key(self) -> pulumi.Output[str]:
-        groups = [self._naming.log_group_arn(part) for part in _LOG_GROUPS]
+        groups = [self._naming.log_group_arn(part) for part in LOG_GROUPS]
         key = aws.kms.Key(
             f"{self._name}-key",
             description=f"Data of {self._naming.cluster()}",

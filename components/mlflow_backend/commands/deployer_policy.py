@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend.aws.permissions import Purpose
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, Refused, UsageError
-from mlflow_backend.ecs.permissions import Purpose
 from mlflow_backend.ecs.refusals import naming_of
 from mlflow_backend.ecs.target import TARGET
 
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
 
 
 def _print(options: argparse.Namespace, root: Path) -> ExitCode:
-    from mlflow_backend.ecs.permissions import PulumiState  # noqa: PLC0415 - settings only if they are needed
+    from mlflow_backend.aws.permissions import PulumiState  # noqa: PLC0415 - settings only if they are needed
 
     if stacks.target_of(options.stack, root).name != TARGET.name:
         raise Refused(
@@ -79,7 +79,8 @@ def _print(options: argparse.Namespace, root: Path) -> ExitCode:
 
 
 def _role(settings: Settings, naming: Naming, options: argparse.Namespace, state: Any) -> dict[str, Any]:
-    from mlflow_backend.ecs.permissions import grants, policies, role_name, subjects, trust  # noqa: PLC0415
+    from mlflow_backend.aws.permissions import policies, role_name, subjects, trust  # noqa: PLC0415
+    from mlflow_backend.ecs.permissions import grants  # noqa: PLC0415
 
     purpose: Purpose = options.purpose
     found = grants(settings, naming, purpose, state=state)

@@ -9,8 +9,9 @@ from mlflow_backend.aws.asking import Account, Unanswered
 from mlflow_backend.aws.doctor import linked_roles, names, permissions, quotas, repository
 from mlflow_backend.aws.doctor.names import Kind
 from mlflow_backend.aws.doctor.quotas import Quota
+from mlflow_backend.aws.permissions import Purpose
 from mlflow_backend.ecs.looked_at import preflight_args
-from mlflow_backend.ecs.permissions import Purpose, grants
+from mlflow_backend.ecs.permissions import LINKED_ROLES, grants
 from mlflow_backend.ecs.render.policies import ROLES
 from mlflow_backend.ecs.render.service import MAXIMUM_PERCENT, scaling
 from mlflow_backend.ecs.render.size import server_size
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
 _CPU_UNITS: Final = 1024
-LINKED_ROLES: Final = ("ecs", "ecs.application-autoscaling")
 FARGATE: Final = Quota(service="fargate", code="L-3032A538", what="vCPUs of Fargate tasks", prop="scaling.maxReplicas")
 CLUSTER: Final = Kind(
     "cluster", "ecs", "describe_clusters", {"clusters": ["{name}"], "include": ["TAGS"]},

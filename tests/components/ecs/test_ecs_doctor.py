@@ -12,8 +12,9 @@ import pytest
 from mlflow_backend.aws.asking import Account, Unanswered
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.doctor import linked_roles, names, permissions, quotas
+from mlflow_backend.aws.permissions import Grant, Purpose
 from mlflow_backend.ecs import doctor
-from mlflow_backend.ecs.permissions import Grant, Purpose, grants
+from mlflow_backend.ecs.permissions import grants
 from mlflow_backend.ecs.render.policies import ROLES
 from mlflow_backend.findings import Outcome
 from tests.components.ecs.recorded import REGION, Recorded

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from mlflow_backend import ecs
-from mlflow_backend.ecs.permissions import Grant, PulumiState, Purpose, actions_of, grants
+from mlflow_backend.aws.permissions import Grant, PulumiState, Purpose, actions_of
+from mlflow_backend.ecs.permissions import grants
 from tests.components.ecs.simulator import Action, reference
 from tests.components.ecs.stacks import VARIANTS, naming_of, settings_of
 from tests.upstream.provider_calls import TABLE

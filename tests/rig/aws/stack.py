@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from mlflow_backend.aws.permissions import Purpose
 from mlflow_backend.commands import policing
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs.permissions import Purpose
 from mlflow_backend.server import parse_version
 from mlflow_backend.settings import YamlSource, load
 from mlflow_backend.vulnerabilities.table import of_version

@@ -9,7 +9,8 @@ from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
 from mlflow_backend.aws.naming import Naming
-from mlflow_backend.ecs.permissions import Purpose, grants, policies, role_name, subjects, trust
+from mlflow_backend.aws.permissions import Purpose, policies, role_name, subjects, trust
+from mlflow_backend.ecs.permissions import grants
 from tests.rig.aws.iam.evaluator import Decision, Request, decide
 from tests.rig.aws.server import ACCOUNT, REGION, Caller
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.asking import Unanswered
+from mlflow_backend.aws.naming import LOG_GROUPS
 from mlflow_backend.findings import failed, passed, skipped
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def given(settings: Settings, naming: Naming, *, roles: Iterable[str]) -> Iterat
         yield SECRET, naming.secret("server")
     if settings.access.mode == "token":
         yield SECRET, naming.secret("api-keys")
-    for part in ("server", "tasks"):
+    for part in LOG_GROUPS:
         yield LOG_GROUP, naming.log_group(part)
     # Not the group of Container Insights, which may be left after a destroy: an update takes it over.
     yield KEY_ALIAS, naming.key_alias()

@@ -1,1 +1,7 @@
-"""What whoever works on a backend may do with what every target on AWS has, as IAM takes it. Pure."""
+"""What whoever previews, deploys, rolls back or pushes images may do with AWS, rendered from the settings. Pure."""
+
+from mlflow_backend.aws.permissions.deployer import PulumiState, actions_of, role_name
+from mlflow_backend.aws.permissions.documents import policies, subjects, trust
+from mlflow_backend.aws.permissions.grant import Grant, Purpose
+
+__all__ = ["Grant", "PulumiState", "Purpose", "actions_of", "policies", "role_name", "subjects", "trust"]

@@ -13,7 +13,7 @@ from mlflow_backend.aws.permissions.grant import (
     WORKS,
     Grant,
     Purpose,
-    actions,
+    grant,
     owned,
     tagging,
     through,
@@ -48,188 +48,127 @@ def grants(settings: Settings, naming: Naming) -> Iterator[Grant]:
         yield from _database(settings, naming)
     else:
         # Preflight looks for the adopted engine by its address, of which no ARN is known.
-        yield Grant(
-            sid="LookAtAdoptedEngine",
-            purposes=LOOKS,
-            actions=actions("rds", "DescribeDBClusters DescribeDBInstances"),
-            resources=("*",),
-        )
+        yield grant("LookAtAdoptedEngine", LOOKS, "rds:DescribeDBClusters DescribeDBInstances", "*")
     if settings.cache.mode == "create":
         yield from _cache(naming)
 
 
 def _key(naming: Naming) -> Iterator[Grant]:
     keys, alias = (naming.arn("kms", "key/*"),), naming.arn("kms", naming.key_alias())
-    yield Grant(sid="ListAliases", purposes=LOOKS, actions=("kms:ListAliases",), resources=("*",))
-    yield Grant(
-        sid="LookAtOwnKey",
-        purposes=LOOKS,
-        actions=actions("kms", "DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags"),
-        resources=keys,
-        conditions={"StringEquals": owned(naming)},
+    yield grant("ListAliases", LOOKS, "kms:ListAliases", "*")
+    yield grant(
+        "LookAtOwnKey",
+        LOOKS,
+        "kms:DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags",
+        *keys,
+        StringEquals=owned(naming),
     )
-    yield Grant(
-        sid="MakeKey",
-        purposes=CHANGES,
-        # The action knows no resource (service authorization reference, AWS KMS).
-        actions=("kms:CreateKey",),
-        resources=("*",),
-        conditions={"StringEquals": tagging(naming)},
+    # The action knows no resource (service authorization reference, AWS KMS).
+    yield grant("MakeKey", CHANGES, "kms:CreateKey", "*", StringEquals=tagging(naming))
+    # A key that is another stack's cannot be made this one's.
+    yield grant(
+        "TagNewKey",
+        CHANGES,
+        "kms:TagResource",
+        *keys,
+        StringEquals=tagging(naming),
+        Null={"aws:ResourceTag/stack": "true"},
     )
-    yield Grant(
-        sid="TagNewKey",
-        purposes=CHANGES,
-        # A key that is another stack's cannot be made this one's.
-        actions=("kms:TagResource",),
-        resources=keys,
-        conditions={"StringEquals": tagging(naming), "Null": {"aws:ResourceTag/stack": "true"}},
-    )
-    yield Grant(
-        sid="ChangeOwnKey",
-        purposes=CHANGES,
-        actions=actions(
-            "kms",
-            "CreateAlias DeleteAlias EnableKeyRotation PutKeyPolicy ScheduleKeyDeletion TagResource UntagResource "
-            "UpdateAlias UpdateKeyDescription",
-        ),
-        resources=keys,
-        conditions={"StringEquals": owned(naming)},
+    yield grant(
+        "ChangeOwnKey",
+        CHANGES,
+        "kms:CreateAlias DeleteAlias EnableKeyRotation PutKeyPolicy ScheduleKeyDeletion TagResource "
+        "UntagResource UpdateAlias UpdateKeyDescription",
+        *keys,
+        StringEquals=owned(naming),
     )
     # Both the alias and its key are asked for; an alias has no tags.
-    yield Grant(
-        sid="ChangeOwnAlias",
-        purposes=CHANGES,
-        actions=actions("kms", "CreateAlias DeleteAlias UpdateAlias"),
-        resources=(alias,),
-    )
+    yield grant("ChangeOwnAlias", CHANGES, "kms:CreateAlias DeleteAlias UpdateAlias", alias)
 
 
 def _uses_of_keys(settings: Settings, naming: Naming, store: Store) -> Iterator[Grant]:
     keys = (naming.arn("kms", "key/*"),)
-    yield Grant(
-        sid="ReadThroughServices",
-        purposes=ALL,
-        # The ledger and the secrets are encrypted with the backend's own key.
-        actions=("kms:Decrypt",),
-        resources=keys,
-        conditions={"StringEquals": {**owned(naming), **through(naming, "s3", "secretsmanager")}},
+    # The ledger and the secrets are encrypted with the backend's own key.
+    yield grant(
+        "ReadThroughServices",
+        ALL,
+        "kms:Decrypt",
+        *keys,
+        StringEquals={**owned(naming), **through(naming, "s3", "secretsmanager")},
     )
-    yield Grant(
-        sid="WriteThroughServices",
-        purposes=WORKS,
-        actions=("kms:GenerateDataKey",),
-        resources=keys,
-        conditions={"StringEquals": {**owned(naming), **through(naming, "s3", "secretsmanager")}},
+    yield grant(
+        "WriteThroughServices",
+        WORKS,
+        "kms:GenerateDataKey",
+        *keys,
+        StringEquals={**owned(naming), **through(naming, "s3", "secretsmanager")},
     )
-    yield Grant(
-        sid="EncryptThroughServices",
-        purposes=CHANGES,
-        actions=("kms:CreateGrant", "kms:DescribeKey", "kms:Decrypt", "kms:GenerateDataKey"),
-        resources=keys,
-        conditions={"StringEquals": {**owned(naming), **through(naming, "rds", "elasticache")}},
+    yield grant(
+        "EncryptThroughServices",
+        CHANGES,
+        "kms:CreateGrant DescribeKey Decrypt GenerateDataKey",
+        *keys,
+        StringEquals={**owned(naming), **through(naming, "rds", "elasticache")},
     )
     named = {store.key_arn} | ({settings.aws.artifacts.key} if settings.aws.artifacts.key else set())
     adopted = sorted(each for each in named if each is not None)
     if adopted:
-        yield Grant(
-            sid="ReadAdoptedBucket",
-            purposes=ALL,
-            actions=("kms:Decrypt",),
-            resources=tuple(adopted),
-            conditions={"StringEquals": through(naming, "s3")},
-        )
-        yield Grant(
-            sid="WriteAdoptedBucket",
-            purposes=WORKS,
-            actions=("kms:GenerateDataKey",),
-            resources=tuple(adopted),
-            conditions={"StringEquals": through(naming, "s3")},
-        )
+        yield grant("ReadAdoptedBucket", ALL, "kms:Decrypt", *adopted, StringEquals=through(naming, "s3"))
+        yield grant("WriteAdoptedBucket", WORKS, "kms:GenerateDataKey", *adopted, StringEquals=through(naming, "s3"))
 
 
 def _buckets(settings: Settings, naming: Naming) -> Iterator[Grant]:
     names = [naming.bucket("data")] if settings.artifacts.mode == "create" else []
     logs = naming.bucket("logs")
     buckets = tuple(naming.bucket_arn(each) for each in (*names, logs))
-    yield Grant(
-        sid="LookAtBuckets",
-        purposes=LOOKS,
-        actions=actions(
-            "s3",
-            "GetAccelerateConfiguration GetBucketAcl GetBucketCORS GetBucketLogging GetBucketObjectLockConfiguration "
-            "GetBucketOwnershipControls GetBucketPolicy GetBucketPublicAccessBlock GetBucketRequestPayment "
-            "GetBucketTagging GetBucketVersioning GetBucketWebsite GetEncryptionConfiguration "
-            "GetLifecycleConfiguration GetReplicationConfiguration ListBucket ListTagsForResource",
-        ),
-        resources=buckets,
+    yield grant(
+        "LookAtBuckets",
+        LOOKS,
+        "s3:GetAccelerateConfiguration GetBucketAcl GetBucketCORS GetBucketLogging "
+        "GetBucketObjectLockConfiguration GetBucketOwnershipControls GetBucketPolicy "
+        "GetBucketPublicAccessBlock GetBucketRequestPayment GetBucketTagging GetBucketVersioning "
+        "GetBucketWebsite GetEncryptionConfiguration GetLifecycleConfiguration GetReplicationConfiguration "
+        "ListBucket ListTagsForResource",
+        *buckets,
     )
-    yield Grant(
-        sid="ChangeBuckets",
-        purposes=CHANGES,
-        actions=actions(
-            "s3",
-            "CreateBucket DeleteBucket DeleteBucketPolicy PutBucketLogging PutBucketOwnershipControls PutBucketPolicy "
-            "PutBucketPublicAccessBlock PutBucketTagging PutBucketVersioning PutEncryptionConfiguration "
-            "PutLifecycleConfiguration TagResource UntagResource",
-        ),
-        resources=buckets,
+    yield grant(
+        "ChangeBuckets",
+        CHANGES,
+        "s3:CreateBucket DeleteBucket DeleteBucketPolicy PutBucketLogging PutBucketOwnershipControls "
+        "PutBucketPolicy PutBucketPublicAccessBlock PutBucketTagging PutBucketVersioning "
+        "PutEncryptionConfiguration PutLifecycleConfiguration TagResource UntagResource",
+        *buckets,
     )
     emptied = [logs] if protected(settings) else [*names, logs]
-    yield Grant(
-        sid="EmptyBuckets",
-        purposes=CHANGES,
-        actions=("s3:ListBucketVersions",),
-        resources=tuple(naming.bucket_arn(each) for each in emptied),
-    )
-    yield Grant(
-        sid="DeleteObjects",
-        purposes=CHANGES,
-        actions=("s3:DeleteObject", "s3:DeleteObjectVersion"),
-        resources=tuple(naming.bucket_arn(each, "/*") for each in emptied),
+    yield grant("EmptyBuckets", CHANGES, "s3:ListBucketVersions", *(naming.bucket_arn(each) for each in emptied))
+    yield grant(
+        "DeleteObjects",
+        CHANGES,
+        "s3:DeleteObject DeleteObjectVersion",
+        *(naming.bucket_arn(each, "/*") for each in emptied),
     )
 
 
 def _own_objects(naming: Naming, store: Store) -> Iterator[Grant]:
     """Return the permissions on the backend's own prefix: ledger, journals, locks, reports. Dumps are the tasks'."""
     own = store.prefix(BACKEND)
-    yield Grant(
-        sid="ListOwnObjects",
-        purposes=ALL,
-        actions=("s3:ListBucket",),
-        resources=(naming.bucket_arn(store.bucket),),
-        conditions={"StringLike": {"s3:prefix": [own, f"{own}/*"]}},
+    yield grant(
+        "ListOwnObjects",
+        ALL,
+        "s3:ListBucket",
+        naming.bucket_arn(store.bucket),
+        StringLike={"s3:prefix": [own, f"{own}/*"]},
     )
     parts = ("damaged", "durations", "journal", "ledger", "locator", "locks", "newest", "reports")
-    yield Grant(
-        sid="ReadOwnObjects",
-        purposes=ALL,
-        actions=("s3:GetObject",),
-        resources=tuple(naming.bucket_arn(store.bucket, f"/{own}/{part}*") for part in parts),
+    yield grant(
+        "ReadOwnObjects", ALL, "s3:GetObject", *(naming.bucket_arn(store.bucket, f"/{own}/{part}*") for part in parts)
     )
-    yield Grant(
-        sid="CheckDumps",
-        purposes=WORKS,
-        # Whether a dump is whole is found by its checksum.
-        actions=("s3:GetObject",),
-        resources=(naming.bucket_arn(store.bucket, f"/{own}/dumps/*"),),
-    )
-    yield Grant(
-        sid="TakeLocks",
-        purposes=WORKS,
-        actions=("s3:DeleteObject", "s3:PutObject"),
-        resources=(naming.bucket_arn(store.bucket, f"/{own}/locks/*"),),
-    )
-    yield Grant(
-        sid="WriteOwnObjects",
-        purposes=SERVES,
-        actions=("s3:DeleteObject", "s3:PutObject"),
-        resources=(naming.bucket_arn(store.bucket, f"/{own}/*"),),
-    )
-    yield Grant(
-        sid="MarkStore",
-        purposes=SERVES,
-        actions=("s3:PutObject",),
-        resources=(naming.bucket_arn(store.bucket, f"/{store.prefix(ARTIFACTS)}/{OBJECT}"),),
+    # Whether a dump is whole is found by its checksum.
+    yield grant("CheckDumps", WORKS, "s3:GetObject", naming.bucket_arn(store.bucket, f"/{own}/dumps/*"))
+    yield grant("TakeLocks", WORKS, "s3:DeleteObject PutObject", naming.bucket_arn(store.bucket, f"/{own}/locks/*"))
+    yield grant("WriteOwnObjects", SERVES, "s3:DeleteObject PutObject", naming.bucket_arn(store.bucket, f"/{own}/*"))
+    yield grant(
+        "MarkStore", SERVES, "s3:PutObject", naming.bucket_arn(store.bucket, f"/{store.prefix(ARTIFACTS)}/{OBJECT}")
     )
 
 
@@ -240,25 +179,26 @@ def _soak(settings: Settings, naming: Naming) -> Iterator[Grant]:
         return
     other = replace(naming, stack=source)
     bucket = other.bucket("data")
-    yield Grant(
-        sid="ListSoakLedger",
-        purposes=LOOKS,
-        actions=("s3:ListBucket",),
-        resources=(other.bucket_arn(bucket),),
-        conditions={"StringLike": {"s3:prefix": [f"{BACKEND}/ledger/*", f"{BACKEND}/newest*"]}},
+    yield grant(
+        "ListSoakLedger",
+        LOOKS,
+        "s3:ListBucket",
+        other.bucket_arn(bucket),
+        StringLike={"s3:prefix": [f"{BACKEND}/ledger/*", f"{BACKEND}/newest*"]},
     )
-    yield Grant(
-        sid="ReadSoakLedger",
-        purposes=LOOKS,
-        actions=("s3:GetObject",),
-        resources=(other.bucket_arn(bucket, f"/{BACKEND}/ledger/*"), other.bucket_arn(bucket, f"/{BACKEND}/newest*")),
+    yield grant(
+        "ReadSoakLedger",
+        LOOKS,
+        "s3:GetObject",
+        other.bucket_arn(bucket, f"/{BACKEND}/ledger/*"),
+        other.bucket_arn(bucket, f"/{BACKEND}/newest*"),
     )
-    yield Grant(
-        sid="DecryptSoakLedger",
-        purposes=LOOKS,
-        actions=("kms:Decrypt",),
-        resources=(naming.arn("kms", "key/*"),),
-        conditions={"StringEquals": {**owned(other), **through(naming, "s3")}},
+    yield grant(
+        "DecryptSoakLedger",
+        LOOKS,
+        "kms:Decrypt",
+        naming.arn("kms", "key/*"),
+        StringEquals={**owned(other), **through(naming, "s3")},
     )
 
 
@@ -271,130 +211,89 @@ def _secrets(settings: Settings, naming: Naming) -> Iterator[Grant]:
     parts += ["cache"] if settings.cache.mode == "create" else []
     adopted = [settings.aws.database.secret, settings.aws.cache.secret, settings.aws.registry_secret]
     own, others = tuple(arn(part) for part in parts), tuple(each for each in adopted if each is not None)
-    yield Grant(
-        sid="LookAtSecrets",
-        purposes=LOOKS,
-        actions=("secretsmanager:DescribeSecret", "secretsmanager:GetResourcePolicy"),
-        resources=own,
-    )
+    yield grant("LookAtSecrets", LOOKS, "secretsmanager:DescribeSecret GetResourcePolicy", *own)
     if others:
-        yield Grant(
-            sid="LookAtAdoptedSecrets",
-            purposes=LOOKS,
-            actions=("secretsmanager:DescribeSecret",),
-            resources=others,
-        )
-    yield Grant(
-        sid="FindServerSecret",
-        purposes=frozenset({Purpose.PLAN, Purpose.ROLLBACK}),
-        actions=("secretsmanager:DescribeSecret",),
-        resources=(arn("server"),),
+        yield grant("LookAtAdoptedSecrets", LOOKS, "secretsmanager:DescribeSecret", *others)
+    yield grant(
+        "FindServerSecret", frozenset({Purpose.PLAN, Purpose.ROLLBACK}), "secretsmanager:DescribeSecret", arn("server")
     )
-    yield Grant(
-        sid="ReadLogin",
-        purposes=SERVES,
-        # Verification logs in as users do.
-        actions=("secretsmanager:GetSecretValue",),
-        resources=(arn("server"),),
-    )
+    # Verification logs in as users do.
+    yield grant("ReadLogin", SERVES, "secretsmanager:GetSecretValue", arn("server"))
     if settings.cache.mode == "create":
-        yield Grant(
-            sid="CompareCacheAddress",
-            purposes=LOOKS,
-            # A refresh reads it; Pulumi's state has the same value.
-            actions=("secretsmanager:GetSecretValue",),
-            resources=(arn("cache"),),
-        )
+        # A refresh reads it; Pulumi's state has the same value.
+        yield grant("CompareCacheAddress", LOOKS, "secretsmanager:GetSecretValue", arn("cache"))
     if settings.aws.registry_secret is not None:
-        yield Grant(
-            sid="LogInToRegistry",
-            purposes=LOOKS,
-            actions=("secretsmanager:GetSecretValue",),
-            resources=(settings.aws.registry_secret,),
-        )
-    yield Grant(
-        sid="ChangeSecrets",
-        purposes=CHANGES,
-        actions=actions(
-            "secretsmanager",
-            "CreateSecret DeleteSecret PutSecretValue TagResource UntagResource UpdateSecret UpdateSecretVersionStage",
-        ),
-        resources=own,
+        yield grant("LogInToRegistry", LOOKS, "secretsmanager:GetSecretValue", settings.aws.registry_secret)
+    yield grant(
+        "ChangeSecrets",
+        CHANGES,
+        "secretsmanager:CreateSecret DeleteSecret PutSecretValue TagResource UntagResource UpdateSecret "
+        "UpdateSecretVersionStage",
+        *own,
     )
 
 
 def _engines() -> Iterator[Grant]:
     """Return the permissions to look at databases: of an adopted one preflight wants the engine's version."""
-    yield Grant(
-        sid="LookAtDatabase",
-        purposes=LOOKS,
-        actions=actions(
-            "rds",
-            "DescribeDBInstances DescribeDBParameterGroups DescribeDBParameters DescribeDBSubnetGroups "
-            "ListTagsForResource",
-        ),
-        resources=("*",),
+    yield grant(
+        "LookAtDatabase",
+        LOOKS,
+        "rds:DescribeDBInstances DescribeDBParameterGroups DescribeDBParameters DescribeDBSubnetGroups "
+        "ListTagsForResource",
+        "*",
     )
 
 
 def _database(settings: Settings, naming: Naming) -> Iterator[Grant]:
     database, group = naming.arn("rds", f"db:{naming.database()}"), naming.database_group()
     groups = (naming.arn("rds", f"subgrp:{group}"), naming.arn("rds", f"pg:{group}"))
-    yield Grant(
-        sid="ChangeDatabase",
-        purposes=CHANGES,
-        actions=actions(
-            "rds",
-            "AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSubnetGroup DeleteDBInstance "
-            "DeleteDBParameterGroup DeleteDBSubnetGroup ModifyDBInstance ModifyDBParameterGroup ModifyDBSubnetGroup "
-            "RebootDBInstance RemoveTagsFromResource ResetDBParameterGroup",
-        ),
-        # Creating and changing an instance names its option group too, which is AWS's default one.
-        resources=(database, *groups, naming.arn("rds", "og:default:*")),
+    # Creating and changing an instance names its option group too, which is AWS's default one.
+    yield grant(
+        "ChangeDatabase",
+        CHANGES,
+        "rds:AddTagsToResource CreateDBInstance CreateDBParameterGroup CreateDBSubnetGroup DeleteDBInstance "
+        "DeleteDBParameterGroup DeleteDBSubnetGroup ModifyDBInstance ModifyDBParameterGroup "
+        "ModifyDBSubnetGroup RebootDBInstance RemoveTagsFromResource ResetDBParameterGroup",
+        database,
+        *groups,
+        naming.arn("rds", "og:default:*"),
     )
     if protected(settings):
-        yield Grant(
-            sid="KeepLastSnapshot",
-            purposes=CHANGES,
-            actions=("rds:AddTagsToResource", "rds:CreateDBSnapshot"),
-            resources=(database, naming.arn("rds", f"snapshot:{naming.database()}-final-*")),
+        yield grant(
+            "KeepLastSnapshot",
+            CHANGES,
+            "rds:AddTagsToResource CreateDBSnapshot",
+            database,
+            naming.arn("rds", f"snapshot:{naming.database()}-final-*"),
         )
-    yield Grant(
-        sid="LetDatabaseKeepItsPassword",
-        purposes=CHANGES,
-        # RDS makes its administrator's secret with the caller's permissions (Amazon RDS user guide, 'Password
-        # management with Amazon RDS and AWS Secrets Manager').
-        actions=("secretsmanager:CreateSecret", "secretsmanager:TagResource"),
-        resources=(naming.arn("secretsmanager", "secret:rds!db-*"),),
+    # RDS makes its administrator's secret with the caller's permissions (Amazon RDS user guide, 'Password
+    # management with Amazon RDS and AWS Secrets Manager').
+    yield grant(
+        "LetDatabaseKeepItsPassword",
+        CHANGES,
+        "secretsmanager:CreateSecret TagResource",
+        naming.arn("secretsmanager", "secret:rds!db-*"),
     )
 
 
 def _cache(naming: Naming) -> Iterator[Grant]:
     service, group = "elasticache", naming.cache_group()
-    yield Grant(
-        sid="LookAtCache",
-        purposes=LOOKS,
-        actions=actions(
-            service,
-            "DescribeCacheClusters DescribeCacheParameterGroups DescribeCacheParameters DescribeCacheSubnetGroups "
-            "DescribeReplicationGroups ListTagsForResource",
-        ),
-        resources=("*",),
+    yield grant(
+        "LookAtCache",
+        LOOKS,
+        "elasticache:DescribeCacheClusters DescribeCacheParameterGroups DescribeCacheParameters "
+        "DescribeCacheSubnetGroups DescribeReplicationGroups ListTagsForResource",
+        "*",
     )
-    yield Grant(
-        sid="ChangeCache",
-        purposes=CHANGES,
-        actions=actions(
-            service,
-            "AddTagsToResource CreateCacheParameterGroup CreateCacheSubnetGroup CreateReplicationGroup "
-            "DecreaseReplicaCount DeleteCacheParameterGroup DeleteCacheSubnetGroup DeleteReplicationGroup "
-            "IncreaseReplicaCount ModifyCacheParameterGroup ModifyCacheSubnetGroup ModifyReplicationGroup "
-            "RemoveTagsFromResource ResetCacheParameterGroup",
-        ),
-        resources=(
-            naming.arn(service, f"replicationgroup:{naming.cache()}"),
-            naming.arn(service, f"cluster:{naming.cache()}-*"),
-            naming.arn(service, f"subnetgroup:{group}"),
-            naming.arn(service, f"parametergroup:{group}"),
-        ),
+    yield grant(
+        "ChangeCache",
+        CHANGES,
+        "elasticache:AddTagsToResource CreateCacheParameterGroup CreateCacheSubnetGroup "
+        "CreateReplicationGroup DecreaseReplicaCount DeleteCacheParameterGroup DeleteCacheSubnetGroup "
+        "DeleteReplicationGroup IncreaseReplicaCount ModifyCacheParameterGroup ModifyCacheSubnetGroup "
+        "ModifyReplicationGroup RemoveTagsFromResource ResetCacheParameterGroup",
+        naming.arn(service, f"replicationgroup:{naming.cache()}"),
+        naming.arn(service, f"cluster:{naming.cache()}-*"),
+        naming.arn(service, f"subnetgroup:{group}"),
+        naming.arn(service, f"parametergroup:{group}"),
     )

@@ -58,9 +58,17 @@ class Grant:
         return {**found, "Condition": self.conditions} if self.conditions else found
 
 
-def actions(service: str, names: str) -> tuple[str, ...]:
-    """Return a service's actions from their names, which `names` has with spaces between them."""
-    return tuple(f"{service}:{name}" for name in names.split())
+def grant(
+    sid: str, purposes: frozenset[Purpose], actions: str, *resources: str, **conditions: dict[str, str | list[str]]
+) -> Grant:
+    """Return a permission; `conditions` are condition keys by IAM's operator.
+
+    `actions` are names such as `s3:GetObject` with spaces between them; one without a service has that of the last.
+    """
+    named: list[str] = []
+    for each in actions.split():
+        named.append(each if ":" in each else f"{named[-1].partition(':')[0]}:{each}")
+    return Grant(sid=sid, purposes=purposes, actions=tuple(named), resources=resources, conditions=dict(conditions))
 
 
 def owned(naming: Naming) -> dict[str, str | list[str]]:

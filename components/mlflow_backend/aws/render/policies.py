@@ -12,10 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.contract import UsageError
 from mlflow_backend.identity import OBJECT
+from mlflow_backend.image_reference import parse
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.settings import Settings
 
 Statement = Mapping[str, Any]
 Document = dict[str, Any]
@@ -196,6 +199,21 @@ def topic(naming: Naming, *, topic_arn: str) -> Document:
             },
         }
     )
+
+
+def repository_arn(settings: Settings, naming: Naming) -> str | None:
+    """Return the ARN of the ECR repository that the image is in; None for an image elsewhere.
+
+    A name that is no image's is left to preflight, which says so with the setting.
+    """
+    try:
+        reference = parse(settings.server.image or "")
+    except UsageError:
+        return None
+    if reference.ecr is None:
+        return None
+    account, region = reference.ecr
+    return f"arn:{naming.partition}:ecr:{region}:{account}:repository/{reference.repository}"
 
 
 def _objects(naming: Naming, store: Store, part: str) -> tuple[Statement, ...]:

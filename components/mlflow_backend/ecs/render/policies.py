@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.render.policies import document, through_service
-from mlflow_backend.contract import UsageError
-from mlflow_backend.image_reference import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Document, Statement
-    from mlflow_backend.settings import Settings
 
 ROLES: Final = ("server", "server-execution", "tasks", "tasks-execution", "verify", "verify-execution")
 """The roles of the server, of the database's one-shot tasks and of verification; ECS takes the `-execution` ones."""
@@ -64,21 +61,6 @@ def execution(
         },
         through_service(naming, "secretsmanager", keys, ("kms:Decrypt",)),
     )
-
-
-def repository_arn(settings: Settings, naming: Naming) -> str | None:
-    """Return the ARN of the ECR repository that the image is in; None for an image elsewhere.
-
-    A name that is no image's is left to preflight, which says so with the setting.
-    """
-    try:
-        reference = parse(settings.server.image or "")
-    except UsageError:
-        return None
-    if reference.ecr is None:
-        return None
-    account, region = reference.ecr
-    return f"arn:{naming.partition}:ecr:{region}:{account}:repository/{reference.repository}"
 
 
 def _pull(repository_arn: str | None) -> tuple[Statement, ...]:

@@ -67,5 +67,5 @@ def _execution(settings: Settings, naming: Naming, log_part: str, *, key: str, *
         secrets=[arn for arn in read if arn is not None],
         keys=[key],
         log_group=naming.log_group_arn(log_part),
-        repository_arn=policies.repository_arn(settings, naming),
+        repository_arn=aws_policies.repository_arn(settings, naming),
     )

@@ -1,0 +1,145 @@
+"""What whoever previews, deploys, rolls back or pushes images may do with a backend on ECS. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.aws.permissions import deployer
+from mlflow_backend.aws.permissions.grant import (
+    ALL,
+    CHANGES,
+    LOOKS,
+    SERVES,
+    WORKS,
+    Conditions,
+    Grant,
+    Purpose,
+    grant,
+    tagging,
+)
+from mlflow_backend.ecs.render.policies import ROLES
+from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, VERIFY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.settings import Settings
+
+LINKED_ROLES: Final = ("ecs", "ecs.application-autoscaling")
+"""Services of ECS's own that work by a service-linked role."""
+
+
+def grants(
+    settings: Settings, naming: Naming, purpose: Purpose, *, state: deployer.PulumiState | None = None
+) -> tuple[Grant, ...]:
+    """Return what a role of a purpose may do with a stack's backend; `state` is where Pulumi keeps the stack."""
+    found = (*_passing(naming), *_tasks(naming), *_service(naming), *_scaling(naming))
+    own = deployer.Own(roles=ROLES, services=LINKED_ROLES, grants=found)
+    return deployer.grants(settings, naming, purpose, own, state=state)
+
+
+def _passing(naming: Naming) -> Iterator[Grant]:
+    to_tasks: Conditions = {"StringEquals": {"iam:PassedToService": f"ecs-tasks.{naming.domain}"}}
+    yield grant("PassRoles", CHANGES, "iam:PassRole", *(naming.role_arn(part) for part in ROLES), **to_tasks)
+    # RunTask passes the roles of the definition that it runs.
+    for sid, purposes, part in (
+        ("PassDatabaseTask", frozenset({Purpose.PLAN, Purpose.ROLLBACK}), "tasks"),
+        ("PassVerifyTask", frozenset({Purpose.ROLLBACK}), "verify"),
+    ):
+        both = (naming.role_arn(part), naming.role_arn(f"{part}-execution"))
+        yield grant(sid, purposes, "iam:PassRole", *both, **to_tasks)
+
+
+def _tasks(naming: Naming) -> Iterator[Grant]:
+    cluster = naming.arn("ecs", f"cluster/{naming.cluster()}")
+    on_cluster: Conditions = {"ArnEquals": {"ecs:cluster": cluster}}
+    # These two know no resource (service authorization reference, Amazon ECS).
+    yield grant("ReadDefinitions", ALL, "ecs:DescribeTaskDefinition ListTaskDefinitions", "*")
+    # Until lately the action knew no resource, and IAM then asks for '*'; the tags hold it to this stack.
+    yield grant("Register", CHANGES, "ecs:RegisterTaskDefinition", "*", StringEquals=tagging(naming))
+    yield grant("Deregister", CHANGES, "ecs:DeregisterTaskDefinition", "*")
+    yield grant(
+        "RunDatabaseTask",
+        WORKS,
+        "ecs:RunTask",
+        naming.arn("ecs", f"task-definition/{naming.family(DATABASE)}:*"),
+        **on_cluster,
+    )
+    yield grant(
+        "RunVerifyTask",
+        SERVES,
+        "ecs:RunTask",
+        naming.arn("ecs", f"task-definition/{naming.family(VERIFY)}:*"),
+        **on_cluster,
+    )
+    yield grant("FollowTasks", WORKS, "ecs:DescribeTasks StopTask", naming.arn("ecs", f"task/{naming.cluster()}/*"))
+    yield grant("ListTasks", WORKS, "ecs:ListTasks", "*", **on_cluster)
+
+
+def _service(naming: Naming) -> Iterator[Grant]:
+    cluster, named = f"cluster/{naming.cluster()}", f"{naming.cluster()}/{naming.service()}"
+    families = tuple(
+        naming.arn("ecs", f"task-definition/{naming.family(each)}:*") for each in (SERVER, DATABASE, VERIFY)
+    )
+    service = naming.arn("ecs", f"service/{named}")
+    deployments = naming.arn("ecs", f"service-deployment/{named}/*")
+    yield grant("FindService", ALL, "ecs:DescribeServices ListServiceDeployments", service)
+    yield grant(
+        "LookAtService",
+        LOOKS,
+        "ecs:DescribeClusters ListTagsForResource",
+        naming.arn("ecs", cluster),
+        service,
+        *families,
+    )
+    yield grant(
+        "ServeRevision",
+        SERVES,
+        "ecs:UpdateService StopServiceDeployment DescribeServiceDeployments",
+        service,
+        deployments,
+    )
+    yield grant(
+        "ChangeService",
+        CHANGES,
+        "ecs:CreateCluster CreateService DeleteCluster DeleteService TagResource UntagResource UpdateCluster",
+        naming.arn("ecs", cluster),
+        service,
+        *families,
+    )
+
+
+def _scaling(naming: Naming) -> Iterator[Grant]:
+    service = "application-autoscaling"
+    ecs: Conditions = {"StringEquals": {f"{service}:service-namespace": "ecs"}}
+    target = naming.arn(service, "scalable-target/*")
+    yield grant("LookAtScaling", ALL, "application-autoscaling:DescribeScalableTargets DescribeScalingPolicies", "*")
+    yield grant(
+        "HoldScaling",
+        SERVES,
+        "application-autoscaling:RegisterScalableTarget",
+        target,
+        **ecs,
+    )
+    yield grant(
+        "ChangeScaling",
+        CHANGES,
+        "application-autoscaling:DeleteScalingPolicy DeregisterScalableTarget PutScalingPolicy",
+        target,
+        **ecs,
+    )
+    yield grant("TagScaling", LOOKS, "application-autoscaling:ListTagsForResource", target)
+    yield grant(
+        "ChangeScalingTags",
+        CHANGES,
+        "application-autoscaling:TagResource UntagResource",
+        target,
+    )
+    # A policy that holds a target makes alarms with the caller's permissions (Application Auto Scaling user guide).
+    yield grant(
+        "AlarmsOfScaling",
+        CHANGES,
+        "cloudwatch:DeleteAlarms PutMetricAlarm",
+        naming.arn("cloudwatch", f"alarm:TargetTracking-service/{naming.cluster()}/{naming.service()}-*"),
+    )
