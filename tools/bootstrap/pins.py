@@ -23,6 +23,8 @@ VERSION = _pinned("tools/offline/go.mod", r"^require github\.com/pulumi/pulumi/p
 SDK = _pinned("requirements/runtime.txt", r"^pulumi==(\S+)")
 AWS_PLUGIN = _pinned("requirements/runtime.txt", r"^pulumi-aws==(\S+)")
 """The AWS provider's plugin has the version of its SDK."""
+GCP_PLUGIN = _pinned("requirements/runtime.txt", r"^pulumi-gcp==(\S+)")
+"""The same for Google Cloud."""
 KUBERNETES_PLUGIN = _pinned("requirements/runtime.txt", r"^pulumi-kubernetes==(\S+)")
 """The same; a plugin that is built from its module is labelled so, or the engine would look for another."""
 
