@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.identity import Identity
     from mlflow_backend.aws.monitoring import Monitoring
     from mlflow_backend.aws.network import Network
-    from mlflow_backend.aws.scope import Scope
+    from mlflow_backend.aws.scope import Placement, Scope
     from mlflow_backend.aws.storage import Storage
     from mlflow_backend.ecs.args import EcsBackendArgs
     from mlflow_backend.ecs.backend import EcsBackend
@@ -70,6 +70,7 @@ _NAMES = {
     "MonitoringSettings": "settings.models:Monitoring",
     "Network": "aws.network:Network",
     "NetworkSettings": "settings.models:Network",
+    "Placement": "aws.scope:Placement",
     "PolicySettings": "settings.policy:Policy",
     "ReleaseSettings": "settings.models:ReleaseSettings",
     "ScalingSettings": "settings.models:Scaling",
@@ -110,6 +111,7 @@ __all__ = [
     "MonitoringSettings",
     "Network",
     "NetworkSettings",
+    "Placement",
     "PolicySettings",
     "ReleaseSettings",
     "ScalingSettings",

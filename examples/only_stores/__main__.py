@@ -16,9 +16,7 @@ storage = Storage("artifacts", scope, opts=opts)
 database = Database(
     "tracking",
     scope,
-    subnets=network.data_subnets,
-    security_group=network.groups["database"],
-    key_arn=storage.key_arn,
+    network.placement("database", storage.key_arn),
     opts=opts,
 )
 pulumi.export("bucket", storage.store.apply(lambda store: store.bucket))

@@ -15,10 +15,8 @@ from mlflow_backend.server import cache_url
 from mlflow_backend.tokens import AWS_CACHE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mlflow_backend.aws.existing import ExistingCache
-    from mlflow_backend.aws.scope import Scope
+    from mlflow_backend.aws.scope import Placement, Scope
 
 
 class Cache(pulumi.ComponentResource):
@@ -28,20 +26,18 @@ class Cache(pulumi.ComponentResource):
     adopted cache.
     """
 
-    def __init__(  # noqa: PLR0913 - what the cache lies in, by name
+    def __init__(
         self,
         name: str,
         scope: Scope,
+        placement: Placement,
         *,
-        subnets: Sequence[pulumi.Input[str]],
-        security_group: pulumi.Input[str],
-        key_arn: pulumi.Input[str],
         existing: ExistingCache | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take where it lies and the KMS key that encrypts it; with `existing` none is made."""
+        """Take where it is; with `existing` none is made."""
         super().__init__(AWS_CACHE, name, None, opts)
-        self._name, self._scope, self._naming, self._key_arn = name, scope, scope.naming, key_arn
+        self._name, self._scope, self._naming, self._placement = name, scope, scope.naming, placement
         self._child = pulumi.ResourceOptions(parent=self)
         self.group: aws.elasticache.ReplicationGroup | None = None
         self.secret: pulumi.Output[SecretSource]
@@ -50,7 +46,7 @@ class Cache(pulumi.ComponentResource):
             self.secret = pulumi.Output.from_input(existing.secret).apply(lambda arn: SecretSource(arn=arn, key="url"))
         else:
             token = CacheToken(f"{name}-token", opts=self._child)
-            self._create(subnets, security_group, token)
+            self._create(token)
             self.secret = self._keep(token)
         self.register_outputs({"host": self.host, "port": self.port})
 
@@ -59,12 +55,10 @@ class Cache(pulumi.ComponentResource):
         self.host, self.port = host, port
         self.address = host.apply(lambda found: cache_address(settings, found, port))
 
-    def _create(
-        self, subnet_ids: Sequence[pulumi.Input[str]], security_group: pulumi.Input[str], token: CacheToken
-    ) -> None:
-        plan, naming, name = cache_plan(self._scope.settings), self._naming, self._name
+    def _create(self, token: CacheToken) -> None:
+        plan, naming, name, placement = cache_plan(self._scope.settings), self._naming, self._name, self._placement
         subnets = aws.elasticache.SubnetGroup(
-            f"{name}-subnets", name=naming.cache_group(), subnet_ids=subnet_ids, opts=self._child
+            f"{name}-subnets", name=naming.cache_group(), subnet_ids=placement.subnets, opts=self._child
         )
         parameters = aws.elasticache.ParameterGroup(
             f"{name}-parameters",
@@ -92,13 +86,13 @@ class Cache(pulumi.ComponentResource):
             port=plan.port,
             parameter_group_name=parameters.name,
             subnet_group_name=subnets.name,
-            security_group_ids=[security_group],
+            security_group_ids=[placement.security_group],
             transit_encryption_enabled=True,
             auth_token=token.value,
             # Without a strategy the provider sends none with a second token, and AWS refuses it.
             auth_token_update_strategy="ROTATE",  # noqa: S106 - the name of a strategy
             at_rest_encryption_enabled=True,
-            kms_key_id=self._key_arn,
+            kms_key_id=self._placement.key_arn,
             snapshot_retention_limit=plan.snapshot_days,
             apply_immediately=True,
             opts=self._child,
@@ -112,7 +106,7 @@ class Cache(pulumi.ComponentResource):
             f"{self._name}-url",
             name=self._naming.secret("cache"),
             description=f"Cache of {self._naming.cluster()}",
-            kms_key_id=self._key_arn,
+            kms_key_id=self._placement.key_arn,
             recovery_window_in_days=self._scope.recovery_days,
             opts=self._child,
         )

@@ -20,10 +20,8 @@ from mlflow_backend.aws.render.network import DATABASE_PORT
 from mlflow_backend.tokens import AWS_DATABASE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mlflow_backend.aws.existing import ExistingDatabase
-    from mlflow_backend.aws.scope import Scope
+    from mlflow_backend.aws.scope import Placement, Scope
 
 
 class Database(pulumi.ComponentResource):
@@ -34,18 +32,16 @@ class Database(pulumi.ComponentResource):
     adopted one.
     """
 
-    def __init__(  # noqa: PLR0913 - what the instance lies in, by name
+    def __init__(
         self,
         name: str,
         scope: Scope,
+        placement: Placement,
         *,
-        subnets: Sequence[pulumi.Input[str]],
-        security_group: pulumi.Input[str],
-        key_arn: pulumi.Input[str],
         existing: ExistingDatabase | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take where it lies and the KMS key that encrypts it; with `existing` none is made."""
+        """Take where it is; with `existing` none is made."""
         super().__init__(AWS_DATABASE, name, None, opts)
         self.admin_secret: pulumi.Output[str] | None = None
         self.instance: aws.rds.Instance | None = None
@@ -53,7 +49,7 @@ class Database(pulumi.ComponentResource):
             self.host, self.port = pulumi.Output.from_input(existing.host), existing.port
             self.identity = pulumi.Output.concat("postgresql://", existing.host, f":{existing.port}/{existing.name}")
         else:
-            instance = self._create(name, scope, subnets, security_group, pulumi.Output.from_input(key_arn))
+            instance = self._create(name, scope, placement)
             self.instance = instance
             self.host, self.port = instance.address, DATABASE_PORT
             self.admin_secret = instance.master_user_secrets.apply(lambda found: str(found[0].secret_arn))
@@ -62,19 +58,12 @@ class Database(pulumi.ComponentResource):
         self.address = self.host.apply(lambda host: database_address(scope.settings, host, port))
         self.register_outputs({"host": self.host, "port": self.port})
 
-    def _create(
-        self,
-        name: str,
-        scope: Scope,
-        subnet_ids: Sequence[pulumi.Input[str]],
-        security_group: pulumi.Input[str],
-        key_arn: pulumi.Output[str],
-    ) -> aws.rds.Instance:
-        naming = scope.naming
+    def _create(self, name: str, scope: Scope, placement: Placement) -> aws.rds.Instance:
+        naming, key_arn = scope.naming, pulumi.Output.from_input(placement.key_arn)
         plan = database_plan(scope.settings)
         child = pulumi.ResourceOptions(parent=self)
         subnets = aws.rds.SubnetGroup(
-            f"{name}-subnets", name=naming.database_group(), subnet_ids=subnet_ids, opts=child
+            f"{name}-subnets", name=naming.database_group(), subnet_ids=placement.subnets, opts=child
         )
         parameters = aws.rds.ParameterGroup(
             f"{name}-parameters",
@@ -111,7 +100,7 @@ class Database(pulumi.ComponentResource):
             master_user_secret_kms_key_id=key_arn,
             db_subnet_group_name=subnets.name,
             parameter_group_name=parameters.name,
-            vpc_security_group_ids=[security_group],
+            vpc_security_group_ids=[placement.security_group],
             publicly_accessible=False,
             backup_retention_period=plan.retention_days,
             copy_tags_to_snapshot=True,

@@ -7,13 +7,14 @@ compared.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from mlflow_backend.aws.render.network import CACHE_PORT, DATABASE_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from urllib.parse import SplitResult
 
     import pulumi
 
@@ -50,67 +51,76 @@ class ExistingNetwork:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExistingDatabase:
-    """A Postgres database `name`. The JSON key `password` of `secret`, an ARN, is the server's user's."""
+class _ExistingServer:
+    """A server that an address leads to. `secret` is the ARN of the secret that the backend logs in with."""
+
+    section: ClassVar[str]
 
     host: pulumi.Input[str]
-    name: str
     secret: pulumi.Input[str]
     security_group: pulumi.Input[str]
-    port: int = DATABASE_PORT
+    port: int
 
     @classmethod
-    def of(cls, settings: Settings) -> ExistingDatabase | None:
-        """Return the database that settings adopt."""
-        existing, named = settings.database.existing, settings.aws.database
+    def of(cls, settings: Settings) -> Self | None:
+        """Return the server that settings adopt."""
+        existing, named = getattr(settings, cls.section).existing, getattr(settings.aws, cls.section)
         if existing is None:
             return None
         url = urlsplit(existing)
-        return cls(
-            host=str(url.hostname),
-            name=url.path.rpartition("/")[2],
-            secret=str(named.secret),
-            security_group=str(named.security_group),
-            port=url.port or DATABASE_PORT,
-        )
+        given = cls._named_by(url) | ({"port": url.port} if url.port else {})
+        return cls(host=str(url.hostname), secret=str(named.secret), security_group=str(named.security_group), **given)
 
     def described(self, settings: Settings) -> Settings:
         """Return settings that adopt it."""
-        host = plain(self.host, "database.invalid")
-        existing = {"existing": f"postgresql://{host}:{self.port}/{self.name}"}
-        return changed(settings, "database", existing, _secured(self.secret, self.security_group))
+        existing = self._url(plain(self.host, f"{self.section}.invalid"))
+        secured = {
+            "secret": plain(self.secret, UNKNOWN_ARN),
+            "security_group": plain(self.security_group, UNKNOWN_GROUP),
+        }
+        return changed(settings, self.section, {"existing": existing}, secured)
+
+    @classmethod
+    def _named_by(cls, url: SplitResult) -> dict[str, Any]:
+        """Return what a URL says besides host and port."""
+        raise NotImplementedError
+
+    def _url(self, host: str) -> str:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExistingCache:
+class ExistingDatabase(_ExistingServer):
+    """A Postgres database `name`. The JSON key `password` of `secret`, an ARN, is the server's user's."""
+
+    section = "database"
+
+    name: str
+    port: int = DATABASE_PORT
+
+    @classmethod
+    def _named_by(cls, url: SplitResult) -> dict[str, Any]:
+        return {"name": url.path.rpartition("/")[2]}
+
+    def _url(self, host: str) -> str:
+        return f"postgresql://{host}:{self.port}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingCache(_ExistingServer):
     """A Redis or Valkey. The JSON key `url` of `secret`, an ARN, is its whole URL, password included."""
 
-    host: pulumi.Input[str]
-    secret: pulumi.Input[str]
-    security_group: pulumi.Input[str]
+    section = "cache"
+
     port: int = CACHE_PORT
     tls: bool = True
 
     @classmethod
-    def of(cls, settings: Settings) -> ExistingCache | None:
-        """Return the cache that settings adopt."""
-        existing, named = settings.cache.existing, settings.aws.cache
-        if existing is None:
-            return None
-        url = urlsplit(existing)
-        return cls(
-            host=str(url.hostname),
-            secret=str(named.secret),
-            security_group=str(named.security_group),
-            port=url.port or CACHE_PORT,
-            tls=url.scheme == "rediss",
-        )
+    def _named_by(cls, url: SplitResult) -> dict[str, Any]:
+        return {"tls": url.scheme == "rediss"}
 
-    def described(self, settings: Settings) -> Settings:
-        """Return settings that adopt it."""
-        host = plain(self.host, "cache.invalid")
-        existing = {"existing": f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}"}
-        return changed(settings, "cache", existing, _secured(self.secret, self.security_group))
+    def _url(self, host: str) -> str:
+        return f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}"
 
 
 def plain(value: pulumi.Input[str], unknown: str) -> str:
@@ -123,7 +133,3 @@ def changed(settings: Settings, section: str, shared: dict[str, Any], aws: dict[
     own = getattr(settings, section).model_copy(update={"mode": "adopt", **shared})
     of_aws = getattr(settings.aws, section).model_copy(update=aws)
     return settings.model_copy(update={section: own, "aws": settings.aws.model_copy(update={section: of_aws})})
-
-
-def _secured(secret: pulumi.Input[str], group: pulumi.Input[str]) -> dict[str, str]:
-    return {"secret": plain(secret, UNKNOWN_ARN), "security_group": plain(group, UNKNOWN_GROUP)}

@@ -6,13 +6,14 @@ Owns the wiring. Subnets, ways out and every rule are decided in `render.network
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pulumi
 import pulumi_aws as aws
 
 from mlflow_backend import ending
 from mlflow_backend.aws.render import network as render
+from mlflow_backend.aws.scope import Placement
 from mlflow_backend.aws.zones import ZONES_ASKED, zone_name
 from mlflow_backend.contract import Refused
 from mlflow_backend.tokens import AWS_NETWORK
@@ -71,6 +72,10 @@ class Network(pulumi.ComponentResource):
         for rule in render.rules(settings):
             self._make_rule(rule)
         self.register_outputs({"vpcId": self.vpc_id, "groups": dict(self.groups)})
+
+    def placement(self, group: Literal["database", "cache"], key_arn: pulumi.Input[str]) -> Placement:
+        """Return where the backend's database or cache is."""
+        return Placement(subnets=self.data_subnets, security_group=self.groups[group], key_arn=key_arn)
 
     def _adopt(self, existing: ExistingNetwork) -> None:
         self.vpc_id = pulumi.Output.from_input(existing.vpc_id)

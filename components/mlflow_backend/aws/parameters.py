@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.aws.asking import Unanswered, asked
 from mlflow_backend.offered import restart_database
 
 if TYPE_CHECKING:
@@ -20,16 +21,13 @@ def waiting(instance: str, connection: Connection) -> tuple[str, ...]:
 
     A caller who may not ask RDS gets a line that says so.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
-
     if not instance:
         return ()
-    rds = connection.client("rds")
-    try:
-        return tuple(lines(rds, instance, connection.region))
-    except (BotoCoreError, ClientError) as error:
-        code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
-        return (f"unknown whether parameters wait for a restart ({code or type(error).__name__})",)
+    found = asked(lambda: tuple(lines(connection.client("rds"), instance, connection.region)))
+    if isinstance(found, Unanswered):
+        return (f"unknown whether parameters wait for a restart ({found.why})",)
+    answer: tuple[str, ...] = found
+    return answer
 
 
 def lines(rds: Any, instance: str, region: str) -> Iterator[str]:

@@ -13,12 +13,23 @@ from mlflow_backend.aws.render.database import protected
 from mlflow_backend.naming import tags
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pulumi_aws as aws
 
     from mlflow_backend.settings import Settings
 
 
 _RECOVERY_DAYS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a server for data is: its subnets and its security group, and the KMS key that encrypts it."""
+
+    subnets: Sequence[pulumi.Input[str]]
+    security_group: pulumi.Input[str]
+    key_arn: pulumi.Input[str]
 
 
 @dataclass(frozen=True, kw_only=True)

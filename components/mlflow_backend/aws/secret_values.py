@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from mlflow_backend.aws.asking import Unanswered, asked
 from mlflow_backend.contract import PlatformFailed
 
 if TYPE_CHECKING:
@@ -15,19 +16,13 @@ if TYPE_CHECKING:
 
 def value(arn: str, name: str, connection: Connection) -> str:
     """Return one value that is in force: `name` is its key in the secret's JSON. Raises PlatformFailed."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
-
+    answer = asked(client(connection).get_secret_value, SecretId=arn)
+    if isinstance(answer, Unanswered):
+        code = "secret-unreadable" if answer.reached else "secrets-manager-unreachable"
+        raise PlatformFailed(answer.of("Secrets Manager"), code=code)
     try:
-        held: dict[str, str] = json.loads(client(connection).get_secret_value(SecretId=arn)["SecretString"])
+        held: dict[str, str] = json.loads(answer["SecretString"])
         return held[name]
-    except ClientError as error:
-        raise PlatformFailed(
-            f"Secrets Manager answered {error.response.get('Error', {}).get('Code')}", code="secret-unreadable"
-        ) from None
-    except BotoCoreError as error:
-        raise PlatformFailed(
-            f"Secrets Manager cannot be asked ({type(error).__name__})", code="secrets-manager-unreachable"
-        ) from None
     except (ValueError, KeyError, IndexError):
         raise PlatformFailed(f"it is no JSON document with the key {name}", code="secret-malformed") from None
 

@@ -12,6 +12,7 @@ import secrets as random
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import new_keys
+from mlflow_backend.aws.asking import Unanswered, asked
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render.secrets import IN_FORCE
 from mlflow_backend.aws.secret_values import client
@@ -53,30 +54,30 @@ def create(props: Mapping[str, Any]) -> dict[str, Any]:
 
 def make(props: Mapping[str, Any], content: str, *, pace: Pace = _PACE) -> Mapping[str, str]:
     """Make a secret that holds `content`, and return AWS's answer. Raises PlatformFailed, without the content."""
-    asked = _client(props)
+    manager = _client(props)
     ends = pace.clock() + _DELETION_S
     try:
         while True:
             try:
-                answer = asked.create_secret(
+                answer = manager.create_secret(
                     Name=props["secret"],
                     KmsKeyId=props["keyArn"],
                     SecretString=content,
                     Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())],
                 )
                 break
-            except asked.exceptions.InvalidRequestException:
+            except manager.exceptions.InvalidRequestException:
                 # A forced deletion is asynchronous: a backend that is made anew at once meets its last moments.
                 if pace.clock() >= ends:
                     raise
                 pace.pause(pace.poll_s)
-    except asked.exceptions.ResourceExistsException:
+    except manager.exceptions.ResourceExistsException:
         raise PlatformFailed(
             f"There is a secret {props['secret']} already. If it is of this stack, bring it into the state with "
             "`pulumi import`; otherwise delete it.",
             code="secret-exists",
         ) from None
-    except asked.exceptions.InvalidRequestException:
+    except manager.exceptions.InvalidRequestException:
         raise PlatformFailed(
             f"The secret {props['secret']} of an earlier backend is being deleted. Wait for that to end, or delete it "
             "at once: aws secretsmanager delete-secret --force-delete-without-recovery.",
@@ -91,8 +92,8 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     Encryption keys that were in force stay in it, or among the former ones: without them data could not be read.
     Raises PlatformFailed for a version that no server could start with: the one before stays in force.
     """
-    asked = _client(props)
-    answer = asked.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
+    manager = _client(props)
+    answer = manager.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
     held = _held(answer.get("SecretString"), props)
     drawn = {name: _value(name) for name in props["names"] if name not in held}
     whole = {
@@ -102,9 +103,9 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     }
     version = answer["VersionId"]
     if whole != held:
-        version = asked.put_secret_value(SecretId=arn, SecretString=json.dumps(whole))["VersionId"]
+        version = manager.put_secret_value(SecretId=arn, SecretString=json.dumps(whole))["VersionId"]
     _take_over(arn, Connection.at(props["connection"]), version)
-    asked.tag_resource(
+    manager.tag_resource(
         SecretId=arn, Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())]
     )
     return _outputs(props, arn, version)
@@ -115,22 +116,21 @@ def rotate_keys(connection: Connection, name: str) -> None:
 
     Raises PlatformFailed for a secret that is not there, or holds no keys yet.
     """
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - as boto3
-
-    asked = client(connection)
     try:
-        held: dict[str, str] = json.loads(asked.get_secret_value(SecretId=name, VersionStage=_CURRENT)["SecretString"])
-        before = _in_force(name, connection)
-        if all(before.get(key) == held.get(key) for key in keys.IN_FORCE):
-            rotated = {**held, **keys.rotated(held, new_keys.draw())}
-            asked.put_secret_value(SecretId=name, SecretString=json.dumps(rotated))
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code")
-        raise PlatformFailed(
-            f"Secrets Manager answered {code} for the secret {name}.", code="secret-not-answered"
-        ) from None
+        answer = asked(_rotate, connection, name)
     except ValueError:
         raise PlatformFailed(f"The secret {name} holds no encryption keys yet.", code="no-encryption-keys") from None
+    if isinstance(answer, Unanswered):
+        raise PlatformFailed(f"{answer.of('Secrets Manager')} for the secret {name}.", code="secret-not-answered")
+
+
+def _rotate(connection: Connection, name: str) -> None:
+    manager = client(connection)
+    held: dict[str, str] = json.loads(manager.get_secret_value(SecretId=name, VersionStage=_CURRENT)["SecretString"])
+    before = _in_force(name, connection)
+    if all(before.get(key) == held.get(key) for key in keys.IN_FORCE):
+        rotated = {**held, **keys.rotated(held, new_keys.draw())}
+        manager.put_secret_value(SecretId=name, SecretString=json.dumps(rotated))
 
 
 def look(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -166,10 +166,10 @@ def _client(props: Mapping[str, Any]) -> SecretsManagerClient:
 
 def _in_force(arn: str, connection: Connection) -> dict[str, str]:
     """Return the values that tasks read until now; none of a secret that no update has taken over yet."""
-    asked = client(connection)
+    manager = client(connection)
     if IN_FORCE not in _staged(arn, connection):
         return {}
-    answer = asked.get_secret_value(SecretId=arn, VersionStage=IN_FORCE)
+    answer = manager.get_secret_value(SecretId=arn, VersionStage=IN_FORCE)
     found: dict[str, str] = json.loads(answer["SecretString"])
     return found
 
@@ -184,10 +184,10 @@ def _take_over(arn: str, connection: Connection, version: str) -> None:
 
 def _staged(arn: str, connection: Connection) -> dict[str, str]:
     """Return the version that each staging label names; nothing of a secret that is gone or being deleted."""
-    asked = client(connection)
+    manager = client(connection)
     try:
-        found = asked.describe_secret(SecretId=arn)
-    except asked.exceptions.ResourceNotFoundException:
+        found = manager.describe_secret(SecretId=arn)
+    except manager.exceptions.ResourceNotFoundException:
         return {}
     if found.get("DeletedDate"):
         return {}

@@ -6,15 +6,15 @@ that only pretends to (rclone's answers 200 and overwrites) must not be used her
 
 from __future__ import annotations
 
-import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.aws.asking import Unanswered, asked
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.releases import lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from mypy_boto3_s3 import S3Client
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _READERS: Final = 16
 _TAKEN: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _ABSENT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
+_NO_BUCKET: Final = frozenset({"NoSuchBucket"})
+_DENIED: Final = ("store-denied", "Allow the deployer this prefix, and repeat")
+_UNREACHABLE: Final = ("store-unreachable", "Log in to AWS, and repeat")
+_CHUNK: Final = 1 << 20
 
 
 class S3Store:
@@ -35,58 +39,43 @@ class S3Store:
 
     def keys(self, prefix: str) -> Sequence[str]:
         """Return the keys right below `prefix`."""
-        found: list[str] = []
-        paginator = self._client.get_paginator("list_objects_v2")
-        with self._explained(prefix):
-            try:
-                for page in paginator.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{prefix}/", Delimiter="/"):
-                    found += [item["Key"].removeprefix(self._prefix) for item in page.get("Contents", [])]
-            except self._client.exceptions.ClientError as error:
-                if _code(error) != "NoSuchBucket":
-                    raise
-        return tuple(found)
+        below: dict[str, Any] = {"Bucket": self._bucket, "Prefix": f"{self._prefix}{prefix}/", "Delimiter": "/"}
+        pages = self._client.get_paginator("list_objects_v2").paginate(**below)
+        found = self._ask(prefix, list, pages, but=_NO_BUCKET) or ()
+        return tuple(item["Key"].removeprefix(self._prefix) for page in found for item in page.get("Contents", []))
 
     def read(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return the objects of these keys."""
         with ThreadPoolExecutor(max_workers=_READERS) as pool:
-            contents = list(pool.map(self._read, keys))
-        return {key: content for key, content in zip(keys, contents, strict=True) if content is not None}
+            found = list(pool.map(self.read_tagged, keys))
+        return {key: tagged[0] for key, tagged in zip(keys, found, strict=True) if tagged is not None}
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object; False if the key exists."""
-        return self._put_if(key, content, IfNoneMatch="*")
+        return self._put(key, content, IfNoneMatch="*")
 
     def replace(self, key: str, content: bytes) -> None:
         """Write an object, whether it exists or not."""
-        with self._explained(key):
-            self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=content)
+        self._put(key, content)
 
     def move(self, key: str, to: str) -> None:
         """Give an object another key: S3 copies, then deletes, and an interrupted move can be repeated."""
-        with self._explained(key):
-            source: Any = {"Bucket": self._bucket, "Key": self._key(key)}
-            self._client.copy_object(Bucket=self._bucket, Key=self._key(to), CopySource=source)
-            self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
+        self._ask(key, self._client.copy_object, **self._at(to), CopySource=self._at(key))
+        self.delete(key)
 
     def delete(self, key: str) -> None:
         """Delete an object; nothing happens if it is not there."""
-        with self._explained(key):
-            self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
+        self._ask(key, self._client.delete_object, **self._at(key))
 
     def size(self, key: str) -> int | None:
         """Return an object's size in bytes; None if it is not there."""
-        with self._explained(key):
-            try:
-                return self._client.head_object(Bucket=self._bucket, Key=self._key(key))["ContentLength"]
-            except self._client.exceptions.ClientError as error:
-                if _code(error) not in _ABSENT:
-                    raise
-                return None
+        found = self._ask(key, self._client.head_object, but=_ABSENT, **self._at(key))
+        return None if found is None else int(found["ContentLength"])
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Return an object's content piece by piece."""
-        with self._explained(key):
-            yield from self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].iter_chunks(1 << 20)
+        pieces = self._ask(key, self._client.get_object, **self._at(key))["Body"].iter_chunks(_CHUNK)
+        yield from iter(lambda: self._ask(key, next, pieces, None), None)
 
     def locked(self, name: str, *, by: str, wait_s: float = 0.0) -> AbstractContextManager[None]:
         """Hold the lock `name` by a lease, which is not waited for: its holder may have been killed."""
@@ -103,57 +92,37 @@ class S3Store:
 
     def read_tagged(self, key: str) -> tuple[bytes, str] | None:
         """Return an object and its entity tag; None if it is not there."""
-        with self._explained(key):
-            try:
-                answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
-                return answer["Body"].read(), answer["ETag"]
-            except self._client.exceptions.ClientError as error:
-                if _code(error) not in _ABSENT:
-                    raise
-                return None
+        found = self._ask(key, self._client.get_object, but=_ABSENT, **self._at(key))
+        return None if found is None else (self._ask(key, found["Body"].read), found["ETag"])
 
     def replace_if(self, key: str, content: bytes, *, tag: str) -> bool:
         """Replace an object; False if it does not have this entity tag any more."""
-        return self._put_if(key, content, IfMatch=tag)
+        return self._put(key, content, IfMatch=tag)
 
-    def _read(self, key: str) -> bytes | None:
-        found = self.read_tagged(key)
-        return None if found is None else found[0]
-
-    def _put_if(self, key: str, content: bytes, **condition: Any) -> bool:
-        with self._explained(key):
-            try:
-                self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=content, **condition)
-            except self._client.exceptions.ClientError as error:
-                if _code(error) not in _TAKEN:
-                    raise
-                return False
-        return True
+    def _put(self, key: str, content: bytes, **condition: str) -> bool:
+        """Write an object; False if the condition does not hold."""
+        but = _TAKEN if condition else frozenset[str]()
+        return self._ask(key, self._client.put_object, but=but, **self._at(key), Body=content, **condition) is not None
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}{key}"
 
-    @contextlib.contextmanager
-    def _explained(self, key: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as mlflow_backend.aws.clients
+    def _at(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket, "Key": self._key(key)}
 
-        try:
-            yield
-        except ClientError as error:
-            raise PlatformFailed(
-                f"S3 answered {_code(error)}",
-                code="store-denied",
-                fix="Allow the deployer this prefix, and repeat",
-                part=self.address(key),
-            ) from None
-        except BotoCoreError as error:
-            raise PlatformFailed(
-                f"S3 cannot be asked ({type(error).__name__})",
-                code="store-unreachable",
-                fix="Log in to AWS, and repeat",
-                part=self.address(key),
-            ) from None
-
-
-def _code(error: Any) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+    def _ask(
+        self,
+        key: str,
+        operation: Callable[..., Any],
+        *positional: Any,
+        but: frozenset[str] = frozenset(),
+        **arguments: Any,
+    ) -> Any:
+        """Return S3's answer; None if its answer is one of the codes `but`. Raises PlatformFailed for any other."""
+        answer = asked(operation, *positional, **arguments)
+        if not isinstance(answer, Unanswered):
+            return answer
+        if answer.why in but:
+            return None
+        code, fix = _DENIED if answer.reached else _UNREACHABLE
+        raise PlatformFailed(answer.of("S3"), code=code, fix=fix, part=self.address(key))

@@ -117,18 +117,14 @@ class EcsBackend(Backend):
         self.database = Database(
             f"{name}-database",
             scope,
-            subnets=network.data_subnets,
-            security_group=network.groups["database"],
-            key_arn=key_arn,
+            network.placement("database", key_arn),
             existing=args.existing_database,
             opts=self._child,
         )
         self.cache = Cache(
             f"{name}-cache",
             scope,
-            subnets=network.data_subnets,
-            security_group=network.groups["cache"],
-            key_arn=key_arn,
+            network.placement("cache", key_arn),
             existing=args.existing_cache,
             opts=self._child,
         )

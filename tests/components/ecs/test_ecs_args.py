@@ -12,7 +12,7 @@ import pytest
 from mlflow_backend.aws.connection import Connection, refuse_provider
 from mlflow_backend.aws.database import Database
 from mlflow_backend.aws.existing import ExistingCache, ExistingDatabase, ExistingNetwork
-from mlflow_backend.aws.scope import Scope
+from mlflow_backend.aws.scope import Placement, Scope
 from mlflow_backend.aws.storage import Storage
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.args import EcsBackendArgs
@@ -187,10 +187,8 @@ def test_blocks_stand_alone() -> None:
         opts = pulumi.ResourceOptions(provider=scope.provider("aws"))
         group = aws.ec2.SecurityGroup("theirs")
         storage = Storage("store", scope, opts=opts)
-        subnets = ["subnet-1", "subnet-2"]
-        return Database(
-            "tracking", scope, subnets=subnets, security_group=group.id, key_arn=storage.key_arn, opts=opts
-        ).host
+        placement = Placement(subnets=["subnet-1", "subnet-2"], security_group=group.id, key_arn=storage.key_arn)
+        return Database("tracking", scope, placement, opts=opts).host
 
     made = registered(build)
     (instance,) = of_type(made, "Instance")

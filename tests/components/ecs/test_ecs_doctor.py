@@ -14,7 +14,7 @@ from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.doctor import linked_roles, names, permissions, quotas
 from mlflow_backend.aws.permissions import Grant, Purpose
 from mlflow_backend.ecs import doctor
-from mlflow_backend.ecs.permissions import grants
+from mlflow_backend.ecs.permissions import LINKED_ROLES, grants
 from mlflow_backend.ecs.render.policies import ROLES
 from mlflow_backend.findings import Outcome
 from tests.components.ecs.recorded import REGION, Recorded
@@ -130,14 +130,14 @@ def test_each_service_without_its_role_is_named(absent: str) -> None:
     account = Asked()
     there = [role(each) for each in SERVICES.split() if each != absent]
     account.of("iam").answers("ListRoles", {"Roles": there})
-    found = list(linked_roles.look(account, settings_of("dev"), doctor.LINKED_ROLES))
+    found = list(linked_roles.look(account, settings_of("dev"), LINKED_ROLES))
     (failed,) = [each for each in found if each.outcome is Outcome.FAIL]
     assert failed.command.endswith(f"--aws-service-name {absent}.amazonaws.com")
 
 
 def test_what_is_adopted_needs_no_role_of_its_service() -> None:
     """Neither RDS nor ElastiCache makes anything."""
-    assert set(linked_roles.services(settings_of("adopted"), doctor.LINKED_ROLES)).isdisjoint({"rds", "elasticache"})
+    assert set(linked_roles.services(settings_of("adopted"), LINKED_ROLES)).isdisjoint({"rds", "elasticache"})
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
