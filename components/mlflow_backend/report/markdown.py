@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.report import phrases
 from mlflow_backend.report.model import Verdict
+from mlflow_backend.report.sections import sections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from mlflow_backend.report.model import Report
+    from mlflow_backend.report.sections import Section
 
-_MOST_CHANGES: Final = 200
+_MOST_ROWS: Final = 200
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
 # What GitHub makes a link, a mention or a reference of after Markdown is done, escaped or not.
 _LINKED: Final = re.compile(
@@ -45,75 +47,24 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     for change in report.losses:
         yield f"> :rotating_light: **{escaped(phrases.loss(change))}**"
-    yield from _list("Refused", report.refusals)
-    yield from _list("Errors", report.errors)
-    yield f"**{phrases.counts(report)}**"
-    yield from _list("Release", phrases.release(report))
-    yield from _list("Migration", phrases.migration(report))
-    if report.migration and report.migration.pending:
-        yield from _folded("The pending revisions", [f"- {escaped(each)}" for each in report.migration.pending])
-    yield from _list("Pin in force", [report.pin] if report.pin else [])
-    yield from _changes(report)
-    yield from _preflight(report)
-    yield from _policies(report)
-    if report.drift is not None:
-        yield from _list("Drift", map(phrases.drift, report.drift) if report.drift else ["none"])
-    yield from _billed(report)
-    yield from _list("Warnings", report.warnings)
+    for section in sections(report):
+        yield from _section(section)
     yield ""
     yield f"<sub>{report.created_at}</sub>"
 
 
-def _list(title: str, items: Iterable[str]) -> Iterator[str]:
-    found = [escaped(item) for item in items]
-    if found:
-        yield from ("", f"### {title}", *(f"- {item}" for item in found), "")
-
-
-def _folded(title: str, lines: Sequence[str]) -> Iterator[str]:
-    yield from ("", f"<details><summary>{title}</summary>", "", *lines, "", "</details>", "")
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [
-        f"| {' | '.join(header)} |",
-        f"|{'---|' * len(header)}",
-        *(f"| {' | '.join(escaped(cell) for cell in row)} |" for row in rows),
-    ]
-
-
-def _changes(report: Report) -> Iterator[str]:
-    if report.changes:
-        rows = [
-            (str(each.operation), each.name, phrases.kind(each.type), phrases.differing(each))
-            for each in report.changes[:_MOST_CHANGES]
-        ]
-        yield from _folded(f"Changes ({len(report.changes)})", _table(("", "name", "type", "properties"), rows))
-
-
-def _preflight(report: Report) -> Iterator[str]:
-    if report.preflight:
-        rows = [(each.outcome, each.check, f"{each.message} {each.fix}") for each in report.preflight]
-        yield from ("", "### Preflight", *_table(("", "check", "finding"), rows), "")
-
-
-def _policies(report: Report) -> Iterator[str]:
-    if not report.policies:
+def _section(section: Section) -> Iterator[str]:
+    if not section.title:
+        yield from (f"**{escaped(item)}**" for item in section.items)
         return
-    yield from ("", f"### Policies: {phrases.policies(report)}")
-    rows = [
-        (called, name, message.replace("\n", "; "), remediation)
-        for _, called, name, message, remediation in phrases.policy_rows(report)
-    ]
-    if rows:
-        yield from _table(("", "policy", "finding", "remediation"), rows)
-    yield ""
-
-
-def _billed(report: Report) -> Iterator[str]:
-    if not report.billed:
-        return
-    yield from ("", "### Billed while it stands")
-    yield from _table(phrases.QUANTITY_COLUMNS, map(phrases.quantity, report.billed))
-    yield ""
-    yield f"Not counted: {phrases.not_counted(report)}."
+    heading, end = f"### {section.title}", ""
+    if section.folded:
+        heading, end = f"<details><summary>{section.title}</summary>\n", "\n</details>\n"
+    yield from ("", heading, *(f"- {escaped(item)}" for item in section.items))
+    if section.rows:
+        yield from (f"| {' | '.join(section.columns)} |", f"|{'---|' * len(section.columns)}")
+    for row in section.rows[:_MOST_ROWS]:
+        yield f"| {' | '.join(escaped(cell.replace(chr(10), '; ')) for cell in row.cells)} |"
+    yield end
+    if section.note:
+        yield section.note

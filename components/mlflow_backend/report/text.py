@@ -9,37 +9,35 @@ from rich.text import Text
 
 from mlflow_backend.report import phrases
 from mlflow_backend.report.model import Operation, Outcome, Verdict
+from mlflow_backend.report.sections import sections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from rich.console import Console, RenderableType
 
     from mlflow_backend.report.model import Report
+    from mlflow_backend.report.sections import Section
 
-_VERDICTS: Final = {
+_STYLES: Final[dict[str, str]] = {
     Verdict.UNCHANGED: "green",
     Verdict.CHANGES: "yellow",
     Verdict.REFUSED: "bold red",
     Verdict.FAILED: "bold red",
-}
-_OPERATIONS: Final = {
     Operation.CREATE: "green",
     Operation.UPDATE: "yellow",
     Operation.REPLACE: "magenta",
     Operation.DELETE: "red",
     Operation.IMPORT: "cyan",
     Operation.FORGET: "red",
-}
-_OUTCOMES: Final = {
+    Outcome.VIOLATED: "red",
+    Outcome.NOT_EVALUATED: "yellow",
     "fail": "red",
     "skip": "yellow",
     "pass": "green",
-    Outcome.VIOLATED: "red",
-    Outcome.NOT_EVALUATED: "yellow",
-    Outcome.PASSED: "green",
-    Outcome.NOT_APPLICABLE: "dim",
 }
+_DIM: Final = frozenset({"type", "remediation"})
+"""Columns that are read last."""
 
 
 def show(report: Report, console: Console) -> None:
@@ -50,84 +48,25 @@ def show(report: Report, console: Console) -> None:
 
 def _parts(report: Report) -> Iterator[RenderableType]:
     headline = f"Preview of {report.stack}: {phrases.HEADLINES[report.verdict]}"
-    yield Text(headline, style=_VERDICTS[report.verdict])
+    yield Text(headline, style=_STYLES[report.verdict])
     for change in report.losses:
         yield Text(f"!! {phrases.loss(change)}", style="bold white on red")
-    yield from _list("Refused", report.refusals, style="red")
-    yield from _list("Errors", report.errors, style="red")
-    yield Text(phrases.counts(report))
-    yield from _list("Release", phrases.release(report))
-    yield from _list("Migration", phrases.migration(report), style="yellow" if _breaking(report) else "")
-    if report.migration:
-        yield from _list("Pending revisions", report.migration.pending)
-    yield from _list("Pin in force", [report.pin] if report.pin else [], style="yellow")
-    yield from _changes(report)
-    yield from _preflight(report)
-    yield from _policies(report)
-    if report.drift is not None:
-        yield from _list("Drift", [phrases.drift(each) for each in report.drift] or ["none"])
-    yield from _billed(report)
-    yield from _list("Warnings", report.warnings, style="yellow")
+    for section in sections(report):
+        yield from _section(section)
 
 
-def _breaking(report: Report) -> bool:
-    return report.migration is not None and report.migration.breaking
-
-
-def _list(title: str, items: Iterable[str], *, style: str = "") -> Iterator[Text]:
-    found = list(items)
-    if found:
-        yield Text(f"\n{title}", style="bold")
-        yield from (Text(f"  {item}", style=style) for item in found)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(columns))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _changes(report: Report) -> Iterator[RenderableType]:
-    if not report.changes:
-        return
-    yield Text("\nChanges", style="bold")
-    table = _table("", "name", "type", "properties")
-    for each in report.changes:
-        style = _OPERATIONS[each.operation]
-        sign = Text(f"{phrases.SIGNS[each.operation]} {each.operation}", style=style)
-        table.add_row(sign, Text(each.name), Text(phrases.kind(each.type), style="dim"), Text(phrases.differing(each)))
-    yield table
-
-
-def _preflight(report: Report) -> Iterator[RenderableType]:
-    if not report.preflight:
-        return
-    yield Text("\nPreflight", style="bold")
-    table = _table("", "", "")
-    for each in report.preflight:
-        outcome = Text(each.outcome, style=_OUTCOMES.get(each.outcome, ""))
-        table.add_row(outcome, Text(each.check), Text(f"{each.message} {each.fix}".strip()))
-    yield table
-
-
-def _policies(report: Report) -> Iterator[RenderableType]:
-    if not report.policies:
-        return
-    yield Text(f"\nPolicies: {phrases.policies(report)}", style="bold")
-    table = _table("", "", "", "")
-    for outcome, called, name, message, remediation in phrases.policy_rows(report):
-        table.add_row(Text(called, style=_OUTCOMES[outcome]), Text(name), Text(message), Text(remediation, style="dim"))
-    if table.row_count:
+def _section(section: Section) -> Iterator[RenderableType]:
+    if section.title:
+        yield Text(f"\n{section.title}", style="bold")
+    indent = "  " if section.title else ""
+    yield from (Text(f"{indent}{item}", style=_STYLES.get(section.tone, "")) for item in section.items)
+    if section.rows:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in section.columns:
+            table.add_column(column, overflow="fold", style="dim" if column in _DIM else "")
+        for row in section.rows:
+            first, *others = row.cells
+            table.add_row(Text(first, style=_STYLES.get(row.tone, "")), *map(Text, others))
         yield table
-
-
-def _billed(report: Report) -> Iterator[RenderableType]:
-    if not report.billed:
-        return
-    yield Text("\nBilled while it stands", style="bold")
-    table = _table(*phrases.QUANTITY_COLUMNS)
-    for each in report.billed:
-        table.add_row(*map(Text, phrases.quantity(each)), style="yellow" if each.changed else "")
-    yield table
-    yield Text(f"Not counted: {phrases.not_counted(report)}.", style="dim")
+    if section.note:
+        yield Text(section.note, style="dim")
