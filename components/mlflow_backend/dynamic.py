@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
+import re
 import select
 import stat
 import sys
@@ -26,6 +28,7 @@ from mlflow_backend.offered import here, typed, typed_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _typeshed import DataclassInstance
     from pulumi.dynamic import ConfigureRequest
 
     from mlflow_backend.locator import Locator
@@ -80,6 +83,23 @@ def offered_to(text: str, properties: Mapping[str, Any]) -> str:
     if isinstance(folder := properties.get("state"), str):
         return here(text, stack=PurePath(folder).name, address=folder)
     return typed(text, str(properties["stack"])) if "stack" in properties else text
+
+
+def input_names(kind: type[DataclassInstance]) -> dict[str, str]:
+    """Return how the arguments of a resource are called among its inputs: in camel case, by the field's name."""
+    return {
+        each.name: re.sub("_([a-z])", lambda found: found[1].upper(), each.name) for each in dataclasses.fields(kind)
+    }
+
+
+def inputs_of(args: DataclassInstance) -> dict[str, Any]:
+    """Return the arguments of a resource as its inputs, by camel-case names; sequences and mappings are plain."""
+    found = {}
+    for field, name in input_names(type(args)).items():
+        value = getattr(args, field)
+        plain = dict(value) if isinstance(value, Mapping) else value
+        found[name] = list(plain) if isinstance(plain, tuple) else plain
+    return found
 
 
 def document_of(locator: pulumi.Input[Locator]) -> pulumi.Output[dict[str, Any]]:

@@ -26,6 +26,7 @@ from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.permissions import Purpose, policies
 from mlflow_backend.aws.render.secrets import SERVER_SECRETS, VERIFICATION_KEY
 from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.dynamic import inputs_of
 from mlflow_backend.ecs import holding
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.looked_at import preflight_args
@@ -250,7 +251,7 @@ def _rotates(day: Workday) -> None:
 def _looks(day: Workday) -> None:
     """Do what preflight and the program do before anything is made or compared."""
     naming = day.naming
-    preflight.check(preflight_args(day.settings, naming).inputs())
+    preflight.check(inputs_of(preflight_args(day.settings, naming)))
     store = EcrSource(Connection(naming.region).client("ecr"), account=naming.account, repository="mlflow-backend")
     with contextlib.suppress(Exception):
         store.blob(f"sha256:{'0' * 64}")

@@ -10,6 +10,7 @@ from mlflow_backend.aws.doctor import linked_roles, names, permissions, quotas, 
 from mlflow_backend.aws.doctor.names import Kind
 from mlflow_backend.aws.doctor.quotas import Quota
 from mlflow_backend.aws.permissions import Purpose
+from mlflow_backend.dynamic import inputs_of
 from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.permissions import LINKED_ROLES, grants
 from mlflow_backend.ecs.render.policies import ROLES
@@ -36,7 +37,7 @@ CLUSTER: Final = Kind(
 def look(args: EcsBackendArgs, naming: Naming) -> tuple[Finding, ...]:
     """Look at everything that an update needs to find. In another account than the stack's, nothing else is asked."""
     settings = args.settings()
-    found = resource.look(preflight_args(settings, naming, args).inputs()).findings
+    found = resource.look(inputs_of(preflight_args(settings, naming, args))).findings
     strangers = [each for each in found if each.check == "account" and each.outcome is Outcome.FAIL]
     if strangers:
         return (*strangers, skipped("the rest", "aws.account", "nothing else was asked of this account."))

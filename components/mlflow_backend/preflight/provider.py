@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource, UpdateResult
 
-from mlflow_backend.dynamic import Provider
+from mlflow_backend.dynamic import Provider, inputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,29 +79,6 @@ class PreflightArgs:
     database: pulumi.Input[str] | None = None
     boundary: str | None = None
 
-    def inputs(self) -> dict[str, Any]:
-        """Return what the resource is given; `mlflow_backend.preflight.resource.look` takes the same."""
-        return {
-            "image": self.image,
-            "platform": self.platform,
-            "mlflowVersion": self.mlflow_version,
-            "drivers": list(self.drivers),
-            "registryLogin": self.registry_login,
-            "account": self.account,
-            "region": self.region,
-            "profile": self.profile,
-            "role": self.role,
-            "secrets": dict(self.secrets),
-            "reader": self.reader,
-            "certificate": self.certificate,
-            "host": self.host,
-            "hostedZone": self.hosted_zone,
-            "zones": self.zones,
-            "soak": None if self.soak is None else dict(self.soak),
-            "database": self.database,
-            "boundary": self.boundary,
-        }
-
 
 class Preflight(Resource, module="mlflow-backend", name="Preflight"):
     """Outputs: `pinnedImage`, the image by digest; `imageHeads`, the schema heads it needs; `findings`, all checks."""
@@ -113,4 +90,4 @@ class Preflight(Resource, module="mlflow-backend", name="Preflight"):
     def __init__(self, name: str, args: PreflightArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Register the resource; everything that runs the image takes it from `pinnedImage`."""
         found = {"pinnedImage": None, "imageHeads": None, "findings": None}
-        super().__init__(PreflightProvider(), name, {**args.inputs(), **found}, opts)
+        super().__init__(PreflightProvider(), name, {**inputs_of(args), **found}, opts)

@@ -1,4 +1,4 @@
-"""The work of the dynamic resource Preflight: inputs to findings and back, without pulumi but for unknown values."""
+"""The work of the dynamic resource Preflight: inputs to findings and back."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import findings
 from mlflow_backend.contract import Refused
-from mlflow_backend.dynamic import is_unknown
+from mlflow_backend.dynamic import input_names, is_unknown
 from mlflow_backend.findings import Finding, failed
 from mlflow_backend.image_reference import Reference, parse
 from mlflow_backend.preflight import account, database, image, soak
 from mlflow_backend.preflight.manifests import Platform, Source
+from mlflow_backend.preflight.provider import PreflightArgs
 from mlflow_backend.preflight.registry import Login, Registry
 from mlflow_backend.verify.credentials import read_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-INPUTS: Final = (
-    "image", "platform", "mlflowVersion", "drivers", "registryLogin", "account", "region", "profile", "role", "secrets",
-    "reader", "certificate", "host", "hostedZone", "zones", "soak", "database", "boundary",
-)  # fmt: skip
+INPUTS: Final = tuple(input_names(PreflightArgs).values())
 GIVEN: Final = frozenset({"secrets", "certificate", "hostedZone", "database"})
 """Inputs that another component may give: the others are looked at without them."""
 FOUND: Final = ("pinnedImage", "imageHeads", "findings")

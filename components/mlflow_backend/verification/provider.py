@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource
 
-from mlflow_backend.dynamic import UPDATE_ID, Provider, document_of, update_id
+from mlflow_backend.dynamic import UPDATE_ID, Provider, document_of, inputs_of, update_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,26 +101,12 @@ class Verification(Resource, module="mlflow-backend", name="Verification"):
         """Register the resource; `opts` must make it depend on everything that serves."""
         this_update = update_id()
         props: dict[str, Any] = {
+            **inputs_of(args),
             UPDATE_ID: _asked(this_update, args),
-            "url": args.url,
-            "release": args.release,
-            "servingDigest": args.serving_digest,
             "locator": {} if args.locator is None else document_of(args.locator),
-            "credentials": args.credentials,
-            "access": args.access,
-            "jobs": args.jobs,
-            "maxUploadMib": args.max_upload_mib,
-            "profile": args.profile,
-            "deadline": args.deadline,
-            "onFailure": args.on_failure,
-            "extraChecks": list(args.extra_checks),
-            "reportPath": args.report_path,
-            "verdict": None,
-            "revision": None,
-            "finished": None,
-            "table": None,
-            "summary": None,
+            **dict.fromkeys(("verdict", "revision", "finished", "table", "summary")),
         }
+        del props["when"]
         super().__init__(VerificationProvider(), name, props, opts)
         if this_update:
             pulumi.Output.all(self.updateId, self.summary).apply(lambda found: self._say(this_update, *found))

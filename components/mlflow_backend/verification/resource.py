@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pulumi.output import Unknown
 
 from mlflow_backend.contract import PlatformFailed, UsageError, VerificationFailed
-from mlflow_backend.dynamic import UPDATE_ID, asked_again, is_unknown
+from mlflow_backend.dynamic import UPDATE_ID, asked_again, input_names, is_unknown
 from mlflow_backend.locator import from_document
+from mlflow_backend.verification.provider import VerificationArgs
 from mlflow_backend.verify import checks
 from mlflow_backend.verify.extra import extra_check
 from mlflow_backend.verify.model import Result
@@ -24,20 +25,8 @@ if TYPE_CHECKING:
     from mlflow_backend.locator import Locator
     from mlflow_backend.verify.report import Report
 
-INPUTS: Final = (
-    "url",
-    "release",
-    "servingDigest",
-    "locator",
-    "credentials",
-    "access",
-    "jobs",
-    "maxUploadMib",
-    "profile",
-    "deadline",
-    "extraChecks",
-    "reportPath",
-)
+INPUTS: Final = tuple(name for name in input_names(VerificationArgs).values() if name not in {"onFailure", "when"})
+"""What is verified: the two others say what is done with it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from mlflow_backend.aws import clients
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render import alarms
 from mlflow_backend.aws.secrets import IN_FORCE
+from mlflow_backend.codec import to_document
 from mlflow_backend.ecs.locator import EcsLocator, locator_of
 from mlflow_backend.ecs.oneshot import Network
 from mlflow_backend.ecs.platform import EcsPlatform
@@ -213,7 +214,7 @@ def test_a_job_names_its_credentials_by_the_tasks_own_variables(cloud: Cloud) ->
         "username": "env:MLFLOW_BACKEND_PROBE_USERNAME",
         "password": "env:MLFLOW_BACKEND_PROBE_PASSWORD",
     }
-    assert ARN not in json.dumps(job.document(subject, VerifyRequest(deadline_s=1)))
+    assert ARN not in json.dumps(to_document(job.job_of(subject, VerifyRequest(deadline_s=1))))
 
 
 def test_with_api_keys_the_verification_has_one_of_its_own() -> None:
