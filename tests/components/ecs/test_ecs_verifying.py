@@ -229,5 +229,5 @@ def test_with_api_keys_the_verification_has_one_of_its_own() -> None:
 
 def test_equal_jobs_are_equal_bytes() -> None:
     """Whoever looks at the bucket can tell what ran by its digest."""
-    wish = job.document(Subject(url="http://x"), VerifyRequest(deadline_s=1))
+    wish = job.job_of(Subject(url="http://x"), VerifyRequest(deadline_s=1))
     assert job.bundle(wish) == job.bundle(wish)
