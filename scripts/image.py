@@ -16,6 +16,7 @@ from pathlib import Path
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.dynamic import inputs_of
 from mlflow_backend.ecs.target import TARGET
 from scripts import images
 
@@ -41,8 +42,8 @@ def _run(stack: str) -> ExitCode:
     from mlflow_backend.ecs.looked_at import preflight_args  # noqa: PLC0415 - AWS only if it is asked
     from mlflow_backend.ecs.refusals import naming_of  # noqa: PLC0415
 
-    inputs = preflight_args(settings, naming_of(settings, project=stacks.project_of(ROOT), stack=stack)).inputs()
-    name = images.make(images.wanted(inputs), os.environ)
+    naming = naming_of(settings, project=stacks.project_of(ROOT), stack=stack)
+    name = images.make(images.wanted(inputs_of(preflight_args(settings, naming))), os.environ)
     print(f"Pushed. Put this into Pulumi.{stack}.yaml, below mlflow-backend:server:\n\n    image: {name}")
     return ExitCode.DONE
 
