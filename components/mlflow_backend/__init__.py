@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from mlflow_backend.settings.models import Server as ServerSettings
     from mlflow_backend.settings.models import Verify as VerifySettings
     from mlflow_backend.settings.policy import Policy as PolicySettings
-    from mlflow_backend.verification.provider import Verification, VerificationArgs
+    from mlflow_backend.verification.arguments import VerificationArgs
+    from mlflow_backend.verification.provider import Verification
 
 _NAMES = {
     "AccessSettings": "settings.models:Access",
@@ -79,7 +80,7 @@ _NAMES = {
     "Settings": "settings:Settings",
     "Storage": "aws.storage:Storage",
     "Verification": "verification.provider:Verification",
-    "VerificationArgs": "verification.provider:VerificationArgs",
+    "VerificationArgs": "verification.arguments:VerificationArgs",
     "VerifySettings": "settings.models:Verify",
 }
 """Public name -> module below this package, and name in it."""

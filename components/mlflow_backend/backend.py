@@ -10,7 +10,8 @@ import pulumi
 from mlflow_backend.contract import BackendOutputs, client_lines
 from mlflow_backend.migrate.provider import Reencryption, warn_of_lost
 from mlflow_backend.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
-from mlflow_backend.verification.provider import Verification, VerificationArgs
+from mlflow_backend.verification.arguments import VerificationArgs
+from mlflow_backend.verification.provider import Verification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

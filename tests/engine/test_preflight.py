@@ -18,7 +18,8 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import pulumi
-from mlflow_backend.preflight.provider import Preflight, PreflightArgs
+from mlflow_backend.preflight.arguments import PreflightArgs
+from mlflow_backend.preflight.provider import Preflight
 
 made = Preflight("preflight", PreflightArgs(
     image="{image}", platform="linux/amd64", mlflow_version="3.17.2", drivers=("psycopg2",),

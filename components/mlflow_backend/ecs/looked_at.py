@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.render.database import protected
 from mlflow_backend.ecs.args import EcsBackendArgs
-from mlflow_backend.preflight.provider import PreflightArgs
+from mlflow_backend.preflight.arguments import PreflightArgs
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming

@@ -12,8 +12,8 @@ from mlflow_backend.dynamic import input_names, is_unknown
 from mlflow_backend.findings import Finding, failed
 from mlflow_backend.image_reference import Reference, parse
 from mlflow_backend.preflight import account, database, image, soak
+from mlflow_backend.preflight.arguments import PreflightArgs
 from mlflow_backend.preflight.manifests import Platform, Source
-from mlflow_backend.preflight.provider import PreflightArgs
 from mlflow_backend.preflight.registry import Login, Registry
 from mlflow_backend.verify.credentials import read_reference
 

@@ -6,8 +6,7 @@ Each real update verifies, also one that changes nothing; a preview, a refresh a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.dynamic import CheckFailure, CheckResult, CreateResult, DiffResult, Resource
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow_backend.locator import Locator
+    from mlflow_backend.verification.arguments import VerificationArgs
 
 
 class VerificationProvider(Provider):
@@ -48,38 +48,6 @@ class VerificationProvider(Provider):
 
         outputs = resource.verify(props)
         return CreateResult(id_=f"{outputs['revision'] or 'backend'}@{outputs['finished']}", outs=outputs)
-
-
-@dataclass(frozen=True, kw_only=True)
-class VerificationArgs:
-    """What is verified and how.
-
-    The URL is enough for an MLflow that no target of this project deploys.
-
-    `url`: the URL that clients use. `release`: {"revision", "mlflowVersion"} as intended. `serving_digest`: a digest
-    over the identity of everything that serving depends on, credentials' versions included; when it changes, the
-    backend is verified again. `locator`: of a backend that a target of this project deploys.
-    `credentials`: references (file:PATH or env:NAME), never values. `access`: whether anonymous calls must be refused.
-    `max_upload_mib`: the server's own limit on artifacts, None without one.
-    `deadline`: seconds. `on_failure`: `rollback` goes back to an earlier release by itself. `when`: `changed` leaves an
-    update without a verification if nothing above changed and the last report passes. `report_path`: a copy, on this
-    machine, of the report in the backend's store. `extra_checks`: documents of `verify.extra.ExtraCheck`.
-    """
-
-    url: pulumi.Input[str]
-    release: pulumi.Input[Mapping[str, Any]] = field(default_factory=dict)
-    serving_digest: pulumi.Input[str] = ""
-    locator: pulumi.Input[Locator] | None = None
-    report_path: pulumi.Input[str] = ""
-    profile: str = "core"
-    deadline: float = 180
-    on_failure: str = "stop"
-    when: Literal["always", "changed"] = "always"
-    credentials: pulumi.Input[Mapping[str, str]] = field(default_factory=dict)
-    access: pulumi.Input[bool] = False
-    jobs: bool = False
-    max_upload_mib: int | None = None
-    extra_checks: tuple[Mapping[str, Any], ...] = ()
 
 
 class Verification(Resource, module="mlflow-backend", name="Verification"):

@@ -12,7 +12,7 @@ from pulumi.output import Unknown
 from mlflow_backend.contract import PlatformFailed, UsageError, VerificationFailed
 from mlflow_backend.dynamic import UPDATE_ID, asked_again, input_names, is_unknown
 from mlflow_backend.locator import from_document
-from mlflow_backend.verification.provider import VerificationArgs
+from mlflow_backend.verification.arguments import VerificationArgs
 from mlflow_backend.verify import checks
 from mlflow_backend.verify.extra import extra_check
 from mlflow_backend.verify.model import Result
