@@ -1,7 +1,7 @@
 """Update one stack under the policy pack: a preview first, and nothing is made if the pack refuses it.
 
 The update itself runs under the same pack at the same levels, because some values are known only then. A stack of the
-target local has nothing that a policy judges (docs/adr/0034-supply-chain.md): there it is `pulumi up` alone.
+target local has nothing that a policy checks (docs/adr/0034-supply-chain.md): there it is `pulumi up` alone.
 
 Exit codes: 0 updated; 2 settings; 3 refused, nothing was made; 4 Pulumi or the platform failed.
 """

@@ -26,7 +26,7 @@ def main() -> int:
             if Path(name).is_file():
                 target = Path(scratch, name)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                files.place(Path(name), target)
+                files.link_or_copy(Path(name), target)
         argv = (GITLEAKS.absolute(), "dir", ".", f"--config={Path('.gitleaks.toml').absolute()}")
         shown = ("--no-banner", "--no-color", "--redact", "--verbose")
         return subprocess.run((*argv, *shown), cwd=scratch, timeout=DEADLINE_S, check=False).returncode

@@ -22,7 +22,7 @@ ERRORS: Final = {
     "PlatformFailed": "The platform, or a part of the backend, failed (exit code 4)",
     "VerificationFailed": "Verification failed (exit code 1)",
 }
-"""The product's types of errors. A code stands at one place of the source, so that it distinguishes cases."""
+"""The product's types of errors. A code stands once in the source, so that it distinguishes cases."""
 _OTHERS: Final = {
     "Decision": "Whether a release may be put on a database",
     "RollbackResult": "How a rollback ends",
@@ -41,7 +41,7 @@ class Message:
     section: str
     code: str
     text: str
-    place: str
+    module: str
 
 
 def messages(root: Path = ROOT) -> list[Message]:
@@ -83,7 +83,7 @@ def _name(call: ast.Call) -> str:
     return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
-def _messages(tree: ast.Module, place: str) -> Iterator[Message]:
+def _messages(tree: ast.Module, module: str) -> Iterator[Message]:
     for scope in (tree, *(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))):
         nodes = list(_own(scope))
         names = _texts_by_name(nodes)
@@ -95,7 +95,7 @@ def _messages(tree: ast.Module, place: str) -> Iterator[Message]:
             texts += [_template(given[name], names) for name in _TEXTS if name in given]
             part = f"{_template(given['part'], names)}: " if "part" in given else ""
             text = part + " ".join(_sentence(each) for each in texts if each)
-            yield Message(section=_name(call), code=_template(given["code"], {}), text=_cell(text), place=place)
+            yield Message(section=_name(call), code=_template(given["code"], {}), text=_cell(text), module=module)
 
 
 def _own(scope: ast.AST) -> Iterator[ast.AST]:

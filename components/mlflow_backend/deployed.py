@@ -84,7 +84,7 @@ class DeployedBackend:
         return self.tool(version).dump(self.platform.dumps)
 
     def restore(self, dump: Dump, version: str) -> None:
-        """Put a dump in the databases' place. Raises PlatformFailed; they are then as they were."""
+        """Replace the databases by a dump. Raises PlatformFailed; they are then as they were."""
         self.tool(version).restore(dump.address)
 
     def undo_restore(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 OBJECT: Final = ".mlflow-backend-identity.json"
 """The store's identity, an object below the artifacts: written by whoever deploys, and only read by the server."""
 ANY: Final = "*"
-"""In the store's identity, in place of a database's: whichever database there is belongs to it."""
+"""In the store's identity, instead of a database's: whichever database there is belongs to it."""
 NAMES: Final[Mapping[str, str]] = {
     "database": "the tracking database",
     "users": "the database of users",

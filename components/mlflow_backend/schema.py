@@ -1,7 +1,7 @@
 """Which schema an MLflow version needs, and whether a release may be put on the schema that a database is at. Pure.
 
 It reads nothing: `server/schema_heads.json`, which the database tool's package makes from the real wheels, is handed
-in. A release is never judged by its version alone: MLflow migrates an older database by itself while it starts and
+in. A release is never decided by its version alone: MLflow migrates an older database by itself while it starts and
 refuses a newer one as 'out-of-date' (docs/facts.md, C), so both directions are named here, truly.
 """
 

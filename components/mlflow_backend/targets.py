@@ -1,4 +1,4 @@
-"""The registry of targets: the only place that knows their names, and the only one that chooses by them.
+"""The registry of targets: nothing else knows their names, or chooses by them.
 
 A target's module is imported when it is asked for: one platform's SDK takes seconds, and the others need none of it.
 """

@@ -44,4 +44,4 @@ LOCAL_ENVIRONMENT = "pulumi-python:dynamic/mlflow-backend:LocalEnvironment"
 LOCAL_SERVER = "pulumi-python:dynamic/mlflow-backend:LocalServer"
 
 RETIRED: Mapping[str, str] = MappingProxyType({})
-"""Former token -> the token that took its place."""
+"""Former token -> the token that replaced it."""

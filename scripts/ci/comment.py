@@ -1,4 +1,4 @@
-"""One comment of ours on a pull request for each stack, written once and updated in place after that.
+"""One comment of ours on a pull request for each stack, created once and updated after that.
 
 It is found again by a hidden marker, and only among the comments of the account that writes them: anybody may write a
 comment that holds the marker.

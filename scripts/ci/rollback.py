@@ -36,7 +36,7 @@ def main(
     parser = argparse.ArgumentParser(prog="scripts/ci/rollback.py", description=__doc__)
     parser.add_argument("--stack", required=True, help="the stack that is rolled back")
     parser.add_argument("--to", default="", metavar="REV", help="revision (default: the newest one that is SAFE)")
-    parser.add_argument("--reason", required=True, help="why, for the ledger and for whoever is withheld a release")
+    parser.add_argument("--reason", required=True, help="why, for the ledger and for later updates")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
     parser.add_argument("--into", required=True, type=Path, metavar="FOLDER", help="where the document goes")
     options = parser.parse_args(arguments)

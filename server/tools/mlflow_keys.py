@@ -1,7 +1,7 @@
 """Every key that MLflow draws by itself or publishes as a default: `mlflow_keys.json`, read from installed packages.
 
 `python server/tools/mlflow_keys.py VERSION=PACKAGE_FOLDER ...` reads each folder's source without importing it, writes
-the record and `docs/mlflow-keys.md`, and ends with 1 for a finding that JUDGED does not know: judge it there first.
+the record and `docs/mlflow-keys.md`, and ends with 1 for a finding that EVALUATED lacks: evaluate it there first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SIGNS = ("secrets.", "urandom", "generate_key", "SystemRandom", "DEFAULT", "SAL
 _INI = re.compile(r"^\s*(\w*(?:password|secret|token)\w*)\s*=\s*\S", re.IGNORECASE | re.MULTILINE)
 
 OWN = "the stack's own, on every target"
-JUDGED: Mapping[str, tuple[str, str]] = {
+EVALUATED: Mapping[str, tuple[str, str]] = {
     "variable MLFLOW_FLASK_SERVER_SECRET_KEY": (
         "signs sessions and forms of basic auth; without it a server with basic auth does not start",
         f"{OWN} with access `basic`; nothing signs anything in other modes",
@@ -96,15 +96,15 @@ JUDGED: Mapping[str, tuple[str, str]] = {
 
 
 def findings(package: Path) -> list[str]:
-    """Return every place where the MLflow in `package` draws a key, publishes one, or names a variable for one."""
+    """Return every line by which the MLflow in `package` draws a key, publishes one, or names a variable for one."""
     found: set[str] = set()
     for part in _SERVED:
-        place = package / part
-        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
+        root = package / part
+        for path in [root] if root.is_file() else sorted(root.rglob("*.py")):
             name = path.relative_to(package).as_posix()
             if "/db_migrations/" not in name:
                 found |= {_named(name, what) for what in _of_module(path.read_text(encoding="utf-8"))}
-        for path in sorted(place.rglob("*.ini")) if place.is_dir() else ():
+        for path in sorted(root.rglob("*.ini")) if root.is_dir() else ():
             name = path.relative_to(package).as_posix()
             found |= {f"{name}: publishes {match[1]}" for match in _INI.finditer(path.read_text(encoding="utf-8"))}
     return sorted(found)
@@ -141,7 +141,7 @@ def _of_node(node: ast.AST, inside: tuple[str, ...]) -> Iterator[str]:
 def page(record: Mapping[str, list[str]]) -> str:
     """Return docs/mlflow-keys.md."""
     rows = []
-    for finding, (what, here) in JUDGED.items():
+    for finding, (what, here) in EVALUATED.items():
         versions = [version for version, found in record.items() if finding in found]
         if versions:
             # Dotted: a path would read as one of this project's files.
@@ -150,7 +150,7 @@ def page(record: Mapping[str, list[str]]) -> str:
     head = (
         "# Keys that MLflow draws or publishes\n\n"
         "Written by `python server/tools/mlflow_keys.py` from the source of every version that can be served. A test\n"
-        "is red for a finding that nobody has judged. Why keys are kept as they are:\n"
+        "is red for a finding that nobody has evaluated. Why keys are kept as they are:\n"
         "[adr/0029-keys-at-rest.md](adr/0029-keys-at-rest.md).\n\n"
         "| where | versions | what it is | here |\n|---|---|---|---|\n"
     )
@@ -158,7 +158,7 @@ def page(record: Mapping[str, list[str]]) -> str:
 
 
 def main() -> int:
-    """Read the packages named, and write record and page; 1 for a finding that nobody has judged."""
+    """Read the packages named, and write record and page; 1 for a finding that nobody has evaluated."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("packages", nargs="*", metavar="VERSION=FOLDER", help="an MLflow version and its package")
     options = parser.parse_args()
@@ -168,9 +168,9 @@ def main() -> int:
     record = dict(sorted(record.items(), key=lambda item: [int(part) for part in item[0].split(".")]))
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
     PAGE.write_text(page(record))
-    unknown = sorted({finding for found in record.values() for finding in found} - JUDGED.keys())
+    unknown = sorted({finding for found in record.values() for finding in found} - EVALUATED.keys())
     for finding in unknown:
-        print(f"mlflow_keys: nobody has judged this: {finding}", file=sys.stderr)
+        print(f"mlflow_keys: nobody has evaluated this: {finding}", file=sys.stderr)
     return 1 if unknown else 0
 
 

@@ -1,7 +1,7 @@
 """Run every MLflow migration on empty Postgres databases and print the statements that each one executed, as JSON.
 
 Run with the Python of an MLflow environment and MLFLOW_BACKEND_STORE_URI and MLFLOW_BACKEND_AUTH_DATABASE_URI naming
-two empty databases. It only records: `revision_classes.py` judges.
+two empty databases. It only records: `revision_classes.py` classifies.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ _ADMINISTRATION = re.compile(
     r"/api/\d\.0/mlflow/(users|roles|webhooks|workspaces|assistant)(/\S*)?"
     r"|/api/\d\.0/mlflow/\S*permissions?(/\S*)?|/api/3\.0/mlflow/gateway/secrets(/\S*)?|/signup"
 )
-#: What reads by POST, seen in MLflow 2.9 to 3.17. GraphQL is judged by what is asked.
+#: What reads by POST, seen in MLflow 2.9 to 3.17. GraphQL is decided by the operation.
 _READING_POSTS = re.compile(
     r"/api/\d\.0/?(mlflow/)?(\S+/)?(search|search-datasets|get-latest-versions|batchGetInfos"
     r"|calculate-filter-correlation)/?"

@@ -1,8 +1,8 @@
-"""Judge what `record_revisions.py` recorded: `revision_classes.json`, each revision safe or breaking, and why.
+"""Classify what `record_revisions.py` recorded: `revision_classes.json`, each revision safe or breaking, and why.
 
 `python server/tools/revision_classes.py < recorded.json` writes the table. Safe means that every statement of a server
 of the release before stays valid: it only adds. Whatever is not known to be safe is breaking, data migrations among it;
-locks are not judged, for an upgrade is one transaction and other writers wait for it in any case.
+locks are not considered, because an upgrade is one transaction and other writers wait for it in any case.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HARMLESS = (
 _QUOTED_LENGTH = 160
 
 
-def judge(statements: list[str]) -> dict[str, Any]:
+def classify(statements: list[str]) -> dict[str, Any]:
     """Return class, reasons and touched tables of one revision from the statements that it executed."""
     created: set[str] = set()
     touched: set[str] = set()
@@ -62,7 +62,8 @@ def table(recorded: dict[str, Any]) -> dict[str, Any]:
     """Return the content of revision_classes.json."""
     return {
         chain: {
-            revision: {"title": entry["title"], **judge(entry["statements"])} for revision, entry in revisions.items()
+            revision: {"title": entry["title"], **classify(entry["statements"])}
+            for revision, entry in revisions.items()
         }
         for chain, revisions in recorded.items()
     }
@@ -87,7 +88,7 @@ def _adds_only(statement: str) -> bool:
 
 
 def main() -> int:
-    """Judge what standard input holds and write the table."""
+    """Classify what standard input holds and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()

@@ -20,7 +20,7 @@ from mlflow_backend_server.access.credentials import Login
 from mlflow_backend_server.access.guesses import PER_ADDRESS, PER_NAME, WINDOW_S, SharedGuesses
 from mlflow_backend_server.access.keys import KeyFileError, Scope, match, mint, parse, presented
 from mlflow_backend_server.access.limits import RateLimit
-from mlflow_backend_server.access.passwords import Judged, Passwords, Result
+from mlflow_backend_server.access.passwords import LoginCheck, Passwords, Result
 from mlflow_backend_server.access.sources import REFRESH_S, STALE_AFTER_S, KeyRing, reader
 from moto import mock_aws
 
@@ -254,8 +254,8 @@ def test_guesses_are_counted_over_all_servers(services: Services) -> None:
     tried = [judged(servers[number % 3], "ann", f"{number}") for number in range(20)]
     assert tried == [Result.WRONG] * (PER_NAME - 1) + [Result.LIMITED] * (21 - PER_NAME)
     late = server(backend)
-    waiting = late.judge(Login(name="ann", password="one"), "192.0.2.1")
-    found = waiting if isinstance(waiting, Judged) else waiting.result(10)
+    waiting = late.check(Login(name="ann", password="one"), "192.0.2.1")
+    found = waiting if isinstance(waiting, LoginCheck) else waiting.result(10)
     assert (found.result, 0 < found.wait_s <= WINDOW_S + 1) == (Result.LIMITED, True)
     assert judged(late, "root", "two") is Result.RIGHT
     assert judged(late, "ann", "one", "192.0.2.2") is Result.RIGHT
@@ -280,8 +280,8 @@ def test_who_is_limited_fills_no_thread_that_others_need(services: Services) -> 
     passwords = Passwords(Store(), seconds=60, most_waiting=2, shared=Slow(cache, "k"))
     assert judged(passwords, "nobody", "x") is Result.LIMITED
     try:
-        found = [passwords.judge(Login(name=f"n{number}", password="x"), "192.0.2.1") for number in range(500)]
-        assert {each.result for each in found if isinstance(each, Judged)} == {Result.LIMITED}
+        found = [passwords.check(Login(name=f"n{number}", password="x"), "192.0.2.1") for number in range(500)]
+        assert {each.result for each in found if isinstance(each, LoginCheck)} == {Result.LIMITED}
         assert judged(passwords, "ann", "one", "192.0.2.2") is Result.RIGHT
     finally:
         free.set()
@@ -323,8 +323,8 @@ def test_the_cache_holds_neither_names_nor_passwords(services: Services) -> None
 
 def judged(passwords: Passwords, name: str, password: str, client: str = "192.0.2.1") -> Result:
     """Judge a login to its end."""
-    found = passwords.judge(Login(name=name, password=password), client)
-    return (found if isinstance(found, Judged) else found.result(10)).result
+    found = passwords.check(Login(name=name, password=password), client)
+    return (found if isinstance(found, LoginCheck) else found.result(10)).result
 
 
 def hashes(monkeypatch: pytest.MonkeyPatch, store: Store) -> Callable[[], int]:
@@ -414,14 +414,14 @@ def test_logins_that_wait_are_bounded_and_health_asks_for_none() -> None:
 
     store.authenticate_user = slow  # type: ignore[method-assign]
     passwords = Passwords(store, seconds=60, most_waiting=4)
-    found = [passwords.judge(Login(name=f"n{number}", password="x"), f"192.0.2.{number}") for number in range(60)]
+    found = [passwords.check(Login(name=f"n{number}", password="x"), f"192.0.2.{number}") for number in range(60)]
     try:
-        assert [isinstance(each, Judged) for each in found] == [False] * 4 + [True] * 56
-        assert {each.result for each in found if isinstance(each, Judged)} == {Result.LIMITED}
+        assert [isinstance(each, LoginCheck) for each in found] == [False] * 4 + [True] * 56
+        assert {each.result for each in found if isinstance(each, LoginCheck)} == {Result.LIMITED}
         assert not passwords.within(Login(name="ann", password="one"), "192.0.2.99", most_s=10)
     finally:
         free.set()
-    assert all(each.result(10).result is Result.WRONG for each in found if not isinstance(each, Judged))
+    assert all(each.result(10).result is Result.WRONG for each in found if not isinstance(each, LoginCheck))
 
 
 @pytest.mark.parametrize(

@@ -142,11 +142,11 @@ def test_ids_are_found_below_any_depth() -> None:
 )
 def test_another_site_may_not_write(origin: str, path: str, *, foreign: bool) -> None:
     """Where MLflow does not look itself; its own settings say who is no other site."""
-    judge = origins.judge({"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "https://ui.example"})
+    is_foreign = origins.foreign_by({"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "https://ui.example"})
     headers = {"host": "mlflow.example", "content-type": "text/plain"} | ({"origin": origin} if origin else {})
     asked = Asked(method="POST", path=path, raw_path=path, headers=headers)
-    assert judge(asked) is foreign
-    assert not judge(Asked(method="GET", path=path, raw_path=path, headers=headers))
+    assert is_foreign(asked) is foreign
+    assert not is_foreign(Asked(method="GET", path=path, raw_path=path, headers=headers))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 from mlflow_backend.aws.render.database import ENGINE_VERSION
 from mlflow_backend.findings import Outcome
-from mlflow_backend.preflight.database import judge
+from mlflow_backend.preflight.database import compared
 from tests.rig.postgres import POSTGRES_BIN as NEWER_BIN
 from tests.server.services import POSTGRES_BIN
 
@@ -36,7 +36,7 @@ def test_preflight_refuses_an_adopted_engine_exactly_if_the_tool_would_later(eng
         refuse_restore([engine], server=engine, client=client)
     except ToolError:
         refused = True
-    finding = judge(engine, client)
+    finding = compared(engine, client)
     assert (finding.outcome is Outcome.FAIL) == refused
     assert finding.prop == "database.existing"
     assert not refused or f"POSTGRES_CLIENT={engine}" in finding.fix

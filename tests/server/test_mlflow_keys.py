@@ -26,8 +26,8 @@ def test_every_version_that_can_be_served_is_recorded_and_every_finding_judged()
     """A new MLflow version with a key of its own invention is red until somebody has said what becomes of it."""
     assert tuple(RECORD) == VERSIONS
     found = {finding for findings in RECORD.values() for finding in findings}
-    assert found <= mlflow_keys.JUDGED.keys()
-    assert mlflow_keys.JUDGED.keys() <= found
+    assert found <= mlflow_keys.EVALUATED.keys()
+    assert mlflow_keys.EVALUATED.keys() <= found
     assert mlflow_keys.page(RECORD) == mlflow_keys.PAGE.read_text()
 
 
@@ -65,4 +65,4 @@ def test_a_key_of_a_new_version_is_found(tmp_path: Path, path: str, source: str,
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(source)
     assert [" ".join(found.split()) for found in mlflow_keys.findings(tmp_path)] == [" ".join(finding.split())]
-    assert finding not in mlflow_keys.JUDGED
+    assert finding not in mlflow_keys.EVALUATED

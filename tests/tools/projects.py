@@ -36,7 +36,7 @@ def lay_out_programs(folder: Path) -> None:
     """
     found = (ROOT / ".tools" / "bin" / "pulumi").resolve().parent
     for name in ("pulumi", "pulumi-language-python-exec", "pulumi-resource-pulumi-python"):
-        files.place(found / name, folder / name)
+        files.link_or_copy(found / name, folder / name)
     host = folder / pulumi_cli.LANGUAGE_HOST
     host.write_text(source_build.launcher(find_layout(dict(os.environ)), folder))
     host.chmod(0o755)

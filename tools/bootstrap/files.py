@@ -92,7 +92,7 @@ def write_stamp(path: Path, stamp: Mapping[str, object]) -> None:
     write_whole(path, json.dumps(stamp, indent=2, sort_keys=True) + "\n")
 
 
-def place(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Put the file `source` at `target`: the same file if the file system allows, else a copy."""
     try:
         os.link(source, target)

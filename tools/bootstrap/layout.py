@@ -36,7 +36,7 @@ class Layout:
     uv = _Below(".tools/uv")
     """The folder of uv, a link into the cache; the set-up installs packages with it."""
     pulumi_home = _Below(".tools/pulumi-home")
-    """Pulumi's home of this project, in the place of ~/.pulumi."""
+    """Pulumi's home of this project, instead of ~/.pulumi."""
     state = _Below(".pulumi-state")
     """The file backend that holds the local stack, and its passphrase."""
     requirements = _Below("requirements")

@@ -120,7 +120,7 @@ def _assemble(source: Source, scratch: Path, layout: Layout) -> None:
         (scratch / "pulumi").symlink_to(source.folder / "pulumi")
         return
     for program in source.folder.iterdir():
-        files.place(program, scratch / program.name)
+        files.link_or_copy(program, scratch / program.name)
     if source.kind == "build":
         files.write_whole(scratch / LANGUAGE_HOST, source_build.launcher(layout, layout.bin), mode=0o755)
 

@@ -83,7 +83,7 @@ def _link_package(layout: Layout) -> None:
 
 
 def satisfied(layout: Layout, group: str) -> bool:
-    """Whether `.venv` holds `group` as it is locked now, by this Python, at this place."""
+    """Whether `.venv` holds `group` as it is locked now, by this Python, at this path."""
     stamp = files.read_stamp(stamp_file(layout))
     installed = str(stamp.get("group"))
     return (
@@ -170,7 +170,7 @@ def python_version() -> str:
 
 
 def lock_digest(layout: Layout, group: str) -> str:
-    """A name for what the lock of `group` installs at this place; empty for a group without a lock."""
-    # The tree's place is part of it: an environment's scripts name their interpreter by an absolute path.
+    """A name for what the lock of `group` installs at this path; empty for a group without a lock."""
+    # The tree's path is part of it: an environment's scripts name their interpreter by an absolute path.
     lock = layout.requirements / f"{group}.txt"
     return files.digest(lock.read_bytes(), str(layout.root).encode()) if lock.exists() else ""

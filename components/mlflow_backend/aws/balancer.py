@@ -29,7 +29,7 @@ class Balancer(pulumi.ComponentResource):
     target group that no balancer has.
     """
 
-    def __init__(  # noqa: PLR0913 - what the balancer lies in, by name
+    def __init__(  # noqa: PLR0913 - each input from the network, by name
         self,
         name: str,
         scope: Scope,
@@ -41,7 +41,7 @@ class Balancer(pulumi.ComponentResource):
         hosted_zone: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take where it lies, and every time that follows from the longest request."""
+        """Take its network, and every time that follows from the longest request."""
         super().__init__(AWS_BALANCER, name, None, opts)
         settings, naming = scope.settings, scope.naming
         self._name = name

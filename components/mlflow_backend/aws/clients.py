@@ -1,4 +1,4 @@
-"""The AWS clients of this target, made in one place and passed in. Every call has a deadline."""
+"""The AWS clients of this target, made by one function and passed in. Every call has a deadline."""
 
 from __future__ import annotations
 

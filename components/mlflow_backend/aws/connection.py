@@ -1,4 +1,4 @@
-"""How AWS is reached: one account for the provider, for dynamic resources and for what is checked beforehand."""
+"""The connection to AWS: one account for the provider, for dynamic resources and for what is checked beforehand."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def version() -> str:
 def require(environment: Mapping[str, str] = os.environ) -> None:
     """Fetch the plugin if it is not at hand. Raises Refused, with how to get it if it cannot be had.
 
-    Where `CI` is `true` it is not fetched: there scripts/preview.py has installed it, held to a checksum.
+    If `CI` is `true` it is not fetched: there scripts/preview.py has installed it, by its checksum.
     """
     wanted = version()
     if at_hand(wanted, environment):

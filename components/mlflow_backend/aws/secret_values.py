@@ -21,8 +21,8 @@ def value(arn: str, name: str, connection: Connection) -> str:
         code = "secret-unreadable" if answer.reached else "secrets-manager-unreachable"
         raise PlatformFailed(answer.of("Secrets Manager"), code=code)
     try:
-        held: dict[str, str] = json.loads(answer["SecretString"])
-        return held[name]
+        stored: dict[str, str] = json.loads(answer["SecretString"])
+        return stored[name]
     except (ValueError, KeyError, IndexError):
         raise PlatformFailed(f"it is no JSON document with the key {name}", code="secret-malformed") from None
 

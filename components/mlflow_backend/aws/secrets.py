@@ -94,15 +94,15 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     """
     manager = _client(props)
     answer = manager.get_secret_value(SecretId=arn, VersionStage=_CURRENT)
-    held = _held(answer.get("SecretString"), props)
-    drawn = {name: _value(name) for name in props["names"] if name not in held}
+    stored = _stored(answer.get("SecretString"), props)
+    drawn = {name: _value(name) for name in props["names"] if name not in stored}
     whole = {
-        **held,
+        **stored,
         **drawn,
-        **keys.succeeding(_in_force(arn, Connection.at(props["connection"])), held, new_keys.draw()),
+        **keys.succeeding(_in_force(arn, Connection.at(props["connection"])), stored, new_keys.draw()),
     }
     version = answer["VersionId"]
-    if whole != held:
+    if whole != stored:
         version = manager.put_secret_value(SecretId=arn, SecretString=json.dumps(whole))["VersionId"]
     _take_over(arn, Connection.at(props["connection"]), version)
     manager.tag_resource(
@@ -126,10 +126,10 @@ def rotate_keys(connection: Connection, name: str) -> None:
 
 def _rotate(connection: Connection, name: str) -> None:
     manager = client(connection)
-    held: dict[str, str] = json.loads(manager.get_secret_value(SecretId=name, VersionStage=_CURRENT)["SecretString"])
+    stored: dict[str, str] = json.loads(manager.get_secret_value(SecretId=name, VersionStage=_CURRENT)["SecretString"])
     before = _in_force(name, connection)
-    if all(before.get(key) == held.get(key) for key in keys.IN_FORCE):
-        rotated = {**held, **keys.rotated(held, new_keys.draw())}
+    if all(before.get(key) == stored.get(key) for key in keys.IN_FORCE):
+        rotated = {**stored, **keys.rotated(stored, new_keys.draw())}
         manager.put_secret_value(SecretId=name, SecretString=json.dumps(rotated))
 
 
@@ -194,16 +194,16 @@ def _staged(arn: str, connection: Connection) -> dict[str, str]:
     return {stage: version for version, stages in found.get("VersionIdsToStages", {}).items() for stage in stages}
 
 
-def _held(text: str | None, props: Mapping[str, Any]) -> dict[str, str]:
+def _stored(text: str | None, props: Mapping[str, Any]) -> dict[str, str]:
     try:
-        held = json.loads(text or "")
+        stored = json.loads(text or "")
     except ValueError:
-        held = None
-    if isinstance(held, dict):
-        there = [name for name in props["names"] if name in held]
-        problems = [problem for name in there if (problem := secret_problem(name, held[name]))]
+        stored = None
+    if isinstance(stored, dict):
+        there = [name for name in props["names"] if name in stored]
+        problems = [problem for name in there if (problem := secret_problem(name, stored[name]))]
         if not problems:
-            return held
+            return stored
         finding = "; ".join(problems)
     else:
         finding = f"it is no JSON object with the keys {', '.join(props['names'])}"

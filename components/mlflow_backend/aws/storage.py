@@ -28,7 +28,7 @@ _KEY_DELETION_DAYS = 30
 
 
 class Storage(pulumi.ComponentResource):
-    """What data lies in and what it is encrypted with. `store` is the data bucket as roles see it.
+    """The buckets and the key that encrypts them. `store` is the data bucket as roles see it.
 
     Attributes: `key_arn`, `bucket` (None for an adopted one), `store`, `logs_bucket` (None if nothing is logged).
     """

@@ -1,6 +1,6 @@
 """The policy pack as Pulumi's commands are given it: one pack, at the levels that a stack has chosen.
 
-`make preview`, `make up` and the deploy job all ask here, so that none of them is held to less than another.
+`make preview`, `make up` and the deploy job all ask here, so that all of them apply the same policies.
 """
 
 from __future__ import annotations

@@ -138,8 +138,8 @@ def read_stack(stack_file: Path, name: str) -> Stack:
 def run(stack: Stack, *, refresh: bool, live: bool) -> Ran:
     """Run `pulumi preview` under the policy pack, at the stack's levels. Raises PulumiMissing."""
     # Only this user may look into it: the stream holds settings and the names of everything.
-    with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as scratch:
+        folder = Path(scratch)
         log, note = folder / "events.jsonl", folder / "ending.json"
         command = (
             *("pulumi", "preview", "--stack", stack.name, "--non-interactive", "--color", "never"),

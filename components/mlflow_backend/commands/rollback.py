@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--drop-kept", action="store_true", help="drop the databases that restores replaced, and do nothing else"
     )
-    line.add_argument("--reason", default="", help="why, for the ledger and for whoever is withheld a release")
+    line.add_argument("--reason", default="", help="why, for the ledger and for later updates")
     line.add_argument("--yes", action="store_true", help="do not ask")
     line.add_argument("--json", action="store_true", help="print plan and result as JSON")
     other = line.add_argument_group("instead of --stack, an ECS service that this project does not manage")

@@ -21,7 +21,7 @@ _LOOKED_THROUGH: Final = 20
 def database_task(clients: Clients, locator: EcsLocator, version: str | None) -> DatabaseTask:
     """Return what runs the tool in a version's image; in the newest one if none is named.
 
-    Any version's tool can say where a schema is. Raises Refused if no task of the version is held any more.
+    Any version's tool can say where a schema is. Raises Refused if the version's task definition is gone.
     """
     task = EcsTask(
         clients=clients,
@@ -44,7 +44,7 @@ def _definition(clients: Clients, locator: EcsLocator, version: str) -> str:
         if labels.get(VERSION_LABEL) == version and found.get("status") == "ACTIVE":
             return f"{family}:{number}"
     raise Refused(
-        f"No task of MLflow {version} is held any more, so its database tool cannot run.",
+        f"No task definition of MLflow {version} is active any more, so its database tool cannot run.",
         code="tool-version-gone",
         fix="Deploy that version again, or choose another.",
     )

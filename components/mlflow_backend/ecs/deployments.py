@@ -59,7 +59,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class Assessment:
     """Where a revision stands, and what ECS says of it."""
 
     standing: Standing
@@ -80,10 +80,10 @@ def deployments(service: Mapping[str, Any]) -> tuple[Deployment, ...]:
     return tuple(_deployment(each) for each in found)
 
 
-def judge(service: Mapping[str, Any], wanted: TaskDefinitionId) -> Judgement:
+def assess(service: Mapping[str, Any], wanted: TaskDefinitionId) -> Assessment:
     """Say where `wanted` stands in what DescribeServices answered."""
     if service.get("status") != "ACTIVE":
-        return Judgement(standing=Standing.FAILED, reason=f"the service is {service.get('status', 'unknown')}")
+        return Assessment(standing=Standing.FAILED, reason=f"the service is {service.get('status', 'unknown')}")
     found = deployments(service)
     primary = next((each for each in found if each.primary), None)
     if primary is not None and primary.revision == wanted:
@@ -91,8 +91,8 @@ def judge(service: Mapping[str, Any], wanted: TaskDefinitionId) -> Judgement:
     failed = next((each for each in found if each.revision == wanted and each.rollout == "FAILED"), None)
     where = f"the service is at revision {primary.revision.number}" if primary else "the service has no deployment"
     if failed is not None:
-        return Judgement(standing=Standing.FAILED, reason=f"{failed.reason}; {where}")
-    return Judgement(standing=Standing.ELSEWHERE, reason=f"{where}, not at {wanted.number}")
+        return Assessment(standing=Standing.FAILED, reason=f"{failed.reason}; {where}")
+    return Assessment(standing=Standing.ELSEWHERE, reason=f"{where}, not at {wanted.number}")
 
 
 def start_s(service: Mapping[str, Any]) -> float | None:
@@ -119,15 +119,15 @@ def serving(service: Mapping[str, Any]) -> TaskDefinitionId | None:
     return next((each.revision for each in (*completed, *running)), None)
 
 
-def _of_primary(primary: Deployment) -> Judgement:
+def _of_primary(primary: Deployment) -> Assessment:
     if primary.rollout == "FAILED":
-        return Judgement(standing=Standing.FAILED, reason=primary.reason)
+        return Assessment(standing=Standing.FAILED, reason=primary.reason)
     if primary.done:
-        return Judgement(standing=Standing.SERVING)
+        return Assessment(standing=Standing.SERVING)
     if primary.desired == 0:
-        return Judgement(standing=Standing.FAILED, reason="the service's desired count is 0, so no task runs")
+        return Assessment(standing=Standing.FAILED, reason="the service's desired count is 0, so no task runs")
     counts = f"{primary.running} of {primary.desired} tasks run, {primary.pending} are starting"
-    return Judgement(standing=Standing.WAITING, reason=counts)
+    return Assessment(standing=Standing.WAITING, reason=counts)
 
 
 def _deployment(answer: Mapping[str, Any]) -> Deployment:

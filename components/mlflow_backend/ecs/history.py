@@ -59,15 +59,15 @@ class EcsHistory:
         """Return all revisions of the service's family, newest first. Raises Refused."""
         service = self._service()
         family = deployments.identify(service["taskDefinition"]).family
-        held = set(self._numbers(family, "ACTIVE"))
-        numbers = sorted(held.union(self._numbers(family, "INACTIVE")), reverse=True)
-        asked = [n for n in numbers[:DESCRIBED] if n in held]
+        active = set(self._numbers(family, "ACTIVE"))
+        numbers = sorted(active.union(self._numbers(family, "INACTIVE")), reverse=True)
+        asked = [n for n in numbers[:DESCRIBED] if n in active]
         with ThreadPoolExecutor(max_workers=_CALLERS) as pool:
             answers = pool.map(lambda number: self._describe(TaskDefinitionId(family=family, number=number)), asked)
             described = dict(zip(asked, answers, strict=True))
         states = _states(service)
         return tuple(
-            self._revision(number, described.get(number), states.get(number, "stopped" if number in held else "gone"))
+            self._revision(number, described.get(number), states.get(number, "stopped" if number in active else "gone"))
             for number in numbers
         )
 
@@ -94,7 +94,7 @@ class EcsHistory:
         """
         service = self._service()
         wanted = self._held(service, revision)
-        if deployments.judge(service, wanted).standing in {Standing.SERVING, Standing.WAITING}:
+        if deployments.assess(service, wanted).standing in {Standing.SERVING, Standing.WAITING}:
             return
         under_way = deployments.in_progress(service)
         if under_way is not None:
@@ -123,18 +123,18 @@ class EcsHistory:
             wanted = TaskDefinitionId(
                 family=deployments.identify(service["taskDefinition"]).family, number=int(revision)
             )
-            judgement = deployments.judge(service, wanted)
+            assessment = deployments.assess(service, wanted)
             waited = self.pace.clock() - began
-            if judgement.standing is Standing.SERVING:
+            if assessment.standing is Standing.SERVING:
                 return WaitOutcome(serving=True, start_s=deployments.start_s(service))
-            lost = judgement.standing is Standing.ELSEWHERE and (seen or waited >= min(_LAG_S, deadline_s))
-            if judgement.standing is Standing.FAILED or lost:
-                return self._failed(service, wanted, judgement.reason, since)
+            lost = assessment.standing is Standing.ELSEWHERE and (seen or waited >= min(_LAG_S, deadline_s))
+            if assessment.standing is Standing.FAILED or lost:
+                return self._failed(service, wanted, assessment.reason, since)
             if waited >= deadline_s:
-                reason = f"not serving after {deadline_s:.0f} s: {judgement.reason}"
+                reason = f"not serving after {deadline_s:.0f} s: {assessment.reason}"
                 return self._failed(service, wanted, reason, since)
             failing.look(service, wanted, waited)
-            seen = seen or judgement.standing is Standing.WAITING
+            seen = seen or assessment.standing is Standing.WAITING
             self.pace.pause(self.pace.poll_s)
 
     def prune(self, *, retain: int, spared: frozenset[str]) -> Sequence[str]:

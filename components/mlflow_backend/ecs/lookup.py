@@ -25,7 +25,7 @@ def locate(settings: Settings, naming: Naming, connection: Connection) -> EcsLoc
     services = _asked(ecs.describe_services, naming, cluster=naming.cluster(), services=[naming.service()])["services"]
     if not services:
         raise _not_deployed(naming, "there is no service")
-    lies = services[0]["networkConfiguration"]["awsvpcConfiguration"]
+    network = services[0]["networkConfiguration"]["awsvpcConfiguration"]
     name = naming.security_group("tasks")
     groups = _asked(
         connection.client("ec2").describe_security_groups,
@@ -43,9 +43,9 @@ def locate(settings: Settings, naming: Naming, connection: Connection) -> EcsLoc
         connection,
         store=storage.store(settings, naming),
         network=Network(
-            subnets=tuple(lies["subnets"]),
+            subnets=tuple(network["subnets"]),
             security_groups=(str(groups[0]["GroupId"]),),
-            public_address=lies.get("assignPublicIp") == "ENABLED",
+            public_address=network.get("assignPublicIp") == "ENABLED",
         ),
         url=balancer.public_url(settings, balancers[0]["DNSName"]),
         secret=_asked(secrets.describe_secret, naming, SecretId=naming.secret("server"))["ARN"],

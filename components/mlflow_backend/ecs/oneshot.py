@@ -147,10 +147,10 @@ class EcsTask:
             self.pace.pause(self.pace.poll_s)
 
     def _lines(self, task: Mapping[str, Any]) -> list[str]:
-        place = reasons.log_place(self.clients, task, self.container)
-        if place is None:
+        found = reasons.log_address(self.clients, task, self.container)
+        if found is None:
             return []
-        group, stream = place
+        group, stream = found
         lines: list[str] = []
         token = ""
         while True:

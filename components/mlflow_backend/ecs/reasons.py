@@ -40,13 +40,13 @@ def last_log_lines(clients: Clients, task: Mapping[str, Any]) -> list[str]:
     lines = []
     for container in task.get("containers", []):
         name = str(container.get("name", ""))
-        place = log_place(clients, task, name)
-        if place is not None:
-            lines += [f"log of {name}: {line}" for line in tail(clients, *place)]
+        found = log_address(clients, task, name)
+        if found is not None:
+            lines += [f"log of {name}: {line}" for line in tail(clients, *found)]
     return lines
 
 
-def log_place(clients: Clients, task: Mapping[str, Any], container: str) -> tuple[str, str] | None:
+def log_address(clients: Clients, task: Mapping[str, Any], container: str) -> tuple[str, str] | None:
     """Return the log group and stream of one of a task's containers; None if it logs elsewhere."""
     streams = log_streams(clients, task["taskDefinitionArn"], container)
     return None if streams is None else (streams[0], streams[1] + task_id(task))

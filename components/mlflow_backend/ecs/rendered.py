@@ -40,7 +40,7 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
     Raises Refused and ValueError for settings that cannot be rendered.
     """
     naming = Naming(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
-    store, held = storage.store(settings, naming), _secrets(settings, naming)
+    store, secrets = storage.store(settings, naming), _secrets(settings, naming)
     rendered = tasks.definitions(
         settings,
         naming,
@@ -56,14 +56,14 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
         image=image or _NO_IMAGE,
         release=tasks.release_identity(settings, naming),
         store=store,
-        secrets=held,
+        secrets=secrets,
         roles={role.part: naming.role_arn(role.part) for role in roles(settings, naming)},
     )
     server = rendered[tasks.SERVER]
     return RenderedParts(
         inputs={service.TASK: {"cpu": server.cpu, "memory": server.memory}},
         containers={f"{part} task": json.loads(task.container_definitions) for part, task in rendered.items()},
-        documents=_documents(settings, naming, held),
+        documents=_documents(settings, naming, secrets),
         image_known=image is not None,
     )
 
@@ -79,16 +79,16 @@ def _secrets(settings: Settings, naming: Naming) -> tasks.Secrets:
     )
 
 
-def _documents(settings: Settings, naming: Naming, held: tasks.Secrets) -> dict[str, Mapping[str, Any]]:
+def _documents(settings: Settings, naming: Naming, secrets: tasks.Secrets) -> dict[str, Mapping[str, Any]]:
     store = storage.store(settings, naming)
     key = naming.arn("kms", "key/drawn-by-aws")
     given = {
         "store": store,
         "key": key,
-        "server": held.server.arn,
-        "database": held.database.arn,
-        "cache": held.cache.arn,
-        "admin": held.admin.arn if held.admin else None,
+        "server": secrets.server.arn,
+        "database": secrets.database.arn,
+        "cache": secrets.cache.arn,
+        "admin": secrets.admin.arn if secrets.admin else None,
         "api_keys": _secret(naming, "api-keys") if settings.access.mode == "token" else None,
     }
     found: dict[str, Mapping[str, Any]] = {

@@ -81,7 +81,7 @@ class EcsTarget:
     def store_at(self, address: str) -> Store | None:
         """Return the store below a prefix of a bucket, read with the credentials of whoever runs the command.
 
-        The backend's own connection stands in the locator, which lies in this store: it cannot be known before.
+        The backend's own connection stands in the locator, which is in this store: it cannot be known before.
         """
         bucket, _, root = address.removeprefix("s3://").partition("/")
         if not address.startswith("s3://") or not bucket:

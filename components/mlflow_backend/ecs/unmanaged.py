@@ -126,8 +126,8 @@ class UnmanagedPlatform(EcsHistory):
     def _status_task(self) -> DatabaseTask:
         """Return the database tool in the serving revision's own image, beside its tasks. Raises Refused."""
         service, serving = self._service(), self.serving()
-        lies = service.get("networkConfiguration", {}).get("awsvpcConfiguration")
-        if lies is None or serving is None:
+        network = service.get("networkConfiguration", {}).get("awsvpcConfiguration")
+        if network is None or serving is None:
             raise Refused("No task can be started beside it.", code="task-beside-service-impossible", fix="")
         definition = self._definition(serving)
         task = EcsTask(
@@ -136,9 +136,9 @@ class UnmanagedPlatform(EcsHistory):
             task_definition=str(definition["taskDefinitionArn"]),
             container=str(definition["containerDefinitions"][0]["name"]),
             network=Network(
-                subnets=tuple(lies["subnets"]),
-                security_groups=tuple(lies.get("securityGroups", [])),
-                public_address=lies.get("assignPublicIp") == "ENABLED",
+                subnets=tuple(network["subnets"]),
+                security_groups=tuple(network.get("securityGroups", [])),
+                public_address=network.get("assignPublicIp") == "ENABLED",
             ),
         )
         return DatabaseTask(task=task, tool=DATABASE_TOOL)

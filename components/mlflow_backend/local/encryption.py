@@ -38,14 +38,14 @@ def values(state: StateDir) -> dict[str, str]:
 
 def in_force(state: StateDir) -> dict[str, str]:
     """Return the environment of a server: the keys in force."""
-    held = values(state)
-    return {variable: held[name] for variable, name in keys.VARIABLES.items()} if held else {}
+    stored = values(state)
+    return {variable: stored[name] for variable, name in keys.VARIABLES.items()} if stored else {}
 
 
 def of_tool(state: StateDir) -> dict[str, str]:
     """Return the environment of the database tool: the keys in force and the former ones."""
-    held = values(state)
-    return {**in_force(state), keys.FORMER_VARIABLE: held[keys.FORMER]} if held else {}
+    stored = values(state)
+    return {**in_force(state), keys.FORMER_VARIABLE: stored[keys.FORMER]} if stored else {}
 
 
 def waiting(state: StateDir) -> bool:
@@ -61,12 +61,12 @@ def ensure(state: StateDir) -> None:
     path, known = _path(state), state.path / FINGERPRINT
     if not path.exists() and not known.exists():
         write(path, _text({_IN_FORCE: new_keys.draw()}))
-    held = _read(state)
-    _refuse_another(state, held)
-    if _NEXT in held:
-        held = {_IN_FORCE: held[_NEXT]}
-        write(path, _text(held))
-    found = _fingerprint(held[_IN_FORCE])
+    stored = _read(state)
+    _refuse_another(state, stored)
+    if _NEXT in stored:
+        stored = {_IN_FORCE: stored[_NEXT]}
+        write(path, _text(stored))
+    found = _fingerprint(stored[_IN_FORCE])
     if not known.exists() or known.read_text() != found:
         write(known, found)
 
@@ -77,10 +77,10 @@ def rotate(state: StateDir) -> None:
     Raises PlatformFailed if the keys in force cannot be read.
     """
     with state.locked("credentials"):
-        held = _read(state)
-        _refuse_another(state, held)
-        if _NEXT not in held:
-            write(_path(state), _text({**held, _NEXT: keys.rotated(held[_IN_FORCE], new_keys.draw())}))
+        stored = _read(state)
+        _refuse_another(state, stored)
+        if _NEXT not in stored:
+            write(_path(state), _text({**stored, _NEXT: keys.rotated(stored[_IN_FORCE], new_keys.draw())}))
 
 
 def give_up(state: StateDir) -> Path | None:
@@ -121,13 +121,13 @@ def _problem(document: object) -> str | None:
     return next((found for each in sets if (found := keys.problem(each))), None)
 
 
-def _refuse_another(state: StateDir, held: dict[str, Any]) -> None:
+def _refuse_another(state: StateDir, stored: dict[str, Any]) -> None:
     """Raise PlatformFailed if the keys taken over last are not among those of the file: it is an older copy."""
     known = state.path / FINGERPRINT
     if not known.exists():
         return
-    former = json.loads(held[_IN_FORCE][keys.FORMER])
-    if known.read_text() not in {_fingerprint(each) for each in (held[_IN_FORCE], held.get(_NEXT, {}), *former)}:
+    former = json.loads(stored[_IN_FORCE][keys.FORMER])
+    if known.read_text() not in {_fingerprint(each) for each in (stored[_IN_FORCE], stored.get(_NEXT, {}), *former)}:
         finding = "it does not hold the keys that the stack's data are encrypted with"
         raise PlatformFailed(finding, code="encryption-keys-lost", fix=_way_out(state), part=str(_path(state)))
 
@@ -140,9 +140,9 @@ def _way_out(state: StateDir) -> str:
     )
 
 
-def _fingerprint(held: dict[str, str]) -> str:
+def _fingerprint(stored: dict[str, str]) -> str:
     # The keys have 256 bits each, so that their hash can be tried against none.
-    return hashlib.sha256("\n".join(held.get(name, "") for name in keys.IN_FORCE).encode()).hexdigest()
+    return hashlib.sha256("\n".join(stored.get(name, "") for name in keys.IN_FORCE).encode()).hexdigest()
 
 
 def _text(document: dict[str, Any]) -> str:

@@ -89,7 +89,7 @@ def _run_tree(state: StateDir, program: Program, command: tuple[str, ...], envir
     def tree() -> list[psutil.Process]:
         return processes.marked(str(state.path), program.name)
 
-    # An earlier launcher may have been killed: its workers would hold the port and answer in our place.
+    # An earlier launcher may have been killed: its workers would keep the port and answer instead of ours.
     processes.end(tree(), timeout_s=0, ask=signal.SIGKILL)
     stopping = False
 

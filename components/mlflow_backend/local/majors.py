@@ -155,9 +155,9 @@ class Carrying:
     def _copy_database(self, name: str, before: int, after: int) -> None:
         """Copy one database by the new major's pg_dump, which reads older servers."""
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "PGPASSWORD": self._password}
-        place = ("--host", ports.LOOPBACK, "--username", ADMIN, "--dbname", name)
-        read = [str(self.programs / "pg_dump"), *place, "--port", str(before)]
-        write = [str(self.programs / "psql"), *place, "--port", str(after), "--quiet", "--no-psqlrc"]
+        address = ("--host", ports.LOOPBACK, "--username", ADMIN, "--dbname", name)
+        read = [str(self.programs / "pg_dump"), *address, "--port", str(before)]
+        write = [str(self.programs / "psql"), *address, "--port", str(after), "--quiet", "--no-psqlrc"]
         whole = ("--single-transaction", "--set", "ON_ERROR_STOP=1")
         with subprocess.Popen(read, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as dump:
             try:

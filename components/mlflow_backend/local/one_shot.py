@@ -51,11 +51,11 @@ class ToolRunner:
 
     def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
         """Run the tool, and end it with all that it started when the time is over."""
-        place = environment.locate(self._version)
-        if not environment.exists(place):
+        installed = environment.locate(self._version)
+        if not environment.exists(installed):
             finding = f"The environment of MLflow {self._version} is not installed."
             raise tool_failed(Code.FAILED, finding, "Run `make up`, which installs it.")
-        command = [str(place.path / "bin" / "python"), "-m", MODULE, *arguments]
+        command = [str(installed.path / "bin" / "python"), "-m", MODULE, *arguments]
         process = subprocess.Popen(
             command,
             env=self._environment(),

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 # The foreign keys that refer to a table from others: the table, its columns, and the columns that they refer to.
 _REFERENCES = """
     SELECT child.relname,
-           (SELECT array_agg(attname::text ORDER BY place) FROM unnest(conkey) WITH ORDINALITY AS k (number, place)
+           (SELECT array_agg(attname::text ORDER BY rank) FROM unnest(conkey) WITH ORDINALITY AS k (number, rank)
             JOIN pg_attribute ON attrelid = conrelid AND attnum = number),
-           (SELECT array_agg(attname::text ORDER BY place) FROM unnest(confkey) WITH ORDINALITY AS k (number, place)
+           (SELECT array_agg(attname::text ORDER BY rank) FROM unnest(confkey) WITH ORDINALITY AS k (number, rank)
             JOIN pg_attribute ON attrelid = confrelid AND attnum = number)
     FROM pg_constraint JOIN pg_class child ON child.oid = conrelid
     WHERE contype = 'f' AND confrelid = %s::regclass AND conrelid <> confrelid

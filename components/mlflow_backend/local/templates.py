@@ -64,9 +64,9 @@ def _keep(state: StateDir, template: Path) -> None:
 
 def _run(state: StateDir, program: str, *arguments: str) -> bool:
     """Run a Postgres client on the tracking database; return whether it did what it was asked for."""
-    place = f"host={ports.LOOPBACK} port={ports.known(state)['database']} user={ROLE} dbname={DATABASE}"
+    dsn = f"host={ports.LOOPBACK} port={ports.known(state)['database']} user={ROLE} dbname={DATABASE}"
     done = subprocess.run(
-        [str(binaries() / program), "--no-owner", "--no-privileges", f"--dbname={place}", *arguments],
+        [str(binaries() / program), "--no-owner", "--no-privileges", f"--dbname={dsn}", *arguments],
         env={"PGPASSWORD": credentials.read(state, credentials.DATABASE)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -22,7 +22,7 @@ def forecast(version: str, seen: Seen | None) -> Forecast:
 
 
 def describe(revisions: tuple[str, ...], *, chain: str = "tracking") -> tuple[Pending, ...]:
-    """Return what is known of these revisions; one that was never recorded is held to be breaking."""
+    """Return what is known of these revisions; one that was never recorded counts as breaking."""
     classes = read("revision_classes.json").get(chain, {})
     return tuple(_pending(revision, classes.get(revision), chain) for revision in revisions)
 

@@ -128,7 +128,7 @@ class Reencryption(Resource, module="mlflow-backend", name="Reencryption"):
     ) -> None:
         """Take where the backend is, whose tool runs, and the version of the keys that its servers have.
 
-        Empty `keys` is a revision that the stack is held to: what it reads is left as it is. `opts` must make it depend
+        Empty `keys` stands for a pinned revision: what it reads is left as it is. `opts` must make it depend
         on the server.
         """
         props = {"locator": document_of(locator), "mlflowVersion": mlflow_version, "keys": keys, "lost": None}

@@ -43,7 +43,7 @@ class MigrationTarget(Protocol):
         """Dump the databases into the backend's store with that version's tool. Raises PlatformFailed."""
 
     def restore(self, dump: Dump, version: str) -> None:
-        """Put a dump in the databases' place. Raises PlatformFailed; the databases are then as they were."""
+        """Replace the databases by a dump. Raises PlatformFailed; the databases are then as they were."""
 
     def serving(self) -> str | None:
         """Return the revision whose server runs and gets the traffic."""
@@ -76,7 +76,7 @@ class Outcome:
 def migrate(
     target: MigrationTarget, request: MigrationRequest, *, pause: Callable[[float], None] = time.sleep
 ) -> Outcome:
-    """Bring the database to the head that the wished version needs.
+    """Bring the database to the head that the requested version needs.
 
     Raises PlatformFailed; whatever happened, a server whose schema is still there serves again.
     """
@@ -225,7 +225,7 @@ def _serve_again(target: MigrationTarget, entry: dict[str, Any], done: str) -> s
 
 
 def _forget_abandoned(target: MigrationTarget, begun: dict[str, Any] | None, status: Status) -> None:
-    """End a journal whose migration was interrupted and is not wished any more: what it stopped serves again."""
+    """Close a journal whose migration was interrupted and is not requested any more: what it stopped serves again."""
     if begun is not None and begun["to"] != asdict(status.expected):
         _serve_again(target, begun, "An interrupted migration was given up")
 

@@ -128,7 +128,7 @@ class DatabaseTool:
         return parse_manifest(self._report(["dump", "--to", destination], deadline_s=DUMP_DEADLINE_S))
 
     def restore(self, source: str) -> dict[str, str]:
-        """Put a dump in the databases' place; return, by chain, the name under which each was kept.
+        """Replace the databases by a dump; return, by chain, the name under which each was kept.
 
         Raises PlatformFailed; the databases are then as they were.
         """

@@ -1,4 +1,4 @@
-"""The policy pack that previews and updates are held to.
+"""The policy pack that previews and updates must pass.
 
 `catalogue` lists the policies. `stores`, `network` and `workloads` hold each beside its rule; `iam`, `containers`
 hold the questions to an IAM document and a container. `pack` hands the policies to the engine, `rendered` judges what

@@ -1,4 +1,4 @@
-"""Rules on container definitions of ECS. Pure: they judge the definitions alone, wherever they come from."""
+"""Rules on container definitions of ECS. Pure: they take the definitions alone, wherever they come from."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def without_digest(definitions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def plain_secrets(definitions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Say which entries of the plain environment or the command hold a secret, or are called so. No value is shown."""
     for each in definitions:
-        place = f"container {each.get('name')}"
+        where = f"container {each.get('name')}"
         for entry in each.get("environment") or ():
             name, value = str(entry.get("name", "")), str(entry.get("value", ""))
             if value and _SECRET_NAME.search(name) and not _NO_SECRET.search(name):
-                yield f"{place} has {name} in its plain environment"
+                yield f"{where} has {name} in its plain environment"
             for what, pattern in _SECRET_VALUES.items():
                 if pattern.search(value):
-                    yield f"{place} has {what} in its plain environment, as {name}"
+                    yield f"{where} has {what} in its plain environment, as {name}"
         words = " ".join(str(word) for key in ("command", "entryPoint") for word in each.get(key) or ())
         yield from (
-            f"{place} has {what} in its command" for what, pattern in _SECRET_VALUES.items() if pattern.search(words)
+            f"{where} has {what} in its command" for what, pattern in _SECRET_VALUES.items() if pattern.search(words)
         )

@@ -1,4 +1,4 @@
-"""Rules on IAM documents. Pure: they judge the document alone, wherever it comes from."""
+"""Rules on IAM documents. Pure: they take the document alone, wherever it comes from."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def wildcards(document: Any, *, key: bool = False) -> Iterator[str]:
     which nobody could (AWS KMS developer guide, 'Default key policy').
     """
     for number, statement in enumerate(_allowing(document)):
-        place = f"statement {statement.get('Sid', number)}"
+        where = f"statement {statement.get('Sid', number)}"
         for action in _listed(statement.get("Action")):
             if "*" in action and action not in FAMILIES and not (key and _account_owns(statement)):
-                yield f"{place} allows the actions {action}"
+                yield f"{where} allows the actions {action}"
         if "NotAction" in statement:
-            yield f"{place} allows every action but some"
+            yield f"{where} allows every action but some"
         if "NotResource" in statement:
-            yield f"{place} allows every resource but some"
+            yield f"{where} allows every resource but some"
         if not key and any(_any(resource) for resource in _listed(statement.get("Resource"))):
             beyond = [action for action in _listed(statement.get("Action")) if action not in RESOURCELESS]
             if beyond:
-                yield f"{place} allows {', '.join(beyond)} on any resource"
+                yield f"{where} allows {', '.join(beyond)} on any resource"
 
 
 def public(document: Any) -> Iterator[str]:

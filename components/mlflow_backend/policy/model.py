@@ -1,4 +1,4 @@
-"""What a policy is, and what it judges: resources as plain values, with what is not known yet marked. Pure."""
+"""A policy and its input: resources as plain values, with what is not known yet marked. Pure."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Resource:
     def given(self, key: str) -> Any:
         """Return an input as the program gives it, known or not; None if the provider draws it by itself.
 
-        A whole stack is judged by what its providers answer, and theirs is not known either: but it is made of nothing.
+        A whole stack is evaluated by what its providers answer, which is not known either: but it is made of nothing.
         """
         found = self.inputs.get(key)
         return None if found is UNKNOWN and not self.needs.get(key) else found
@@ -85,7 +85,7 @@ class Violation:
 class Policy:
     """One policy: what it asks for, why, and how a violation is mended.
 
-    `types` are the resources that it is about; if a stack has none of them it does not apply. A rule judges one
+    `types` are the resources that it is about; if a stack has none of them it does not apply. A rule takes one
     resource by itself (`evaluate`) or all of them together (`evaluate_stack`). Neither may stop at the first violation.
     """
 
@@ -102,7 +102,7 @@ class Policy:
 def policy(
     name: str, *, about: Iterable[str], why: str, remediation: str
 ) -> Callable[[Callable[[Resource], Iterable[str]]], Policy]:
-    """Make a policy of the rule below it, which judges one resource by itself; its docstring is what it asks for."""
+    """Make a policy of the rule below it, which takes one resource by itself; its docstring is what it asks for."""
     types = frozenset(about)
     return lambda rule: Policy(
         name=name, what=_asked(rule), why=why, remediation=remediation, types=types, evaluate=rule
@@ -112,7 +112,7 @@ def policy(
 def stack_policy(
     name: str, *, about: Iterable[str], why: str, remediation: str
 ) -> Callable[[Callable[[Sequence[Resource]], Iterator[Violation]]], Policy]:
-    """Make a policy of a rule that judges all resources together, otherwise as `policy`."""
+    """Make a policy of a rule that takes all resources together, otherwise as `policy`."""
     types = frozenset(about)
     return lambda rule: Policy(
         name=name, what=_asked(rule), why=why, remediation=remediation, types=types, evaluate_stack=rule

@@ -79,7 +79,7 @@ def listener_tls(listener: Resource) -> Iterator[str]:
 def _each_entry(
     resources: Sequence[Resource], groups: frozenset[str], examine: Callable[..., Iterator[str]]
 ) -> Iterator[Violation]:
-    """Judge each entry by which somebody may call; `groups` are the security groups, each by itself."""
+    """Check each entry by which somebody may call; `groups` are the security groups, each by itself."""
     gathered = Gathered()
 
     def rule(each: Resource) -> Iterator[str]:

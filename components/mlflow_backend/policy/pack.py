@@ -1,6 +1,6 @@
 """The policies as the engine takes them: resources made plain, violations reported, the unknown said to be unknown.
 
-Nothing is decided here. What a rule cannot judge yet becomes the policy library's own error for unknown values, which
+Nothing is decided here. An input that is not known yet raises the policy library's own error for unknown values, which
 it reports as such, so that no level makes it a violation or a pass.
 """
 

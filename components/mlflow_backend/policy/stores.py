@@ -1,4 +1,4 @@
-"""Rules on what data lies in: private, encrypted, spoken to over TLS, backed up, protected. Pure."""
+"""Rules on stores of data: private, encrypted, spoken to over TLS, backed up, protected. Pure."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def bucket_private(resources: Sequence[Resource]) -> Iterator[Violation]:
     remediation="Set storageEncrypted, atRestEncryptionEnabled, a bucket's server-side encryption, a topic's KMS key.",
 )
 def encrypted_at_rest(resources: Sequence[Resource]) -> Iterator[Violation]:
-    """Databases, caches, buckets and topics are encrypted where they lie."""
+    """Databases, caches, buckets and topics are encrypted at rest."""
     gathered = Gathered()
     yield from gathered.over(of_type(resources, DATABASE), _must("storageEncrypted", "its storage is not encrypted"))
     yield from gathered.over(

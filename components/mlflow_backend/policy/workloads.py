@@ -93,7 +93,7 @@ def image_architecture(resources: Sequence[Resource]) -> Iterator[Violation]:
 def iam_without_wildcards(resource: Resource) -> Iterator[str]:
     """Grants name their actions and resources; nothing attaches a policy that allows all of a service."""
     if resource.type == ATTACHMENT:
-        # An attached policy of one's own is judged where it is made.
+        # An attached policy of this program is checked as its own resource.
         if iam.ADMINISTRATORS.search(str(resource.get("policyArn", default=""))):
             yield "it attaches a policy that allows everything, or everything of a service"
         return

@@ -23,18 +23,20 @@ _MAJOR: Final = re.compile(r"\d+")
 
 
 def look(rds: Any, host: str, clients: int) -> Finding:
-    """Look for the engine behind `host` and judge it. `clients` is the major version of the image's pg_dump."""
+    """Look for the engine behind `host` and compare it. `clients` is the major version of the image's pg_dump."""
     if not host.lower().endswith(_OF_RDS):
         return _unknown(f"{host} is no address of RDS", clients)
     found = asked(next, (version for address, version in _engines(rds) if address.lower() == host.lower()), None)
     if isinstance(found, Unanswered):
         return _unknown(found.why, clients)
     match = _MAJOR.match(found or "")
-    return judge(int(match[0]), clients) if match else _unknown(f"RDS has no engine at {host} in this account", clients)
+    return (
+        compared(int(match[0]), clients) if match else _unknown(f"RDS has no engine at {host} in this account", clients)
+    )
 
 
-def judge(engine: int, clients: int) -> Finding:
-    """Judge an engine's major version against that of the image's client programs."""
+def compared(engine: int, clients: int) -> Finding:
+    """Compare an engine's major version against that of the image's client programs."""
     if engine == clients:
         return passed(_CHECK, PROPERTY, f"it is Postgres {engine}, as the image's client programs are.")
     if engine > clients:

@@ -21,7 +21,7 @@ HEAD_LABELS: Final = {
     "tracking": "mlflow-backend.schema-head.tracking",
     "auth": "mlflow-backend.schema-head.auth",
 }
-"""Labels that server/Dockerfile writes, so that an image can be judged without pulling a layer."""
+"""Labels that server/Dockerfile writes, so that an image can be checked without pulling a layer."""
 
 CLIENT_LABEL: Final = "mlflow-backend.postgres-client"
 CLIENT_MAJOR: Final = 17
@@ -55,7 +55,7 @@ class Looked:
 
 
 def look(source: Source, reference: Reference, wanted: Wanted) -> Looked:
-    """Look at an image through its registry and judge it."""
+    """Look at an image through its registry and check it."""
     exists = "image exists"
     try:
         image = inspect(source, reference.asked, wanted.platform)
@@ -123,8 +123,8 @@ def _version(image: Image, wanted: Wanted) -> Finding:
 
 def _drivers(image: Image, wanted: Wanted) -> Finding:
     check = "image drivers"
-    held = frozenset(image.labels.get(DRIVERS_LABEL, "").replace(",", " ").split())
-    if missing := wanted.drivers - held:
+    present = frozenset(image.labels.get(DRIVERS_LABEL, "").replace(",", " ").split())
+    if missing := wanted.drivers - present:
         return failed(
             check, PROPERTY, f"its label {DRIVERS_LABEL} lacks {', '.join(sorted(missing))}.", _BUILD, _COMMAND
         )

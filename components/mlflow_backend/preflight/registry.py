@@ -47,7 +47,7 @@ class Registry:
     """One repository of one registry (manifests.Source)."""
 
     def __init__(self, host: str, repository: str, login: Login | None = None) -> None:
-        """Name the place; nothing is asked yet. Plain HTTP is spoken with this machine only."""
+        """Take the registry's address; nothing is asked yet. Plain HTTP is spoken with this machine only."""
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         scheme = "http" if name in _LOOPBACK else "https"
         self._root = f"{scheme}://{host}/v2/{repository}"

@@ -1,7 +1,7 @@
 """The journal of something that must end in one of two states, however often it is interrupted.
 
 One open document a purpose. It is written before each step, so that whoever comes after a kill knows how far it may
-have got, and closed, not deleted, when the end is reached.
+have got, and closed, not deleted, at the end.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Journal:
         self._store.replace(self._key, json.dumps(dict(document), indent=1).encode())
 
     def close(self) -> None:
-        """Say that the end is reached; safe to repeat."""
+        """Record the end; safe to repeat."""
         if self._store.read([self._key]):
             self._store.move(self._key, f"{self._closed}-{datetime.now(UTC):%Y%m%dt%H%M%S%f}.json")
 

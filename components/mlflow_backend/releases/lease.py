@@ -78,8 +78,8 @@ def _take_over(objects: Objects, key: str, content: bytes, now: datetime) -> Non
         # It was given back just now.
         taken, by, until = objects.create(key, content), "somebody", now
     else:
-        held, tag = json.loads(found[0]), found[1]
-        by, until = held["by"], datetime.fromisoformat(held["until"])
+        lease, tag = json.loads(found[0]), found[1]
+        by, until = lease["by"], datetime.fromisoformat(lease["until"])
         # Only the very lock that was seen to have ended: of two who see it, one takes it.
         taken = until <= now and objects.replace_if(key, content, tag=tag)
     if not taken:

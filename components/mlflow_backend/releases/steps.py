@@ -36,7 +36,7 @@ class RollbackTarget(Protocol):
         """Return the live schema heads, None if they cannot be read."""
 
     def restore(self, dump: Dump, version: str) -> None:
-        """Put a dump in the databases' place; on a failure they are as they were."""
+        """Replace the databases by a dump; on a failure they are as they were."""
 
     def losses(self, dump: Dump) -> Mapping[str, int]:
         """Count what restoring a dump loses, against the live database."""

@@ -84,7 +84,7 @@ def release_document(release: ReleaseStatus) -> dict[str, Any]:
 def table(releases: Sequence[ReleaseStatus], *, now: datetime) -> list[str]:
     """Return the releases as an aligned table, newest first."""
     rows = [_COLUMNS, *(_row(release, now) for release in releases)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(_COLUMNS))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 

@@ -112,7 +112,7 @@ class PolicyFinding:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyResult:
-    """What one policy came to over the whole stack. `evaluated` counts the resources that it could judge."""
+    """The result of one policy over the whole stack. `evaluated` counts the resources that it could evaluate."""
 
     name: str
     level: str

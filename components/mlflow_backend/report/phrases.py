@@ -105,15 +105,15 @@ def policy_rows(report: Report) -> Iterator[tuple[Outcome, str, str, str, str]]:
             yield each.outcome, called, each.name, "\n".join(_findings(each)), remediation
     unheard = [each.name for each in report.policies if each.outcome is Outcome.NOT_EVALUATED and not each.findings]
     if unheard:
-        yield Outcome.NOT_EVALUATED, Outcome.NOT_EVALUATED, ", ".join(unheard), "nothing was judged", ""
+        yield Outcome.NOT_EVALUATED, Outcome.NOT_EVALUATED, ", ".join(unheard), "nothing was evaluated", ""
 
 
 def _findings(result: PolicyResult) -> Iterator[str]:
-    """Return a line each thing that was found, with all places of it."""
-    places: dict[str, list[str]] = {}
+    """Return a line for each finding, with all resources that have it."""
+    by_message: dict[str, list[str]] = {}
     for finding in result.findings:
-        places.setdefault(finding.message, []).append(finding.where)
-    for message, where in places.items():
+        by_message.setdefault(finding.message, []).append(finding.where)
+    for message, where in by_message.items():
         yield f"{', '.join(where)}: {message}"
     if result.outcome is Outcome.NOT_EVALUATED and result.evaluated:
         yield f"of what is known or rendered from the settings, {result.evaluated} passed"

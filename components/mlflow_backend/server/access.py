@@ -33,7 +33,7 @@ class AccessControl:
     requests_per_minute: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError for keys that nobody says the place of, and for a limit that no key would have."""
+        """Raise ValueError for keys without a source, and for a limit that no key would have."""
         if self.mode == "token" and not self.keys:
             raise ValueError("access by API keys names where the plugin reads them")
         if self.mode != "token" and self.requests_per_minute:

@@ -1,4 +1,4 @@
-"""Where a server's database, cache and artifact store are, and how a secret is named without being held."""
+"""The addresses of a server's database, cache and artifact store, with secrets by name only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REFERENCE = re.compile(r"\{([a-z][a-z0-9-]*)\}")
 
 @dataclass(frozen=True, kw_only=True)
 class SecretTemplate:
-    """Text with `{name}` in each place where the secret of that name goes, resolved only if the server starts.
+    """Text with `{name}` for the secret of that name, which is resolved only when the server starts.
 
     With `encode`, each secret is percent-encoded as one component of a URL.
     """
@@ -44,7 +44,7 @@ class SecretTemplate:
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseAddress:
-    """A Postgres database. `password` is the name of a secret, `tls_ca` the path of the CA bundle it is held to.
+    """A Postgres database. `password` is the name of a secret, `tls_ca` the path of the CA bundle that it must match.
 
     Without a bundle TLS is still required, unless the host is this machine.
     """
@@ -69,7 +69,7 @@ class CacheAddress:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactStore:
-    """The place of the artifacts, such as `s3://bucket/artifacts`.
+    """The address of the artifacts, such as `s3://bucket/artifacts`.
 
     `access_key` and `secret_key` are names of secrets; without them the server uses its ambient role.
     """
@@ -105,8 +105,8 @@ def database_uri(address: DatabaseAddress, *, password: str | None = None, datab
 def cache_url(address: CacheAddress) -> SecretTemplate:
     """Return the URL of `address`, its password by reference."""
     scheme = "rediss" if address.tls else "redis"
-    place = f"{_host_in_url(address.host)}:{address.port}/0"
-    return SecretTemplate(text=f"{scheme}://:{{{address.password}}}@{place}", encode=True)
+    endpoint = f"{_host_in_url(address.host)}:{address.port}/0"
+    return SecretTemplate(text=f"{scheme}://:{{{address.password}}}@{endpoint}", encode=True)
 
 
 def _host_in_url(host: str) -> str:

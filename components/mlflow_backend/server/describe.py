@@ -98,7 +98,7 @@ class ServerDescription:
 def describe(inputs: ServerInputs) -> ServerDescription:
     """Return the description of the server that `inputs` ask for.
 
-    Raises ValueError for an MLflow version that cannot be deployed, and Refused for a wish that the version cannot
+    Raises ValueError for an MLflow version that cannot be deployed, and Refused for a setting that the version cannot
     fulfil: jobs or limits of API keys without Redis, or a flag that is not the user's to set.
     """
     able = abilities(parse_version(inputs.mlflow_version))

@@ -36,12 +36,12 @@ KEY_BYTES: Final = 32
 FIRST_VERSION: Final = 2
 
 
-def rotated(held: Mapping[str, str], drawn: Mapping[str, str]) -> dict[str, str]:
-    """Return `drawn` with those of `held` among its former keys. Raises ValueError for keys that are none."""
-    if found := problem(held):
+def rotated(current: Mapping[str, str], drawn: Mapping[str, str]) -> dict[str, str]:
+    """Return `drawn` with those of `current` among its former keys. Raises ValueError for keys that are none."""
+    if found := problem(current):
         raise ValueError(found)
-    former = [{name: held[name] for name in IN_FORCE}, *json.loads(held[FORMER])]
-    return {**drawn, VERSION: str(int(held[VERSION]) + 1), FORMER: json.dumps(former)}
+    former = [{name: current[name] for name in IN_FORCE}, *json.loads(current[FORMER])]
+    return {**drawn, VERSION: str(int(current[VERSION]) + 1), FORMER: json.dumps(former)}
 
 
 def succeeding(before: Mapping[str, str], after: Mapping[str, str], drawn: Mapping[str, str]) -> dict[str, str]:
@@ -55,17 +55,17 @@ def succeeding(before: Mapping[str, str], after: Mapping[str, str], drawn: Mappi
     former = [*json.loads(after.get(FORMER, "[]")), *json.loads(before.get(FORMER, "[]"))]
     if had:
         former.insert(0, {name: before[name] for name in IN_FORCE})
-    kept = [entry for place, entry in enumerate(former) if entry != found and entry not in former[:place]]
+    kept = [entry for index, entry in enumerate(former) if entry != found and entry not in former[:index]]
     return {**found, FORMER: json.dumps(kept)}
 
 
-def problem(held: Mapping[str, object]) -> str | None:
+def problem(current: Mapping[str, object]) -> str | None:
     """Return what is wrong with a set of keys, None if nothing is. The text holds no value."""
-    if missing := [name for name in NAMES if name not in held]:
+    if missing := [name for name in NAMES if name not in current]:
         return f"{', '.join(missing)} is missing"
-    if found := next((found for name in IN_FORCE if (found := value_problem(name, held[name]))), None):
+    if found := next((found for name in IN_FORCE if (found := value_problem(name, current[name]))), None):
         return found
-    return value_problem(FORMER, held[FORMER])
+    return value_problem(FORMER, current[FORMER])
 
 
 def value_problem(name: str, value: object) -> str | None:

@@ -1,4 +1,4 @@
-"""Which MLflow version can do what: the only place where a version is compared.
+"""The abilities of each MLflow version; nothing else compares a version.
 
 Each threshold was read from the wheels of the release named and of the one before it (ADR 2
 says how to check a new release).

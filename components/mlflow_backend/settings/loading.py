@@ -46,7 +46,7 @@ def load(source: ConfigSource) -> Settings:
 
 
 def refuse_broken(settings: Settings) -> None:
-    """Hold settings that a program made in code to the rules that those of a stack's file are held to.
+    """Apply the rules of a stack's file to settings that a program made in code.
 
     Raises SettingsError with every rule that they break.
     """

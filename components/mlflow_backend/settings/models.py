@@ -1,6 +1,6 @@
 """The settings of a stack as typed, frozen models: names in camel case in `Pulumi.<stack>.yaml`, units in each field.
 
-A field validator here judges one value alone, and its message never repeats the value: any setting may have been
+A field validator here checks one value alone, and its message never repeats the value: any setting may have been
 given with `--secret`.
 """
 
@@ -184,7 +184,7 @@ class Artifacts(Section):
 
 
 class Network(Section):
-    """How the backend is reached."""
+    """The address of the backend."""
 
     mode: Mode = "create"
     """Create a network, or adopt the one named by `existing`."""
@@ -264,7 +264,7 @@ class ReleaseSettings(Section):
     pin: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Request to serve this older revision; the ledger decides, and disagreement is refused."""
     accept_pin: bool = False
-    """An update that withholds a release because of a pin ends green."""
+    """An update that defers a release because of a pin ends green."""
     soak_hours: Annotated[int, Field(ge=0, le=720)] = 0
     """Hours that a release must have been verified on the stack it comes from."""
     soak_source: Annotated[str, Field(min_length=1, max_length=100)] | None = None

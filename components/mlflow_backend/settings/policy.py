@@ -1,4 +1,4 @@
-"""Which policies a stack is held to, and how strictly. What each asks for: docs/policies.md."""
+"""The policies of a stack, and how strict each is. What each asks for: docs/policies.md."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ VulnerabilityName = Annotated[str, AfterValidator(_known), Field(json_schema_ext
 
 
 class Policy(Section):
-    """The policies that previews of this stack are held to."""
+    """The policies that previews of this stack must pass."""
 
     levels: dict[PolicyName, PolicyLevel] = Field(default_factory=dict)
     """Policy -> mandatory (refuses), advisory (warns) or disabled; one that is left out is mandatory."""

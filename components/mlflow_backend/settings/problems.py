@@ -37,8 +37,8 @@ class Problem:
 
     def __str__(self) -> str:
         """Return one line, with the key as it is typed for `pulumi config`."""
-        place = f"{NAMESPACE}:{self.path} " if self.path else ""
-        return f"{place}{self.finding}; {self.rule}. {self.fix}"
+        prefix = f"{NAMESPACE}:{self.path} " if self.path else ""
+        return f"{prefix}{self.finding}; {self.rule}. {self.fix}"
 
 
 class SettingsError(UsageError):

@@ -1,4 +1,4 @@
-"""A verification that a one-shot task makes within the backend's network, because its URL is not reached from here.
+"""A verification by a one-shot task within the backend's network, because its URL cannot be called from here.
 
 The modules come with the job, through the backend's own store, so that they are this checkout's and not those of
 whichever image the task has; the report comes back through the task's log.

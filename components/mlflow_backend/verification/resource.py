@@ -106,7 +106,7 @@ def verify(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _after_failure(inputs: Mapping[str, Any], report: Report) -> str:
-    """Roll back if that is wished and the verdict is fail, never on an inconclusive one; say what was done."""
+    """Roll back if the settings ask for it and the verdict is fail, never on an inconclusive one; say what was done."""
     if inputs.get("onFailure") != "rollback" or report.verdict is not Result.FAIL:
         return ""
     from mlflow_backend.releases import automatic  # noqa: PLC0415 - only after a failure

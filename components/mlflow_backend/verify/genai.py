@@ -46,10 +46,10 @@ def trace(context: Context) -> Finding:
         return skipped(f"MLflow {context.shared.served_version} has no traces in the present form")
     experiment_id = context.created.experiment_id
     trace_id = f"tr-{secrets.token_hex(16)}"
-    place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment_id}}
+    location = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment_id}}
     info = {
         "trace_id": trace_id,
-        "trace_location": place,
+        "trace_location": location,
         "request_time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "execution_duration": "0.010s",
         "state": "OK",
@@ -57,7 +57,7 @@ def trace(context: Context) -> Finding:
     Answer.of(context.send(Request("POST", f"{REST_3}/traces", json={"trace": {"trace_info": info}})), fresh=True)
     get = Request("GET", f"{REST_3}/traces/{trace_id}", endpoint=f"{REST_3}/traces/*")
     one = Answer.of(context.send(get), fresh=True)
-    search = {"locations": [place], "max_results": 5}
+    search = {"locations": [location], "max_results": 5}
     found = Answer.of(context.send(Request("POST", f"{REST_3}/traces/search", json=search)), fresh=True).items("traces")
     context.post("traces/delete-traces", {"experiment_id": experiment_id, "request_ids": [trace_id]}, fresh=True)
     read = (one.text("trace", "trace_info", "trace_id"), [item.get("trace_id") for item in found])

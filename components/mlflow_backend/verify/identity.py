@@ -20,7 +20,7 @@ _SKEWED: Final = "RequestTimeTooSkewed"
 
 
 def identity(context: Context) -> Finding:
-    """Database and artifact store are those of this backend, not others or emptied ones in their place."""
+    """Database and artifact store are those of this backend, not others or emptied ones."""
     exchange = context.send(Request("GET", ROUTE))
     if exchange.status == HTTPStatus.NOT_FOUND:
         return skipped(f"no {ROUTE} here: the server runs without this project's plugin, or with an older one")
@@ -56,7 +56,7 @@ def identity(context: Context) -> Finding:
         return failed(
             "; ".join(found),
             code="another-backend",
-            cause="Another or an emptied database or store has taken the place of this backend's own.",
+            cause="Another or an emptied database or store has replaced this backend's own.",
             next_step=(
                 "Connect the server to its own again, or restore a dump (docs/runbooks/rollback.md). If it was "
                 f"replaced on purpose: `python -m scripts.releases --stack {context.subject.stack} --accept-identity`."

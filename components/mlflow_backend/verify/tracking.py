@@ -1,6 +1,6 @@
 """Checks that MLflow tracks: an experiment, a run, and all that a training script logs, written, found and read back.
 
-All that they make lies in one experiment under a reserved prefix, with a tag, so that a sweep finds what a killed
+All that they make is in one experiment under a reserved prefix, with a tag, so that a sweep finds what a killed
 verification left behind. Deletes of runs and experiments are soft in MLflow and block the name: each name is used once.
 """
 

@@ -95,7 +95,7 @@ def application(settings: Settings) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """What answers the health routes, and the temporary space that bodies are judged by."""
+    """What answers the health routes, and the temporary space by which bodies are admitted."""
 
     board: Board
     readiness: Readiness
@@ -121,7 +121,7 @@ def guarded(
         rate=RateLimit(cache, settings.requests_per_minute) if cache and settings.requests_per_minute else None,
         users=_users(settings, auth, cache, asgi=asgi) if auth else None,
         route=routes.known,
-        foreign=origins.judge(os.environ),
+        foreign=origins.foreign_by(os.environ),
         space=health.space,
     )
     return inner, request_filter, routes
@@ -160,7 +160,7 @@ def _mlflow(settings: Settings, *, asgi: bool) -> tuple[Any, Any]:
             # The file that MLflow reads holds none.
             auth.auth_config = auth.auth_config._replace(admin_password=password)
         if auth.auth_config.authorization_function != AUTHORIZATION:
-            raise SettingsError(f"{FILE_VARIABLE} names an authorization_function of its own, which cannot be judged.")
+            raise SettingsError(f"{FILE_VARIABLE} names an authorization_function of its own, which cannot be checked.")
         inner = auth.create_app()
         hold_administrator(auth.store, auth.auth_config)
     elif asgi:

@@ -1,6 +1,6 @@
 """The filter of requests to MLflow's application: it answers health routes, checks credentials, permissions and sizes.
 
-The same for both stacks. Nothing here blocks except what `judge` returns as a function, which the ASGI side runs in a
+The same for both stacks. Nothing here blocks except what `decide` returns as a function, which the ASGI side runs in a
 thread, or as a future.
 """
 
@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from mlflow_backend_server.access import credentials, keys, locations
 from mlflow_backend_server.access.clients import forwarded
-from mlflow_backend_server.access.passwords import Judged, Result
+from mlflow_backend_server.access.passwords import LoginCheck, Result
 from mlflow_backend_server.access.routes import NOWHERE, Guard, Route
 from mlflow_backend_server.access.scopes import allows
 from mlflow_backend_server.health.identity import OBJECT
@@ -68,7 +68,7 @@ class Users:
     """MLflow's basic auth as the request filter needs it.
 
     `job_token` is the password of MLflow's own jobs on the gateway, in the name of the user who submitted them; MLflow
-    judges it.
+    checks it.
     """
 
     passwords: Passwords
@@ -86,7 +86,7 @@ def nowhere(_method: str, _path: str) -> Route:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestFilter:
-    """All that judges a request; `route` finds what the table of routes says of one."""
+    """All that decides on a request; `route` finds what the table of routes says of one."""
 
     settings: Settings
     board: Board
@@ -99,7 +99,7 @@ class RequestFilter:
     foreign: Callable[[Asked], bool] = lambda _asked: False
     space: Space | None = None
 
-    def judge(self, asked: Asked) -> Verdict | Callable[[], Verdict] | Future[Verdict]:
+    def decide(self, asked: Asked) -> Verdict | Callable[[], Verdict] | Future[Verdict]:
         """Return an answer, an admission, or what gives one of them and may block."""
         if asked.raw_path == self.settings.path_prefix != "":
             # The page names what it loads relative to itself.
@@ -157,37 +157,37 @@ class RequestFilter:
         token = self.users.job_token
         if token and asked.path.startswith(_GATEWAY) and hmac.compare_digest(login.password.encode(), token.encode()):
             return self._let_in(asked, replace(admission, identity=login.name))
-        judged = self.users.passwords.judge(login, asked.client)
-        if not isinstance(judged, Future):
-            if judged.result is not Result.RIGHT or self.users.passwords.remembers(login.name):
-                return self._after_password(asked, login, admission, judged)
-            return lambda: self._after_password(asked, login, admission, judged)
+        checked = self.users.passwords.check(login, asked.client)
+        if not isinstance(checked, Future):
+            if checked.result is not Result.RIGHT or self.users.passwords.remembers(login.name):
+                return self._after_password(asked, login, admission, checked)
+            return lambda: self._after_password(asked, login, admission, checked)
         found: Future[Verdict] = Future()
         # From now on nobody can cancel it under the hands of the thread that hashes.
         found.set_running_or_notify_cancel()
 
-        def done(hashed: Future[Judged]) -> None:
+        def done(hashed: Future[LoginCheck]) -> None:
             try:
                 found.set_result(self._after_password(asked, login, admission, hashed.result()))
             except BaseException as error:  # noqa: BLE001 - whoever waits for the verdict gets it
                 found.set_exception(error)
 
-        judged.add_done_callback(done)
+        checked.add_done_callback(done)
         return found
 
-    def _after_password(self, asked: Asked, login: Login, admission: Admission, judged: Judged) -> Verdict:
-        if judged.result is Result.WRONG:
+    def _after_password(self, asked: Asked, login: Login, admission: Admission, checked: LoginCheck) -> Verdict:
+        if checked.result is Result.WRONG:
             return _as(login.name, exchange.NO_LOGIN)
-        if judged.result is Result.LIMITED:
+        if checked.result is Result.LIMITED:
             message = "Too many wrong passwords. Try again later."
-            again = ("retry-after", str(judged.wait_s))
+            again = ("retry-after", str(checked.wait_s))
             return _as(login.name, refusal(429, "REQUEST_LIMIT_EXCEEDED", message, again))
-        assert self.users is not None  # noqa: S101 - it judged the password
+        assert self.users is not None  # noqa: S101 - it checked the password
         try:
-            administers = judged.result is Result.RIGHT and self.users.administers(login.name)
+            administers = checked.result is Result.RIGHT and self.users.administers(login.name)
         except Exception:  # noqa: BLE001 - whatever the database says, its words are not for the caller
-            judged = Judged(result=Result.UNKNOWN)
-        if judged.result is Result.UNKNOWN:
+            checked = LoginCheck(result=Result.UNKNOWN)
+        if checked.result is Result.UNKNOWN:
             message = "The users cannot be looked up. Try again later."
             return _as(login.name, refusal(503, "TEMPORARILY_UNAVAILABLE", message, ("retry-after", "1")))
         if admission.route.guard is Guard.ADMIN and not administers:

@@ -106,7 +106,7 @@ def test_what_is_in_use_counts_once(
 
 
 def test_a_quota_that_nobody_may_ask_is_no_pass() -> None:
-    """It is shown as not judged."""
+    """It is shown as not evaluated."""
     account = Asked()
     account.of("service-quotas").answers("GetServiceQuota", "AccessDeniedException")
     found = list(quotas.look(account, doctor.wanted(settings_of("dev")), deployed=False))
@@ -189,7 +189,7 @@ def everything_free(*, bucket: str = "404") -> Asked:
 
 
 def test_a_name_that_nobody_may_ask_is_no_pass() -> None:
-    """Each is shown as not judged."""
+    """Each is shown as not evaluated."""
     account = everything_free()
     account.of("kms").answers("DescribeKey", "AccessDeniedException")
     found = list(names.look(account, GIVEN, naming_of("dev"), deployed=False))

@@ -52,7 +52,7 @@ WANTED = TaskDefinitionId(family=FAMILY, number=42)
 )
 def test_stable_is_not_the_same_as_serving(answer: dict[str, Any], standing: Standing, reason: str) -> None:
     """Only the wanted revision, completed, with all its tasks, serves, whatever counts the service shows."""
-    found = deployments.judge(answer["services"][0], WANTED)
+    found = deployments.assess(answer["services"][0], WANTED)
     assert found.standing is standing
     assert reason in found.reason
 

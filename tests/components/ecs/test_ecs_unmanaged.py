@@ -146,7 +146,7 @@ def test_a_task_beside_the_server_says_the_schema_where_the_image_has_the_tool(w
         "GetLogEvents", {"events": events, "nextForwardToken": "1"}, {"events": [], "nextForwardToken": "1"}
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlflow_backend.ecs.reasons.log_place", lambda *_: place)
+        patch.setattr("mlflow_backend.ecs.reasons.log_address", lambda *_: place)
         assert _run(tmp_path, "--to", "41", "--no-verify", "--dry-run") is ExitCode.DONE
     (ran,) = world.ecs.calls("RunTask")
     assert ran["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"] == ["sg-1", "sg-2"]

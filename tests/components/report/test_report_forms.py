@@ -113,7 +113,7 @@ SHOWN = pytest.mark.parametrize("form", [terminal, markdown.text])
         "revision 3 is pinned",
         "skip",
         "1 violated, 1 not evaluated",
-        "nothing was judged",
+        "nothing was evaluated",
         "mlflow-cache is gone",
         "not known yet",
         "Alarm",

@@ -95,7 +95,7 @@ def test_policies_are_read_by_what_was_found() -> None:
             f"role, task: {gap}\nof what is known or rendered from the settings, 4 passed",
             "",
         ),
-        ("not evaluated", "logs, keys", "nothing was judged", ""),
+        ("not evaluated", "logs, keys", "nothing was evaluated", ""),
     ]
 
 

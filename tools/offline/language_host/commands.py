@@ -115,7 +115,7 @@ def plugin_command(request: RunPluginRequest) -> Command:
 
 
 def policy_environment(configured: Mapping[str, object] | None) -> dict[str, str]:
-    """The variables by which a policy pack learns for which stack it judges; empty when no stack is known.
+    """The variables by which a policy pack learns for which stack it is asked; empty when no stack is known.
 
     The SDK's launcher reads them before it imports the pack, so they have to be there when it starts.
     """

@@ -1,4 +1,4 @@
-"""Stands between the engine and a policy pack, until it is known for which stack the pack judges.
+"""The proxy between the engine and a policy pack, until it is known for which stack the pack is asked.
 
 The engine gives a pack its stack, project and config by a call (`ConfigureStack`); the Python SDK of policy packs
 reads them from its environment, before it imports the pack. So the engine is given the address of this proxy, the pack
@@ -26,11 +26,11 @@ START_DEADLINE_S = 60.0
 """Seconds that a pack has to print its port: importing the SDK takes under one, a pack may import more."""
 
 CALL_DEADLINE_S = 3600.0
-"""Seconds for one judgement. The engine sets no deadline, which gRPC shows as more seconds than it takes itself."""
+"""Seconds for one answer of a pack. The engine sets no deadline, which gRPC shows as more seconds than it accepts."""
 
 
 class PolicyProxy:
-    """A server that the engine talks to in the pack's place.
+    """A server that the engine talks to instead of the pack.
 
     `configured` is given the stack's description once, or None when the engine asks for the pack without a stack;
     `pack_started` has to be called with the pack's port after that, or `pack_failed`.

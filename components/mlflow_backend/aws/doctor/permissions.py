@@ -31,14 +31,14 @@ def look(account: Account, grants: Sequence[Grant]) -> Iterator[Finding]:
     caller = account.ask("sts", "get_caller_identity")
     principal = caller if isinstance(caller, Unanswered) else _principal(account, str(caller["Arn"]))
     if isinstance(principal, Unanswered):
-        yield skipped(_CHECK, _PROP, f"not judged: {principal.why}.")
+        yield skipped(_CHECK, _PROP, f"not evaluated: {principal.why}.")
         return
     denied: list[str] = []
     lacking: list[Grant] = []
     for grant in grants:
         found = _denied(account, principal, grant)
         if isinstance(found, Unanswered):
-            yield skipped(_CHECK, _PROP, f"not judged: IAM's simulation answers {found.why}.")
+            yield skipped(_CHECK, _PROP, f"not evaluated: IAM's simulation answers {found.why}.")
             return
         if found:
             denied, lacking = [*denied, *found], [*lacking, grant]

@@ -22,7 +22,7 @@ LONGEST_DEREGISTRATION_S: Final = 3600
 LONGEST_FARGATE_STOP_S: Final = 120
 
 # MLflow was measured to serve after 5 to 22 s, and to give up on an unreachable database after 108 s
-# (docs/facts.md, B); for the whole of that a task must not be judged.
+# (docs/facts.md, B); for the whole of that a task's health must not count.
 GRACE_S: Final = 240
 
 # Without any request under way: three starts of a task, and what ECS and the provider need besides (20 minutes are the
@@ -42,7 +42,7 @@ class Timeouts:
     """Seconds, each derived from the longest request.
 
     `idle`: the balancer closes a silent connection. `deregistration`: requests under way on a task that is being
-    replaced may end; ECS sends SIGTERM after it. `grace`: a new task is not judged yet.
+    replaced may end; ECS sends SIGTERM after it. `grace`: a new task's health does not count yet.
     """
 
     idle: int
@@ -104,7 +104,7 @@ def listeners(settings: Settings) -> Listeners:
         )
     warning = (
         "This backend's load balancer speaks plain HTTP: users, passwords and artifacts cross the network unencrypted. "
-        "It is internal, which is the only place where that is allowed. Set aws.network.certificate to end it."
+        "It is internal, and plain HTTP is allowed for internal balancers only. Set aws.network.certificate to end it."
     )
     return Listeners(scheme="http", port=HTTP_PORT, certificate=None, redirect_port=None, warning=warning)
 

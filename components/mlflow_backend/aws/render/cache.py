@@ -43,7 +43,7 @@ class CachePlan:
 
 
 def cache_address(settings: Settings, host: str, port: int) -> CacheAddress:
-    """Return the cache as servers reach it; an adopted one is held to TLS by its URL's scheme, a created one always."""
+    """Return the cache as servers reach it; an adopted one has TLS if its URL says so, a created one always."""
     existing = settings.cache.existing
     return CacheAddress(
         host=host, port=port, password=CACHE_TOKEN, tls=existing is None or existing.startswith("rediss://")

@@ -27,7 +27,7 @@ ARTIFACTS: Final = "artifacts"
 BACKEND: Final = "_backend"
 DUMPS: Final = f"{BACKEND}/dumps"
 JOBS: Final = f"{BACKEND}/verify"
-"""Where the job of a verification inside the network lies until its task has read it."""
+"""The key of the job of a verification inside the network, until its task has read it."""
 _SERVICES: Final = {"s3": "S3", "secretsmanager": "SecretsManager"}
 _OBJECT_ACTIONS: Final = (
     "s3:AbortMultipartUpload",

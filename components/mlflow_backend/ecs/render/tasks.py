@@ -89,7 +89,7 @@ class TaskDefinition:
 
 
 def fixed(settings: Settings, naming: Naming, part: str) -> dict[str, Any]:
-    """Return the arguments that follow from the settings alone: a first preview knows them, and policies judge them."""
+    """Return the arguments that follow from the settings alone: a first preview knows them, and policies check them."""
     return {
         "family": naming.family(part),
         "runtime_platform": {"cpu_architecture": settings.aws.architecture, "operating_system_family": "LINUX"},

@@ -101,7 +101,7 @@ RULES: Final[tuple[Rule, ...]] = (
         code="tls-broken",
         when=trouble(Trouble.TLS_BROKEN),
         cause=(
-            "TLS with {host} fails before any certificate is judged ({detail}); plain HTTP on that port is the usual "
+            "TLS with {host} fails before any certificate is checked ({detail}); plain HTTP on that port is the usual "
             "reason."
         ),
         next_step="Check the scheme and the port of the URL.",
@@ -111,7 +111,7 @@ RULES: Final[tuple[Rule, ...]] = (
         when=trouble(Trouble.REDIRECT_LOOP),
         certainty=Certainty.KNOWN,
         cause="The front redirects in a circle; often it ends TLS and the part behind it redirects to https again.",
-        next_step="Follow it with: curl -sIL http(s)://{host}, and make one place only redirect.",
+        next_step="Follow it with: curl -sIL http(s)://{host}, and let only one of them redirect.",
     ),
     Rule(
         code="artifacts-hang",

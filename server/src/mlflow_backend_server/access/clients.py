@@ -56,9 +56,9 @@ def _canonical(text: str) -> str:
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
-def _from_right(hops: str, place: int) -> str:
+def _from_right(hops: str, position: int) -> str:
     listed = [hop.strip() for hop in hops.split(",")] if hops.strip() else []
-    return listed[-place] if 0 < place <= len(listed) else ""
+    return listed[-position] if 0 < position <= len(listed) else ""
 
 
 def _without_port(hop: str) -> str:

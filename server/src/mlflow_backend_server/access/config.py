@@ -1,7 +1,7 @@
 """The file that gives MLflow's basic auth its database: MLflow knows no variable for that.
 
-Read-only images and task definitions have no place for a file, so it is made where the server starts, for its own
-user only. It holds no password: where MLflow reads the administrator's from it, a worker puts in the environment's.
+Read-only images and task definitions cannot hold a file, so each server makes it when it starts, for its own
+user only. It holds no password: if MLflow reads the administrator's from it, a worker puts in the environment's.
 """
 
 from __future__ import annotations

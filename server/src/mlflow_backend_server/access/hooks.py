@@ -1,4 +1,4 @@
-"""What is judged of a request inside MLflow's Flask application, where its route and its body are known.
+"""Checks of a request inside MLflow's Flask application, which knows its route and its body.
 
 Registered after MLflow's own checks: an address of artifacts that is a file of the server, a GraphQL mutation with a
 key that may only read, and permissions on routes that this MLflow version asks for none.
@@ -37,7 +37,7 @@ def register(flask_app: Any, asked: Permissions | None) -> None:
             return _response(
                 flask, refusal(500, "INTERNAL_ERROR", "The request did not come through the request filter.")
             )
-        answer = _judged(exchange, flask.request, asked)
+        answer = _refused(exchange, flask.request, asked)
         return None if answer is None else _response(flask, answer)
 
     def after(response: Any) -> Any:
@@ -50,7 +50,7 @@ def register(flask_app: Any, asked: Permissions | None) -> None:
     flask_app.after_request(after)
 
 
-def _judged(exchange: Exchange, request: Any, asked: Permissions | None) -> Answer | None:
+def _refused(exchange: Exchange, request: Any, asked: Permissions | None) -> Answer | None:
     admission = exchange.admission
     assert admission is not None  # noqa: S101 - seen by the caller
     route = admission.route.template.replace("/ajax-api", "/api", 1)

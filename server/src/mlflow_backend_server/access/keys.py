@@ -76,7 +76,7 @@ def parse(text: str) -> tuple[StoredKey, ...]:
 
     `expires` is a time with its offset from UTC; a key without one is valid until it is revoked.
 
-    Raises KeyFileError, naming the entry by its place.
+    Raises KeyFileError, naming the entry by its number.
     """
     try:
         entries = json.loads(text)["keys"]
@@ -84,7 +84,7 @@ def parse(text: str) -> tuple[StoredKey, ...]:
         raise KeyFileError('the secret is not JSON of the form {"keys": [...]}') from None
     if not isinstance(entries, list):
         raise KeyFileError('"keys" is not a list')
-    keys = tuple(_entry(place, entry) for place, entry in enumerate(entries))
+    keys = tuple(_entry(index, entry) for index, entry in enumerate(entries))
     if len({key.name for key in keys}) != len(keys):
         raise KeyFileError("two keys have the same name")
     return keys
@@ -120,8 +120,8 @@ def _digest(salt: bytes, key: str) -> bytes:
     return hashlib.sha256(salt + key.encode("utf-8", "surrogateescape")).digest()
 
 
-def _entry(place: int, entry: Any) -> StoredKey:
-    where = f"entry {place + 1} of the keys"
+def _entry(index: int, entry: Any) -> StoredKey:
+    where = f"entry {index + 1} of the keys"
     if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
         raise KeyFileError(f"{where} is not an object of texts")
     if not _NAME.fullmatch(entry.get("name", "")):

@@ -42,7 +42,7 @@ def problem(address: str) -> str | None:
 
 
 def path_problem(path: str, query: str) -> str | None:
-    """Return what is wrong with the place in the store that a request names, as the end of a sentence, None if nothing.
+    """Return what is wrong with the path in the store that a request names, as the end of a sentence, None if nothing.
 
     MLflow decodes it again, and joins it to the store's own folder, after its permissions were looked up by what it
     begins with: `%31/...` and `./1/...` would be the artifacts of experiment 1 without a permission on it.
@@ -50,11 +50,11 @@ def path_problem(path: str, query: str) -> str | None:
     _, proxy, rest = path.partition(_PROXY)
     if not proxy:
         return None
-    places = [rest, *(value for name, value in parse_qsl(query, keep_blank_values=True) if name == _LISTED)]
-    for place in places:
-        if unquote(place) != place:
+    artifacts = [rest, *(value for name, value in parse_qsl(query, keep_blank_values=True) if name == _LISTED)]
+    for each in artifacts:
+        if unquote(each) != each:
             return "is encoded more than once"
-        if any(segment in {"", ".", ".."} for segment in place.removesuffix("/").split("/") if place):
+        if any(segment in {"", ".", ".."} for segment in each.removesuffix("/").split("/") if each):
             return "has an empty segment, or one that is a dot or two"
     return None
 

@@ -21,7 +21,7 @@ _CHECKED_BY_MLFLOW = ("/api/", "/ajax-api/")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def judge(environment: Mapping[str, str]) -> Callable[[Asked], bool]:
+def foreign_by(environment: Mapping[str, str]) -> Callable[[Asked], bool]:
     """Return the test of whether a request is another site's, by MLflow's own settings of allowed origins."""
     allowed = tuple(each.strip() for each in environment.get(_ALLOWED, "").split(",") if each.strip())
     off = environment.get(_OFF, "").lower() == "true"

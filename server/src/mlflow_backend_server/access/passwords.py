@@ -1,4 +1,4 @@
-"""Whether a user's password is right: judged once, remembered for seconds, hashed on threads of its own.
+"""Whether a user's password is right: checked once, remembered for seconds, hashed on threads of its own.
 
 Works on the user store of every MLflow version, which hashes the password anew for every request (180 ms). MLflow asks
 the same store again after the request filter did, and gets the remembered answer. Whatever changes a user in this
@@ -38,7 +38,7 @@ _MOST_SHARING = 16
 
 
 class Result(StrEnum):
-    """How a login was judged; `unknown` if the users could not be looked up, `limited` if nothing was judged."""
+    """The result of a login; `unknown` if the users could not be looked up, `limited` if nothing was checked."""
 
     RIGHT = "right"
     WRONG = "wrong"
@@ -47,8 +47,8 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
-    """A judgement; `wait_s` is when to try again."""
+class LoginCheck:
+    """The result; `wait_s` is when to try again."""
 
     result: Result
     wait_s: int = 0
@@ -90,7 +90,7 @@ class Remembered:
 
 
 class Passwords:
-    """The judge of logins for one worker."""
+    """The checks of logins for one worker."""
 
     def __init__(
         self,
@@ -121,27 +121,27 @@ class Passwords:
         for name in _CHANGES:
             setattr(store, name, self._forgetting(getattr(store, name)))
 
-    def judge(self, login: Login, client: str) -> Judged | Future[Judged]:
-        """Judge a login from a client's address; a future if the password has to be hashed."""
+    def check(self, login: Login, client: str) -> LoginCheck | Future[LoginCheck]:
+        """Check a login from a client's address; a future if the password has to be hashed."""
         known = self.known(login, client)
         if known is not None:
             return known
-        return self._submit(login, network(client)) or Judged(result=Result.LIMITED, wait_s=1)
+        return self._submit(login, network(client)) or LoginCheck(result=Result.LIMITED, wait_s=1)
 
-    def known(self, login: Login, client: str) -> Judged | None:
+    def known(self, login: Login, client: str) -> LoginCheck | None:
         """Return what can be said of a login without hashing, None if that is nothing."""
         fingerprint, address = self._fingerprint(login.name, login.password), network(client)
         if self._wrong.get(fingerprint):
-            return Judged(result=Result.WRONG)
+            return LoginCheck(result=Result.WRONG)
         if wait_s := self._guesses.seconds_to_wait(address, login.name):
-            return Judged(result=Result.LIMITED, wait_s=wait_s)
+            return LoginCheck(result=Result.LIMITED, wait_s=wait_s)
         if self._right.get(fingerprint):
-            return Judged(result=Result.RIGHT)
+            return LoginCheck(result=Result.RIGHT)
         if wait_s := self._guesses.seconds_to_wait(address):
             # Whoever is known goes on, so this answer says something about the password: it is one more guess.
             self._guesses.failed(address, login.name, fingerprint)
             self._share_soon(login, address)
-            return Judged(result=Result.LIMITED, wait_s=wait_s)
+            return LoginCheck(result=Result.LIMITED, wait_s=wait_s)
         return None
 
     def within(self, login: Login, client: str, *, most_s: float) -> bool:
@@ -168,7 +168,7 @@ class Passwords:
             self._users.put(username, user, generation)
         return user
 
-    def _submit(self, login: Login, address: str) -> Future[Judged] | None:
+    def _submit(self, login: Login, address: str) -> Future[LoginCheck] | None:
         with self._lock:
             if self._waiting >= self._most_waiting:
                 return None
@@ -177,11 +177,11 @@ class Passwords:
         future.add_done_callback(self._done)
         return future
 
-    def _done(self, _future: Future[Judged]) -> None:
+    def _done(self, _future: Future[LoginCheck]) -> None:
         with self._lock:
             self._waiting -= 1
 
-    def _hashed(self, login: Login, address: str) -> Judged:
+    def _hashed(self, login: Login, address: str) -> LoginCheck:
         self._learn(login, address)
         known = self.known(login, address)
         if known is not None:
@@ -189,15 +189,15 @@ class Passwords:
         try:
             right = self._check(login.name, login.password)
         except Exception:  # noqa: BLE001 - whatever the database says, its words are not for the caller
-            return Judged(result=Result.UNKNOWN)
+            return LoginCheck(result=Result.UNKNOWN)
         if right:
             self._guesses.succeeded(address, login.name)
             if self._shared is not None:
                 self._shared.succeeded(address, login.name)
-            return Judged(result=Result.RIGHT)
+            return LoginCheck(result=Result.RIGHT)
         self._guesses.failed(address, login.name, self._fingerprint(login.name, login.password))
         self._share_failure(login, address)
-        return Judged(result=Result.WRONG)
+        return LoginCheck(result=Result.WRONG)
 
     def _learn(self, login: Login, address: str) -> None:
         """Pause here what is over its limit at all servers together; asked before each hash, which takes longer."""
@@ -208,7 +208,7 @@ class Passwords:
                 self._guesses.pause(address, name, wait_s)
 
     def _share_soon(self, login: Login, address: str) -> None:
-        """Share a guess that cost no hash: not on the judge's threads, which whoever is limited must not fill.
+        """Share a guess that cost no hash: not on the hashing threads, which whoever is limited must not fill.
 
         If too many wait already, this process alone knows of it.
         """
@@ -244,7 +244,7 @@ class Passwords:
         return True
 
     def _for_mlflow(self, username: Any, password: Any, **options: Any) -> bool:
-        """Answer MLflow itself, which knows no address; the request filter has judged before."""
+        """Answer MLflow itself, which knows no address; the request filter came before."""
         if not isinstance(username, str) or not isinstance(password, str):
             return False
         fingerprint = self._fingerprint(username, password)

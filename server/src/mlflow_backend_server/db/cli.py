@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.db import addresses, kept
-from mlflow_backend_server.db.postgres import connected, judged
+from mlflow_backend_server.db.postgres import connected, tool_errors
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _dumps(options: argparse.Namespace, databases: Databases) -> dict[str, Any]:
 def _drop(databases: Databases, name: str) -> dict[str, Any]:
     matching = [address for _, address in databases.items() if kept.is_kept(name, address.name)]
     address = matching[0] if matching else databases.tracking
-    with connected(address, purpose="drop") as connection, judged(f"Dropping '{name}'"):
+    with connected(address, purpose="drop") as connection, tool_errors(f"Dropping '{name}'"):
         kept.drop(connection, name, address.name)
     return {"dropped": name, "exit_code": int(ExitCode.DONE)}
 

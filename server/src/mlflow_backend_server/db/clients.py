@@ -1,4 +1,4 @@
-"""pg_dump and pg_restore as streams: started, fed or read, and judged by their exit codes."""
+"""pg_dump and pg_restore as streams: started, fed or read, and checked by their exit codes."""
 
 from __future__ import annotations
 

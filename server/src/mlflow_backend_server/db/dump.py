@@ -16,7 +16,7 @@ from mlflow_backend_server.db.chains import Chain, installed_package, installed_
 from mlflow_backend_server.db.kept import STAMP
 from mlflow_backend_server.db.majors import client_major, major, refuse_dump
 from mlflow_backend_server.db.objects import READ_BYTES, Store, open_store, write_json
-from mlflow_backend_server.db.postgres import connected, count_rows, judged, server_version
+from mlflow_backend_server.db.postgres import connected, count_rows, server_version, tool_errors
 from mlflow_backend_server.db.status import standing
 from mlflow_backend_server.db.verdicts import ExitCode
 
@@ -60,7 +60,7 @@ def dump(databases: Databases, destination: str, *, say: Callable[[str], None]) 
 
 
 def _dump_one(database: Address, chain: Chain, store: Store, name: str, client: int) -> dict[str, Any]:
-    with connected(database, purpose="dump") as connection, judged(f"Dumping {database}"):
+    with connected(database, purpose="dump") as connection, tool_errors(f"Dumping {database}"):
         version = server_version(connection)
         refuse_dump(server=major(version), client=client)
         snapshot = _export_snapshot(connection)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlflow_backend_server.db.postgres import connected, judged
+from mlflow_backend_server.db.postgres import connected, tool_errors
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
@@ -33,11 +33,11 @@ def carry_over(replaced: Address, restored: Address) -> None:
     A dump that is older than the identity brings none, and the backend must be known after its restore all the same.
     Raises ToolError.
     """
-    with connected(replaced, purpose="restore") as connection, judged(f"Reading {replaced}"):
+    with connected(replaced, purpose="restore") as connection, tool_errors(f"Reading {replaced}"):
         row = read(connection)
     if row is None:
         return
-    with connected(restored, purpose="restore") as connection, judged(f"Writing {restored}"):
+    with connected(restored, purpose="restore") as connection, tool_errors(f"Writing {restored}"):
         if read(connection) is None:
             with connection.cursor() as cursor:
                 cursor.execute(DEFINE)

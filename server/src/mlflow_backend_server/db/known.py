@@ -33,7 +33,7 @@ class RevisionEffect:
     tables: tuple[str, ...]
 
 
-#: A revision that was never recorded is held to be breaking.
+#: A revision that was never recorded counts as breaking.
 UNRECORDED = RevisionEffect(
     revision_class=RevisionClass.BREAKING, reasons=("its statements were never recorded",), tables=()
 )
@@ -71,9 +71,9 @@ def first_release(chain: str, revision: str) -> str | None:
     order = all_revisions(chain)
     if revision not in order:
         return None
-    place = order.index(revision)
+    position = order.index(revision)
     for version, heads in schema_heads()["versions"].items():
-        if order.index(heads[chain]) >= place:
+        if order.index(heads[chain]) >= position:
             return str(version)
     return None
 

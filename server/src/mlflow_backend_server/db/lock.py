@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from mlflow_backend_server.db.postgres import connected, judged
+from mlflow_backend_server.db.postgres import connected, tool_errors
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def acquire_all(
     # Tracking first, as everywhere: whoever takes locks in another order may wait for ever.
     for address in [address for _, address in databases.items()]:
         guard = guards.enter_context(connected(address, purpose=purpose))
-        with judged(f"Locking {address}"):
+        with tool_errors(f"Locking {address}"):
             acquire(guard, wait_s=wait_s, say=say)
 
 

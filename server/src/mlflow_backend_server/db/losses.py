@@ -12,7 +12,7 @@ from psycopg2 import sql
 from mlflow_backend_server.db import clients, rows
 from mlflow_backend_server.db.dump import MANIFEST
 from mlflow_backend_server.db.objects import open_store, read_json
-from mlflow_backend_server.db.postgres import connected, judged
+from mlflow_backend_server.db.postgres import connected, tool_errors
 from mlflow_backend_server.db.verdicts import ExitCode
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def losses(databases: Databases, source: str) -> dict[str, Any]:
 
 def _losses(address: Address, tables: Mapping[str, rows.Table], dump: Iterable[bytes]) -> dict[str, int]:
     now = rows.Content()
-    with connected(address, purpose="losses") as connection, judged(f"Reading {address}"):
+    with connected(address, purpose="losses") as connection, tool_errors(f"Reading {address}"):
         live = _columns(connection, tables)
         with clients.unpacking(dump, tables=tuple(tables)) as lines:
             before = rows.read_dump(lines, tables, live)

@@ -25,7 +25,7 @@ READ_BYTES = 1024 * 1024
 
 
 class Store(Protocol):
-    """One place in an object store, such as `s3://bucket/prefix`."""
+    """One location in an object store, such as `s3://bucket/prefix`."""
 
     def writing(self, name: str) -> Any:
         """Context of a function that appends bytes to the object `name`; the object appears when the block ends."""
@@ -35,16 +35,16 @@ class Store(Protocol):
 
 
 def open_store(address: str) -> Store:
-    """Return the place that `address` names.
+    """Return the location that `address` names.
 
     Raises ToolError USAGE for an address that is neither `s3://` nor `gs://`.
     """
     parts = urlsplit(address)
-    place = {"bucket": parts.netloc, "prefix": parts.path.strip("/")}
+    location = {"bucket": parts.netloc, "prefix": parts.path.strip("/")}
     if parts.scheme == "s3" and parts.netloc:
-        return S3Store(client=_s3_client(), **place)
+        return S3Store(client=_s3_client(), **location)
     if parts.scheme == "gs" and parts.netloc:
-        return GoogleStore(**place)
+        return GoogleStore(**location)
     raise ToolError(ExitCode.USAGE, f"'{address}' is no address of an object store.", "Write s3://bucket/prefix.")
 
 
@@ -71,9 +71,9 @@ class S3Store:
     @contextmanager
     def writing(self, name: str) -> Iterator[Callable[[bytes], None]]:
         """Append to the object by multipart upload, aborted when the block fails."""
-        place = {"Bucket": self.bucket, "Key": f"{self.prefix}/{name}"}
-        with _store_errors(f"s3://{self.bucket}/{place['Key']}"):
-            upload = {**place, "UploadId": self.client.create_multipart_upload(**place)["UploadId"]}
+        location = {"Bucket": self.bucket, "Key": f"{self.prefix}/{name}"}
+        with _store_errors(f"s3://{self.bucket}/{location['Key']}"):
+            upload = {**location, "UploadId": self.client.create_multipart_upload(**location)["UploadId"]}
             parts = _Parts(client=self.client, upload=upload)
             try:
                 yield parts.write

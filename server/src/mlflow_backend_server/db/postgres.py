@@ -55,7 +55,7 @@ def connect(address: Address, *, purpose: str) -> Connection:
     except psycopg2.OperationalError as error:
         raise _unreachable(address, str(error)) from None
     connection.autocommit = True
-    with judged(f"Opening {address}"), connection.cursor() as cursor:
+    with tool_errors(f"Opening {address}"), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{LOCK_WAIT_S}s",))
     return connection
 
@@ -70,15 +70,15 @@ def _unreachable(address: Address, words: str) -> ToolError:
 
 
 @contextmanager
-def judged(action: str) -> Iterator[None]:
+def tool_errors(action: str) -> Iterator[None]:
     """Turn the database's errors while doing `action` into ToolError: WORTH_RETRYING if another try may do."""
     try:
         yield
     except psycopg2.Error as error:
-        raise judge(error, action) from error
+        raise tool_error(error, action) from error
 
 
-def judge(error: psycopg2.Error, action: str) -> ToolError:
+def tool_error(error: psycopg2.Error, action: str) -> ToolError:
     """Return the ToolError for a database error that stopped `action`."""
     words = " ".join(str(error.diag.message_primary or error).split())
     # An error without a SQLSTATE is the connection itself breaking.

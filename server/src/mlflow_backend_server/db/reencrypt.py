@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server import encryption
 from mlflow_backend_server.db import lock
-from mlflow_backend_server.db.postgres import connected, judged
+from mlflow_backend_server.db.postgres import connected, tool_errors
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def reencrypt(databases: Databases, *, wait_s: float, say: Callable[[str], None]
     """
     ring = ring_of_environment()
     with connected(databases.tracking, purpose="reencrypt") as connection:
-        with judged(f"Locking {databases.tracking}"):
+        with tool_errors(f"Locking {databases.tracking}"):
             lock.acquire(connection, wait_s=wait_s, say=say)
         report = of_database(connection, databases.tracking, ring, say)
     return {**report, "exit_code": int(ExitCode.DONE)}
@@ -69,7 +69,7 @@ def of_database(
 ) -> dict[str, Any]:
     """Put all rows of one connected database under the keys in force, all or none."""
     work = {_WEBHOOKS: _webhooks, _SECRETS: _gateway_secrets}
-    with judged(f"Re-encrypting {address}"), connection.cursor() as cursor:
+    with tool_errors(f"Re-encrypting {address}"), connection.cursor() as cursor:
         cursor.execute("BEGIN")
         try:
             done = {name: each(cursor, ring) if _exists(cursor, name) else Counted() for name, each in work.items()}
@@ -98,7 +98,7 @@ def _webhooks(cursor: Cursor, ring: encryption.Ring) -> Counted:
     # Deleted ones too: MLflow only marks them.
     cursor.execute("SELECT webhook_id, name, secret FROM webhooks WHERE secret IS NOT NULL ORDER BY 1 FOR UPDATE")
     for identifier, name, secret in cursor.fetchall():
-        found = next(((place, text) for place, text in _read(ring, secret) if text is not None), None)
+        found = next(((index, text) for index, text in _read(ring, secret) if text is not None), None)
         if found is None:
             cursor.execute(
                 "UPDATE webhooks SET secret = NULL, status = 'DISABLED' WHERE webhook_id = %s", (identifier,)
@@ -114,7 +114,7 @@ def _webhooks(cursor: Cursor, ring: encryption.Ring) -> Counted:
 
 
 def _read(ring: encryption.Ring, secret: str) -> list[tuple[int, bytes | None]]:
-    return [(place, encryption.read_webhook(key, secret)) for place, key in enumerate(ring.webhook)]
+    return [(index, encryption.read_webhook(key, secret)) for index, key in enumerate(ring.webhook)]
 
 
 def _gateway_secrets(cursor: Cursor, ring: encryption.Ring) -> Counted:

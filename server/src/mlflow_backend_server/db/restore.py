@@ -22,7 +22,7 @@ from mlflow_backend_server.db.identity import carry_over
 from mlflow_backend_server.db.kept import kept_databases, kept_name, next_stamp, restoring_name
 from mlflow_backend_server.db.majors import client_major, major, refuse_restore
 from mlflow_backend_server.db.objects import Store, open_store, read_json
-from mlflow_backend_server.db.postgres import connected, count_rows, judged, server_version
+from mlflow_backend_server.db.postgres import connected, count_rows, server_version, tool_errors
 from mlflow_backend_server.db.status import standing
 from mlflow_backend_server.db.switching import Swap, switch
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
@@ -63,7 +63,7 @@ def restore(databases: Databases, source: str, *, wait_s: float, say: Callable[[
         refuse_restore(dumped, server=major(server_version(admin)), client=client_major("pg_restore"))
         locks = stack.enter_context(ExitStack())
         lock.acquire_all(locks, databases, purpose="restore", wait_s=wait_s, say=say)
-        with judged("Looking for what earlier restores left"):
+        with tool_errors("Looking for what earlier restores left"):
             plans = _plan(admin, databases, manifest)
         try:
             for plan in plans:
@@ -119,7 +119,7 @@ def _plan(admin: Connection, databases: Databases, manifest: dict[str, Any]) -> 
 
 def _fill(admin: Connection, store: Store, plan: _Plan, say: Callable[[str], None]) -> None:
     say(f"restoring {plan.entry['object']} into {plan.restored}")
-    with judged(f"Creating {plan.restored}"):
+    with tool_errors(f"Creating {plan.restored}"):
         _create_like(admin, plan.current.name, plan.restored.name)
     digest, size = hashlib.sha256(), 0
     with clients.restoring(plan.restored) as target:
@@ -166,7 +166,7 @@ def _create_like(admin: Connection, model: str, name: str) -> None:
 
 def _compare(plan: _Plan) -> None:
     chain = read_chains(installed_package())[plan.name]
-    with connected(plan.restored, purpose="restore") as connection, judged(f"Reading {plan.restored}"):
+    with connected(plan.restored, purpose="restore") as connection, tool_errors(f"Reading {plan.restored}"):
         _, where = standing(connection, chain)
         counts = count_rows(connection, frozenset(plan.entry["row_counts"]))
     if where.head != plan.entry["head"] or counts != plan.entry["row_counts"]:

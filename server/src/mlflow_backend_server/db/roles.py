@@ -15,7 +15,7 @@ from psycopg2 import sql
 from psycopg2.extensions import encrypt_password
 
 from mlflow_backend_server.db import lock
-from mlflow_backend_server.db.postgres import connected, judged
+from mlflow_backend_server.db.postgres import connected, tool_errors
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def prepare(databases: Databases, *, wait_s: float, say: Callable[[str], None]) 
     if administrator is None or all(map(_owned, wanted)):
         return
     with connected(administrator, purpose="prepare") as connection:
-        with judged("Waiting to prepare the databases"):
+        with tool_errors("Waiting to prepare the databases"):
             lock.acquire(connection, wait_s=wait_s, say=say)
         for address in wanted:
             if not _owned(address):
-                with judged(f"Preparing {address}"):
+                with tool_errors(f"Preparing {address}"):
                     _prepare(connection, address, administrator, say)
 
 

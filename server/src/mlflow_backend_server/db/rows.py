@@ -67,11 +67,11 @@ class Content:
         """
         self.columns[name] = tuple(columns)
         sums = self.kinds.setdefault(table.kind, {})
-        places = [columns.index(column) for column in table.key]
+        positions = [columns.index(column) for column in table.key]
 
         def add(line: bytes) -> None:
             fields = line.rstrip(b"\n").split(b"\t")
-            key = tuple(fields[place] for place in places)
+            key = tuple(fields[position] for position in positions)
             sums[key] = (sums.get(key, 0) + _digest(name, fields)) % _MODULUS
 
         return add
@@ -88,13 +88,13 @@ def read_dump(lines: Iterable[bytes], tables: Mapping[str, Table], live: Mapping
         header = _HEADER.match(line.rstrip(b"\n"))
         if header is None or (name := header[1].decode()) not in tables or name not in live:
             continue
-        held = [column.strip().strip('"') for column in header[2].decode().split(",")]
-        shared = [column for column in held if column in live[name]]
-        places = [held.index(column) for column in shared]
+        dumped = [column.strip().strip('"') for column in header[2].decode().split(",")]
+        shared = [column for column in dumped if column in live[name]]
+        positions = [dumped.index(column) for column in shared]
         add = found.adding(name, tables[name], shared)
         for row in _until_end(remaining):
             fields = row.split(b"\t")
-            add(b"\t".join(fields[place] for place in places))
+            add(b"\t".join(fields[position] for position in positions))
     return found
 
 

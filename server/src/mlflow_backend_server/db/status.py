@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow_backend_server.db import known
 from mlflow_backend_server.db.chains import Chain, installed_package, installed_version, read_chains
 from mlflow_backend_server.db.kept import kept_databases
-from mlflow_backend_server.db.postgres import connected, count_rows, judged, look, server_version
+from mlflow_backend_server.db.postgres import connected, count_rows, look, server_version, tool_errors
 from mlflow_backend_server.db.schema import Found, Standing, stand
 from mlflow_backend_server.db.verdicts import Direction, ExitCode, ToolError
 
@@ -68,7 +68,7 @@ def check(databases: Databases) -> dict[str, Any]:
 
 
 def _one(address: Address, chain: Chain) -> dict[str, Any]:
-    with connected(address, purpose="status") as connection, judged(f"Reading {address}"):
+    with connected(address, purpose="status") as connection, tool_errors(f"Reading {address}"):
         found, where = standing(connection, chain)
         pending = [_pending(chain.name, revision.id, revision.title) for revision in _pending_revisions(chain, where)]
         touched = {table for entry in pending for table in entry["tables"]} & found.tables

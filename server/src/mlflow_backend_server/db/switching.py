@@ -1,4 +1,4 @@
-"""One logical database in another's place, by renames: for all databases of a backend in one transaction.
+"""The swap of one logical database for another, by renames: for all databases of a backend in one transaction.
 
 Whenever this is killed, the backend has either all the databases of before or all the other ones.
 """

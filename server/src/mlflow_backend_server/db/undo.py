@@ -1,4 +1,4 @@
-"""`undo`: the databases that the last restore replaced take their places again; the restored ones are kept instead."""
+"""`undo`: the databases that the last restore replaced get their names back; the restored ones are kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.db import lock
 from mlflow_backend_server.db.kept import kept_databases, kept_name, next_stamp
-from mlflow_backend_server.db.postgres import connected, judged
+from mlflow_backend_server.db.postgres import connected, tool_errors
 from mlflow_backend_server.db.switching import Swap, switch
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
@@ -29,7 +29,7 @@ def undo(databases: Databases, *, wait_s: float, say: Callable[[str], None]) -> 
         admin = stack.enter_context(connected(databases.maintenance, purpose="undo"))
         locks = stack.enter_context(ExitStack())
         lock.acquire_all(locks, databases, purpose="undo", wait_s=wait_s, say=say)
-        with judged("Putting the databases back"):
+        with tool_errors("Putting the databases back"):
             swaps = _swaps(admin, databases)
             # The guards are connections to the databases that are renamed now, which bears none.
             locks.close()

@@ -11,7 +11,7 @@ import psycopg2
 from mlflow_backend_server.db import lock
 from mlflow_backend_server.db.chains import Chain, installed_package, installed_version, read_chains
 from mlflow_backend_server.db.migrations import migrate, sqlalchemy_connection
-from mlflow_backend_server.db.postgres import connected, judge, judged
+from mlflow_backend_server.db.postgres import connected, tool_error, tool_errors
 from mlflow_backend_server.db.status import refuse_unusable, standing
 from mlflow_backend_server.db.verdicts import Direction, ExitCode, ToolError
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def upgrade(databases: Databases, *, wait_s: float, say: Callable[[str], None]) -> dict[str, Any]:
     """Upgrade every database and return what was done to each.
 
-    All locks are taken, and all databases are judged, before the first is touched. Waits up to `wait_s` seconds for
+    All locks are taken, and all databases are checked, before the first is touched. Waits up to `wait_s` seconds for
     another writer.
 
     Raises ToolError LOCKED, AHEAD, UNSUPPORTED, REVISION_UNKNOWN or UNREACHABLE before anything is touched,
@@ -38,7 +38,7 @@ def upgrade(databases: Databases, *, wait_s: float, say: Callable[[str], None]) 
         writers = []
         for name, address in databases.items():
             connection = stack.enter_context(connected(address, purpose="upgrade"))
-            with judged(f"Locking {address}"):
+            with tool_errors(f"Locking {address}"):
                 lock.acquire(connection, wait_s=wait_s, say=say)
                 _, where = standing(connection, chains[name])
             refuse_unusable(address, where)
@@ -65,7 +65,7 @@ def _bring_to_head(
         say(f"{address}: {where.reason}")
         _run(address, chain, connection, where, note)
         # Asked on a connection of its own: what was committed counts, not what this session believes.
-        with connected(address, purpose="upgrade") as witness, judged(f"Reading {address}"):
+        with connected(address, purpose="upgrade") as witness, tool_errors(f"Reading {address}"):
             _, after = standing(witness, chain)
         if after.direction is not Direction.EQUAL:
             raise ToolError(
@@ -87,4 +87,4 @@ def _run(address: Address, chain: Chain, connection: Connection, where: Standing
     except DBAPIError as error:
         if not isinstance(error.orig, psycopg2.Error):
             raise
-        raise judge(error.orig, f"Upgrading {address}") from None
+        raise tool_error(error.orig, f"Upgrading {address}") from None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: The object below the artifacts' destination. Requests that name it are refused by the request filter.
 OBJECT = ".mlflow-backend-identity.json"
-#: In the store's identity, in place of a database's: whichever database there is belongs to it.
+#: In the store's identity, instead of a database's: whichever database there is belongs to it.
 ANY = "*"
 _DEADLINE_S = 5.0
 #: One maker at a time, over all servers of a database. The number is ours alone.

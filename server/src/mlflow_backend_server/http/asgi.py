@@ -40,7 +40,7 @@ _DRAIN_S = 10.0
 _DRAIN_BYTES = 1024**3
 #: What a process may still do after its grace period: closing answers, deleting files.
 _LAST_S = 5.0
-#: Threads that answer health routes and nothing else, and threads that judge callers. The loop's own pool serves
+#: Threads that answer health routes and nothing else, and threads that check callers. The loop's own pool serves
 #: neither: MLflow copies artifacts in it, for as long as those take.
 _HEALTH_THREADS, _JUDGING_THREADS = 4, 8
 _CREDENTIALS = frozenset({b"x-api-key", b"authorization"})
@@ -61,13 +61,13 @@ class AsgiFilter:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one connection scope."""
         if scope["type"] == "websocket":
-            # MLflow has none; refused here, because keys are judged for HTTP only.
+            # MLflow has none; refused here, because keys are checked for HTTP only.
             await send({"type": "websocket.close", "code": 1000})
             return
         if scope["type"] != "http":
             await self._app(scope, receive, _ends_in_time(send))
             return
-        # WSGI, and so Flask, would take an underscore for a hyphen: no proxy judges such a header, and nobody needs it.
+        # WSGI, and so Flask, would take an underscore for a hyphen: no proxy checks such a header, and nobody needs it.
         scope["headers"] = [header for header in scope["headers"] if b"_" not in header[0]]
         asked = _asked(scope, self._prefix, self._proxies)
         scope["scheme"] = asked.scheme
@@ -78,7 +78,7 @@ class AsgiFilter:
         CURRENT.set(exchange)
         outgoing = _Outgoing(send, exchange, self._timeout)
         try:
-            verdict = self._filter.judge(asked)
+            verdict = self._filter.decide(asked)
             if isinstance(verdict, Future):
                 verdict = await asyncio.wrap_future(verdict)
             elif callable(verdict):

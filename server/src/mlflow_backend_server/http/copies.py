@@ -66,7 +66,7 @@ def bounded(original: Any, base: Any, space: Space, stop: Callable[[str], None])
         while not turns.acquire(timeout=_LOOK_S):
             watcher.look()
         try:
-            # A small copy is whole before the last measurement is old: each start is held to what is there.
+            # A small copy is whole before the last measurement is old: each start is limited to what is there.
             watcher.look(now=True)
             bound = signature.bind(*given, **named)
             bound.arguments["subscribers"] = [*(bound.arguments.get("subscribers") or ()), watcher]

@@ -34,7 +34,7 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 def prepare_folder(environment: Mapping[str, str]) -> dict[str, str]:
     """Make the folder of this server's numbers, empty, and return the variables that its workers need.
 
-    Called once, before there are workers. Without MLFLOW_BACKEND_METRICS_DIR it lies in the temporary folder and is
+    Called once, before there are workers. Without MLFLOW_BACKEND_METRICS_DIR it is in the temporary folder and is
     named by the process group; those of groups that are gone are removed, for a killed server cannot do it.
     """
     named = environment.get(FOLDER_VARIABLE)

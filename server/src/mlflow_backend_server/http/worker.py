@@ -75,15 +75,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def is_probe(head: bytes, prefix: str) -> bool:
-    """Return whether this is the whole head of a request for a health route, without credentials to judge."""
+    """Return whether this is the whole head of a request for a health route, without credentials to check."""
     if b"\r\n\r\n" not in head:
         return False
     request_line, *fields = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
     method, _, rest = request_line.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1")
     names = {field.partition(b":")[0].strip().lower() for field in fields}
-    judged = names & {b"authorization", b"x-api-key", b"content-length", b"transfer-encoding", b"expect"}
-    return method in {b"GET", b"HEAD"} and without_prefix(path, prefix.rstrip("/")) in HEALTH_ROUTES and not judged
+    decisive = names & {b"authorization", b"x-api-key", b"content-length", b"transfer-encoding", b"expect"}
+    return method in {b"GET", b"HEAD"} and without_prefix(path, prefix.rstrip("/")) in HEALTH_ROUTES and not decisive
 
 
 def _peeked(client: socket.socket) -> bytes:

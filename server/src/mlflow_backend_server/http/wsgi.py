@@ -48,7 +48,7 @@ class WsgiFilter:
         CURRENT.set(exchange)
         start = _Starting(start_response, exchange)
         try:
-            verdict = self._filter.judge(exchange.asked)
+            verdict = self._filter.decide(exchange.asked)
             if isinstance(verdict, Future):
                 verdict = verdict.result()
             elif callable(verdict):
@@ -255,7 +255,7 @@ def _asked(environ: dict[str, Any], prefix: str, proxies: int) -> Asked:
 def refuse_underscores(message: Any) -> None:
     """Make gunicorn drop headers with an underscore, as its releases from 22 on do.
 
-    It hands `X_API_KEY` on as `X-API-Key`, and lets `SCRIPT_NAME` move the path that the filter judges. `message` is
+    It hands `X_API_KEY` on as `X-API-Key`, and lets `SCRIPT_NAME` move the path that the filter checks. `message` is
     the class that parses requests (gunicorn.http.message.Message).
     """
     parse = message.parse_headers

@@ -30,7 +30,7 @@ def container(**options: str) -> dict[str, Any]:
 def test_the_stream_is_named_by_prefix_container_and_task() -> None:
     """As the awslogs driver names it."""
     aws = clients(container(**{"awslogs-group": "/mlflow/dev", "awslogs-stream-prefix": "tasks"}))
-    assert reasons.log_place(aws, TASK, "server") == ("/mlflow/dev", "tasks/server/0123abcd")
+    assert reasons.log_address(aws, TASK, "server") == ("/mlflow/dev", "tasks/server/0123abcd")
 
 
 @pytest.mark.parametrize(
@@ -44,5 +44,5 @@ def test_the_stream_is_named_by_prefix_container_and_task() -> None:
 )
 def test_a_container_that_logs_elsewhere_has_no_place(containers: tuple[dict[str, Any], ...]) -> None:
     """Its lines are left out of the reasons; nothing is guessed, and the other reasons are still told."""
-    assert reasons.log_place(clients(*containers), TASK, "server") is None
+    assert reasons.log_address(clients(*containers), TASK, "server") is None
     assert reasons.last_log_lines(clients(*containers), TASK) == []
