@@ -17,6 +17,7 @@ from mlflow_backend.aws.render.database import (
     removal_deadline,
 )
 from mlflow_backend.aws.render.network import DATABASE_PORT
+from mlflow_backend.aws.render.secrets import SecretSource
 from mlflow_backend.tokens import AWS_DATABASE
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 class Database(pulumi.ComponentResource):
     """Where the database is.
 
-    Attributes: `host`, `port`, `address` as servers take it, `identity` (another one is another database), `instance`,
-    None for an adopted one, and `admin_secret`, the ARN of the secret of the instance's master user, None for an
-    adopted one.
+    Attributes: `host`, `port`, `address` as servers take it, and `identity` (another one is another database). Of an
+    adopted one `secret`, the password of its user; of a created one `instance` and `admin_secret`, the ARN of the
+    secret of its master user; None for the other kind.
     """
 
     def __init__(
@@ -43,10 +44,14 @@ class Database(pulumi.ComponentResource):
     ) -> None:
         """Take where it is; with `existing` none is made."""
         super().__init__(AWS_DATABASE, name, None, opts)
+        self.secret: pulumi.Output[SecretSource] | None = None
         self.admin_secret: pulumi.Output[str] | None = None
         self.instance: aws.rds.Instance | None = None
         if existing is not None:
             self.host, self.port = pulumi.Output.from_input(existing.host), existing.port
+            self.secret = pulumi.Output.from_input(existing.secret).apply(
+                lambda arn: SecretSource(arn=arn, key="password")
+            )
             self.identity = pulumi.Output.concat("postgresql://", existing.host, f":{existing.port}/{existing.name}")
         else:
             instance = self._create(name, scope, placement)

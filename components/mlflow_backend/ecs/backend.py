@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ from mlflow_backend.aws.provider import ApiKeys, SecretArgs, ServerSecrets
 from mlflow_backend.aws.render import alarms, storage
 from mlflow_backend.aws.render import database as database_render
 from mlflow_backend.aws.render.balancer import rollout_deadline, timeouts
-from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, IN_FORCE, SERVER_SECRETS, SecretSource
+from mlflow_backend.aws.render.secrets import IN_FORCE, SERVER_SECRETS, SecretSource
 from mlflow_backend.aws.scope import Scope
 from mlflow_backend.aws.storage import Storage
 from mlflow_backend.backend import Backend, Serving
@@ -211,45 +210,23 @@ class EcsBackend(Backend):
             opts=self._child,
         )
 
-    def _render_tasks(self) -> pulumi.Output[dict[str, tasks.TaskDefinition]]:
-        settings, naming, release, adopted = self._settings, self._naming, self._identity, self._args.existing_database
-
-        def rendered(found: dict[str, Any]) -> dict[str, tasks.TaskDefinition]:
-            server = SecretSource(arn=found["server"], key="", version=found["version"], stage=IN_FORCE)
-            secrets = tasks.Secrets(
-                server=server,
-                database=SecretSource(arn=found["password"], key="password")
-                if adopted
-                else replace(server, key=DATABASE_PASSWORD),
-                cache=found["cache_secret"],
-                admin=SecretSource(arn=found["admin"], key="") if found["admin"] else None,
-            )
-            drawn = {name: found[name] for name in ("url", "database", "cache", "store", "api_keys")}
-            return tasks.definitions(
-                settings,
-                naming,
-                tasks.inputs_of(settings, naming, **drawn),
-                image=found["image"],
-                release=release,
-                store=found["store"],
-                secrets=secrets,
-                roles=found["roles"],
-            )
-
+    def _render_tasks(self) -> pulumi.Output[dict[str, dict[str, Any]]]:
+        settings, naming, release = self._settings, self._naming, self._identity
         return pulumi.Output.all(
             image=self._preflight.pinnedImage,
             url=self.balancer.url,
             database=self.database.address,
             cache=self.cache.address,
             store=self.storage.store,
-            api_keys=self._keys.arn if self._keys else "",
-            server=self._secrets.arn,
-            version=self._secrets.version,
-            password=adopted.secret if adopted else None,
+            server_secret=pulumi.Output.all(arn=self._secrets.arn, version=self._secrets.version).apply(
+                lambda found: SecretSource(key="", stage=IN_FORCE, **found)
+            ),
             cache_secret=self.cache.secret,
-            admin=self.database.admin_secret,
+            database_secret=self.database.secret,
+            admin_secret=self.database.admin_secret,
+            api_keys=self._keys.arn if self._keys else None,
             roles={part: role.arn for part, role in self.identity.roles.items()},
-        ).apply(rendered)
+        ).apply(lambda found: tasks.definitions(settings, naming, tasks.Drawn(**found), release=release))
 
     def _migrate(self) -> Migration:
         # Another version of the server's secret is another password, which the role has to be given; another user is

@@ -7,7 +7,6 @@ functions that render them are the update's own, given stand-ins in the form of 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.naming import Naming
@@ -40,56 +39,38 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
     Raises Refused and ValueError for settings that cannot be rendered.
     """
     naming = Naming(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
-    store, secrets = storage.store(settings, naming), _secrets(settings, naming)
-    rendered = tasks.definitions(
-        settings,
-        naming,
-        tasks.inputs_of(
-            settings,
-            naming,
-            url=settings.network.public_url or f"http://{naming.balancer()}.elb.amazonaws.com",
-            database=database.database_address(settings, "database.invalid", network.DATABASE_PORT),
-            cache=cache.cache_address(settings, "cache.invalid", network.CACHE_PORT),
-            store=store,
-            api_keys=_secret(naming, "api-keys"),
-        ),
+    drawn = tasks.Drawn(
         image=image or _NO_IMAGE,
-        release=tasks.release_identity(settings, naming),
-        store=store,
-        secrets=secrets,
+        url=settings.network.public_url or f"http://{naming.balancer()}.elb.amazonaws.com",
+        database=database.database_address(settings, "database.invalid", network.DATABASE_PORT),
+        cache=cache.cache_address(settings, "cache.invalid", network.CACHE_PORT),
+        store=storage.store(settings, naming),
+        server_secret=SecretSource(arn=_secret(naming, "server"), key=""),
+        cache_secret=SecretSource(arn=_secret(naming, "cache"), key="url"),
+        admin_secret=_secret(naming, "rds") if settings.database.mode == "create" else None,
+        api_keys=_secret(naming, "api-keys") if settings.access.mode == "token" else None,
         roles={role.part: naming.role_arn(role.part) for role in roles(settings, naming)},
     )
+    rendered = tasks.definitions(settings, naming, drawn, release=tasks.release_identity(settings, naming))
     server = rendered[tasks.SERVER]
     return RenderedParts(
-        inputs={service.TASK: {"cpu": server.cpu, "memory": server.memory}},
-        containers={f"{part} task": json.loads(task.container_definitions) for part, task in rendered.items()},
-        documents=_documents(settings, naming, secrets),
+        inputs={service.TASK: {name: server[name] for name in ("cpu", "memory")}},
+        containers={f"{part} task": json.loads(task["container_definitions"]) for part, task in rendered.items()},
+        documents=_documents(settings, naming, drawn),
         image_known=image is not None,
     )
 
 
-def _secrets(settings: Settings, naming: Naming) -> tasks.Secrets:
-    """Return stand-ins for what AWS draws, each in its form."""
-    server = SecretSource(arn=_secret(naming, "server"), key="")
-    return tasks.Secrets(
-        server=server,
-        database=replace(server, key=secrets.DATABASE_PASSWORD),
-        cache=SecretSource(arn=_secret(naming, "cache"), key="url"),
-        admin=SecretSource(arn=_secret(naming, "rds"), key="") if settings.database.mode == "create" else None,
-    )
-
-
-def _documents(settings: Settings, naming: Naming, secrets: tasks.Secrets) -> dict[str, Mapping[str, Any]]:
-    store = storage.store(settings, naming)
-    key = naming.arn("kms", "key/drawn-by-aws")
+def _documents(settings: Settings, naming: Naming, drawn: tasks.Drawn) -> dict[str, Mapping[str, Any]]:
+    store = drawn.store
     given = {
         "store": store,
-        "key": key,
-        "server": secrets.server.arn,
-        "database": secrets.database.arn,
-        "cache": secrets.cache.arn,
-        "admin": secrets.admin.arn if secrets.admin else None,
-        "api_keys": _secret(naming, "api-keys") if settings.access.mode == "token" else None,
+        "key": naming.arn("kms", "key/drawn-by-aws"),
+        "server": drawn.server_secret.arn,
+        "database": drawn.password.arn,
+        "cache": drawn.cache_secret.arn,
+        "admin": drawn.admin_secret,
+        "api_keys": drawn.api_keys,
     }
     found: dict[str, Mapping[str, Any]] = {
         f"role {role.part}": role.document(**{name: given[name] for name in role.given})

@@ -6,9 +6,7 @@ be nothing to roll back to. How many are kept is `history.prune`'s.
 
 from __future__ import annotations
 
-from dataclasses import fields
-from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_aws as aws
@@ -17,7 +15,7 @@ from mlflow_backend.aws.provider import InsightsLogs
 from mlflow_backend.aws.render.balancer import removal_deadline
 from mlflow_backend.aws.render.network import SERVER_PORT
 from mlflow_backend.ecs.render import service as render
-from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY, TaskDefinition, fixed
+from mlflow_backend.ecs.render.tasks import DATABASE, DRAWN, SERVER, TASKS, VERIFY, fixed
 from mlflow_backend.tokens import ECS_SERVICE
 
 if TYPE_CHECKING:
@@ -88,17 +86,17 @@ class Service(pulumi.ComponentResource):
             for part in (SERVER, TASKS)
         )
 
-    def define_database_task(self, task: pulumi.Output[TaskDefinition], needs: Sequence[pulumi.Resource]) -> None:
+    def define_database_task(self, task: pulumi.Output[dict[str, Any]], needs: Sequence[pulumi.Resource]) -> None:
         """Register the one-shot task that the migration runs."""
         self.database_task = self._define(DATABASE, task, [self.tasks_logs, *needs], ignored=[])
 
-    def define_verify_task(self, task: pulumi.Output[TaskDefinition], needs: Sequence[pulumi.Resource]) -> None:
+    def define_verify_task(self, task: pulumi.Output[dict[str, Any]], needs: Sequence[pulumi.Resource]) -> None:
         """Register the one-shot task that verifies from inside the network."""
         self.verify_task = self._define(VERIFY, task, [self.tasks_logs, *needs], ignored=[])
 
     def serve(  # noqa: PLR0913 - what an update serves, by name
         self,
-        task: pulumi.Output[TaskDefinition],
+        task: pulumi.Output[dict[str, Any]],
         *,
         balancer: Balancer,
         times: Timeouts,
@@ -162,15 +160,15 @@ class Service(pulumi.ComponentResource):
     def _define(
         self,
         part: str,
-        task: pulumi.Output[TaskDefinition],
+        task: pulumi.Output[dict[str, Any]],
         needs: Sequence[pulumi.Resource],
         *,
         ignored: list[str],
     ) -> aws.ecs.TaskDefinition:
-        drawn = {field.name: task.apply(attrgetter(field.name)) for field in fields(TaskDefinition)}
         return aws.ecs.TaskDefinition(
             f"{self._name}-{part}",
-            **{**drawn, **fixed(self._settings, self._naming, part)},
+            **fixed(self._settings, self._naming, part),
+            **{name: task[name] for name in DRAWN},
             skip_destroy=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(needs), ignore_changes=ignored),
         )

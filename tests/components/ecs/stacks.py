@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -16,8 +16,11 @@ from mlflow_backend.aws.render.policies import Store
 from mlflow_backend.aws.render.secrets import IN_FORCE, SecretSource
 from mlflow_backend.ecs.render import tasks
 from mlflow_backend.ecs.render.policies import ROLES
-from mlflow_backend.ecs.render.tasks import Secrets, TaskDefinition
+from mlflow_backend.ecs.render.tasks import Drawn
 from mlflow_backend.settings import Settings, load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[3]
 ACCOUNT, REGION = "123456789012", "eu-west-1"
@@ -116,69 +119,57 @@ def store_of(variant: str) -> Store:
     return Store(bucket=found.bucket, root=found.root, key_arn=key)
 
 
-def secrets_of(variant: str) -> Secrets:
-    """Return where a variant's tasks read their secrets."""
-    naming, server = naming_of(variant), secret_arn(naming_of(variant), "server")
-    return Secrets(
-        server=SecretSource(arn=server, key="", version="v-1", stage=IN_FORCE),
-        database=SecretSource(arn=server, key="database-password", version="v-1", stage=IN_FORCE),
-        cache=SecretSource(arn=secret_arn(naming, "cache"), key="url", version="v-2"),
-        admin=SecretSource(arn=naming.arn("secretsmanager", "secret:rds!db-1-AbCdEf"), key=""),
-    )
-
-
-def tasks_of(
-    variant: str, *, settings: Settings | None = None, secrets: Secrets | None = None
-) -> dict[str, TaskDefinition]:
-    """Return a variant's task definitions, that of a verification among them."""
-    settings, naming, store = settings or settings_of(variant), naming_of(variant), store_of(variant)
-    url = settings.network.public_url or f"http://internal-{variant}.{REGION}.elb.amazonaws.com"
-    inputs = tasks.inputs_of(
-        settings,
-        naming,
-        url=url,
+def drawn_of(variant: str, settings: Settings | None = None) -> Drawn:
+    """Return what AWS would give a variant's tasks, among them a role for a verification."""
+    settings, naming = settings or settings_of(variant), naming_of(variant)
+    return Drawn(
+        image=IMAGE,
+        url=settings.network.public_url or f"http://internal-{variant}.{REGION}.elb.amazonaws.com",
         database=database_address(settings, f"{variant}.rds.amazonaws.com", 5432),
         cache=cache_address(settings, f"{variant}.cache.amazonaws.com", 6379),
-        store=store,
+        store=store_of(variant),
+        server_secret=SecretSource(arn=secret_arn(naming, "server"), key="", version="v-1", stage=IN_FORCE),
+        cache_secret=SecretSource(arn=secret_arn(naming, "cache"), key="url", version="v-2"),
+        admin_secret=naming.arn("secretsmanager", "secret:rds!db-1-AbCdEf"),
         api_keys=secret_arn(naming, "api-keys"),
-    )
-    return tasks.definitions(
-        settings,
-        naming,
-        inputs,
-        image=IMAGE,
-        release=tasks.release_identity(settings, naming),
-        store=store,
-        secrets=secrets or secrets_of(variant),
         roles={part: naming.role_arn(part) for part in ROLES},
     )
 
 
-def container_of(task: TaskDefinition) -> dict[str, Any]:
+def tasks_of(
+    variant: str, *, settings: Settings | None = None, drawn: Drawn | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return a variant's task definitions, that of a verification among them."""
+    settings, naming = settings or settings_of(variant), naming_of(variant)
+    drawn = drawn or drawn_of(variant, settings)
+    return tasks.definitions(settings, naming, drawn, release=tasks.release_identity(settings, naming))
+
+
+def container_of(task: Mapping[str, Any]) -> dict[str, Any]:
     """Return a task's container definition."""
-    (found,) = json.loads(task.container_definitions)
+    (found,) = json.loads(task["container_definitions"])
     return dict(found)
 
 
-def request_of(task: TaskDefinition) -> dict[str, Any]:
+def request_of(task: Mapping[str, Any]) -> dict[str, Any]:
     """Return a task definition as ECS's own API takes it (RegisterTaskDefinition)."""
     found = {
-        "family": task.family,
-        "networkMode": task.network_mode,
-        "requiresCompatibilities": list(task.requires_compatibilities),
-        "cpu": task.cpu,
-        "memory": task.memory,
+        "family": task["family"],
+        "networkMode": task["network_mode"],
+        "requiresCompatibilities": list(task["requires_compatibilities"]),
+        "cpu": task["cpu"],
+        "memory": task["memory"],
         "runtimePlatform": {
-            "cpuArchitecture": task.runtime_platform["cpu_architecture"],
-            "operatingSystemFamily": task.runtime_platform["operating_system_family"],
+            "cpuArchitecture": task["runtime_platform"]["cpu_architecture"],
+            "operatingSystemFamily": task["runtime_platform"]["operating_system_family"],
         },
-        "executionRoleArn": task.execution_role_arn,
-        "taskRoleArn": task.task_role_arn,
-        "containerDefinitions": json.loads(task.container_definitions),
-        "volumes": list(task.volumes),
+        "executionRoleArn": task["execution_role_arn"],
+        "taskRoleArn": task["task_role_arn"],
+        "containerDefinitions": json.loads(task["container_definitions"]),
+        "volumes": list(task["volumes"]),
     }
-    if task.ephemeral_storage is not None:
-        found["ephemeralStorage"] = {"sizeInGiB": task.ephemeral_storage["size_in_gib"]}
+    if task["ephemeral_storage"] is not None:
+        found["ephemeralStorage"] = {"sizeInGiB": task["ephemeral_storage"]["size_in_gib"]}
     return found
 
 

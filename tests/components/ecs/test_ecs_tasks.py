@@ -25,10 +25,10 @@ from tests.components.ecs.stacks import (
     VARIANTS,
     changed,
     container_of,
+    drawn_of,
     naming_of,
     request_of,
     secret_arn,
-    secrets_of,
     settings_of,
     tasks_of,
 )
@@ -107,9 +107,9 @@ def test_a_new_secret_version_is_a_new_definition() -> None:
 
     The revision before, gone back to, must log in with the password of today.
     """
-    old = secrets_of("staging")
-    new = replace(old, database=replace(old.database, version="v-9"))
-    before, after = (container_of(tasks_of("staging", secrets=each)[tasks.SERVER]) for each in (old, new))
+    old = drawn_of("staging")
+    new = replace(old, database_secret=replace(old.password, version="v-9"))
+    before, after = (container_of(tasks_of("staging", drawn=each)[tasks.SERVER]) for each in (old, new))
     assert before["secrets"] == after["secrets"]
     assert before["dockerLabels"][SECRETS_LABEL] == "v-1"
     assert after["dockerLabels"][SECRETS_LABEL] == "v-1 v-9"
@@ -211,7 +211,7 @@ def test_a_size_is_chosen_where_none_is_asked_for() -> None:
     """Enough memory with some to spare, and a whole CPU for the start."""
     settings = changed("dev", {"server": {"cpu": None, "memory": None}})
     task = tasks_of("dev", settings=settings)[tasks.SERVER]
-    assert (task.cpu, task.memory) == ("1024", "2048")
+    assert (task["cpu"], task["memory"]) == ("1024", "2048")
 
 
 class _Answers(BaseHTTPRequestHandler):

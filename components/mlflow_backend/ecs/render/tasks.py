@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.render import storage
@@ -12,7 +12,7 @@ from mlflow_backend.aws.render.balancer import LONGEST_FARGATE_STOP_S, public_ur
 from mlflow_backend.aws.render.cache import cache_address
 from mlflow_backend.aws.render.database import database_address
 from mlflow_backend.aws.render.network import SERVER_PORT
-from mlflow_backend.aws.render.policies import BACKEND
+from mlflow_backend.aws.render.policies import DUMPS
 from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, SERVER_SECRETS, VERIFICATION_KEY, SecretSource
 from mlflow_backend.ecs.render import containers
 from mlflow_backend.ecs.render.containers import Container, Logs
@@ -21,11 +21,11 @@ from mlflow_backend.server import AccessControl, ArtifactStore, cache_url, descr
 from mlflow_backend.settings.server_inputs import server_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Store
-    from mlflow_backend.server import CacheAddress, DatabaseAddress, ServerDescription, ServerInputs
+    from mlflow_backend.server import CacheAddress, DatabaseAddress, ServerDescription
     from mlflow_backend.settings import Settings
 
 SERVER: Final = "server"
@@ -33,6 +33,9 @@ DATABASE: Final = "database"
 VERIFY: Final = "verify"
 TASKS: Final = "tasks"
 """Log group of all one-shot tasks."""
+
+DRAWN: Final = ("container_definitions", "cpu", "execution_role_arn", "memory", "task_role_arn")
+"""Arguments of a task definition that do not follow from the settings alone."""
 
 DATABASE_TOOL: Final = ("python", "-m", "mlflow_backend_server.db")
 
@@ -47,7 +50,8 @@ PROBE: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
 
 # The one-shot tasks hold one Python process each; a dump streams.
 TASK_CPU: Final = 512
-_TASK_MEMORY_MIB: Final = 1024
+_TASK_SIZE: Final = (TASK_CPU, 1024)
+"""CPU units and MiB."""
 
 # Room for uploads that are spooled: Fargate's own 20 GiB are shared with the image.
 SPOOL_GIB: Final = 40
@@ -57,35 +61,37 @@ _ROLES: Final[Mapping[str, str]] = {SERVER: "server", DATABASE: "tasks", VERIFY:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Secrets:
-    """Where tasks read their secrets; no secret itself.
+class Drawn:
+    """What a backend's tasks are made of besides the settings: what preflight resolves, and what AWS gives names to.
 
-    `server` holds one key for each of the server's secrets: its own `key` is not used. `database` is the password of
-    the server's role, `cache` the cache's whole URL. `admin` holds the instance's master user, who makes the server's
-    role; None for an adopted database, whose owner made it.
+    `image` is pinned by digest. Where tasks read their secrets is no secret itself: `server_secret` holds one key for
+    each of the server's secrets, so its own `key` is not used, `cache_secret` the cache's whole URL, and
+    `database_secret` the password of an adopted database's user; None for a created one, whose password is among the
+    server's. `admin_secret` and `api_keys` are ARNs: of the secret of a created instance's master user, who makes the
+    server's role, and of that with the hashes of API keys. `roles` are ARNs by part; without a role for it there is no
+    task that verifies.
     """
 
-    server: SecretSource
-    database: SecretSource
-    cache: SecretSource
-    admin: SecretSource | None = None
+    image: str
+    url: str
+    database: DatabaseAddress
+    cache: CacheAddress
+    store: Store
+    server_secret: SecretSource
+    cache_secret: SecretSource
+    database_secret: SecretSource | None = None
+    admin_secret: str | None = None
+    api_keys: str | None = None
+    roles: Mapping[str, str]
 
+    def secret(self, name: str) -> SecretSource:
+        """Return one of the server's secrets."""
+        return replace(self.server_secret, key=name)
 
-@dataclass(frozen=True, kw_only=True)
-class TaskDefinition:
-    """One task definition: each field is an argument of the resource."""
-
-    family: str
-    cpu: str
-    memory: str
-    runtime_platform: Mapping[str, str]
-    execution_role_arn: str
-    task_role_arn: str
-    container_definitions: str
-    ephemeral_storage: Mapping[str, int] | None
-    network_mode: str
-    requires_compatibilities: Sequence[str]
-    volumes: Sequence[Mapping[str, str]]
+    @property
+    def password(self) -> SecretSource:
+        """The password of the server's role in the database."""
+        return self.database_secret or self.secret(DATABASE_PASSWORD)
 
 
 def fixed(settings: Settings, naming: Naming, part: str) -> dict[str, Any]:
@@ -100,61 +106,48 @@ def fixed(settings: Settings, naming: Naming, part: str) -> dict[str, Any]:
     }
 
 
-def inputs_of(  # noqa: PLR0913 - what AWS draws, by name
-    settings: Settings,
-    naming: Naming,
-    *,
-    url: str,
-    database: DatabaseAddress,
-    cache: CacheAddress,
-    store: Store,
-    api_keys: str,
-) -> ServerInputs:
-    """Return what the server is described from. `api_keys` is the ARN of the secret with their hashes."""
-    mode, limit = settings.access.mode, settings.access.requests_per_minute
-    return server_inputs(
+def definitions(settings: Settings, naming: Naming, drawn: Drawn, *, release: str) -> dict[str, dict[str, Any]]:
+    """Return the arguments of a backend's task definitions: the server's, and those of its one-shot tasks.
+
+    `release` is the identity of the release. Raises Refused for what the MLflow version cannot do.
+    """
+    inputs = server_inputs(
         settings,
-        public_url=url,
+        public_url=drawn.url,
         host="0.0.0.0",  # noqa: S104 - the task's own address is not known here, and its security group is the fence
         port=SERVER_PORT,
-        database=database,
-        artifacts=ArtifactStore(destination=storage.destination(store), region=naming.region),
-        cache=cache,
-        access=(
-            AccessControl(mode="token", keys=api_keys, requests_per_minute=limit)
-            if mode == "token"
-            else AccessControl(mode="basic" if mode == "basic" else "none")
-        ),
+        database=drawn.database,
+        artifacts=ArtifactStore(destination=storage.destination(drawn.store), region=naming.region),
+        cache=drawn.cache,
+        access=_access(settings, drawn),
     )
-
-
-def definitions(  # noqa: PLR0913 - what tasks are made of, by name
-    settings: Settings,
-    naming: Naming,
-    inputs: ServerInputs,
-    *,
-    image: str,
-    release: str,
-    store: Store,
-    secrets: Secrets,
-    roles: Mapping[str, str],
-) -> dict[str, TaskDefinition]:
-    """Return a backend's task definitions: the server's, and those of its one-shot tasks.
-
-    `image` is pinned by digest, `release` is the identity of the release, `roles` are ARNs by part; without a role for
-    it there is no task that verifies. Raises Refused for what the MLflow version cannot do.
-    """
     server = describe(inputs)
-    made = {
-        SERVER: _server(settings, naming, server, image=image, sources=_sources(inputs, secrets), release=release),
-        DATABASE: _database(settings, naming, server, image=image, secrets=secrets, store=store),
-        VERIFY: _verify(settings, naming, image=image, secrets=secrets),
-    }
+    composed = {} if inputs.cache is None else {cache_url(inputs.cache).text: drawn.cache_secret}
+    size = fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=server.memory_mib)
+    made = (
+        (_server(settings, naming, server, drawn, composed=composed, release=release), size),
+        (_database(settings, naming, server, drawn), _TASK_SIZE),
+        (_verify(settings, naming, drawn), _TASK_SIZE),
+    )
     return {
-        part: _definition(settings, naming, container, memory_mib=server.memory_mib, roles=roles)
-        for part, container in made.items()
-        if _ROLES[part] in roles
+        container.name: {
+            **fixed(settings, naming, container.name),
+            "cpu": str(cpu),
+            "memory": str(memory),
+            "execution_role_arn": drawn.roles[f"{_ROLES[container.name]}-execution"],
+            "task_role_arn": drawn.roles[_ROLES[container.name]],
+            "container_definitions": containers.text([containers.definition(container)]),
+        }
+        for container, (cpu, memory) in made
+        if _ROLES[container.name] in drawn.roles
     }
+
+
+def _access(settings: Settings, drawn: Drawn) -> AccessControl:
+    mode, limit = settings.access.mode, settings.access.requests_per_minute
+    if mode == "token":
+        return AccessControl(mode="token", keys=drawn.api_keys or "", requests_per_minute=limit)
+    return AccessControl(mode="basic" if mode == "basic" else "none")
 
 
 def release_identity(settings: Settings, naming: Naming) -> str:
@@ -163,69 +156,40 @@ def release_identity(settings: Settings, naming: Naming) -> str:
     A digest over exactly what the server's task is given. Addresses, ARNs and versions that AWS draws have a name of
     their own in it: they are known after the first update only, and are no other release.
     """
-    drawn = SecretSource(arn="drawn", key="")
+    unknown = SecretSource(arn="drawn", key="")
     database, cache = settings.aws.database.secret, settings.aws.cache.secret
-    store = storage.store(settings, naming)
-    inputs = inputs_of(
-        settings,
-        naming,
+    drawn = Drawn(
+        image=settings.server.image or "",
         url=public_url(settings, "balancer"),
         database=database_address(settings, settings.database.existing or "database", 0),
         cache=cache_address(settings, settings.cache.existing or "cache", 0),
-        store=store,
-        api_keys=drawn.arn,
-    )
-    task = definitions(
-        settings,
-        naming,
-        inputs,
-        image=settings.server.image or "",
-        release="",
-        store=store,
-        secrets=Secrets(
-            server=drawn,
-            database=SecretSource(arn=database, key="password") if database else drawn,
-            cache=SecretSource(arn=cache, key="url") if cache else drawn,
-        ),
+        store=storage.store(settings, naming),
+        server_secret=unknown,
+        database_secret=SecretSource(arn=database, key="password") if database else unknown,
+        cache_secret=SecretSource(arn=cache, key="url") if cache else unknown,
+        api_keys=unknown.arn,
         roles=dict.fromkeys(("server", "server-execution"), ""),
-    )[SERVER]
-    return hashlib.sha256(json.dumps(asdict(task), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _definition(
-    settings: Settings, naming: Naming, container: Container, *, memory_mib: int, roles: Mapping[str, str]
-) -> TaskDefinition:
-    cpu, memory = (
-        fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=memory_mib)
-        if container.name == SERVER
-        else (TASK_CPU, _TASK_MEMORY_MIB)
     )
-    role = _ROLES[container.name]
-    return TaskDefinition(
-        **fixed(settings, naming, container.name),
-        cpu=str(cpu),
-        memory=str(memory),
-        execution_role_arn=roles[f"{role}-execution"],
-        task_role_arn=roles[role],
-        container_definitions=containers.text([containers.definition(container)]),
-    )
+    task = definitions(settings, naming, drawn, release="")[SERVER]
+    return hashlib.sha256(json.dumps(task, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _server(  # noqa: PLR0913 - what the container is made of, by name
     settings: Settings,
     naming: Naming,
     server: ServerDescription,
+    drawn: Drawn,
     *,
-    image: str,
-    sources: Mapping[str, Mapping[str, SecretSource]],
+    composed: Mapping[str, SecretSource],
     release: str,
 ) -> Container:
+    single = {**{name: drawn.secret(name) for name in SERVER_SECRETS}, DATABASE_PASSWORD: drawn.password}
     return Container(
         name=SERVER,
-        image=image,
+        image=drawn.image,
         command=server.argv,
         environment={**server.environment, "TMPDIR": containers.SPOOL},
-        secrets=containers.secret_sources(server.secret_environment, **sources),
+        secrets=containers.secret_sources(server.secret_environment, single=single, composed=composed),
         logs=Logs(group=naming.log_group(SERVER), region=naming.region, prefix=SERVER),
         stop_timeout_s=stop_timeout(server.stop_timeout_s),
         port=server.port,
@@ -236,73 +200,51 @@ def _server(  # noqa: PLR0913 - what the container is made of, by name
     )
 
 
-def _database(  # noqa: PLR0913 - what the container is made of, by name
-    settings: Settings, naming: Naming, server: ServerDescription, *, image: str, secrets: Secrets, store: Store
-) -> Container:
+def _database(settings: Settings, naming: Naming, server: ServerDescription, drawn: Drawn) -> Container:
     """Return the container that reads, migrates, dumps and restores the database.
 
     It has the server's own environment, so that both mean the same database, and besides the keys in force the former
     ones: a restored dump is re-encrypted. The command here only reads: each run names its own.
     """
     encryption = {**keys.VARIABLES, keys.FORMER_VARIABLE: keys.FORMER}
-    sources = {"PGPASSWORD": secrets.database} | {
-        variable: replace(secrets.server, key=name) for variable, name in encryption.items()
-    }
-    if secrets.admin is not None:
-        sources |= {
-            "MLFLOW_BACKEND_ADMIN_USER": replace(secrets.admin, key="username"),
-            "MLFLOW_BACKEND_ADMIN_PASSWORD": replace(secrets.admin, key="password"),
+    secrets = {"PGPASSWORD": drawn.password} | {variable: drawn.secret(name) for variable, name in encryption.items()}
+    if drawn.admin_secret is not None:
+        secrets |= {
+            "MLFLOW_BACKEND_ADMIN_USER": SecretSource(arn=drawn.admin_secret, key="username"),
+            "MLFLOW_BACKEND_ADMIN_PASSWORD": SecretSource(arn=drawn.admin_secret, key="password"),
         }
-    dumps = f"s3://{store.bucket}/{store.prefix(BACKEND)}/dumps"
+    dumps = f"s3://{drawn.store.bucket}/{drawn.store.prefix(DUMPS)}"
     environment = {**server.environment, "MLFLOW_BACKEND_DUMPS": dumps}
-    return _one_shot(
-        settings, naming, DATABASE, image=image, command=(*DATABASE_TOOL, "status"), environment=environment,
-        secrets=sources,
-    )  # fmt: skip
+    container = _one_shot(settings, naming, DATABASE, drawn)
+    return replace(
+        container,
+        command=(*DATABASE_TOOL, "status"),
+        environment={**container.environment, **environment},
+        secrets=secrets,
+    )
 
 
-def _verify(settings: Settings, naming: Naming, *, image: str, secrets: Secrets) -> Container:
+def _verify(settings: Settings, naming: Naming, drawn: Drawn) -> Container:
     """Return the container that verifies from inside the network.
 
     Each run names its command: what is checked comes with it (mlflow_backend/verification/inside.py).
     """
     probe = PROBE.get(settings.access.mode, {})
     environment = {"AWS_DEFAULT_REGION": naming.region, "AWS_REGION": naming.region, "PYTHONUNBUFFERED": "1"}
-    return _one_shot(
-        settings,
-        naming,
-        VERIFY,
-        image=image,
-        command=("python", "--version"),
-        environment=environment,
-        secrets={variable: replace(secrets.server, key=key) for variable, key in probe.values()},
-    )
+    container = _one_shot(settings, naming, VERIFY, drawn)
+    secrets = {variable: drawn.secret(key) for variable, key in probe.values()}
+    return replace(container, environment={**container.environment, **environment}, secrets=secrets)
 
 
-def _one_shot(  # noqa: PLR0913 - what differs between them, by name
-    settings: Settings,
-    naming: Naming,
-    name: str,
-    *,
-    image: str,
-    command: tuple[str, ...],
-    environment: Mapping[str, str],
-    secrets: Mapping[str, SecretSource],
-) -> Container:
+def _one_shot(settings: Settings, naming: Naming, name: str, drawn: Drawn) -> Container:
     return Container(
         name=name,
-        image=image,
-        command=command,
-        environment={**environment, "TMPDIR": containers.SPOOL},
-        secrets=secrets,
+        image=drawn.image,
+        command=("python", "--version"),
+        environment={"TMPDIR": containers.SPOOL},
+        secrets={},
         logs=Logs(group=naming.log_group(TASKS), region=naming.region, prefix=name),
         stop_timeout_s=LONGEST_FARGATE_STOP_S,
         labels={containers.VERSION_LABEL: settings.server.mlflow_version},
         registry_secret=settings.aws.registry_secret,
     )
-
-
-def _sources(inputs: ServerInputs, secrets: Secrets) -> dict[str, dict[str, SecretSource]]:
-    own = {name: replace(secrets.server, key=name) for name in SERVER_SECRETS}
-    composed = {} if inputs.cache is None else {cache_url(inputs.cache).text: secrets.cache}
-    return {"single": {**own, DATABASE_PASSWORD: secrets.database}, "composed": composed}
