@@ -24,6 +24,7 @@ AWS_IDENTITY = "mlflow-backend:aws:Identity"
 ECS_SERVICE = "mlflow-backend:ecs:Service"
 AWS_MONITORING = "mlflow-backend:aws:Monitoring"
 ECS_PROTECTION = "mlflow-backend:ecs:Protection"
+KUBERNETES_BACKEND = "mlflow-backend:kubernetes:Backend"
 
 # Pulumi composes the token of a dynamic resource from its class's `module` and `name`; a test compares.
 VERIFICATION = "pulumi-python:dynamic/mlflow-backend:Verification"
@@ -32,6 +33,9 @@ AWS_SERVER_SECRETS = "pulumi-python:dynamic/mlflow-backend:AwsServerSecrets"
 AWS_API_KEYS = "pulumi-python:dynamic/mlflow-backend:AwsApiKeys"
 AWS_CACHE_TOKEN = "pulumi-python:dynamic/mlflow-backend:AwsCacheToken"  # noqa: S105 - a type token
 AWS_INSIGHTS_LOGS = "pulumi-python:dynamic/mlflow-backend:AwsInsightsLogs"
+KUBERNETES_SERVER_SECRETS = "pulumi-python:dynamic/mlflow-backend:KubernetesServerSecrets"
+KUBERNETES_CANDIDATE = "pulumi-python:dynamic/mlflow-backend:KubernetesCandidate"
+KUBERNETES_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:KubernetesRollout"
 ECS_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:EcsRollout"
 MIGRATION = "pulumi-python:dynamic/mlflow-backend:Migration"
 REENCRYPTION = "pulumi-python:dynamic/mlflow-backend:Reencryption"

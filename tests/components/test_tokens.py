@@ -30,6 +30,7 @@ COMPONENTS = {
     "mlflow-backend:ecs:Service",
     "mlflow-backend:aws:Monitoring",
     "mlflow-backend:ecs:Protection",
+    "mlflow-backend:kubernetes:Backend",
 }
 """The tokens of components: a backend whose token changed is another one, and is made anew with its data."""
 
@@ -40,6 +41,9 @@ PROVIDERS = {
     "mlflow-backend:AwsApiKeys": "mlflow_backend.aws.provider.ApiKeysProvider",
     "mlflow-backend:AwsCacheToken": "mlflow_backend.aws.provider.CacheTokenProvider",
     "mlflow-backend:AwsInsightsLogs": "mlflow_backend.aws.provider.InsightsLogsProvider",
+    "mlflow-backend:KubernetesServerSecrets": "mlflow_backend.kubernetes.provider.ServerSecretsProvider",
+    "mlflow-backend:KubernetesCandidate": "mlflow_backend.kubernetes.provider.CandidateProvider",
+    "mlflow-backend:KubernetesRollout": "mlflow_backend.kubernetes.provider.RolloutProvider",
     "mlflow-backend:EcsRollout": "mlflow_backend.ecs.provider.RolloutProvider",
     "mlflow-backend:Migration": "mlflow_backend.migrate.provider.MigrationProvider",
     "mlflow-backend:Reencryption": "mlflow_backend.migrate.provider.ReencryptionProvider",

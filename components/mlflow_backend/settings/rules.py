@@ -12,6 +12,7 @@ from mlflow_backend import targets
 from mlflow_backend.server import AccessControl, abilities, flag_problem, memory_need_mib, parse_version
 from mlflow_backend.settings.aws import Aws
 from mlflow_backend.settings.budget import connection_budget, most_replicas
+from mlflow_backend.settings.kubernetes import Kubernetes
 from mlflow_backend.settings.problems import Problem, shown_key
 
 if TYPE_CHECKING:
@@ -165,15 +166,16 @@ def port_on_loopback(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def aws_on_aws(settings: Settings) -> Iterator[Problem]:
-    """Refuse AWS's section if nothing runs on AWS: it would be ignored."""
-    if settings.aws != Aws() and "aws" not in targets.get(settings.target).platforms:
-        yield Problem(
-            path="aws",
-            finding="is set",
-            rule=f"the target {settings.target} is not on AWS",
-            fix="Remove it.",
-        )
+def platform_of_target(settings: Settings) -> Iterator[Problem]:
+    """Refuse a platform's section if the target runs on another one: it would be ignored."""
+    for platform, default in (("aws", Aws()), ("kubernetes", Kubernetes())):
+        if getattr(settings, platform) != default and platform not in targets.get(settings.target).platforms:
+            yield Problem(
+                path=platform,
+                finding="is set",
+                rule=f"the target {settings.target} is not on that platform",
+                fix="Remove it.",
+            )
 
 
 def pinned_where_protected(settings: Settings) -> Iterator[Problem]:
@@ -215,7 +217,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     enough_memory,
     connections,
     port_on_loopback,
-    aws_on_aws,
+    platform_of_target,
     pinned_where_protected,
     artifacts_fit,
 )

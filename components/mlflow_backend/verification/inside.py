@@ -69,7 +69,7 @@ def run(
 
 def _as_known_inside(platform: Platform, shot: OneShot, subject: Subject) -> Subject:
     """Return the subject for the task, which may not ask the platform what serves: it gets the answer of just now."""
-    serving = platform.serving() or ""
+    serving = subject.live.running() if subject.live.running else platform.serving() or ""
     live = Live(
         running=lambda: serving,
         no_heads="whoever verifies here may not ask the database; the readiness check compares its schema",

@@ -91,6 +91,8 @@ def _open(family: str, route: str, who: str, exchange: Exchange) -> Finding:
 
 def forwarding(context: Context) -> Finding:
     """Host, scheme and address of a caller arrive at the server as they are, whatever he writes into a header."""
+    if not context.subject.proxied:
+        return skipped("it is called at its own address, in front of which nothing stands")
     exchange = context.send(Request("GET", COMPONENTS, headers={"X-Forwarded-For": _SPOOFED}))
     if exchange.status not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}:
         return skipped("no /health/components here: the server runs without this project's plugin")

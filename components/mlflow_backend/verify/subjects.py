@@ -46,7 +46,8 @@ class Subject:
     `hosts` and `origins` are all that the running server admits; if they are known, others are refused.
     `proxied_artifacts` says that artifacts must go through the server. `identity` is what the ledger has recorded of
     database and store, `identity_problem` why that could not be read. `plain_http` says that the backend's own front
-    speaks plain HTTP, so that TLS before it is somebody else's. `live` is no part of the document.
+    speaks plain HTTP, so that TLS before it is somebody else's. `proxied` is whether callers come through the backend's
+    own front; a candidate may be called at its own address. `live` is no part of the document.
     """
 
     url: str
@@ -67,6 +68,7 @@ class Subject:
     identity: Mapping[str, str] = field(default_factory=dict)
     identity_problem: str = ""
     plain_http: bool = True
+    proxied: bool = True
     stack: str = "STACK"
     live: Live = field(default_factory=Live, compare=False)
 

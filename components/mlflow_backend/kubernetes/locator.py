@@ -1,0 +1,112 @@
+"""How a backend on Kubernetes is found again without Pulumi. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.kubernetes.naming import Naming
+from mlflow_backend.kubernetes.render import oneshot, secrets, server, stores
+from mlflow_backend.locator import Locator
+
+if TYPE_CHECKING:
+    from mlflow_backend.settings import Settings
+
+SCHEME = "kubernetes://"
+LOCATOR = "locator"
+"""Part whose ConfigMap holds the locator's document, by which an address is enough to find a backend."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubernetesLocator(Locator):
+    """A backend in a namespace: its cluster, its objects' names, its store, and how users call it.
+
+    `secret` is the Secret with the verification's login; `access` is the mode of access. `inside` is whether the URL
+    can be called from within the cluster only. `endpoint` and `keys` are those of the artifact store: the URL of an S3
+    server that is not AWS's, and the Secret with its keys.
+    """
+
+    kind = "kubernetes"
+    kubeconfig: str | None = None
+    context: str
+    namespace: str
+    project: str
+    name: str
+    url: str
+    secret: str
+    access: str = "basic"
+    inside: bool = False
+    bucket: str
+    root: str = ""
+    region: str
+    endpoint: str | None = None
+    keys: str | None = None
+
+    @property
+    def naming(self) -> Naming:
+        """What its objects are called."""
+        return Naming(project=self.project, stack=self.stack, namespace=self.namespace, name=self.name)
+
+    @property
+    def store(self) -> Store:
+        """The backend's root in its bucket."""
+        return Store(bucket=self.bucket, root=self.root)
+
+    @property
+    def address(self) -> str:
+        """The context, the namespace, and what its objects' names begin with."""
+        return f"{SCHEME}{quote(self.context, safe='')}/{self.namespace}/{self.naming.prefix}"
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """Where verification finds the users' kind of login; references, never values."""
+        if self.access != "basic":
+            return {}
+        return {part: f"kubernetes:{self.secret}#{key}" for part, key in secrets.PROBE.items()}
+
+    @property
+    def credentials_inside(self) -> dict[str, str]:
+        """Where verification finds it within the cluster."""
+        if self.access != "basic":
+            return {}
+        return {part: f"env:{variable}" for part, variable in oneshot.CREDENTIALS.items()}
+
+
+def locator_of(settings: Settings, naming: Naming) -> KubernetesLocator:
+    """Return the locator of the backend that settings describe: nothing in it is drawn by the cluster."""
+    wanted, store = settings.kubernetes, stores.store(settings)
+    return KubernetesLocator(
+        stack=naming.stack,
+        kubeconfig=wanted.kubeconfig,
+        context=str(wanted.context),
+        namespace=naming.namespace,
+        project=naming.project,
+        name=naming.name,
+        url=server.url(settings, naming),
+        secret=secrets.server_secret(settings, naming),
+        access=settings.access.mode,
+        inside=settings.network.public_url is None,
+        bucket=store.bucket,
+        root=store.root,
+        region=wanted.artifacts.region,
+        endpoint=wanted.artifacts.endpoint,
+        keys=wanted.artifacts.secret,
+    )
+
+
+def parts_of(address: str) -> tuple[str, str, str] | None:
+    """Return the context, the namespace and the name of an address; None for one of another form."""
+    parts = address.removeprefix(SCHEME).rstrip("/").split("/")
+    expected = 3
+    if not address.startswith(SCHEME) or len(parts) != expected or not all(parts):
+        return None
+    context, namespace, prefix = parts
+    return unquote(context), namespace, prefix
+
+
+def report_path(stack: str) -> Path:
+    """Return where a copy of the last report of a stack is kept: below the folder that Pulumi or a command works in."""
+    return Path.cwd() / ".backend" / stack / "verification.json"

@@ -1,0 +1,124 @@
+"""A Job that does one thing in the backend's namespace and ends: made, waited for, its words read from its log."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.kubernetes import reasons
+from mlflow_backend.kubernetes.render import oneshot
+from mlflow_backend.logged import split
+from mlflow_backend.migrate.tool import Code, ToolResult, tool_failed
+from mlflow_backend.pace import Pace
+from mlflow_backend.target import Finished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlflow_backend.kubernetes.api import Api
+    from mlflow_backend.kubernetes.locator import KubernetesLocator
+
+_JOB: Final = "batch.kubernetes.io/job-name"
+
+
+@dataclass(kw_only=True)
+class KubernetesJob:
+    """A PodTemplate that is run once, with a command of its own, and in another `image` if one is named."""
+
+    api: Api
+    template: str
+    image: str = ""
+    pace: Pace = field(default_factory=Pace)
+
+    def run(
+        self, command: Sequence[str], *, deadline_s: float, complete: Callable[[Sequence[str]], bool] = lambda _: True
+    ) -> Finished:
+        """Run `command` once and wait for its end, at most `deadline_s` seconds from when it runs.
+
+        A pod has START_S to be scheduled and to pull its image. The Job is deleted, whatever happens; the log of a pod
+        that ended is whole, so that `complete` need not be asked. Raises PlatformFailed.
+        """
+        del complete
+        template = self.api.get("PodTemplate", self.template)
+        if template is None:
+            raise PlatformFailed(
+                f"the PodTemplate {self.template} is not there", code="job-template-missing", fix="Run `make up`"
+            )
+        name = f"{self.template}-{uuid.uuid4().hex[:8]}"
+        document = oneshot.job(template, name=name, command=command, deadline_s=deadline_s, image=self.image)
+        self.api.create("Job", document)
+        try:
+            return self._await(name, deadline_s)
+        finally:
+            self.api.delete("Job", name)
+
+    def _await(self, name: str, deadline_s: float) -> Finished:
+        began, running = self.pace.clock(), None
+        while True:
+            pods = self.api.list("Pod", {_JOB: name})
+            now = self.pace.clock()
+            state = _state(pods[0]) if pods else {}
+            if "terminated" in state:
+                return self._finished(pods[0], state["terminated"])
+            if running is None and "running" in state:
+                running = now
+            if running is None and now - began >= oneshot.START_S:
+                raise self._overdue(name, pods, f"had not started after {oneshot.START_S} s")
+            if running is not None and now - running >= deadline_s:
+                raise self._overdue(name, pods, f"had not ended after {deadline_s:.0f} s")
+            self.pace.pause(self.pace.poll_s)
+
+    def _finished(self, pod: Mapping[str, Any], ended: Mapping[str, Any]) -> Finished:
+        words = [str(ended["reason"])] if ended.get("reason") not in {None, "Completed", "Error"} else []
+        return Finished(
+            exit_code=ended.get("exitCode"),
+            lines=tuple(self.api.log(pod["metadata"]["name"]).splitlines()),
+            reasons=tuple(words),
+        )
+
+    def _overdue(self, name: str, pods: Sequence[Mapping[str, Any]], why: str) -> PlatformFailed:
+        job = self.api.get("Job", name)
+        found = reasons.gather(self.api, [job] if job else [], pods)
+        words = f": {'; '.join(found)}" if found else ""
+        return PlatformFailed(f"the Job {name} {why} and was deleted{words}", code="job-overdue")
+
+
+@dataclass(kw_only=True)
+class VerifyJob(KubernetesJob):
+    """The Job that verifies within the cluster (target.OneShot)."""
+
+    credentials: Mapping[str, str]
+    locator: KubernetesLocator
+    fetch: str = (
+        "import boto3,sys;bucket,key=sys.argv[1:3];"
+        "data=boto3.client('s3').get_object(Bucket=bucket,Key=key)['Body'].read()"
+    )
+
+    def arguments(self, key: str) -> tuple[str, ...]:
+        """Return bucket and key."""
+        return self.locator.bucket, self.locator.store.prefix(key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseJob:
+    """Runs the database tool as a Job (migrate.tool.Runner)."""
+
+    job: KubernetesJob
+
+    def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
+        """Run the tool with `arguments`. Raises PlatformFailed if it cannot be run in time."""
+        try:
+            finished = self.job.run([*oneshot.DATABASE_TOOL, *arguments], deadline_s=deadline_s)
+        except PlatformFailed as error:
+            raise tool_failed(Code.UNREADABLE, f"The database tool: {error}", "Mend that, and repeat.") from None
+        output, log = split(finished.lines)
+        said = "\n".join((*finished.reasons, reasons.without_passwords(log)))
+        return ToolResult(code=finished.exit_code or 0, output=output, log=said)
+
+
+def _state(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the state of a pod's container; a pod that was never let to a node has none."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or [{}]
+    return dict(statuses[0].get("state") or {})

@@ -1,0 +1,246 @@
+"""The live side of a backend on Kubernetes (target.Platform): its Deployment, its Jobs, its objects in S3."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from mlflow_backend.aws.clients import config
+from mlflow_backend.aws.render.policies import ARTIFACTS
+from mlflow_backend.aws.store import S3Store
+from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.identity import OBJECT
+from mlflow_backend.kubernetes import reasons, secrets
+from mlflow_backend.kubernetes.api import Api
+from mlflow_backend.kubernetes.history import KubernetesHistory, identity_of, release_of
+from mlflow_backend.kubernetes.kubeconfig import Connection
+from mlflow_backend.kubernetes.locator import KubernetesLocator, report_path
+from mlflow_backend.kubernetes.naming import CACHE, DATABASE, SERVER
+from mlflow_backend.kubernetes.oneshot import DatabaseJob, KubernetesJob, VerifyJob
+from mlflow_backend.kubernetes.render import oneshot
+from mlflow_backend.kubernetes.render.secrets import ACCESS_KEY, SECRET_KEY
+from mlflow_backend.kubernetes.render.server import FIELD_MANAGER
+from mlflow_backend.migrate.tool import Code, DatabaseTool
+from mlflow_backend.releases.stores import DUMPS
+from mlflow_backend.server import doors
+from mlflow_backend.server.environment import PREFIX_VARIABLE
+from mlflow_backend.target import Described, LogPart, PartStatus
+from mlflow_backend.verify.subjects import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from mlflow_backend.releases.stores import Store
+    from mlflow_backend.schema import Heads
+    from mlflow_backend.target import OneShot
+
+# The longest rollout that settings can ask for is said by the Deployment's own progress deadline.
+_START_DEADLINE_S: Final = 7200.0
+_KINDS: Final = {SERVER: "Deployment", DATABASE: "StatefulSet", CACHE: "Deployment"}
+
+
+class KubernetesPlatform(KubernetesHistory):
+    """One backend on Kubernetes."""
+
+    target = KubernetesLocator.kind
+    asks_at_once = False
+    start_deadline_s = _START_DEADLINE_S
+
+    def __init__(self, locator: KubernetesLocator) -> None:
+        """Take the backend's locator; only the keys of its store are asked for."""
+        connection = Connection(locator.kubeconfig, locator.context)
+        super().__init__(api=Api(connection=connection, namespace=locator.namespace), naming=locator.naming)
+        self.locator = locator
+        store = S3Store(_client(self.api, locator), bucket=locator.bucket, root=locator.root)
+        self.store: Store = store
+        self.dumps = store.address(DUMPS)
+        self.report: Path | None = report_path(locator.stack)
+
+    # The database.
+
+    def heads(self) -> Heads | None:
+        """Return the schema heads, asked by a Job; None if there is no backend yet, or no database that answers."""
+        if self.api.get("PodTemplate", self.naming.part(oneshot.DATABASE)) is None:
+            return None
+        try:
+            return self.tool(None).status().heads
+        except PlatformFailed as failure:
+            if failure.code == Code.UNREACHABLE.error:
+                return None
+            raise
+
+    def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
+        """Return nothing: rows are shown in a preview, in which the database is not asked."""
+        del tables
+        return {}
+
+    def tool(self, version: str | None) -> DatabaseTool:
+        """Return the database tool in a version's image."""
+        name = self.naming.part(oneshot.DATABASE)
+        return DatabaseTool(DatabaseJob(job=KubernetesJob(api=self.api, template=name, image=self._image(version))))
+
+    def mark_store(self, content: bytes) -> None:
+        """Write the object by which the store is known again."""
+        self.store.replace(f"{ARTIFACTS}/{OBJECT}", content)
+
+    # The servers.
+
+    def stop_servers(self) -> None:
+        """End every pod, with its grace period; without replicas the autoscaler does nothing."""
+        self.api.scale("Deployment", self.naming.part(SERVER), 0, manager=FIELD_MANAGER)
+        pods = self.pods()
+        grace = max((float(pod["spec"]["terminationGracePeriodSeconds"]) for pod in pods), default=0.0)
+        ends = self.pace.clock() + grace + 60
+        while self.pods():
+            if self.pace.clock() >= ends:
+                raise PlatformFailed(
+                    "servers had not ended after their grace period",
+                    code="pods-not-ended",
+                    fix="Look at the nodes that they are on",
+                    part=self.naming.part(SERVER),
+                )
+            self.pace.pause(self.pace.poll_s)
+
+    def start_servers(self, revision: str) -> None:
+        """Serve a revision, whatever is being rolled out."""
+        self.activate(revision)
+        self.resume_servers()
+
+    def resume_servers(self) -> None:
+        """Bring back as many pods as the autoscaler has at least; it does the rest."""
+        deployment = self.api.get("Deployment", self.naming.part(SERVER))
+        if deployment is not None and not deployment["spec"].get("replicas"):
+            scaler = self.api.get("HorizontalPodAutoscaler", self.naming.part(SERVER)) or {}
+            least = int((scaler.get("spec") or {}).get("minReplicas", 1))
+            self.api.scale("Deployment", self.naming.part(SERVER), least, manager=FIELD_MANAGER)
+
+    def stage(self, revision: str) -> None:
+        """Return nothing: what an update serves is staged before it is a revision (kubernetes.candidate)."""
+        del revision
+
+    def describe(self, revision: str) -> Described:
+        """Return what a ReplicaSet runs."""
+        found = self.revision(revision)
+        container = found["spec"]["template"]["spec"]["containers"][0]
+        return Described(
+            release=release_of(found), identity=identity_of(found), doors=doors(container.get("command", []))
+        )
+
+    def rotate_keys(self, *, lost: bool) -> str:
+        """Let new keys wait in the server's Secret."""
+        if lost:
+            raise Refused(
+                "The keys are in a Secret of the cluster, and nothing here can tell that they are lost.",
+                code="kubernetes-keys-not-lost",
+                fix=f"Restore the Secret {self.locator.secret}, and update.",
+            )
+        secrets.rotate(self.api, self.locator.secret)
+        return "New keys are drawn."
+
+    # Verification, and what people ask.
+
+    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
+        """Return what reads Secrets of the namespace."""
+        return {"kubernetes": partial(secrets.read, self.api)}
+
+    def subject(self, revision: str) -> Subject:
+        """Return what a verification of a revision is told."""
+        found, locator = self.revision(revision), self.locator
+        return Subject(
+            url=_url(locator.url, found),
+            expected_version=release_of(found).mlflow_version,
+            expected_revision=revision,
+            locator=locator,
+            stack=locator.stack,
+            credentials=locator.credentials,
+            access=locator.access != "none",
+            report_path=str(self.report),
+        )
+
+    def inside(self) -> OneShot | None:
+        """Return the Job that verifies, if the URL is the Service's."""
+        return self.verifier() if self.locator.inside else None
+
+    def verifier(self) -> VerifyJob:
+        """Return the Job that verifies within the cluster."""
+        return VerifyJob(
+            api=self.api,
+            template=self.naming.part(oneshot.VERIFY),
+            credentials=self.locator.credentials_inside,
+            locator=self.locator,
+        )
+
+    def count(self, verdict: str) -> None:
+        """Do nothing: no alarm is here yet."""
+
+    def purge(self, prefix: str, *, timeout_s: float) -> None:
+        """Return nothing: the database is out of reach from here."""
+        del prefix, timeout_s
+
+    def parts(self) -> Iterator[PartStatus]:
+        """Return the servers and the stores."""
+        for part, kind in _KINDS.items():
+            found = self.api.get(kind, self.naming.part(part))
+            if found is not None:
+                wanted, ready = found["spec"].get("replicas", 0), (found.get("status") or {}).get("readyReplicas", 0)
+                yield PartStatus(name=part, state=f"{ready} of {wanted} pods are ready", runs=0 < wanted <= ready)
+
+    def log_parts(self) -> Sequence[LogPart]:
+        """Return the parts that have pods; the log of a Job is in the message about it."""
+        return tuple(LogPart(name=part) for part in _KINDS)
+
+    def tails(self, part: str, *, lines: int) -> Iterator[str]:
+        """Return the last lines of each pod of a part."""
+        pods = self.api.list("Pod", self.naming.selector(part))
+        for pod in pods:
+            name = pod["metadata"]["name"]
+            said = reasons.without_passwords(self.api.log(name, lines=lines))
+            yield f"{part} {name}: {(pod.get('status') or {}).get('phase', 'unknown')}\n{said}"
+        if not pods:
+            yield f"{part}: no pod runs"
+
+    def audit(self) -> Iterator[str]:
+        """Return the lines of the servers that run; what ended pods wrote is with whatever collects logs."""
+        for pod in self.pods():
+            yield from self.api.log(pod["metadata"]["name"]).splitlines()
+
+    def _image(self, version: str | None) -> str:
+        """Return the image of a version, '' for the stack's own one. Raises Refused if no revision has it."""
+        template = self.api.get("PodTemplate", self.naming.part(oneshot.DATABASE)) or {}
+        known = ((template.get("template") or {}).get("metadata") or {}).get("annotations") or {}
+        if version is None or version in known.values():
+            return ""
+        for each in self._sets():
+            if release_of(each).mlflow_version == version:
+                return str(each["spec"]["template"]["spec"]["containers"][0]["image"])
+        raise Refused(
+            f"No revision of MLflow {version} is left, so its database tool cannot run.",
+            code="kubernetes-tool-version-gone",
+            fix="Deploy that version again, or choose another.",
+        )
+
+
+def _client(api: Api, locator: KubernetesLocator) -> Any:
+    """Return a client of the artifact store, with the keys of its Secret, else with those of the surroundings."""
+    # boto3 takes a third of a second to import, which a command that only prints its help need not wait for.
+    import boto3  # noqa: PLC0415
+
+    held = secrets.values(api, locator.keys) if locator.keys else {}
+    if locator.keys and not {ACCESS_KEY, SECRET_KEY} <= held.keys():
+        raise Refused(
+            f"The Secret {locator.keys} with the keys of the artifact store is not there, or lacks one.",
+            code="store-keys-missing",
+            fix=f"Make it: kubectl --context {locator.context} --namespace {locator.namespace} create secret generic "
+            f"{locator.keys} --from-literal={ACCESS_KEY}=... --from-literal={SECRET_KEY}=...",
+        )
+    session = boto3.session.Session(aws_access_key_id=held.get(ACCESS_KEY), aws_secret_access_key=held.get(SECRET_KEY))
+    return session.client("s3", endpoint_url=locator.endpoint, config=config(locator.region))
+
+
+def _url(known: str, replica_set: Mapping[str, Any]) -> str:
+    """Return the URL of a revision, which may be called below another path than the newest one."""
+    variables = replica_set["spec"]["template"]["spec"]["containers"][0].get("env") or []
+    prefix = next((each.get("value", "") for each in variables if each["name"] == PREFIX_VARIABLE), "")
+    return str(urlunsplit((*urlsplit(known)[:2], prefix, "", "")))

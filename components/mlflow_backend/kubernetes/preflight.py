@@ -1,0 +1,195 @@
+"""What a backend needs of its cluster before anything is made: for each preview and update, and for `doctor`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.contract import BackendError, Refused
+from mlflow_backend.findings import failed, failures, passed, skipped, table
+from mlflow_backend.kubernetes.render import secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mlflow_backend.findings import Finding
+    from mlflow_backend.kubernetes.api import Api
+    from mlflow_backend.settings import Settings
+
+OLDEST: Final = (1, 34)
+"""The oldest minor release that the Kubernetes project supports (docs/targets/kubernetes.md names the day)."""
+_VERSION: Final = re.compile(r"v(\d+)\.(\d+)\.")
+_ENFORCED: Final = "pod-security.kubernetes.io/enforce"
+_DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
+# What an update, a rollback and a verification do, by the API's own names.
+_NEEDED: Final[tuple[tuple[str, str, str], ...]] = (
+    *((verb, "secrets", "") for verb in ("get", "create", "update", "delete")),
+    *(
+        (verb, resource, "")
+        for resource in ("configmaps", "podtemplates", "serviceaccounts", "services")
+        for verb in ("get", "create", "patch", "delete")
+    ),
+    *((verb, "deployments", "apps") for verb in ("get", "create", "patch", "delete")),
+    ("patch", "deployments/scale", "apps"),
+    *((verb, "statefulsets", "apps") for verb in ("get", "create", "patch", "delete")),
+    *((verb, "replicasets", "apps") for verb in ("list", "delete")),
+    *((verb, "horizontalpodautoscalers", "autoscaling") for verb in ("get", "create", "patch", "delete")),
+    *((verb, "poddisruptionbudgets", "policy") for verb in ("get", "create", "patch", "delete")),
+    *(
+        (verb, resource, "networking.k8s.io")
+        for resource in ("networkpolicies", "ingresses")
+        for verb in ("get", "create", "patch", "delete")
+    ),
+    *((verb, "jobs", "batch") for verb in ("get", "create", "delete")),
+    ("list", "pods", ""),
+    ("get", "pods/log", ""),
+    ("list", "events", ""),
+)
+
+
+def refuse(settings: Settings, api: Api) -> tuple[Finding, ...]:
+    """Look at everything. Raises Refused with all that is missing; what could not be looked at is no reason."""
+    found = look(settings, api)
+    if failures(found):
+        raise Refused(
+            "The cluster is not ready for this backend:\n" + "\n".join(table(failures(found))),
+            code="kubernetes-preflight-failed",
+        )
+    return found
+
+
+def look(settings: Settings, api: Api) -> tuple[Finding, ...]:
+    """Return what each check found. Without an answer of the API server there is nothing more to look at."""
+    try:
+        first = _version(api)
+    except BackendError as error:
+        return (failed("api server", "kubernetes.context", error.finding, "Mend that, and repeat."),)
+    return (first, *(finding for check in _CHECKS for finding in _looked(check, settings, api)))
+
+
+def _looked(check: Callable[[Settings, Api], Iterator[Finding]], settings: Settings, api: Api) -> Sequence[Finding]:
+    """Make a check; one that the deployer may not make is shown as skipped."""
+    try:
+        return tuple(check(settings, api))
+    except BackendError as error:
+        return (skipped(check.__name__.strip("_").replace("_", " "), "kubernetes", error.finding),)
+
+
+def _version(api: Api) -> Finding:
+    version = str((api.at("version") or {}).get("gitVersion", ""))
+    match = _VERSION.match(version)
+    if match is None or (int(match[1]), int(match[2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        return failed(
+            "api server", "kubernetes.context", f"it runs {version or 'no known version'}.", f"{oldest} is the oldest."
+        )
+    return passed("api server", "kubernetes.context", f"it runs {version}.")
+
+
+def _namespace(_settings: Settings, api: Api) -> Iterator[Finding]:
+    """The namespace exists; its pod security level fits whatever it is, because all pods are restricted."""
+    found = api.at(f"api/v1/namespaces/{api.namespace}")
+    if found is None:
+        yield failed(
+            "namespace",
+            "kubernetes.namespace",
+            f"{api.namespace} does not exist.",
+            "Make it:",
+            f"kubectl --context {api.connection.context} create namespace {api.namespace}",
+        )
+        return
+    level = (found["metadata"].get("labels") or {}).get(_ENFORCED, "privileged")
+    yield passed("namespace", "kubernetes.namespace", f"{api.namespace} exists; its pod security level is {level}.")
+
+
+def _permissions(_settings: Settings, api: Api) -> Iterator[Finding]:
+    """The deployer may do everything that an update and a rollback do."""
+    refused = [f"{verb} {name}" for verb, name, group in _NEEDED if not api.may(verb, name, group=group)]
+    if refused:
+        yield failed(
+            "permissions",
+            "kubernetes.context",
+            f"in the namespace {api.namespace} the deployer may not {', '.join(refused)}.",
+            "Grant it (docs/targets/kubernetes.md has a Role).",
+        )
+    else:
+        yield passed("permissions", "kubernetes.context", f"the deployer may do all of {len(_NEEDED)} actions.")
+
+
+def _secrets(settings: Settings, api: Api) -> Iterator[Finding]:
+    """Secrets of others are there, with their keys."""
+    for name, names in secrets.given(settings).items():
+        held = (api.get("Secret", name) or {}).get("data") or {}
+        missing = [key for key in names if key not in held]
+        if missing:
+            literals = " ".join(f"--from-literal={key}=..." for key in names)
+            yield failed(
+                "secret",
+                "kubernetes",
+                f"{name} is not there, or lacks {', '.join(missing)}.",
+                "Make it:",
+                f"kubectl --context {api.connection.context} --namespace {api.namespace} create secret generic {name} "
+                f"{literals}",
+            )
+        else:
+            yield passed("secret", "kubernetes", f"{name} has {', '.join(names)}.")
+
+
+def _storage_class(settings: Settings, api: Api) -> Iterator[Finding]:
+    """A created database gets a volume."""
+    if settings.database.mode != "create":
+        return
+    key, wanted = "kubernetes.database.storageClass", settings.kubernetes.database.storage_class
+    found = _named(api, "apis/storage.k8s.io/v1/storageclasses")
+    if wanted is None:
+        default = next((name for name, each in found.items() if _annotation(each, _DEFAULT_CLASS) == "true"), None)
+        yield (
+            passed("storage class", key, f"{default} is the default one.")
+            if default
+            else failed("storage class", key, "the cluster has no default one.", f"Name one of {', '.join(found)}.")
+        )
+    elif wanted in found:
+        yield passed("storage class", key, f"{wanted} is there.")
+    else:
+        yield failed("storage class", key, f"{wanted} is not there.", f"Name one of {', '.join(found) or 'yours'}.")
+
+
+def _ingress_class(settings: Settings, api: Api) -> Iterator[Finding]:
+    """Somebody serves the Ingress."""
+    wanted = settings.kubernetes.ingress.class_name
+    if settings.network.public_url is None or wanted is None:
+        return
+    found = _named(api, "apis/networking.k8s.io/v1/ingressclasses")
+    key = "kubernetes.ingress.className"
+    if wanted in found:
+        yield passed("ingress class", key, f"{wanted} is there.")
+    else:
+        yield failed("ingress class", key, f"{wanted} is not there.", f"Name one of {', '.join(found) or 'yours'}.")
+
+
+def _architecture(settings: Settings, api: Api) -> Iterator[Finding]:
+    """A node can run the image."""
+    wanted = settings.kubernetes.architecture
+    nodes = _named(api, "api/v1/nodes").values()
+    seen = {(each["metadata"].get("labels") or {}).get("kubernetes.io/arch", "unknown") for each in nodes}
+    if wanted in seen:
+        yield passed("architecture", "kubernetes.architecture", f"the cluster has nodes of {wanted}.")
+    else:
+        yield failed(
+            "architecture",
+            "kubernetes.architecture",
+            f"no node is of {wanted}, but of {', '.join(sorted(seen)) or 'none'}.",
+            "Set it to the nodes' own, with an image for it.",
+        )
+
+
+def _named(api: Api, path: str) -> dict[str, dict[str, Any]]:
+    items = (api.at(path) or {}).get("items") or []
+    return {str(each["metadata"]["name"]): each for each in items}
+
+
+def _annotation(found: dict[str, Any], name: str) -> str:
+    return str((found["metadata"].get("annotations") or {}).get(name, ""))
+
+
+_CHECKS: Final = (_namespace, _permissions, _secrets, _storage_class, _ingress_class, _architecture)

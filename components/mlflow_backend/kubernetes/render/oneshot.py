@@ -1,0 +1,116 @@
+"""One-shot tasks: the pod templates that are kept for them, and the Job that runs a command by one. Pure."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.kubernetes.naming import JOB
+from mlflow_backend.kubernetes.render import pods, secrets, server, stores
+from mlflow_backend.server import describe, keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlflow_backend.kubernetes.naming import Naming
+    from mlflow_backend.kubernetes.render.pods import Document, SecretKey
+    from mlflow_backend.settings import Settings
+
+DATABASE_TOOL: Final = ("python", "-m", "mlflow_backend_server.db")
+DATABASE, VERIFY = "database-tool", "verify"
+CREDENTIALS: Final[Mapping[str, str]] = {
+    "username": "MLFLOW_BACKEND_PROBE_USERNAME",
+    "password": "MLFLOW_BACKEND_PROBE_PASSWORD",
+}
+"""Part of verification's login -> the variable that holds it within the cluster."""
+
+# One Python process each; a dump streams.
+_CPU, _MEMORY_MIB, _SPOOL_MIB = 512, 1024, 1024
+_STOP_S: Final = 30
+# A pod has this to be scheduled and to pull its image, before its command's own deadline.
+START_S: Final = 300
+# The deployer removes a Job as soon as it has read its log; one whose deployer was killed goes by itself.
+_KEPT_S: Final = 3600
+
+
+def database(settings: Settings, naming: Naming) -> Document:
+    """Return the template of what reads, migrates, dumps and restores the database.
+
+    It has the server's own environment, so that both mean the same database, the former keys, because a restored dump
+    is re-encrypted, and the administrator of a created database, who makes the server's role.
+    """
+    described = describe(server.inputs(settings, naming))
+    secret = secrets.server_secret(settings, naming)
+    more = {keys.FORMER_VARIABLE: pods.SecretKey(secret=secret, key=keys.FORMER)}
+    plain: dict[str, str] = {}
+    if settings.database.mode == "create":
+        plain["MLFLOW_BACKEND_ADMIN_USER"] = stores.ADMINISTRATOR
+        more["MLFLOW_BACKEND_ADMIN_PASSWORD"] = pods.SecretKey(secret=secret, key=secrets.DATABASE_ADMIN_PASSWORD)
+    variables = [*server.environment(settings, naming, described), *pods.environment(plain, more)]
+    return _template(settings, naming, DATABASE, variables)
+
+
+def verify(settings: Settings, naming: Naming) -> Document:
+    """Return the template of what verifies within the cluster; each run brings what is checked."""
+    wanted, secret = settings.kubernetes.artifacts, secrets.server_secret(settings, naming)
+    plain = {"AWS_REGION": wanted.region, "AWS_DEFAULT_REGION": wanted.region, "PYTHONUNBUFFERED": "1"}
+    if wanted.endpoint:
+        plain["AWS_ENDPOINT_URL_S3"] = wanted.endpoint
+    more: dict[str, SecretKey] = {}
+    if wanted.secret:
+        more["AWS_ACCESS_KEY_ID"] = pods.SecretKey(secret=wanted.secret, key=secrets.ACCESS_KEY)
+        more["AWS_SECRET_ACCESS_KEY"] = pods.SecretKey(secret=wanted.secret, key=secrets.SECRET_KEY)
+    if settings.access.mode == "basic":
+        more |= {CREDENTIALS[part]: pods.SecretKey(secret=secret, key=key) for part, key in secrets.PROBE.items()}
+    return _template(settings, naming, VERIFY, pods.environment(plain, more))
+
+
+def job(pod_template: Document, *, name: str, command: Sequence[str], deadline_s: float, image: str = "") -> Document:
+    """Return the Job that runs a command once by a PodTemplate, in another image if one is named."""
+    found = copy.deepcopy(pod_template["template"])
+    (container,) = found["spec"]["containers"]
+    container["command"] = [pods.literal(word) for word in command]
+    container["image"] = image or container["image"]
+    own = pod_template["metadata"]
+    metadata = {"name": name, "namespace": own["namespace"], "labels": own["labels"]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            # A second writer is never started by itself.
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": int(START_S + deadline_s),
+            "ttlSecondsAfterFinished": _KEPT_S,
+            "template": found,
+        },
+    }
+
+
+def _template(settings: Settings, naming: Naming, name: str, variables: list[Document]) -> Document:
+    container = pods.container(
+        name, image=str(settings.server.image), volumes=server.mounts(settings, naming), read_only=["database-ca"]
+    )
+    container |= {
+        "env": sorted(variables, key=lambda each: str(each["name"])),
+        "resources": pods.resources(
+            cpu_request=_CPU, memory_request=_MEMORY_MIB // 2, cpu_limit=None, memory_limit=_MEMORY_MIB
+        ),
+    }
+    pod = pods.spec(
+        [container],
+        uid=pods.SERVER_UID,
+        account=naming.prefix,
+        volumes=server.volumes(settings, naming, spool_mib=_SPOOL_MIB),
+        grace_s=_STOP_S,
+    )
+    pod |= {
+        "restartPolicy": "Never",
+        "nodeSelector": {"kubernetes.io/arch": settings.kubernetes.architecture, "kubernetes.io/os": "linux"},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "PodTemplate",
+        "metadata": naming.metadata(naming.part(name), JOB),
+        "template": pods.template(naming, JOB, pod, {server.VERSION: settings.server.mlflow_version}),
+    }

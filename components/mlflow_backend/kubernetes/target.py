@@ -1,0 +1,131 @@
+"""The target `kubernetes`: a namespace of any conformant cluster, named by kubeconfig and context."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.contract import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from mlflow_backend.findings import Finding
+    from mlflow_backend.kubernetes.backend import KubernetesBackend
+    from mlflow_backend.kubernetes.locator import KubernetesLocator
+    from mlflow_backend.kubernetes.platform import KubernetesPlatform
+    from mlflow_backend.releases.stores import Store
+    from mlflow_backend.report.policies import RenderedParts
+    from mlflow_backend.report.quantities import Billing
+    from mlflow_backend.settings import Settings
+
+# Each method imports what it needs: pulumi_kubernetes and boto3 take a third of a second each.
+# ruff: noqa: PLC0415
+
+
+class KubernetesTarget:
+    """See target.Target."""
+
+    name = "kubernetes"
+    loopback = False
+    platforms = frozenset({"kubernetes"})
+
+    def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> KubernetesBackend:
+        """Register the backend."""
+        del project, stack, folder
+        from mlflow_backend.kubernetes.backend import KubernetesBackend, KubernetesBackendArgs
+
+        return KubernetesBackend("mlflow", KubernetesBackendArgs(settings=settings))
+
+    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> KubernetesLocator:
+        """Return the locator that the settings give, if the cluster has the backend."""
+        del folder
+        from mlflow_backend.kubernetes.api import Api
+        from mlflow_backend.kubernetes.kubeconfig import Connection
+        from mlflow_backend.kubernetes.locator import LOCATOR, locator_of
+        from mlflow_backend.kubernetes.refusals import naming_of
+
+        known = settings()
+        found = locator_of(known, naming_of(known, project=project, stack=stack))
+        api = Api(connection=Connection(found.kubeconfig, found.context), namespace=found.namespace)
+        if api.get("ConfigMap", found.naming.part(LOCATOR)) is None:
+            raise Refused(
+                f"Stack {stack} has no backend in the namespace {found.namespace} of {found.context}.",
+                code="kubernetes-backend-missing",
+                fix=f"Run `make up STACK={stack}`.",
+            )
+        return found
+
+    def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:
+        """Look at the cluster."""
+        del folder
+        from mlflow_backend.kubernetes.api import Api
+        from mlflow_backend.kubernetes.kubeconfig import Connection
+        from mlflow_backend.kubernetes.preflight import look
+        from mlflow_backend.kubernetes.refusals import naming_of
+
+        naming = naming_of(settings, project=project, stack=stack)
+        connection = Connection(settings.kubernetes.kubeconfig, str(settings.kubernetes.context))
+        return look(settings, Api(connection=connection, namespace=naming.namespace))
+
+    def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
+        """Return the containers of the server and of the one-shot tasks."""
+        del image
+        from mlflow_backend.kubernetes.naming import SERVER
+        from mlflow_backend.kubernetes.refusals import naming_of
+        from mlflow_backend.kubernetes.render import oneshot, server
+        from mlflow_backend.report.policies import RenderedParts
+
+        naming = naming_of(settings, project=project, stack=stack)
+        templates = {
+            "server": server.template(settings, naming, component=SERVER, secrets_version=""),
+            "database tool": oneshot.database(settings, naming)["template"],
+            "verification": oneshot.verify(settings, naming)["template"],
+        }
+        return RenderedParts(
+            containers={
+                part: [{**each, "environment": each["env"]} for each in template["spec"]["containers"]]
+                for part, template in templates.items()
+            },
+            image_known=True,
+        )
+
+    def billing(self) -> Mapping[str, Billing]:
+        """Return nothing: what a cluster costs is its owner's matter."""
+        return {}
+
+    @property
+    def locator(self) -> type[KubernetesLocator]:
+        """How its backends are found."""
+        from mlflow_backend.kubernetes.locator import KubernetesLocator
+
+        return KubernetesLocator
+
+    def store_at(self, address: str) -> Store | None:
+        """Return the store of the backend that kubernetes://CONTEXT/NAMESPACE/NAME names, by its own locator."""
+        from mlflow_backend.kubernetes.locator import LOCATOR, parts_of
+
+        named = parts_of(address)
+        if named is None:
+            return None
+        from mlflow_backend.kubernetes.api import Api
+        from mlflow_backend.kubernetes.kubeconfig import Connection
+        from mlflow_backend.kubernetes.platform import KubernetesPlatform
+        from mlflow_backend.locator import from_document
+
+        context, namespace, prefix = named
+        found = Api(connection=Connection(None, context), namespace=namespace).get("ConfigMap", f"{prefix}-{LOCATOR}")
+        if found is None:
+            return None
+        located = from_document(json.loads(found["data"]["locator.json"]))
+        return KubernetesPlatform(located).store  # type: ignore[arg-type]
+
+    def platform(self, locator: KubernetesLocator) -> KubernetesPlatform:
+        """Return the live side of a backend in a namespace."""
+        from mlflow_backend.kubernetes.platform import KubernetesPlatform
+
+        return KubernetesPlatform(locator)
+
+
+TARGET: Final = KubernetesTarget()

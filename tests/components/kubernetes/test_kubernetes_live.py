@@ -1,0 +1,419 @@
+"""The live side on a namespace in memory: one-shot Jobs, servers that stop and start, the candidate, preflight."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mlflow_backend.contract import PlatformFailed, Refused, WaitOutcome
+from mlflow_backend.findings import Outcome
+from mlflow_backend.kubernetes import candidate, platform, preflight, rollout
+from mlflow_backend.kubernetes.locator import KubernetesLocator, locator_of, parts_of
+from mlflow_backend.kubernetes.naming import CANDIDATE
+from mlflow_backend.kubernetes.oneshot import DatabaseJob, KubernetesJob
+from mlflow_backend.kubernetes.platform import KubernetesPlatform
+from mlflow_backend.kubernetes.render import oneshot, server
+from mlflow_backend.locator import from_document
+from mlflow_backend.migrate.tool import Code
+from mlflow_backend.pace import Pace
+from mlflow_backend.releases import update
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Report
+from tests.components.kubernetes.cluster import NAMING, Namespace, deployment, pod, replica_set
+from tests.components.kubernetes.stacks import VARIANTS, naming, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TEMPLATE = NAMING.part(oneshot.DATABASE)
+
+
+class Kubelet:
+    """Runs each Job's pod as a test says: the states of its container, one for each look."""
+
+    def __init__(self, cluster: Namespace, *states: dict[str, Any]) -> None:
+        """Take the states; the last one stays."""
+        self.cluster, self.states, self.now = cluster, list(states), 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Go on."""
+        self.now += seconds
+        for kind, name in list(self.cluster.objects):
+            if kind == "Job" and self.states:
+                state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+                made = pod(f"{name}-pod", containerStatuses=[{"state": state}])
+                made["metadata"]["labels"] = {"batch.kubernetes.io/job-name": name}
+                self.cluster.put("Pod", made)
+                self.cluster.logs[f"{name}-pod"] = 'warming up\n{\n "exit_code": 0\n}'
+
+    @property
+    def pace(self) -> Pace:
+        """The pace of a wait, in which a second passes with each pause."""
+        return Pace(clock=lambda: self.now, pause=self.pause)
+
+
+@pytest.fixture
+def cluster() -> Namespace:
+    """The namespace of a backend at its second revision."""
+    settings = settings_of()
+    made = Namespace()
+    made.put("Deployment", deployment(2))
+    made.put("ReplicaSet", replica_set(1, version="3.16.0"))
+    made.put("ReplicaSet", replica_set(2, ready=2))
+    made.put("PodTemplate", oneshot.database(settings, naming(settings)))
+    made.put("HorizontalPodAutoscaler", server.autoscaler(settings, naming(settings)))
+    return made
+
+
+def job(cluster: Namespace, kubelet: Kubelet, *, image: str = "") -> KubernetesJob:
+    """Return a Job of the database tool."""
+    return KubernetesJob(api=cluster, template=TEMPLATE, image=image, pace=kubelet.pace)  # type: ignore[arg-type]
+
+
+def test_a_job_is_run_once_and_leaves_nothing(cluster: Namespace) -> None:
+    """Its words are those of its pod, its end is its container's."""
+    kubelet = Kubelet(cluster, {"waiting": {}}, {"running": {}}, {"terminated": {"exitCode": 3, "reason": "Error"}})
+    finished = job(cluster, kubelet).run(["python"], deadline_s=60)
+    assert (finished.exit_code, finished.lines[0]) == (3, "warming up")
+    assert [kind for kind, _ in cluster.objects if kind == "Job"] == []
+
+
+def test_the_database_tool_is_read_from_a_jobs_log(cluster: Namespace) -> None:
+    """Its report is the JSON in it, the rest is for people."""
+    kubelet = Kubelet(cluster, {"terminated": {"exitCode": 0, "reason": "Completed"}})
+    result = DatabaseJob(job=job(cluster, kubelet)).run(["status"], deadline_s=60)
+    assert json.loads(result.output) == {"exit_code": 0}
+    assert "warming up" in result.log
+
+
+def test_a_container_that_was_killed_says_by_whom(cluster: Namespace) -> None:
+    """`OOMKilled` is the cause that somebody looks for."""
+    kubelet = Kubelet(cluster, {"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
+    assert job(cluster, kubelet).run(["x"], deadline_s=60).reasons == ("OOMKilled",)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}, "no such image"), ({"running": {}}, "")],
+)
+def test_a_job_that_does_not_end_in_time_is_deleted(cluster: Namespace, state: dict[str, Any], words: str) -> None:
+    """With the cluster's reason, whether its pod never started or runs too long."""
+    with pytest.raises(PlatformFailed) as failed:
+        job(cluster, Kubelet(cluster, state)).run(["x"], deadline_s=20)
+    assert failed.value.code == "job-overdue"
+    assert words in str(failed.value)
+    assert [kind for kind, _ in cluster.objects if kind == "Job"] == []
+
+
+def test_a_tool_that_cannot_be_run_is_the_tools_failure(cluster: Namespace) -> None:
+    """What waits for it knows its codes only."""
+    cluster.objects.pop(("PodTemplate", TEMPLATE))
+    with pytest.raises(PlatformFailed) as failed:
+        DatabaseJob(job=job(cluster, Kubelet(cluster))).run(["status"], deadline_s=60)
+    assert failed.value.code == Code.UNREADABLE.error
+
+
+@pytest.fixture
+def live(cluster: Namespace, monkeypatch: pytest.MonkeyPatch) -> KubernetesPlatform:
+    """The platform on that namespace; its store is never asked."""
+    monkeypatch.setattr(platform, "_client", lambda *_: None)
+    made = KubernetesPlatform(located())
+    made.api = cluster  # type: ignore[assignment]
+    made.pace = Pace(clock=lambda: 0.0, pause=lambda _: None)
+    return made
+
+
+def located(variant: str = "cluster") -> KubernetesLocator:
+    """Return the locator of a variant's backend."""
+    settings = settings_of(variant)
+    return locator_of(settings, naming(settings))
+
+
+def test_servers_stop_and_come_back_as_many_as_the_autoscaler_has_at_least(
+    cluster: Namespace, live: KubernetesPlatform
+) -> None:
+    """At no replicas the autoscaler does nothing, so that a migration has the database alone."""
+    live.stop_servers()
+    assert cluster.objects["Deployment", NAMING.part("server")]["spec"]["replicas"] == 0
+    live.resume_servers()
+    assert cluster.objects["Deployment", NAMING.part("server")]["spec"]["replicas"] == 2
+
+
+def test_servers_that_run_are_left_as_many_as_they_are(cluster: Namespace, live: KubernetesPlatform) -> None:
+    """The autoscaler may have made more of them."""
+    cluster.put("Deployment", deployment(2, replicas=7, ready=7))
+    live.resume_servers()
+    assert cluster.objects["Deployment", NAMING.part("server")]["spec"]["replicas"] == 7
+
+
+def test_the_tool_of_another_version_runs_in_a_revisions_image(cluster: Namespace, live: KubernetesPlatform) -> None:
+    """A restore needs the tool of the version that wrote the dump."""
+    older = replica_set(1, version="3.16.0")
+    older["spec"]["template"]["spec"]["containers"][0]["image"] = "older"
+    cluster.put("ReplicaSet", older)
+    assert live._image("3.16.0") == "older"
+    assert live._image("3.17.2") == live._image(None) == ""
+    with pytest.raises(Refused) as refused:
+        live._image("3.15.0")
+    assert refused.value.code == "kubernetes-tool-version-gone"
+
+
+def test_a_revision_is_described_from_itself(live: KubernetesPlatform) -> None:
+    """Whom it lets in, what it runs, and by which login it is verified; references, never values."""
+    found = live.describe("hash2")
+    assert (found.identity, found.doors.hosts) == ("identity2", ("mlflow.example.com",))
+    subject = live.subject("hash2")
+    assert (subject.url, subject.expected_revision) == ("https://mlflow.example.com", "hash2")
+    assert subject.credentials["password"] == "kubernetes:mlflow-cluster-server#admin-password"
+
+
+def test_status_and_logs_are_of_what_is_there(cluster: Namespace, live: KubernetesPlatform) -> None:
+    """An adopted database is nobody's part here."""
+    cluster.put("Pod", pod("server-1", phase="Running"))
+    cluster.logs["server-1"] = "GET postgresql://mlflow:hunter2@db/x"
+    (part,) = live.parts()
+    assert (part.name, part.state, part.runs) == ("server", "2 of 2 pods are ready", True)
+    (text,) = live.tails("server", lines=5)
+    assert "server-1" in text
+    assert "hunter2" not in text
+    assert list(live.tails("database", lines=5)) == ["database: no pod runs"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_locator_survives_its_document_and_its_address(variant: str) -> None:
+    """Pulumi's state and the cluster keep it as JSON; people pass the address on."""
+    found = located(variant)
+    assert from_document(json.loads(json.dumps(found.document()))) == found
+    assert parts_of(found.address) == (found.context, "mlflow", "mlflow-cluster")
+    assert found.inside == (variant == "inside")
+
+
+def test_an_address_of_another_form_is_of_another_target() -> None:
+    """The context may hold anything, as those of EKS do."""
+    assert parts_of("s3://bucket/x") is None
+    assert parts_of("kubernetes://a/b") is None
+    assert parts_of("kubernetes://arn%3Aaws%3Aeks%3Ax%3Acluster%2Fy/ns/name") == (
+        "arn:aws:eks:x:cluster/y",
+        "ns",
+        "name",
+    )
+
+
+class Deployed:
+    """What `open_releases` gives, as far as candidate and rollout ask it."""
+
+    def __init__(self, live: KubernetesPlatform) -> None:
+        """Take the platform; no migration is under way."""
+        self.platform, self.migration, self.store = live, self, live.store
+
+    def load(self) -> None:
+        """There is no entry in the journal."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def report(verdict: Result) -> Report:
+    """Return a report with a verdict."""
+    return Report(url="http://x", profile="core", deadline_s=1.0, started="now", finished="now", verdict=verdict)
+
+
+@pytest.fixture
+def staged(
+    cluster: Namespace, live: KubernetesPlatform, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
+    """Stage a release whose verification has a verdict; the inputs of the resource."""
+    settings = settings_of()
+    monkeypatch.setattr(candidate, "open_releases", lambda _locator: Deployed(live))
+    monkeypatch.setattr(candidate, "_revision", lambda _history: "apart1")
+
+    def stage(verdict: Result = Result.PASS, *, starts: bool = True, pinned: bool = False) -> dict[str, Any]:
+        monkeypatch.setattr(candidate, "_verify", lambda *_: report(verdict))
+
+        def wait(*_: Any, **__: Any) -> Any:
+            assert cluster.applied, "nothing was started"
+            return WaitOutcome(serving=starts, reasons=("ErrImagePull",))
+
+        monkeypatch.setattr(candidate.KubernetesHistory, "wait", wait)
+        template = server.template(settings, naming(settings), component=CANDIDATE, secrets_version="v1")
+        return {
+            "locator": located().document(),
+            "identity": "new",
+            "secrets": "v1",
+            "pinned": pinned,
+            "deployment": json.dumps(server.candidate(settings, naming(settings), template)),
+            "service": json.dumps(server.service(naming(settings), NAMING.part(CANDIDATE), CANDIDATE)),
+            "verification": {"profile": "core", "deadline": 60, "extraChecks": []},
+        }
+
+    return stage
+
+
+def gone(cluster: Namespace) -> bool:
+    """Tell whether the candidate was deleted after it was started."""
+    name = NAMING.part(CANDIDATE)
+    return cluster.deleted[-2:] == [("Deployment", name), ("Service", name)] and len(cluster.deleted) == 4
+
+
+def test_a_candidate_that_passes_makes_way(cluster: Namespace, staged: Callable[..., dict[str, Any]]) -> None:
+    """The servers are then rolled by their own Deployment."""
+    candidate.verify(staged())
+    assert [kind for kind, _, _ in cluster.applied] == ["Deployment", "Service"]
+    assert gone(cluster)
+
+
+@pytest.mark.parametrize("verdict", [Result.FAIL, Result.INCONCLUSIVE])
+def test_a_candidate_that_does_not_pass_fails_the_update(
+    cluster: Namespace, staged: Callable[..., dict[str, Any]], verdict: Result
+) -> None:
+    """No user met it, and the message says who serves."""
+    with pytest.raises(update.CandidateFailed) as failed:
+        candidate.verify(staged(verdict))
+    assert "hash2" in str(failed.value)
+    assert gone(cluster)
+
+
+def test_a_candidate_that_does_not_start_says_why(cluster: Namespace, staged: Callable[..., dict[str, Any]]) -> None:
+    """With the cluster's own reason."""
+    with pytest.raises(PlatformFailed) as failed:
+        candidate.verify(staged(starts=False))
+    assert failed.value.code == "candidate-not-starting"
+    assert "ErrImagePull" in str(failed.value)
+    assert gone(cluster)
+
+
+def test_nothing_is_staged_for_nobody(cluster: Namespace, staged: Callable[..., dict[str, Any]]) -> None:
+    """A first deployment has no users, and a pinned stack serves what it served."""
+    candidate.verify(staged(pinned=True))
+    cluster.put("ReplicaSet", replica_set(2))
+    candidate.verify(staged())
+    assert cluster.applied == []
+
+
+def test_a_candidate_that_a_killed_update_left_is_a_change(
+    cluster: Namespace, staged: Callable[..., dict[str, Any]]
+) -> None:
+    """Otherwise nobody would ever end it."""
+    props = staged()
+    assert not candidate.changed(props, props)
+    assert candidate.changed(props, {**props, "secrets": "v2"})
+    cluster.put("Deployment", {"metadata": {"name": NAMING.part(CANDIDATE)}})
+    assert candidate.changed(props, props)
+
+
+@pytest.fixture
+def rolled(live: KubernetesPlatform, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The inputs of a rollout of the revision that serves."""
+    monkeypatch.setattr(rollout, "open_releases", lambda _locator: Deployed(live))
+    monkeypatch.setattr(rollout, "settle", lambda _journal: None)
+    monkeypatch.setattr(rollout.durations, "keep", lambda *_: None)
+    return {"locator": located().document(), "identity": "identity2", "secrets": "v1", "deadline": 60}
+
+
+def test_a_rollout_finds_its_revision_and_waits_for_it(rolled: dict[str, Any]) -> None:
+    """The number of a revision is not known before the controller has made it."""
+    outputs = rollout.wait(rolled)
+    assert outputs["revision"] == "hash2"
+    assert rollout.still_serving(outputs)
+    assert rollout.changed(outputs, outputs) == []
+    assert rollout.changed(outputs, {**outputs, "identity": "identity3"}) == ["identity"]
+
+
+def test_a_rollout_of_what_nobody_told_the_deployment_fails(
+    cluster: Namespace, live: KubernetesPlatform, rolled: dict[str, Any]
+) -> None:
+    """Somebody else has changed it meanwhile."""
+    times = iter(range(0, 1000, 30))
+    live.pace = Pace(clock=lambda: float(next(times)), pause=lambda _: None)
+    with pytest.raises(PlatformFailed) as failed:
+        rollout.wait({**rolled, "identity": "identity9"})
+    assert failed.value.code == "deployment-of-another-release"
+    assert cluster.applied == []
+
+
+def test_a_backend_that_stopped_to_serve_is_waited_for_again(cluster: Namespace, rolled: dict[str, Any]) -> None:
+    """Without another input: an update without changes must notice."""
+    outputs = rollout.wait(rolled)
+    cluster.put("ReplicaSet", replica_set(2))
+    assert rollout.changed(outputs, outputs)
+
+
+class Cluster(Namespace):
+    """What preflight asks: paths without a namespace, and permissions."""
+
+    def __init__(self) -> None:
+        """Everything is there, and everything may be done."""
+        super().__init__()
+        labels = {"kubernetes.io/arch": "amd64"}
+        default = {"storageclass.kubernetes.io/is-default-class": "true"}
+        self.paths: dict[str, dict[str, Any]] = {
+            "version": {"gitVersion": "v1.34.1"},
+            "api/v1/namespaces/mlflow": {"metadata": {"name": "mlflow"}},
+            "api/v1/nodes": {"items": [{"metadata": {"name": "n", "labels": labels}}]},
+            "apis/storage.k8s.io/v1/storageclasses": {"items": [{"metadata": {"name": "s", "annotations": default}}]},
+            "apis/networking.k8s.io/v1/ingressclasses": {"items": [{"metadata": {"name": "nginx"}}]},
+        }
+        self.refused: set[str] = set()
+
+    def at(self, path: str) -> dict[str, Any] | None:
+        """Return what is at a path."""
+        return self.paths.get(path)
+
+    def may(self, verb: str, resource: str, *, group: str = "") -> bool:
+        """Tell whether something may be done."""
+        del group
+        return f"{verb} {resource}" not in self.refused
+
+
+def failing(found: Cluster, variant: str = "cluster") -> list[str]:
+    """Return the checks that fail."""
+    looked = preflight.look(settings_of(variant), found)  # type: ignore[arg-type]
+    return [each.check for each in looked if each.outcome is Outcome.FAIL]
+
+
+def test_a_cluster_that_has_everything_passes() -> None:
+    """Each check is shown."""
+    looked = preflight.refuse(settings_of(), Cluster())  # type: ignore[arg-type]
+    assert {each.outcome for each in looked} == {Outcome.PASS}
+    assert {each.check for each in looked} == {
+        "api server", "namespace", "permissions", "storage class", "ingress class", "architecture",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "check"),
+    [
+        ("version", {"gitVersion": "v1.20.0"}, "api server"),
+        ("api/v1/namespaces/mlflow", None, "namespace"),
+        ("api/v1/nodes", {"items": []}, "architecture"),
+        ("apis/storage.k8s.io/v1/storageclasses", {"items": []}, "storage class"),
+        ("apis/networking.k8s.io/v1/ingressclasses", {"items": []}, "ingress class"),
+    ],
+)
+def test_what_is_missing_is_refused(path: str, answer: dict[str, Any] | None, check: str) -> None:
+    """Before anything is made."""
+    found = Cluster()
+    found.paths[path] = answer  # type: ignore[assignment]
+    assert failing(found) == [check]
+    with pytest.raises(Refused) as refused:
+        preflight.refuse(settings_of(), found)  # type: ignore[arg-type]
+    assert refused.value.code == "kubernetes-preflight-failed"
+
+
+def test_a_permission_that_is_missing_is_named() -> None:
+    """All of them at once."""
+    found = Cluster()
+    found.refused = {"create jobs", "list events"}
+    (finding,) = [each for each in preflight.look(settings_of(), found) if each.outcome is Outcome.FAIL]  # type: ignore[arg-type]
+    assert "create jobs" in finding.message
+    assert "list events" in finding.message
+
+
+def test_a_secret_of_others_is_looked_for_with_its_keys() -> None:
+    """The command makes it."""
+    found = Cluster()
+    assert failing(found, "own-s3") == ["secret"]
+    found.put("Secret", {"metadata": {"name": "s3-keys"}, "data": {"access-key-id": "", "secret-access-key": ""}})
+    assert failing(found, "own-s3") == []

@@ -1,0 +1,178 @@
+"""The server's Secret: drawn once, taken over when it is changed, never mixed up with somebody else's."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store
+
+from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.kubernetes import backend, certificate, secrets
+from mlflow_backend.kubernetes.locator import locator_of
+from mlflow_backend.server import keys
+from tests.components.kubernetes.cluster import Namespace
+from tests.components.kubernetes.stacks import naming, settings_of
+
+HOSTS = ["mlflow-cluster-database.mlflow.svc"]
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Namespace:
+    """A namespace without anything in it."""
+    made = Namespace()
+    monkeypatch.setattr(secrets, "api_of", lambda _props: made)
+    return made
+
+
+def props_of(variant: str = "cluster") -> dict[str, Any]:
+    """Return the inputs of the resource."""
+    settings = settings_of(variant)
+    return backend._secret_props(settings, naming(settings), locator_of(settings, naming(settings)))
+
+
+def held(cluster: Namespace, name: str = "mlflow-cluster-server") -> dict[str, str]:
+    """Return what a Secret holds."""
+    data = cluster.objects["Secret", name]["data"]
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+def put(cluster: Namespace, name: str, values: dict[str, str], labels: dict[str, str] | None = None) -> None:
+    """Let a Secret be there."""
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    cluster.put("Secret", {"metadata": {"name": name, "labels": labels or {}}, "data": data})
+
+
+def test_everything_is_drawn_once(cluster: Namespace) -> None:
+    """A second update of the same stack writes nothing, and its outputs are the same."""
+    first = secrets.ensure(props_of())
+    values = held(cluster)
+    assert set(values) == set(props_of()["names"])
+    assert keys.problem(values) is None
+    assert values["admin-user"] == "admin"
+    writes = cluster.writes
+    assert secrets.ensure(props_of()) == first
+    assert cluster.writes == writes
+
+
+def test_no_value_is_among_the_outputs(cluster: Namespace) -> None:
+    """They are in Pulumi's state."""
+    outputs = json.dumps(secrets.ensure(props_of()))
+    for name, value in held(cluster).items():
+        if name not in {"admin-user", keys.VERSION, keys.FORMER}:
+            assert value not in outputs, name
+
+
+def test_a_changed_value_is_another_version(cluster: Namespace) -> None:
+    """By itself, before any refresh: pods are then rolled, and the role gets the new password."""
+    before = secrets.ensure(props_of())
+    values = held(cluster)
+    put(cluster, "mlflow-cluster-server", {**values, "database-password": "another"}, props_of()["labels"])
+    assert secrets.changed(before, props_of())
+    after = secrets.ensure(props_of())
+    assert after["version"] != before["version"]
+    assert (after["keys"], after["certificate"], after["cache"]) == tuple(
+        before[each] for each in ("keys", "certificate", "cache")
+    )
+
+
+def test_a_changed_cache_password_is_in_the_url_too(cluster: Namespace) -> None:
+    """Otherwise the servers would be told the old one."""
+    secrets.ensure(props_of())
+    put(cluster, "mlflow-cluster-server", {**held(cluster), "cache-password": "p/w"}, props_of()["labels"])
+    secrets.ensure(props_of())
+    assert held(cluster)["cache-url"] == "redis://:p%2Fw@mlflow-cluster-cache.mlflow.svc:6379/0"
+
+
+def test_a_secret_of_another_backend_is_not_taken(cluster: Namespace) -> None:
+    """Nothing is written."""
+    put(cluster, "mlflow-cluster-server", {"a": "b"})
+    with pytest.raises(PlatformFailed) as refused:
+        secrets.ensure(props_of())
+    assert refused.value.code == "secret-of-another"
+    assert held(cluster) == {"a": "b"}
+
+
+@pytest.mark.parametrize(("name", "value"), [("admin-password", "pwd7"), ("webhook-key", "no key"), ("admin-user", "")])
+def test_a_value_that_no_server_could_start_with_does_not_come_into_force(
+    cluster: Namespace, name: str, value: str
+) -> None:
+    """The message names the key and not the value."""
+    secrets.ensure(props_of())
+    put(cluster, "mlflow-cluster-server", {**held(cluster), name: value}, props_of()["labels"])
+    with pytest.raises(PlatformFailed) as refused:
+        secrets.ensure(props_of())
+    assert refused.value.code == "kubernetes-secret-unusable"
+    assert name in str(refused.value)
+    assert not value or value not in str(refused.value)
+
+
+def test_rotated_keys_wait_for_an_update_and_keep_the_former_ones(cluster: Namespace) -> None:
+    """A pod that is started before the update writes with the keys that its neighbours have."""
+    before = secrets.ensure(props_of())
+    old = held(cluster)
+    secrets.rotate(cluster, "mlflow-cluster-server")  # type: ignore[arg-type]
+    assert {name: held(cluster)[name] for name in keys.IN_FORCE} == {name: old[name] for name in keys.IN_FORCE}
+    waiting = held(cluster)[secrets.WAITING]
+    secrets.rotate(cluster, "mlflow-cluster-server")  # type: ignore[arg-type]
+    assert held(cluster)[secrets.WAITING] == waiting
+    assert secrets.changed(before, props_of())
+    after = secrets.ensure(props_of())
+    assert after["keys"] != before["keys"]
+    new = held(cluster)
+    assert secrets.WAITING not in new
+    assert old[keys.PASSPHRASE] in new[keys.FORMER]
+    assert int(new[keys.VERSION]) == int(old[keys.VERSION]) + 1
+
+
+def test_keys_of_a_backend_that_is_not_there_are_not_rotated(cluster: Namespace) -> None:
+    """It is refused, and nothing is made."""
+    with pytest.raises(Refused):
+        secrets.rotate(cluster, "mlflow-cluster-server")  # type: ignore[arg-type]
+    assert cluster.objects == {}
+
+
+def test_a_secret_of_somebody_elses_is_read_and_never_written(cluster: Namespace) -> None:
+    """External Secrets would write over it, or against it."""
+    props = props_of("adopted")
+    with pytest.raises(PlatformFailed) as refused:
+        secrets.ensure(props)
+    assert refused.value.code == "secret-incomplete"
+    secrets.ensure({**props, "owned": True, "secret": "drawn", "given": {}})
+    put(cluster, "team-mlflow", held(cluster, "drawn"))
+    put(cluster, "team-database", {"password": "x"})
+    put(cluster, "team-cache", {"url": "rediss://x"})
+    writes = cluster.writes
+    before = secrets.ensure(props)
+    assert cluster.writes == writes
+    put(cluster, "team-database", {"password": "y"})
+    assert secrets.ensure(props)["version"] != before["version"]
+    secrets.delete({**props, "kept": False})
+    assert ("Secret", "team-mlflow") not in cluster.deleted
+
+
+def test_a_secret_that_opens_what_is_kept_is_kept(cluster: Namespace) -> None:
+    """The volume's passwords and the encryption keys would be gone with it."""
+    secrets.ensure(props_of())
+    secrets.delete(props_of())
+    assert cluster.deleted == []
+    secrets.delete({**props_of(), "kept": False})
+    assert cluster.deleted == [("Secret", "mlflow-cluster-server")]
+
+
+def test_the_certificate_is_for_the_databases_name_and_its_authority_alone() -> None:
+    """What libpq verifies with verify-full."""
+    drawn = certificate.draw(HOSTS)
+    authority, found = (x509.load_pem_x509_certificate(drawn[name].encode()) for name in ("ca.crt", "tls.crt"))
+    found.verify_directly_issued_by(authority)
+    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == HOSTS
+    assert PolicyBuilder().store(Store([authority]))
+    assert found.not_valid_before_utc < dt.datetime.now(dt.UTC)
+    assert certificate.serves(drawn, HOSTS)
+    assert not certificate.serves(drawn, ["other"])
+    assert not certificate.serves({}, HOSTS)
