@@ -1,6 +1,6 @@
 """Preview one stack for a pull request: the report goes to the run's summary and into the one comment on that stack.
 
-Exit codes: those of scripts/preview.py, but 0 if it says 6, for changes are what a pull request is for; 4 also
+Exit codes: those of scripts/preview.py, but 0 if it says 6, because pull requests change things; 4 also
 if the comment cannot be written.
 """
 

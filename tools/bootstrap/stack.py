@@ -59,7 +59,7 @@ def ensure(layout: Layout, stack: str, environment: Mapping[str, str]) -> None:
             fix=f"name one of {', '.join(known)}, or write that file first" if known else "write that file first",
         )
     say(STEP, f"making the stack {stack} in {layout.state.name}")
-    # Made from a copy of the project, for the salt to be written there.
+    # Made from a copy of the project, so that the salt is written there.
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-stack-") as scratch:
         shutil.copy(layout.root / "Pulumi.yaml", scratch)
         init = (str(layout.bin / "pulumi"), "stack", "init", stack, "--no-select", "--non-interactive")

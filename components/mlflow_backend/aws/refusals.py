@@ -129,7 +129,7 @@ def backups(settings: Settings) -> Iterator[str]:
 
 
 def soak(settings: Settings) -> Iterator[str]:
-    """A release soaks somewhere else, for a time."""
+    """A release soaks on another stack, for a time."""
     release = settings.release
     if release.soak_hours and release.soak_source is None:
         yield "release.soakHours is set, and release.soakSource does not say on which stack a release has to soak"

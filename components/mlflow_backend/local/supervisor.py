@@ -280,7 +280,7 @@ class Supervisor:
         return port
 
     def _forget_damaged_sections(self) -> None:
-        """Delete what the daemon could not read, for it would not start: each program's section is written anew."""
+        """Delete what the daemon cannot read, because it would not start: each program's section is written anew."""
         for path in (self._state.supervisor / "programs").glob("*.conf"):
             read = configparser.RawConfigParser(strict=False)
             with contextlib.suppress(configparser.Error, UnicodeDecodeError, OSError):

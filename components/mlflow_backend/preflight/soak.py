@@ -19,7 +19,7 @@ def look(ledger: Ledger, *, digest: str, source: str, hours: int, now: datetime 
     """Say whether the image with `digest` passed a verification on the stack `source` at least `hours` ago.
 
     The first pass counts: verified again an hour ago, it has soaked all the same. A ledger that cannot be read is
-    skipped, visibly, for it may be another team's.
+    skipped, visibly, because it may be another team's.
     """
     try:
         releases = ledger.read().releases

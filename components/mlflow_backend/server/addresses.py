@@ -92,7 +92,7 @@ def database_uri(address: DatabaseAddress, *, password: str | None = None, datab
     It names the driver: under SQLAlchemy 2.1 plain `postgresql://` means psycopg 3, which is not installed. User and
     password are percent-encoded. Without `password` libpq takes it from PGPASSWORD, which is how servers get it: MLflow
     passes its URI on to child processes and prints it in errors. Raises ValueError for a database name that would need
-    encoding, for SQLAlchemy 2.0 does not decode it.
+    encoding, because SQLAlchemy 2.0 does not decode it.
     """
     user = quote(address.user, safe="")
     login = user if password is None else f"{user}:{quote(password, safe='')}"

@@ -50,7 +50,7 @@ def run(
     *,
     begun: Callable[[Report], None] | None = None,
 ) -> Report:
-    """Verify a subject by a task; inconclusive if the task cannot be run, for the backend may be well."""
+    """Verify a subject by a task; inconclusive if the task cannot be run, because the backend may be well."""
     started = Report(
         url=subject.url,
         profile=request.profile,

@@ -53,7 +53,7 @@ class Answer:
         return str(value)
 
     def items(self, *keys: str) -> list[dict[str, Any]]:
-        """The list of objects under nested keys; empty when it is missing, for MLflow leaves empty lists out.
+        """The list of objects under nested keys; empty when it is missing, because MLflow leaves empty lists out.
 
         Raises `Unexpected` when something else is there.
         """

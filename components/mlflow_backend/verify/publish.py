@@ -1,4 +1,4 @@
-"""Puts the verdict beside the artifacts, for dashboards and for jobs that must not train without tracking."""
+"""The published verdict beside the artifacts, for dashboards and for jobs that must not train without tracking."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _NO_PAGE: Final = b"landing page (index.html) not found"
 """What MLflow answers at / with status 200 if its own files are gone (mlflow/server/__init__.py, 2.9.2 and 3.17.2)."""
 HEALTH_TRIES: Final = 4
 HEALTH_PAUSE_S: Final = 0.25
-"""A refused connection is tried again for about a second, for a front that reloads: waiting for a start is not ours."""
+"""A refused connection is tried again for about a second, because a front may reload; nobody waits here for a start."""
 
 
 def health(context: Context) -> Finding:

@@ -26,7 +26,7 @@ _BOOTSTRAPPED = "_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED"
 
 
 def __getattr__(name: str) -> Any:
-    """Make `app` when it is asked for, for the kind of process that asks."""
+    """Make `app` when it is asked for, by the kind of process that asks."""
     if name != "app":
         raise AttributeError(name)
     settings = _settings()

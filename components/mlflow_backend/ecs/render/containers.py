@@ -127,7 +127,7 @@ def health_command(*, port: int, liveness: Probe, readiness: Probe) -> tuple[str
     """Return a container's health command: ready once, then alive.
 
     A new task counts as healthy only when it was ready, which is what holds a deployment back. From then on it is
-    asked for life alone: a database away for two minutes must replace no task. Python, for the image has no curl.
+    asked for life alone: a database away for two minutes must replace no task. Python, because the image has no curl.
     """
     root = f"http://127.0.0.1:{port}"
     if liveness.path == readiness.path:
@@ -147,7 +147,7 @@ def secret_sources(
 ) -> dict[str, SecretSource]:
     """Return where ECS finds the value of each secret environment entry.
 
-    `single` is by the secret's own name, `composed` by the whole text of a template, for ECS hands over values as
+    `single` is by the secret's own name, `composed` by the whole text of a template, because ECS hands over values as
     they are stored and composes none. Raises Refused for a template that neither has.
     """
     found = {}

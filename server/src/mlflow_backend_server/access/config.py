@@ -36,7 +36,7 @@ def prepare_config(environment: Mapping[str, str]) -> dict[str, str]:
     """Write the file and return the variable that names it; nothing if the environment names one already.
 
     Called once, before there are workers. The file is named by the process group; those of groups that are gone are
-    removed, for a killed server cannot do it. Raises SettingsError if a variable is missing, OSError.
+    removed, because a killed server cannot do it. Raises SettingsError if a variable is missing, OSError.
     """
     if environment.get(FILE_VARIABLE):
         return {}

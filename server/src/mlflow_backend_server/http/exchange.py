@@ -147,7 +147,7 @@ def body_limit(asked: Asked, *, request_bytes: int, artifact_bytes: int) -> int:
 
 
 def without_prefix(path: str, prefix: str) -> str:
-    """Return the path as MLflow knows it; one without the prefix stays, for probes and MLflow's own jobs call it so."""
+    """Return the path as MLflow knows it; one without the prefix stays: probes and MLflow's own jobs call it so."""
     return (path.removeprefix(prefix) or "/") if _below(path, prefix) else path
 
 

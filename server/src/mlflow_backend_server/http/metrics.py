@@ -35,7 +35,7 @@ def prepare_folder(environment: Mapping[str, str]) -> dict[str, str]:
     """Make the folder of this server's numbers, empty, and return the variables that its workers need.
 
     Called once, before there are workers. Without MLFLOW_BACKEND_METRICS_DIR it is in the temporary folder and is
-    named by the process group; those of groups that are gone are removed, for a killed server cannot do it.
+    named by the process group; those of groups that are gone are removed, because a killed server cannot do it.
     """
     named = environment.get(FOLDER_VARIABLE)
     stem = "mlflow-backend-metrics-"

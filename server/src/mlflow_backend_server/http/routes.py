@@ -1,6 +1,6 @@
 """Which of MLflow's two applications a request is for, and the template of its route.
 
-Metrics and logs need templates: raw paths would be endless labels. Answers are kept, for asking costs 0.3 ms.
+Metrics and logs need templates: raw paths would be endless labels. Answers are kept, because asking costs 0.3 ms.
 """
 
 from __future__ import annotations
