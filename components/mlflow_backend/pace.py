@@ -17,3 +17,13 @@ class Pace:
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
     poll_s: float = 1.0
+
+
+def wait_until(is_so: Callable[[], bool], *, timeout_s: float, poll_s: float = 0.05) -> bool:
+    """Return whether something became so within the time; it is asked at least once."""
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(poll_s)
+    return True

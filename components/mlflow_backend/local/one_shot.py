@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 from mlflow_backend import packaged
@@ -21,6 +20,7 @@ from mlflow_backend.local.database import binaries
 from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, REGION, ROLE
 from mlflow_backend.local.tools import installed
 from mlflow_backend.migrate.tool import MODULE, Code, ToolResult, tool_failed
+from mlflow_backend.pace import wait_until
 from mlflow_backend.releases.stores import DUMPS, ROOT
 from mlflow_backend.server import DatabaseAddress, database_uri
 
@@ -169,11 +169,9 @@ def serving_dumps(state: StateDir) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _await(server: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while not ports.listens(port):
-        if server.poll() is not None or time.monotonic() > deadline:
-            finding = f"the S3 server for dumps did not start on {ports.LOOPBACK}:{port}"
-            raise PlatformFailed(
-                finding, code="dump-store-not-answering", fix="End what holds that port, and repeat", part=_STORE
-            )
-        time.sleep(_POLL_S)
+    wait_until(lambda: ports.listens(port) or server.poll() is not None, timeout_s=_START_TIMEOUT_S, poll_s=_POLL_S)
+    if server.poll() is not None or not ports.listens(port):
+        finding = f"the S3 server for dumps did not start on {ports.LOOPBACK}:{port}"
+        raise PlatformFailed(
+            finding, code="dump-store-not-answering", fix="End what holds that port, and repeat", part=_STORE
+        )

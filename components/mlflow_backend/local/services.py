@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.contract import PlatformFailed
@@ -12,6 +11,7 @@ from mlflow_backend.local.database import Database
 from mlflow_backend.local.front import Front
 from mlflow_backend.local.store import Store
 from mlflow_backend.local.supervisor import Supervisor
+from mlflow_backend.pace import wait_until
 
 if TYPE_CHECKING:
     from mlflow_backend.local.service import Service
@@ -64,19 +64,10 @@ def condition(state: StateDir, name: str, desired: dict[str, Any]) -> str:
     found = Supervisor(state).condition(wanted.program())
     if found != RUNNING:
         return found
-    if not _answers_soon(wanted):
+    # One that crashed and is recovering is no drift.
+    if not wait_until(wanted.answers, timeout_s=_RECOVERY_S, poll_s=_POLL_S):
         return "running, but it does not answer"
     return wanted.complaint() or RUNNING
-
-
-def _answers_soon(wanted: Service) -> bool:
-    """Return whether the service answers within a grace: one that crashed and is recovering is no drift."""
-    deadline = time.monotonic() + _RECOVERY_S
-    while not wanted.answers():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_S)
-    return True
 
 
 def identity(state: StateDir, wanted: Service) -> str:

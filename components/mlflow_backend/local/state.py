@@ -11,12 +11,12 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from mlflow_backend.contract import PlatformFailed, next_step
+from mlflow_backend.pace import wait_until
 from mlflow_backend.releases.stores import ROOT
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 # Nobody holds a lock for longer but a switch whose old server has a request of many minutes to answer.
 LOCK_WAIT_S = 600.0
-_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -93,15 +92,12 @@ class StateDir:
         Raises PlatformFailed if somebody else holds it for longer than `wait_s` seconds.
         """
         self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        deadline = time.monotonic() + wait_s
         with opened_lock(self.path / f"{name}.lock") as lock:
-            while not _taken(lock):
-                if time.monotonic() > deadline:
-                    finding = f"another command of this stack has held the lock '{name}' for {wait_s:.0f} s"
-                    raise PlatformFailed(
-                        finding, code="local-lock-overdue", fix="Let it end, or end it, and repeat", part=str(self.path)
-                    )
-                time.sleep(_POLL_S)
+            if not wait_until(lambda: _taken(lock), timeout_s=wait_s):
+                finding = f"another command of this stack has held the lock '{name}' for {wait_s:.0f} s"
+                raise PlatformFailed(
+                    finding, code="local-lock-overdue", fix="Let it end, or end it, and repeat", part=str(self.path)
+                )
             yield
 
 

@@ -19,12 +19,13 @@ import time
 import xmlrpc.client
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, ports, processes, render
 from mlflow_backend.local.state import StateDir, read_object, write
+from mlflow_backend.pace import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +47,9 @@ RUNS = frozenset({"RUNNING", "STARTING"})
 _RPC_ERRORS = (OSError, xmlrpc.client.Error, http.client.HTTPException)
 # What the daemon and all programs inherit: nothing of the user's cloud or Pulumi credentials.
 _INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE")
+
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -75,16 +79,13 @@ class Supervisor:
 
         In a copy of a folder whose backend runs, port and password are those of the daemon beside it.
         """
-        try:
-            with self._rpc() as rpc:
-                answers = cast("dict[str, Any]", rpc.supervisor.getState())["statename"] == "RUNNING"
-                return answers and processes.state_of(cast("int", rpc.supervisor.getPID())) == str(self._state.path)
-        except PlatformFailed as failure:
-            if failure.code not in _NO_PASSWORD:
-                raise
-            return False
-        except (*_RPC_ERRORS, KeyError):
-            return False
+        return self._ask(
+            lambda daemon: (
+                daemon.getState()["statename"] == "RUNNING"
+                and processes.state_of(daemon.getPID()) == str(self._state.path)
+            ),
+            otherwise=False,
+        )
 
     def start(self) -> int:
         """Start the daemon if it does not run, and return its port.
@@ -110,13 +111,10 @@ class Supervisor:
                 start_new_session=True,
                 check=False,
             )
-            deadline = time.monotonic() + _START_TIMEOUT_S
-            while not self.running():
-                if time.monotonic() > deadline:
-                    finding = f"supervisord did not answer on 127.0.0.1:{port} within {_START_TIMEOUT_S:.0f} s"
-                    fix = f"Read {self._state.supervisor / 'supervisord.log'}"
-                    raise PlatformFailed(finding, code="supervisor-not-startable", fix=fix, part="supervisor")
-                time.sleep(_POLL_S)
+            if not wait_until(self.running, timeout_s=_START_TIMEOUT_S):
+                finding = f"supervisord did not answer on 127.0.0.1:{port} within {_START_TIMEOUT_S:.0f} s"
+                fix = f"Read {self._state.supervisor / 'supervisord.log'}"
+                raise PlatformFailed(finding, code="supervisor-not-startable", fix=fix, part="supervisor")
             return port
 
     def shutdown(self, *, timeout_s: float) -> None:
@@ -125,9 +123,7 @@ class Supervisor:
             if self.running():
                 with contextlib.suppress(*_RPC_ERRORS), self._rpc() as rpc:
                     rpc.supervisor.shutdown()
-                deadline = time.monotonic() + timeout_s
-                while time.monotonic() < deadline and processes.marked(str(self._state.path)):
-                    time.sleep(_POLL_S)
+                wait_until(lambda: not processes.marked(str(self._state.path)), timeout_s=timeout_s)
             end_leftovers(self._state)
 
     def apply(self, program: render.Program) -> None:
@@ -163,15 +159,7 @@ class Supervisor:
 
     def statuses(self) -> dict[str, Status]:
         """Return what the daemon says of all programs at once, by name; nothing if it does not answer."""
-        try:
-            with self._rpc() as rpc:
-                found = cast("list[dict[str, Any]]", rpc.supervisor.getAllProcessInfo())
-        except PlatformFailed as failure:
-            if failure.code not in _NO_PASSWORD:
-                raise
-            return {}
-        except _RPC_ERRORS:
-            return {}
+        found: list[dict[str, Any]] = self._ask(lambda daemon: daemon.getAllProcessInfo(), otherwise=[])
         return {str(info["name"]): Status(state=str(info["statename"]), pid=int(info["pid"])) for info in found}
 
     def programs(self) -> tuple[str, ...]:
@@ -211,9 +199,8 @@ class Supervisor:
         """
         deadline = time.monotonic() + timeout_s
         while not ready():
-            status = self.status(name)
             log = self.tail(name)
-            if status is None or status.state in GAVE_UP:
+            if self._has_ended(name):
                 raise PlatformFailed(
                     f"ended while it started\n{log}", code="program-ended", fix=self.log_hint(name), part=name
                 )
@@ -296,6 +283,21 @@ class Supervisor:
         uri = f"http://mlflow-backend:{quote(password, safe='', errors='surrogateescape')}@{ports.LOOPBACK}:{port}/RPC2"
         return xmlrpc.client.ServerProxy(uri, transport=_Transport(), allow_none=True)
 
+    def _ask(self, question: Callable[[Any], _Answer], *, otherwise: _Answer) -> _Answer:
+        """Return the daemon's answer; another one if it does not answer, or nobody knows its password any more.
+
+        Raises PlatformFailed if its port cannot be read.
+        """
+        try:
+            with self._rpc() as rpc:
+                return question(rpc.supervisor)
+        except PlatformFailed as failure:
+            if failure.code not in _NO_PASSWORD:
+                raise
+        except (*_RPC_ERRORS, KeyError):
+            pass
+        return otherwise
+
     def _call(self, method: str, *arguments: object) -> Any:
         try:
             with self._rpc() as rpc:
@@ -335,16 +337,14 @@ class Supervisor:
         Raises PlatformFailed if the daemon has not even killed it in that time.
         """
         self._call("stopProcessGroup", name, False)
-        deadline = time.monotonic() + within_s
-        while (status := self.status(name)) is not None and status.state not in GAVE_UP:
-            if time.monotonic() > deadline:
-                raise PlatformFailed(
-                    f"did not end within {within_s:.0f} s",
-                    code="program-not-ending",
-                    fix=self.log_hint(name),
-                    part=name,
-                )
-            time.sleep(_POLL_S)
+        if not wait_until(lambda: self._has_ended(name), timeout_s=within_s):
+            raise PlatformFailed(
+                f"did not end within {within_s:.0f} s", code="program-not-ending", fix=self.log_hint(name), part=name
+            )
+
+    def _has_ended(self, name: str) -> bool:
+        status = self.status(name)
+        return status is None or status.state in GAVE_UP
 
     def _runs(self, program: render.Program, pid: int) -> bool:
         if not program.tree:

@@ -95,11 +95,7 @@ class Recorder:
         """Note that the secret holds other API keys than before; each worker sees it."""
         about = {"came": " ".join(came), "went": " ".join(went)}
         line = {"time": _now(), "kind": "audit", "action": "API keys", "about": about, "process": os.getpid()}
-        text = json.dumps(line, separators=(",", ":"))
-        if len(text) >= _WHOLE_BYTES:
-            shorter = {name: names[:_LONGEST_PATH] for name, names in about.items()}
-            text = json.dumps({**line, "about": shorter}, separators=(",", ":"))
-        self._put(text.encode() + b"\n")
+        self._put(_whole(line, about={name: names[:_LONGEST_PATH] for name, names in about.items()}))
 
     def _put(self, line: bytes) -> None:
         # Whoever reads the log may be gone; requests are served all the same.
@@ -127,11 +123,7 @@ def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
         "traceparent": asked.traceparent,
         "process": os.getpid(),
     }
-    text = json.dumps(line, separators=(",", ":"))
-    if len(text) >= _WHOLE_BYTES:
-        shorter = {"path": asked.raw_path[:_SHORTEST], "identity": exchange.identity[:_SHORTEST]}
-        text = json.dumps({**line, **shorter}, separators=(",", ":"))
-    return text.encode() + b"\n"
+    return _whole(line, path=asked.raw_path[:_SHORTEST], identity=exchange.identity[:_SHORTEST])
 
 
 def audit_line(exchange: Exchange, route: str) -> bytes:
@@ -149,10 +141,14 @@ def audit_line(exchange: Exchange, route: str) -> bytes:
         "status": exchange.status,
         "request_id": exchange.request_id,
     }
+    about = {"name": str(exchange.about.get("name", ""))[:_SHORTEST]}
+    return _whole(line, identity=exchange.identity[:_SHORTEST], path=asked.raw_path[:_SHORTEST], about=about)
+
+
+def _whole(line: dict[str, Any], **shorter: Any) -> bytes:
+    """Return a line of JSON, with these shorter parts if it could not be written whole."""
     text = json.dumps(line, separators=(",", ":"))
     if len(text) >= _WHOLE_BYTES:
-        about = {"name": str(exchange.about.get("name", ""))[:_SHORTEST]}
-        shorter = {"identity": exchange.identity[:_SHORTEST], "path": asked.raw_path[:_SHORTEST], "about": about}
         text = json.dumps({**line, **shorter}, separators=(",", ":"))
     return text.encode() + b"\n"
 
