@@ -54,11 +54,6 @@ class RollbackResult:
     losses: Mapping[str, int] | None = None
     cause: str = ""
 
-    @property
-    def rolled_back(self) -> bool:
-        """Whether the target serves."""
-        return self.exit_code in {ExitCode.DONE, ExitCode.INCONCLUSIVE}
-
 
 def begin(
     target: RollbackTarget, plan: Plan, options: RollbackOptions, *, say: Callable[[str], None]
