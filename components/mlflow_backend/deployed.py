@@ -25,7 +25,6 @@ from mlflow_backend.releases.status import RollbackContext
 from mlflow_backend.releases.stores import DUMPS
 from mlflow_backend.releases.targets import LIVE
 from mlflow_backend.schema_tables import required_heads, schema_table
-from mlflow_backend.server import Doors
 from mlflow_backend.verification import execution
 from mlflow_backend.verify.request import VerifyRequest
 
@@ -172,13 +171,6 @@ class DeployedBackend:
         """Verify that this revision serves, through the URL that users call, and keep the report."""
         report = execution.run(self.subject(revision), VerifyRequest(profile=profile, deadline_s=deadline_s))
         return self.reports.save(report, copy=self.platform.report)
-
-    def doors(self, revision: str | None) -> Doors:
-        """Return whom a revision's server lets in; nobody's names if it is gone."""
-        with contextlib.suppress(Refused):
-            if revision is not None:
-                return self.platform.describe(revision).doors
-        return Doors()
 
     # What a rollback is planned from, and what is recorded.
 
