@@ -141,7 +141,7 @@ def direction(*, live: Heads, required: Heads, table: SchemaTable) -> Direction:
     found = [table.direction(live.tracking, required.tracking)]
     if live.auth is not None and required.auth is not None:
         found.append(table.direction(live.auth, required.auth, chain="auth"))
-    # One newer and one older than the release: no restore and no migration mends both.
+    # One newer and one older than the release: no restore and no migration fixes both.
     if {Direction.AHEAD, Direction.BEHIND} <= set(found):
         return Direction.UNKNOWN
     order = (Direction.UNKNOWN, Direction.EMPTY, Direction.AHEAD, Direction.BEHIND, Direction.EQUAL)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REFUSED = Refused("The revision 41 is gone.", code="of-a-test", fix="Choose another.")
-MISTAKEN = SettingsError([Problem(path="server", finding="is a list", rule="it must be a mapping", fix="Mend it.")])
+MISTAKEN = SettingsError([Problem(path="server", finding="is a list", rule="it must be a mapping", fix="Fix it.")])
 
 
 @pytest.mark.parametrize(("error", "code"), [(REFUSED, ExitCode.REFUSED), (MISTAKEN, ExitCode.USAGE)])

@@ -1,4 +1,4 @@
-"""Every file that a stack keeps, damaged in every way: each command names the file and the way out, or mends it."""
+"""Every file that a stack keeps, damaged in every way: each command names the file and the way out, or fixes it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def commands(deployed: LocalStack, monkeypatch: pytest.MonkeyPatch) -> LocalStac
 
 @pytest.mark.parametrize("how", rows(DAMAGES, shown=("garbage", "missing", "a folder")))
 def test_no_command_ends_with_a_traceback(commands: LocalStack, capsys: pytest.CaptureFixture[str], how: str) -> None:
-    """What is red names the file that is damaged, or what mends it; nothing is raised past a command."""
+    """What is red names the file that is damaged, or what fixes it; nothing is raised past a command."""
     found = files(commands.state.path)
     assert len(found) > 15, "a stack that was deployed keeps more than that"
     wrong = []

@@ -1,6 +1,6 @@
-"""Faults in a local stack: each fails the update with the right cause, leaves nothing half-started, and is mended.
+"""Faults in a local stack: each fails the update with the right cause, leaves nothing half-started, and is fixed.
 
-Every fault is injected into one running stack, and every test ends with the green `up` that mends it.
+Every fault is injected into one running stack, and every test ends with the green `up` that fixes it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("local-faults")]
 
 @pytest.fixture(autouse=True)
 def sound(deployed: LocalStack) -> Iterator[None]:
-    """Each fault starts from a green stack and is mended by the next good update."""
+    """Each fault starts from a green stack and is fixed by the next good update."""
     yield
     deployed.must_up("--refresh")
     assert deployed.report()["verdict"] == "pass"

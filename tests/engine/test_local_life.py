@@ -68,7 +68,7 @@ def test_credential_files_are_private(deployed: LocalStack) -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_killed_part_is_back_in_seconds_and_is_no_drift(deployed: LocalStack, part: str) -> None:
-    """Kill -9 of a part is mended by the supervisor, not by Pulumi: the next refreshing `up` finds no change in it."""
+    """Kill -9 of a part is fixed by the supervisor, not by Pulumi: the next refreshing `up` finds no change in it."""
     victim = Supervisor(deployed.state).status(part)
     assert victim is not None
     psutil.Process(victim.pid).kill()

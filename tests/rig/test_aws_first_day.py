@@ -257,7 +257,7 @@ def test_a_permission_that_is_missing_is_named_and_given(day: Day, prepared: lis
 
 
 def test_without_its_repository_the_image_is_missing_too(day: Day, prepared: list[list[str]]) -> None:
-    """Both are named, the repository first: in this order their commands mend them."""
+    """Both are named, the repository first: in this order their commands fix them."""
     day.rig.client("ecr").delete_repository(repositoryName=_REPOSITORY, force=True)
     found = day.missing()
     assert [each.check for each in found] == ["image repository", "image exists"]

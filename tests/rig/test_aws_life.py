@@ -48,7 +48,7 @@ class Life:
         return inventory(self.rig) - self.before
 
     def refreshed(self) -> str:
-        """Look at everything, mend what differs, and return what was said."""
+        """Look at everything, fix what differs, and return what was said."""
         return self.stack.must_up("--refresh").text
 
 

@@ -15,7 +15,7 @@ from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
 from mlflow_backend.settings import Problem, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
-MISTAKE = Problem(path="server", finding="is a list", rule="it must be a mapping", fix="Mend it.")
+MISTAKE = Problem(path="server", finding="is a list", rule="it must be a mapping", fix="Fix it.")
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_where_a_key_is_presented(headers: dict[str, str], expected: str | None)
 
 
 def test_a_revoked_key_is_gone_with_the_next_reading_and_a_broken_secret_changes_nothing(tmp_path: Path) -> None:
-    """Rotation in place: add, revoke, break, mend. The next reading comes within 60 s."""
+    """Rotation in place: add, revoke, break, fix. The next reading comes within 60 s."""
     assert REFRESH_S <= 40
     key, entry = mint("a", Scope.READ)
     other, second = mint("b", Scope.READ)

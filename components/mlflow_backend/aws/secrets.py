@@ -2,7 +2,7 @@
 
 Somebody who rotates a password puts a new version of this secret (docs/targets/ecs.md); the next update sees it, moves
 a staging label of its own there, gives the database's role the new password, and starts new tasks. All tasks read by
-that label: one that ECS starts between the two logs in as before, and so does, after it, a revision that is older.
+that label: a task that starts before the update still gets the old password; after it, every revision gets the new one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All that `doctor` looks at for a stack on ECS: checks of the account, each with the command that mends it."""
+"""All that `doctor` looks at for a stack on ECS: checks of the account, each with the command that fixes it."""
 
 from __future__ import annotations
 

@@ -187,6 +187,6 @@ class DatabaseTask:
             raise tool_failed(Code.UNREADABLE, f"The database task: {error}", "Look at the cluster's tasks.") from None
         if finished.exit_code is None:
             words = "; ".join(finished.reasons) or "ECS gave no reason"
-            raise tool_failed(Code.UNREADABLE, f"The database task never ran: {words}.", "Mend that, and repeat.")
+            raise tool_failed(Code.UNREADABLE, f"The database task never ran: {words}.", "Fix that, and repeat.")
         output, log = split(finished.lines)
         return ToolResult(code=finished.exit_code, output=output, log=reasons.without_passwords(log))

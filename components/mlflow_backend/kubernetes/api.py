@@ -53,7 +53,7 @@ class Refusal(PlatformFailed):
         super().__init__(
             finding,
             code="kubernetes-refused",
-            fix="Give the deployer this permission, or mend what is said",
+            fix="Give the deployer this permission, or fix what is said",
             part="Kubernetes",
         )
         self.status = status

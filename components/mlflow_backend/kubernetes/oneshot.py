@@ -112,7 +112,7 @@ class DatabaseJob:
         try:
             finished = self.job.run([*oneshot.DATABASE_TOOL, *arguments], deadline_s=deadline_s)
         except PlatformFailed as error:
-            raise tool_failed(Code.UNREADABLE, f"The database tool: {error}", "Mend that, and repeat.") from None
+            raise tool_failed(Code.UNREADABLE, f"The database tool: {error}", "Fix that, and repeat.") from None
         output, log = split(finished.lines)
         said = "\n".join((*finished.reasons, reasons.without_passwords(log)))
         return ToolResult(code=finished.exit_code or 0, output=output, log=said)

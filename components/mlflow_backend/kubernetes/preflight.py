@@ -63,7 +63,7 @@ def look(settings: Settings, api: Api) -> tuple[Finding, ...]:
     try:
         first = _version(api)
     except BackendError as error:
-        return (failed("api server", "kubernetes.context", error.finding, "Mend that, and repeat."),)
+        return (failed("api server", "kubernetes.context", error.finding, "Fix that, and repeat."),)
     return (first, *(finding for check in _CHECKS for finding in _looked(check, settings, api)))
 
 

@@ -184,7 +184,7 @@ def _values(found: Mapping[str, Any] | None) -> dict[str, str]:
         return {name: base64.b64decode(value).decode() for name, value in data.items()}
     except (binascii.Error, UnicodeDecodeError):
         name = (found or {})["metadata"]["name"]
-        raise PlatformFailed(f"The Secret {name} holds what is no text", code="secret-no-text", fix="Mend it") from None
+        raise PlatformFailed(f"The Secret {name} holds what is no text", code="secret-no-text", fix="Fix it") from None
 
 
 def _labels(found: Mapping[str, Any]) -> Mapping[str, str]:

@@ -223,6 +223,6 @@ class Carrying:
         return PlatformFailed(
             finding,
             code="postgres-upgrade-failed",
-            fix=f"They are as they were in {self.state.database}; mend that, and repeat",
+            fix=f"They are as they were in {self.state.database}; fix that, and repeat",
             part=PART,
         )

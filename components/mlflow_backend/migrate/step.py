@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OnFailure = Literal["stop", "restore"]
 Found = TypeVar("Found")
 PAUSES_S = (2.0, 5.0, 10.0)
-"""Seconds before each further try of what a try may mend: a database that restarts, another writer that ends."""
+"""Seconds before each further try of what a try may fix: a database that restarts, another writer that ends."""
 
 
 class MigrationTarget(Protocol):
@@ -199,7 +199,7 @@ def _back(target: MigrationTarget, entry: dict[str, Any], pause: Callable[[float
     to = f"--to {served} " if served else ""
     back = f"go back with `python -m scripts.rollback --stack STACK {to}--restore` (docs/runbooks/rollback.md)"
     way = back if dump else "look at the database"
-    return f"The database is at {heads or 'a schema that cannot be read'}; mend the cause and repeat, or {way}."
+    return f"The database is at {heads or 'a schema that cannot be read'}; fix the cause and repeat, or {way}."
 
 
 def _heads_in_time(target: MigrationTarget, pause: Callable[[float], None]) -> Heads | None:
@@ -240,7 +240,7 @@ def _refuse(status: Status) -> None:
 
 
 def _patiently(work: Callable[[], Found], pause: Callable[[float], None], what: str) -> Found:
-    """Do the work, again if another try can mend it. Raises PlatformFailed with the tool's words."""
+    """Do the work, again if another try can fix it. Raises PlatformFailed with the tool's words."""
     for seconds in PAUSES_S:
         try:
             return work()

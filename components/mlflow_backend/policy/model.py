@@ -83,7 +83,7 @@ class Violation:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """One policy: what it asks for, why, and how a violation is mended.
+    """One policy: what it asks for, why, and how a violation is fixed.
 
     `types` are the resources that it is about; if a stack has none of them it does not apply. A rule takes one
     resource by itself (`evaluate`) or all of them together (`evaluate_stack`). Neither may stop at the first violation.

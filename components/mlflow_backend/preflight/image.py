@@ -42,7 +42,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looked:
+class Inspection:
     """What was found of an image.
 
     `pinned` is its name by digest; None when it could not be resolved. `clients` is the major version of its pg_dump.
@@ -54,7 +54,7 @@ class Looked:
     clients: int = CLIENT_MAJOR
 
 
-def look(source: Source, reference: Reference, wanted: Wanted) -> Looked:
+def look(source: Source, reference: Reference, wanted: Wanted) -> Inspection:
     """Look at an image through its registry and check it."""
     exists = "image exists"
     try:
@@ -63,32 +63,34 @@ def look(source: Source, reference: Reference, wanted: Wanted) -> Looked:
         if error.code not in MISSING:
             return _unreadable(reference, error)
         finding = failed(exists, PROPERTY, f"there is no image {reference}.", _BUILD, _COMMAND)
-        return Looked(findings=(finding,))
+        return Inspection(findings=(finding,))
     pinned = reference.pinned(image.digest)
     found = passed(exists, PROPERTY, f"{reference} is {image.digest}.")
     heads = tuple((chain, image.labels[label]) for chain, label in HEAD_LABELS.items() if label in image.labels)
     clients = image.labels.get(CLIENT_LABEL, "")
-    return Looked(
-        findings=(found, *_judge(image, wanted)),
+    return Inspection(
+        findings=(found, *_findings(image, wanted)),
         pinned=pinned,
         heads=heads,
         clients=int(clients) if clients.isdecimal() else CLIENT_MAJOR,
     )
 
 
-def _unreadable(reference: Reference, error: PlatformFailed) -> Looked:
+def _unreadable(reference: Reference, error: PlatformFailed) -> Inspection:
     """A pinned image need not be resolved, so that looking at it can be skipped; a tag has to be."""
     denied = error.code in DENIED
     if reference.digest is not None and denied:
         finding = skipped(
             "image", PROPERTY, f"{reference} could not be looked at: {error.finding}.", "Allow reading it."
         )
-        return Looked(findings=(finding,), pinned=reference.pinned(reference.digest))
-    fix = "Allow reading it, or name the image by digest." if denied else "Mend that, and repeat."
-    return Looked(findings=(failed("image exists", PROPERTY, f"{reference} could not be read: {error.finding}.", fix),))
+        return Inspection(findings=(finding,), pinned=reference.pinned(reference.digest))
+    fix = "Allow reading it, or name the image by digest." if denied else "Fix that, and repeat."
+    return Inspection(
+        findings=(failed("image exists", PROPERTY, f"{reference} could not be read: {error.finding}.", fix),)
+    )
 
 
-def _judge(image: Image, wanted: Wanted) -> Iterator[Finding]:
+def _findings(image: Image, wanted: Wanted) -> Iterator[Finding]:
     if wanted.platform not in image.platforms:
         has = ", ".join(map(str, image.platforms)) or "none"
         yield failed(

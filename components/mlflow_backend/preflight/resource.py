@@ -42,12 +42,12 @@ def check(news: Mapping[str, Any]) -> Checked:
     skipped = [findings.skipped("preflight", "server.image", message)] if unknown else []
     if set(unknown) - GIVEN:
         return Checked(inputs={**news, "findings": findings.documents(skipped)}, problems=())
-    looked = look({**news, **dict.fromkeys(unknown)})
-    found = (*looked.findings, *skipped)
+    inspection = look({**news, **dict.fromkeys(unknown)})
+    found = (*inspection.findings, *skipped)
     inputs = {
         **news,
-        "pinnedImage": looked.pinned,
-        "imageHeads": dict(looked.heads),
+        "pinnedImage": inspection.pinned,
+        "imageHeads": dict(inspection.heads),
         "findings": findings.documents(found),
     }
     problems = tuple(
@@ -56,11 +56,12 @@ def check(news: Mapping[str, Any]) -> Checked:
     return Checked(inputs=inputs, problems=problems)
 
 
-def look(news: Mapping[str, Any]) -> image.Looked:
+def look(news: Mapping[str, Any]) -> image.Inspection:
     """Look at everything that known inputs name; the image is what was found of it, the findings are all of them."""
-    looked = _image(news)
+    inspection = _image(news)
     return replace(
-        looked, findings=(*looked.findings, *_account(news), *_database(news, looked), *_soaked(news, looked))
+        inspection,
+        findings=(*inspection.findings, *_account(news), *_database(news, inspection), *_soaked(news, inspection)),
     )
 
 
@@ -70,13 +71,13 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
     return [key for key in keys if is_unknown(news.get(key)) or olds.get(key) != news.get(key)]
 
 
-def _image(news: Mapping[str, Any]) -> image.Looked:
+def _image(news: Mapping[str, Any]) -> image.Inspection:
     try:
         reference = parse(news["image"])
         found = source(reference, news.get("registryLogin"), news)
     except Refused as error:
         finding = failed("image exists", image.PROPERTY, f"{error.finding}.", "Correct the setting.")
-        return image.Looked(findings=(finding,))
+        return image.Inspection(findings=(finding,))
     system, _, architecture = str(news["platform"]).partition("/")
     wanted = image.Wanted(
         platform=Platform(system=system, architecture=architecture),
@@ -135,18 +136,18 @@ def _account(news: Mapping[str, Any]) -> tuple[Finding, ...]:
     return account.look(Account(Connection.at(news)), expected)
 
 
-def _database(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...]:
+def _database(news: Mapping[str, Any], inspection: image.Inspection) -> tuple[Finding, ...]:
     host = news.get("database")
     if not host:
         return ()
     from mlflow_backend.aws.connection import Connection  # noqa: PLC0415
 
-    return (database.look(Connection.at(news).client("rds"), host, looked.clients),)
+    return (database.look(Connection.at(news).client("rds"), host, inspection.clients),)
 
 
-def _soaked(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...]:
+def _soaked(news: Mapping[str, Any], inspection: image.Inspection) -> tuple[Finding, ...]:
     wanted = news.get("soak")
-    if not wanted or looked.pinned is None:
+    if not wanted or inspection.pinned is None:
         return ()
     from mlflow_backend.aws.connection import Connection  # noqa: PLC0415 - AWS only if it is asked
     from mlflow_backend.aws.store import S3Store  # noqa: PLC0415
@@ -155,6 +156,6 @@ def _soaked(news: Mapping[str, Any], looked: image.Looked) -> tuple[Finding, ...
     store = S3Store(
         Connection.at({**news, "region": wanted["region"]}).client("s3"), bucket=wanted["bucket"], root=wanted["root"]
     )
-    digest = looked.pinned.rpartition("@")[2]
+    digest = inspection.pinned.rpartition("@")[2]
     found = soak.look(Ledger(store, by=""), digest=digest, source=wanted["stack"], hours=int(wanted["hours"]))
     return (found,)

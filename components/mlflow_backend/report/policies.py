@@ -24,7 +24,7 @@ _STACK: Final = "the stack"
 
 @dataclass(frozen=True, kw_only=True)
 class EnforcedPolicy:
-    """One policy as it is in force for the stack; `remediation` is how a violation is mended."""
+    """One policy as it is in force for the stack; `remediation` is how a violation is fixed."""
 
     name: str
     level: str

@@ -1,6 +1,6 @@
 """How many database connections a backend can open at its worst, against how many the database accepts.
 
-Counted from MLflow's source and on the high side: a refused update is mended in a minute, while an exhausted database
+Counted from MLflow's source and on the high side: a refused update is fixed in a minute, while an exhausted database
 takes every client down.
 """
 

@@ -81,7 +81,7 @@ def _parse(source: ConfigSource) -> tuple[dict[str, Any], list[Problem]]:
 def _rules_broken_besides(
     document: dict[str, Any], mistaken: Sequence[tuple[int | str, ...]], known: Sequence[Problem]
 ) -> list[Problem]:
-    """Return the rules that the rest of a mistaken document breaks, so that one round of mending is enough.
+    """Return the rules that the rest of a mistaken document breaks, so that one round of fixing is enough.
 
     Mistaken values count as left out; what a rule then says about the same key is dropped, because it may not be so.
     """

@@ -25,7 +25,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One mistake: where it is, what was found, the rule that it breaks and how to mend it.
+    """One mistake: where it is, what was found, the rule that it breaks and how to fix it.
 
     An empty `path` is for what concerns no key, such as a file that cannot be read.
     """

@@ -99,7 +99,7 @@ def platform_unknown(sentence: str, error: Exception) -> Finding:
         f"{sentence} ({type(error).__name__})",
         code="platform-unknown",
         cause=str(error) or "The reader of the platform gave no reason.",
-        next_step="Mend the access to the platform, then verify again (make verify).",
+        next_step="Fix the access to the platform, then verify again (make verify).",
     )
 
 

@@ -48,7 +48,7 @@ def identity(context: Context) -> Finding:
             "what the ledger has recorded cannot be read",
             code="ledger-unreadable",
             cause=problem,
-            next_step="Mend the ledger, then verify again.",
+            next_step="Fix the ledger, then verify again.",
         )
     context.shared.served_identity = live
     recorded = context.subject.identity

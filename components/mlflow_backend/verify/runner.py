@@ -278,7 +278,7 @@ def _without_credentials(report: Report, selected: tuple[Check, ...], progress: 
             "the credentials named for the verification cannot be had",
             code="credentials-unreadable",
             cause=str(error),
-            next_step="Mend the reference or what it names, then verify again.",
+            next_step="Fix the reference or what it names, then verify again.",
         ),
     )
     for check in selected:

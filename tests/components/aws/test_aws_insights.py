@@ -1,4 +1,4 @@
-"""The log group of Container Insights: made, taken over, mended and deleted, whoever made it before."""
+"""The log group of Container Insights: made, taken over, fixed and deleted, whoever made it before."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ PROPS: dict[str, Any] = {
 
 @pytest.fixture
 def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManagerClient]:
-    """Moto's Secrets Manager, which is truthful about versions, and about labels once it is mended."""
+    """Moto's Secrets Manager, which is truthful about versions, and about labels once it is fixed."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "x")
     with Patches() as patches, mock_aws():

@@ -86,7 +86,7 @@ def test_a_pin_holds_until_it_is_lifted(s3: S3Client) -> None:
     assert "pinned to 41" in found.withheld
     assert "slow" in found.withheld
     assert found.manual
-    ledger.add_unpin("mended")
+    ledger.add_unpin("fixed")
     assert held(SETTINGS, NAMING, s3) is None
 
 

@@ -80,7 +80,7 @@ def test_what_aws_cannot_do_is_refused(changes: dict[str, Any], told: str) -> No
 
 
 def test_everything_is_reported_at_once() -> None:
-    """One round of mending is enough."""
+    """One round of fixing is enough."""
     with pytest.raises(Refused) as caught:
         refuse_unsupported(changed("staging", {"aws": {"account": None, "region": None}, "server": {"image": None}}))
     for told in ("aws.account", "aws.region", "server.image"):

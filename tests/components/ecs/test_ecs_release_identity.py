@@ -56,7 +56,7 @@ def identity(changes: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("changes", SERVED.values(), ids=SERVED)
 def test_what_reaches_the_server_is_another_release(changes: dict[str, Any]) -> None:
-    """Otherwise a mended release stays blocked for ever."""
+    """Otherwise a fixed release stays blocked for ever."""
     assert identity(changes) != identity({})
 
 

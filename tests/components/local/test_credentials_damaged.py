@@ -150,7 +150,7 @@ def test_a_password_with_quotes_reaches_the_administrator(running: StateDir) -> 
 
 @pytest.mark.parametrize("damage", ["deleted", "a folder", "binary"])
 def test_a_refresh_finds_a_damaged_credential_instead_of_failing(tmp_path: Path, damage: str) -> None:
-    """A refresh comes before the update that mends it: one that fails would let neither `up` nor `down` begin."""
+    """A refresh comes before the update that fixes it: one that fails would let neither `up` nor `down` begin."""
     state = StateDir(tmp_path / "stack")
     credentials.ensure(state)
     ports.choose(state, Database.name)

@@ -50,7 +50,7 @@ def test_the_engine_is_asked_of_rds(rds: Recorded, host: str, outcome: Outcome) 
 def test_the_image_says_of_which_major_its_clients_are() -> None:
     """Without the label it is an image from before that, which had the project's own major."""
     assert f"{CLIENT_LABEL}=" in (ROOT / "server" / "Dockerfile").read_text(encoding="utf-8")
-    assert image.Looked(findings=()).clients == image.CLIENT_MAJOR
+    assert image.Inspection(findings=()).clients == image.CLIENT_MAJOR
 
 
 def test_an_adopted_database_is_looked_at_and_a_created_one_is_not() -> None:

@@ -26,7 +26,7 @@ AMD64, ARM64 = Platform(system="linux", architecture="amd64"), Platform(system="
 WANTED = Wanted(platform=AMD64, mlflow_version="3.17.2", drivers=frozenset({"psycopg2", "boto3"}))
 
 
-def look(store: Store, asked: str, wanted: Wanted = WANTED) -> image.Looked:
+def look(store: Store, asked: str, wanted: Wanted = WANTED) -> image.Inspection:
     """Look at an image of the registry."""
     separator = "@" if asked.startswith("sha256:") else ":"
     return image.look(
@@ -34,9 +34,9 @@ def look(store: Store, asked: str, wanted: Wanted = WANTED) -> image.Looked:
     )
 
 
-def outcomes(looked: image.Looked) -> dict[str, Outcome]:
+def outcomes(inspection: image.Inspection) -> dict[str, Outcome]:
     """Return what each check found."""
-    return {finding.check: finding.outcome for finding in looked.findings}
+    return {finding.check: finding.outcome for finding in inspection.findings}
 
 
 ALL_PASSED = dict.fromkeys(
@@ -48,10 +48,10 @@ ALL_PASSED = dict.fromkeys(
 def test_a_single_manifest_is_judged_by_its_configuration(store: Store, media_type: str) -> None:
     """Its platform stands in the configuration only."""
     digest = store.image("single", media_type=media_type)
-    looked = look(store, "single")
-    assert outcomes(looked) == ALL_PASSED
-    assert looked.pinned == f"{store.host}/mlflow@{digest}"
-    assert dict(looked.heads) == {"tracking": "dc11669786a5", "auth": "f1a2b3c4d5e6"}
+    inspection = look(store, "single")
+    assert outcomes(inspection) == ALL_PASSED
+    assert inspection.pinned == f"{store.host}/mlflow@{digest}"
+    assert dict(inspection.heads) == {"tracking": "dc11669786a5", "auth": "f1a2b3c4d5e6"}
 
 
 @pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_INDEX])
@@ -60,10 +60,10 @@ def test_an_index_is_judged_by_its_platforms(store: Store, media_type: str) -> N
     old = {**LABELS, "mlflow-backend.mlflow-version": "3.4.0"}
     amd64, arm64 = store.image("a"), store.image("b", architecture="arm64", labels=old)
     digest = store.index("multi", (amd64, "amd64"), (arm64, "arm64"), media_type=media_type)
-    looked = look(store, "multi")
-    assert outcomes(looked) == ALL_PASSED
-    assert looked.pinned is not None
-    assert looked.pinned.endswith(f"@{digest}")
+    inspection = look(store, "multi")
+    assert outcomes(inspection) == ALL_PASSED
+    assert inspection.pinned is not None
+    assert inspection.pinned.endswith(f"@{digest}")
     on_arm = look(store, "multi", Wanted(platform=ARM64, mlflow_version="3.17.2", drivers=frozenset()))
     assert outcomes(on_arm)["image version"] is Outcome.FAIL
 
@@ -74,8 +74,8 @@ def test_the_wrong_architecture_is_named_with_what_would_happen(store: Store, ki
     digest = store.image("arm-only", architecture="arm64")
     if kind == "index":
         store.index("arm-index", (digest, "arm64"))
-    looked = look(store, "arm-only" if kind == "single" else "arm-index")
-    (finding,) = [each for each in looked.findings if each.outcome is Outcome.FAIL]
+    inspection = look(store, "arm-only" if kind == "single" else "arm-index")
+    (finding,) = [each for each in inspection.findings if each.outcome is Outcome.FAIL]
     assert finding.prop == "server.image"
     assert "tasks run on linux/amd64, and the image is for linux/arm64: its" in finding.message
     assert "exec format error" in finding.message
@@ -108,9 +108,9 @@ def test_labels_are_held_to_the_settings(
 def test_a_missing_image_fails(store: Store) -> None:
     """The finding is the same by tag, by digest, and without a repository."""
     for asked in ("nope", f"sha256:{'0' * 64}"):
-        looked = look(store, asked)
-        assert outcomes(looked) == {"image exists": Outcome.FAIL}
-        assert looked.pinned is None
+        inspection = look(store, asked)
+        assert outcomes(inspection) == {"image exists": Outcome.FAIL}
+        assert inspection.pinned is None
     assert outcomes(look(Store(host=store.host, repository="nowhere"), "x")) == {"image exists": Outcome.FAIL}
 
 
@@ -283,10 +283,10 @@ def test_what_may_not_be_read_is_skipped_only_where_it_is_pinned(
     """A tag has to be resolved, so that not being allowed to is a failure; a digest stands for itself, visibly."""
     handler, host = odd
     handler.answer = staticmethod(lambda path, _: (403, {}, b""))  # type: ignore[assignment]
-    looked = look(Store(host=host), asked)
-    assert [finding.outcome for finding in looked.findings] == [outcome]
-    assert (looked.pinned is None) is (outcome is Outcome.FAIL)
-    assert table(looked.findings)[0].startswith(outcome.upper())
+    inspection = look(Store(host=host), asked)
+    assert [finding.outcome for finding in inspection.findings] == [outcome]
+    assert (inspection.pinned is None) is (outcome is Outcome.FAIL)
+    assert table(inspection.findings)[0].startswith(outcome.upper())
 
 
 def test_a_registry_that_is_away_fails_quickly() -> None:

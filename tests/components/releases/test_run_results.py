@@ -122,7 +122,7 @@ def of_nothing(world: World) -> RollbackResult:
 BACK: dict[str, tuple[Callable[[Path], World], Callable[[World], RollbackResult], tuple[str, ...], str | None]] = {
     "it fails its verification": (same, ended, (), "2"),
     "it does not get ready": (slow, ended, ("task stopped\nexec format error",), "2"),
-    "the restore fails": (changed, failing_restore, ("restore", "It failed. Mend it"), "2"),
+    "the restore fails": (changed, failing_restore, ("restore", "It failed. Fix it"), "2"),
     "what served before ends again": (fleeting, ended, (), None),
     "nothing served before": (same, of_nothing_broken, ("activate", "revision 1 ended while it started"), None),
     "nothing served before, and the target runs": (slow, of_nothing, ("task stopped\nexec format error",), "1"),
@@ -178,7 +178,7 @@ class Unable:
 
 @pytest.mark.parametrize("met", ["No space left on device", "No space left on device."])
 def test_a_way_back_that_fails_says_both(tmp_path: Path, met: str) -> None:
-    """What failed first, and what the way back met: the person mends that and runs it again."""
+    """What failed first, and what the way back met: the person fixes that and runs it again."""
     world = same(tmp_path)
     world.red = {"1"}
     world.start_server = Unable(world, met)  # type: ignore[method-assign]

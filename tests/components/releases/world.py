@@ -282,4 +282,4 @@ class Tool:
 
 def failed(code: Code) -> PlatformFailed:
     """Return a failure of the tool."""
-    return tool_failed(code, "It failed.", "Mend it.")
+    return tool_failed(code, "It failed.", "Fix it.")

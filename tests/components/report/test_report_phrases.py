@@ -72,12 +72,12 @@ def result(
     """What a policy came to, with what it said of where."""
     findings = tuple(PolicyFinding(where=where, outcome=outcome, message=words) for where, words in said)
     return PolicyResult(
-        name=name, level=level, outcome=outcome, remediation="Mend it.", evaluated=evaluated, findings=findings
+        name=name, level=level, outcome=outcome, remediation="Fix it.", evaluated=evaluated, findings=findings
     )
 
 
 def test_policies_are_read_by_what_was_found() -> None:
-    """One line for what is wrong in many places, a remedy only if something is to be mended, no row for a pass."""
+    """One line for what is wrong in many places, a remedy only if something is to be fixed, no row for a pass."""
     gap = "policy is not known before the update"
     policies = (
         result("tagged", Outcome.VIOLATED, ("a", "no tags"), ("b", "no tags"), ("c", "no stack"), level="advisory"),
@@ -88,7 +88,7 @@ def test_policies_are_read_by_what_was_found() -> None:
     )
     told = [row[1:] for row in phrases.policy_rows(replace(REPORT, policies=policies))]
     assert told == [
-        ("violated (advisory)", "tagged", "a, b: no tags\nc: no stack", "Mend it."),
+        ("violated (advisory)", "tagged", "a, b: no tags\nc: no stack", "Fix it."),
         (
             "not evaluated",
             "iam",

@@ -86,7 +86,7 @@ def hung(part: str) -> Callable[[Scene], AbstractContextManager[Subject]]:
     return play
 
 
-def by_sql(*break_it: str, mend: tuple[str, ...]) -> Callable[[Scene], AbstractContextManager[Subject]]:
+def by_sql(*break_it: str, fix: tuple[str, ...]) -> Callable[[Scene], AbstractContextManager[Subject]]:
     """The database is changed under the server, and changed back."""
 
     @contextmanager
@@ -95,7 +95,7 @@ def by_sql(*break_it: str, mend: tuple[str, ...]) -> Callable[[Scene], AbstractC
             scene.sql(*break_it)
             yield scene.subject
         finally:
-            scene.sql(*mend)
+            scene.sql(*fix)
             scene.recovered()
 
     return play
@@ -139,7 +139,7 @@ def discarding(table: str) -> Callable[[Scene], AbstractContextManager[Subject]]
     return by_sql(
         "CREATE FUNCTION discard() RETURNS trigger AS 'BEGIN RETURN NULL; END' LANGUAGE plpgsql",
         f"CREATE TRIGGER discard BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION discard()",
-        mend=("DROP FUNCTION IF EXISTS discard CASCADE",),
+        fix=("DROP FUNCTION IF EXISTS discard CASCADE",),
     )
 
 
@@ -149,7 +149,7 @@ def for_role(setting: str) -> Callable[[Scene], AbstractContextManager[Subject]]
     return by_sql(
         f"ALTER ROLE {ROLE} SET {setting}",
         CUT_OFF,
-        mend=(f"ALTER ROLE {ROLE} RESET {name}", CUT_OFF),
+        fix=(f"ALTER ROLE {ROLE} RESET {name}", CUT_OFF),
     )
 
 
@@ -212,7 +212,7 @@ def _degraded(url: str) -> bool:
 
 
 def of_the_cache(
-    break_it: Callable[[Redis], object], mend: Callable[[Redis], object]
+    break_it: Callable[[Redis], object], fix: Callable[[Redis], object]
 ) -> Callable[[Scene], AbstractContextManager[Subject]]:
     """The cache is told something by somebody else, and told back."""
 
@@ -225,7 +225,7 @@ def of_the_cache(
             try:
                 yield scene.subject
             finally:
-                mend(client)
+                fix(client)
         scene.recovered()
 
     return noticed(play)
@@ -399,7 +399,7 @@ FAULTS = (
         "right to write revoked",
         "run",
         "database-rights",
-        by_sql(f"REVOKE INSERT ON runs FROM {ROLE}", mend=(f"GRANT INSERT ON runs TO {ROLE}",)),
+        by_sql(f"REVOKE INSERT ON runs FROM {ROLE}", fix=(f"GRANT INSERT ON runs TO {ROLE}",)),
     ),
     _row(
         "database read only",
@@ -408,7 +408,7 @@ FAULTS = (
         by_sql(
             f"ALTER DATABASE {DATABASE} SET default_transaction_read_only = on",
             CUT_OFF,
-            mend=(
+            fix=(
                 "SET default_transaction_read_only = off",
                 f"ALTER DATABASE {DATABASE} RESET default_transaction_read_only",
                 CUT_OFF,
@@ -419,7 +419,7 @@ FAULTS = (
         "no connection left",
         "database",
         "database-connections",
-        by_sql(f"ALTER ROLE {ROLE} CONNECTION LIMIT 0", CUT_OFF, mend=(f"ALTER ROLE {ROLE} CONNECTION LIMIT -1",)),
+        by_sql(f"ALTER ROLE {ROLE} CONNECTION LIMIT 0", CUT_OFF, fix=(f"ALTER ROLE {ROLE} CONNECTION LIMIT -1",)),
     ),
     _row(
         "database empty",
@@ -428,7 +428,7 @@ FAULTS = (
         by_sql(
             "ALTER SCHEMA public RENAME TO kept",
             "CREATE SCHEMA public",
-            mend=("DROP SCHEMA public CASCADE", "ALTER SCHEMA kept RENAME TO public"),
+            fix=("DROP SCHEMA public CASCADE", "ALTER SCHEMA kept RENAME TO public"),
         ),
     ),
     _row(
@@ -437,7 +437,7 @@ FAULTS = (
         "schema-mismatch",
         by_sql(
             "UPDATE alembic_version SET version_num = 'f4a9b2c7d1e6'",
-            mend=("UPDATE alembic_version SET version_num = 'dc11669786a5'",),
+            fix=("UPDATE alembic_version SET version_num = 'dc11669786a5'",),
         ),
     ),
     _row(
@@ -446,7 +446,7 @@ FAULTS = (
         "schema-mismatch",
         by_sql(
             "ALTER TABLE registered_models RENAME COLUMN description TO described",
-            mend=("ALTER TABLE registered_models RENAME COLUMN described TO description",),
+            fix=("ALTER TABLE registered_models RENAME COLUMN described TO description",),
         ),
     ),
     _row("statements cancelled after two seconds", "log-parameter", "database-timeout", cancelled),
@@ -473,7 +473,7 @@ FAULTS = (
         "default-experiment",
         by_sql(
             "UPDATE experiments SET lifecycle_stage = 'deleted' WHERE experiment_id = 0",
-            mend=("UPDATE experiments SET lifecycle_stage = 'active' WHERE experiment_id = 0",),
+            fix=("UPDATE experiments SET lifecycle_stage = 'active' WHERE experiment_id = 0",),
         ),
         verdict=Result.PASS,
     ),
@@ -483,7 +483,7 @@ FAULTS = (
         "default-experiment",
         by_sql(
             "UPDATE experiments SET artifact_location = 's3://old/0' WHERE experiment_id = 0",
-            mend=("UPDATE experiments SET artifact_location = 'mlflow-artifacts:/0' WHERE experiment_id = 0",),
+            fix=("UPDATE experiments SET artifact_location = 'mlflow-artifacts:/0' WHERE experiment_id = 0",),
         ),
         verdict=Result.PASS,
     ),
@@ -491,7 +491,7 @@ FAULTS = (
         "table gone that no check writes",
         "components",
         "table-lost",
-        noticed(by_sql("ALTER TABLE webhooks RENAME TO gone", mend=("ALTER TABLE gone RENAME TO webhooks",))),
+        noticed(by_sql("ALTER TABLE webhooks RENAME TO gone", fix=("ALTER TABLE gone RENAME TO webhooks",))),
     ),
     _row(
         "primary key of metrics lost",
@@ -500,7 +500,7 @@ FAULTS = (
         noticed(
             by_sql(
                 "ALTER TABLE metrics DROP CONSTRAINT metric_pk",
-                mend=(f"ALTER TABLE metrics ADD CONSTRAINT metric_pk PRIMARY KEY ({METRIC_KEY})",),
+                fix=(f"ALTER TABLE metrics ADD CONSTRAINT metric_pk PRIMARY KEY ({METRIC_KEY})",),
             )
         ),
     ),

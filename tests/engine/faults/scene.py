@@ -1,6 +1,6 @@
 """The stage on which faults are played: one deployed stack, and what faults need besides.
 
-A fault is a context manager: it takes the scene, yields the subject to verify, and mends what it broke. Faults of a
+A fault is a context manager: it takes the scene, yields the subject to verify, and fixes what it broke. Faults of a
 front yield a subject behind the front; the control run goes through the same front without its hook.
 """
 

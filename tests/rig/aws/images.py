@@ -49,7 +49,7 @@ class Images:
     """The registry's images with what they hold."""
 
     def __init__(self, patches: Patches, server: MotoServer) -> None:
-        """Mend ECR."""
+        """Fix ECR."""
         self._server, self._published = server, dict[str, Published]()
         patches.put(StoredImage, "_create_digest", _create_digest)
 

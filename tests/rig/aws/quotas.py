@@ -37,7 +37,7 @@ class Quotas:
     """What the account may have."""
 
     def __init__(self, patches: Patches) -> None:
-        """Mend Service Quotas."""
+        """Fix Service Quotas."""
         self._applied: dict[tuple[str, str], float] = {}
 
         def get(_: ServiceQuotasBackend, service_code: str, quota_code: str) -> dict[str, Any]:
