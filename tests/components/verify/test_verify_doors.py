@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlflow_backend.codec import from_document, to_document
+from mlflow_backend.contract import Refused, Release
+from mlflow_backend.local.locator import LocalLocator
+from mlflow_backend.local.platform import LocalPlatform
+from mlflow_backend.local.state import StateDir
+from mlflow_backend.server import Doors
+from mlflow_backend.target import Described
+from mlflow_backend.verification import execution
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest
@@ -16,6 +23,8 @@ from mlflow_backend.verify.subjects import Subject
 from tests.components.verify.fake_mlflow import Asked, FakeMLflow, Reply, error
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlflow_backend.verify.report import CheckReport
 
 HOSTS = ("a.example", "a.example:8443", "[fd00::2]:1")
@@ -94,3 +103,21 @@ def test_hosts_and_origins_go_into_a_network_with_the_subject() -> None:
     """The job that verifies inside a network gets them."""
     subject = Subject(url="http://a", hosts=HOSTS, origins=ORIGINS)
     assert from_document(Subject, json.loads(json.dumps(to_document(subject)))) == subject
+
+
+@pytest.mark.parametrize(("gone", "hosts"), [(False, HOSTS), (True, ())])
+def test_whom_a_server_lets_in_is_asked_of_the_revision_that_is_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, gone: bool, hosts: tuple[str, ...]
+) -> None:
+    """The server's own command says it; of a revision that is gone nobody knows."""
+
+    def describe(_self: object, revision: str) -> Described:
+        if gone:
+            raise Refused("gone", code="of-a-test")
+        release = Release(revision=revision, mlflow_version="3.17.2")
+        return Described(release=release, identity="a", doors=Doors(hosts=HOSTS))
+
+    monkeypatch.setattr(LocalPlatform, "describe", describe)
+    state = StateDir(tmp_path / "stack")
+    subject = Subject(url="http://a", locator=LocalLocator.of(state), expected_revision="1")
+    assert execution.asking(subject).hosts == hosts
