@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in a level's folder with that level, so that no test can slip into `make test-fast`."""
+    """Mark what is in a level's folder with that level, so that no test can slip into `make test-fast`."""
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
         if folder in LEVELS_BY_FOLDER:

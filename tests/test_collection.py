@@ -24,7 +24,7 @@ def holds_tests(text: str) -> bool:
 
 
 def test_no_test_stands_where_no_runner_looks() -> None:
-    """Every file with a test in it is named test_*.py and lies in tests/; there is one runner, pytest."""
+    """Every file with a test in it is named test_*.py and is in tests/; there is one runner, pytest."""
     with_tests = [str(path) for path in files_of_the_tree("*.py") if holds_tests((ROOT / path).read_text())]
     astray = [name for name in with_tests if not re.fullmatch(r"tests/(?:.*/)?test_\w+\.py", name)]
     assert not astray

@@ -1,4 +1,4 @@
-"""Messages in tests: told apart by their codes, and held to the facts in them, not to their wording."""
+"""Messages in tests: distinguished by their codes, and compared by the facts in them, not by their wording."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_a_database_that_got_a_new_identity_is_found(recorded: Recorded) -> None
     assert differences({**MINE, "database": {"id": "D3", "store": None}}, recorded)
 
 
-def test_the_users_database_is_held_to_the_ledger() -> None:
+def test_the_users_database_is_compared_with_the_ledger() -> None:
     """An emptied database of users is found."""
     assert differences({**MINE, "users": OTHER["users"]}, LEDGER)
     assert differences({**MINE, "users": None}, LEDGER)

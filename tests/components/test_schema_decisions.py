@@ -138,7 +138,7 @@ def test_versions_are_in_their_own_order() -> None:
     ],
 )
 def test_the_two_databases_together(live: Heads, required: Heads, found: Direction) -> None:
-    """The one that decides what can be done is told; one newer and one older is fixed by nothing."""
+    """The one that decides what can be done is reported; one newer and one older is fixed by nothing."""
     assert direction(live=live, required=required, table=table()) is found
 
 

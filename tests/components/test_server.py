@@ -190,7 +190,7 @@ COUNTED = {"MLFLOW_BACKEND_REDIS_URL": "redis://:{cache-password}@cache.internal
 def test_each_access_mode_adds_exactly_this(
     version: str, access: AccessControl, plain: dict[str, str], secret: dict[str, str]
 ) -> None:
-    """Every version is told the same of its access, passwords by reference only, and nothing of a mode that is off."""
+    """Every version gets the same access, passwords by reference only, and nothing of a mode that is off."""
     open_to_all = describe(replace(INPUTS, mlflow_version=version))
     described = describe(replace(INPUTS, mlflow_version=version, access=access))
     assert described.argv == open_to_all.argv
@@ -461,7 +461,7 @@ def test_one_database_for_tracking_and_users_is_refused() -> None:
     describe(replace(INPUTS, access=replace(access, mode="none")))
 
 
-def test_a_server_without_a_host_check_tells_of_no_doors() -> None:
+def test_a_server_without_a_host_check_names_no_doors() -> None:
     """Releases before 3.5.0 let everybody in, so there is nothing to try."""
     assert doors(describe(replace(INPUTS, mlflow_version="3.4.0", hosts=("b.example",))).argv) == Doors()
 

@@ -111,7 +111,7 @@ def pack(folder: Path, archive: Path) -> None:
 
 
 def restore(archive: Path, folder: Path) -> tuple[LocalStack, Any]:
-    """Return a stack of today's program in the place of the recorded one, and what that one held."""
+    """Return a stack of today's program instead of the recorded one, and what that one held."""
     stack = LocalStack(folder)
     shutil.rmtree(folder / "state")
     with tarfile.open(archive) as tar:

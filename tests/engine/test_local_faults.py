@@ -152,7 +152,7 @@ def test_a_taken_port_fails_the_update_and_is_named(deployed: LocalStack) -> Non
 
 
 def test_a_broken_setting_is_refused_with_its_key_and_changes_nothing(deployed: LocalStack) -> None:
-    """Every problem is told at once by its key, without a traceback."""
+    """Every problem is reported at once by its key, without a traceback."""
     deployed.write_settings(server={"worker": 2}, verify={"deadline": "soon"})
     outcome = deployed.up()
     deployed.write_settings(server={}, verify={})

@@ -1,4 +1,4 @@
-"""A local backend is known again by its updates: the first one records it, and another in its place is red."""
+"""A local backend is known again by its updates: the first one records it, and another instead of it is red."""
 
 from __future__ import annotations
 
@@ -86,5 +86,5 @@ def test_a_database_that_is_replaced_is_red_until_a_person_accepts_it(deployed: 
         assert outcome.ok, outcome.text
         assert recorded(deployed)["database"] == other
         assert stored(deployed)["database"] == other
-    # What was accepted is held to as what was first recorded: the former database is another one now.
+    # What was accepted counts as what was first recorded: the former database is another one now.
     assert not verified_up(deployed).ok

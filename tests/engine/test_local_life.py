@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("local-life")]
 PARTS = ("database", "cache", "store", "front")
 
 
-def test_first_up_is_verified_and_tells_a_client_what_it_needs(deployed: LocalStack) -> None:
+def test_first_up_is_verified_and_shows_a_client_what_it_needs(deployed: LocalStack) -> None:
     """A green first `up` gives the URL, the verdict as a table and the two client lines, and a client can log."""
     parts = LocalPlatform(deployed.state).parts()
     assert {part.state for part in parts if part.name != "metrics"} == {"running"}

@@ -39,7 +39,7 @@ def previewed(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> LocalStack:
 def test_a_stack_that_is_not_deployed_is_reported(
     previewed: LocalStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Everything is created, every policy has run and found nothing to judge, and CI is told that there are changes."""
+    """Everything is created, every policy has run and found nothing to judge, and CI learns that there are changes."""
     comment = tmp_path / "comment.md"
     flags = ["--stack", previewed.name, "--json", "--markdown", str(comment), "--detailed-exit-code"]
     assert preview.main(flags) is ExitCode.CHANGES

@@ -80,7 +80,7 @@ def test_a_violating_example_is_found(preview: Callable[..., tuple[int, Stream]]
 
 @pytest.mark.parametrize("policy", [policy.name for policy in POLICIES])
 def test_a_clean_example_passes(preview: Callable[..., tuple[int, Stream]], policy: str) -> None:
-    """Each policy judges something in the clean program, and finds nothing."""
+    """Each policy checks something in the clean program, and finds nothing."""
     code, stream = preview("clean")
     assert [(said.policy, said.urn, said.message) for said in stream.violations if said.policy == policy] == []
     assert any(policy in judged.passed for judged in stream.evaluations)
@@ -96,7 +96,7 @@ def test_what_is_not_known_yet_is_no_pass(preview: Callable[..., tuple[int, Stre
 
 
 def test_a_stack_chooses_its_levels(preview: Callable[..., tuple[int, Stream]]) -> None:
-    """Advisory findings are told and refuse nothing; a disabled policy says nothing."""
+    """Advisory findings are reported and refuse nothing; a disabled policy says nothing."""
     code, stream = preview("violating", all="advisory", tagged="disabled")
     assert code == 0
     levels = {said.level for said in stream.violations}

@@ -342,7 +342,7 @@ def test_a_cache_is_reached_by_an_older_kind_of_rule_too() -> None:
         ("iam-without-wildcards", workloads.ROLE, {"inlinePolicies": [{"policy": UNKNOWN}]}),
     ],
 )
-def test_what_is_not_known_is_not_judged(policy: str, kind: str, inputs: dict[str, Any]) -> None:
+def test_what_is_not_known_is_not_evaluated(policy: str, kind: str, inputs: dict[str, Any]) -> None:
     """An address block that is drawn by the update may be anybody's: that is no pass, and no violation."""
     needs = dict.fromkeys(inputs, frozenset({"urn:drawn"}))
     with pytest.raises(NotKnown):
@@ -551,7 +551,7 @@ def test_every_document_that_is_registered_is_rendered_too(variant: str) -> None
     assert Counter(kinds) == Counter(_ATTACHED[each.type] for each in registered)
 
 
-def test_a_new_role_is_judged_at_a_first_preview(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_role_is_checked_at_a_first_preview(monkeypatch: pytest.MonkeyPatch) -> None:
     """The roles that are registered are the ones that are judged: both come from one list."""
     known_roles = roles.roles
     loose = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
@@ -568,7 +568,7 @@ def test_a_new_role_is_judged_at_a_first_preview(monkeypatch: pytest.MonkeyPatch
     assert {(each.policy, each.where.partition(",")[0]) for each in violated} == {("iam-without-wildcards", "role new")}
 
 
-def test_an_image_that_is_not_pinned_yet_is_not_judged() -> None:
+def test_an_image_that_is_not_pinned_yet_is_not_evaluated() -> None:
     """Its digest is preflight's to find; until then the policy is not evaluated, and not passed."""
     parts = render(settings_of("dev"), project="mlflow-backend", stack="dev", image=None)
     found = {each.outcome for each in rendered.evaluate(parts) if each.policy == "images-by-digest"}

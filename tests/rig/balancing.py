@@ -23,7 +23,7 @@ _NEVER: Final = float("inf")
 
 @dataclass(frozen=True, kw_only=True)
 class HealthRule:
-    """How a target is judged; seconds are the platform's."""
+    """How a target's health is decided; seconds are the platform's."""
 
     path: str = "/"
     statuses: frozenset[int] = frozenset({200})

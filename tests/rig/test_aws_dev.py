@@ -68,7 +68,7 @@ def test_a_fresh_up_is_verified(dev: AwsStack, server_rig: AwsRig, naming: Namin
 
 
 def test_what_was_verified_is_in_the_ledger(dev: AwsStack, server_rig: AwsRig, naming: Naming) -> None:
-    """The record lies in the backend's own prefix, with the revision and its digest."""
+    """The record is in the backend's own prefix, with the revision and its digest."""
     s3, name = server_rig.client("s3"), naming.bucket("data")
     keys = [each["Key"] for each in s3.list_objects_v2(Bucket=name, Prefix="_backend/ledger/")["Contents"]]
     records = [json.loads(s3.get_object(Bucket=name, Key=key)["Body"].read()) for key in keys]

@@ -90,7 +90,7 @@ def test_it_is_rolled_back_to_before_the_rotation(life: Life) -> None:
     assert lifted.code == ExitCode.DONE, lifted.text
 
 
-def test_an_update_rolls_back_by_itself_where_that_is_wished(life: Life) -> None:
+def test_an_update_rolls_back_by_itself_if_the_settings_ask_for_it(life: Life) -> None:
     """To the newest verified one. It is red all the same, says so, and blocks the release that failed."""
     life.stack.write_settings(verify={"onFailure": "rollback"})
     outcome = life.stack.up("--refresh")

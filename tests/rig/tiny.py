@@ -1,4 +1,4 @@
-"""A server that starts at once, in the place of MLflow where MLflow is not the point.
+"""A server that starts at once, instead of MLflow where MLflow is not the point.
 
 Installed as `mlflow` in an image of its own: it takes the host and port of `mlflow server`, and its image's variable
 RIG_BEHAVIOUR says what is wrong with it: '' (nothing), crash, sick, unready. Needs the standard library; /list and

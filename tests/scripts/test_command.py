@@ -67,7 +67,7 @@ def test_a_fault_of_the_program_is_no_failure_of_the_platform() -> None:
     ("characters", "code"), [(10, ExitCode.VERIFICATION_FAILED), (1_000_000, ExitCode.DONE)], ids=["at end", "midway"]
 )
 def test_whoever_reads_may_stop_reading(characters: int, code: ExitCode) -> None:
-    """`| head`: nothing is told on standard error, and a verdict that was reached stays the exit code."""
+    """`| head`: nothing is reported on standard error, and a verdict that was reached stays the exit code."""
     reading, writing = os.pipe()
     os.close(reading)
     program = (

@@ -196,7 +196,7 @@ def test_an_unfinished_rollback_is_finished_first(
     assert world.running == "2"
 
 
-def test_the_list_as_json_tells_all_that_the_table_does(
+def test_the_list_as_json_has_all_that_the_table_has(
     migrated: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Which one serves, what a rollback to each needs, and what holds the stack."""

@@ -37,7 +37,7 @@ sys.exit(int(os.environ.get("PULUMI_" + argv[0].upper() + "_ENDS", "0")))
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file in which a program in the place of `pulumi` notes its calls; the shipped stacks are beside it."""
+    """A file in which a program instead of `pulumi` notes its calls; the shipped stacks are beside it."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "pulumi"
     program.write_text(PULUMI.format(python=sys.executable, root=str(tmp_path)))
@@ -91,5 +91,5 @@ def test_a_local_update_costs_nothing_more(calls: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60, check=False)
     assert done.returncode == 0
     assert [(verb, levels) for verb, _, levels in noted(calls)] == [("up", None)]
-    # What is done is told once: nobody is asked after the engine's own preview.
+    # What is done is reported once: nobody is asked after the engine's own preview.
     assert "--skip-preview" in calls.read_text()

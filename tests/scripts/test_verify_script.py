@@ -156,7 +156,7 @@ def test_the_json_is_written(server: FakeMLflow, tmp_path: Path) -> None:
 
 
 def test_a_report_that_cannot_be_written_is_inconclusive(server: FakeMLflow, tmp_path: Path) -> None:
-    """A local error of the probe is told in one line, and is neither green nor the backend's fault."""
+    """A local error of the probe is reported in one line, and is neither green nor the backend's fault."""
     (tmp_path / "file").write_text("")
     done = verify(server.url, "--json", str(tmp_path / "file" / "report.json"))
     assert done.returncode == 5

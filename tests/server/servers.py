@@ -28,7 +28,7 @@ KEYS = draw()
 START_DEADLINE_S = 150
 GUNICORN = "--worker-class mlflow_backend_server.http.worker.Worker --threads 8"
 _STARTS = "MLFLOW_BACKEND_SERVER_STARTS"
-#: MLflow 3.3.0 and newer have FastAPI and start uvicorn unless they are told otherwise.
+#: MLflow 3.3.0 and newer have FastAPI and start uvicorn by default.
 UVICORN_SINCE = (3, 3)
 
 

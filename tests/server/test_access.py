@@ -404,7 +404,7 @@ def test_guesses_are_counted_by_name_and_address_and_over_all_names() -> None:
 
 
 def test_logins_that_wait_are_bounded_and_health_asks_for_none() -> None:
-    """Sixty wrong passwords at once: a few are hashed, the others are told to come again, nobody waits for them."""
+    """Sixty wrong passwords at once: a few are hashed, the others get 'try again later', nobody waits for them."""
     store, free = Store(), threading.Event()
     original = store.authenticate_user
 

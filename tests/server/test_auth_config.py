@@ -1,4 +1,4 @@
-"""The file by which MLflow's basic auth is told its database, and the administrator's password."""
+"""The file that gives MLflow's basic auth its database, and the administrator's password."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_mlflow_reads_back_what_was_meant(placeholder: str) -> None:
 
 
 def test_a_file_that_is_named_already_is_left_alone() -> None:
-    """Who brings a file of his own is told nothing else."""
+    """Who brings a file of his own gets nothing else."""
     assert prepare_config({FILE_VARIABLE: "/etc/auth.ini"}) == {}
 
 

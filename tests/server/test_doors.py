@@ -89,7 +89,7 @@ def _harmless(row: dict[str, Any]) -> bool:
 
 @pytest.mark.slow
 def test_the_request_filter_finds_each_route_in_the_table(asked: list[dict[str, Any]]) -> None:
-    """What a path is judged by is the row of the route that serves it."""
+    """The row of the route that serves a path decides about it."""
     lost = [row for row in asked if row["caller"] == "anonymous" and not row["found"]]
     assert not lost, lost[:5]
 

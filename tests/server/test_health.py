@@ -34,7 +34,7 @@ ANSWER_LIMIT_S = 2.0
 
 
 class Watch:
-    """A clock that moves when it is told to."""
+    """A clock that moves on request."""
 
     def __init__(self) -> None:
         """Start at zero."""

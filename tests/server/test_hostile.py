@@ -73,7 +73,7 @@ def content() -> bytes:
 
 
 def temporary_bytes(server: Server) -> int:
-    """Return what lies in the server's temporary folder besides its log."""
+    """Return what is in the server's temporary folder besides its log."""
     files = [path for path in server.folder.rglob("*") if path.suffix != ".log"]
     return sum(path.stat().st_size for path in files if path.is_file())
 

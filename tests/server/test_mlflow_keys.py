@@ -22,7 +22,7 @@ VERSIONS = environment.locked_versions()
 RECORD: dict[str, list[str]] = json.loads(mlflow_keys.RECORD.read_text())
 
 
-def test_every_version_that_can_be_served_is_recorded_and_every_finding_judged() -> None:
+def test_every_version_that_can_be_served_is_recorded_and_every_finding_evaluated() -> None:
     """A new MLflow version with a key of its own invention is red until somebody has said what becomes of it."""
     assert tuple(RECORD) == VERSIONS
     found = {finding for findings in RECORD.values() for finding in findings}

@@ -64,7 +64,7 @@ PASSWORD = "Basic " + base64.b64encode(b"ann:one").decode()
 def test_details_of_components_need_credentials(
     through: Callable[..., Answered], access: Access, headers: dict[str, str], *, full: bool
 ) -> None:
-    """Everyone is told ok or degraded, by status too; only who has credentials learns more."""
+    """Everyone learns ok or degraded, by status too; only who has credentials learns more."""
     answer = through(filter_of(Settings(access=access)), "GET", "/health/components", headers, b"")
     assert answer.status == 503
     assert (SECRET in answer.body.decode()) is full
@@ -116,7 +116,7 @@ def test_the_stores_identity_is_no_artifact(through: Callable[..., Answered], me
     ),
     access=st.sampled_from([Access.TOKEN, Access.BASIC]),
 )
-def test_health_neither_breaks_nor_tells(
+def test_health_neither_breaks_nor_reveals(
     through: Callable[..., Answered], path: str, method: str, headers: dict[str, str], access: Access
 ) -> None:
     """Whatever stands in the headers: a whole answer, its status, nothing of the details, one line of log."""
@@ -181,7 +181,7 @@ def login(name: str, password: str) -> dict[str, str]:
 
 
 @STACKS
-def test_passwords_are_judged_before_mlflow_sees_anything(through: Callable[..., Answered]) -> None:
+def test_passwords_are_checked_before_mlflow_sees_anything(through: Callable[..., Answered]) -> None:
     """On every route but the open ones; what is an administrator's is his alone, and the log says who."""
     request_filter = filter_of(Settings(access=Access.BASIC))
     for path in ("/v1/traces", "/api/2.0/mlflow/runs/get", "/nothing", "/", "/health/x"):
@@ -469,7 +469,7 @@ PREFIXED = Settings(access=Access.TOKEN, path_prefix="/team/ml")
     ],
 )
 @pytest.mark.parametrize("prefix", ["/team/ml", ""])
-def test_below_a_prefix_requests_are_judged_as_without_it(
+def test_below_a_prefix_requests_are_checked_as_without_it(
     through: Callable[..., Answered], prefix: str, method: str, path: str, status: int
 ) -> None:
     """Scopes, health and what is refused hold below it; the log has the path as it was sent."""

@@ -48,5 +48,5 @@ def test_an_audit_line_says_what_a_request_is_about() -> None:
 
 @pytest.mark.parametrize(("length", "budget", "status"), [(11, 10, 413), (5, 10, 503), (11, 0, 503)])
 def test_a_body_without_room_is_refused_for_now_or_for_ever(length: int, budget: int, status: int) -> None:
-    """A client that tries again later must not be told that it never can, and the other way round."""
+    """A client that tries again later must not learn that it never can, and the other way round."""
     assert exchange.no_space(length, budget=budget).status == status

@@ -120,7 +120,7 @@ def test_the_component_names_a_folder_that_is_full_or_gone(tmp_path: Path) -> No
 def test_bodies_without_room_are_put_off(
     through: Callable[..., Answered], tmp_path: Path, path: str, *, announced: bool
 ) -> None:
-    """Before a byte is taken if their length is known, else while they come; the client is told when to come again."""
+    """Before a byte is taken if their length is known, else while they come; the client learns when to come again."""
     fill(tmp_path, BUDGET - 100)
     body = b"x" * (2 * MEBI)
     headers = {"content-length": str(len(body))} if announced else {}

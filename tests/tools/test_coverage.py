@@ -30,13 +30,13 @@ def test_a_pattern_names_a_module(pattern: str) -> None:
     assert list(ROOT.glob(pattern))
 
 
-def test_what_is_measured_is_held_pure() -> None:
+def test_what_is_measured_is_checked_to_be_pure() -> None:
     """The two lists are one; `affected` is measured too, and asks git besides what it decides."""
     modules = {re.sub(r"^components/|^server/src/|\.py$", "", each).replace("/", ".") for each in MEASURED}
     assert modules - {"scripts.ci.affected"} == held_pure()
 
 
-def test_what_calls_itself_pure_is_held_to_it() -> None:
+def test_what_calls_itself_pure_is_measured() -> None:
     """A new pure module that nobody listed would be measured by nobody."""
     listed = {path for pattern in MEASURED for path in ROOT.glob(pattern)}
     modules = {

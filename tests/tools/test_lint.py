@@ -173,7 +173,7 @@ def test_an_import_that_is_not_allowed_is_red(tmp_path: Path, module: str, text:
     assert said in out
 
 
-def test_the_servers_pure_modules_are_held_too(tmp_path: Path) -> None:
+def test_the_servers_pure_modules_are_checked_too(tmp_path: Path) -> None:
     """They run in another environment, so they have a contract of their own."""
     folder = repository(tmp_path / "tree", "bad.py", "")
     (folder / "server").unlink()

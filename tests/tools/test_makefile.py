@@ -51,7 +51,7 @@ def test_what_is_done_is_printed_once() -> None:
 
 
 def test_an_update_is_the_command_that_holds_it_to_the_policies() -> None:
-    """Not Pulumi's own, which judges a whole stack when everything is made."""
+    """Not Pulumi's own, which checks a whole stack when everything is made."""
     recipe = make("--dry-run", "up", "STACK=dev")
     assert "python -m scripts.up --stack dev" in recipe
     assert "pulumi up" not in recipe

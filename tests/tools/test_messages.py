@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_every_error_has_a_code_of_its_own() -> None:
-    """In kebab case, and at one place: two places with one code could not be told apart."""
+    """In kebab case, and once in the source: two errors with one code could not be distinguished."""
     assert messages.unnamed() == []
     codes = [each.code for each in messages.messages() if each.section in messages.ERRORS]
     assert [code for code in codes if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)+", code)] == []

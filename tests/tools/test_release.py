@@ -101,7 +101,7 @@ def test_a_job_takes_nothing_that_is_not_committed(vendor: Vendor, tmp_path: Pat
 def test_a_job_does_not_take_what_its_machine_has_on_path(
     tree: Layout, program: Callable[..., Path], no_programs: dict[str, str]
 ) -> None:
-    """A runner's own CLI is held to no checksum of ours."""
+    """A runner's own CLI is compared with no checksum of ours."""
     found = program("cli", "pulumi", f"echo v{pins.VERSION}")
     (found.parent / pulumi_cli.LANGUAGE_HOST).touch()
     environment = {**no_programs, "PATH": str(found.parent)}

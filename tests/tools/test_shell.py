@@ -163,7 +163,7 @@ def test_an_update_that_nobody_has_collected_counts_as_ended(ready: Layout, tmp_
 
 
 def test_the_lock_of_an_update_that_runs_stays(ready: Layout, tmp_path: Path) -> None:
-    """Also one of another machine, and one that cannot be read: Pulumi judges those."""
+    """Also one of another machine, and one that cannot be read: Pulumi checks those."""
     pulumi = tmp_path / "pulumi"
     shutil.copy(shutil.which("sleep") or "", pulumi)
     with subprocess.Popen([str(pulumi), "600"]) as running:

@@ -1,4 +1,4 @@
-"""A release server on loopback, in the place of a vendor's host."""
+"""A release server on loopback, instead of a vendor's host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program that judges: the upstream provider's own source with judge.go beside it, built once for each version.
+"""The program that checks: the upstream provider's own source with judge.go beside it, built once for each version.
 
 Go fetches the module by its proxy and holds it to the pinned checksum, and what it needs to its own go.sum. It is
 copied, because the provider's packages are internal to its module, and trimmed to the services that are used: all of

@@ -57,7 +57,7 @@ func (c *AWSClient) LambdaClient(ctx context.Context) *other.Client {
     ],
 )
 def test_a_type_has_the_upstream_providers_name(token: str, name: str) -> None:
-    """A wrong one would be told as a resource that the provider does not have."""
+    """A wrong one would be reported as a resource that the provider does not have."""
     assert upstream_type(token) == name
 
 

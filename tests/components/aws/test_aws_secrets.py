@@ -177,7 +177,7 @@ def test_tasks_read_a_rotated_password_from_the_update_on(manager: SecretsManage
 def test_a_version_that_no_server_could_start_with_does_not_come_into_force(
     manager: SecretsManagerClient, put: str, finding: str
 ) -> None:
-    """All revisions read by the label: a bad value would end each server at its next start. No value is told."""
+    """All revisions read by the label: a bad value would end each server at its next start. No value is shown."""
     created = ServerSecretsProvider().create(PROPS)
     before = manager.get_secret_value(SecretId=created.id, VersionStage=IN_FORCE)["VersionId"]
     manager.put_secret_value(SecretId=created.id, SecretString=put)
@@ -268,7 +268,7 @@ def test_the_cache_token_is_drawn_once() -> None:
 
 
 def _keys(manager: SecretsManagerClient, source: str, **changed: str) -> dict[str, Any]:
-    """Return what the secret with API keys is told."""
+    """Return what the secret with API keys gets."""
     version = manager.describe_secret(SecretId=source)["VersionIdsToStages"]
     return {
         **PROPS,

@@ -220,7 +220,7 @@ def judged(arn: str, **decisions: str) -> tuple[Asked, list[Finding]]:
     return account, list(permissions.look(account, [GRANT]))
 
 
-def test_a_session_is_judged_by_its_role_on_the_grants_own_resources() -> None:
+def test_a_session_is_evaluated_by_its_role_on_the_grants_own_resources() -> None:
     """With the role's path, a name for each wildcard, and what the request says besides."""
     account, found = judged(f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/me")
     assert outcomes(found) == [Outcome.PASS]

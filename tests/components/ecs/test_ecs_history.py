@@ -203,7 +203,7 @@ def test_a_failing_task_is_reported_once_and_long_before_the_end(caplog: pytest.
 
 
 def test_a_task_that_never_started_has_no_log() -> None:
-    """Its reasons are told all the same."""
+    """Its reasons are reported all the same."""
     aws = Aws()
     aws.ecs.answers("DescribeServices", service(deployment(41), BROKEN))
     aws.ecs.answers("ListTasks", {"taskArns": ["t/1"]})

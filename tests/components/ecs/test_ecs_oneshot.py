@@ -1,4 +1,4 @@
-"""One-shot tasks: started once, waited for, and their report told apart from their words."""
+"""One-shot tasks: started once, waited for, and their report distinguished from their words."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_task_that_never_starts_is_stopped() -> None:
 @pytest.mark.parametrize("status", ["RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED"])
 @pytest.mark.parametrize("code", [0, 7])
 def test_the_end_is_the_exit_code_whatever_the_task_is_called(status: str, code: int) -> None:
-    """Fargate takes a while from a container's end to STOPPED; a failure is told without it."""
+    """Fargate takes a while from a container's end to STOPPED; a failure is reported without it."""
     aws = Aws()
     aws.ecs.answers("DescribeTasks", task(status, exitCode=code, lastStatus="STOPPED"))
     assert aws.shots.run(["x"], deadline_s=60).exit_code == code
@@ -187,7 +187,7 @@ def test_a_database_task_that_never_ran_is_reported_with_the_reason() -> None:
 
 
 def test_a_database_task_without_a_report_shows_its_last_words_without_passwords() -> None:
-    """A crash is told by its log."""
+    """A crash is reported by its log."""
     aws = Aws()
     aws.ecs.answers("DescribeTasks", task("STOPPED", exitCode=1))
     aws.says(["cannot reach postgresql://mlflow:hunter2@db/x"])

@@ -143,7 +143,7 @@ class Scaled:
     time: Time = field(default_factory=Time)
 
     def __post_init__(self) -> None:
-        """Two tasks that end when they are told to."""
+        """Two tasks that end on request."""
         running = service(deployment(41), desiredCount=2, runningCount=2, pendingCount=0)
         none = service(deployment(41), desiredCount=0, runningCount=0, pendingCount=0)
         self.ecs.answers("DescribeServices", running, running, none).answers("UpdateService", {})

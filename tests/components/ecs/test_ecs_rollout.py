@@ -116,7 +116,7 @@ def test_after_a_migration_the_settings_decide(answering: Callable[..., Aws], mi
 def test_a_way_back_that_fails_hides_no_reason(
     answering: Callable[..., Aws], migration: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both failures are told, and the journal stays open for the next update."""
+    """Both failures are reported, and the journal stays open for the next update."""
 
     def locked(_: object) -> str:
         raise Refused("Another command works on this backend.", code="of-a-test", fix="Let it end.")

@@ -188,7 +188,7 @@ def test_jobs_find_their_queue_by_reference() -> None:
 
 
 def test_a_secret_that_nobody_holds_is_refused() -> None:
-    """A composed value that ECS could not hand over is told, never rendered as text."""
+    """A composed value that ECS could not hand over is reported, never rendered as text."""
     with pytest.raises(Refused, match="MIXED"):
         containers.secret_sources({"MIXED": SecretTemplate(text="x{a}y{b}")}, single={}, composed={})
     with pytest.raises(Refused, match="SINGLE"):

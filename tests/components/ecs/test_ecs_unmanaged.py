@@ -64,7 +64,7 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """Recorded AWS in the place of the real one."""
+    """Recorded AWS instead of the real one."""
     made = World()
 
     def connect(connection: Connection) -> Clients:
@@ -211,7 +211,7 @@ def test_a_foreign_revisions_version_is_its_tag_or_unknown(image: str, version: 
 
 
 def test_what_needs_a_backend_of_ours_is_refused(world: World, tmp_path: Path) -> None:
-    """A plan never asks for it; whoever calls it all the same is told."""
+    """A plan never asks for it; whoever calls it all the same gets an error."""
     name = ServiceName(region=REGION, cluster="c", service="s")
     made = unmanaged.open_service(name, clients=Clients(ecs=world.ecs.client, logs=world.logs.client), folder=tmp_path)
     for call in (made.undo_restore, made.stop_server, lambda: made.release("41", verification_id="", verdict="")):

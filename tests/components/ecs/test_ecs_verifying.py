@@ -71,7 +71,7 @@ def _report(verdict: Result) -> Report:
 
 @pytest.fixture
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    """Recorded AWS in the place of the real one."""
+    """Recorded AWS instead of the real one."""
     made = Cloud()
     connections = clients.Connections(
         clients=clients.Clients(ecs=made.ecs.client, logs=made.logs.client),
@@ -115,7 +115,7 @@ def test_behind_an_internal_balancer_a_task_runs_the_checks(cloud: Cloud) -> Non
 
 
 def test_a_task_that_says_nothing_is_inconclusive_and_counted(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The backend may be well: nothing is rolled back for it, but somebody is told."""
+    """The backend may be well: nothing is rolled back for it, but somebody learns of it."""
     monkeypatch.setattr("mlflow_backend.ecs.oneshot._LOG_LAG_S", 0)
     _says(cloud, ["Traceback", "ModuleNotFoundError: urllib3"], exit_code=1)
     report = execution.run(_subject("http://internal.example", inside=True))

@@ -321,7 +321,7 @@ def test_a_rollout_finds_its_revision_and_waits_for_it(rolled: dict[str, Any]) -
     assert rollout.changed(outputs, {**outputs, "identity": "identity3"}) == ["identity"]
 
 
-def test_a_rollout_of_what_nobody_told_the_deployment_fails(
+def test_a_rollout_without_an_announced_deployment_fails(
     cluster: Namespace, live: KubernetesPlatform, rolled: dict[str, Any]
 ) -> None:
     """Somebody else has changed it meanwhile."""

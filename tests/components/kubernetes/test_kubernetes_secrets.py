@@ -81,7 +81,7 @@ def test_a_changed_value_is_another_version(cluster: Namespace) -> None:
 
 
 def test_a_changed_cache_password_is_in_the_url_too(cluster: Namespace) -> None:
-    """Otherwise the servers would be told the old one."""
+    """Otherwise the servers would get the old one."""
     secrets.ensure(props_of())
     put(cluster, "mlflow-cluster-server", {**held(cluster), "cache-password": "p/w"}, props_of()["labels"])
     secrets.ensure(props_of())

@@ -140,7 +140,7 @@ def test_a_name_that_cannot_be_a_keys_is_refused(state: StateDir) -> None:
     ("mode", "keys"), [("none", set()), ("basic", {"username", "password"}), ("token", {"apiKey"})]
 )
 def test_references_resolve_to_the_users_kind_of_credentials(state: StateDir, mode: str, keys: set[str]) -> None:
-    """Verification logs in as users do; what it is told holds no value."""
+    """Verification logs in as users do; what it gets holds no value."""
     references = credentials.references(state, mode)
     assert set(references) == keys
     assert bool(resolve(references).headers) is (mode != "none")

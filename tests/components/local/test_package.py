@@ -61,7 +61,7 @@ def test_a_failed_install_leaves_nothing_and_says_why(source: Path) -> None:
     assert [path.name for path in package.locate().path.parent.iterdir() if path.is_dir()] == []
 
 
-def test_the_build_backend_is_held_to_its_lock(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_build_backend_is_that_of_its_lock(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Building runs the backend's code: one that is not of the locked hash is refused."""
     lock = tmp_path / "build.txt"
     lock.write_text(re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", package._BUILD_LOCK.read_text()))

@@ -1,4 +1,4 @@
-"""What supervisord, the proxy and the launcher are told."""
+"""The configuration of supervisord, the proxy and the launcher."""
 
 from __future__ import annotations
 

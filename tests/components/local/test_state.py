@@ -41,7 +41,7 @@ def test_ports_chosen_at_the_same_time_differ(state: StateDir) -> None:
 
 
 def test_a_lock_that_somebody_holds_is_not_waited_for_for_ever(state: StateDir) -> None:
-    """A command that hangs with the lock must not hang the next one too: it is told what holds it up."""
+    """A command that hangs with the lock must not hang the next one too: it learns what holds it up."""
     with (
         state.locked("switch"),
         pytest.raises(PlatformFailed, match="has held the lock 'switch'"),

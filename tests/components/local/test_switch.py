@@ -35,7 +35,7 @@ def test_no_server_is_started_where_the_schema_cannot_be_read(state: StateDir, m
     assert not state.programs.exists()
 
 
-def test_what_supervisord_starts_is_held_to_the_schema_too(
+def test_what_supervisord_starts_checks_the_schema_too(
     state: StateDir, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The launcher asks before it starts a revision's server; the stores, which are not servers, are not asked for."""

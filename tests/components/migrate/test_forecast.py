@@ -72,7 +72,7 @@ def test_a_new_database_is_reported_as_one() -> None:
 
 
 def test_a_database_that_nobody_has_seen_or_knows() -> None:
-    """What is not known yet and what no table knows are told apart, and the head that is needed is named."""
+    """What is not known yet and what no table knows are distinguished, and the head that is needed is named."""
     assert forecast("3.4.0", None).document() == {"schema": f"not known yet; MLflow 3.4.0 needs {HEADS['3.4.0']}"}
     strange = forecast("3.4.0", Seen(heads=Heads(tracking="0123456789ab")))
     assert strange.document()["schema"].startswith("at 0123456789ab; how that stands to ")

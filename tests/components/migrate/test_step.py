@@ -94,7 +94,7 @@ def test_whatever_a_target_meets_the_old_revision_serves_again(world: World, wha
 
 
 def test_a_restore_that_a_target_cannot_even_begin_is_reported(world: World) -> None:
-    """Both failures are told, and the journal stays open for the next update."""
+    """Both failures are reported, and the journal stays open for the next update."""
     world.failing = {
         "upgrade": [failed(Code.NOT_AT_HEAD)],
         "restore": [PlatformFailed("no port", code="of-a-test", fix="Look", part="store")],

@@ -56,7 +56,7 @@ def status(**entries: dict[str, Any]) -> Answers:
     return Answers({"mlflow_version": "3.4.0", "databases": entries, "exit_code": 0})
 
 
-def test_a_status_tells_direction_heads_and_what_is_breaking() -> None:
+def test_a_status_has_direction_heads_and_what_is_breaking() -> None:
     """One breaking revision makes the migration breaking."""
     found = DatabaseTool(status(tracking=ENTRY)).status()
     assert (found.direction, found.heads, found.expected) == (

@@ -316,7 +316,7 @@ def test_ecr_that_may_not_be_read_is_reported() -> None:
     assert caught.value.code in DENIED
 
 
-def test_ecrs_configurations_are_held_to_their_digest(tmp_path: Any, loopback_file: Any) -> None:
+def test_ecrs_configurations_are_compared_with_their_digest(tmp_path: Any, loopback_file: Any) -> None:
     """ECR gives an address that carries its own permission; it is shown nowhere."""
     body = b'{"os": "linux"}'
     recorded = Recorded("ecr").answers("GetDownloadUrlForLayer", {"downloadUrl": f"{loopback_file(body)}?sig=hunter2"})
@@ -337,7 +337,7 @@ def test_ecrs_configurations_are_held_to_their_digest(tmp_path: Any, loopback_fi
     ],
 )
 def test_the_boundary_is_there_and_a_protected_stack_has_one(boundary: str, code: str, outcome: Outcome) -> None:
-    """No role can be made under a policy that is not there; a protected stack without one is told at each preview."""
+    """No role can be made under a policy that is not there; a protected stack without one is named at each preview."""
     aws = Aws()
     aws.iam.answers("GetPolicy", code or {"Policy": {"Arn": BOUNDARY}})
     found = aws.look(replace(EXPECTED, boundary=boundary))["permissions boundary"]

@@ -45,7 +45,7 @@ ALL_PASSED = dict.fromkeys(
 
 
 @pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
-def test_a_single_manifest_is_judged_by_its_configuration(store: Store, media_type: str) -> None:
+def test_a_single_manifest_is_checked_by_its_configuration(store: Store, media_type: str) -> None:
     """Its platform stands in the configuration only."""
     digest = store.image("single", media_type=media_type)
     inspection = look(store, "single")
@@ -55,7 +55,7 @@ def test_a_single_manifest_is_judged_by_its_configuration(store: Store, media_ty
 
 
 @pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_INDEX])
-def test_an_index_is_judged_by_its_platforms(store: Store, media_type: str) -> None:
+def test_an_index_is_checked_by_its_platforms(store: Store, media_type: str) -> None:
     """The index is pinned, and the labels are those of the platform that tasks run on."""
     old = {**LABELS, "mlflow-backend.mlflow-version": "3.4.0"}
     amd64, arm64 = store.image("a"), store.image("b", architecture="arm64", labels=old)
@@ -94,7 +94,7 @@ def test_the_wrong_architecture_is_named_with_what_would_happen(store: Store, ki
         ("image user", LABELS, "root", "runs as root"),
     ],
 )
-def test_labels_are_held_to_the_settings(
+def test_labels_are_compared_with_the_settings(
     store: Store, check: str, labels: dict[str, str], user: str, told: str
 ) -> None:
     """Each failure names the finding and a fix; nothing of the image was pulled for it."""
@@ -253,7 +253,7 @@ def test_basic_authentication_works_too(odd: tuple[type[_Handler], str]) -> None
 def test_a_registry_with_a_false_digest_is_not_believed(
     odd: tuple[type[_Handler], str], answer: Callable[[str], tuple[int, dict[str, str], bytes]], told: str
 ) -> None:
-    """Everything that is read is held to its digest."""
+    """Everything that is read must match its digest."""
     handler, host = odd
     handler.answer = staticmethod(lambda path, _: answer(path))  # type: ignore[assignment]
     with pytest.raises(PlatformFailed, match=told):

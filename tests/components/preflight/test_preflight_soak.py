@@ -87,7 +87,7 @@ def test_the_preview_is_where_it_is_refused(s3: S3Client, store: Store) -> None:
     assert preflight_args(settings_of("dev"), naming_of("dev")).soak is None
     digest = store.image("young")
     _verified(Ledger(S3Store(s3, bucket=SOURCE), by="me"), digest)
-    # Moto lets requests to this machine through only if it is told to.
+    # Moto lets requests to this machine through only if it is configured to.
     with mock_aws(config={"core": {"passthrough": {"urls": [rf"{store.host}.*"]}}}):
         (failure,) = PreflightProvider().check({}, inputs(store, "young", soak=wanted)).failures
     assert failure.property == "release.soakHours"

@@ -56,7 +56,7 @@ def test_a_start_does_not_wait_and_a_wait_is_as_long_as_the_platform_needs(tmp_p
     assert machine.asked[1:] == [("wait", "4", 7.0)]
 
 
-def test_serving_again_waits_once_and_tells_the_platforms_reasons(tmp_path: Path) -> None:
+def test_serving_again_waits_once_and_reports_the_platforms_reasons(tmp_path: Path) -> None:
     """The way back ends when users are answered, or says why they are not."""
     machine = Machine(tmp_path)
     deployed(machine).serve("4")
@@ -78,7 +78,7 @@ def test_the_database_is_asked_under_a_lock_only_if_that_takes_a_task(tmp_path: 
 
 
 def test_two_commands_do_not_roll_back_at_once(tmp_path: Path) -> None:
-    """The second is told who works, and whoever asks is told that somebody does."""
+    """The second learns who works, and whoever asks learns that somebody does."""
     first, second = deployed(Machine(tmp_path)), deployed(Machine(tmp_path))
     with first.rollback_lock():
         assert second.rollback.running()

@@ -76,7 +76,7 @@ def test_a_revision_from_before_the_stacks_keys_is_refused() -> None:
 
 
 @pytest.mark.parametrize("keyed", [(False, False, False), (None, None, None), (None, True, True)])
-def test_without_keys_or_knowledge_of_them_every_revision_is_judged_by_its_schema(
+def test_without_keys_or_knowledge_of_them_every_revision_is_decided_by_its_schema(
     keyed: tuple[bool | None, ...],
 ) -> None:
     """Nothing was encrypted with keys that no revision has; on `local` each one is given them when it is started."""

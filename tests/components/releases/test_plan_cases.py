@@ -280,7 +280,7 @@ def test_safe_comes_before_restore() -> None:
 @pytest.mark.parametrize("before", ["none", "basic", "token", None])
 @pytest.mark.parametrize("after", ["none", "basic", "token", None])
 def test_a_change_of_access_is_said(before: str | None, after: str | None) -> None:
-    """A rollback that opens or closes the backend is never a surprise; what cannot be told is not guessed."""
+    """A rollback that opens or closes the backend is never a surprise; what is not known is not guessed."""
     found = of_one_schema(2, 1)
     modes = {"1": after, "2": before}
     revisions = [replace(each, release=replace(each.release, access=modes[each.id])) for each in found.revisions]

@@ -64,7 +64,7 @@ def test_a_target_that_fails_its_verification_is_left_again(tmp_path: Path, make
 
 @pytest.mark.parametrize("make", [same, changed])
 def test_a_target_that_does_not_start_is_left_again(tmp_path: Path, make: type[World]) -> None:
-    """The platform's reason is told, and the exit code says that the platform failed."""
+    """The platform's reason is reported, and the exit code says that the platform failed."""
     world = make(tmp_path)
     world.broken = {"1"}
     ended = roll_back(world)

@@ -62,7 +62,7 @@ class Attentive(World):
         super().restore(dump, version)
 
 
-def test_a_target_is_asked_for_what_was_wished(tmp_path: Path) -> None:
+def test_a_target_is_asked_for_the_desired_state(tmp_path: Path) -> None:
     """Profile and deadline of the verification are the settings'; it is waited for once."""
     world = Attentive(tmp_path, {"1": "3.4.0", "2": "3.17.2"}, live="3.4.0")
     world.ledger.add_dump(world.dump("3.17.2"))

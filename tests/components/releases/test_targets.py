@@ -50,7 +50,7 @@ def _verbs(found: type) -> set[str]:
 
 
 def test_an_automatic_rollback_that_cannot_even_begin_says_so(tmp_path: Path) -> None:
-    """Its own failure is told beside that of the verification, and not instead of it."""
+    """Its own failure is reported beside that of the verification, and not instead of it."""
     (tmp_path / "backend-store").write_text("a file where the folder should be")
     report = Report(url="http://x", profile="core", deadline_s=1, started="now")
     told = automatic.roll_back(LocalLocator(stack="x", folder=str(tmp_path)), report, profile="core", deadline_s=1)

@@ -69,7 +69,7 @@ def test_an_unchanged_stack_is_reported_so() -> None:
     assert report.exit_code(detailed=True) is ExitCode.DONE
 
 
-def test_an_upgrade_tells_its_migration_and_what_going_back_takes() -> None:
+def test_an_upgrade_shows_its_migration_and_what_going_back_takes() -> None:
     """The revisions, that servers stop and that a rollback needs a restore are told before anything is done."""
     report = report_of(recorded("local-upgrade"))
     found = report.migration
@@ -203,7 +203,7 @@ def violation(policy: str, message: str, level: str = "mandatory") -> dict[str, 
     return {"policyEvent": told}
 
 
-def test_a_mandatory_violation_refuses_and_an_advisory_one_tells() -> None:
+def test_a_mandatory_violation_refuses_and_an_advisory_one_warns() -> None:
     """The refusal names policy, resource and finding."""
     told = (violation("tagged", "Every resource is tagged.\nit lacks tags"), violation("listener-tls", "TLS.\nplain"))
     report = report_of(stream_of(*told), code=1, policies=KNOWN)

@@ -55,7 +55,7 @@ class LoggedProject(Project):
         return {**super().environment, "PULUMI_DEBUG_COMMANDS": "true"}
 
 
-def test_a_refreshing_preview_tells_what_is_not_as_the_state_says(tmp_path: Path) -> None:
+def test_a_refreshing_preview_shows_what_differs_from_the_state(tmp_path: Path) -> None:
     """A resource that somebody changed differs in a property, one that somebody deleted is gone."""
     programs = tmp_path / "programs"
     programs.mkdir()

@@ -92,7 +92,7 @@ def test_a_dripping_body_ends_with_the_request_time() -> None:
 
 
 def test_nothing_listens() -> None:
-    """A refused connection is told apart from every other."""
+    """A refused connection is distinguished from every other."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         assert get(f"http://127.0.0.1:{held.getsockname()[1]}").trouble is Trouble.REFUSED

@@ -107,7 +107,7 @@ def test_reads_from_another_server_are_red(full_server: FullMLflow) -> None:
 
 @pytest.mark.parametrize(("where", "code"), [("front", "date-shifted"), ("server", "clock-skew")])
 def test_clocks_that_disagree_are_red(full_server: FullMLflow, where: str, code: str) -> None:
-    """A shifted Date is told apart from a server whose own clock is wrong."""
+    """A shifted Date is distinguished from a server whose own clock is wrong."""
     if where == "front":
         full_server.date_offset_s = 1200
     else:
@@ -218,7 +218,7 @@ def test_the_plugin_is_believed_where_it_is(full_server: FullMLflow, reply: Repl
         (Reply(status=503, body=b"<html>"), "no-server-behind"),
     ],
 )
-def test_readiness_tells_a_wrong_schema_from_a_database_that_is_away(
+def test_readiness_distinguishes_a_wrong_schema_from_a_database_that_is_away(
     full_server: FullMLflow, reply: Reply, code: str
 ) -> None:
     """/health/ready compares the schema, which no call of MLflow's own does."""
@@ -237,7 +237,7 @@ def test_a_part_that_was_slow_once_is_no_fault(full_server: FullMLflow) -> None:
     ("state", "status", "result"),
     [("failed", 503, Result.FAIL), ("ok", 200, Result.PASS), ("off", 200, Result.SKIP)],
 )
-def test_redis_is_judged_by_the_plugin_where_something_uses_it(
+def test_redis_is_checked_by_the_plugin_if_something_uses_it(
     full_server: FullMLflow, state: str, status: int, result: Result
 ) -> None:
     """Redis is seen through the plugin only, and a skip says where it is not."""

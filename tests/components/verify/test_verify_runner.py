@@ -246,7 +246,7 @@ CALLS = {
     "ui": ("GET", "/"),
     "cleanup": ("POST", f"{REST}runs/delete"),
 }
-"""The call by whose failure each check is told apart from all others."""
+"""The call by whose failure each check is distinguished from all others."""
 
 
 @pytest.mark.parametrize("check", CALLS)
@@ -302,7 +302,7 @@ def test_artifacts_outside_the_server_are_red_where_it_must_serve_them(server: F
 
 
 def test_stale_reads_are_red(server: FakeMLflow) -> None:
-    """An answer from before the write is told as such."""
+    """An answer from before the write is reported as such."""
     server.fault = on(f"{REST}metrics/get-history", as_json({"metrics": []}))
     assert verify(server).result_of("metric-history").code == "stale-or-lost"
 

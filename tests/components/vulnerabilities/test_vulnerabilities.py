@@ -159,7 +159,7 @@ def test_the_stacks_that_ship_pass() -> None:
 
 
 def test_a_rollback_to_a_vulnerable_version_says_so() -> None:
-    """The plan names them and is not refused; a version that nobody knows is told as such."""
+    """The plan names them and is not refused; a version that nobody knows is reported as such."""
     made = plan(MIGRATED, Request(to_version="3.4.0", restore=True))
     assert "CVE-2026-2652" in " ".join(plan_lines(made))
     assert plan_document(made)["knownVulnerabilities"] == note("3.4.0")

@@ -182,7 +182,7 @@ def _guarded_after(change: Callable[[Request], Request]) -> Callable[[Request], 
 def _with_access(
     hook: Callable[[Request], Request | Answer], token: str
 ) -> tuple[Callable[[Scene], AbstractContextManager[Subject]], Callable[[Scene], AbstractContextManager[Subject]]]:
-    """A front with access control, as it should be and with a hook in its place; the verifier has a token."""
+    """A front with access control, as it should be and with a hook instead; the verifier has a token."""
 
     def staged(before: Callable[[Request], Request | Answer], reference: str) -> Callable[[Scene], Any]:
         @contextmanager

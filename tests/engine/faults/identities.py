@@ -1,4 +1,4 @@
-"""Faults of another backend's parts, or emptied ones, in the place of a backend's own: all answer as they should."""
+"""Faults of another backend's parts, or emptied ones, instead of a backend's own: all answer as they should."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def as_recorded(scene: Scene) -> Iterator[Subject]:
 
 @contextmanager
 def other_database(state: StateDir, identity: str | None) -> Iterator[None]:
-    """Put a database of the same schema and without rows in the place of the stack's own, with another identity."""
+    """Put a database of the same schema and without rows instead of the stack's own, with another identity."""
     admin(state, f"ALTER DATABASE {DATABASE} RENAME TO {ASIDE}", f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
     try:
         for options in (("--schema-only",), ("--data-only", "--table=alembic_version")):
@@ -92,7 +92,7 @@ def _dsn(state: StateDir, database: str, user: str) -> str:
 
 
 def copied(state: StateDir, *options: str) -> None:
-    """Copy a part of the database that was set aside into the one in its place."""
+    """Copy a part of the database that was set aside into the one that replaced it."""
     environment = {"PGPASSWORD": credentials.read(state, credentials.DATABASE)}
     from_, to = _dsn(state, ASIDE, ROLE), _dsn(state, DATABASE, ROLE)
     dump = [str(binaries() / "pg_dump"), "--format=custom", "--no-owner", *options, "--dbname", from_]
@@ -157,7 +157,7 @@ def store(identity: bytes | None, subject: Callable[[Scene], Subject]) -> Play:
 
 
 def lost(scene: Scene) -> Subject:
-    """The stack after its ledger is lost: database and store are held to each other."""
+    """The stack after its ledger is lost: database and store are compared with each other."""
     return scene.subject
 
 

@@ -51,7 +51,7 @@ def processes(scene: Scene, part: str) -> list[psutil.Process]:
 
 
 def stopped(part: str) -> Callable[[Scene], AbstractContextManager[Subject]]:
-    """The supervisor is told to stop a part."""
+    """The supervisor gets the order to stop a part."""
 
     @contextmanager
     def play(scene: Scene) -> Iterator[Subject]:
@@ -214,7 +214,7 @@ def _degraded(url: str) -> bool:
 def of_the_cache(
     break_it: Callable[[Redis], object], fix: Callable[[Redis], object]
 ) -> Callable[[Scene], AbstractContextManager[Subject]]:
-    """The cache is told something by somebody else, and told back."""
+    """Somebody else changes the cache's settings, and changes them back."""
 
     @contextmanager
     def play(scene: Scene) -> Iterator[Subject]:

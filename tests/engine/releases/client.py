@@ -69,7 +69,7 @@ def read(client: MlflowClient) -> dict:
 
 
 def stream(client: MlflowClient, until: pathlib.Path) -> dict:
-    """Log without a pause until the file is gone; a call that fails is told, not repeated."""
+    """Log without a pause until the file is gone; a call that fails is reported, not repeated."""
     run = client.create_run("0")
     answered, failed = 0, []
     while until.exists():

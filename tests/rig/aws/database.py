@@ -36,7 +36,7 @@ class Databases(Engines[Postgres]):
 
         def create(backend: RDSBackend, kwargs: dict[str, Any]) -> DBInstance:
             made: DBInstance = before_create(backend, kwargs)
-            # moto gives all instances one, by which a restored instance could not be told from the old one.
+            # moto gives all instances one, by which a restored instance could not be distinguished from the old one.
             made.dbi_resource_id = f"db-{secrets.token_hex(13).upper()}"
             databases.start(made)
             return made

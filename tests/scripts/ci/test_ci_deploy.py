@@ -42,7 +42,7 @@ sys.exit({code})
 
 
 def stand_in(root: Path, *, code: int, ended: str | None = None, told: int = 0) -> tuple[str, ...]:
-    """A program in the place of `pulumi` and scripts/up.py: notes its calls, leaves made.json, ends with `code`."""
+    """A program instead of `pulumi` and scripts/up.py: notes its calls, leaves made.json, ends with `code`."""
     path = root / "stand_in.py"
     text = STAND_IN.format(
         root=str(root), outputs=OUTPUTS, told=told, ending=ended, variable=ending.VARIABLE, code=code

@@ -32,7 +32,7 @@ sys.exit({code})
 
 
 def stand_in(folder: Path, *, code: int, report: str = "| table |") -> tuple[str, ...]:
-    """A program in the place of scripts/preview.py, which ends with `code`."""
+    """A program instead of scripts/preview.py, which ends with `code`."""
     path = folder / "stand_in.py"
     path.write_text(STAND_IN.format(seen=str(folder / "seen"), report=report, code=code))
     return (sys.executable, str(path))
@@ -52,7 +52,7 @@ def stand_in(folder: Path, *, code: int, report: str = "| table |") -> tuple[str
 def test_the_ending_decides_the_check(
     github: GitHub, surroundings: dict[str, str], tmp_path: Path, code: int, ends: int
 ) -> None:
-    """Changes are what a pull request is for; everything else that is not 0 is red, and the report is told of all."""
+    """Changes are what a pull request is for; everything else that is not 0 is red, and the comment says so of all."""
     assert preview.main(["--stack", "dev"], environment=surroundings, command=stand_in(tmp_path, code=code)) == ends
     (comment,) = github.comments
     assert comment["body"] == f"{comments.marker('dev')}\n| table |"

@@ -361,7 +361,7 @@ Made("made")
 
 
 def test_a_mandatory_policy_refuses_the_preview(project: Project, tmp_path: Path) -> None:
-    """The pack judges, knows which stack it judges, and its refusal fails the command."""
+    """The pack checks, knows which stack it checks, and its refusal fails the command."""
     project.program(DYNAMIC)
     code, said = project.run("preview", "--policy-pack", str(pack(tmp_path / "pack", "MANDATORY")))
     assert code != 0

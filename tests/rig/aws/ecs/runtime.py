@@ -175,7 +175,7 @@ class Runtime:
         )
 
     def _attend(self, task: Task, container: Container, log: LogStream) -> None:
-        """Register it with its balancers, and ask for its health until it ends or is told to."""
+        """Register it with its balancers, and ask for its health until it ends or is asked to."""
         for group, port in _targets(task):
             self._balancers.register(group, task.address, port)
         asked = time.monotonic()

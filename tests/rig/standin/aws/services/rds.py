@@ -28,7 +28,7 @@ _MODIFIED: Final = (
 
 
 def _ending(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how an instance ends; the real provider wants a snapshot's name unless it is told to skip it."""
+    """Return how an instance ends; the real provider wants a snapshot's name unless it is configured to skip it."""
     if scope.get("skipFinalSnapshot"):
         how: dict[str, Any] = {"SkipFinalSnapshot": True}
     else:
