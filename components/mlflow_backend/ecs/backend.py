@@ -29,14 +29,14 @@ from mlflow_backend.aws.render.secrets import IN_FORCE, SERVER_SECRETS, SecretSo
 from mlflow_backend.aws.scope import Scope
 from mlflow_backend.aws.storage import Storage
 from mlflow_backend.backend import Backend, Serving
-from mlflow_backend.ecs import holding, roles
+from mlflow_backend.ecs import holding
 from mlflow_backend.ecs.locator import EcsLocator, locator_of, report_path
 from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.oneshot import Network as TaskNetwork
 from mlflow_backend.ecs.protection import Protection
 from mlflow_backend.ecs.provider import Rollout
 from mlflow_backend.ecs.refusals import naming_of
-from mlflow_backend.ecs.render import containers, policies, tasks
+from mlflow_backend.ecs.render import containers, policies, roles, tasks
 from mlflow_backend.ecs.render import service as render
 from mlflow_backend.ecs.service import Service
 from mlflow_backend.migrate.provider import Migration, MigrationArgs
@@ -130,10 +130,12 @@ class EcsBackend(Backend):
 
     def _make_identity(self) -> None:
         adopted = self._args.existing_database
-        documents = roles.documents(
-            self._settings,
-            self._naming,
-            {
+        self.identity = Identity(
+            f"{self._name}-identity",
+            self._scope,
+            trust=policies.tasks_trust(self._naming),
+            roles=roles.roles(self._settings, self._naming),
+            given={
                 "store": self.storage.store,
                 "server": self._secrets.arn,
                 "database": self._secrets.arn if adopted is None else adopted.secret,
@@ -142,12 +144,6 @@ class EcsBackend(Backend):
                 "api_keys": self._keys.arn if self._keys else None,
                 "key": self.storage.key_arn,
             },
-        )
-        self.identity = Identity(
-            f"{self._name}-identity",
-            self._scope,
-            trust=policies.tasks_trust(self._naming),
-            documents=documents,
             opts=self._child,
         )
         self.storage.admit(self.identity.roles["server"])

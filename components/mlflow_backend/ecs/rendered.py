@@ -72,10 +72,7 @@ def _documents(settings: Settings, naming: Naming, drawn: tasks.Drawn) -> dict[s
         "admin": drawn.admin_secret,
         "api_keys": drawn.api_keys,
     }
-    found: dict[str, Mapping[str, Any]] = {
-        f"role {role.part}": role.document(**{name: given[name] for name in role.given})
-        for role in roles(settings, naming)
-    }
+    found: dict[str, Mapping[str, Any]] = {f"role {role.part}": role.written(given) for role in roles(settings, naming)}
     found["key policy"] = aws_policies.key(naming, log_group_arns=[naming.log_group_arn(tasks.SERVER)])
     if settings.aws.monitoring.topic is None:
         found["alarm topic policy"] = aws_policies.topic(naming, topic_arn=naming.arn("sns", naming.topic()))

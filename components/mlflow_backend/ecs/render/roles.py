@@ -6,32 +6,17 @@ ECS itself takes the `-execution` ones: `server` for the server's tasks, `tasks`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.render import policies as aws_policies
+from mlflow_backend.aws.render.roles import Role
 from mlflow_backend.ecs.render import policies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Document
     from mlflow_backend.settings import Settings
-
-
-@dataclass(frozen=True, kw_only=True)
-class Role:
-    """One role by its part. `document` takes the values that `given` names, which only AWS can give.
-
-    These are `store`, the bucket; `key`, the ARN of its key; and ARNs of secrets: `server`, `database`, `cache`,
-    `admin`, the instance's own, and `api_keys`; None for one that the backend does not have.
-    """
-
-    part: str
-    given: tuple[str, ...]
-    document: Callable[..., Document]
 
 
 def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
