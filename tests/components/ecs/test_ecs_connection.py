@@ -12,11 +12,15 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.ecs import doctor
+from mlflow_backend.ecs.args import EcsBackendArgs
+from mlflow_backend.ecs.lookup import locate
 from mlflow_backend.ecs.provider import RolloutProvider
 from mlflow_backend.locator import from_document
 from mlflow_backend.releases.targets import open_releases
 from tests.components.ecs.cloud import LOCATOR
 from tests.components.ecs.services import deployment, service
+from tests.components.ecs.stacks import ACCOUNT, naming_of, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +54,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     def answer(client: Any, operation: str, _: object) -> dict[str, Any]:
         found[client.meta.service_model.service_name].add(client._request_signer._credentials.method)
         if operation == "DescribeServices":
-            return service(deployment(41), desiredCount=1, runningCount=1, pendingCount=0)
+            tasks = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+            return service(deployment(41), desiredCount=1, runningCount=1, pendingCount=0, networkConfiguration=tasks)
+        if operation == "GetCallerIdentity":
+            return {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/ann"}
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "denied"}}, operation)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", answer)
@@ -68,6 +75,21 @@ def test_everything_is_asked_with_the_role(
         ask(open_releases(LOCATED).platform)
     assert asked, "nothing was asked"
     assert asked.keys() <= services
+    assert set().union(*asked.values()) == {"assume-role"}
+
+
+def test_what_is_missing_is_asked_with_the_role(asked: dict[str, set[str]]) -> None:
+    """Another account than the one that the update would meet says nothing about it."""
+    args = replace(EcsBackendArgs.from_settings(settings_of("dev")), connection=LOCATED.connection)
+    doctor.look(args, naming_of("dev"))
+    assert asked.keys() >= {"sts", "iam", "ecr", "ecs", "service-quotas"}
+    assert set().union(*asked.values()) == {"assume-role"}
+
+
+def test_a_backend_is_looked_up_with_the_role(asked: dict[str, set[str]]) -> None:
+    """By its names, in the account of its connection."""
+    with contextlib.suppress(Refused):
+        locate(settings_of("dev"), naming_of("dev"), LOCATED.connection)
     assert set().union(*asked.values()) == {"assume-role"}
 
 
