@@ -74,6 +74,10 @@ schema: setup ## Write the JSON Schema that editors use for Pulumi.*.yaml
 setup-dev:
 	@$(SETUP) --group dev
 
+# What the rig's Kubernetes cluster is made of: built once a machine.
+setup-kubernetes: setup-dev
+	@$(SETUP).kubernetes
+
 setup-linters: setup-dev
 	@$(SETUP).linters
 
@@ -108,10 +112,10 @@ mutation: setup-dev ## Change the modules that decide about rollbacks, and list 
 	@cd .tools/mutation && mv components src && { $(MUTMUT) run >log 2>&1 || { tail -c 2000 log; exit 1; }; } && \
 	  ! $(MUTMUT) results | sed -n '/: timeout$$/d; s/^ *\(.*\): .*/\1/p' | xargs -rn 1 $(MUTMUT) show | grep .
 
-test: setup-dev ## Run the tests of every level, on the real engine and real servers too; CI runs this
+test: setup-kubernetes ## Run the tests of every level, on the real engine and real servers too; CI runs this
 	@$(PYTEST) -m 'not full'
 
-test-full: setup-dev ## Run all tests, the long matrices too; the weekly workflow runs this
+test-full: setup-kubernetes ## Run all tests, the long matrices too; the weekly workflow runs this
 	@$(PYTEST)
 
 test-fast: setup-dev ## Run the tests that start no engine and no platform

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,9 +15,13 @@ DEADLINE_S = 900
 _APT = ("apt-get", "--option", "DPkg::Lock::Timeout=300")
 
 
-def why_missing(programs: Sequence[str]) -> str | None:
-    """Return why a program is not here and cannot be had, None if all are; a program's package has its name."""
-    missing = [program for program in programs if shutil.which(program) is None]
+def why_missing(programs: Sequence[str] | Mapping[str, str]) -> str | None:
+    """Return why a program is not here and cannot be had, None if all are.
+
+    A program's package has its name, or is given with it.
+    """
+    packages = programs if isinstance(programs, Mapping) else {program: program for program in programs}
+    missing = [package for program, package in packages.items() if shutil.which(program) is None]
     if not missing:
         return None
     names = ", ".join(missing)

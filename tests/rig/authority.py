@@ -21,7 +21,7 @@ _PEM: Final = serialization.Encoding.PEM
 
 
 class Authority:
-    """Signs certificates for addresses.
+    """Signs certificates for addresses and names.
 
     `root` is its own certificate alone; `bundle` is that and the public ones, as a container's trust store has them.
     """
@@ -41,14 +41,14 @@ class Authority:
         with open(certifi.where(), "rb") as public:  # noqa: PTH123 - certifi gives a text
             self.bundle.write_bytes(signed + public.read())
 
-    def certificate(self, address: str) -> tuple[Path, Path]:
-        """Return the files of a certificate for an IP address and of its key."""
-        certificate, key_file = self._folder / f"{address}.pem", self._folder / f"{address}.key"
+    def certificate(self, first: str, *more: str) -> tuple[Path, Path]:
+        """Return the files of a certificate for names and IP addresses, and of its key."""
+        certificate, key_file = self._folder / f"{first}.pem", self._folder / f"{first}.key"
         if not certificate.exists():
             key = ec.generate_private_key(ec.SECP256R1())
-            names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+            names = x509.SubjectAlternativeName([_alternative(each) for each in (first, *more)])
             signed = (
-                self._builder(_name(address), key.public_key())
+                self._builder(_name(first), key.public_key())
                 .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
                 .add_extension(names, critical=False)
                 .sign(self._key, hashes.SHA256())
@@ -82,3 +82,10 @@ class Authority:
 
 def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _alternative(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)

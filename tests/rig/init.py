@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-_BIND, _REC, _PRIVATE, _READ_ONLY, _REMOUNT = 4096, 16384, 1 << 18, 1, 32
+MS_BIND, MS_REC, MS_PRIVATE, MS_READ_ONLY, MS_REMOUNT = 4096, 16384, 1 << 18, 1, 32
 _libc = ctypes.CDLL(None, use_errno=True)
 _LEFT_OUT = {"tmp", "opt", "var"}
 
@@ -38,7 +38,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0) -> None:
 
 def enter_root(spec: dict[str, Any]) -> None:
     """Make and enter a root that shows the machine's programs, and of /tmp, /opt and /var only what the image has."""
-    mount("none", "/", flags=_REC | _PRIVATE)
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
     if not spec["root"]:
         mount("proc", "/proc", "proc")
         return
@@ -52,9 +52,9 @@ def enter_root(spec: dict[str, Any]) -> None:
             Path(target).symlink_to(each.readlink())
         elif each.is_dir():
             Path(target).mkdir()
-            mount(source, target, flags=_BIND | _REC)
+            mount(source, target, flags=MS_BIND | MS_REC)
             if spec["readOnly"] and name not in {"dev", "proc", "sys"}:
-                mount("none", target, flags=_BIND | _REMOUNT | _READ_ONLY)
+                mount("none", target, flags=MS_BIND | MS_REMOUNT | MS_READ_ONLY)
     for source, target in spec["binds"]:
         _bind(source, root + target, read_only=True)
     for source, target in spec["volumes"]:
@@ -62,7 +62,7 @@ def enter_root(spec: dict[str, Any]) -> None:
     Path(root, "tmp").mkdir(0o1777, exist_ok=True)
     mount("proc", f"{root}/proc", "proc")
     if spec["readOnly"]:
-        mount("none", root, flags=_REMOUNT | _READ_ONLY)
+        mount("none", root, flags=MS_REMOUNT | MS_READ_ONLY)
     os.chroot(root)
     os.chdir("/")
 
@@ -74,9 +74,9 @@ def _bind(source: str, target: str, *, read_only: bool) -> None:
     else:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch()
-    mount(source, target, flags=_BIND | _REC)
+    mount(source, target, flags=MS_BIND | MS_REC)
     if read_only:
-        mount("none", target, flags=_BIND | _REMOUNT | _READ_ONLY)
+        mount("none", target, flags=MS_BIND | MS_REMOUNT | MS_READ_ONLY)
 
 
 def start(argv: list[str], environment: dict[str, str], *, quiet: bool = False) -> int:

@@ -90,6 +90,11 @@ class Container:
             thread.start()
 
     @property
+    def pid(self) -> int:
+        """The process outside whose end is the container's."""
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """The command's exit code; None while it runs."""
         return self._process.poll()

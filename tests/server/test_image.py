@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import http.server
 import json
 import secrets
 import subprocess
-import sys
-import threading
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +18,7 @@ from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
-from tests.server import containers
+from tests.server import containers, server_image
 from tests.server.containers import podman, run
 from tests.server.services import PROJECT, Services, free_port, until
 
@@ -40,23 +35,8 @@ TOOL = ("python", "-m", "mlflow_backend_server.db")
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The URL of a file that stands for RDS's certificates, and its checksum."""
-    folder = tmp_path_factory.mktemp("certificates")
-    (folder / "bundle.pem").write_text("-----BEGIN CERTIFICATE-----\n")
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    digest = hashlib.sha256((folder / "bundle.pem").read_bytes()).hexdigest()
-    yield f"http://127.0.0.1:{server.server_port}/bundle.pem", digest
-    server.shutdown()
-    server.server_close()
-
-
-def build(url: str, digest: str) -> str:
-    """Build the Dockerfile as it stands, with the arguments that the workflow would give."""
-    script = (sys.executable, PROJECT / "server/tools/image_arguments.py", VERSION)
-    certificates = ("--certificates-url", url, "--certificates-sha256", digest)
-    given = run(*script, "--base", containers.base_image(), "--revision", "test", *certificates)
-    return containers.build(PROJECT / "server", given.split())
+    with server_image.certificates(tmp_path_factory.mktemp("certificates")) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +44,7 @@ def image(certificates: tuple[str, str]) -> str:
     """The built image; a visible skip where the machine cannot build one."""
     if reason := containers.why_not():
         pytest.skip(reason)
-    return build(*certificates)
+    return server_image.build(VERSION, *certificates)
 
 
 @pytest.fixture(scope="module")
@@ -195,4 +175,4 @@ def test_certificates_with_another_checksum_stop_the_build(image: str, certifica
     """An image is never built with a bundle that nobody vouches for."""
     assert image
     with pytest.raises(AssertionError, match="was expected"):
-        build(certificates[0], "0" * 64)
+        server_image.build(VERSION, certificates[0], "0" * 64)

@@ -13,19 +13,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _pinned(file: str, pattern: str) -> str:
+def pinned(file: str, pattern: str) -> str:
+    """Return the one version that a pattern finds in a file of the repository."""
     (version,) = re.findall(pattern, (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
     return str(version)
 
 
-VERSION = _pinned("tools/offline/go.mod", r"^require github\.com/pulumi/pulumi/pkg/v3 v(\S+)$")
+VERSION = pinned("tools/offline/go.mod", r"^require github\.com/pulumi/pulumi/pkg/v3 v(\S+)$")
 """The CLI that is downloaded or built."""
-SDK = _pinned("requirements/runtime.txt", r"^pulumi==(\S+)")
-AWS_PLUGIN = _pinned("requirements/runtime.txt", r"^pulumi-aws==(\S+)")
+SDK = pinned("requirements/runtime.txt", r"^pulumi==(\S+)")
+AWS_PLUGIN = pinned("requirements/runtime.txt", r"^pulumi-aws==(\S+)")
 """The AWS provider's plugin has the version of its SDK."""
-GCP_PLUGIN = _pinned("requirements/runtime.txt", r"^pulumi-gcp==(\S+)")
-"""The same for Google Cloud."""
-KUBERNETES_PLUGIN = _pinned("requirements/runtime.txt", r"^pulumi-kubernetes==(\S+)")
+KUBERNETES_PLUGIN = pinned("requirements/runtime.txt", r"^pulumi-kubernetes==(\S+)")
 """The same; a plugin that is built from its module is labelled so, or the engine would look for another."""
 
 _SYSTEMS = {"Linux": "linux", "Darwin": "darwin"}
