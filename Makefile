@@ -77,6 +77,7 @@ setup-dev:
 # What the rig's Kubernetes cluster is made of: built once a machine.
 setup-kubernetes: setup-dev
 	@$(SETUP).kubernetes
+	@.venv/bin/python -m tests.rig.kubernetes.prepared
 
 setup-linters: setup-dev
 	@$(SETUP).linters

@@ -8,7 +8,7 @@ import http.server
 import sys
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tests.server import containers
 from tests.server.services import PROJECT
@@ -16,6 +16,9 @@ from tests.server.services import PROJECT
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+VERSION: Final = "3.17.2"
+"""Of MLflow, whose image is tried."""
 
 
 @contextlib.contextmanager

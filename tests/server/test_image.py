@@ -20,6 +20,7 @@ from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from tests.server import containers, server_image
 from tests.server.containers import podman, run
+from tests.server.server_image import VERSION
 from tests.server.services import PROJECT, Services, free_port, until
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-VERSION = "3.17.2"
 TOOL = ("python", "-m", "mlflow_backend_server.db")
 
 

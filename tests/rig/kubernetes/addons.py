@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.rig.kubernetes.parts import DNS, DOMAIN, INGRESS, NODE, PAUSE
+from tests.rig.kubernetes.images import ADDONS
+from tests.rig.kubernetes.parts import DNS, DOMAIN, INGRESS, NODE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +83,7 @@ def _names() -> list[dict[str, Any]]:
     made = deployment(
         "kube-system",
         "coredns",
-        PAUSE,
+        ADDONS,
         ["/coredns", "-conf", "/config/Corefile"],
         ready={"httpGet": {"path": "/ready", "port": 8181}},
         labels={"k8s-app": "kube-dns"},
@@ -120,7 +121,7 @@ def _metrics() -> list[dict[str, Any]]:
     made = deployment(
         "kube-system",
         name,
-        PAUSE,
+        ADDONS,
         [f"/{name}", *flags, "--kubelet-preferred-address-types=InternalIP"],
         ready={"httpGet": {"path": "/readyz", "port": 10250, "scheme": "HTTPS"}},
         account=name,
@@ -169,7 +170,7 @@ def _ingress() -> list[dict[str, Any]]:
     made = deployment(
         "ingress",
         "traefik",
-        PAUSE,
+        ADDONS,
         ["/traefik", *flags],
         ready={"httpGet": {"path": "/ping", "port": 8080}},
         account="traefik",

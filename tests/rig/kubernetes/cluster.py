@@ -8,15 +8,13 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tests import apt
-from tests.rig import processes
 from tests.rig.authority import Authority
-from tests.rig.kubernetes import addons, cgroups, images, leftovers, parts
+from tests.rig.kubernetes import addons, cgroups, images, leftovers, parts, prepared
 from tests.rig.kubernetes.namespaces import Namespaces, Program
+from tests.server import server_image
 from tests.server.services import until
 from tools.bootstrap import kubernetes, pins
 from tools.bootstrap.layout import find_layout
@@ -28,15 +26,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 _DEADLINE_S: Final = 120
-_PACKAGES: Final = {
-    "containerd": "containerd", "runc": "runc", "iptables": "iptables", "ipset": "ipset", "conntrack": "conntrack",
-    "/usr/lib/cni/bridge": "containernetworking-plugins", "ip": "iproute2",
-}  # fmt: skip
-
-
-def why_not() -> str | None:
-    """Return why this machine cannot run a cluster, None if it can; Debian's packages are installed."""
-    return processes.missing() or apt.why_missing(_PACKAGES)
 
 
 @dataclass(frozen=True)
@@ -60,13 +49,13 @@ class Cluster:
         """Start it in an empty folder, and wait until everything in it is ready."""
         self.folder, self.volumes = folder, folder / "volumes"
         self.volumes.mkdir(parents=True)
+        self._images = prepared.copy(prepared.ensure(), folder)
         self._programs = kubernetes.ensure(find_layout(dict(os.environ)), os.environ)
         self.authority = Authority(folder / "authority")
         self.cgroup = cgroups.make()
         self.kubeconfig = folder / "kubeconfig"
         self._names = folder / "resolv.conf"
         self._names.write_text(f"nameserver {parts.DNS}\n")
-        self._images: dict[str, str] = {}
         self._parts: dict[str, Program] = {}
         self._namespaces = Namespaces()
         self.network = leftovers.network_of(self._namespaces.holder)
@@ -80,15 +69,13 @@ class Cluster:
 
     def _start(self) -> None:
         parts.write_files(self.folder, self.cgroup, self.authority)
-        self.run("sh", "-euc", parts.LINKS)
+        self._namespaces.run("sh", "-euc", parts.LINKS)
         commands = parts.arguments(self.folder, self._programs, self.authority)
         self._parts = {
             name: Program(self._namespaces, self.folder / f"{name}.log", argv) for name, argv in commands.items()
         }
         for name in ("etcd", "apiserver", "containerd"):
             self.start(name)
-        until((self.folder / "containerd.sock").exists, what="containerd", deadline_s=_DEADLINE_S)
-        self._import("addons", self._addons())
         until(lambda: self.kubectl("get", "--raw=/readyz"), what="the API server", deadline_s=_DEADLINE_S)
         for name in ("controllers", "scheduler", "kubelet", "proxy"):
             self.start(name)
@@ -102,35 +89,16 @@ class Cluster:
         for namespace, name in addons.READY:
             self.until_ready(f"deployment/{name}", namespace)
 
-    def _addons(self) -> Path:
-        inside = {name: self._programs[name] for name in ("coredns", "metrics-server", "tiny", "traefik")}
-        return images.of_programs(parts.PAUSE, inside, command="tiny")
-
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Put this thread, and what it starts meanwhile, into the cluster's network, with its names."""
         with self._namespaces.entered({"/etc/resolv.conf": self._names}):
             yield
 
-    def run(self, *argv: str | Path, given: str | None = None, deadline_s: float = _DEADLINE_S) -> str:
-        """Run a command on the node and return its output; a failure shows what it said."""
-        done = subprocess.run(
-            self._namespaces.command(*argv),
-            input=given,
-            stdin=subprocess.DEVNULL if given is None else None,
-            capture_output=True,
-            text=True,
-            timeout=deadline_s,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(map(str, argv))}: {done.returncode}: {done.stderr.strip()[-2000:]}")
-        return done.stdout
-
     def kubectl(self, *arguments: str, given: str | None = None, deadline_s: float = _DEADLINE_S) -> str:
         """Run kubectl as the administrator and return its output."""
         config = f"--kubeconfig={self.kubeconfig}"
-        return self.run(self._programs["kubectl"], config, *arguments, given=given, deadline_s=deadline_s)
+        return self._namespaces.run(self._programs["kubectl"], config, *arguments, given=given, deadline_s=deadline_s)
 
     def get(self, kind: str, namespace: str, *arguments: str) -> list[dict[str, Any]]:
         """Return the objects of a kind in a namespace."""
@@ -164,20 +132,16 @@ class Cluster:
         finally:
             self.kubectl("delete", "namespace", name, "--wait=false")
 
-    def image(self, name: str, version: str = "3.17.2") -> str:
-        """Return the image `server` of a version of MLflow, or `stores`, by digest; built and imported at first use."""
-        tag = f"server-{version}" if name == "server" else name
-        if tag not in self._images:
-            self._import(tag, images.server(version) if name == "server" else images.stores())
-        return self._images[tag]
+    def image(self, name: str, version: str = server_image.VERSION) -> str:
+        """Return an image by digest: `server` of a version of MLflow, `stores` or `addons`.
 
-    def _import(self, name: str, archive: Path) -> None:
-        ctr = ("ctr", f"--address={self.folder / 'containerd.sock'}", "--namespace=k8s.io", "images")
-        tag = f"{images.REGISTRY}/{name}:1"
-        self.run(*ctr, "import", archive)
-        digest = self.run(*ctr, "ls", f"name=={tag}").splitlines()[1].split()[2]
-        self._images[name] = f"{images.REGISTRY}/{name}@{digest}"
-        self.run(*ctr, "tag", tag, self._images[name])
+        The server's of another version is built at first use, and imported, which takes half a minute.
+        """
+        key = prepared.server_name(version) if name == "server" else name
+        if key not in self._images:
+            archive = images.server(version)
+            self._images[key] = prepared.import_archive(self._namespaces, key, archive)
+        return self._images[key]
 
     @functools.cached_property
     def s3(self) -> S3:

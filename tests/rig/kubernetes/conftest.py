@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.rig.kubernetes.cluster import Cluster, why_not
+from tests.rig.kubernetes import prepared
+from tests.rig.kubernetes.cluster import Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def running_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One cluster for the files of a worker of xdist; each worker has its own."""
-    if why := why_not():
+    if why := prepared.why_not():
         pytest.skip(f"the rig's cluster runs in namespaces of its own: {why}")
     with Cluster(tmp_path_factory.mktemp("kubernetes")) as made:
         yield made

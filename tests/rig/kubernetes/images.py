@@ -7,8 +7,10 @@ import importlib.metadata
 import io
 import json
 import platform
+import shutil
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,24 +23,27 @@ if TYPE_CHECKING:
 
 REGISTRY: Final = "rig.invalid"
 """Of every image's name; nobody asks it."""
+ADDONS: Final = f"{REGISTRY}/addons:1"
+"""The add-ons' own image, and every pod's first: its program waits to be ended."""
 CACHE: Final = containers.CACHE.parent / "kubernetes"
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+_KEPT_S: Final = 7 * 86400
 _STORES: Final = Path(__file__).with_name("stores")
 
 
-def of_programs(name: str, programs: Mapping[str, Path], *, command: str) -> Path:
-    """Return the archive of an image that has these programs at its root and nothing else; `command` is its first."""
-    key = files.digest(name.encode(), *(f"{each} {path}".encode() for each, path in sorted(programs.items())))
-    archive = CACHE / f"programs-{key}.tar"
-    with files.locked(archive.with_suffix(".lock"), step="image"):
+def addons(programs: Mapping[str, Path]) -> Path:
+    """Return the archive of the image of the add-ons, which has their programs at its root and nothing else."""
+    inside = {name: programs[name] for name in ("coredns", "metrics-server", "tiny", "traefik")}
+    archive = CACHE / f"addons-{files.digest(*(f'{path}'.encode() for path in inside.values()))}.tar"
+    with files.locked(CACHE / "addons.lock", step="image"):
         if not archive.exists():
             scratch = archive.with_suffix(".partial")
-            _write_archive(scratch, name, programs, command)
+            _write_archive(scratch, inside)
             scratch.rename(archive)
-    return archive
+    return used(archive)
 
 
-def _write_archive(archive: Path, name: str, programs: Mapping[str, Path], command: str) -> None:
+def _write_archive(archive: Path, programs: Mapping[str, Path]) -> None:
     layer = archive.with_suffix(".layer")
     with tarfile.open(layer, "w") as inner:
         for each, path in sorted(programs.items()):
@@ -48,10 +53,10 @@ def _write_archive(archive: Path, name: str, programs: Mapping[str, Path], comma
     config: dict[str, Any] = {
         "architecture": _MACHINES[platform.machine()],
         "os": "linux",
-        "config": {"Entrypoint": [f"/{command}"]},
+        "config": {"Entrypoint": ["/tiny"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }
-    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    manifest = [{"Config": "config.json", "RepoTags": [ADDONS], "Layers": ["layer.tar"]}]
     with tarfile.open(archive, "w") as outer:
         outer.add(layer, "layer.tar", filter=_plain)
         for file, document in (("config.json", config), ("manifest.json", manifest)):
@@ -94,10 +99,18 @@ def _built(name: str, build: Callable[[], str], *made_of: bytes) -> Path:
     archive = CACHE / f"{name}-{files.digest(containers.base_image().encode(), *made_of)}.tar"
     with files.locked(CACHE / f"{name}.lock", step="image"):
         if not archive.exists():
-            for older in CACHE.glob(f"{name}-*"):
-                older.unlink()
             scratch = archive.with_suffix(".partial")
             target = f"docker-archive:{scratch}:{REGISTRY}/{name}:1"
+            scratch.unlink(missing_ok=True)
             containers.run(*containers.storage("buildah"), "push", "--quiet", build(), target)
             scratch.rename(archive)
-    return archive
+    return used(archive)
+
+
+def used(path: Path) -> Path:
+    """Keep what lies in the cache, and remove what nothing used for a week; several trees share it."""
+    path.touch()
+    for other in (*CACHE.glob("*.tar"), *CACHE.glob("store-*[!k]")):
+        if time.time() - other.stat().st_mtime > _KEPT_S:
+            shutil.rmtree(other) if other.is_dir() else other.unlink(missing_ok=True)
+    return path

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNS, _CLONE_NEWNET = 0x20000, 0x40000000
 _DEADLINE_S: Final = 30
+_END_S: Final = 120
 # What the programs write below fixed paths is memory of these namespaces, and gone with them.
 _OWN: Final = ("/run", "/var/lib/cni", "/var/lib/kubelet", "/var/log")
 
@@ -54,6 +55,21 @@ class Namespaces:
         way = ("nsenter", f"--target={self.holder}", "--mount", "--net", "--ipc", "--pid", "--")
         return [*way, *map(str, argv)]
 
+    def run(self, *argv: str | Path, given: str | None = None, deadline_s: float = _DEADLINE_S) -> str:
+        """Run a command in all of them and return its output; a failure shows what it said."""
+        done = subprocess.run(
+            self.command(*argv),
+            input=given,
+            stdin=subprocess.DEVNULL if given is None else None,
+            capture_output=True,
+            text=True,
+            timeout=deadline_s,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(map(str, argv))}: {done.returncode}: {done.stderr.strip()[-2000:]}")
+        return done.stdout
+
     @contextlib.contextmanager
     def entered(self, files: Mapping[str, Path]) -> Iterator[None]:
         """Put this thread into the network, with files shown in the place of others; what it starts is there too."""
@@ -78,8 +94,10 @@ class Namespaces:
                 os.chdir(folder)
 
     def close(self) -> None:
-        """End everything in them."""
+        """End everything in them, and wait for it: the kernel writes what containers wrote to the disk first."""
         self._container.kill()
+        if not self._container.wait(_END_S):
+            raise RuntimeError(f"the namespaces of process {self.holder} have not ended within {_END_S} s")
 
 
 def _call(function: ctypes._NamedFuncPointer, *arguments: int) -> None:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests import apt
+from tests.rig.kubernetes.images import ADDONS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -19,6 +22,8 @@ NODE, NODE_ADDRESS = "node1", "10.250.0.1"
 PODS, SERVICES = "10.244.0.0/24", "10.96.0.0/24"
 API, DNS, INGRESS, S3 = "10.96.0.1", "10.96.0.10", "10.96.0.80", "10.96.0.90"
 """Addresses of services. Every cluster has the same: its network is its own."""
+SOCKET: Final = "/run/containerd/containerd.sock"
+"""Of containerd, where its clients look for it by themselves; in the cluster's own mounts."""
 DOMAIN: Final = "cluster.local"
 CONTEXT: Final = "rig"
 URL: Final = f"https://{NODE_ADDRESS}:6443"
@@ -39,6 +44,17 @@ LINKS: Final = "\n".join(
 """Makes the node's links."""
 
 
+_PACKAGES: Final = {
+    "containerd": "containerd", "runc": "runc", "iptables": "iptables", "ipset": "ipset", "conntrack": "conntrack",
+    "/usr/lib/cni/bridge": "containernetworking-plugins", "ip": "iproute2",
+}  # fmt: skip
+
+
+def why_missing() -> str | None:
+    """Return why a program of Debian's that a cluster needs cannot be had, None if all are here."""
+    return apt.why_missing(_PACKAGES)
+
+
 def write_files(folder: Path, cgroup: str, authority: Authority) -> None:
     """Write what the programs read into the cluster's folder."""
     (folder / "cni").mkdir()
@@ -53,7 +69,6 @@ def write_files(folder: Path, cgroup: str, authority: Authority) -> None:
     _write(folder / "cni" / "10-pods.conflist", _cni())
     _write(folder / "kubelet.yaml", _kubelet(folder, cgroup))
     _write(folder / "proxy.yaml", _proxy(folder))
-    (folder / "containerd.toml").write_text(_containerd(folder))
 
 
 def arguments(folder: Path, programs: Mapping[str, Path], authority: Authority) -> dict[str, Sequence[str | Path]]:
@@ -85,7 +100,7 @@ def arguments(folder: Path, programs: Mapping[str, Path], authority: Authority) 
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             *(f"--proxy-client-cert-file={front}", f"--proxy-client-key-file={front_key}"),
         ),
-        "containerd": ("containerd", f"--config={folder / 'containerd.toml'}"),
+        "containerd": write_containerd(folder),
         "controllers": (
             *(programs["kube-controller-manager"], config, "--leader-elect=false", "--secure-port=0"),
             *(f"--service-account-private-key-file={folder / 'accounts.key'}", f"--root-ca-file={authority.root}"),
@@ -146,7 +161,7 @@ def _kubelet(folder: Path, cgroup: str) -> dict[str, Any]:
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "address": NODE_ADDRESS,
-        "containerRuntimeEndpoint": f"unix://{folder / 'containerd.sock'}",
+        "containerRuntimeEndpoint": f"unix://{SOCKET}",
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{cgroup}",
         "enforceNodeAllocatable": [],
@@ -184,15 +199,14 @@ def _proxy(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _containerd(folder: Path) -> str:
-    return f"""
+def write_containerd(folder: Path) -> Sequence[str]:
+    """Write the settings of a containerd in a folder, and return its command."""
+    (folder / "containerd.toml").write_text(f"""
 version = 2
 root = "{folder}/containerd"
 state = "/run/containerd"
-[grpc]
-  address = "{folder}/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{PAUSE}"
+  sandbox_image = "{ADDONS}"
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
@@ -202,8 +216,5 @@ state = "/run/containerd"
     default_runtime_name = "runc"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
-"""
-
-
-PAUSE: Final = "rig.invalid/addons:1"
-"""Its first program waits to be ended."""
+""")
+    return ("containerd", f"--config={folder / 'containerd.toml'}")

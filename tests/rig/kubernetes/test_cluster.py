@@ -9,10 +9,12 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pulumi
 import pulumi_kubernetes
 import pytest
 import urllib3
+from botocore.exceptions import ClientError
 
 from tests.engine.project import Project
 from tests.rig.kubernetes import addons
@@ -158,6 +160,25 @@ def test_a_volume_is_bound_and_written(cluster: Cluster, image: str, namespace: 
     assert (cluster.volumes / number).stat().st_gid == 1000
 
 
+def test_the_stores_are_there(cluster: Cluster, namespace: str) -> None:
+    """S3 for this process and for pods by one address, with conditions on what is written; and the other servers."""
+    client = boto3.client(
+        "s3",
+        "us-east-1",
+        endpoint_url=cluster.s3.endpoint,
+        aws_access_key_id=cluster.s3.access_key,
+        aws_secret_access_key=cluster.s3.secret_key,
+    )
+    client.put_object(Bucket=cluster.s3.bucket, Key="once", Body=b"first", IfNoneMatch="*")
+    with pytest.raises(ClientError) as refusal:
+        client.put_object(Bucket=cluster.s3.bucket, Key="once", Body=b"second", IfNoneMatch="*")
+    assert refusal.value.response["Error"]["Code"] == "PreconditionFailed"
+    signed = client.generate_presigned_url("get_object", {"Bucket": cluster.s3.bucket, "Key": "once"})
+    assert ask(cluster, namespace, signed) == "first"
+    for program in ("postgres", "initdb", "valkey-server"):
+        cluster.kubectl("exec", "-n", "stores", "deployment/s3", "--", program, "--version")
+
+
 def test_policies_are_enforced(cluster: Cluster, namespace: str) -> None:
     """Nobody reaches a guarded pod but who has the label; without the policy both do."""
     assert ask(cluster, namespace, "http://server")
@@ -217,6 +238,7 @@ def test_a_killed_api_server_comes_back(cluster: Cluster, namespace: str) -> Non
 
 _PROGRAM = """
 import json
+import boto3
 import pulumi
 import pulumi_kubernetes as kubernetes
 
