@@ -181,8 +181,6 @@ def test_the_stores_are_there(cluster: Cluster, namespace: str) -> None:
 
 def test_policies_are_enforced(cluster: Cluster, namespace: str) -> None:
     """Nobody reaches a guarded pod but who has the label; without the policy both do."""
-    assert ask(cluster, namespace, "http://server")
-    assert ask(cluster, namespace, "http://server", client="server")
     policy = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -195,6 +193,8 @@ def test_policies_are_enforced(cluster: Cluster, namespace: str) -> None:
     }
     cluster.apply(*server(namespace, cluster.image("addons"), "stranger"))
     cluster.until_ready("deployment/stranger", namespace)
+    for client in ("client", "stranger"):
+        assert ask(cluster, namespace, "http://server", client=client)
     cluster.apply(policy)
     try:
         until(lambda: refused(cluster, namespace, "stranger"), what="the policy", deadline_s=_DEADLINE_S)
