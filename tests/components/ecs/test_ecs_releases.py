@@ -105,7 +105,7 @@ def test_a_database_that_is_away_has_no_heads_and_a_broken_tool_is_reported() ->
 
 
 def test_the_tool_runs_in_the_image_of_the_version_asked_for() -> None:
-    """The newest one task definition of it; one that is not held any more is refused."""
+    """The newest task definition of it; one without an active task definition is refused."""
     cloud = Cloud()
     cloud.reports(STATUS)
     cloud.ecs.answers(
@@ -114,7 +114,7 @@ def test_the_tool_runs_in_the_image_of_the_version_asked_for() -> None:
     cloud.releases.tool("3.4.0").status()
     assert cloud.ecs.calls("RunTask")[0]["taskDefinition"] == f"{FAMILY}:2"
     other = Cloud()
-    with pytest.raises(Refused, match=r"No task of MLflow 2\.9\.2"):
+    with pytest.raises(Refused, match=r"MLflow 2\.9\.2"):
         other.releases.tool("2.9.2")
 
 
