@@ -146,7 +146,8 @@ def definitions(settings: Settings, naming: Naming, drawn: Drawn, *, release: st
 def _access(settings: Settings, drawn: Drawn) -> AccessControl:
     mode, limit = settings.access.mode, settings.access.requests_per_minute
     if mode == "token":
-        return AccessControl(mode="token", keys=drawn.api_keys or "", requests_per_minute=limit)
+        named = drawn.api_keys or ""
+        return AccessControl(mode="token", keys=named, requests_per_minute=limit)
     return AccessControl(mode="basic" if mode == "basic" else "none")
 
 
