@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from mlflow_backend.deployed import DeployedBackend
-from mlflow_backend.local import credentials, ports
+from mlflow_backend.local import credentials, ports, revisions
 from mlflow_backend.local.naming import DATABASE
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.verification import execution
@@ -51,7 +51,10 @@ class Scene:
     @property
     def subject(self) -> Subject:
         """The stack as it describes itself for a verification on demand."""
-        found = DeployedBackend(LocalPlatform(self.stack.state)).subject()
+        # The revision that was deployed, whether it runs or a fault has stopped it.
+        active = revisions.active(self.stack.state)
+        assert active is not None, "nothing was ever served"
+        found = DeployedBackend(LocalPlatform(self.stack.state)).subject(str(active.number))
         return replace(found, report_path=None, live=execution.asking(found).live)
 
     @property
