@@ -59,12 +59,17 @@ class DatabaseAddress:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheAddress:
-    """A Redis or Valkey server. `password` is the name of a secret."""
+    """A Redis or Valkey server. `password` is the name of a secret.
+
+    `tls_ca` is the path of the certificates of an authority that signed this server's certificate and no other's: the
+    name in it is then not compared with the host, which is an address.
+    """
 
     host: str
     port: int
     password: str
     tls: bool = False
+    tls_ca: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +111,8 @@ def cache_url(address: CacheAddress) -> SecretTemplate:
     """Return the URL of `address`, its password by reference."""
     scheme = "rediss" if address.tls else "redis"
     endpoint = f"{_host_in_url(address.host)}:{address.port}/0"
-    return SecretTemplate(text=f"{scheme}://:{{{address.password}}}@{endpoint}", encode=True)
+    query = "" if address.tls_ca is None else f"?ssl_ca_certs={quote(address.tls_ca)}&ssl_check_hostname=false"
+    return SecretTemplate(text=f"{scheme}://:{{{address.password}}}@{endpoint}{query}", encode=True)
 
 
 def _host_in_url(host: str) -> str:

@@ -1,0 +1,1 @@
+"""The target `cloudrun`: a backend on Cloud Run."""

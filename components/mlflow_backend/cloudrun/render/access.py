@@ -1,0 +1,64 @@
+"""Who is let through to the server: Google's own check, the server's, or both by two headers. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from mlflow_backend.gcp.naming import Naming
+    from mlflow_backend.settings import Settings
+
+INVOKER: Final = "roles/run.invoker"
+IAP_USER: Final = "roles/iap.httpsResourceAccessor"
+SECOND_HEADERS: Final = {
+    # 'Service-to-service authentication' (Cloud Run): if both headers are there, only this one is checked.
+    "iam": "X-Serverless-Authorization",
+    # 'Programmatic authentication' (Identity-Aware Proxy).
+    "iap": "Proxy-Authorization",
+}
+
+
+def of_service(settings: Settings) -> dict[str, bool]:
+    """Return who checks a request: Cloud Run for its invokers, IAP before it, or neither, if the server does.
+
+    Cloud Run's check is switched off and not opened to `allUsers`, which organisations forbid, and which would stay
+    when the server's own check went. IAP calls the service as an invoker, so that with it the check stays on.
+    """
+    identity = settings.gcp.access.identity
+    return {"iapEnabled": identity == "iap", "invokerIamDisabled": identity is None}
+
+
+def bindings(settings: Settings, naming: Naming, *, verifier: str) -> list[dict[str, Any]]:
+    """Return the bindings on the service: the named principals, and the account that verifies from inside.
+
+    With IAP the service is invoked by IAP's own agent, and by the verifier.
+    """
+    wanted = settings.gcp.access
+    if wanted.identity is None:
+        return []
+    callers = [iap_agent(naming)] if wanted.identity == "iap" else wanted.principals
+    return [{"role": INVOKER, "members": sorted({*callers, verifier})}]
+
+
+def iap_bindings(settings: Settings, *, verifier: str) -> list[dict[str, Any]]:
+    """Return the bindings that IAP checks."""
+    wanted = settings.gcp.access
+    if wanted.identity != "iap":
+        return []
+    return [{"role": IAP_USER, "members": sorted({*wanted.principals, verifier})}]
+
+
+def iap_agent(naming: Naming) -> str:
+    """Return IAP's service agent in the project ('Configure IAP for Cloud Run')."""
+    return f"serviceAccount:service-{naming.number}@gcp-sa-iap.iam.gserviceaccount.com"
+
+
+def audience(settings: Settings, naming: Naming) -> str | None:
+    """Return the audience that clients' identity tokens must have, None if Google checks none.
+
+    Of IAP it is the URL that a service account signs a token of its own for; of Cloud Run the service's URL.
+    """
+    identity = settings.gcp.access.identity
+    if identity is None:
+        return None
+    return f"{naming.url()}/*" if identity == "iap" else naming.url()

@@ -1,0 +1,1 @@
+"""Building blocks of a backend on Google Cloud, and the documents of which they are made."""
