@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.cloudrun.render import front
+from mlflow_backend.cloudrun.render import containers, front
 from mlflow_backend.local import ports
 from mlflow_backend.local.tools import installed
 
@@ -51,7 +51,9 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_GET = do_PUT
+    def do_GET(self) -> None:
+        """Answer the same."""
+        self.do_PUT()
 
     def _pieces(self) -> Iterator[bytes]:
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -66,7 +68,7 @@ class Server(http.server.BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Say nothing."""
 
 
@@ -112,8 +114,8 @@ def chain(server: int, tmp_path: Path) -> Iterator[tuple[int, int, subprocess.Po
     # The image has it on PATH, and the file where it is written is the container's own.
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "caddy").symlink_to(caddy)
-    command = [part.replace("/tmp", str(tmp_path)) for part in front.COMMAND]
-    configuration = {front.VARIABLE: json.dumps(front.configuration(server_port=server, port=own))}
+    command = [part.replace(containers.TEMPORARY, str(tmp_path)) for part in front.COMMAND]
+    configuration = {front.VARIABLE: json.dumps(front.configuration(server_port=server, host="127.0.0.1", port=own))}
     environment = {**configuration, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
     google = tmp_path / "google.json"
     google.write_text(json.dumps(_google(outer, own)), encoding="utf-8")
