@@ -1,7 +1,7 @@
 """The cache on Memorystore for Redis: its body, and its address as servers take it. Pure.
 
-Memorystore for Redis Cluster and for Valkey are not offered: they take short-lived IAM tokens only, and the URL that
-MLflow is given holds one password for the life of its process.
+No kind of Memorystore whose logins are short-lived IAM tokens is offered: the URL that MLflow is given holds one
+password for the life of its process.
 """
 
 from __future__ import annotations

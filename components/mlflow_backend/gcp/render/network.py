@@ -22,7 +22,7 @@ APIS: Final = (
 )
 """What a project must have enabled. Destroying a stack disables none of them: others may use them by then."""
 
-# 'Configure private services access' (VPC): a /16 is recommended, a /24 the smallest; services take /24s and /29s.
+# Ours to choose: room for one instance of each service, and for their replacements.
 _SERVICES_PREFIX_LENGTH: Final = 20
 
 
