@@ -15,11 +15,12 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.kubernetes.kubeconfig import Connection, Login, log_in
 from mlflow_backend.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mlflow_backend.kubernetes.kubeconfig import ClusterConnection, Login
 
 Document = dict[str, Any]
 
@@ -63,7 +64,7 @@ class Refusal(PlatformFailed):
 class Api:
     """The objects of one namespace of a cluster."""
 
-    connection: Connection
+    connection: ClusterConnection
     namespace: str
     pace: Pace = field(default_factory=Pace)
     _login: Login | None = None
@@ -169,7 +170,7 @@ class Api:
         while True:
             status, answer = self._once(method, path, body, content)
             if status == _UNAUTHORISED and not renewed:
-                # A token of a credential plugin lasts a quarter of an hour; an update may take longer.
+                # A token lasts a quarter of an hour; an update may take longer.
                 self._login, renewed = None, True
                 continue
             if status is not None and status not in _BUSY:
@@ -208,7 +209,7 @@ class Api:
 
     def _logged_in(self) -> Login:
         if self._login is None:
-            login = self._login = log_in(self.connection)
+            login = self._login = self.connection.log_in()
             more = {"server_hostname": login.server_name} if login.server_name else {}
             options: dict[str, Any] = {"ssl_context": login.tls, "maxsize": 4, **more}
             proxy = login.proxy or _proxy(login.server)

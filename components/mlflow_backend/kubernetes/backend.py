@@ -1,41 +1,30 @@
-"""The target `kubernetes` as one component: it registers the rendered documents in the order in which they are needed.
-
-Owns that order, and which output flows into which document. What the documents say is in `render`.
-"""
+"""The target `kubernetes` as one component: it looks at the cluster, and then registers the backend's workload."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
 from mlflow_backend.aws.render import storage
-from mlflow_backend.backend import Backend, Serving
+from mlflow_backend.backend import Backend
 from mlflow_backend.findings import documents
 from mlflow_backend.kubernetes import holding, preflight
-from mlflow_backend.kubernetes.locator import LOCATOR, locator_of, report_path
-from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, SERVER
+from mlflow_backend.kubernetes.locator import locator_of
 from mlflow_backend.kubernetes.platform import KubernetesPlatform
-from mlflow_backend.kubernetes.provider import Candidate, Rollout, ServerSecrets
 from mlflow_backend.kubernetes.refusals import naming_of
-from mlflow_backend.kubernetes.render import network, oneshot, secrets, server, stores
-from mlflow_backend.migrate.provider import Migration, MigrationArgs
-from mlflow_backend.server import cache_url
+from mlflow_backend.kubernetes.render import server
+from mlflow_backend.kubernetes.workload import Workload
 from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import KUBERNETES_BACKEND
 
 if TYPE_CHECKING:
+    from mlflow_backend.findings import Finding
     from mlflow_backend.kubernetes.holding import Held
-    from mlflow_backend.kubernetes.naming import Naming
-    from mlflow_backend.kubernetes.render.pods import Document
+    from mlflow_backend.kubernetes.locator import KubernetesLocator
     from mlflow_backend.settings import Settings
-
-_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +49,11 @@ class KubernetesBackend(Backend):
         """
         settings = args.settings
         refuse_broken(settings)
-        self._naming = naming_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)
-        self._locator = locator_of(settings, self._naming)
-        self._identity = server.identity(settings, self._naming)
-        self._findings, self._held = _looked_at(settings, self._locator, self._identity)
+        naming = naming_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)
+        locator = locator_of(settings, naming)
+        findings, held = _looked_at(settings, locator, server.identity(settings, naming))
         self.provider = kubernetes.Provider(
-            f"{name}-kubernetes",
-            kubeconfig=self._locator.kubeconfig,
-            context=self._locator.context,
-            namespace=self._naming.namespace,
+            f"{name}-kubernetes", kubeconfig=locator.kubeconfig, context=locator.context, namespace=naming.namespace
         )
         super().__init__(
             KUBERNETES_BACKEND,
@@ -76,168 +61,15 @@ class KubernetesBackend(Backend):
             settings=settings,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[self.provider])),
         )
-        self.objects: dict[str, pulumi.CustomResource] = {}
-        self._make_ground()
-        self._make_stores()
-        self._make_one_shots()
-        self._migration = Migration(
-            f"{name}-migration",
-            MigrationArgs(
-                locator=self._locator,
-                mlflow_version=self._mlflow_version,
-                database=self._database_identity(),
-                on_failure=settings.migrate.on_failure,
-            ),
-            opts=self._after(*self.objects.values()),
-        )
-        self._make_servers()
-        self._rollout = Rollout(
-            f"{name}-rollout",
-            locator=self._locator.document(),
-            identity=self._served_identity,
-            secrets=self._served_secrets,
-            deadline=settings.kubernetes.server.rollout_deadline + 60,
-            opts=self._after(*self.objects.values()),
-        )
-        self._end_update(self._serving(), after=[self._rollout])
-        self._give_outputs(artifact_root=storage.destination(self._locator.store), preflight=documents(self._findings))
-
-    def _make_ground(self) -> None:
-        """Make what every pod stands on: its account, the network policies, the Secret, how the backend is found."""
-        settings, naming = self._settings, self._naming
-        self._object("account", server.account(settings, naming))
-        for part, policy in network.policies(settings, naming).items():
-            self._object(f"policy-{part}", policy)
-        self._object(
-            LOCATOR,
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": naming.metadata(naming.part(LOCATOR), SERVER),
-                "data": {"locator.json": json.dumps(self._locator.document(), sort_keys=True)},
-            },
-        )
-        self.secrets = ServerSecrets(
-            f"{self._name}-secrets", _secret_props(settings, naming, self._locator), opts=self._after()
-        )
-
-    def _make_stores(self) -> None:
-        settings, naming, found = self._settings, self._naming, self.secrets
-        ground = [*self.objects.values(), found]
-        if settings.database.mode == "create":
-            service = self._object("database-service", stores.service(naming, DATABASE, stores.DATABASE_PORT))
-            document = stores.database(settings, naming, version=found.certificate)
-            self._object(DATABASE, document, *ground, service)
-        if settings.cache.mode == "create":
-            service = self._object("cache-service", stores.service(naming, CACHE, stores.CACHE_PORT))
-            self._object(CACHE, stores.cache(settings, naming, version=found.cache), *ground, service)
-
-    def _make_one_shots(self) -> None:
-        for part, document in (
-            (oneshot.DATABASE, oneshot.database(self._settings, self._naming)),
-            (oneshot.VERIFY, oneshot.verify(self._settings, self._naming)),
-        ):
-            self._object(part, document)
-
-    def _make_servers(self) -> None:
-        """Verify a new release apart, then roll the servers, which the Service and the Ingress lead to."""
-        settings, naming, held = self._settings, self._naming, self._held
-        template = self._template(CANDIDATE)
-        verify = settings.verify
-        candidate = Candidate(
-            f"{self._name}-candidate",
-            locator=self._locator.document(),
-            identity=self._served_identity,
-            secrets=self._served_secrets,
-            # As texts: Pulumi gives whole numbers back as floats, which Kubernetes takes for no port.
-            deployment=pulumi.Output.json_dumps(server.candidate(settings, naming, template)),
-            service=pulumi.Output.json_dumps(server.service(naming, naming.part(CANDIDATE), CANDIDATE)),
-            pinned=held is not None,
-            verification={
-                "profile": verify.profile,
-                "deadline": verify.deadline,
-                "extraChecks": self._extra_checks,
-            },
-            opts=self._after(self._migration, *self.objects.values()),
-        )
-        deployment = server.deployment(settings, naming, held.template if held else self._template(SERVER))
-        self._object(SERVER, deployment, candidate)
-        self._object("service", server.service(naming, naming.prefix, SERVER))
-        self._object("autoscaler", server.autoscaler(settings, naming), self.objects[SERVER])
-        self._object("disruption-budget", server.disruption_budget(naming))
-        if settings.network.public_url is not None:
-            self._object("ingress", network.ingress(settings, naming), self.objects["service"])
-        for namespace in settings.kubernetes.network.published_to:
-            self._object(f"client-{namespace}", server.client(settings, naming, namespace))
-
-    def _template(self, component: str) -> Document:
-        return server.template(self._settings, self._naming, component=component, secrets_version=self._served_secrets)
-
-    def _object(self, part: str, document: Document, *needs: pulumi.Resource) -> pulumi.CustomResource:
-        """Register a document under the class of its kind."""
-        group, _, version = str(document["apiVersion"]).rpartition("/")
-        module = getattr(kubernetes, (group or "core").split(".")[0])
-        class_ = getattr(getattr(module, version), document["kind"])
-        arguments = {
-            _WORD.sub("_", key).lower(): value for key, value in document.items() if key not in {"apiVersion", "kind"}
-        }
-        made: pulumi.CustomResource = class_(f"{self._name}-{part}", **arguments, opts=self._after(*needs))
-        self.objects[part] = made
-        return made
-
-    def _database_identity(self) -> pulumi.Output[str]:
-        """Return what another database, user or password changes: the role is then made, or given its password."""
-        address = stores.database_address(self._settings, self._naming)
-        where = f"{address.host}:{address.port}/{address.name} as {address.user}"
-        return pulumi.Output.concat(where, " ", self.secrets.version)
-
-    @property
-    def _mlflow_version(self) -> str:
-        """The MLflow version that is served: the held revision's, whatever the settings say by now."""
-        return self._held.release.mlflow_version if self._held else self._settings.server.mlflow_version
-
-    @property
-    def _served_identity(self) -> str:
-        if self._held is None:
-            return self._identity
-        return str(self._held.template["metadata"]["annotations"][server.SETTINGS])
-
-    @property
-    def _served_secrets(self) -> Any:
-        if self._held is None:
-            return self.secrets.version
-        return self._held.template["metadata"]["annotations"][server.SECRETS]
-
-    def _serving(self) -> Serving:
-        settings, naming, held = self._settings, self._naming, self._held
-        version, image = self._mlflow_version, settings.server.image
-        digest = held.release.image_digest if held else str(image).rpartition("@")[2]
-        release = pulumi.Output.all(self._rollout.revision, self._migration.head).apply(
-            lambda found: {
-                "revision": found[0],
-                "mlflowVersion": version,
-                "imageDigest": digest,
-                "schemaHead": found[1],
-            }
-        )
-        decided = [network.policies(settings, naming), self._locator.document(), server.autoscaler(settings, naming)]
-        return Serving(
-            url=pulumi.Output.from_input(self._locator.url),
-            release=release,
-            revision=self._rollout.revision,
-            locator=self._locator,
-            mlflow_version=version,
-            credentials=self._locator.credentials,
-            access=settings.access.mode != "none",
-            digest=pulumi.Output.all(release, self.secrets.version, decided).apply(_digest),
-            keys="" if held else self.secrets.keys,
-            withheld=held.why if held else "",
-            pinned=held is not None and held.manual,
-            report=str(report_path(naming.stack)),
-        )
+        workload = Workload(name, parent=self, settings=settings, naming=naming, locator=locator, held=held)
+        self.objects, self.secrets = workload.objects, workload.secrets
+        self._end_update(workload.serving(), after=[workload.rollout])
+        self._give_outputs(artifact_root=storage.destination(locator.store), preflight=documents(findings))
 
 
-def _looked_at(settings: Settings, locator: Any, identity: str) -> tuple[tuple[Any, ...], Held | None]:
+def _looked_at(
+    settings: Settings, locator: KubernetesLocator, identity: str
+) -> tuple[tuple[Finding, ...], Held | None]:
     """Return what preflight found, and what the ledger holds the stack to."""
     platform = KubernetesPlatform(locator)
     findings = preflight.refuse(settings, platform.api)
@@ -245,25 +77,3 @@ def _looked_at(settings: Settings, locator: Any, identity: str) -> tuple[tuple[A
     if held is not None:
         pulumi.log.warn(f"The release of the settings is withheld: {held.why}.")
     return findings, held
-
-
-def _secret_props(settings: Settings, naming: Naming, locator: Any) -> dict[str, Any]:
-    cache = stores.cache_address(settings, naming)
-    return {
-        "kubeconfig": locator.kubeconfig,
-        "context": locator.context,
-        "namespace": naming.namespace,
-        "secret": secrets.server_secret(settings, naming),
-        "names": list(secrets.held(settings)),
-        "given": {name: list(keys) for name, keys in secrets.given(settings).items()},
-        "hosts": [naming.host(DATABASE), f"{naming.host(DATABASE)}.cluster.local"],
-        "cacheUrl": cache_url(cache).text,
-        "labels": naming.labels(SERVER),
-        "owned": settings.kubernetes.secret is None,
-        "kept": stores.protected(settings),
-    }
-
-
-def _digest(identities: list[Any]) -> str:
-    """Return a digest over the identity of everything that serving depends on."""
-    return hashlib.sha256(json.dumps(identities, sort_keys=True).encode()).hexdigest()

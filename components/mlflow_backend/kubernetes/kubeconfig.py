@@ -14,17 +14,36 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import yaml
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _EXEC_DEADLINE_S: Final = 60
 _FIX: Final = "Correct kubernetes.kubeconfig and kubernetes.context, and try `kubectl --context CONTEXT version`."
+
+
+class ClusterConnection(Protocol):
+    """How a cluster is reached, whoever keeps its credentials."""
+
+    @property
+    def context(self) -> str:
+        """The context by which people's kubectl reaches it."""
+
+    def log_in(self) -> Login:
+        """Return what the API is called with, which may last for minutes only.
+
+        Raises Refused for a cluster that cannot be reached this way, and ClusterGone for one that is not there any
+        more.
+        """
+
+
+class ClusterGone(PlatformFailed):
+    """There is no such cluster, so nothing of a backend is in it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +55,10 @@ class Connection:
 
     kubeconfig: str | None
     context: str
+
+    def log_in(self) -> Login:
+        """See ClusterConnection."""
+        return log_in(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.kubernetes.kubeconfig import Connection
 from mlflow_backend.kubernetes.naming import Naming
 from mlflow_backend.kubernetes.render import oneshot, secrets, server, stores
 from mlflow_backend.locator import Locator
 
 if TYPE_CHECKING:
+    from mlflow_backend.kubernetes.kubeconfig import ClusterConnection
     from mlflow_backend.settings import Settings
 
 SCHEME = "kubernetes://"
@@ -44,6 +46,11 @@ class KubernetesLocator(Locator):
     region: str
     endpoint: str | None = None
     keys: str | None = None
+
+    @property
+    def connection(self) -> ClusterConnection:
+        """How its cluster is reached."""
+        return Connection(self.kubeconfig, self.context)
 
     @property
     def naming(self) -> Naming:

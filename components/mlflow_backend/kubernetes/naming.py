@@ -15,6 +15,12 @@ SERVER: Final = "server"
 CANDIDATE: Final = "candidate"
 JOB: Final = "job"
 """One-shot tasks: the database tool, and a verification within the cluster."""
+TASKS: Final = "tasks"
+"""Account of the database tool, which alone may use the dumps."""
+VERIFY: Final = "verify"
+STORES: Final = "stores"
+ACCOUNTS: Final = (SERVER, TASKS, VERIFY, STORES)
+"""Whoever needs rights of its own from a cloud has an account of its own."""
 DATABASE: Final = "database"
 CACHE: Final = "cache"
 
@@ -42,6 +48,10 @@ class Naming:
     def part(self, part: str) -> str:
         """Return the name of the object for a part."""
         return f"{self.prefix}-{part}"
+
+    def account(self, part: str) -> str:
+        """Return the name of a service account of ACCOUNTS; the servers' is the plain one."""
+        return self.prefix if part == SERVER else self.part(part)
 
     def host(self, part: str = "") -> str:
         """Return the name by which a part's Service is called within the cluster, the users' own if none is named."""

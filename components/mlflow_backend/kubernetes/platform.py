@@ -14,9 +14,8 @@ from mlflow_backend.identity import OBJECT
 from mlflow_backend.kubernetes import reasons, secrets
 from mlflow_backend.kubernetes.api import Api
 from mlflow_backend.kubernetes.history import KubernetesHistory, identity_of, release_of
-from mlflow_backend.kubernetes.kubeconfig import Connection
 from mlflow_backend.kubernetes.locator import KubernetesLocator, report_path
-from mlflow_backend.kubernetes.naming import CACHE, DATABASE, SERVER
+from mlflow_backend.kubernetes.naming import CACHE, DATABASE, SERVER, VERIFY
 from mlflow_backend.kubernetes.oneshot import DatabaseJob, KubernetesJob, VerifyJob
 from mlflow_backend.kubernetes.render import oneshot
 from mlflow_backend.kubernetes.render.secrets import ACCESS_KEY, SECRET_KEY
@@ -50,8 +49,7 @@ class KubernetesPlatform(KubernetesHistory):
 
     def __init__(self, locator: KubernetesLocator) -> None:
         """Take the backend's locator; only the keys of its store are asked for."""
-        connection = Connection(locator.kubeconfig, locator.context)
-        super().__init__(api=Api(connection=connection, namespace=locator.namespace), naming=locator.naming)
+        super().__init__(api=Api(connection=locator.connection, namespace=locator.namespace), naming=locator.naming)
         self.locator = locator
         store = S3Store(_client(self.api, locator), bucket=locator.bucket, root=locator.root)
         self.store: Store = store
@@ -167,7 +165,7 @@ class KubernetesPlatform(KubernetesHistory):
         """Return the Job that verifies within the cluster."""
         return VerifyJob(
             api=self.api,
-            template=self.naming.part(oneshot.VERIFY),
+            template=self.naming.part(VERIFY),
             credentials=self.locator.credentials_inside,
             locator=self.locator,
         )

@@ -67,9 +67,16 @@ def database(settings: Settings) -> Iterator[str]:
             yield "kubernetes.database.image is missing for the created database"
         if wanted.secret is not None or wanted.ca is not None:
             yield "kubernetes.database.secret and ca are of an adopted database, and database.mode is create"
+        if wanted.host_key is not None or wanted.administrator is not None or wanted.rds:
+            yield (
+                "kubernetes.database.hostKey, administrator and rds are of an adopted database, and database.mode is "
+                "create"
+            )
     else:
         if wanted.secret is None:
             yield "kubernetes.database.secret is missing for the adopted database"
+        if wanted.rds and wanted.ca is not None:
+            yield "kubernetes.database.ca and rds both name authorities for the database's certificate; take one"
         if wanted.image is not None:
             yield "kubernetes.database.image is of a created database, and database.mode is adopt"
 

@@ -13,23 +13,27 @@ import hashlib
 import hmac
 import json
 import secrets as random
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from mlflow_backend import new_keys
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.kubernetes import certificate
 from mlflow_backend.kubernetes.api import Api
-from mlflow_backend.kubernetes.kubeconfig import Connection
+from mlflow_backend.kubernetes.kubeconfig import ClusterGone
 from mlflow_backend.kubernetes.render.secrets import CA, CACHE_PASSWORD, CACHE_URL, CERTIFICATE, KEY
+from mlflow_backend.locator import from_document
 from mlflow_backend.server import SecretTemplate, keys, secret_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlflow_backend.kubernetes.locator import KubernetesLocator
+
 WAITING: Final = "waiting-keys"
 """Keys of a rotation that no update has put in force yet."""
 INPUTS: Final = (
-    "kubeconfig", "context", "namespace", "secret", "names", "given", "hosts", "cacheUrl", "labels", "owned", "kept",
+    "locator", "namespace", "secret", "names", "given", "hosts", "cacheUrl", "labels", "owned", "kept",
 )  # fmt: skip
 REPLACING: Final = ("namespace", "secret", "owned")
 _GIVEN: Final = {"admin-user": "admin"}
@@ -41,7 +45,8 @@ _TRIES: Final = 5
 
 def api_of(props: Mapping[str, Any]) -> Api:
     """Return the API of the namespace that a resource's inputs name."""
-    return Api(connection=Connection(props.get("kubeconfig"), props["context"]), namespace=props["namespace"])
+    located = cast("KubernetesLocator", from_document(props["locator"]))
+    return Api(connection=located.connection, namespace=props["namespace"])
 
 
 def ensure(props: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +94,8 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 def delete(props: Mapping[str, Any]) -> None:
     """Delete the Secret, unless it is somebody else's, or opens data that outlive the stack."""
     if props["owned"] and not props["kept"]:
-        api_of(props).delete("Secret", props["secret"])
+        with suppress(ClusterGone):
+            api_of(props).delete("Secret", props["secret"])
 
 
 def rotate(api: Api, name: str) -> None:

@@ -42,13 +42,12 @@ class KubernetesTarget:
         """Return the locator that the settings give, if the cluster has the backend."""
         del folder
         from mlflow_backend.kubernetes.api import Api
-        from mlflow_backend.kubernetes.kubeconfig import Connection
         from mlflow_backend.kubernetes.locator import LOCATOR, locator_of
         from mlflow_backend.kubernetes.refusals import naming_of
 
         known = settings()
         found = locator_of(known, naming_of(known, project=project, stack=stack))
-        api = Api(connection=Connection(found.kubeconfig, found.context), namespace=found.namespace)
+        api = Api(connection=found.connection, namespace=found.namespace)
         if api.get("ConfigMap", found.naming.part(LOCATOR)) is None:
             raise Refused(
                 f"Stack {stack} has no backend in the namespace {found.namespace} of {found.context}.",

@@ -16,6 +16,8 @@ from mlflow_backend.settings.section import Section
 
 # An object's name is a DNS subdomain or label (Kubernetes, 'Object Names and IDs'); every name used here is a label.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+# What a key may consist of (Kubernetes API reference, Secret, `data`).
+SecretKeyName = Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]
 ImageByDigest = Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
 _KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
@@ -106,6 +108,14 @@ class KubernetesDatabase(Section):
     """The server's role in the database."""
     secret: Name | None = None
     """Of an adopted database: the Secret whose key `password` is the user's."""
+    host_key: SecretKeyName | None = None
+    """Of an adopted database: the key of that Secret which holds its host; it is then taken instead of the one in
+    `database.existing`."""
+    administrator: Name | None = None
+    """Of an adopted database: the Secret with `username` and `password` of a user who may make roles and databases;
+    the server's are then made. Left out, they are there."""
+    rds: bool = False
+    """An adopted database is of Amazon RDS: its certificate is held to the authorities of RDS, which the image has."""
     ca: Name | None = None
     """Of an adopted database: the ConfigMap whose key `ca.crt` its certificate is held to; without one TLS is required,
     and not verified."""

@@ -26,7 +26,7 @@ def all_of(settings: Settings) -> dict[str, Document]:
         "candidate-service": server.service(name, name.part(CANDIDATE), CANDIDATE),
         "autoscaler": server.autoscaler(settings, name),
         "disruption-budget": server.disruption_budget(name),
-        "account": server.account(settings, name),
+        **{f"account-{part}": account for part, account in server.accounts(settings, name).items()},
         "client": server.client(settings, name, "argo"),
         "database-tool": oneshot.database(settings, name),
         "verify": oneshot.verify(settings, name),

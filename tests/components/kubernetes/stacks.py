@@ -26,6 +26,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "secret": "team-mlflow",
         },
     },
+    "rds": {
+        "database": {"mode": "adopt", "existing": "postgresql://in.the.secret:5432/mlflow"},
+        "kubernetes": {
+            "database": {
+                "image": None,
+                "secret": "rds-login",
+                "hostKey": "host",
+                "administrator": "rds-administrator",
+                "rds": True,
+            },
+        },
+    },
     "own-s3": {
         "kubernetes": {
             "kubeconfig": "/etc/kube/config",

@@ -17,8 +17,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"access": {"mode": "token"}}, "access.mode"),
     ({"access": {"mode": "cloudIdentity"}}, "access.mode"),
     ({"kubernetes": {"database": {"image": None}}}, "kubernetes.database.image"),
+    ({"kubernetes": {"database": {"hostKey": "host"}}}, "kubernetes.database.hostKey"),
     ({"kubernetes": {"database": {"secret": "x"}}}, "kubernetes.database.secret"),
     ({"database": {"mode": "adopt", "existing": "postgresql://h:1/n"}}, "kubernetes.database.secret"),
+    (
+        {
+            "database": {"mode": "adopt", "existing": "postgresql://h:1/n"},
+            "kubernetes": {"database": {"image": None, "secret": "x", "ca": "y", "rds": True}},
+        },
+        "kubernetes.database.ca",
+    ),
     ({"kubernetes": {"cache": {"image": None}}}, "kubernetes.cache.image"),
     ({"kubernetes": {"cache": {"secret": "x"}}}, "kubernetes.cache.secret"),
     ({"cache": {"mode": "adopt", "existing": "rediss://h:1"}}, "kubernetes.cache.secret"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import kubernetes_validate
 import pytest
 
+from mlflow_backend.aws.render.database import DATABASE_CA
 from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, JOB, SERVER
 from mlflow_backend.kubernetes.render import network, oneshot, pods, server
 from mlflow_backend.server import SecretTemplate, describe
@@ -203,6 +204,36 @@ def test_the_database_tool_means_the_servers_database() -> None:
     adopted = environment_of(all_of(settings_of("adopted"))["database-tool"])
     assert "MLFLOW_BACKEND_ADMIN_PASSWORD" not in adopted
     assert adopted["PGPASSWORD"] == ("team-database", "password")
+
+
+def test_a_host_in_a_secret_is_put_into_the_address_of_the_database() -> None:
+    """Kubernetes expands only what stands before; the tool's administrator is given by somebody else."""
+    found = all_of(settings_of("rds"))
+    for part in (SERVER, "database-tool"):
+        first, *_ = container_of(found[part])["env"]
+        assert first["name"] == "MLFLOW_BACKEND_DATABASE_HOST", part
+        given = environment_of(found[part])
+        assert given["MLFLOW_BACKEND_DATABASE_HOST"] == ("rds-login", "host"), part
+        assert "@$(MLFLOW_BACKEND_DATABASE_HOST):5432/mlflow" in given["MLFLOW_BACKEND_STORE_URI"], part
+        assert "$$(" not in given["MLFLOW_BACKEND_STORE_URI"], part
+        assert given["PGSSLMODE"] == "verify-full", part
+        assert given["PGSSLROOTCERT"] == DATABASE_CA, part
+    tool = environment_of(found["database-tool"])
+    assert tool["MLFLOW_BACKEND_ADMIN_USER"] == ("rds-administrator", "username")
+    assert tool["MLFLOW_BACKEND_ADMIN_PASSWORD"] == ("rds-administrator", "password")
+    assert "MLFLOW_BACKEND_ADMIN_PASSWORD" not in environment_of(found[SERVER])
+
+
+def test_whoever_needs_rights_of_its_own_from_a_cloud_has_an_account_of_its_own() -> None:
+    """A server that had the database tool's rights could read dumps, which hold password hashes."""
+    found = all_of(settings_of())
+    named = {part: pod_of(found[part])["spec"]["serviceAccountName"] for part in PODS}
+    assert named[SERVER] == named[CANDIDATE]
+    assert named["database-tool"] == named["job"]
+    assert named[DATABASE] == named[CACHE]
+    assert len(set(named.values())) == 4
+    made = {each["metadata"]["name"] for part, each in found.items() if part.startswith("account-")}
+    assert made == set(named.values())
 
 
 def test_a_created_database_speaks_tls_alone_and_keeps_its_volume() -> None:

@@ -12,8 +12,10 @@ from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.kubernetes import backend, certificate, secrets
+from mlflow_backend.kubernetes import certificate, secrets
+from mlflow_backend.kubernetes.kubeconfig import ClusterGone
 from mlflow_backend.kubernetes.locator import locator_of
+from mlflow_backend.kubernetes.workload import secret_props
 from mlflow_backend.server import keys
 from tests.components.kubernetes.cluster import Namespace
 from tests.components.kubernetes.stacks import naming, settings_of
@@ -32,7 +34,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Namespace:
 def props_of(variant: str = "cluster") -> dict[str, Any]:
     """Return the inputs of the resource."""
     settings = settings_of(variant)
-    return backend._secret_props(settings, naming(settings), locator_of(settings, naming(settings)))
+    return secret_props(settings, naming(settings), locator_of(settings, naming(settings)))
 
 
 def held(cluster: Namespace, name: str = "mlflow-cluster-server") -> dict[str, str]:
@@ -162,6 +164,19 @@ def test_a_secret_that_opens_what_is_kept_is_kept(cluster: Namespace) -> None:
     assert cluster.deleted == []
     secrets.delete({**props_of(), "kept": False})
     assert cluster.deleted == [("Secret", "mlflow-cluster-server")]
+
+
+def test_what_went_with_its_cluster_is_deleted_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack whose cluster somebody deleted can be destroyed; a cluster that does not answer is no such thing."""
+
+    def api_of(error: PlatformFailed) -> Namespace:
+        raise error
+
+    monkeypatch.setattr(secrets, "api_of", lambda _: api_of(ClusterGone("it is gone", code="gone")))
+    secrets.delete({**props_of(), "kept": False})
+    monkeypatch.setattr(secrets, "api_of", lambda _: api_of(PlatformFailed("no answer", code="unreachable")))
+    with pytest.raises(PlatformFailed):
+        secrets.delete({**props_of(), "kept": False})
 
 
 def test_the_certificate_is_for_the_databases_name_and_its_authority_alone() -> None:

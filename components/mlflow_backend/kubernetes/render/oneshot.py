@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.kubernetes.naming import JOB
+from mlflow_backend.kubernetes.naming import JOB, TASKS, VERIFY
 from mlflow_backend.kubernetes.render import pods, secrets, server, stores
 from mlflow_backend.server import describe, keys
 
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
 DATABASE_TOOL: Final = ("python", "-m", "mlflow_backend_server.db")
-DATABASE, VERIFY = "database-tool", "verify"
+DATABASE: Final = "database-tool"
 CREDENTIALS: Final[Mapping[str, str]] = {
     "username": "MLFLOW_BACKEND_PROBE_USERNAME",
     "password": "MLFLOW_BACKEND_PROBE_PASSWORD",
 }
 """Part of verification's login -> the variable that holds it within the cluster."""
+
+_USER, _PASSWORD = "MLFLOW_BACKEND_ADMIN_USER", "MLFLOW_BACKEND_ADMIN_PASSWORD"
 
 # One Python process each; a dump streams.
 _CPU, _MEMORY_MIB, _SPOOL_MIB = 512, 1024, 1024
@@ -37,17 +39,20 @@ def database(settings: Settings, naming: Naming) -> Document:
     """Return the template of what reads, migrates, dumps and restores the database.
 
     It has the server's own environment, so that both mean the same database, the former keys, because a restored dump
-    is re-encrypted, and the administrator of a created database, who makes the server's role.
+    is re-encrypted, and the administrator, if one makes the server's role.
     """
     described = describe(server.inputs(settings, naming))
     secret = secrets.server_secret(settings, naming)
     more = {keys.FORMER_VARIABLE: pods.SecretKey(secret=secret, key=keys.FORMER)}
     plain: dict[str, str] = {}
     if settings.database.mode == "create":
-        plain["MLFLOW_BACKEND_ADMIN_USER"] = stores.ADMINISTRATOR
-        more["MLFLOW_BACKEND_ADMIN_PASSWORD"] = pods.SecretKey(secret=secret, key=secrets.DATABASE_ADMIN_PASSWORD)
+        plain[_USER] = stores.ADMINISTRATOR
+        more[_PASSWORD] = pods.SecretKey(secret=secret, key=secrets.DATABASE_ADMIN_PASSWORD)
+    if (administrator := settings.kubernetes.database.administrator) is not None:
+        more[_USER] = pods.SecretKey(secret=administrator, key="username")
+        more[_PASSWORD] = pods.SecretKey(secret=administrator, key="password")
     variables = [*server.environment(settings, naming, described), *pods.environment(plain, more)]
-    return _template(settings, naming, DATABASE, variables)
+    return _template(settings, naming, DATABASE, TASKS, variables)
 
 
 def verify(settings: Settings, naming: Naming) -> Document:
@@ -62,7 +67,7 @@ def verify(settings: Settings, naming: Naming) -> Document:
         more["AWS_SECRET_ACCESS_KEY"] = pods.SecretKey(secret=wanted.secret, key=secrets.SECRET_KEY)
     if settings.access.mode == "basic":
         more |= {CREDENTIALS[part]: pods.SecretKey(secret=secret, key=key) for part, key in secrets.PROBE.items()}
-    return _template(settings, naming, VERIFY, pods.environment(plain, more))
+    return _template(settings, naming, VERIFY, VERIFY, pods.environment(plain, more))
 
 
 def job(pod_template: Document, *, name: str, command: Sequence[str], deadline_s: float, image: str = "") -> Document:
@@ -87,12 +92,12 @@ def job(pod_template: Document, *, name: str, command: Sequence[str], deadline_s
     }
 
 
-def _template(settings: Settings, naming: Naming, name: str, variables: list[Document]) -> Document:
+def _template(settings: Settings, naming: Naming, name: str, account: str, variables: list[Document]) -> Document:
     container = pods.container(
         name, image=str(settings.server.image), volumes=server.mounts(settings, naming), read_only=["database-ca"]
     )
     container |= {
-        "env": sorted(variables, key=lambda each: str(each["name"])),
+        "env": variables,
         "resources": pods.resources(
             cpu_request=_CPU, memory_request=_MEMORY_MIB // 2, cpu_limit=None, memory_limit=_MEMORY_MIB
         ),
@@ -100,7 +105,7 @@ def _template(settings: Settings, naming: Naming, name: str, variables: list[Doc
     pod = pods.spec(
         [container],
         uid=pods.SERVER_UID,
-        account=naming.prefix,
+        account=naming.account(account),
         volumes=server.volumes(settings, naming, spool_mib=_SPOOL_MIB),
         grace_s=_STOP_S,
     )

@@ -66,6 +66,15 @@ def environment(plain: Mapping[str, str], secret: Mapping[str, SecretKey]) -> li
     ]
 
 
+def named_before(variable: str, source: SecretKey, variables: Iterable[Document]) -> list[Document]:
+    """Return variables that may name one whose value is in a Secret; it has to stand before them."""
+    meant, written = f"$({variable})", literal(f"$({variable})")
+    return [
+        *environment({}, {variable: source}),
+        *({**each, "value": each["value"].replace(written, meant)} if "value" in each else each for each in variables),
+    ]
+
+
 def secret_keys(templates: Mapping[str, SecretTemplate], sources: Mapping[str, SecretKey]) -> dict[str, SecretKey]:
     """Return where each secret variable's value lies. Raises Refused for a template that no source has.
 

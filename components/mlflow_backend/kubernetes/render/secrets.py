@@ -43,8 +43,9 @@ def held(settings: Settings) -> tuple[str, ...]:
 def given(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Return the Secrets of others that the server reads, with their keys."""
     wanted = settings.kubernetes
+    host = (wanted.database.host_key,) if wanted.database.host_key else ()
     found: tuple[tuple[str | None, tuple[str, ...]], ...] = (
-        (wanted.database.secret, ("password",)),
+        (wanted.database.secret, ("password", *host)),
         (wanted.cache.secret, ("url",)),
         (wanted.artifacts.secret, (ACCESS_KEY, SECRET_KEY)),
     )

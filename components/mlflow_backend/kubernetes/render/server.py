@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.kubernetes.naming import CANDIDATE, SERVER
+from mlflow_backend.kubernetes.naming import ACCOUNTS, CANDIDATE, SERVER
 from mlflow_backend.kubernetes.render import pods, secrets, stores
 from mlflow_backend.server import AccessControl, cache_url, describe
 from mlflow_backend.settings.budget import most_replicas
@@ -82,12 +82,16 @@ def inputs(settings: Settings, naming: Naming) -> ServerInputs:
 
 def environment(settings: Settings, naming: Naming, described: ServerDescription) -> list[Document]:
     """Return the environment of a server, and of the database tool beside it."""
-    found = secrets.sources(settings, naming)
+    found, stored = secrets.sources(settings, naming), settings.kubernetes.database
     if (cache := inputs(settings, naming).cache) is not None:
         found[cache_url(cache).text] = secrets.cache_source(settings, naming)
-    return pods.environment(
+    variables = pods.environment(
         {**described.environment, "TMPDIR": TEMPORARY["spool"]}, pods.secret_keys(described.secret_environment, found)
     )
+    if stored.secret is None or stored.host_key is None:
+        return variables
+    source = pods.SecretKey(secret=stored.secret, key=stored.host_key)
+    return pods.named_before(stores.HOST_VARIABLE, source, variables)
 
 
 def volumes(settings: Settings, naming: Naming, *, spool_mib: int) -> list[Document]:
@@ -185,15 +189,18 @@ def disruption_budget(naming: Naming) -> Document:
     }
 
 
-def account(settings: Settings, naming: Naming) -> Document:
-    """Return the account of every pod: it may do nothing with the API, and no token of it is mounted."""
+def accounts(settings: Settings, naming: Naming) -> dict[str, Document]:
+    """Return the pods' accounts: they may do nothing with the API, and no token of one is mounted."""
     login = settings.kubernetes.server.image_pull_secret
     return {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": naming.metadata(naming.prefix, SERVER),
-        "automountServiceAccountToken": False,
-        **({"imagePullSecrets": [{"name": login}]} if login else {}),
+        part: {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": naming.metadata(naming.account(part), part),
+            "automountServiceAccountToken": False,
+            **({"imagePullSecrets": [{"name": login}]} if login else {}),
+        }
+        for part in ACCOUNTS
     }
 
 
@@ -213,7 +220,7 @@ def _template(settings: Settings, naming: Naming, component: str, annotations: M
     pod = pods.spec(
         [container],
         uid=pods.SERVER_UID,
-        account=naming.prefix,
+        account=naming.account(SERVER),
         volumes=volumes(settings, naming, spool_mib=settings.server.temporary_mib + _TEMPORARY_MARGIN_MIB),
         grace_s=DRAIN_S + described.stop_timeout_s,
     )

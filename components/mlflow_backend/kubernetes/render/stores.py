@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from mlflow_backend.aws.render import storage
+from mlflow_backend.aws.render.database import DATABASE_CA as RDS_CA
 from mlflow_backend.aws.render.policies import Store
-from mlflow_backend.kubernetes.naming import CACHE, DATABASE
+from mlflow_backend.kubernetes.naming import CACHE, DATABASE, STORES
 from mlflow_backend.kubernetes.render import pods, secrets
 from mlflow_backend.server import ArtifactStore, CacheAddress, DatabaseAddress
 
@@ -24,6 +25,8 @@ CACHE_PORT: Final = 6379
 ADMINISTRATOR: Final = "postgres"
 DATABASE_NAME: Final = "mlflow"
 CA_FOLDER: Final = "/etc/mlflow-backend/database"
+HOST_VARIABLE: Final = "MLFLOW_BACKEND_DATABASE_HOST"
+"""Holds the host of a database whose Secret says it; Kubernetes puts it into the variables after it."""
 
 _PGDATA: Final = "/var/lib/postgresql/data/pgdata"
 _SECRETS: Final = "/etc/mlflow-backend/secrets"
@@ -78,13 +81,15 @@ def database_address(settings: Settings, naming: Naming) -> DatabaseAddress:
     """Return the database as the server reaches it; a created one's certificate is always verified."""
     wanted, url = settings.kubernetes.database, urlsplit(settings.database.existing or "")
     created = settings.database.mode == "create"
+    host = f"$({HOST_VARIABLE})" if wanted.host_key else str(url.hostname)
+    authority = f"{CA_FOLDER}/{secrets.CA}" if created or wanted.ca else None
     return DatabaseAddress(
-        host=naming.host(DATABASE) if created else str(url.hostname),
+        host=naming.host(DATABASE) if created else host,
         port=DATABASE_PORT if created else url.port or DATABASE_PORT,
         name=DATABASE_NAME if created else url.path.strip("/"),
         user=wanted.user,
         password=secrets.DATABASE_PASSWORD,
-        tls_ca=f"{CA_FOLDER}/{secrets.CA}" if created or wanted.ca else None,
+        tls_ca=RDS_CA if wanted.rds else authority,
     )
 
 
@@ -152,7 +157,7 @@ def database(settings: Settings, naming: Naming, *, version: Any) -> Document:
     pod = pods.spec(
         [container],
         uid=wanted.uid,
-        account=naming.prefix,
+        account=naming.account(STORES),
         volumes=[
             pods.files("secrets", secrets.server_secret(settings, naming), keys),
             # Parallel queries share memory there, and a container's own has 64 MiB.
@@ -202,7 +207,7 @@ def cache(settings: Settings, naming: Naming, *, version: Any) -> Document:
     pod = pods.spec(
         [container],
         uid=wanted.uid,
-        account=naming.prefix,
+        account=naming.account(STORES),
         volumes=[
             pods.files("secrets", secrets.server_secret(settings, naming), [secrets.CACHE_PASSWORD]),
             pods.scratch("tmp", _SCRATCH_MIB),
