@@ -39,7 +39,8 @@ def _network_block(text: str) -> str:
     return text
 
 
-def _caller_block(text: str) -> str:
+def caller_block(text: str) -> str:
+    """Return an IPv4 block of callers. Raises ValueError, which does not repeat it."""
     try:
         ipaddress.IPv4Network(text)
     except ValueError:
@@ -71,7 +72,7 @@ class AwsNetwork(Section):
     """ACM certificate of the public URL. Without one the balancer speaks plain HTTP, which only an internal one may."""
     hosted_zone: Annotated[str, Field(pattern=r"^Z[A-Z0-9]+$")] | None = None
     """Route 53 zone that gets the record of the public URL; left out, the record is yours to make."""
-    allowed_cidrs: Annotated[list[Annotated[str, AfterValidator(_caller_block)]], Field(min_length=1)] = Field(
+    allowed_cidrs: Annotated[list[Annotated[str, AfterValidator(caller_block)]], Field(min_length=1)] = Field(
         default_factory=lambda: ["0.0.0.0/0"]
     )
     """Who may call the balancer, as IPv4 blocks. An internal one is reached by its own network only, unless set."""

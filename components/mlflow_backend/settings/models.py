@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 from mlflow_backend import targets
 from mlflow_backend.server import parse_version
 from mlflow_backend.settings.aws import Aws
+from mlflow_backend.settings.eks import Eks
 from mlflow_backend.settings.gcp import Gcp
 from mlflow_backend.settings.kubernetes import Kubernetes
 from mlflow_backend.settings.policy import Policy
@@ -311,6 +312,8 @@ class Settings(Section):
     """What only AWS asks for."""
     kubernetes: Kubernetes = Field(default_factory=Kubernetes)
     """What only Kubernetes asks for."""
+    eks: Eks = Field(default_factory=Eks)
+    """What only Amazon EKS asks for."""
     gcp: Gcp = Field(default_factory=Gcp)
     """What only Google Cloud asks for."""
     tags: dict[str, Annotated[str, Field(max_length=256)]] = Field(default_factory=dict)

@@ -12,6 +12,7 @@ from mlflow_backend import targets
 from mlflow_backend.server import AccessControl, abilities, flag_problem, memory_need_mib, parse_version
 from mlflow_backend.settings.aws import Aws
 from mlflow_backend.settings.budget import connection_budget, most_replicas
+from mlflow_backend.settings.eks import Eks
 from mlflow_backend.settings.gcp import Gcp
 from mlflow_backend.settings.kubernetes import Kubernetes
 from mlflow_backend.settings.problems import Problem, shown_key
@@ -169,7 +170,12 @@ def port_on_loopback(settings: Settings) -> Iterator[Problem]:
 
 def platform_of_target(settings: Settings) -> Iterator[Problem]:
     """Refuse a platform's section if the target runs on another one: it would be ignored."""
-    for platform, default in (("aws", Aws()), ("gcp", Gcp()), ("kubernetes", Kubernetes())):
+    for platform, default in (
+        ("aws", Aws()),
+        ("eks", Eks()),
+        ("gcp", Gcp()),
+        ("kubernetes", Kubernetes()),
+    ):
         if getattr(settings, platform) != default and platform not in targets.get(settings.target).platforms:
             yield Problem(
                 path=platform,

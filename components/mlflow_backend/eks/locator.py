@@ -1,0 +1,45 @@
+"""How a backend on EKS is found again without Pulumi. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlflow_backend.aws.connection import Connection
+from mlflow_backend.eks.connection import EksConnection
+from mlflow_backend.kubernetes.locator import KubernetesLocator
+
+if TYPE_CHECKING:
+    from mlflow_backend.kubernetes.kubeconfig import ClusterConnection
+
+
+@dataclass(frozen=True, kw_only=True)
+class EksLocator(KubernetesLocator):
+    """A backend in a namespace of an EKS cluster.
+
+    `context` is the cluster's ARN, `region` also the cluster's own. `profile` and `role` are those of its `Connection`.
+    `database` is the identifier of the RDS instance that the stack made, empty for any other database, and
+    `administrator` the Secret with a copy of that instance's login.
+    """
+
+    kind = "eks"
+    cluster: str
+    profile: str | None = None
+    role: str | None = None
+    database: str = ""
+    administrator: str = ""
+
+    @property
+    def aws(self) -> Connection:
+        """How AWS is reached for it."""
+        return Connection(self.region, self.profile, self.role)
+
+    @property
+    def connection(self) -> ClusterConnection:
+        """How its cluster is reached."""
+        return EksConnection(aws=self.aws, cluster=self.cluster, context=self.context)
+
+    @property
+    def address(self) -> str:
+        """The backend's root in its bucket, as a URL."""
+        return f"s3://{self.bucket}/{self.root}".rstrip("/")
