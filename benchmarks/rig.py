@@ -19,7 +19,7 @@ from moto.ecs.responses import EC2ContainerServiceResponse
 from benchmarks.row import Row, interleaved
 from mlflow_backend.schema_tables import required_heads
 from tests.engine.project import ROOT
-from tests.rig.aws import contents
+from tests.rig import contents
 from tests.rig.aws.rig import AwsRig
 from tests.rig.aws.scene import CLUSTER, FAMILY, SERVICE, VERSION, Scene
 from tests.rig.aws.stack import AwsStack

@@ -97,7 +97,7 @@ def _scalar(schema: Document, value: Any) -> str | None:
     kind, form = schema.get("type"), schema.get("format", "")
     if kind == "integer" or form in _INTEGERS:
         return _integer(kind, form, value)
-    python = {"boolean": bool, "number": (int, float), "string": str}.get(kind or "", object)
+    python: Any = {"boolean": bool, "number": (int, float), "string": str}.get(kind or "", object)
     if not isinstance(value, python) or (isinstance(value, bool) and kind != "boolean"):
         return f"is no {kind}"
     if "enum" in schema and value not in schema["enum"]:

@@ -73,7 +73,8 @@ def _bind(source: str, target: str, *, read_only: bool) -> None:
         place.mkdir(parents=True, exist_ok=True)
     else:
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch()
+        if not place.exists():
+            place.touch()
     mount(source, target, flags=MS_BIND | MS_REC)
     if read_only:
         mount("none", target, flags=MS_BIND | MS_REMOUNT | MS_READ_ONLY)

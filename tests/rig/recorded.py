@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.naming import Naming
 from tests.engine.recorded import FIXTURES
-from tests.rig.aws import contents
+from tests.rig import contents
 from tests.rig.aws.rig import AwsRig
 from tests.rig.aws.scene import VERSION
 from tests.rig.aws.stack import AwsStack

@@ -17,7 +17,7 @@ from mlflow_backend.aws.render.secrets import IN_FORCE
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.offered import restart_database
 from tests.engine.stack import nothing_changed
-from tests.rig.aws import contents
+from tests.rig import contents
 from tests.rig.aws.iam.enforcement import take_role
 from tests.rig.aws.repairs import may
 from tests.rig.aws.stack import AwsStack

@@ -8,7 +8,7 @@ import pytest
 
 from tests.engine import wheel
 from tests.engine.wheel import Example
-from tests.rig.aws import contents
+from tests.rig import contents
 from tests.rig.aws.inventory import inventory
 from tests.rig.aws.scene import VERSION
 from tests.rig.standin import plugin

@@ -12,8 +12,8 @@ import urllib3
 from mlflow_backend.aws.clients import Clients
 from mlflow_backend.ecs.history import EcsHistory, ServiceName
 from mlflow_backend.pace import Pace
-from tests.rig.aws.contents import small
 from tests.rig.aws.scene import BUCKET, CLUSTER, SERVICE, Scene, allow
+from tests.rig.contents import small
 from tests.rig.faults import Fault, table
 
 if TYPE_CHECKING:

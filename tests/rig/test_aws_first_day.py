@@ -25,7 +25,7 @@ from mlflow_backend.ecs.permissions import grants
 from mlflow_backend.findings import failures
 from mlflow_backend.settings import YamlSource, load
 from tests.engine.project import ROOT
-from tests.rig.aws import contents
+from tests.rig import contents
 from tests.rig.aws.builder import Builder
 from tests.rig.aws.scene import VERSION
 from tests.rig.aws.shell import Shell

@@ -15,7 +15,7 @@ from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.permissions import Purpose
 from tests.engine.project import PULUMI
 from tests.engine.stack import nothing_changed, touched
-from tests.rig.aws import contents
+from tests.rig import contents
 from tests.rig.aws.inventory import inventory
 from tests.rig.aws.scene import VERSION
 from tests.rig.aws.stack import PROGRAM, AwsStack

@@ -9,8 +9,7 @@ import pytest
 
 from mlflow_backend import tokens
 from tests.engine.recorded import FIXTURES
-from tests.rig import recorded
-from tests.rig.aws import contents
+from tests.rig import contents, recorded
 from tests.rig.aws.scene import VERSION
 
 if TYPE_CHECKING:

@@ -32,6 +32,22 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def do_PUT(self) -> None:
+        """Answer with the size of what was sent."""
+        size = 0
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            while length := int(self.rfile.readline(), 16):
+                size += len(self.rfile.read(length))
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            size = len(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        content = json.dumps(size).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
     def _root(self) -> tuple[int, Any]:
         return 404, "no such route"
 
@@ -46,6 +62,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _env(self) -> tuple[int, Any]:
         return 200, dict(os.environ)
+
+    def _headers(self) -> tuple[int, Any]:
+        return 200, dict(self.headers)
 
     def _slow(self) -> tuple[int, Any]:
         time.sleep(float(self.path.partition("=")[2] or 0.3))

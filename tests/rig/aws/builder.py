@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from botocore.exceptions import ClientError
 
-from tests.rig.aws import contents
+from tests.rig import contents
 from tests.rig.aws.server import ACCOUNT
 
 if TYPE_CHECKING:
-    from tests.rig.aws.images import Contents
     from tests.rig.aws.rig import AwsRig
+    from tests.rig.contents import Contents
 
 ADDRESS: Final = "RIG_BUILDER"
 _KEY: Final = b"the rig's builder"

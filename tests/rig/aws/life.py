@@ -18,8 +18,7 @@ from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.releases.ledger import Ledger
 from tests.engine.releases.support import CLIENT, CLIENT_VERSION
-from tests.rig import tiny
-from tests.rig.aws import contents
+from tests.rig import contents, tiny
 from tests.rig.aws.stack import AwsStack
 from tests.server.environments import python
 from tests.server.servers import install_package, pool
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tests.rig.aws.ecs.model import Task
-    from tests.rig.aws.images import Contents
     from tests.rig.aws.rig import AwsRig
+    from tests.rig.contents import Contents
 
 _CLIENT_DEADLINE_S: Final = 120
 _SETTLED_S: Final = 180

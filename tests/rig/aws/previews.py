@@ -12,7 +12,7 @@ from mlflow_backend.aws.store import S3Store
 from mlflow_backend.releases import ledger
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.schema_tables import required_heads
-from tests.rig.aws import contents
+from tests.rig import contents
 from tests.rig.aws.scene import VERSION
 
 if TYPE_CHECKING:

@@ -6,15 +6,15 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.ecs.render.containers import VERSION_LABEL
-from tests.rig.aws import contents
+from tests.rig import contents
 from tests.rig.aws.server import ACCOUNT, REGION
 from tests.server.services import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.rig.aws.images import Contents
     from tests.rig.aws.rig import AwsRig
+    from tests.rig.contents import Contents
 
 CLUSTER, SERVICE, FAMILY, GROUP, BUCKET = "scene", "server", "scene", "/scene", "scene-artifacts"
 PORT: Final = 5000

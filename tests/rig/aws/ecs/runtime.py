@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
     from tests.rig.authority import Authority
     from tests.rig.aws.ecs.model import Task
-    from tests.rig.aws.images import Contents, Images
+    from tests.rig.aws.images import Images
     from tests.rig.aws.server import Caller, MotoServer
     from tests.rig.balancing import Balancers
     from tests.rig.clock import Clock
+    from tests.rig.contents import Contents
     from tests.rig.patches import Patches
 
 _ARCHITECTURES: Final = {"X86_64": "amd64", "ARM64": "arm64"}

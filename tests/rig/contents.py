@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.local.tools import installed
 from mlflow_backend.preflight.image import DRIVERS_LABEL, HEAD_LABELS, VERSION_LABEL
 from mlflow_backend.schema_tables import required_heads
 from tests.rig import tiny
-from tests.rig.aws.images import Contents
 from tests.rig.postgres import POSTGRES_BIN
 from tests.server.environments import python
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from tests.rig.authority import Authority
 
 _CERTIFICATES: Final = "/opt/mlflow-backend/rds-ca-bundle.pem"
 _BASE: Final = Path(getattr(sys, "_base_executable", sys.executable))
 _IMAGE: Final = {"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8"}  # noqa: S108
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What an image holds: an environment, and what is bound into place. Read only, as image layers are."""
+
+    environment: Mapping[str, str]
+    binds: Mapping[Path, str] = field(default_factory=dict)
+    command: Sequence[str] = ()
+    cwd: str = "/tmp"  # noqa: S108 - the image's own working directory
 
 
 def labels(version: str) -> dict[str, str]:
@@ -69,6 +82,16 @@ def small(behaviour: str = "", *, version: str = "") -> Contents:
             _BASE: "/opt/rig/bin/python",
             Path(site): "/opt/rig/packages",
         },
+    )
+
+
+def fronted(contents: Contents) -> Contents:
+    """Return what an image holds, and the front's program with it, as server/Dockerfile puts it on PATH."""
+    path = f"/opt/rig/front:{contents.environment['PATH']}"
+    return replace(
+        contents,
+        environment={**contents.environment, "PATH": path},
+        binds={**contents.binds, installed("caddy"): "/opt/rig/front/caddy"},
     )
 
 
