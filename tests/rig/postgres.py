@@ -39,8 +39,9 @@ class Postgres:
         password: str,
         database: str | None,
         parameters: Mapping[str, str],
+        service: str = "rds",
     ) -> None:
-        """Make it and start it."""
+        """Make it and start it; `service` begins the names of the provider's own roles."""
         self.address, self.port, self.master, self.password = address, port, master, password
         self._folder, self._prefix = folder / "data", _AS_NOBODY if os.geteuid() == 0 else ()
         self._container: Container | None = None
@@ -50,11 +51,14 @@ class Postgres:
         self._folder.mkdir(mode=0o700)
         if self._prefix:
             os.chown(self._folder, _NOBODY, _NOBODY)
-        self._run("initdb", "-D", str(self._folder), "-U", "rdsadmin", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8")
+        self._run(
+            "initdb", "-D", str(self._folder), "-U", f"{service}admin", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8"
+        )
         self._configure(authority, parameters)
         made = f"CREATE ROLE {_quoted(master)} LOGIN CREATEDB CREATEROLE PASSWORD {_literal(password)};\n"
         # What RDS's master user is a member of (Amazon RDS user guide, 'Understanding the rds_superuser role').
-        made += f"CREATE ROLE rds_superuser CREATEDB CREATEROLE;\nGRANT rds_superuser TO {_quoted(master)};\n"
+        group = _quoted({"rds": "rds_superuser"}.get(service, f"{service}superuser"))
+        made += f"CREATE ROLE {group} CREATEDB CREATEROLE;\nGRANT {group} TO {_quoted(master)};\n"
         made += f"GRANT pg_monitor, pg_signal_backend TO {_quoted(master)} WITH ADMIN OPTION;\n"
         if database:
             made += f"CREATE DATABASE {_quoted(database)} OWNER {_quoted(master)};\n"

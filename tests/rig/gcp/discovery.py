@@ -7,6 +7,7 @@ answered with 501 and its name. Nothing succeeds by default.
 from __future__ import annotations
 
 import functools
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 APIS: Final = (
     "run.v2", "storage.v1", "secretmanager.v1", "sqladmin.v1", "redis.v1", "iam.v1", "iap.v1", "compute.v1",
-    "logging.v2", "servicenetworking.v1", "serviceusage.v1", "cloudresourcemanager.v3",
+    "logging.v2", "iamcredentials.v1", "servicenetworking.v1", "serviceusage.v1", "cloudresourcemanager.v3",
 )  # fmt: skip
 _VARIABLE: Final = re.compile(r"\{\+?(\w+)\}")
 _CODES: Final = {
@@ -101,7 +102,7 @@ class Directory:
         verb: str,
         path: str,
         query: str,
-        body: Any,
+        raw: bytes,
         *,
         caller: str,
         headers: Mapping[str, str],
@@ -115,11 +116,19 @@ class Directory:
         handler = self._handlers.get(method.id)
         if handler is None:
             raise Failed(501, f"the rig does not do {method.id} yet")
+        body: Any = raw if method.uploads else _json(raw)
         if method.request and not method.uploads:
             wrong = google_apis.problems(method.api, method.request, body or {})
             if wrong:
                 raise Failed(400, f"Invalid JSON payload received: {'; '.join(wrong)}")
         return handler(Call(method=method.id, path=found, query=parameters, body=body, caller=caller, headers=headers))
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        raise Failed(400, "Invalid JSON payload received.") from None
 
 
 def hosts() -> tuple[str, ...]:
@@ -164,11 +173,14 @@ def _read(api: str) -> Iterator[Method]:
             ]
             if each.get("useMediaDownloadService"):
                 paths.append((f"download/{paths[0][0]}", False))
-            for path, uploads in dict.fromkeys(paths):
+            # A resumable upload goes on by PUT.
+            verbs = [(each["httpMethod"], path, uploads) for path, uploads in dict.fromkeys(paths)]
+            verbs += [("PUT", path, True) for _, path, uploads in verbs if uploads]
+            for verb, path, uploads in verbs:
                 yield Method(
                     id=each["id"],
                     api=api,
-                    verb=each["httpMethod"],
+                    verb=verb,
                     pattern=_pattern(path, each.get("parameters", {})),
                     parameters={**shared, **each.get("parameters", {})},
                     request=each.get("request", {}).get("$ref", ""),

@@ -12,11 +12,13 @@ from tests.rig.authority import Authority
 from tests.rig.gcp import discovery, edge
 from tests.rig.gcp.accounts import Accounts
 from tests.rig.gcp.discovery import Directory, Failed
+from tests.rig.gcp.engines import Caches, Databases
 from tests.rig.gcp.hosts import Hosts
 from tests.rig.gcp.logs import Logs
 from tests.rig.gcp.metadata import Metadata
 from tests.rig.gcp.operations import Operations
 from tests.rig.gcp.policies import Policies
+from tests.rig.gcp.project import Networks, Project
 from tests.rig.gcp.registry import Registry
 from tests.rig.gcp.run.controller import Controller
 from tests.rig.gcp.run.instance import Instance, Machinery
@@ -24,6 +26,7 @@ from tests.rig.gcp.run.jobs import Jobs
 from tests.rig.gcp.run.services import Services
 from tests.rig.gcp.run.traffic import Traffic
 from tests.rig.gcp.secrets import Secrets
+from tests.rig.gcp.storage import Storage
 from tests.rig.gcp.tokens import Tokens
 from tests.rig.loopback import Block
 from tests.rig.patches import Patches
@@ -91,6 +94,14 @@ class GcpRig:
         patches.callback(self.jobs.close)
         self.directory.handle("iap", setIamPolicy=self.policies.change, getIamPolicy=self.policies.show)
         self.directory.handle("run.projects.locations.operations", get=operations.get, wait=operations.get)
+        self.storage = Storage(self.directory, self.policies, number=NUMBER)
+        self.networks = Networks(self.directory, operations, project=PROJECT, number=NUMBER)
+        self.account = Project(self.directory, operations, self.tokens, project=PROJECT, number=NUMBER)
+        connected = self.networks.connected
+        self.databases = Databases(self.directory, block, self.authority, folder / "databases", connected=connected)
+        patches.callback(self.databases.close)
+        self.caches = Caches(self.directory, operations, block, self.authority, folder / "caches", connected=connected)
+        patches.callback(self.caches.close)
         self._traffic = Traffic(self.services, self.controller, self.tokens, self.policies)
         self._serve(patches)
 
@@ -122,14 +133,9 @@ class GcpRig:
         raw = exchange.body()
         caller = self.tokens.caller(exchange.headers.get("Authorization", ""))
         url = exchange.url
-        kind = exchange.headers.get("Content-Type", "application/json")
-        try:
-            body = json.loads(raw) if raw and kind.startswith("application/json") else raw or None
-        except ValueError:
-            raise Failed(400, "Invalid JSON payload received.") from None
         answer = self.directory.answer(
-            exchange.host, exchange.command, url.path, url.query, body, caller=caller,
-            headers=dict(exchange.headers.items()),
+            exchange.host, exchange.command, url.path, url.query, raw, caller=caller,
+            headers={name.title(): each for name, each in exchange.headers.items()},
             may=lambda method: caller == ADMINISTRATOR or method.startswith(_OPEN),
         )  # fmt: skip
         if isinstance(answer, discovery.Media):
@@ -140,6 +146,11 @@ class GcpRig:
     def root(self, api: str) -> str:
         """Return the root URL of an API, such as run.v2, for who does not see the rig's names."""
         return f"http://{self.address}/{api.partition('.')[0]}.googleapis.com/"
+
+    @property
+    def endpoints(self) -> str:
+        """The product's variable MLFLOW_BACKEND_GCP_ENDPOINTS, for who does not see the rig's names."""
+        return json.dumps({host: f"http://{self.address}/{host}/" for host in discovery.hosts()})
 
     @property
     def environment(self) -> dict[str, str]:
