@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LOCAL_BACKEND = "mlflow-backend:local:Backend"
 
 ECS_BACKEND = "mlflow-backend:ecs:Backend"
+AWS_CLUSTER = "mlflow-backend:aws:Cluster"
 AWS_NETWORK = "mlflow-backend:aws:Network"
 AWS_BALANCER = "mlflow-backend:aws:Balancer"
 AWS_STORAGE = "mlflow-backend:aws:Storage"
@@ -25,6 +26,7 @@ ECS_SERVICE = "mlflow-backend:ecs:Service"
 AWS_MONITORING = "mlflow-backend:aws:Monitoring"
 ECS_PROTECTION = "mlflow-backend:ecs:Protection"
 KUBERNETES_BACKEND = "mlflow-backend:kubernetes:Backend"
+EKS_BACKEND = "mlflow-backend:eks:Backend"
 
 # Pulumi composes the token of a dynamic resource from its class's `module` and `name`; a test compares.
 VERIFICATION = "pulumi-python:dynamic/mlflow-backend:Verification"
@@ -36,6 +38,7 @@ AWS_INSIGHTS_LOGS = "pulumi-python:dynamic/mlflow-backend:AwsInsightsLogs"
 KUBERNETES_SERVER_SECRETS = "pulumi-python:dynamic/mlflow-backend:KubernetesServerSecrets"
 KUBERNETES_CANDIDATE = "pulumi-python:dynamic/mlflow-backend:KubernetesCandidate"
 KUBERNETES_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:KubernetesRollout"
+EKS_LOGIN = "pulumi-python:dynamic/mlflow-backend:EksLogin"
 ECS_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:EcsRollout"
 MIGRATION = "pulumi-python:dynamic/mlflow-backend:Migration"
 REENCRYPTION = "pulumi-python:dynamic/mlflow-backend:Reencryption"

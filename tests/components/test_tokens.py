@@ -30,6 +30,8 @@ COMPONENTS = {
     "mlflow-backend:ecs:Service",
     "mlflow-backend:aws:Monitoring",
     "mlflow-backend:ecs:Protection",
+    "mlflow-backend:eks:Backend",
+    "mlflow-backend:aws:Cluster",
     "mlflow-backend:kubernetes:Backend",
 }
 """The tokens of components: a backend whose token changed is another one, and is made anew with its data."""
@@ -43,6 +45,7 @@ PROVIDERS = {
     "mlflow-backend:AwsInsightsLogs": "mlflow_backend.aws.provider.InsightsLogsProvider",
     "mlflow-backend:KubernetesServerSecrets": "mlflow_backend.kubernetes.provider.ServerSecretsProvider",
     "mlflow-backend:KubernetesCandidate": "mlflow_backend.kubernetes.provider.CandidateProvider",
+    "mlflow-backend:EksLogin": "mlflow_backend.eks.provider.LoginProvider",
     "mlflow-backend:KubernetesRollout": "mlflow_backend.kubernetes.provider.RolloutProvider",
     "mlflow-backend:EcsRollout": "mlflow_backend.ecs.provider.RolloutProvider",
     "mlflow-backend:Migration": "mlflow_backend.migrate.provider.MigrationProvider",

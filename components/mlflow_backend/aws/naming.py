@@ -34,6 +34,8 @@ LIMITS: Final[Mapping[str, int]] = {
     "alarm": 255,
     "dashboard": 255,
     "repository": 256,
+    "eks_cluster": 100,
+    "node_group": 63,
     "key_alias": 256 - len("alias/"),
 }
 """The longest name that each service accepts, from the services' API references (docs/targets/ecs.md has the list)."""
@@ -81,6 +83,14 @@ class Naming:
     def cluster(self) -> str:
         """Return the cluster's name."""
         return self._name("cluster")
+
+    def eks_cluster(self) -> str:
+        """Return the name of the EKS cluster."""
+        return self._name("eks_cluster")
+
+    def node_group(self) -> str:
+        """Return the name of the EKS cluster's node group, and of its launch template."""
+        return self._name("node_group", "nodes")
 
     def service(self) -> str:
         """Return the service's name."""

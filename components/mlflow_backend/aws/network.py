@@ -6,6 +6,7 @@ Owns the wiring. Subnets, ways out and every rule are decided in `render.network
 from __future__ import annotations
 
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import pulumi
@@ -45,9 +46,15 @@ class Network(pulumi.ComponentResource):
         existing: ExistingNetwork | None = None,
         database: ExistingDatabase | None = None,
         cache: ExistingCache | None = None,
+        rules: Sequence[Rule] | None = None,
+        subnet_tags: Mapping[bool, Mapping[str, str]] = MappingProxyType({}),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take what is adopted; a network is made if none is."""
+        """Take what is adopted; a network is made if none is.
+
+        `rules` are those between groups, left out those of servers behind a load balancer. `subnet_tags` are given to
+        created subnets, by whether they are public.
+        """
         super().__init__(AWS_NETWORK, name, None, opts)
         settings = scope.settings
         self._name, self._settings, self._naming = name, settings, scope.naming
@@ -56,6 +63,8 @@ class Network(pulumi.ComponentResource):
             self._adopted["database"] = database.security_group
         if cache is not None:
             self._adopted["cache"] = cache.security_group
+        self._rules = render.rules(settings) if rules is None else tuple(rules)
+        self._subnet_tags = subnet_tags
         self._child = pulumi.ResourceOptions(parent=self)
         self._s3_prefixes: pulumi.Output[str] | None = None
         self.vpc_id: pulumi.Output[str]
@@ -69,7 +78,7 @@ class Network(pulumi.ComponentResource):
         else:
             self._create(render.network_plan(settings))
         self.groups = self._make_groups()
-        for rule in render.rules(settings):
+        for rule in self._rules:
             self._make_rule(rule)
         self.register_outputs({"vpcId": self.vpc_id, "groups": dict(self.groups)})
 
@@ -119,7 +128,7 @@ class Network(pulumi.ComponentResource):
                 vpc_id=vpc.id,
                 cidr_block=each.cidr,
                 availability_zone=zones.apply(partial(self._zone, each.zone)),
-                tags={"Name": f"{self._naming.cluster()}-{each.suffix}"},
+                tags={"Name": f"{self._naming.cluster()}-{each.suffix}", **self._subnet_tags.get(each.public, {})},
                 # AWS may list a new zone before the old ones; a subnet that holds a database must not follow.
                 opts=pulumi.ResourceOptions(parent=self, ignore_changes=["availabilityZone"]),
             )
@@ -214,7 +223,7 @@ class Network(pulumi.ComponentResource):
             )
 
     def _make_groups(self) -> dict[Group, pulumi.Output[str]]:
-        used = {rule.group for rule in render.rules(self._settings)}
+        used = {rule.group for rule in self._rules}
         return {
             group: pulumi.Output.from_input(self._adopted[group]) if group in self._adopted else self._group(group)
             for group in _OWN_GROUPS

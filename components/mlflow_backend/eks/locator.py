@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.eks.connection import EksConnection
-from mlflow_backend.kubernetes.locator import KubernetesLocator
+from mlflow_backend.eks.within import ADMINISTRATOR, cluster_name, rds, within
+from mlflow_backend.kubernetes.locator import KubernetesLocator, locator_of
 
 if TYPE_CHECKING:
+    from mlflow_backend.aws.naming import Naming
     from mlflow_backend.kubernetes.kubeconfig import ClusterConnection
+    from mlflow_backend.kubernetes.naming import Naming as ObjectNaming
+    from mlflow_backend.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,3 +47,16 @@ class EksLocator(KubernetesLocator):
     def address(self) -> str:
         """The backend's root in its bucket, as a URL."""
         return f"s3://{self.bucket}/{self.root}".rstrip("/")
+
+
+def eks_locator(settings: Settings, naming: Naming, objects: ObjectNaming, connection: Connection) -> EksLocator:
+    """Return the locator of the backend that settings describe: nothing in it is drawn by AWS or by the cluster."""
+    found = locator_of(within(settings, naming, objects), objects)
+    return EksLocator(
+        **{each.name: getattr(found, each.name) for each in fields(found)},
+        cluster=cluster_name(settings, naming),
+        profile=connection.profile,
+        role=connection.role,
+        database=naming.database() if rds(settings) else "",
+        administrator=objects.part(ADMINISTRATOR) if rds(settings) else "",
+    )

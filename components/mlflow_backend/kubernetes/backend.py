@@ -72,7 +72,7 @@ def _looked_at(
 ) -> tuple[tuple[Finding, ...], Held | None]:
     """Return what preflight found, and what the ledger holds the stack to."""
     platform = KubernetesPlatform(locator)
-    findings = preflight.refuse(settings, platform.api)
+    findings = preflight.refuse(preflight.look(settings, platform.api))
     held = holding.held(platform, identity, requested=settings.release.pin)
     if held is not None:
         pulumi.log.warn(f"The release of the settings is withheld: {held.why}.")

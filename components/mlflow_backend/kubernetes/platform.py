@@ -47,11 +47,11 @@ class KubernetesPlatform(KubernetesHistory):
     asks_at_once = False
     start_deadline_s = _START_DEADLINE_S
 
-    def __init__(self, locator: KubernetesLocator) -> None:
-        """Take the backend's locator; only the keys of its store are asked for."""
+    def __init__(self, locator: KubernetesLocator, *, client: Any = None) -> None:
+        """Take the backend's locator, and a client of its store; without one the keys of the store are asked for."""
         super().__init__(api=Api(connection=locator.connection, namespace=locator.namespace), naming=locator.naming)
         self.locator = locator
-        store = S3Store(_client(self.api, locator), bucket=locator.bucket, root=locator.root)
+        store = S3Store(client or _client(self.api, locator), bucket=locator.bucket, root=locator.root)
         self.store: Store = store
         self.dumps = store.address(DUMPS)
         self.report: Path | None = report_path(locator.stack)

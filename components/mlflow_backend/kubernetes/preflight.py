@@ -10,7 +10,7 @@ from mlflow_backend.findings import failed, failures, passed, skipped, table
 from mlflow_backend.kubernetes.render import secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from mlflow_backend.findings import Finding
     from mlflow_backend.kubernetes.api import Api
@@ -47,9 +47,8 @@ _NEEDED: Final[tuple[tuple[str, str, str], ...]] = (
 )
 
 
-def refuse(settings: Settings, api: Api) -> tuple[Finding, ...]:
-    """Look at everything. Raises Refused with all that is missing; what could not be looked at is no reason."""
-    found = look(settings, api)
+def refuse(found: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return what was found. Raises Refused with all that is missing; what could not be looked at is no reason."""
     if failures(found):
         raise Refused(
             "The cluster is not ready for this backend:\n" + "\n".join(table(failures(found))),
@@ -58,13 +57,17 @@ def refuse(settings: Settings, api: Api) -> tuple[Finding, ...]:
     return found
 
 
-def look(settings: Settings, api: Api) -> tuple[Finding, ...]:
-    """Return what each check found. Without an answer of the API server there is nothing more to look at."""
+def look(settings: Settings, api: Api, *, made: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Return what each check found. Without an answer of the API server there is nothing more to look at.
+
+    `made` names checks of what the update itself makes: `namespace`, `secrets`, `storage_class`.
+    """
     try:
         first = _version(api)
     except BackendError as error:
         return (failed("api server", "kubernetes.context", error.finding, "Fix that, and repeat."),)
-    return (first, *(finding for check in _CHECKS for finding in _looked(check, settings, api)))
+    asked = [check for check in _CHECKS if check.__name__.strip("_") not in made]
+    return (first, *(finding for check in asked for finding in _looked(check, settings, api)))
 
 
 def _looked(check: Callable[[Settings, Api], Iterator[Finding]], settings: Settings, api: Api) -> Sequence[Finding]:

@@ -71,24 +71,12 @@ class KubernetesTarget:
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return the containers of the server and of the one-shot tasks."""
         del image
-        from mlflow_backend.kubernetes.naming import SERVER
         from mlflow_backend.kubernetes.refusals import naming_of
-        from mlflow_backend.kubernetes.render import oneshot, server
+        from mlflow_backend.kubernetes.rendered import containers
         from mlflow_backend.report.policies import RenderedParts
 
         naming = naming_of(settings, project=project, stack=stack)
-        templates = {
-            "server": server.template(settings, naming, component=SERVER, secrets_version=""),
-            "database tool": oneshot.database(settings, naming)["template"],
-            "verification": oneshot.verify(settings, naming)["template"],
-        }
-        return RenderedParts(
-            containers={
-                part: [{**each, "environment": each["env"]} for each in template["spec"]["containers"]]
-                for part, template in templates.items()
-            },
-            image_known=True,
-        )
+        return RenderedParts(containers=containers(settings, naming), image_known=True)
 
     def billing(self) -> Mapping[str, Billing]:
         """Return nothing: what a cluster costs is its owner's matter."""

@@ -49,10 +49,11 @@ class Workload:
         naming: Naming,
         locator: KubernetesLocator,
         held: Held | None,
+        provider: kubernetes.Provider | None = None,
         needs: Sequence[pulumi.Resource] = (),
     ) -> None:
-        """Register everything below `parent`, whose provider leads to the cluster, and after what it `needs`."""
-        self._name, self._parent, self._needs = name, parent, tuple(needs)
+        """Register everything below `parent` and after what it `needs`; its provider is the parent's unless named."""
+        self._name, self._parent, self._provider, self._needs = name, parent, provider, tuple(needs)
         self._settings, self._naming, self._locator, self._held = settings, naming, locator, held
         self._identity = server.identity(settings, naming)
         self.objects: dict[str, pulumi.CustomResource] = {}
@@ -159,7 +160,8 @@ class Workload:
         arguments = {
             _WORD.sub("_", key).lower(): value for key, value in document.items() if key not in {"apiVersion", "kind"}
         }
-        made: pulumi.CustomResource = class_(f"{self._name}-{part}", **arguments, opts=self._after(*needs))
+        opts = pulumi.ResourceOptions.merge(self._after(*needs), pulumi.ResourceOptions(provider=self._provider))
+        made: pulumi.CustomResource = class_(f"{self._name}-{part}", **arguments, opts=opts)
         self.objects[part] = made
         return made
 

@@ -21,7 +21,8 @@ LONG_STACK = "a-stack-with-a-name-that-somebody-thought-was-a-good-idea-at-the-t
 def names_of(naming: Naming) -> dict[str, str]:
     """Return every physical name of a naming, by kind."""
     return {
-        "cluster": naming.cluster(), "service": naming.service(), "family": naming.family("database"),
+        "cluster": naming.cluster(), "eks_cluster": naming.eks_cluster(), "node_group": naming.node_group(),
+        "service": naming.service(), "family": naming.family("database"),
         "balancer": naming.balancer(), "targets": naming.targets(),
         "security_group": naming.security_group("endpoints"),
         "database": naming.database(), "database_group": naming.database_group(), "cache": naming.cache(),

@@ -375,7 +375,7 @@ def failing(found: Cluster, variant: str = "cluster") -> list[str]:
 
 def test_a_cluster_that_has_everything_passes() -> None:
     """Each check is shown."""
-    looked = preflight.refuse(settings_of(), Cluster())  # type: ignore[arg-type]
+    looked = preflight.refuse(preflight.look(settings_of(), Cluster()))  # type: ignore[arg-type]
     assert {each.outcome for each in looked} == {Outcome.PASS}
     assert {each.check for each in looked} == {
         "api server", "namespace", "permissions", "storage class", "ingress class", "architecture",
@@ -398,7 +398,7 @@ def test_what_is_missing_is_refused(path: str, answer: dict[str, Any] | None, ch
     found.paths[path] = answer  # type: ignore[assignment]
     assert failing(found) == [check]
     with pytest.raises(Refused) as refused:
-        preflight.refuse(settings_of(), found)  # type: ignore[arg-type]
+        preflight.refuse(preflight.look(settings_of(), found))  # type: ignore[arg-type]
     assert refused.value.code == "kubernetes-preflight-failed"
 
 

@@ -1,0 +1,37 @@
+"""What a backend's containers and IAM documents say before AWS has drawn any of its names. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.aws.render import cache, cluster, database, network, policies, secrets, storage
+from mlflow_backend.eks.refusals import naming_of
+from mlflow_backend.eks.roles import roles
+from mlflow_backend.eks.within import within
+from mlflow_backend.kubernetes.rendered import containers
+from mlflow_backend.report.policies import RenderedParts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow_backend.report.quantities import Billing
+    from mlflow_backend.settings import Settings
+
+BILLING: Final[Mapping[str, Billing]] = {
+    type_: row
+    for module in (cache, cluster, database, network, secrets, storage)
+    for type_, row in module.BILLING.items()
+}
+
+
+def render(settings: Settings, *, project: str, stack: str) -> RenderedParts:
+    """Return the parts of a stack. Raises Refused and ValueError for settings that cannot be rendered."""
+    naming, objects = naming_of(settings, project=project, stack=stack)
+    store = storage.store(settings, naming)
+    documents = {f"role {role.part}": role.written({"store": store}) for role in roles(naming)}
+    if settings.artifacts.mode == "create":
+        server = naming.role_arn("server")
+        documents["data bucket policy"] = policies.data_bucket(naming, store, server_role_arn=server)
+    return RenderedParts(
+        containers=containers(within(settings, naming, objects), objects), documents=documents, image_known=True
+    )

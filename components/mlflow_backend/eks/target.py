@@ -1,0 +1,113 @@
+"""The target `eks`: the workload of the target kubernetes on a cluster of Amazon EKS, with stores of AWS's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.contract import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from mlflow_backend.eks.backend import EksBackend
+    from mlflow_backend.eks.locator import EksLocator
+    from mlflow_backend.eks.platform import EksPlatform
+    from mlflow_backend.findings import Finding
+    from mlflow_backend.releases.stores import Store
+    from mlflow_backend.report.policies import RenderedParts
+    from mlflow_backend.report.quantities import Billing
+    from mlflow_backend.settings import Settings
+
+# Each method imports what it needs: pulumi_aws takes seconds, boto3 and pulumi_kubernetes a third of one.
+# ruff: noqa: PLC0415
+
+
+class EksTarget:
+    """See target.Target."""
+
+    name = "eks"
+    loopback = False
+    platforms = frozenset({"aws", "eks", "kubernetes"})
+
+    def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EksBackend:
+        """Register the backend."""
+        del project, stack, folder
+        from mlflow_backend.eks.backend import EksBackend, EksBackendArgs
+
+        return EksBackend("mlflow", EksBackendArgs(settings=settings))
+
+    def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> EksLocator:
+        """Return the locator that the settings give, if the cluster has the backend."""
+        del folder
+        from mlflow_backend.kubernetes.api import Api
+        from mlflow_backend.kubernetes.kubeconfig import ClusterGone
+        from mlflow_backend.kubernetes.locator import LOCATOR
+
+        found = _located(settings(), project=project, stack=stack)
+        try:
+            there = Api(connection=found.connection, namespace=found.namespace).get(
+                "ConfigMap", found.naming.part(LOCATOR)
+            )
+        except ClusterGone:
+            there = None
+        if there is None:
+            raise Refused(
+                f"Stack {stack} has no backend in the namespace {found.namespace} of the cluster {found.cluster}.",
+                code="eks-backend-missing",
+                fix=f"Run `make up STACK={stack}`.",
+            )
+        return found
+
+    def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:
+        """Look at the cluster."""
+        del folder
+        from mlflow_backend.eks.preflight import look
+        from mlflow_backend.eks.refusals import naming_of
+        from mlflow_backend.eks.within import within
+
+        names = naming_of(settings, project=project, stack=stack)
+        return look(settings, within(settings, *names), _located(settings, project=project, stack=stack))
+
+    def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
+        """Return the containers, and the IAM documents of their roles."""
+        del image
+        from mlflow_backend.eks.rendered import render
+
+        return render(settings, project=project, stack=stack)
+
+    def billing(self) -> Mapping[str, Billing]:
+        """Return what AWS bills."""
+        from mlflow_backend.eks.rendered import BILLING
+
+        return BILLING
+
+    @property
+    def locator(self) -> type[EksLocator]:
+        """How its backends are found."""
+        from mlflow_backend.eks.locator import EksLocator
+
+        return EksLocator
+
+    def store_at(self, address: str) -> Store | None:
+        """Return nothing: the address is that of a bucket, whose locator says which target it is of."""
+        del address
+        return None
+
+    def platform(self, locator: EksLocator) -> EksPlatform:
+        """Return the live side of a backend."""
+        from mlflow_backend.eks.platform import EksPlatform
+
+        return EksPlatform(locator)
+
+
+def _located(settings: Settings, *, project: str, stack: str) -> EksLocator:
+    from mlflow_backend.aws.connection import Connection
+    from mlflow_backend.eks.locator import eks_locator
+    from mlflow_backend.eks.refusals import naming_of
+
+    naming, objects = naming_of(settings, project=project, stack=stack)
+    return eks_locator(settings, naming, objects, Connection(naming.region))
+
+
+TARGET: Final = EksTarget()

@@ -1,0 +1,25 @@
+"""What a backend's containers say before any resource is there. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend.kubernetes.naming import SERVER
+from mlflow_backend.kubernetes.render import oneshot, server
+
+if TYPE_CHECKING:
+    from mlflow_backend.kubernetes.naming import Naming
+    from mlflow_backend.settings import Settings
+
+
+def containers(settings: Settings, naming: Naming) -> dict[str, list[dict[str, Any]]]:
+    """Return the containers of the server and of the one-shot tasks, by what they are for."""
+    templates = {
+        "server": server.template(settings, naming, component=SERVER, secrets_version=""),
+        "database tool": oneshot.database(settings, naming)["template"],
+        "verification": oneshot.verify(settings, naming)["template"],
+    }
+    return {
+        part: [{**each, "environment": each["env"]} for each in template["spec"]["containers"]]
+        for part, template in templates.items()
+    }
