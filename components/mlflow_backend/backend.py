@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 from mlflow_backend.contract import BackendOutputs, client_lines
-from mlflow_backend.migrate.provider import Reencryption, warn_of_lost
+from mlflow_backend.migrate.provider import Migration, MigrationArgs, Reencryption, warn_of_lost
 from mlflow_backend.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
 from mlflow_backend.verification.arguments import VerificationArgs
 from mlflow_backend.verification.provider import Verification
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlflow_backend.locator import Locator
+    from mlflow_backend.releases.pins import PinnedRelease
     from mlflow_backend.settings import Settings
 
 
@@ -24,35 +27,34 @@ if TYPE_CHECKING:
 class Serving:
     """What an update serves, as the resources that end it need it.
 
-    `digest` is over the identity of everything that serving depends on. `keys` is the version of the encryption keys
-    that the servers have, empty for a pinned revision: what that one reads is left as it is. `withheld` says why the
-    release of the settings is not served, and is empty if it is; `pinned` is whether a person pinned the other one.
+    `made_of` names what a release is installed from, under the key of the stack's output: an image's digest, or an
+    environment's lock. `depends_on` identifies everything else that serving depends on: another value is verified anew.
+    `keys` is the version of the encryption keys that the servers have. `report` is the path of the report's copy.
     """
 
     url: pulumi.Output[str]
-    release: pulumi.Output[dict[str, Any]]
     revision: pulumi.Input[str]
+    made_of: pulumi.Input[Mapping[str, Any]]
+    schema_head: pulumi.Input[str | None]
     locator: pulumi.Input[Locator]
-    mlflow_version: pulumi.Input[str]
     credentials: pulumi.Input[Mapping[str, str]]
     access: pulumi.Input[bool]
-    digest: pulumi.Input[str]
+    depends_on: pulumi.Input[Any]
     keys: pulumi.Input[str]
-    withheld: pulumi.Input[str]
-    pinned: pulumi.Input[bool]
     report: str
 
 
 class Backend(pulumi.ComponentResource):
     """An MLflow backend.
 
-    A target's class makes what serves, calls `_end_update`, then `_give_outputs`.
+    A target's class calls `_serve_pinned`, makes what serves, calls `_end_update`, then `_give_outputs`.
     """
 
     tracking_url: pulumi.Output[str]
     release: pulumi.Output[dict[str, Any]]
     locator: pulumi.Output[str]
     """The address by which every command finds the backend."""
+    migration: Migration
     reencryption: Reencryption
     verification: Verification
 
@@ -61,19 +63,48 @@ class Backend(pulumi.ComponentResource):
         super().__init__(token, name, None, opts)
         self._name, self._settings = name, settings
 
+    def _serve_pinned(self, pinned: pulumi.Input[PinnedRelease | None]) -> None:
+        """Take the release that the ledger names, None if that of the settings is served; warn of what is withheld."""
+        configured = self._settings.server.mlflow_version
+        self.pinned: pulumi.Output[PinnedRelease | None] = pulumi.Output.from_input(pinned)
+        self._mlflow_version = self.pinned.apply(lambda found: found.release.mlflow_version if found else configured)
+        self._withheld = self.pinned.apply(lambda found: found.withheld if found else "")
+
+        def warn(why: str) -> None:
+            if why:
+                pulumi.log.warn(f"The release of the settings is withheld: {why}.", self)
+
+        self._withheld.apply(warn)
+
+    def add_migration(
+        self, locator: pulumi.Input[Locator], *, database: pulumi.Input[str], after: Sequence[pulumi.Resource]
+    ) -> None:
+        """Bring the database to the schema of the version that is served; `database` is its identity."""
+        self.migration = Migration(
+            f"{self._name}-migration",
+            MigrationArgs(
+                locator=locator,
+                mlflow_version=self._mlflow_version,
+                database=database,
+                on_failure=self._settings.migrate.on_failure,
+            ),
+            opts=self._after(*after),
+        )
+
     def _end_update(self, serving: Serving, *, after: Sequence[pulumi.Resource]) -> None:
         """Register what ends an update, in order: re-encryption, verification, the ledger's entry, and the pin.
 
         `after` is what they run in, and after which no server is left that has other keys, or would write with them.
         """
-        name, verify = self._name, self._settings.verify
-        self.tracking_url, self.release, self._report = serving.url, serving.release, serving.report
+        name, verify, accept = self._name, self._settings.verify, self._settings.release.accept_pin
+        self.tracking_url, self._report, self.release = serving.url, serving.report, self._release(serving)
         self.locator = pulumi.Output.from_input(serving.locator).apply(lambda found: found.address)
         self.reencryption = Reencryption(
             f"{name}-reencryption",
             locator=serving.locator,
-            mlflow_version=serving.mlflow_version,
-            keys=serving.keys,
+            mlflow_version=self._mlflow_version,
+            # What a pinned revision reads is left as it is: its servers may have other keys.
+            keys=pulumi.Output.all(self.pinned, serving.keys).apply(lambda found: "" if found[0] else found[1]),
             opts=self._after(*after),
         )
         warn_of_lost(self.reencryption, self)
@@ -81,8 +112,8 @@ class Backend(pulumi.ComponentResource):
             f"{name}-verification",
             VerificationArgs(
                 url=serving.url,
-                release=serving.release,
-                serving_digest=serving.digest,
+                release=self.release,
+                serving_digest=pulumi.Output.all(self.release, serving.depends_on).apply(digest),
                 locator=serving.locator,
                 report_path=serving.report,
                 profile=verify.profile,
@@ -102,13 +133,18 @@ class Backend(pulumi.ComponentResource):
             LedgerEntryArgs(locator=serving.locator, revision=serving.revision, verified=self.verification.finished),
             opts=self._after(self.verification),
         )
-        accept = self._settings.release.accept_pin
         # Last of all: an update that withholds a release does everything else, and then ends red.
         Hold(
             f"{name}-hold",
-            withheld=serving.withheld,
-            accepted=pulumi.Output.from_input(serving.pinned).apply(lambda pinned: pinned and accept),
+            withheld=self._withheld,
+            accepted=self.pinned.apply(lambda found: found is not None and found.manual and accept),
             opts=self._after(entry),
+        )
+
+    def _release(self, serving: Serving) -> pulumi.Output[dict[str, Any]]:
+        known = {"mlflowVersion": self._mlflow_version, "schemaHead": serving.schema_head}
+        return pulumi.Output.all({"revision": serving.revision, **known}, serving.made_of).apply(
+            lambda found: {**found[0], **found[1]}
         )
 
     def _give_outputs(
@@ -152,8 +188,19 @@ class Backend(pulumi.ComponentResource):
         return self._outputs
 
     @property
+    def candidate_checks(self) -> dict[str, Any]:
+        """How a new release is verified before users meet it (verification.execution.run_apart)."""
+        verify = self._settings.verify
+        return {"profile": verify.profile, "deadline": verify.deadline, "extraChecks": self._extra_checks}
+
+    @property
     def _extra_checks(self) -> list[dict[str, Any]]:
         return [each.model_dump(mode="json") for each in self._settings.verify.extra_checks]
 
     def _after(self, *needed: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self, depends_on=list(needed))
+
+
+def digest(identities: Any) -> str:
+    """Return a digest over the identity of everything that serving depends on: one permission less is another."""
+    return hashlib.sha256(json.dumps(identities, sort_keys=True).encode()).hexdigest()

@@ -1,15 +1,18 @@
-"""A report in a one-shot task's log: both of its streams are there as lines, and the report is the JSON at the end."""
+"""Lines of a log: the report that a one-shot task wrote among them, and the passwords that nobody may see."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_PASSWORD: Final = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
+
 
 def split(lines: Sequence[str]) -> tuple[str, str]:
-    """Return the report and the words for people.
+    """Return the report and the words for people: a task's log has both of its streams, the report at the end.
 
     The report's first line is a lone brace (json.dump with an indent).
     """
@@ -23,3 +26,8 @@ def split(lines: Sequence[str]) -> tuple[str, str]:
 def is_whole(lines: Sequence[str]) -> bool:
     """Return whether a log has its whole report: the last lines may come after the task's end."""
     return split(lines)[0].endswith("\n}")
+
+
+def without_passwords(text: str) -> str:
+    """Return `text` with the password in each URL blanked."""
+    return _PASSWORD.sub(r"\1:***@", text)

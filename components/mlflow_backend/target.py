@@ -77,12 +77,14 @@ class Target(Protocol):
 class Described:
     """A revision as the platform itself keeps it.
 
-    `identity` is the digest of what it runs; `doors` says whom its server lets in.
+    `identity` is the digest of what it runs; `doors` says whom its server lets in; `path_prefix` is the path below
+    which it is called.
     """
 
     release: Release
     identity: str
     doors: Doors
+    path_prefix: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +131,18 @@ class Finished:
     reasons: tuple[str, ...]
 
 
-class OneShot(Protocol):
+class Task(Protocol):
     """A task in the backend's network that runs one command and ends."""
+
+    def run(self, command: Sequence[str], *, deadline_s: float, complete: Callable[[Sequence[str]], bool]) -> Finished:
+        """Run `command` once, at most `deadline_s` seconds from when it runs. Raises PlatformFailed.
+
+        `complete` says whether the log has all that is wanted of it.
+        """
+
+
+class OneShot(Task, Protocol):
+    """A task that verifies."""
 
     credentials: Mapping[str, str]
     """Where the verification's login is found within the task; references, never values."""
@@ -139,12 +151,6 @@ class OneShot(Protocol):
 
     def arguments(self, key: str) -> tuple[str, ...]:
         """Return what `fetch` takes from the command line for an object, from `sys.argv[1]` on."""
-
-    def run(self, command: Sequence[str], *, deadline_s: float, complete: Callable[[Sequence[str]], bool]) -> Finished:
-        """Run `command` once, at most `deadline_s` seconds from when it runs. Raises PlatformFailed.
-
-        `complete` says whether the log has all that is wanted of it.
-        """
 
 
 class Platform(History, Protocol):
@@ -156,12 +162,14 @@ class Platform(History, Protocol):
     """The backend's own objects: ledger, dumps, journals, reports, locks."""
     dumps: str
     """The address below which the database tool writes and finds dumps."""
-    report: Path | None
-    """Where a copy of the last verification report is kept on this machine, if anywhere."""
     asks_at_once: bool
     """Whether the database answers `heads` and `row_counts` at once; if not, a preview does not ask it."""
     start_deadline_s: float
     """How long a revision of any release may take until it serves."""
+
+    @property
+    def report(self) -> Path | None:
+        """Where a copy of the last verification report is kept on this machine, if anywhere."""
 
     # The database.
 

@@ -24,10 +24,11 @@ from mlflow_backend import locator
 from mlflow_backend.aws import clients, secret_values, secrets
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.permissions import Purpose, policies
-from mlflow_backend.aws.render.secrets import SERVER_SECRETS, VERIFICATION_KEY
+from mlflow_backend.aws.render.secrets import SERVER_SECRETS
+from mlflow_backend.aws.scope import Scope
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.dynamic import inputs_of
-from mlflow_backend.ecs import holding
+from mlflow_backend.ecs import backend
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.lookup import locate
@@ -37,6 +38,7 @@ from mlflow_backend.pace import Pace
 from mlflow_backend.preflight import resource as preflight
 from mlflow_backend.preflight.ecr import EcrSource
 from mlflow_backend.releases.stores import DUMPS
+from mlflow_backend.server.login import VERIFICATION_KEY
 from mlflow_backend.verification import inside as verification
 from mlflow_backend.verify import job
 from mlflow_backend.verify.model import Result
@@ -255,7 +257,7 @@ def _looks(day: Workday) -> None:
     store = EcrSource(Connection(naming.region).client("ecr"), account=naming.account, repository="mlflow-backend")
     with contextlib.suppress(Exception):
         store.blob(f"sha256:{'0' * 64}")
-    holding.read(day.settings, naming, clients.connections(Connection(naming.region)).store)
+    backend.ledger_of(Scope(settings=day.settings, naming=naming, connection=Connection(naming.region)), "any")
 
 
 def _reads(made: Made) -> None:
@@ -274,7 +276,7 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
     with contextlib.suppress(Exception), target.rollback_lock():
         target.rollback_context()
     found, id_ = platform.clients, day.naming.arn("ecs", f"task/{day.naming.cluster()}/{'0' * 32}")
-    task = database_task(found, platform.locator, None).task
+    task = database_task(found, platform.locator, None)
     logs: Any = {"logGroupName": day.naming.log_group("tasks"), "logStreamName": "database/database/1"}
     asks: tuple[Callable[[], Any], ...] = (
         partial(task._look, id_),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws import secret_values, secrets
 from mlflow_backend.aws.connection import Connection
-from mlflow_backend.aws.render.secrets import VERIFICATION_KEY
+from mlflow_backend.server.login import VERIFICATION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

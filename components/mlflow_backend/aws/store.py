@@ -29,6 +29,12 @@ _UNREACHABLE: Final = ("store-unreachable", "Log in to AWS, and repeat")
 _CHUNK: Final = 1 << 20
 
 
+FETCH: Final = (
+    "import boto3,sys;bucket,key=sys.argv[1:3];data=boto3.client('s3').get_object(Bucket=bucket,Key=key)['Body'].read()"
+)
+"""Python statements by which a task reads an object of a bucket (target.OneShot)."""
+
+
 class S3Store:
     """A store in one bucket, below `root` ('' for the bucket itself). A bucket that is not there holds nothing."""
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.releases.holds import refuse_rotation
 from mlflow_backend.releases.journal import refuse_unfinished
+from mlflow_backend.releases.pins import refuse_rotation
 
 
 def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:

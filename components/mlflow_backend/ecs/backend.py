@@ -6,8 +6,6 @@ verification, ledger. What the parts are is in `render`; nothing is decided here
 
 from __future__ import annotations
 
-import hashlib
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +26,10 @@ from mlflow_backend.aws.render.balancer import rollout_deadline, timeouts
 from mlflow_backend.aws.render.secrets import IN_FORCE, SERVER_SECRETS, SecretSource
 from mlflow_backend.aws.scope import Scope
 from mlflow_backend.aws.storage import Storage
+from mlflow_backend.aws.store import S3Store
 from mlflow_backend.backend import Backend, Serving
-from mlflow_backend.ecs import holding
-from mlflow_backend.ecs.locator import EcsLocator, locator_of, report_path
+from mlflow_backend.ecs.history import describe
+from mlflow_backend.ecs.locator import EcsLocator, locator_of
 from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.oneshot import Network as TaskNetwork
 from mlflow_backend.ecs.protection import Protection
@@ -39,14 +38,15 @@ from mlflow_backend.ecs.refusals import naming_of
 from mlflow_backend.ecs.render import containers, policies, roles, tasks
 from mlflow_backend.ecs.render import service as render
 from mlflow_backend.ecs.service import Service
-from mlflow_backend.migrate.provider import Migration, MigrationArgs
+from mlflow_backend.hosted import report_path
 from mlflow_backend.preflight.provider import Preflight
+from mlflow_backend.releases import pins
 from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import ECS_BACKEND
 
 if TYPE_CHECKING:
     from mlflow_backend.ecs.args import EcsBackendArgs
-    from mlflow_backend.ecs.holding import Held
+    from mlflow_backend.releases.pins import PinnedRelease
 
 
 class EcsBackend(Backend):
@@ -71,7 +71,7 @@ class EcsBackend(Backend):
         self._scope = Scope(settings=settings, naming=naming, connection=args.connection)
         plugin.require()
         self._identity = tasks.release_identity(settings, naming)
-        self._held, self._migrated = _ledger(self._scope, self._identity)
+        pinned, self._migrated = ledger_of(self._scope, self._identity)
         self.provider = self._scope.provider(f"{name}-aws")
         super().__init__(
             ECS_BACKEND,
@@ -79,6 +79,8 @@ class EcsBackend(Backend):
             settings=settings,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[self.provider])),
         )
+        self._serve_pinned(pinned)
+        self._pin = None if pinned is None else pinned.release
         self._naming, self._args, self._child = naming, args, pulumi.ResourceOptions(parent=self)
         self._preflight = Preflight(f"{name}-preflight", preflight_args(settings, naming, args), opts=self._child)
         self.storage = Storage(f"{name}-storage", self._scope, opts=self._child)
@@ -174,18 +176,24 @@ class EcsBackend(Backend):
         self.service.define_database_task(rendered[tasks.DATABASE], self.identity.attached)
         if tasks.VERIFY in self.identity.roles:
             self.service.define_verify_task(rendered[tasks.VERIFY], self.identity.attached)
-        migration = self._migrate()
+        # Another version of the server's secret is another password, which the role has to be given; another user is
+        # another role, which owns the database, or gets an error that names the owner.
+        user = settings.aws.database.user
+        self.add_migration(
+            self._locator,
+            database=pulumi.Output.concat(self.database.identity, "@", self._secrets.version, " as ", user),
+            after=[self.service.database_task, self.database, self.storage, self.network],
+        )
         self.service.serve(
             rendered[tasks.SERVER],
             balancer=self.balancer,
             times=times,
             may_roll_back=render.platform_may_roll_back(migrated=self._migrated),
             guards=self.monitoring.guards,
-            pin=self._held.revision if self._held else None,
+            pin=self._pin.revision if self._pin else None,
             # No server of ours is ever started on a database that is not at its head.
-            needs=[migration, *self.identity.attached],
+            needs=[self.migration, *self.identity.attached],
         )
-        self._migration = migration
 
     def _watch(self) -> Monitoring:
         settings, naming, balancer = self._settings, self._naming, self.balancer
@@ -224,24 +232,6 @@ class EcsBackend(Backend):
             roles={part: role.arn for part, role in self.identity.roles.items()},
         ).apply(lambda found: tasks.definitions(settings, naming, tasks.Drawn(**found), release=release))
 
-    def _migrate(self) -> Migration:
-        # Another version of the server's secret is another password, which the role has to be given; another user is
-        # another role, which owns the database, or gets an error that names the owner.
-        user = self._settings.aws.database.user
-        database = pulumi.Output.concat(self.database.identity, "@", self._secrets.version, " as ", user)
-        return Migration(
-            f"{self._name}-migration",
-            MigrationArgs(
-                locator=self._locator,
-                mlflow_version=self._mlflow_version,
-                database=database,
-                on_failure=self._settings.migrate.on_failure,
-            ),
-            opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[self.service.database_task, self.database, self.storage, self.network]
-            ),
-        )
-
     def _make_locator(self) -> pulumi.Output[EcsLocator]:
         """Return the locator; unknown only until network and balancer are there."""
         settings, naming, connection = self._settings, self._naming, self._scope.connection
@@ -272,29 +262,10 @@ class EcsBackend(Backend):
             subnets=list(network.task_subnets),
         ).apply(located)
 
-    @property
-    def _mlflow_version(self) -> str:
-        """The MLflow version that is served: the held revision's, whatever the settings say by now."""
-        return self._held.mlflow_version if self._held else self._settings.server.mlflow_version
-
-    def _make_release(self) -> pulumi.Output[dict[str, Any]]:
-        version, digest = self._mlflow_version, self._held.image_digest if self._held else None
-        return pulumi.Output.all(self.service.revision, self._preflight.pinnedImage, self._migration.head).apply(
-            lambda found: {
-                "revision": found[0],
-                "mlflowVersion": version,
-                "imageDigest": digest or str(found[1]).rpartition("@")[2],
-                "schemaHead": found[2],
-            }
-        )
-
     def _roll_out(self) -> Rollout:
         """Wait for the platform: after it, no server is left that has other keys, or would write with them."""
         return Rollout(
             f"{self._name}-rollout",
-            region=self._naming.region,
-            cluster=self._naming.cluster(),
-            service=self._naming.service(),
             revision=self.service.revision,
             locator=self._locator,
             deadline_s=rollout_deadline(self._settings.server.request_timeout),
@@ -302,44 +273,41 @@ class EcsBackend(Backend):
         )
 
     def _serving(self) -> Serving:
-        held, release = self._held, self._make_release()
-        digest = pulumi.Output.all(
-            release,
-            self.identity.documents,
-            self._secrets.version,
-            self.cache.secret.apply(containers.value_from),
-            self.database.identity,
-            self.storage.store.apply(str),
-            self.balancer.listener.arn,
-            self.balancer.target_group.arn,
-            [*render.decided(self._settings), self._identity],
-        ).apply(_digest)
+        pin = self._pin
         return Serving(
             url=self.balancer.url,
-            release=release,
             revision=self.service.revision,
+            made_of=self._preflight.pinnedImage.apply(
+                lambda image: {"imageDigest": (pin and pin.image_digest) or str(image).rpartition("@")[2]}
+            ),
+            schema_head=self.migration.head,
             locator=self._locator,
-            mlflow_version=self._mlflow_version,
             credentials=self._locator.apply(lambda found: found.credentials),
             access=self._settings.access.mode != "none",
-            digest=digest,
-            keys="" if held else self._secrets.version,
-            withheld=held.withheld if held else "",
-            pinned=held is not None and held.manual,
+            depends_on=[
+                self.identity.documents,
+                self._secrets.version,
+                self.cache.secret.apply(containers.value_from),
+                self.database.identity,
+                self.storage.store.apply(str),
+                self.balancer.listener.arn,
+                self.balancer.target_group.arn,
+                [*render.decided(self._settings), self._identity],
+            ],
+            keys=self._secrets.version,
             report=str(report_path(self._naming.stack)),
         )
 
 
-def _ledger(scope: Scope, identity: str) -> tuple[Held | None, bool]:
-    """Return what the ledger holds the backend to, and whether its schema changes."""
-    settings, naming = scope.settings, scope.naming
-    contents = holding.read(settings, naming, scope.connection.client("s3"))
-    held = holding.held(settings, identity, contents)
-    if held is not None and held.withheld:
-        pulumi.log.warn(f"The release of the settings is withheld: {held.withheld}.")
-    return held, holding.migrates(settings, identity, contents)
-
-
-def _digest(identities: list[Any]) -> str:
-    """Return a digest over the identity of everything that serving depends on: one permission less is another."""
-    return hashlib.sha256(json.dumps(identities, sort_keys=True).encode()).hexdigest()
+def ledger_of(scope: Scope, identity: str) -> tuple[PinnedRelease | None, bool]:
+    """Return the release that the ledger names instead of this one, and whether the schema changes."""
+    settings, naming, connection = scope.settings, scope.naming, scope.connection
+    place = storage.store(settings, naming)
+    store = S3Store(connection.client("s3"), bucket=place.bucket, root=place.root)
+    contents = pins.ledger_contents(store, requested=settings.release.pin)
+    pinned = pins.pinned_release(
+        contents.state,
+        identity=identity,
+        describe=lambda revision: describe(connection.client("ecs"), naming.family(tasks.SERVER), revision),
+    )
+    return pinned, contents.changes_schema(identity, settings.server.mlflow_version)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs import deployments
-from mlflow_backend.ecs.oneshot import DatabaseTask, EcsTask
+from mlflow_backend.ecs.oneshot import EcsTask
 from mlflow_backend.ecs.render.containers import VERSION_LABEL
-from mlflow_backend.ecs.render.tasks import DATABASE, DATABASE_TOOL
+from mlflow_backend.ecs.render.tasks import DATABASE
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.clients import Clients
@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 _LOOKED_THROUGH: Final = 20
 
 
-def database_task(clients: Clients, locator: EcsLocator, version: str | None) -> DatabaseTask:
-    """Return what runs the tool in a version's image; in the newest one if none is named.
+def database_task(clients: Clients, locator: EcsLocator, version: str | None) -> EcsTask:
+    """Return the task that runs the tool in a version's image; in the newest one if none is named.
 
     Any version's tool can say where a schema is. Raises Refused if the version's task definition is gone.
     """
-    task = EcsTask(
+    return EcsTask(
         clients=clients,
         cluster=locator.service.cluster,
         task_definition=locator.database_family if version is None else _definition(clients, locator, version),
         container=DATABASE,
         network=locator.network,
     )
-    return DatabaseTask(task=task, tool=DATABASE_TOOL)
 
 
 def _definition(clients: Clients, locator: EcsLocator, version: str) -> str:

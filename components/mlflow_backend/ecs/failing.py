@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.ecs import deployments, reasons
+from mlflow_backend.logged import without_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +57,7 @@ class FailingTasks:
             log = [] if self.reported else reasons.last_log_lines(self.clients, task)
             self.reported.add(arn)
             words = [*reasons.of_task(task), *log]
-            lines = "".join(f"\n  - {reasons.without_passwords(word)}" for word in words)
+            lines = "".join(f"\n  - {without_passwords(word)}" for word in words)
             self.report(f"A task of revision {wanted.number} failed; ECS goes on trying.{lines}")
 
 

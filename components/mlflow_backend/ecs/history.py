@@ -13,17 +13,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.contract import Refused, Release, Revision, RevisionState, WaitOutcome
+from mlflow_backend.aws.asking import Unanswered, asked
+from mlflow_backend.contract import PlatformFailed, Refused, Release, Revision, RevisionState, WaitOutcome
 from mlflow_backend.ecs import deployments, reasons
 from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
 from mlflow_backend.ecs.failing import FailingTasks, warn
-from mlflow_backend.ecs.render.containers import VERSION_LABEL
+from mlflow_backend.ecs.render.containers import SETTINGS_LABEL, VERSION_LABEL
 from mlflow_backend.pace import Pace
-from mlflow_backend.server import keys
-from mlflow_backend.server.environment import ACCESS_VARIABLE
+from mlflow_backend.server import doors, keys
+from mlflow_backend.server.environment import ACCESS_VARIABLE, PREFIX_VARIABLE
+from mlflow_backend.target import Described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from mypy_boto3_ecs import ECSClient
 
     from mlflow_backend.aws.clients import Clients
 
@@ -78,6 +82,12 @@ class EcsHistory:
         if serving is None:
             return None
         return self._revision(serving.number, self._describe(serving), _states(service).get(serving.number, "serving"))
+
+    def serving(self) -> str | None:
+        """Return the revision that answers users; None when no task runs, or there is no service."""
+        service = find_service(self.clients, self.name)
+        serving = None if service is None else deployments.serving(service)
+        return None if serving is None else str(serving.number)
 
     def busy(self) -> str | None:
         """Return, as a clause, what is being deployed right now; None when nothing is."""
@@ -152,15 +162,14 @@ class EcsHistory:
         return tuple(dropped)
 
     def _service(self) -> Mapping[str, Any]:
-        answer = self.clients.ecs.describe_services(cluster=self.name.cluster, services=[self.name.service])
-        if not answer["services"]:
+        found = find_service(self.clients, self.name)
+        if found is None:
             raise Refused(
                 f"There is no service {self.name.service} in the cluster {self.name.cluster} ({self.name.region}).",
                 code="service-missing",
                 fix="Deploy the stack first, or name another cluster and service.",
             )
-        # A TypedDict of the stubs is a mapping to whoever reads it.
-        return dict(answer["services"][0])
+        return found
 
     def _numbers(self, family: str, status: str) -> list[int]:
         """Return the revisions of a family. The order of ECS is not relied on: callers sort by number."""
@@ -212,6 +221,49 @@ class EcsHistory:
         return Revision(id=str(number), release=release, state=state, created_at=found.get("registeredAt"))
 
 
+def find_service(clients: Clients, name: ServiceName) -> Mapping[str, Any] | None:
+    """Return a service as ECS describes it; None if it is not there, or not any more."""
+    try:
+        answer = clients.ecs.describe_services(cluster=name.cluster, services=[name.service])
+    except clients.ecs.exceptions.ClusterNotFoundException:
+        return None
+    # A service that was deleted is called INACTIVE for a while (Amazon ECS API reference, DescribeServices).
+    active = [each for each in answer["services"] if each.get("status") != "INACTIVE"]
+    return dict(active[0]) if active else None
+
+
+def definition_of(ecs: ECSClient, family: str, revision: str) -> Mapping[str, Any]:
+    """Return the task definition of a revision. Raises Refused if it is gone, PlatformFailed if ECS does not say."""
+    answer = asked(ecs.describe_task_definition, taskDefinition=f"{family}:{revision}")
+    if not isinstance(answer, Unanswered):
+        return dict(answer["taskDefinition"])
+    # So ECS calls a task definition that it does not have (Amazon ECS API reference, DescribeTaskDefinition).
+    if answer.why == "ClientException":
+        raise Refused(
+            f"Revision {revision} is not there any more.",
+            code="revision-gone",
+            fix="Choose one that `make releases` lists.",
+        )
+    raise PlatformFailed(
+        answer.of("ECS"),
+        code="revision-not-read",
+        fix="Allow ecs:DescribeTaskDefinition, and repeat",
+        part=f"revision {revision}",
+    )
+
+
+def describe(ecs: ECSClient, family: str, revision: str) -> Described:
+    """Return what a revision runs, by its image, labels, variables and command. Raises Refused if it is gone."""
+    definition = definition_of(ecs, family, revision)
+    container = definition["containerDefinitions"][0]
+    return Described(
+        release=release_of(int(revision), definition),
+        identity=container.get("dockerLabels", {}).get(SETTINGS_LABEL, ""),
+        doors=doors(container.get("command", [])),
+        path_prefix=_variables(container).get(PREFIX_VARIABLE, ""),
+    )
+
+
 def release_of(number: int, definition: Mapping[str, Any]) -> Release:
     """Return what a task definition runs, as far as it says so: by its server container's image and label."""
     containers: Sequence[Mapping[str, Any]] = definition.get("containerDefinitions", [])
@@ -220,15 +272,18 @@ def release_of(number: int, definition: Mapping[str, Any]) -> Release:
     labelled = container.get("dockerLabels", {}).get(VERSION_LABEL)
     # A service of others has no such label; its image's tag often is a version, as `ghcr.io/mlflow/mlflow:v2.9.2`.
     tagged = _VERSION_TAG.search(image)
-    variables = {each["name"]: each.get("value") for each in container.get("environment", [])}
     secrets = {each["name"] for each in container.get("secrets", [])}
     return Release(
         revision=str(number),
         mlflow_version=labelled or (tagged[1] if tagged else UNKNOWN_VERSION),
         image_digest=digest or None,
-        access=variables.get(ACCESS_VARIABLE),
+        access=_variables(container).get(ACCESS_VARIABLE),
         keyed=secrets >= keys.VARIABLES.keys() if container else None,
     )
+
+
+def _variables(container: Mapping[str, Any]) -> dict[str, str]:
+    return {each["name"]: each.get("value", "") for each in container.get("environment", [])}
 
 
 def _states(service: Mapping[str, Any]) -> dict[int, RevisionState]:

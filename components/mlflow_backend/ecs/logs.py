@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.ecs import reasons
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, VERIFY
+from mlflow_backend.logged import without_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,8 +77,8 @@ class EcsLogs:
             states.setdefault(task, "ended longer ago than ECS remembers")
         for task, state in list(states.items())[:tasks]:
             found = reasons.tail(self.clients, group, f"{prefix}{task}", lines=lines)
-            said = tuple(map(reasons.without_passwords, found))
-            yield Tail(part=part, task=task, state=reasons.without_passwords(state), group=group, lines=said)
+            said = tuple(map(without_passwords, found))
+            yield Tail(part=part, task=task, state=without_passwords(state), group=group, lines=said)
 
     def audit(self) -> Iterator[str]:
         """Give lines of the last AUDIT_DAYS with the word audit in them; nothing if no server ever logged."""

@@ -1,7 +1,4 @@
-"""A task that does one thing in the backend's network and ends: started, waited for, its words read from the log.
-
-`DatabaseTask` is the database tool's runner on this target (mlflow_backend/migrate/tool.Runner).
-"""
+"""A task that does one thing in the backend's network and ends: started, waited for, its words read from the log."""
 
 from __future__ import annotations
 
@@ -11,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs import reasons
-from mlflow_backend.logged import is_whole, split
-from mlflow_backend.migrate.tool import Code, ToolResult, tool_failed
 from mlflow_backend.pace import Pace
 from mlflow_backend.target import Finished
 
@@ -170,23 +165,3 @@ class EcsTask:
             if answer["nextForwardToken"] == token or not answer["events"]:
                 return lines
             token = answer["nextForwardToken"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatabaseTask:
-    """Runs the database tool as a one-shot task."""
-
-    task: EcsTask
-    tool: tuple[str, ...]
-
-    def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
-        """Run the tool with `arguments`. Raises PlatformFailed if it cannot be run in time."""
-        try:
-            finished = self.task.run([*self.tool, *arguments], deadline_s=deadline_s, complete=is_whole)
-        except PlatformFailed as error:
-            raise tool_failed(Code.UNREADABLE, f"The database task: {error}", "Look at the cluster's tasks.") from None
-        if finished.exit_code is None:
-            words = "; ".join(finished.reasons) or "ECS gave no reason"
-            raise tool_failed(Code.UNREADABLE, f"The database task never ran: {words}.", "Fix that, and repeat.")
-        output, log = split(finished.lines)
-        return ToolResult(code=finished.exit_code, output=output, log=reasons.without_passwords(log))

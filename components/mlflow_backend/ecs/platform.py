@@ -5,46 +5,36 @@ The database is private, so every question to it is a one-shot task of half a mi
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws import parameters, secret_values
 from mlflow_backend.aws.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
-from mlflow_backend.aws.render.policies import ARTIFACTS
-from mlflow_backend.aws.store import S3Store
+from mlflow_backend.aws.store import FETCH, S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.ecs import deployments
 from mlflow_backend.ecs.database_task import database_task
-from mlflow_backend.ecs.history import EcsHistory, release_of
-from mlflow_backend.ecs.locator import EcsLocator, report_path
+from mlflow_backend.ecs.history import EcsHistory, describe, find_service
+from mlflow_backend.ecs.locator import EcsLocator
 from mlflow_backend.ecs.logs import ONE_SHOTS, PARTS, EcsLogs
 from mlflow_backend.ecs.oneshot import EcsTask
-from mlflow_backend.ecs.render.containers import SETTINGS_LABEL
 from mlflow_backend.ecs.render.tasks import VERIFY
 from mlflow_backend.ecs.scale import Scale
-from mlflow_backend.identity import OBJECT
-from mlflow_backend.migrate.tool import Code, DatabaseTool
+from mlflow_backend.hosted import HostedPlatform
+from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.stores import DUMPS
-from mlflow_backend.server import doors
-from mlflow_backend.server.environment import PREFIX_VARIABLE
-from mlflow_backend.target import Described, LogPart, PartStatus
-from mlflow_backend.verify.subjects import Subject
+from mlflow_backend.target import LogPart, PartStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mlflow_backend.aws.clients import Connections
     from mlflow_backend.releases.stores import Store
-    from mlflow_backend.schema import Heads
-    from mlflow_backend.target import OneShot
+    from mlflow_backend.target import Described
 
 # Of any release: which `server.requestTimeout` it has is known to its own task definition only. A start that fails is
 # reported by ECS long before.
@@ -59,21 +49,17 @@ class VerifyTask(EcsTask):
 
     credentials: Mapping[str, str]
     locator: EcsLocator
-    fetch: str = (
-        "import boto3,sys;bucket,key=sys.argv[1:3];"
-        "data=boto3.client('s3').get_object(Bucket=bucket,Key=key)['Body'].read()"
-    )
+    fetch: str = FETCH
 
     def arguments(self, key: str) -> tuple[str, ...]:
         """Return bucket and key."""
         return self.locator.bucket, self.locator.store.prefix(key)
 
 
-class EcsPlatform(EcsHistory):
+class EcsPlatform(HostedPlatform, EcsHistory):
     """One backend on ECS."""
 
     target = EcsLocator.kind
-    asks_at_once = False
     start_deadline_s = _START_DEADLINE_S
 
     def __init__(self, locator: EcsLocator, connections: Connections) -> None:
@@ -83,7 +69,6 @@ class EcsPlatform(EcsHistory):
         store = S3Store(connections.store, bucket=locator.bucket, root=locator.root)
         self.store: Store = store
         self.dumps = store.address(DUMPS)
-        self.report: Path | None = report_path(locator.stack)
         self.scale = Scale(
             clients=connections.clients,
             scaling=connections.scaling,
@@ -93,35 +78,11 @@ class EcsPlatform(EcsHistory):
 
     # The database.
 
-    def heads(self) -> Heads | None:
-        """Return the schema heads, asked by a one-shot task."""
-        try:
-            return self.tool(None).status().heads
-        except PlatformFailed as failure:
-            if failure.code == Code.UNREACHABLE.error:
-                return None
-            raise
-
-    def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
-        """Return nothing: rows are shown in a preview, in which the database is not asked."""
-        del tables
-        return {}
-
     def tool(self, version: str | None) -> DatabaseTool:
         """Return the database tool in a version's image."""
-        return DatabaseTool(database_task(self.clients, self.locator, version))
-
-    def mark_store(self, content: bytes) -> None:
-        """Write the object that the server's own role may only read."""
-        self.store.replace(f"{ARTIFACTS}/{OBJECT}", content)
+        return DatabaseTool(TaskRunner(database_task(self.clients, self.locator, version)))
 
     # The servers.
-
-    def serving(self) -> str | None:
-        """Return the revision that answers users."""
-        service = self.scale.service()
-        serving = None if service is None else deployments.serving(service)
-        return None if serving is None else str(serving.number)
 
     def stop_servers(self) -> None:
         """End every task; autoscaling starts none."""
@@ -141,14 +102,8 @@ class EcsPlatform(EcsHistory):
         del revision
 
     def describe(self, revision: str) -> Described:
-        """Return what a task definition runs, by its image, labels, variables and command."""
-        definition = self._definition(revision)
-        container = definition["containerDefinitions"][0]
-        return Described(
-            release=release_of(int(revision), definition),
-            identity=container.get("dockerLabels", {}).get(SETTINGS_LABEL, ""),
-            doors=doors(container.get("command", [])),
-        )
+        """Return what a task definition runs."""
+        return describe(self.clients.ecs, self.locator.server_family, revision)
 
     def rotate_keys(self, *, lost: bool) -> str:
         """Draw new keys into another version of the servers' secret."""
@@ -174,24 +129,8 @@ class EcsPlatform(EcsHistory):
         """Return Secrets Manager's, asked as the backend's account is."""
         return {"secretsmanager": partial(secret_values.read, self.locator.connection)}
 
-    def subject(self, revision: str) -> Subject:
-        """Return the subject of a verification of a revision."""
-        definition, locator = self._definition(revision), self.locator
-        return Subject(
-            url=_url(locator.url, definition),
-            expected_version=release_of(int(revision), definition).mlflow_version,
-            expected_revision=revision,
-            locator=locator,
-            stack=locator.stack,
-            credentials=locator.credentials,
-            access=locator.access != "none",
-            report_path=str(self.report),
-        )
-
-    def inside(self) -> OneShot | None:
-        """Return the task that verifies, if the balancer is internal."""
-        if not self.locator.inside:
-            return None
+    def verifier(self) -> VerifyTask:
+        """Return the task that verifies within the network."""
         return VerifyTask(
             clients=self.clients,
             cluster=self.locator.service.cluster,
@@ -215,13 +154,9 @@ class EcsPlatform(EcsHistory):
         except (ClientError, BotoCoreError) as error:
             _log.warning("the red verdict was not counted for the alarm: %s", type(error).__name__)
 
-    def purge(self, prefix: str, *, timeout_s: float) -> None:
-        """Return nothing: the database is out of reach from here."""
-        del prefix, timeout_s
-
     def parts(self) -> Iterator[PartStatus]:
         """Return the service's tasks, and what of the database waits for a restart."""
-        service = self.scale.service()
+        service = find_service(self.clients, self.name)
         if service is None:
             return
         desired, running = service["desiredCount"], service["runningCount"]
@@ -244,19 +179,3 @@ class EcsPlatform(EcsHistory):
     @property
     def _logs(self) -> EcsLogs:
         return EcsLogs(clients=self.clients, locator=self.locator)
-
-    def _definition(self, revision: str) -> Mapping[str, Any]:
-        wanted = f"{self.locator.server_family}:{revision}"
-        with contextlib.suppress(self.clients.ecs.exceptions.ClientException):
-            return dict(self.clients.ecs.describe_task_definition(taskDefinition=wanted)["taskDefinition"])
-        raise Refused(
-            f"Revision {revision} is not there any more.",
-            code="revision-gone",
-            fix="Choose one that `make releases` lists.",
-        )
-
-
-def _url(known: str, definition: Mapping[str, Any]) -> str:
-    """Return the URL of a revision, which may be called below another path than the newest one."""
-    variables = {each["name"]: each["value"] for each in definition["containerDefinitions"][0].get("environment", [])}
-    return str(urlunsplit((*urlsplit(known)[:2], variables.get(PREFIX_VARIABLE, ""), "", "")))

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource
+from pulumi.dynamic import Resource
 
-from mlflow_backend.dynamic import Provider, document_of
+from mlflow_backend.dynamic import document_of
+from mlflow_backend.releases import provider
 
 if TYPE_CHECKING:
     from mlflow_backend.locator import Locator
 
+INPUTS: Final = ("locator", "revision")
 
-class RolloutProvider(Provider):
-    """The platform's wait: an update whose revision ECS gave up on fails, and says why."""
 
-    serialize_as_secret_always = False
+class RolloutProvider(provider.RolloutProvider):
+    """ECS's wait."""
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Wait until the revision serves. Raises RolloutFailed with ECS's own reasons."""
-        from mlflow_backend.ecs import rollout  # noqa: PLC0415
+    def wait(self, props: dict[str, Any]) -> dict[str, Any]:
+        """Wait until the revision serves. Raises PlatformFailed with ECS's own reasons."""
+        from mlflow_backend import rollout  # noqa: PLC0415 (the provider process starts light)
+        from mlflow_backend.locator import from_document  # noqa: PLC0415
+        from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415
 
-        return CreateResult(id_=str(props["revision"]), outs=rollout.wait(props))
+        return rollout.wait(open_releases(from_document(props["locator"])), str(props["revision"]), props)
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Another service or revision is waited for anew: a failed `update` would keep the old green entry."""
-        from mlflow_backend.ecs import rollout  # noqa: PLC0415
-
-        changed = rollout.changed(olds, news)
-        return DiffResult(changes=bool(changed), replaces=changed, delete_before_replace=True)
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Ask once whether the revision still serves; if not, the next update waits again."""
-        from mlflow_backend.ecs import rollout  # noqa: PLC0415
-
-        return ReadResult(id_=id_ if rollout.still_serving(props) else "", outs=props)
+    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
+        """Compare the backend and the revision."""
+        return [key for key in INPUTS if olds.get(key) != news.get(key)]
 
 
 class Rollout(Resource, module="mlflow-backend", name="EcsRollout"):
@@ -43,25 +37,15 @@ class Rollout(Resource, module="mlflow-backend", name="EcsRollout"):
 
     revision: pulumi.Output[str]
 
-    def __init__(  # noqa: PLR0913 - which service and which revision, by name
+    def __init__(
         self,
         name: str,
         *,
-        region: str,
-        cluster: str,
-        service: str,
         revision: pulumi.Input[str],
         locator: pulumi.Input[Locator],
         deadline_s: int,
         opts: pulumi.ResourceOptions,
     ) -> None:
-        """Take the service, the revision that it must serve, the backend's locator, and how long that may take."""
-        props = {
-            "region": region,
-            "cluster": cluster,
-            "service": service,
-            "revision": revision,
-            "locator": document_of(locator),
-            "deadline": deadline_s,
-        }
+        """Take the revision that must serve, the backend's locator, and how long that may take."""
+        props = {"revision": revision, "locator": document_of(locator), "deadline": deadline_s}
         super().__init__(RolloutProvider(), name, props, opts)

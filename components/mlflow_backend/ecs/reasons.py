@@ -5,8 +5,9 @@ Log lines are a server's own and may hold a URL with a password; those are blank
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.logged import without_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +22,6 @@ _TASKS: Final = 100
 _LOGS: Final = 5
 # Of a task that ended by itself (Amazon ECS API reference, Task, stopCode).
 _OWN_END: Final = "EssentialContainerExited"
-_PASSWORD = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 
 
 def gather(
@@ -75,11 +75,6 @@ def tail(clients: Clients, group: str, stream: str, *, lines: int = LOG_LINES) -
         # A task that never started wrote nothing.
         return []
     return [event.get("message", "").rstrip() for event in answer["events"]]
-
-
-def without_passwords(text: str) -> str:
-    """Return `text` with the password in each URL blanked."""
-    return _PASSWORD.sub(r"\1:***@", text)
 
 
 def stopped_tasks(clients: Clients, *, cluster: str, service: str, wanted: TaskDefinitionId) -> list[Mapping[str, Any]]:

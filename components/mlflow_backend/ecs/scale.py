@@ -8,14 +8,13 @@ migration.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.ecs.history import find_service
 from mlflow_backend.pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mypy_boto3_application_autoscaling import ApplicationAutoScalingClient
 
     from mlflow_backend.aws.clients import Clients
@@ -39,8 +38,8 @@ class Scale:
 
     def down(self) -> None:
         """End every task and wait until none is left; safe to repeat. Nothing happens if there is no service yet."""
-        service = self.service()
-        if service is None:
+        service = find_service(self.clients, self.name)
+        if service is None or service.get("status") == "DRAINING":
             return
         if self.journal.load() is None:
             bounds = self._bounds()
@@ -69,7 +68,7 @@ class Scale:
     def _wait_for_none(self) -> None:
         began = self.pace.clock()
         while True:
-            service = self.service()
+            service = find_service(self.clients, self.name)
             if service is None or service["runningCount"] + service["pendingCount"] == 0:
                 return
             if self.pace.clock() - began >= _STOP_DEADLINE_S:
@@ -78,15 +77,6 @@ class Scale:
                     code="tasks-still-running",
                 )
             self.pace.pause(self.pace.poll_s)
-
-    def service(self) -> Mapping[str, Any] | None:
-        """Return the service as ECS describes it; None if it is not there, or not any more."""
-        try:
-            answer = self.clients.ecs.describe_services(cluster=self.name.cluster, services=[self.name.service])
-        except self.clients.ecs.exceptions.ClusterNotFoundException:
-            return None
-        active = [each for each in answer["services"] if each.get("status") == "ACTIVE"]
-        return dict(active[0]) if active else None
 
     def _bounds(self) -> tuple[int, int] | None:
         found = self.scaling.describe_scalable_targets(

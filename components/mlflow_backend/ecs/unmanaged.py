@@ -13,9 +13,8 @@ from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.ecs import deployments
 from mlflow_backend.ecs.history import EcsHistory, release_of
-from mlflow_backend.ecs.oneshot import DatabaseTask, EcsTask, Network
-from mlflow_backend.ecs.render.tasks import DATABASE_TOOL
-from mlflow_backend.migrate.tool import DatabaseTool
+from mlflow_backend.ecs.oneshot import EcsTask, Network
+from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.schema import Heads
 from mlflow_backend.schema_tables import schema_table
@@ -72,15 +71,10 @@ class UnmanagedPlatform(EcsHistory):
         if self._live_head is not None:
             return Heads(tracking=self._live_head)
         try:
-            return DatabaseTool(self._status_task()).status().heads
+            return DatabaseTool(TaskRunner(self._status_task())).status().heads
         except (PlatformFailed, Refused) as error:
             self._say(f"the database's schema is not known: {error} Say it with --live-head REV if you know it.")
             return None
-
-    def serving(self) -> str | None:
-        """Return the revision that answers users."""
-        current = self.current()
-        return None if current is None else current.id
 
     def start_servers(self, revision: str) -> None:
         """Make the service use a revision."""
@@ -123,14 +117,14 @@ class UnmanagedPlatform(EcsHistory):
         answer = self.clients.ecs.describe_task_definition(taskDefinition=f"{family}:{revision}")
         return dict(answer["taskDefinition"])
 
-    def _status_task(self) -> DatabaseTask:
-        """Return the database tool in the serving revision's own image, beside its tasks. Raises Refused."""
+    def _status_task(self) -> EcsTask:
+        """Return a task in the serving revision's own image, beside its tasks. Raises Refused."""
         service, serving = self._service(), self.serving()
         network = service.get("networkConfiguration", {}).get("awsvpcConfiguration")
         if network is None or serving is None:
             raise Refused("No task can be started beside it.", code="task-beside-service-impossible", fix="")
         definition = self._definition(serving)
-        task = EcsTask(
+        return EcsTask(
             clients=self.clients,
             cluster=self.name.cluster,
             task_definition=str(definition["taskDefinitionArn"]),
@@ -141,7 +135,6 @@ class UnmanagedPlatform(EcsHistory):
                 public_address=network.get("assignPublicIp") == "ENABLED",
             ),
         )
-        return DatabaseTask(task=task, tool=DATABASE_TOOL)
 
 
 def open_service(name: ServiceName, **more: Any) -> DeployedBackend:

@@ -46,16 +46,16 @@ from mlflow_backend.eks.within import (
     within,
 )
 from mlflow_backend.findings import documents
-from mlflow_backend.kubernetes import holding
 from mlflow_backend.kubernetes.preflight import refuse
 from mlflow_backend.kubernetes.render import server
-from mlflow_backend.kubernetes.workload import Workload
+from mlflow_backend.kubernetes.workload import Workload, pinned_release
 from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import EKS_BACKEND
 
 if TYPE_CHECKING:
     from mlflow_backend.findings import Finding
-    from mlflow_backend.kubernetes.holding import Held
+    from mlflow_backend.kubernetes.render.pods import Document
+    from mlflow_backend.releases.pins import PinnedRelease
     from mlflow_backend.settings import Settings
 
 Store = Literal["database", "cache"]
@@ -99,7 +99,8 @@ class EksBackend(Backend):
         self._locator = eks_locator(settings, naming, objects, connection)
         plugin.require()
         versions = addons.versions(settings, connection) if created(settings) else {}
-        findings, held = _looked_at(settings, self._inner, self._locator, server.identity(self._inner, objects))
+        identity = server.identity(self._inner, objects)
+        findings, pinned, template = _looked_at(settings, self._inner, self._locator, identity)
         self.provider = self._scope.provider(f"{name}-aws")
         super().__init__(
             EKS_BACKEND,
@@ -107,6 +108,7 @@ class EksBackend(Backend):
             settings=settings,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[self.provider])),
         )
+        self._serve_pinned(pinned)
         self._child = pulumi.ResourceOptions(parent=self)
         self.storage = Storage(f"{name}-storage", self._scope, opts=self._child)
         self._make_cluster(versions)
@@ -114,11 +116,11 @@ class EksBackend(Backend):
         self._make_identity()
         workload = Workload(
             name,
-            parent=self,
+            self,
             settings=self._inner,
             naming=objects,
             locator=self._locator,
-            held=held,
+            pinned=template,
             provider=self.kubernetes,
             needs=[*self._ground, *self._logins(), *self._associations],
         )
@@ -294,10 +296,7 @@ def _without_balancer(settings: Settings) -> Settings:
 
 def _looked_at(
     settings: Settings, inner: Settings, locator: EksLocator, identity: str
-) -> tuple[tuple[Finding, ...], Held | None]:
-    """Return what preflight found, and what the ledger holds the stack to."""
+) -> tuple[tuple[Finding, ...], PinnedRelease | None, Document | None]:
+    """Return what preflight found, and the release that the ledger names instead of this one, with its pod template."""
     findings = refuse(preflight.look(settings, inner, locator))
-    held = holding.held(EksPlatform(locator), identity, requested=settings.release.pin)
-    if held is not None:
-        pulumi.log.warn(f"The release of the settings is withheld: {held.why}.")
-    return findings, held
+    return findings, *pinned_release(EksPlatform(locator), identity, requested=settings.release.pin)

@@ -11,19 +11,20 @@ import pulumi_kubernetes as kubernetes
 from mlflow_backend.aws.render import storage
 from mlflow_backend.backend import Backend
 from mlflow_backend.findings import documents
-from mlflow_backend.kubernetes import holding, preflight
+from mlflow_backend.kubernetes import preflight
 from mlflow_backend.kubernetes.locator import locator_of
 from mlflow_backend.kubernetes.platform import KubernetesPlatform
 from mlflow_backend.kubernetes.refusals import naming_of
 from mlflow_backend.kubernetes.render import server
-from mlflow_backend.kubernetes.workload import Workload
+from mlflow_backend.kubernetes.workload import Workload, pinned_release
 from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import KUBERNETES_BACKEND
 
 if TYPE_CHECKING:
     from mlflow_backend.findings import Finding
-    from mlflow_backend.kubernetes.holding import Held
     from mlflow_backend.kubernetes.locator import KubernetesLocator
+    from mlflow_backend.kubernetes.render.pods import Document
+    from mlflow_backend.releases.pins import PinnedRelease
     from mlflow_backend.settings import Settings
 
 
@@ -51,7 +52,7 @@ class KubernetesBackend(Backend):
         refuse_broken(settings)
         naming = naming_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)
         locator = locator_of(settings, naming)
-        findings, held = _looked_at(settings, locator, server.identity(settings, naming))
+        findings, pinned, template = _looked_at(settings, locator, server.identity(settings, naming))
         self.provider = kubernetes.Provider(
             f"{name}-kubernetes", kubeconfig=locator.kubeconfig, context=locator.context, namespace=naming.namespace
         )
@@ -61,7 +62,8 @@ class KubernetesBackend(Backend):
             settings=settings,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[self.provider])),
         )
-        workload = Workload(name, parent=self, settings=settings, naming=naming, locator=locator, held=held)
+        self._serve_pinned(pinned)
+        workload = Workload(name, self, settings=settings, naming=naming, locator=locator, pinned=template)
         self.objects, self.secrets = workload.objects, workload.secrets
         self._end_update(workload.serving(), after=[workload.rollout])
         self._give_outputs(artifact_root=storage.destination(locator.store), preflight=documents(findings))
@@ -69,11 +71,8 @@ class KubernetesBackend(Backend):
 
 def _looked_at(
     settings: Settings, locator: KubernetesLocator, identity: str
-) -> tuple[tuple[Finding, ...], Held | None]:
-    """Return what preflight found, and what the ledger holds the stack to."""
+) -> tuple[tuple[Finding, ...], PinnedRelease | None, Document | None]:
+    """Return what preflight found, and the release that the ledger names instead of this one, with its pod template."""
     platform = KubernetesPlatform(locator)
     findings = preflight.refuse(preflight.look(settings, platform.api))
-    held = holding.held(platform, identity, requested=settings.release.pin)
-    if held is not None:
-        pulumi.log.warn(f"The release of the settings is withheld: {held.why}.")
-    return findings, held
+    return findings, *pinned_release(platform, identity, requested=settings.release.pin)

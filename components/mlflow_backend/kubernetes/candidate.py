@@ -7,7 +7,7 @@ servers are then rolled by their Deployment.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,20 +15,17 @@ from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.kubernetes.history import KubernetesHistory
 from mlflow_backend.kubernetes.naming import CANDIDATE
 from mlflow_backend.kubernetes.render.server import FIELD_MANAGER, VERSION
-from mlflow_backend.kubernetes.rollout import after_migration
 from mlflow_backend.locator import from_document
 from mlflow_backend.releases import update
 from mlflow_backend.releases.targets import open_releases
-from mlflow_backend.verification import execution, inside
-from mlflow_backend.verify.extra import extra_check
-from mlflow_backend.verify.request import VerifyRequest
+from mlflow_backend.rollout import serves_on
+from mlflow_backend.verification import execution
 from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow_backend.kubernetes.platform import KubernetesPlatform
-    from mlflow_backend.verify.report import Report
 
 INPUTS: Final = ("locator", "identity", "secrets")
 """What makes it another candidate; how it is verified does not."""
@@ -86,9 +83,15 @@ def verify(props: Mapping[str, Any]) -> None:
         return
     try:
         candidate = _start(platform, props)
-        update.serve(candidate, verify=partial(_verify, platform, candidate, props["verification"]))
+        verify = partial(
+            execution.run_apart,
+            extra=props["verification"],
+            running=lambda: candidate.revision,
+            within=platform.verifier(),
+        )
+        update.serve(candidate, verify=verify)
     except update.CandidateFailed as failure:
-        now = after_migration(releases, props) or f"Revision {platform.serving()} serves on."
+        now = serves_on(releases, props)
         raise update.CandidateFailed(failure.revision, failure.report, now=now) from None
 
 
@@ -113,7 +116,7 @@ def _start(platform: KubernetesPlatform, props: Mapping[str, Any]) -> Kubernetes
     if not outcome.serving:
         discard(platform)
         lines = "\n".join(f"  - {reason}" for reason in outcome.reasons)
-        said = after_migration(open_releases(platform.locator), props) or f"Revision {platform.serving()} serves on."
+        said = serves_on(open_releases(platform.locator), props)
         raise PlatformFailed(
             f"The new release does not start, so it was ended before any user met it. {said}\n{lines}",
             code="candidate-not-starting",
@@ -135,20 +138,3 @@ def _revision(history: KubernetesHistory) -> str:
             )
         history.pace.pause(history.pace.poll_s)
     return found
-
-
-def _verify(
-    platform: KubernetesPlatform, candidate: KubernetesCandidate, verification: Mapping[str, Any], subject: Subject
-) -> Report:
-    """Verify a candidate as the whole is verified, but that it need not be the one that users meet."""
-    asked = execution.asking(subject)
-    return inside.run(
-        platform,
-        platform.verifier(),
-        replace(
-            asked,
-            live=replace(asked.live, running=lambda: candidate.revision),
-            extra_checks=tuple(extra_check(each) for each in verification["extraChecks"]),
-        ),
-        VerifyRequest(profile=verification["profile"], deadline_s=float(verification["deadline"])),
-    )

@@ -179,16 +179,20 @@ def release_of(replica_set: Mapping[str, Any]) -> Release:
     """Return what a revision runs, by its pod template."""
     template = replica_set["spec"]["template"]
     container = template["spec"]["containers"][0]
-    environment = container.get("env") or []
-    plain = {each["name"]: each.get("value") for each in environment}
-    secret = {each["name"] for each in environment if "valueFrom" in each}
+    secret = {each["name"] for each in container.get("env") or [] if "valueFrom" in each}
     return Release(
         revision=name_of(replica_set),
         mlflow_version=(template["metadata"].get("annotations") or {}).get(VERSION, UNKNOWN_VERSION),
         image_digest=str(container["image"]).partition("@")[2] or None,
-        access=plain.get(ACCESS_VARIABLE),
+        access=plain_variables(replica_set).get(ACCESS_VARIABLE),
         keyed=secret >= keys.VARIABLES.keys(),
     )
+
+
+def plain_variables(replica_set: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables of a revision's server that are no secrets."""
+    environment = replica_set["spec"]["template"]["spec"]["containers"][0].get("env") or []
+    return {each["name"]: each.get("value", "") for each in environment if "valueFrom" not in each}
 
 
 def identity_of(replica_set: Mapping[str, Any]) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.hosted import HostedLocator
 from mlflow_backend.kubernetes.kubeconfig import Connection
 from mlflow_backend.kubernetes.naming import Naming
-from mlflow_backend.kubernetes.render import oneshot, secrets, server, stores
-from mlflow_backend.locator import Locator
+from mlflow_backend.kubernetes.render import secrets, server, stores
 
 if TYPE_CHECKING:
     from mlflow_backend.kubernetes.kubeconfig import ClusterConnection
@@ -23,11 +22,10 @@ LOCATOR = "locator"
 
 
 @dataclass(frozen=True, kw_only=True)
-class KubernetesLocator(Locator):
+class KubernetesLocator(HostedLocator):
     """A backend in a namespace: its cluster, its objects' names, its store, and how users call it.
 
-    `secret` is the Secret with the verification's login; `access` is the mode of access. `inside` is whether the URL
-    can be called from within the cluster only. `endpoint` and `keys` are those of the artifact store: the URL of an S3
+    `secret` is the server's Secret. `endpoint` and `keys` are those of the artifact store: the URL of an S3
     server that is not AWS's, and the Secret with its keys.
     """
 
@@ -37,12 +35,7 @@ class KubernetesLocator(Locator):
     namespace: str
     project: str
     name: str
-    url: str
     secret: str
-    access: str = "basic"
-    inside: bool = False
-    bucket: str
-    root: str = ""
     region: str
     endpoint: str | None = None
     keys: str | None = None
@@ -67,19 +60,9 @@ class KubernetesLocator(Locator):
         """The context, the namespace, and what its objects' names begin with."""
         return f"{SCHEME}{quote(self.context, safe='')}/{self.namespace}/{self.naming.prefix}"
 
-    @property
-    def credentials(self) -> dict[str, str]:
-        """Where verification finds the users' kind of login; references, never values."""
-        if self.access != "basic":
-            return {}
-        return {part: f"kubernetes:{self.secret}#{key}" for part, key in secrets.PROBE.items()}
-
-    @property
-    def credentials_inside(self) -> dict[str, str]:
-        """Where verification finds it within the cluster."""
-        if self.access != "basic":
-            return {}
-        return {part: f"env:{variable}" for part, variable in oneshot.CREDENTIALS.items()}
+    def reference(self, secret: str) -> str:
+        """Return the reference to one of the server's secrets."""
+        return f"kubernetes:{self.secret}#{secret}"
 
 
 def locator_of(settings: Settings, naming: Naming) -> KubernetesLocator:
@@ -112,8 +95,3 @@ def parts_of(address: str) -> tuple[str, str, str] | None:
         return None
     context, namespace, prefix = parts
     return unquote(context), namespace, prefix
-
-
-def report_path(stack: str) -> Path:
-    """Return where a copy of the last report of a stack is kept: below the folder that Pulumi or a command works in."""
-    return Path.cwd() / ".backend" / stack / "verification.json"

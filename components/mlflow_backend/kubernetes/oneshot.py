@@ -6,11 +6,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.aws.store import FETCH
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.kubernetes import reasons
 from mlflow_backend.kubernetes.render import oneshot
-from mlflow_backend.logged import split
-from mlflow_backend.migrate.tool import Code, ToolResult, tool_failed
 from mlflow_backend.pace import Pace
 from mlflow_backend.target import Finished
 
@@ -91,31 +90,11 @@ class VerifyJob(KubernetesJob):
 
     credentials: Mapping[str, str]
     locator: KubernetesLocator
-    fetch: str = (
-        "import boto3,sys;bucket,key=sys.argv[1:3];"
-        "data=boto3.client('s3').get_object(Bucket=bucket,Key=key)['Body'].read()"
-    )
+    fetch: str = FETCH
 
     def arguments(self, key: str) -> tuple[str, ...]:
         """Return bucket and key."""
         return self.locator.bucket, self.locator.store.prefix(key)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatabaseJob:
-    """Runs the database tool as a Job (migrate.tool.Runner)."""
-
-    job: KubernetesJob
-
-    def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
-        """Run the tool with `arguments`. Raises PlatformFailed if it cannot be run in time."""
-        try:
-            finished = self.job.run([*oneshot.DATABASE_TOOL, *arguments], deadline_s=deadline_s)
-        except PlatformFailed as error:
-            raise tool_failed(Code.UNREADABLE, f"The database tool: {error}", "Fix that, and repeat.") from None
-        output, log = split(finished.lines)
-        said = "\n".join((*finished.reasons, reasons.without_passwords(log)))
-        return ToolResult(code=finished.exit_code or 0, output=output, log=said)
 
 
 def _state(pod: Mapping[str, Any]) -> Mapping[str, Any]:

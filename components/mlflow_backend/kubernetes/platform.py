@@ -4,47 +4,42 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 from mlflow_backend.aws.clients import config
-from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.identity import OBJECT
-from mlflow_backend.kubernetes import reasons, secrets
+from mlflow_backend.hosted import HostedPlatform
+from mlflow_backend.kubernetes import secrets
 from mlflow_backend.kubernetes.api import Api
-from mlflow_backend.kubernetes.history import KubernetesHistory, identity_of, release_of
-from mlflow_backend.kubernetes.locator import KubernetesLocator, report_path
+from mlflow_backend.kubernetes.history import KubernetesHistory, identity_of, plain_variables, release_of
+from mlflow_backend.kubernetes.locator import KubernetesLocator
 from mlflow_backend.kubernetes.naming import CACHE, DATABASE, SERVER, VERIFY
-from mlflow_backend.kubernetes.oneshot import DatabaseJob, KubernetesJob, VerifyJob
+from mlflow_backend.kubernetes.oneshot import KubernetesJob, VerifyJob
 from mlflow_backend.kubernetes.render import oneshot
 from mlflow_backend.kubernetes.render.secrets import ACCESS_KEY, SECRET_KEY
 from mlflow_backend.kubernetes.render.server import FIELD_MANAGER
-from mlflow_backend.migrate.tool import Code, DatabaseTool
+from mlflow_backend.logged import without_passwords
+from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.stores import DUMPS
 from mlflow_backend.server import doors
 from mlflow_backend.server.environment import PREFIX_VARIABLE
 from mlflow_backend.target import Described, LogPart, PartStatus
-from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
-    from mlflow_backend.target import OneShot
 
 # The longest rollout that settings can ask for is said by the Deployment's own progress deadline.
 _START_DEADLINE_S: Final = 7200.0
 _KINDS: Final = {SERVER: "Deployment", DATABASE: "StatefulSet", CACHE: "Deployment"}
 
 
-class KubernetesPlatform(KubernetesHistory):
+class KubernetesPlatform(HostedPlatform, KubernetesHistory):
     """One backend on Kubernetes."""
 
     target = KubernetesLocator.kind
-    asks_at_once = False
     start_deadline_s = _START_DEADLINE_S
 
     def __init__(self, locator: KubernetesLocator, *, client: Any = None) -> None:
@@ -54,34 +49,17 @@ class KubernetesPlatform(KubernetesHistory):
         store = S3Store(client or _client(self.api, locator), bucket=locator.bucket, root=locator.root)
         self.store: Store = store
         self.dumps = store.address(DUMPS)
-        self.report: Path | None = report_path(locator.stack)
 
     # The database.
 
     def heads(self) -> Heads | None:
         """Return the schema heads, asked by a Job; None if there is no backend yet, or no database that answers."""
-        if self.api.get("PodTemplate", self.naming.part(oneshot.DATABASE)) is None:
-            return None
-        try:
-            return self.tool(None).status().heads
-        except PlatformFailed as failure:
-            if failure.code == Code.UNREACHABLE.error:
-                return None
-            raise
-
-    def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
-        """Return nothing: rows are shown in a preview, in which the database is not asked."""
-        del tables
-        return {}
+        return None if self.api.get("PodTemplate", self.naming.part(oneshot.DATABASE)) is None else super().heads()
 
     def tool(self, version: str | None) -> DatabaseTool:
         """Return the database tool in a version's image."""
         name = self.naming.part(oneshot.DATABASE)
-        return DatabaseTool(DatabaseJob(job=KubernetesJob(api=self.api, template=name, image=self._image(version))))
-
-    def mark_store(self, content: bytes) -> None:
-        """Write the object by which the store is known again."""
-        self.store.replace(f"{ARTIFACTS}/{OBJECT}", content)
+        return DatabaseTool(TaskRunner(KubernetesJob(api=self.api, template=name, image=self._image(version))))
 
     # The servers.
 
@@ -123,7 +101,10 @@ class KubernetesPlatform(KubernetesHistory):
         found = self.revision(revision)
         container = found["spec"]["template"]["spec"]["containers"][0]
         return Described(
-            release=release_of(found), identity=identity_of(found), doors=doors(container.get("command", []))
+            release=release_of(found),
+            identity=identity_of(found),
+            doors=doors(container.get("command", [])),
+            path_prefix=plain_variables(found).get(PREFIX_VARIABLE, ""),
         )
 
     def rotate_keys(self, *, lost: bool) -> str:
@@ -143,24 +124,6 @@ class KubernetesPlatform(KubernetesHistory):
         """Return what reads Secrets of the namespace."""
         return {"kubernetes": partial(secrets.read, self.api)}
 
-    def subject(self, revision: str) -> Subject:
-        """Return what a verification of a revision is told."""
-        found, locator = self.revision(revision), self.locator
-        return Subject(
-            url=_url(locator.url, found),
-            expected_version=release_of(found).mlflow_version,
-            expected_revision=revision,
-            locator=locator,
-            stack=locator.stack,
-            credentials=locator.credentials,
-            access=locator.access != "none",
-            report_path=str(self.report),
-        )
-
-    def inside(self) -> OneShot | None:
-        """Return the Job that verifies, if the URL is the Service's."""
-        return self.verifier() if self.locator.inside else None
-
     def verifier(self) -> VerifyJob:
         """Return the Job that verifies within the cluster."""
         return VerifyJob(
@@ -172,10 +135,6 @@ class KubernetesPlatform(KubernetesHistory):
 
     def count(self, verdict: str) -> None:
         """Do nothing: no alarm is here yet."""
-
-    def purge(self, prefix: str, *, timeout_s: float) -> None:
-        """Return nothing: the database is out of reach from here."""
-        del prefix, timeout_s
 
     def parts(self) -> Iterator[PartStatus]:
         """Return the servers and the stores."""
@@ -194,7 +153,7 @@ class KubernetesPlatform(KubernetesHistory):
         pods = self.api.list("Pod", self.naming.selector(part))
         for pod in pods:
             name = pod["metadata"]["name"]
-            said = reasons.without_passwords(self.api.log(name, lines=lines))
+            said = without_passwords(self.api.log(name, lines=lines))
             yield f"{part} {name}: {(pod.get('status') or {}).get('phase', 'unknown')}\n{said}"
         if not pods:
             yield f"{part}: no pod runs"
@@ -235,10 +194,3 @@ def _client(api: Api, locator: KubernetesLocator) -> Any:
         )
     session = boto3.session.Session(aws_access_key_id=held.get(ACCESS_KEY), aws_secret_access_key=held.get(SECRET_KEY))
     return session.client("s3", endpoint_url=locator.endpoint, config=config(locator.region))
-
-
-def _url(known: str, replica_set: Mapping[str, Any]) -> str:
-    """Return the URL of a revision, which may be called below another path than the newest one."""
-    variables = replica_set["spec"]["template"]["spec"]["containers"][0].get("env") or []
-    prefix = next((each.get("value", "") for each in variables if each["name"] == PREFIX_VARIABLE), "")
-    return str(urlunsplit((*urlsplit(known)[:2], prefix, "", "")))

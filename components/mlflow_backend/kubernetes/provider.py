@@ -12,7 +12,8 @@ from typing import Any
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from mlflow_backend.dynamic import Provider, is_unknown
+from mlflow_backend.dynamic import Provider
+from mlflow_backend.releases import provider
 
 # Each method imports what it needs: the provider's process starts light.
 # ruff: noqa: PLC0415
@@ -56,55 +57,36 @@ class ServerSecretsProvider(Provider):
         secrets.delete(props)
 
 
-class CandidateProvider(Provider):
-    """Verifies a new release apart from users. Between updates there is nothing of it."""
+class CandidateProvider(provider.CandidateProvider):
+    """A candidate beside the servers."""
 
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
+    def verify(self, props: dict[str, Any]) -> None:
         """Verify it. Raises CandidateFailed."""
         from mlflow_backend.kubernetes import candidate
 
         candidate.verify(props)
-        return CreateResult(id_="candidate", outs=props)
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Verify it. Raises CandidateFailed; the next update then verifies it again."""
+    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
+        """Compare the release, and look for what a killed update left."""
         from mlflow_backend.kubernetes import candidate
 
-        candidate.verify(news)
-        return UpdateResult(outs=news)
-
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Another release is another candidate."""
-        from mlflow_backend.kubernetes import candidate
-
-        return DiffResult(changes=is_unknown(news) or candidate.changed(olds, news))
+        return candidate.changed(olds, news)
 
 
-class RolloutProvider(Provider):
-    """The wait for the Deployment: an update whose pods are not ready in time fails, and says why."""
+class RolloutProvider(provider.RolloutProvider):
+    """The wait for the Deployment."""
 
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Wait until the release serves. Raises PlatformFailed with the cluster's own reasons."""
+    def wait(self, props: dict[str, Any]) -> dict[str, Any]:
+        """Wait until its pods are ready. Raises PlatformFailed with the cluster's own reasons."""
         from mlflow_backend.kubernetes import rollout
 
-        return CreateResult(id_=props["identity"], outs=rollout.wait(props))
+        return rollout.wait(props)
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Another release is waited for anew: a failed `update` would keep the old green entry."""
+    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
+        """Compare the release, and look whether it serves."""
         from mlflow_backend.kubernetes import rollout
 
-        changed = rollout.changed(olds, news)
-        return DiffResult(changes=bool(changed), replaces=changed, delete_before_replace=True)
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Ask once whether the revision still serves; if not, the next update waits again."""
-        from mlflow_backend.kubernetes import rollout
-
-        return ReadResult(id_=id_ if rollout.still_serving(props) else "", outs=props)
+        return rollout.changed(olds, news)
 
 
 class ServerSecrets(Resource, module="mlflow-backend", name="KubernetesServerSecrets"):

@@ -5,8 +5,9 @@ Log lines are a program's own and may hold a URL with a password; those are blan
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.logged import without_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 LOG_LINES: Final = 15
 _EVENTS: Final = 5
 _PODS: Final = 3
-_PASSWORD: Final = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
 _PULLED: Final = frozenset({"ContainerCreating", "PodInitializing"})
 
 
@@ -70,8 +70,3 @@ def last_lines(api: Api, pod: Mapping[str, Any]) -> list[str]:
     name = pod["metadata"]["name"]
     said = api.log(name, lines=LOG_LINES) or api.log(name, lines=LOG_LINES, previous=True)
     return [f"log of {name}: {line}" for line in said.splitlines()]
-
-
-def without_passwords(text: str) -> str:
-    """Return `text` with the password in each URL blanked."""
-    return _PASSWORD.sub(r"\1:***@", text)

@@ -5,7 +5,6 @@ Owns that order, and which output flows into which document. What the documents 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -14,20 +13,24 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from mlflow_backend.backend import Serving
-from mlflow_backend.kubernetes.locator import LOCATOR, report_path
+from mlflow_backend.hosted import report_path
+from mlflow_backend.kubernetes.history import template_of
+from mlflow_backend.kubernetes.locator import LOCATOR
 from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, SERVER, VERIFY
 from mlflow_backend.kubernetes.provider import Candidate, Rollout, ServerSecrets
 from mlflow_backend.kubernetes.render import network, oneshot, secrets, server, stores
-from mlflow_backend.migrate.provider import Migration, MigrationArgs
+from mlflow_backend.releases import pins
 from mlflow_backend.server import cache_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlflow_backend.kubernetes.holding import Held
+    from mlflow_backend.backend import Backend
     from mlflow_backend.kubernetes.locator import KubernetesLocator
     from mlflow_backend.kubernetes.naming import Naming
+    from mlflow_backend.kubernetes.platform import KubernetesPlatform
     from mlflow_backend.kubernetes.render.pods import Document
+    from mlflow_backend.releases.pins import PinnedRelease
     from mlflow_backend.settings import Settings
 
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -43,33 +46,27 @@ class Workload:
     def __init__(  # noqa: PLR0913 - what a workload is made from, by name
         self,
         name: str,
+        backend: Backend,
         *,
-        parent: pulumi.Resource,
         settings: Settings,
         naming: Naming,
         locator: KubernetesLocator,
-        held: Held | None,
+        pinned: Document | None,
         provider: kubernetes.Provider | None = None,
         needs: Sequence[pulumi.Resource] = (),
     ) -> None:
-        """Register everything below `parent` and after what it `needs`; its provider is the parent's unless named."""
-        self._name, self._parent, self._provider, self._needs = name, parent, provider, tuple(needs)
-        self._settings, self._naming, self._locator, self._held = settings, naming, locator, held
+        """Register everything below the backend and after what it `needs`; its provider is the backend's unless named.
+
+        `pinned` is the pod template of the revision that a pin or a block names.
+        """
+        self._name, self._backend, self._provider, self._needs = name, backend, provider, tuple(needs)
+        self._settings, self._naming, self._locator, self._pinned = settings, naming, locator, pinned
         self._identity = server.identity(settings, naming)
         self.objects: dict[str, pulumi.CustomResource] = {}
         self._make_ground()
         self._make_stores()
         self._make_one_shots()
-        self._migration = Migration(
-            f"{name}-migration",
-            MigrationArgs(
-                locator=locator,
-                mlflow_version=self._mlflow_version,
-                database=self._database_identity(),
-                on_failure=settings.migrate.on_failure,
-            ),
-            opts=self._after(*self.objects.values()),
-        )
+        backend.add_migration(locator, database=self._database_identity(), after=[*self._needs, *self.objects.values()])
         self._make_servers()
         self.rollout = Rollout(
             f"{name}-rollout",
@@ -120,9 +117,8 @@ class Workload:
 
     def _make_servers(self) -> None:
         """Verify a new release apart, then roll the servers, which the Service and the Ingress lead to."""
-        settings, naming, held = self._settings, self._naming, self._held
+        settings, naming, pinned = self._settings, self._naming, self._pinned
         template = self._template(CANDIDATE)
-        verify = settings.verify
         candidate = Candidate(
             f"{self._name}-candidate",
             locator=self._locator.document(),
@@ -131,15 +127,11 @@ class Workload:
             # As texts: Pulumi gives whole numbers back as floats, which Kubernetes takes for no port.
             deployment=pulumi.Output.json_dumps(server.candidate(settings, naming, template)),
             service=pulumi.Output.json_dumps(server.service(naming, naming.part(CANDIDATE), CANDIDATE)),
-            pinned=held is not None,
-            verification={
-                "profile": verify.profile,
-                "deadline": verify.deadline,
-                "extraChecks": [each.model_dump(mode="json") for each in verify.extra_checks],
-            },
-            opts=self._after(self._migration, *self.objects.values()),
+            pinned=pinned is not None,
+            verification=self._backend.candidate_checks,
+            opts=self._after(self._backend.migration, *self.objects.values()),
         )
-        deployment = server.deployment(settings, naming, held.template if held else self._template(SERVER))
+        deployment = server.deployment(settings, naming, pinned or self._template(SERVER))
         self._object(SERVER, deployment, candidate)
         self._object("service", server.service(naming, naming.prefix, SERVER))
         self._object("autoscaler", server.autoscaler(settings, naming), self.objects[SERVER])
@@ -172,53 +164,50 @@ class Workload:
         return pulumi.Output.concat(where, " ", self.secrets.version)
 
     @property
-    def _mlflow_version(self) -> str:
-        """The MLflow version that is served: the held revision's, whatever the settings say by now."""
-        return self._held.release.mlflow_version if self._held else self._settings.server.mlflow_version
-
-    @property
     def _served_identity(self) -> str:
-        if self._held is None:
-            return self._identity
-        return str(self._held.template["metadata"]["annotations"][server.SETTINGS])
+        pinned = self._pinned
+        return self._identity if pinned is None else str(pinned["metadata"]["annotations"][server.SETTINGS])
 
     @property
     def _served_secrets(self) -> Any:
-        if self._held is None:
-            return self.secrets.version
-        return self._held.template["metadata"]["annotations"][server.SECRETS]
+        pinned = self._pinned
+        return self.secrets.version if pinned is None else pinned["metadata"]["annotations"][server.SECRETS]
 
     def serving(self) -> Serving:
         """Return what the update serves, as the resources that end it need it."""
-        settings, naming, held = self._settings, self._naming, self._held
-        version, image = self._mlflow_version, settings.server.image
-        digest = held.release.image_digest if held else str(image).rpartition("@")[2]
-        release = pulumi.Output.all(self.rollout.revision, self._migration.head).apply(
-            lambda found: {
-                "revision": found[0],
-                "mlflowVersion": version,
-                "imageDigest": digest,
-                "schemaHead": found[1],
-            }
-        )
-        decided = [network.policies(settings, naming), self._locator.document(), server.autoscaler(settings, naming)]
+        settings, naming, image = self._settings, self._naming, str(self._settings.server.image).rpartition("@")[2]
         return Serving(
             url=pulumi.Output.from_input(self._locator.url),
-            release=release,
             revision=self.rollout.revision,
+            made_of=self._backend.pinned.apply(lambda pin: {"imageDigest": pin.release.image_digest if pin else image}),
+            schema_head=self._backend.migration.head,
             locator=self._locator,
-            mlflow_version=version,
             credentials=self._locator.credentials,
             access=settings.access.mode != "none",
-            digest=pulumi.Output.all(release, self.secrets.version, decided).apply(_digest),
-            keys="" if held else self.secrets.keys,
-            withheld=held.why if held else "",
-            pinned=held is not None and held.manual,
+            depends_on=[
+                self.secrets.version,
+                network.policies(settings, naming),
+                self._locator.document(),
+                server.autoscaler(settings, naming),
+            ],
+            keys=self.secrets.keys,
             report=str(report_path(naming.stack)),
         )
 
     def _after(self, *needed: pulumi.Resource) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self._parent, depends_on=[*self._needs, *needed])
+        return pulumi.ResourceOptions(parent=self._backend, depends_on=[*self._needs, *needed])
+
+
+def pinned_release(
+    platform: KubernetesPlatform, identity: str, *, requested: str | None
+) -> tuple[PinnedRelease | None, Document | None]:
+    """Return the release that the ledger names instead of the one with this identity, and its own pod template.
+
+    What Pulumi then registers is what the cluster has. Raises Refused, PlatformFailed.
+    """
+    state = pins.ledger_state(platform.store, requested=requested)
+    pinned = pins.pinned_release(state, identity=identity, describe=platform.describe)
+    return pinned, None if pinned is None else template_of(platform.revision(pinned.release.revision))
 
 
 def secret_props(settings: Settings, naming: Naming, locator: KubernetesLocator) -> dict[str, Any]:
@@ -236,8 +225,3 @@ def secret_props(settings: Settings, naming: Naming, locator: KubernetesLocator)
         "owned": settings.kubernetes.secret is None,
         "kept": stores.protected(settings),
     }
-
-
-def _digest(identities: list[Any]) -> str:
-    """Return a digest over the identity of everything that serving depends on."""
-    return hashlib.sha256(json.dumps(identities, sort_keys=True).encode()).hexdigest()

@@ -12,12 +12,14 @@ import pulumi
 
 from mlflow_backend.backend import Backend, Serving
 from mlflow_backend.codec import to_document
-from mlflow_backend.local import credentials, desired, environment, holding, naming, package, render
+from mlflow_backend.local import credentials, desired, environment, naming, package, revisions
 from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon
 from mlflow_backend.local.refusals import refuse_unsupported
 from mlflow_backend.local.state import StateDir
-from mlflow_backend.migrate.provider import Migration, MigrationArgs
+from mlflow_backend.migrate.forecast import announcement
+from mlflow_backend.releases import pins
+from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.server import keys
 from mlflow_backend.settings import Settings, refuse_broken
 from mlflow_backend.settings.budget import accepted_connections
@@ -26,7 +28,9 @@ from mlflow_backend.tokens import LOCAL_BACKEND
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlflow_backend.local.holding import Served
+    from mlflow_backend.local.desired import DesiredServer
+    from mlflow_backend.releases.pins import PinnedRelease
+    from mlflow_backend.target import Described
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,6 @@ class LocalBackend(Backend):
     store: Service
     front: Service
     environment: Environment
-    migration: Migration
     server: Server
 
     def __init__(self, name: str, args: LocalBackendArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -68,9 +71,12 @@ class LocalBackend(Backend):
         self._locator = LocalLocator.of(self._state)
         self._lock = environment.locate(args.settings.server.mlflow_version).lock
         self._add_services()
-        self._served = self._what_is_served()
+        self._desired = self._desired_server()
+        self._serve_pinned(self._pinned_release())
+        self._mlflow_version.apply(self._announce)
         self._add_server()
-        self._login = self._served.apply(lambda found: credentials.references(self._state, found.access))
+        self._access = pulumi.Output.all(self.pinned, self._desired).apply(_access)
+        self._login = self._access.apply(lambda mode: credentials.references(self._state, mode))
         self._end_update(self._serving(), after=[self.server])
         self._give_outputs(artifact_root=naming.ARTIFACT_ROOT, login=self._login)
 
@@ -103,29 +109,49 @@ class LocalBackend(Backend):
     def _services(self) -> dict[str, Service]:
         return {"database": self.database, "cache": self.cache, "store": self.store, "front": self.front}
 
-    def _what_is_served(self) -> pulumi.Output[Served]:
-        """Return what is served: what the settings describe, unless the ledger holds the stack to another revision."""
-        state, settings = self._state, self._settings
-        ledger_state = holding.ledger_state(state, requested=settings.release.pin)
-
-        def serve(found: list[Any]) -> Served:
+    def _desired_server(self) -> pulumi.Output[DesiredServer]:
+        def describe(found: list[Any]) -> DesiredServer:
             # Pulumi gives whole numbers back as floats.
             ports = {part: int(port) for part, port in found[0].items()}
-            server = desired.server(
-                settings, state, ports=ports, versions=found[1], lock=self._lock, package=package.locate().digest
+            return desired.server(
+                self._settings,
+                self._state,
+                ports=ports,
+                versions=found[1],
+                lock=self._lock,
+                package=package.locate().digest,
             )
-            served = holding.served(state, ledger_state, server)
-            if served.withheld:
-                pulumi.log.warn(f"The release of the settings is withheld: {served.withheld}.", self)
-            if pending := holding.announcement(state, served.mlflow_version):
-                pulumi.log.warn(pending, self)
-            return served
 
         listens = {part: service.listens for part, service in self._services.items()}
-        return pulumi.Output.all(listens, self.credentials.versions).apply(serve)
+        return pulumi.Output.all(listens, self.credentials.versions).apply(describe)
+
+    def _pinned_release(self) -> pulumi.Output[PinnedRelease | None]:
+        store = FileStore(self._state.backend_store)
+        state = pins.ledger_state(store, requested=self._settings.release.pin)
+        return self._desired.apply(
+            lambda found: pins.pinned_release(state, identity=found.identity, describe=self._describe)
+        )
+
+    def _describe(self, revision: str) -> Described:
+        from mlflow_backend.local.platform import LocalPlatform  # noqa: PLC0415 - for a pinned stack alone
+
+        return LocalPlatform(self._state).describe(revision)
+
+    def _announce(self, version: str) -> None:
+        """Say in a preview what a migration will do: `check` sees no version that is not known yet.
+
+        Asked only if another version than the active one is to be served: an update without changes does not pay.
+        """
+        active = revisions.active(self._state)
+        if active is None or active.mlflow_version == version:
+            return
+        from mlflow_backend.migrate import resource  # noqa: PLC0415 - only before a migration
+
+        checked = resource.check({"locator": self._locator.document(), "mlflowVersion": version})
+        if pending := announcement(checked.inputs.get("plan", {})):
+            pulumi.log.warn(pending, self)
 
     def _add_server(self) -> None:
-        version = self._served.apply(lambda found: found.mlflow_version)
         self.environment = Environment(
             f"{self._name}-environment",
             state=self._folder,
@@ -134,68 +160,48 @@ class LocalBackend(Backend):
             package=package.locate().digest,
             opts=self._after(),
         )
-        self.migration = Migration(
-            f"{self._name}-migration",
-            MigrationArgs(
-                locator=self._locator,
-                mlflow_version=version,
-                database=self.database.identity,
-                on_failure=self._settings.migrate.on_failure,
-            ),
-            opts=self._after(self.environment, self.database),
-        )
+        self.add_migration(self._locator, database=self.database.identity, after=[self.environment, self.database])
         self.server = Server(
             f"{self._name}-server",
             state=self._folder,
-            desired=self._served.apply(lambda found: to_document(found.desired) if found.desired else {}),
-            pinned=self._served.apply(lambda found: found.revision),
-            verification={
-                "profile": self._settings.verify.profile,
-                "deadline": self._settings.verify.deadline,
-                "extraChecks": self._extra_checks,
-            },
+            desired=pulumi.Output.all(self.pinned, self._desired).apply(
+                lambda found: {} if found[0] else to_document(found[1])
+            ),
+            pinned=self.pinned.apply(lambda pin: pin.release.revision if pin else ""),
+            verification=self.candidate_checks,
             opts=self._after(self.environment, self.migration, *self._services.values()),
         )
 
     def _serving(self) -> Serving:
-        served = self._served
-        release = pulumi.Output.all(self.server.revision, served, self.migration.head).apply(_release)
-        # The keys that are valid are part of it: servers read them by themselves, so that they are in no revision.
-        parts = {
-            "services": {part: service.identity for part, service in self._services.items()},
-            "server": served.apply(lambda found: found.desired.identity if found.desired else found.revision),
-            "release": release,
-            "keys": self.credentials.versions.apply(lambda versions: versions[credentials.API_KEYS]),
-        }
         return Serving(
             url=self.front.listens.apply(
                 lambda port: naming.tracking_url(int(port), self._settings.network.path_prefix)
             ),
-            release=release,
             revision=self.server.revision,
+            made_of=self.pinned.apply(
+                lambda pin: {"environmentLock": pin.release.environment_lock if pin else self._lock}
+            ),
+            schema_head=self.migration.head,
             locator=self._locator,
-            mlflow_version=served.apply(lambda found: found.mlflow_version),
             credentials=self._login,
-            access=served.apply(lambda found: found.access != "none"),
-            digest=pulumi.Output.from_input(parts).apply(render.digest),
-            keys=served.apply(_keys_version),
-            withheld=served.apply(lambda found: found.withheld),
-            pinned=served.apply(lambda found: found.manual),
+            access=self._access.apply(lambda mode: mode != "none"),
+            depends_on=[
+                {part: service.identity for part, service in self._services.items()},
+                pulumi.Output.all(self.pinned, self._desired).apply(lambda found: (found[0] or found[1]).identity),
+                # The keys that are valid: servers read them by themselves, so that they are in no revision.
+                self.credentials.versions.apply(lambda versions: versions[credentials.API_KEYS]),
+            ],
+            keys=self._desired.apply(_keys_version),
             report=str(self._state.report),
         )
 
 
-def _keys_version(served: Served) -> str:
-    """Return the version of the keys that the servers have; empty for a revision that the stack is held to."""
-    versions = served.desired.secret_versions if served.desired else {}
+def _access(found: list[Any]) -> str:
+    """Return the mode of access that is served: a pinned revision may have another than the settings."""
+    pinned, described = found
+    return str(pinned.release.access if pinned else described.access)
+
+
+def _keys_version(found: DesiredServer) -> str:
+    versions = found.secret_versions
     return " ".join(str(versions[name]) for name in keys.IN_FORCE if name in versions)
-
-
-def _release(found: list[Any]) -> dict[str, Any]:
-    revision, served, head = found
-    return {
-        "revision": revision,
-        "mlflowVersion": served.mlflow_version,
-        "environmentLock": served.environment_lock,
-        "schemaHead": head,
-    }

@@ -185,11 +185,14 @@ class ServerProvider(_LocalProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Look at what serves; if the ledger pins the stack to it, it is what is desired."""
-        from mlflow_backend.local import holding  # noqa: PLC0415
         from mlflow_backend.local.platform import LocalPlatform  # noqa: PLC0415
+        from mlflow_backend.releases import pins  # noqa: PLC0415
+        from mlflow_backend.releases.ledger import Ledger  # noqa: PLC0415
 
-        held = holding.held_revision(_state(props), LocalPlatform(_state(props)).serving())
-        found = {} if held is None else {"desired": {}, "pinned": held, "revision": held}
+        platform = LocalPlatform(_state(props))
+        serving = platform.serving()
+        pinned = pins.is_pinned(Ledger(platform.store, by="").state(), serving)
+        found: dict[str, Any] = {"desired": {}, "pinned": serving, "revision": serving} if pinned else {}
         return super().read(id_, {**props, **found})
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:

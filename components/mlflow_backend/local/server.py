@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import (
     environment,
     guard,
-    holding,
     package,
     render,
     revisions,
@@ -24,14 +22,11 @@ from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.migrate.step import after_failed_start, settle
 from mlflow_backend.migrate.tool import DatabaseTool
 from mlflow_backend.offered import typed
-from mlflow_backend.releases import durations, update
+from mlflow_backend.releases import durations, pins, update
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verification import execution
-from mlflow_backend.verify import runner
-from mlflow_backend.verify.extra import extra_check
-from mlflow_backend.verify.request import VerifyRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,8 +34,6 @@ if TYPE_CHECKING:
     from mlflow_backend.local.desired import DesiredServer
     from mlflow_backend.local.revisions import Record
     from mlflow_backend.local.state import StateDir
-    from mlflow_backend.verify.report import Report
-    from mlflow_backend.verify.subjects import Subject
 
 # supervisord counts a start as good after this time; MLflow ends within 7 s if it cannot start, but for an
 # unreachable database, on which it gives up after 107 s (measured).
@@ -61,7 +54,12 @@ def deploy(state: StateDir, desired: DesiredServer, verification: Mapping[str, A
         has_users = revisions.active(state) is not None
         switch.write_candidate(state, record)
         candidate = LocalPlatform(state).stage(str(record.number))
-        update.serve(candidate, verify=partial(_verify, candidate, verification) if has_users else None)
+        verify = partial(
+            execution.run_apart,
+            extra=verification,
+            running=lambda: candidate.revision if candidate.runs else "",
+        )
+        update.serve(candidate, verify=verify if has_users else None)
     return _deployed(state, record, candidate.start_s)
 
 
@@ -80,7 +78,7 @@ def _switching(state: StateDir, *, pinned: str) -> Iterator[None]:
     """Hold the lock of switches; say of a failure what became of the migration that this update made."""
     try:
         with state.locked("switch"):
-            holding.refuse_overtaken(state, pinned)
+            pins.refuse_overtaken(FileStore(state.backend_store), pinned)
             yield
     except PlatformFailed as failure:
         if not (schema_now := _after_failure(state)):
@@ -98,19 +96,6 @@ def _deployed(state: StateDir, record: Record, start_s: float | None) -> dict[st
     took = durations.Durations(start_s=start_s, migration_s=settle(Journal(store, "migration")))
     durations.keep(store, str(record.number), took)
     return {"revision": str(record.number), "createdAt": record.created_at.isoformat()}
-
-
-def _verify(candidate: switch.LocalCandidate, verification: Mapping[str, Any], subject: Subject) -> Report:
-    """Verify a candidate as the whole is verified, but that it need not be the one that users meet."""
-    asked = execution.asking(subject)
-    return runner.run(
-        replace(
-            asked,
-            live=replace(asked.live, running=lambda: candidate.revision if candidate.runs else ""),
-            extra_checks=tuple(extra_check(each) for each in verification["extraChecks"]),
-        ),
-        VerifyRequest(profile=verification["profile"], deadline_s=float(verification["deadline"])),
-    )
 
 
 def _after_failure(state: StateDir) -> str:

@@ -107,3 +107,14 @@ def _line(revision: Pending) -> str:
     word = "breaking" if revision.breaking else "safe"
     chain = "" if revision.chain == "tracking" else f" ({revision.chain})"
     return f"{revision.revision}{chain} {word}: {revision.title}"
+
+
+def announcement(plan: Mapping[str, Any]) -> str | None:
+    """Return a plan (Forecast.document) as a warning of a preview; None if nothing is pending."""
+    if "pending" not in plan:
+        return None
+    listed = "\n".join(f"  {revision}" for revision in plan["pending"])
+    return (
+        f"A schema migration is pending: the database is {plan['schema']}.\n{listed}\n"
+        f"Downtime: {plan['downtime']}.\nRollback: {plan['rollback']}."
+    )

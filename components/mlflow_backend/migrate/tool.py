@@ -12,13 +12,18 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.logged import is_whole, split, without_passwords
 from mlflow_backend.releases.records import Dump, DumpedDatabase
 from mlflow_backend.schema import Direction, Heads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mlflow_backend.target import Task
+
 MODULE = "mlflow_backend_server.db"
+COMMAND = ("python", "-m", MODULE)
+"""What a container runs for it."""
 STATUS_DEADLINE_S = 120.0
 # 2.9.2 to 3.18.0 took 6.6 s with 201 runs (docs/facts.md, C); a large database takes as long as it takes.
 UPGRADE_DEADLINE_S = 6 * 3600.0
@@ -76,6 +81,26 @@ class Runner(Protocol):
 
     def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
         """Run `python -m mlflow_backend_server.db ARGUMENTS`. Raises PlatformFailed if it cannot be run in time."""
+
+
+@dataclass(frozen=True)
+class TaskRunner:
+    """Runs the tool as a one-shot task of the backend's platform (Runner)."""
+
+    task: Task
+
+    def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
+        """Run the tool with `arguments`. Raises PlatformFailed if it cannot be run in time."""
+        try:
+            finished = self.task.run([*COMMAND, *arguments], deadline_s=deadline_s, complete=is_whole)
+        except PlatformFailed as error:
+            raise tool_failed(Code.UNREADABLE, f"The database tool: {error}", "Fix that, and repeat.") from None
+        if finished.exit_code is None:
+            words = "; ".join(finished.reasons) or "the platform gave no reason"
+            raise tool_failed(Code.UNREADABLE, f"The database tool never ran: {words}.", "Fix that, and repeat.")
+        output, log = split(finished.lines)
+        words = "\n".join((*finished.reasons, without_passwords(log)))
+        return ToolResult(code=finished.exit_code, output=output, log=words)
 
 
 @dataclass(frozen=True, kw_only=True)

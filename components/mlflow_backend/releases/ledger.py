@@ -30,6 +30,7 @@ from mlflow_backend.releases.records import (
     encode,
 )
 from mlflow_backend.releases.stores import LEDGER, ROOT
+from mlflow_backend.schema_tables import required_heads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,6 +95,17 @@ class Contents:
         served = (record for record in reversed(self.records) if record.kind not in {Kind.UNPIN, Kind.LOSS})
         last = next(served, None)
         return last is not None and last.release is not None and last.release.revision == revision
+
+    def changes_schema(self, settings_hash: str, mlflow_version: str) -> bool:
+        """Return whether the schema changes from the last verified release to the release of the settings.
+
+        Read from the ledger, not from what the last migration did: that may be many updates ago, and the answer must be
+        the same for a second update of the same release. True if no other release was verified, or its schema is not
+        known.
+        """
+        verified = (record.release for record in reversed(self.records) if record.release is not None)
+        before = next((each for each in verified if each.settings_hash != settings_hash), None)
+        return before is None or before.heads != required_heads(mlflow_version, auth=before.heads.auth is not None)
 
     def knows(self, revision: str) -> bool:
         """Return whether a verification of this revision was ever recorded."""

@@ -1,4 +1,7 @@
-"""The dynamic resources of releases: the ledger's entry, and the hold that ends an update red. Thin."""
+"""The dynamic resources of releases, and the bases of those that each target has. Thin.
+
+Pulumi keeps a provider by its module and class, so that each target has a class of its own over a base.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from mlflow_backend.dynamic import UPDATE_ID, Provider, document_of, update_id
+from mlflow_backend.dynamic import UPDATE_ID, Provider, document_of, is_unknown, update_id
 
 if TYPE_CHECKING:
     from mlflow_backend.locator import Locator
@@ -60,6 +63,64 @@ class HoldProvider(Provider):
         from mlflow_backend.releases import resource  # noqa: PLC0415
 
         return UpdateResult(outs=resource.hold(news))
+
+
+class CandidateProvider(Provider):
+    """Verifies a new release apart from users. Between updates there is nothing of it."""
+
+    serialize_as_secret_always = False
+
+    def verify(self, props: dict[str, Any]) -> None:
+        """Verify the release. Raises CandidateFailed; the next update then verifies it again."""
+        raise NotImplementedError
+
+    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
+        """Return whether there is another release, or a candidate that a killed update left behind."""
+        raise NotImplementedError
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Verify it."""
+        self.verify(props)
+        return CreateResult(id_="candidate", outs=props)
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Verify it."""
+        self.verify(news)
+        return UpdateResult(outs=news)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Another release is another candidate."""
+        return DiffResult(changes=is_unknown(news) or self.changed(olds, news))
+
+
+class RolloutProvider(Provider):
+    """The wait for the platform: an update whose revision does not serve in time fails, and says why."""
+
+    serialize_as_secret_always = False
+
+    def wait(self, props: dict[str, Any]) -> dict[str, Any]:
+        """Wait until the release serves, and return the outputs with its `revision`. Raises PlatformFailed."""
+        raise NotImplementedError
+
+    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
+        """Return the inputs that make it another rollout; how long to wait is none that matters afterwards."""
+        raise NotImplementedError
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Wait for it."""
+        outs = self.wait(props)
+        return CreateResult(id_=str(outs["revision"]), outs=outs)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Another release is waited for anew: a failed `update` would keep the old green entry."""
+        changed = self.changed(olds, news)
+        return DiffResult(changes=bool(changed), replaces=changed, delete_before_replace=True)
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Ask once whether the revision still serves; if not, the next update waits again."""
+        from mlflow_backend.releases import resource  # noqa: PLC0415
+
+        return ReadResult(id_=id_ if resource.still_serving(props) else "", outs=props)
 
 
 @dataclass(frozen=True, kw_only=True)

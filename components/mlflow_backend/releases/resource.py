@@ -91,6 +91,14 @@ def _known_by(target: Any, report: Report) -> Recorded | None:
     return found
 
 
+def still_serving(props: Mapping[str, Any]) -> bool:
+    """Return whether the revision that was rolled out is the one that answers users."""
+    try:
+        return bool(open_releases(from_document(props["locator"])).platform.serving() == props["revision"])
+    except Refused:
+        return False
+
+
 def hold_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Return whether something else is withheld than at the last green end."""
     return _differs(HOLD, olds, news)

@@ -10,15 +10,16 @@ from mlflow_backend import targets
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.verification import inside
 from mlflow_backend.verify import job, runner
+from mlflow_backend.verify.extra import extra_check
 from mlflow_backend.verify.model import Result
-from mlflow_backend.verify.request import CORE
+from mlflow_backend.verify.request import CORE, VerifyRequest
 from mlflow_backend.verify.subjects import Live
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from mlflow_backend.target import OneShot
     from mlflow_backend.verify.report import Report
-    from mlflow_backend.verify.request import VerifyRequest
     from mlflow_backend.verify.subjects import Subject
 
 
@@ -37,6 +38,23 @@ def run(subject: Subject, request: VerifyRequest = CORE, *, begun: Callable[[Rep
     if request.whole and report.verdict is not Result.PASS and (shot is None or inside.was_not_run(report)):
         platform.count(job.verdict_line(report))
     return report
+
+
+def run_apart(
+    subject: Subject, *, extra: Mapping[str, Any], running: Callable[[], str], within: OneShot | None = None
+) -> Report:
+    """Verify a candidate as the whole is verified, but that it need not be the one that users meet.
+
+    `extra` has the `profile`, the `deadline` in seconds and the `extraChecks`; `running` gives the revision of what
+    runs at the candidate's address. It is verified by a task `within` the backend's network if one is given.
+    """
+    asked = asking(subject)
+    checks = tuple(extra_check(each) for each in extra["extraChecks"])
+    asked = replace(asked, live=replace(asked.live, running=running), extra_checks=checks)
+    request = VerifyRequest(profile=extra["profile"], deadline_s=float(extra["deadline"]))
+    if within is None:
+        return runner.run(asked, request)
+    return inside.run(_deployed(subject).platform, within, asked, request)
 
 
 def asking(subject: Subject) -> Subject:

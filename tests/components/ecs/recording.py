@@ -26,7 +26,7 @@ from tests.components.registrations import registered_by
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlflow_backend.ecs.holding import Held
+    from mlflow_backend.releases.pins import PinnedRelease
     from mlflow_backend.settings import Settings
     from tests.components.registrations import Registered
 
@@ -87,7 +87,7 @@ def record(
     *,
     settings: Settings | None = None,
     preview: bool = False,
-    held: Held | None = None,
+    pinned: PinnedRelease | None = None,
     migrated: bool = False,
 ) -> list[Registered]:
     """Register a variant's backend and return everything that was registered."""
@@ -98,16 +98,16 @@ def record(
         exported = built.outputs().exports()
         return pulumi.Output.all(**{name: pulumi.Output.from_input(value) for name, value in exported.items()})
 
-    with without_aws(held=held, migrated=migrated):
+    with without_aws(pinned=pinned, migrated=migrated):
         return registered_by(build, Drawn(preview=preview), stack=variant, preview=preview)
 
 
 @contextmanager
-def without_aws(*, held: Held | None = None, migrated: bool = False) -> Iterator[None]:
+def without_aws(*, pinned: PinnedRelease | None = None, migrated: bool = False) -> Iterator[None]:
     """Let a backend be registered without its plugin, and with a ledger that was read already."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plugin, "require", lambda: None)
-        patch.setattr(backend, "_ledger", lambda *_: (held, migrated))
+        patch.setattr(backend, "ledger_of", lambda *_: (pinned, migrated))
         yield
 
 

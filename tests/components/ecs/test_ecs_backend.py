@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlflow_backend.aws.render import database
-from mlflow_backend.ecs.holding import Held
+from mlflow_backend.contract import Release
 from mlflow_backend.ecs.render import containers, tasks
+from mlflow_backend.releases.pins import PinnedRelease
 from tests.components.ecs.lint import OWN_RULES
 from tests.components.ecs.recording import document, known_inputs, record
 from tests.components.ecs.stacks import ADOPTED, VARIANTS, changed, naming_of, settings_of
@@ -258,8 +259,9 @@ def test_another_user_is_looked_at_before_a_revision_logs_in_as_him() -> None:
 
 def test_a_pin_serves_exactly_that_revision(registered: dict[str, list[Registered]]) -> None:
     """No new one is registered, nothing is migrated for it, and verification holds the service to the pinned one."""
-    held = Held(revision="41", mlflow_version="3.4.0", image_digest="sha256:old", withheld="pinned to 41", manual=True)
-    found = record("staging", held=held)
+    release = Release(revision="41", mlflow_version="3.4.0", image_digest="sha256:old")
+    pinned = PinnedRelease(release=release, identity="older", withheld="pinned to 41", manual=True)
+    found = record("staging", pinned=pinned)
     service = _service(found)
     family = naming_of("staging").family(tasks.SERVER)
     assert service.inputs["taskDefinition"] == naming_of("staging").arn("ecs", f"task-definition/{family}:41")
@@ -269,8 +271,8 @@ def test_a_pin_serves_exactly_that_revision(registered: dict[str, list[Registere
     (rollout,), (verification,) = of_type(found, "EcsRollout"), of_type(found, "Verification")
     (migration,), (hold,) = of_type(found, "Migration"), of_type(found, "Hold")
     assert rollout.inputs["revision"] == "41"
-    release = {"revision": "41", "mlflowVersion": "3.4.0", "imageDigest": "sha256:old", "schemaHead": "abc"}
-    assert verification.inputs["release"] == release
+    recorded = {"revision": "41", "mlflowVersion": "3.4.0", "imageDigest": "sha256:old", "schemaHead": "abc"}
+    assert verification.inputs["release"] == recorded
     assert migration.inputs["mlflowVersion"] == "3.4.0"
     assert (hold.inputs["withheld"], hold.inputs["accepted"]) == ("pinned to 41", False)
     assert {each.urn for each in found} == {each.urn for each in registered["staging"]}
@@ -280,8 +282,9 @@ def test_an_accepted_pin_ends_green_and_a_block_never(registered: dict[str, list
     """`release.acceptPin` is about what a person pinned, not about a release that failed."""
     wanted = changed("staging", {"release": {"acceptPin": True}})
     for manual in (True, False):
-        held = Held(revision="41", mlflow_version="3.17.2", image_digest=None, withheld="why", manual=manual)
-        (hold,) = of_type(record("staging", settings=wanted, held=held), "Hold")
+        release = Release(revision="41", mlflow_version="3.17.2")
+        pinned = PinnedRelease(release=release, identity="older", withheld="why", manual=manual)
+        (hold,) = of_type(record("staging", settings=wanted, pinned=pinned), "Hold")
         assert hold.inputs["accepted"] is manual
     (free,) = of_type(registered["staging"], "Hold")
     assert free.inputs["withheld"] == ""

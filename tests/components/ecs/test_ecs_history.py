@@ -14,7 +14,7 @@ from moto import mock_aws
 from mlflow_backend.aws.clients import Clients, connect
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import Refused, Release
-from mlflow_backend.ecs import deployments, history, reasons
+from mlflow_backend.ecs import deployments, history
 from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
 from mlflow_backend.ecs.history import EcsHistory
 from tests.components.ecs.recorded import REGION, Recorded
@@ -220,19 +220,6 @@ def test_a_task_that_never_started_has_no_log() -> None:
     ]}})  # fmt: skip
     aws.logs.answers("GetLogEvents", "ResourceNotFoundException")
     assert f"task stopped: {reason}" in aws.history.wait("42", deadline_s=600).reasons
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("rediss://:tok3n@cache:6379/0", "rediss://:***@cache:6379/0"),
-        ("postgresql+psycopg2://u:p@h/d and mysql://a:b@c", "postgresql+psycopg2://u:***@h/d and mysql://a:***@c"),
-        ("http://127.0.0.1:5000/health", "http://127.0.0.1:5000/health"),
-    ],
-)
-def test_passwords_in_urls_are_blanked(text: str, expected: str) -> None:
-    """A server prints its URLs when it fails."""
-    assert reasons.without_passwords(text) == expected
 
 
 def test_activate_updates_the_service_to_exactly_that_revision() -> None:

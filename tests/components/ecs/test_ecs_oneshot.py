@@ -10,9 +10,9 @@ import pytest
 
 from mlflow_backend.aws.clients import Clients
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.ecs.oneshot import START_S, DatabaseTask, EcsTask, Network
+from mlflow_backend.ecs.oneshot import START_S, EcsTask, Network
 from mlflow_backend.logged import split
-from mlflow_backend.migrate.tool import DatabaseTool
+from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.services import Time
 
@@ -161,8 +161,8 @@ def test_a_report_is_distinguished_from_words(lines: list[str], output: str, log
     assert split(lines) == (output, log)
 
 
-def _database_task(aws: Aws) -> DatabaseTask:
-    return DatabaseTask(task=aws.shots, tool=("python", "-m", "mlflow_backend_server.db"))
+def _database_task(aws: Aws) -> TaskRunner:
+    return TaskRunner(aws.shots)
 
 
 def test_the_database_tool_runs_as_a_task() -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend import rollout
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.ecs import rollout
 from mlflow_backend.ecs.provider import RolloutProvider
+from mlflow_backend.releases import resource, targets
 from mlflow_backend.releases.durations import Durations, kept
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.stores import FileStore
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-PROPS: dict[str, Any] = {
-    "region": "eu-west-1", "cluster": "backend", "service": "server", "revision": "42",
-    "locator": LOCATOR.document(), "deadline": 600,
-}  # fmt: skip
+PROPS: dict[str, Any] = {"revision": "42", "locator": LOCATOR.document(), "deadline": 600}
 
 
 class Releases:
@@ -38,7 +36,7 @@ class Releases:
         self.platform = SimpleNamespace(
             resume_servers=lambda: aws.ecs.asked.append(("brought back", {})),
             wait=aws.history.wait,
-            current=aws.history.current,
+            serving=aws.history.serving,
         )
 
     @contextlib.contextmanager
@@ -63,7 +61,8 @@ def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
         aws = Aws()
         aws.ecs.answers("DescribeServices", *answers)
         aws.ecs.answers("DescribeTaskDefinition", {"taskDefinition": {}})
-        monkeypatch.setattr(rollout, "open_releases", lambda _: Releases(aws, tmp_path))
+        for module in (targets, resource):
+            monkeypatch.setattr(module, "open_releases", lambda _: Releases(aws, tmp_path))
         return aws
 
     return answer
@@ -143,7 +142,7 @@ def test_the_way_back_is_offered_for_its_own_stack(
 
 @pytest.mark.parametrize(
     ("change", "replaces"),
-    [({}, []), ({"revision": "43"}, ["revision"]), ({"deadline": 5}, []), ({"service": "x"}, ["service"])],
+    [({}, []), ({"revision": "43"}, ["revision"]), ({"deadline": 5}, []), ({"locator": {}}, ["locator"])],
 )
 def test_another_revision_is_waited_for_anew(change: dict[str, Any], replaces: list[str]) -> None:
     """As a replacement, deleted first: a failed update in place would keep the old green entry."""

@@ -82,7 +82,7 @@ def record(variant: str, *, preview: bool = False, connection: Connection | None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plugin, "require", lambda: None)
-        patch.setattr(backend, "_looked_at", lambda *_: ((), None))
+        patch.setattr(backend, "_looked_at", lambda *_: ((), None, None))
         patch.setattr(addons, "versions", lambda *_: {each.name: "v1.0.0-eksbuild.1" for each in ADDONS})
         return registered_by(build, Drawn(preview=preview), stack=STACK, preview=preview)
 

@@ -15,8 +15,8 @@ from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 from mlflow_backend.contract import Release
 from mlflow_backend.kubernetes import backend
 from mlflow_backend.kubernetes.backend import KubernetesBackend, KubernetesBackendArgs
-from mlflow_backend.kubernetes.holding import Held
 from mlflow_backend.kubernetes.render import server
+from mlflow_backend.releases.pins import PinnedRelease
 from tests.components.kubernetes.stacks import DIGEST, STACK, VARIANTS, naming, settings_of
 from tests.components.registrations import assert_as_recorded, of_type, registered_by, snapshot, walk
 
@@ -27,6 +27,10 @@ SNAPSHOTS = Path(__file__).parent / "snapshots"
 _PASSWORD = re.compile(r"://[^/\s@]*:[^/\s@{]+@")
 SAME_URNS = {"prefix": "cluster"}
 """Variants that differ from another in values alone."""
+
+
+Pinned = tuple[PinnedRelease, dict[str, Any]] | tuple[None, None]
+NOT_PINNED: Pinned = (None, None)
 
 
 class Drawn(Mocks):
@@ -54,7 +58,7 @@ class Drawn(Mocks):
         return f"{args.name}-id", {**args.inputs, **drawn.get(args.typ.rsplit(":", 1)[-1], {})}
 
 
-def record(variant: str, *, preview: bool = False, held: Held | None = None) -> list[Registered]:
+def record(variant: str, *, preview: bool = False, pinned: Pinned = NOT_PINNED) -> list[Registered]:
     """Register a variant's backend and return everything that was registered."""
     settings = settings_of(variant)
 
@@ -64,7 +68,7 @@ def record(variant: str, *, preview: bool = False, held: Held | None = None) -> 
         return pulumi.Output.all(**{name: pulumi.Output.from_input(value) for name, value in exported.items()})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "_looked_at", lambda *_: ((), held))
+        patch.setattr(backend, "_looked_at", lambda *_: ((), *pinned))
         return registered_by(build, Drawn(preview=preview), stack=STACK, preview=preview)
 
 
@@ -133,8 +137,8 @@ def test_a_pinned_stack_registers_the_revision_that_serves() -> None:
     template = server.template(settings, naming(settings), component="server", secrets_version="v0")
     template["metadata"]["annotations"][server.SETTINGS] = "older"
     release = Release(revision="5d4", mlflow_version="3.16.0", image_digest=DIGEST)
-    held = Held(revision="5d4", release=release, template=template, why="pinned", manual=True)
-    registered = {each.name: each for each in record(STACK, held=held)}
+    pinned = PinnedRelease(release=release, identity="older", withheld="pinned", manual=True)
+    registered = {each.name: each for each in record(STACK, pinned=(pinned, template))}
     assert registered["mlflow-server"].inputs["spec"]["template"] == template
     assert registered["mlflow-candidate"].inputs["pinned"] is True
     assert registered["mlflow-rollout"].inputs["identity"] == "older"

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend import rollout as rollouts
 from mlflow_backend.contract import PlatformFailed, Refused, WaitOutcome
 from mlflow_backend.findings import Outcome
 from mlflow_backend.kubernetes import candidate, platform, preflight, rollout
 from mlflow_backend.kubernetes.locator import KubernetesLocator, locator_of, parts_of
 from mlflow_backend.kubernetes.naming import CANDIDATE
-from mlflow_backend.kubernetes.oneshot import DatabaseJob, KubernetesJob
+from mlflow_backend.kubernetes.oneshot import KubernetesJob
 from mlflow_backend.kubernetes.platform import KubernetesPlatform
 from mlflow_backend.kubernetes.render import oneshot, server
 from mlflow_backend.locator import from_document
-from mlflow_backend.migrate.tool import Code
+from mlflow_backend.migrate.tool import Code, TaskRunner
 from mlflow_backend.pace import Pace
-from mlflow_backend.releases import update
+from mlflow_backend.releases import resource, update
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report
 from tests.components.kubernetes.cluster import NAMING, Namespace, deployment, pod, replica_set
@@ -83,7 +84,7 @@ def test_a_job_is_run_once_and_leaves_nothing(cluster: Namespace) -> None:
 def test_the_database_tool_is_read_from_a_jobs_log(cluster: Namespace) -> None:
     """Its report is the JSON in it, the rest is for people."""
     kubelet = Kubelet(cluster, {"terminated": {"exitCode": 0, "reason": "Completed"}})
-    result = DatabaseJob(job=job(cluster, kubelet)).run(["status"], deadline_s=60)
+    result = TaskRunner(job(cluster, kubelet)).run(["status"], deadline_s=60)
     assert json.loads(result.output) == {"exit_code": 0}
     assert "warming up" in result.log
 
@@ -111,7 +112,7 @@ def test_a_tool_that_cannot_be_run_is_the_tools_failure(cluster: Namespace) -> N
     """What waits for it knows its codes only."""
     cluster.objects.pop(("PodTemplate", TEMPLATE))
     with pytest.raises(PlatformFailed) as failed:
-        DatabaseJob(job=job(cluster, Kubelet(cluster))).run(["status"], deadline_s=60)
+        TaskRunner(job(cluster, Kubelet(cluster))).run(["status"], deadline_s=60)
     assert failed.value.code == Code.UNREADABLE.error
 
 
@@ -230,7 +231,7 @@ def staged(
     monkeypatch.setattr(candidate, "_revision", lambda _history: "apart1")
 
     def stage(verdict: Result = Result.PASS, *, starts: bool = True, pinned: bool = False) -> dict[str, Any]:
-        monkeypatch.setattr(candidate, "_verify", lambda *_: report(verdict))
+        monkeypatch.setattr(candidate.execution, "run_apart", lambda *_, **__: report(verdict))
 
         def wait(*_: Any, **__: Any) -> Any:
             assert cluster.applied, "nothing was started"
@@ -306,9 +307,10 @@ def test_a_candidate_that_a_killed_update_left_is_a_change(
 @pytest.fixture
 def rolled(live: KubernetesPlatform, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The inputs of a rollout of the revision that serves."""
-    monkeypatch.setattr(rollout, "open_releases", lambda _locator: Deployed(live))
-    monkeypatch.setattr(rollout, "settle", lambda _journal: None)
-    monkeypatch.setattr(rollout.durations, "keep", lambda *_: None)
+    for module in (rollout, resource):
+        monkeypatch.setattr(module, "open_releases", lambda _locator: Deployed(live))
+    monkeypatch.setattr(rollouts, "settle", lambda _journal: None)
+    monkeypatch.setattr(rollouts.durations, "keep", lambda *_: None)
     return {"locator": located().document(), "identity": "identity2", "secrets": "v1", "deadline": 60}
 
 
@@ -316,7 +318,7 @@ def test_a_rollout_finds_its_revision_and_waits_for_it(rolled: dict[str, Any]) -
     """The number of a revision is not known before the controller has made it."""
     outputs = rollout.wait(rolled)
     assert outputs["revision"] == "hash2"
-    assert rollout.still_serving(outputs)
+    assert resource.still_serving(outputs)
     assert rollout.changed(outputs, outputs) == []
     assert rollout.changed(outputs, {**outputs, "identity": "identity3"}) == ["identity"]
 

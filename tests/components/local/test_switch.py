@@ -10,11 +10,13 @@ import pytest
 
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.deployed import DeployedBackend
-from mlflow_backend.local import guard, holding, launch, revisions, switch
+from mlflow_backend.local import guard, launch, revisions, switch
 from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.state import StateDir, write
 from mlflow_backend.migrate import resource
+from mlflow_backend.releases import pins
+from mlflow_backend.releases.stores import FileStore
 from tests.components.local.records import record
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def test_an_update_does_nothing_while_a_rollback_is_on_its_way(state: StateDir) 
     """It may have read the ledger before the rollback began: asked again where it migrates and if it switches."""
     DeployedBackend(LocalPlatform(state)).rollback.write({"to": "1", "begun": "2026-11-21T12:00:00+00:00"})
     with pytest.raises(Refused, match="rollback to revision 1"):
-        holding.refuse_overtaken(state, "")
+        pins.refuse_overtaken(FileStore(state.backend_store), "")
     locator = LocalLocator.of(state)
     with pytest.raises(Refused, match="rollback to revision 1"):
         resource.run({"locator": locator.document(), "mlflowVersion": "3.4.0", "onFailure": "stop"})

@@ -10,8 +10,7 @@ from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from mlflow_backend.backend import Backend, Serving
 from mlflow_backend.dynamic import Provider
-from mlflow_backend.releases.holds import hold_of, refuse_disagreement
-from mlflow_backend.releases.ledger import Ledger
+from mlflow_backend.releases import pins
 from mlflow_backend.toy.locator import ToyLocator
 from mlflow_backend.toy.platform import ToyPlatform
 
@@ -73,30 +72,29 @@ class ToyBackend(Backend):
         super().__init__("mlflow-backend:toy:Backend", name, settings=settings, opts=None)
         version = settings.server.mlflow_version
         identity = hashlib.sha256(f"{version} {settings.server.workers}".encode()).hexdigest()
-        state = Ledger(ToyPlatform(locator).store, by="").state()
-        refuse_disagreement(state, settings.release.pin)
-        hold = hold_of(state, settings_hash=identity)
+        platform = ToyPlatform(locator)
+        state = pins.ledger_state(platform.store, requested=settings.release.pin)
+        pinned = pins.pinned_release(state, identity=identity, describe=platform.describe)
+        self._serve_pinned(pinned)
         server = ToyServer(
             f"{name}-server",
             state=locator.folder,
             identity=identity,
             mlflowVersion=version,
-            pinned=hold.revision if hold else "",
+            pinned=pinned.release.revision if pinned else "",
             opts=self._after(),
         )
         self._end_update(
             Serving(
                 url=server.url,
-                release=server.revision.apply(lambda revision: {"revision": revision, "mlflowVersion": version}),
                 revision=server.revision,
+                made_of={},
+                schema_head=None,
                 locator=locator,
-                mlflow_version=version,
                 credentials={},
                 access=False,
-                digest=identity,
+                depends_on=identity,
                 keys="",
-                withheld=hold.why if hold else "",
-                pinned=hold is not None and hold.manual,
                 report="",
             ),
             after=[server],

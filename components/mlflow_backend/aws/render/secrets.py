@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.server import keys
+from mlflow_backend.server.login import VERIFICATION_KEY
 from mlflow_backend.tokens import AWS_API_KEYS, AWS_SERVER_SECRETS
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ IN_FORCE: Final = "IN_FORCE"
 
 DATABASE_PASSWORD: Final = "database-password"  # noqa: S105 - the name of a secret
 CACHE_TOKEN: Final = "cache-token"  # noqa: S105 - the name of a secret
-VERIFICATION_KEY: Final = "verification-api-key"
 SERVER_SECRETS: Final = (
     DATABASE_PASSWORD, "flask-secret-key", "admin-user", "admin-password", VERIFICATION_KEY, *keys.NAMES,
 )  # fmt: skip

@@ -14,8 +14,9 @@ from mlflow_backend.cloudrun.render.size import TEMPORARY_MIB
 from mlflow_backend.gcp.render import storage
 from mlflow_backend.gcp.render.database import ADMIN_USER
 from mlflow_backend.gcp.render.identity import DATABASE, VERIFIER
-from mlflow_backend.gcp.render.secrets import ADMIN_PASSWORD, DATABASE_CA, DATABASE_PASSWORD, VERIFICATION_KEY
-from mlflow_backend.server import describe, keys
+from mlflow_backend.gcp.render.secrets import ADMIN_PASSWORD, DATABASE_CA, DATABASE_PASSWORD
+from mlflow_backend.migrate.tool import COMMAND
+from mlflow_backend.server import describe, keys, login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,16 +24,6 @@ if TYPE_CHECKING:
     from mlflow_backend.cloudrun.render.service import Surroundings
     from mlflow_backend.gcp.naming import Naming
     from mlflow_backend.settings import Settings
-
-DATABASE_TOOL: Final = ("python", "-m", "mlflow_backend_server.db")
-PROBE: Final[Mapping[str, Mapping[str, str]]] = {
-    "basic": {
-        "MLFLOW_BACKEND_PROBE_USERNAME": "admin-user",
-        "MLFLOW_BACKEND_PROBE_PASSWORD": "admin-password",
-    },
-    "token": {"MLFLOW_BACKEND_PROBE_TOKEN": VERIFICATION_KEY},
-}
-"""Access mode -> the verification's variables, and the secret of each."""
 
 _CPUS: Final = 1
 _MEMORY_MIB: Final = 1024
@@ -68,7 +59,7 @@ def database_job(settings: Settings, naming: Naming, surroundings: Surroundings)
         environment["MLFLOW_BACKEND_ADMIN_USER"] = ADMIN_USER
         variables["MLFLOW_BACKEND_ADMIN_PASSWORD"] = ADMIN_PASSWORD
     return _job(
-        settings, naming, found, account=DATABASE, argv=(*DATABASE_TOOL, "status"), environment=environment,
+        settings, naming, found, account=DATABASE, argv=(*COMMAND, "status"), environment=environment,
         variables=variables, certificates=(DATABASE_CA,),
     )  # fmt: skip
 
@@ -77,7 +68,7 @@ def verify_job(settings: Settings, naming: Naming, surroundings: Surroundings) -
     """Return the job that verifies from inside the network; what is checked comes with each execution."""
     return _job(
         settings, naming, surroundings, account=VERIFIER, argv=("python", "--version"), environment={},
-        variables=PROBE.get(settings.access.mode, {}), certificates=(),
+        variables=login.variables(settings.access.mode), certificates=(),
     )  # fmt: skip
 
 

@@ -13,11 +13,12 @@ from mlflow_backend.aws.render.cache import cache_address
 from mlflow_backend.aws.render.database import database_address
 from mlflow_backend.aws.render.network import SERVER_PORT
 from mlflow_backend.aws.render.policies import DUMPS
-from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, SERVER_SECRETS, VERIFICATION_KEY, SecretSource
+from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, SERVER_SECRETS, SecretSource
 from mlflow_backend.ecs.render import containers
 from mlflow_backend.ecs.render.containers import Container, Logs
 from mlflow_backend.ecs.render.size import fargate_size
-from mlflow_backend.server import AccessControl, ArtifactStore, cache_url, describe, keys
+from mlflow_backend.migrate.tool import COMMAND
+from mlflow_backend.server import AccessControl, ArtifactStore, cache_url, describe, keys, login
 from mlflow_backend.settings.server_inputs import server_inputs
 
 if TYPE_CHECKING:
@@ -36,17 +37,6 @@ TASKS: Final = "tasks"
 
 DRAWN: Final = ("container_definitions", "cpu", "execution_role_arn", "memory", "task_role_arn")
 """Arguments of a task definition that do not follow from the settings alone."""
-
-DATABASE_TOOL: Final = ("python", "-m", "mlflow_backend_server.db")
-
-PROBE: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
-    "basic": {
-        "username": ("MLFLOW_BACKEND_PROBE_USERNAME", "admin-user"),
-        "password": ("MLFLOW_BACKEND_PROBE_PASSWORD", "admin-password"),
-    },
-    "token": {"token": ("MLFLOW_BACKEND_PROBE_TOKEN", VERIFICATION_KEY)},
-}
-"""Access mode -> credential -> the verification task's variable, and the key of the server's secret."""
 
 # The one-shot tasks hold one Python process each; a dump streams.
 TASK_CPU: Final = 512
@@ -219,7 +209,7 @@ def _database(settings: Settings, naming: Naming, server: ServerDescription, dra
     container = _one_shot(settings, naming, DATABASE, drawn)
     return replace(
         container,
-        command=(*DATABASE_TOOL, "status"),
+        command=(*COMMAND, "status"),
         environment={**container.environment, **environment},
         secrets=secrets,
     )
@@ -230,10 +220,9 @@ def _verify(settings: Settings, naming: Naming, drawn: Drawn) -> Container:
 
     Each run names its command: what is checked comes with it (mlflow_backend/verification/inside.py).
     """
-    probe = PROBE.get(settings.access.mode, {})
     environment = {"AWS_DEFAULT_REGION": naming.region, "AWS_REGION": naming.region, "PYTHONUNBUFFERED": "1"}
     container = _one_shot(settings, naming, VERIFY, drawn)
-    secrets = {variable: drawn.secret(key) for variable, key in probe.values()}
+    secrets = {variable: drawn.secret(name) for variable, name in login.variables(settings.access.mode).items()}
     return replace(container, environment={**container.environment, **environment}, secrets=secrets)
 
 

@@ -7,22 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.kubernetes.naming import JOB, TASKS, VERIFY
 from mlflow_backend.kubernetes.render import pods, secrets, server, stores
-from mlflow_backend.server import describe, keys
+from mlflow_backend.server import describe, keys, login
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from mlflow_backend.kubernetes.naming import Naming
-    from mlflow_backend.kubernetes.render.pods import Document, SecretKey
+    from mlflow_backend.kubernetes.render.pods import Document
     from mlflow_backend.settings import Settings
 
-DATABASE_TOOL: Final = ("python", "-m", "mlflow_backend_server.db")
 DATABASE: Final = "database-tool"
-CREDENTIALS: Final[Mapping[str, str]] = {
-    "username": "MLFLOW_BACKEND_PROBE_USERNAME",
-    "password": "MLFLOW_BACKEND_PROBE_PASSWORD",
-}
-"""Part of verification's login -> the variable that holds it within the cluster."""
 
 _USER, _PASSWORD = "MLFLOW_BACKEND_ADMIN_USER", "MLFLOW_BACKEND_ADMIN_PASSWORD"
 
@@ -61,12 +55,13 @@ def verify(settings: Settings, naming: Naming) -> Document:
     plain = {"AWS_REGION": wanted.region, "AWS_DEFAULT_REGION": wanted.region, "PYTHONUNBUFFERED": "1"}
     if wanted.endpoint:
         plain["AWS_ENDPOINT_URL_S3"] = wanted.endpoint
-    more: dict[str, SecretKey] = {}
+    more = {
+        variable: pods.SecretKey(secret=secret, key=name)
+        for variable, name in login.variables(settings.access.mode).items()
+    }
     if wanted.secret:
         more["AWS_ACCESS_KEY_ID"] = pods.SecretKey(secret=wanted.secret, key=secrets.ACCESS_KEY)
         more["AWS_SECRET_ACCESS_KEY"] = pods.SecretKey(secret=wanted.secret, key=secrets.SECRET_KEY)
-    if settings.access.mode == "basic":
-        more |= {CREDENTIALS[part]: pods.SecretKey(secret=secret, key=key) for part, key in secrets.PROBE.items()}
     return _template(settings, naming, VERIFY, VERIFY, pods.environment(plain, more))
 
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Final
 from mlflow_backend.kubernetes.naming import SERVER
 from mlflow_backend.kubernetes.render.pods import SecretKey
 from mlflow_backend.server import keys
+from mlflow_backend.server.access import ADMIN_PASSWORD, ADMIN_USER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mlflow_backend.kubernetes.naming import Naming
     from mlflow_backend.settings import Settings
 
@@ -20,9 +19,7 @@ CACHE_PASSWORD: Final = "cache-password"  # noqa: S105 - as above
 CACHE_URL: Final = "cache-url"
 ACCESS_KEY, SECRET_KEY = "access-key-id", "secret-access-key"
 CA, CERTIFICATE, KEY = "ca.crt", "tls.crt", "tls.key"
-PROBE: Final[Mapping[str, str]] = {"username": "admin-user", "password": "admin-password"}
-"""Part of verification's login -> its key in the server's Secret."""
-_ALWAYS: Final = ("flask-secret-key", *PROBE.values(), *keys.NAMES)
+_ALWAYS: Final = ("flask-secret-key", ADMIN_USER, ADMIN_PASSWORD, *keys.NAMES)
 
 
 def server_secret(settings: Settings, naming: Naming) -> str:

@@ -1,0 +1,130 @@
+"""What backends have in common that are not on this machine: how one is found, and the rules of its live side.
+
+Its store is below a root in a bucket, its database is private, so that every question to it is a one-shot task, and its
+login is among the server's secrets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.identity import OBJECT
+from mlflow_backend.locator import Locator
+from mlflow_backend.migrate.tool import Code
+from mlflow_backend.server import login
+from mlflow_backend.verify.subjects import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlflow_backend.migrate.tool import DatabaseTool
+    from mlflow_backend.releases.stores import Store
+    from mlflow_backend.schema import Heads
+    from mlflow_backend.target import Described, OneShot
+
+ARTIFACTS: Final = "artifacts"
+"""Where below the root MLflow's own objects are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostedLocator(Locator):
+    """A backend that is reached over a network.
+
+    `url` is what users call, and `inside` whether it can be called from the backend's network only. `access` is the
+    mode of access. `bucket` and `root` are where its store is.
+    """
+
+    url: str
+    access: str = "basic"
+    inside: bool = False
+    bucket: str
+    root: str = ""
+
+    def reference(self, secret: str) -> str:
+        """Return the reference to one of the server's secrets."""
+        raise NotImplementedError
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """Where verification finds the users' kind of login; references, never values."""
+        return login.references(self.access, self.reference)
+
+    @property
+    def credentials_inside(self) -> dict[str, str]:
+        """Where verification finds it within its own task."""
+        return login.references_inside(self.access)
+
+
+class HostedPlatform:
+    """What of `target.Platform` is the same on every such target; the rest is the target's own class."""
+
+    asks_at_once = False
+    locator: Any
+    store: Store
+
+    @property
+    def report(self) -> Path | None:
+        """Where a copy of the last verification report is kept on this machine."""
+        return report_path(self.locator.stack)
+
+    def heads(self) -> Heads | None:
+        """Return the schema heads, asked by a one-shot task; None if no database answers."""
+        try:
+            return self.tool(None).status().heads
+        except PlatformFailed as failure:
+            if failure.code == Code.UNREACHABLE.error:
+                return None
+            raise
+
+    def row_counts(self, tables: Sequence[str]) -> dict[str, int]:
+        """Return nothing: rows are shown in a preview, in which the database is not asked."""
+        del tables
+        return {}
+
+    def mark_store(self, content: bytes) -> None:
+        """Write the object by which the store is known again, and which the server's own role may only read."""
+        self.store.replace(f"{ARTIFACTS}/{OBJECT}", content)
+
+    def purge(self, prefix: str, *, timeout_s: float) -> int | None:
+        """Return nothing: the database is out of reach from here."""
+        del prefix, timeout_s
+        return None
+
+    def subject(self, revision: str) -> Subject:
+        """Return the subject of a verification of a revision; it may have another path than the newest one."""
+        found, locator = self.describe(revision), self.locator
+        return Subject(
+            url=str(urlunsplit((*urlsplit(locator.url)[:2], found.path_prefix, "", ""))),
+            expected_version=found.release.mlflow_version,
+            expected_revision=revision,
+            locator=locator,
+            stack=locator.stack,
+            credentials=locator.credentials,
+            access=locator.access != "none",
+            report_path=str(self.report),
+        )
+
+    def inside(self) -> OneShot | None:
+        """Return the task that verifies, if the URL can be called from the backend's network only."""
+        return self.verifier() if self.locator.inside else None
+
+    def describe(self, revision: str) -> Described:
+        """Return what a revision runs."""
+        raise NotImplementedError
+
+    def tool(self, version: str | None) -> DatabaseTool:
+        """Return the database tool of an MLflow version."""
+        raise NotImplementedError
+
+    def verifier(self) -> OneShot:
+        """Return the task that verifies within the backend's network."""
+        raise NotImplementedError
+
+
+def report_path(stack: str) -> Path:
+    """Return where a copy of the last report of a stack is kept: below the folder that Pulumi or a command works in."""
+    return Path.cwd() / ".backend" / stack / "verification.json"
