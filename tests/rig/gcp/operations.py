@@ -30,7 +30,7 @@ class Operations:
 
     def begin(self, parent: str, work: Callable[[], Mapping[str, Any]], *, kind: str = "", metadata: Any = None) -> Any:
         """Do something in a thread of its own, and return its operation as it is now."""
-        name = f"{parent}/operations/{uuid.uuid4()}"
+        name = "/".join(filter(None, (parent, "operations", str(uuid.uuid4()))))
         operation = self._known[name] = {"name": name, "done": False, "metadata": metadata or {}}
 
         def run() -> None:

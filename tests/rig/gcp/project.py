@@ -70,8 +70,7 @@ class Project:
         return self._begin({"service": self._service(call)})
 
     def _begin(self, answer: dict[str, Any]) -> Any:
-        operation = self._operations.begin("", lambda: answer)
-        return {**operation, "name": operation["name"].lstrip("/")}
+        return self._operations.begin("", lambda: answer)
 
     def _service(self, call: Call) -> dict[str, Any]:
         self._same(call["name"])
@@ -194,8 +193,7 @@ class Networks:
         return self._begin({})
 
     def _begin(self, answer: dict[str, Any]) -> Any:
-        operation = self._google.begin("", lambda: answer)
-        return {**operation, "name": operation["name"].lstrip("/")}
+        return self._google.begin("", lambda: answer)
 
 
 def _path(kind: str, call: Call, name: str) -> str:

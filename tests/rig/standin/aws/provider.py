@@ -6,16 +6,15 @@ exist.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.rig.standin import sdk
+from tests.rig.standin import asked, sdk
 from tests.rig.standin.aws import functions
 from tests.rig.standin.aws.account import Account
-from tests.rig.standin.aws.equality import same
 from tests.rig.standin.aws.resource import Worker
 from tests.rig.standin.aws.services import TRANSLATIONS
 from tests.rig.standin.base import Difference, Refused
+from tests.rig.standin.equality import same
 from tests.rig.standin.sdk import Problem
 from tests.rig.standin.values import UNKNOWN, is_known
 
@@ -32,8 +31,6 @@ _SETTINGS: Final = frozenset({
     "region", "allowedAccountIds", "forbiddenAccountIds", "defaultTags", "skipCredentialsValidation",
     "skipRegionValidation", "skipMetadataApiCheck", "skipRequestingAccountId",
 })  # fmt: skip
-# What the engine and the SDK add to a provider's settings, and is none of them.
-_NO_SETTINGS: Final = frozenset({"version", "__internal", "__pulumi-go-provider-infer"})
 
 
 class Aws:
@@ -46,7 +43,7 @@ class Aws:
 
     def check_settings(self, settings: Mapping[str, Any]) -> list[Problem]:
         """Return what is wrong with the provider's settings, and which ones the stand-in does not do."""
-        plain = _decoded(settings, self._sdk.settings)
+        plain = asked.settings(settings, self._sdk.settings)
         missing = [
             Problem(name, "the stand-in does not do this setting of the provider")
             for name in plain
@@ -56,7 +53,7 @@ class Aws:
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Bind to the account, which has to be one that is allowed. Raises Refused."""
-        plain = _decoded(settings, self._sdk.settings)
+        plain = asked.settings(settings, self._sdk.settings)
         if "region" not in plain:
             raise Refused("aws:region: the provider has no region")
         account = Account(region=plain["region"], default_tags=(plain.get("defaultTags") or {}).get("tags", {}))
@@ -117,7 +114,7 @@ class Aws:
 
     def create(self, resource: Resource, news: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Make it."""
-        return self._worker(resource).create(_known(resource, news))
+        return self._worker(resource).create(asked.known(resource, news, leave_out=DEFAULTS))
 
     def read(self, resource: Resource) -> tuple[str, dict[str, Any], dict[str, Any]]:
         """Look at it. For an import, its inputs are what it has of all that is translated."""
@@ -133,7 +130,9 @@ class Aws:
     def update(self, resource: Resource, news: Mapping[str, Any]) -> dict[str, Any]:
         """Change it."""
         found = self.diff(resource, news)
-        return self._worker(resource).update(resource.id, resource.state, _known(resource, news), found.changed)
+        return self._worker(resource).update(
+            resource.id, resource.state, asked.known(resource, news, leave_out=DEFAULTS), found.changed
+        )
 
     def delete(self, resource: Resource) -> None:
         """Delete it."""
@@ -177,27 +176,9 @@ def translation(token: str) -> Translation:
     return TRANSLATIONS[token]
 
 
-def _known(resource: Resource, news: Mapping[str, Any]) -> dict[str, Any]:
-    wanted = {name: value for name, value in news.items() if name != DEFAULTS}
-    if not is_known(wanted):
-        raise Refused(f"{resource.token}: an input is not known in an update")
-    return wanted
-
-
 def _drawn_name(how: Translation, resource: Resource, inputs: Mapping[str, Any], seed: bytes) -> dict[str, str]:
     if not how.named or how.named in inputs:
         return {}
     if how.named in resource.inputs.get(DEFAULTS, []):
         return {how.named: resource.inputs[how.named]}
     return {how.named: f"{resource.name}-{seed.hex()[:_RANDOM]}"}
-
-
-def _decoded(settings: Mapping[str, Any], declared: Mapping[str, sdk.Field]) -> dict[str, Any]:
-    """Return a provider's settings, of which the engine sends all but strings as JSON."""
-    found = {}
-    for name, value in settings.items():
-        if name in _NO_SETTINGS:
-            continue
-        as_json = isinstance(value, str) and name in declared and declared[name].kind.name != "string"
-        found[name] = json.loads(value) if as_json else value
-    return found

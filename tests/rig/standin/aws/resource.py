@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import jmespath
 
 from tests.rig.standin.aws import shapes, tagging
-from tests.rig.standin.aws.equality import same
 from tests.rig.standin.base import Gone, HalfMade, Refused
+from tests.rig.standin.equality import same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
