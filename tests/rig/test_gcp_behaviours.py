@@ -13,7 +13,7 @@ import pytest
 from tests.rig.clock import TINY, Clock
 from tests.rig.gcp.behaviours import BEHAVIOURS
 from tests.rig.gcp.discovery import Failed
-from tests.rig.gcp.rig import GcpRig
+from tests.rig.gcp.rig import PROJECT, GcpRig
 from tests.rig.gcp.scene import Scene
 from tests.server.services import until
 
@@ -490,6 +490,31 @@ def test_unknown_is_refused(scene: Scene) -> None:
     assert refused(lambda: rig.call("GET", f"{scene.parent}/servants")).code == 404
     assert refused(lambda: rig.call("GET", f"{scene.parent}/workerPools")).code == 501
     assert refused(lambda: rig.call("GET", f"{scene.parent}/services/{scene.short}")).code == 404
+
+
+def test_peering(gcp: GcpRig) -> None:
+    """What blocks a `destroy` and is named nowhere in the program."""
+    root, network = f"compute/v1/projects/{PROJECT}/global", f"projects/{PROJECT}/global/networks/held"
+    gcp.call("POST", f"{root}/networks", {"name": "held", "autoCreateSubnetworks": False}, api="compute.v1")
+    service = "v1/services/servicenetworking.googleapis.com/connections"
+    gcp.call("POST", service, {"network": network}, api="servicenetworking.v1")
+    assert gcp.networks.join(network)
+
+    def disconnected() -> dict[str, Any]:
+        path = f"{service}/servicenetworking-googleapis-com"
+        begun = gcp.call("POST", path, {"consumerNetwork": network}, api="servicenetworking.v1")
+
+        def ended() -> dict[str, Any] | None:
+            found = gcp.call("GET", f"v1/{begun['name']}", api="servicenetworking.v1")
+            return found if found["done"] else None
+
+        return until(ended, what="the operation", deadline_s=_SOON_S) or {}
+
+    assert disconnected()["error"]["code"] == 9
+    assert refused(lambda: gcp.call("DELETE", f"{root}/networks/held", api="compute.v1")).code == 400
+    name = {"name": "servicenetworking-googleapis-com"}
+    gcp.call("POST", f"{root}/networks/held/removePeering", name, api="compute.v1")
+    gcp.call("DELETE", f"{root}/networks/held", api="compute.v1")
 
 
 def test_policy_etag(scene: Scene) -> None:

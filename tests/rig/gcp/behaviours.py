@@ -1,4 +1,4 @@
-"""What Cloud Run does and the rig does with it: each row with its source, and a test of its own against the rig alone.
+"""What Google Cloud does, and the rig with it: each row with its source, and a test of its own against the rig alone.
 
 A row that has no test is found by `test_gcp_behaviours.py`. A source is a page of Google's, by its title and address
 below https://cloud.google.com/, or a thread in which somebody was shown the behaviour.
@@ -137,6 +137,11 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
     "unknown_is_refused": Behaviour(
         "a field, a parameter or a path that the discovery document does not have is refused",
         "run.v2's discovery document",
+    ),
+    "peering": Behaviour(
+        "an instance holds its network's connection to Google's services, also once it is deleted, and the connection "
+        "holds the network; the peering can be removed",
+        "GoogleCloudPlatform/magic-modules#18476",
     ),
     "policy_etag": Behaviour(
         "a policy that was changed meanwhile is not overwritten: 409",

@@ -40,9 +40,9 @@ class Databases:
         authority: Authority,
         folder: Path,
         *,
-        connected: Callable[[str], bool],
+        join: Callable[[str], bool],
     ) -> None:
-        self._block, self._authority, self._folder, self._connected = block, authority, folder, connected
+        self._block, self._authority, self._folder, self._join = block, authority, folder, join
         self.kept: dict[str, dict[str, Any]] = {}
         self.running: dict[str, Postgres] = {}
         self._operations: dict[str, dict[str, Any]] = {}
@@ -68,7 +68,7 @@ class Databases:
             raise Failed(501, "the rig runs Postgres only")
         if address.get("ipv4Enabled", True) or not address.get("privateNetwork"):
             raise Failed(501, "the rig has private addresses only")
-        if not self._connected(address["privateNetwork"]):
+        if not self._join(address["privateNetwork"]):
             raise Failed(
                 400, f"Failed to create subnetwork. Couldn't find the connection of {address['privateNetwork']}."
             )
@@ -156,10 +156,10 @@ class Caches:
         authority: Authority,
         folder: Path,
         *,
-        connected: Callable[[str], bool],
+        join: Callable[[str], bool],
     ) -> None:
         self._operations, self._block, self._authority, self._folder = operations, block, authority, folder
-        self._connected = connected
+        self._join = join
         self.kept: dict[str, dict[str, Any]] = {}
         self.running: dict[str, Valkey] = {}
         self._tokens: dict[str, str] = {}
@@ -182,7 +182,7 @@ class Caches:
             raise Failed(409, f"Resource '{name}' already exists", "ALREADY_EXISTS")
         if call.body.get("connectMode") != "PRIVATE_SERVICE_ACCESS" or not call.body.get("authEnabled"):
             raise Failed(501, "the rig has caches with a password by private services access only")
-        if not self._connected(call.body.get("authorizedNetwork", "")):
+        if not self._join(call.body.get("authorizedNetwork", "")):
             raise Failed(400, "Google private service access is not enabled.", "FAILED_PRECONDITION")
         self._made += 1
         self._tokens[name] = str(uuid.uuid4())

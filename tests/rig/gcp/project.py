@@ -95,6 +95,7 @@ class Networks:
         self._google, self._project, self._number = operations, project, number
         self.kept: dict[str, dict[str, Any]] = {}
         self.connections: dict[str, dict[str, Any]] = {}
+        self._joined: set[str] = set()
         self._numbers, self._operations = itertools.count(1), dict[str, dict[str, Any]]()
         for kind, variable in _VARIABLES.items():
             handlers: dict[str, Callable[[Call], Any]] = {
@@ -105,6 +106,7 @@ class Networks:
             if kind != "globalAddresses":
                 handlers["patch"] = functools.partial(self._patch, kind, variable)
             directory.handle(f"compute.{kind}", **handlers)
+        directory.handle("compute.networks", removePeering=self._remove_peering)
         directory.handle("compute.globalOperations", get=self._operation, wait=self._operation)
         directory.handle("compute.regionOperations", get=self._operation, wait=self._operation)
         directory.handle(
@@ -113,9 +115,13 @@ class Networks:
         )  # fmt: skip
         directory.handle("servicenetworking.operations", get=operations.get)
 
-    def connected(self, network: str) -> bool:
-        """Return whether a network has a connection to Google's services, by either of its names."""
-        return network.rpartition("/")[2] in self.connections
+    def join(self, network: str) -> bool:
+        """Give one of Google's services an address in a network, by either of its names; False without a connection."""
+        short = network.rpartition("/")[2]
+        if short not in self.connections:
+            return False
+        self._joined.add(short)
+        return True
 
     def _insert(self, kind: str, call: Call) -> dict[str, Any]:
         name = call.body.get("name", "")
@@ -188,9 +194,25 @@ class Networks:
 
     def _disconnect(self, call: Call) -> Any:
         network = call.body["consumerNetwork"].rpartition("/")[2]
-        if self.connections.pop(network, None) is None:
+        if network not in self.connections:
             raise Failed(404, f"there is no connection of {network}")
-        return self._begin({})
+
+        def work() -> dict[str, Any]:
+            if network in self._joined:
+                # Also if the instance is deleted by now: it is kept for days, for who wants it back.
+                message = "Failed to delete connection; Producer services (e.g. CloudSQL, Cloud Memstore, etc.) are "
+                raise Failed(400, f"{message}still using this connection.", "FAILED_PRECONDITION")
+            del self.connections[network]
+            return {}
+
+        return self._google.begin("", work)
+
+    def _remove_peering(self, call: Call) -> dict[str, Any]:
+        link = self._find(_path("networks", call, call["network"]))["selfLink"]
+        if self.connections.pop(call["network"], None) is None:
+            raise Failed(400, f"There is no peering named {call.body.get('name')}")
+        self._joined.discard(call["network"])
+        return self._done(call, "removePeering", link)
 
     def _begin(self, answer: dict[str, Any]) -> Any:
         return self._google.begin("", lambda: answer)

@@ -97,10 +97,10 @@ class GcpRig:
         self.storage = Storage(self.directory, self.policies, number=NUMBER)
         self.networks = Networks(self.directory, operations, project=PROJECT, number=NUMBER)
         self.account = Project(self.directory, operations, self.tokens, project=PROJECT, number=NUMBER)
-        connected = self.networks.connected
-        self.databases = Databases(self.directory, block, self.authority, folder / "databases", connected=connected)
+        join = self.networks.join
+        self.databases = Databases(self.directory, block, self.authority, folder / "databases", join=join)
         patches.callback(self.databases.close)
-        self.caches = Caches(self.directory, operations, block, self.authority, folder / "caches", connected=connected)
+        self.caches = Caches(self.directory, operations, block, self.authority, folder / "caches", join=join)
         patches.callback(self.caches.close)
         self._traffic = Traffic(self.services, self.controller, self.tokens, self.policies)
         self._serve(patches)

@@ -78,6 +78,7 @@ def wanted(image: str) -> list[tuple[str, dict[str, Any]]]:
         }),
         (Special.CONNECTION, {
             "network": VPC, "service": "servicenetworking.googleapis.com", "reservedPeeringRanges": ["r"],
+            "deletionPolicy": "REMOVE_PEERING",
         }),
         ("gcp:serviceaccount/account:Account", {"accountId": "server-account", "displayName": "Server"}),
         (BUCKET, {

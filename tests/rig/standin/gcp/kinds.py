@@ -333,7 +333,15 @@ class Special:
         path = f"v1/services/{state['service']}/connections/servicenetworking-googleapis-com"
         host = "servicenetworking.googleapis.com"
         operation = api.call("POST", host, path, body)
-        api.done(host, operation, f"v1/{operation['name']}")
+        try:
+            api.done(host, operation, f"v1/{operation['name']}")
+        except Refused:
+            if state.get("deletionPolicy") != "REMOVE_PEERING":
+                raise
+            path = f"compute/v1/{state['network']}"
+            operation = api.call("POST", "compute.googleapis.com", f"{path}/removePeering", {"name": state["peering"]})
+            done = f"compute/v1/projects/{state['project']}/global/operations/{operation['name']}"
+            api.done("compute.googleapis.com", operation, done)
 
     @staticmethod
     def _connect(api: Api, method: str, values: Values) -> None:
