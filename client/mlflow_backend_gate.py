@@ -96,6 +96,7 @@ def gate(  # noqa: PLR0913 - what may differ from one pipeline to the next, each
 
     What is empty is read from the environment, as MLflow's client does: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME
     (else "Default"), MLFLOW_TRACKING_USERNAME and _PASSWORD, MLFLOW_TRACKING_TOKEN, MLFLOW_TRACKING_SERVER_CERT_PATH.
+    MLFLOW_TRACKING_AUTH=mlflow-backend signs in as the package beside this file does for MLflow's client.
     `headers` are a login that is already known. `audience` asks Google's metadata server for an identity token, which
     goes beside another login. `output` is a folder, or an address that begins with gs:// or s3://, for the two files;
     `revision` is noted there. `say` gets a line for each try that failed.
@@ -106,7 +107,7 @@ def gate(  # noqa: PLR0913 - what may differ from one pipeline to the next, each
     files.write("initializing")
     try:
         _refuse_local(uri)
-        known = headers if headers is not None else (login or _login_of_environment())
+        known = headers if headers is not None else _signed_in(login or _login_of_environment())
         server = _Server(uri, headers=known, audience=audience, ca_file=ca_file, insecure=insecure)
         run = _keep_trying(lambda attempt: _started(attempt, experiment), server, say or _say)
     except BaseException as error:
@@ -363,6 +364,23 @@ def _login_of_environment() -> dict[str, str]:
         return _basic(name, password)
     token = os.environ.get("MLFLOW_TRACKING_TOKEN", "")
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _signed_in(known: dict[str, str]) -> dict[str, str]:
+    """Return the headers of a login and of the sign-in, if MLflow's client is told to use that."""
+    if os.environ.get("MLFLOW_TRACKING_AUTH") != "mlflow-backend":
+        return known
+    try:
+        from mlflow_backend_sign_in.plugin import Provider  # noqa: PLC0415 - the copied file is alone
+        from mlflow_backend_sign_in.tokens import SignInFailed  # noqa: PLC0415
+    except ImportError:
+        raise GateClosed(
+            "MLFLOW_TRACKING_AUTH is mlflow-backend: install mlflow-backend-client, or unset it."
+        ) from None
+    try:
+        return {**known, **Provider().get_auth().headers(other_login="Authorization" in known)}
+    except SignInFailed as failure:
+        raise GateClosed(str(failure)) from None
 
 
 def _basic(name: str, password: str) -> dict[str, str]:

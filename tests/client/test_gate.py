@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -249,6 +250,22 @@ def test_an_identity_token_goes_beside_another_login(server: FakeMLflow, tmp_pat
     assert (headers["authorization"], headers["x-serverless-authorization"]) == ("Bearer t", "Bearer token-for-a")
 
 
+def test_the_sign_in_of_mlflows_client_opens_the_gate_too(server: FakeMLflow, tmp_path: Path) -> None:
+    """The same variables serve the gate and the training; a copy of the one file says what it lacks."""
+    (tmp_path / "key").write_text("s3cret")
+    sign_in = {"MLFLOW_TRACKING_AUTH": "mlflow-backend", "MLFLOW_BACKEND_KEY": f"file:{tmp_path / 'key'}"}
+    alone = gate(tmp_path, server.url, **sign_in)
+    assert (alone.returncode, server.asked) == (1, [])
+    assert "mlflow-backend-client" in alone.stderr
+    shutil.copytree(SOURCE.with_name("mlflow_backend_sign_in"), tmp_path / "copied" / "mlflow_backend_sign_in")
+    assert gate(tmp_path, server.url, **sign_in).returncode == 0
+    assert {asked.headers.get("authorization") for asked in server.asked} == {"Bearer s3cret"}
+    (tmp_path / "key").unlink()
+    refused = gate(tmp_path, server.url, **sign_in)
+    assert refused.returncode == 1
+    assert "MLFLOW_BACKEND_KEY" in refused.stderr
+
+
 def test_files_go_to_a_bucket_of_google(server: FakeMLflow, tmp_path: Path) -> None:
     """An output folder of a pipeline is often a bucket; the stand-in is the address that Google's clients know."""
     stored: dict[str, bytes] = {}
@@ -308,15 +325,11 @@ def test_a_gate_that_is_ended_leaves_its_status(tmp_path: Path) -> None:
     assert files(tmp_path)[0]["stage"] == "failed"
 
 
-def test_the_wheel_holds_the_module_alone(tmp_path: Path) -> None:
-    """Installed, it is imported by its name and is a command."""
-    uv = Path(sys.executable).with_name("uv")
-    subprocess.run([uv, "build", "--wheel", "--out-dir", tmp_path, SOURCE.parent], check=True, timeout=120)
-    (wheel,) = tmp_path.glob("*.whl")
-    listed = subprocess.run(
-        [sys.executable, "-m", "zipfile", "-l", wheel], capture_output=True, text=True, check=True, timeout=60
-    ).stdout
-    assert [line.split()[0] for line in listed.splitlines() if ".dist-info" not in line][1:] == [SOURCE.name]
+def test_the_wheel_holds_what_is_imported_by_its_own_name(wheel: Path) -> None:
+    """Installed, the gate is a module and a command, and sign-in a package."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.split("/")[0] for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == {SOURCE.name, "mlflow_backend_sign_in"}
 
 
 def test_the_api_is_mlflows() -> None:
