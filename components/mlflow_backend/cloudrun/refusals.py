@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from mlflow_backend.cloudrun.render.access import SECOND_HEADERS
 from mlflow_backend.cloudrun.render.service import scaling
 from mlflow_backend.cloudrun.render.size import server_size
-from mlflow_backend.contract import Refused
 from mlflow_backend.gcp.naming import Naming
+from mlflow_backend.settings.unfulfillable import refuse_unfulfillable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 def refuse_unsupported(settings: Settings) -> None:
     """Raise Refused, with every finding, for settings that this target cannot fulfil: none is ignored."""
     findings = [finding for rule in RULES for finding in rule(settings)]
-    if findings:
-        raise Refused(
-            f"The target cloudrun cannot fulfil these settings: {'; '.join(findings)}.",
-            code="cloudrun-settings-unfulfillable",
-            fix="Change them in Pulumi.<stack>.yaml.",
-        )
+    refuse_unfulfillable("cloudrun", findings)
 
 
 def naming_of(settings: Settings, *, project: str, stack: str, name: str = "mlflow") -> Naming:

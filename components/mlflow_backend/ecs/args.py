@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.connection import Connection
@@ -15,10 +15,6 @@ from mlflow_backend.settings.policy import Policy
 if TYPE_CHECKING:
     import pulumi
 
-_SECTIONS: Final = (
-    "server", "database", "cache", "artifacts", "network", "access", "scaling", "verify", "migrate", "release",
-    "backup", "monitoring", "policy", "aws", "tags",
-)  # fmt: skip
 _UNKNOWN_ZONE: Final = "Z0"
 
 
@@ -68,12 +64,12 @@ class EcsBackendArgs:
             existing_cache=ExistingCache.of(settings),
             certificate=settings.aws.network.certificate,
             hosted_zone=settings.aws.network.hosted_zone,
-            **{section: getattr(settings, section) for section in _SECTIONS},
+            **{section: getattr(settings, section) for section in cls._sections()},
         )
 
     def settings(self) -> Settings:
         """Return the settings that shape the plan; a name of its own stands for each value that is not known yet."""
-        sections = {section: getattr(self, section) for section in _SECTIONS}
+        sections = {section: getattr(self, section) for section in self._sections()}
         account = {"account": self.account, "region": self.connection.region}
         found = Settings(target="ecs", **{**sections, "aws": self.aws.model_copy(update=account)})
         for each in (self.existing_network, self.existing_database, self.existing_cache):
@@ -87,3 +83,7 @@ class EcsBackendArgs:
             named["hosted_zone"] = plain(self.hosted_zone, _UNKNOWN_ZONE)
         network = found.aws.network.model_copy(update=named)
         return found.model_copy(update={"aws": found.aws.model_copy(update={"network": network})})
+
+    @classmethod
+    def _sections(cls) -> list[str]:
+        return [each.name for each in fields(cls) if each.name in Settings.model_fields]

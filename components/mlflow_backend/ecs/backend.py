@@ -239,6 +239,7 @@ class EcsBackend(Backend):
 
         def located(found: dict[str, Any]) -> EcsLocator:
             return locator_of(
+                settings,
                 naming,
                 connection,
                 store=found["store"],
@@ -249,9 +250,6 @@ class EcsBackend(Backend):
                 ),
                 url=found["url"],
                 secret=found["secret"],
-                access=settings.access.mode,
-                inside=settings.aws.network.internal,
-                database=database_render.own_instance(settings, naming),
             )
 
         return pulumi.Output.all(

@@ -103,7 +103,7 @@ class EcsHistory:
         with `force` that one is stopped first.
         """
         service = self._service()
-        wanted = self._held(service, revision)
+        wanted = self._startable(service, revision)
         if deployments.assess(service, wanted).standing in {Standing.SERVING, Standing.WAITING}:
             return
         under_way = deployments.in_progress(service)
@@ -179,25 +179,14 @@ class EcsHistory:
         return [each.number for each in found if each.family == family]
 
     def _describe(self, wanted: TaskDefinitionId) -> Mapping[str, Any]:
-        return dict(self.clients.ecs.describe_task_definition(taskDefinition=str(wanted))["taskDefinition"])
+        return definition_of(self.clients.ecs, wanted.family, str(wanted.number))
 
-    def _held(self, service: Mapping[str, Any], revision: str) -> TaskDefinitionId:
+    def _startable(self, service: Mapping[str, Any], revision: str) -> TaskDefinitionId:
+        """Return the task definition of a revision. Raises Refused if tasks cannot be started from it any more."""
         family = deployments.identify(service["taskDefinition"]).family
-        gone = Refused(
-            f"Revision {revision} of {family} is not there any more.",
-            code="ecs-revision-gone",
-            fix="Choose one that is listed as stopped, or deploy that version again.",
-        )
-        if not revision.isdigit():
-            raise gone
-        wanted = TaskDefinitionId(family=family, number=int(revision))
-        try:
-            definition = self._describe(wanted)
-        except self.clients.ecs.exceptions.ClientException:
-            raise gone from None
-        if definition.get("status") != "ACTIVE":
-            raise gone
-        return wanted
+        if definition_of(self.clients.ecs, family, revision).get("status") != "ACTIVE":
+            raise _gone(revision)
+        return TaskDefinitionId(family=family, number=int(revision))
 
     def stop_deployment(self) -> None:
         """End what is being deployed: ECS goes back to the revision before."""
@@ -239,16 +228,20 @@ def definition_of(ecs: ECSClient, family: str, revision: str) -> Mapping[str, An
         return dict(answer["taskDefinition"])
     # So ECS calls a task definition that it does not have (Amazon ECS API reference, DescribeTaskDefinition).
     if answer.why == "ClientException":
-        raise Refused(
-            f"Revision {revision} is not there any more.",
-            code="revision-gone",
-            fix="Choose one that `make releases` lists.",
-        )
+        raise _gone(revision)
     raise PlatformFailed(
         answer.of("ECS"),
         code="revision-not-read",
         fix="Allow ecs:DescribeTaskDefinition, and repeat",
         part=f"revision {revision}",
+    )
+
+
+def _gone(revision: str) -> Refused:
+    return Refused(
+        f"Revision {revision} is not there any more.",
+        code="revision-gone",
+        fix="Choose one that is listed as stopped, or deploy that version again.",
     )
 
 

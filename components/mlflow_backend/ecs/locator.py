@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.connection import Connection
+from mlflow_backend.aws.render.database import own_instance
 from mlflow_backend.aws.render.policies import Store
 from mlflow_backend.ecs.history import ServiceName
 from mlflow_backend.ecs.oneshot import Network  # noqa: TC001 - the codec reads it while the program runs
@@ -14,6 +15,7 @@ from mlflow_backend.hosted import HostedLocator
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,7 @@ class EcsLocator(HostedLocator):
 
 
 def locator_of(  # noqa: PLR0913 - what a locator says, by name
+    settings: Settings,
     naming: Naming,
     connection: Connection,
     *,
@@ -65,9 +68,6 @@ def locator_of(  # noqa: PLR0913 - what a locator says, by name
     network: Network,
     url: str,
     secret: str,
-    access: str,
-    inside: bool,
-    database: str,
 ) -> EcsLocator:
     """Return the locator of the backend whose parts have the names of `naming`."""
     return EcsLocator(
@@ -82,9 +82,9 @@ def locator_of(  # noqa: PLR0913 - what a locator says, by name
         network=network,
         url=url,
         secret=secret,
-        access=access,
-        inside=inside,
-        database=database,
+        access=settings.access.mode,
+        inside=settings.aws.network.internal,
+        database=own_instance(settings, naming),
         profile=connection.profile,
         role=connection.role,
     )

@@ -34,21 +34,6 @@ _STREAMS: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tail:
-    """The last lines of one task; `state` is ECS's word, with its reason if the task stopped."""
-
-    part: str
-    task: str
-    state: str
-    group: str
-    lines: tuple[str, ...]
-
-    def text(self) -> str:
-        """Return it as people read it."""
-        return "\n".join([f"{self.part} {self.task}: {self.state} ({self.group})", *self.lines])
-
-
-@dataclass(frozen=True, kw_only=True)
 class EcsLogs:
     """The logs of one backend."""
 
@@ -57,10 +42,10 @@ class EcsLogs:
 
     def tails(self, part: str, *, lines: int) -> Iterator[str]:
         """Return the last lines of a part's last tasks, or that there are none."""
-        texts = [tail.text() for tail in self.tasks(part, lines=lines)]
+        texts = list(self._tasks(part, lines=lines))
         yield from texts or [f"{part}: no task has run, or its lines have expired"]
 
-    def tasks(self, part: str, *, lines: int, tasks: int = TASKS) -> Iterator[Tail]:
+    def _tasks(self, part: str, *, lines: int) -> Iterator[str]:
         """Give the last lines of a part's last tasks, those that run first, then the newest; none if none logged."""
         families = {
             SERVER: self.locator.server_family,
@@ -73,12 +58,11 @@ class EcsLogs:
             return
         group, prefix = streams
         states = self._known_to_ecs(family)
-        for task in self._by_stream(group, prefix) if len(states) < tasks else ():
+        for task in self._by_stream(group, prefix) if len(states) < TASKS else ():
             states.setdefault(task, "ended longer ago than ECS remembers")
-        for task, state in list(states.items())[:tasks]:
+        for task, state in list(states.items())[:TASKS]:
             found = reasons.tail(self.clients, group, f"{prefix}{task}", lines=lines)
-            said = tuple(map(without_passwords, found))
-            yield Tail(part=part, task=task, state=without_passwords(state), group=group, lines=said)
+            yield without_passwords("\n".join([f"{part} {task}: {state} ({group})", *found]))
 
     def audit(self) -> Iterator[str]:
         """Give lines of the last AUDIT_DAYS with the word audit in them; nothing if no server ever logged."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.aws.asking import Unanswered, asked
 from mlflow_backend.aws.render import balancer, storage
-from mlflow_backend.aws.render.database import own_instance
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.locator import EcsLocator, locator_of
 from mlflow_backend.ecs.oneshot import Network
@@ -39,6 +38,7 @@ def locate(settings: Settings, naming: Naming, connection: Connection) -> EcsLoc
     ]
     secrets = connection.client("secretsmanager")
     return locator_of(
+        settings,
         naming,
         connection,
         store=storage.store(settings, naming),
@@ -49,9 +49,6 @@ def locate(settings: Settings, naming: Naming, connection: Connection) -> EcsLoc
         ),
         url=balancer.public_url(settings, balancers[0]["DNSName"]),
         secret=_asked(secrets.describe_secret, naming, SecretId=naming.secret("server"))["ARN"],
-        access=settings.access.mode,
-        inside=settings.aws.network.internal,
-        database=own_instance(settings, naming),
     )
 
 

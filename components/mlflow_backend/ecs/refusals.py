@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.aws import refusals
 from mlflow_backend.aws.naming import Naming
-from mlflow_backend.contract import Refused, UsageError
+from mlflow_backend.contract import UsageError
 from mlflow_backend.ecs.render.size import server_size
 from mlflow_backend.image_reference import parse
+from mlflow_backend.settings.unfulfillable import refuse_unfulfillable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,13 +22,7 @@ if TYPE_CHECKING:
 
 def refuse_unsupported(settings: Settings) -> None:
     """Raise Refused, with every finding, for settings that this target cannot fulfil: none is ignored."""
-    findings = [finding for rule in RULES for finding in rule(settings)]
-    if findings:
-        raise Refused(
-            f"The target ecs cannot fulfil these settings: {'; '.join(findings)}.",
-            code="ecs-settings-unfulfillable",
-            fix="Change them in Pulumi.<stack>.yaml.",
-        )
+    refuse_unfulfillable("ecs", (finding for rule in RULES for finding in rule(settings)))
 
 
 def naming_of(settings: Settings, *, project: str, stack: str, name: str = "mlflow") -> Naming:

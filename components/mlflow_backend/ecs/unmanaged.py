@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.ecs import deployments
-from mlflow_backend.ecs.history import EcsHistory, release_of
+from mlflow_backend.ecs.history import EcsHistory, definition_of, release_of
 from mlflow_backend.ecs.oneshot import EcsTask, Network
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.stores import FileStore
@@ -114,8 +114,7 @@ class UnmanagedPlatform(EcsHistory):
 
     def _definition(self, revision: str) -> Mapping[str, Any]:
         family = deployments.identify(self._service()["taskDefinition"]).family
-        answer = self.clients.ecs.describe_task_definition(taskDefinition=f"{family}:{revision}")
-        return dict(answer["taskDefinition"])
+        return definition_of(self.clients.ecs, family, revision)
 
     def _status_task(self) -> EcsTask:
         """Return a task in the serving revision's own image, beside its tasks. Raises Refused."""

@@ -12,10 +12,10 @@ from pydantic.alias_generators import to_camel
 
 from mlflow_backend.aws import refusals as of_aws
 from mlflow_backend.aws.naming import Naming
-from mlflow_backend.contract import Refused
 from mlflow_backend.eks.within import created, elasticache, rds, within
 from mlflow_backend.kubernetes import refusals as of_kubernetes
 from mlflow_backend.kubernetes.naming import Naming as ObjectNaming
+from mlflow_backend.settings.unfulfillable import refuse_unfulfillable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,12 +35,7 @@ def refuse_unsupported(settings: Settings) -> None:
     # Names and settings within the cluster take account and region for given.
     if not any(of_aws.account(settings)):
         findings += _workload(settings)
-    if findings:
-        raise Refused(
-            f"The target eks cannot fulfil these settings: {'; '.join(dict.fromkeys(findings))}.",
-            code="eks-settings-unfulfillable",
-            fix="Change them in Pulumi.<stack>.yaml.",
-        )
+    refuse_unfulfillable("eks", dict.fromkeys(findings))
 
 
 def naming_of(settings: Settings, *, project: str, stack: str, name: str = "mlflow") -> tuple[Naming, ObjectNaming]:

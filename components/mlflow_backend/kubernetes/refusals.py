@@ -9,10 +9,10 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from mlflow_backend.contract import Refused
 from mlflow_backend.kubernetes.naming import Naming
 from mlflow_backend.settings.kubernetes import is_label
 from mlflow_backend.settings.problems import shown_key
+from mlflow_backend.settings.unfulfillable import refuse_unfulfillable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,13 +24,7 @@ _BY_DIGEST: Final = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 
 def refuse_unsupported(settings: Settings) -> None:
     """Raise Refused, with every finding, for settings that this target cannot fulfil: none is ignored."""
-    findings = [finding for rule in RULES for finding in rule(settings)]
-    if findings:
-        raise Refused(
-            f"The target kubernetes cannot fulfil these settings: {'; '.join(findings)}.",
-            code="kubernetes-settings-unfulfillable",
-            fix="Change them in Pulumi.<stack>.yaml.",
-        )
+    refuse_unfulfillable("kubernetes", (finding for rule in RULES for finding in rule(settings)))
 
 
 def naming_of(settings: Settings, *, project: str, stack: str, name: str = "mlflow") -> Naming:

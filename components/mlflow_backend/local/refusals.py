@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.alias_generators import to_camel
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.settings.unfulfillable import refuse_unfulfillable
 
 if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
@@ -41,12 +41,7 @@ def refuse_unsupported(settings: Settings) -> None:
     ]
     if settings.access.mode == "cloudIdentity":
         findings.append("access.mode is set, and no cloud is here to know its identities")
-    if findings:
-        raise Refused(
-            f"The target local cannot fulfil these settings: {'; '.join(findings)}.",
-            code="local-settings-unfulfillable",
-            fix="Remove or change them in Pulumi.<stack>.yaml.",
-        )
+    refuse_unfulfillable("local", findings)
 
 
 def _value(document: dict[str, Any], path: str) -> object:

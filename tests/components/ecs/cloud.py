@@ -14,20 +14,18 @@ from mlflow_backend.ecs.oneshot import Network
 from mlflow_backend.ecs.platform import EcsPlatform
 from mlflow_backend.server.environment import ACCESS_VARIABLE
 from tests.components.ecs.recorded import Recorded
-from tests.components.ecs.stacks import naming_of, store_of
+from tests.components.ecs.stacks import naming_of, settings_of, store_of
 
 NAMING = naming_of("staging")
 
 LOCATOR = locator_of(
+    settings_of("staging"),
     NAMING,
     Connection(NAMING.region),
     store=store_of("staging"),
     network=Network(subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",), public_address=False),
     url="https://mlflow.staging.example.com",
     secret="arn:aws:secretsmanager:eu-west-1:1:secret:s-AbCdEf",
-    access="basic",
-    inside=False,
-    database=NAMING.database(),
 )
 
 FAMILY = NAMING.family("database")

@@ -249,7 +249,7 @@ def test_a_revision_that_is_gone_is_refused(answer: Any) -> None:
     """Before anything is touched."""
     aws = Aws()
     aws.ecs.answers("DescribeServices", service(deployment(42))).answers("DescribeTaskDefinition", answer)
-    with pytest.raises(Refused, match="Revision 41 of mlflow is not there"):
+    with pytest.raises(Refused, match="Revision 41 is not there"):
         aws.history.activate("41")
     with pytest.raises(Refused, match="is not there"):
         aws.history.activate("latest")

@@ -11,8 +11,8 @@ from moto import mock_aws
 
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import Refused
-from mlflow_backend.ecs.locator import report_path
 from mlflow_backend.ecs.lookup import locate
+from mlflow_backend.hosted import report_path
 from mlflow_backend.verification import execution
 from mlflow_backend.verify.report import Report, now
 from tests.components.ecs.cloud import LOCATOR, Cloud

@@ -30,7 +30,7 @@ from mlflow_backend.verify.report import Report, now
 from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from tests.components.ecs.cloud import Cloud
-from tests.components.ecs.stacks import container_of, naming_of, store_of, tasks_of
+from tests.components.ecs.stacks import container_of, naming_of, settings_of, store_of, tasks_of
 from tests.components.verify.fake_mlflow import FakeMLflow
 
 NAMING = naming_of("dev")
@@ -47,17 +47,16 @@ def client(service):
 
 
 def _locator(url: str, *, inside: bool, secret: str = ARN) -> EcsLocator:
-    return locator_of(
+    found = locator_of(
+        settings_of("dev"),
         NAMING,
         Connection(NAMING.region),
         store=store_of("dev"),
         network=Network(subnets=("subnet-1",), security_groups=("sg-1",), public_address=True),
         url=url,
         secret=secret,
-        access="basic" if secret else "none",
-        inside=inside,
-        database="",
     )
+    return replace(found, access="basic" if secret else "none", inside=inside, database="")
 
 
 def _subject(url: str, *, inside: bool, secret: str = ARN) -> Subject:

@@ -56,7 +56,7 @@ def test_what_cannot_be_fulfilled_is_refused_by_its_key(over: dict[str, Any], ke
     """No setting is ignored without a word."""
     with pytest.raises(Refused) as refused:
         refuse_unsupported(settings_of(over=over))
-    assert refused.value.code == "kubernetes-settings-unfulfillable"
+    assert refused.value.code == "settings-unfulfillable"
     assert key in str(refused.value)
 
 
