@@ -77,8 +77,9 @@ def _valued(api: str, schema: Schema, value: Any, kind: Kind, names: Mapping[str
     schema = _resolved(api, schema)
     if kind.name == "record" and isinstance(value, list):
         return _valued(api, schema["items"], value[0], kind, names) if value else None
-    if kind.name == "list" and isinstance(value, list) and kind.item is not None:
-        return [_valued(api, schema.get("items", {}), each, kind.item, names) for each in value]
+    if kind.name == "list" and kind.item is not None:
+        items = value if isinstance(value, list) else [value]
+        return [_valued(api, schema.get("items", schema), each, kind.item, names) for each in items]
     if kind.name == "record" and isinstance(value, dict):
         return _inward(schema, api, value, kind.fields(), names)
     if kind.name in {"integer", "number"} and isinstance(value, str):
