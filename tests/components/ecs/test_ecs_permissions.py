@@ -15,6 +15,7 @@ import pytest
 from mlflow_backend import ecs
 from mlflow_backend.aws.permissions import Grant, PulumiState, Purpose, actions_of
 from mlflow_backend.ecs.permissions import grants
+from tests.components.ecs.granted import impossible, misplaced
 from tests.components.ecs.simulator import Action, reference
 from tests.components.ecs.stacks import VARIANTS, naming_of, settings_of
 from tests.upstream.provider_calls import TABLE
@@ -71,48 +72,15 @@ def test_whatever_the_product_keeps_in_its_own_store_may_be_read_by_every_role()
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_action_is_granted_on_what_it_knows(actions: Mapping[str, Action], variant: str) -> None:
     """No action is misspelt, none is granted on ARNs that IAM never asks about, and '*' stands only if it must."""
-    found = []
-    for grant in every(variant):
-        for action in grant.actions:
-            known = actions.get(action)
-            if known is None:
-                found.append(f"{grant.sid}: there is no {action}")
-            elif not known.arns and grant.resources != ("*",):
-                found.append(f"{grant.sid}: {action} knows no resource, so IAM asks for '*'")
-            elif known.arns and grant.resources == ("*",):
-                found += [] if action in STARRED else [f"{grant.sid}: {action} on '*'"]
-            elif known.arns and not any(_of(arn, known) for arn in grant.resources):
-                found.append(f"{grant.sid}: {action} is about {sorted(known.arns)}, not {grant.resources}")
+    found = misplaced(every(variant), actions, STARRED)
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_condition_is_one_that_the_action_knows(actions: Mapping[str, Action], variant: str) -> None:
     """A condition on a key that is never there denies for ever."""
-    found = [
-        f"{grant.sid}: {action} never has {key}"
-        for grant in every(variant)
-        for action in grant.actions
-        for keys in grant.conditions.values()
-        for key in keys
-        if _plain(key) not in {_plain(each) for each in actions[action].keys}
-    ]
+    found = impossible(every(variant), actions)
     assert not found, "\n".join(found)
-
-
-def _of(arn: str, action: Action) -> bool:
-    """Return whether an ARN of a policy, in which `*` may stand for anything, is of one of an action's types."""
-    patterns = [
-        "".join(".*" if part.startswith("${") else re.escape(part) for part in re.split(r"(\$\{\w+\})", each))
-        for each in action.arns.values()
-    ]
-    return any(re.fullmatch(pattern, arn) for pattern in patterns) or (
-        arn.endswith((":*", "/*")) and any(each.split(":")[2] == arn.split(":")[2] for each in action.arns.values())
-    )
-
-
-def _plain(key: str) -> str:
-    return re.sub(r"(ResourceTag|RequestTag)/.*", r"\1/", key)
 
 
 IAM_NAMES: Final[Mapping[str, str]] = {

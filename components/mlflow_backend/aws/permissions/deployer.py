@@ -16,17 +16,22 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
 
-_LINKED: Final = ("elasticache", "elasticloadbalancing", "rds")
+_LINKED: Final = ("elasticache", "rds")
+_BALANCER: Final = "elasticloadbalancing"
 """Services of every backend that make a role of their own in an account that has none yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Own:
-    """What only one target on AWS has: its roles by part, services with roles of their own, and grants on its parts."""
+    """What only one target on AWS has: its roles by part, services with roles of their own, and grants on its parts.
+
+    `balanced` is whether its servers are behind a load balancer, with alarms.
+    """
 
     roles: Sequence[str]
     services: Sequence[str]
     grants: Sequence[Grant]
+    balanced: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +67,11 @@ def grants(
     `state` adds what Pulumi needs to keep the stack; without it these are the permissions on the backend alone.
     """
     every = (
-        *network.grants(settings, naming),
+        *network.grants(settings, naming, balanced=own.balanced),
         *data.grants(settings, naming),
         *_roles(settings, naming, own),
         *own.grants,
-        *watching.grants(settings, naming),
+        *(watching.grants(settings, naming) if own.balanced else ()),
         *_images(settings, naming),
         *_state(naming, state),
         # `scripts/doctor.py` asks IAM what is missing.
@@ -87,6 +92,7 @@ def actions_of(found: tuple[Grant, ...]) -> tuple[str, ...]:
 
 def _roles(settings: Settings, naming: Naming, own: Own) -> Iterator[Grant]:
     roles = tuple(naming.role_arn(part) for part in own.roles)
+    linked = (*_LINKED, *((_BALANCER,) if own.balanced else ()), *own.services)
     boundary = settings.aws.permissions_boundary
     bounded: Conditions = {"StringEquals": {"iam:PermissionsBoundary": boundary}} if boundary else {}
     yield grant(
@@ -118,7 +124,7 @@ def _roles(settings: Settings, naming: Naming, own: Own) -> Iterator[Grant]:
         CHANGES,
         "iam:CreateServiceLinkedRole",
         naming.global_arn("iam", "role/aws-service-role/*"),
-        StringEquals={"iam:AWSServiceName": [f"{each}.amazonaws.com" for each in sorted((*_LINKED, *own.services))]},
+        StringEquals={"iam:AWSServiceName": [f"{each}.amazonaws.com" for each in sorted(linked)]},
     )
 
 

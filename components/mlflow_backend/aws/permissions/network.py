@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
 
-def grants(settings: Settings, naming: Naming) -> Iterator[Grant]:
-    """Return the permissions on everything that connects."""
-    yield from _looks()
+def grants(settings: Settings, naming: Naming, *, balanced: bool = True) -> Iterator[Grant]:
+    """Return the permissions on everything that connects; `balanced` is whether there is a load balancer."""
+    yield from _looks(balanced=balanced)
     if settings.network.mode == "create":
         yield from _vpc(naming)
     yield from _groups(naming)
-    yield from _balancer(settings, naming)
-    yield from _record(settings, naming)
+    if balanced:
+        yield from _balancer(settings, naming)
+        yield from _record(settings, naming)
 
 
-def _looks() -> Iterator[Grant]:
+def _looks(*, balanced: bool) -> Iterator[Grant]:
     # EC2's descriptions know no resource (service authorization reference).
     yield grant(
         "LookAtNetwork",
@@ -38,7 +39,8 @@ def _looks() -> Iterator[Grant]:
         "DescribeVpcEndpoints DescribeVpcs",
         "*",
     )
-    yield grant("FindBackend", ALL, "ec2:DescribeSecurityGroups elasticloadbalancing:DescribeLoadBalancers", "*")
+    balancers = " elasticloadbalancing:DescribeLoadBalancers" if balanced else ""
+    yield grant("FindBackend", ALL, f"ec2:DescribeSecurityGroups{balancers}", "*")
 
 
 def _vpc(naming: Naming) -> Iterator[Grant]:
