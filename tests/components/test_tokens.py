@@ -33,6 +33,12 @@ COMPONENTS = {
     "mlflow-backend:eks:Backend",
     "mlflow-backend:aws:Cluster",
     "mlflow-backend:kubernetes:Backend",
+    "mlflow-backend:cloudrun:Backend",
+    "mlflow-backend:gcp:Network",
+    "mlflow-backend:gcp:Storage",
+    "mlflow-backend:gcp:Database",
+    "mlflow-backend:gcp:Cache",
+    "mlflow-backend:gcp:Identity",
 }
 """The tokens of components: a backend whose token changed is another one, and is made anew with its data."""
 
@@ -47,6 +53,9 @@ PROVIDERS = {
     "mlflow-backend:KubernetesCandidate": "mlflow_backend.kubernetes.provider.CandidateProvider",
     "mlflow-backend:EksLogin": "mlflow_backend.eks.provider.LoginProvider",
     "mlflow-backend:KubernetesRollout": "mlflow_backend.kubernetes.provider.RolloutProvider",
+    "mlflow-backend:GcpServerSecrets": "mlflow_backend.gcp.provider.ServerSecretsProvider",
+    "mlflow-backend:CloudRunCandidate": "mlflow_backend.cloudrun.provider.CandidateProvider",
+    "mlflow-backend:CloudRunRollout": "mlflow_backend.cloudrun.provider.RolloutProvider",
     "mlflow-backend:EcsRollout": "mlflow_backend.ecs.provider.RolloutProvider",
     "mlflow-backend:Migration": "mlflow_backend.migrate.provider.MigrationProvider",
     "mlflow-backend:Reencryption": "mlflow_backend.migrate.provider.ReencryptionProvider",

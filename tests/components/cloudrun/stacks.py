@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.cloudrun.render.service import Surroundings, Traffic, release_identity, service
 from mlflow_backend.gcp.naming import Naming
 from mlflow_backend.gcp.render import secrets
-from mlflow_backend.gcp.render.secrets import SecretVersion
 from mlflow_backend.settings import Settings
 from mlflow_backend.settings.loading import refuse_broken
+
+if TYPE_CHECKING:
+    from mlflow_backend.gcp.render.secrets import SecretVersion
 
 PROJECT, NUMBER, REGION = "team-project", "123456789012", "europe-west1"
 IMAGE = f"europe-west1-docker.pkg.dev/{PROJECT}/mlflow/server@sha256:{'a' * 64}"
@@ -60,15 +62,8 @@ def changed(variant: str, changes: dict[str, Any]) -> Settings:
 
 def versions(settings: Settings, version: str = "1") -> dict[str, SecretVersion]:
     """Return every secret of a stack at a version."""
-    found = {name: SecretVersion(secret=NAMING.secret(name), version=version) for name in secrets.names(settings)}
-    given = settings.gcp
-    adopted = {
-        secrets.DATABASE_PASSWORD: given.database.secret,
-        secrets.DATABASE_CA: given.database.ca,
-        secrets.CACHE_URL: given.cache.secret,
-        secrets.CACHE_CA: given.cache.ca,
-    }
-    return {**found, **{name: SecretVersion.of(value) for name, value in adopted.items() if value is not None}}
+    drawn = dict.fromkeys(secrets.names(settings), version)
+    return secrets.secret_versions(settings, NAMING, drawn)
 
 
 def surroundings(settings: Settings) -> Surroundings:
@@ -86,7 +81,7 @@ def surroundings(settings: Settings) -> Surroundings:
 
 def body_of(settings: Settings, traffic: Traffic | None = None) -> dict[str, Any]:
     """Return the body of a stack's service."""
-    release = release_identity(settings, NAMING, versions(settings))
+    release = release_identity(settings, NAMING)
     return service(settings, NAMING, surroundings(settings), release=release, traffic=traffic or Traffic())
 
 

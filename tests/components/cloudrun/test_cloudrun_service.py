@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import fnmatch
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +13,10 @@ import pytest
 from mlflow_backend.cloudrun.refusals import refuse_unsupported
 from mlflow_backend.cloudrun.render import access, jobs
 from mlflow_backend.cloudrun.render.inputs import hosts
-from mlflow_backend.cloudrun.render.service import BILLING, Traffic, release_identity, scaling, targets
+from mlflow_backend.cloudrun.render.service import BILLING, Traffic, release_identity, revision_digest, scaling, targets
 from mlflow_backend.gcp.render.secrets import SecretVersion
 from tests import google_apis
-from tests.components.cloudrun.stacks import NAMING, VARIANTS, body_of, changed, surroundings, versions
+from tests.components.cloudrun.stacks import NAMING, VARIANTS, body_of, changed, surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,8 +106,8 @@ def test_only_the_service_keeps_instances_warm(variant: str) -> None:
     """Facts 3 and 4: a revision's own minimum bills a tagged one for ever; what is left out is a lasting difference."""
     settings = changed(variant, {})
     body = body_of(settings)
-    assert body["scaling"] == scaling(settings)
-    assert set(body["scaling"]) == {"minInstanceCount", "maxInstanceCount"}
+    assert body["scaling"] == {"scalingMode": "AUTOMATIC", **scaling(settings)}
+    assert set(scaling(settings)) == {"minInstanceCount", "maxInstanceCount"}
     assert body["template"]["scaling"]["minInstanceCount"] == 0
     assert body["scaling"]["minInstanceCount"] == (0 if variant == "cold" else 1)
 
@@ -160,7 +161,7 @@ def test_a_candidate_is_the_latest_with_a_tag(traffic: Traffic) -> None:
 def test_a_revision_is_named_by_what_it_is(changes: dict[str, Any], *, same: bool) -> None:
     """Fact 8: a name used again with other content is a conflict; what is the service's alone makes no revision."""
     settings, other = changed("basic", {}), changed("basic", changes)
-    first, second = (release_identity(each, NAMING, versions(each)) for each in (settings, other))
+    first, second = (release_identity(each, NAMING) for each in (settings, other))
     assert (first == second) is same
     assert (body_of(settings)["template"] == body_of(other)["template"]) is same
 
@@ -168,9 +169,14 @@ def test_a_revision_is_named_by_what_it_is(changes: dict[str, Any], *, same: boo
 def test_another_version_of_a_secret_is_another_revision() -> None:
     """A revision's secrets are fixed: rotated ones come with a new revision, an old one keeps those it passed with."""
     settings = changed("basic", {})
-    assert release_identity(settings, NAMING, versions(settings)) != release_identity(
-        settings, NAMING, versions(settings, "2")
+    drawn = surroundings(settings)
+    rotated = {**drawn.secrets, "flask-secret-key": replace(drawn.secrets["flask-secret-key"], version="2")}
+    unread = {**drawn.secrets, "database-admin-password": SecretVersion(secret="s", version="2")}
+    first, second, third = (
+        revision_digest(settings, NAMING, replace(drawn, secrets=each), release="r")
+        for each in (drawn.secrets, rotated, unread)
     )
+    assert (first != second, first == third) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -252,8 +258,9 @@ def _environment(settings: Any) -> list[dict[str, Any]]:
 
 def test_a_revision_answers_to_each_of_its_names() -> None:
     """The service's two names and the tag's two; without the tag's a candidate's verification is MLflow's 403."""
-    release = release_identity(changed("basic", {}), NAMING, versions(changed("basic", {})))
-    tag, service = NAMING.tag(release), NAMING.service()
+    settings = changed("basic", {})
+    drawn = revision_digest(settings, NAMING, surroundings(settings), release=release_identity(settings, NAMING))
+    tag, service = NAMING.tag(drawn), NAMING.service()
     allowed = hosts(NAMING, tag)
     for host in (
         f"{service}-123456789012.europe-west1.run.app",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.gcp.render.secrets import CACHE_AUTH, CACHE_CA, CACHE_URL, DATABASE_CA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlflow_backend.gcp.render.secrets import SecretVersion
     from mlflow_backend.server import Probe, SecretTemplate
@@ -111,9 +111,20 @@ def vpc_access(*, network: str, subnet: str, tag: str) -> Body:
     }
 
 
-def used(secrets: Iterable[SecretVersion]) -> tuple[str, ...]:
-    """Return the secrets that versions belong to, each once."""
-    return tuple(sorted({each.secret for each in secrets}))
+def secrets_of(body: Body) -> tuple[str, ...]:
+    """Return the secrets that a template or a job gives its containers, each once."""
+    return tuple(sorted(set(_secrets_in(body))))
+
+
+def _secrets_in(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("secret"), str):
+            yield value["secret"]
+        for each in value.values():
+            yield from _secrets_in(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _secrets_in(each)
 
 
 def _value(source: SecretVersion) -> Body:

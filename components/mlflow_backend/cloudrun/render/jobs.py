@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from mlflow_backend.cloudrun.render import containers
 from mlflow_backend.cloudrun.render.containers import TEMPORARY, Body
 from mlflow_backend.cloudrun.render.inputs import inputs_of
+from mlflow_backend.cloudrun.render.service import VERSION_LABEL, version_label
 from mlflow_backend.cloudrun.render.size import TEMPORARY_MIB
 from mlflow_backend.gcp.render import storage
 from mlflow_backend.gcp.render.database import ADMIN_USER
@@ -98,7 +99,7 @@ def _job(  # noqa: PLR0913 - what differs between them, by name
     )
     labels = naming.labels(settings.tags)
     return {
-        "labels": labels,
+        "labels": {**labels, VERSION_LABEL: version_label(settings)},
         "template": {
             "labels": labels,
             "parallelism": 1,

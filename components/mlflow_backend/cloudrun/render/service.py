@@ -19,6 +19,7 @@ from mlflow_backend.cloudrun.render.size import (
 )
 from mlflow_backend.gcp.render import storage
 from mlflow_backend.gcp.render.identity import SERVER
+from mlflow_backend.gcp.render.secrets import secret_versions
 from mlflow_backend.report.quantities import HOUR, Billing, Inputs, Quantity, number, product
 from mlflow_backend.server import describe
 from mlflow_backend.settings.budget import most_replicas
@@ -43,6 +44,7 @@ _REQUEST_MARGIN_S: Final = 10
 _LONGEST_REQUEST_S: Final = 3600
 _LIVENESS_FAILURES: Final = 3
 _READINESS_FAILURES: Final = 2
+_DIGEST_LENGTH: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +75,20 @@ class Traffic:
 def service(settings: Settings, naming: Naming, surroundings: Surroundings, *, release: str, traffic: Traffic) -> Body:
     """Return the body of the service. Raises Refused for what the MLflow version cannot do, ValueError for its size."""
     return {
+        **shell(settings, naming),
+        "template": template(settings, naming, surroundings, release=release),
+        "traffic": targets(traffic),
+    }
+
+
+def shell(settings: Settings, naming: Naming) -> Body:
+    """Return what of the service is no revision's."""
+    return {
         "labels": naming.labels(settings.tags),
         "ingress": INGRESS[settings.gcp.network.ingress],
         **access.of_service(settings),
-        "scaling": scaling(settings),
-        "template": template(settings, naming, surroundings, release=release),
-        "traffic": targets(traffic),
+        # The mode is said, because a migration may have left the other one.
+        "scaling": {"scalingMode": "AUTOMATIC", **scaling(settings)},
     }
 
 
@@ -94,23 +104,14 @@ def scaling(settings: Settings) -> dict[str, int]:
 def template(settings: Settings, naming: Naming, surroundings: Surroundings, *, release: str) -> Body:
     """Return the template of a release's revision."""
     size, found = server_size(settings), surroundings
-    server = describe(
-        inputs_of(
-            settings,
-            naming,
-            tag=naming.tag(release),
-            database=found.database,
-            cache=found.cache,
-            cache_port=found.cache_port,
-            store=storage.store(settings, naming),
-        )
-    )
+    drawn = revision_digest(settings, naming, found, release=release)
+    server = _described(settings, naming, found, tag=naming.tag(drawn))
     volumes, mounts = containers.certificates(found.secrets)
     return {
-        "revision": naming.revision(release),
+        "revision": naming.revision(drawn),
         "labels": {
             **naming.labels(settings.tags),
-            VERSION_LABEL: settings.server.mlflow_version.replace(".", "_"),
+            VERSION_LABEL: version_label(settings),
             RELEASE_LABEL: release,
         },
         "serviceAccount": naming.email(SERVER),
@@ -133,6 +134,11 @@ def template(settings: Settings, naming: Naming, surroundings: Surroundings, *, 
     }
 
 
+def version_label(settings: Settings) -> str:
+    """Return the MLflow version as a label has it, which takes no dots."""
+    return settings.server.mlflow_version.replace(".", "_")
+
+
 def targets(traffic: Traffic) -> list[Body]:
     """Return the traffic: all of it to one revision, and none to those that have a tag only.
 
@@ -148,12 +154,11 @@ def targets(traffic: Traffic) -> list[Body]:
     return found
 
 
-def release_identity(settings: Settings, naming: Naming, versions: Mapping[str, SecretVersion]) -> str:
-    """Return the identity of the release that settings describe, which names its revision.
+def release_identity(settings: Settings, naming: Naming) -> str:
+    """Return the identity of the release that settings describe.
 
-    A digest over exactly what the revision is given. Addresses that Google draws have a name of their own in it: they
-    are known after the first update only, and are no other release. Versions of secrets are part of it: a revision's
-    are fixed, so that other ones are another revision.
+    A digest over exactly what the revision is given. What Google draws has a name of its own in it: addresses and
+    versions of secrets are known after the first update only, and are no other release.
     """
     drawn = Surroundings(
         image=settings.server.image or "",
@@ -162,10 +167,33 @@ def release_identity(settings: Settings, naming: Naming, versions: Mapping[str, 
         cache_port=0,
         network="network",
         subnet="subnet",
-        secrets=versions,
+        secrets=secret_versions(settings, naming, {}),
     )
     body = template(settings, naming, drawn, release="")
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:_DIGEST_LENGTH]
+
+
+def revision_digest(settings: Settings, naming: Naming, surroundings: Surroundings, *, release: str) -> str:
+    """Return what names the revision of a release: its secrets' versions are fixed, so others are another revision."""
+    variables = _described(settings, naming, surroundings, tag="").secret_environment
+    used = [*containers.environment_secrets(variables, surroundings.secrets).values()]
+    used += [surroundings.secrets[part] for part in containers.certificates(surroundings.secrets)[1]]
+    drawn = [release, sorted((each.secret, each.version) for each in used)]
+    return hashlib.sha256(json.dumps(drawn).encode()).hexdigest()[:_DIGEST_LENGTH]
+
+
+def _described(settings: Settings, naming: Naming, found: Surroundings, *, tag: str) -> ServerDescription:
+    return describe(
+        inputs_of(
+            settings,
+            naming,
+            tag=tag,
+            database=found.database,
+            cache=found.cache,
+            cache_port=found.cache_port,
+            store=storage.store(settings, naming),
+        )
+    )
 
 
 def _front(settings: Settings, server: ServerDescription, *, image: str) -> Body:

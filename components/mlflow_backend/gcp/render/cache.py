@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from mlflow_backend.gcp.render.secrets import CACHE_AUTH
 from mlflow_backend.report.quantities import HOUR, Billing, Inputs, Quantity, number, product, text
-from mlflow_backend.server import CacheAddress
+from mlflow_backend.server import CacheAddress, cache_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 VERSION: Final = "REDIS_7_2"
 CACHE_PORT: Final = 6378
 """With TLS; the instance says it too (redis.v1, Instance.port), and then that holds."""
+
+# Stands for the host until Google has drawn it.
+_ANY_HOST: Final = "cache.invalid"
+ANY_ADDRESS: Final = f"{_ANY_HOST}:{CACHE_PORT}"
+"""What of `url_template` is replaced by the instance's own host and port."""
+
+
+def url_template(settings: Settings, *, ca: str) -> str:
+    """Return the URL of a created cache with its password's name in braces, and ANY_ADDRESS."""
+    return cache_url(cache_address(settings, _ANY_HOST, CACHE_PORT, ca=ca)).text
 
 
 def cache_address(settings: Settings, host: str, port: int, *, ca: str) -> CacheAddress:

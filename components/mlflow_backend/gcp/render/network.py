@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 APIS: Final = (
     "compute.googleapis.com",
     "iam.googleapis.com",
+    "iamcredentials.googleapis.com",
     "iap.googleapis.com",
+    "logging.googleapis.com",
     "monitoring.googleapis.com",
     "redis.googleapis.com",
     "run.googleapis.com",
@@ -29,6 +31,11 @@ _SERVICES_PREFIX_LENGTH: Final = 20
 def network_name(naming: Naming, name: str) -> str:
     """Return the resource name of a network in the backend's project."""
     return f"projects/{naming.project}/global/networks/{name}"
+
+
+def subnet_name(naming: Naming) -> str:
+    """Return the resource name of the subnet that is made."""
+    return f"projects/{naming.project}/regions/{naming.region}/subnetworks/{naming.network('instances')}"
 
 
 def network(naming: Naming) -> dict[str, Any]:

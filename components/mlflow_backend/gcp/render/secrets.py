@@ -23,7 +23,11 @@ CACHE_AUTH: Final = "cache-auth"
 """Where the cache's AUTH string goes in its URL. It is no secret of its own: Redis draws it, and MLflow takes URLs."""
 API_KEYS: Final = "api-keys"
 VERIFICATION_KEY: Final = "verification-api-key"
+WAITING_KEYS: Final = "waiting-keys"
+"""Holds encryption keys of a rotation that no update has put in force yet; no container is given it."""
 BASIC: Final = ("admin-user", "admin-password", "flask-secret-key")
+KEPT: Final = frozenset({*keys.NAMES, DATABASE_PASSWORD, ADMIN_PASSWORD})
+"""What opens data that outlive the stack, if these are protected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,19 @@ def names(settings: Settings) -> tuple[str, ...]:
         *(BASIC if settings.access.mode == "basic" else ()),
         *([API_KEYS, VERIFICATION_KEY] if settings.access.mode == "token" else ()),
     )
+
+
+def secret_versions(settings: Settings, naming: Naming, versions: Mapping[str, str]) -> dict[str, SecretVersion]:
+    """Return every secret that containers are given, at its version in `versions`; '' if it is not there.
+
+    An adopted part's is the version that settings name.
+    """
+    own = {name: SecretVersion(secret=naming.secret(name), version=versions.get(name, "")) for name in names(settings)}
+    database, cache = settings.gcp.database, settings.gcp.cache
+    given = {
+        DATABASE_PASSWORD: database.secret, DATABASE_CA: database.ca, CACHE_URL: cache.secret, CACHE_CA: cache.ca
+    }  # fmt: skip
+    return {**own, **{name: SecretVersion.of(value) for name, value in given.items() if value is not None}}
 
 
 def secret(settings: Settings, naming: Naming) -> dict[str, Any]:

@@ -1,0 +1,139 @@
+"""A new release as a revision with a tag and without traffic: verified there, then given all of it.
+
+The revision is made here and not by Pulumi's resource of the service, which gives traffic to a revision that is there
+and finds everything as it declares it. A first deployment has no users, and is verified as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.cloudrun import traffic
+from mlflow_backend.cloudrun.render.service import Traffic, targets
+from mlflow_backend.cloudrun.staged import StagedRevision
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.gcp.api import RUN
+from mlflow_backend.locator import from_document
+from mlflow_backend.releases import update
+from mlflow_backend.releases.targets import open_releases
+from mlflow_backend.rollout import serves_on
+from mlflow_backend.verification import execution
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow_backend.cloudrun.platform import CloudRunPlatform
+
+INPUTS: Final = ("revision", "pinned")
+"""What makes it another candidate; how it is verified does not."""
+
+
+def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Return whether there is another release, or a tag that a killed update left behind."""
+    if any(olds.get(key) != news.get(key) for key in INPUTS):
+        return True
+    platform: CloudRunPlatform = open_releases(from_document(news["locator"])).platform
+    return bool(traffic.tags(platform.run.service()).keys() - _tags(news))
+
+
+def verify(props: Mapping[str, Any]) -> None:
+    """Verify the release apart from users, and give it the traffic; nothing of it if an older one is to be served.
+
+    Tags that a killed update left are taken away. Raises CandidateFailed and PlatformFailed; the traffic never moved.
+    """
+    releases = open_releases(from_document(props["locator"]))
+    platform: CloudRunPlatform = releases.platform
+    service = platform.run.service()
+    if service is None:
+        return
+    _clean(platform, _tags(props))
+    if props["pinned"] or traffic.routed(service) == props["revision"]:
+        return
+    try:
+        candidate = _start(platform, props)
+        verify = partial(
+            execution.run_apart,
+            extra=props["verification"],
+            running=lambda: candidate.revision,
+            within=platform.inside(),
+        )
+        update.serve(candidate, verify=verify)
+        platform.resume_servers()
+    except update.CandidateFailed as failure:
+        now = serves_on(releases, props)
+        raise update.CandidateFailed(failure.revision, failure.report, now=now) from None
+
+
+def _start(platform: CloudRunPlatform, props: Mapping[str, Any]) -> StagedRevision:
+    """Make the revision with its tag, unless it is there; PlatformFailed if it does not become ready."""
+    name, run = str(props["revision"]), platform.run
+    found = run.api.get(RUN, f"{run.path}/revisions/{name}")
+    if found is None:
+        template = json.loads(props["template"])
+        try:
+            run.change(lambda service: {"template": template, "traffic": _beside(service, props["tag"])})
+        except PlatformFailed as failure:
+            raise _not_starting(platform, props, failure) from None
+        found = run.revision(name)
+    if traffic.has_failed(found):
+        raise _not_starting(platform, props, None)
+    staged = StagedRevision.tagged(platform, found)
+    return replace(staged, promoted=json.loads(props["traffic"]), discarded=_without(run.service(), _tags(props), name))
+
+
+def _not_starting(platform: CloudRunPlatform, props: Mapping[str, Any], failure: PlatformFailed | None) -> Exception:
+    """Take the tag away, and return why the revision does not start, in Google's words."""
+    run, name = platform.run, str(props["revision"])
+    run.change(lambda service: {"traffic": _without(service, _tags(props), name)})
+    there = run.api.get(RUN, f"{run.path}/revisions/{name}") is not None
+    words = [failure.finding] if failure is not None else []
+    words += platform.last_words(name) if there else []
+    lines = "\n".join(f"  - {word}" for word in dict.fromkeys(words))
+    said = serves_on(open_releases(platform.locator), props)
+    return PlatformFailed(
+        f"The new release does not start, so no user met it. {said}\n{lines}",
+        code="revision-not-starting",
+        # A name is a revision's for ever, and the name says what the release is.
+        fix="Mend the cause, and change a setting of the server: Google does not start the very same release again",
+    )
+
+
+def _clean(platform: CloudRunPlatform, wanted: frozenset[str]) -> None:
+    """Take away the tags that nobody wants; a revision without one and without traffic has no instance."""
+
+    def cleaned(service: Mapping[str, Any]) -> dict[str, Any]:
+        left = traffic.tags(service).keys() - wanted
+        return {"traffic": _tagless(service, left)} if left else {}
+
+    platform.run.change(cleaned)
+
+
+def _beside(service: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:
+    """Return the traffic as it is, and the tag of the revision that is made with it."""
+    return targets(Traffic(serving=traffic.routed(service), candidate=tag, kept=traffic.tags(service)))
+
+
+def _without(service: Mapping[str, Any] | None, wanted: frozenset[str], revision: str) -> list[dict[str, Any]]:
+    """Return the traffic without the tags of a revision."""
+    found = service or {}
+    own = {tag for tag, name in traffic.tags(found).items() if name == revision}
+    candidates = {str(each["tag"]) for each in found.get("traffic", []) if each.get("tag") and not each.get("revision")}
+    return _tagless(found, own | (candidates & wanted))
+
+
+def _tagless(service: Mapping[str, Any], tags: set[str] | frozenset[str]) -> list[dict[str, Any]]:
+    """Return the traffic without some tags: a target that has no traffic either is left out."""
+    found = []
+    for each in service.get("traffic", []):
+        if each.get("tag") not in tags:
+            found.append(dict(each))
+        elif each.get("percent"):
+            found.append({key: value for key, value in each.items() if key != "tag"})
+    return found
+
+
+def _tags(props: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(str(each["tag"]) for each in json.loads(props["traffic"]) if each.get("tag"))

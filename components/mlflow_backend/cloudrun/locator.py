@@ -1,0 +1,102 @@
+"""How a backend on Cloud Run is found again without Pulumi. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlflow_backend.cloudrun.render.access import audience
+from mlflow_backend.cloudrun.render.inputs import public_url
+from mlflow_backend.cloudrun.render.service import scaling
+from mlflow_backend.gcp.naming import Naming
+from mlflow_backend.gcp.render import storage
+from mlflow_backend.gcp.render.identity import VERIFIER
+from mlflow_backend.gcp.render.storage import Store
+from mlflow_backend.hosted import HostedLocator
+
+if TYPE_CHECKING:
+    from mlflow_backend.settings import Settings
+
+SCHEME = "gs://"
+SECRET = "gcp-secret"  # noqa: S105 - the scheme of a reference
+IDENTITY = "gcp-identity"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudRunLocator(HostedLocator):
+    """A backend on Cloud Run: its project, its service's names, its store, and how users call it.
+
+    `identity` is Google's own check with its `audience`, each empty if there is none. `least` and `most` are the
+    instances of the service, which Google forgets while it has none.
+    """
+
+    kind = "cloudrun"
+    project: str
+    number: str
+    region: str
+    stack_project: str
+    name: str
+    identity: str = ""
+    audience: str = ""
+    least: int
+    most: int
+
+    @property
+    def naming(self) -> Naming:
+        """What its parts are called."""
+        return Naming(
+            stack_project=self.stack_project,
+            stack=self.stack,
+            name=self.name,
+            project=self.project,
+            number=self.number,
+            region=self.region,
+        )
+
+    @property
+    def store(self) -> Store:
+        """The backend's root in its bucket."""
+        return Store(bucket=self.bucket, root=self.root)
+
+    @property
+    def address(self) -> str:
+        """The backend's root in its bucket, as a URL."""
+        return f"{SCHEME}{self.bucket}/{self.root}".rstrip("/")
+
+    def reference(self, secret: str) -> str:
+        """Return the reference to one of the server's secrets."""
+        return f"{SECRET}:{self.naming.secret(secret)}#latest"
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """Where verification finds the users' kind of login: if Google checks callers, it draws a token."""
+        if self.identity:
+            return {"identityToken": f"{IDENTITY}:{self.naming.email(VERIFIER)}#{self.audience}"}
+        return super().credentials
+
+    @property
+    def scaling(self) -> dict[str, int]:
+        """The instances of the service, as run.v2 spells them."""
+        return {"minInstanceCount": self.least, "maxInstanceCount": self.most}
+
+
+def locator_of(settings: Settings, naming: Naming) -> CloudRunLocator:
+    """Return the locator of the backend that settings describe: nothing in it is drawn by Google."""
+    store, instances = storage.store(settings, naming), scaling(settings)
+    return CloudRunLocator(
+        stack=naming.stack,
+        project=naming.project,
+        number=naming.number,
+        region=naming.region,
+        stack_project=naming.stack_project,
+        name=naming.name,
+        url=public_url(settings, naming),
+        bucket=store.bucket,
+        root=store.root,
+        access=settings.access.mode,
+        identity=settings.gcp.access.identity or "",
+        audience=audience(settings, naming) or "",
+        inside=settings.gcp.network.ingress != "all",
+        least=instances["minInstanceCount"],
+        most=instances["maxInstanceCount"],
+    )

@@ -1,0 +1,156 @@
+"""A job's execution that does one thing in the network and ends: run, waited for, its words read from its log."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.cloudrun import logs, traffic
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.gcp.api import RUN
+from mlflow_backend.gcp.naming import LIMITS
+from mlflow_backend.target import Finished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mlflow_backend.cloudrun.locator import CloudRunLocator
+    from mlflow_backend.cloudrun.service import CloudRun
+
+# From a call to a running container: the network is drawn and the image pulled.
+START_S: Final = 300.0
+# Cloud Logging shows a line some seconds after it was written.
+_LOG_LAG_S: Final = 30.0
+_COPIED: Final = ("template", "labels")
+_EXIT_CODE: Final = "exitCode"
+
+
+@dataclass(kw_only=True)
+class CloudRunJob:
+    """A job that is run once, with arguments of its own, and in another `image` if one is named."""
+
+    cloud_run: CloudRun
+    job: str
+    image: str = ""
+
+    def run(
+        self, command: Sequence[str], *, deadline_s: float, complete: Callable[[Sequence[str]], bool] = lambda _: True
+    ) -> Finished:
+        """Run `command` once and wait for its end, at most `deadline_s` seconds from when it runs.
+
+        Its first word is the job's own: an execution takes other arguments, but no other command. `complete` says
+        whether the log has all that is wanted of it: its last lines may come after the end. Raises PlatformFailed.
+        """
+        found = self._job()
+        job, temporary = self.job, self.image and self.image != _container(found)["image"]
+        if temporary:
+            job = self._copied(found)
+        try:
+            return self._run(job, _container(found)["name"], command[1:], deadline_s, complete)
+        finally:
+            if temporary:
+                self.cloud_run.api.call("DELETE", RUN, self._path(job))
+
+    def _run(
+        self,
+        job: str,
+        container: str,
+        arguments: Sequence[str],
+        deadline_s: float,
+        complete: Callable[[Sequence[str]], bool],
+    ) -> Finished:
+        overrides = {
+            "containerOverrides": [{"name": container, "args": list(arguments)}],
+            "timeout": f"{deadline_s:.0f}s",
+        }
+        started = self.cloud_run.api.call("POST", RUN, f"{self._path(job)}:run", {"overrides": overrides})
+        execution = str(started["metadata"]["name"])
+        ended = self._await(execution, deadline_s)
+        tasks = list(self.cloud_run.api.pages(RUN, f"v2/{execution}/tasks", "tasks"))
+        result = (tasks[0].get("lastAttemptResult") or {}) if tasks else {}
+        code = _exit_code(ended, result)
+        return Finished(
+            exit_code=code,
+            lines=tuple(self._whole_log(execution, complete if code is not None else lambda _: True)),
+            reasons=tuple(filter(None, (*traffic.reasons(ended), (result.get("status") or {}).get("message", "")))),
+        )
+
+    def _await(self, execution: str, deadline_s: float) -> Mapping[str, Any]:
+        """Wait for the end. Raises PlatformFailed for one that has not begun or ended in time, which is cancelled."""
+        run, pace = self.cloud_run, self.cloud_run.pace
+        began, running = pace.clock(), None
+        while True:
+            found = run.api.call("GET", RUN, f"v2/{execution}")
+            now = pace.clock()
+            if "completionTime" in found:
+                return found
+            if running is None and found.get("runningCount"):
+                running = now
+            limit = START_S if running is None else deadline_s
+            if now - (began if running is None else running) >= limit:
+                run.api.call("POST", RUN, f"v2/{execution}:cancel", {})
+                words = "; ".join(traffic.reasons(found))
+                what = f"had not {'started' if running is None else 'ended'} after {limit:.0f} s and was cancelled"
+                raise PlatformFailed(
+                    f"the execution {traffic.short(execution)} {what}{f': {words}' if words else ''}",
+                    code="execution-overdue",
+                )
+            pace.pause(pace.poll_s)
+
+    def _whole_log(self, execution: str, complete: Callable[[Sequence[str]], bool]) -> list[str]:
+        run = self.cloud_run
+        began = run.pace.clock()
+        while True:
+            lines = logs.of_execution(run.api, run.naming.project, traffic.short(execution))
+            if complete(lines) or run.pace.clock() - began >= _LOG_LAG_S:
+                return lines
+            run.pace.pause(run.pace.poll_s)
+
+    def _copied(self, found: Mapping[str, Any]) -> str:
+        """Make a job like this one in the other image, and return its name."""
+        task = found["template"]["template"]
+        container = {**_container(found), "image": self.image}
+        body = {key: found[key] for key in _COPIED if key in found}
+        body["template"] = {**found["template"], "template": {**task, "containers": [container]}}
+        token = uuid.uuid4().hex[:8]
+        name = f"{self.job[: LIMITS['job'] - len(token) - 1].rstrip('-')}-{token}"
+        parent = f"v2/{self.cloud_run.naming.parent}/jobs"
+        self.cloud_run.finish(self.cloud_run.api.call("POST", RUN, parent, body, query={"jobId": name}))
+        return name
+
+    def _job(self) -> Mapping[str, Any]:
+        found = self.cloud_run.job(self.job)
+        if found is None:
+            raise PlatformFailed(f"the job {self.job} is not there", code="cloudrun-job-missing", fix="Run `make up`")
+        return found
+
+    def _path(self, job: str) -> str:
+        return f"v2/{self.cloud_run.naming.parent}/jobs/{job}"
+
+
+@dataclass(kw_only=True)
+class VerifyJob(CloudRunJob):
+    """The job that verifies within the network (target.OneShot)."""
+
+    credentials: Mapping[str, str]
+    locator: CloudRunLocator
+    fetch: str = (
+        "import sys;from google.cloud import storage;bucket,key=sys.argv[1:3];"
+        "data=storage.Client().bucket(bucket).blob(key).download_as_bytes()"
+    )
+
+    def arguments(self, key: str) -> tuple[str, ...]:
+        """Return bucket and key."""
+        return self.locator.bucket, self.locator.store.prefix(key)
+
+
+def _container(job: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(job["template"]["template"]["containers"][0])
+
+
+def _exit_code(execution: Mapping[str, Any], result: Mapping[str, Any]) -> int | None:
+    """Return the exit code of the one task; a success of the execution is 0, which JSON of Google's leaves out."""
+    if execution.get("succeededCount"):
+        return 0
+    return int(result[_EXIT_CODE]) if _EXIT_CODE in result else None

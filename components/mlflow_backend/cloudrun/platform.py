@@ -1,0 +1,184 @@
+"""The live side of a backend on Cloud Run (target.Platform): its service, its jobs, its objects in Cloud Storage."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.cloudrun import logs, traffic
+from mlflow_backend.cloudrun.history import CloudRunHistory, identity_of, release_of, server_of
+from mlflow_backend.cloudrun.locator import IDENTITY, SECRET, CloudRunLocator
+from mlflow_backend.cloudrun.oneshot import CloudRunJob, VerifyJob
+from mlflow_backend.cloudrun.render.service import VERSION_LABEL
+from mlflow_backend.cloudrun.service import OPERATION_S, CloudRun
+from mlflow_backend.cloudrun.staged import StagedRevision
+from mlflow_backend.contract import Refused
+from mlflow_backend.gcp import secrets
+from mlflow_backend.gcp.api import Api
+from mlflow_backend.gcp.identity_tokens import token
+from mlflow_backend.gcp.render.identity import DATABASE, SERVER, VERIFIER
+from mlflow_backend.gcp.render.secrets import WAITING_KEYS
+from mlflow_backend.gcp.render.storage import DUMPS
+from mlflow_backend.gcp.store import GcsStore
+from mlflow_backend.hosted import HostedPlatform
+from mlflow_backend.logged import without_passwords
+from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
+from mlflow_backend.server import Doors, doors, keys
+from mlflow_backend.server.environment import PREFIX_VARIABLE
+from mlflow_backend.target import Described, LogPart, PartStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from mlflow_backend.releases.stores import Store
+    from mlflow_backend.schema import Heads
+    from mlflow_backend.target import Candidate
+
+# 'Container runtime contract' (Cloud Run): SIGTERM, and SIGKILL ten seconds later; nobody says when all is over.
+_GRACE_S: Final = 15.0
+_STOPPED: Final = {"scalingMode": "MANUAL", "manualInstanceCount": 0}
+_AUTOMATIC: Final = {"scalingMode": "AUTOMATIC"}
+_TAIL: Final = 1000
+
+
+class CloudRunPlatform(HostedPlatform, CloudRunHistory):
+    """One backend on Cloud Run."""
+
+    target = CloudRunLocator.kind
+    start_deadline_s = OPERATION_S
+
+    def __init__(self, locator: CloudRunLocator, api: Api | None = None) -> None:
+        """Take the backend's locator; nothing is asked yet."""
+        self.api = api or Api()
+        super().__init__(run=CloudRun(api=self.api, naming=locator.naming))
+        self.locator, self.naming = locator, locator.naming
+        self.store: Store = GcsStore(self.api, locator.store)
+        self.dumps = locator.store.address(DUMPS)
+        self._secrets = secrets.Secrets(project=locator.project, api=self.api)
+
+    # The database.
+
+    def heads(self) -> Heads | None:
+        """Return the schema heads, asked by a job; None if there is no backend yet, or no database that answers."""
+        return None if self.run.job(self.naming.job(DATABASE)) is None else super().heads()
+
+    def tool(self, version: str | None) -> DatabaseTool:
+        """Return the database tool in a version's image."""
+        job = CloudRunJob(cloud_run=self.run, job=self.naming.job(DATABASE), image=self._image(version))
+        return DatabaseTool(TaskRunner(job))
+
+    # The servers.
+
+    def stop_servers(self) -> None:
+        """End every instance, with its grace period."""
+        self.run.change(lambda service: {} if traffic.is_stopped(service) else {"scaling": _STOPPED})
+        self.run.pace.pause(_GRACE_S)
+
+    def start_servers(self, revision: str) -> None:
+        """Serve a revision, whatever is being deployed."""
+        self.activate(revision)
+        self.resume_servers()
+
+    def resume_servers(self) -> None:
+        """Let the service have its instances again."""
+        wanted = {**_AUTOMATIC, **self.locator.scaling}
+        self.run.change(lambda service: {"scaling": wanted} if traffic.is_stopped(service) else {})
+
+    def stage(self, revision: str) -> Candidate | None:
+        """Give a revision a tag, at whose address it can be verified while another one serves."""
+        if self.serving() in {None, revision}:
+            return None
+        return StagedRevision.tagged(self, self.run.revision(revision))
+
+    def describe(self, revision: str) -> Described:
+        """Return what a revision runs.
+
+        Hosts are not compared: a request for a foreign one does not get past Google.
+        """
+        found = self.run.revision(revision)
+        container = server_of(found)
+        said = doors([*(container.get("command") or []), *(container.get("args") or [])])
+        environment = {each["name"]: each.get("value", "") for each in container.get("env") or []}
+        return Described(
+            release=release_of(found),
+            identity=identity_of(found),
+            doors=Doors(hosts=(), origins=said.origins),
+            path_prefix=environment.get(PREFIX_VARIABLE, ""),
+        )
+
+    def rotate_keys(self, *, lost: bool) -> str:
+        """Let new keys wait in Secret Manager."""
+        if lost:
+            raise Refused(
+                "The keys are in Secret Manager, and nothing here can tell that they are lost.",
+                code="gcp-keys-not-lost",
+                fix="Enable an older version of the secrets, and update.",
+            )
+        secrets.rotate(self._secrets, {part: self.naming.secret(part) for part in (*keys.NAMES, WAITING_KEYS)})
+        return "New keys are drawn."
+
+    # Verification, and what people ask.
+
+    def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
+        """Return what reads secrets, and what draws identity tokens."""
+        return {SECRET: partial(secrets.reference, self._secrets), IDENTITY: partial(token, self.api)}
+
+    def verifier(self) -> VerifyJob:
+        """Return the job that verifies within the network."""
+        return VerifyJob(
+            cloud_run=self.run,
+            job=self.naming.job(VERIFIER),
+            credentials=self.locator.credentials_inside,
+            locator=self.locator,
+        )
+
+    def count(self, verdict: str) -> None:
+        """Do nothing: no alarm is here yet."""
+
+    def parts(self) -> Iterator[PartStatus]:
+        """Return the servers and what Google says of them."""
+        service = self.run.service()
+        if service is None:
+            return
+        found, scaling = traffic.serving(service), service.get("scaling") or {}
+        ready = traffic.is_ready(service) and found is not None
+        said = "; ".join(traffic.reasons(service)) or ("ready" if ready else "not ready")
+        yield PartStatus(name=SERVER, state=f"revision {found or 'none'}, {said}", runs=ready)
+        revision = {} if found is None else self.run.revision(found)
+        least = (revision.get("scaling") or {}).get("minInstanceCount", 0)
+        warm = scaling.get("minInstanceCount", 0)
+        state = f"{warm} of at most {scaling.get('maxInstanceCount', 'any')} instances stay warm for the service"
+        yield PartStatus(name="min instances", state=state + (f"; the revision itself keeps {least}" if least else ""))
+        for tag, revision_name in sorted(traffic.tags(service).items()):
+            yield PartStatus(name=f"tag {tag}", state=f"revision {revision_name}, {self.naming.host(tag)}")
+
+    def log_parts(self) -> Sequence[LogPart]:
+        """Return the parts whose logs can be read; what a job wrote is in the message about it."""
+        return (LogPart(name=SERVER),)
+
+    def tails(self, part: str, *, lines: int) -> Iterator[str]:
+        """Return the last lines of the servers."""
+        found = logs.of_service(self.api, self.naming.project, self.naming.service(), newest=lines)
+        yield f"{part} {self.naming.service()}:\n" + without_passwords("\n".join(found))
+
+    def audit(self) -> Iterator[str]:
+        """Return the newest lines of the servers; older ones are in Cloud Logging."""
+        yield from logs.of_service(self.api, self.naming.project, self.naming.service(), newest=_TAIL)
+
+    def _image(self, version: str | None) -> str:
+        """Return the image of a version, '' for the job's own one. Raises Refused if no revision has it."""
+        if version is None or self._declared(version):
+            return ""
+        for each in self.run.revisions():
+            if release_of(each).mlflow_version == version:
+                return str(server_of(each)["image"])
+        raise Refused(
+            f"No revision of MLflow {version} is left, so its database tool cannot run.",
+            code="cloudrun-tool-version-gone",
+            fix="Deploy that version again, or choose another.",
+        )
+
+    def _declared(self, version: str) -> bool:
+        """Return whether the database's job has the image of a version."""
+        job: Mapping[str, Any] = self.run.job(self.naming.job(DATABASE)) or {}
+        return bool((job.get("labels") or {}).get(VERSION_LABEL) == version.replace(".", "_"))

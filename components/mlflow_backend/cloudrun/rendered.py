@@ -1,0 +1,54 @@
+"""What a backend's containers say before Google has drawn any of its addresses. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.cloudrun.refusals import naming_of
+from mlflow_backend.cloudrun.render import jobs, service
+from mlflow_backend.cloudrun.render.service import Surroundings
+from mlflow_backend.gcp.render import cache, database, secrets, storage
+from mlflow_backend.gcp.render.secrets import secret_versions
+from mlflow_backend.report.policies import RenderedParts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow_backend.gcp.naming import Naming
+    from mlflow_backend.report.quantities import Billing
+    from mlflow_backend.settings import Settings
+
+BILLING: Final[Mapping[str, Billing]] = {
+    type_: row for module in (cache, database, secrets, storage, service) for type_, row in module.BILLING.items()
+}
+
+
+def undrawn(settings: Settings, naming: Naming, *, image: str | None = None) -> Surroundings:
+    """Return what Google draws by stand-ins, for what does not depend on it; `image` is the settings' if not given."""
+    return Surroundings(
+        image=image or str(settings.server.image),
+        database="database.invalid",
+        cache="cache.invalid",
+        cache_port=cache.CACHE_PORT,
+        network="network",
+        subnet="subnet",
+        secrets=secret_versions(settings, naming, {}),
+    )
+
+
+def render(settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
+    """Return the containers of a stack. Raises Refused and ValueError for settings that cannot be rendered."""
+    naming = naming_of(settings, project=project, stack=stack)
+    found = undrawn(settings, naming, image=image)
+    templates: dict[str, Any] = {
+        "server": service.template(settings, naming, found, release=""),
+        "database tool": jobs.database_job(settings, naming, found)["template"]["template"],
+        "verification": jobs.verify_job(settings, naming, found)["template"]["template"],
+    }
+    return RenderedParts(
+        containers={
+            part: [{**each, "environment": each["env"]} for each in template["containers"]]
+            for part, template in templates.items()
+        },
+        image_known=True,
+    )

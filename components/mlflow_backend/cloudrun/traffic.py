@@ -1,0 +1,106 @@
+"""Who has the traffic of a service, read from its documents, and which targets another revision's traffic is. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.cloudrun.render.service import Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+Document = dict[str, Any]
+
+ALL: Final = 100
+_LATEST: Final = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+_MANUAL: Final = "MANUAL"
+_DONE: Final = "CONDITION_SUCCEEDED"
+_FAILED: Final = "CONDITION_FAILED"
+
+
+def short(name: str) -> str:
+    """Return the last part of a resource's name."""
+    return name.rsplit("/", 1)[-1]
+
+
+def is_stopped(service: Mapping[str, Any]) -> bool:
+    """Return whether the service may have no instance at all."""
+    scaling = service.get("scaling") or {}
+    return scaling.get("scalingMode") == _MANUAL and not scaling.get("manualInstanceCount")
+
+
+def serving(service: Mapping[str, Any] | None) -> str | None:
+    """Return the revision that all requests go to now; None if nobody is served, or several share them."""
+    if service is None or is_stopped(service):
+        return None
+    return routed(service, "trafficStatuses")
+
+
+def routed(service: Mapping[str, Any], key: str = "traffic") -> str | None:
+    """Return the revision that has all of the traffic, as it is asked for or, by `trafficStatuses`, as it is."""
+    for target in service.get(key) or []:
+        if target.get("percent") == ALL:
+            return _revision(service, target)
+    return None
+
+
+def tags(service: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the revision of each tag."""
+    found = {}
+    for target in (service or {}).get("traffic") or []:
+        revision = _revision(service or {}, target)
+        if target.get("tag") and revision:
+            found[str(target["tag"])] = revision
+    return found
+
+
+def is_ready(service: Mapping[str, Any]) -> bool:
+    """Return whether Google has done all that the service is asked for."""
+    condition = service.get("terminalCondition") or {}
+    return not service.get("reconciling") and condition.get("state") == _DONE
+
+
+def has_failed(resource: Mapping[str, Any]) -> bool:
+    """Return whether a service or a revision says of itself that it failed."""
+    conditions = [resource.get("terminalCondition") or {}, *(resource.get("conditions") or [])]
+    return any(each.get("type") in {"Ready", None} and each.get("state") == _FAILED for each in conditions if each)
+
+
+def reasons(resource: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the failed conditions of a service, a revision or an execution say."""
+    conditions = [resource.get("terminalCondition") or {}, *(resource.get("conditions") or [])]
+    words = [
+        f"{each.get('type', 'Ready')}: {each['message']}"
+        for each in conditions
+        if each.get("state") == _FAILED and each.get("message")
+    ]
+    return tuple(dict.fromkeys(words))
+
+
+def declared(
+    service: Mapping[str, Any] | None, *, revision: str, tag: str, pinned: str | None, wanted: Collection[str]
+) -> Traffic:
+    """Return the traffic that an update ends with, which a repeated one finds as it is.
+
+    `revision` and `tag` are the release's that the settings describe, `pinned` is the revision that is served instead.
+    Of the tags that are there those stay whose revisions are `wanted`, because a rollback may go there. A first
+    deployment cannot name its revision; a service that has been deployed only once is left as it was.
+    """
+    if service is None or (pinned is None and _is_first(service, revision)):
+        return Traffic(candidate=tag)
+    kept = {name: each for name, each in tags(service).items() if each in wanted}
+    if pinned is None:
+        kept[tag] = revision
+    return Traffic(serving=pinned or revision, kept=kept)
+
+
+def _is_first(service: Mapping[str, Any], revision: str) -> bool:
+    """Return whether the service has the traffic of a first deployment, and its newest revision is this one."""
+    latest = any(each.get("type") == _LATEST and each.get("percent") for each in service.get("traffic") or [])
+    return latest and short(str(service.get("latestCreatedRevision", ""))) == revision
+
+
+def _revision(service: Mapping[str, Any], target: Mapping[str, Any]) -> str | None:
+    """Return the revision of a target: that of the latest one is the newest which has become ready."""
+    found = target.get("revision") or (service.get("latestReadyRevision") if target.get("type") == _LATEST else None)
+    return short(str(found)) if found else None

@@ -1,0 +1,35 @@
+"""What every block on Google Cloud is made for: the settings, the names, and the connection's provider."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend.gcp.render.database import protected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlflow_backend.gcp.naming import Naming
+    from mlflow_backend.settings import Settings
+
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The backend that a block belongs to."""
+
+    settings: Settings
+    naming: Naming
+
+    @property
+    def protect(self) -> bool:
+        """Whether what holds data may not be deleted."""
+        return protected(self.settings)
+
+
+def arguments(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a resource's inputs, as the provider calls them, by the names of its class's arguments."""
+    return {_WORD.sub("_", key).lower(): value for key, value in body.items()}

@@ -1,0 +1,165 @@
+"""The backend's own objects in Cloud Storage (releases.stores.Store).
+
+An object is created exclusively, and replaced only as it was read, by its generation: 0 is that of one that is not
+there ('Request preconditions', Cloud Storage).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.gcp.api import CONFLICT, NOT_FOUND, PRECONDITION, STORAGE, GoogleError
+from mlflow_backend.releases import lease
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from mlflow_backend.gcp.api import Api
+    from mlflow_backend.gcp.render.storage import Store as Root
+
+# The ledger of a thousand releases is read in seconds.
+_READERS: Final = 16
+_CHUNK: Final = 8 << 20
+
+
+class GcsStore:
+    """A store below a bucket's root. A bucket that is not there holds nothing."""
+
+    def __init__(self, api: Api, root: Root) -> None:
+        """Name where it is; nothing is read yet."""
+        self._api, self._root = api, root
+
+    def keys(self, prefix: str) -> Sequence[str]:
+        """Return the keys right below `prefix`."""
+        path = f"storage/v1/b/{self._root.bucket}/o"
+        below = {"prefix": f"{self._name(prefix)}/", "delimiter": "/", "fields": "items(name),nextPageToken"}
+        own = self._root.prefix("")
+        try:
+            return tuple(str(each["name"]).removeprefix(own) for each in self._api.pages(STORAGE, path, "items", below))
+        except GoogleError as error:
+            raise self._denied(prefix, error) from None
+
+    def read(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the objects of these keys."""
+        with ThreadPoolExecutor(max_workers=_READERS) as pool:
+            found = list(pool.map(self._content, keys))
+        return {key: content for key, content in zip(keys, found, strict=True) if content is not None}
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Write an object; False if the key exists."""
+        return self._put(key, content, ifGenerationMatch="0")
+
+    def replace(self, key: str, content: bytes) -> None:
+        """Write an object, whether it exists or not."""
+        self._put(key, content)
+
+    def move(self, key: str, to: str) -> None:
+        """Give an object another key: it is copied, then deleted, and an interrupted move can be repeated."""
+        path, token = f"{self._at(key)}/rewriteTo/b/{self._root.bucket}/o/{self._quoted(to)}", ""
+        while True:
+            try:
+                again = {"rewriteToken": token} if token else {}
+                answer = self._api.call("POST", STORAGE, path, {}, query=again)
+            except GoogleError as error:
+                raise self._denied(key, error) from None
+            if answer.get("done"):
+                break
+            token = answer["rewriteToken"]
+        self.delete(key)
+
+    def delete(self, key: str) -> None:
+        """Delete an object; nothing happens if it is not there."""
+        try:
+            self._api.send("DELETE", STORAGE, self._at(key))
+        except GoogleError as error:
+            if error.status != NOT_FOUND:
+                raise self._denied(key, error) from None
+
+    def size(self, key: str) -> int | None:
+        """Return an object's size in bytes; None if it is not there."""
+        found = self._described(key)
+        return None if found is None else int(found["size"])
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """Return an object's content piece by piece."""
+        size = self.size(key) or 0
+        for start in range(0, size, _CHUNK):
+            yield self._api.send(
+                "GET",
+                STORAGE,
+                self._at(key),
+                query={"alt": "media"},
+                span=f"bytes={start}-{min(start + _CHUNK, size) - 1}",
+            )
+
+    def locked(self, name: str, *, by: str, wait_s: float = 0.0) -> AbstractContextManager[None]:
+        """Hold the lock `name` by a lease, which is not waited for: its holder may have been killed."""
+        del wait_s
+        return lease.leased(self, name, by=by)
+
+    def is_locked(self, name: str) -> bool:
+        """Return whether somebody holds the lock `name`; a killed holder does until its lease ends."""
+        return lease.is_leased(self, name)
+
+    def address(self, key: str) -> str:
+        """Return an object's address in Cloud Storage."""
+        return self._root.address(key)
+
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """Return an object and its generation; None if it is not there."""
+        found = self._described(key)
+        content = None if found is None else self._content(key, generation=found["generation"])
+        return None if found is None or content is None else (content, str(found["generation"]))
+
+    def replace_if(self, key: str, content: bytes, *, tag: str) -> bool:
+        """Replace an object; False if it does not have this generation any more."""
+        return self._put(key, content, ifGenerationMatch=tag)
+
+    def _content(self, key: str, **query: str) -> bytes | None:
+        try:
+            return self._api.send("GET", STORAGE, self._at(key), query={"alt": "media", **query})
+        except GoogleError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise self._denied(key, error) from None
+
+    def _described(self, key: str) -> dict[str, str] | None:
+        try:
+            return self._api.get(STORAGE, self._at(key), {"fields": "size,generation"})
+        except GoogleError as error:
+            raise self._denied(key, error) from None
+
+    def _put(self, key: str, content: bytes, **condition: str) -> bool:
+        """Write an object; False if the condition does not hold."""
+        query = {"uploadType": "media", "name": self._name(key), **condition}
+        path = f"upload/storage/v1/b/{self._root.bucket}/o"
+        try:
+            self._api.send(
+                "POST", STORAGE, path, content, kind="application/octet-stream", repeatable=not condition, query=query
+            )
+        except GoogleError as error:
+            if condition and error.status in {PRECONDITION, CONFLICT, NOT_FOUND}:
+                return False
+            raise self._denied(key, error) from None
+        return True
+
+    def _denied(self, key: str, error: GoogleError) -> PlatformFailed:
+        return PlatformFailed(
+            f"Cloud Storage answered {error.finding}",
+            code="gcs-store-denied",
+            fix="Allow the deployer this prefix, and repeat",
+            part=self.address(key),
+        )
+
+    def _name(self, key: str) -> str:
+        return self._root.prefix(key)
+
+    def _quoted(self, key: str) -> str:
+        return quote(self._name(key), safe="")
+
+    def _at(self, key: str) -> str:
+        return f"storage/v1/b/{self._root.bucket}/o/{self._quoted(key)}"

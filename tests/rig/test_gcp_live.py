@@ -1,0 +1,319 @@
+"""The live side of a backend on Cloud Run, against emulated Google Cloud that starts each revision's containers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mlflow_backend import targets as registry
+from mlflow_backend.cloudrun import candidate, traffic
+from mlflow_backend.cloudrun.locator import CloudRunLocator
+from mlflow_backend.cloudrun.oneshot import CloudRunJob
+from mlflow_backend.cloudrun.platform import CloudRunPlatform
+from mlflow_backend.cloudrun.render.service import RELEASE_LABEL, VERSION_LABEL, Traffic, targets
+from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.gcp import secrets
+from mlflow_backend.gcp.api import ENDPOINTS, Api
+from mlflow_backend.pace import Pace
+from mlflow_backend.releases import update
+from tests.components.messages import raised
+from tests.rig.clock import TINY
+from tests.rig.gcp import discovery
+from tests.rig.gcp.rig import ADMINISTRATOR, GcpRig
+from tests.rig.gcp.scene import VERSION, Scene
+from tests.server.services import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlflow_backend.cloudrun.staged import StagedRevision
+
+_SOON_S = 60
+_QUICK = Pace(poll_s=0.05)
+
+
+class AsAdministrator:
+    """The rig's own tokens: the names by which a key file's are had do not resolve in this process."""
+
+    def __init__(self, rig: GcpRig) -> None:
+        """Nothing is asked yet."""
+        self._rig = rig
+
+    def headers(self) -> dict[str, str]:
+        """Return those of the administrator."""
+        return {"Authorization": f"Bearer {self._rig.tokens.access(ADMINISTRATOR)}"}
+
+    def renew(self) -> None:
+        """Do nothing: each call has a token of its own."""
+
+
+@pytest.fixture(scope="module")
+def gcp(containers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcpRig]:
+    """Emulated Google Cloud for containers that start at once."""
+    with GcpRig(tmp_path_factory.mktemp("gcp"), TINY) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let locators name the target."""
+    monkeypatch.setitem(registry.MODULES, "cloudrun", "mlflow_backend.cloudrun.target")
+
+
+@pytest.fixture
+def api(gcp: GcpRig, monkeypatch: pytest.MonkeyPatch) -> Api:
+    """The product's client, which calls the rig in Google's place."""
+    roots = {host: gcp.root(host.partition(".")[0]) for host in discovery.hosts()}
+    monkeypatch.setenv(ENDPOINTS, json.dumps(roots))
+    made = Api(pace=_QUICK)
+    made.credentials = AsAdministrator(gcp)  # type: ignore[assignment]
+    return made
+
+
+@pytest.fixture
+def platform(gcp: GcpRig, api: Api, request: pytest.FixtureRequest) -> CloudRunPlatform:
+    """A backend's live side, under a name of the test's own."""
+    locator = CloudRunLocator(
+        stack=f"s{len(gcp.accounts.kept)}",
+        project=gcp.project,
+        number=gcp.number,
+        region=gcp.region,
+        stack_project="shop",
+        name="mlflow",
+        url="https://mlflow.example.com",
+        bucket="bucket",
+        least=1,
+        most=3,
+    )
+    made = CloudRunPlatform(locator, api)
+    made.run.pace = _QUICK
+    return made
+
+
+@pytest.fixture
+def scene(gcp: GcpRig, platform: CloudRunPlatform) -> Iterator[Scene]:
+    """The service that the platform means; what the test made is deleted."""
+    made = Scene(gcp, platform.naming.service())
+    yield made
+    if made.resource in gcp.services.kept:
+        made.delete()
+    until(lambda: gcp.live == [], what="the end of all instances", deadline_s=_SOON_S)
+
+
+def template(scene: Scene, number: int, **more: Any) -> dict[str, Any]:
+    """Return the template of a release."""
+    found = {**scene.env(RELEASE=str(number)), "revision": revision(scene, number), **more}
+    found["labels"] = {VERSION_LABEL: VERSION.replace(".", "_"), RELEASE_LABEL: f"{number}"}
+    return found
+
+
+def revision(scene: Scene, number: int) -> str:
+    """Return the name of a release's revision."""
+    return f"{scene.short}-{tag(number)}"
+
+
+def tag(number: int) -> str:
+    """Return its tag."""
+    return f"r{number:08d}"
+
+
+def deployed(scene: Scene) -> None:
+    """Deploy a first release, as the program does."""
+    scene.create(scene.body(template(scene, 1), traffic=targets(Traffic(candidate=tag(1)))))
+
+
+def props(platform: CloudRunPlatform, scene: Scene, number: int, **more: Any) -> dict[str, Any]:
+    """Return the inputs of a candidate."""
+    kept = {tag(number): revision(scene, number), **traffic.tags(platform.run.service())}
+    return {
+        "locator": platform.locator.document(),
+        "revision": revision(scene, number),
+        "tag": tag(number),
+        "template": json.dumps(template(scene, number, **more)),
+        "traffic": json.dumps(targets(Traffic(serving=revision(scene, number), kept=kept))),
+        "pinned": False,
+        "verification": {},
+    }
+
+
+def test_a_command_reaches_google_with_its_own_credentials(gcp: GcpRig) -> None:
+    """The key file that the environment names is all that is needed."""
+    path = f"v2/projects/{gcp.project}/locations/{gcp.region}/services/none"
+    program = f"from mlflow_backend.gcp.api import *; print(Api().get(RUN, {path!r}))"
+    command = gcp.command(sys.executable, "-c", program)
+    said = subprocess.run(command, env=gcp.environment, capture_output=True, text=True, timeout=60, check=True)
+    assert said.stdout.strip() == "None"
+
+
+def test_nothing_is_deployed(platform: CloudRunPlatform) -> None:
+    """Every question has an answer before there is a service."""
+    assert (platform.revisions(), platform.current(), platform.busy(), platform.heads()) == ((), None, None, None)
+    assert list(platform.parts()) == []
+    with raised("cloudrun-revision-gone"):
+        platform.describe("none")
+    with raised("cloudrun-service-missing"):
+        platform.stop_servers()
+
+
+def test_a_release_is_read_from_its_revision(platform: CloudRunPlatform, scene: Scene) -> None:
+    """Version, image and identity are the revision's own, so that a rollback needs nothing else."""
+    deployed(scene)
+    found = platform.describe(revision(scene, 1))
+    assert (found.identity, found.release.mlflow_version) == ("1", VERSION)
+    assert str(found.release.image_digest).startswith("sha256:")
+    current = platform.current()
+    assert current is not None
+    assert (current.id, current.state) == (revision(scene, 1), "serving")
+
+
+def test_a_candidate_gets_the_traffic_after_it(platform: CloudRunPlatform, scene: Scene, monkeypatch: Any) -> None:
+    """While it is verified at its tag, users meet the old one; then they meet it, and the old one keeps its tag."""
+    deployed(scene)
+    seen: list[tuple[str | None, int]] = []
+
+    def verified(found: StagedRevision, verify: Any) -> None:
+        seen.append((platform.serving(), scene.rig.ask(f"{found.subject.url}/health").status))
+        found.promote()
+
+    monkeypatch.setattr(candidate, "open_releases", lambda _: _Releases(platform))
+    monkeypatch.setattr(update, "serve", verified)
+    candidate.verify(props(platform, scene, 2))
+    assert seen == [(revision(scene, 1), 200)]
+    assert platform.wait(revision(scene, 2), deadline_s=_SOON_S).serving
+    assert traffic.tags(platform.run.service()) == {tag(1): revision(scene, 1), tag(2): revision(scene, 2)}
+    assert [each.state for each in platform.revisions()] == ["serving", "stopped"]
+
+
+def test_a_candidate_that_does_not_start_leaves_nothing(
+    platform: CloudRunPlatform, scene: Scene, monkeypatch: Any
+) -> None:
+    """The traffic never moved, its tag is gone, and the message has Google's words."""
+    deployed(scene)
+    monkeypatch.setattr(candidate, "open_releases", lambda _: _Releases(platform))
+    broken = template(scene, 2)
+    broken["containers"][0]["command"] = ["/bin/false"]
+    given = {**props(platform, scene, 2), "template": json.dumps(broken)}
+    with raised("revision-not-starting", revision(scene, 1), kind=PlatformFailed):
+        candidate.verify(given)
+    assert platform.serving() == revision(scene, 1)
+    assert tag(2) not in traffic.tags(platform.run.service())
+
+
+def test_what_a_killed_update_left_is_taken_away(platform: CloudRunPlatform, scene: Scene, monkeypatch: Any) -> None:
+    """The next update sees the tag, and takes it away although nothing else has changed."""
+    deployed(scene)
+    monkeypatch.setattr(candidate, "open_releases", lambda _: _Releases(platform))
+    before = scene.get()["traffic"]
+    scene.patch(
+        {"template": template(scene, 2), "traffic": [scene.to(revision(scene, 1)), scene.latest(0, tag=tag(2))]},
+        updateMask="template,traffic",
+    )
+    given = {**props(platform, scene, 1), "traffic": json.dumps(before)}
+    assert candidate.changed(given, given)
+    candidate.verify(given)
+    assert tag(2) not in traffic.tags(platform.run.service())
+    assert platform.serving() == revision(scene, 1)
+
+
+def test_an_older_revision_is_gone_back_to(platform: CloudRunPlatform, scene: Scene) -> None:
+    """Only the traffic changes: the older revision is the very one that was verified, and no new one is made."""
+    deployed(scene)
+    scene.patch({"template": template(scene, 2)}, updateMask="template")
+    assert platform.wait(revision(scene, 2), deadline_s=_SOON_S).serving
+    platform.activate(revision(scene, 1))
+    assert platform.wait(revision(scene, 1), deadline_s=_SOON_S).serving
+    assert len(platform.revisions()) == 2
+    assert not platform.wait(revision(scene, 2), deadline_s=_SOON_S).serving
+    with pytest.raises(Refused):
+        platform.activate("gone")
+
+
+def test_servers_end_and_come_back(platform: CloudRunPlatform, scene: Scene) -> None:
+    """A migration has the database for itself; afterwards the service has as many instances as before."""
+    deployed(scene)
+    platform.stop_servers()
+    until(lambda: scene.rig.live == [], what="the end of the instances", deadline_s=_SOON_S)
+    assert platform.serving() is None
+    platform.resume_servers()
+    assert platform.wait(revision(scene, 1), deadline_s=_SOON_S).serving
+    found = scene.get()["scaling"]
+    assert (found["minInstanceCount"], found["maxInstanceCount"]) == (1, 3)
+
+
+def test_a_staged_revision_is_discarded(platform: CloudRunPlatform, scene: Scene) -> None:
+    """A rollback verifies at a tag first; a red one leaves the traffic as it was."""
+    deployed(scene)
+    scene.patch({"template": template(scene, 2)}, updateMask="template")
+    platform.wait(revision(scene, 2), deadline_s=_SOON_S)
+    before = scene.get()["traffic"]
+    found = platform.stage(revision(scene, 1))
+    assert found is not None
+    assert scene.rig.ask(f"{found.subject.url}/health").status == 200
+    assert platform.serving() == revision(scene, 2)
+    found.discard()
+    assert scene.get()["traffic"] == before
+
+
+def test_old_revisions_are_pruned(platform: CloudRunPlatform, scene: Scene) -> None:
+    """What serves stays, and what is spared; a tag goes with its revision."""
+    deployed(scene)
+    for number in (2, 3, 4):
+        scene.patch({"template": template(scene, number)}, updateMask="template")
+    assert platform.wait(revision(scene, 4), deadline_s=_SOON_S).serving
+    dropped = platform.prune(retain=1, spared=frozenset({revision(scene, 2)}))
+    assert set(dropped) == {revision(scene, 1), revision(scene, 3)}
+    assert {each.id for each in platform.revisions()} == {revision(scene, 4), revision(scene, 2)}
+
+
+def test_two_who_change_it_both_succeed(platform: CloudRunPlatform, scene: Scene) -> None:
+    """An etag that is not the newest is a conflict, after which the service is read again."""
+    deployed(scene)
+    times = iter(range(10))
+
+    def edit(service: dict[str, Any]) -> dict[str, Any]:
+        if next(times) == 0:
+            scene.patch({"labels": {"other": "somebody"}}, updateMask="labels")
+        return {"labels": {**service.get("labels", {}), "own": "one"}}
+
+    platform.run.change(edit)
+    assert scene.get()["labels"] == {"other": "somebody", "own": "one"}
+
+
+def test_a_job_runs_once_and_is_read(gcp: GcpRig, platform: CloudRunPlatform, scene: Scene) -> None:
+    """Its arguments are the call's, its exit code and its lines come back."""
+    container = {"name": "tool", "image": scene.image(), "command": ["sh"], "args": ["-c", "exit 1"]}
+    body: dict[str, Any] = {
+        "template": {"template": {"serviceAccount": scene.account, "maxRetries": 0, "containers": [container]}}
+    }
+    scene.done(gcp.call("POST", f"{scene.parent}/jobs", body, jobId="tool"))
+    job = CloudRunJob(cloud_run=platform.run, job="tool")
+    found = job.run(["sh", "-c", "echo one; echo two; exit 3"], deadline_s=30, complete=lambda lines: len(lines) > 1)
+    assert (found.exit_code, found.lines) == (3, ("one", "two"))
+    assert job.run(["sh", "-c", "exit 0"], deadline_s=30).exit_code == 0
+    scene.done(gcp.call("DELETE", f"{scene.parent}/jobs/tool"))
+
+
+def test_secrets_are_kept_by_version(gcp: GcpRig, api: Api) -> None:
+    """A value is read by its number or as the newest one; one that is not there is none."""
+    body: dict[str, Any] = {"replication": {"automatic": {}}}
+    gcp.call("POST", f"v1/projects/{gcp.project}/secrets", body, api="secretmanager.v1", secretId="part")
+    found = secrets.Secrets(project=gcp.project, api=api)
+    assert found.read("part") is None
+    assert (found.add("part", "one").version, found.add("part", "two").version) == ("1", "2")
+    assert secrets.reference(found, "part#1") == ("one", "")
+    assert secrets.reference(found, "part#latest") == ("two", "")
+    assert secrets.reference(found, "none#latest")[0] == ""
+
+
+class _Releases:
+    """What a candidate asks of a deployed backend without a migration under way."""
+
+    def __init__(self, platform: CloudRunPlatform) -> None:
+        self.platform, self.migration = platform, self
+
+    def load(self) -> None:
+        """Return no migration."""
