@@ -52,7 +52,8 @@ def look(settings: Settings, derived: Settings, locator: EksLocator) -> tuple[Fi
     if found.get("status") != "ACTIVE":
         message = f"{locator.cluster} is {found.get('status', 'in no known state')}, so nothing in it is looked at."
         return (skipped("cluster", "eks.cluster", message, "Repeat when it is ACTIVE."),)
-    ours = ("namespace", "secrets", "storage_class") if made else ("secrets",)
+    # An update that ended before the nodes were there is repeated.
+    ours = ("namespace", "secrets", "storage_class", "architecture") if made else ("secrets",)
     return (
         passed("cluster", "eks.cluster", f"{locator.cluster} is ACTIVE."),
         *(() if made else _addons(locator)),

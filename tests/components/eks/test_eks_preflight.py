@@ -96,7 +96,7 @@ def test_what_the_update_makes_is_not_asked_for(aws: dict[str, Any], asked: list
     del aws
     assert look("eks") == {"cluster": Outcome.PASS, "api server": Outcome.PASS}
     look("adopted")
-    assert asked == [("namespace", "secrets", "storage_class"), ("secrets",)]
+    assert asked == [("namespace", "secrets", "storage_class", "architecture"), ("secrets",)]
 
 
 def test_an_adopted_cluster_gives_pods_their_roles_and_enforces_policies(aws: dict[str, Any], asked: list[Any]) -> None:

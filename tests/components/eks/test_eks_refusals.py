@@ -65,7 +65,7 @@ def test_what_cannot_be_fulfilled_is_refused_by_its_key(variant: str, over: dict
     """No setting is ignored without a word."""
     with pytest.raises(Refused) as refused:
         refuse_unsupported(settings_of(variant, over))
-    assert refused.value.code == "eks-settings-unfulfillable"
+    assert refused.value.code == "settings-unfulfillable"
     assert key in str(refused.value)
 
 

@@ -119,6 +119,17 @@ def test_previews_are_shown_containers_and_documents() -> None:
     assert "data bucket policy" not in rendered.render(settings_of("adopted"), **NAMES).documents
 
 
+def test_a_cluster_is_billed_by_its_hours_and_its_fewest_nodes() -> None:
+    """A preview counts what the settings ask for; what is not known yet is no number."""
+    nodes = rendered.BILLING["aws:eks/nodeGroup:NodeGroup"].counted
+    (found,) = nodes({"instanceTypes": ["m6i.large"], "scalingConfig": {"minSize": 2, "maxSize": 4}})
+    assert (found.key, found.amount) == ("ec2-instance:m6i.large", 2)
+    (unknown,) = nodes({})
+    assert unknown.amount is None
+    (plane,) = rendered.BILLING["aws:eks/cluster:Cluster"].counted({})
+    assert plane.amount == 1
+
+
 def _allowed(document: dict[str, Any]) -> str:
     return json.dumps([each for each in document["Statement"] if each["Effect"] == "Allow"])
 
