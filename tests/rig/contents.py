@@ -85,6 +85,16 @@ def small(behaviour: str = "", *, version: str = "") -> Contents:
     )
 
 
+def behaving(held: Contents, behaviour: str) -> Contents:
+    """Return the same image with a server in MLflow's place that starts at once; its database tool works."""
+    path = f"/opt/rig/bin:{held.environment['PATH']}"
+    return replace(
+        held,
+        environment={**held.environment, "PATH": path, "RIG_BEHAVIOUR": behaviour},
+        binds={**held.binds, _launcher(): "/opt/rig/bin/mlflow", Path(tiny.__file__): "/opt/rig/tiny.py"},
+    )
+
+
 def fronted(contents: Contents) -> Contents:
     """Return what an image holds, and the front's program with it, as server/Dockerfile puts it on PATH."""
     path = f"/opt/rig/front:{contents.environment['PATH']}"

@@ -14,6 +14,7 @@ from tests.rig.clock import TINY, Clock
 from tests.rig.gcp.behaviours import BEHAVIOURS
 from tests.rig.gcp.discovery import Failed
 from tests.rig.gcp.rig import PROJECT, GcpRig
+from tests.rig.gcp.run.controller import IDLE_S
 from tests.rig.gcp.scene import Scene
 from tests.server.services import until
 
@@ -181,7 +182,7 @@ def test_traffic_by_share(scene: Scene) -> None:
 
 def test_scale_to_zero(containers: None, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Idle instances go, and the next caller waits for a cold start; a minimum keeps them."""
-    with GcpRig(tmp_path_factory.mktemp("gcp"), Clock(interval=0.002, patience=0.05)) as gcp:
+    with GcpRig(tmp_path_factory.mktemp("gcp"), Clock(interval=0.015, patience=0.05)) as gcp:
         scene = Scene(gcp)
         scene.create(scene.body())
         soon(lambda: not of(scene), "no instance")
@@ -191,7 +192,7 @@ def test_scale_to_zero(containers: None, tmp_path_factory: pytest.TempPathFactor
         scene.patch({"template": scene.template(), "scaling": {"minInstanceCount": 1}}, updateMask="scaling")
         soon(lambda: of(scene), "a warm instance")
         (kept,) = of(scene)
-        soon(lambda: kept.ended or time.monotonic() - kept.idle_since > 3 * 900 * 0.002, "three idle times")
+        soon(lambda: kept.ended or time.monotonic() - kept.idle_since > 3 * gcp.clock.every(IDLE_S), "three idle times")
         assert not kept.ended
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
@@ -18,7 +17,7 @@ from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.releases.ledger import Ledger
 from tests.engine.releases.support import CLIENT, CLIENT_VERSION
-from tests.rig import contents, tiny
+from tests.rig import contents
 from tests.rig.aws.stack import AwsStack
 from tests.server.environments import python
 from tests.server.servers import install_package, pool
@@ -26,10 +25,10 @@ from tests.server.services import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from tests.rig.aws.ecs.model import Task
     from tests.rig.aws.rig import AwsRig
-    from tests.rig.contents import Contents
 
 _CLIENT_DEADLINE_S: Final = 120
 _SETTLED_S: Final = 180
@@ -143,7 +142,7 @@ def begin(
     for each in (version, *others):
         rig.images.publish(each, contents.mlflow(each, package, rig.authority), labels=contents.labels(each))
     for tag, (each, behaviour) in (broken or {}).items():
-        held = behaving(contents.mlflow(each, package, rig.authority), behaviour)
+        held = contents.behaving(contents.mlflow(each, package, rig.authority), behaviour)
         rig.images.publish(tag, held, labels=contents.labels(each))
     stack = AwsStack(folder / "stack", rig)
     # `dev` is made for 3.17.2: older ones have one more connection pool, and 3.4.0 opens pools by the dozen at first.
@@ -153,14 +152,3 @@ def begin(
     stack.must_up()
     naming = Naming(project="mlflow-backend", stack=stack.name, account=rig.account, region=rig.region)
     return Life(stack=stack, rig=rig, naming=naming)
-
-
-def behaving(held: Contents, behaviour: str) -> Contents:
-    """Return the same image with a server in MLflow's place that starts at once; its database tool works."""
-    path = f"/opt/rig/bin:{held.environment['PATH']}"
-    launcher = Path(contents.__file__).with_name("tiny-mlflow.sh")
-    return replace(
-        held,
-        environment={**held.environment, "PATH": path, "RIG_BEHAVIOUR": behaviour},
-        binds={**held.binds, launcher: "/opt/rig/bin/mlflow", Path(tiny.__file__): "/opt/rig/tiny.py"},
-    )

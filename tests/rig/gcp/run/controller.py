@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TICK_S: Final = 0.05
 # 'About instance autoscaling in Cloud Run services': an idle instance goes after 15 minutes at the latest.
-_IDLE_S: Final = 900
+IDLE_S: Final = 120
 # The same page: requests wait for 3.5 times the average start, or for 10 seconds, whichever is longer.
 _STARTS: Final = 3.5
 _PENDING_S: Final = 10
@@ -112,7 +112,7 @@ class Controller:
                 self._begin(service, revision)
                 return
             idle = sorted((each for each in live if not each.outstanding), key=lambda each: each.idle_since)
-            kept = self._machinery.clock.every(_IDLE_S)
+            kept = self._machinery.clock.every(IDLE_S)
             over = [each for each in idle if time.monotonic() - each.idle_since > kept]
             # Without scaling by requests, what is too much is asked to end at once.
             gone = (over if service.manual is None else live)[: max(0, len(live) - warm)]
