@@ -44,9 +44,6 @@ class Target(Protocol):
     def store_at(self, address: str) -> Store | None:
         """Return the store that an address names; None for one of another form than this target's."""
 
-    def refusals(self, settings: Settings) -> Iterable[str]:
-        """Return a clause for each setting that this target cannot fulfil; none is ignored."""
-
     def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> Locator:
         """Return the locator of a deployed stack, without Pulumi. Raises Refused if it is not deployed.
 

@@ -65,8 +65,11 @@ class Naming:
 
     def labels(self, component: str) -> dict[str, str]:
         """Return the labels of a part's objects."""
+        return {**self.tags, **self.own_labels(component)}
+
+    def own_labels(self, component: str) -> dict[str, str]:
+        """Return the labels of a part's pods: another tag is no other pod, so that it restarts nothing."""
         return {
-            **self.tags,
             "app.kubernetes.io/name": "mlflow",
             _INSTANCE: self.prefix,
             _COMPONENT: component,

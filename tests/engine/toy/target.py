@@ -29,10 +29,6 @@ class ToyTarget:
     platforms: frozenset[str] = frozenset()
     locator = ToyLocator
 
-    def refusals(self, settings: Settings) -> Sequence[str]:
-        """Return what is asked for and cannot be had: one server of one access mode."""
-        return ["access.mode is set, and anybody may call it"] if settings.access.mode != "none" else []
-
     def store_at(self, address: str) -> FileStore | None:
         """Return the store in a folder."""
         return FileStore(Path(address)) if Path(address).is_dir() else None

@@ -137,7 +137,7 @@ def spec(
 def template(naming: Naming, component: str, pod: Document, annotations: Mapping[str, str]) -> Document:
     """Return a pod template."""
     return {
-        "metadata": {"labels": naming.labels(component), "annotations": dict(sorted(annotations.items()))},
+        "metadata": {"labels": naming.own_labels(component), "annotations": dict(sorted(annotations.items()))},
         "spec": pod,
     }
 
