@@ -14,6 +14,8 @@ from tests.google_apis import problems
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+"""What keeps MLflow's client from calling anybody but the server, and from writing into the home of who tests."""
 REFUSED = error(401, "UNAUTHENTICATED")
 METADATA = "/computeMetadata/v1/instance/service-accounts/default/"
 SECRET = "projects/p/secrets/s"

@@ -399,6 +399,16 @@ def test_an_identity_token_is_the_machines(google: Google, monkeypatch: pytest.M
     assert google.audiences == [AUDIENCE] * 2
 
 
+def test_a_users_login_is_left_where_it_is(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow writes user and password into Authorization before it asks for the sign-in."""
+    monkeypatch.setenv("MLFLOW_BACKEND_AUDIENCE", AUDIENCE)
+    with Guarded(google=google, header="x-serverless-authorization") as guarded:
+        assert get(guarded.url, headers={"Authorization": "Basic dTpw"}).status_code == 200
+        google.revoke()
+        assert get(guarded.url, headers={"Authorization": "Basic dTpw"}).status_code == 200
+    assert {asked.headers["authorization"] for asked in guarded.server.asked} == {"Basic dTpw"}
+
+
 def test_an_account_is_impersonated(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's access token asks IAM for an identity token of another account."""
     monkeypatch.setenv("MLFLOW_BACKEND_AUDIENCE", AUDIENCE)

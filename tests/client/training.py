@@ -47,8 +47,7 @@ def main(artifact: str) -> int:
     threads = [threading.Thread(target=work, args=(f"thread-{n}", run_id), kwargs={"group": "thread"}) for n in (0, 1)]
     workers = [
         multiprocessing.get_context(method).Process(target=work, args=(f"{method}-{n}", run_id))
-        for method in ("fork", "spawn")
-        for n in (0, 1)
+        for method, n in (("fork", 0), ("fork", 1), ("spawn", 0))
     ]
     # The threads come last: one that holds a lock of MLflow's while the others are forked would stop these for ever.
     for worker in (*workers, *threads):
