@@ -1,8 +1,8 @@
 """A server that starts at once, instead of MLflow where MLflow is not the point.
 
 Installed as `mlflow` in an image of its own: it takes the host and port of `mlflow server`, and its image's variable
-RIG_BEHAVIOUR says what is wrong with it: '' (nothing), crash, sick, unready. Needs the standard library; /list and
-/whoami ask AWS by boto3, where the image has it.
+RIG_BEHAVIOUR says what is wrong with it: '' (nothing), crash, greedy (takes all memory), sick, unready. Needs the
+standard library; /list and /whoami ask AWS by boto3, where the image has it.
 """
 
 from __future__ import annotations
@@ -96,6 +96,10 @@ def main() -> None:
     if BEHAVIOUR == "crash":
         print("boom: cannot start", flush=True)
         sys.exit(1)
+    if BEHAVIOUR == "greedy":
+        held = []
+        while True:
+            held.append(os.urandom(1 << 24))
     words = sys.argv
     host, port = words[words.index("--host") + 1], int(words[words.index("--port") + 1])
     print(f"serving on {host}:{port}", flush=True)

@@ -19,6 +19,7 @@ from mlflow_backend.locator import from_document
 from mlflow_backend.releases import update
 from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.rollout import serves_on
+from mlflow_backend.server import doors
 from mlflow_backend.verification import execution
 from mlflow_backend.verify.subjects import Subject
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow_backend.kubernetes.platform import KubernetesPlatform
+    from mlflow_backend.server import Doors
 
 INPUTS: Final = ("locator", "identity", "secrets")
 """What makes it another candidate; how it is verified does not."""
@@ -38,6 +40,7 @@ class KubernetesCandidate:
     platform: KubernetesPlatform
     revision: str
     version: str
+    doors: Doors
 
     @property
     def subject(self) -> Subject:
@@ -52,6 +55,8 @@ class KubernetesCandidate:
             credentials=locator.credentials,
             access=locator.access != "none",
             proxied=False,
+            hosts=self.doors.hosts,
+            origins=self.doors.origins,
         )
 
     def promote(self) -> None:
@@ -121,8 +126,13 @@ def _start(platform: KubernetesPlatform, props: Mapping[str, Any]) -> Kubernetes
             f"The new release does not start, so it was ended before any user met it. {said}\n{lines}",
             code="candidate-not-starting",
         )
-    annotations = deployment["spec"]["template"]["metadata"]["annotations"]
-    return KubernetesCandidate(platform=platform, revision=revision, version=annotations[VERSION])
+    template = deployment["spec"]["template"]
+    return KubernetesCandidate(
+        platform=platform,
+        revision=revision,
+        version=template["metadata"]["annotations"][VERSION],
+        doors=doors(template["spec"]["containers"][0]["command"]),
+    )
 
 
 def _revision(history: KubernetesHistory) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.contract import Refused, Release, Revision, RevisionState, WaitOutcome
 from mlflow_backend.kubernetes import reasons
 from mlflow_backend.kubernetes.naming import SERVER, Naming
+from mlflow_backend.kubernetes.patience import Patience
 from mlflow_backend.kubernetes.render.server import FIELD_MANAGER, SETTINGS, VERSION
 from mlflow_backend.pace import Pace
 from mlflow_backend.server import keys
@@ -102,8 +103,8 @@ class KubernetesHistory:
             self.activate(serving)
 
     def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
-        """Wait until `revision` serves or has failed, at most `deadline_s` seconds."""
-        began = self.pace.clock()
+        """Wait until `revision` serves or cannot come to serve, at most `deadline_s` seconds."""
+        began, patience = self.pace.clock(), Patience()
         while True:
             deployment, waited = self._deployment(), self.pace.clock() - began
             wanted = self.wanted()
@@ -111,14 +112,10 @@ class KubernetesHistory:
                 return WaitOutcome(serving=False, reasons=("the Deployment is not there",))
             if wanted == revision and _done(deployment):
                 return WaitOutcome(serving=True, start_s=waited)
-            if wanted not in {None, revision} and waited >= min(_LAG_S, deadline_s):
-                return self._failed(deployment, revision, f"the Deployment is told to run {wanted}, not {revision}")
-            if wanted == revision and _overdue(deployment):
-                return self._failed(deployment, revision, "the rollout's progress deadline is exceeded")
-            if not deployment["spec"].get("replicas"):
-                return self._failed(deployment, revision, "the Deployment is told to run no pods")
-            if waited >= deadline_s:
-                return self._failed(deployment, revision, f"not serving after {deadline_s:.0f} s")
+            late = f"not serving after {deadline_s:.0f} s" if waited >= deadline_s else None
+            lagged = waited >= min(_LAG_S, deadline_s)
+            if why := self._hopeless(deployment, revision, wanted, patience, lagged=lagged) or late:
+                return self._failed(deployment, revision, why)
             self.pace.pause(self.pace.poll_s)
 
     def prune(self, *, retain: int, spared: frozenset[str]) -> Sequence[str]:
@@ -147,6 +144,20 @@ class KubernetesHistory:
         """Return the pods, of one revision if it is named."""
         more = {HASH: revision} if revision else {}
         return self.api.list("Pod", {**self.naming.selector(self.component), **more})
+
+    def _hopeless(
+        self, deployment: Mapping[str, Any], revision: str, wanted: str | None, patience: Patience, *, lagged: bool
+    ) -> str | None:
+        """Return, as a clause, why the revision cannot come to serve; None as long as it can."""
+        if wanted not in {None, revision}:
+            return f"the Deployment is told to run {wanted}, not {revision}" if lagged else None
+        if not deployment["spec"].get("replicas"):
+            return "the Deployment is told to run no pods"
+        if wanted is None:
+            return None
+        if _overdue(deployment):
+            return "the rollout's progress deadline is exceeded"
+        return patience.lost(deployment, self.pods(revision), now=self.pace.clock())
 
     def _failed(self, deployment: Mapping[str, Any], revision: str, why: str) -> WaitOutcome:
         sets = [{**each, "kind": "ReplicaSet"} for each in self._sets() if name_of(each) == revision]

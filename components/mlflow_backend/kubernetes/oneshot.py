@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlflow_backend.kubernetes.locator import KubernetesLocator
 
 _JOB: Final = "batch.kubernetes.io/job-name"
+# How long the kubelet may take to write the last lines of a container that has ended.
+_LAST_LINES_S: Final = 15.0
 
 
 @dataclass(kw_only=True)
@@ -36,10 +38,9 @@ class KubernetesJob:
     ) -> Finished:
         """Run `command` once and wait for its end, at most `deadline_s` seconds from when it runs.
 
-        A pod has START_S to be scheduled and to pull its image. The Job is deleted, whatever happens; the log of a pod
-        that ended is whole, so that `complete` need not be asked. Raises PlatformFailed.
+        A pod has START_S to be scheduled and to pull its image. Its last lines may come after its end: the log is read
+        until `complete` finds it so, for a while. The Job is deleted, whatever happens. Raises PlatformFailed.
         """
-        del complete
         template = self.api.get("PodTemplate", self.template)
         if template is None:
             raise PlatformFailed(
@@ -49,18 +50,20 @@ class KubernetesJob:
         document = oneshot.job(template, name=name, command=command, deadline_s=deadline_s, image=self.image)
         self.api.create("Job", document)
         try:
-            return self._await(name, deadline_s)
+            pod, ended = self._await(name, deadline_s)
+            return self._finished(pod, ended, complete)
         finally:
             self.api.delete("Job", name)
 
-    def _await(self, name: str, deadline_s: float) -> Finished:
+    def _await(self, name: str, deadline_s: float) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return the Job's pod when it has ended, and how it did."""
         began, running = self.pace.clock(), None
         while True:
             pods = self.api.list("Pod", {_JOB: name})
             now = self.pace.clock()
             state = _state(pods[0]) if pods else {}
             if "terminated" in state:
-                return self._finished(pods[0], state["terminated"])
+                return pods[0], state["terminated"]
             if running is None and "running" in state:
                 running = now
             if running is None and now - began >= oneshot.START_S:
@@ -69,13 +72,18 @@ class KubernetesJob:
                 raise self._overdue(name, pods, f"had not ended after {deadline_s:.0f} s")
             self.pace.pause(self.pace.poll_s)
 
-    def _finished(self, pod: Mapping[str, Any], ended: Mapping[str, Any]) -> Finished:
+    def _finished(
+        self, pod: Mapping[str, Any], ended: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]
+    ) -> Finished:
+        lines, ends = self._lines(pod), self.pace.clock() + _LAST_LINES_S
+        while not complete(lines) and self.pace.clock() < ends:
+            self.pace.pause(self.pace.poll_s)
+            lines = self._lines(pod)
         words = [str(ended["reason"])] if ended.get("reason") not in {None, "Completed", "Error"} else []
-        return Finished(
-            exit_code=ended.get("exitCode"),
-            lines=tuple(self.api.log(pod["metadata"]["name"]).splitlines()),
-            reasons=tuple(words),
-        )
+        return Finished(exit_code=ended.get("exitCode"), lines=lines, reasons=tuple(words))
+
+    def _lines(self, pod: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(self.api.log(pod["metadata"]["name"]).splitlines())
 
     def _overdue(self, name: str, pods: Sequence[Mapping[str, Any]], why: str) -> PlatformFailed:
         job = self.api.get("Job", name)

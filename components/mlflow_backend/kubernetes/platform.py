@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +12,13 @@ from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.hosted import HostedPlatform
 from mlflow_backend.kubernetes import secrets
 from mlflow_backend.kubernetes.api import Api
-from mlflow_backend.kubernetes.history import KubernetesHistory, identity_of, plain_variables, release_of
+from mlflow_backend.kubernetes.history import (
+    KubernetesHistory,
+    identity_of,
+    name_of,
+    plain_variables,
+    release_of,
+)
 from mlflow_backend.kubernetes.locator import KubernetesLocator
 from mlflow_backend.kubernetes.naming import CACHE, DATABASE, SERVER, VERIFY
 from mlflow_backend.kubernetes.oneshot import KubernetesJob, VerifyJob
@@ -85,25 +92,28 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
         self.resume_servers()
 
     def resume_servers(self) -> None:
-        """Bring back as many pods as the autoscaler has at least; it does the rest."""
-        deployment = self.api.get("Deployment", self.naming.part(SERVER))
-        if deployment is not None and not deployment["spec"].get("replicas"):
-            scaler = self.api.get("HorizontalPodAutoscaler", self.naming.part(SERVER)) or {}
-            least = int((scaler.get("spec") or {}).get("minReplicas", 1))
-            self.api.scale("Deployment", self.naming.part(SERVER), least, manager=FIELD_MANAGER)
+        """Bring the pods to the autoscaler's least number, a new Deployment's too; the autoscaler does the rest."""
+        name = self.naming.part(SERVER)
+        deployment, scaler = self.api.get("Deployment", name), self.api.get("HorizontalPodAutoscaler", name)
+        least = int(((scaler or {}).get("spec") or {}).get("minReplicas", 1))
+        if deployment is not None and deployment["spec"].get("replicas", 0) < least:
+            self.api.scale("Deployment", name, least, manager=FIELD_MANAGER)
 
     def stage(self, revision: str) -> None:
         """Return nothing: what an update serves is staged before it is a revision (kubernetes.candidate)."""
         del revision
 
     def describe(self, revision: str) -> Described:
-        """Return what a ReplicaSet runs."""
+        """Return what a ReplicaSet runs. An ingress passes on none of the names that are called within the cluster."""
         found = self.revision(revision)
-        container = found["spec"]["template"]["spec"]["containers"][0]
+        seen = doors(found["spec"]["template"]["spec"]["containers"][0].get("command", []))
+        if not self.locator.inside:
+            within = self.naming.hosts()
+            seen = replace(seen, hosts=tuple(host for host in seen.hosts if host.partition(":")[0] not in within))
         return Described(
             release=release_of(found),
             identity=identity_of(found),
-            doors=doors(container.get("command", [])),
+            doors=seen,
             path_prefix=plain_variables(found).get(PREFIX_VARIABLE, ""),
         )
 
@@ -164,14 +174,18 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
             yield from self.api.log(pod["metadata"]["name"]).splitlines()
 
     def _image(self, version: str | None) -> str:
-        """Return the image of a version, '' for the stack's own one. Raises Refused if no revision has it."""
+        """Return the image of a version, '' for that of the last update. Raises Refused if no revision has it.
+
+        What serves is asked first: the image of the last update may be what made it fail.
+        """
+        sets, serving = self._sets(), self.serving()
+        for each in sorted(sets, key=lambda found: name_of(found) != serving):
+            if version in {None, release_of(each).mlflow_version}:
+                return str(each["spec"]["template"]["spec"]["containers"][0]["image"])
         template = self.api.get("PodTemplate", self.naming.part(oneshot.DATABASE)) or {}
         known = ((template.get("template") or {}).get("metadata") or {}).get("annotations") or {}
         if version is None or version in known.values():
             return ""
-        for each in self._sets():
-            if release_of(each).mlflow_version == version:
-                return str(each["spec"]["template"]["spec"]["containers"][0]["image"])
         raise Refused(
             f"No revision of MLflow {version} is left, so its database tool cannot run.",
             code="kubernetes-tool-version-gone",

@@ -1,12 +1,15 @@
-"""The client of the API: whom it trusts, how it logs in, and what it does while the API server is away."""
+"""The client of the API: whom it trusts, how it logs in, what it does while the server is away; and a Job's start."""
 
 from __future__ import annotations
 
 import base64
 import http.server
 import json
+import os
+import socket
 import ssl
 import stat
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,7 @@ from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.kubernetes import kubeconfig
 from mlflow_backend.kubernetes.api import Api, Refusal
 from mlflow_backend.kubernetes.kubeconfig import Connection
+from mlflow_backend.kubernetes.render import oneshot
 from mlflow_backend.pace import Pace
 from tests.rig.authority import Authority
 
@@ -263,3 +267,21 @@ def test_a_clients_certificate_leaves_no_file(server: Server, tmp_path: Path, mo
     server.answers = [(200, {})]
     assert api_of(write(tmp_path / "config", server, user)).get("Pod", "a") == {}
     assert list(folder.iterdir()) == []
+
+
+def test_a_jobs_command_waits_for_the_database_and_has_one_stream() -> None:
+    """A new pod may not be let through yet, and words on another stream would come into the middle of a report."""
+    spoken = "import sys; print('words', file=sys.stderr); print('report')"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        uri = f"postgresql+psycopg2://mlflow@127.0.0.1:{listening.getsockname()[1]}/mlflow"
+        done = subprocess.run(
+            [sys.executable, *oneshot.BEFORE[1:], sys.executable, "-u", "-c", spoken],
+            env={**os.environ, "MLFLOW_BACKEND_STORE_URI": uri},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        listening.settimeout(5)
+        listening.accept()[0].close()
+    assert done.stdout == "words\nreport\n"

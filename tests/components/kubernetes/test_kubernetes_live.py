@@ -23,7 +23,7 @@ from mlflow_backend.releases import resource, update
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report
 from tests.components.kubernetes.cluster import NAMING, Namespace, deployment, pod, replica_set
-from tests.components.kubernetes.stacks import VARIANTS, naming, settings_of
+from tests.components.kubernetes.stacks import IMAGE, VARIANTS, naming, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,10 +155,19 @@ def test_the_tool_of_another_version_runs_in_a_revisions_image(cluster: Namespac
     older["spec"]["template"]["spec"]["containers"][0]["image"] = "older"
     cluster.put("ReplicaSet", older)
     assert live._image("3.16.0") == "older"
-    assert live._image("3.17.2") == live._image(None) == ""
+    assert live._image("3.17.2") == live._image(None) == IMAGE
     with pytest.raises(Refused) as refused:
         live._image("3.15.0")
     assert refused.value.code == "kubernetes-tool-version-gone"
+
+
+def test_the_tool_of_a_version_that_nobody_runs_yet_has_the_updates_image(
+    cluster: Namespace, live: KubernetesPlatform
+) -> None:
+    """A migration is made by the new release; all else by an image that is known to run."""
+    cluster.objects.pop(("ReplicaSet", f"{NAMING.part('server')}-hash2"))
+    assert live._image("3.17.2") == ""
+    assert live._image(None) == IMAGE
 
 
 def test_a_revision_is_described_from_itself(live: KubernetesPlatform) -> None:

@@ -38,7 +38,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"network": {"mode": "adopt", "existing": "x"}}, "network.mode"),
     ({"kubernetes": {"server": {"cpuRequest": 2048}}}, "kubernetes.server.cpuRequest"),
     ({"kubernetes": {"server": {"memoryRequest": 4096}}}, "kubernetes.server.memoryRequest"),
-    ({"kubernetes": {"database": {"memoryRequest": 4096}}}, "kubernetes.database"),
+    ({"kubernetes": {"database": {"memoryRequest": 8192}}}, "kubernetes.database"),
     ({"release": {"soakHours": 1}}, "release.soakHours"),
     ({"backup": {"retentionDays": 7}}, "backup.retentionDays"),
     ({"tags": {"cost center": "ml"}}, "tags."),

@@ -135,7 +135,7 @@ def test_nobody_but_the_autoscaler_owns_the_number_of_servers() -> None:
     found = all_of(settings_of())
     assert "replicas" not in found[SERVER]["spec"]
     scaled = found["autoscaler"]["spec"]
-    assert (scaled["minReplicas"], scaled["maxReplicas"]) == (2, 10)
+    assert (scaled["minReplicas"], scaled["maxReplicas"]) == (2, 4)
     assert scaled["scaleTargetRef"]["name"] == found[SERVER]["metadata"]["name"]
     targets = {each["resource"]["name"]: each["resource"]["target"] for each in scaled["metrics"]}
     # Of the limit: four workers at rest have more than what is set aside, and would always scale out.
@@ -256,7 +256,7 @@ def test_a_job_has_one_try_and_ends_by_itself() -> None:
     assert job["spec"]["activeDeadlineSeconds"] == oneshot.START_S + 60
     assert "ttlSecondsAfterFinished" in job["spec"]
     (container,) = job["spec"]["template"]["spec"]["containers"]
-    assert container["command"] == ["echo", "$$(date)"]
+    assert container["command"] == [*oneshot.BEFORE, "echo", "$$(date)"]
     assert container["image"] == "other"
     assert container_of(template)["image"] == IMAGE
 

@@ -133,13 +133,13 @@ class Cluster:
             self.kubectl("delete", "namespace", name, "--wait=false")
 
     def image(self, name: str, version: str = server_image.VERSION) -> str:
-        """Return an image by digest: `server` of a version of MLflow, `stores` or `addons`.
+        """Return an image by digest: `server` of a version of MLflow, `stores`, `addons`, or `faulty-FAULT`.
 
         The server's of another version is built at first use, and imported, which takes half a minute.
         """
         key = prepared.server_name(version) if name == "server" else name
         if key not in self._images:
-            archive = images.server(version)
+            archive = images.faulty() if name.startswith("faulty-") else images.server(version)
             self._images[key] = prepared.import_archive(self._namespaces, key, archive)
         return self._images[key]
 
@@ -150,14 +150,16 @@ class Cluster:
         listening = ["moto_server", "--host", "0.0.0.0", "--port", "5000"]  # noqa: S104 - of the container
         ready = {"tcpSocket": {"port": 5000}}
         made = addons.deployment("stores", "s3", self.image("stores"), listening, ready=ready)
-        self.apply(addons.head("v1", "Namespace", "stores"), made, addons.service("stores", "s3", {"http": (80, 5000)}))
+        # The pod's own port, because it is what network policies see.
+        service = addons.service("stores", "s3", {"http": (5000, 5000)})
+        self.apply(addons.head("v1", "Namespace", "stores"), made, service)
         self.until_ready("deployment/s3", "stores")
         bucket = "rig"
         # moto asks for a signature and does not look at whose it is.
         given = "endpoint_url='http://127.0.0.1:5000', aws_access_key_id='rig', aws_secret_access_key='rig'"
         script = f"import boto3; boto3.client('s3', 'us-east-1', {given}).create_bucket(Bucket='{bucket}')"
         self.kubectl("exec", "-n", "stores", "deployment/s3", "--", "/opt/moto/bin/python", "-c", script)
-        return S3(f"http://s3.stores.svc.{parts.DOMAIN}", bucket, *keys)
+        return S3(f"http://s3.stores.svc.{parts.DOMAIN}:5000", bucket, *keys)
 
     @property
     def plugin(self) -> Path:

@@ -8,12 +8,14 @@ import io
 import json
 import platform
 import shutil
+import struct
 import tarfile
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.rig import tiny
 from tests.server import containers, server_image
 from tests.server.services import PROJECT
 from tools.bootstrap import files
@@ -29,6 +31,20 @@ CACHE: Final = containers.CACHE.parent / "kubernetes"
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _KEPT_S: Final = 7 * 86400
 _STORES: Final = Path(__file__).with_name("stores")
+_LAUNCHER: Final = Path(__file__).with_name("faulty-mlflow.sh")
+# An ELF program of 64 bits for AArch64 and for x86-64, of which this machine is one, and the other is foreign.
+_MACHINE_CODES: Final = {"amd64": 62, "arm64": 183}
+
+
+FAULTS: Final = {"crash": "launched", "greedy": "launched", "unready": "launched", "foreign": "foreign"}
+"""Fault -> the kind of its `mlflow`: tests/rig/tiny.py with that behaviour, or a program of another architecture."""
+
+
+def _foreign() -> bytes:
+    """Return the beginning of a program for the other architecture; it is never loaded further."""
+    (code,) = (each for name, each in _MACHINE_CODES.items() if name != _MACHINES[platform.machine()])
+    ident = b"\x7fELF\x02\x01\x01" + bytes(9)
+    return (ident + struct.pack("<HHI", 2, code, 1)).ljust(64, b"\0")
 
 
 def addons(programs: Mapping[str, Path]) -> Path:
@@ -81,6 +97,60 @@ def stores() -> Path:
         return containers.build(_STORES, [f"BASE_IMAGE={containers.base_image()}", f"MOTO_VERSION={moto}"])
 
     return _built("stores", build, (_STORES / "Dockerfile").read_bytes(), moto.encode())
+
+
+def faulty() -> Path:
+    """Return the archive of the images `faulty-FAULT`: the base of the stores, with a program of ours as `mlflow`."""
+    source, rest = stores(), (_LAUNCHER.read_bytes(), Path(tiny.__file__).read_bytes(), repr(FAULTS).encode())
+    archive = CACHE / f"faulty-{files.digest(source.name.encode(), *rest)}.tar"
+    with files.locked(CACHE / "faulty.lock", step="image"):
+        if not archive.exists():
+            scratch = archive.with_suffix(".partial")
+            _write_faulty(scratch, source)
+            scratch.rename(archive)
+    return used(archive)
+
+
+def _write_faulty(archive: Path, source: Path) -> None:
+    with tarfile.open(source) as stores_image, tarfile.open(archive, "w") as outer:
+        (described,) = json.loads(_member(stores_image, "manifest.json"))
+        base, config = described["Layers"][0], json.loads(_member(stores_image, described["Config"]))
+        layer = stores_image.getmember(base)
+        outer.addfile(layer, stores_image.extractfile(layer))
+        programs = {"launched": _LAUNCHER.read_bytes(), "foreign": _foreign()}
+        own = {name: _layer({"usr/local/bin/mlflow": program}) for name, program in programs.items()}
+        for name, content in own.items():
+            _add(outer, f"{name}.tar", content)
+        manifest = []
+        for fault, kind in FAULTS.items():
+            config["config"] = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", f"RIG_BEHAVIOUR={fault}"]}
+            digests = [config["rootfs"]["diff_ids"][0], f"sha256:{hashlib.sha256(own[kind]).hexdigest()}"]
+            document = {**config, "rootfs": {"type": "layers", "diff_ids": digests}, "history": []}
+            _add(outer, f"{fault}.json", json.dumps(document).encode())
+            tag = f"{REGISTRY}/faulty-{fault}:1"
+            manifest.append({"Config": f"{fault}.json", "RepoTags": [tag], "Layers": [base, f"{kind}.tar"]})
+        _add(outer, "manifest.json", json.dumps(manifest).encode())
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    found = archive.extractfile(name)
+    assert found is not None, name
+    return found.read()
+
+
+def _layer(programs: Mapping[str, bytes]) -> bytes:
+    """Return a layer with programs, and with what the launcher starts."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as layer:
+        for path, program in {**programs, "opt/rig/tiny.py": Path(tiny.__file__).read_bytes()}.items():
+            _add(layer, path, program, mode=0o755)
+    return content.getvalue()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes, *, mode: int = 0o644) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), mode
+    archive.addfile(entry, io.BytesIO(content))
 
 
 def server(version: str) -> Path:

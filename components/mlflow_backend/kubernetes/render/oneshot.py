@@ -16,6 +16,24 @@ if TYPE_CHECKING:
     from mlflow_backend.kubernetes.render.pods import Document
     from mlflow_backend.settings import Settings
 
+_BEFORE: Final = """
+import os, socket, sys, time
+from urllib.parse import urlsplit
+url, ends = urlsplit(os.environ.get("MLFLOW_BACKEND_STORE_URI", "")), time.monotonic() + 60
+while url.hostname and time.monotonic() < ends:
+    try:
+        socket.create_connection((url.hostname, url.port), timeout=5).close()
+        break
+    except OSError:
+        time.sleep(0.5)
+os.dup2(1, 2)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+# A network plugin may let a new pod through seconds after it runs, and a database in the cluster may just be started
+# anew; the tool itself says what is wrong with one that is not reached within a minute. The streams are one, because a
+# log has the lines of two in any order, so that words of the one may be within the report on the other.
+BEFORE: Final = ("python", "-c", _BEFORE)
+"""What each Job's command is run by."""
 DATABASE: Final = "database-tool"
 
 _USER, _PASSWORD = "MLFLOW_BACKEND_ADMIN_USER", "MLFLOW_BACKEND_ADMIN_PASSWORD"
@@ -69,7 +87,7 @@ def job(pod_template: Document, *, name: str, command: Sequence[str], deadline_s
     """Return the Job that runs a command once by a PodTemplate, in another image if one is named."""
     found = copy.deepcopy(pod_template["template"])
     (container,) = found["spec"]["containers"]
-    container["command"] = [pods.literal(word) for word in command]
+    container["command"] = [pods.literal(word) for word in (*BEFORE, *command)]
     container["image"] = image or container["image"]
     own = pod_template["metadata"]
     metadata = {"name": name, "namespace": own["namespace"], "labels": own["labels"]}
