@@ -182,7 +182,7 @@ class CloudRunBackend(Backend):
     def _make_service(self) -> None:
         """Verify a new release apart, then let the service's resource declare what is there by then."""
         settings, naming, found = self._scope.settings, self._scope.naming, self._found
-        body, verify = self._drawn.apply(self._body), settings.verify
+        body = self._drawn.apply(self._body)
         revision = body.apply(lambda each: str(found.revision or each["template"]["revision"]))
         candidate = Candidate(
             f"{self._name}-candidate",
@@ -193,11 +193,7 @@ class CloudRunBackend(Backend):
             template=body.apply(lambda each: json.dumps(each["template"])),
             traffic=body.apply(lambda each: json.dumps(each["traffic"])),
             pinned=found.pinned is not None,
-            verification={
-                "profile": verify.profile,
-                "deadline": verify.deadline,
-                "extraChecks": self._extra_checks,
-            },
+            verification=self.candidate_checks,
             opts=self._after(self.migration, self.secrets, *self.identity.resources),
         )
         inputs = body.apply(arguments.service)

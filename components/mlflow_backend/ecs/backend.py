@@ -230,7 +230,7 @@ class EcsBackend(Backend):
             admin_secret=self.database.admin_secret,
             api_keys=self._keys.arn if self._keys else None,
             roles={part: role.arn for part, role in self.identity.roles.items()},
-        ).apply(lambda found: tasks.definitions(settings, naming, tasks.Drawn(**found), release=release))
+        ).apply(lambda found: tasks.definitions(settings, naming, tasks.TaskDependencies(**found), release=release))
 
     def _make_locator(self) -> pulumi.Output[EcsLocator]:
         """Return the locator; unknown only until network and balancer are there."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ARN = re.compile(r"(?:arn:[^:]+:ecs:[^:]*:\d*:task-definition/)?(?P<family>[A-Za-z0-9_-]+):(?P<number>\d+)")
 
 
-class Standing(enum.Enum):
+class RolloutState(enum.Enum):
     """Where the revision that was asked for stands."""
 
     SERVING = "serving"
@@ -62,7 +62,7 @@ class Deployment:
 class Assessment:
     """Where a revision stands, and what ECS says of it."""
 
-    standing: Standing
+    state: RolloutState
     reason: str = ""
 
 
@@ -83,7 +83,7 @@ def deployments(service: Mapping[str, Any]) -> tuple[Deployment, ...]:
 def assess(service: Mapping[str, Any], wanted: TaskDefinitionId) -> Assessment:
     """Say where `wanted` stands in what DescribeServices answered."""
     if service.get("status") != "ACTIVE":
-        return Assessment(standing=Standing.FAILED, reason=f"the service is {service.get('status', 'unknown')}")
+        return Assessment(state=RolloutState.FAILED, reason=f"the service is {service.get('status', 'unknown')}")
     found = deployments(service)
     primary = next((each for each in found if each.primary), None)
     if primary is not None and primary.revision == wanted:
@@ -91,8 +91,8 @@ def assess(service: Mapping[str, Any], wanted: TaskDefinitionId) -> Assessment:
     failed = next((each for each in found if each.revision == wanted and each.rollout == "FAILED"), None)
     where = f"the service is at revision {primary.revision.number}" if primary else "the service has no deployment"
     if failed is not None:
-        return Assessment(standing=Standing.FAILED, reason=f"{failed.reason}; {where}")
-    return Assessment(standing=Standing.ELSEWHERE, reason=f"{where}, not at {wanted.number}")
+        return Assessment(state=RolloutState.FAILED, reason=f"{failed.reason}; {where}")
+    return Assessment(state=RolloutState.ELSEWHERE, reason=f"{where}, not at {wanted.number}")
 
 
 def start_s(service: Mapping[str, Any]) -> float | None:
@@ -121,13 +121,13 @@ def serving(service: Mapping[str, Any]) -> TaskDefinitionId | None:
 
 def _of_primary(primary: Deployment) -> Assessment:
     if primary.rollout == "FAILED":
-        return Assessment(standing=Standing.FAILED, reason=primary.reason)
+        return Assessment(state=RolloutState.FAILED, reason=primary.reason)
     if primary.done:
-        return Assessment(standing=Standing.SERVING)
+        return Assessment(state=RolloutState.SERVING)
     if primary.desired == 0:
-        return Assessment(standing=Standing.FAILED, reason="the service's desired count is 0, so no task runs")
+        return Assessment(state=RolloutState.FAILED, reason="the service's desired count is 0, so no task runs")
     counts = f"{primary.running} of {primary.desired} tasks run, {primary.pending} are starting"
-    return Assessment(standing=Standing.WAITING, reason=counts)
+    return Assessment(state=RolloutState.WAITING, reason=counts)
 
 
 def _deployment(answer: Mapping[str, Any]) -> Deployment:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.aws.asking import Unanswered, asked
 from mlflow_backend.contract import PlatformFailed, Refused, Release, Revision, RevisionState, WaitOutcome
 from mlflow_backend.ecs import deployments, reasons
-from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
+from mlflow_backend.ecs.deployments import RolloutState, TaskDefinitionId
 from mlflow_backend.ecs.failing import FailingTasks, warn
 from mlflow_backend.ecs.render.containers import SETTINGS_LABEL, VERSION_LABEL
 from mlflow_backend.pace import Pace
@@ -104,7 +104,7 @@ class EcsHistory:
         """
         service = self._service()
         wanted = self._startable(service, revision)
-        if deployments.assess(service, wanted).standing in {Standing.SERVING, Standing.WAITING}:
+        if deployments.assess(service, wanted).state in {RolloutState.SERVING, RolloutState.WAITING}:
             return
         under_way = deployments.in_progress(service)
         if under_way is not None:
@@ -135,16 +135,16 @@ class EcsHistory:
             )
             assessment = deployments.assess(service, wanted)
             waited = self.pace.clock() - began
-            if assessment.standing is Standing.SERVING:
+            if assessment.state is RolloutState.SERVING:
                 return WaitOutcome(serving=True, start_s=deployments.start_s(service))
-            lost = assessment.standing is Standing.ELSEWHERE and (seen or waited >= min(_LAG_S, deadline_s))
-            if assessment.standing is Standing.FAILED or lost:
+            lost = assessment.state is RolloutState.ELSEWHERE and (seen or waited >= min(_LAG_S, deadline_s))
+            if assessment.state is RolloutState.FAILED or lost:
                 return self._failed(service, wanted, assessment.reason, since)
             if waited >= deadline_s:
                 reason = f"not serving after {deadline_s:.0f} s: {assessment.reason}"
                 return self._failed(service, wanted, reason, since)
             failing.look(service, wanted, waited)
-            seen = seen or assessment.standing is Standing.WAITING
+            seen = seen or assessment.state is RolloutState.WAITING
             self.pace.pause(self.pace.poll_s)
 
     def prune(self, *, retain: int, spared: frozenset[str]) -> Sequence[str]:

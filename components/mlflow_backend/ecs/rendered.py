@@ -39,7 +39,7 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
     Raises Refused and ValueError for settings that cannot be rendered.
     """
     naming = Naming(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
-    drawn = tasks.Drawn(
+    drawn = tasks.TaskDependencies(
         image=image or _NO_IMAGE,
         url=settings.network.public_url or f"http://{naming.balancer()}.elb.amazonaws.com",
         database=database.database_address(settings, "database.invalid", network.DATABASE_PORT),
@@ -61,7 +61,7 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
     )
 
 
-def _documents(settings: Settings, naming: Naming, drawn: tasks.Drawn) -> dict[str, Mapping[str, Any]]:
+def _documents(settings: Settings, naming: Naming, drawn: tasks.TaskDependencies) -> dict[str, Mapping[str, Any]]:
     store = drawn.store
     given = {
         "store": store,

@@ -16,7 +16,7 @@ from mlflow_backend.aws.render.policies import Store
 from mlflow_backend.aws.render.secrets import IN_FORCE, SecretSource
 from mlflow_backend.ecs.render import tasks
 from mlflow_backend.ecs.render.policies import ROLES
-from mlflow_backend.ecs.render.tasks import Drawn
+from mlflow_backend.ecs.render.tasks import TaskDependencies
 from mlflow_backend.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -119,10 +119,10 @@ def store_of(variant: str) -> Store:
     return Store(bucket=found.bucket, root=found.root, key_arn=key)
 
 
-def drawn_of(variant: str, settings: Settings | None = None) -> Drawn:
+def drawn_of(variant: str, settings: Settings | None = None) -> TaskDependencies:
     """Return what AWS would give a variant's tasks, among them a role for a verification."""
     settings, naming = settings or settings_of(variant), naming_of(variant)
-    return Drawn(
+    return TaskDependencies(
         image=IMAGE,
         url=settings.network.public_url or f"http://internal-{variant}.{REGION}.elb.amazonaws.com",
         database=database_address(settings, f"{variant}.rds.amazonaws.com", 5432),
@@ -137,7 +137,7 @@ def drawn_of(variant: str, settings: Settings | None = None) -> Drawn:
 
 
 def tasks_of(
-    variant: str, *, settings: Settings | None = None, drawn: Drawn | None = None
+    variant: str, *, settings: Settings | None = None, drawn: TaskDependencies | None = None
 ) -> dict[str, dict[str, Any]]:
     """Return a variant's task definitions, that of a verification among them."""
     settings, naming = settings or settings_of(variant), naming_of(variant)

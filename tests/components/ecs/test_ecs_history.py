@@ -15,7 +15,7 @@ from mlflow_backend.aws.clients import Clients, connect
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import Refused, Release
 from mlflow_backend.ecs import deployments, history
-from mlflow_backend.ecs.deployments import Standing, TaskDefinitionId
+from mlflow_backend.ecs.deployments import RolloutState, TaskDefinitionId
 from mlflow_backend.ecs.history import EcsHistory
 from tests.components.ecs.recorded import REGION, Recorded
 from tests.components.ecs.services import BROKEN, FAMILY, NAME, OLD, STARTING, Aws, definition_arn, deployment, service
@@ -32,28 +32,28 @@ WANTED = TaskDefinitionId(family=FAMILY, number=42)
 @pytest.mark.parametrize(
     ("answer", "standing", "reason"),
     [
-        (service(deployment(42)), Standing.SERVING, ""),
-        (service(STARTING, OLD), Standing.WAITING, "1 of 2 tasks run, 1 are starting"),
-        (service(deployment(42, rolloutState="IN_PROGRESS")), Standing.WAITING, "2 of 2"),
-        (service(deployment(42, runningCount=1)), Standing.WAITING, "1 of 2"),
-        (service(deployment(42, rolloutState="FAILED", runningCount=0)), Standing.FAILED, "completed"),
+        (service(deployment(42)), RolloutState.SERVING, ""),
+        (service(STARTING, OLD), RolloutState.WAITING, "1 of 2 tasks run, 1 are starting"),
+        (service(deployment(42, rolloutState="IN_PROGRESS")), RolloutState.WAITING, "2 of 2"),
+        (service(deployment(42, runningCount=1)), RolloutState.WAITING, "1 of 2"),
+        (service(deployment(42, rolloutState="FAILED", runningCount=0)), RolloutState.FAILED, "completed"),
         (
             service(deployment(41), BROKEN),
-            Standing.FAILED,
+            RolloutState.FAILED,
             "circuit breaker: tasks failed to start.; the service is at",
         ),
-        (service(deployment(41)), Standing.ELSEWHERE, "the service is at revision 41, not at 42"),
-        (service(deployment(42, desiredCount=0, runningCount=0)), Standing.FAILED, "desired count is 0"),
-        (service(deployment(42), status="DRAINING"), Standing.FAILED, "the service is DRAINING"),
-        (service(), Standing.ELSEWHERE, "no deployment"),
+        (service(deployment(41)), RolloutState.ELSEWHERE, "the service is at revision 41, not at 42"),
+        (service(deployment(42, desiredCount=0, runningCount=0)), RolloutState.FAILED, "desired count is 0"),
+        (service(deployment(42), status="DRAINING"), RolloutState.FAILED, "the service is DRAINING"),
+        (service(), RolloutState.ELSEWHERE, "no deployment"),
         # A Classic Load Balancer's service has no rollout state.
-        (service({k: v for k, v in deployment(42).items() if k != "rolloutState"}), Standing.SERVING, ""),
+        (service({k: v for k, v in deployment(42).items() if k != "rolloutState"}), RolloutState.SERVING, ""),
     ],
 )
-def test_stable_is_not_the_same_as_serving(answer: dict[str, Any], standing: Standing, reason: str) -> None:
+def test_stable_is_not_the_same_as_serving(answer: dict[str, Any], standing: RolloutState, reason: str) -> None:
     """Only the wanted revision, completed, with all its tasks, serves, whatever counts the service shows."""
     found = deployments.assess(answer["services"][0], WANTED)
-    assert found.standing is standing
+    assert found.state is standing
     assert reason in found.reason
 
 

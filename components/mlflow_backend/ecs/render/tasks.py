@@ -51,7 +51,7 @@ _ROLES: Final[Mapping[str, str]] = {SERVER: "server", DATABASE: "tasks", VERIFY:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class TaskDependencies:
     """What a backend's tasks are made of besides the settings: what preflight resolves, and what AWS gives names to.
 
     `image` is pinned by digest. Where tasks read their secrets is no secret itself: `server_secret` holds one key for
@@ -96,7 +96,9 @@ def fixed(settings: Settings, naming: Naming, part: str) -> dict[str, Any]:
     }
 
 
-def definitions(settings: Settings, naming: Naming, drawn: Drawn, *, release: str) -> dict[str, dict[str, Any]]:
+def definitions(
+    settings: Settings, naming: Naming, drawn: TaskDependencies, *, release: str
+) -> dict[str, dict[str, Any]]:
     """Return the arguments of a backend's task definitions: the server's, and those of its one-shot tasks.
 
     `release` is the identity of the release. Raises Refused for what the MLflow version cannot do.
@@ -133,7 +135,7 @@ def definitions(settings: Settings, naming: Naming, drawn: Drawn, *, release: st
     }
 
 
-def _access(settings: Settings, drawn: Drawn) -> AccessControl:
+def _access(settings: Settings, drawn: TaskDependencies) -> AccessControl:
     mode, limit = settings.access.mode, settings.access.requests_per_minute
     if mode == "token":
         named = drawn.api_keys or ""
@@ -149,7 +151,7 @@ def release_identity(settings: Settings, naming: Naming) -> str:
     """
     unknown = SecretSource(arn="drawn", key="")
     database, cache = settings.aws.database.secret, settings.aws.cache.secret
-    drawn = Drawn(
+    drawn = TaskDependencies(
         image=settings.server.image or "",
         url=public_url(settings, "balancer"),
         database=database_address(settings, settings.database.existing or "database", 0),
@@ -169,7 +171,7 @@ def _server(  # noqa: PLR0913 - what the container is made of, by name
     settings: Settings,
     naming: Naming,
     server: ServerDescription,
-    drawn: Drawn,
+    drawn: TaskDependencies,
     *,
     composed: Mapping[str, SecretSource],
     release: str,
@@ -191,7 +193,7 @@ def _server(  # noqa: PLR0913 - what the container is made of, by name
     )
 
 
-def _database(settings: Settings, naming: Naming, server: ServerDescription, drawn: Drawn) -> Container:
+def _database(settings: Settings, naming: Naming, server: ServerDescription, drawn: TaskDependencies) -> Container:
     """Return the container that reads, migrates, dumps and restores the database.
 
     It has the server's own environment, so that both mean the same database, and besides the keys in force the former
@@ -215,7 +217,7 @@ def _database(settings: Settings, naming: Naming, server: ServerDescription, dra
     )
 
 
-def _verify(settings: Settings, naming: Naming, drawn: Drawn) -> Container:
+def _verify(settings: Settings, naming: Naming, drawn: TaskDependencies) -> Container:
     """Return the container that verifies from inside the network.
 
     Each run names its command: what is checked comes with it (mlflow_backend/verification/inside.py).
@@ -226,7 +228,7 @@ def _verify(settings: Settings, naming: Naming, drawn: Drawn) -> Container:
     return replace(container, environment={**container.environment, **environment}, secrets=secrets)
 
 
-def _one_shot(settings: Settings, naming: Naming, name: str, drawn: Drawn) -> Container:
+def _one_shot(settings: Settings, naming: Naming, name: str, drawn: TaskDependencies) -> Container:
     return Container(
         name=name,
         image=drawn.image,
