@@ -1,8 +1,8 @@
 """What a released version left on this machine: recorded once a release, and restored for the code of today.
 
 `python -m tests.engine.recorded VERSION` deploys the stack `local` twice with this tree, writes runs and artifacts,
-stops everything, and packs state and data into tests/fixtures/VERSION/local.tar.xz. Folder and ports of the recording
-stand in it as words, which `restore` replaces by those of the machine.
+stops everything, and packs state, data and the server package into tests/fixtures/VERSION/local.tar.xz. Folders and
+ports of the recording stand in it as words, which `restore` replaces by those of the machine.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.local import ports, processes
+from mlflow_backend.local import package, ports, processes
 from mlflow_backend.local.database import binaries, unprivileged
+from mlflow_backend.local.environment import cache_folder, locked
 from mlflow_backend.local.supervisor import Supervisor
 from tests.engine.calls import call
 from tests.engine.project import ROOT
@@ -35,7 +36,9 @@ FIXTURES: Final = ROOT / "tests" / "fixtures"
 CONTENT: Final = "content.json"
 """What the recorded backend holds, as its client read it."""
 
-_FOLDER: Final = b"@FOLDER@"
+_FOLDER, _CACHE = b"@FOLDER@", b"@CACHE@"
+_PACKAGES: Final = Path("packages")
+"""The server package that the recorded revisions run, which a machine's cache may not have any more."""
 _STATE: Final = Path("project", ".backend", "local")
 _DATABASE: Final = _STATE / "database"
 _MADE_ANEW: Final = tuple(_STATE / name for name in ("logs", "temporary", "front"))
@@ -55,6 +58,10 @@ def record(archive: Path) -> None:
         (stack.folder / CONTENT).write_text(json.dumps({"run": run, **read(stack.output("trackingUrl"), run)}))
         Supervisor(stack.state).shutdown(timeout_s=60)
         shrink(stack.state.database)
+        own = package.locate()
+        shutil.copytree(
+            own.path, stack.folder / _PACKAGES / own.digest, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
+        )
         pack(stack.folder, archive)
     finally:
         processes.end(stack.processes(), timeout_s=5)
@@ -117,7 +124,7 @@ def restore(archive: Path, folder: Path) -> tuple[LocalStack, Any]:
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="tar")
     taken: set[int] = set()
-    words = {_FOLDER: str(folder).encode()}
+    words = {_FOLDER: str(folder).encode(), _CACHE: str(_cache()).encode()}
     for part in json.loads(_unquoted((folder / _STATE / "ports.json").read_bytes())):
         taken.add(port := ports.free(frozenset(taken)))
         words[f"@PORT-{part}@".encode()] = str(port).encode()
@@ -128,19 +135,24 @@ def restore(archive: Path, folder: Path) -> tuple[LocalStack, Any]:
         owner = (folder / _STATE).stat().st_uid, 65534
         for path in (folder / _DATABASE, *(folder / _DATABASE).rglob("*")):
             os.chown(path, owner[1], owner[1])
+    for each in (folder / _PACKAGES).iterdir():
+        with locked(_cache() / _PACKAGES / each.name):
+            if not (_cache() / _PACKAGES / each.name).exists():
+                shutil.move(each, _cache() / _PACKAGES / each.name)
     stack.settings = stack.read_config()
     return stack, json.loads((folder / CONTENT).read_text())
 
 
 def _packed(folder: Path) -> Iterator[Path]:
     """Everything that is recorded, folders before what is in them."""
-    parts = (folder / _KEPT_OF_THE_ENGINE, folder / "project", folder / CONTENT)
+    parts = (folder / _KEPT_OF_THE_ENGINE, folder / "project", folder / CONTENT, folder / _PACKAGES)
     for path in sorted(each for part in parts for each in (part, *part.rglob("*"))):
         name = path.relative_to(folder)
         left_out = (
             path.is_socket()
             or path.is_fifo()
-            or path.suffix in {".bak", ".py", ".pyc"}
+            or path.suffix in {".bak", ".pyc"}
+            or (path.suffix == ".py" and not name.is_relative_to(_PACKAGES))
             or path.name in {"__pycache__", "Pulumi.yaml"}
             or any(name.is_relative_to(each) for each in _MADE_ANEW)
         )
@@ -151,12 +163,16 @@ def _packed(folder: Path) -> Iterator[Path]:
 def _words(folder: Path) -> dict[bytes, bytes]:
     known = json.loads((folder / _STATE / "ports.json").read_text())
     numbers = {str(port).encode(): f"@PORT-{part}@".encode() for part, port in known.items()}
-    return {str(folder).encode(): _FOLDER, **numbers}
+    return {str(folder).encode(): _FOLDER, str(_cache()).encode(): _CACHE, **numbers}
+
+
+def _cache() -> Path:
+    return cache_folder("packages").parent
 
 
 def _replaced(name: Path, data: bytes, words: dict[bytes, bytes]) -> bytes:
-    """Put words for texts or texts for words; the database's own files hold neither."""
-    if name.is_relative_to(_DATABASE):
+    """Put words for texts or texts for words; the database's own files and the package hold neither."""
+    if any(name.is_relative_to(each) for each in (_DATABASE, _PACKAGES)):
         return data
     pattern = b"|".join(re.escape(each) for each in sorted(words, key=len, reverse=True))
     return re.sub(pattern, lambda found: words[found[0]], data)

@@ -11,8 +11,8 @@ from typing import Any
 import pulumi
 
 from mlflow_backend import backend as ending
-from mlflow_backend.ecs import backend
 from mlflow_backend.ecs.args import EcsBackendArgs
+from mlflow_backend.ecs.backend import EcsBackend
 from mlflow_backend.settings import from_pulumi
 
 
@@ -37,15 +37,10 @@ class Known(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-for module, waits in (
-    (backend, "Migration"),
-    (ending, "Reencryption"),
-    (ending, "Verification"),
-    (ending, "LedgerEntry"),
-):
-    if not hasattr(module, waits):
+for waits in ("Migration", "Reencryption", "Verification", "LedgerEntry"):
+    if not hasattr(ending, waits):
         raise AttributeError(waits)
-    setattr(module, waits, Known)
-built = backend.EcsBackend("mlflow", EcsBackendArgs.from_settings(from_pulumi(pulumi.Config())))
+    setattr(ending, waits, Known)
+built = EcsBackend("mlflow", EcsBackendArgs.from_settings(from_pulumi(pulumi.Config())))
 for key, value in built.outputs().exports().items():
     pulumi.export(key, value)
