@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow_backend.migrate.tool import DatabaseTool
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
-    from mlflow_backend.target import Described, OneShot
+    from mlflow_backend.target import Candidate, Described, OneShot
 
 ARTIFACTS: Final = "artifacts"
 """Where below the root MLflow's own objects are."""
@@ -92,6 +92,11 @@ class HostedPlatform:
     def purge(self, prefix: str, *, timeout_s: float) -> int | None:
         """Return nothing: the database is out of reach from here."""
         del prefix, timeout_s
+        return None
+
+    def stage(self, revision: str) -> Candidate | None:
+        """Return nothing: most platforms put a server before users as soon as it is healthy, or stage before that."""
+        del revision
         return None
 
     def subject(self, revision: str) -> Subject:

@@ -97,10 +97,6 @@ class EcsPlatform(HostedPlatform, EcsHistory):
         """Give the service its count of tasks again, and autoscaling its bounds."""
         self.scale.up()
 
-    def stage(self, revision: str) -> None:
-        """Return nothing: ECS puts a new task behind the balancer as soon as it is healthy."""
-        del revision
-
     def describe(self, revision: str) -> Described:
         """Return what a task definition runs."""
         return describe(self.clients.ecs, self.locator.server_family, revision)

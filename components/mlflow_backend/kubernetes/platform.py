@@ -99,10 +99,6 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
         if deployment is not None and deployment["spec"].get("replicas", 0) < least:
             self.api.scale("Deployment", name, least, manager=FIELD_MANAGER)
 
-    def stage(self, revision: str) -> None:
-        """Return nothing: what an update serves is staged before it is a revision (kubernetes.candidate)."""
-        del revision
-
     def describe(self, revision: str) -> Described:
         """Return what a ReplicaSet runs. An ingress passes on none of the names that are called within the cluster."""
         found = self.revision(revision)
