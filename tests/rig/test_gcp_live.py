@@ -18,6 +18,8 @@ from mlflow_backend.cloudrun.render.service import RELEASE_LABEL, VERSION_LABEL,
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.gcp import secrets
 from mlflow_backend.gcp.api import ENDPOINTS, Api
+from mlflow_backend.gcp.render.storage import Store
+from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.pace import Pace
 from mlflow_backend.releases import update
 from tests.components.messages import raised
@@ -86,6 +88,8 @@ def platform(gcp: GcpRig, api: Api, request: pytest.FixtureRequest) -> CloudRunP
         name="mlflow",
         url="https://mlflow.example.com",
         bucket="bucket",
+        # Names of the rig do not resolve in this process.
+        inside=True,
         least=1,
         most=3,
     )
@@ -307,6 +311,88 @@ def test_secrets_are_kept_by_version(gcp: GcpRig, api: Api) -> None:
     assert secrets.reference(found, "part#1") == ("one", "")
     assert secrets.reference(found, "part#latest") == ("two", "")
     assert secrets.reference(found, "none#latest")[0] == ""
+
+
+def ensured(gcp: GcpRig, props: dict[str, Any], what: str = "ensure(props)") -> dict[str, Any]:
+    """Return what a process of the administrator's makes of the secrets."""
+    program = f"import json; from mlflow_backend.gcp.secrets import *; props = {props!r}; print(json.dumps({what}))"
+    command = gcp.command(sys.executable, "-c", program)
+    done = subprocess.run(command, env=gcp.environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_values_are_drawn_once_and_rotated(gcp: GcpRig, api: Api) -> None:
+    """A repeated update draws nothing; waiting keys come into force with the old ones among the former; keys stay."""
+    names = ["webhook-key", "kek-passphrase", "kek-version", "former-keys", "api-keys", "verification-api-key"]
+    parts = {name: f"own-{name}" for name in (*names, "waiting-keys")}
+    body: dict[str, Any] = {"replication": {"automatic": {}}}
+    for name in parts.values():
+        gcp.call("POST", f"v1/projects/{gcp.project}/secrets", body, api="secretmanager.v1", secretId=name)
+    given = {"names": names, "secrets": parts, "database": "", "cache": "", "cacheUrl": ""}
+    props = {"project": gcp.project, "region": gcp.region, **given}
+    first = ensured(gcp, props)
+    assert set(first["versions"].values()) == {"1"}
+    assert "api-keys" not in first["versions"]
+    assert ensured(gcp, props) == first
+    assert ensured(gcp, props, f"[['changed', changed({first!r}, props)]]") == {"changed": False}
+    found = secrets.Secrets(project=gcp.project, api=api)
+    old = {name: secrets.reference(found, f"{parts[name]}#latest")[0] for name in names}
+    (entry,) = json.loads(old["api-keys"])["keys"]
+    others = {"keys": [{**entry, "name": "somebody"}, entry]}
+    found.add(parts["api-keys"], json.dumps(others))
+    secrets.rotate(found, parts)
+    secrets.rotate(found, parts)
+    assert ensured(gcp, props, f"[['changed', changed({first!r}, props)]]") == {"changed": True}
+    second = ensured(gcp, props)
+    assert second["fingerprint"] != first["fingerprint"]
+    assert second["versions"]["verification-api-key"] == "1"
+    (former,) = json.loads(secrets.reference(found, f"{parts['former-keys']}#latest")[0])
+    assert former == {name: old[name] for name in ("webhook-key", "kek-passphrase", "kek-version")}
+    assert json.loads(secrets.reference(found, f"{parts['api-keys']}#latest")[0]) == others
+    assert ensured(gcp, props) == second
+
+
+def test_an_unusable_value_is_not_taken_over(gcp: GcpRig, api: Api) -> None:
+    """The servers have the versions that they were given; what nobody could start with is named, without its value."""
+    body: dict[str, Any] = {"replication": {"automatic": {}}}
+    for name in ("bad-admin-password", "bad-waiting"):
+        gcp.call("POST", f"v1/projects/{gcp.project}/secrets", body, api="secretmanager.v1", secretId=name)
+    secrets.Secrets(project=gcp.project, api=api).add("bad-admin-password", "hunter2")
+    parts = {"admin-password": "bad-admin-password", "waiting-keys": "bad-waiting"}
+    given = {"names": ["admin-password"], "secrets": parts, "database": "", "cache": "", "cacheUrl": ""}
+    program = f"from mlflow_backend.gcp.secrets import *; ensure({ {'project': gcp.project, 'region': 'r', **given}!r})"
+    command = gcp.command(sys.executable, "-c", program)
+    done = subprocess.run(command, env=gcp.environment, capture_output=True, text=True, timeout=60, check=False)
+    assert "admin-password has less than" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_the_store_keeps_what_two_write(gcp: GcpRig, api: Api) -> None:
+    """Of two who create a key one does; a lock is one holder's; what is not there is none, also without a bucket."""
+    assert GcsStore(api, Store(bucket="none")).keys("a") == ()
+    gcp.call("POST", "storage/v1/b", {"name": "bucket"}, api="storage.v1", project=gcp.project)
+    store = GcsStore(api, Store(bucket="bucket", root="ml flow"))
+    assert (store.create("a/one.json", b"1"), store.create("a/one.json", b"2")) == (True, False)
+    store.replace("a/b/two.json", b"2")
+    assert store.keys("a") == ("a/one.json",)
+    assert store.read(["a/one.json", "a/none"]) == {"a/one.json": b"1"}
+    found = store.read_tagged("a/one.json")
+    assert found is not None
+    assert (store.replace_if("a/one.json", b"3", tag=found[1]), store.replace_if("a/one.json", b"4", tag=found[1])) == (
+        True,
+        False,
+    )
+    assert (b"".join(store.chunks("a/one.json")), store.size("a/one.json"), store.size("a/none")) == (b"3", 1, None)
+    store.move("a/one.json", "c/one.json")
+    store.delete("a/one.json")
+    assert (store.keys("a"), store.keys("c")) == ((), ("c/one.json",))
+    with store.locked("migration", by="one"):
+        assert store.is_locked("migration")
+        with raised("backend-locked", "one"):
+            store.locked("migration", by="two").__enter__()
+    assert not store.is_locked("migration")
+    assert store.address("a") == "gs://bucket/ml flow/a"
 
 
 class _Releases:

@@ -52,16 +52,20 @@ def verify(props: Mapping[str, Any]) -> None:
     _clean(platform, _tags(props))
     if props["pinned"] or traffic.routed(service) == props["revision"]:
         return
+    # A migration ended every instance, of those with a tag only too. An old server does not start on the new schema.
+    platform.resume_servers()
     try:
         candidate = _start(platform, props)
+        within = platform.inside()
+        if within is None:
+            candidate.warm()
         verify = partial(
             execution.run_apart,
             extra=props["verification"],
             running=lambda: candidate.revision,
-            within=platform.inside(),
+            within=within,
         )
         update.serve(candidate, verify=verify)
-        platform.resume_servers()
     except update.CandidateFailed as failure:
         now = serves_on(releases, props)
         raise update.CandidateFailed(failure.revision, failure.report, now=now) from None

@@ -90,6 +90,20 @@ def checks(settings: Settings) -> Iterator[str]:
         yield "gcp.access.secondHeader is set, and only one check reads a header; remove it"
 
 
+def verification(settings: Settings) -> Iterator[str]:
+    """An update's verification gets past Google's check as the users do: by one token, from the internet."""
+    wanted = settings.gcp.access
+    if wanted.identity == "iap":
+        yield "gcp.access.identity is iap, whose tokens the verification cannot draw yet; set it to iam"
+    if wanted.second_header:
+        yield "gcp.access.secondHeader is set, and the verification sends one header yet; remove it and one check"
+    if wanted.identity is not None and settings.gcp.network.ingress != "all":
+        yield (
+            f"gcp.network.ingress is {settings.gcp.network.ingress} and gcp.access.identity is set, and the "
+            "verification inside the network has no token yet; set ingress to all, or remove identity"
+        )
+
+
 def principals(settings: Settings) -> Iterator[str]:
     """Somebody passes Google's check, and nobody is named for one that is not made."""
     wanted = settings.gcp.access
@@ -162,6 +176,7 @@ RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
     size,
     instances,
     checks,
+    verification,
     principals,
     public_url,
     network,

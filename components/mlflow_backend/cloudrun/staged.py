@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import urllib3
 
 from mlflow_backend.cloudrun import traffic
 from mlflow_backend.cloudrun.history import release_of
+from mlflow_backend.cloudrun.render.containers import LONGEST_START_S
 from mlflow_backend.cloudrun.render.service import Traffic, targets
+from mlflow_backend.verify.credentials import resolve
 from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlflow_backend.cloudrun.platform import CloudRunPlatform
+
+# What Google's proxy answers while an instance starts, or could not be started yet; a tag's address that was made just
+# now is not found for a moment.
+_NOT_YET: Final = frozenset({404, 429, 500, 503})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +71,26 @@ class StagedRevision:
             credentials=locator.credentials,
             access=locator.access != "none",
         )
+
+    def warm(self) -> None:
+        """Wait until an instance answers, as long as one may take to start.
+
+        A revision without traffic has none, and the first request to it waits longer than a verification does.
+        """
+        subject, pace = self.subject, self.platform.run.pace
+        headers = resolve(subject.credentials, self.platform.secrets()).headers
+        ends = pace.clock() + LONGEST_START_S
+        while pace.clock() < ends:
+            try:
+                answer = urllib3.request(
+                    "GET", f"{subject.url}/health", headers=dict(headers), timeout=ends - pace.clock(), retries=False
+                )
+            except urllib3.exceptions.HTTPError:
+                pass
+            else:
+                if answer.status not in _NOT_YET:
+                    return
+            pace.pause(pace.poll_s)
 
     def promote(self) -> None:
         """Give it all of the traffic."""

@@ -109,11 +109,8 @@ def template(settings: Settings, naming: Naming, surroundings: Surroundings, *, 
     volumes, mounts = containers.certificates(found.secrets)
     return {
         "revision": naming.revision(drawn),
-        "labels": {
-            **naming.labels(settings.tags),
-            VERSION_LABEL: version_label(settings),
-            RELEASE_LABEL: release,
-        },
+        # Never the stack's tags: another one would be another revision.
+        "labels": {VERSION_LABEL: version_label(settings), RELEASE_LABEL: release},
         "serviceAccount": naming.email(SERVER),
         "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2",
         "timeout": f"{min(settings.server.request_timeout + _REQUEST_MARGIN_S, _LONGEST_REQUEST_S)}s",

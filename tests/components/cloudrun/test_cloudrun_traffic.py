@@ -1,0 +1,81 @@
+"""Who has the traffic, by the service's own document, and how a backend is found again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mlflow_backend.cloudrun import traffic
+from mlflow_backend.cloudrun.locator import CloudRunLocator, locator_of
+from mlflow_backend.locator import from_document
+from tests.components.cloudrun.stacks import NAMING, VARIANTS, changed
+
+LATEST = {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}
+OLD = {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": "s-r0", "percent": 100}
+
+
+@pytest.mark.parametrize(
+    ("service", "serving"),
+    [
+        (None, None),
+        ({}, None),
+        ({"trafficStatuses": [OLD]}, "s-r0"),
+        ({"trafficStatuses": [LATEST], "latestReadyRevision": "projects/p/revisions/s-r1"}, "s-r1"),
+        ({"trafficStatuses": [LATEST]}, None),
+        ({"trafficStatuses": [{**OLD, "percent": 50}, {**LATEST, "percent": 50}]}, None),
+        ({"trafficStatuses": [OLD], "scaling": {"scalingMode": "MANUAL"}}, None),
+        ({"trafficStatuses": [OLD], "scaling": {"scalingMode": "MANUAL", "manualInstanceCount": 1}}, "s-r0"),
+    ],
+)
+def test_one_revision_serves_or_none(service: dict[str, Any] | None, serving: str | None) -> None:
+    """What is asked for is not yet so; of two that share the users none is the one that was verified."""
+    assert traffic.serving(service) == serving
+
+
+@pytest.mark.parametrize(
+    ("state", "ready", "failed"),
+    [("CONDITION_SUCCEEDED", True, False), ("CONDITION_FAILED", False, True), ("CONDITION_PENDING", False, False)],
+)
+def test_a_service_says_how_it_is(state: str, *, ready: bool, failed: bool) -> None:
+    """Its last condition is the sum of all; while it is being changed it says nothing yet."""
+    service = {"terminalCondition": {"type": "Ready", "state": state, "message": "said"}}
+    assert (traffic.is_ready(service), traffic.has_failed(service)) == (ready, failed)
+    assert traffic.reasons(service) == (("Ready: said",) if failed else ())
+    assert not traffic.is_ready({**service, "reconciling": True})
+
+
+def test_another_condition_that_failed_is_no_failure() -> None:
+    """A revision whose minimum of instances is not there yet is ready."""
+    assert not traffic.has_failed({"conditions": [{"type": "MinInstancesProvisioned", "state": "CONDITION_FAILED"}]})
+
+
+def test_tags_name_their_revisions() -> None:
+    """The latest one's is the newest revision that became ready."""
+    targets = [{**OLD, "tag": "r0"}, {**LATEST, "percent": 0, "tag": "r1"}, OLD]
+    service = {"traffic": targets, "latestReadyRevision": "x/s-r1"}
+    assert traffic.tags(service) == {"r0": "s-r0", "r1": "s-r1"}
+    assert traffic.tags(None) == {}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_locator_is_read_again(variant: str) -> None:
+    """Whoever has the store's address finds all parts by it, without Pulumi."""
+    found = locator_of(changed(variant, {}), NAMING)
+    assert from_document(found.document()) == found
+    assert found.naming == NAMING
+    assert found.address == found.store.address("")[: len(found.address)]
+
+
+@pytest.mark.parametrize(
+    ("variant", "references"),
+    [
+        ("basic", {"username": "gcp-secret:shop-gcp-mlflow-admin-user#latest"}),
+        ("token", {"token": "gcp-secret:shop-gcp-mlflow-verification-api-key#latest"}),
+        ("iam", {"identityToken": f"gcp-identity:{NAMING.email('verify')}#{NAMING.url()}"}),
+    ],
+)
+def test_verification_logs_in_as_users_do(variant: str, references: dict[str, str]) -> None:
+    """References only: the locator is in Pulumi's state and in the store."""
+    found: CloudRunLocator = locator_of(changed(variant, {}), NAMING)
+    assert references.items() <= found.credentials.items()
