@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
+from pulumi.output import Unknown
 
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.eks import logins
 from mlflow_backend.eks.locator import EksLocator, eks_locator
+from mlflow_backend.eks.provider import LoginProvider
 from mlflow_backend.eks.refusals import naming_of
 from mlflow_backend.kubernetes.kubeconfig import ClusterGone
 from tests.components.eks.stacks import ACCOUNT, REGION, STACK, settings_of
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 SOURCE = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!db-AbCdEf"
 PASSWORD = "drawn-by-rds"
+UNKNOWN: Any = Unknown()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -170,3 +173,23 @@ def test_what_went_with_its_cluster_is_deleted_already(monkeypatch: pytest.Monke
     monkeypatch.setattr(logins, "_api", gone)
     logins.delete(props())
     assert logins.look(props()) is None
+
+
+def test_the_resource_follows_what_aws_has(cluster: Namespace, aws: dict[str, Any]) -> None:
+    """Made, unchanged, updated by another version, gone; another Secret is another resource."""
+    provider = LoginProvider()
+    made = provider.create(props())
+    assert made.id == located().administrator
+    assert made.outs is not None
+    assert provider.diff(made.id, made.outs, props()).changes is False
+    assert provider.read(made.id, made.outs).id == made.id
+    aws["GetSecretValue"] = {**aws["GetSecretValue"], "VersionId": "version-2"}
+    assert provider.diff(made.id, made.outs, props()).changes is True
+    updated = provider.update(made.id, made.outs, props())
+    assert updated.outs is not None
+    assert updated.outs["version"] != made.outs["version"]
+    assert provider.diff(made.id, updated.outs, props(secret="renamed")).replaces == ["secret"]
+    assert provider.diff(made.id, updated.outs, props(source=UNKNOWN)).changes is True
+    provider.delete(made.id, updated.outs)
+    assert not cluster.objects
+    assert provider.read(made.id, updated.outs).id == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,10 +133,25 @@ def test_a_backend_without_its_cluster_is_not_deployed(aws: dict[str, Any]) -> N
     """Commands say so, and a preview goes on."""
     aws["DescribeCluster"] = ABSENT
     with pytest.raises(Refused) as refused:
-        TARGET.locate(settings_of, project="mlflow-backend", stack=STACK, folder=None)  # type: ignore[arg-type]
+        TARGET.locate(settings_of, project="mlflow-backend", stack=STACK, folder=Path())
     assert refused.value.code == "eks-backend-missing"
     settings = settings_of()
     names = naming_of(settings, project="mlflow-backend", stack=STACK)
     platform = TARGET.platform(eks_locator(settings, *names, Connection(REGION)))
     assert isinstance(platform, EksPlatform)
     assert platform.heads() is None
+
+
+def test_the_target_looks_shows_and_counts_without_pulumi(aws: dict[str, Any], asked: list[Any]) -> None:
+    """What `doctor` and a preview's report ask of it."""
+    del asked
+    aws["DescribeCluster"] = ABSENT
+    found = TARGET.doctor(settings_of(), project="mlflow-backend", stack=STACK, folder=Path())
+    assert [each.outcome for each in found] == [Outcome.SKIP]
+    parts = TARGET.rendered(settings_of(), project="mlflow-backend", stack=STACK, image=None)
+    assert parts.image_known
+    assert "server" in parts.containers
+    assert "aws:eks/cluster:Cluster" in TARGET.billing()
+    # The bucket of a backend is found by whichever target knows buckets; its locator says that it is of this one.
+    assert TARGET.store_at("s3://bucket/mlflow") is None
+    assert TARGET.locator.kind == TARGET.name
