@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MODULES: Final[dict[str, str]] = {
     "ecs": "mlflow_backend.ecs.target",
+    "kubernetes": "mlflow_backend.kubernetes.target",
     "local": "mlflow_backend.local.target",
 }
 """Name of a target -> module with `TARGET`. A new target adds its line here."""

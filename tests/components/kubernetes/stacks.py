@@ -10,6 +10,7 @@ import yaml
 from mlflow_backend.kubernetes.refusals import naming_of
 from mlflow_backend.settings import Settings
 
+ROOT = Path(__file__).resolve().parents[3]
 DIGEST = f"sha256:{'a' * 64}"
 IMAGE = f"registry.example.com/mlflow-backend@{DIGEST}"
 STACK = "cluster"
@@ -66,7 +67,7 @@ def merged(base: Any, over: Any) -> Any:
 
 def document_of(variant: str = STACK, over: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return a variant's settings as its file would have them, with `over` merged into them."""
-    text = yaml.safe_load((Path(__file__).parent / "Pulumi.cluster.yaml").read_text(encoding="utf-8"))
+    text = yaml.safe_load((ROOT / "Pulumi.cluster.yaml").read_text(encoding="utf-8"))
     shipped = {key.partition(":")[2]: value for key, value in text["config"].items()}
     shipped["server"]["image"] = IMAGE
     return dict(merged(merged(shipped, VARIANTS[variant]), over or {}))

@@ -1,0 +1,208 @@
+"""The life of a backend on a real cluster, with real MLflow: made, unchanged, drifted, upgraded, rolled back, adopted.
+
+The stack is the shipped `cluster` with two servers. The tests stand in the order of that life.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.kubernetes.naming import DATABASE, SERVER
+from tests.engine.stack import nothing_changed
+from tests.rig.kubernetes.backend import ClusterStack, laid_out
+from tests.server.services import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.rig.kubernetes.cluster import Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+_REPLICAS, _RUNS = 2, 3
+_WRITTEN: Final = [0.0, 0.1, 0.2]
+
+
+class Life:
+    """The stack, and what its tests keep for the ones after them."""
+
+    def __init__(self, stack: ClusterStack) -> None:
+        """Deploy it, and write to it."""
+        self.stack = stack
+        stack.must_up()
+        stack.write_runs("before", _RUNS)
+        self.first = self.revision
+        self.second = ""
+
+    @property
+    def revision(self) -> str:
+        """The revision that the last update says it serves."""
+        return str(self.stack.outputs()["release"]["revision"])
+
+    def pods(self) -> set[str]:
+        """Hold the cluster to the revision of the last update, and return its pods."""
+        return self.stack.until_serving(self.revision, pods=_REPLICAS)
+
+
+@pytest.fixture(scope="module")
+def life(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+    """The stack, deployed into an empty namespace."""
+    with laid_out(tmp_path_factory.mktemp("life") / "stack", cluster, "life") as stack:
+        yield Life(stack)
+
+
+def test_the_first_update_is_verified(life: Life) -> None:
+    """A green update means that MLflow works: the checks passed, and two pods of the revision serve."""
+    outputs = life.stack.outputs()
+    assert outputs["verification"]["verdict"] == "pass", outputs["verification"]["table"]
+    assert outputs["release"]["mlflowVersion"] == life.stack.settings["server"]["mlflowVersion"]
+    assert len(life.pods()) == _REPLICAS
+    assert not life.stack.has_candidate
+
+
+def test_it_answers_by_every_name_that_its_users_have(life: Life) -> None:
+    """MLflow refuses a Host that it does not know: that of the ingress, and those of the Service within the cluster."""
+    stack, path = life.stack, "api/2.0/mlflow/experiments/get?experiment_id=0"
+    service = f"{stack.naming.host()}.cluster.local"
+    assert stack.ask(path).status == 200
+    for host in (service, stack.naming.host(), f"{stack.naming.prefix}.{stack.namespace}", stack.naming.prefix):
+        answer = stack.ask(path, base=f"http://{service}", Host=host)
+        assert answer.status == 200, (host, answer.data)
+    assert stack.ask(path, base=f"http://{service}", Host="elsewhere.example.com").status == 403
+
+
+def test_an_update_without_changes_verifies_and_changes_nothing(life: Life) -> None:
+    """No pod is replaced, and nothing of the cluster is touched."""
+    before = life.pods()
+    again = life.stack.must_up()
+    assert nothing_changed(again.text), again.text
+    assert life.pods() == before
+
+
+def test_a_refreshing_preview_sees_no_difference(life: Life) -> None:
+    """What the cluster adds to objects (defaults, replicas, status) is no drift."""
+    preview = life.stack.pulumi("preview", "--refresh", "--diff", "--stack", life.stack.name)
+    assert preview.ok, preview.text
+    assert nothing_changed(preview.text), preview.text
+
+
+def test_drift_is_put_right(life: Life) -> None:
+    """What somebody deleted or changed with kubectl is as the settings say after the next refreshing update."""
+    stack, before = life.stack, life.pods()
+    server = stack.naming.part(SERVER)
+    stack.kubectl("delete", "poddisruptionbudget", server)
+    stack.kubectl("delete", "networkpolicy", server)
+    stack.kubectl("patch", "horizontalpodautoscaler", server, "-p", json.dumps({"spec": {"maxReplicas": 9}}))
+    stack.kubectl("patch", "deployment", server, "-p", json.dumps({"spec": {"progressDeadlineSeconds": 77}}))
+    stack.must_up("--refresh")
+    assert server in stack.found("poddisruptionbudgets")
+    assert server in stack.found("networkpolicies")
+    spec = {
+        kind: json.loads(stack.kubectl("get", kind, server, "-o", "json"))["spec"]
+        for kind in ("horizontalpodautoscaler", "deployment")
+    }
+    assert spec["horizontalpodautoscaler"]["maxReplicas"] == _REPLICAS
+    assert spec["deployment"]["progressDeadlineSeconds"] != 77
+    assert life.pods() == before
+
+
+class Load:
+    """Requests through the ingress, one after the other, until it is ended."""
+
+    def __init__(self, stack: ClusterStack) -> None:
+        """Begin."""
+        self.answered, self.failed = 0, list[Any]()
+        self._stack, self._over = stack, threading.Event()
+        # It is started by a thread that is in the cluster's network, and so is it.
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+
+    def _ask(self) -> None:
+        while not self._over.is_set():
+            try:
+                answer = self._stack.ask("api/2.0/mlflow/experiments/get?experiment_id=0")
+            except Exception as error:  # noqa: BLE001 - whatever it was, a user saw it
+                self.failed.append(repr(error))
+            else:
+                self.answered += 1
+                if answer.status != 200:
+                    self.failed.append((answer.status, answer.data[:200]))
+
+    def end(self) -> None:
+        """End it."""
+        self._over.set()
+        self._thread.join()
+
+
+def test_an_upgrade_rolls_every_pod_without_a_failed_request(life: Life) -> None:
+    """Another release is verified apart, then the pods are replaced one by one, and users see none of it."""
+    stack = life.stack
+    stack.write_settings(server={"requestTimeout": 290})
+    load = Load(stack)
+    try:
+        stack.must_up()
+        life.second = life.revision
+        life.pods()
+        # The last pods of the old revision take requests while they drain.
+        until(lambda: not _ending(stack), what="the end of the old pods", deadline_s=240)
+    finally:
+        load.end()
+    assert life.second != life.first
+    assert load.failed == []
+    assert load.answered > 20
+    assert not stack.has_candidate
+    assert stack.outputs()["verification"]["verdict"] == "pass"
+
+
+def _ending(stack: ClusterStack) -> set[str]:
+    pods = stack.cluster.get("pods", stack.namespace)
+    return {each["metadata"]["name"] for each in pods if "deletionTimestamp" in each["metadata"]}
+
+
+def test_a_rollback_serves_the_first_revision_and_pins_it(life: Life) -> None:
+    """Both have one schema: SAFE, verified, pinned; Pulumi's state and the cluster agree."""
+    stack = life.stack
+    done = stack.script("rollback", "--to", life.first, "--yes", "--reason", "a test")
+    assert done.code == ExitCode.DONE, done.text
+    before = stack.until_serving(life.first, pods=_REPLICAS)
+    held = stack.up("--refresh")
+    assert not held.ok, held.text
+    assert "a test" in held.text
+    assert stack.until_serving(life.first, pods=_REPLICAS) == before
+
+
+def test_without_the_pin_the_update_goes_forward_again(life: Life) -> None:
+    """The settings still ask for the second release, whose revision has the same name again."""
+    stack = life.stack
+    lifted = stack.script("rollback", "--unpin")
+    assert lifted.code == ExitCode.DONE, lifted.text
+    stack.must_up()
+    assert life.revision == life.second
+    life.pods()
+
+
+def test_destroy_leaves_only_what_is_protected(life: Life) -> None:
+    """The volume and the Secret that opens it stay; what a team made by itself is not touched."""
+    stack = life.stack
+    given = {"s3-keys", "mlflow-tls"}
+    gone = stack.destroy()
+    assert gone.ok, gone.text
+    until(lambda: not stack.found("pods"), what="the end of the pods", deadline_s=240)
+    assert stack.found("secrets") == {*given, stack.naming.part(SERVER)}
+    assert stack.found("persistentvolumeclaims") == {f"data-{stack.naming.part(DATABASE)}-0"}
+    kinds = "deployments,statefulsets,services,ingresses,networkpolicies,jobs,podtemplates,poddisruptionbudgets,hpa"
+    assert stack.found(kinds) == set()
+    assert stack.found("configmaps") == {"kube-root-ca.crt"}
+    assert stack.found("serviceaccounts") == {"default"}
+
+
+def test_the_next_update_adopts_what_was_left(life: Life) -> None:
+    """The database has every run, and users log in with the password that they know."""
+    life.stack.must_up()
+    life.pods()
+    assert life.stack.read_runs("before") == _WRITTEN
