@@ -182,7 +182,7 @@ def test_traffic_by_share(scene: Scene) -> None:
 
 def test_scale_to_zero(containers: None, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Idle instances go, and the next caller waits for a cold start; a minimum keeps them."""
-    with GcpRig(tmp_path_factory.mktemp("gcp"), Clock(interval=0.015, patience=0.05)) as gcp:
+    with GcpRig(tmp_path_factory.mktemp("gcp"), Clock(interval=0.01, patience=0.05)) as gcp:
         scene = Scene(gcp)
         scene.create(scene.body())
         soon(lambda: not of(scene), "no instance")
@@ -266,7 +266,8 @@ def test_no_instance_left(scene: Scene) -> None:
 
 def test_request_timeout(scene: Scene) -> None:
     """The caller is told, and the next one is answered by the same instance."""
-    scene.create(scene.body(scene.template(timeout="1s")))
+    body = scene.body(scene.template(timeout="1s"))
+    scene.create({**body, "scaling": {"minInstanceCount": 1, "maxInstanceCount": 1}})
     before = of(scene)
     assert scene.rig.ask(scene.url("slow?s=3")).status == 504
     assert scene.rig.ask(scene.url("health")).status == 200
@@ -410,7 +411,8 @@ def test_liveness(scene: Scene) -> None:
 def test_readiness(scene: Scene) -> None:
     """It runs on, and nobody is sent to it."""
     template = probed(scene, "readinessProbe", "unready", "/health/ready")
-    scene.create(scene.body({**template, "scaling": {"maxInstanceCount": 1}}))
+    # The minimum keeps it: one that is idle would go, and another one be started for the request that waits.
+    scene.create({**scene.body(template), "scaling": {"minInstanceCount": 1, "maxInstanceCount": 1}})
     (only,) = of(scene)
     soon(lambda: not only.ready, "the failed probe")
     assert scene.rig.ask(scene.url("health")).status == 429
@@ -487,6 +489,7 @@ def test_unknown_is_refused(scene: Scene) -> None:
     rig = scene.rig
     assert refused(lambda: scene.create({**scene.body(), "minInstances": 1})).code == 400
     assert refused(lambda: scene.create({**scene.body(), "uri": "https://x"})).code == 400
+    assert refused(lambda: rig.call("POST", f"{scene.parent}/jobs", {"tasks": 1}, jobId="j")).code == 400
     assert refused(lambda: rig.call("GET", f"{scene.parent}/services", pageCount="1")).code == 400
     assert refused(lambda: rig.call("GET", f"{scene.parent}/servants")).code == 404
     assert refused(lambda: rig.call("GET", f"{scene.parent}/workerPools")).code == 501

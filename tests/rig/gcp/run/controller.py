@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TICK_S: Final = 0.05
 # 'About instance autoscaling in Cloud Run services': an idle instance goes after 15 minutes at the latest.
-IDLE_S: Final = 120
+IDLE_S: Final = 240
 # The same page: requests wait for 3.5 times the average start, or for 10 seconds, whichever is longer.
 _STARTS: Final = 3.5
 _PENDING_S: Final = 10
@@ -75,7 +75,7 @@ class Controller:
 
     def end(self, revision: Revision) -> None:
         """End every instance of a revision."""
-        for each in revision.live:
+        for each in (*revision.begun, *revision.live):
             each.end()
 
     def live(self) -> list[Instance]:
@@ -86,6 +86,10 @@ class Controller:
         """End everything."""
         self._closed = True
         self._loop.stop()
+        for service in self._services():
+            for revision in service.revisions.values():
+                for begun in list(revision.begun):
+                    begun.end(grace_s=0)
         for thread in self._threads:
             thread.join()
         for each in self.live():
@@ -135,6 +139,7 @@ class Controller:
                 "cloud_run_revision", service_name=service.short, revision_name=revision.name, location=service.region
             ),
         )
+        revision.begun.append(instance)
         try:
             instance.start()
         except NotStarted as error:
@@ -148,6 +153,7 @@ class Controller:
         finally:
             with revision.lock:
                 revision.starting -= 1
+                revision.begun.remove(instance)
                 if instance.started:
                     revision.instances.append(instance)
                     revision.starts.append(time.monotonic() - began)

@@ -98,8 +98,12 @@ class Instance:
                 self._start(definition, spec)
             if self.protocol == "h2c":
                 self._client = self._speak_http2()
+            if self.ended:
+                raise NotStarted("The instance was ended while it started.")  # noqa: TRY301 - handled as any other
         except BaseException:
-            self.end(grace_s=0)
+            self.ended = True
+            # Whoever ended it meanwhile did not see what was started since.
+            self._stop(0)
             raise
         self.started = self.ready = True
         self.idle_since = time.monotonic()
@@ -125,11 +129,14 @@ class Instance:
         return [each.pid for each in self.containers.values()]
 
     def end(self, *, grace_s: float = _GRACE_S) -> None:
-        """End every container: asked to, and killed after the grace period."""
+        """End every container: asked to, and killed after the grace period. One that is starting is given up."""
         with self._lock:
             if self.ended:
                 return
             self.ended, self.ready = True, False
+        self._stop(grace_s)
+
+    def _stop(self, grace_s: float) -> None:
         every = [*self.containers.values(), *([self._client] if self._client else [])]
         if grace_s:
             for each in every:

@@ -41,6 +41,7 @@ class Revision:
     message: str = ""
     instances: list[Instance] = field(default_factory=list)
     starting: int = 0
+    begun: list[Instance] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
     lock: threading.Condition = field(default_factory=threading.Condition)
 
