@@ -174,7 +174,7 @@ def test_a_source_that_hangs_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatc
 
 
 FORKED = """
-import os, sys, threading
+import os, signal, sys, threading
 from mlflow_backend_sign_in.tokens import Token, Tokens
 parent, entered, go_on = os.getpid(), threading.Event(), threading.Event()
 def fetch():
@@ -188,6 +188,7 @@ thread.start()
 assert entered.wait(60)
 child = os.fork()
 if not child:
+    signal.alarm(30)
     os._exit(source.current() != "of-the-child")
 code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 go_on.set()
