@@ -39,7 +39,11 @@ class Network(pulumi.ComponentResource):
     def _create(self, name: str, scope: Scope) -> None:
         settings, naming = scope.settings, scope.naming
         made = gcp.compute.Network(
-            f"{name}-network", **named(arguments.network(network.network(naming))), opts=self._after()
+            f"{name}-network",
+            **named(arguments.network(network.network(naming))),
+            # Google keeps a deleted database for days, and with it the connection to its services, which the network
+            # cannot be deleted with: `destroy` leaves both, and the page says how they go.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
         subnet = gcp.compute.Subnetwork(
             f"{name}-instances",
@@ -54,7 +58,6 @@ class Network(pulumi.ComponentResource):
             network=self.network,
             service=_SERVICES,
             reserved_peering_ranges=[addresses.name],
-            # A producer that is being deleted holds the peering for days; the network's own deletion ends it.
             deletion_policy="ABANDON",
             opts=self._after(addresses),
         )
