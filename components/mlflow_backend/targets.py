@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlflow_backend.target import Target
 
 MODULES: Final[dict[str, str]] = {
+    "cloudrun": "mlflow_backend.cloudrun.target",
     "ecs": "mlflow_backend.ecs.target",
     "kubernetes": "mlflow_backend.kubernetes.target",
     "local": "mlflow_backend.local.target",
