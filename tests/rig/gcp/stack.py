@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from typing import TYPE_CHECKING, Any
 
-from tests.engine.project import ROOT, Project
+import psutil
+
+from tests.engine.project import PULUMI, ROOT, Project
 from tests.rig.standin import plugin
 
 if TYPE_CHECKING:
@@ -54,3 +58,26 @@ class GcpStack(Project):
         """Run one of the project's commands on this stack."""
         python = str(ROOT / ".venv" / "bin" / "python")
         return self.run(python, "-m", f"scripts.{name}", "--stack", self.name, *arguments)
+
+    def start_up(self) -> subprocess.Popen[bytes]:
+        """Start `pulumi up`, so that it can be killed with all that it starts."""
+        with (self.folder / "background.log").open("w") as log:
+            return subprocess.Popen(
+                self.rig.command(
+                    str(PULUMI), "up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.name
+                ),
+                cwd=self.project,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @staticmethod
+    def kill(update: subprocess.Popen[bytes]) -> None:
+        """SIGKILL an update and everything that it started, as a lost machine would."""
+        for process in (psutil.Process(update.pid), *psutil.Process(update.pid).children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        update.wait(timeout=10)

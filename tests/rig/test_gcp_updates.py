@@ -1,0 +1,106 @@
+"""What goes wrong on Cloud Run and what is large: a candidate that crashes, a killed update, 200 MiB at once.
+
+Real MLflow by the real engine on the rig; the tests share one deployment and stand in the order of its life: each
+begins where the one before ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.rig import contents
+from tests.rig.clock import SERVERS
+from tests.rig.gcp.life import Life
+from tests.rig.gcp.rig import NUMBER, PROJECT, REGION, GcpRig
+from tests.rig.gcp.stack import GcpStack
+from tests.server.servers import install_package
+from tests.server.services import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+VERSION, CRASHING = "3.17.2", "crashing"
+_RUNS = 3
+_SOON_S = 180
+_MIB = 1 << 20
+_ARTIFACT_MIB = 200
+
+
+@pytest.fixture(scope="module")
+def life(containers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+    """The stack, written to, in a project that has the image of a server that crashes, too."""
+    folder = tmp_path_factory.mktemp("gcp-releases")
+    package = install_package(folder / "package")
+    with GcpRig(folder, SERVERS) as rig:
+        right = contents.fronted(contents.mlflow(VERSION, package, rig.authority))
+        images = {
+            tag: rig.registry.publish(tag, each, labels=contents.labels(VERSION))
+            for tag, each in ((VERSION, right), (CRASHING, contents.behaving(right, "crash")))
+        }
+        settings: dict[str, Any] = {
+            "target": "cloudrun",
+            "server": {"workers": 1, "cpu": 2048, "memory": 4096},
+            "access": {"mode": "basic"},
+            "backup": {"protect": False},
+            "gcp": {"project": PROJECT, "projectNumber": NUMBER, "region": REGION},
+        }
+        made = Life(stack=GcpStack(folder / "stack", rig, settings), rig=rig, images=images)
+        made.serve(VERSION)
+        made.stack.must_up()
+        made.kept["first"] = made.stack.outputs()["release"]["revision"]
+        made.kept["experiment"] = made.call("experiments/create", {"name": "before"})["experiment_id"]
+        for number in range(_RUNS):
+            made.call("runs/create", {"experiment_id": made.kept["experiment"], "start_time": number})
+        made.kept["before"] = made.runs()
+        yield made
+
+
+def test_a_candidate_that_crashes_is_never_served(life: Life) -> None:
+    """The update is red with Cloud Run's own words; nobody else has traffic or a tag, and its instances are gone."""
+    life.serve(VERSION, CRASHING)
+    outcome = life.stack.up()
+    life.serve(VERSION)
+    assert not outcome.ok, outcome.text
+    assert "is not ready" in outcome.text, outcome.text
+    assert life.tags() == {life.kept["first"]}
+    life.only(life.kept["first"])
+
+
+def test_a_killed_update_leaves_users_alone_and_the_next_one_ends_it(life: Life) -> None:
+    """Between creation and promotion: the old revision serves, and afterwards no candidate has a tag."""
+    life.stack.write_settings(server={"requestTimeout": 120})
+    update = life.stack.start_up()
+
+    def staged() -> bool:
+        assert update.poll() is None, (life.stack.folder / "background.log").read_text()
+        return any("tag" in each and not each.get("percent") for each in life.service["traffic"])
+
+    try:
+        until(staged, what="a candidate", deadline_s=_SOON_S)
+    finally:
+        life.stack.kill(update)
+    assert life.serving() == life.kept["first"]
+    assert life.runs() == life.kept["before"]
+    # The engine has noted what it began, and asks what became of it.
+    life.stack.pulumi("cancel", "--yes", "--stack", life.stack.name)
+    life.stack.must_up("--refresh")
+    life.kept["second"] = life.stack.outputs()["release"]["revision"]
+    assert life.kept["second"] != life.kept["first"]
+    life.only(life.kept["second"])
+    assert life.tags() == {life.kept["first"], life.kept["second"]}
+
+
+def test_an_artifact_of_200_mib_goes_up_and_down(life: Life) -> None:
+    """Through the public URL and the front, in one request each, which Cloud Run refuses of an HTTP/1 container."""
+    piece = bytes(range(256)) * 4096
+    digest = hashlib.sha256(piece * _ARTIFACT_MIB).hexdigest()
+    url = f"{life.naming.url()}/api/2.0/mlflow-artifacts/artifacts/{life.kept['experiment']}/large"
+    up = life.rig.ask(url, "PUT", headers=life.login(), body=piece * _ARTIFACT_MIB, timeout_s=_SOON_S)
+    assert up.status == 200, up.data
+    down = life.rig.ask(url, headers=life.login(), timeout_s=_SOON_S)
+    assert hashlib.sha256(down.data).hexdigest() == digest
