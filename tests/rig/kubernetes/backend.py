@@ -92,6 +92,8 @@ class ClusterStack(Project):
         return {
             **super().environment,
             "SSL_CERT_FILE": str(self.cluster.authority.bundle),
+            # The plugin leaves a copy of the kubeconfig there at each start.
+            "TMPDIR": str(self.folder),
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         }
 

@@ -275,8 +275,12 @@ pulumi.export("address", service.spec.cluster_ip)
 """
 
 
-def test_the_real_engine_and_the_real_plugin_deploy_to_it(cluster: Cluster, image: str, tmp_path: Path) -> None:
+def test_the_real_engine_and_the_real_plugin_deploy_to_it(
+    cluster: Cluster, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Made, unchanged and without drift at the second update, and gone at the end: nothing of it is a stand-in."""
+    # The plugin leaves a copy of the kubeconfig there at each start.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     program = tmp_path / "program"
     program.mkdir()
     (program / "__main__.py").write_text(_PROGRAM)

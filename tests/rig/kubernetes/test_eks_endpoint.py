@@ -52,12 +52,14 @@ for number in range(3):
 
 
 @pytest.fixture(autouse=True)
-def _logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def _logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [each for each in os.environ if each.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # The plugin leaves a copy of the kubeconfig there at each start.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
 @pytest.fixture
