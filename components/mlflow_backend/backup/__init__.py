@@ -1,0 +1,1 @@
+"""Scheduled backups: what one holds, which artifacts are copied, whether it is whole, which ones are kept."""
