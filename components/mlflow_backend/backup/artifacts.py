@@ -93,8 +93,7 @@ def decode_index(content: bytes, *, backup: str) -> dict[str, Artifact]:
     Raises PlatformFailed if a line is not an artifact, leads out of the artifact root, or names a path again.
     """
     found: dict[str, Artifact] = {}
-    # Not splitlines: it would end a line at separators that a path may hold.
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n") if content else (), 1):
+    for number, line in enumerate(content.splitlines(), 1):
         artifact = _artifact(line)
         if artifact is None or artifact.path in found:
             raise PlatformFailed(
