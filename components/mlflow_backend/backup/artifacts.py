@@ -68,9 +68,10 @@ def plan_copy(
     """Return what a copy of `listing` has to read, in the order of paths.
 
     `before` is the newest whole backup's index by path. `contents` gives size in bytes by key of what the destination
-    holds: an index that names a content which is gone or cut is not believed, so the next backup mends it.
+    holds: a file is read again if its content is gone or has another size, so that no index names it for ever.
     """
-    unchanged, to_read = [], []
+    unchanged: list[Artifact] = []
+    to_read: list[StoredFile] = []
     for file in sorted(listing, key=lambda each: each.path):
         known = before.get(file.path)
         same = known is not None and (known.size_bytes, known.stamp) == (file.size_bytes, file.stamp)
@@ -99,7 +100,7 @@ def decode_index(content: bytes, *, backup: str) -> dict[str, Artifact]:
             raise PlatformFailed(
                 f"line {number} is not an artifact, or names one again",
                 code="backup-index-malformed",
-                fix="Restore another backup: this one cannot be trusted",
+                fix="Restore another backup",
                 part=f"artifacts of {backup}",
             )
         found[artifact.path] = artifact

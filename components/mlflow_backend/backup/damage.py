@@ -102,7 +102,7 @@ def refuse_damaged(backup: str, damages: Sequence[Damage]) -> None:
         raise PlatformFailed(
             words,
             code="backup-damaged",
-            fix="Restore another backup, and take a new one now: it reads again what is damaged",
+            fix="Restore another backup. Delete what is damaged by the role that prunes; the next backup writes it",
             part=f"backup {backup}",
         )
 

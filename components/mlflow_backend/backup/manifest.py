@@ -104,15 +104,21 @@ def decode(content: bytes, *, backup: str) -> Manifest:
 
     Raises PlatformFailed if it is not the manifest of that backup exactly as it was written.
     """
-    part, fix = f"{backup}/{MANIFEST}", "Restore another backup: this one cannot be trusted"
+    part = f"manifest of {backup}"
     try:
         document = json.loads(content)
         checksum = document.pop("checksum")
     except (ValueError, AttributeError, KeyError, TypeError):
-        raise PlatformFailed("it is not a whole JSON object", code="backup-manifest-cut", fix=fix, part=part) from None
+        raise PlatformFailed(
+            "it is not a whole JSON object", code="backup-manifest-cut", fix="Restore another backup", part=part
+        ) from None
     if checksum != _checksum(document):
-        finding = "it was changed after it was written: its checksum differs"
-        raise PlatformFailed(finding, code="backup-manifest-changed", fix=fix, part=part)
+        raise PlatformFailed(
+            "it was changed after it was written: its checksum differs",
+            code="backup-manifest-changed",
+            fix="Restore another backup",
+            part=part,
+        )
     if document.pop("format", None) != FORMAT:
         raise PlatformFailed(
             f"it is of another format than {FORMAT}",
@@ -123,8 +129,12 @@ def decode(content: bytes, *, backup: str) -> Manifest:
     try:
         return _manifest(document, backup)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        finding = f"an entry is missing or malformed ({type(error).__name__})"
-        raise PlatformFailed(finding, code="backup-manifest-malformed", fix=fix, part=part) from None
+        raise PlatformFailed(
+            f"an entry is missing or malformed ({type(error).__name__})",
+            code="backup-manifest-malformed",
+            fix="Restore another backup",
+            part=part,
+        ) from None
 
 
 def _manifest(document: Mapping[str, Any], backup: str) -> Manifest:
@@ -132,22 +142,24 @@ def _manifest(document: Mapping[str, Any], backup: str) -> Manifest:
         raise ValueError("the manifest of another backup")
     manifest = Manifest(
         id=_matching(_ID, document["id"]),
-        stack=document["stack"],
-        target=document["target"],
+        stack=_text(document["stack"]),
+        target=_text(document["target"]),
         taken_at=_moment(document["taken_at"]),
         finished_at=_moment(document["finished_at"]),
-        mlflow_version=document["mlflow_version"],
-        image_digest=document["image_digest"],
-        environment_lock=document["environment_lock"],
+        mlflow_version=_text(document["mlflow_version"]),
+        image_digest=_optional_text(document["image_digest"]),
+        environment_lock=_optional_text(document["environment_lock"]),
         identity=dict(document["identity"]),
         databases={name: _database(entry) for name, entry in document["databases"].items()},
         artifacts=_artifacts(document["artifacts"]),
         settings=_part(document["settings"]),
         keys=_part(document["keys"]) if document["keys"] is not None else None,
     )
+    if not {"tracking"} <= set(manifest.databases) <= {"tracking", "auth"}:
+        raise ValueError("no tracking database, or one that MLflow has not")
     objects = [part.object for part in manifest.parts]
-    if "tracking" not in manifest.databases or len({MANIFEST, *objects}) != len(objects) + 1:
-        raise ValueError("no tracking database, or one object named twice")
+    if len({MANIFEST, *objects}) != len(objects) + 1:
+        raise ValueError("one object is named twice")
     return manifest
 
 
@@ -157,7 +169,7 @@ def _database(entry: Mapping[str, Any]) -> DumpedDatabase:
         object=part.object,
         sha256=part.sha256,
         size_bytes=part.size_bytes,
-        head=entry["head"],
+        head=_optional_text(entry["head"]),
         rows={table: _count(rows) for table, rows in entry["rows"].items()},
     )
 
@@ -178,6 +190,16 @@ def _part(entry: Mapping[str, Any]) -> Part:
         sha256=_matching(_SHA256, entry["sha256"]),
         size_bytes=_count(entry["size_bytes"]),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("not a text")
+    return value
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
 
 
 def _matching(pattern: re.Pattern[str], text: str) -> str:

@@ -70,7 +70,8 @@ def plan_prune(
     ordered = sorted(backups, key=lambda backup: (backup.taken_at, backup.id))
     proved = [backup.id for backup in ordered if backup.standing is Standing.PROVED]
     usable = [backup.id for backup in ordered if backup.standing is not Standing.DAMAGED]
-    deleted, kept = {}, {}
+    deleted: dict[str, str] = {}
+    kept: dict[str, str] = {}
     for backup in ordered:
         if backup.id in in_use:
             kept[backup.id] = "a restore or a drill reads it"

@@ -40,7 +40,7 @@ def test_a_new_or_changed_artifact_is_read(file: StoredFile) -> None:
 
 @pytest.mark.parametrize("contents", [{}, {MODEL.content: 4}], ids=["gone", "cut"])
 def test_an_artifact_whose_content_is_gone_or_cut_is_read(contents: dict[str, int]) -> None:
-    """The next backup mends what the destination lost, instead of naming it for ever."""
+    """The next backup writes what the destination lost, or says why not, and does not name it for ever."""
     plan = plan_copy([listed()], before=BEFORE, contents=contents)
     assert plan.to_read == (listed(),)
 
