@@ -91,7 +91,12 @@ def test_the_manifest_of_another_backup_is_refused() -> None:
         {"taken_at": "yesterday"},
         {"databases": {}},
         {"databases": {"auth": document()["databases"]["auth"]}},
-        {"databases": {**document()["databases"], "postgres": {**document()["settings"], "head": None, "rows": {}}}},
+        {
+            "databases": {
+                **document()["databases"],
+                "postgres": {**document()["databases"]["auth"], "object": "other.dump"},
+            }
+        },
         {"databases": {"tracking": {**document()["databases"]["tracking"], "head": 2}}},
         {"databases": {"tracking": {**document()["databases"]["tracking"], "rows": {"runs": -1}}}},
         {"databases": []},
