@@ -1,7 +1,8 @@
 """The index of a backup's artifacts, and which artifacts an incremental copy has to read. Pure.
 
-Contents are stored once each, under their SHA-256, for all backups of a destination together. A file is read again if
-its stamp has changed: what a listing of the artifact store says of it, such as its ETag, version, or time of change.
+Contents are stored as they are, once each under their SHA-256, for all backups of a stack together. A file is read
+again if its stamp has changed: what a listing of the artifact store says of it, such as its ETag, version, or time of
+change.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The manifest of a backup, as values and as JSON. Pure.
 
 It is written last and never again: a folder without one is what an interrupted backup left. Every other object of the
-backup is named in it with its size and its checksum as stored, so that a backup is shown to be whole without a key.
+backup's folder is named in it with its size and its checksum as stored, so that no key is needed to show it whole.
 """
 
 from __future__ import annotations
