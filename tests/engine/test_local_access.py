@@ -27,6 +27,12 @@ SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 CREATE = "/api/2.0/mlflow/experiments/create"
 DEADLINE_S = 60.0
 GATE = ROOT / "client" / "mlflow_backend_gate.py"
+SIGNED_IN = """
+import sys, requests
+from mlflow_backend_sign_in.plugin import Provider
+for url in sys.stdin:
+    print(requests.get(url.strip(), auth=Provider().get_auth(), timeout=30).status_code, flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +91,26 @@ def test_a_key_is_needed_and_is_nowhere_but_in_its_file(guarded: LocalStack) -> 
     assert nothing_changed(again.text), again.text
 
 
-def test_a_key_of_its_own_is_let_in_and_shut_out_without_an_update(guarded: LocalStack) -> None:
-    """Scopes hold; within a minute a new key is valid, and a revoked one refused."""
+def test_a_key_of_its_own_is_let_in_and_shut_out_without_an_update(guarded: LocalStack, tmp_path: Path) -> None:
+    """Scopes hold; within a minute a new key is valid, and a revoked one refused. Sign-in goes on with the next one."""
     key = api_keys.add(guarded.state, "trainer", "read").read_text()
     assert within_a_minute(lambda: status(guarded, X_API_Key=key) == 200)
     assert status(guarded, CREATE, method="POST", X_API_Key=key) == 403
-    api_keys.revoke(guarded.state, "trainer")
-    assert within_a_minute(lambda: status(guarded, X_API_Key=key) == 401)
+    (tmp_path / "key").write_text(key)
+    environment = {"PYTHONPATH": str(GATE.parent), "MLFLOW_BACKEND_KEY": f"file:{tmp_path / 'key'}"}
+    url = f"{guarded.output('trackingUrl')}{SEARCH}\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", SIGNED_IN], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as client:
+        assert client.stdin
+        assert client.stdout
+        print(url, file=client.stdin, end="", flush=True)
+        assert client.stdout.readline() == "200\n"
+        (tmp_path / "key").write_text(credentials.read(guarded.state, credentials.API_KEY))
+        api_keys.revoke(guarded.state, "trainer")
+        assert within_a_minute(lambda: status(guarded, X_API_Key=key) == 401)
+        print(url, file=client.stdin, end="", flush=True)
+        assert client.stdout.readline() == "200\n"
 
 
 def test_a_pipeline_passes_the_gate_with_a_key_and_not_without(guarded: LocalStack, tmp_path: Path) -> None:
