@@ -88,7 +88,7 @@ def _drop(databases: Databases, name: str) -> dict[str, Any]:
     matching = [address for _, address in databases.items() if kept.is_kept(name, address.name)]
     address = matching[0] if matching else databases.tracking
     with connected(address, purpose="drop") as connection, tool_errors(f"Dropping '{name}'"):
-        kept.drop(connection, name, address.name)
+        kept.drop_kept(connection, name, address.name)
     return {"dropped": name, "exit_code": int(ExitCode.DONE)}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from psycopg2 import sql
 
+from mlflow_backend_server.db.sessions import without_sessions
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
@@ -58,10 +59,11 @@ def is_kept(name: str, database: str) -> bool:
     return re.fullmatch(rf"{re.escape(database)}__({'|'.join(_KINDS)})_\d{{8}}t\d{{6}}", name) is not None
 
 
-def drop(connection: Connection, name: str, database: str) -> None:
+def drop_kept(connection: Connection, name: str, database: str) -> None:
     """Drop a database that a restore left.
 
-    Raises ToolError USAGE for any other database: this is the only thing here that destroys data.
+    Raises ToolError USAGE for any other database: this is the only thing here that destroys data; WORTH_RETRYING if
+    clients keep connecting to it, and psycopg2.Error.
     """
     if name not in kept_databases(connection, database):
         raise ToolError(
@@ -69,8 +71,19 @@ def drop(connection: Connection, name: str, database: str) -> None:
             f"'{name}' is not a database that a restore of '{database}' left.",
             "Take one of those that `status` lists under kept_databases.",
         )
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    drop(connection, name)
+
+
+def drop(connection: Connection, name: str) -> None:
+    """Drop a database if it is there, ending its sessions. Raises as `drop_kept` does."""
+    statement = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name))
+    without_sessions(
+        connection,
+        [name],
+        lambda cursor: cursor.execute(statement),
+        finding=f"'{name}' could not be dropped: clients keep connecting to it.",
+        fix="Stop them and try again.",
+    )
 
 
 def _name(database: str, kind: str, stamp: str) -> str:

@@ -19,7 +19,7 @@ from mlflow_backend_server.db import clients, lock, reencrypt
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
 from mlflow_backend_server.db.dump import FORMAT, MANIFEST
 from mlflow_backend_server.db.identity import carry_over
-from mlflow_backend_server.db.kept import kept_databases, kept_name, next_stamp, restoring_name
+from mlflow_backend_server.db.kept import drop, kept_databases, kept_name, next_stamp, restoring_name
 from mlflow_backend_server.db.majors import client_major, major, refuse_restore
 from mlflow_backend_server.db.objects import Store, open_store, read_json
 from mlflow_backend_server.db.postgres import connected, count_rows, server_version, tool_errors
@@ -184,8 +184,5 @@ def _discard(admin: Connection, plans: list[_Plan]) -> None:
         return
     admin.rollback()
     admin.autocommit = True
-    with admin.cursor() as cursor:
-        for plan in plans:
-            cursor.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(plan.restored.name))
-            )
+    for plan in plans:
+        drop(admin, plan.restored.name)

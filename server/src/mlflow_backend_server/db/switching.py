@@ -5,26 +5,17 @@ Whenever this is killed, the backend has either all the databases of before or a
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import psycopg2
-from psycopg2 import errors, sql
+from psycopg2 import sql
 
-from mlflow_backend_server.db.verdicts import ExitCode, ToolError
+from mlflow_backend_server.db.sessions import without_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from psycopg2.extensions import connection as Connection
-
-_DEADLINE_S = 60
-_PAUSE_S = 0.2
-# Of clients alone: nobody but a superuser may end an autovacuum worker, and the rename ends one by itself.
-_END_CLIENTS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,30 +32,21 @@ def switch(admin: Connection, swaps: Sequence[Swap], say: Callable[[str], None])
 
     Raises ToolError WORTH_RETRYING if connections keep coming, and psycopg2.Error; nothing is renamed then.
     """
-    deadline = time.monotonic() + _DEADLINE_S
+
+    def rename(cursor: Any) -> None:
+        for swap in swaps:
+            _rename(cursor, swap.current, swap.aside)
+            _rename(cursor, swap.incoming, swap.current)
+
     admin.autocommit = False
-    while True:
-        try:
-            with admin.cursor() as cursor:
-                for swap in swaps:
-                    for name in (swap.current, swap.incoming):
-                        cursor.execute(_END_CLIENTS, (name,))
-                for swap in swaps:
-                    _rename(cursor, swap.current, swap.aside)
-                    _rename(cursor, swap.incoming, swap.current)
-            admin.commit()
-        except errors.ObjectInUse:
-            # A server reconnected between the two statements.
-            admin.rollback()
-            if time.monotonic() >= deadline:
-                finding = "The databases could not be switched: connections to them keep coming."
-                raise ToolError(ExitCode.WORTH_RETRYING, finding, "Stop the servers and try again.") from None
-            time.sleep(_PAUSE_S)
-        except psycopg2.Error:
-            admin.rollback()
-            raise
-        else:
-            break
+    without_sessions(
+        admin,
+        [name for swap in swaps for name in (swap.current, swap.incoming)],
+        rename,
+        finding="The databases could not be switched: connections to them keep coming.",
+        fix="Stop the servers and try again.",
+    )
+    admin.commit()
     admin.autocommit = True
     for swap in swaps:
         say(f"'{swap.incoming}' is '{swap.current}' now; what it replaced is kept as '{swap.aside}'")
