@@ -68,6 +68,15 @@ class VerificationFailed(BackendError):
     exit_code = ExitCode.VERIFICATION_FAILED
 
 
+def not_deployed(stack: str, where: str, finding: str) -> Refused:
+    """Return the error for a stack that has no backend on its platform."""
+    return Refused(
+        f"Stack {stack} has no backend in {where}: {finding}",
+        code="backend-not-found",
+        fix=f"Log in to where it is, or deploy it first with `make up STACK={stack}`",
+    )
+
+
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?", ":")) else f"{text}."
 
@@ -89,16 +98,6 @@ class Release:
     schema_head: str | None = None
     access: str | None = None
     keyed: bool | None = None
-
-    def to_output(self) -> dict[str, str | None]:
-        """Return the stack output `release`, in the camel case that readers of stack outputs expect."""
-        return {
-            "revision": self.revision,
-            "mlflowVersion": self.mlflow_version,
-            "imageDigest": self.image_digest,
-            "environmentLock": self.environment_lock,
-            "schemaHead": self.schema_head,
-        }
 
 
 # What MLflow's own clients read, for each kind of credentials by the keys of its references.

@@ -6,7 +6,7 @@ login is among the server's secrets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -101,16 +101,21 @@ class HostedPlatform:
 
     def subject(self, revision: str) -> Subject:
         """Return the subject of a verification of a revision; it may have another path than the newest one."""
-        found, locator = self.describe(revision), self.locator
+        found = self.describe(revision)
+        url = str(urlunsplit((*urlsplit(self.locator.url)[:2], found.path_prefix, "", "")))
+        return replace(self.subject_at(url, revision, found.release.mlflow_version), report_path=str(self.report))
+
+    def subject_at(self, url: str, revision: str, version: str) -> Subject:
+        """Return the subject of a verification of a revision at an address, with the users' kind of credentials."""
+        locator = self.locator
         return Subject(
-            url=str(urlunsplit((*urlsplit(locator.url)[:2], found.path_prefix, "", ""))),
-            expected_version=found.release.mlflow_version,
+            url=url,
+            expected_version=version,
             expected_revision=revision,
             locator=locator,
             stack=locator.stack,
             credentials=locator.credentials,
             access=locator.access != "none",
-            report_path=str(self.report),
         )
 
     def inside(self) -> OneShot | None:

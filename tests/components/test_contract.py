@@ -5,7 +5,6 @@ from __future__ import annotations
 from mlflow_backend.contract import (
     BackendOutputs,
     ExitCode,
-    Release,
     client_lines,
 )
 
@@ -20,17 +19,6 @@ def test_exit_codes_are_these_numbers() -> None:
         "PLATFORM_FAILED": 4,
         "INCONCLUSIVE": 5,
         "CHANGES": 6,
-    }
-
-
-def test_the_release_output_has_these_keys() -> None:
-    """Readers of the stack output `release` find each fact under its name, absent ones as null."""
-    assert Release(revision="7", mlflow_version="3.17.2", environment_lock="ab12").to_output() == {
-        "revision": "7",
-        "mlflowVersion": "3.17.2",
-        "imageDigest": None,
-        "environmentLock": "ab12",
-        "schemaHead": None,
     }
 
 

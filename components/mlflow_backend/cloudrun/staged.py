@@ -12,12 +12,12 @@ from mlflow_backend.cloudrun.history import release_of
 from mlflow_backend.cloudrun.render.containers import LONGEST_START_S
 from mlflow_backend.cloudrun.render.service import Traffic, targets
 from mlflow_backend.verify.credentials import resolve
-from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlflow_backend.cloudrun.platform import CloudRunPlatform
+    from mlflow_backend.verify.subjects import Subject
 
 # What Google's proxy answers while an instance starts, or could not be started yet; a tag's address that was made just
 # now is not found for a moment.
@@ -61,16 +61,7 @@ class StagedRevision:
     @property
     def subject(self) -> Subject:
         """What is verified: the tag's own address, with the users' kind of credentials."""
-        locator = self.platform.locator
-        return Subject(
-            url=f"https://{self.platform.naming.host(self.tag)}",
-            expected_version=self.version,
-            expected_revision=self.revision,
-            locator=locator,
-            stack=locator.stack,
-            credentials=locator.credentials,
-            access=locator.access != "none",
-        )
+        return self.platform.subject_at(f"https://{self.platform.naming.host(self.tag)}", self.revision, self.version)
 
     def warm(self) -> None:
         """Wait until an instance answers, as long as one may take to start.

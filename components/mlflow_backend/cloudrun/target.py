@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import not_deployed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,10 +48,8 @@ class CloudRunTarget:
         known = settings()
         found = locator_of(known, naming_of(known, project=project, stack=stack))
         if self.platform(found).run.service() is None:
-            raise Refused(
-                f"Stack {stack} has no Cloud Run service {found.naming.service()} in {found.project}, {found.region}.",
-                code="cloudrun-backend-missing",
-                fix=f"Run `make up STACK={stack}`.",
+            raise not_deployed(
+                stack, f"{found.project}, {found.region}", f"there is no service {found.naming.service()}"
             )
         return found
 

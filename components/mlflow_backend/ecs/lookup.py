@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.aws.asking import Unanswered, asked
 from mlflow_backend.aws.render import balancer, storage
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import not_deployed
 from mlflow_backend.ecs.locator import EcsLocator, locator_of
 from mlflow_backend.ecs.oneshot import Network
 
@@ -23,7 +23,7 @@ def locate(settings: Settings, naming: Naming, connection: Connection) -> EcsLoc
     ecs = connection.client("ecs")
     services = _asked(ecs.describe_services, naming, cluster=naming.cluster(), services=[naming.service()])["services"]
     if not services:
-        raise _not_deployed(naming, "there is no service")
+        raise not_deployed(naming.stack, naming.region, "there is no service")
     network = services[0]["networkConfiguration"]["awsvpcConfiguration"]
     name = naming.security_group("tasks")
     groups = _asked(
@@ -32,7 +32,7 @@ def locate(settings: Settings, naming: Naming, connection: Connection) -> EcsLoc
         Filters=[{"Name": "group-name", "Values": [name]}],
     )["SecurityGroups"]
     if not groups:
-        raise _not_deployed(naming, f"there is no security group {name}")
+        raise not_deployed(naming.stack, naming.region, f"there is no security group {name}")
     balancers = _asked(connection.client("elbv2").describe_load_balancers, naming, Names=[naming.balancer()])[
         "LoadBalancers"
     ]
@@ -55,13 +55,5 @@ def locate(settings: Settings, naming: Naming, connection: Connection) -> EcsLoc
 def _asked(operation: Callable[..., Any], naming: Naming, **arguments: Any) -> Any:
     answer = asked(operation, **arguments)
     if isinstance(answer, Unanswered):
-        raise _not_deployed(naming, answer.of("AWS")) from None
+        raise not_deployed(naming.stack, naming.region, answer.of("AWS")) from None
     return answer
-
-
-def _not_deployed(naming: Naming, finding: str) -> Refused:
-    return Refused(
-        f"The backend of the stack {naming.stack} is not found in {naming.region}: {finding}.",
-        code="backend-not-found",
-        fix="Log in to its account, and deploy it first with `pulumi up`.",
-    )

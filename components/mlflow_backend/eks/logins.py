@@ -34,6 +34,11 @@ _BYTES: Final = 32
 _TRIES: Final = 5
 
 
+def identifier(props: Mapping[str, Any]) -> str:
+    """Return the resource's id."""
+    return str(props["secret"])
+
+
 def ensure(props: Mapping[str, Any]) -> dict[str, Any]:
     """Make the copy, or bring it up to date, and return the resource's outputs. Raises PlatformFailed.
 

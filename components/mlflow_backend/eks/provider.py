@@ -10,52 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import Resource
 
-from mlflow_backend.dynamic import Provider, is_unknown
-
-# Each method imports what it needs: the provider's process starts light.
-# ruff: noqa: PLC0415
+from mlflow_backend.secret_provider import SecretProvider
 
 
-class LoginProvider(Provider):
+class LoginProvider(SecretProvider):
     """A copy of a login, made again as soon as AWS has another version."""
 
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Make the copy."""
-        from mlflow_backend.eks import logins
-
-        return CreateResult(id_=props["secret"], outs=logins.ensure(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Bring the copy up to date."""
-        from mlflow_backend.eks import logins
-
-        return UpdateResult(outs=logins.ensure(news))
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at it; one that is gone is made anew by the next update."""
-        from mlflow_backend.eks import logins
-
-        found = logins.look(props)
-        return ReadResult(id_=id_ if found else "", outs=found or props)
-
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Compare with AWS and with the cluster: a changed password does not wait for a refresh."""
-        from mlflow_backend.eks import logins
-
-        if is_unknown(news):
-            return DiffResult(changes=True)
-        replaced = [key for key in logins.REPLACING if olds.get(key) != news.get(key)]
-        return DiffResult(changes=bool(replaced) or logins.changed(olds, news), replaces=replaced)
-
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
-        """Delete the copy."""
-        from mlflow_backend.eks import logins
-
-        logins.delete(props)
+    module = "mlflow_backend.eks.logins"
 
 
 class Login(Resource, module="mlflow-backend", name="EksLogin"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import not_deployed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,10 +52,10 @@ class EksTarget:
         except ClusterGone:
             there = None
         if there is None:
-            raise Refused(
-                f"Stack {stack} has no backend in the namespace {found.namespace} of the cluster {found.cluster}.",
-                code="eks-backend-missing",
-                fix=f"Run `make up STACK={stack}`.",
+            raise not_deployed(
+                stack,
+                f"the namespace {found.namespace} of the cluster {found.cluster}",
+                f"there is no ConfigMap {found.naming.part(LOCATOR)}",
             )
         return found
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 INPUTS: Final = ("project", "region", "names", "secrets", "database", "cache", "cacheUrl")
 """`names` are the values that are drawn or derived, `secrets` their resources' names, `database` and `cache` the
 instances that the stack made, '' for an adopted one; `cacheUrl` is the template of the cache's URL."""
+REPLACING: Final = ()
 _GIVEN: Final = {"admin-user": "admin"}
 # 256 bits. Hexadecimal: every service and every URL takes it as it is.
 _BYTES: Final = 32
@@ -86,6 +87,11 @@ def reference(secrets: Secrets, name: str) -> tuple[str, str]:
     return ("", f"the secret {secret} has no version {version}") if found is None else (found.text, "")
 
 
+def identifier(props: Mapping[str, Any]) -> str:
+    """Return the resource's id."""
+    return f"{props['project']}/secrets"
+
+
 def ensure(props: Mapping[str, Any], *, pace: Pace | None = None) -> dict[str, Any]:
     """Draw the values that are missing, put waiting keys in force, and return the resource's outputs.
 
@@ -116,6 +122,11 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     if found is None or found["versions"] != olds.get("versions"):
         return True
     return _waiting(Secrets(project=news["project"]), news, found["fingerprint"]) is not None
+
+
+def delete(props: Mapping[str, Any]) -> None:
+    """Do nothing: a value goes with its secret, which is a resource of its own."""
+    del props
 
 
 def rotate(secrets: Secrets, names: Mapping[str, str]) -> None:

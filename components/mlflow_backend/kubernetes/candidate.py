@@ -7,7 +7,7 @@ servers are then rolled by their Deployment.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,13 +21,13 @@ from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.rollout import serves_on
 from mlflow_backend.server import doors
 from mlflow_backend.verification import execution
-from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow_backend.kubernetes.platform import KubernetesPlatform
     from mlflow_backend.server import Doors
+    from mlflow_backend.verify.subjects import Subject
 
 INPUTS: Final = ("locator", "identity", "secrets")
 """What makes it another candidate; how it is verified does not."""
@@ -45,15 +45,9 @@ class KubernetesCandidate:
     @property
     def subject(self) -> Subject:
         """What is verified: the candidate's own Service, which no proxy stands in front of."""
-        locator = self.platform.locator
-        return Subject(
-            url=f"http://{locator.naming.host(CANDIDATE)}",
-            expected_version=self.version,
-            expected_revision=self.revision,
-            locator=locator,
-            stack=locator.stack,
-            credentials=locator.credentials,
-            access=locator.access != "none",
+        url = f"http://{self.platform.naming.host(CANDIDATE)}"
+        return replace(
+            self.platform.subject_at(url, self.revision, self.version),
             proxied=False,
             hosts=self.doors.hosts,
             origins=self.doors.origins,

@@ -10,51 +10,19 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import Resource
 
-from mlflow_backend.dynamic import Provider
 from mlflow_backend.releases import provider
+from mlflow_backend.secret_provider import SecretProvider
 
 # Each method imports what it needs: the provider's process starts light.
 # ruff: noqa: PLC0415
 
 
-class ServerSecretsProvider(Provider):
+class ServerSecretsProvider(SecretProvider):
     """All that the server needs, each value generated once, straight into a Secret of the cluster."""
 
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Make the Secret, or take over what a stack that protects its data left."""
-        from mlflow_backend.kubernetes import secrets
-
-        return CreateResult(id_=f"{props['namespace']}/{props['secret']}", outs=secrets.ensure(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Take over what is there."""
-        from mlflow_backend.kubernetes import secrets
-
-        return UpdateResult(outs=secrets.ensure(news))
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at it; one that is gone is made anew by the next update."""
-        from mlflow_backend.kubernetes import secrets
-
-        found = secrets.look(props)
-        return ReadResult(id_=id_ if found else "", outs=found or props)
-
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Compare with the Secret itself: a changed password does not wait for a refresh."""
-        from mlflow_backend.kubernetes import secrets
-
-        replaced = [key for key in secrets.REPLACING if olds.get(key) != news.get(key)]
-        return DiffResult(changes=bool(replaced) or secrets.changed(olds, news), replaces=replaced)
-
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
-        """Delete it, unless it opens what outlives the stack."""
-        from mlflow_backend.kubernetes import secrets
-
-        secrets.delete(props)
+    module = "mlflow_backend.kubernetes.secrets"
 
 
 class CandidateProvider(provider.CandidateProvider):

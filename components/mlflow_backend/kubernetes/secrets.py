@@ -49,6 +49,11 @@ def api_of(props: Mapping[str, Any]) -> Api:
     return Api(connection=located.connection, namespace=props["namespace"])
 
 
+def identifier(props: Mapping[str, Any]) -> str:
+    """Return the resource's id."""
+    return f"{props['namespace']}/{props['secret']}"
+
+
 def ensure(props: Mapping[str, Any]) -> dict[str, Any]:
     """Make what is missing of the Secret, put waiting keys in force, and return the resource's outputs.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import not_deployed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,10 +49,10 @@ class KubernetesTarget:
         found = locator_of(known, naming_of(known, project=project, stack=stack))
         api = Api(connection=found.connection, namespace=found.namespace)
         if api.get("ConfigMap", found.naming.part(LOCATOR)) is None:
-            raise Refused(
-                f"Stack {stack} has no backend in the namespace {found.namespace} of {found.context}.",
-                code="kubernetes-backend-missing",
-                fix=f"Run `make up STACK={stack}`.",
+            raise not_deployed(
+                stack,
+                f"the namespace {found.namespace} of {found.context}",
+                f"there is no ConfigMap {found.naming.part(LOCATOR)}",
             )
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import not_deployed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,11 +41,7 @@ class LocalTarget:
         """Return the folder, whatever the stack's file says by now."""
         del settings, project
         if not (folder / stack).exists():
-            raise Refused(
-                f"Stack {stack} has no local backend here.",
-                code="local-backend-missing",
-                fix=f"Run `make up STACK={stack}`.",
-            )
+            raise not_deployed(stack, str(folder), "there is no folder of its name")
         return self.locator(stack=stack, folder=str(folder / stack))
 
     def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:

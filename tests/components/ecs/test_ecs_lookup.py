@@ -80,8 +80,9 @@ def test_a_deployed_backend_is_found_by_its_names(cloud: None) -> None:
 
 def test_a_backend_that_is_not_there_is_refused(cloud: None) -> None:
     """The message says what is missing and what to do."""
-    with pytest.raises(Refused, match="not found in eu-west-1"):
+    with pytest.raises(Refused) as refused:
         locate(SETTINGS, NAMING, Connection(NAMING.region))
+    assert (refused.value.code, NAMING.region in str(refused.value)) == ("backend-not-found", True)
 
 
 def test_a_rollback_verifies_through_the_users_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

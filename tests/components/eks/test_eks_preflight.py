@@ -134,7 +134,7 @@ def test_a_backend_without_its_cluster_is_not_deployed(aws: dict[str, Any]) -> N
     aws["DescribeCluster"] = ABSENT
     with pytest.raises(Refused) as refused:
         TARGET.locate(settings_of, project="mlflow-backend", stack=STACK, folder=Path())
-    assert refused.value.code == "eks-backend-missing"
+    assert refused.value.code == "backend-not-found"
     settings = settings_of()
     names = naming_of(settings, project="mlflow-backend", stack=STACK)
     platform = TARGET.platform(eks_locator(settings, *names, Connection(REGION)))
