@@ -248,6 +248,7 @@ CLOUD = {"target": "ecs", "access": {"mode": "basic"}}
         ({**CLOUD, "server": {"image": "mlflow:3.17.2"}}, "server.image", ["by a tag", "backup.protect"]),
         ({**CLOUD, "server": {"memory": 512}}, "server.memory", ["is 512 MiB", "need 560 MiB"]),
         ({**CLOUD, "server": {"memory": 2048, "jobs": True}}, "server.memory", ["jobs", "2960 MiB"]),
+        ({**CLOUD, "database": {"poolSize": 1, "maxOverflow": 2}}, "database.poolSize", ["maxOverflow 2", "up to 4"]),
         ({**CLOUD, "server": {"port": 8080}}, "server.port", ["network.publicUrl"]),
         ({**CLOUD, "server": {"mlflowVersion": "3.4.0"}, "access": {"mode": "basic", "origins": ["https://a.example"]},
           "database": {"maxConnections": 9999}}, "access.origins", ["3.4.0", "3.5.0"]),

@@ -26,10 +26,11 @@ from mlflow_backend.server.describe import (
     flag_problem,
     memory_need_mib,
 )
-from mlflow_backend.server.inputs import PoolSize, ServerInputs
+from mlflow_backend.server.inputs import LEAST_CONNECTIONS, PoolSize, ServerInputs
 from mlflow_backend.server.versions import Abilities, MlflowVersion, abilities, parse_version
 
 __all__ = [
+    "LEAST_CONNECTIONS",
     "OWNED_FLAGS",
     "Abilities",
     "AccessControl",

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mlflow_backend import targets
-from mlflow_backend.server import AccessControl, abilities, flag_problem, memory_need_mib, parse_version
+from mlflow_backend.server import (
+    LEAST_CONNECTIONS,
+    AccessControl,
+    abilities,
+    flag_problem,
+    memory_need_mib,
+    parse_version,
+)
 from mlflow_backend.settings.aws import Aws
 from mlflow_backend.settings.budget import connection_budget, most_replicas
 from mlflow_backend.settings.eks import Eks
@@ -157,6 +164,19 @@ def connections(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def connections_of_a_request(settings: Settings) -> Iterator[Problem]:
+    """Refuse a pool in which a single request waits for itself until SQLAlchemy gives up after 30 seconds."""
+    database = settings.database
+    most = database.pool_size + database.max_overflow
+    if most < LEAST_CONNECTIONS:
+        yield Problem(
+            path="database.poolSize",
+            finding=f"is {database.pool_size}, and with maxOverflow {database.max_overflow} an engine has {most}",
+            rule=f"one request of MLflow takes up to {LEAST_CONNECTIONS} connections at once",
+            fix="Leave both out: 5 and 10 are the defaults.",
+        )
+
+
 def port_on_loopback(settings: Settings) -> Iterator[Problem]:
     """Refuse a port if it follows from something else."""
     if settings.server.port is not None and not targets.get(settings.target).loopback:
@@ -223,6 +243,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     replica_range,
     enough_memory,
     connections,
+    connections_of_a_request,
     port_on_loopback,
     platform_of_target,
     pinned_where_protected,
