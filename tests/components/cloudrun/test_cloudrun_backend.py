@@ -10,18 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pulumi
 import pytest
-from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
-from mlflow_backend.cloudrun import backend
-from mlflow_backend.cloudrun.backend import CloudRunBackend, CloudRunBackendArgs, Found
+from mlflow_backend.cloudrun.backend import Found
 from mlflow_backend.contract import Release
 from mlflow_backend.gcp.render import identity, network, secrets
-from mlflow_backend.releases import resource
 from mlflow_backend.releases.pins import PinnedRelease
-from tests.components.cloudrun.stacks import NAMING, PROJECT, REFUSED, VARIANTS, changed
-from tests.components.registrations import assert_as_recorded, of_type, registered_by, snapshot, walk
+from tests.components.cloudrun.recording import DEPLOYED, SAME_URNS, record
+from tests.components.cloudrun.stacks import NAMING, PROJECT
+from tests.components.registrations import assert_distinct, assert_urns_kept, of_type, walk
 
 if TYPE_CHECKING:
     from tests.components.registrations import Registered
@@ -29,52 +26,7 @@ if TYPE_CHECKING:
 OWN = replace(NAMING, stack_project="mlflow-backend")
 """The names in the project that Pulumi's mocks have."""
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-DEPLOYED = [name for name in VARIANTS if name not in REFUSED]
-SAME_URNS = {"cold": "basic", "many": "basic", "old": "basic", "jobs": "basic"}
-"""Variants that differ from another in values alone."""
-NEW = Found(service=None, pinned=None, wanted=frozenset())
 LATEST, NAMED = (f"TRAFFIC_TARGET_ALLOCATION_TYPE_{each}" for each in ("LATEST", "REVISION"))
-
-
-class Drawn(Mocks):
-    """Answers as Google would."""
-
-    def __init__(self, *, preview: bool) -> None:
-        """In a preview nothing is there yet."""
-        self.preview = preview
-
-    def call(self, args: MockCallArgs) -> Any:
-        """Refuse: the backend asks Pulumi nothing."""
-        raise AssertionError(args.token)
-
-    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """Answer with the inputs and what is added to them."""
-        drawn: dict[str, dict[str, Any]] = {
-            "GcpServerSecrets": {"versions": dict.fromkeys(args.inputs.get("names", []), "1"), "fingerprint": "f"},
-            "DatabaseInstance": {"privateIpAddress": "10.1.0.3", "connectionName": "c"},
-            "Instance": {"host": "10.1.0.4", "port": 6378},
-            "Migration": {"head": "abc"},
-            "Reencryption": {"lost": []},
-            "Verification": {"verdict": "pass", "finished": "now", "summary": "", "table": ""},
-        }
-        if self.preview:
-            return None, {}
-        return f"{args.name}-id", {**args.inputs, **drawn.get(args.typ.rsplit(":", 1)[-1], {})}
-
-
-def record(variant: str, *, preview: bool = False, found: Found = NEW, **changes: Any) -> list[Registered]:
-    """Register a variant's backend and return everything that was registered."""
-    settings = changed(variant, changes)
-
-    def build() -> pulumi.Output[Any]:
-        built = CloudRunBackend("mlflow", CloudRunBackendArgs(settings=settings))
-        exported = built.outputs().exports()
-        return pulumi.Output.all(**{name: pulumi.Output.from_input(value) for name, value in exported.items()})
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "_looked_at", lambda *_: ((), found))
-        patch.setattr(resource, "is_recorded", lambda *_: False)
-        return registered_by(build, Drawn(preview=preview), stack=NAMING.stack, preview=preview)
 
 
 def named(registered: list[Registered], name: str) -> Registered:
@@ -86,19 +38,12 @@ def named(registered: list[Registered], name: str) -> Registered:
 @pytest.mark.parametrize("variant", DEPLOYED)
 def test_urns_do_not_change_unnoticed(variant: str) -> None:
     """A moved or renamed resource is made anew, a database too. UPDATE_SNAPSHOTS=1 records what is meant."""
-    assert_as_recorded(snapshot(record(variant)), SNAPSHOTS / f"{SAME_URNS.get(variant, variant)}.txt")
+    assert_urns_kept(record, variant, SNAPSHOTS / f"{SAME_URNS.get(variant, variant)}.txt")
 
 
 def test_no_two_snapshots_are_the_same() -> None:
-    """Of two that are equal one can never fail alone."""
-    texts = [path.read_text(encoding="utf-8") for path in SNAPSHOTS.glob("*.txt")]
-    assert len(set(texts)) == len(texts) == len(DEPLOYED) - len(SAME_URNS)
-
-
-@pytest.mark.parametrize("variant", DEPLOYED)
-def test_a_preview_knows_as_many_resources(variant: str) -> None:
-    """Before anything exists, nothing is missing from the plan and nothing fails on an unknown."""
-    assert {each.urn for each in record(variant, preview=True)} == {each.urn for each in record(variant)}
+    """A variant that differs in values alone belongs into `SAME_URNS`."""
+    assert_distinct(SNAPSHOTS, len(DEPLOYED) - len(SAME_URNS))
 
 
 @pytest.mark.parametrize("variant", DEPLOYED)

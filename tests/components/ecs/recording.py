@@ -11,20 +11,20 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import pulumi
 import pulumi_aws
 import pytest
-from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
 from mlflow_backend.aws import plugin
 from mlflow_backend.ecs import backend
 from mlflow_backend.ecs.args import EcsBackendArgs
 from mlflow_backend.ecs.backend import EcsBackend
 from tests.components.ecs.stacks import IMAGE, settings_of
-from tests.components.registrations import registered_by
+from tests.components.registrations import FakePlatform, registered_with
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
 
     from mlflow_backend.releases.pins import PinnedRelease
     from mlflow_backend.settings import Settings
@@ -33,33 +33,29 @@ if TYPE_CHECKING:
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 
 
-class Drawn(Mocks):
-    """Answers as AWS would: an identifier of its own for everything."""
+ZONES: dict[str, Callable[[MockCallArgs], Any]] = {
+    "aws:index/getAvailabilityZones:getAvailabilityZones": lambda _: {
+        "names": [f"{REGION}{letter}" for letter in "abc"],
+        "id": REGION,
+        "zoneIds": [],
+    }
+}
+"""What AWS answers about its zones."""
+SAME_URNS = dict.fromkeys(("arm64", "jobs", "old-mlflow"), "staging")
+"""Variants that differ from another in values alone; `test_what_is_asked_for_reaches_the_task` holds those."""
+_CHECKED = {"Preflight": {"pinnedImage": IMAGE, "imageHeads": {"tracking": "abc"}, "findings": []}}
+
+
+class FakeAws(FakePlatform):
+    """An account that answers as AWS would: an identifier of its own for everything."""
 
     def __init__(self, *, preview: bool) -> None:
         """In a preview nothing is there yet."""
-        self.preview = preview
-
-    def call(self, args: MockCallArgs) -> Any:
-        """Answer the one question that the backend asks."""
-        assert args.token == "aws:index/getAvailabilityZones:getAvailabilityZones", args.token
-        return {"names": [f"{REGION}{letter}" for letter in "abc"], "id": REGION, "zoneIds": []}
-
-    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """Answer with the inputs and what AWS would have added."""
-        if args.typ.endswith("mlflow-backend:Preflight"):
-            # `check` writes these among the inputs, in a preview too.
-            found = {"pinnedImage": IMAGE, "imageHeads": {"tracking": "abc"}, "findings": []}
-            return "preflight", {**args.inputs, **found}
-        if self.preview:
-            return None, {}
-        return f"{args.name}-id", {**args.inputs, **_drawn(args)}
+        super().__init__(_added, preview=preview, checked=_CHECKED, calls=ZONES)
 
 
-def _drawn(args: MockResourceArgs) -> dict[str, Any]:
-    """Return what a resource's service adds."""
-    suffix = args.typ.split("::")[-1].rsplit(":", 1)[-1]
-    arn = f"arn:aws:{suffix.lower()}:{REGION}:{ACCOUNT}:{args.name}-AbCdEf"
+def _added(args: MockResourceArgs, kind: str) -> dict[str, Any]:
+    arn = f"arn:aws:{kind.lower()}:{REGION}:{ACCOUNT}:{args.name}-AbCdEf"
     common = {"arn": arn, "id": f"{args.name}-id"}
     special: dict[str, dict[str, Any]] = {
         "TaskDefinition": {"revision": 7},
@@ -75,11 +71,8 @@ def _drawn(args: MockResourceArgs) -> dict[str, Any]:
         "VpcEndpoint": {"prefixListId": "pl-1"},
         "AwsServerSecrets": {"version": "v-server"},
         "AwsCacheToken": {"value": "t0ken0of0sixteen"},
-        "Migration": {"applied": 0, "head": "abc", "authHead": None, "dump": None},
-        "Reencryption": {"lost": []},
-        "Verification": {"verdict": "pass", "finished": "now", "summary": "", "table": "", "revision": "7"},
     }  # fmt: skip
-    return {**common, **special.get(suffix, {})}
+    return {**common, **special.get(kind, {})}
 
 
 def record(
@@ -91,15 +84,11 @@ def record(
     migrated: bool = False,
 ) -> list[Registered]:
     """Register a variant's backend and return everything that was registered."""
-    wanted = settings or settings_of(variant)
-
-    def build() -> pulumi.Output[Any]:
-        built = EcsBackend("mlflow", EcsBackendArgs.from_settings(wanted))
-        exported = built.outputs().exports()
-        return pulumi.Output.all(**{name: pulumi.Output.from_input(value) for name, value in exported.items()})
-
+    args = EcsBackendArgs.from_settings(settings or settings_of(variant))
     with without_aws(pinned=pinned, migrated=migrated):
-        return registered_by(build, Drawn(preview=preview), stack=variant, preview=preview)
+        return registered_with(
+            lambda: EcsBackend("mlflow", args), FakeAws(preview=preview), stack=variant, preview=preview
+        )
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from mlflow_backend.settings import SettingsError, models
 from mlflow_backend.settings.aws import Aws, AwsNetwork
 from mlflow_backend.settings.budget import accepted_connections
 from mlflow_backend.settings.instance_class import most_connections
-from tests.components.ecs.recording import Drawn, without_aws
+from tests.components.ecs.recording import FakeAws, without_aws
 from tests.components.ecs.stacks import ACCOUNT, IMAGE, REGION, VARIANTS, settings_of
 from tests.components.registrations import of_type, registered_by
 
@@ -45,7 +45,7 @@ def registered(build: Callable[[], Any], *, preview: bool = False) -> list[Regis
     """Return what a program registers."""
     with without_aws():
         return registered_by(
-            lambda: pulumi.Output.from_input(build()), Drawn(preview=preview), stack="dev", preview=preview
+            lambda: pulumi.Output.from_input(build()), FakeAws(preview=preview), stack="dev", preview=preview
         )
 
 

@@ -13,16 +13,14 @@ from mlflow_backend.contract import Release
 from mlflow_backend.ecs.render import containers, tasks
 from mlflow_backend.releases.pins import PinnedRelease
 from tests.components.ecs.lint import OWN_RULES
-from tests.components.ecs.recording import document, known_inputs, record
+from tests.components.ecs.recording import SAME_URNS, document, known_inputs, record
 from tests.components.ecs.stacks import ADOPTED, VARIANTS, changed, naming_of, settings_of
-from tests.components.registrations import assert_as_recorded, of_type, snapshot, walk
+from tests.components.registrations import assert_as_recorded, assert_distinct, of_type, snapshot, walk
 
 if TYPE_CHECKING:
     from tests.components.registrations import Registered
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-SAME_URNS = dict.fromkeys(("arm64", "jobs", "old-mlflow"), "staging")
-"""Variants that differ from another in values alone; `test_what_is_asked_for_reaches_the_task` holds those."""
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +36,8 @@ def test_urns_do_not_change_unnoticed(variant: str, registered: dict[str, list[R
 
 
 def test_no_two_snapshots_are_the_same() -> None:
-    """Of two that are equal one can never fail alone: it belongs into `SAME_URNS`."""
-    texts = [path.read_text(encoding="utf-8") for path in SNAPSHOTS.glob("*.txt")]
-    assert len(set(texts)) == len(texts) == len(VARIANTS) - len(SAME_URNS)
+    """A variant that differs in values alone belongs into `SAME_URNS`."""
+    assert_distinct(SNAPSHOTS, len(VARIANTS) - len(SAME_URNS))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

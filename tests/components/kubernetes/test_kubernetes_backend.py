@@ -5,89 +5,30 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import pulumi
 import pulumi_kubernetes
 import pytest
-from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
 from mlflow_backend.contract import Release
-from mlflow_backend.kubernetes import backend
-from mlflow_backend.kubernetes.backend import KubernetesBackend, KubernetesBackendArgs
 from mlflow_backend.kubernetes.render import server
 from mlflow_backend.releases.pins import PinnedRelease
+from tests.components.kubernetes.recording import SAME_URNS, record
 from tests.components.kubernetes.stacks import DIGEST, STACK, VARIANTS, naming, settings_of
-from tests.components.registrations import assert_as_recorded, of_type, registered_by, snapshot, walk
-
-if TYPE_CHECKING:
-    from tests.components.registrations import Registered
+from tests.components.registrations import assert_distinct, assert_urns_kept, of_type, walk
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 _PASSWORD = re.compile(r"://[^/\s@]*:[^/\s@{]+@")
-SAME_URNS = {"prefix": "cluster"}
-"""Variants that differ from another in values alone."""
-
-
-Pinned = tuple[PinnedRelease, dict[str, Any]] | tuple[None, None]
-NOT_PINNED: Pinned = (None, None)
-
-
-class Drawn(Mocks):
-    """Answers as the cluster would."""
-
-    def __init__(self, *, preview: bool) -> None:
-        """In a preview nothing is there yet."""
-        self.preview = preview
-
-    def call(self, args: MockCallArgs) -> Any:
-        """Refuse: the backend asks Pulumi nothing."""
-        raise AssertionError(args.token)
-
-    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """Answer with the inputs and what is added to them."""
-        drawn: dict[str, dict[str, Any]] = {
-            "KubernetesServerSecrets": {"version": "v1", "certificate": "c1", "cache": "p1", "keys": "k1"},
-            "KubernetesRollout": {"revision": "6f7c9d5b4"},
-            "Migration": {"head": "abc"},
-            "Reencryption": {"lost": []},
-            "Verification": {"verdict": "pass", "finished": "now", "summary": "", "table": ""},
-        }
-        if self.preview:
-            return None, {}
-        return f"{args.name}-id", {**args.inputs, **drawn.get(args.typ.rsplit(":", 1)[-1], {})}
-
-
-def record(variant: str, *, preview: bool = False, pinned: Pinned = NOT_PINNED) -> list[Registered]:
-    """Register a variant's backend and return everything that was registered."""
-    settings = settings_of(variant)
-
-    def build() -> pulumi.Output[Any]:
-        built = KubernetesBackend("mlflow", KubernetesBackendArgs(settings=settings))
-        exported = built.outputs().exports()
-        return pulumi.Output.all(**{name: pulumi.Output.from_input(value) for name, value in exported.items()})
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "_looked_at", lambda *_: ((), *pinned))
-        return registered_by(build, Drawn(preview=preview), stack=STACK, preview=preview)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_urns_do_not_change_unnoticed(variant: str) -> None:
     """A moved or renamed resource is made anew, a database too. UPDATE_SNAPSHOTS=1 records what is meant."""
-    assert_as_recorded(snapshot(record(variant)), SNAPSHOTS / f"{SAME_URNS.get(variant, variant)}.txt")
+    assert_urns_kept(record, variant, SNAPSHOTS / f"{SAME_URNS.get(variant, variant)}.txt")
 
 
 def test_no_two_snapshots_are_the_same() -> None:
-    """Of two that are equal one can never fail alone."""
-    texts = [path.read_text(encoding="utf-8") for path in SNAPSHOTS.glob("*.txt")]
-    assert len(set(texts)) == len(texts) == len(VARIANTS) - len(SAME_URNS)
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_a_preview_knows_as_many_resources(variant: str) -> None:
-    """Before anything exists, nothing is missing from the plan and nothing fails on an unknown."""
-    assert {each.urn for each in record(variant, preview=True)} == {each.urn for each in record(variant)}
+    """A variant that differs in values alone belongs into `SAME_URNS`."""
+    assert_distinct(SNAPSHOTS, len(VARIANTS) - len(SAME_URNS))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

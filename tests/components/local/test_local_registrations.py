@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pulumi
 import pytest
-from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
 
 from mlflow_backend.local import credentials
 from mlflow_backend.local.backend import LocalBackend, LocalBackendArgs
 from mlflow_backend.settings import Settings
-from tests.components.registrations import assert_as_recorded, of_type, registered_by, snapshot
+from tests.components.registrations import FakePlatform, assert_as_recorded, of_type, registered_with, snapshot
 
 if TYPE_CHECKING:
+    from pulumi.runtime.mocks import MockResourceArgs
+
     from tests.components.registrations import Registered
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -24,41 +24,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-class Machine(Mocks):
-    """Answers as this machine would: a port and an identity for each service."""
-
-    def __init__(self, *, preview: bool) -> None:
-        """In a preview nothing is there yet."""
-        self.preview = preview
-
-    def call(self, args: MockCallArgs) -> Any:
-        """The backend asks nothing."""
-        raise AssertionError(args.token)
-
-    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """Answer with the inputs and what was found."""
-        if self.preview:
-            return None, {}
-        found: dict[str, dict[str, Any]] = {
-            "LocalCredentials": {"versions": dict.fromkeys(credentials.ALL, "v1")},
-            "LocalService": {"listens": 20_001.0, "identity": f"{args.name}-v1"},
-            "LocalServer": {"revision": "1"},
-            "Migration": {"applied": 0, "head": "abc", "authHead": None, "dump": None},
-            "Reencryption": {"lost": []},
-            "Verification": {"verdict": "pass", "finished": "now", "summary": "", "table": "", "revision": "1"},
-        }
-        return f"{args.name}-id", {**args.inputs, **found.get(args.typ.rsplit(":", 1)[-1], {})}
+ADDED: dict[str, dict[str, Any]] = {
+    "LocalCredentials": {"versions": dict.fromkeys(credentials.ALL, "v1")},
+    "LocalServer": {"revision": "1"},
+}
+"""What this machine adds to a resource of a kind, beside a port and an identity for each service."""
 
 
 def record(variant: str, folder: Path, *, preview: bool = False) -> list[Registered]:
     """Register a variant's backend and return everything that was registered."""
+    args = LocalBackendArgs(settings=Settings.model_validate({"target": "local", **VARIANTS[variant]}), folder=folder)
+    return registered_with(
+        lambda: LocalBackend("mlflow", args), FakePlatform(_added, preview=preview), stack="local", preview=preview
+    )
 
-    def build() -> pulumi.Output[Any]:
-        settings = Settings.model_validate({"target": "local", **VARIANTS[variant]})
-        exported = LocalBackend("mlflow", LocalBackendArgs(settings=settings, folder=folder)).outputs().exports()
-        return pulumi.Output.all(**{name: pulumi.Output.from_input(value) for name, value in exported.items()})
 
-    return registered_by(build, Machine(preview=preview), stack="local", preview=preview)
+def _added(args: MockResourceArgs, kind: str) -> dict[str, Any]:
+    return {"listens": 20_001.0, "identity": f"{args.name}-v1"} if kind == "LocalService" else ADDED.get(kind, {})
 
 
 def lines(registered: list[Registered]) -> str:

@@ -13,7 +13,7 @@ import boto3
 from mlflow_backend.ecs.args import EcsBackendArgs
 from mlflow_backend.ecs.backend import EcsBackend
 from tests import mocked
-from tests.components.ecs.recording import Drawn, without_aws
+from tests.components.ecs.recording import FakeAws, without_aws
 from tests.components.ecs.stacks import settings_of
 from tests.rig.standin.aws.provider import Aws
 from tests.rig.standin.base import HalfMade, Refused, Resource
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SEED = b"seed-of-names"
 
 
-class Made(Drawn):
+class Made(FakeAws):
     """What a program registered, made by the stand-in; `resources` in the order of their making."""
 
     def __init__(self) -> None:
