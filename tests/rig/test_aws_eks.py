@@ -75,3 +75,14 @@ def test_what_is_not_known_is_refused(eks: Eks, operation: str, parameters: dict
     """An operation, a parameter, a second of the name, a name, a version."""
     _ = [_state(eks), _state(eks)]
     assert _refused(eks, operation, parameters)
+
+
+def test_an_access_entry_is_there_and_gone_at_once(eks: Eks) -> None:
+    """It has no states; a second of the same principal is refused."""
+    _ = [_state(eks), _state(eks)]
+    named = {"clusterName": "team", "principalArn": "arn:aws:iam::123456789012:role/administrator"}
+    eks.ask("CreateAccessEntry", named)
+    assert eks.ask("DescribeAccessEntry", named)["accessEntry"] == named
+    assert _refused(eks, "CreateAccessEntry", named) == "ResourceInUseException"
+    assert eks.ask("DeleteAccessEntry", named) == {}
+    assert _refused(eks, "DescribeAccessEntry", named) == "ResourceNotFoundException"

@@ -54,15 +54,20 @@ class _Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """A kind of part of a cluster: the parameter that names it, and the member of answers that describes it."""
+    """A kind of part of a cluster: the parameter that names it, and the member of answers that describes it.
+
+    One without `states` is there at once, and gone at once without an answer.
+    """
 
     name: str
     member: str
+    states: bool = True
 
 
 _PARTS: Final = {
     "Nodegroup": _Part(name="nodegroupName", member="nodegroup"),
     "Addon": _Part(name="addonName", member="addon"),
+    "AccessEntry": _Part(name="principalArn", member="accessEntry", states=False),
 }
 
 
@@ -92,7 +97,7 @@ class Eks:
             for verb in ("Create", "Describe", "Delete"):
                 if operation == verb + kind:
                     part: dict[str, Any] = getattr(self, f"_{verb.lower()}_part")(kind, parameters)
-                    return {_PARTS[kind].member: copy.deepcopy(part)}
+                    return {_PARTS[kind].member: copy.deepcopy(part)} if part else {}
         handler = {
             "CreateCluster": self._create,
             "DescribeCluster": self._describe,
@@ -123,6 +128,8 @@ class Eks:
 
     def _delete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         kept = self._cluster(given["name"])
+        if kept.described["status"] in ("CREATING", "DELETING"):
+            raise Refusal("ResourceInUseException", f"Cluster {given['name']} is {kept.described['status']}")
         if any(kind == "Nodegroup" and of == given["name"] for kind, of, _ in self._parts):
             raise Refusal("ResourceInUseException", "Cluster has nodegroups attached")
         kept.go("DELETING", "GONE")
@@ -136,8 +143,11 @@ class Eks:
             raise Refusal("ResourceInUseException", f"{name} already exists")
         if kind == "Addon" and "addonVersion" in given and given["addonVersion"] not in self._offered(name):
             raise Refusal("InvalidParameterException", f"Addon version {given['addonVersion']} is not supported")
-        kept = _Kept(dict(given))
-        kept.go("CREATING", "ACTIVE")
+        # What is only asked, such as how conflicts are resolved, is never described.
+        described = _MODEL.operation_model(f"Describe{kind}").output_shape.members[_PARTS[kind].member].members
+        kept = _Kept({key: value for key, value in given.items() if key in described})
+        if _PARTS[kind].states:
+            kept.go("CREATING", "ACTIVE")
         self._parts[kind, given["clusterName"], name] = kept
         return kept.described
 
@@ -150,6 +160,9 @@ class Eks:
 
     def _delete_part(self, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
         kept = self._part(kind, given)
+        if not _PARTS[kind].states:
+            del self._parts[kind, given["clusterName"], given[_PARTS[kind].name]]
+            return {}
         kept.go("DELETING", "GONE")
         return kept.described
 
