@@ -61,20 +61,24 @@ def test_what_is_out_of_order_is_refused(eks: Eks) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "parameters"),
+    ("operation", "parameters", "code"),
     [
-        ("CreateClusters", _CLUSTER),
-        ("ListClusters", {}),
-        ("CreateCluster", {**_CLUSTER, "size": 3}),
-        ("CreateCluster", _CLUSTER),
-        ("DescribeCluster", {"name": "other"}),
-        ("CreateAddon", {"clusterName": "team", "addonName": "coredns", "addonVersion": "v0"}),
+        ("CreateClusters", _CLUSTER, "UnknownOperationException"),
+        ("ListClusters", {}, "NotImplemented"),
+        ("CreateCluster", {**_CLUSTER, "name": "second", "size": 3}, "InvalidParameterException"),
+        ("CreateCluster", _CLUSTER, "ResourceInUseException"),
+        ("DescribeCluster", {"name": "second"}, "ResourceNotFoundException"),
+        (
+            "CreateAddon",
+            {"clusterName": "team", "addonName": "coredns", "addonVersion": "v0"},
+            "InvalidParameterException",
+        ),
     ],
 )
-def test_what_is_not_known_is_refused(eks: Eks, operation: str, parameters: dict[str, Any]) -> None:
+def test_what_is_not_known_is_refused(eks: Eks, operation: str, parameters: dict[str, Any], code: str) -> None:
     """An operation, a parameter, a second of the name, a name, a version."""
     _ = [_state(eks), _state(eks)]
-    assert _refused(eks, operation, parameters)
+    assert _refused(eks, operation, parameters) == code
 
 
 def test_an_access_entry_is_there_and_gone_at_once(eks: Eks) -> None:
