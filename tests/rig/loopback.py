@@ -1,4 +1,7 @@
-"""Addresses of a rig: a block of 127.0.0.0/8 that no other rig on this machine uses, and given out one by one."""
+"""Addresses of a rig: a block of 127.0.0.0/8 that no other rig on this machine uses, and given out one by one.
+
+In a network of its own a rig may have a block of others, to which somebody has made a route.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
@@ -17,25 +21,25 @@ _LOCK_PORT = 9
 
 
 class Block:
-    """One 127.B.0.0/16, held by a bound socket: a killed holder frees it, and nothing is left to clean up."""
+    """One A.B.0.0/16, held by a bound socket: a killed holder frees it, and nothing is left to clean up."""
 
-    def __init__(self) -> None:
-        """Take a free block."""
+    def __init__(self, first: int = 127, seconds: Sequence[int] = _BLOCKS) -> None:
+        """Take a free block, of loopback if no other addresses are given."""
         self._held = socket.socket()
-        for second in random.sample(_BLOCKS, len(_BLOCKS)):
+        for second in random.sample(seconds, len(seconds)):
+            self._beginning = f"{first}.{second}"
             try:
-                self._held.bind((f"127.{second}.255.254", _LOCK_PORT))
+                self._held.bind((f"{self._beginning}.255.254", _LOCK_PORT))
             except OSError:
                 continue
             self._numbers = itertools.count(1)
-            self._second = second
             return
-        raise RuntimeError("every block of loopback addresses is taken")
+        raise RuntimeError("every block of addresses is taken")
 
     def address(self) -> str:
         """Return an address that was never given out."""
         third, fourth = divmod(next(self._numbers), 250)
-        return f"127.{self._second}.{third}.{fourth + 1}"
+        return f"{self._beginning}.{third}.{fourth + 1}"
 
     def __enter__(self) -> Self:
         """Hold it."""

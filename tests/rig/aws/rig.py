@@ -39,19 +39,18 @@ class AwsRig:
 
     region, account = REGION, ACCOUNT
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        """Start it."""
+    def __init__(self, folder: Path, clock: Clock, block: Block | None = None) -> None:
+        """Start it, on loopback unless other addresses are given."""
         self._patches = Patches()
         try:
-            self._start(folder, clock)
+            self._start(folder, clock, self._patches.enter_context(block or Block()))
         except BaseException:
             self._patches.close()
             raise
 
-    def _start(self, folder: Path, clock: Clock) -> None:
+    def _start(self, folder: Path, clock: Clock, block: Block) -> None:
         patches = self._patches
         self.clock = clock
-        block = patches.enter_context(Block())
         self.authority = Authority(folder / "authority")
         self.server = MotoServer(patches, block, self.authority)
         self.decided = enforcement.install(patches)

@@ -1,10 +1,10 @@
-"""The functions of the SDK that programs call: about the account, the region and its zones."""
+"""The functions of the SDK that programs call: about the account, the region and its zones, and a cluster of EKS."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.rig.standin.base import Refused
+from tests.rig.standin.base import Gone, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,7 +63,21 @@ def _partition(account: Account, arguments: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
+def _eks_cluster(account: Account, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        found = account.call("eks", "describe_cluster", {"name": arguments["name"]})["cluster"]
+    except Gone as gone:
+        raise Refused(str(gone)) from None
+    return {
+        **found,
+        "id": found["name"],
+        "certificateAuthorities": [found["certificateAuthority"]],
+        "vpcConfig": found["resourcesVpcConfig"],
+    }
+
+
 _FUNCTIONS: Mapping[str, tuple[Callable[[Account, Mapping[str, Any]], dict[str, Any]], set[str]]] = {
+    "aws:eks/getCluster:getCluster": (_eks_cluster, {"name"}),
     "aws:index/getAvailabilityZones:getAvailabilityZones": (_availability_zones, {"filters", "state"}),
     "aws:index/getCallerIdentity:getCallerIdentity": (_caller_identity, set()),
     "aws:index/getRegion:getRegion": (_region, set()),

@@ -50,6 +50,7 @@ SERVICES: Final = {
     "ec2": Tagging(tag="create_tags", untag="delete_tags", read="describe_tags", at="Tags", subject="Resources",
                    of="id", listed=True),
     "ecs": replace(_ECS, member="tags", words=("key", "value")),
+    "eks": replace(_ECS, member="tags", words=None),
     "logs": replace(_ECS, member="tags", words=None),
     "elbv2": Tagging(tag="add_tags", untag="remove_tags", read="describe_tags", at="TagDescriptions[0].Tags",
                      subject="ResourceArns", listed=True),

@@ -8,7 +8,9 @@ from tests.rig.standin.aws.services import (
     cloudwatch,
     ec2,
     ec2_groups,
+    ec2_templates,
     ecs,
+    eks,
     elasticache,
     elbv2,
     iam,
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from tests.rig.standin.aws.resource import Translation
 
 _MODULES = (
-    cloudwatch, ec2, ec2_groups, ecs, elasticache, elbv2, iam, kms, rds, route53, s3, scaling, secretsmanager, sns,
+    cloudwatch, ec2, ec2_groups, ec2_templates, ecs, eks, elasticache, elbv2, iam, kms, rds, route53, s3, scaling,
+    secretsmanager, sns,
 )  # fmt: skip
 
 TRANSLATIONS: Mapping[str, Translation] = {each.token: each for module in _MODULES for each in module.RESOURCES}

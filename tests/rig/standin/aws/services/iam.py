@@ -1,4 +1,4 @@
-"""Roles and the policies inside them."""
+"""Roles, the policies inside them, and those that are attached to them."""
 
 from __future__ import annotations
 
@@ -43,5 +43,19 @@ RESOURCES: Final = (
         names={"role": "RoleName", "name": "PolicyName", "policy": "PolicyDocument"},
         named="name",
         documents=frozenset({"policy"}),
+    ),
+    Translation(
+        token="aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+        service="iam",
+        id="{role}/{policyArn}",
+        create=Operation(call="attach_role_policy", takes="role policyArn"),
+        read=Operation(
+            call="list_attached_role_policies",
+            keys={"RoleName": "{role}"},
+            answer="AttachedPolicies[?PolicyArn=='$policyArn'] | [0]",
+        ),
+        delete=Operation(call="detach_role_policy", keys={"RoleName": "{role}", "PolicyArn": "{policyArn}"}),
+        names={"role": "RoleName"},
+        computed={"role": "{role}"},
     ),
 )
