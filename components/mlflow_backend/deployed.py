@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mlflow_backend.releases.ledger import Contents
     from mlflow_backend.releases.records import Dump
     from mlflow_backend.schema import Heads
-    from mlflow_backend.target import Described, Platform
+    from mlflow_backend.target import Candidate, Described, Platform
     from mlflow_backend.verify.report import Report
     from mlflow_backend.verify.subjects import Subject
 
@@ -136,6 +136,10 @@ class DeployedBackend:
         """End every server, with its grace period."""
         self.platform.stop_servers()
 
+    def stage(self, revision: str) -> Candidate | None:
+        """Start a revision apart from users; None if that is not possible here, nothing serves, or it serves itself."""
+        return self.platform.stage(revision)
+
     def start_server(self, revision: str) -> None:
         """Start a revision with as many servers as before. Raises Refused if it is gone."""
         self.platform.start_servers(revision)
@@ -171,6 +175,15 @@ class DeployedBackend:
         """Verify that this revision serves, through the URL that users call, and keep the report."""
         report = execution.run(self.subject(revision), VerifyRequest(profile=profile, deadline_s=deadline_s))
         return self.reports.save(report, copy=self.platform.report)
+
+    def verify_apart(self, candidate: Candidate, *, profile: str, deadline_s: float) -> Report:
+        """Verify a revision that was staged, at its own address. Its report is not kept: it is not what serves."""
+        return execution.run_apart(
+            candidate.subject,
+            extra={"profile": profile, "deadline": deadline_s, "extraChecks": ()},
+            running=lambda: candidate.revision,
+            within=self.platform.inside(),
+        )
 
     # What a rollback is planned from, and what is recorded.
 

@@ -209,7 +209,11 @@ class Platform(History, Protocol):
         """Bring back as many servers as `stop_servers` ended, of the current revision."""
 
     def stage(self, revision: str) -> Candidate | None:
-        """Start a revision beside the active one; None if this platform cannot serve one apart."""
+        """Start a revision that was served before beside the active one, at an address of its own, and wait for it.
+
+        None if this platform cannot serve one apart, if nothing serves, and if it serves itself. Repeated after an
+        interruption it goes on with what is there. If it raises, nothing of the candidate is left.
+        """
 
     def describe(self, revision: str) -> Described:
         """Return what a revision runs, from the revision itself. Raises Refused if it is gone."""

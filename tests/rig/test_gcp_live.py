@@ -249,17 +249,18 @@ def test_servers_end_and_come_back(platform: CloudRunPlatform, scene: Scene) -> 
 
 
 def test_a_staged_revision_is_discarded(platform: CloudRunPlatform, scene: Scene) -> None:
-    """A rollback verifies at a tag first; a red one leaves the traffic as it was."""
+    """A rollback verifies at a tag first; a red one leaves the traffic where it is, and the tag goes."""
     deployed(scene)
     scene.patch({"template": template(scene, 2)}, updateMask="template")
     platform.wait(revision(scene, 2), deadline_s=_SOON_S)
-    before = scene.get()["traffic"]
     found = platform.stage(revision(scene, 1))
     assert found is not None
     assert scene.rig.ask(f"{found.subject.url}/health").status == 200
     assert platform.serving() == revision(scene, 2)
+    assert traffic.tags(platform.run.service())[tag(1)] == revision(scene, 1)
     found.discard()
-    assert scene.get()["traffic"] == before
+    assert platform.serving() == revision(scene, 2)
+    assert tag(1) not in traffic.tags(platform.run.service())
 
 
 def test_old_revisions_are_pruned(platform: CloudRunPlatform, scene: Scene) -> None:

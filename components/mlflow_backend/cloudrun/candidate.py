@@ -55,15 +55,12 @@ def verify(props: Mapping[str, Any]) -> None:
     # A migration ended every instance, of those with a tag only too. An old server does not start on the new schema.
     platform.resume_servers()
     try:
-        candidate = _start(platform, props)
-        within = platform.inside()
-        if within is None:
-            candidate.warm()
+        candidate = _start(platform, props).warmed()
         verify = partial(
             execution.run_apart,
             extra=props["verification"],
             running=lambda: candidate.revision,
-            within=within,
+            within=platform.inside(),
         )
         update.serve(candidate, verify=verify)
     except update.CandidateFailed as failure:
@@ -84,14 +81,13 @@ def _start(platform: CloudRunPlatform, props: Mapping[str, Any]) -> StagedRevisi
         found = run.revision(name)
     if traffic.has_failed(found):
         raise _not_starting(platform, props, None)
-    staged = StagedRevision.tagged(platform, found)
-    return replace(staged, promoted=json.loads(props["traffic"]), discarded=_without(run.service(), _tags(props), name))
+    return replace(StagedRevision.tagged(platform, found), promoted=json.loads(props["traffic"]))
 
 
 def _not_starting(platform: CloudRunPlatform, props: Mapping[str, Any], failure: PlatformFailed | None) -> Exception:
     """Take the tag away, and return why the revision does not start, in Google's words."""
     run, name = platform.run, str(props["revision"])
-    run.change(lambda service: {"traffic": _without(service, _tags(props), name)})
+    run.change(lambda service: {"traffic": traffic.without(service, {props["tag"]})})
     there = run.api.get(RUN, f"{run.path}/revisions/{name}") is not None
     words = [failure.finding] if failure is not None else []
     words += platform.last_words(name) if there else []
@@ -110,7 +106,7 @@ def _clean(platform: CloudRunPlatform, wanted: frozenset[str]) -> None:
 
     def cleaned(service: Mapping[str, Any]) -> dict[str, Any]:
         left = traffic.tags(service).keys() - wanted
-        return {"traffic": _tagless(service, left)} if left else {}
+        return {"traffic": traffic.without(service, left)} if left else {}
 
     platform.run.change(cleaned)
 
@@ -118,25 +114,6 @@ def _clean(platform: CloudRunPlatform, wanted: frozenset[str]) -> None:
 def _beside(service: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:
     """Return the traffic as it is, and the tag of the revision that is made with it."""
     return targets(Traffic(serving=traffic.routed(service), candidate=tag, kept=traffic.tags(service)))
-
-
-def _without(service: Mapping[str, Any] | None, wanted: frozenset[str], revision: str) -> list[dict[str, Any]]:
-    """Return the traffic without the tags of a revision."""
-    found = service or {}
-    own = {tag for tag, name in traffic.tags(found).items() if name == revision}
-    candidates = {str(each["tag"]) for each in found.get("traffic", []) if each.get("tag") and not each.get("revision")}
-    return _tagless(found, own | (candidates & wanted))
-
-
-def _tagless(service: Mapping[str, Any], tags: set[str] | frozenset[str]) -> list[dict[str, Any]]:
-    """Return the traffic without some tags: a target that has no traffic either is left out."""
-    found = []
-    for each in service.get("traffic", []):
-        if each.get("tag") not in tags:
-            found.append(dict(each))
-        elif each.get("percent"):
-            found.append({key: value for key, value in each.items() if key != "tag"})
-    return found
 
 
 def _tags(props: Mapping[str, Any]) -> frozenset[str]:

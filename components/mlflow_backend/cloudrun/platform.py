@@ -88,7 +88,7 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
         """Give a revision a tag, at whose address it can be verified while another one serves."""
         if self.serving() in {None, revision}:
             return None
-        return StagedRevision.tagged(self, self.run.revision(revision))
+        return StagedRevision.tagged(self, self.run.revision(revision)).warmed()
 
     def describe(self, revision: str) -> Described:
         """Return what a revision runs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
@@ -26,17 +26,13 @@ _NOT_YET: Final = frozenset({404, 429, 500, 503})
 
 @dataclass(frozen=True, kw_only=True)
 class StagedRevision:
-    """A revision with a tag and without traffic.
-
-    `promoted` and `discarded` are the traffic after the one and the other, as run.v2 spells it.
-    """
+    """A revision with a tag and without traffic; `promoted` is the traffic with which it serves, in run.v2's terms."""
 
     platform: CloudRunPlatform
     revision: str
     version: str
     tag: str
     promoted: Sequence[Mapping[str, Any]]
-    discarded: Sequence[Mapping[str, Any]] = field(repr=False)
 
     @classmethod
     def tagged(cls, platform: CloudRunPlatform, revision: Mapping[str, Any]) -> StagedRevision:
@@ -52,9 +48,8 @@ class StagedRevision:
             version=release.mlflow_version,
             tag=tag,
             promoted=targets(Traffic(serving=release.revision, kept=with_tag)),
-            discarded=before.get("traffic", []),
         )
-        if tag not in kept:
+        if kept.get(tag) != release.revision:
             platform.run.change(lambda _: {"traffic": targets(Traffic(serving=serving, kept=with_tag))})
         return found
 
@@ -63,11 +58,22 @@ class StagedRevision:
         """What is verified: the tag's own address, with the users' kind of credentials."""
         return self.platform.subject_at(f"https://{self.platform.naming.host(self.tag)}", self.revision, self.version)
 
-    def warm(self) -> None:
-        """Wait until an instance answers, as long as one may take to start.
+    def warmed(self) -> StagedRevision:
+        """Return it as soon as an instance answers, or as one had all the time that it may take to start.
 
-        A revision without traffic has none, and the first request to it waits longer than a verification does.
+        A revision without traffic has none, and the first request to it waits longer than a verification does. One that
+        is called from within the network only is not waited for. Raises what its login's secrets meet; the tag is then
+        taken away.
         """
+        if self.platform.inside() is None:
+            try:
+                self._wait()
+            except BaseException:
+                self.discard()
+                raise
+        return self
+
+    def _wait(self) -> None:
         subject, pace = self.subject, self.platform.run.pace
         headers = resolve(subject.credentials, self.platform.secrets()).headers
         ends = pace.clock() + LONGEST_START_S
@@ -88,5 +94,8 @@ class StagedRevision:
         self.platform.run.change(lambda _: {"traffic": list(self.promoted)})
 
     def discard(self) -> None:
-        """Take its tag away; the traffic never moved."""
-        self.platform.run.change(lambda _: {"traffic": list(self.discarded)})
+        """Take its tag away; the traffic never moved.
+
+        Also a tag that it had before: of a killed command's nobody knows whose it was, and one that fails needs none.
+        """
+        self.platform.run.change(lambda service: {"traffic": traffic.without(service, {self.tag})})

@@ -54,6 +54,17 @@ def tags(service: Mapping[str, Any] | None) -> dict[str, str]:
     return found
 
 
+def without(service: Mapping[str, Any], dropped: Collection[str]) -> list[Document]:
+    """Return the targets of the traffic without some tags; one that has no traffic either is left out."""
+    found = []
+    for each in service.get("traffic") or []:
+        if each.get("tag") not in dropped:
+            found.append(dict(each))
+        elif each.get("percent"):
+            found.append({key: value for key, value in each.items() if key != "tag"})
+    return found
+
+
 def is_ready(service: Mapping[str, Any]) -> bool:
     """Return whether Google has done all that the service is asked for."""
     condition = service.get("terminalCondition") or {}

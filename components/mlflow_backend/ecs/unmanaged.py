@@ -80,6 +80,9 @@ class UnmanagedPlatform(EcsHistory):
         """Make the service use a revision."""
         self.activate(revision, force=True)
 
+    def stage(self, revision: str) -> None:
+        """Return nothing: its deployment is the switch."""
+
     def subject(self, revision: str) -> Subject:
         """Return what is verified of this revision: the URL that was given, with the logins of MLflow's own clients."""
         known = release_of(int(revision), self._definition(revision))
@@ -109,7 +112,7 @@ class UnmanagedPlatform(EcsHistory):
             fix="Deploy it with this project first.",
         )
 
-    tool = describe = mark_store = row_counts = stop_servers = resume_servers = stage = not_ours
+    tool = describe = mark_store = row_counts = stop_servers = resume_servers = not_ours
     inside = count = secrets = purge = parts = log_parts = tails = audit = rotate_keys = not_ours
 
     def _definition(self, revision: str) -> Mapping[str, Any]:

@@ -177,9 +177,8 @@ class LocalPlatform:
     def resume_servers(self) -> None:
         """Do nothing: the switch of an update starts its server."""
 
-    def stage(self, revision: str) -> switch.LocalCandidate:
-        """Start the server of a new revision behind the proxy's second port. Raises PlatformFailed, Refused."""
-        return switch.stage(self.state, self._record(revision))
+    def stage(self, revision: str) -> None:
+        """Return nothing: the proxy's second port is for new releases, and a switch takes no time here (ADR 38)."""
 
     def describe(self, revision: str) -> Described:
         """Return what a revision's folder says."""

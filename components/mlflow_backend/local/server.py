@@ -53,7 +53,7 @@ def deploy(state: StateDir, desired: DesiredServer, verification: Mapping[str, A
         _make_users_schema(state, record)
         has_users = revisions.active(state) is not None
         switch.write_candidate(state, record)
-        candidate = LocalPlatform(state).stage(str(record.number))
+        candidate = switch.stage(state, record)
         verify = partial(
             execution.run_apart,
             extra=verification,

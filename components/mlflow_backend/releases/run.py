@@ -2,7 +2,8 @@
 
 Each step is written into the journal before it is done, and each may be done again: a rollback that was killed is
 finished by running the command once more. Where the target does not serve, or fails its verification, the way back is
-taken: a rollback never makes it worse. Only if there is nothing to go back to does the target stay.
+taken: a rollback never makes it worse. Only if there is nothing to go back to does the target stay. A platform that can
+serve a revision apart from users has it verified there first: if it fails, nothing was switched.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ Each may be done again after an interruption. In which order they are taken, and
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlflow_backend.contract import PlatformFailed, VerificationFailed
+from mlflow_backend.releases import update
 from mlflow_backend.releases.plan import Step
 from mlflow_backend.releases.records import Block
 from mlflow_backend.releases.verification import identity
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow_backend.releases.ledger import Ledger
     from mlflow_backend.releases.records import Dump, VerifiedRelease
     from mlflow_backend.schema import Heads
+    from mlflow_backend.target import Candidate
     from mlflow_backend.verify.report import Report
 
 
@@ -55,6 +58,12 @@ class RollbackTarget(Protocol):
 
     def stop_deployment(self) -> None:
         """End what an update is doing."""
+
+    def stage(self, revision: str) -> Candidate | None:
+        """Start a revision apart from users; None if that is not possible here, nothing serves, or it serves itself."""
+
+    def verify_apart(self, candidate: Candidate, *, profile: str, deadline_s: float) -> Report:
+        """Verify a revision that was staged, at its own address."""
 
     def start_server(self, revision: str) -> None:
         """Switch to a revision, and end what else of the switch runs; of one that serves, the second only."""
@@ -113,6 +122,17 @@ def _restore(target: RollbackTarget, entry: dict[str, Any]) -> None:
 
 
 def _activate(target: RollbackTarget, entry: dict[str, Any]) -> None:
+    """Switch to the revision; if it is to be verified and can be apart, users meet it only if it does not fail there.
+
+    A verification that cannot tell is no reason to stay with what is gone back from.
+    """
+    candidate = target.stage(entry["to"]) if Step.VERIFY in entry["steps"] else None
+    if candidate is not None:
+        verify = partial(target.verify_apart, profile=entry["profile"], deadline_s=float(entry["deadline_s"]))
+        try:
+            update.serve(candidate, verify=lambda _: verify(candidate), accepted=(Result.PASS, Result.INCONCLUSIVE))
+        except update.CandidateFailed as failure:
+            raise _fails(entry, failure.report) from None
     # Where it serves already too: a run that was killed in the switch may have left the other server running.
     target.start_server(entry["to"])
 
@@ -125,13 +145,23 @@ def _wait(target: RollbackTarget, entry: dict[str, Any]) -> None:
 
 def _verify(target: RollbackTarget, entry: dict[str, Any]) -> None:
     report = target.verify(entry["to"], profile=entry["profile"], deadline_s=float(entry["deadline_s"]))
-    entry |= {"verdict": (report.verdict or Result.INCONCLUSIVE).value, "table": report.text()}
     if report.verdict is Result.FAIL:
-        raise VerificationFailed("it fails its verification", code="revision-fails-verification")
+        raise _fails(entry, report)
+    _note(entry, report)
     if report.verdict is Result.PASS and Step.RECORD in entry["steps"]:
         target.ledger.add_release(
             target.release(entry["to"], verification_id=identity(report), verdict=report.verdict.value)
         )
+
+
+def _fails(entry: dict[str, Any], report: Report) -> VerificationFailed:
+    """Note a red verification of the target, and return what it is raised as."""
+    _note(entry, report)
+    return VerificationFailed("it fails its verification", code="revision-fails-verification")
+
+
+def _note(entry: dict[str, Any], report: Report) -> None:
+    entry |= {"verdict": (report.verdict or Result.INCONCLUSIVE).value, "table": report.text()}
 
 
 def _record(target: RollbackTarget, entry: dict[str, Any]) -> None:

@@ -90,6 +90,6 @@ def test_nothing_is_left_of_a_revision_that_could_not_be_started(
     monkeypatch.setattr(guard, "_DATABASE_WAIT_S", 0.1)
     switch.write_candidate(state, record(1))
     with pytest.raises(PlatformFailed, match="does not answer"):
-        LocalPlatform(state).stage("1")
+        switch.stage(state, record(1))
     assert revisions.list_all(state) == ()
     assert not state.candidate.exists()

@@ -13,7 +13,7 @@ from mlflow_backend.releases.journal import refuse_unfinished
 from mlflow_backend.releases.plan import Request, Step, plan
 from mlflow_backend.releases.run import RollbackOptions, RollbackResult, begin, resume
 from mlflow_backend.schema import Heads
-from tests.components.releases.rollbacks import SAME, changed, same, silent
+from tests.components.releases.rollbacks import SAME, changed, same, silent, staging
 from tests.components.releases.world import HEAD, Killed, World, failed
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def places(make: type[World], folder: Path, red: set[str]) -> list[tuple[int, bo
 
 
 @pytest.mark.parametrize("red", [set(), {"1"}])
-@pytest.mark.parametrize("make", [same, changed])
+@pytest.mark.parametrize("make", [same, changed, staging])
 def test_a_kill_at_any_step_ends_in_one_of_two_states(tmp_path: Path, make: type[World], red: set[str]) -> None:
     """Killed before or after each step, then run again: the target serves and is pinned, or all is as it was."""
     for number, place in enumerate(places(make, tmp_path / "dry", red)):
@@ -241,6 +241,7 @@ def test_a_kill_at_any_step_ends_in_one_of_two_states(tmp_path: Path, make: type
         else:
             assert (world.running, pin.revision, world.database["head"]) == ("1", "1", HEAD["3.4.0"].tracking), place
         assert world.servers == {world.running}, place
+        assert getattr(world, "tags", set()) <= {world.running}, place
         # Nothing to finish: it was killed before it had begun, or after its end.
         assert finished is None or (pin is None) == bool(red), place
         assert len([r for r in world.ledger.read().records if r.kind.value == "rollback"]) <= 1

@@ -54,6 +54,15 @@ def test_whatever_does_not_pass_is_discarded_and_never_promoted(verdict: Result 
     assert failed.value.report.text() in str(failed.value)
 
 
+@pytest.mark.parametrize("verdict", [Result.INCONCLUSIVE, None])
+def test_a_rollback_may_accept_a_verification_that_cannot_tell(verdict: Result | None) -> None:
+    """One that did not end could not tell either."""
+    candidate = Staged()
+    accepted = (Result.PASS, Result.INCONCLUSIVE)
+    update.serve(candidate, verify=lambda _: candidate.verified_as(verdict), accepted=accepted)
+    assert candidate.done == ["verified", "promoted"]
+
+
 def test_a_verification_that_breaks_off_discards_the_candidate() -> None:
     """Also one that a person interrupts: what is not known to work is not left running."""
     candidate = Staged()

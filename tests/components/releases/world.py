@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mlflow_backend.target import Candidate
+
 START = datetime(2026, 11, 1, tzinfo=UTC)
 VERSIONS = ("2.9.2", "3.4.0", "3.17.2")
 HEAD = {version: Heads(tracking=f"head-{version}") for version in VERSIONS}
@@ -160,6 +162,14 @@ class World:
         """Count the rows that are not in the dump."""
         lost = self.database["rows"] - self.dumps[dump.id]["rows"]
         return {"runs": lost} if lost else {}
+
+    def stage(self, revision: str) -> Candidate | None:
+        """Return nothing: a revision is not served apart here."""
+        del revision
+
+    def verify_apart(self, candidate: Candidate, *, profile: str, deadline_s: float) -> Report:
+        """Refuse what is never staged."""
+        raise AssertionError(candidate, profile, deadline_s)
 
     def start_server(self, revision: str) -> None:
         """Start a revision, whose MLflow starts on its own schema only; killed in it, the one before runs on."""
