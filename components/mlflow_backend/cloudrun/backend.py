@@ -56,12 +56,13 @@ class CloudRunBackendArgs:
 class Found:
     """What is there before an update: the service as Google has it, and what the ledger says.
 
-    `wanted` are the revisions that a rollback may go to.
+    `wanted` are the revisions that a rollback may go to, `failed` those that never started.
     """
 
     service: Mapping[str, Any] | None
     pinned: PinnedRelease | None
     wanted: frozenset[str]
+    failed: frozenset[str] = frozenset()
 
     @property
     def revision(self) -> str | None:
@@ -251,7 +252,7 @@ class CloudRunBackend(Backend):
     def _body(self, drawn: Surroundings) -> dict[str, Any]:
         """Return the service's document with the traffic that this update ends with."""
         settings, naming, found = self._scope.settings, self._scope.naming, self._found
-        template = service.template(settings, naming, drawn, release=self._identity)
+        template = service.template(settings, naming, drawn, release=self._identity, failed=found.failed)
         revision = str(template["revision"])
         wanted = traffic.declared(
             found.service,
@@ -294,7 +295,10 @@ def _looked_at(settings: Settings, platform: CloudRunPlatform, release: str) -> 
     live = platform.run.service()
     verified = {each.release.revision for each in found.releases if each.release}
     serving = traffic.routed(live) if live else None
-    return findings, Found(service=live, pinned=pinned, wanted=frozenset({*verified, *([serving] if serving else [])}))
+    wanted = frozenset({*verified, *([serving] if serving else [])})
+    revisions = platform.run.revisions() if live else []
+    failed = frozenset(traffic.short(each["name"]) for each in revisions if traffic.has_failed(each))
+    return findings, Found(service=live, pinned=pinned, wanted=wanted, failed=failed - wanted)
 
 
 def _secret_props(scope: Scope) -> dict[str, Any]:

@@ -96,8 +96,7 @@ def _not_starting(platform: CloudRunPlatform, props: Mapping[str, Any], failure:
     return PlatformFailed(
         f"The new release does not start, so no user met it. {said}\n{lines}",
         code="revision-not-starting",
-        # A name is a revision's for ever, and the name says what the release is.
-        fix="Mend the cause, and change a setting of the server: Google does not start the very same release again",
+        fix="Mend the cause, and repeat: the same release is tried again as another revision",
     )
 
 

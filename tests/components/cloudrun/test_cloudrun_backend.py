@@ -204,6 +204,24 @@ def test_a_repeated_update_declares_what_is_there() -> None:
     assert candidate["revision"] == revision
 
 
+def test_a_release_that_did_not_start_is_tried_again_as_another_revision() -> None:
+    """Its name is taken for ever; a repeated update stays with the attempt that started."""
+
+    def tried(*failed: str) -> str:
+        found = record("basic", found=replace(live([], old), failed=frozenset(failed)))
+        inputs = named(found, "candidate").inputs
+        template, revision = named(found, "service").inputs["template"], str(inputs["revision"])
+        assert (template["revision"], f"{OWN.service()}-{inputs['tag']}") == (revision, revision)
+        return revision
+
+    old = f"{OWN.service()}-r00000000"
+    first = tried()
+    second = tried(first)
+    third = tried(first, second)
+    assert len({first, second, third}) == 3
+    assert tried(first, old) == second
+
+
 def test_a_pinned_revision_keeps_the_traffic_and_the_template() -> None:
     """Fact 7: neither the next update nor drift remediation undoes a rollback, and no revision is made meanwhile."""
     old, new = (f"{OWN.service()}-r{each * 8}" for each in "01")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.cloudrun.render import access, containers, front
@@ -25,7 +26,7 @@ from mlflow_backend.server import describe
 from mlflow_backend.settings.budget import most_replicas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from mlflow_backend.gcp.naming import Naming
     from mlflow_backend.gcp.render.secrets import SecretVersion
@@ -101,10 +102,12 @@ def scaling(settings: Settings) -> dict[str, int]:
     }
 
 
-def template(settings: Settings, naming: Naming, surroundings: Surroundings, *, release: str) -> Body:
-    """Return the template of a release's revision."""
+def template(
+    settings: Settings, naming: Naming, surroundings: Surroundings, *, release: str, failed: Collection[str] = ()
+) -> Body:
+    """Return the template of a release's revision; `failed` are the revisions that never started."""
     size, found = server_size(settings), surroundings
-    drawn = revision_digest(settings, naming, found, release=release)
+    drawn = revision_digest(settings, naming, found, release=release, failed=failed)
     server = _described(settings, naming, found, tag=naming.tag(drawn))
     volumes, mounts = containers.certificates(found.secrets)
     return {
@@ -167,16 +170,23 @@ def release_identity(settings: Settings, naming: Naming) -> str:
         secrets=secret_versions(settings, naming, {}),
     )
     body = template(settings, naming, drawn, release="")
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:_DIGEST_LENGTH]
+    return _digest(body)
 
 
-def revision_digest(settings: Settings, naming: Naming, surroundings: Surroundings, *, release: str) -> str:
-    """Return what names the revision of a release: its secrets' versions are fixed, so others are another revision."""
+def revision_digest(
+    settings: Settings, naming: Naming, surroundings: Surroundings, *, release: str, failed: Collection[str] = ()
+) -> str:
+    """Return what names the revision of a release: its secrets' versions are fixed, so others are another revision.
+
+    A revision that never started has its name for ever, and Google does not start it again: the next attempt at the
+    same release has another name.
+    """
     variables = _described(settings, naming, surroundings, tag="").secret_environment
     used = [*containers.environment_secrets(variables, surroundings.secrets).values()]
     used += [surroundings.secrets[part] for part in containers.certificates(surroundings.secrets)[1]]
     drawn = [release, sorted((each.secret, each.version) for each in used)]
-    return hashlib.sha256(json.dumps(drawn).encode()).hexdigest()[:_DIGEST_LENGTH]
+    attempts = (_digest(drawn if number == 0 else [*drawn, number]) for number in count())
+    return next(each for each in attempts if naming.revision(each) not in failed)
 
 
 def _described(settings: Settings, naming: Naming, found: Surroundings, *, tag: str) -> ServerDescription:
@@ -271,3 +281,7 @@ BILLING: Final[Mapping[str, Billing]] = {
     ),
     "gcp:cloudrunv2/job:Job": Billing(by_use=("one-shot jobs",)),
 }
+
+
+def _digest(document: object) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:_DIGEST_LENGTH]
