@@ -148,8 +148,10 @@ def test_an_upgrade_migrates_the_database(life: Life) -> None:
 
 
 def test_destroy_ends_every_instance(life: Life) -> None:
-    """Of a stack that protects nothing, only the network is left (docs/targets/cloudrun.md)."""
+    """Of a stack that protects nothing, nothing is left, although Google keeps the database's connection for days."""
     done = life.stack.destroy()
     assert done.ok, done.text
     assert not life.rig.services.kept
+    assert not life.rig.networks.kept
+    assert not life.rig.networks.connections
     until(lambda: life.rig.live == [], what="the end of all instances", deadline_s=_SOON_S)

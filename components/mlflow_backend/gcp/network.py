@@ -41,9 +41,7 @@ class Network(pulumi.ComponentResource):
         made = gcp.compute.Network(
             f"{name}-network",
             **named(arguments.network(network.network(naming))),
-            # Google keeps a deleted database for days, and with it the connection to its services, which the network
-            # cannot be deleted with: `destroy` leaves both, and the page says how they go.
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         subnet = gcp.compute.Subnetwork(
             f"{name}-instances",
@@ -58,7 +56,9 @@ class Network(pulumi.ComponentResource):
             network=self.network,
             service=_SERVICES,
             reserved_peering_ranges=[addresses.name],
-            deletion_policy="ABANDON",
+            # Google keeps a deleted database for days, and refuses to delete the connection meanwhile, and with it the
+            # network. Nothing is left by then that needs the peering: the stores go before it.
+            deletion_policy="REMOVE_PEERING",
             opts=self._after(addresses),
         )
         self.resources = [made, subnet, addresses, peering]

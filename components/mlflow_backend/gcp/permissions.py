@@ -32,10 +32,10 @@ DEPLOY: Final = (
     *_each("cloudsql.instances", *_VERBS),
     *_each("cloudsql.users", "update"),
     *_each("redis.instances", *_VERBS, "getAuthString"),
-    *_each("compute.networks", "create", "delete", "get"),
+    *_each("compute.networks", "create", "delete", "get", "removePeering"),
     *_each("compute.subnetworks", "create", "delete", "get", "use"),
     *_each("compute.globalAddresses", "createInternal", "deleteInternal", "get"),
-    *_each("servicenetworking.services", "addPeering"),
+    *_each("servicenetworking.services", "addPeering", "deleteConnection", "get"),
     *_each("logging.logEntries", "list"),
 )
 """Of an update, a rollback and a verification of a backend that makes all of its parts."""

@@ -144,6 +144,15 @@ def test_the_apis_outlive_the_stack() -> None:
     assert not any(each["disableOnDestroy"] for each in found)
 
 
+def test_the_network_goes_after_the_stores_with_its_peering() -> None:
+    """Google holds the connection of a deleted database for days, and the network with it."""
+    registered = record("basic")
+    peering = named(registered, "peering")
+    assert peering.inputs["deletionPolicy"] == "REMOVE_PEERING"
+    for store in ("database-instance", "cache-instance"):
+        assert peering.urn in named(registered, store).needs, store
+
+
 @pytest.mark.parametrize("variant", DEPLOYED)
 def test_an_account_reads_the_secrets_of_its_containers(variant: str) -> None:
     """One that is missing keeps a revision from starting; one too many is read by whoever has the server."""
