@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -15,13 +16,18 @@ from mlflow_backend.cloudrun.locator import CloudRunLocator
 from mlflow_backend.cloudrun.oneshot import CloudRunJob
 from mlflow_backend.cloudrun.platform import CloudRunPlatform
 from mlflow_backend.cloudrun.render.service import RELEASE_LABEL, VERSION_LABEL, Traffic, targets
-from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.contract import PlatformFailed, Refused, VerificationFailed
+from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.gcp import secrets
 from mlflow_backend.gcp.api import ENDPOINTS, Api
 from mlflow_backend.gcp.render.storage import Store
 from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.pace import Pace
-from mlflow_backend.releases import update
+from mlflow_backend.releases import steps, update
+from mlflow_backend.releases.plan import Step
+from mlflow_backend.verification import execution
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.report import Report
 from tests.components.messages import raised
 from tests.rig.clock import TINY
 from tests.rig.gcp import discovery
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlflow_backend.cloudrun.staged import StagedRevision
+    from mlflow_backend.verify.subjects import Subject
 
 _SOON_S = 60
 _QUICK = Pace(poll_s=0.05)
@@ -261,6 +268,31 @@ def test_a_staged_revision_is_discarded(platform: CloudRunPlatform, scene: Scene
     found.discard()
     assert platform.serving() == revision(scene, 2)
     assert tag(1) not in traffic.tags(platform.run.service())
+
+
+@pytest.mark.parametrize("verdict", [Result.PASS, Result.INCONCLUSIVE, Result.FAIL])
+def test_a_rollback_moves_the_traffic_after_its_verification(
+    platform: CloudRunPlatform, scene: Scene, monkeypatch: Any, verdict: Result
+) -> None:
+    """Users meet the newer one meanwhile, and stay with it if the older one fails at its tag, which is gone then."""
+    deployed(scene)
+    scene.patch({"template": template(scene, 2)}, updateMask="template")
+    assert platform.wait(revision(scene, 2), deadline_s=_SOON_S).serving
+    seen: list[tuple[str | None, int]] = []
+
+    def verified(subject: Subject, **_more: Any) -> Report:
+        seen.append((platform.serving(), scene.rig.ask(f"{subject.url}/health").status))
+        return Report(url=subject.url, profile="core", deadline_s=1, started="then", finished="now", verdict=verdict)
+
+    monkeypatch.setattr(execution, "run_apart", verified)
+    entry = {"to": revision(scene, 1), "steps": ["activate", "wait", "verify"], "profile": "core", "deadline_s": 60.0}
+    left = pytest.raises(VerificationFailed) if verdict is Result.FAIL else contextlib.nullcontext()
+    with left:
+        steps.do(Step.ACTIVATE, DeployedBackend(platform), entry)
+    assert seen == [(revision(scene, 2), 200)]
+    goal = revision(scene, 2 if verdict is Result.FAIL else 1)
+    assert platform.wait(goal, deadline_s=_SOON_S).serving
+    assert (tag(1) in traffic.tags(platform.run.service())) is (verdict is not Result.FAIL)
 
 
 def test_old_revisions_are_pruned(platform: CloudRunPlatform, scene: Scene) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.releases.stores import LOCKS
 from tests.rig import contents
 from tests.rig.clock import SERVERS
 from tests.rig.gcp.life import Life
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-VERSION, CRASHING = "3.17.2", "crashing"
+VERSION, CRASHING, FOREIGN = "3.17.2", "crashing", "foreign"
 _RUNS = 3
 _SOON_S = 180
 _MIB = 1 << 20
@@ -42,6 +45,9 @@ def life(containers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             tag: rig.registry.publish(tag, each, labels=contents.labels(VERSION))
             for tag, each in ((VERSION, right), (CRASHING, contents.behaving(right, "crash")))
         }
+        images[FOREIGN] = rig.registry.publish(
+            FOREIGN, right, labels=contents.labels(VERSION), platforms=("linux/arm64",)
+        )
         settings: dict[str, Any] = {
             "target": "cloudrun",
             "server": {"workers": 1, "cpu": 2048, "memory": 4096},
@@ -69,6 +75,17 @@ def test_a_candidate_that_crashes_is_never_served(life: Life) -> None:
     assert "is not ready" in outcome.text, outcome.text
     assert life.tags() == {life.kept["first"]}
     life.only(life.kept["first"])
+
+
+def test_an_image_of_another_architecture_is_refused_before_anything_changes(life: Life) -> None:
+    """Cloud Run would say of its container only that it did not start."""
+    before = life.service["generation"]
+    life.serve(VERSION, FOREIGN)
+    outcome = life.stack.up()
+    life.serve(VERSION)
+    assert not outcome.ok, outcome.text
+    assert "linux/arm64" in outcome.text, outcome.text
+    assert life.service["generation"] == before
 
 
 def test_a_killed_update_leaves_users_alone_and_the_next_one_ends_it(life: Life) -> None:
@@ -104,3 +121,39 @@ def test_an_artifact_of_200_mib_goes_up_and_down(life: Life) -> None:
     assert up.status == 200, up.data
     down = life.rig.ask(url, headers=life.login(), timeout_s=_SOON_S)
     assert hashlib.sha256(down.data).hexdigest() == digest
+
+
+def test_a_killed_rollback_leaves_users_alone_and_the_next_run_ends_it(life: Life) -> None:
+    """Killed while the older revision is verified at its tag: the newer one serves, and updates wait for the rollback.
+
+    Run again, the command finishes it: the older one serves, pinned, and nobody has a tag that an update did not give.
+    """
+    tags = life.tags()
+    command = life.stack.start_script("rollback", "--reason", "a test", "--yes")
+
+    def staged() -> bool:
+        assert command.poll() is None, (life.stack.folder / "background.log").read_text()
+        return any(each.variables.get("K_REVISION") == life.kept["first"] for each in life.rig.live)
+
+    try:
+        until(staged, what="an instance of the older revision", deadline_s=_SOON_S)
+        assert life.serving() == life.kept["second"]
+    finally:
+        life.stack.kill(command)
+    assert life.serving() == life.kept["second"]
+    assert life.runs() == life.kept["before"]
+    waiting = life.stack.up()
+    assert not waiting.ok
+    assert f"rollback to revision {life.kept['first']}" in waiting.text, waiting.text
+    # Nobody else can know that its holder is dead: the message of the next command names the object.
+    refused = life.stack.script("rollback", "--yes")
+    assert refused.code == ExitCode.REFUSED, refused.text
+    lock = f"{LOCKS}/rollback.json"
+    assert lock in refused.text, refused.text
+    path = f"storage/v1/b/{life.naming.bucket()}/o/{quote(lock, safe='')}"
+    life.rig.call("DELETE", path, api="storage.v1")
+    done = life.stack.script("rollback", "--yes")
+    assert done.code == 0, done.text
+    life.only(life.kept["first"])
+    assert life.runs() == life.kept["before"]
+    assert life.tags() == tags

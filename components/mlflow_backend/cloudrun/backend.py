@@ -13,7 +13,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from mlflow_backend.backend import Backend, Serving
-from mlflow_backend.cloudrun import traffic
+from mlflow_backend.cloudrun import preflight, traffic
 from mlflow_backend.cloudrun.locator import locator_of
 from mlflow_backend.cloudrun.platform import CloudRunPlatform
 from mlflow_backend.cloudrun.provider import Candidate, Rollout
@@ -23,7 +23,6 @@ from mlflow_backend.cloudrun.render.service import Surroundings
 from mlflow_backend.cloudrun.rendered import undrawn
 from mlflow_backend.cloudrun.service import OPERATION_S
 from mlflow_backend.findings import documents
-from mlflow_backend.gcp import preflight
 from mlflow_backend.gcp.identity import Identity
 from mlflow_backend.gcp.network import Network
 from mlflow_backend.gcp.provider import ServerSecrets
@@ -289,7 +288,7 @@ class CloudRunBackend(Backend):
 
 def _looked_at(settings: Settings, platform: CloudRunPlatform, release: str) -> tuple[tuple[Finding, ...], Found]:
     """Return what preflight found, and what Google and the ledger say before an update."""
-    findings = preflight.refuse(platform.naming, platform.api)
+    findings = preflight.refuse(settings, platform.naming, platform.api)
     found = pins.ledger_contents(platform.store, requested=settings.release.pin)
     pinned = pins.pinned_release(found.state, identity=release, describe=platform.describe)
     live = platform.run.service()

@@ -54,13 +54,13 @@ class CloudRunTarget:
         return found
 
     def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:
-        """Look at the project."""
+        """Look at the project and the image."""
         del folder
+        from mlflow_backend.cloudrun.preflight import look
         from mlflow_backend.cloudrun.refusals import naming_of
         from mlflow_backend.gcp.api import Api
-        from mlflow_backend.gcp.preflight import look
 
-        return look(naming_of(settings, project=project, stack=stack), Api())
+        return look(settings, naming_of(settings, project=project, stack=stack), Api())
 
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return the containers of the service and of the jobs."""

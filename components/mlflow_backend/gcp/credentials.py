@@ -27,13 +27,17 @@ class Credentials:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of a call. Raises Refused without credentials, PlatformFailed if they give no token."""
+        """Return the headers of a call. Raises as `token`."""
+        return {"Authorization": f"Bearer {self.token()}"}
+
+    def token(self) -> str:
+        """Return an access token. Raises Refused without credentials, PlatformFailed if they give none."""
         with self._lock:
             if self._found is None:
                 self._found = _default()
             if not self._found.valid:
                 self._refresh()
-            return {"Authorization": f"Bearer {self._found.token}"}
+            return str(self._found.token)
 
     def renew(self) -> None:
         """Let the next call have another token: one that Google has refused may have been revoked."""

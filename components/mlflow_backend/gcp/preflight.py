@@ -1,11 +1,11 @@
-"""What a backend needs of its project before anything is made: for each preview and update, and for `doctor`."""
+"""What a backend needs of its project before anything is made."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.findings import failed, failures, passed, skipped, table
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.findings import failed, failures, passed, skipped
 from mlflow_backend.gcp.api import PROJECTS, USAGE, GoogleError
 from mlflow_backend.gcp.permissions import DEPLOY
 from mlflow_backend.gcp.render.network import APIS
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
 _BATCH: Final = 30
 # 'Method: projects.testIamPermissions' (Resource Manager): 100 permissions at most.
 _ASKED: Final = 100
-
-
-def refuse(naming: Naming, api: Api) -> tuple[Finding, ...]:
-    """Look at everything. Raises Refused with all that is missing; what could not be looked at is no reason."""
-    found = look(naming, api)
-    if failures(found):
-        raise Refused(
-            "The project is not ready for this backend:\n" + "\n".join(table(failures(found))),
-            code="gcp-preflight-failed",
-            fix="Do what is said, and repeat.",
-        )
-    return found
 
 
 def look(naming: Naming, api: Api) -> tuple[Finding, ...]:

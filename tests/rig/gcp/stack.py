@@ -56,16 +56,24 @@ class GcpStack(Project):
 
     def script(self, name: str, *arguments: str) -> Outcome:
         """Run one of the project's commands on this stack."""
-        python = str(ROOT / ".venv" / "bin" / "python")
-        return self.run(python, "-m", f"scripts.{name}", "--stack", self.name, *arguments)
+        return self.run(*self._script(name, *arguments))
+
+    def _script(self, name: str, *arguments: str) -> tuple[str, ...]:
+        return (str(ROOT / ".venv" / "bin" / "python"), "-m", f"scripts.{name}", "--stack", self.name, *arguments)
 
     def start_up(self) -> subprocess.Popen[bytes]:
         """Start `pulumi up`, so that it can be killed with all that it starts."""
+        return self.start(str(PULUMI), "up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.name)
+
+    def start_script(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start one of the project's commands on this stack, so that it can be killed."""
+        return self.start(*self._script(name, *arguments))
+
+    def start(self, *argv: str) -> subprocess.Popen[bytes]:
+        """Start a command in the project, with the rig's names; what it says goes to `background.log`."""
         with (self.folder / "background.log").open("w") as log:
             return subprocess.Popen(
-                self.rig.command(
-                    str(PULUMI), "up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.name
-                ),
+                self.rig.command(*argv),
                 cwd=self.project,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -75,9 +83,9 @@ class GcpStack(Project):
             )
 
     @staticmethod
-    def kill(update: subprocess.Popen[bytes]) -> None:
-        """SIGKILL an update and everything that it started, as a lost machine would."""
-        for process in (psutil.Process(update.pid), *psutil.Process(update.pid).children(recursive=True)):
+    def kill(command: subprocess.Popen[bytes]) -> None:
+        """SIGKILL a command and everything that it started, as a lost machine would."""
+        for process in (psutil.Process(command.pid), *psutil.Process(command.pid).children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        update.wait(timeout=10)
+        command.wait(timeout=10)
