@@ -286,13 +286,16 @@ def test_a_rollback_moves_the_traffic_after_its_verification(
 
     monkeypatch.setattr(execution, "run_apart", verified)
     entry = {"to": revision(scene, 1), "steps": ["activate", "wait", "verify"], "profile": "core", "deadline_s": 60.0}
-    left = pytest.raises(VerificationFailed) if verdict is Result.FAIL else contextlib.nullcontext()
-    with left:
+    red = verdict is Result.FAIL
+    expected: contextlib.AbstractContextManager[Any] = (
+        pytest.raises(VerificationFailed) if red else contextlib.nullcontext()
+    )
+    with expected:
         steps.do(Step.ACTIVATE, DeployedBackend(platform), entry)
     assert seen == [(revision(scene, 2), 200)]
-    goal = revision(scene, 2 if verdict is Result.FAIL else 1)
+    goal = revision(scene, 2 if red else 1)
     assert platform.wait(goal, deadline_s=_SOON_S).serving
-    assert (tag(1) in traffic.tags(platform.run.service())) is (verdict is not Result.FAIL)
+    assert (tag(1) in traffic.tags(platform.run.service())) is not red
 
 
 def test_old_revisions_are_pruned(platform: CloudRunPlatform, scene: Scene) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from mlflow_backend.cloudrun import preflight
 from mlflow_backend.findings import failures, passed
+from mlflow_backend.gcp import preflight as project
 from mlflow_backend.gcp.api import Api
 from tests.components.cloudrun.stacks import NAMING, changed
 from tests.components.messages import raised
@@ -59,7 +60,7 @@ def test_an_image_that_no_registry_is_named_for_is_refused(api: Api, monkeypatch
     def look(*_: object) -> tuple[Finding, ...]:
         return (passed("project", "gcp.project", "it is there."),)
 
-    monkeypatch.setattr(preflight.project, "look", look)
+    monkeypatch.setattr(project, "look", look)
     settings = changed("basic", {})
     malformed = settings.model_copy(update={"server": settings.server.model_copy(update={"image": "mlflow"})})
     with raised("cloudrun-preflight-failed", "image exists"):
