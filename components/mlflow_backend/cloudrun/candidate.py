@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.cloudrun import traffic
-from mlflow_backend.cloudrun.render.service import Traffic, targets
 from mlflow_backend.cloudrun.staged import StagedRevision
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.gcp.api import RUN
@@ -75,7 +74,7 @@ def _start(platform: CloudRunPlatform, props: Mapping[str, Any]) -> StagedRevisi
     if found is None:
         template = json.loads(props["template"])
         try:
-            run.change(lambda service: {"template": template, "traffic": _beside(service, props["tag"])})
+            run.change(lambda service: {"template": template, "traffic": traffic.beside(service, props["tag"])})
         except PlatformFailed as failure:
             raise _not_starting(platform, props, failure) from None
         found = run.revision(name)
@@ -108,11 +107,6 @@ def _clean(platform: CloudRunPlatform, wanted: frozenset[str]) -> None:
         return {"traffic": traffic.without(service, left)} if left else {}
 
     platform.run.change(cleaned)
-
-
-def _beside(service: Mapping[str, Any], tag: str) -> list[dict[str, Any]]:
-    """Return the traffic as it is, and the tag of the revision that is made with it."""
-    return targets(Traffic(serving=traffic.routed(service), candidate=tag, kept=traffic.tags(service)))
 
 
 def _tags(props: Mapping[str, Any]) -> frozenset[str]:

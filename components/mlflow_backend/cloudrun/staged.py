@@ -39,18 +39,16 @@ class StagedRevision:
         """Give a revision that is there its tag, if it has none."""
         release, naming = release_of(revision), platform.naming
         tag = release.revision.removeprefix(f"{naming.service()}-")
-        before = platform.run.service() or {}
-        kept, serving = traffic.tags(before), traffic.routed(before)
-        with_tag = {**kept, tag: release.revision}
+        kept = traffic.tags(platform.run.service())
         found = cls(
             platform=platform,
             revision=release.revision,
             version=release.mlflow_version,
             tag=tag,
-            promoted=targets(Traffic(serving=release.revision, kept=with_tag)),
+            promoted=targets(Traffic(serving=release.revision, kept={**kept, tag: release.revision})),
         )
         if kept.get(tag) != release.revision:
-            platform.run.change(lambda _: {"traffic": targets(Traffic(serving=serving, kept=with_tag))})
+            platform.run.change(lambda service: {"traffic": traffic.beside(service, tag, release.revision)})
         return found
 
     @property

@@ -13,6 +13,7 @@ Document = dict[str, Any]
 
 ALL: Final = 100
 _LATEST: Final = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
+_REVISION: Final = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 _MANUAL: Final = "MANUAL"
 _DONE: Final = "CONDITION_SUCCEEDED"
 _FAILED: Final = "CONDITION_FAILED"
@@ -65,6 +66,20 @@ def without(service: Mapping[str, Any], dropped: Collection[str]) -> list[Docume
     return found
 
 
+def beside(service: Mapping[str, Any], tag: str, revision: str | None = None) -> list[Document]:
+    """Return the traffic as it is, and a tag of a revision; of the one that is created with it if none is named.
+
+    A share of the latest revision becomes that of the one which has it now, because a new one must not get it. If
+    nobody serves yet, the new one does.
+    """
+    found = [_named(service, each) for each in without(service, {tag})]
+    if revision is not None:
+        return [*found, {"type": _REVISION, "revision": revision, "percent": 0, "tag": tag}]
+    if not any(each.get("percent") and each.get("revision") for each in found):
+        return [{"type": _LATEST, "percent": ALL, "tag": tag}]
+    return [*found, {"type": _LATEST, "percent": 0, "tag": tag}]
+
+
 def is_ready(service: Mapping[str, Any]) -> bool:
     """Return whether Google has done all that the service is asked for."""
     condition = service.get("terminalCondition") or {}
@@ -109,6 +124,12 @@ def _is_first(service: Mapping[str, Any], revision: str) -> bool:
     """Return whether the service has the traffic of a first deployment, and its newest revision is this one."""
     latest = any(each.get("type") == _LATEST and each.get("percent") for each in service.get("traffic") or [])
     return latest and short(str(service.get("latestCreatedRevision", ""))) == revision
+
+
+def _named(service: Mapping[str, Any], target: Mapping[str, Any]) -> Document:
+    """Return a target by its revision's name, as it is if that is not there yet."""
+    revision = _revision(service, target)
+    return dict(target) if revision is None else {**target, "type": _REVISION, "revision": revision}
 
 
 def _revision(service: Mapping[str, Any], target: Mapping[str, Any]) -> str | None:

@@ -58,6 +58,38 @@ def test_tags_name_their_revisions() -> None:
     assert traffic.tags(None) == {}
 
 
+HALVES = [{**OLD, "percent": 50}, {**OLD, "revision": "s-r1", "percent": 50, "tag": "r1"}]
+NEW = {**LATEST, "percent": 0, "tag": "r2"}
+
+
+@pytest.mark.parametrize(
+    ("before", "ready", "after"),
+    [
+        ([LATEST], "s-r0", [OLD, NEW]),
+        ([{**LATEST, "tag": "r0"}], "s-r0", [{**OLD, "tag": "r0"}, NEW]),
+        ([OLD], "s-r1", [OLD, NEW]),
+        ([OLD, NEW], "s-r1", [OLD, NEW]),
+        (HALVES, "s-r1", [*HALVES, NEW]),
+        ([], "", [{**LATEST, "tag": "r2"}]),
+        ([{**LATEST, "tag": "r1"}], "", [{**LATEST, "tag": "r2"}]),
+    ],
+)
+def test_a_candidate_takes_nothing_from_those_who_serve(
+    before: list[dict[str, Any]], ready: str, after: list[dict[str, Any]]
+) -> None:
+    """Also if somebody has shared the traffic among several by hand; if nobody serves, it serves at once."""
+    assert traffic.beside({"traffic": before, "latestReadyRevision": ready}, "r2") == after
+
+
+def test_a_tag_of_an_older_revision_takes_nothing_either() -> None:
+    """A tag that named another revision names this one afterwards."""
+    service = {"traffic": [{**LATEST, "tag": "r0"}], "latestReadyRevision": "x/s-r1"}
+    tagged = {**OLD, "percent": 0, "tag": "r0"}
+    assert traffic.beside(service, "r0", "s-r0") == [{**OLD, "revision": "s-r1"}, tagged]
+    assert traffic.without({"traffic": [OLD, tagged]}, {"r0"}) == [OLD]
+    assert traffic.without({"traffic": [{**OLD, "tag": "r0"}]}, {"r0"}) == [OLD]
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_locator_is_read_again(variant: str) -> None:
     """Whoever has the store's address finds all parts by it, without Pulumi."""
