@@ -134,7 +134,7 @@ def tag(number: int) -> str:
 
 def deployed(scene: Scene) -> None:
     """Deploy a first release, as the program does."""
-    scene.create(scene.body(template(scene, 1), traffic=targets(Traffic(candidate=tag(1)))))
+    scene.create(scene.body(template(scene, 1), traffic=targets(Traffic(first=tag(1)))))
 
 
 def props(platform: CloudRunPlatform, scene: Scene, number: int, **more: Any) -> dict[str, Any]:

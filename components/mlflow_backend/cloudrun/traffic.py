@@ -113,7 +113,7 @@ def declared(
     deployment cannot name its revision; a service that has been deployed only once is left as it was.
     """
     if service is None or (pinned is None and _is_first(service, revision)):
-        return Traffic(candidate=tag)
+        return Traffic(first=tag)
     kept = {name: each for name, each in tags(service).items() if each in wanted}
     if pinned is None:
         kept[tag] = revision

@@ -14,6 +14,7 @@ from mlflow_backend.cloudrun.refusals import refuse_unsupported
 from mlflow_backend.cloudrun.render import access, jobs
 from mlflow_backend.cloudrun.render.inputs import hosts
 from mlflow_backend.cloudrun.render.service import BILLING, Traffic, release_identity, revision_digest, scaling, targets
+from mlflow_backend.cloudrun.traffic import beside
 from mlflow_backend.gcp.render.secrets import SecretVersion
 from tests import google_apis
 from tests.components.cloudrun.stacks import NAMING, REFUSED, VARIANTS, body_of, changed, surroundings
@@ -136,14 +137,15 @@ def test_the_first_deployment_names_no_revision() -> None:
     assert (found["type"], "revision" in found) == ("TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", False)
 
 
-@pytest.mark.parametrize("traffic", [Traffic(serving=OLD, candidate="r1"), Traffic(candidate="r1")])
-def test_a_candidate_is_the_latest_with_a_tag(traffic: Traffic) -> None:
+@pytest.mark.parametrize("found", [[], targets(Traffic(serving=OLD)), targets(Traffic(first="r1"))])
+def test_a_candidate_is_the_latest_with_a_tag(found: list[dict[str, Any]]) -> None:
     """A candidate beside a serving revision has no traffic; in the first deployment nobody serves beside it."""
-    body = body_of(changed("basic", {}), traffic)
+    named = any("revision" in each for each in found)
+    body = {**body_of(changed("basic", {})), "traffic": beside({"traffic": found}, "r1")}
     assert google_apis.service_problems(body) == []
     assert body["traffic"][-1] == {
         "type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST",
-        "percent": 0 if traffic.serving else 100,
+        "percent": 0 if named else 100,
         "tag": "r1",
     }
 

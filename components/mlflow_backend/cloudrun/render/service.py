@@ -65,11 +65,11 @@ class Surroundings:
 class Traffic:
     """Which revision serves, and which others are addressed by a tag of their own: `kept` is tag -> revision.
 
-    `candidate` is the tag of the revision that this update creates. It cannot be named yet, and is the latest.
+    `first` is the tag of a first deployment's revision. It cannot be named yet, and is the latest; nobody else serves.
     """
 
     serving: str | None = None
-    candidate: str | None = None
+    first: str | None = None
     kept: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -146,12 +146,9 @@ def targets(traffic: Traffic) -> list[Body]:
     """
     if traffic.serving is None:
         latest = {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}
-        return [latest if traffic.candidate is None else {**latest, "tag": traffic.candidate}]
+        return [latest if traffic.first is None else {**latest, "tag": traffic.first}]
     found = [_to(traffic.serving, percent=100)]
-    found += [{**_to(revision, percent=0), "tag": tag} for tag, revision in sorted(traffic.kept.items())]
-    if traffic.candidate is not None:
-        found.append({"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 0, "tag": traffic.candidate})
-    return found
+    return [*found, *({**_to(revision, percent=0), "tag": tag} for tag, revision in sorted(traffic.kept.items()))]
 
 
 def release_identity(settings: Settings, naming: Naming) -> str:
