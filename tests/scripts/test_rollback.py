@@ -178,7 +178,7 @@ def test_a_target_that_fails_its_verification_is_exit_code_1(
     assert call(tmp_path, "--yes", "--json") is ExitCode.VERIFICATION_FAILED
     result = document(capsys)
     assert (result["exitCode"], result["serving"]) == (1, "3")
-    assert "Now revision 3 serves again, as before" in result["result"]
+    assert "revision 3 serves" in result["result"]
 
 
 def test_an_unfinished_rollback_is_finished_first(

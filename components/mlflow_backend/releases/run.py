@@ -220,7 +220,7 @@ def _done(target: RollbackTarget, entry: dict[str, Any]) -> RollbackResult:
 
 # By whether a revision serves now, and whether that is as before.
 _NOW = {
-    (True, True): "revision {serving} serves again, as before",
+    (True, True): "revision {serving} serves, as before",
     (True, False): "revision {serving} serves",
     (False, True): "nothing serves, as before",
     (False, False): "nothing serves",
