@@ -77,6 +77,18 @@ def test_a_candidate_that_crashes_is_never_served(life: Life) -> None:
     life.only(life.kept["first"])
 
 
+def test_a_release_that_did_not_start_is_tried_again(life: Life) -> None:
+    """Its revision's name is taken for ever, so that the same settings make another one."""
+    before = life.revisions()
+    life.serve(VERSION, CRASHING)
+    outcome = life.stack.up()
+    life.serve(VERSION)
+    assert not outcome.ok, outcome.text
+    assert len(life.revisions() - before) == 1, outcome.text
+    assert life.tags() == {life.kept["first"]}
+    life.only(life.kept["first"])
+
+
 def test_an_image_of_another_architecture_is_refused_before_anything_changes(life: Life) -> None:
     """Cloud Run would say of its container only that it did not start."""
     before = life.service["generation"]

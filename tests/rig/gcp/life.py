@@ -46,6 +46,11 @@ class Life:
         (found,) = [each for each in self.service["trafficStatuses"] if each.get("percent")]
         return str(found.get("revision") or self.service["latestReadyRevision"].rpartition("/")[2])
 
+    def revisions(self) -> set[str]:
+        """Return every revision, also one that never started."""
+        path = f"v2/{self.naming.parent}/services/{self.naming.service()}/revisions"
+        return {each["name"].rpartition("/")[2] for each in self.rig.call("GET", path)["revisions"]}
+
     def only(self, revision: str) -> Instance:
         """Hold traffic and processes to one revision, once the others' instances have ended; return its instance.
 
