@@ -89,7 +89,7 @@ class S3Store:
         return lease.leased(self, name, by=by)
 
     def is_locked(self, name: str) -> bool:
-        """Return whether somebody holds the lock `name`; a killed holder does until its lease ends."""
+        """Return whether somebody holds the lock `name`; one that was killed elsewhere does until its lease ends."""
         return lease.is_leased(self, name)
 
     def address(self, key: str) -> str:

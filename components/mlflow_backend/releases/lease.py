@@ -1,6 +1,6 @@
 """A lock in an object store: an object that exactly one command creates, and that ends by itself.
 
-Nobody can know whether its holder was killed, so a second command is refused at once and never waits.
+A holder that was killed is known on its own machine only, so a second command is refused at once and never waits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mlflow_backend.contract import Refused
+from mlflow_backend.releases import holder
 from mlflow_backend.releases.stores import LOCKS
 
 if TYPE_CHECKING:
@@ -51,10 +52,12 @@ def _now() -> datetime:
 def leased(objects: Objects, name: str, *, by: str, now: Callable[[], datetime] = _now) -> Iterator[None]:
     """Hold the lock `name`. Raises Refused while somebody else holds it, with who and until when.
 
-    A holder that was killed leaves its lock behind; it ends by itself after `LEASE`.
+    A holder that was killed leaves its lock behind. On the same machine the next command takes it; elsewhere it ends
+    by itself after `LEASE`.
     """
     key, token = _key(name), uuid.uuid4().hex
-    content = json.dumps({"token": token, "by": by, "until": (now() + LEASE).isoformat()}).encode()
+    until = (now() + LEASE).isoformat()
+    content = json.dumps({"token": token, "by": by, "holder": holder.own(), "until": until}).encode()
     if not objects.create(key, content):
         _take_over(objects, key, content, now())
     try:
@@ -67,9 +70,9 @@ def leased(objects: Objects, name: str, *, by: str, now: Callable[[], datetime] 
 
 
 def is_leased(objects: Objects, name: str, *, now: Callable[[], datetime] = _now) -> bool:
-    """Return whether somebody holds the lock `name`; a killed holder does until its lease ends."""
+    """Return whether somebody holds the lock `name`; one that was killed elsewhere does until its lease ends."""
     found = objects.read([_key(name)]).get(_key(name))
-    return found is not None and datetime.fromisoformat(json.loads(found)["until"]) > now()
+    return found is not None and not _has_ended(json.loads(found), now())
 
 
 def _take_over(objects: Objects, key: str, content: bytes, now: datetime) -> None:
@@ -81,13 +84,17 @@ def _take_over(objects: Objects, key: str, content: bytes, now: datetime) -> Non
         lease, tag = json.loads(found[0]), found[1]
         by, until = lease["by"], datetime.fromisoformat(lease["until"])
         # Only the very lock that was seen to have ended: of two who see it, one takes it.
-        taken = until <= now and objects.replace_if(key, content, tag=tag)
+        taken = _has_ended(lease, now) and objects.replace_if(key, content, tag=tag)
     if not taken:
         raise Refused(
             f"Another command of {by} works on this backend; its lock ends {until:%Y-%m-%d %H:%M} UTC.",
             code="backend-locked",
             fix=f"Let it end. If it was killed, delete {objects.address(key)}.",
         )
+
+
+def _has_ended(lease: Mapping[str, str], now: datetime) -> bool:
+    return datetime.fromisoformat(lease["until"]) <= now or holder.has_ended(lease.get("holder", ""))
 
 
 def _key(name: str) -> str:

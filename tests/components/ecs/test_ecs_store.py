@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from moto import mock_aws
 
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.releases import holder
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.lease import LEASE, is_leased, leased
 from mlflow_backend.releases.ledger import Ledger
@@ -152,6 +155,19 @@ def test_a_killed_holders_lock_ends_by_itself(store: S3Store) -> None:
         late.__exit__(None, None, None)
         with pytest.raises(Refused, match="next"), store.locked("migration", by="third"):
             pytest.fail("the late one gave away a lock that was not its own")
+
+
+def test_a_lock_of_a_process_that_was_killed_here_is_taken(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, because it surely writes nothing any more; a lock whose holder runs is kept."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait(timeout=30)
+    machine = holder.own().partition(" ")[0]
+    with monkeypatch.context() as patched:
+        patched.setattr(holder, "own", lambda: f"{machine} {ended.pid}")
+        leased(store, "rollback", by="killed").__enter__()
+    assert not store.is_locked("rollback")
+    with store.locked("rollback", by="next"):
+        assert store.is_locked("rollback")
 
 
 def test_a_denied_store_is_reported_with_its_place() -> None:
