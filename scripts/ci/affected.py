@@ -75,6 +75,11 @@ def changed_files(base: str, root: Path) -> list[str]:
     return [name for name in listed.stdout.split("\0") if name]
 
 
+def _is_on(target: str, platform: str) -> bool:
+    """Return whether a target is on a platform; one that there is not is left to its preview, which says so."""
+    return target not in registry.MODULES or platform in registry.get(target).platforms
+
+
 def _affected_since(base: str, stacks: Mapping[str, str], root: Path) -> list[str]:
     changed = ["Pulumi.yaml"] if base == NO_COMMIT else changed_files(base, root)
     return affected(changed, stacks)
@@ -87,6 +92,7 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
     which.add_argument("--base", help="the commit that the change is compared with; 40 zeros: everything changed")
     which.add_argument("--stack", help="this stack, whatever changed")
     parser.add_argument("--only", action="append", metavar="STACK", help="leave out every other stack")
+    parser.add_argument("--platform", help="leave out every stack that a login to this platform does not reach")
     options = parser.parse_args(arguments)
     known = targets(root)
     unknown = sorted({options.stack, *(options.only or ())} - {None, *known})
@@ -100,6 +106,8 @@ def main(arguments: list[str] | None = None, *, root: Path = ROOT) -> ExitCode:
         print(f"affected: git cannot compare with {options.base}: {said.strip() or error}", file=sys.stderr)
         return ExitCode.PLATFORM_FAILED
     stacks = [stack for stack in stacks if stack in (options.only or known)]
+    if options.platform:
+        stacks = [stack for stack in stacks if _is_on(known[stack], options.platform)]
     print("\n".join(stacks) or "no stack is concerned")
     runner.output("stacks", json.dumps(stacks))
     return ExitCode.DONE

@@ -97,15 +97,23 @@ def test_the_workflow_gets_the_answer(
     ("arguments", "stacks"),
     [
         (("--stack", "dev"), ["dev"]),
-        (("--base", affected.NO_COMMIT), ["dev"]),
+        (("--base", affected.NO_COMMIT, "--platform", "aws"), ["dev", "mistyped"]),
         (("--base", "HEAD"), []),
         (("--base", "HEAD~1", "--only", "here"), []),
+        (("--stack", "dev", "--platform", "aws"), ["dev"]),
+        (("--stack", "cloud", "--platform", "aws"), []),
+        (("--stack", "mistyped", "--platform", "aws"), ["mistyped"]),
     ],
 )
 def test_stacks_by_name_and_from_the_beginning(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], stacks: list[str]
 ) -> None:
-    """A run by hand names a stack; the first push of a branch has no commit before it."""
+    """A run by hand names a stack; the first push of a branch has no commit before it.
+
+    A stack that the workflow has no login for is left out. One whose target is mistyped is not: somebody must see it.
+    """
+    (repository / "Pulumi.cloud.yaml").write_text("config:\n  mlflow-backend:target: cloudrun\n")
+    (repository / "Pulumi.mistyped.yaml").write_text("config:\n  mlflow-backend:target: esc\n")
     monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "output"))
     assert affected.main(list(arguments), root=repository) is ExitCode.DONE
     assert json.loads((tmp_path / "output").read_text().removeprefix("stacks=")) == stacks
