@@ -182,6 +182,15 @@ def test_another_version_of_a_secret_is_another_revision() -> None:
     assert (first != second, first == third) == (True, True)
 
 
+def test_another_limit_of_instances_is_another_revision_of_the_same_release() -> None:
+    """A revision's document has it, and no document has another's name; a blocked release stays blocked."""
+    settings, other = changed("basic", {}), changed("basic", {"scaling": {"maxReplicas": 2}})
+    first, second = (body_of(each)["template"] for each in (settings, other))
+    assert first["scaling"] != second["scaling"]
+    assert first["revision"] != second["revision"]
+    assert first["labels"] == second["labels"]
+
+
 @pytest.mark.parametrize(
     ("variant", "iap", "open_to_all", "audience", "invokers"),
     [

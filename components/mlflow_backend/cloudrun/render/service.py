@@ -106,21 +106,27 @@ def template(
     settings: Settings, naming: Naming, surroundings: Surroundings, *, release: str, failed: Collection[str] = ()
 ) -> Body:
     """Return the template of a release's revision; `failed` are the revisions that never started."""
-    size, found = server_size(settings), surroundings
-    drawn = revision_digest(settings, naming, found, release=release, failed=failed)
-    server = _described(settings, naming, found, tag=naming.tag(drawn))
-    volumes, mounts = containers.certificates(found.secrets)
+    drawn = revision_digest(settings, naming, surroundings, release=release, failed=failed)
     return {
         "revision": naming.revision(drawn),
         # Never the stack's tags: another one would be another revision.
         "labels": {VERSION_LABEL: version_label(settings), RELEASE_LABEL: release},
+        # Never a minimum of the revision's own: it would run, and be billed, with a tag or without traffic, for ever.
+        # Zero is said, so that one that somebody set is taken away.
+        "scaling": {"minInstanceCount": 0, "maxInstanceCount": most_replicas(settings)},
+        **_instance(settings, naming, surroundings, tag=naming.tag(drawn)),
+    }
+
+
+def _instance(settings: Settings, naming: Naming, found: Surroundings, *, tag: str) -> Body:
+    """Return what each instance of a revision is; `tag` is the one at whose address it may be asked."""
+    size, server = server_size(settings), _described(settings, naming, found, tag=tag)
+    volumes, mounts = containers.certificates(found.secrets)
+    return {
         "serviceAccount": naming.email(SERVER),
         "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2",
         "timeout": f"{min(settings.server.request_timeout + _REQUEST_MARGIN_S, _LONGEST_REQUEST_S)}s",
         "maxInstanceRequestConcurrency": settings.gcp.service.concurrency,
-        # Never a minimum of the revision's own: it would run, and be billed, with a tag or without traffic, for ever.
-        # Zero is said, so that one that somebody set is taken away.
-        "scaling": {"minInstanceCount": 0, "maxInstanceCount": most_replicas(settings)},
         "vpcAccess": containers.vpc_access(network=found.network, subnet=found.subnet, tag=naming.service()),
         "volumes": [
             *volumes,
@@ -154,8 +160,9 @@ def targets(traffic: Traffic) -> list[Body]:
 def release_identity(settings: Settings, naming: Naming) -> str:
     """Return the identity of the release that settings describe.
 
-    A digest over exactly what the revision is given. What Google draws has a name of its own in it: addresses and
-    versions of secrets are known after the first update only, and are no other release.
+    A digest over exactly what an instance is given. What Google draws has a name of its own in it: addresses and
+    versions of secrets are known after the first update only, and are no other release. Nor is another number of
+    instances, as on every target.
     """
     drawn = Surroundings(
         image=settings.server.image or "",
@@ -166,14 +173,13 @@ def release_identity(settings: Settings, naming: Naming) -> str:
         subnet="subnet",
         secrets=secret_versions(settings, naming, {}),
     )
-    body = template(settings, naming, drawn, release="")
-    return _digest(body)
+    return _digest([version_label(settings), _instance(settings, naming, drawn, tag="")])
 
 
 def revision_digest(
     settings: Settings, naming: Naming, surroundings: Surroundings, *, release: str, failed: Collection[str] = ()
 ) -> str:
-    """Return what names the revision of a release: its secrets' versions are fixed, so others are another revision.
+    """Return what names the revision of a release: the versions of its secrets and its most instances are its own.
 
     A revision that never started has its name for ever, and Google does not start it again: the next attempt at the
     same release has another name.
@@ -181,7 +187,7 @@ def revision_digest(
     variables = _described(settings, naming, surroundings, tag="").secret_environment
     used = [*containers.environment_secrets(variables, surroundings.secrets).values()]
     used += [surroundings.secrets[part] for part in containers.certificates(surroundings.secrets)[1]]
-    drawn = [release, sorted((each.secret, each.version) for each in used)]
+    drawn = [release, most_replicas(settings), sorted((each.secret, each.version) for each in used)]
     attempts = (_digest(drawn if number == 0 else [*drawn, number]) for number in count())
     return next(each for each in attempts if naming.revision(each) not in failed)
 
