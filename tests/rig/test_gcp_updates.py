@@ -74,6 +74,7 @@ def test_a_candidate_that_crashes_is_never_served(life: Life) -> None:
     life.only(life.kept["first"])
 
 
+@pytest.mark.full
 def test_a_release_that_did_not_start_is_tried_again(life: Life) -> None:
     """Its revision's name is taken for ever, so that the same settings make another one."""
     before = life.revisions()
@@ -132,6 +133,7 @@ def test_an_artifact_of_200_mib_goes_up_and_down(life: Life) -> None:
     assert hashlib.sha256(down.data).hexdigest() == digest
 
 
+@pytest.mark.full
 def test_a_killed_rollback_leaves_users_alone_and_the_next_run_ends_it(life: Life) -> None:
     """Killed while the older revision is verified at its tag: the newer one serves, and updates wait for the rollback.
 
