@@ -161,6 +161,9 @@ def _ingress() -> list[dict[str, Any]]:
         "--entrypoints.websecure.http.tls=true",
         "--entrypoints.traefik.address=:8080",
         "--ping=true",
+        # The usual proxy cuts an answer now and then on a loaded machine: it drops its connection if the answer begins
+        # before it has seen the end of the request's body ('use of closed network connection', traefik#10381).
+        "--experimental.fastproxy=true",
         "--providers.kubernetesingress=true",
         f"--providers.kubernetesingress.ingressclass={INGRESS_CLASS}",
         f"--providers.kubernetesingress.ingressendpoint.ip={INGRESS}",
