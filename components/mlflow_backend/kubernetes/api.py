@@ -7,6 +7,7 @@ upgraded in the middle of an update must not fail it.
 from __future__ import annotations
 
 import json
+import math
 import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +27,10 @@ Document = dict[str, Any]
 
 _TIMEOUT: Final = urllib3.Timeout(connect=5, read=30)
 _AWAY_S: Final = 60.0
-_NOT_FOUND, _CONFLICT, _UNAUTHORISED = 404, 409, 401
+# An API server that was started refuses everybody but its own administrators until it has read the roles, which takes
+# seconds (seen on 1.34.1).
+_ROLES_S: Final = 30.0
+_NOT_FOUND, _CONFLICT, _UNAUTHORISED, _FORBIDDEN = 404, 409, 401, 403
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _GROUPS: Final[Mapping[str, str]] = {
     "ConfigMap": "api/v1",
@@ -69,6 +73,7 @@ class Api:
     pace: Pace = field(default_factory=Pace)
     _login: Login | None = None
     _pool: Any = None
+    _away_at: float = -math.inf
 
     def get(self, kind: str, name: str, *, namespace: str | None = None) -> Document | None:
         """Return an object; None if it is not there."""
@@ -173,9 +178,12 @@ class Api:
                 # A token lasts a quarter of an hour; an update may take longer.
                 self._login, renewed = None, True
                 continue
-            if status is not None and status not in _BUSY:
+            now = self.pace.clock()
+            if status is None or status in _BUSY:
+                self._away_at = now
+            elif status != _FORBIDDEN or now - self._away_at >= _ROLES_S:
                 break
-            if self.pace.clock() - began >= _AWAY_S:
+            if now - began >= _AWAY_S:
                 break
             self.pace.pause(self.pace.poll_s)
         if status is None:

@@ -157,6 +157,20 @@ def test_a_call_is_repeated_while_the_api_server_is_away(server: Server, tmp_pat
     assert api_of(write(tmp_path / "config", server, {"token": "t"})).get("Pod", "a") == {"kind": "Pod"}
 
 
+def test_an_api_server_that_comes_back_may_not_know_the_roles_yet(server: Server, tmp_path: Path) -> None:
+    """A refusal within seconds of its return is no answer; one that stays, or comes at any other time, is."""
+    refusal: Answer = (403, {"reason": "Forbidden", "message": "pods is forbidden"})
+    api = api_of(write(tmp_path / "config", server, {"token": "t"}))
+    server.answers = [(503, {}), refusal, (200, {"kind": "Pod"})]
+    assert api.get("Pod", "a") == {"kind": "Pod"}
+    server.answers = [(503, {}), refusal, refusal]
+    with pytest.raises(Refusal):
+        api.get("Pod", "a")
+    server.answers = [refusal]
+    with pytest.raises(Refusal):
+        api.get("Pod", "a")
+
+
 def test_an_api_server_that_stays_away_is_said_so(server: Server, tmp_path: Path) -> None:
     """After a minute, not after the test's own deadline."""
     connection = write(tmp_path / "config", server, {"token": "t"}, server="https://127.0.0.1:9")
