@@ -1,0 +1,125 @@
+"""Releases over two schemas on a real cluster: a migration, ways back that are refused, and the one by a restore.
+
+Real MLflow of two versions; the tests stand in the order of one life.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.releases.ledger import Ledger
+from mlflow_backend.releases.stores import DUMPS
+from mlflow_backend.schema_tables import required_heads
+from tests.rig.kubernetes.backend import ClusterStack, laid_out
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.rig.kubernetes.cluster import Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(900)]
+
+OLD, NEW = "3.4.0", "3.17.2"
+_RUNS, _LATER = 3, 2
+_WRITTEN = [0.0, 0.1, 0.2]
+
+
+class Life:
+    """The stack at the old version, written to, and its two revisions."""
+
+    def __init__(self, stack: ClusterStack) -> None:
+        """Deploy it."""
+        self.stack = stack
+        stack.serve(OLD)
+        stack.must_up()
+        stack.write_runs("before", _RUNS)
+        self.old, self.new = self.revision, ""
+
+    @property
+    def revision(self) -> str:
+        """The revision that the last update says it serves."""
+        return str(self.stack.outputs()["release"]["revision"])
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the backend's own prefix holds."""
+        return Ledger(self.stack.platform.store, by="a test")
+
+
+@pytest.fixture(scope="module")
+def life(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+    """One server of the old version, with room for the pools that it opens by the dozen."""
+    sections: dict[str, dict[str, Any]] = {
+        "server": {"replicas": 1},
+        "scaling": {"maxReplicas": 1},
+        "database": {"maxConnections": 400, "maxOverflow": 4},
+        "kubernetes": {"database": {"memory": 2048}},
+    }
+    with laid_out(tmp_path_factory.mktemp("releases") / "stack", cluster, "releases", **sections) as stack:
+        yield Life(stack)
+
+
+def test_an_upgrade_migrates_and_loses_nothing(life: Life) -> None:
+    """One update: dump, migration by a Job, the candidate, the new pod, verified; what was written is what is read."""
+    stack = life.stack
+    stack.serve(NEW)
+    stack.must_up()
+    outputs, heads = stack.outputs(), required_heads(NEW, auth=True)
+    assert heads is not None
+    assert outputs["verification"]["verdict"] == "pass", outputs["verification"]["table"]
+    assert (outputs["release"]["mlflowVersion"], outputs["release"]["schemaHead"]) == (NEW, heads.tracking)
+    life.new = life.revision
+    stack.until_serving(life.new, pods=1)
+    assert life.ledger.read().dumps[-1].heads == required_heads(OLD, auth=True)
+    assert stack.read_runs("before") == _WRITTEN
+
+
+def test_without_restore_the_way_back_is_refused(life: Life) -> None:
+    """The schema and the option are named; pods and ledger are as they were."""
+    stack, before = life.stack, life.ledger.read()
+    pods = stack.until_serving(life.new, pods=1)
+    refused = stack.script("rollback", "--to", life.old, "--yes")
+    assert refused.code == ExitCode.REFUSED, refused.text
+    assert "needs a RESTORE" in refused.text
+    assert (stack.until_serving(life.new, pods=1), life.ledger.read()) == (pods, before)
+
+
+def test_with_damaged_dumps_alone_there_is_no_way_back(life: Life) -> None:
+    """Each dump is held to its checksum: BLOCKED with `--restore` too, and nothing is touched."""
+    stack, before = life.stack, life.ledger.read()
+    pods, store = stack.until_serving(life.new, pods=1), stack.platform.store
+    dumps = [each for each in before.dumps if each.heads == required_heads(OLD, auth=True)]
+    keys = [f"{DUMPS}/{dump.id}/{each.object}" for dump in dumps for each in dump.databases.values()]
+    whole = {key: b"".join(store.chunks(key)) for key in keys}
+    try:
+        for key, content in whole.items():
+            store.replace(key, content[:-1] + bytes([content[-1] ^ 1]))
+        refused = stack.script("rollback", "--to", life.old, "--restore", "--yes")
+    finally:
+        for key, content in whole.items():
+            store.replace(key, content)
+    assert refused.code == ExitCode.REFUSED, refused.text
+    assert "is BLOCKED" in refused.text
+    assert (stack.until_serving(life.new, pods=1), life.ledger.read()) == (pods, before)
+
+
+def test_a_restore_goes_back_with_the_losses_counted(life: Life) -> None:
+    """What is lost is announced, then gone; the old pod alone serves, verified and pinned."""
+    stack = life.stack
+    stack.write_runs("later", _LATER)
+    dry = stack.script("rollback", "--to", life.old, "--restore", "--dry-run", "--json")
+    assert dry.code == ExitCode.DONE, dry.text
+    assert json.loads(dry.text[dry.text.index("{") :])["losses"]["runs"] >= _LATER, dry.text
+    stack.until_serving(life.new, pods=1)
+    done = stack.script("rollback", "--to", life.old, "--restore", "--yes", "--reason", "a test")
+    assert done.code == ExitCode.DONE, done.text
+    stack.until_serving(life.old, pods=1)
+    pin = life.ledger.state().pin
+    assert pin is not None
+    assert (pin.revision, pin.reason) == (life.old, "a test")
+    assert stack.read_runs("before") == _WRITTEN
+    assert stack.ask("api/2.0/mlflow/experiments/get-by-name?experiment_name=later").status == 404
