@@ -16,7 +16,6 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError
 
-from tests.engine.project import Project
 from tests.rig.kubernetes import addons
 from tests.server.services import until
 from tools.bootstrap import kubernetes
@@ -234,69 +233,6 @@ def test_a_killed_api_server_comes_back(cluster: Cluster, namespace: str) -> Non
         cluster.start("apiserver")
     until(lambda: cluster.kubectl("get", "--raw=/readyz"), what="the API server", deadline_s=_DEADLINE_S)
     assert cluster.get("services", namespace)
-
-
-_PROGRAM = """
-import json
-import boto3
-import pulumi
-import pulumi_kubernetes as kubernetes
-
-config = pulumi.Config()
-provider = kubernetes.Provider("cluster", kubeconfig=config.require("kubeconfig"), context="rig")
-opts = pulumi.ResourceOptions(provider=provider)
-namespace = kubernetes.core.v1.Namespace("team", opts=opts)
-labels = {"app": "tiny"}
-container = {
-    "name": "tiny",
-    "image": config.require("image"),
-    "imagePullPolicy": "Never",
-    "command": ["/tiny", "serve", ":8080"],
-    "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
-}
-kubernetes.apps.v1.Deployment(
-    "tiny",
-    metadata={"namespace": namespace.metadata.name},
-    spec={
-        "replicas": 2,
-        "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
-    },
-    opts=opts,
-)
-service = kubernetes.core.v1.Service(
-    "tiny",
-    metadata={"namespace": namespace.metadata.name},
-    spec={"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]},
-    opts=opts,
-)
-pulumi.export("namespace", namespace.metadata.name)
-pulumi.export("address", service.spec.cluster_ip)
-"""
-
-
-def test_the_real_engine_and_the_real_plugin_deploy_to_it(
-    cluster: Cluster, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Made, unchanged and without drift at the second update, and gone at the end: nothing of it is a stand-in."""
-    # The plugin leaves a copy of the kubeconfig there at each start.
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    program = tmp_path / "program"
-    program.mkdir()
-    (program / "__main__.py").write_text(_PROGRAM)
-    (program / "Pulumi.yaml").write_text("name: mlflow-backend\nruntime: python\n")
-    project = Project(tmp_path, "tiny", program=program)
-    cluster.install_plugin(project.home)
-    project.init()
-    project.write_config({"kubeconfig": str(cluster.kubeconfig), "image": image})
-    project.must_up()
-    made = project.outputs()
-    assert fetch(f"http://{made['address']}").startswith("tiny-")
-    again = project.up("--refresh", "--expect-no-changes")
-    assert again.ok, again.text
-    gone = project.destroy()
-    assert gone.ok, gone.text
-    assert not cluster.kubectl("get", "namespace", made["namespace"], "--ignore-not-found")
 
 
 def test_plugin_and_sdk_are_of_one_release(cluster: Cluster) -> None:
