@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.row import Row
 from benchmarks.server import Load, costs, make_run, running
-from mlflow_backend.local.environment import uv
+from mlflow_backend.environments import uv
 from tests.server.servers import install_package
 from tests.server.services import start_services
 

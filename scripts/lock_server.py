@@ -6,6 +6,9 @@ target install from nothing else. Owns which versions are locked and what each n
 install anything.
 
 The locks leave out what `excludes.in` names, so they are installed with `--no-deps`: a lock is complete by itself.
+
+`client/requirements/<MLflow version>.txt` is the same for a client as teams install it, with nothing left out and with
+scikit-learn: the verification by real clients runs in it.
 """
 
 from __future__ import annotations
@@ -15,71 +18,65 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
-REQUIREMENTS = Path(__file__).resolve().parents[1] / "server" / "requirements"
+from mlflow_backend.environments import client_requirements, requirements
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = ROOT / "server" / "requirements"
+EXCLUDES = ("--excludes", str(REQUIREMENTS / "excludes.in"))
+CLIENT_REQUIREMENTS = ROOT / "client" / "requirements"
 #: The versions whose server was seen to start from its lock; a stack may ask for these and no others.
 VERSIONS = ("2.9.2", "2.22.5", "3.1.4", "3.4.0", "3.10.1", "3.17.2")
 PYTHON = "3.11"
 COMPILE_DEADLINE_S = 300
+CLIENT_HEADER = """\
+# A client's environment of MLflow {version}, Python {python} and newer. Made by scripts/lock_server.py; not edited.
+"""
 HEADER = """\
 # The server environment of MLflow {version}, Python {python} and newer. Made by scripts/lock_server.py; not edited.
 # Complete without some of MLflow's own dependencies (excludes.in), so: uv pip install --no-deps --require-hashes
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Repair:
-    """A requirement that MLflow versions below `below` need and do not state themselves."""
-
-    below: tuple[int, ...]
-    requirement: str
-
-
-REPAIRS = (
-    # Unguarded until 3.10.1: `from sqlalchemy.pool import FallbackAsyncAdaptedQueuePool`, which SQLAlchemy 2.1 lacks.
-    Repair(below=(3, 10, 1), requirement="sqlalchemy<2.1"),
-    # `import pkg_resources` without a dependency on setuptools, which dropped that module in version 81.
-    Repair(below=(2, 16), requirement="setuptools<81"),
-)
-
-
 class LockError(Exception):
     """A lock that could not be compiled, or that is not what the requirements say."""
 
 
-def release(version: str) -> tuple[int, ...]:
-    """The comparable form of a plain MLflow version such as `3.17.2`."""
-    return tuple(int(part) for part in version.split("."))
-
-
-def requirements(version: str) -> list[str]:
-    """The top-level requirements of one version's environment, beyond the shared `server.in`."""
-    repairs = [repair.requirement for repair in REPAIRS if release(version) < repair.below]
-    return [f"mlflow=={version}", *repairs]
-
-
 def compile_lock(version: str, output: Path, *, uv: str, upgrade: bool) -> None:
-    """Write the lock of one version; pins already in `output` are kept unless `upgrade`.
+    """Write the lock of one version's server; pins already in `output` are kept unless `upgrade`.
 
     Raises:
         LockError: uv found no resolution, with uv's own words.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "requirements.in"
-        shared = (REQUIREMENTS / "server.in").read_text()
-        source.write_text("\n".join([*requirements(version), shared]))
-        _compile(source, output, f"MLflow {version}", uv=uv, upgrade=upgrade)
+    wanted = [*requirements(version), (REQUIREMENTS / "server.in").read_text()]
+    _compile_from(wanted, output, f"MLflow {version}", *EXCLUDES, uv=uv, upgrade=upgrade)
     output.write_text(HEADER.format(version=version, python=PYTHON) + strip_header(output.read_text()))
 
 
-def _compile(source: Path, output: Path, what: str, *, uv: str, upgrade: bool) -> None:
+def compile_client_lock(version: str, output: Path, *, uv: str, upgrade: bool) -> None:
+    """Write the lock of one version's client.
+
+    Raises:
+        LockError: as `compile_lock`.
+    """
+    _compile_from(client_requirements(version), output, f"MLflow {version}'s client", uv=uv, upgrade=upgrade)
+    output.write_text(CLIENT_HEADER.format(version=version, python=PYTHON) + strip_header(output.read_text()))
+
+
+def _compile_from(wanted: list[str], output: Path, what: str, *options: str, uv: str, upgrade: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "requirements.in"
+        source.write_text("\n".join(wanted))
+        _compile(source, output, what, *options, uv=uv, upgrade=upgrade)
+
+
+def _compile(source: Path, output: Path, what: str, *options: str, uv: str, upgrade: bool) -> None:
     done = subprocess.run(
         [
             *(uv, "pip", "compile", "--quiet", "--universal", "--python-version", PYTHON, "--generate-hashes"),
             *("--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--no-header"),
-            *("--excludes", str(REQUIREMENTS / "excludes.in")),
+            *options,
             *(["--upgrade"] if upgrade else []),
             *(str(source), "--output-file", str(output)),
         ],
@@ -95,7 +92,7 @@ def _compile(source: Path, output: Path, what: str, *, uv: str, upgrade: bool) -
 def compile_build_lock(*, uv: str, upgrade: bool) -> None:
     """Write `server/image/build.txt`: what builds the package inside the image."""
     folder = REQUIREMENTS.parent / "image"
-    _compile(folder / "build.in", folder / "build.txt", "server/image/build.in", uv=uv, upgrade=upgrade)
+    _compile(folder / "build.in", folder / "build.txt", "server/image/build.in", *EXCLUDES, uv=uv, upgrade=upgrade)
 
 
 def strip_header(text: str) -> str:
@@ -106,15 +103,16 @@ def strip_header(text: str) -> str:
 
 
 def check_lock(version: str, *, uv: str) -> None:
-    """Raise LockError if compiling again from the pins of the committed lock gives another file."""
-    committed = REQUIREMENTS / f"{version}.txt"
-    with tempfile.TemporaryDirectory() as folder:
-        again = Path(folder) / committed.name
-        if committed.exists():
-            shutil.copy(committed, again)
-        compile_lock(version, again, uv=uv, upgrade=False)
-        if not committed.exists() or again.read_bytes() != committed.read_bytes():
-            raise LockError(f"MLflow {version}: the lock is stale; run scripts/lock_server.py {version}")
+    """Raise LockError if compiling again from the pins of a committed lock gives another file."""
+    for folder, compiled in ((REQUIREMENTS, compile_lock), (CLIENT_REQUIREMENTS, compile_client_lock)):
+        committed = folder / f"{version}.txt"
+        with tempfile.TemporaryDirectory() as temporary:
+            again = Path(temporary) / committed.name
+            if committed.exists():
+                shutil.copy(committed, again)
+            compiled(version, again, uv=uv, upgrade=False)
+            if not committed.exists() or again.read_bytes() != committed.read_bytes():
+                raise LockError(f"MLflow {version}: the lock is stale; run scripts/lock_server.py {version}")
 
 
 def main() -> int:
@@ -132,6 +130,9 @@ def main() -> int:
                 check_lock(version, uv=options.uv)
             else:
                 compile_lock(version, REQUIREMENTS / f"{version}.txt", uv=options.uv, upgrade=options.upgrade)
+                compile_client_lock(
+                    version, CLIENT_REQUIREMENTS / f"{version}.txt", uv=options.uv, upgrade=options.upgrade
+                )
             print(f"MLflow {version}: {'current' if options.check else 'locked'}", file=sys.stderr)
         if not options.check:
             compile_build_lock(uv=options.uv, upgrade=options.upgrade)

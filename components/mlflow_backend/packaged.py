@@ -19,7 +19,10 @@ TABLES: Final = SOURCE / "mlflow_backend_server"
 """Holds schema_heads.json, revision_classes.json and routes.json."""
 LOCKS: Final = SERVER / "requirements"
 """Holds one lock an MLflow version, such as 3.17.2.txt."""
-_GATE: Final = _HERE / "client_package" / "mlflow_backend_gate.py"
+_CLIENT: Final = _HERE / "client_package"
+CLIENT_LOCKS: Final = _CLIENT / "requirements"
+"""Holds one lock an MLflow version, of a client's environment."""
+_GATE: Final = _CLIENT / "mlflow_backend_gate.py"
 
 
 def gate() -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.local.environment import locked_versions
+from mlflow_backend.environments import locked_versions
 from tests.client.sign_in_stand_ins import QUIET, Google, Guarded
 from tests.components.verify.fake_mlflow import Asked, Reply, as_json
 from tests.matrices import rows

@@ -21,9 +21,9 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.caches import cache_folder, locked
 from mlflow_backend.local import package, ports, processes
 from mlflow_backend.local.database import binaries, unprivileged
-from mlflow_backend.local.environment import cache_folder, locked
 from mlflow_backend.local.supervisor import Supervisor
 from tests.engine.calls import call
 from tests.engine.project import ROOT

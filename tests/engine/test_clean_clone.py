@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend.caches import cache_folder
 from mlflow_backend.local import processes
-from mlflow_backend.local.environment import cache_folder
 from mlflow_backend.local.state import StateDir
 from tests.engine import written
 from tests.engine.project import ROOT

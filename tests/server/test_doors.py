@@ -12,7 +12,7 @@ from mlflow_backend_server.access.keys import Scope
 from mlflow_backend_server.access.routes import Guard, RoutesError, table_of
 from mlflow_backend_server.access.scopes import allows
 
-from mlflow_backend.local.environment import locked_versions
+from mlflow_backend.environments import locked_versions
 from tests.matrices import rows
 from tests.server.environments import SOURCE, python
 from tests.server.logins import FORMS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from mlflow_backend_server.access.routes import table_of
 
-from mlflow_backend.local.environment import locked_versions
+from mlflow_backend.environments import locked_versions
 from tests.matrices import rows
 from tests.server.environments import SOURCE, python
 from tests.server.services import PROJECT

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend import environments
 from scripts import lock_server
 from tests.server.services import PROJECT
 
@@ -45,4 +46,4 @@ def test_a_lock_is_hashed_and_names_no_index(lock: Path) -> None:
 )
 def test_old_versions_are_repaired(version: str, repairs: set[str]) -> None:
     """An old MLflow gets the old libraries that it needs and does not ask for."""
-    assert set(lock_server.requirements(version)) == {f"mlflow=={version}", *repairs}
+    assert set(environments.requirements(version)) == {f"mlflow=={version}", *repairs}

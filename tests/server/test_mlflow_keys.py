@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend import environments
 from mlflow_backend.local import environment
 from tests.server.services import PROJECT
 
@@ -18,7 +19,7 @@ import mlflow_keys
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERSIONS = environment.locked_versions()
+VERSIONS = environments.locked_versions()
 RECORD: dict[str, list[str]] = json.loads(mlflow_keys.RECORD.read_text())
 
 
@@ -35,7 +36,7 @@ def test_every_version_that_can_be_served_is_recorded_and_every_finding_evaluate
 def test_the_record_is_what_the_installed_package_has(version: str) -> None:
     """Read from the environment that servers run in, if it is installed on this machine."""
     located = environment.locate(version)
-    if not environment.exists(located):
+    if not environments.exists(located):
         pytest.skip(f"MLflow {version} is not installed here")
     (package,) = (located.path / "lib").glob("python3.*/site-packages/mlflow")
     assert mlflow_keys.findings(package) == RECORD[version]

@@ -42,7 +42,7 @@ def test_the_installations_are_found() -> None:
     """The search finds those that are known: the environments, uv, the server's package, and the image's two."""
     locations = {location.rsplit(":", 1)[0] for location, _ in installations()}
     assert {
-        "components/mlflow_backend/local/environment.py",
+        "components/mlflow_backend/environments.py",
         "components/mlflow_backend/local/package.py",
         "server/Dockerfile",
         "tools/bootstrap/python_env.py",

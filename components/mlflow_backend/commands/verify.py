@@ -60,6 +60,14 @@ def parser() -> argparse.ArgumentParser:
         "--profile", default="core", choices=sorted(PROFILES), help="set of checks (default: %(default)s)"
     )
     line.add_argument(
+        "--client",
+        dest="clients",
+        action="append",
+        default=[],
+        metavar="V",
+        help="version of MLflow's client for the profile client, once for each (default: the server's)",
+    )
+    line.add_argument(
         "--deadline", type=float, default=180.0, metavar="S", help="seconds for all checks (default: %(default)s)"
     )
     line.add_argument("--only", type=_names, default=(), metavar="A,B", help="these checks and what they need")
@@ -145,11 +153,19 @@ def _report(options: argparse.Namespace, subject: Subject) -> Report:
         _say("INSECURE, certificates are not checked: anyone in between can read and answer")
     if options.deadline <= 0:
         raise UsageError("--deadline: not a positive number of seconds", code="deadline-malformed")
+    if options.clients and options.profile != "client":
+        raise UsageError("--client: only with --profile client", code="client-without-profile")
     if options.gate:
         _pass_gate(subject)
     return execution.run(
         subject,
-        VerifyRequest(profile=options.profile, deadline_s=options.deadline, only=options.only, skip=options.skip),
+        VerifyRequest(
+            profile=options.profile,
+            deadline_s=options.deadline,
+            only=options.only,
+            skip=options.skip,
+            clients=tuple(options.clients),
+        ),
     )
 
 

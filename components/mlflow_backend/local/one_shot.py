@@ -13,7 +13,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from mlflow_backend import packaged
+from mlflow_backend import environments, packaged
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, encryption, environment, ports, processes, schema
 from mlflow_backend.local.database import binaries
@@ -52,7 +52,7 @@ class ToolRunner:
     def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
         """Run the tool, and end it with all that it started when the time is over."""
         installed = environment.locate(self._version)
-        if not environment.exists(installed):
+        if not environments.exists(installed):
             finding = f"The environment of MLflow {self._version} is not installed."
             raise tool_failed(Code.FAILED, finding, "Run `make up`, which installs it.")
         command = [str(installed.path / "bin" / "python"), "-m", MODULE, *arguments]

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from mlflow_backend.caches import cache_folder, locked
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.local.environment import cache_folder, locked, uv
+from mlflow_backend.environments import uv
 from mlflow_backend.packaged import SERVER
 
 _BUILD_LOCK = SERVER / "image" / "build.txt"

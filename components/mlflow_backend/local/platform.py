@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend import environments
 from mlflow_backend.contract import PlatformFailed, Refused, Release, Revision, RevisionState, WaitOutcome
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.local import environment, one_shot, ports, processes, purge, revisions, schema, switch
@@ -261,7 +262,7 @@ class LocalPlatform:
     def _any_version(self) -> str:
         """Return an MLflow version whose environment is installed: what is asked concerns no version's own schema."""
         known = (record.mlflow_version for record in revisions.each(self.state))
-        version = next((each for each in known if environment.exists(environment.locate(each))), None)
+        version = next((each for each in known if environments.exists(environment.locate(each))), None)
         if version is None:
             raise PlatformFailed(
                 "no revision's environment is installed",

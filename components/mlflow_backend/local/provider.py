@@ -156,9 +156,10 @@ class EnvironmentProvider(_LocalProvider):
     def look(self, state: StateDir, props: dict[str, Any]) -> str:
         """Return whether it is still installed."""
         del state
+        from mlflow_backend import environments  # noqa: PLC0415
         from mlflow_backend.local import environment, package  # noqa: PLC0415
 
-        there = environment.exists(environment.locate(props["mlflowVersion"])) and package.locate().installed
+        there = environments.exists(environment.locate(props["mlflowVersion"])) and package.locate().installed
         return _RUNNING if there else "not installed"
 
 

@@ -6,6 +6,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend import environments
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import (
     environment,
@@ -135,7 +136,7 @@ def _record(state: StateDir, desired: DesiredServer) -> Record:
     known = Ledger(FileStore(state.backend_store), by="").read().releases
     number = revisions.next_number(state, [each.release.revision for each in known if each.release])
     installed, plugin = environment.locate(desired.mlflow_version), package.locate()
-    for folder, is_there in ((installed.path, environment.exists(installed)), (plugin.path, plugin.installed)):
+    for folder, is_there in ((installed.path, environments.exists(installed)), (plugin.path, plugin.installed)):
         if not is_there:
             part = f"MLflow {desired.mlflow_version}"
             raise PlatformFailed(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from mlflow_backend.caches import opened_lock
 from mlflow_backend.contract import PlatformFailed, next_step
 from mlflow_backend.pace import wait_until
 from mlflow_backend.releases.stores import ROOT
@@ -99,19 +100,6 @@ class StateDir:
                     finding, code="local-lock-overdue", fix="Let it end, or end it, and repeat", part=str(self.path)
                 )
             yield
-
-
-def opened_lock(path: Path) -> IO[str]:
-    """Open a lock file, which holds nothing. Raises PlatformFailed if something else has its name."""
-    try:
-        return path.open("w")
-    except OSError as error:
-        raise PlatformFailed(
-            error.strerror or "cannot be opened",
-            code="lock-file-refused",
-            fix="Move it away, and repeat",
-            part=str(path),
-        ) from None
 
 
 def _taken(lock: IO[str]) -> bool:

@@ -17,7 +17,8 @@ class Check:
     """One named test of a running backend.
 
     `needs` names checks that must pass first: if one does not, this one is skipped. `after` names checks that must only
-    have finished.
+    have finished. `prepare` makes what the check needs on this machine, before the deadline begins; it raises Refused
+    or PlatformFailed.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Check:
     run: Callable[[Context], Finding]
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    prepare: Callable[[], None] | None = None
 
     @property
     def description(self) -> str:

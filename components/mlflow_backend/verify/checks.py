@@ -20,6 +20,7 @@ from mlflow_backend.verify import (
     tracking,
 )
 from mlflow_backend.verify.check import Check
+from mlflow_backend.verify.clients import run
 from mlflow_backend.verify.model import Part
 
 LOGGED: Final = ("log-metric", "log-parameter", "log-batch", "log-batch-large", "log-inputs")
@@ -77,15 +78,9 @@ FULL: Final[tuple[Check, ...]] = (
 )
 
 CLIENT: Final[tuple[Check, ...]] = tuple(
-    check
-    for check in CORE
-    if check.name
-    in {
-        "health", "version", "host", "credentials", "database", "experiment", "run", "log-metric", "log-parameter",
-        "log-batch", "log-batch-large", "log-inputs", "run-update", "run-get", "metric-history", "artifact",
-    }
-)  # fmt: skip
-"""What a training job relies on; asks neither the platform nor the server's own account of its parts."""
+    check for check in CORE if check.name in {"health", "version", "host", "credentials", "database", "experiment"}
+)
+"""What is asked before real clients go to work, so that a server that is down is explained; their own checks follow."""
 
 PROFILES: Final[dict[str, tuple[Check, ...]]] = {
     "core": CORE,
@@ -94,14 +89,23 @@ PROFILES: Final[dict[str, tuple[Check, ...]]] = {
 }
 
 
-def select(profile: str, *, only: tuple[str, ...] = (), extra: tuple[Check, ...] = ()) -> tuple[Check, ...]:
-    """The checks of a profile, and the user's own; with `only`, those named and all that they need.
+def of_profile(profile: str, clients: tuple[str, ...] = ()) -> tuple[Check, ...]:
+    """The checks of a profile; of the profile `client` those of each of these versions of MLflow's client too.
 
     Raises `UsageError`.
     """
     if profile not in PROFILES:
         raise UsageError(f"profile {profile}: not known. Known are: {', '.join(PROFILES)}", code="profile-unknown")
-    checks = (*PROFILES[profile], *extra)
+    if profile != "client":
+        return PROFILES[profile]
+    return (*CLIENT, *(check for version in dict.fromkeys(clients) for check in run.checks_of(version)))
+
+
+def chosen(checks: tuple[Check, ...], only: tuple[str, ...]) -> tuple[Check, ...]:
+    """The checks that are named, and all that they need; all if none is named.
+
+    Raises `UsageError`.
+    """
     require_known(checks, only)
     if not only:
         return checks

@@ -136,6 +136,11 @@ class Client:
             pool.clear()
         return replace(exchange, path=self.prefix + request.path, elapsed_ms=(time.perf_counter() - started) * 1000)
 
+    @property
+    def login(self) -> dict[str, str]:
+        """The headers that sign in."""
+        return dict(self._credentials.headers)
+
     def close(self) -> None:
         """Drop the idle connections."""
         self._pool.clear()

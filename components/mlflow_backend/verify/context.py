@@ -42,10 +42,12 @@ class Undo:
 class CreatedEntities:
     """What the checks have made so far. Written by one check, read by those that need it.
 
+    `own`: a text that only this verification's names hold.
     `abandoned_at`: from when on a later verification may sweep it away, seconds since the epoch. `experiment_at`:
     when the experiment was made, by this machine's clock.
     """
 
+    own: str
     name: str
     model_name: str
     abandoned_at: int

@@ -10,6 +10,9 @@ from typing import Final
 class VerifyRequest:
     """The set of checks, the seconds for all of them, and which of them alone or not.
 
+    `clients` are the versions of MLflow's client that the profile `client` runs; none: that of the expected version, or
+    the newest that has a lock.
+
     Raises ValueError for a deadline that is not a positive number.
     """
 
@@ -17,6 +20,7 @@ class VerifyRequest:
     deadline_s: float = 180.0
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.deadline_s > 0:

@@ -13,7 +13,8 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.environments import locked_versions
 from mlflow_backend.verify import causes, checks
 from mlflow_backend.verify.agent import is_refused_by_name
 from mlflow_backend.verify.check import Check
@@ -78,8 +79,10 @@ def run(subject: Subject, request: VerifyRequest = CORE, *, begun: Callable[[Rep
     Raises `checks.UsageError` for a profile or a check that does not exist; all else that goes wrong is reported.
     """
     extra = tuple(check_of(item) for item in subject.extra_checks)
-    selected = checks.select(request.profile, only=request.only, extra=extra)
-    checks.require_known((*checks.PROFILES[request.profile], *extra), request.skip)
+    clients = request.clients or (subject.expected_version or locked_versions()[-1],)
+    all_checks = (*checks.of_profile(request.profile, clients), *extra)
+    selected = checks.chosen(all_checks, request.only)
+    checks.require_known(all_checks, request.skip)
     report = Report(
         url=subject.url,
         profile=request.profile,
@@ -99,7 +102,26 @@ def run(subject: Subject, request: VerifyRequest = CORE, *, begun: Callable[[Rep
         credentials = resolve(subject.credentials, subject.live.secrets)
     except Refused as error:
         return _without_credentials(report, selected, progress, error)
+    _prepare(selected, progress)
     return _verify(subject, selected, report, progress, credentials)
+
+
+def _prepare(selected: tuple[Check, ...], progress: Progress) -> None:
+    for check in selected:
+        if check.prepare is None or check.name in progress.done:
+            continue
+        try:
+            check.prepare()
+        except (Refused, PlatformFailed) as error:
+            progress.finish(
+                check,
+                inconclusive(
+                    "what this check needs on this machine cannot be made",
+                    code="not-prepared",
+                    cause=str(error),
+                    next_step="Do what the cause says, or verify from another machine that can call the URL.",
+                ),
+            )
 
 
 def _verify(
@@ -264,6 +286,7 @@ def entity_names(deadline_s: float) -> CreatedEntities:
     own = uuid.uuid4().hex
     # Twice the deadline: nobody sweeps away what a verification that runs still uses, though clocks differ a little.
     return CreatedEntities(
+        own=own,
         name=f"{PREFIX}/{own} {TEXT}",
         model_name=f"{PREFIX}-{own} {TEXT}",
         abandoned_at=int(time.time() + 2 * deadline_s) + 1,

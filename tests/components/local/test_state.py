@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mlflow_backend import environments
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import environment, ports, revisions
 from mlflow_backend.local.state import StateDir, write
@@ -94,7 +95,7 @@ def test_a_write_that_fails_leaves_the_old_file(state: StateDir, monkeypatch: py
 
 def test_every_default_and_tested_version_has_a_lock() -> None:
     """The versions that the documents name can be installed; another is refused with those that can."""
-    assert {"2.9.2", "3.1.4", "3.4.0", "3.17.2"} <= set(environment.locked_versions())
+    assert {"2.9.2", "3.1.4", "3.4.0", "3.17.2"} <= set(environments.locked_versions())
     with pytest.raises(PlatformFailed, match=r"MLflow 2\.9\.0 has no lock; .*3\.17\.2.*lock_server"):
         environment.locate("2.9.0")
 

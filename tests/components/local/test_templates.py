@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
+from mlflow_backend import caches
 from mlflow_backend.local import credentials, environment, ports, schema, services
 from mlflow_backend.local.naming import DATABASE, ROLE
 from mlflow_backend.local.state import StateDir
@@ -90,7 +91,7 @@ def test_a_damaged_schema_costs_a_run_of_the_tool_and_nothing_else(
     """Whole: the tool is not run. PlatformFailed: it is, the database is at its head, and the schema is kept anew."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     tool = Tool(state)
-    kept = environment.cache_folder("schemas") / f"{VERSION}-{environment.locate(VERSION).lock}.dump"
+    kept = caches.cache_folder("schemas") / f"{VERSION}-{environment.locate(VERSION).lock}.dump"
 
     def upgraded() -> int:
         execute(state, "DROP TABLE IF EXISTS alembic_version")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.local import environment
+from mlflow_backend import environments
 from mlflow_backend.verification import resource
 from mlflow_backend.verify import artifacts, checks, client, runner
+from mlflow_backend.verify.clients.run import actions
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
@@ -46,7 +47,7 @@ def test_every_request_is_one_of_mlflows_client(server: FakeMLflow) -> None:
     agents = [asked.headers["user-agent"] for asked in server.asked]
     assert set(agents) == {f"mlflow-python-client/{client.CLIENT}", "mlflow-python-client/3.4.0"}
     assert {asked.headers["accept-encoding"] for asked in server.asked} == {"gzip, deflate"}
-    assert environment.locked_versions()[-1] == client.CLIENT
+    assert environments.locked_versions()[-1] == client.CLIENT
 
 
 def test_the_methods_that_clients_use_are_used(server: FakeMLflow) -> None:
@@ -388,4 +389,4 @@ def test_a_gate_asks_for_all_that_its_checks_need() -> None:
     for profile in checks.PROFILES.values():
         names = {check.name for check in profile}
         assert all(set(check.needs) <= names for check in profile)
-    assert {"log-batch-large", "log-inputs", "artifact"} <= {check.name for check in checks.CLIENT}
+    assert {"batch", "dataset", "large_artifact"} <= set(actions())

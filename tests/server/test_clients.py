@@ -1,0 +1,91 @@
+"""Real MLflow clients of each version at real servers of each version: what they do here and at stock MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlflow_backend.environments import locked_versions
+from mlflow_backend.verify import runner
+from mlflow_backend.verify.clients import environment
+from mlflow_backend.verify.clients.differences import difference
+from mlflow_backend.verify.clients.run import QUIET, SCRIPT, actions
+from mlflow_backend.verify.model import Result
+from mlflow_backend.verify.request import VerifyRequest
+from mlflow_backend.verify.subjects import Subject
+from tests.matrices import rows
+from tests.server.servers import Server, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.server.services import Services
+
+VERSIONS = locked_versions()
+PAIRS = [(server, client) for server in VERSIONS for client in VERSIONS]
+
+
+@pytest.fixture(scope="module")
+def servers(
+    services: Services, package: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[tuple[Server, Server]]:
+    """A server of a version with the plugin, as a backend has it, and one without, each on a database of its own."""
+    with ExitStack() as stack:
+        ours, stock = (
+            stack.enter_context(
+                serving(
+                    services,
+                    version=request.param,
+                    package=package,
+                    folder=tmp_path_factory.mktemp("server"),
+                    workers=2 if plugin else 1,
+                    plugin=plugin,
+                )
+            )
+            for plugin in (True, False)
+        )
+        yield ours, stock
+
+
+def at_stock(client: str, url: str, wanted: list[str], folder: Path) -> dict[str, bool]:
+    """Have a client do these actions at a server of stock MLflow: whether each succeeded."""
+    own = secrets.token_hex(8)
+    asked = {
+        "own": own, "experiment": f"stock/{own}", "model": f"stock-{own}", "tags": {}, "folder": str(folder),
+        "headers": {}, "actions": ["experiment", "run", *wanted],
+    }  # fmt: skip
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    done = subprocess.run(
+        [environment.install(client), SCRIPT],
+        input=json.dumps(asked),
+        env={**clean, **QUIET, "MLFLOW_TRACKING_URI": url},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {line["action"]: line["ok"] for line in lines if line["action"] in wanted}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("servers", "client"), rows(PAIRS, shown=[("3.17.2", "2.9.2"), ("3.17.2", "3.17.2")]), indirect=["servers"]
+)
+def test_clients_do_here_what_they_do_elsewhere(servers: tuple[Server, Server], client: str, tmp_path: Path) -> None:
+    """All that a client can do at stock MLflow of this version works; what is listed as impossible fails there too."""
+    ours, stock = servers
+    report = runner.run(Subject(url=ours.url), VerifyRequest(profile="client", clients=(client,), deadline_s=400))
+    print(report.text())
+    results = {check.name: check.result for check in report.checks}
+    listed = [name for name in actions() if difference(name, client=client, server=ours.version)]
+    expected = {f"{client}-{name.replace('_', '-')}": Result.SKIP for name in listed}
+    assert {name: result for name, result in results.items() if result is not Result.PASS} == expected
+    assert at_stock(client, stock.url, listed, tmp_path) == dict.fromkeys(listed, False)
