@@ -27,6 +27,9 @@ def loaded(**sections: Any) -> Settings:
     return load({key: value if isinstance(value, str) else json.dumps(value) for key, value in sections.items()})
 
 
+UPLOAD = {"field": "file", "name": "train.py", "text": "pass"}
+
+
 def problems(**sections: Any) -> dict[str, str]:
     """Return the message of each problem by key path."""
     with pytest.raises(SettingsError) as caught:
@@ -206,6 +209,21 @@ def test_a_key_with_a_dot_within_a_section_is_to_be_nested_too() -> None:
             for prefix in ("/", "mlflow", "/ml/", "//ml", "/a/../b", "/.", "/a b", "/%6dl", "/a?b", "/api", "/v1/x")
         ),
         ({"verify": {"deadline": 1}}, "verify.deadline", ["5 or more"]),
+        (
+            {"verify": {"extraChecks": [{"name": "a", "path": "/", "method": "POST", "body": {}, "upload": UPLOAD}]}},
+            "verify.extraChecks.0.upload",
+            ["Remove one"],
+        ),
+        (
+            {"verify": {"extraChecks": [{"name": "a", "path": "/", "body": {}}]}},
+            "verify.extraChecks.0.method",
+            ["POST or PUT"],
+        ),
+        (
+            {"verify": {"extraChecks": [{"name": "a", "path": "/${ID}", "save": {"ID": "$.id"}}]}},
+            "verify.extraChecks.0",
+            ["uses ID"],
+        ),
         ({"verify": {"extraChecks": {}}}, "verify.extraChecks", ["is a mapping", "a list"]),
         ({"verify": {"extraChecks": [{"name": "a", "path": "docs"}]}}, "verify.extraChecks.0.path", ["must match"]),
         ({"release": {"pin": "x" * 201}}, "release.pin", ["at most 200"]),

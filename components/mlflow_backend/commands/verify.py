@@ -191,7 +191,7 @@ def _write(options: argparse.Namespace, subject: Subject, report: Report) -> Non
     if options.json:
         report.save(Path(options.json))
     print(report.text())
-    if options.profile == "full":
+    if options.profile == "full" or subject.extra_checks:
         print(f"\n{latency.text(latency.table(report.timings))}")
 
 

@@ -7,7 +7,7 @@ given with `--secret`.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -219,6 +219,17 @@ class Scaling(Section):
     """The most replicas at a time; left out, the number stays at `server.replicas`."""
 
 
+class Upload(Section):
+    """A file that a check sends as a form does."""
+
+    field: Annotated[str, Field(pattern=r"^[^\s\"]+$")]
+    """The form's field, such as file."""
+    name: Annotated[str, Field(pattern=r"^[^\r\n\"]+$")]
+    """The file's name."""
+    text: str
+    """What is in the file."""
+
+
 class ExtraCheck(Section):
     """One HTTP check of the user's own, made by verification besides its profile."""
 
@@ -226,12 +237,22 @@ class ExtraCheck(Section):
     """What the check is called in reports."""
     path: Annotated[str, Field(pattern=r"^/[^\s]*$")]
     """Path under the public URL."""
-    method: Literal["GET", "HEAD", "POST"] = "GET"
+    method: Literal["GET", "HEAD", "POST", "PUT", "DELETE"] = "GET"
     """HTTP method."""
     status: Annotated[int, Field(ge=100, le=599)] = 200
     """The status expected."""
     headers: dict[str, Annotated[str, Field(pattern=r"^(env|file|secretsmanager):")]] = Field(default_factory=dict)
     """Headers to send, each value by reference: env:NAME or file:PATH."""
+    body: dict[str, Any] | list[Any] | None = None
+    """What is sent, as JSON. No secret: it is kept in plain."""
+    upload: Upload | None = None
+    """A file to send in the place of a body."""
+    save: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")], Annotated[str, Field(pattern=r"^\$")]] = (
+        Field(default_factory=dict)
+    )
+    """Values of the answer to keep: name to JSON path. Later checks write one as ${NAME} in path, body or upload."""
+    within: Annotated[int, Field(ge=1, le=3600)] | None = None
+    """Seconds for which the request is repeated until the answer is the expected one."""
     json_path: Annotated[str, Field(pattern=r"^\$")] | None = None
     """Where to look in the JSON answer, such as $.models[0].id."""
     json_value: str | int | float | bool | None = None

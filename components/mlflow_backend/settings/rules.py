@@ -5,10 +5,12 @@ What a target cannot do is not said here: each target refuses that itself.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mlflow_backend import targets
+from mlflow_backend.saved_values import used_in
 from mlflow_backend.server import (
     LEAST_CONNECTIONS,
     AccessControl,
@@ -231,6 +233,37 @@ def artifacts_fit(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def extra_checks(settings: Settings) -> Iterator[Problem]:
+    """Refuse a check of the user's own that cannot be sent, or that uses what no check before it saves."""
+    saved: set[str] = set()
+    for index, check in enumerate(settings.verify.extra_checks):
+        path = f"verify.extraChecks.{index}"
+        if check.upload is not None and check.body is not None:
+            yield Problem(
+                path=f"{path}.upload",
+                finding="stands beside a body",
+                rule="a request has one of the two",
+                fix="Remove one, or make two checks.",
+            )
+        if (check.upload is not None or check.body is not None) and check.method not in {"POST", "PUT"}:
+            yield Problem(
+                path=f"{path}.method",
+                finding=f"is {check.method}",
+                rule="a body or a file is sent by POST or PUT",
+                fix="Set it to POST or PUT.",
+            )
+        text = check.upload.text if check.upload else ""
+        unsaved = sorted(used_in(check.path, json.dumps(check.body), text) - saved)
+        if unsaved:
+            yield Problem(
+                path=path,
+                finding=f"uses {', '.join(unsaved)}",
+                rule="a value is saved by a check that stands before",
+                fix="Add it to `save` of the check whose answer has it, or correct the name.",
+            )
+        saved |= set(check.save)
+
+
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     create_or_adopt,
     access_on_loopback_only,
@@ -248,6 +281,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     platform_of_target,
     pinned_where_protected,
     artifacts_fit,
+    extra_checks,
 )
 
 

@@ -61,7 +61,7 @@ class CreatedEntities:
 
 @dataclass
 class Shared:
-    """What all checks of one verification share."""
+    """What all checks of one verification share. `saved` is what the user's own checks keep for later ones."""
 
     subject: Subject
     client: Client
@@ -72,6 +72,7 @@ class Shared:
     timings: list[Timing] = field(default_factory=list)
     secrets: list[str] = field(default_factory=list)
     asking: dict[str, str] = field(default_factory=dict)
+    saved: dict[str, str] = field(default_factory=dict)
     served_version: str | None = None
     served_revision: str | None = None
     served_identity: dict[str, Any] = field(default_factory=dict)

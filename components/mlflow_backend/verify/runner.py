@@ -21,7 +21,7 @@ from mlflow_backend.verify.check import Check
 from mlflow_backend.verify.client import Client, Deadline, Transport
 from mlflow_backend.verify.context import Context, CreatedEntities, Shared
 from mlflow_backend.verify.credentials import Credentials, resolve
-from mlflow_backend.verify.extra_run import check_of
+from mlflow_backend.verify.extra_run import checks_of
 from mlflow_backend.verify.model import Finding, Part, Result, Unexpected, failed, inconclusive, passed, skipped
 from mlflow_backend.verify.observed import FailureContext
 from mlflow_backend.verify.report import CheckReport, Report, now, redacted, verdict_of
@@ -78,7 +78,7 @@ def run(subject: Subject, request: VerifyRequest = CORE, *, begun: Callable[[Rep
 
     Raises `checks.UsageError` for a profile or a check that does not exist; all else that goes wrong is reported.
     """
-    extra = tuple(check_of(item) for item in subject.extra_checks)
+    extra = checks_of(subject.extra_checks)
     clients = request.clients or (subject.expected_version or locked_versions()[-1],)
     all_checks = (*checks.of_profile(request.profile, clients), *extra)
     selected = checks.chosen(all_checks, request.only)

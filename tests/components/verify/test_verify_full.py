@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -336,6 +339,79 @@ def test_an_extra_header_that_cannot_be_read_is_inconclusive(full_server: FullML
     """A missing header is the probe's fault."""
     more = {"headers": {"X-Key": "env:PROBE_NOT_SET"}}
     assert one(full_server, "extra-gateway", extra_checks=extra(**more)).result is Result.INCONCLUSIVE
+
+
+def steps(*documents: dict[str, Any]) -> tuple[Any, ...]:
+    """Extra checks in their order, as settings give them."""
+    return tuple(extra_check(document) for document in documents)
+
+
+UPLOADED = {
+    "name": "upload", "path": "/mlops/scripts", "method": "POST", "status": 201, "save": {"ID": "$.id"},
+    "upload": {"field": "file", "name": "train.py", "text": "print(1)\n"},
+}  # fmt: skip
+WAITED = {"name": "trained", "path": "/mlops/status/${ID}", "json_path": "$.state", "json_value": "done", "within": 20}
+INFERRED = {"name": "infer", "path": "/mlops/infer", "method": "POST", "body": {"model": "${ID}", "x": [1, 2]}}
+ID = 'a/../"b'
+
+
+class Gateway:
+    """A service that takes a script, trains for three questions, and infers with what it trained."""
+
+    def __init__(self, *, questions: int = 3) -> None:
+        self.left = questions
+        self.form = b""
+        self.inferred: Any = None
+
+    def fault(self, asked: Asked) -> Reply | None:
+        """Answer below /mlops."""
+        if asked.path == "/mlops/scripts":
+            self.form = asked.headers["content-type"].encode() + b"\n" + asked.body
+            return as_json({"id": ID}, 201)
+        if asked.path == f"/mlops/status/{quote(ID, safe='')}":
+            self.left -= 1
+            return as_json({"state": "done" if self.left <= 0 else "training"})
+        if asked.path == "/mlops/infer":
+            self.inferred = asked.json
+            return as_json({"y": 3})
+        return None
+
+
+def test_extra_checks_upload_wait_and_hand_values_on(full_server: FullMLflow) -> None:
+    """A gateway is used as its users do: upload a script, wait for the training, infer with what it made."""
+    gateway = Gateway()
+    full_server.fault = gateway.fault
+    checks_of_gateway = steps(UPLOADED, WAITED, INFERRED)
+    report = verify(full_server, only=("extra-infer", "extra-trained"), extra_checks=checks_of_gateway)
+    assert report.verdict is Result.PASS, report.text()
+    assert gateway.inferred == {"model": ID, "x": [1, 2]}
+    head, _, rest = gateway.form.partition(b"\n")
+    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + head + b"\r\n\r\n" + rest)
+    (part,) = message.iter_parts()
+    assert (part.get_filename(), part.get_payload(decode=True)) == ("train.py", b"print(1)\n")
+    times = [timing for timing in report.timings if timing.endpoint == "GET /mlops/status/${ID}"]
+    assert len(times) == 3
+
+
+def test_a_training_that_does_not_end_is_red(full_server: FullMLflow) -> None:
+    """What was waited for and did not come is a failure with the last answer, and what needs it is skipped."""
+    full_server.fault = Gateway(questions=1000).fault
+    impatient = {**WAITED, "within": 1, "save": {"STATE": "$.state"}}
+    after = {"name": "after", "path": "/mlops/${STATE}"}
+    report = verify(full_server, only=("extra-after",), extra_checks=steps(UPLOADED, impatient, after))
+    assert report.result_of("extra-trained").code == "extra-value"
+    assert report.result_of("extra-after").result is Result.SKIP
+
+
+def test_an_answer_without_the_value_to_save_is_red(full_server: FullMLflow) -> None:
+    """A later check must not be sent with a value that is none."""
+    full_server.fault = Gateway().fault
+    broken = {**UPLOADED, "save": {"ID": "$.identifier"}}
+    report = verify(full_server, only=("extra-trained",), extra_checks=steps(broken, WAITED))
+    assert report.result_of("extra-upload").code == "extra-unsaved"
+    assert report.result_of("extra-trained").result is Result.SKIP
+    with pytest.raises(UsageError, match="ID"):
+        verify(full_server, extra_checks=steps(WAITED))
 
 
 @pytest.mark.parametrize("broken", [{"name": "x"}, {"path": "/x"}, {"name": "x", "path": "x"}, {"colour": "red"}])

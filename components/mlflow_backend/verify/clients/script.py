@@ -196,12 +196,12 @@ class Team:
             mlflow.log_input(data, context="training")
         found = self._client.get_run(self._run).inputs.dataset_inputs
         _same([("train", data.digest)], [(item.dataset.name, item.dataset.digest) for item in found])
-        return data.digest
+        return str(data.digest)
 
     def trace(self) -> str:
         """Trace a call with two spans, and read it back with them."""
 
-        @mlflow.trace(name="outer")
+        @mlflow.trace(name="outer")  # type: ignore[untyped-decorator]
         def outer(question: str) -> str:
             with mlflow.start_span("inner") as span:
                 span.set_inputs({"text": question})
