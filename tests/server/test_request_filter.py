@@ -216,6 +216,22 @@ def test_who_guesses_must_wait_and_the_owner_is_not(through: Callable[..., Answe
     assert ask("one", "203.0.113.7, 198.51.100.2").status == 200
 
 
+@pytest.mark.parametrize(
+    ("agent", "version"),
+    [
+        ("mlflow-python-client/3.17.2", "3.17.2"), ("mlflow-python-client/2.9.2 x/1", "2.9.2"), ("curl/8.0", ""),
+        ("mlflow-python-client/" + "9" * 33, ""), ('mlflow-python-client/1"s3cret', ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_the_log_names_the_version_of_mlflows_client(agent: str, version: str) -> None:
+    """Of other programs nothing is kept: a User-Agent is free text."""
+    asked = Asked(method="GET", path="/", raw_path="/", headers={"user-agent": agent}, client="192.0.2.1")
+    lines: list[bytes] = []
+    recorder = Recorder(template=lambda *_: "/", metrics=None, log=True, write=lines.append)
+    recorder.end(recorder.begin(asked))
+    assert json.loads(lines[0])["mlflow_client"] == version
+
+
 @pytest.mark.parametrize("about", [{"name": "\U0001f600" * 300}, {"tags": "x" * 200, "key": "\U0001f600" * 200}])
 def test_a_line_is_whole_whatever_a_caller_sends(about: dict[str, Any]) -> None:
     """One write of a pipe takes 4096 bytes; a longer line would be cut through by another worker's."""

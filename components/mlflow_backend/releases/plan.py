@@ -239,8 +239,12 @@ def _downtime(releases: Sequence[ReleaseStatus], goal: ReleaseStatus, dump: Dump
     if dump is None and any(release.serves for release in releases):
         return 0.0
     start_s = next((release.start_s for release in (goal, *releases) if release.start_s is not None), _START_S)
-    restore_s = max(_RESTORE_LEAST_S, dump.size_bytes / _RESTORE_BYTES_S) if dump else 0.0
-    return round(restore_s + start_s, 1)
+    return round((restore_s(dump.size_bytes) if dump else 0.0) + start_s, 1)
+
+
+def restore_s(size_bytes: int) -> float:
+    """Return the seconds that restoring dumps of this size may take, an estimate."""
+    return max(_RESTORE_LEAST_S, size_bytes / _RESTORE_BYTES_S)
 
 
 def _notes(goal: ReleaseStatus, request: Request, *, restoring: bool) -> list[Note]:

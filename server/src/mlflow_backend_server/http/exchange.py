@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 REQUEST_ID = "x-request-id"
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}", re.ASCII)
+_MLFLOW_CLIENT_FORM = re.compile(r"mlflow-python-client/([0-9a-z.]{1,32})(?![^ ])")
 _TRACEPARENT_FORM = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 #: Bodies up to here stay in memory: they need none of the temporary folder.
 IN_MEMORY_BYTES = 1024 * 1024
@@ -54,6 +55,12 @@ class Asked:
         """The caller's trace context if it is well-formed, else nothing; it is passed on as it came either way."""
         given = self.headers.get("traceparent", "")
         return given if _TRACEPARENT_FORM.fullmatch(given) else ""
+
+    @property
+    def mlflow_client(self) -> str:
+        """The version of MLflow's client that asks, by its User-Agent; nothing if it is another program."""
+        found = _MLFLOW_CLIENT_FORM.match(self.headers.get("user-agent", ""))
+        return found[1] if found else ""
 
     @property
     def length(self) -> int:

@@ -104,7 +104,10 @@ class Recorder:
 
 
 def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
-    """Return one access-log line. It has no query and no header but the two ids: both can hold secrets."""
+    """Return one access-log line.
+
+    It has no query, and of the headers the two ids and the client's version alone: both can hold secrets.
+    """
     asked = exchange.asked
     line = {
         "time": _now(),
@@ -117,6 +120,7 @@ def log_line(exchange: Exchange, route: str, seconds: float) -> bytes:
         "received": exchange.received,
         "sent": exchange.sent,
         "client": asked.client,
+        "mlflow_client": asked.mlflow_client,
         "identity": exchange.identity[:_SHORT_PATH],
         "verified": exchange.verified,
         "request_id": exchange.request_id,

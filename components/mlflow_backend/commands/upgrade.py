@@ -1,0 +1,138 @@
+"""Plan an upgrade of a stack's MLflow: what is migrated, what is lost and gained, and what going back would cost.
+
+It changes nothing. Locations of artifacts are asked through the URL that users call, and clients are counted in the
+last lines of the servers' access log.
+
+Exit codes: 0 planned; 2 usage; 3 refused, because the stack is not deployed or the version cannot follow; 4 the
+platform failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.commands import stacks
+from mlflow_backend.commands.command import ended
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError
+from mlflow_backend.migrate.forecast import Seen
+from mlflow_backend.migrate.known import forecast
+from mlflow_backend.migrate.locations import refused
+from mlflow_backend.migrate.upgrade import Upgrade, clients_in
+from mlflow_backend.releases import durations
+from mlflow_backend.server import parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlflow_backend.deployed import DeployedBackend
+    from mlflow_backend.server import MlflowVersion
+    from mlflow_backend.verify.subjects import Subject
+
+LOG_LINES: Final = 10_000
+"""Of each server: what one answer of CloudWatch may hold, as `scripts.logs` asks for."""
+PAGE: Final = 1_000
+"""Entries that MLflow gives at once."""
+ASK_S: Final = 120.0
+"""For all pages together."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    line = argparse.ArgumentParser(prog="python -m scripts.upgrade", description=__doc__)
+    stacks.add_choice(line)
+    line.add_argument("--to", required=True, metavar="V", help="the MLflow version to upgrade to")
+    line.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    return line
+
+
+def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
+    """Run the command."""
+    options = parser().parse_args(arguments)
+    return ended("upgrade", partial(_plan, options, root or Path.cwd()), options)
+
+
+def _plan(options: argparse.Namespace, root: Path) -> ExitCode:
+    try:
+        to = parse_version(options.to)
+    except ValueError as error:
+        raise UsageError(f"--to: {error}", code="version-malformed") from None
+    found = _upgrade(stacks.opened(options, root), to)
+    print(json.dumps(found.document(), indent=2) if options.json else "\n".join(found.lines()))
+    return ExitCode.DONE
+
+
+def _upgrade(backend: DeployedBackend, to: MlflowVersion) -> Upgrade:
+    context = backend.rollback_context(verify_checksums=False)
+    revision = backend.serving()
+    if revision is None:
+        raise Refused("No revision serves.", code="no-revision-serves", fix="Deploy it: `make up`.")
+    served = parse_version(backend.platform.describe(revision).release.mlflow_version)
+    made = forecast(".".join(map(str, to)), Seen(heads=context.live) if context.live else None)
+    if refusal := made.refusal():
+        raise Refused(refusal, code="version-behind-schema")
+    experiments = models = None
+    not_asked = ""
+    try:
+        experiments = refused(_locations(backend.subject(revision), "experiments/search"), served=served, to=to)
+        models = refused(_locations(backend.subject(revision), "model-versions/search"), served=served, to=to)
+    except (Refused, PlatformFailed) as error:
+        not_asked = str(error)
+    dumps = context.contents.dumps
+    logs = (part.name for part in backend.platform.log_parts() if part.name.startswith("server") and not part.one_shot)
+    tails = (text for name in logs for text in backend.platform.tails(name, lines=LOG_LINES))
+    return Upgrade(
+        served=served,
+        to=to,
+        forecast=made,
+        experiments=experiments,
+        models=models,
+        not_asked=not_asked,
+        clients=clients_in(line for text in tails for line in text.splitlines()),
+        dump_bytes=dumps[-1].size_bytes if dumps else None,
+        migration_s=durations.kept(backend.store, revision).migration_s,
+    )
+
+
+def _locations(subject: Subject, call: str) -> Iterator[str]:
+    """Yield where the experiments, or the versions of models, keep their artifacts. Raises Refused, PlatformFailed."""
+    # A second of imports that whoever mistypes a version must not wait for.
+    from mlflow_backend.verification import execution  # noqa: PLC0415
+    from mlflow_backend.verify.answers import Answer  # noqa: PLC0415
+    from mlflow_backend.verify.client import Client, Deadline, Transport  # noqa: PLC0415
+    from mlflow_backend.verify.credentials import resolve  # noqa: PLC0415
+    from mlflow_backend.verify.model import Request, Unexpected  # noqa: PLC0415
+
+    asked = execution.asking(subject)
+    login = resolve(asked.credentials, asked.live.secrets)
+    transport = Transport(ca_file=asked.ca_file, insecure=asked.insecure)
+    client = Client(asked.url, login, transport, request_timeout_s=30, version=asked.expected_version)
+    items, field = ("experiments", "artifact_location") if call.startswith("exp") else ("model_versions", "source")
+    deadline, token = Deadline(ASK_S), ""
+    try:
+        while True:
+            query = {"max_results": str(PAGE), **({"page_token": token} if token else {})}
+            if items == "experiments":
+                query["view_type"] = "ALL"
+            answer = Answer.of(client.send(Request("GET", f"/api/2.0/mlflow/{call}", query=query), deadline=deadline))
+            yield from (str(item.get(field, "")) for item in answer.items(items))
+            token = str(answer.document.get("next_page_token") or "")
+            if not token:
+                return
+    except Unexpected as unexpected:
+        answered = unexpected.exchange.status or unexpected.exchange.trouble
+        raise PlatformFailed(
+            f"{unexpected.exchange.called} answered {answered}",
+            code="locations-not-asked",
+            fix="Run it where the backend's URL can be called",
+        ) from None
+    finally:
+        client.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""What an upgrade of MLflow means for a backend: what is pending, lost and gained, and what going back costs. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.releases.plan import restore_s
+from mlflow_backend.schema import Direction
+from mlflow_backend.verify.clients.differences import DIFFERENCES, difference
+from mlflow_backend.vulnerabilities.table import of_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mlflow_backend.migrate.forecast import Forecast
+    from mlflow_backend.server import MlflowVersion
+
+ACCESS: Final = '"kind":"access"'
+"""What a line of the access log has in it, as the server writes it (mlflow_backend_server.http.record)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upgrade:
+    """From the version `served` to the version `to`.
+
+    `experiments` and `models` count the locations that the new version refuses, by scheme and host; None if they could
+    not be asked, and `not_asked` says why. `clients` counts requests by version of MLflow's client. `dump_bytes` is the
+    size of the newest dump and `migration_s` what the last migration took, if either is known.
+    """
+
+    served: MlflowVersion
+    to: MlflowVersion
+    forecast: Forecast
+    experiments: Mapping[str, int] | None = None
+    models: Mapping[str, int] | None = None
+    not_asked: str = ""
+    clients: Mapping[str, int] = field(default_factory=dict)
+    dump_bytes: int | None = None
+    migration_s: float | None = None
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """The known vulnerabilities that the upgrade ends."""
+        return tuple(sorted({row.id for row in of_version(self.served)} - {row.id for row in of_version(self.to)}))
+
+    @property
+    def gained(self) -> tuple[str, ...]:
+        """Those that it brings."""
+        return tuple(sorted({row.id for row in of_version(self.to)} - {row.id for row in of_version(self.served)}))
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Those that both versions have."""
+        return tuple(sorted({row.id for row in of_version(self.to)} & {row.id for row in of_version(self.served)}))
+
+    @property
+    def rollback(self) -> str:
+        """What going back after it costs."""
+        if self.forecast.direction is Direction.EQUAL:
+            return "nothing is restored: both versions have the same schema"
+        if self.forecast.direction is Direction.UNKNOWN:
+            return "not known: whether the schema changes is not known"
+        known = self.dump_bytes is not None
+        time = f", in about {restore_s(self.dump_bytes or 0):.0f} s by the newest dump's size" if known else ""
+        return f"the dump that is taken first is restored{time}; what is written after it is lost"
+
+    def lost_by(self, client: str) -> tuple[str, ...]:
+        """What a client can do now and cannot after the upgrade."""
+        served, to = (".".join(map(str, version)) for version in (self.served, self.to))
+        names = dict.fromkeys(each.action for each in DIFFERENCES)
+        return tuple(
+            name
+            for name in names
+            if difference(name, client=client, server=to) and not difference(name, client=client, server=served)
+        )
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON-like data."""
+        return {
+            "from": ".".join(map(str, self.served)),
+            "to": ".".join(map(str, self.to)),
+            "schema": self.forecast.document(),
+            "lastMigrationSeconds": self.migration_s,
+            "vulnerabilities": {"left": list(self.left), "gained": list(self.gained), "kept": list(self.kept)},
+            "refusedLocations": {"experiments": _plain(self.experiments), "modelVersions": _plain(self.models)},
+            "locationsNotAsked": self.not_asked,
+            "clients": {
+                client: {"requests": count, "loses": list(self.lost_by(client))}
+                for client, count in self.clients.items()
+            },
+            "rollback": self.rollback,
+        }
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        schema = self.forecast.document()
+        last = "" if self.migration_s is None else f"; the last migration took {self.migration_s:.0f} s"
+        return [
+            f"from       MLflow {'.'.join(map(str, self.served))} to {'.'.join(map(str, self.to))}",
+            f"schema     {schema['schema']}",
+            *(f"pending    {revision}" for revision in schema.get("pending", ())),
+            f"downtime   {schema.get('downtime', 'none: nothing is migrated')}{last}",
+            f"rollback   {self.rollback}",
+            f"known      left: {_listed(self.left)}; gained: {_listed(self.gained)}; kept: {_listed(self.kept)}",
+            *self._locations(),
+            *self._clients(),
+        ]
+
+    def _locations(self) -> list[str]:
+        if self.not_asked:
+            return [f"artifacts  not asked: {self.not_asked}"]
+        found = [
+            f"artifacts  {count} {what} at {place}: MLflow {'.'.join(map(str, self.to))} refuses them"
+            for what, counts in (("experiments", self.experiments), ("model versions", self.models))
+            for place, count in (counts or {}).items()
+        ]
+        return found or ["artifacts  no stored location is refused"]
+
+    def _clients(self) -> list[str]:
+        if not self.clients:
+            return ["clients    none in the last lines of the access log"]
+        return [
+            f"clients    {client}: {count} requests; it loses {_listed(self.lost_by(client))}"
+            for client, count in self.clients.items()
+        ]
+
+
+def clients_in(log: Iterable[str]) -> dict[str, int]:
+    """Count the requests of each version of MLflow's client among lines of a log, oldest version first."""
+    found: Counter[str] = Counter()
+    for line in log:
+        if ACCESS in line:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and entry.get("mlflow_client"):
+                found[str(entry["mlflow_client"])] += 1
+    return dict(sorted(found.items(), key=lambda item: [part.zfill(6) for part in item[0].split(".")]))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _plain(counts: Mapping[str, int] | None) -> dict[str, int] | None:
+    return None if counts is None else dict(counts)

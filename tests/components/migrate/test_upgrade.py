@@ -1,0 +1,107 @@
+"""The plan of an upgrade: what it says of schema, vulnerabilities, locations, clients, and of going back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mlflow_backend.migrate.forecast import Seen
+from mlflow_backend.migrate.known import forecast
+from mlflow_backend.migrate.locations import names_host, refused
+from mlflow_backend.migrate.upgrade import Upgrade, clients_in
+from mlflow_backend.schema_tables import required_heads
+from mlflow_backend.server import parse_version
+from mlflow_backend.vulnerabilities.table import of_version
+
+FTP, PROXIED = "ftp://files.example/1", "mlflow-artifacts:/1"
+
+
+def planned(served: str, to: str, *, live: str | None = None, **more: object) -> Upgrade:
+    """The plan from one version to another, with the database at the head of `live` (default: of the served one)."""
+    heads = required_heads(live or served, auth=False)
+    seen = None if heads is None or live == "" else Seen(heads=heads)
+    return Upgrade(served=parse_version(served), to=parse_version(to), forecast=forecast(to, seen), **more)  # type: ignore[arg-type]
+
+
+def test_an_upgrade_says_what_is_pending_and_what_going_back_costs() -> None:
+    """The revisions, the downtime, and a restore with its time are all in the lines and in the document."""
+    plan = planned("3.4.0", "3.17.2", dump_bytes=20_000_000, migration_s=33.4)
+    lines = "\n".join(plan.lines())
+    assert "pending" in lines
+    assert "took 33 s" in lines
+    assert "about 10 s" in plan.rollback
+    document = plan.document()
+    assert document["schema"]["pending"]
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_an_upgrade_within_the_schema_costs_nothing_to_go_back() -> None:
+    """If both versions have the same schema, no dump is restored."""
+    plan = planned("3.17.2", "3.17.2")
+    assert plan.rollback.startswith("nothing is restored")
+    assert "pending" not in plan.document()["schema"]
+
+
+def test_what_is_not_known_of_the_schema_is_not_promised() -> None:
+    """A version that the table does not have is not said to be safe."""
+    assert planned("3.4.0", "3.99.0").rollback.startswith("not known")
+
+
+def test_vulnerabilities_left_gained_and_kept_are_of_the_table() -> None:
+    """Each known one is in exactly one of the three, if either version has it."""
+    plan = planned("2.9.2", "3.17.2")
+    either = {row.id for version in (plan.served, plan.to) for row in of_version(version)}
+    assert sorted([*plan.left, *plan.gained, *plan.kept]) == sorted(either)
+    assert plan.left
+
+
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        (FTP, True), ("sftp://h:22/x", True), ("http://h/x", True), ("mlflow-artifacts://h:5000/x", True),
+        ("abfss://c@account.dfs.core.windows.net/x", True), ("ftp:///x", True),
+        (PROXIED, False), ("s3://bucket/x", False), ("gs://bucket/x", False), ("/data/x", False), ("", False),
+    ],
+)  # fmt: skip
+def test_a_location_names_a_host_as_mlflow_says(location: str, named: bool) -> None:  # noqa: FBT001 - a table's column
+    """A bucket is no host, and neither is the tracking server itself."""
+    assert names_host(location) is named
+
+
+@pytest.mark.parametrize(
+    ("served", "to", "count"),
+    [("3.10.1", "3.17.0", 2), ("2.9.2", "3.17.2", 2), ("3.17.0", "3.17.2", 0), ("2.9.2", "3.16.0", 0)],
+)
+def test_locations_are_refused_by_what_crosses_3_17(served: str, to: str, count: int) -> None:
+    """What both versions refuse, or neither, is no matter of the upgrade."""
+    found = refused([FTP, FTP, PROXIED, "s3://b/x"], served=parse_version(served), to=parse_version(to))
+    assert found == ({"ftp://files.example": count} if count else {})
+    plan = planned("3.10.1", "3.17.2", experiments=found, models={})
+    assert any("ftp://files.example" in line for line in plan.lines()) is bool(count)
+
+
+def test_what_could_not_be_asked_is_said() -> None:
+    """No word of refused locations would read as none."""
+    assert any("not asked: away" in line for line in planned("3.10.1", "3.17.2", not_asked="away").lines())
+
+
+def test_clients_are_counted_in_the_access_log() -> None:
+    """Lines of other kinds, broken lines and other programs count for none."""
+    asked = ("3.4.0", "2.22.5", "3.4.0", "")
+    lines = [
+        *(json.dumps({"kind": "access", "mlflow_client": each}, separators=(",", ":")) for each in asked),
+        '{"kind":"access", broken',
+        json.dumps(['"kind":"access"']),
+        "Starting server",
+        '{"kind":"audit"}',
+    ]
+    counted = clients_in(lines)
+    assert list(counted.items()) == [("2.22.5", 1), ("3.4.0", 2)]
+    assert any("2.22.5: 1 requests" in line for line in planned("3.10.1", "3.17.2", clients=counted).lines())
+
+
+def test_what_a_client_loses_is_of_both_servers() -> None:
+    """Going up no client loses anything; the other way one of MLflow 3 could log no model any more."""
+    assert planned("2.22.5", "3.17.2").lost_by("2.9.2") == ()
+    assert "model_by_artifact_path" in planned("3.17.2", "2.22.5").lost_by("3.17.2")
