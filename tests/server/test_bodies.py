@@ -76,6 +76,14 @@ def test_an_address_is_found_wherever_it_is(key: str) -> None:
     assert not list(locations.named({"source": "x", "datasets": [{"source": "file:///x"}]}, version=False))
 
 
+def test_a_prompt_has_no_source() -> None:
+    """MLflow gives each version of a prompt the same word, which names nothing; elsewhere it is an address."""
+    prompt = {"name": "p", "source": "dummy-source", "tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}]}
+    assert not list(locations.named(prompt, version=True))
+    assert list(locations.named({"source": "dummy-source/.."}, version=True))
+    assert list(locations.named({"artifact_location": "dummy-source"}, version=True))
+
+
 def test_a_body_is_read_as_mlflow_reads_it() -> None:
     """Also JSON in a JSON text, which old clients send; garbage is nothing."""
     assert parsed(json.dumps(json.dumps({"a": 1})).encode()) == {"a": 1}

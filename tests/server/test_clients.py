@@ -19,6 +19,7 @@ from mlflow_backend.verify.clients.run import QUIET, SCRIPT, actions
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
+from tests.components.verify.fake_mlflow import FakeMLflow
 from tests.matrices import rows
 from tests.server.servers import Server, serving
 
@@ -56,12 +57,12 @@ def servers_of(
         yield of
 
 
-def at_stock(client: str, url: str, wanted: list[str], folder: Path) -> dict[str, bool]:
-    """Have a client do these actions at a server of stock MLflow: whether each succeeded."""
+def at_work(client: str, url: str, wanted: list[str], folder: Path, **headers: str) -> dict[str, bool]:
+    """Have a client do these actions at a server, signed in by these headers: whether each succeeded."""
     own = secrets.token_hex(8)
     asked = {
         "own": own, "experiment": f"stock/{own}", "model": f"stock-{own}", "tags": {}, "folder": str(folder),
-        "headers": {}, "actions": ["experiment", "run", *wanted],
+        "headers": headers, "actions": ["experiment", "run", *wanted],
     }  # fmt: skip
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     done = subprocess.run(
@@ -75,6 +76,16 @@ def at_stock(client: str, url: str, wanted: list[str], folder: Path) -> dict[str
     )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     return {line["action"]: line["ok"] for line in lines if line["action"] in wanted}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", rows(VERSIONS, shown=["2.9.2"]))
+def test_a_client_signs_in_with_each_request(client: str, tmp_path: Path) -> None:
+    """The login that the verification was given is in every request that MLflow's client makes."""
+    with FakeMLflow() as fake:
+        at_work(client, fake.url, ["batch"], tmp_path, **{"X-Api-Key": "s3cret"})
+    assert len(fake.asked) > 3
+    assert {asked.headers.get("x-api-key") for asked in fake.asked} == {"s3cret"}
 
 
 @pytest.mark.slow
@@ -92,4 +103,4 @@ def test_clients_do_here_what_they_do_elsewhere(
     found = {check.name: check.result for check in report.checks if check.name.startswith(("client-", client))}
     assert {name: result for name, result in found.items() if result is not Result.PASS} == expected
     assert report.verdict is Result.PASS
-    assert at_stock(client, stock.url, listed, tmp_path) == dict.fromkeys(listed, False)
+    assert at_work(client, stock.url, listed, tmp_path) == dict.fromkeys(listed, False)

@@ -67,10 +67,8 @@ def _plan(options: argparse.Namespace, root: Path) -> ExitCode:
 
 
 def _upgrade(backend: DeployedBackend, to: MlflowVersion) -> Upgrade:
-    context = backend.rollback_context(verify_checksums=False)
-    revision = backend.serving()
-    if revision is None:
-        raise Refused("No revision serves.", code="no-revision-serves", fix="Deploy it: `make up`.")
+    context, subject = backend.rollback_context(verify_checksums=False), backend.subject()
+    revision = subject.expected_revision or ""
     served = parse_version(backend.platform.describe(revision).release.mlflow_version)
     made = forecast(".".join(map(str, to)), Seen(heads=context.live) if context.live else None)
     if refusal := made.refusal():
@@ -78,8 +76,8 @@ def _upgrade(backend: DeployedBackend, to: MlflowVersion) -> Upgrade:
     experiments = models = None
     not_asked = ""
     try:
-        experiments = refused(_locations(backend.subject(revision), "experiments/search"), served=served, to=to)
-        models = refused(_locations(backend.subject(revision), "model-versions/search"), served=served, to=to)
+        experiments = refused(_locations(subject, "experiments/search"), served=served, to=to)
+        models = refused(_locations(subject, "model-versions/search"), served=served, to=to)
     except (Refused, PlatformFailed) as error:
         not_asked = str(error)
     dumps = context.contents.dumps

@@ -22,6 +22,14 @@ VERSIONS = ("2.9.2", "3.4.0", "3.17.2")
 RUNS = 200
 
 
+def planned(stack: LocalStack) -> str:
+    """Return the plan of an upgrade to the newest version, with an experiment that it refuses; that is deleted."""
+    url = stack.output("trackingUrl")
+    made = call(url, "experiments/create", {"name": "elsewhere", "artifact_location": "ftp://files.example/1"})
+    call(url, "experiments/delete", {"experiment_id": made["experiment_id"]})
+    return run(stack, "upgrade", "--to", VERSIONS[-1]).text
+
+
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalStack, dict[str, object]]]:
     """A stack that came from 2.9.2 over 3.4.0 to 3.17.2, written to before each step; and what was read after each."""
@@ -33,6 +41,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalSt
             if number == 1:
                 seen[f"preview {version}"] = stack.pulumi("preview", "--stack", stack.name).text
                 seen[f"diff {version}"] = stack.pulumi("preview", "--diff", "--stack", stack.name).text
+                seen["plan"] = planned(stack)
             stack.must_up("--skip-preview")
             if number:
                 seen[f"after {version}"] = client(stack, "read")
@@ -60,6 +69,16 @@ def test_the_preview_says_what_is_pending_and_what_it_costs(migrated: tuple[Loca
         assert "bda7b8c39065 breaking: increase_model_version_tag_value_limit" in text
         assert "so the server is stopped for them" in text
         assert "needs a restore of the dump" in text
+
+
+def test_the_plan_of_an_upgrade_is_of_what_is_there(migrated: tuple[LocalStack, dict[str, object]]) -> None:
+    """Pending revisions up to the version, the location that it refuses, and the clients of the server's own log."""
+    _, seen = migrated
+    text = str(seen["plan"])
+    assert "71994744cf8e safe: add evaluation datasets" in text
+    assert "1 experiments at ftp://files.example" in text
+    assert re.search(r"^clients +\d+\.\d+\.\d+: \d+ requests", text, re.MULTILINE)
+    assert "is lost" in text
 
 
 def test_the_database_is_at_the_head_and_its_dumps_are_recorded(

@@ -27,7 +27,6 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 import mlflow  # noqa: E402 - its warnings are silenced first
 from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 from mlflow.models import MetricThreshold  # noqa: E402
-from mlflow.tracking.request_header.abstract_request_header_provider import RequestHeaderProvider  # noqa: E402
 from mlflow.tracking.request_header.registry import _request_header_provider_registry  # noqa: E402
 
 if TYPE_CHECKING:
@@ -371,7 +370,7 @@ def _command(*arguments: str) -> str:
 def sign_in(headers: dict[str, str]) -> None:
     """Have MLflow's client send these headers with each request."""
 
-    class Login(RequestHeaderProvider):  # type: ignore[misc]
+    class Login:
         def in_context(self) -> bool:
             return True
 

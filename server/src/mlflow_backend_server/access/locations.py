@@ -21,6 +21,8 @@ _LOCAL = frozenset({"file", "local", "sqlite"})
 _ALWAYS = frozenset({"artifactlocation", "mlflow.artifactlocation", "artifacturi", "artifactroot"})
 #: Of a model's version; elsewhere a dataset's or an assessment's source, which nothing is read from.
 _OF_VERSION = frozenset({"source"})
+#: What MLflow's client and pages give as the source of a prompt's version, which has none (mlflow.prompt.constants).
+_OF_PROMPT = "dummy-source"
 _MOST_DECODINGS = 5
 #: The proxy of the store, and the parameter that names its listing's folder.
 _PROXY, _LISTED = "/mlflow-artifacts/", "path"
@@ -72,7 +74,7 @@ def named(document: Any, *, version: bool) -> Iterator[tuple[str, str]]:
             for key, part in pairs:
                 short = _SEPARATORS.sub("", str(key)).lower()
                 if short in _ALWAYS or (version and short in _OF_VERSION):
-                    yield from ((str(key), text) for text in _texts(part))
+                    yield from ((str(key), text) for text in _texts(part) if (short, text) != ("source", _OF_PROMPT))
 
 
 def _tag(value: dict[str, Any]) -> list[tuple[str, Any]]:
