@@ -11,7 +11,7 @@ class VerifyRequest:
     """The set of checks, the seconds for all of them, and which of them alone or not.
 
     `clients` are the versions of MLflow's client that the profile `client` runs; none: that of the expected version, or
-    the newest that has a lock.
+    the newest that is supported.
 
     Raises ValueError for a deadline that is not a positive number.
     """

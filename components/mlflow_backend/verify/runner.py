@@ -14,11 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.environments import locked_versions
 from mlflow_backend.verify import causes, checks
 from mlflow_backend.verify.agent import is_refused_by_name
 from mlflow_backend.verify.check import Check
-from mlflow_backend.verify.client import Client, Deadline, Transport
+from mlflow_backend.verify.client import CLIENT, Client, Deadline, Transport
 from mlflow_backend.verify.context import Context, CreatedEntities, Shared
 from mlflow_backend.verify.credentials import Credentials, resolve
 from mlflow_backend.verify.extra_run import checks_of
@@ -79,7 +78,7 @@ def run(subject: Subject, request: VerifyRequest = CORE, *, begun: Callable[[Rep
     Raises `checks.UsageError` for a profile or a check that does not exist; all else that goes wrong is reported.
     """
     extra = checks_of(subject.extra_checks)
-    clients = request.clients or (subject.expected_version or locked_versions()[-1],)
+    clients = request.clients or (subject.expected_version or CLIENT,)
     all_checks = (*checks.of_profile(request.profile, clients), *extra)
     selected = checks.chosen(all_checks, request.only)
     checks.require_known(all_checks, request.skip)
