@@ -13,8 +13,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
+from mlflow_backend.commands.stacks import Stack
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.dynamic import inputs_of
 from mlflow_backend.ecs.target import TARGET
@@ -32,7 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(stack: str) -> ExitCode:
-    settings = stacks.settings_of(stack, ROOT)
+    named = Stack(stack, ROOT)
+    settings = named.settings
     if settings.target != TARGET.name:
         raise Refused(
             f"The target {settings.target} runs no image.",
@@ -42,7 +43,7 @@ def _run(stack: str) -> ExitCode:
     from mlflow_backend.ecs.looked_at import preflight_args  # noqa: PLC0415 - AWS only if it is asked
     from mlflow_backend.ecs.refusals import naming_of  # noqa: PLC0415
 
-    naming = naming_of(settings, project=stacks.project_of(ROOT), stack=stack)
+    naming = naming_of(settings, project=named.project, stack=stack)
     name = images.make(images.wanted(inputs_of(preflight_args(settings, naming))), os.environ)
     print(f"Pushed. Put this into Pulumi.{stack}.yaml, below mlflow-backend:server:\n\n    image: {name}")
     return ExitCode.DONE

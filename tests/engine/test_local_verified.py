@@ -15,7 +15,8 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 
-from mlflow_backend.commands import preview, releases, stacks, status
+from mlflow_backend.commands import preview, releases, status
+from mlflow_backend.commands.stacks import Stack
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.local import credentials, ports
@@ -203,7 +204,7 @@ def test_what_the_store_has_lost_is_made_again_by_the_next_update(
     deployed.write_settings(verify={"when": when})
     deployed.must_up()
     shutil.rmtree(deployed.state.reports if lost == "report" else deployed.state.reports.parent)
-    monkeypatch.setattr(stacks, "locator_of", lambda *_: LocalLocator.of(deployed.state))
+    monkeypatch.setattr(Stack, "locator", lambda _: LocalLocator.of(deployed.state))
     assert status.main(["--stack", deployed.name]) == ExitCode.INCONCLUSIVE
     assert nothing_changed(deployed.pulumi("preview", "--stack", deployed.name).text)
     deployed.must_up()

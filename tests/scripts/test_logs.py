@@ -11,7 +11,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from mlflow_backend.commands import logs, stacks
+from mlflow_backend.commands import logs
+from mlflow_backend.commands.stacks import Stack
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS
 from mlflow_backend.local import credentials
@@ -161,7 +162,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "x")
     # How a backend is found by its names is tried with the lookup.
-    monkeypatch.setattr(stacks, "locator_of", lambda *_: LOCATOR)
+    monkeypatch.setattr(Stack, "locator", lambda _: LOCATOR)
     with mock_aws():
         yield Cloud()
 
@@ -242,6 +243,6 @@ def test_aws_that_refuses_is_a_failure_of_the_platform(
 ) -> None:
     """The message has AWS's own code, and no traceback."""
     gone = replace(LOCATOR, service=replace(LOCATOR.service, cluster="gone"))
-    monkeypatch.setattr(stacks, "locator_of", lambda *_: gone)
+    monkeypatch.setattr(Stack, "locator", lambda _: gone)
     assert logs.main(["--stack", LOCATOR.stack]) is ExitCode.PLATFORM_FAILED
     assert "ClusterNotFoundException" in capsys.readouterr().err

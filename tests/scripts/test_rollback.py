@@ -23,7 +23,8 @@ SAME = {"1": "3.4.0", "2": "3.4.0", "3": "3.4.0"}
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A backend with three verified releases of one schema, which the commands take for the stack."""
     made = World(tmp_path, SAME, live="3.4.0")
-    monkeypatch.setattr(stacks, "opened", lambda _options, _root: made)
+    monkeypatch.setattr(stacks.Stack, "locator", lambda _: None)
+    monkeypatch.setattr(stacks, "deployed", lambda _: made)
     return made
 
 

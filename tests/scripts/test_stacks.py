@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlflow_backend.commands import releases, rollback, stacks
+from mlflow_backend.commands import releases, rollback
+from mlflow_backend.commands.stacks import Stack
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.ecs import lookup
 from mlflow_backend.local.locator import LocalLocator
@@ -23,12 +24,11 @@ def test_a_local_stack_is_its_folder(tmp_path: Path) -> None:
         file.write_text("config:\n  mlflow-backend:target: local\n", encoding="utf-8")
     for stack in ("one", "two"):
         (tmp_path / ".backend" / stack).mkdir(parents=True)
-    with pytest.raises(Refused, match="Stack three has no local backend here"):
-        stacks.locator_of("three", tmp_path)
+    with pytest.raises(Refused) as refused:
+        Stack("three", tmp_path).locator()
+    assert refused.value.code == "backend-not-found"
     for stack in ("one", "two"):
-        assert stacks.locator_of(stack, tmp_path) == LocalLocator(
-            stack=stack, folder=str(tmp_path / ".backend" / stack)
-        )
+        assert Stack(stack, tmp_path).locator() == LocalLocator(stack=stack, folder=str(tmp_path / ".backend" / stack))
 
 
 def test_a_stack_that_nobody_knows_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +37,7 @@ def test_a_stack_that_nobody_knows_is_a_usage_error(tmp_path: Path, capsys: pyte
         assert command.main(["--stack", "nowhere"], root=tmp_path) is ExitCode.USAGE
         assert "Pulumi.nowhere.yaml" in capsys.readouterr().err
     with pytest.raises(SettingsError):
-        stacks.target_of("nowhere", tmp_path)
+        _ = Stack("nowhere", tmp_path).target
 
 
 def test_an_ecs_stack_is_looked_up_by_the_names_of_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +46,7 @@ def test_an_ecs_stack_is_looked_up_by_the_names_of_its_settings(monkeypatch: pyt
     monkeypatch.setattr(
         lookup, "locate", lambda settings, place, _connection: asked.append((settings.target, place)) or LOCATOR
     )
-    assert stacks.locator_of("dev", ROOT) is LOCATOR
+    assert Stack("dev", ROOT).locator() is LOCATOR
     ((target, place),) = asked
     assert (target, place.project, place.stack, place.region) == ("ecs", "mlflow-backend", "dev", "eu-west-1")
 

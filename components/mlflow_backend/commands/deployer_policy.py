@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.aws.permissions import Purpose
-from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
+from mlflow_backend.commands.stacks import Stack
 from mlflow_backend.contract import ExitCode, Refused, UsageError
 from mlflow_backend.ecs.refusals import naming_of
 from mlflow_backend.ecs.target import TARGET
@@ -57,14 +57,15 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
 def _print(options: argparse.Namespace, root: Path) -> ExitCode:
     from mlflow_backend.aws.permissions import PulumiState  # noqa: PLC0415 - settings only if they are needed
 
-    if stacks.target_of(options.stack, root).name != TARGET.name:
+    stack = Stack(options.stack, root)
+    if stack.target.name != TARGET.name:
         raise Refused(
             f"The stack {options.stack} is not of the target {TARGET.name}.",
             code="stack-of-another-target",
             fix="Name one that is.",
         )
-    settings = stacks.settings_of(options.stack, root)
-    naming = naming_of(settings, project=stacks.project_of(root), stack=options.stack)
+    settings = stack.settings
+    naming = naming_of(settings, project=stack.project, stack=stack.name)
     try:
         state = PulumiState.at(options.state, key=options.state_key) if options.state else None
     except ValueError as error:

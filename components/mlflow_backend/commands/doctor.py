@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_backend import targets
-from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
+from mlflow_backend.commands.stacks import Stack
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.findings import documents, failures, table
 from mlflow_backend.offered import typed
@@ -42,12 +42,10 @@ def _run(stack: str, *, as_json: bool) -> ExitCode:
     return ExitCode.REFUSED if failures(found) else ExitCode.DONE
 
 
-def _look(stack: str) -> Sequence[Finding]:
-    root = Path.cwd()
-    settings = stacks.settings_of(stack, root)
-    return targets.get(settings.target).doctor(
-        settings, project=stacks.project_of(root), stack=stack, folder=root / stacks.FOLDER
-    )
+def _look(name: str) -> Sequence[Finding]:
+    stack = Stack(name, Path.cwd())
+    settings = stack.settings
+    return targets.get(settings.target).doctor(settings, project=stack.project, stack=name, folder=stack.folder)
 
 
 if __name__ == "__main__":

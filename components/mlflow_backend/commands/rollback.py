@@ -8,6 +8,7 @@ Exit codes: 0 done and verified; 1 verification failed; 2 usage; 3 refused, noth
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import offered_to, platform_errors, refused_file
 from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.locator import at
 from mlflow_backend.releases import run, text
 from mlflow_backend.releases.journal import refuse_unfinished
 from mlflow_backend.releases.plan import Plan, Request, plan
 
 if TYPE_CHECKING:
+    from mlflow_backend.commands.stacks import Stack
     from mlflow_backend.releases.run import RollbackResult
 
 
@@ -59,12 +62,16 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> Exi
     root = root or Path.cwd()
     options = _options(arguments)
     try:
-        target = _unmanaged(options, root) if options.service else stacks.opened(options, root)
+        stack = stacks.Stack(options.stack, root) if options.stack else None
+        if options.service:
+            target: Any = _unmanaged(options, root)
+        else:
+            target = stacks.deployed(stack.locator() if stack else at(options.locator))
         if options.dry_run:
             refuse_unfinished(target.rollback)
             return _show(options, _planned(options, target))
         with target.rollback_lock():
-            return _act(options, target, root)
+            return _act(options, target, stack)
     except Refused as refusal:
         return _give_up(options, refusal.exit_code, str(refusal))
     except platform_errors() as failure:
@@ -76,14 +83,14 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> Exi
         return ExitCode.PLATFORM_FAILED
 
 
-def _act(options: argparse.Namespace, target: Any, root: Path) -> ExitCode:
+def _act(options: argparse.Namespace, target: Any, stack: Stack | None) -> ExitCode:
     """Do what was asked for, alone."""
     if options.unpin:
         return _unpin(options, target)
     if options.drop_kept:
         return _drop_kept(options, target)
     ended = run.resume(target, to=options.to, say=_say)
-    return _tell(options, ended or _roll_back(options, target, root))
+    return _tell(options, ended or _roll_back(options, target, stack))
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -136,12 +143,12 @@ def _planned(options: argparse.Namespace, target: Any) -> Plan:
     return made if made.dump is None else replace(made, losses=target.losses(made.dump))
 
 
-def _roll_back(options: argparse.Namespace, target: Any, root: Path) -> RollbackResult:
+def _roll_back(options: argparse.Namespace, target: Any, stack: Stack | None) -> RollbackResult:
     made = _planned(options, target)
     _show(options, made)
     if not options.yes:
         _ask()
-    profile, deadline_s = _verification(options, root)
+    profile, deadline_s = _verification(stack)
     chosen = run.RollbackOptions(reason=options.reason, profile=profile, deadline_s=deadline_s)
     return run.begin(target, made, chosen, say=_say)
 
@@ -213,15 +220,12 @@ def _ask() -> None:
         )
 
 
-def _verification(options: argparse.Namespace, root: Path) -> tuple[str, float]:
+def _verification(stack: Stack | None) -> tuple[str, float]:
     """Return profile and deadline of the stack's verification; the defaults if it has no file that can be read."""
-    if options.stack is None:
-        return "core", 180.0
-    try:
-        verify = stacks.settings_of(options.stack, root).verify
-    except Refused:
-        return "core", 180.0
-    return verify.profile, float(verify.deadline)
+    with contextlib.suppress(Refused):
+        if stack is not None:
+            return stack.settings.verify.profile, float(stack.settings.verify.deadline)
+    return "core", 180.0
 
 
 def _say(message: str) -> None:
