@@ -44,7 +44,7 @@ def _run(stack: str) -> ExitCode:
     from mlflow_backend.ecs.refusals import naming_of  # noqa: PLC0415
 
     naming = naming_of(settings, project=named.project, stack=stack)
-    name = images.make(images.wanted(inputs_of(preflight_args(settings, naming))), os.environ)
+    name = images.make(images.image_of(inputs_of(preflight_args(settings, naming))), os.environ)
     print(f"Pushed. Put this into Pulumi.{stack}.yaml, below mlflow-backend:server:\n\n    image: {name}")
     return ExitCode.DONE
 

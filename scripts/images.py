@@ -39,7 +39,7 @@ _COMMIT_LENGTH: Final = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ImageToBuild:
     """What is built: where it goes, for which platform, of which MLflow version.
 
     `registry_login` is a reference to the registry's login, None for ECR and for a registry that asks for none.
@@ -56,7 +56,7 @@ class Wanted:
         return f"{self.registry}/{self.repository}:{tag}"
 
 
-def wanted(preflight: Mapping[str, Any]) -> Wanted:
+def image_of(preflight: Mapping[str, Any]) -> ImageToBuild:
     """Return what preflight will look for, by its inputs. Raises Refused for an image without a registry."""
     try:
         reference = parse(preflight["image"])
@@ -67,7 +67,7 @@ def wanted(preflight: Mapping[str, Any]) -> Wanted:
             fix="Name the repository that the image is pushed to.",
         ) from None
     system, _, architecture = preflight["platform"].partition("/")
-    return Wanted(
+    return ImageToBuild(
         registry=reference.registry,
         repository=reference.repository,
         platform=Platform(system=system, architecture=architecture),
@@ -88,7 +88,7 @@ def builder(environment: Mapping[str, str]) -> str:
     )
 
 
-def make(image: Wanted, environment: Mapping[str, str]) -> str:
+def make(image: ImageToBuild, environment: Mapping[str, str]) -> str:
     """Build and push the image of the commit that is checked out, and return its name by digest.
 
     An image of that commit that is there already is named and not built again. Raises Refused for what cannot be
@@ -141,7 +141,7 @@ def _commit(environment: Mapping[str, str]) -> str:
     return answer((*git, "rev-parse", "HEAD"), environment).strip()
 
 
-def _in_registry(name: str, image: Wanted) -> Image | None:
+def _in_registry(name: str, image: ImageToBuild) -> Image | None:
     """Return the image of a name, as its registry describes it; None if there is none. Raises PlatformFailed."""
     reference = parse(name)
     try:
@@ -158,7 +158,7 @@ def _arguments(version: str, commit: str, environment: Mapping[str, str]) -> lis
     return answer(command, environment).splitlines()
 
 
-def _login(program: str, image: Wanted, environment: Mapping[str, str]) -> None:
+def _login(program: str, image: ImageToBuild, environment: Mapping[str, str]) -> None:
     """Log the builder in to ECR. Another registry's login is the user's own."""
     ecr = parse(image.name("any")).ecr
     if ecr is None:

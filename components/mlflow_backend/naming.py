@@ -20,7 +20,7 @@ _NOT_IN_LABELS = re.compile(r"[^a-z0-9_-]")
 _LONGEST_LABEL = 63
 
 
-def bounded(*parts: str, limit: int) -> str:
+def truncated_name(*parts: str, limit: int) -> str:
     """Return `parts` joined by hyphens, in lower case, within `limit` characters.
 
     A name that had to be changed or cut ends in a hash of the whole, so that two names never become one. Raises

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow_backend.report.policies import RenderedParts
     from mlflow_backend.report.quantities import Billing
     from mlflow_backend.schema import Heads
-    from mlflow_backend.server import Doors
+    from mlflow_backend.server import AllowedCallers
     from mlflow_backend.settings import Settings
     from mlflow_backend.verify.subjects import Subject
 
@@ -74,13 +74,13 @@ class Target(Protocol):
 class Described:
     """A revision as the platform itself keeps it.
 
-    `identity` is the digest of what it runs; `doors` says whom its server lets in; `path_prefix` is the path below
+    `identity` is the digest of what it runs; `callers` says whom its server lets in; `path_prefix` is the path below
     which it is called.
     """
 
     release: Release
     identity: str
-    doors: Doors
+    callers: AllowedCallers
     path_prefix: str = ""
 
 

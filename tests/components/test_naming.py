@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlflow_backend.naming import bounded, labels, tags
+from mlflow_backend.naming import labels, tags, truncated_name
 
 part = st.text(max_size=30)
 
 
 def test_a_name_that_fits_is_not_changed() -> None:
     """People recognise what they named."""
-    assert bounded("mlflow", "dev", "server", limit=32) == "mlflow-dev-server"
+    assert truncated_name("mlflow", "dev", "server", limit=32) == "mlflow-dev-server"
 
 
 def test_a_long_name_keeps_its_beginning_and_ends_in_a_hash() -> None:
     """A cut name can still be read, and is the same every time."""
-    name = bounded("mlflow-backend", "a-stack-with-a-long-name", "balancer", limit=32)
-    assert name == bounded("mlflow-backend", "a-stack-with-a-long-name", "balancer", limit=32)
+    name = truncated_name("mlflow-backend", "a-stack-with-a-long-name", "balancer", limit=32)
+    assert name == truncated_name("mlflow-backend", "a-stack-with-a-long-name", "balancer", limit=32)
     assert re.fullmatch(r"mlflow-backend-a-stack-[0-9a-f]{8}", name)
 
 
@@ -30,7 +30,7 @@ def test_a_long_name_keeps_its_beginning_and_ends_in_a_hash() -> None:
 def test_a_name_is_always_within_its_limit_and_alphabet(parts: list[str], limit: int) -> None:
     """No service refuses a name made here."""
     try:
-        name = bounded(*parts, limit=limit)
+        name = truncated_name(*parts, limit=limit)
     except ValueError:
         assert not re.search(r"[a-z0-9]", "-".join(parts).lower())
         return
@@ -43,14 +43,14 @@ def test_a_name_is_always_within_its_limit_and_alphabet(parts: list[str], limit:
 def test_two_stacks_never_share_a_name(one: str, other: str) -> None:
     """Two backends in one account and region do not meet, however their names are cut or spelt."""
     if one != other:
-        assert bounded("mlflow", one, limit=20) != bounded("mlflow", other, limit=20)
+        assert truncated_name("mlflow", one, limit=20) != truncated_name("mlflow", other, limit=20)
 
 
 @pytest.mark.parametrize(("parts", "limit"), [(("---",), 20), (("mlflow",), 9), ((), 20)])
 def test_a_name_that_cannot_be_made_is_refused(parts: tuple[str, ...], limit: int) -> None:
     """An empty name, or one that is all hash, would surprise its reader later."""
     with pytest.raises(ValueError, match="no name of at most"):
-        bounded(*parts, limit=limit)
+        truncated_name(*parts, limit=limit)
 
 
 def test_the_projects_own_tags_win() -> None:

@@ -15,20 +15,20 @@ from mlflow_backend.contract import Refused
 from mlflow_backend.server import (
     OWNED_FLAGS,
     AccessControl,
+    AllowedCallers,
     ArtifactStore,
     CacheAddress,
     DatabaseAddress,
-    Doors,
     PoolSize,
     SecretTemplate,
     ServerInputs,
     abilities,
+    allowed_callers,
     allowed_hosts,
     allowed_origins,
     cache_url,
     database_uri,
     describe,
-    doors,
     flag_problem,
     keys,
     parse_version,
@@ -435,15 +435,15 @@ def test_further_hosts_are_accepted_with_a_port_and_without(host: str, accepted:
         assert _accepts(hosts, header), header
     for header in [*refused, "evil.example.org"]:
         assert not _accepts(hosts, header), header
-    assert set(accepted[:1]) <= set(doors(argv).hosts)
-    assert all(_accepts(hosts, each) for each in doors(argv).hosts)
+    assert set(accepted[:1]) <= set(allowed_callers(argv).hosts)
+    assert all(_accepts(hosts, each) for each in allowed_callers(argv).hosts)
 
 
 def test_pages_of_further_hosts_and_origins_may_call() -> None:
     """The UI at a second host posts from there; each origin is spelled as a browser does."""
     inputs = replace(INPUTS, public_url="https://a.example:8443", hosts=("b.example", "c.example:1"))
     argv = describe(replace(inputs, origins=("https://app.example:443", "http://app.example:3000"))).argv
-    assert doors(argv).origins == (
+    assert allowed_callers(argv).origins == (
         "https://a.example:8443",
         "https://b.example",
         "https://b.example:8443",
@@ -463,7 +463,10 @@ def test_one_database_for_tracking_and_users_is_refused() -> None:
 
 def test_a_server_without_a_host_check_names_no_doors() -> None:
     """Releases before 3.5.0 let everybody in, so there is nothing to try."""
-    assert doors(describe(replace(INPUTS, mlflow_version="3.4.0", hosts=("b.example",))).argv) == Doors()
+    assert (
+        allowed_callers(describe(replace(INPUTS, mlflow_version="3.4.0", hosts=("b.example",))).argv)
+        == AllowedCallers()
+    )
 
 
 def test_extra_flags_are_passed_on_in_a_stable_order() -> None:

@@ -70,11 +70,11 @@ def test_every_builder_builds_for_the_platform_and_pushes_the_name(program: str)
 
 def test_the_image_goes_where_preflight_will_look_for_it() -> None:
     """Registry, repository, platform and version are those of preflight's inputs."""
-    found = images.wanted(INPUTS)
+    found = images.image_of(INPUTS)
     assert found.name("x") == "registry.example.com/team/mlflow:x"
     assert (found.platform, found.mlflow_version) == (AMD64, "3.17.2")
     with pytest.raises(Refused):
-        images.wanted({**INPUTS, "image": "mlflow"})
+        images.image_of({**INPUTS, "image": "mlflow"})
 
 
 def test_what_no_commit_holds_is_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 from mlflow_backend_server.db.chains import AUTH_VERSION_TABLE, DEFAULT_VERSION_TABLE, Chain, Revision
-from mlflow_backend_server.db.schema import MARKS, Found, stand
+from mlflow_backend_server.db.schema import MARKS, Found, position
 from mlflow_backend_server.db.verdicts import Direction
 
 NEWER = "r4"
@@ -49,7 +49,7 @@ def test_a_tracking_database_stands_somewhere(
     database: Found, head: str | None, direction: Direction, reason: str
 ) -> None:
     """What decides whether a migration runs, a server may start, or nobody touches it."""
-    standing = stand(database, chain(), known=KNOWN)
+    standing = position(database, chain(), known=KNOWN)
     assert (standing.head, standing.direction) == (head, direction)
     assert reason in standing.reason
 
@@ -78,6 +78,6 @@ def test_an_auth_database_is_read_where_its_version_stands(
     table: str, database: Found, direction: Direction, reason: str
 ) -> None:
     """The version moved to a table of its own in 3.6.0; both ways of looking have to see the same."""
-    standing = stand(database, chain("auth", table), known=KNOWN, legacy=("r1", "r2", "r3"))
+    standing = position(database, chain("auth", table), known=KNOWN, legacy=("r1", "r2", "r3"))
     assert standing.direction is direction
     assert reason in standing.reason

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.naming import bounded
+from mlflow_backend.naming import truncated_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -177,4 +177,4 @@ class Naming:
         return f"alias/{self._name('key_alias')}"
 
     def _name(self, kind: str, *parts: str) -> str:
-        return bounded(self.project, self.stack, self.name, *parts, limit=LIMITS[kind])
+        return truncated_name(self.project, self.stack, self.name, *parts, limit=LIMITS[kind])

@@ -23,7 +23,7 @@ from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.hosted import HostedPlatform
 from mlflow_backend.logged import without_passwords
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
-from mlflow_backend.server import Doors, doors, keys
+from mlflow_backend.server import AllowedCallers, allowed_callers, keys
 from mlflow_backend.server.environment import PREFIX_VARIABLE
 from mlflow_backend.target import Described, LogPart, PartStatus
 
@@ -97,12 +97,12 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
         """
         found = self.run.revision(revision)
         container = server_of(found)
-        said = doors([*(container.get("command") or []), *(container.get("args") or [])])
+        said = allowed_callers([*(container.get("command") or []), *(container.get("args") or [])])
         environment = {each["name"]: each.get("value", "") for each in container.get("env") or []}
         return Described(
             release=release_of(found),
             identity=identity_of(found),
-            doors=Doors(hosts=(), origins=said.origins),
+            callers=AllowedCallers(hosts=(), origins=said.origins),
             path_prefix=environment.get(PREFIX_VARIABLE, ""),
         )
 

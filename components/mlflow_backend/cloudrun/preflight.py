@@ -58,5 +58,7 @@ def _image(settings: Settings, api: Api) -> tuple[Finding, ...]:
     except UsageError as error:
         return (failed("image exists", image.PROPERTY, f"{error.finding}.", "Correct the setting."),)
     source = Registry(reference.registry, reference.repository, login(reference.registry, api))
-    wanted = image.Wanted(platform=_PLATFORM, mlflow_version=settings.server.mlflow_version, drivers=_DRIVERS)
+    wanted = image.ImageRequirements(
+        platform=_PLATFORM, mlflow_version=settings.server.mlflow_version, drivers=_DRIVERS
+    )
     return image.look(source, reference, wanted).findings

@@ -20,7 +20,7 @@ from mlflow_backend.ecs.deployments import RolloutState, TaskDefinitionId
 from mlflow_backend.ecs.failing import FailingTasks, warn
 from mlflow_backend.ecs.render.containers import SETTINGS_LABEL, VERSION_LABEL
 from mlflow_backend.pace import Pace
-from mlflow_backend.server import doors, keys
+from mlflow_backend.server import allowed_callers, keys
 from mlflow_backend.server.environment import ACCESS_VARIABLE, PREFIX_VARIABLE
 from mlflow_backend.target import Described
 
@@ -252,7 +252,7 @@ def describe(ecs: ECSClient, family: str, revision: str) -> Described:
     return Described(
         release=release_of(int(revision), definition),
         identity=container.get("dockerLabels", {}).get(SETTINGS_LABEL, ""),
-        doors=doors(container.get("command", [])),
+        callers=allowed_callers(container.get("command", [])),
         path_prefix=_variables(container).get(PREFIX_VARIABLE, ""),
     )
 

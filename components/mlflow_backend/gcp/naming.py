@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.naming import bounded, labels, tags
+from mlflow_backend.naming import labels, tags, truncated_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,7 +123,7 @@ class Naming:
     def _bounded(self, limit: int, *parts: str) -> str:
         # Each of these names begins with a letter; a Pulumi project's may begin with a digit.
         first = (self.stack_project,) if self.stack_project[:1].isalpha() else ("m", self.stack_project)
-        return bounded(*first, self.stack, self.name, *parts, limit=limit)
+        return truncated_name(*first, self.stack, self.name, *parts, limit=limit)
 
 
 def _tagged(tag: str) -> str:

@@ -19,14 +19,14 @@ from mlflow_backend.locator import from_document
 from mlflow_backend.releases import update
 from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.rollout import serves_on
-from mlflow_backend.server import doors
+from mlflow_backend.server import allowed_callers
 from mlflow_backend.verification import execution
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow_backend.kubernetes.platform import KubernetesPlatform
-    from mlflow_backend.server import Doors
+    from mlflow_backend.server import AllowedCallers
     from mlflow_backend.verify.subjects import Subject
 
 INPUTS: Final = ("locator", "identity", "secrets")
@@ -40,7 +40,7 @@ class KubernetesCandidate:
     platform: KubernetesPlatform
     revision: str
     version: str
-    doors: Doors
+    callers: AllowedCallers
 
     @property
     def subject(self) -> Subject:
@@ -49,8 +49,8 @@ class KubernetesCandidate:
         return replace(
             self.platform.subject_at(url, self.revision, self.version),
             proxied=False,
-            hosts=self.doors.hosts,
-            origins=self.doors.origins,
+            hosts=self.callers.hosts,
+            origins=self.callers.origins,
         )
 
     def promote(self) -> None:
@@ -125,7 +125,7 @@ def _start(platform: KubernetesPlatform, props: Mapping[str, Any]) -> Kubernetes
         platform=platform,
         revision=revision,
         version=template["metadata"]["annotations"][VERSION],
-        doors=doors(template["spec"]["containers"][0]["command"]),
+        callers=allowed_callers(template["spec"]["containers"][0]["command"]),
     )
 
 

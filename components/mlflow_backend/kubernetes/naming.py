@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.naming import bounded
+from mlflow_backend.naming import truncated_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Naming:
     @property
     def prefix(self) -> str:
         """What every object's name begins with; alone it is the Service that users call."""
-        return bounded(self.name, self.stack, limit=_LONGEST_PREFIX)
+        return truncated_name(self.name, self.stack, limit=_LONGEST_PREFIX)
 
     def part(self, part: str) -> str:
         """Return the name of the object for a part."""
@@ -74,8 +74,8 @@ class Naming:
             _INSTANCE: self.prefix,
             _COMPONENT: component,
             "app.kubernetes.io/managed-by": "pulumi",
-            "mlflow-backend/project": bounded(self.project, limit=63),
-            "mlflow-backend/stack": bounded(self.stack, limit=63),
+            "mlflow-backend/project": truncated_name(self.project, limit=63),
+            "mlflow-backend/stack": truncated_name(self.stack, limit=63),
         }
 
     def selector(self, component: str = "") -> dict[str, str]:

@@ -28,7 +28,7 @@ from mlflow_backend.kubernetes.render.server import FIELD_MANAGER
 from mlflow_backend.logged import without_passwords
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.stores import DUMPS
-from mlflow_backend.server import doors
+from mlflow_backend.server import allowed_callers
 from mlflow_backend.server.environment import PREFIX_VARIABLE
 from mlflow_backend.target import Described, LogPart, PartStatus
 
@@ -102,14 +102,14 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
     def describe(self, revision: str) -> Described:
         """Return what a ReplicaSet runs. An ingress passes on none of the names that are called within the cluster."""
         found = self.revision(revision)
-        seen = doors(found["spec"]["template"]["spec"]["containers"][0].get("command", []))
+        seen = allowed_callers(found["spec"]["template"]["spec"]["containers"][0].get("command", []))
         if not self.locator.inside:
             within = self.naming.hosts()
             seen = replace(seen, hosts=tuple(host for host in seen.hosts if host.partition(":")[0] not in within))
         return Described(
             release=release_of(found),
             identity=identity_of(found),
-            doors=seen,
+            callers=seen,
             path_prefix=plain_variables(found).get(PREFIX_VARIABLE, ""),
         )
 

@@ -17,7 +17,7 @@ from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.supervisor import RUNS, Supervisor
 from mlflow_backend.local.templates import TemplatedTool
 from mlflow_backend.releases.stores import DUMPS, FileStore, lock_held
-from mlflow_backend.server import doors
+from mlflow_backend.server import allowed_callers
 from mlflow_backend.target import Described, LogPart, PartStatus
 
 if TYPE_CHECKING:
@@ -184,7 +184,9 @@ class LocalPlatform:
     def describe(self, revision: str) -> Described:
         """Return what a revision's folder says."""
         record = self._record(revision)
-        return Described(release=_release(record), identity=record.identity, doors=doors(record.program.argv))
+        return Described(
+            release=_release(record), identity=record.identity, callers=allowed_callers(record.program.argv)
+        )
 
     def rotate_keys(self, *, lost: bool) -> str:
         """Draw new keys, or give up those whose file is lost."""

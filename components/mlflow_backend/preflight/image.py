@@ -33,7 +33,7 @@ _COMMAND: Final = "make image STACK=STACK"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ImageRequirements:
     """What an image has to be: for a platform, of an MLflow version, with drivers."""
 
     platform: Platform
@@ -54,11 +54,11 @@ class Inspection:
     clients: int = CLIENT_MAJOR
 
 
-def look(source: Source, reference: Reference, wanted: Wanted) -> Inspection:
+def look(source: Source, reference: Reference, required: ImageRequirements) -> Inspection:
     """Look at an image through its registry and check it."""
     exists = "image exists"
     try:
-        image = inspect(source, reference.asked, wanted.platform)
+        image = inspect(source, reference.asked, required.platform)
     except PlatformFailed as error:
         if error.code not in MISSING:
             return _unreadable(reference, error)
@@ -69,7 +69,7 @@ def look(source: Source, reference: Reference, wanted: Wanted) -> Inspection:
     heads = tuple((chain, image.labels[label]) for chain, label in HEAD_LABELS.items() if label in image.labels)
     clients = image.labels.get(CLIENT_LABEL, "")
     return Inspection(
-        findings=(found, *_findings(image, wanted)),
+        findings=(found, *_findings(image, required)),
         pinned=pinned,
         heads=heads,
         clients=int(clients) if clients.isdecimal() else CLIENT_MAJOR,
@@ -90,47 +90,47 @@ def _unreadable(reference: Reference, error: PlatformFailed) -> Inspection:
     )
 
 
-def _findings(image: Image, wanted: Wanted) -> Iterator[Finding]:
-    if wanted.platform not in image.platforms:
+def _findings(image: Image, required: ImageRequirements) -> Iterator[Finding]:
+    if required.platform not in image.platforms:
         has = ", ".join(map(str, image.platforms)) or "none"
         yield failed(
             "image platform",
             PROPERTY,
-            f"tasks run on {wanted.platform}, and the image is for {has}: its containers would die with "
+            f"tasks run on {required.platform}, and the image is for {has}: its containers would die with "
             "'exec format error'.",
-            f"Build it with --platform {wanted.platform}, or change the architecture in the settings.",
+            f"Build it with --platform {required.platform}, or change the architecture in the settings.",
         )
         return
-    yield passed("image platform", PROPERTY, f"it runs on {wanted.platform}.")
-    yield _version(image, wanted)
-    yield _drivers(image, wanted)
+    yield passed("image platform", PROPERTY, f"it runs on {required.platform}.")
+    yield _version(image, required)
+    yield _drivers(image, required)
     yield _user(image)
 
 
-def _version(image: Image, wanted: Wanted) -> Finding:
+def _version(image: Image, required: ImageRequirements) -> Finding:
     check, labelled = "image version", image.labels.get(VERSION_LABEL)
     if labelled is None:
         return failed(
             check, PROPERTY, f"it has no label {VERSION_LABEL}, so what it runs is not known.", _BUILD, _COMMAND
         )
-    if labelled != wanted.mlflow_version:
+    if labelled != required.mlflow_version:
         return failed(
             check,
             PROPERTY,
-            f"it holds MLflow {labelled}, and server.mlflowVersion is {wanted.mlflow_version}.",
+            f"it holds MLflow {labelled}, and server.mlflowVersion is {required.mlflow_version}.",
             "Name the image of that version, or change server.mlflowVersion.",
         )
     return passed(check, PROPERTY, f"it holds MLflow {labelled}.")
 
 
-def _drivers(image: Image, wanted: Wanted) -> Finding:
+def _drivers(image: Image, required: ImageRequirements) -> Finding:
     check = "image drivers"
     present = frozenset(image.labels.get(DRIVERS_LABEL, "").replace(",", " ").split())
-    if missing := wanted.drivers - present:
+    if missing := required.drivers - present:
         return failed(
             check, PROPERTY, f"its label {DRIVERS_LABEL} lacks {', '.join(sorted(missing))}.", _BUILD, _COMMAND
         )
-    return passed(check, PROPERTY, f"it holds {', '.join(sorted(wanted.drivers))}.")
+    return passed(check, PROPERTY, f"it holds {', '.join(sorted(required.drivers))}.")
 
 
 def _user(image: Image) -> Finding:

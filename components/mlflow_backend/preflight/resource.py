@@ -79,7 +79,7 @@ def _image(news: Mapping[str, Any]) -> image.Inspection:
         finding = failed("image exists", image.PROPERTY, f"{error.finding}.", "Correct the setting.")
         return image.Inspection(findings=(finding,))
     system, _, architecture = str(news["platform"]).partition("/")
-    wanted = image.Wanted(
+    wanted = image.ImageRequirements(
         platform=Platform(system=system, architecture=architecture),
         mlflow_version=news["mlflowVersion"],
         drivers=frozenset(news["drivers"]),

@@ -57,7 +57,7 @@ _LIMIT_FIX = "Set cache.mode to create, or access.requestsPerMinute to 0."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doors:
+class AllowedCallers:
     """Hosts that a server answers to, and origins whose pages may call it."""
 
     hosts: tuple[str, ...] = ()
@@ -164,7 +164,7 @@ def allowed_origins(public_url: str, hosts: tuple[str, ...] = (), origins: tuple
     )
 
 
-def doors(argv: Sequence[str]) -> Doors:
+def allowed_callers(argv: Sequence[str]) -> AllowedCallers:
     """Return the hosts and origins that a server was started with, without loopback's; none before MLflow 3.5.0.
 
     A host that is accepted with any port is given with one.
@@ -175,7 +175,7 @@ def doors(argv: Sequence[str]) -> Doors:
     }
     hosts = (host for host in lists["--allowed-hosts"] if host not in LOOPBACK_HOSTS)
     spelled = (host.replace("[[]", "[").replace(":*", f":{_SOME_PORT}") for host in hosts)
-    return Doors(hosts=tuple(spelled), origins=lists["--cors-allowed-origins"])
+    return AllowedCallers(hosts=tuple(spelled), origins=lists["--cors-allowed-origins"])
 
 
 def _patterns(host: str) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def _asking(subject: Subject, deployed: Any) -> Subject:
     if subject.expected_revision is not None:
         # Of a revision that is gone nobody knows whom its server let in.
         with contextlib.suppress(Refused):
-            fields = asdict(platform.describe(subject.expected_revision).doors)
+            fields = asdict(platform.describe(subject.expected_revision).callers)
     try:
         fields["identity"] = deployed.ledger.state().identity or {}
     except (Refused, PlatformFailed) as error:

@@ -173,7 +173,7 @@ def test_the_tool_of_a_version_that_nobody_runs_yet_has_the_updates_image(
 def test_a_revision_is_described_from_itself(live: KubernetesPlatform) -> None:
     """Whom it lets in, what it runs, and by which login it is verified; references, never values."""
     found = live.describe("hash2")
-    assert (found.identity, found.doors.hosts) == ("identity2", ("mlflow.example.com",))
+    assert (found.identity, found.callers.hosts) == ("identity2", ("mlflow.example.com",))
     subject = live.subject("hash2")
     assert (subject.url, subject.expected_revision) == ("https://mlflow.example.com", "hash2")
     assert subject.credentials["password"] == "kubernetes:mlflow-cluster-server#admin-password"

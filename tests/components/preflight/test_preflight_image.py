@@ -14,7 +14,7 @@ from mlflow_backend.contract import PlatformFailed, UsageError
 from mlflow_backend.findings import Outcome, table
 from mlflow_backend.image_reference import Reference, parse
 from mlflow_backend.preflight import image
-from mlflow_backend.preflight.image import Wanted
+from mlflow_backend.preflight.image import ImageRequirements
 from mlflow_backend.preflight.manifests import DENIED, Platform, digest_of, inspect
 from mlflow_backend.preflight.registry import Login, Registry
 from tests.components.preflight.images import DOCKER_INDEX, DOCKER_MANIFEST, LABELS, OCI_INDEX, OCI_MANIFEST, Store
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 AMD64, ARM64 = Platform(system="linux", architecture="amd64"), Platform(system="linux", architecture="arm64")
-WANTED = Wanted(platform=AMD64, mlflow_version="3.17.2", drivers=frozenset({"psycopg2", "boto3"}))
+WANTED = ImageRequirements(platform=AMD64, mlflow_version="3.17.2", drivers=frozenset({"psycopg2", "boto3"}))
 
 
-def look(store: Store, asked: str, wanted: Wanted = WANTED) -> image.Inspection:
+def look(store: Store, asked: str, wanted: ImageRequirements = WANTED) -> image.Inspection:
     """Look at an image of the registry."""
     separator = "@" if asked.startswith("sha256:") else ":"
     return image.look(
@@ -64,7 +64,7 @@ def test_an_index_is_checked_by_its_platforms(store: Store, media_type: str) -> 
     assert outcomes(inspection) == ALL_PASSED
     assert inspection.pinned is not None
     assert inspection.pinned.endswith(f"@{digest}")
-    on_arm = look(store, "multi", Wanted(platform=ARM64, mlflow_version="3.17.2", drivers=frozenset()))
+    on_arm = look(store, "multi", ImageRequirements(platform=ARM64, mlflow_version="3.17.2", drivers=frozenset()))
     assert outcomes(on_arm)["image version"] is Outcome.FAIL
 
 

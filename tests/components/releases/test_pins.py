@@ -22,7 +22,7 @@ from mlflow_backend.releases.pins import (
 )
 from mlflow_backend.releases.records import Block, LedgerState, Pin
 from mlflow_backend.releases.stores import FileStore
-from mlflow_backend.server import Doors
+from mlflow_backend.server import AllowedCallers
 from mlflow_backend.target import Described
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def described(revision: str) -> Described:
     """Return what revision 2 runs, the only one that is left."""
     if revision != RELEASE.revision:
         raise Refused("it is gone", code="revision-gone")
-    return Described(release=RELEASE, identity="good", doors=Doors())
+    return Described(release=RELEASE, identity="good", callers=AllowedCallers())
 
 
 def pinned(state: LedgerState, identity: str) -> PinnedRelease | None:

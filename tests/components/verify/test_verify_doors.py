@@ -12,7 +12,7 @@ from mlflow_backend.contract import Refused, Release
 from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.state import StateDir
-from mlflow_backend.server import Doors
+from mlflow_backend.server import AllowedCallers
 from mlflow_backend.target import Described
 from mlflow_backend.verification import execution
 from mlflow_backend.verify import runner
@@ -115,7 +115,7 @@ def test_whom_a_server_lets_in_is_asked_of_the_revision_that_is_verified(
         if gone:
             raise Refused("gone", code="of-a-test")
         release = Release(revision=revision, mlflow_version="3.17.2")
-        return Described(release=release, identity="a", doors=Doors(hosts=HOSTS))
+        return Described(release=release, identity="a", callers=AllowedCallers(hosts=HOSTS))
 
     monkeypatch.setattr(LocalPlatform, "describe", describe)
     state = StateDir(tmp_path / "stack")

@@ -16,7 +16,7 @@ import psutil
 from mlflow_backend.contract import Refused, Release, Revision, WaitOutcome
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.schema_tables import required_heads
-from mlflow_backend.server import Doors
+from mlflow_backend.server import AllowedCallers
 from mlflow_backend.target import Described, LogPart, PartStatus
 from mlflow_backend.verify.subjects import Subject
 
@@ -146,7 +146,7 @@ class ToyPlatform:
             environment_lock=known["identity"],
             access="none",
         )
-        return Described(release=release, identity=known["identity"], doors=Doors())
+        return Described(release=release, identity=known["identity"], callers=AllowedCallers())
 
     def subject(self, revision: str) -> Subject:
         """Return the URL of its server."""

@@ -17,7 +17,7 @@ from mlflow_backend_server.db.kept import STAMP
 from mlflow_backend_server.db.majors import client_major, major, refuse_dump
 from mlflow_backend_server.db.objects import READ_BYTES, Store, open_store, write_json
 from mlflow_backend_server.db.postgres import connected, count_rows, server_version, tool_errors
-from mlflow_backend_server.db.status import standing
+from mlflow_backend_server.db.status import schema_position
 from mlflow_backend_server.db.verdicts import ExitCode
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _dump_one(database: Address, chain: Chain, store: Store, name: str, client: 
         version = server_version(connection)
         refuse_dump(server=major(version), client=client)
         snapshot = _export_snapshot(connection)
-        found, where = standing(connection, chain)
+        found, where = schema_position(connection, chain)
         counts = count_rows(connection, COUNTED & found.tables)
         digest, size = hashlib.sha256(), 0
         # The upload's block is the outer one: a pg_dump that fails at its end must still abort the upload.

@@ -23,7 +23,7 @@ from mlflow_backend_server.db.kept import drop, kept_databases, kept_name, next_
 from mlflow_backend_server.db.majors import client_major, major, refuse_restore
 from mlflow_backend_server.db.objects import Store, open_store, read_json
 from mlflow_backend_server.db.postgres import connected, count_rows, server_version, tool_errors
-from mlflow_backend_server.db.status import standing
+from mlflow_backend_server.db.status import schema_position
 from mlflow_backend_server.db.switching import Swap, switch
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
@@ -167,7 +167,7 @@ def _create_like(admin: Connection, model: str, name: str) -> None:
 def _compare(plan: _Plan) -> None:
     chain = read_chains(installed_package())[plan.name]
     with connected(plan.restored, purpose="restore") as connection, tool_errors(f"Reading {plan.restored}"):
-        _, where = standing(connection, chain)
+        _, where = schema_position(connection, chain)
         counts = count_rows(connection, frozenset(plan.entry["row_counts"]))
     if where.head != plan.entry["head"] or counts != plan.entry["row_counts"]:
         raise ToolError(

@@ -27,7 +27,7 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class SchemaPosition:
     """Where one database stands: its head (None: none), its direction, and why in one sentence."""
 
     head: str | None
@@ -35,7 +35,7 @@ class Standing:
     reason: str
 
 
-def stand(found: Found, chain: Chain, *, known: tuple[str, ...], legacy: tuple[str, ...] = ()) -> Standing:
+def position(found: Found, chain: Chain, *, known: tuple[str, ...], legacy: tuple[str, ...] = ()) -> SchemaPosition:
     """Return where the database stands against the chain.
 
     `known` holds every revision up to the newest MLflow that the tool was built with. `legacy` holds the revisions
@@ -44,45 +44,49 @@ def stand(found: Found, chain: Chain, *, known: tuple[str, ...], legacy: tuple[s
     rows, table = _version_rows(found, chain, legacy)
     marked = found.tables >= MARKS[chain.name]
     if len(rows) > 1:
-        return Standing(head=None, direction=Direction.FOREIGN, reason=f"{table} holds {len(rows)} revisions, not one.")
+        return SchemaPosition(
+            head=None, direction=Direction.FOREIGN, reason=f"{table} holds {len(rows)} revisions, not one."
+        )
     if not rows:
         return _without_version(found, chain, marked=marked)
     head = rows[0]
     if head in chain.ids():
         return _within(head, chain, table)
     if head in known:
-        return Standing(head=head, direction=Direction.AHEAD, reason="A newer MLflow has upgraded this database.")
+        return SchemaPosition(head=head, direction=Direction.AHEAD, reason="A newer MLflow has upgraded this database.")
     if marked:
         reason = "The database is MLflow's, but no MLflow known to this tool has this revision: it may be newer."
-        return Standing(head=head, direction=Direction.UNKNOWN, reason=reason)
+        return SchemaPosition(head=head, direction=Direction.UNKNOWN, reason=reason)
     reason = f"{table} belongs to another application."
-    return Standing(head=head, direction=Direction.FOREIGN, reason=reason)
+    return SchemaPosition(head=head, direction=Direction.FOREIGN, reason=reason)
 
 
-def _within(head: str, chain: Chain, table: str) -> Standing:
+def _within(head: str, chain: Chain, table: str) -> SchemaPosition:
     if table != chain.version_table and chain.version_table == DEFAULT_VERSION_TABLE:
         # The installed MLflow looks into Alembic's default table, and a newer one has moved the version to its own.
         reason = f"A newer MLflow keeps this database's version in {table}."
-        return Standing(head=head, direction=Direction.AHEAD, reason=reason)
+        return SchemaPosition(head=head, direction=Direction.AHEAD, reason=reason)
     count = len(chain.after(head))
     pending = "1 revision is pending" if count == 1 else f"{count} revisions are pending"
     if table != chain.version_table:
         reason = f"{pending}, and the version still stands in {table}."
-        return Standing(head=head, direction=Direction.BEHIND, reason=reason)
+        return SchemaPosition(head=head, direction=Direction.BEHIND, reason=reason)
     if head == chain.head:
-        return Standing(head=head, direction=Direction.EQUAL, reason="The database is at the head of this MLflow.")
-    return Standing(head=head, direction=Direction.BEHIND, reason=f"{pending}.")
+        return SchemaPosition(
+            head=head, direction=Direction.EQUAL, reason="The database is at the head of this MLflow."
+        )
+    return SchemaPosition(head=head, direction=Direction.BEHIND, reason=f"{pending}.")
 
 
-def _without_version(found: Found, chain: Chain, *, marked: bool) -> Standing:
+def _without_version(found: Found, chain: Chain, *, marked: bool) -> SchemaPosition:
     if marked:
         reason = "It holds MLflow's tables but no version of them."
-        return Standing(head=None, direction=Direction.FOREIGN, reason=reason)
+        return SchemaPosition(head=None, direction=Direction.FOREIGN, reason=reason)
     taken = sorted(found.tables & MARKS[chain.name])
     if taken:
         reason = f"It holds another application's table '{taken[0]}'."
-        return Standing(head=None, direction=Direction.FOREIGN, reason=reason)
-    return Standing(head=None, direction=Direction.EMPTY, reason="It holds nothing of MLflow's yet.")
+        return SchemaPosition(head=None, direction=Direction.FOREIGN, reason=reason)
+    return SchemaPosition(head=None, direction=Direction.EMPTY, reason="It holds nothing of MLflow's yet.")
 
 
 def _version_rows(found: Found, chain: Chain, legacy: tuple[str, ...]) -> tuple[tuple[str, ...], str]:

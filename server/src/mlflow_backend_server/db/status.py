@@ -8,7 +8,7 @@ from mlflow_backend_server.db import known
 from mlflow_backend_server.db.chains import Chain, installed_package, installed_version, read_chains
 from mlflow_backend_server.db.kept import kept_databases
 from mlflow_backend_server.db.postgres import connected, count_rows, look, server_version, tool_errors
-from mlflow_backend_server.db.schema import Found, Standing, stand
+from mlflow_backend_server.db.schema import Found, SchemaPosition, position
 from mlflow_backend_server.db.verdicts import Direction, ExitCode, ToolError
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ _FIXES = {
 }
 
 
-def standing(connection: Connection, chain: Chain) -> tuple[Found, Standing]:
+def schema_position(connection: Connection, chain: Chain) -> tuple[Found, SchemaPosition]:
     """Return what the connected database holds, and if that stands against the chain."""
     found = look(connection)
     legacy = chain.ids() if chain.name == "auth" else ()
-    return found, stand(found, chain, known=known.all_revisions(chain.name), legacy=legacy)
+    return found, position(found, chain, known=known.all_revisions(chain.name), legacy=legacy)
 
 
-def refuse_unusable(address: Address, where: Standing) -> None:
+def refuse_unusable(address: Address, where: SchemaPosition) -> None:
     """Raise ToolError if the installed MLflow cannot work with this database and no upgrade helps."""
     code = CODES[where.direction]
     if code is not ExitCode.DONE:
@@ -69,7 +69,7 @@ def check(databases: Databases) -> dict[str, Any]:
 
 def _one(address: Address, chain: Chain) -> dict[str, Any]:
     with connected(address, purpose="status") as connection, tool_errors(f"Reading {address}"):
-        found, where = standing(connection, chain)
+        found, where = schema_position(connection, chain)
         pending = [_pending(chain.name, revision.id, revision.title) for revision in _pending_revisions(chain, where)]
         touched = {table for entry in pending for table in entry["tables"]} & found.tables
         counts = count_rows(connection, frozenset(touched))
@@ -91,7 +91,7 @@ def _one(address: Address, chain: Chain) -> dict[str, Any]:
     }
 
 
-def _pending_revisions(chain: Chain, where: Standing) -> tuple[Any, ...]:
+def _pending_revisions(chain: Chain, where: SchemaPosition) -> tuple[Any, ...]:
     if where.direction in {Direction.BEHIND, Direction.EMPTY}:
         return chain.after(where.head)
     return ()

@@ -12,7 +12,7 @@ from mlflow_backend_server.db import lock
 from mlflow_backend_server.db.chains import Chain, installed_package, installed_version, read_chains
 from mlflow_backend_server.db.migrations import migrate, sqlalchemy_connection
 from mlflow_backend_server.db.postgres import connected, tool_error, tool_errors
-from mlflow_backend_server.db.status import refuse_unusable, standing
+from mlflow_backend_server.db.status import refuse_unusable, schema_position
 from mlflow_backend_server.db.verdicts import Direction, ExitCode, ToolError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
     from mlflow_backend_server.db.addresses import Address, Databases
-    from mlflow_backend_server.db.schema import Standing
+    from mlflow_backend_server.db.schema import SchemaPosition
 
 
 def upgrade(databases: Databases, *, wait_s: float, say: Callable[[str], None]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def upgrade(databases: Databases, *, wait_s: float, say: Callable[[str], None]) 
             connection = stack.enter_context(connected(address, purpose="upgrade"))
             with tool_errors(f"Locking {address}"):
                 lock.acquire(connection, wait_s=wait_s, say=say)
-                _, where = standing(connection, chains[name])
+                _, where = schema_position(connection, chains[name])
             refuse_unusable(address, where)
             writers.append((name, address, connection, where))
         done = {
@@ -51,7 +51,7 @@ def upgrade(databases: Databases, *, wait_s: float, say: Callable[[str], None]) 
 
 
 def _bring_to_head(
-    address: Address, chain: Chain, connection: Connection, where: Standing, say: Callable[[str], None]
+    address: Address, chain: Chain, connection: Connection, where: SchemaPosition, say: Callable[[str], None]
 ) -> dict[str, Any]:
     applied: list[str] = []
     titles = {revision.id: revision.title for revision in chain.revisions}
@@ -66,7 +66,7 @@ def _bring_to_head(
         _run(address, chain, connection, where, note)
         # Asked on a connection of its own: what was committed counts, not what this session believes.
         with connected(address, purpose="upgrade") as witness, tool_errors(f"Reading {address}"):
-            _, after = standing(witness, chain)
+            _, after = schema_position(witness, chain)
         if after.direction is not Direction.EQUAL:
             raise ToolError(
                 ExitCode.NOT_AT_HEAD,
@@ -77,7 +77,9 @@ def _bring_to_head(
     return {"before": where.head, "after": chain.head, "applied": applied, "seconds": seconds}
 
 
-def _run(address: Address, chain: Chain, connection: Connection, where: Standing, note: Callable[[str], None]) -> None:
+def _run(
+    address: Address, chain: Chain, connection: Connection, where: SchemaPosition, note: Callable[[str], None]
+) -> None:
     from sqlalchemy.exc import DBAPIError
 
     restamp = chain.name == "auth" and where.head is not None
