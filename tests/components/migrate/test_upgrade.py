@@ -94,7 +94,7 @@ def test_clients_are_counted_in_the_access_log() -> None:
         '{"kind":"access", broken',
         json.dumps(['"kind":"access"']),
         "Starting server",
-        '{"kind":"audit"}',
+        '{"kind":"audit","mlflow_client":"9.9.9"}',
     ]
     counted = clients_in(lines)
     assert list(counted.items()) == [("2.22.5", 1), ("3.4.0", 2)]

@@ -104,8 +104,15 @@ class Session:
         line = self._line(context)
         if line.get("ok"):
             return passed(f"{line['says']} ({line['ms']} ms)")
+        if not line:
+            return failed(
+                f"MLflow's client {self.version} ended before it did this",
+                code="client-ended",
+                cause="It was killed, or met what no Python program survives, such as too little memory.",
+                next_step="See that this machine has memory for it, and verify again.",
+            )
         return failed(
-            str(line.get("says") or "the client ended before it"),
+            str(line["says"]),
             code="client-refused",
             cause=f"The server, or something before it, does not serve MLflow's client {self.version} as others.",
             next_step="Read the client's words above, and try the same with a client of the server's own version.",
