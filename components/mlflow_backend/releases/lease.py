@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mlflow_backend.contract import Refused
-from mlflow_backend.releases import holder
+from mlflow_backend.releases import running
 from mlflow_backend.releases.stores import LOCKS
 
 if TYPE_CHECKING:
@@ -56,17 +56,17 @@ def leased(objects: Objects, name: str, *, by: str, now: Callable[[], datetime] 
     by itself after `LEASE`.
     """
     key, token = _key(name), uuid.uuid4().hex
-    until = (now() + LEASE).isoformat()
-    content = json.dumps({"token": token, "by": by, "holder": holder.own(), "until": until}).encode()
-    if not objects.create(key, content):
-        _take_over(objects, key, content, now())
-    try:
-        yield
-    finally:
-        found = objects.read([key]).get(key)
-        # After the lease another command may hold it.
-        if found is not None and json.loads(found)["token"] == token:
-            objects.delete(key)
+    content = json.dumps({"token": token, "by": by, "until": (now() + LEASE).isoformat()}).encode()
+    with running.shown_as_running(token):
+        if not objects.create(key, content):
+            _take_over(objects, key, content, now())
+        try:
+            yield
+        finally:
+            found = objects.read([key]).get(key)
+            # After the lease another command may hold it.
+            if found is not None and json.loads(found)["token"] == token:
+                objects.delete(key)
 
 
 def is_leased(objects: Objects, name: str, *, now: Callable[[], datetime] = _now) -> bool:
@@ -85,6 +85,8 @@ def _take_over(objects: Objects, key: str, content: bytes, now: datetime) -> Non
         by, until = lease["by"], datetime.fromisoformat(lease["until"])
         # Only the very lock that was seen to have ended: of two who see it, one takes it.
         taken = _has_ended(lease, now) and objects.replace_if(key, content, tag=tag)
+        if taken:
+            running.forget(lease["token"])
     if not taken:
         raise Refused(
             f"Another command of {by} works on this backend; its lock ends {until:%Y-%m-%d %H:%M} UTC.",
@@ -94,7 +96,7 @@ def _take_over(objects: Objects, key: str, content: bytes, now: datetime) -> Non
 
 
 def _has_ended(lease: Mapping[str, str], now: datetime) -> bool:
-    return datetime.fromisoformat(lease["until"]) <= now or holder.has_ended(lease.get("holder", ""))
+    return datetime.fromisoformat(lease["until"]) <= now or running.was_killed(lease["token"])
 
 
 def _key(name: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import tempfile
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from moto import mock_aws
 
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.releases import holder
+from mlflow_backend.releases import running
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.lease import LEASE, is_leased, leased
 from mlflow_backend.releases.ledger import Ledger
@@ -24,6 +23,7 @@ from tests.components.ecs.recorded import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
 
@@ -157,17 +157,18 @@ def test_a_killed_holders_lock_ends_by_itself(store: S3Store) -> None:
             pytest.fail("the late one gave away a lock that was not its own")
 
 
-def test_a_lock_of_a_process_that_was_killed_here_is_taken(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_of_a_command_that_was_killed_here_is_taken(
+    store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At once, because it surely writes nothing any more; a lock whose holder runs is kept."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        ended.wait(timeout=30)
-    machine = holder.own().partition(" ")[0]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with monkeypatch.context() as patched:
-        patched.setattr(holder, "own", lambda: f"{machine} {ended.pid}")
+        patched.setattr(running.fcntl, "flock", lambda *_: None)
         leased(store, "rollback", by="killed").__enter__()
     assert not store.is_locked("rollback")
     with store.locked("rollback", by="next"):
         assert store.is_locked("rollback")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_denied_store_is_reported_with_its_place() -> None:
