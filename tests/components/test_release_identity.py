@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCdEf"
 DIGEST = f"registry.example.com/other@sha256:{'d' * 64}"
+AGE_KEY = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+OTHER_AGE_KEY = "age1v4f0g40vp977nnhec6rwhcw53p6y62s96prrgwl5hrzcdty96duspltu9j"
 OTHER: dict[str, list[Any]] = {
     "server.mlflow_version": ["3.16.1"],
     "server.image": [DIGEST],
@@ -69,6 +71,8 @@ OTHER: dict[str, list[Any]] = {
     "release.soak_source": ["dev"],
     "backup.retention_days": [9],
     "backup.protect": [False, True],
+    "backup.destination": ["/mnt/backups"],
+    "backup.recovery_key": [OTHER_AGE_KEY],
     "database.max_connections": [900],
     "policy.levels": [{"tagged": "disabled"}],
     "policy.accept_vulnerabilities": [[next(iter(identifiers()))]],
@@ -212,7 +216,11 @@ def _kubernetes_given(found: Settings) -> Any:
 _ALL = (
     Subject(
         "local",
-        lambda: (Settings(target="local"), Settings.model_validate({"target": "local", "access": {"mode": "token"}})),
+        lambda: (
+            Settings(target="local"),
+            Settings.model_validate({"target": "local", "access": {"mode": "token"}}),
+            Settings.model_validate({"target": "local", "backup": {"destination": "/backups", "recoveryKey": AGE_KEY}}),
+        ),
         of_local.refuse_unsupported,
         _local_given,
         _local_identity,
@@ -247,6 +255,8 @@ _ALL = (
         lambda found: tasks.release_identity(found, ecs.naming_of("staging")),
         frozenset(
             {
+                "backup.destination",
+                "backup.recovery_key",
                 "artifacts.mode",
                 "cache.mode",
                 "database.mode",
@@ -266,6 +276,8 @@ _ALL = (
         lambda found: cloud_service.release_identity(found, cloudrun.NAMING),
         frozenset(
             {
+                "backup.destination",
+                "backup.recovery_key",
                 "artifacts.mode",
                 "cache.mode",
                 "database.mode",
@@ -289,6 +301,8 @@ _ALL = (
             {
                 "access.mode",
                 "access.requests_per_minute",
+                "backup.destination",
+                "backup.recovery_key",
                 "artifacts.mode",
                 "backup.retention_days",
                 "cache.mode",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
+AGE_KEY = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 
 
 def loaded(**sections: Any) -> Settings:
@@ -172,6 +173,8 @@ def test_a_key_with_a_dot_within_a_section_is_to_be_nested_too() -> None:
         ({"server": {"mlflowVersion": 3.1}}, "server.mlflowVersion", ["a number with a decimal point", "quotes"]),
         ({"server": {"mlflowVersion": "3.17"}}, "server.mlflowVersion", ["three numbers joined by dots"]),
         ({"server": {"mlflowVersion": "2.8.0"}}, "server.mlflowVersion", ["oldest", "2.9.0"]),
+        ({"backup": {"destination": "backups"}}, "backup.destination", ["absolute path"]),
+        ({"backup": {"recoveryKey": "age1typed-wrongly"}}, "backup.recoveryKey", ["a public key of age"]),
         ({"server": {"workers": 0}}, "server.workers", ["1 or more"]),
         ({"server": {"workers": 65}}, "server.workers", ["64 or less"]),
         ({"server": {"workers": True}}, "server.workers", ["is a true/false value", "a whole number"]),
@@ -250,6 +253,9 @@ CLOUD = {"target": "ecs", "access": {"mode": "basic"}}
         ({"target": "ecs"}, "access.mode", ["is none", "loopback", "basic, token or cloudIdentity"]),
         ({"target": "ecs"}, "access.mode", ["is none"]),
         ({"target": "local", "access": {"requestsPerMinute": 9}}, "access.requestsPerMinute", ["API keys", "is none"]),
+        ({"target": "local", "backup": {"destination": "/b"}}, "backup.recoveryKey", ["is missing", "new-key"]),
+        ({"target": "local", "backup": {"recoveryKey": AGE_KEY}}, "backup.destination", ["is missing"]),
+        ({**CLOUD, "backup": {"destination": "/b", "recoveryKey": AGE_KEY}}, "backup.destination", ["on this machine"]),
         ({"target": "local", "server": {"maxArtifactMib": 20000}}, "server.maxArtifactMib",
          ["server.temporaryMib", "16384"]),
         ({**CLOUD, "database": {"mode": "adopt"}}, "database.existing", ["is missing", "database.mode is adopt"]),

@@ -110,6 +110,10 @@ class S3Store:
         but = _TAKEN if condition else frozenset[str]()
         return self._ask(key, self._client.put_object, but=but, **self._at(key), Body=content, **condition) is not None
 
+    def _created(self, key: str, operation: Callable[..., Any], **arguments: Any) -> bool:
+        """Create an object by an operation that takes a condition; False if the key exists."""
+        return self._ask(key, operation, but=_TAKEN, IfNoneMatch="*", **arguments) is not None
+
     def _key(self, key: str) -> str:
         return f"{self._prefix}{key}"
 

@@ -134,7 +134,7 @@ def not_here(settings: Settings) -> Iterator[str]:
     if settings.release.soak_hours or settings.release.soak_source:
         yield "release.soakHours and soakSource are set, and no other stack's releases are taken over here"
     if settings.backup.retention_days is not None:
-        yield "backup.retentionDays is set, and this target makes no backups yet"
+        yield "backup.retentionDays is set, and nothing backs up the database here"
 
 
 def tags(settings: Settings) -> Iterator[str]:

@@ -96,6 +96,12 @@ def give_up(state: StateDir) -> Path | None:
         return aside
 
 
+def replace(state: StateDir, text: str) -> None:
+    """Put another backend's file of keys in force, which was read whole. Raises PlatformFailed if it is none."""
+    write(_path(state), text)
+    write(state.path / FINGERPRINT, _fingerprint(_read(state)[_IN_FORCE]))
+
+
 def _read(state: StateDir) -> dict[str, Any]:
     path = _path(state)
     try:

@@ -42,6 +42,8 @@ class Runner:
 
     state: StateDir
     version: str
+    users: bool = False
+    """Whether the users' database is worked on although it has no schema yet."""
 
     def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
         """Run the tool. Raises PlatformFailed."""
@@ -54,7 +56,7 @@ class Runner:
                 _, reach = around.enter_context(one_shot.serving_dumps(self.state))
             if command in {"restore", "undo"}:
                 around.enter_context(schema.allowed_to_create(self.state))
-            runner = one_shot.ToolRunner(self.state, self.version, store=reach)
+            runner = one_shot.ToolRunner(self.state, self.version, store=reach, users=self.users)
             return runner.run(arguments, deadline_s=deadline_s)
 
 

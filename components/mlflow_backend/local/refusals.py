@@ -25,7 +25,7 @@ _UNSUPPORTED = {
     "network.public_url": "this target is reached by server.port on loopback only",
     "release.soak_hours": "no other stack's releases are taken over here",
     "release.soak_source": "no other stack's releases are taken over here",
-    "backup.retention_days": "this target makes no backups yet",
+    "backup.retention_days": "no platform backs up the database here; backup.keepDays is for your backups",
     "aws": "this target is not on AWS",
     "tags": "nothing here can carry tags",
 }

@@ -7,6 +7,7 @@ is taken, reads again and takes the next one. That needs a store whose `create` 
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -89,6 +90,13 @@ class Contents:
     def dumps(self) -> tuple[Dump, ...]:
         """The dumps that were taken, oldest first."""
         return tuple(record.dump for record in self.records if record.dump is not None)
+
+    @property
+    def last_restore(self) -> tuple[str, dict[str, str]] | None:
+        """The backup that was restored last, and what the backend was known by before; None if that was undone."""
+        bodies = (record.body for record in reversed(self.records) if record.kind is Kind.IDENTITY)
+        last = next((body for body in bodies if isinstance(body, dict) and "backup" in body), None)
+        return None if last is None or "before" not in last else (last["backup"], json.loads(last["before"]))
 
     def ends_with(self, revision: str) -> bool:
         """Return whether the newest verification, dump or rollback is a verification of this revision."""
@@ -192,6 +200,16 @@ class Ledger:
     def accept_identity(self, reason: str) -> Record:
         """Record that another database or store is this backend's from now on: the next verification says which."""
         return self._append(lambda found: (Kind.IDENTITY, {"reason": reason}, after_identity(found.state, None)))
+
+    def add_restore(self, backup: str, *, before: Mapping[str, str], identity: Mapping[str, str]) -> Record:
+        """Record that a backup was restored: the backend is what the backup was taken of, and was known as `before`."""
+        body = {"reason": f"backup {backup} was restored", "backup": backup, "before": json.dumps(dict(before))}
+        return self._append(lambda found: (Kind.IDENTITY, body, after_identity(found.state, identity)))
+
+    def add_undone_restore(self, backup: str, *, identity: Mapping[str, str]) -> Record:
+        """Record that the restore of a backup was undone: the backend is again what it was."""
+        body = {"reason": f"the restore of backup {backup} was undone", "backup": backup}
+        return self._append(lambda found: (Kind.IDENTITY, body, after_identity(found.state, identity)))
 
     def add_unpin(self, reason: str) -> Record:
         """Record that a person lets updates through again."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ROOT = "_backend"
 LEDGER = f"{ROOT}/ledger"
 DUMPS = f"{ROOT}/dumps"
+STAGING = f"{ROOT}/staging"
+"""Where a backup's dumps are while they are sealed or restored; nothing in it outlives the command."""
 LOCKS = f"{ROOT}/locks"
 JOBS = f"{ROOT}/verify"
 _PRIVATE_FOLDER = 0o700

@@ -10,8 +10,10 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import pyrage
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
+from pyrage import x25519
 
 from mlflow_backend import targets
 from mlflow_backend.server import parse_version
@@ -112,6 +114,22 @@ def _artifact_place(text: str) -> str:
     parts = _parts(text)
     if parts is None or parts[0] not in _OBJECT_STORES or parts[2] is not None:
         raise ValueError("must be s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or an absolute path")
+    return text
+
+
+def _backup_destination(text: str) -> str:
+    parts = _parts(text)
+    bucket = parts is not None and parts[0] == "s3" and parts[2] is None
+    if not (bucket or text.startswith("/")) or {".", ".."} & set(text.split("/")):
+        raise ValueError("must be the absolute path of a folder, or s3://BUCKET/PREFIX")
+    return text.rstrip("/")
+
+
+def _recovery_key(text: str) -> str:
+    try:
+        x25519.Recipient.from_str(text)
+    except pyrage.RecipientError:
+        raise ValueError("must be a public key of age (age1...), as age-keygen shows it") from None
     return text
 
 
@@ -296,10 +314,16 @@ class ReleaseSettings(Section):
 
 
 class Backup(Section):
-    """How long backups are kept."""
+    """Backups: the platform's own of the database, and those that scripts.backup takes of the whole backend."""
 
     retention_days: Annotated[int, Field(ge=0, le=365)] | None = None
     """Days that the platform keeps the database's own backups."""
+    destination: Annotated[str, AfterValidator(_backup_destination)] | None = None
+    """Where scripts.backup puts backups of the whole backend: a folder, best of another machine, or s3://BUCKET/PREFIX."""
+    recovery_key: Annotated[str, AfterValidator(_recovery_key)] | None = None
+    """The public key (age1...) of the private one that opens backups if the stack is lost; keep that one elsewhere."""
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Days that `scripts.backup prune` keeps a backup at least."""
     protect: bool | None = None
     """Refuse to delete what holds data, and keep a last snapshot of the database; left out, clouds do."""
 

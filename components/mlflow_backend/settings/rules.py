@@ -264,6 +264,36 @@ def extra_checks(settings: Settings) -> Iterator[Problem]:
         saved |= set(check.save)
 
 
+def backups_that_can_be_opened(settings: Settings) -> Iterator[Problem]:
+    """Refuse backups that nobody could restore once the stack is lost, and a key that seals nothing."""
+    backup = settings.backup
+    if backup.destination is not None and backup.recovery_key is None:
+        yield Problem(
+            path="backup.recoveryKey",
+            finding="is missing",
+            rule="backup.destination is set, and the stack's own key is lost with the stack",
+            fix="Run `python -m scripts.backup new-key FILE`, set what it prints, and keep the file elsewhere.",
+        )
+    if backup.destination is None and backup.recovery_key is not None:
+        yield Problem(
+            path="backup.destination",
+            finding="is missing",
+            rule="backup.recoveryKey is for the backups there",
+            fix="Set it, or remove backup.recoveryKey.",
+        )
+
+
+def backups_on_this_machine(settings: Settings) -> Iterator[Problem]:
+    """Refuse backups of the whole backend if it runs elsewhere: nothing would take them."""
+    if settings.backup.destination is not None and not targets.get(settings.target).loopback:
+        yield Problem(
+            path="backup.destination",
+            finding="is set",
+            rule=f"backups of the whole backend are taken on this machine only, and the target is {settings.target}",
+            fix="Remove it, and back up by the platform (docs/targets).",
+        )
+
+
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     create_or_adopt,
     access_on_loopback_only,
@@ -282,6 +312,8 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     pinned_where_protected,
     artifacts_fit,
     extra_checks,
+    backups_that_can_be_opened,
+    backups_on_this_machine,
 )
 
 

@@ -339,6 +339,21 @@ def test_accepting_another_backend_forgets_the_identity(tmp_path: Path) -> None:
     assert kept.state().pin is not None
 
 
+def test_a_restore_is_known_until_it_is_undone(tmp_path: Path) -> None:
+    """The backend is what the backup was taken of; what it was is kept for the undoing, and nothing is unpinned."""
+    kept = Ledger(FileStore(tmp_path), by="me")
+    kept.add_release(release("1"), identity={"database": "D", "store": "S"})
+    kept.add_rollback(to="1", rolled_back_from="2", reason="r", detail={})
+    assert kept.read().last_restore is None
+    kept.add_restore("b1", before={"database": "D", "store": "S"}, identity={"database": "O", "store": "P"})
+    assert kept.read().last_restore == ("b1", {"database": "D", "store": "S"})
+    assert kept.state().identity == {"database": "O", "store": "P"}
+    kept.add_undone_restore("b1", identity={"database": "D", "store": "S"})
+    assert kept.read().last_restore is None
+    assert kept.state().identity == {"database": "D", "store": "S"}
+    assert kept.state().pin is not None
+
+
 def test_a_record_of_before_the_identity_is_read(tmp_path: Path) -> None:
     """A ledger that exists is gone on with."""
     kept = Ledger(FileStore(tmp_path), by="me")

@@ -35,7 +35,7 @@ def write(client: MlflowClient, mark: str, count: int) -> None:
         client.set_terminated(run.info.run_id)
     client.create_registered_model(f"model-{mark}")
     for _ in range(2):
-        client.create_model_version(f"model-{mark}", f"mlflow-artifacts:/{experiment}/{mark}")
+        client.create_model_version(f"model-{mark}", f"{run.info.artifact_uri}/model", run_id=run.info.run_id)
 
 
 def read(client: MlflowClient) -> dict:

@@ -1,0 +1,232 @@
+"""The restore of a backup onto a deployed backend: artifacts that are missing, then secrets, databases and identity.
+
+Nothing is overwritten: an artifact that is there stays, and the databases that are replaced are kept under another name
+until they are dropped by command. It may be repeated after an interruption.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mlflow_backend.backup import catalogue, sealing
+from mlflow_backend.backup.create import LOCK
+from mlflow_backend.backup.damage import damaged_contents, refuse_damaged, refuse_unknown_schema
+from mlflow_backend.backup.destination import looked_at
+from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.identity import object_of
+from mlflow_backend.releases.stores import STAGING
+from mlflow_backend.schema_tables import required_heads, schema_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from mlflow_backend.backup.artifacts import Artifact
+    from mlflow_backend.backup.destination import Destination
+    from mlflow_backend.backup.manifest import Manifest
+    from mlflow_backend.backup.source import Source
+
+    Say = Callable[[str], None]
+
+BY = "scripts.backup restore"
+_TOOL_FORMAT = 1
+"""Of the database tool's own manifest (server/src/mlflow_backend_server/db/dump.py)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorePlan:
+    """What a restore would do. `elsewhere` says that the backend is another one than the backup was taken of."""
+
+    manifest: Manifest
+    elsewhere: bool
+    missing: tuple[Artifact, ...]
+    different: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Say it for people."""
+        found = self.manifest
+        yield f"backup {found.id} of {found.stack} ({found.target}), taken at {found.taken_at:%Y-%m-%d %H:%M} UTC"
+        yield f"its identity: {', '.join(f'{part} {name}' for part, name in sorted(found.identity.items())) or 'none'}"
+        yield f"databases: {', '.join(found.databases)}, at {found.heads} (MLflow {found.mlflow_version})"
+        yield f"artifacts: {len(self.missing)} of {found.artifacts.files} are missing here and are written"
+        if self.different:
+            yield f"{len(self.different)} artifacts have another size here and stay as they are: {self.different[0]}"
+        if self.elsewhere:
+            yield "keys: those of the backup are put in force, and the present ones are kept aside"
+
+
+def plan(source: Source, destination: Destination, found: Manifest, *, has_key: bool) -> RestorePlan:
+    """Return what restoring the backup would do. Raises Refused if it cannot be restored onto this backend.
+
+    `has_key` says whether the recovery key was given, without which another backend's keys cannot be opened.
+    """
+    refuse_unknown_schema(found, schema_table())
+    current = source.deployed.platform.current()
+    if current is None:
+        raise Refused("No revision serves.", code="restore-nothing-serves", fix="Deploy the stack: `make up`.")
+    version = current.release.mlflow_version
+    if required_heads(version, auth="auth" in found.databases) != found.heads:
+        raise Refused(
+            f"The backup's databases are at {found.heads}, and MLflow {version} that serves needs another schema.",
+            code="restore-other-schema",
+            fix=f"Set server.mlflowVersion to {found.mlflow_version}, `make up`, and repeat.",
+        )
+    elsewhere = (source.deployed.ledger.state().identity or {}) != found.identity
+    if elsewhere:
+        _refuse_used(source, has_key=has_key)
+    missing, different = _compare(source, catalogue.index_of(destination, found))
+    return RestorePlan(manifest=found, elsewhere=elsewhere, missing=missing, different=different)
+
+
+def restore(source: Source, destination: Destination, planned: RestorePlan, *, key: str, say: Say) -> None:
+    """Carry out a plan; `key` opens the dumps, and the backup's secrets if it is restored elsewhere.
+
+    Raises Refused if another command works on the backend, PlatformFailed if the backup is damaged or a part of the
+    backend fails. The databases are then as they were.
+    """
+    found, deployed = planned.manifest, source.deployed
+    refuse_damaged(found.id, catalogue.damages(destination, found, read_all=False))
+    revision = deployed.platform.current()
+    with deployed.store.locked(LOCK, by=BY), deployed.rollback_lock(), deployed.migration_lock():
+        source.clear_staging()
+        try:
+            say("opening the dumps")
+            address = stage(source, destination, found, key)
+            write_artifacts(source, destination, planned.missing, say=say)
+            before = deployed.ledger.state().identity or {}
+            say("ending the server")
+            deployed.stop_server()
+            try:
+                _restore_databases(source, destination, planned, address, key=key, say=say)
+                write_identity(source, found.identity)
+                deployed.ledger.add_restore(found.id, before=before, identity=found.identity)
+            finally:
+                if revision is not None:
+                    deployed.serve(revision.id)
+        finally:
+            source.clear_staging()
+
+
+def undo(source: Source, *, say: Say) -> str:
+    """Put back what the last restore replaced: databases, secrets and identity. Return the backup's id.
+
+    Raises Refused if the ledger knows of no restore, PlatformFailed if the databases cannot be put back.
+    """
+    deployed = source.deployed
+    with deployed.store.locked(LOCK, by=BY), deployed.rollback_lock(), deployed.migration_lock():
+        last = deployed.ledger.read().last_restore
+        if last is None:
+            raise Refused("The ledger knows of no restore.", code="restore-none", fix="There is nothing to undo.")
+        backup, before = last
+        revision = deployed.platform.current()
+        say("ending the server")
+        deployed.stop_server()
+        try:
+            deployed.undo_restore()
+            source.vault.put_back(backup)
+            write_identity(source, before)
+            deployed.ledger.add_undone_restore(backup, identity=before)
+        finally:
+            if revision is not None:
+                deployed.serve(revision.id)
+    return backup
+
+
+def _restore_databases(  # noqa: PLR0913 - what is restored from where, by name
+    source: Source, destination: Destination, planned: RestorePlan, address: str, *, key: str, say: Say
+) -> None:
+    """Switch the databases, under the keys of the backup if it is of another backend; else nothing is changed."""
+    found = planned.manifest
+    if planned.elsewhere:
+        source.vault.take_over(opened_secrets(destination, found, key), label=found.id)
+    try:
+        say("restoring the databases")
+        source.tool(found.mlflow_version).restore(address)
+    except BaseException:
+        source.vault.put_back(found.id)
+        raise
+
+
+def stage(source: Source, destination: Destination, found: Manifest, key: str) -> str:
+    """Open the dumps into the backend's own store, and return the address that the database tool restores from.
+
+    Raises PlatformFailed if the key does not open them or a dump is damaged.
+    """
+    folder = f"{STAGING}/{found.id}"
+    entries = {}
+    for name, dumped in found.databases.items():
+        sealed = f"{catalogue.folder(found.id)}/{dumped.object}"
+        opened = partial(sealing.unseal, destination.chunks(sealed), private_key=key, part=sealed)
+        written = source.own.write(f"{folder}/{name}.dump", opened)
+        entries[name] = {
+            "object": f"{name}.dump",
+            "sha256": written.sha256,
+            "bytes": written.size_bytes,
+            "head": dumped.head,
+            "row_counts": dict(dumped.rows),
+        }
+    manifest = {"format": _TOOL_FORMAT, "databases": entries}
+    source.own.create(f"{folder}/manifest.json", json.dumps(manifest).encode())
+    return f"{source.staging}/{found.id}"
+
+
+def write_artifacts(source: Source, destination: Destination, missing: tuple[Artifact, ...], *, say: Say) -> None:
+    """Write the artifacts, each only if its content is what was backed up. Raises PlatformFailed."""
+    say(f"writing {len(missing)} artifacts")
+    for artifact in missing:
+        found = looked_at(destination, [artifact.content], read=True)
+        refuse_damaged("of these artifacts", damaged_contents({artifact.path: artifact}, found))
+        source.artifacts.create(artifact.path, destination.chunks(artifact.content))
+
+
+def write_identity(source: Source, identity: Mapping[str, str]) -> None:
+    """Write the identity of a backend into its store; its databases bring theirs."""
+    if {"store", "database"} <= set(identity):
+        source.deployed.mark_store(object_of(identity["store"], identity["database"]))
+
+
+def opened_secrets(destination: Destination, found: Manifest, key: str) -> dict[str, str]:
+    """Return the backup's secrets by name. Raises PlatformFailed if the key does not open them."""
+    if found.keys is None:
+        raise PlatformFailed(
+            "it holds no keys", code="backup-without-keys", fix="Restore another backup", part=f"backup {found.id}"
+        )
+    part = f"{catalogue.folder(found.id)}/{found.keys.object}"
+    content = sealing.unseal_bytes(destination.chunks(part), key, part=part)
+    return {str(name): str(value) for name, value in json.loads(content).items()}
+
+
+def settings_of(destination: Destination, found: Manifest, key: str, *, path: Path) -> None:
+    """Write the settings that the stack had into a new file. Raises PlatformFailed if the key does not open them."""
+    part = f"{catalogue.folder(found.id)}/{found.settings.object}"
+    path.write_bytes(sealing.unseal_bytes(destination.chunks(part), key, part=part))
+
+
+def _refuse_used(source: Source, *, has_key: bool) -> None:
+    """Raise Refused if this other backend holds data of its own, or the backup's keys cannot be opened."""
+    rows = source.deployed.row_counts(["runs", "registered_models"])
+    if used := ", ".join(f"{count} rows of {table}" for table, count in rows.items() if count):
+        raise Refused(
+            f"This backend is another one than the backup was taken of, and it holds {used}.",
+            code="restore-onto-used",
+            fix="Restore onto a new stack.",
+        )
+    if not has_key:
+        raise Refused(
+            "This backend is another one than the backup was taken of, whose keys are sealed.",
+            code="restore-needs-recovery-key",
+            fix="Give the recovery key: --recovery-key file:PATH.",
+        )
+
+
+def _compare(source: Source, index: Mapping[str, Artifact]) -> tuple[tuple[Artifact, ...], tuple[str, ...]]:
+    """Return the artifacts that are not in the store, and the paths of those that have another size there."""
+    there = {file.path: file.size_bytes for file in source.artifacts.listing()}
+    missing = tuple(artifact for path, artifact in sorted(index.items()) if path not in there)
+    different = (
+        path for path, artifact in index.items() if there.get(path, artifact.size_bytes) != artifact.size_bytes
+    )
+    return missing, tuple(sorted(different))

@@ -1,0 +1,180 @@
+"""What backups read and write of a local stack: the files of its artifact store, and its secrets."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.backup import sealing
+from mlflow_backend.backup.artifacts import StoredFile
+from mlflow_backend.backup.destination import FolderDestination
+from mlflow_backend.backup.source import Source
+from mlflow_backend.backup.streams import PieceReader
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.identity import OBJECT
+from mlflow_backend.local import credentials, encryption, ports
+from mlflow_backend.local.naming import ARTIFACT_ROOT, BUCKET, REGION
+from mlflow_backend.local.platform import LocalPlatform, Runner
+from mlflow_backend.local.state import write
+from mlflow_backend.migrate.tool import DatabaseTool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from mlflow_backend.local.state import StateDir
+
+KEY: Final = "backup-key"
+_PIECE_BYTES = 1 << 20
+_STORE_TIMEOUT_S = 60
+# What users and their data know a backend by. Passwords between its own parts are each stack's own.
+_SECRETS = (credentials.ADMIN, credentials.API_KEYS, credentials.FLASK, encryption.FILE)
+_API_KEY = "api-key"
+
+
+def source_of(state: StateDir, *, settings: bytes = b"", users: bool = False) -> Source:
+    """Return the backend in a folder as backups see it.
+
+    `users` says that the users' database is restored although it has no schema yet.
+    """
+    return Source(
+        deployed=DeployedBackend(LocalPlatform(state)),
+        tool=lambda version: DatabaseTool(Runner(state, version, users=users)),
+        artifacts=LocalArtifacts(state),
+        vault=LocalVault(state),
+        own=FolderDestination(state.backend_store),
+        stack=state.path.name,
+        settings=settings,
+    )
+
+
+@dataclass(frozen=True)
+class LocalArtifacts:
+    """The artifacts of one stack (backup.source.Artifacts).
+
+    They are read as the files that the S3 server keeps them in, because a listing by S3 reads each file for its ETag.
+    They are written through the S3 server, which does not see a file that is made behind its back for minutes.
+    """
+
+    state: StateDir
+
+    @property
+    def _root(self) -> Path:
+        return self.state.store / ARTIFACT_ROOT.removeprefix("s3://")
+
+    def listing(self) -> Iterator[StoredFile]:
+        """Give every file but the store's identity."""
+        for path in self._root.rglob("*"):
+            name = path.relative_to(self._root).as_posix()
+            if name != OBJECT and path.is_file():
+                found = path.stat()
+                yield StoredFile(path=name, size_bytes=found.st_size, stamp=str(found.st_mtime_ns))
+
+    def reading(self, path: str) -> Iterator[bytes]:
+        """Read the file."""
+        try:
+            with (self._root / path).open("rb") as stream:
+                while piece := stream.read(_PIECE_BYTES):
+                    yield piece
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise PlatformFailed(
+                error.strerror or "cannot be read",
+                code="artifact-unreadable",
+                fix="Make it readable for this user, and repeat",
+                part=path,
+            ) from None
+
+    def create(self, path: str, pieces: Iterator[bytes]) -> None:
+        """Upload the file as the operator."""
+        from boto3.exceptions import S3UploadFailedError  # noqa: PLC0415 - seconds of import, for a restore alone
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the same
+
+        key = f"{ARTIFACT_ROOT.removeprefix(f's3://{BUCKET}/')}/{path}"
+        try:
+            self._client().upload_fileobj(io.BufferedReader(PieceReader(pieces), _PIECE_BYTES), BUCKET, key)
+        except (BotoCoreError, ClientError, S3UploadFailedError) as error:
+            raise PlatformFailed(
+                f"it cannot be written: {type(error).__name__}",
+                code="artifact-not-written",
+                fix=f"Read {self.state.logs / 'store.log'}, and repeat",
+                part=path,
+            ) from None
+
+    def _client(self) -> Any:
+        import boto3  # noqa: PLC0415 - as above
+        from botocore.config import Config  # noqa: PLC0415 - as above
+
+        return boto3.client(
+            "s3",
+            endpoint_url=f"http://{ports.LOOPBACK}:{ports.known(self.state)['store']}",
+            aws_access_key_id=credentials.read(self.state, credentials.STORE_OPERATOR_ACCESS),
+            aws_secret_access_key=credentials.read(self.state, credentials.STORE_OPERATOR_SECRET),
+            region_name=REGION,
+            config=Config(connect_timeout=_STORE_TIMEOUT_S, read_timeout=_STORE_TIMEOUT_S),
+        )
+
+
+@dataclass(frozen=True)
+class LocalVault:
+    """The secrets of one stack (backup.source.Vault)."""
+
+    state: StateDir
+
+    def private_key(self) -> str:
+        """Return the key in its file."""
+        with self.state.locked("credentials"):
+            path = self.state.credentials / KEY
+            if not path.exists():
+                write(path, sealing.new_key())
+        return credentials.read(self.state, KEY)
+
+    def read(self) -> Mapping[str, str]:
+        """Return the files' contents by name."""
+        folder = self.state.credentials
+        keys = sorted(path.name for path in folder.glob(f"{_API_KEY}*"))
+        names = dict.fromkeys((*_SECRETS, *keys))
+        return {name: credentials.read(self.state, name) for name in names if (folder / name).exists()}
+
+    def take_over(self, secrets: Mapping[str, str], *, label: str) -> None:
+        """Write the files; those that were there are copied first."""
+        with self.state.locked("credentials"):
+            aside = self._aside(label)
+            if not aside.exists():
+                unfinished = aside.with_name(f".{aside.name}")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                shutil.copytree(self.state.credentials, unfinished)
+                unfinished.rename(aside)
+            self._write(secrets)
+
+    def put_back(self, label: str) -> None:
+        """Write the files that were copied, and forget the copy."""
+        aside = self._aside(label)
+        if not aside.exists():
+            return
+        with self.state.locked("credentials"):
+            former = {path.name: path.read_text(encoding="utf-8").rstrip("\n") for path in aside.iterdir()}
+            self._write({name: text for name, text in former.items() if _is_taken_over(name)})
+            shutil.rmtree(aside)
+
+    def _write(self, secrets: Mapping[str, str]) -> None:
+        for name, text in secrets.items():
+            if not _is_taken_over(name) or "/" in name:
+                raise PlatformFailed(
+                    f"{name} is no secret of a backend", code="backup-secret-unknown", fix="Restore another backup"
+                )
+            if name == encryption.FILE:
+                encryption.replace(self.state, text)
+            else:
+                write(self.state.credentials / name, text)
+
+    def _aside(self, label: str) -> Path:
+        return self.state.path / f"credentials.before-{label}"
+
+
+def _is_taken_over(name: str) -> bool:
+    return name in _SECRETS or name.startswith(_API_KEY)

@@ -1,0 +1,168 @@
+"""Backups of a local stack with real MLflow: taken, verified, drilled, restored elsewhere, damaged and interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mlflow_backend.backup import sealing
+from mlflow_backend.backup.create import LOCK
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.local import credentials, processes
+from mlflow_backend.local.scratch import FOLDER
+from mlflow_backend.pace import wait_until
+from mlflow_backend.releases.stores import STAGING, FileStore
+from tests.engine.releases import support
+from tests.engine.stack import LocalStack
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.engine.project import Outcome
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+DEADLINE_S = 120.0
+PLAIN = (b"PGDMP", b"AGE-SECRET-KEY")
+
+
+class Backups:
+    """A stack that is backed up, where to, and the private key of a person."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.destination, self.key = folder, folder / "destination", folder / "recovery.txt"
+        key = sealing.new_key()
+        self.key.write_text(f"# a person's\n{key}\n")
+        self.section = {"destination": str(self.destination), "recoveryKey": sealing.public_key(key)}
+        self.stack = self.stack_in("stack")
+
+    def stack_in(self, name: str) -> LocalStack:
+        """Return a stack of its own with the same settings, which is not deployed."""
+        made = LocalStack(self.folder / name)
+        made.write_settings(access={"mode": "basic"}, backup=self.section)
+        return made
+
+    def run(self, *arguments: str, stack: LocalStack | None = None) -> Outcome:
+        """Run the command on a stack."""
+        return support.run(stack or self.stack, "backup", *arguments)
+
+    def client(self, what: str, *arguments: str, stack: LocalStack | None = None) -> Any:
+        """Run the real client as the administrator that the first stack was made with."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_USERNAME", credentials.ADMIN_NAME)
+            patch.setenv("MLFLOW_TRACKING_PASSWORD", credentials.read(self.stack.state, credentials.ADMIN))
+            return support.client(stack or self.stack, what, *arguments)
+
+    def json(self, *arguments: str) -> Any:
+        """Run the command, which succeeds, and return what it says to programs."""
+        done = self.run("--json", *arguments)
+        assert done.ok, done.text
+        return json.loads(done.text[done.text.index("{") :])
+
+    @property
+    def with_key(self) -> tuple[str, str]:
+        """The option that gives the private key."""
+        return ("--recovery-key", f"file:{self.key}")
+
+    def start(self, *arguments: str, stack: LocalStack | None = None) -> subprocess.Popen[bytes]:
+        """Start the command, to be killed in the middle."""
+        return support.start(stack or self.stack, "backup", *arguments)
+
+    def objects(self) -> list[Path]:
+        """Return every file at the destination."""
+        return [path for path in self.destination.rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+def backups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backups]:
+    """A deployed stack with two backups, between which data were written."""
+    made = Backups(tmp_path_factory.mktemp("backups"))
+    with contextlib.closing(made.stack):
+        made.stack.must_up()
+        made.client("write", "first", "11")
+        made.json("create")
+        made.client("write", "second", "11")
+        made.json("create")
+        yield made
+
+
+def kill_when(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> None:
+    """Kill a command with SIGKILL once it has got so far, which it does before it ends."""
+    assert wait_until(lambda: reached() or process.poll() is not None, timeout_s=DEADLINE_S, poll_s=0.002)
+    assert process.poll() is None
+    process.kill()
+    process.wait(timeout=DEADLINE_S)
+
+
+def test_a_backup_is_whole_and_nothing_of_it_is_in_plain_but_artifacts(backups: Backups) -> None:
+    """What did not change is not copied again; whoever reads the folder finds no dump, no password and no key."""
+    first, second = backups.json("list")["backups"]
+    assert second["artifacts"]["files"] == 2 * first["artifacts"]["files"]
+    assert backups.json("--dry-run", "create") == {"toRead": 0, "bytes": 0, "unchanged": second["artifacts"]["files"]}
+    assert backups.json("verify", first["id"], "--read")["damages"] == []
+    assert backups.json("verify", "--read")["damages"] == []
+    secret = credentials.read(backups.stack.state, credentials.ADMIN).encode()
+    assert [path for path in backups.objects() for word in (*PLAIN, secret) if word in path.read_bytes()] == []
+    assert not backups.stack.state.backend_store.joinpath(STAGING).exists()
+
+
+def test_a_backup_that_was_killed_is_none_and_the_next_one_leaves_nothing_of_it(backups: Backups) -> None:
+    """The dump in plain goes with the next backup, and two at once are refused."""
+    staging, known = backups.stack.state.backend_store / STAGING, len(backups.json("list")["backups"])
+    kill_when(backups.start("create"), lambda: any(staging.rglob("*.dump")))
+    assert len(backups.json("list")["backups"]) == known
+    with FileStore(backups.stack.state.backend_store).locked(LOCK, by="another"):
+        refused = backups.run("create")
+    assert (refused.code, "another" in refused.text) == (ExitCode.REFUSED, True), refused.text
+    backups.json("create")
+    assert not staging.exists()
+    assert len(backups.json("list")["backups"]) == known + 1
+
+
+def test_a_drill_finds_a_silently_corrupted_backup(backups: Backups) -> None:
+    """A flipped bit changes no size, so that a listing says nothing; a drill reads all that it restores."""
+    backup = backups.json("list")["backups"][0]["id"]
+    dump = backups.destination / backups.stack.name / "backups" / backup / "tracking.dump.age"
+    content = dump.read_bytes()
+    dump.write_bytes(content[:-100] + bytes([content[-100] ^ 1]) + content[-99:])
+    assert backups.run("verify", backup).ok
+    found = backups.run("--json", "drill", backup)
+    assert found.code == ExitCode.VERIFICATION_FAILED, found.text
+    assert "tracking.dump.age" in found.text
+    assert [each["standing"] for each in backups.json("list")["backups"] if each["id"] == backup] == ["damaged"]
+
+
+@pytest.mark.full
+def test_a_drill_proves_a_backup_and_leaves_nothing(backups: Backups) -> None:
+    """By the recovery key alone, with real times; the next drill removes the stack of one that was killed."""
+    scratch = backups.stack.state.path / FOLDER
+    kill_when(backups.start("drill"), lambda: bool(processes.marked(str(scratch), "database")))
+    proved = backups.json(*backups.with_key, "drill")
+    assert (proved["outcome"], proved["keys_proved"], proved["findings"]) == ("proved", True, [])
+    assert proved["rto_s"] > 0
+    assert proved["rpo_s"] > 0
+    assert not scratch.exists()
+    assert processes.marked(str(scratch)) == []
+    assert backups.json("list")["backups"][-1]["standing"] == "proved"
+
+
+def test_a_backup_restored_elsewhere_is_the_backend(backups: Backups) -> None:
+    """A client cannot tell it from the original, also after a restore that was killed; the next update is green."""
+    before, newest = backups.client("read"), backups.json("list")["backups"][-1]["id"]
+    other = backups.stack_in("elsewhere")
+    with contextlib.closing(other):
+        other.must_up()
+        refused = backups.run("restore", newest, stack=other)
+        assert (refused.code, "--recovery-key" in refused.text) == (ExitCode.REFUSED, True), refused.text
+        restore = (*backups.with_key, "restore", newest)
+        kill_when(backups.start(*restore, stack=other), lambda: any(other.state.path.glob("credentials.before-*")))
+        done = backups.run(*restore, stack=other)
+        assert done.ok, done.text
+        assert backups.client("read", stack=other) == before
+        other.must_up()
+        assert backups.client("read", stack=other) == before

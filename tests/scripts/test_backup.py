@@ -1,0 +1,74 @@
+"""The command for backups as far as it needs no deployed stack: keys, lists, verification, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlflow_backend.backup import sealing
+from mlflow_backend.backup.destination import FolderDestination
+from mlflow_backend.commands import backup
+from mlflow_backend.contract import ExitCode
+from tests.components.backup.destinations import SHARED, identifier, kept
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A project with a stack's file that names no destination."""
+    (tmp_path / "Pulumi.local.yaml").write_text("config:\n  mlflow-backend:target: local\n")
+    return tmp_path
+
+
+def test_a_recovery_key_is_made_once_and_only_its_public_half_is_printed(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is for its owner alone, and is never overwritten: what it opens would be lost."""
+    path = root / "recovery.txt"
+    assert backup.main(["new-key", str(path)], root=root) == ExitCode.DONE
+    key = sealing.read_key(path)
+    said = capsys.readouterr().out
+    assert said.strip() == sealing.public_key(key)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert backup.main(["new-key", str(path)], root=root) == ExitCode.REFUSED
+    assert sealing.read_key(path) == key
+
+
+def test_a_damaged_backup_is_named_with_the_artifact(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Programs get it as JSON, and an exit code of its own."""
+    destination = FolderDestination(root / "backups" / "local")
+    kept(destination, identifier(1))
+    named = ["--destination", str(root / "backups"), "--json"]
+    assert backup.main([*named, "list"], root=root) == ExitCode.DONE
+    assert [each["standing"] for each in json.loads(capsys.readouterr().out)["backups"]] == ["unproved"]
+    assert backup.main([*named, "verify"], root=root) == ExitCode.DONE
+    destination.path(SHARED.content).write_bytes(b"sharex")
+    capsys.readouterr()
+    assert backup.main([*named, "verify", identifier(1), "--read"], root=root) == ExitCode.VERIFICATION_FAILED
+    assert [each["object"] for each in json.loads(capsys.readouterr().out)["damages"]] == [SHARED.path]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["list"], ExitCode.USAGE),
+        (["--destination", "/nowhere", "verify"], ExitCode.REFUSED),
+        (["--destination", "/nowhere", "verify", "other"], ExitCode.REFUSED),
+        (["--destination", "/nowhere", "create"], ExitCode.REFUSED),
+        (["--destination", "/nowhere", "restore"], ExitCode.REFUSED),
+        (["--destination", "/nowhere", "prune"], ExitCode.REFUSED),
+        (["--stack", "other", "list"], ExitCode.USAGE),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_written(
+    root: Path, arguments: list[str], code: ExitCode
+) -> None:
+    """No destination, no backup, no deployed stack, no stack at all."""
+    before = sorted(root.iterdir())
+    assert backup.main(arguments, root=root) == code
+    assert sorted(root.iterdir()) == before
