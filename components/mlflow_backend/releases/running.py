@@ -41,7 +41,7 @@ def was_killed(token: str) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         # No such file, or one that is locked or another user's: nobody can tell.
-        return True
+        return False
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 from datetime import UTC, datetime, timedelta
@@ -162,13 +163,14 @@ def test_a_lock_of_a_command_that_was_killed_here_is_taken(
 ) -> None:
     """At once, because it surely writes nothing any more; a lock whose holder runs is kept."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with monkeypatch.context() as patched:
-        patched.setattr(running.fcntl, "flock", lambda *_: None)
-        leased(store, "rollback", by="killed").__enter__()
-    assert not store.is_locked("rollback")
-    with store.locked("rollback", by="next"):
-        assert store.is_locked("rollback")
-    assert list(tmp_path.iterdir()) == []
+    with contextlib.ExitStack() as stack:
+        with monkeypatch.context() as patched:
+            patched.setattr(running.fcntl, "flock", lambda *_: None)
+            stack.enter_context(leased(store, "rollback", by="killed"))
+        assert not store.is_locked("rollback")
+        with store.locked("rollback", by="next"):
+            assert store.is_locked("rollback")
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_denied_store_is_reported_with_its_place() -> None:
