@@ -1,0 +1,187 @@
+"""Backups of a local stack's real services, without a server: what a restore changes and leaves, and its undoing."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlflow_backend.backup import catalogue, create, restore, sealing
+from mlflow_backend.backup.destination import FolderDestination
+from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.local import environment, render, revisions, schema
+from mlflow_backend.local.backups import source_of
+from mlflow_backend.local.platform import LocalPlatform
+from mlflow_backend.local.scratch import scratch_stack
+from mlflow_backend.local.state import StateDir, write
+from mlflow_backend.settings import Settings
+from mlflow_backend.settings.models import DEFAULT_MLFLOW_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlflow_backend.backup.manifest import Manifest
+    from mlflow_backend.backup.source import Source
+
+pytestmark = [pytest.mark.slow, pytest.mark.full]
+
+KEY = sealing.new_key()
+PUBLIC = sealing.public_key(KEY)
+ORIGINAL, OTHER = {"database": "d1", "store": "s1"}, {"database": "d2", "store": "s2"}
+ARTIFACTS = {"1/r/artifacts/näme & ü.txt": b"x" * 3_000_000, "1/r/artifacts/same.txt": b"same", "1/r/empty": b""}
+
+
+class Unserved(DeployedBackend):
+    """A deployed backend whose server is not the point: what is asked of it is counted."""
+
+    def __init__(self, platform: LocalPlatform) -> None:
+        super().__init__(platform)
+        self.served: list[str] = []
+
+    def serve(self, revision: str) -> None:
+        """Count it."""
+        self.served.append(revision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """One stack with its services."""
+
+    state: StateDir
+    source: Source
+
+    def experiments(self) -> set[str]:
+        """Return the names of its experiments."""
+        with schema.reading(self.state) as cursor:
+            cursor.execute("SELECT name FROM experiments")
+            return {row[0] for row in cursor.fetchall()}
+
+    def add(self, name: str) -> None:
+        """Make an experiment."""
+        with schema.reading(self.state) as cursor:
+            cursor.execute("INSERT INTO experiments (name, lifecycle_stage) VALUES (%s, 'active')", (name,))
+
+    def artifacts(self) -> dict[str, bytes]:
+        """Return its artifacts by path."""
+        files = self.source.artifacts
+        return {file.path: b"".join(files.reading(file.path)) for file in files.listing()}
+
+
+@pytest.fixture(scope="module")
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Stack]]:
+    """The stack that is backed up, with data, and an empty one elsewhere."""
+    folder = tmp_path_factory.mktemp("stacks")
+    with ExitStack() as around:
+        made = []
+        for name, identity in (("original", ORIGINAL), ("other", OTHER)):
+            base = StateDir(folder / name)
+            base.path.mkdir()
+            state = around.enter_context(scratch_stack(base, Settings(target="local"), {})).state
+            LocalPlatform(state).tool(DEFAULT_MLFLOW_VERSION).upgrade()
+            program = render.Program(name=revisions.program_name(1), argv=("/bin/true",))
+            lock = environment.locate(DEFAULT_MLFLOW_VERSION).lock
+            record = revisions.Record(
+                number=1, mlflow_version=DEFAULT_MLFLOW_VERSION, environment_lock=lock, port=1, program=program,
+                created_at=datetime.now(UTC),
+            )  # fmt: skip
+            revisions.save(state, record)
+            write(state.active, record.address)
+            source = replace(source_of(state, settings=b"config: {}\n"), deployed=Unserved(LocalPlatform(state)))
+            source.deployed.ledger.add_restore("none", before={}, identity=identity)
+            source.deployed.ledger.add_undone_restore("none", identity=identity)
+            made.append(Stack(state=state, source=source))
+        original, other = made
+        original.add("research")
+        for path, content in ARTIFACTS.items():
+            original.source.artifacts.create(path, iter([content[:1000], content[1000:]]))
+        yield original, other
+
+
+@pytest.fixture(scope="module")
+def kept(stacks: tuple[Stack, Stack], tmp_path_factory: pytest.TempPathFactory) -> tuple[FolderDestination, Manifest]:
+    """A backup of the first stack."""
+    destination = FolderDestination(tmp_path_factory.mktemp("destination") / "local")
+    return destination, create.create(stacks[0].source, destination, recovery_key=PUBLIC, say=lambda _line: None)
+
+
+def restored(stack: Stack, destination: FolderDestination, found: Manifest, key: str = KEY) -> None:
+    """Plan and carry out a restore."""
+    planned = restore.plan(stack.source, destination, found, has_key=True)
+    restore.restore(stack.source, destination, planned, key=key, say=lambda _line: None)
+
+
+def test_a_restore_elsewhere_that_fails_leaves_all_as_it_was(
+    stacks: tuple[Stack, Stack], kept: tuple[FolderDestination, Manifest]
+) -> None:
+    """By a damaged dump or another key: databases, secrets and identity are the stack's own, and it serves again."""
+    (_, other), (destination, found) = stacks, kept
+    before = dict(other.source.vault.read())
+    dump = destination.path(f"{catalogue.folder(found.id)}/tracking.dump.age")
+    content = dump.read_bytes()
+    wrong = replace(found, databases={"tracking": replace(found.databases["tracking"], rows={"runs": 7})})
+    with pytest.raises(PlatformFailed):
+        restored(other, destination, found, key=sealing.new_key())
+    with pytest.raises(PlatformFailed, match="7"):
+        restored(other, destination, wrong)
+    dump.write_bytes(content[:-1])
+    with pytest.raises(PlatformFailed, match="cut"):
+        restored(other, destination, found)
+    dump.write_bytes(content)
+    assert other.experiments() == set()
+    assert dict(other.source.vault.read()) == before
+    assert other.source.deployed.ledger.state().identity == OTHER
+    assert other.source.deployed.served == ["1"], "the second one ended the server"
+    assert not other.source.own.path("_backend/staging").exists()
+
+
+def test_a_restore_elsewhere_is_the_backend_until_it_is_undone(
+    stacks: tuple[Stack, Stack], kept: tuple[FolderDestination, Manifest]
+) -> None:
+    """Databases, artifacts, secrets and identity; undone, the stack has its own again, and keeps the artifacts."""
+    (original, other), (destination, found) = stacks, kept
+    before = dict(other.source.vault.read())
+    with pytest.raises(Refused, match="recovery"):
+        restore.plan(other.source, destination, found, has_key=False)
+    restored(other, destination, found)
+    assert other.experiments() == original.experiments() == {"research"}
+    assert other.artifacts() == original.artifacts() == ARTIFACTS
+    assert dict(other.source.vault.read()) == dict(original.source.vault.read()) != before
+    assert other.source.deployed.ledger.state().identity == ORIGINAL
+    assert restore.undo(other.source, say=lambda _line: None) == found.id
+    assert other.experiments() == set()
+    assert dict(other.source.vault.read()) == before
+    assert other.source.deployed.ledger.state().identity == OTHER
+    assert other.artifacts() == ARTIFACTS
+    with pytest.raises(Refused):
+        restore.undo(other.source, say=lambda _line: None)
+
+
+def test_a_restore_onto_the_same_stack_overwrites_no_artifact_and_needs_no_person(
+    stacks: tuple[Stack, Stack], kept: tuple[FolderDestination, Manifest]
+) -> None:
+    """What was made since is gone from the database and kept beside it; a changed artifact stays, and is named."""
+    (original, _), (destination, found) = stacks, kept
+    original.add("later")
+    changed = original.state.store / "mlflow/artifacts/1/r/artifacts/same.txt"
+    changed.write_bytes(b"changed")
+    planned = restore.plan(original.source, destination, found, has_key=False)
+    assert (planned.elsewhere, planned.missing, planned.different) == (False, (), ("1/r/artifacts/same.txt",))
+    restored(original, destination, found, key=original.source.vault.private_key())
+    assert original.experiments() == {"research"}
+    assert changed.read_bytes() == b"changed"
+    assert len(schema.kept(original.state)) == 1
+
+
+def test_a_stack_with_data_of_its_own_takes_no_other_backup(
+    stacks: tuple[Stack, Stack], kept: tuple[FolderDestination, Manifest]
+) -> None:
+    """Whoever types the wrong stack's name loses nothing."""
+    (_, other), (destination, found) = stacks, kept
+    with schema.reading(other.state) as cursor:
+        cursor.execute("INSERT INTO registered_models (name) VALUES ('mine')")
+    with pytest.raises(Refused, match="registered_models"):
+        restore.plan(other.source, destination, found, has_key=True)
