@@ -15,7 +15,7 @@ from benchmarks.row import Row, seconds
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.verify import runner
-from mlflow_backend.verify.checks import select
+from mlflow_backend.verify.checks import chosen, of_profile
 from mlflow_backend.verify.client import Client, Deadline, Transport
 from mlflow_backend.verify.context import REST, Context, Shared
 from mlflow_backend.verify.credentials import Credentials
@@ -114,7 +114,7 @@ def back_to_back(subject: Subject, profile: str) -> float:
 
 def _in_order(profile: str) -> Iterator[Any]:
     """The checks, each behind what it needs."""
-    waiting, done = list(select(profile)), set[str]()
+    waiting, done = list(of_profile(profile)), set[str]()
     while waiting:
         check = next(check for check in waiting if set(check.needs) <= done)
         waiting.remove(check)
@@ -136,7 +136,7 @@ def latencies(subject: Subject) -> Iterator[Row]:
     shared = Shared(
         subject=subject, client=client, access="none", deadline=deadline, created=runner.entity_names(_DEADLINE_S)
     )
-    for check in select("core", only=("run",)):
+    for check in chosen(of_profile("core"), ("run",)):
         check.run(Context(shared, check.name))
     made, now = shared.created, int(time.time() * 1000)
     calls = {
