@@ -155,7 +155,7 @@ def _called(line: list[str]) -> None:
 def new_database(stack: LocalStack) -> Row:
     """Compare filling a new database from its template with running MLflow's migrations on it."""
     target = DeployedBackend(LocalPlatform(stack.state))
-    target.stop_server()
+    target.platform.stop_servers()
 
     def filled(tool: DatabaseTool) -> None:
         with schema.reading(stack.state) as cursor:

@@ -29,7 +29,7 @@ from mlflow_backend.verification import execution
 from mlflow_backend.verify.request import VerifyRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlflow_backend.contract import Revision, WaitOutcome
     from mlflow_backend.migrate.tool import DatabaseTool
@@ -69,10 +69,6 @@ class DeployedBackend:
     def heads(self) -> Heads | None:
         """Return the live schema heads; None if the database does not answer, or is not asked in a preview."""
         return self.platform.heads() if self._asks else None
-
-    def row_counts(self, tables: Sequence[str]) -> Mapping[str, int]:
-        """Return the number of rows of those of the tables that exist."""
-        return self.platform.row_counts(tables)
 
     def tool(self, version: str) -> DatabaseTool:
         """Return the database tool of an MLflow version. Raises Refused if it cannot be run any more."""
@@ -114,35 +110,7 @@ class DeployedBackend:
         with self.store.locked("migration", by=self._by, wait_s=_LOCK_WAIT_S), self._asking():
             yield
 
-    def mark_store(self, content: bytes) -> None:
-        """Write the artifact store's identity, which the server may only read."""
-        self.platform.mark_store(content)
-
     # The servers.
-
-    def serving(self) -> str | None:
-        """Return the revision that answers users now."""
-        return self.platform.serving()
-
-    def busy(self) -> str | None:
-        """Return, as a clause, what is being deployed right now; None if nothing is."""
-        return self.platform.busy()
-
-    def stop_deployment(self) -> None:
-        """End what is being deployed."""
-        self.platform.stop_deployment()
-
-    def stop_server(self) -> None:
-        """End every server, with its grace period."""
-        self.platform.stop_servers()
-
-    def stage(self, revision: str) -> Candidate | None:
-        """Start a revision apart from users; None if that is not possible here, nothing serves, or it serves itself."""
-        return self.platform.stage(revision)
-
-    def start_server(self, revision: str) -> None:
-        """Start a revision with as many servers as before. Raises Refused if it is gone."""
-        self.platform.start_servers(revision)
 
     def wait(self, revision: str) -> WaitOutcome:
         """Wait until a revision serves or has failed, with the platform's own reasons."""
@@ -150,7 +118,7 @@ class DeployedBackend:
 
     def serve(self, revision: str) -> None:
         """Start a revision and wait until it serves. Raises NotServing, and Refused if it is gone."""
-        self.start_server(revision)
+        self.platform.start_servers(revision)
         outcome = self.wait(revision)
         if not outcome.serving:
             raise NotServing(
@@ -166,7 +134,7 @@ class DeployedBackend:
 
         Raises Refused if none serves.
         """
-        wanted = revision or self.serving()
+        wanted = revision or self.platform.serving()
         if wanted is None:
             raise Refused("No revision serves.", code="no-revision-serves", fix="Deploy it: `make up`.")
         return self.platform.subject(wanted)
@@ -211,7 +179,7 @@ class DeployedBackend:
             contents=contents,
             table=schema_table(),
             restorable=self._restorable(contents.dumps, live if verify_checksums else None),
-            busy=self.busy(),
+            busy=self.platform.busy(),
         )
 
     def release(self, revision: str, *, verification_id: str, verdict: str) -> VerifiedRelease:

@@ -294,7 +294,7 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
     scale = replace(platform.scale, pace=Pace(clock=clock.monotonic, pause=clock.sleep))
     inside = replace(platform.locator, inside=True)
     does: tuple[Callable[[], Any], ...] = (
-        target.stop_deployment,
+        target.platform.stop_deployment,
         scale.down,
         scale.up,
         lambda: platform.activate("1", force=True),
@@ -302,7 +302,7 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
         lambda: platform.count(job.verdict_line(_RED)),
         lambda: setattr(platform, "locator", inside),
         lambda: verification._run(platform, cast("OneShot", platform.inside()), b"job", VerifyRequest(deadline_s=1.0)),
-        lambda: target.mark_store(b"{}"),
+        lambda: target.platform.mark_store(b"{}"),
         lambda: secret_values.value(platform.locator.secret, VERIFICATION_KEY, platform.locator.connection),
     )
     for act in does:

@@ -315,7 +315,7 @@ def test_a_rollback_moves_the_traffic_after_its_verification(
         pytest.raises(VerificationFailed) if red else contextlib.nullcontext()
     )
     with expected:
-        steps.do(Step.ACTIVATE, DeployedBackend(platform), entry)
+        steps.ACTIONS[Step.ACTIVATE](DeployedBackend(platform), entry)
     assert seen == [revision(scene, 2)]
     goal = revision(scene, 2 if red else 1)
     assert platform.wait(goal, deadline_s=_SOON_S).serving

@@ -98,7 +98,7 @@ def restore(source: Source, destination: Destination, planned: RestorePlan, *, k
             write_artifacts(source, destination, planned.missing, say=say)
             before = deployed.ledger.state().identity or {}
             say("ending the server")
-            deployed.stop_server()
+            deployed.platform.stop_servers()
             try:
                 _restore_databases(source, destination, planned, address, key=key, say=say)
                 write_identity(source, found.identity)
@@ -123,7 +123,7 @@ def undo(source: Source, *, say: Say) -> str:
         backup, before = last
         revision = deployed.platform.current()
         say("ending the server")
-        deployed.stop_server()
+        deployed.platform.stop_servers()
         try:
             deployed.undo_restore()
             source.vault.put_back(backup)
@@ -185,7 +185,7 @@ def write_artifacts(source: Source, destination: Destination, missing: tuple[Art
 def write_identity(source: Source, identity: Mapping[str, str]) -> None:
     """Write the identity of a backend into its store; its databases bring theirs."""
     if {"store", "database"} <= set(identity):
-        source.deployed.mark_store(object_of(identity["store"], identity["database"]))
+        source.deployed.platform.mark_store(object_of(identity["store"], identity["database"]))
 
 
 def opened_secrets(destination: Destination, found: Manifest, key: str) -> dict[str, str]:
@@ -207,7 +207,7 @@ def settings_of(destination: Destination, found: Manifest, key: str, *, path: Pa
 
 def _refuse_used(source: Source, *, has_key: bool) -> None:
     """Raise Refused if this other backend holds data of its own, or the backup's keys cannot be opened."""
-    rows = source.deployed.row_counts(["runs", "registered_models"])
+    rows = source.deployed.platform.row_counts(["runs", "registered_models"])
     if used := ", ".join(f"{count} rows of {table}" for table, count in rows.items() if count):
         raise Refused(
             f"This backend is another one than the backup was taken of, and it holds {used}.",

@@ -52,7 +52,7 @@ def _list(options: argparse.Namespace, root: Path) -> ExitCode:
         return ExitCode.DONE
     if options.accept_identity:
         # The store's own word first: a ledger that accepts another backend beside a store that does not stays red.
-        target.mark_store(object_of(str(uuid.uuid4()), ANY))
+        target.platform.mark_store(object_of(str(uuid.uuid4()), ANY))
         record = target.ledger.accept_identity("by scripts.releases --accept-identity")
         print(f"record {record.number}: database and store are taken as they are; `make up` records and verifies them")
         return ExitCode.DONE

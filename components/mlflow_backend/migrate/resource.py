@@ -101,7 +101,7 @@ def _forecast(inputs: Mapping[str, Any]) -> tuple[Forecast, bool]:
     made = forecast(version, Seen(heads=live))
     if made.direction is Direction.BEHIND:
         tables = sorted({table for revision in made.pending for table in revision.tables})
-        made = forecast(version, Seen(heads=live, rows=target.row_counts(tables)))
+        made = forecast(version, Seen(heads=live, rows=target.platform.row_counts(tables)))
     return made, target.migration.load() is not None
 
 

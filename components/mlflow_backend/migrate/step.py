@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow_backend.releases.journal import Journal
     from mlflow_backend.releases.ledger import Ledger
     from mlflow_backend.releases.records import Dump
+    from mlflow_backend.target import Platform
 
 OnFailure = Literal["stop", "restore"]
 Found = TypeVar("Found")
@@ -30,6 +31,7 @@ PAUSES_S = (2.0, 5.0, 10.0)
 class MigrationTarget(Protocol):
     """What a target gives to the migration. Every method may be repeated after an interruption."""
 
+    platform: Platform
     ledger: Ledger
     migration: Journal
 
@@ -44,12 +46,6 @@ class MigrationTarget(Protocol):
 
     def restore(self, dump: Dump, version: str) -> None:
         """Replace the databases by a dump. Raises PlatformFailed; the databases are then as they were."""
-
-    def serving(self) -> str | None:
-        """Return the revision whose server runs and gets the traffic."""
-
-    def stop_server(self) -> None:
-        """End every server, with its grace period, so that nothing writes."""
 
     def serve(self, revision: str) -> None:
         """Start a revision and wait until it serves. Raises an error that says why it does not."""
@@ -147,7 +143,7 @@ def _entry(
         "version": request.version,
         "from": asdict(status.heads),
         "to": asdict(status.expected),
-        "served": target.serving() or (begun or {}).get("served"),
+        "served": target.platform.serving() or (begun or {}).get("served"),
         "drained": bool(begun and begun["drained"]),
         "dump": None,
         "onFailure": request.on_failure,
@@ -165,7 +161,7 @@ def _secure(
     if status.breaking:
         entry["drained"] = True
         target.migration.write(entry)
-        target.stop_server()
+        target.platform.stop_servers()
     half_way = asdict(status.heads) != entry["from"]
     if entry["dump"] is None or not (entry["drained"] or half_way):
         dump = _patiently(lambda: target.dump(request.version), pause, "No dump could be taken")
@@ -191,7 +187,7 @@ def _back(target: MigrationTarget, entry: dict[str, Any], pause: Callable[[float
     dump = next((d for d in target.ledger.read().dumps if d.id == entry["dump"]), None)
     if entry["onFailure"] == "restore" and dump is not None:
         try:
-            target.stop_server()
+            target.platform.stop_servers()
             target.restore(dump, entry["version"])
         except Exception as failure:  # noqa: BLE001 - both failures have to be reported
             return f"Restoring the dump {dump.id} failed too: {failure} Nothing serves."

@@ -25,7 +25,7 @@ def overview(deployed: DeployedBackend) -> tuple[tuple[str, ...], ExitCode]:
         return ("nothing is deployed (deploy the stack with `pulumi up`)",), ExitCode.PLATFORM_FAILED
     table, verdict = shown(deployed.reports)
     contents = deployed.ledger.read()
-    busy, newest = deployed.busy(), next(reversed(contents.releases), None)
+    busy, newest = deployed.platform.busy(), next(reversed(contents.releases), None)
     lines = [
         *(f"{part.name:<13} {part.state}" for part in parts),
         *([f"deploying     {busy}"] if busy else []),

@@ -87,7 +87,7 @@ def _known_by(target: Any, report: Report) -> Recorded | None:
     found, store = recorded_of(live), live["store"]
     if store is None or store["database"] == ANY:
         found["store"] = store["id"] if store else str(uuid.uuid4())
-        target.mark_store(object_of(found["store"], found["database"]))
+        target.platform.mark_store(object_of(found["store"], found["database"]))
     return found
 
 

@@ -69,7 +69,7 @@ def begin(
         "id": uuid.uuid4().hex,
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "from": plan.start.revision if plan.start else None,
-        "fromServed": target.serving() is not None,
+        "fromServed": target.platform.serving() is not None,
         "to": plan.goal.revision,
         "toVersion": plan.goal.mlflow_version,
         "toHeads": asdict(plan.goal.heads) if plan.goal.heads else None,
@@ -85,7 +85,7 @@ def begin(
     # Written before it is asked: an update writes nothing while this is open, and this one goes on while none does.
     # Not asked if one was just stopped: ECS's own way back from it is a deployment too, which may never end.
     target.rollback.write(entry)
-    if not plan.force and (busy := target.busy()):
+    if not plan.force and (busy := target.platform.busy()):
         target.rollback.close()
         raise Refused(
             f"A deployment has begun meanwhile: {busy}.", code="deployment-begun", fix="Let it end, and repeat."
@@ -124,7 +124,7 @@ def resume(target: RollbackTarget, *, to: str | None, say: Callable[[str], None]
 def _stop_deployment(target: RollbackTarget) -> None:
     """End what is being deployed. Raises Refused if it had changed the schema that the plan was made for."""
     planned = target.heads()
-    target.stop_deployment()
+    target.platform.stop_deployment()
     heads = target.heads()
     if heads != planned:
         raise Refused(
@@ -145,7 +145,7 @@ def _go_on(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str], N
         target.rollback.write(entry)
         say(steps.words(step, entry))
         try:
-            steps.do(step, target, entry)
+            steps.ACTIONS[step](target, entry)
         except Exception as error:  # noqa: BLE001 - whatever a target meets, the way back must be taken
             nothing_to_go_back_to = step is Step.VERIFY and not entry["fromServed"]
             if nothing_to_go_back_to:
@@ -170,7 +170,7 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
     say(f"revision {to}: {entry['back']}; going back to what was before")
     try:
         if entry["dump"] is not None and steps.is_at(target, entry["toHeads"]):
-            target.stop_server()
+            target.platform.stop_servers()
             target.undo_restore()
         if entry["fromServed"] and start is not None:
             target.serve(start)
@@ -180,12 +180,12 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
             code="stuck",
             exit_code=ExitCode.PLATFORM_FAILED,
             sentence=f"Revision {to}: {entry['back']}. Going back failed as well: {why}. Mend that and run this again.",
-            serving=target.serving(),
+            serving=target.platform.serving(),
             table=entry["table"],
             cause=entry["back"],
         )
     target.rollback.close()
-    serving = target.serving()
+    serving = target.platform.serving()
     # If nothing served before there is nothing to go back to: a target that had started runs on.
     as_before = bool(serving) is bool(entry["fromServed"])
     now = _NOW[serving is not None, as_before].format(serving=serving)
@@ -210,7 +210,7 @@ def _done(target: RollbackTarget, entry: dict[str, Any]) -> RollbackResult:
         code="rolled-back",
         exit_code=_CODES.get(verdict, ExitCode.DONE),
         sentence=f"Revision {entry['to']} (MLflow {entry['toVersion']}) serves{held}; {how}.{lost}{access}",
-        serving=target.serving(),
+        serving=target.platform.serving(),
         table=entry["table"],
         pinned=pinned,
         verdict=verdict,

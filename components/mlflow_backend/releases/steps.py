@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from mlflow_backend.releases.ledger import Ledger
     from mlflow_backend.releases.records import Dump, VerifiedRelease
     from mlflow_backend.schema import Heads
-    from mlflow_backend.target import Candidate
+    from mlflow_backend.target import Candidate, Platform
     from mlflow_backend.verify.report import Report
 
 
 class RollbackTarget(Protocol):
     """What a target gives to a rollback. Every method may be repeated after an interruption."""
 
+    platform: Platform
     ledger: Ledger
     rollback: Journal
     migration: Journal
@@ -47,26 +48,8 @@ class RollbackTarget(Protocol):
     def undo_restore(self) -> None:
         """Put back the databases that the last restore replaced."""
 
-    def serving(self) -> str | None:
-        """Return the revision whose server runs and gets the traffic."""
-
-    def stop_server(self) -> None:
-        """End every server, with its grace period."""
-
-    def busy(self) -> str | None:
-        """Say, as a clause, what an update is doing right now; None if none does anything."""
-
-    def stop_deployment(self) -> None:
-        """End what an update is doing."""
-
-    def stage(self, revision: str) -> Candidate | None:
-        """Start a revision apart from users; None if that is not possible here, nothing serves, or it serves itself."""
-
     def verify_apart(self, candidate: Candidate, *, profile: str, deadline_s: float) -> Report:
         """Verify a revision that was staged, at its own address."""
-
-    def start_server(self, revision: str) -> None:
-        """Switch to a revision, and end what else of the switch runs; of one that serves, the second only."""
 
     def wait(self, revision: str) -> WaitOutcome:
         """Wait until a started revision serves, with the platform's own reasons if it does not."""
@@ -85,14 +68,6 @@ FINDINGS = frozenset({"revision-not-ready", "revision-fails-verification"})
 """Codes of what a step finds of the target revision itself, rather than meets while it is done."""
 
 
-def do(step: Step, target: RollbackTarget, entry: dict[str, Any]) -> None:
-    """Do one step of the rollback that the journal's `entry` is of.
-
-    Raises PlatformFailed, VerificationFailed, and what a target raises.
-    """
-    _ACTIONS[step](target, entry)
-
-
 def words(step: Step, entry: Mapping[str, Any]) -> str:
     """Return what is said before a step is done."""
     return _WORDS[step].format(**entry)
@@ -107,7 +82,7 @@ def is_at(target: RollbackTarget, heads: dict[str, str | None] | None) -> bool:
 
 
 def _stop(target: RollbackTarget, _entry: dict[str, Any]) -> None:
-    target.stop_server()
+    target.platform.stop_servers()
 
 
 def _restore(target: RollbackTarget, entry: dict[str, Any]) -> None:
@@ -126,7 +101,7 @@ def _activate(target: RollbackTarget, entry: dict[str, Any]) -> None:
 
     A verification that cannot tell is no reason to stay with what is gone back from.
     """
-    candidate = target.stage(entry["to"]) if Step.VERIFY in entry["steps"] else None
+    candidate = target.platform.stage(entry["to"]) if Step.VERIFY in entry["steps"] else None
     if candidate is not None:
         verify = partial(target.verify_apart, profile=entry["profile"], deadline_s=float(entry["deadline_s"]))
         try:
@@ -134,7 +109,7 @@ def _activate(target: RollbackTarget, entry: dict[str, Any]) -> None:
         except update.CandidateFailed as failure:
             raise _fails(entry, failure.report) from None
     # Where it serves already too: a run that was killed in the switch may have left the other server running.
-    target.start_server(entry["to"])
+    target.platform.start_servers(entry["to"])
 
 
 def _wait(target: RollbackTarget, entry: dict[str, Any]) -> None:
@@ -192,7 +167,7 @@ def _record(target: RollbackTarget, entry: dict[str, Any]) -> None:
         )
 
 
-_ACTIONS: Mapping[Step, Callable[[RollbackTarget, dict[str, Any]], None]] = {
+ACTIONS: Mapping[Step, Callable[[RollbackTarget, dict[str, Any]], None]] = {
     Step.STOP: _stop,
     Step.RESTORE: _restore,
     Step.ACTIVATE: _activate,
@@ -200,6 +175,10 @@ _ACTIONS: Mapping[Step, Callable[[RollbackTarget, dict[str, Any]], None]] = {
     Step.VERIFY: _verify,
     Step.RECORD: _record,
 }
+"""What each step does to the rollback that the journal's entry is of.
+
+It raises PlatformFailed, VerificationFailed, and what a target raises.
+"""
 _WORDS = {
     Step.STOP: "stopping the server",
     Step.RESTORE: "restoring the dump {dump}",

@@ -62,7 +62,7 @@ def test_a_preview_asks_no_task() -> None:
     """A pull request's runner must not start anything: the ledger's last word stands for the database."""
     cloud = Cloud()
     assert cloud.releases.heads() is None
-    assert cloud.releases.row_counts(["runs"]) == {}
+    assert cloud.releases.platform.row_counts(["runs"]) == {}
     assert not cloud.ecs.asked
 
 
@@ -310,8 +310,8 @@ def test_the_ledger_is_read_once_before_a_switch(monkeypatch: pytest.MonkeyPatch
     releases, read = cloud.releases, []
     monkeypatch.setattr(releases.ledger, "read", lambda: read.append("read") or Contents())
     releases.rollback_context(verify_checksums=False)
-    releases.busy()
-    releases.start_server("4")
+    releases.platform.busy()
+    releases.platform.start_servers("4")
     assert releases.wait("4").serving
     assert read == ["read"]
 
@@ -321,4 +321,4 @@ def test_a_service_without_tasks_serves_nothing(answer: dict[str, Any]) -> None:
     """Verification compares what runs with what is intended: nothing is not a revision."""
     cloud = Cloud()
     cloud.ecs.answers("DescribeServices", answer)
-    assert cloud.releases.serving() is None
+    assert cloud.releases.platform.serving() is None

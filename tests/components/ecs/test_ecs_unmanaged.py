@@ -214,6 +214,10 @@ def test_what_needs_a_backend_of_ours_is_refused(world: World, tmp_path: Path) -
     """A plan never asks for it; whoever calls it all the same gets an error."""
     name = ServiceName(region=REGION, cluster="c", service="s")
     made = unmanaged.open_service(name, clients=Clients(ecs=world.ecs.client, logs=world.logs.client), folder=tmp_path)
-    for call in (made.undo_restore, made.stop_server, lambda: made.release("41", verification_id="", verdict="")):
+    for call in (
+        made.undo_restore,
+        made.platform.stop_servers,
+        lambda: made.release("41", verification_id="", verdict=""),
+    ):
         with pytest.raises(Refused, match="not managed by this project"):
             call()

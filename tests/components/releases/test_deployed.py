@@ -50,7 +50,7 @@ def deployed(machine: Machine) -> DeployedBackend:
 def test_a_start_does_not_wait_and_a_wait_is_as_long_as_the_platform_needs(tmp_path: Path) -> None:
     """A rollback waited twice: within its start, and in the step after it."""
     machine = Machine(tmp_path)
-    deployed(machine).start_server("4")
+    deployed(machine).platform.start_servers("4")
     assert machine.asked == [("start", "4")]
     assert deployed(machine).wait("4").serving
     assert machine.asked[1:] == [("wait", "4", 7.0)]

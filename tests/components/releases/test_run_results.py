@@ -89,9 +89,9 @@ def slow(folder: Path) -> World:
 class Fleeting(World):
     """A world whose revision 2 starts and is gone."""
 
-    def start_server(self, revision: str) -> None:
+    def start_servers(self, revision: str) -> None:
         """Start a revision."""
-        super().start_server(revision)
+        super().start_servers(revision)
         self.running = None if revision == "2" else revision
 
 
@@ -167,7 +167,7 @@ class Unable:
 
     def __init__(self, world: World, met: str) -> None:
         """Take what the start meets."""
-        self._start, self._met = world.start_server, met
+        self._start, self._met = world.start_servers, met
 
     def __call__(self, revision: str) -> None:
         """Start a revision."""
@@ -181,7 +181,7 @@ def test_a_way_back_that_fails_says_both(tmp_path: Path, met: str) -> None:
     """What failed first, and what the way back met: the person fixes that and runs it again."""
     world = same(tmp_path)
     world.red = {"1"}
-    world.start_server = Unable(world, met)  # type: ignore[method-assign]
+    world.start_servers = Unable(world, met)  # type: ignore[method-assign]
     done = ended(world)
     assert (done.code, bool(done.cause)) == ("stuck", True)
     assert_says(done.sentence, "Revision 1", f"{done.cause}. ", "No space left on device. ")

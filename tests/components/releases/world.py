@@ -43,6 +43,7 @@ class World:
     def __init__(self, folder: Path, versions: dict[str, str], *, live: str) -> None:
         """Take the revisions' MLflow versions, oldest first; the last one serves on a database of version `live`."""
         self.versions = versions
+        self.platform: Any = self
         self.database: dict[str, Any] = {"head": HEAD[live].tracking, "rows": 0}
         self.kept: list[dict[str, Any]] = []
         self.running: str | None = list(versions)[-1]
@@ -143,7 +144,7 @@ class World:
         """Return what runs."""
         return self.running
 
-    def stop_server(self) -> None:
+    def stop_servers(self) -> None:
         """Stop it."""
         with self.doing("stop"):
             self.running = None
@@ -171,7 +172,7 @@ class World:
         """Refuse what is never staged."""
         raise AssertionError(candidate, profile, deadline_s)
 
-    def start_server(self, revision: str) -> None:
+    def start_servers(self, revision: str) -> None:
         """Start a revision, whose MLflow starts on its own schema only; killed in it, the one before runs on."""
         with self.doing("start"):
             if revision in self.broken:
@@ -183,7 +184,7 @@ class World:
 
     def serve(self, revision: str) -> None:
         """Start a revision, which runs when this returns."""
-        self.start_server(revision)
+        self.start_servers(revision)
 
     def wait(self, revision: str) -> WaitOutcome:
         """Return whether it runs."""

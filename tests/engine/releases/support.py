@@ -100,7 +100,7 @@ def releases(stack: LocalStack) -> DeployedBackend:
 
 def serving(stack: LocalStack) -> str | None:
     """Return the revision that serves."""
-    return releases(stack).serving()
+    return releases(stack).platform.serving()
 
 
 def client(stack: LocalStack, what: str, *arguments: str) -> Any:

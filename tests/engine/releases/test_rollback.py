@@ -152,7 +152,7 @@ def test_a_deployment_in_progress_is_stopped_by_force(released: LocalStack) -> N
     target = another(released)
     released.write_settings(server={**SERVER, "requestTimeout": 398})
     update = released.start_up()
-    eventually(lambda: releases(released).busy() is not None, within_s=240, what="the update switches")
+    eventually(lambda: releases(released).platform.busy() is not None, within_s=240, what="the update switches")
     forced = run(released, "rollback", "--to", target, "--yes", "--force", "--reason", "it was a mistake")
     assert forced.code == 0, forced.text
     assert "the deployment in progress is stopped" in forced.text
@@ -265,7 +265,7 @@ def test_no_server_is_started_on_a_database_that_is_not_at_its_head(released: Lo
     for other in (schema_table().revisions["tracking"][0], schema_table().revisions["tracking"][-1]):
         stamp(released, other)
         with pytest.raises(PlatformFailed, match=f"the database is at {other}, and MLflow 2.9.2 needs {head}"):
-            releases(released).start_server("1")
+            releases(released).platform.start_servers("1")
         stamp(released, head)
     assert serving(released) == before
     assert len(released.server_numbers()) == 1
@@ -284,7 +284,7 @@ def test_a_server_that_crashes_on_another_schema_is_not_started_again(released: 
     assert schema.heads(released.state) == schema.Heads(tracking=older)
     assert not any("gunicorn" in " ".join(process.cmdline()) for process in released.processes(name))
     stamp(released, head)
-    releases(released).start_server(str(before))
+    releases(released).platform.start_servers(str(before))
     assert serving(released) == before
 
 
