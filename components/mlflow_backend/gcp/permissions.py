@@ -18,6 +18,7 @@ def _each(resource: str, *verbs: str) -> tuple[str, ...]:
 DEPLOY: Final = (
     *_each("resourcemanager.projects", "get"),
     *_each("serviceusage.services", "enable", "get"),
+    *_each("serviceusage.operations", "get"),
     *_each("run.services", *_VERBS, *_POLICY),
     *_each("run.revisions", "delete", "get", "list"),
     *_each("run.jobs", *_VERBS, "run", "runWithOverrides"),
@@ -32,9 +33,13 @@ DEPLOY: Final = (
     *_each("cloudsql.instances", *_VERBS),
     *_each("cloudsql.users", "update"),
     *_each("redis.instances", *_VERBS, "getAuthString"),
+    *_each("redis.operations", "get"),
     *_each("compute.networks", "create", "delete", "get", "removePeering"),
     *_each("compute.subnetworks", "create", "delete", "get", "use"),
     *_each("compute.globalAddresses", "createInternal", "deleteInternal", "get"),
+    *_each("compute.globalOperations", "get"),
+    *_each("compute.regionOperations", "get"),
+    *_each("servicenetworking.operations", "get"),
     *_each("servicenetworking.services", "addPeering", "deleteConnection", "get"),
     *_each("logging.logEntries", "list"),
 )
