@@ -348,15 +348,16 @@ def test_two_who_change_it_both_succeed(platform: CloudRunPlatform, scene: Scene
 
 
 def test_a_job_runs_once_and_is_read(gcp: GcpRig, platform: CloudRunPlatform, scene: Scene) -> None:
-    """Its arguments are the call's, its exit code and its lines come back."""
+    """Its arguments are the call's, its exit code and its lines come back, those that Google keeps by fields too."""
     container = {"name": "tool", "image": scene.image(), "command": ["sh"], "args": ["-c", "exit 1"]}
     body: dict[str, Any] = {
         "template": {"template": {"serviceAccount": scene.account, "maxRetries": 0, "containers": [container]}}
     }
     scene.done(gcp.call("POST", f"{scene.parent}/jobs", body, jobId="tool"))
     job = CloudRunJob(cloud_run=platform.run, job="tool")
-    found = job.run(["sh", "-c", "echo one; echo two; exit 3"], deadline_s=30, complete=lambda lines: len(lines) > 1)
-    assert (found.exit_code, found.lines) == (3, ("one", "two"))
+    script = """echo one; echo '{"two": 2}'; exit 3"""
+    found = job.run(["sh", "-c", script], deadline_s=30, complete=lambda lines: len(lines) > 1)
+    assert (found.exit_code, found.lines) == (3, ("one", '{"two": 2}'))
     assert job.run(["sh", "-c", "exit 0"], deadline_s=30).exit_code == 0
     scene.done(gcp.call("DELETE", f"{scene.parent}/jobs/tool"))
 

@@ -102,7 +102,7 @@ class CloudRunHistory:
         """Return why a revision does not serve: what Google says of it, then its last lines."""
         found = self.run.revision(revision)
         naming = self.run.naming
-        lines = logs.of_service(self.run.api, naming.project, naming.service(), revision=revision, newest=_LOG_LINES)
+        lines = logs.of_service(self.run.api, naming.project, naming.service(), revision=found, newest=_LOG_LINES)
         return (*traffic.reasons(found), *(f"log: {without_passwords(line)}" for line in lines))
 
     def _failed(self, service: Mapping[str, Any], revision: str, why: str) -> WaitOutcome:

@@ -72,7 +72,7 @@ class CloudRunJob:
         code = _exit_code(ended, result)
         return Finished(
             exit_code=code,
-            lines=tuple(self._whole_log(execution, complete if code is not None else lambda _: True)),
+            lines=tuple(self._whole_log(ended, complete if code is not None else lambda _: True)),
             reasons=tuple(filter(None, (*traffic.reasons(ended), (result.get("status") or {}).get("message", "")))),
         )
 
@@ -98,11 +98,11 @@ class CloudRunJob:
                 )
             pace.pause(pace.poll_s)
 
-    def _whole_log(self, execution: str, complete: Callable[[Sequence[str]], bool]) -> list[str]:
+    def _whole_log(self, execution: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]) -> list[str]:
         run = self.cloud_run
         began = run.pace.clock()
         while True:
-            lines = logs.of_execution(run.api, run.naming.project, traffic.short(execution))
+            lines = logs.of_execution(run.api, run.naming.project, execution)
             if complete(lines) or run.pace.clock() - began >= _LOG_LAG_S:
                 return lines
             run.pace.pause(run.pace.poll_s)

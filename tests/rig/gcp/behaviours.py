@@ -74,6 +74,10 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
         "a service that says nothing of its minimum is shown with 0",
         "csoh.org's PR 665 (2026-05): a lasting difference of the provider",
     ),
+    "structured_logs": Behaviour(
+        "a line that is a JSON object has no text in the log, but its fields",
+        "'Structured logging', logging/docs/structured-logging; 'Logging and viewing logs', run/docs/logging",
+    ),
     "manual_scaling": Behaviour(
         "a service that is scaled by hand to none has no instance, whatever is asked, until it is automatic again",
         "'Manual scaling', run/docs/configuring/services/manual-scaling; run.v2, ServiceScaling",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 import threading
@@ -41,7 +42,7 @@ class Logs:
                 "logName": f"projects/{self._project}/logs/run.googleapis.com%2Fstderr",
                 "resource": {"type": kind, "labels": {"project_id": self._project, **resource}},
                 "labels": {"container_name": container, **(labels or {})},
-                "timestamp": now(), "receiveTimestamp": now(), "insertId": uuid.uuid4().hex, "textPayload": line,
+                "timestamp": now(), "receiveTimestamp": now(), "insertId": uuid.uuid4().hex, **_payload(line),
             }  # fmt: skip
             with self._lock:
                 self.entries.append(entry)
@@ -61,6 +62,15 @@ class Logs:
         page = found[begin : begin + size]
         more = {"nextPageToken": str(begin + size)} if begin + size < len(found) else {}
         return {"entries": page, **more}
+
+
+def _payload(line: str) -> dict[str, Any]:
+    """Return a line as an entry has it: by its fields if it is a JSON object."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    return {"jsonPayload": found} if isinstance(found, dict) else {"textPayload": line}
 
 
 def _terms(text: str) -> list[tuple[str, str, str]]:
