@@ -11,7 +11,7 @@ from mlflow_backend.commands.stacks import Stack
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.ecs import lookup
 from mlflow_backend.local.locator import LocalLocator
-from mlflow_backend.settings import SettingsError
+from mlflow_backend.settings import SettingsError, YamlSource
 from tests.components.ecs.cloud import LOCATOR
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +49,18 @@ def test_an_ecs_stack_is_looked_up_by_the_names_of_its_settings(monkeypatch: pyt
     assert Stack("dev", ROOT).locator() is LOCATOR
     ((target, place),) = asked
     assert (target, place.project, place.stack, place.region) == ("ecs", "mlflow-backend", "dev", "eu-west-1")
+
+
+def test_a_stacks_file_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command plans with and what it verifies by are of one reading, also if the file is edited meanwhile."""
+    read: list[Path] = []
+    original = YamlSource.read
+    monkeypatch.setattr(YamlSource, "read", lambda path: read.append(path) or original(path))
+    monkeypatch.setattr(lookup, "locate", lambda *_: LOCATOR)
+    stack = Stack("dev", ROOT)
+    assert stack.locator() is LOCATOR
+    assert (stack.settings.verify.profile, stack.target.name) == ("core", "ecs")
+    assert read == [ROOT / "Pulumi.dev.yaml"]
 
 
 def test_a_backend_that_is_not_deployed_is_refused(
