@@ -166,6 +166,8 @@ def test_every_version_that_is_served_has_the_lock_of_its_client() -> None:
         ("webhook", "3.17.2", "3.2.0", False),
         ("run", "2.9.2", "dev", True),
         ("trace", "3.17.2", "", True),
+        ("trace", "3.4.0", "3.1.4", False),
+        ("trace", "3.10.1", "3.1.4", True),
     ],
 )
 def test_differences_are_of_pairs(action: str, client_version: str, server_version: str, *, can: bool) -> None:
@@ -176,7 +178,7 @@ def test_differences_are_of_pairs(action: str, client_version: str, server_versi
 def test_differences_name_what_clients_do() -> None:
     """A difference of an action that is gone would hide nothing and say something."""
     assert {each.action for each in DIFFERENCES} <= set(actions())
-    assert {words(each.clients) for each in DIFFERENCES} >= {"all", "before 3", "since 3"}
+    assert {words(each.clients) for each in DIFFERENCES} >= {"all", "before 3", "since 3", "3.4 to before 3.10.1"}
     assert len({check.name for check in checks.of_profile("client", ("2.9.2", "3.17.2", "2.9.2"))}) == len(
         checks.of_profile("client", ("2.9.2", "3.17.2"))
     )

@@ -55,6 +55,12 @@ DIFFERENCES: Final = (
     Difference(action="threshold_higher", clients=_since(3), why="Client 3.0 took `higher_is_better` away."),
     Difference(action="trace", clients=_before(2, 14), why="Clients trace since 2.14."),
     Difference(action="trace", servers=_before(2, 14), why="Servers take traces since 2.14."),
+    Difference(
+        action="trace",
+        clients=((3, 4), (3, 10, 1)),
+        servers=_before(3, 4),
+        why="Client 3.4.0 searches traces by what servers have since 3.4; 3.10.1 asks older ones otherwise.",
+    ),
     Difference(action="prompt", clients=_before(2, 21), why="Clients have prompts since 2.21."),
     Difference(action="prompt", servers=_before(2, 21), why="Servers take prompts since 2.21."),
     Difference(action="evaluation_dataset", clients=_before(3, 4), why="Clients have evaluation datasets since 3.4."),
@@ -70,7 +76,9 @@ def words(versions: tuple[Release, Release]) -> str:
     first, end = (".".join(map(str, release)) for release in versions)
     if versions == ((), _NEWER):
         return "all"
-    return f"before {end}" if versions[0] == () else f"since {first}"
+    if versions[0] == ():
+        return f"before {end}"
+    return f"since {first}" if versions[1] == _NEWER else f"{first} to before {end}"
 
 
 def difference(action: str, *, client: str, server: str) -> str:
