@@ -126,7 +126,8 @@ def test_a_rollout_drops_no_request() -> None:
     spec = all_of(settings)[SERVER]["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     pod = spec["template"]["spec"]
-    assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", str(server.DRAIN_S)]
+    *shell, script = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert (shell, script.split(";")[0]) == (["sh", "-c"], f"sleep {server.DRAIN_S}")
     assert pod["terminationGracePeriodSeconds"] > server.DRAIN_S + 600
 
 

@@ -262,8 +262,10 @@ def _container(settings: Settings, naming: Naming, described: ServerDescription)
         "startupProbe": {**_probe(ready), "failureThreshold": ready.start_allowance_s // ready.interval_s},
         "readinessProbe": _probe(alive),
         "livenessProbe": {**_probe(alive), "failureThreshold": 6},
-        # Requests come for as long as an endpoint is known anywhere; only then may the server stop to listen.
-        "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(DRAIN_S)]}}},
+        # Requests come for as long as an endpoint is known anywhere; only then may the server stop to listen. The
+        # kubelet then tells a container's first process alone, which is deaf to that unless it asks for it: `mlflow
+        # server` 3.4.0 does not, and its pods went on for the whole of their grace period. So the others are told here.
+        "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", f"sleep {DRAIN_S}; kill -s TERM -- -1"]}}},
     }
 
 
