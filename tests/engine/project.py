@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import psutil
 import yaml
 
 if TYPE_CHECKING:
@@ -99,6 +101,34 @@ class Project:
         )
         return Outcome(done.returncode, done.stdout)
 
+    def start(self, *argv: str) -> subprocess.Popen[bytes]:
+        """Start a command in a session of its own, so that it can be killed with all that it starts."""
+        with self.background_log.open("w") as log:
+            return subprocess.Popen(
+                argv,
+                cwd=self.project,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def background_log(self) -> Path:
+        """What the last command that was started printed."""
+        return self.folder / "background.log"
+
+    def kill(self, command: subprocess.Popen[bytes]) -> None:
+        """SIGKILL a command that runs and everything that it started, as a lost machine would."""
+        if command.poll() is not None:
+            return
+        family = [psutil.Process(command.pid), *psutil.Process(command.pid).children(recursive=True)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        command.wait(timeout=10)
+
     def pulumi(self, *arguments: str, timeout_s: float | None = None) -> Outcome:
         """Run one pulumi command."""
         return self.run(str(PULUMI), *arguments, "--non-interactive", "--color", "never", timeout_s=timeout_s)
@@ -106,6 +136,21 @@ class Project:
     def up(self, *flags: str) -> Outcome:
         """Run `pulumi up`, without a preview of its own."""
         return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.name, *flags)
+
+    def start_up(self) -> subprocess.Popen[bytes]:
+        """Start `pulumi up`."""
+        return self.start(str(PULUMI), "up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.name)
+
+    def script(self, name: str, *arguments: str) -> Outcome:
+        """Run one of the project's commands on this stack."""
+        return self.run(*self._script(name, *arguments))
+
+    def start_script(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start one of the project's commands on this stack."""
+        return self.start(*self._script(name, *arguments))
+
+    def _script(self, name: str, *arguments: str) -> tuple[str, ...]:
+        return (str(ROOT / ".venv" / "bin" / "python"), "-m", f"scripts.{name}", "--stack", self.name, *arguments)
 
     def must_up(self, *flags: str) -> Outcome:
         """Run `pulumi up`, and show what it printed if it fails."""

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import psutil
 
 from mlflow_backend.local import processes
 from mlflow_backend.local.state import StateDir
-from tests.engine.project import PULUMI, ROOT, Outcome, Project
+from tests.engine.project import ROOT, Outcome, Project
 
 _DONE = re.compile(r"unchanged|creat\w+|updat\w+|replac\w+|delet\w+|errored|same")
 _VERIFICATION = "dynamic/mlflow-backend:Verification"
@@ -41,27 +40,6 @@ class LocalStack(Project):
     def up(self, *flags: str) -> Outcome:
         """Run `pulumi up` with its preview, as a person does."""
         return self.pulumi("up", "--yes", "--stack", self.name, *flags)
-
-    def start_up(self) -> subprocess.Popen[bytes]:
-        """Start `pulumi up` in a session of its own, so that it can be killed with all that it starts."""
-        with (self.folder / "background.log").open("w") as log:
-            return subprocess.Popen(
-                [str(PULUMI), "up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.name],
-                cwd=self.project,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def kill(self, update: subprocess.Popen[bytes]) -> None:
-        """SIGKILL an update and everything that it started, as a lost machine would; the stack's servers live on."""
-        family = [psutil.Process(update.pid), *psutil.Process(update.pid).children(recursive=True)]
-        for process in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        update.wait(timeout=10)
 
     def server_numbers(self) -> list[int]:
         """Return the numbers of the revisions whose server has a process."""
@@ -99,7 +77,9 @@ class LocalStack(Project):
 def nothing_changed(text: str) -> bool:
     """Whether a command's summary says that it found nothing to do; an update only verified again."""
     summary = text.rpartition("\nResources:")[2].partition("\nDuration:")[0]
-    done = {word for line in summary.splitlines() for word in _DONE.findall(line)}
+    # A slow preview ends with lines of its progress, such as `@ previewing update....`.
+    lines = [line for line in summary.splitlines() if not line.startswith("@")]
+    done = {word for line in lines for word in _DONE.findall(line)}
     return "unchanged" in done and done <= {"unchanged", "replaced"} and touched(text) == []
 
 

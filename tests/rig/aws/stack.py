@@ -97,7 +97,6 @@ class AwsStack(Project):
 
     def script(self, name: str, *arguments: str) -> Outcome:
         """Run one of the project's commands on this stack; a rollback and its plan have a workflow's role each."""
-        python = str(ROOT / ".venv" / "bin" / "python")
         rollback = Purpose.PLAN if "--dry-run" in arguments else Purpose.ROLLBACK
         more = self.credentials(rollback if name == "rollback" else None)
-        return self.run(python, "-m", f"scripts.{name}", "--stack", self.name, *arguments, more=more)
+        return self.run(*self._script(name, *arguments), more=more)

@@ -24,12 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from tests.engine.project import Outcome
     from tests.rig.kubernetes.cluster import Cluster
 
 _STACK: Final = "cluster"
-_S3_KEYS, _TLS = "s3-keys", "mlflow-tls"
-"""Secrets that a team makes before its first update."""
+_S3_KEYS: Final = "s3-keys"
 _SETTLED_S: Final = 240
 _TIMEOUT: Final = urllib3.Timeout(connect=5, read=60)
 
@@ -40,12 +38,16 @@ class ClusterStack(Project):
     timeout_s = 560
     dropped = ("PULUMI_", "AWS_", "KUBECONFIG")
 
-    def __init__(self, folder: Path, cluster: Cluster, namespace: str, **sections: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, cluster: Cluster, namespace: str, *, stack: str = _STACK, **sections: Mapping[str, Any]
+    ) -> None:
         """Lay out the project, with single settings of sections changed, and make its Secrets; nothing is deployed."""
-        super().__init__(folder, _STACK, program=ROOT / "__main__.py")
+        super().__init__(folder, stack, program=ROOT / "__main__.py")
         self.cluster, self.namespace = cluster, namespace
-        self.naming = Naming(project="mlflow-backend", stack=_STACK, namespace=namespace)
-        self.host = f"mlflow.{namespace}.{cluster.ingress_domain}"
+        self.naming = Naming(project="mlflow-backend", stack=stack, namespace=namespace)
+        self.host = f"{stack}.{namespace}.{cluster.ingress_domain}"
+        self.tls = f"{stack}-tls"
+        self.given_secrets = {_S3_KEYS, self.tls}
         (self.project / "scripts").symlink_to(ROOT / "scripts")
         cluster.install_plugin(self.home)
         self._make_secrets()
@@ -62,14 +64,14 @@ class ClusterStack(Project):
             "server": {"workers": 1, "replicas": 2, "cpu": 2048, "memory": 2048},
             "scaling": {"maxReplicas": 2},
             "database": {"maxConnections": 300},
-            "artifacts": {"existing": f"s3://{s3.bucket}/{self.namespace}"},
+            "artifacts": {"existing": f"s3://{s3.bucket}/{self.namespace}/{self.name}"},
             "network": {"publicUrl": f"https://{self.host}"},
             "kubernetes": {
                 "kubeconfig": str(self.cluster.kubeconfig),
                 "context": self.cluster.context,
                 "namespace": self.namespace,
                 "server": {"cpuRequest": 64, "memoryRequest": 512},
-                "ingress": {"className": self.cluster.ingress_class, "tlsSecret": _TLS, "namespace": "ingress"},
+                "ingress": {"className": self.cluster.ingress_class, "tlsSecret": self.tls, "namespace": "ingress"},
                 "database": {"image": stores, "storageClass": self.cluster.storage_class, "cpuRequest": 64},
                 "cache": {"image": stores, "cpuRequest": 64},
                 "artifacts": {"endpoint": s3.endpoint, "secret": _S3_KEYS},
@@ -81,7 +83,7 @@ class ClusterStack(Project):
         certificate, key = self.cluster.authority.certificate(self.host)
         for name, kind, values in (
             (_S3_KEYS, "Opaque", {"access-key-id": s3.access_key, "secret-access-key": s3.secret_key}),
-            (_TLS, "kubernetes.io/tls", {"tls.crt": certificate.read_text(), "tls.key": key.read_text()}),
+            (self.tls, "kubernetes.io/tls", {"tls.crt": certificate.read_text(), "tls.key": key.read_text()}),
         ):
             secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": kind}
             self.cluster.apply({**secret, "stringData": values}, namespace=self.namespace)
@@ -109,11 +111,6 @@ class ClusterStack(Project):
             server={"mlflowVersion": version, "image": self.cluster.image("server", version)},
             policy={"acceptVulnerabilities": known},
         )
-
-    def script(self, name: str, *arguments: str) -> Outcome:
-        """Run one of the project's commands on this stack."""
-        python = str(ROOT / ".venv" / "bin" / "python")
-        return self.run(python, "-m", f"scripts.{name}", "--stack", self.name, *arguments)
 
     @property
     def platform(self) -> KubernetesPlatform:
@@ -176,6 +173,11 @@ class ClusterStack(Project):
             url = f"{base or f'https://{self.host}'}/{path}"
             return pool.request(method, url, body=content, headers={**self.login, **kind, **headers})
 
+    def upload(self, path: str, pieces: Iterator[bytes]) -> urllib3.BaseHTTPResponse:
+        """Return the answer to an upload, as the administrator, whose body comes piece by piece."""
+        with urllib3.PoolManager(retries=False, timeout=_TIMEOUT, ca_certs=str(self.cluster.authority.root)) as pool:
+            return pool.request("PUT", f"https://{self.host}/{path}", body=pieces, headers=self.login, chunked=True)
+
     def call(self, path: str, body: object = None) -> dict[str, Any]:
         """Return what MLflow's REST interface answered; raises if it is no success."""
         answer = self.ask(f"api/2.0/mlflow/{path}", body)
@@ -200,7 +202,7 @@ class ClusterStack(Project):
 def laid_out(folder: Path, cluster: Cluster, name: str, **sections: Mapping[str, Any]) -> Iterator[ClusterStack]:
     """Give the stack, with single settings changed, in a namespace that is deleted at the end."""
     with cluster.namespace(name) as namespace:
-        yield ClusterStack(folder, cluster, namespace, **sections)
+        yield ClusterStack(folder, cluster, namespace, stack=_STACK, **sections)
 
 
 def _merged(base: Any, over: Any) -> Any:

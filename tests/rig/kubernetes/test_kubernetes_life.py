@@ -18,7 +18,9 @@ from tests.rig.kubernetes.backend import ClusterStack, laid_out
 from tests.server.services import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    import urllib3
 
     from tests.rig.kubernetes.cluster import Cluster
 
@@ -111,36 +113,57 @@ def test_drift_is_put_right(life: Life) -> None:
     assert life.pods() == before
 
 
+_SLOW: Final = "api/2.0/mlflow-artifacts/artifacts/0/slow"
+_SLOW_S: Final = 10
+
+
 class Load:
-    """Requests through the ingress, one after the other, until it is ended."""
+    """Requests through the ingress until it is ended: short ones one after the other, and uploads of ten seconds."""
 
     def __init__(self, stack: ClusterStack) -> None:
         """Begin."""
-        self.answered, self.failed = 0, list[Any]()
+        self.answered, self.uploaded, self.failed = 0, 0, list[Any]()
         self._stack, self._over = stack, threading.Event()
-        # It is started by a thread that is in the cluster's network, and so is it.
-        self._thread = threading.Thread(target=self._ask)
-        self._thread.start()
+        # They are started by a thread that is in the cluster's network, and so are they.
+        self._threads = [threading.Thread(target=self._repeat, args=(each,)) for each in (self._ask, self._upload)]
+        for each in self._threads:
+            each.start()
 
-    def _ask(self) -> None:
+    def _repeat(self, request: Callable[[], urllib3.BaseHTTPResponse]) -> None:
         while not self._over.is_set():
             try:
-                answer = self._stack.ask("api/2.0/mlflow/experiments/get?experiment_id=0")
+                answer = request()
             except Exception as error:  # noqa: BLE001 - whatever it was, a user saw it
-                self.failed.append(repr(error))
+                self.failed.append((request.__name__, repr(error)))
             else:
-                self.answered += 1
                 if answer.status != 200:
-                    self.failed.append((answer.status, answer.data[:200]))
+                    self.failed.append((request.__name__, answer.status, answer.data[:200]))
+
+    def _ask(self) -> urllib3.BaseHTTPResponse:
+        answer = self._stack.ask("api/2.0/mlflow/experiments/get?experiment_id=0")
+        self.answered += 1
+        return answer
+
+    def _upload(self) -> urllib3.BaseHTTPResponse:
+        answer = self._stack.upload(_SLOW, self._pieces())
+        self.uploaded += 1
+        return answer
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Give a body piece by piece, one a second."""
+        for _ in range(_SLOW_S):
+            yield b"piece"
+            self._over.wait(1)
 
     def end(self) -> None:
         """End it."""
         self._over.set()
-        self._thread.join()
+        for each in self._threads:
+            each.join()
 
 
 def test_an_upgrade_rolls_every_pod_without_a_failed_request(life: Life) -> None:
-    """Another release is verified apart, then the pods are replaced one by one, and users see none of it."""
+    """Another release is verified apart, then the pods are replaced one by one: slow requests too are answered."""
     stack = life.stack
     stack.write_settings(server={"requestTimeout": 290})
     load = Load(stack)
@@ -155,6 +178,7 @@ def test_an_upgrade_rolls_every_pod_without_a_failed_request(life: Life) -> None
     assert life.second != life.first
     assert load.failed == []
     assert load.answered > 20
+    assert load.uploaded > 2
     assert not stack.has_candidate
     assert stack.outputs()["verification"]["verdict"] == "pass"
 
@@ -176,24 +200,15 @@ def test_a_rollback_serves_the_first_revision_and_pins_it(life: Life) -> None:
     assert stack.until_serving(life.first, pods=_REPLICAS) == before
 
 
-def test_without_the_pin_the_update_goes_forward_again(life: Life) -> None:
-    """The settings still ask for the second release, whose revision has the same name again."""
-    stack = life.stack
-    lifted = stack.script("rollback", "--unpin")
-    assert lifted.code == ExitCode.DONE, lifted.text
-    stack.must_up()
-    assert life.revision == life.second
-    life.pods()
-
-
 def test_destroy_leaves_only_what_is_protected(life: Life) -> None:
     """The volume and the Secret that opens it stay; what a team made by itself is not touched."""
     stack = life.stack
-    given = {"s3-keys", "mlflow-tls"}
+    lifted = stack.script("rollback", "--unpin")
+    assert lifted.code == ExitCode.DONE, lifted.text
     gone = stack.destroy()
     assert gone.ok, gone.text
     until(lambda: not stack.found("pods"), what="the end of the pods", deadline_s=240)
-    assert stack.found("secrets") == {*given, stack.naming.part(SERVER)}
+    assert stack.found("secrets") == {*stack.given_secrets, stack.naming.part(SERVER)}
     assert stack.found("persistentvolumeclaims") == {f"data-{stack.naming.part(DATABASE)}-0"}
     kinds = "deployments,statefulsets,services,ingresses,networkpolicies,jobs,podtemplates,poddisruptionbudgets,hpa"
     assert stack.found(kinds) == set()
@@ -202,7 +217,11 @@ def test_destroy_leaves_only_what_is_protected(life: Life) -> None:
 
 
 def test_the_next_update_adopts_what_was_left(life: Life) -> None:
-    """The database has every run, and users log in with the password that they know."""
+    """The database has every run, and users log in with the password that they know.
+
+    Without the pin it serves the release of the settings again, whose revision has the same name.
+    """
     life.stack.must_up()
+    assert life.revision == life.second
     life.pods()
     assert life.stack.read_runs("before") == _WRITTEN
