@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coverage import Coverage
 from hypothesis import settings
 
 from tests import skips
@@ -46,6 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(LEVELS_BY_FOLDER[folder])
         if starts_something(item.path):
             item.add_marker("service")
+
+
+def pytest_sessionfinish() -> None:
+    """Write what a worker has measured of coverage: xdist kills one that takes more than ten seconds to exit."""
+    if (measured := Coverage.current()) is not None:
+        measured.save()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
