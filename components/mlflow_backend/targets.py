@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MODULES: Final[dict[str, str]] = {
     "cloudrun": "mlflow_backend.cloudrun.target",
     "ecs": "mlflow_backend.ecs.target",
+    "eks": "mlflow_backend.eks.target",
     "kubernetes": "mlflow_backend.kubernetes.target",
     "local": "mlflow_backend.local.target",
 }

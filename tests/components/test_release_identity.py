@@ -29,6 +29,8 @@ from mlflow_backend.cloudrun.render import service as cloud_service
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs import refusals as of_ecs
 from mlflow_backend.ecs.render import containers, tasks
+from mlflow_backend.eks import refusals as of_eks
+from mlflow_backend.eks.within import within
 from mlflow_backend.kubernetes import refusals as of_kubernetes
 from mlflow_backend.kubernetes.render import server as workload
 from mlflow_backend.local import credentials, desired
@@ -40,10 +42,13 @@ from mlflow_backend.settings.models import ExtraCheck
 from mlflow_backend.vulnerabilities.table import identifiers
 from tests.components.cloudrun import stacks as cloudrun
 from tests.components.ecs import stacks as ecs
+from tests.components.eks import stacks as eks
 from tests.components.kubernetes import stacks as kubernetes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from mlflow_backend.kubernetes.naming import Naming as ObjectNaming
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCdEf"
 DIGEST = f"registry.example.com/other@sha256:{'d' * 64}"
@@ -96,6 +101,15 @@ OTHER: dict[str, list[Any]] = {
     "aws.cache.secret": [ARN],
     "aws.cache.security_group": ["sg-0fe"],
     "aws.artifacts.key": ["arn:aws:kms:eu-west-1:123456789012:key/other"],
+    "eks.cluster.existing": ["other"],
+    "eks.cluster.version": ["1.35"],
+    "eks.cluster.allowed_cidrs": [["198.51.100.0/24"]],
+    "eks.cluster.administrators": [["arn:aws:iam::123456789012:role/other"]],
+    "eks.nodes.instance_types": [["m7i.large"]],
+    **{
+        f"eks.addons.{each}": ["v2.0.0-eksbuild.1"]
+        for each in ("vpc_cni", "pod_identity_agent", "kube_proxy", "coredns", "ebs_csi_driver")
+    },
     "aws.monitoring.topic": ["arn:aws:sns:eu-west-1:123456789012:other"],
     "aws.monitoring.email": ["other@example.com"],
     "kubernetes.kubeconfig": ["/etc/other"],
@@ -205,8 +219,24 @@ def _cloudrun_given(found: Settings) -> Any:
     return json.loads(json.dumps(given).replace(tag, "TAG"))
 
 
+ROOM = {"scaling": {"maxReplicas": 2}, "server": {"memory": 4096}}
+"""Leaves room for MLflow's jobs."""
+
+
+def _eks_within(found: Settings) -> tuple[Settings, ObjectNaming]:
+    naming, objects = of_eks.naming_of(found, project="mlflow-backend", stack=eks.STACK)
+    return within(found, naming, objects), objects
+
+
+def _eks_given(found: Settings) -> Any:
+    return _pods(*_eks_within(found))
+
+
 def _kubernetes_given(found: Settings) -> Any:
-    naming = kubernetes.naming(found)
+    return _pods(found, kubernetes.naming(found))
+
+
+def _pods(found: Settings, naming: ObjectNaming) -> Any:
     template = workload.template(found, naming, component="server", secrets_version="v1")
     pods = copy.deepcopy(workload.deployment(found, naming, template)["spec"]["template"])
     pods["metadata"]["annotations"].pop(workload.SETTINGS)
@@ -288,6 +318,52 @@ _ALL = (
                 "gcp.access.second_header",
                 "gcp.service.min_instances",
                 "scaling.max_replicas",
+            }
+        ),
+    ),
+    Subject(
+        "eks",
+        lambda: (*map(eks.settings_of, eks.VARIANTS), eks.settings_of("eks", ROOM)),
+        of_eks.refuse_unsupported,
+        _eks_given,
+        lambda found: workload.identity(*_eks_within(found)),
+        frozenset(
+            {
+                "access.mode",
+                "access.requests_per_minute",
+                "artifacts.mode",
+                "backup.destination",
+                "backup.recovery_key",
+                "aws.architecture",
+                "aws.monitoring.email",
+                "aws.monitoring.topic",
+                "aws.network.access_logs",
+                "aws.network.allowed_cidrs",
+                "aws.network.certificate",
+                "aws.network.hosted_zone",
+                "aws.network.internal",
+                "aws.network.public_subnets",
+                "aws.registry_secret",
+                "aws.scaling.cpu_percent",
+                "aws.scaling.requests_per_replica",
+                "cache.mode",
+                "database.mode",
+                "eks.cluster.endpoint",
+                "kubernetes.artifacts.endpoint",
+                "kubernetes.artifacts.region",
+                "kubernetes.artifacts.secret",
+                "kubernetes.cache.secret",
+                "kubernetes.context",
+                "kubernetes.database.administrator",
+                "kubernetes.database.ca",
+                "kubernetes.database.host_key",
+                "kubernetes.database.rds",
+                "kubernetes.database.secret",
+                "kubernetes.kubeconfig",
+                "network.mode",
+                "release.soak_hours",
+                "release.soak_source",
+                "server.port",
             }
         ),
     ),

@@ -168,7 +168,7 @@ def test_a_key_with_a_dot_within_a_section_is_to_be_nested_too() -> None:
 @pytest.mark.parametrize(
     ("sections", "path", "told"),
     [
-        ({"target": "lokal"}, "target", ["'ecs' or 'kubernetes' or 'local'", "Did you mean local?"]),
+        ({"target": "lokal"}, "target", ["'ecs' or 'eks' or 'kubernetes' or 'local'", "Did you mean local?"]),
         ({"verify": {"profile": "core "}}, "verify.profile", ["Did you mean core?"]),
         ({"server": {"mlflowVersion": 3.1}}, "server.mlflowVersion", ["a number with a decimal point", "quotes"]),
         ({"server": {"mlflowVersion": "3.17"}}, "server.mlflowVersion", ["three numbers joined by dots"]),

@@ -122,7 +122,7 @@ class Postgres:
                 os.chown(place, _NOBODY, _NOBODY)
         # Every connection by TLS, as rds.force_ssl has it; rdsadmin is the service's own and has no password here.
         kind = "hostssl" if parameters.get("rds.force_ssl", "1") == "1" else "host"
-        (self._folder / "pg_hba.conf").write_text(f"{kind} all all 127.0.0.0/8 scram-sha-256\n")
+        (self._folder / "pg_hba.conf").write_text(f"{kind} all all 0.0.0.0/0 scram-sha-256\n")
         own = {
             "listen_addresses": self.address, "port": str(self.port), "unix_socket_directories": "", "ssl": "on",
             "fsync": "off", **parameters,

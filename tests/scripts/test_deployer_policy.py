@@ -40,6 +40,14 @@ def test_iam_takes_what_is_printed(capsys: pytest.CaptureFixture[str], purpose: 
     assert len(set(sids)) == len(sids)
 
 
+def test_a_stack_on_eks_has_roles_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is printed is of the stack's own target."""
+    assert deployer_policy.main(["--stack", "eks", "--for", "deploy", *STATE]) == ExitCode.DONE
+    printed = json.loads(capsys.readouterr().out)
+    assert "eks:CreateCluster" in str(printed["policies"])
+    assert "ecs:" not in str(printed["policies"])
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_stack_fits(variant: str) -> None:
     """No setting makes more of a role than IAM takes."""

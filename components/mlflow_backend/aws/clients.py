@@ -51,12 +51,16 @@ def connect(connection: Connection) -> Clients:
     return Clients(ecs=connection.client("ecs"), logs=connection.client("logs"))
 
 
-def config(region: str) -> Config:
-    """Return how every client of this target asks: with deadlines, and again if it was throttled."""
+def config(region: str, *, configured_endpoint: bool = True) -> Config:
+    """Return how every client of this target asks: with deadlines, and again if it was throttled.
+
+    Without `configured_endpoint` it asks AWS's own address, whatever the environment names instead.
+    """
     from botocore.config import Config  # noqa: PLC0415 - as boto3
 
-    return Config(
+    return Config(  # type: ignore[call-arg]  # botocore's stubs do not know the third one
         region_name=region,
+        ignore_configured_endpoint_urls=None if configured_endpoint else True,
         connect_timeout=_CONNECT_S,
         read_timeout=_ANSWER_S,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},

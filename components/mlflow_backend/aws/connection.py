@@ -46,9 +46,10 @@ class Connection:
         """Return the connection to another region, with the same credentials."""
         return replace(self, region=region)
 
-    def client(self, service: str) -> Any:
-        """Return a boto3 client; each of its calls has a deadline."""
-        return self._session().client(service, config=config(self.region))
+    def client(self, service: str, *, configured_endpoint: bool = True) -> Any:
+        """Return a boto3 client; each of its calls has a deadline. See clients.config."""
+        how = config(self.region, configured_endpoint=configured_endpoint)
+        return self._session().client(service, config=how)
 
     def provider(self, name: str, *, account: str, tags: Mapping[str, str]) -> aws.Provider:
         """Return the provider of everything on AWS: bound to this account and region, and to these tags."""

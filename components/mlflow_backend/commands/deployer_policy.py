@@ -1,9 +1,9 @@
-"""Print what the roles of GitHub's workflows may do with a stack on ecs, and which workflow may take them.
+"""Print what the roles of GitHub's workflows may do with a stack on AWS, and which workflow may take them.
 
 The permissions are rendered from the stack's settings: exact ARNs, and tags if AWS draws the name. Print them again
 when the settings change, and put them in force before the update.
 
-Exit codes: 0 printed; 2 usage or settings; 3 the stack is of another target.
+Exit codes: 0 printed; 2 usage or settings; 3 the stack is not on AWS.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.aws.permissions import Purpose
+from mlflow_backend.aws.permissions import Purpose, RolesOnAws
 from mlflow_backend.commands.command import ended
 from mlflow_backend.commands.stacks import Stack
 from mlflow_backend.contract import ExitCode, Refused, UsageError
-from mlflow_backend.ecs.refusals import naming_of
-from mlflow_backend.ecs.target import TARGET
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.permissions import Grant
     from mlflow_backend.settings import Settings
 
 
@@ -31,7 +30,7 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
     """Run the command; returns an exit code of `contract.ExitCode`."""
     root = root or Path.cwd()
     parser = argparse.ArgumentParser(prog="scripts/deployer_policy.py", description=__doc__)
-    parser.add_argument("--stack", required=True, help="the stack, of the target ecs")
+    parser.add_argument("--stack", required=True, help="the stack, of a target on AWS")
     parser.add_argument(
         "--for",
         dest="purpose",
@@ -58,33 +57,34 @@ def _print(options: argparse.Namespace, root: Path) -> ExitCode:
     from mlflow_backend.aws.permissions import PulumiState  # noqa: PLC0415 - settings only if they are needed
 
     stack = Stack(options.stack, root)
-    if stack.target.name != TARGET.name:
+    target = stack.target
+    if not isinstance(target, RolesOnAws):
         raise Refused(
-            f"The stack {options.stack} is not of the target {TARGET.name}.",
+            f"The stack {options.stack} is of the target {target.name}, which is not on AWS.",
             code="stack-of-another-target",
             fix="Name one that is.",
         )
     settings = stack.settings
-    naming = naming_of(settings, project=stack.project, stack=stack.name)
     try:
         state = PulumiState.at(options.state, key=options.state_key) if options.state else None
     except ValueError as error:
         raise UsageError(
             f"--state: {error}.", code="state-option-malformed", fix="Name the bucket as `pulumi login` takes it."
         ) from None
-    role = _role(settings, naming, options, state)
+    naming, found = target.grants(
+        settings, project=stack.project, stack=stack.name, purpose=options.purpose, state=state
+    )
+    role = _role(naming, found, options)
     for warning in _warnings(settings, options, state):
         print(f"deployer_policy: {warning}", file=sys.stderr)
     print(json.dumps(role if options.format == "iam" else _program(role), indent=2))
     return ExitCode.DONE
 
 
-def _role(settings: Settings, naming: Naming, options: argparse.Namespace, state: Any) -> dict[str, Any]:
+def _role(naming: Naming, found: tuple[Grant, ...], options: argparse.Namespace) -> dict[str, Any]:
     from mlflow_backend.aws.permissions import policies, role_name, subjects, trust  # noqa: PLC0415
-    from mlflow_backend.ecs.permissions import grants  # noqa: PLC0415
 
     purpose: Purpose = options.purpose
-    found = grants(settings, naming, purpose, state=state)
     if not found:
         raise Refused(
             f"There is nothing to permit for {purpose}: server.image is in no repository of ECR.",

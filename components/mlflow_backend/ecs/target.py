@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.permissions import Grant, PulumiState, Purpose
     from mlflow_backend.ecs.backend import EcsBackend
     from mlflow_backend.ecs.locator import EcsLocator
     from mlflow_backend.ecs.platform import EcsPlatform
@@ -70,6 +72,16 @@ class EcsTarget:
         from mlflow_backend.ecs.rendered import BILLING
 
         return BILLING
+
+    def grants(
+        self, settings: Settings, *, project: str, stack: str, purpose: Purpose, state: PulumiState | None
+    ) -> tuple[Naming, tuple[Grant, ...]]:
+        """See aws.permissions.RolesOnAws."""
+        from mlflow_backend.ecs.permissions import grants
+        from mlflow_backend.ecs.refusals import naming_of
+
+        naming = naming_of(settings, project=project, stack=stack)
+        return naming, grants(settings, naming, purpose, state=state)
 
     @property
     def locator(self) -> type[EcsLocator]:

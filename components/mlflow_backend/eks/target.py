@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.permissions import Grant, PulumiState, Purpose
     from mlflow_backend.eks.backend import EksBackend
     from mlflow_backend.eks.locator import EksLocator
     from mlflow_backend.eks.platform import EksPlatform
@@ -81,6 +83,16 @@ class EksTarget:
         from mlflow_backend.eks.rendered import BILLING
 
         return BILLING
+
+    def grants(
+        self, settings: Settings, *, project: str, stack: str, purpose: Purpose, state: PulumiState | None
+    ) -> tuple[Naming, tuple[Grant, ...]]:
+        """See aws.permissions.RolesOnAws."""
+        from mlflow_backend.eks.permissions import grants
+        from mlflow_backend.eks.refusals import naming_of
+
+        naming, _ = naming_of(settings, project=project, stack=stack)
+        return naming, grants(settings, naming, purpose, state=state)
 
     @property
     def locator(self) -> type[EksLocator]:

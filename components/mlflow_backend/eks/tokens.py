@@ -32,7 +32,8 @@ def token(connection: Connection, cluster: str) -> str:
     """Return a new token for a cluster, by its name. Raises Refused without credentials."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as mlflow_backend.aws.clients
 
-    client = connection.client("sts")
+    # The authenticator takes STS's own names alone, and would refuse an endpoint of the deployer's own network.
+    client = connection.client("sts", configured_endpoint=False)
 
     def name_cluster(request: Any, **_: Any) -> None:
         request.headers[CLUSTER_HEADER] = cluster

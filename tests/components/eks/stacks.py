@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mlflow_backend.settings import Settings
-from tests.components.kubernetes.stacks import IMAGE, merged
+from tests.components.kubernetes.stacks import IMAGE, ROOT, merged
 
 STACK = "eks"
 ACCOUNT, REGION = "123456789012", "eu-west-1"
@@ -61,7 +60,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def settings_of(variant: str = STACK, over: dict[str, Any] | None = None) -> Settings:
     """Return a variant's settings, with `over` merged into them."""
-    text = yaml.safe_load((Path(__file__).parent / "Pulumi.eks.yaml").read_text(encoding="utf-8"))
+    text = yaml.safe_load((ROOT / "Pulumi.eks.yaml").read_text(encoding="utf-8"))
     shipped = {key.partition(":")[2]: value for key, value in text["config"].items()}
     shipped["server"]["image"] = IMAGE
     return Settings.model_validate(merged(merged(shipped, VARIANTS[variant]), over or {}))

@@ -86,6 +86,13 @@ def test_a_token_asks_sts_for_its_signer_and_names_the_cluster() -> None:
     assert SECRET_KEY not in url_of(found)
 
 
+def test_a_token_asks_sts_also_if_the_deployer_reaches_it_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster's authenticator would refuse the address of an endpoint in somebody's network."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"):
+        monkeypatch.setenv(name, "https://endpoint.example.com")
+    assert urlsplit(url_of(tokens.token(Connection(REGION), CLUSTER))).hostname == f"sts.{REGION}.amazonaws.com"
+
+
 def test_another_cluster_is_another_signature() -> None:
     """The name is in what is signed."""
     signatures = {

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from mlflow_backend import targets
 from mlflow_backend.aws.permissions import Grant, PulumiState, Purpose, actions_of
 from mlflow_backend.aws.permissions.documents import policies
 from mlflow_backend.eks.permissions import grants
@@ -38,9 +37,7 @@ def every(variant: str) -> list[Grant]:
 @pytest.fixture(scope="module")
 def actions() -> Mapping[str, Action]:
     """AWS's reference of every action that any variant is granted."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(targets.MODULES, "eks", "mlflow_backend.eks.target")
-        return reference(sorted({each for variant in VARIANTS for each in actions_of(tuple(every(variant)))}))
+    return reference(sorted({each for variant in VARIANTS for each in actions_of(tuple(every(variant)))}))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -48,14 +48,21 @@ class Endpoint:
     number for as long as EKS takes one. `tokens` counts the requests by their tokens.
     """
 
-    def __init__(self, name: str, authority: Authority, *, keys: Mapping[str, str], uses: int | None = None) -> None:
-        """Listen on a free port."""
+    def __init__(
+        self, name: str, authority: Authority, *, keys: Mapping[str, str], uses: int | None = None, port: int = 0
+    ) -> None:
+        """Listen on a port, a free one if none is named."""
         self.name, self.tokens = name, Counter[str]()
         self._keys, self._uses = keys, uses
         self._root: Path = authority.root
-        self._server = _Server(self.refusal, authority)
+        self._server = _Server(self.refusal, authority, port)
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.server_address[1])
 
     @property
     def described(self) -> dict[str, Any]:
@@ -64,7 +71,7 @@ class Endpoint:
         return {
             "name": self.name,
             "status": "ACTIVE",
-            "endpoint": f"https://{_HOST}:{self._server.server_address[1]}",
+            "endpoint": f"https://{_HOST}:{self.port}",
             "certificateAuthority": {"data": authority},
         }
 
@@ -124,8 +131,8 @@ class Endpoint:
 class _Server(http.server.ThreadingHTTPServer):
     """Lets those through to the rig's cluster for whose Authorization header `refusal` finds no reason."""
 
-    def __init__(self, refusal: Callable[[str], str], authority: Authority) -> None:
-        super().__init__((_HOST, 0), _Handler)
+    def __init__(self, refusal: Callable[[str], str], authority: Authority, port: int) -> None:
+        super().__init__((_HOST, port), _Handler)
         self.refusal, self.closing = refusal, False
         self.trusting = ssl.create_default_context(cafile=str(authority.root))
         self.socket = authority.context(_HOST).wrap_socket(self.socket, server_side=True)
@@ -160,7 +167,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         """Answer whatever a connection asks, until it is cut."""
-        with self.server.kept(self.connection):
+        # Whoever watches hangs up at some time.
+        with self.server.kept(self.connection), contextlib.suppress(ConnectionError, ssl.SSLEOFError):
             try:
                 super().handle()
             except (OSError, http.client.HTTPException):

@@ -189,7 +189,9 @@ class Worker:
         found |= {name: wanted[name] for name in how.kept | how.unread if name in wanted}
         for name, value in wanted.items():
             if name in self._declared.inputs and same(value, found.get(name), **how.compared(name, self._declared)):
-                found[name] = value
+                # What AWS adds to a record by itself stays.
+                more = found.get(name) if self._declared.inputs[name].kind.name == "record" else None
+                found[name] = {**more, **value} if more else value
         return found
 
     def update(

@@ -49,7 +49,6 @@ RESOURCES: Final = (
             keys=_CLUSTER,
             answer="cluster",
             gives={
-                "certificateAuthorities": "[certificateAuthority]",
                 "enabledClusterLogTypes": "logging.clusterLogging[?enabled].types | []",
                 "encryptionConfig": "encryptionConfig[0]",
             },
