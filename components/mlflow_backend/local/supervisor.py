@@ -37,6 +37,7 @@ _START_TIMEOUT_S = 20.0
 _POLL_S = 0.05
 _TAIL_LINES = 15
 _TAIL_BYTES = 20_000
+_LINE_BYTES = 1_000
 _LEFTOVER_GRACE_S = 10.0
 _STOP_MARGIN_S = 30.0
 _STORES = ("database", "cache", "store")
@@ -222,7 +223,7 @@ class Supervisor:
         path = self._state.logs / f"{name}.log"
         try:
             with path.open("rb") as stream:
-                stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+                stream.seek(max(0, path.stat().st_size - max(_TAIL_BYTES, lines * _LINE_BYTES)))
                 last = stream.read().decode(errors="replace").splitlines()[-lines:]
         except FileNotFoundError:
             return "  (it wrote nothing)"

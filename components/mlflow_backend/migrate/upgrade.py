@@ -113,7 +113,7 @@ class Upgrade:
         if self.not_asked:
             return [f"artifacts  not asked: {self.not_asked}"]
         found = [
-            f"artifacts  {count} {what} at {place}: MLflow {'.'.join(map(str, self.to))} refuses them"
+            f"artifacts  {what} at {place}: {count}, whose location MLflow {'.'.join(map(str, self.to))} refuses"
             for what, counts in (("experiments", self.experiments), ("model versions", self.models))
             for place, count in (counts or {}).items()
         ]
@@ -123,18 +123,21 @@ class Upgrade:
         if not self.clients:
             return ["clients    none in the last lines of the access log"]
         return [
-            f"clients    {client}: {count} requests; it loses {_listed(self.lost_by(client))}"
+            f"clients    {client}: loses {_listed(self.lost_by(client))} (requests: {count})"
             for client, count in self.clients.items()
         ]
 
 
 def clients_in(log: Iterable[str]) -> dict[str, int]:
-    """Count the requests of each version of MLflow's client among lines of a log, oldest version first."""
+    """Count the requests of each version of MLflow's client among lines of a log, oldest version first.
+
+    A platform may have written something before each line.
+    """
     found: Counter[str] = Counter()
     for line in log:
         if ACCESS in line:
             try:
-                entry = json.loads(line)
+                entry = json.loads(line[line.index("{") :])
             except ValueError:
                 continue
             if isinstance(entry, dict) and entry.get("mlflow_client"):

@@ -90,7 +90,7 @@ def test_clients_are_counted_in_the_access_log() -> None:
     """Lines of other kinds, broken lines and other programs count for none."""
     asked = ("3.4.0", "2.22.5", "3.4.0", "")
     lines = [
-        *(json.dumps({"kind": "access", "mlflow_client": each}, separators=(",", ":")) for each in asked),
+        *("  | " + json.dumps({"kind": "access", "mlflow_client": each}, separators=(",", ":")) for each in asked),
         '{"kind":"access", broken',
         json.dumps(['"kind":"access"']),
         "Starting server",
@@ -98,7 +98,9 @@ def test_clients_are_counted_in_the_access_log() -> None:
     ]
     counted = clients_in(lines)
     assert list(counted.items()) == [("2.22.5", 1), ("3.4.0", 2)]
-    assert any("2.22.5: 1 requests" in line for line in planned("3.10.1", "3.17.2", clients=counted).lines())
+    assert any(
+        "2.22.5: loses none (requests: 1)" in line for line in planned("3.10.1", "3.17.2", clients=counted).lines()
+    )
 
 
 def test_what_a_client_loses_is_of_both_servers() -> None:
