@@ -123,6 +123,12 @@ class Aws:
         state = self._worker(resource).read(resource.id, resource.state, wanted)
         names = wanted or {name for name in how.settable if name in declared.inputs and name != "region"}
         inputs = {name: state[name] for name in names if name in state}
+        # What AWS adds to a record by itself is in its state alone.
+        inputs |= {
+            name: value
+            for name, value in wanted.items()
+            if name in inputs and same(value, inputs[name], **how.compared(name, declared))
+        }
         if DEFAULTS in resource.inputs:
             inputs[DEFAULTS] = resource.inputs[DEFAULTS]
         return resource.id, state, inputs
