@@ -238,7 +238,7 @@ def test_scaling_is_always_shown(scene: Scene) -> None:
 def test_manual_scaling(scene: Scene) -> None:
     """How all writers are stopped for a migration, with no new revision and at the same URL afterwards."""
     scene.create(scene.body())
-    assert served_by(scene)
+    old = served_by(scene)
 
     def scale(**scaling: Any) -> None:
         scene.patch({"template": scene.template(), "scaling": scaling}, updateMask="scaling")
@@ -250,6 +250,12 @@ def test_manual_scaling(scene: Scene) -> None:
     scale(scalingMode="AUTOMATIC", minInstanceCount=1, maxInstanceCount=3)
     assert scene.rig.ask(scene.url("health")).status == 200
     assert len(scene.rig.call("GET", f"{scene.path}/revisions")["revisions"]) == 1
+    traffic = [scene.to(old), scene.latest(0, tag="next")]
+    scene.patch({"template": scene.env(A="2"), "traffic": traffic}, updateMask="template,traffic")
+    scale(scalingMode="MANUAL", manualInstanceCount=0, maxInstanceCount=3)
+    assert scene.rig.ask(scene.url("health")).status in {429, 503}
+    assert served_by(scene, tag="next") != old
+    assert of(scene, old) == []
 
 
 def test_no_instance_left(scene: Scene) -> None:

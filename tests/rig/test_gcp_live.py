@@ -253,6 +253,28 @@ def test_what_a_killed_update_left_is_taken_away(platform: CloudRunPlatform, sce
     assert platform.serving() == revision(scene, 1)
 
 
+def test_the_tags_that_a_migration_took_are_given_again(
+    platform: CloudRunPlatform, scene: Scene, monkeypatch: Any
+) -> None:
+    """By the next update, also if the one that migrated was killed: Google deletes old revisions without a tag."""
+    deployed(scene)
+    monkeypatch.setattr(candidate, "open_releases", lambda _: _Releases(platform))
+    scene.patch({"template": template(scene, 2)}, updateMask="template")
+    platform.activate(revision(scene, 2))
+    wanted = {tag(number): revision(scene, number) for number in (1, 2)}
+    given = {
+        **props(platform, scene, 2),
+        "traffic": json.dumps(targets(Traffic(serving=revision(scene, 2), kept=wanted))),
+    }
+    platform.stop_servers()
+    platform.resume_servers()
+    assert candidate.changed(given, given)
+    candidate.verify(given)
+    assert traffic.tags(platform.run.service()) == wanted
+    assert platform.serving() == revision(scene, 2)
+    assert not candidate.changed(given, given)
+
+
 def test_an_older_revision_is_gone_back_to(platform: CloudRunPlatform, scene: Scene) -> None:
     """Only the traffic changes: the older revision is the very one that was verified, and no new one is made."""
     deployed(scene)
@@ -269,9 +291,13 @@ def test_an_older_revision_is_gone_back_to(platform: CloudRunPlatform, scene: Sc
 def test_servers_end_and_come_back(platform: CloudRunPlatform, scene: Scene) -> None:
     """A migration has the database for itself; afterwards the service has as many instances as before."""
     deployed(scene)
+    url = f"https://{platform.naming.host(tag(1))}"
+    answers(scene, url)
     platform.stop_servers()
     until(lambda: scene.rig.live == [], what="the end of the instances", deadline_s=_SOON_S)
     assert platform.serving() is None
+    # Nor does one start for whoever knows the address of a tag.
+    assert scene.rig.ask(f"{url}/health").status == 404
     platform.resume_servers()
     assert platform.wait(revision(scene, 1), deadline_s=_SOON_S).serving
     found = scene.get()["scaling"]

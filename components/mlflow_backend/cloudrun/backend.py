@@ -55,7 +55,7 @@ class CloudRunBackendArgs:
 class Found:
     """What is there before an update: the service as Google has it, and what the ledger says.
 
-    `wanted` are the revisions that a rollback may go to, `failed` those that never started.
+    `wanted` are the revisions that are there and that a rollback may go to, `failed` those that never started.
     """
 
     service: Mapping[str, Any] | None
@@ -188,7 +188,7 @@ class CloudRunBackend(Backend):
             f"{self._name}-candidate",
             locator=self._locator.document(),
             revision=revision,
-            tag=revision.apply(lambda each: each.removeprefix(f"{naming.service()}-")),
+            tag=revision.apply(naming.tag_of),
             # As texts: Pulumi gives whole numbers back as floats.
             template=body.apply(lambda each: json.dumps(each["template"])),
             traffic=body.apply(lambda each: json.dumps(each["traffic"])),
@@ -256,9 +256,9 @@ class CloudRunBackend(Backend):
         wanted = traffic.declared(
             found.service,
             revision=revision,
-            tag=revision.removeprefix(f"{naming.service()}-"),
+            tag=naming.tag_of(revision),
             pinned=found.revision,
-            wanted=found.wanted,
+            kept={tag: each for each in sorted(found.wanted) if (tag := naming.tag_of(each))},
         )
         return {
             **service.shell(settings, naming),
@@ -294,9 +294,9 @@ def _looked_at(settings: Settings, platform: CloudRunPlatform, release: str) -> 
     live = platform.run.service()
     verified = {each.release.revision for each in found.releases if each.release}
     serving = traffic.routed(live) if live else None
-    wanted = frozenset({*verified, *([serving] if serving else [])})
-    revisions = platform.run.revisions() if live else []
-    failed = frozenset(traffic.short(each["name"]) for each in revisions if traffic.has_failed(each))
+    revisions = {traffic.short(each["name"]): each for each in (platform.run.revisions() if live else [])}
+    wanted = frozenset(each for each in (*verified, serving) if each in revisions)
+    failed = frozenset(name for name, each in revisions.items() if traffic.has_failed(each))
     return findings, Found(service=live, pinned=pinned, wanted=wanted, failed=failed - wanted)
 
 

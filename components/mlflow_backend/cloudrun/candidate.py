@@ -31,25 +31,27 @@ INPUTS: Final = ("revision", "pinned")
 
 
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Return whether there is another release, or a tag that a killed update left behind."""
+    """Return whether there is another release, or a tag that a killed update left behind or took away."""
     if any(olds.get(key) != news.get(key) for key in INPUTS):
         return True
     platform: CloudRunPlatform = open_releases(from_document(news["locator"])).platform
-    return bool(traffic.tags(platform.run.service()).keys() - _tags(news))
+    return traffic.tags(platform.run.service()).keys() != _tags(news).keys()
 
 
 def verify(props: Mapping[str, Any]) -> None:
     """Verify the release apart from users, and give it the traffic; nothing of it if an older one is to be served.
 
-    Tags that a killed update left are taken away. Raises CandidateFailed and PlatformFailed; the traffic never moved.
+    Tags that a killed update left are taken away, and those that a migration took are given again. Raises
+    CandidateFailed and PlatformFailed; the traffic never moved.
     """
     releases = open_releases(from_document(props["locator"]))
     platform: CloudRunPlatform = releases.platform
     service = platform.run.service()
     if service is None:
         return
-    _clean(platform, _tags(props))
-    if props["pinned"] or traffic.routed(service) == props["revision"]:
+    serves = props["pinned"] or traffic.routed(service) == props["revision"]
+    _set_tags(platform, {tag: each for tag, each in _tags(props).items() if serves or each != props["revision"]})
+    if serves:
         return
     # A migration ended every instance, of those with a tag only too. An old server does not start on the new schema.
     platform.resume_servers()
@@ -99,15 +101,16 @@ def _not_starting(platform: CloudRunPlatform, props: Mapping[str, Any], failure:
     )
 
 
-def _clean(platform: CloudRunPlatform, wanted: frozenset[str]) -> None:
-    """Take away the tags that nobody wants; a revision without one and without traffic has no instance."""
+def _set_tags(platform: CloudRunPlatform, wanted: Mapping[str, str]) -> None:
+    """Let the service have exactly these tags; a revision without one and without traffic has no instance."""
 
-    def cleaned(service: Mapping[str, Any]) -> dict[str, Any]:
-        left = traffic.tags(service).keys() - wanted
-        return {"traffic": traffic.without(service, left)} if left else {}
+    def changed(service: Mapping[str, Any]) -> dict[str, Any]:
+        same = traffic.tags(service).keys() == wanted.keys()
+        return {} if same else {"traffic": traffic.tagged(service, wanted)}
 
-    platform.run.change(cleaned)
+    platform.run.change(changed)
 
 
-def _tags(props: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(str(each["tag"]) for each in json.loads(props["traffic"]) if each.get("tag"))
+def _tags(props: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags that the update ends with; the revision of a first deployment's is not named."""
+    return {str(each["tag"]): str(each.get("revision", "")) for each in json.loads(props["traffic"]) if each.get("tag")}

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 # 'Container runtime contract' (Cloud Run): SIGTERM, and SIGKILL ten seconds later; nobody says when all is over.
 _GRACE_S: Final = 15.0
-_STOPPED: Final = {"scalingMode": "MANUAL", "manualInstanceCount": 0}
 _AUTOMATIC: Final = {"scalingMode": "AUTOMATIC"}
 _TAIL: Final = 1000
 
@@ -71,7 +70,7 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
 
     def stop_servers(self) -> None:
         """End every instance, with its grace period."""
-        self.run.change(lambda service: {} if traffic.is_stopped(service) else {"scaling": _STOPPED})
+        self.run.change(traffic.stopped)
         self.run.pace.pause(_GRACE_S)
 
     def start_servers(self, revision: str) -> None:

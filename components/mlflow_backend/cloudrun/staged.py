@@ -38,7 +38,7 @@ class StagedRevision:
     def tagged(cls, platform: CloudRunPlatform, revision: Mapping[str, Any]) -> StagedRevision:
         """Give a revision that is there its tag, if it has none."""
         release, naming = release_of(revision), platform.naming
-        tag = release.revision.removeprefix(f"{naming.service()}-")
+        tag = naming.tag_of(release.revision)
         kept = traffic.tags(platform.run.service())
         found = cls(
             platform=platform,

@@ -15,6 +15,7 @@ ALL: Final = 100
 _LATEST: Final = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 _REVISION: Final = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 _MANUAL: Final = "MANUAL"
+_NO_INSTANCE: Final = {"scalingMode": _MANUAL, "manualInstanceCount": 0}
 _DONE: Final = "CONDITION_SUCCEEDED"
 _FAILED: Final = "CONDITION_FAILED"
 
@@ -28,6 +29,17 @@ def is_stopped(service: Mapping[str, Any]) -> bool:
     """Return whether the service may have no instance at all."""
     scaling = service.get("scaling") or {}
     return scaling.get("scalingMode") == _MANUAL and not scaling.get("manualInstanceCount")
+
+
+def stopped(service: Mapping[str, Any]) -> Document:
+    """Return the fields by which a service has no instance and gets none; {} if it is so.
+
+    The tags go too: who asks at one starts an instance of its revision, however the service is scaled by hand ('Manual
+    scaling', Cloud Run).
+    """
+    found: Document = {} if is_stopped(service) else {"scaling": dict(_NO_INSTANCE)}
+    tagged = tags(service)
+    return {**found, "traffic": without(service, tagged)} if tagged else found
 
 
 def serving(service: Mapping[str, Any] | None) -> str | None:
@@ -64,6 +76,16 @@ def without(service: Mapping[str, Any], dropped: Collection[str]) -> list[Docume
         elif each.get("percent"):
             found.append({key: value for key, value in each.items() if key != "tag"})
     return found
+
+
+def tagged(service: Mapping[str, Any], wanted: Mapping[str, str]) -> list[Document]:
+    """Return the targets of the traffic with exactly these tags; one that is missing is given to its revision."""
+    there = tags(service)
+    missing = [tag for tag, revision in sorted(wanted.items()) if revision and tag not in there]
+    return [
+        *without(service, there.keys() - wanted.keys()),
+        *({"type": _REVISION, "revision": wanted[tag], "percent": 0, "tag": tag} for tag in missing),
+    ]
 
 
 def beside(service: Mapping[str, Any], tag: str, revision: str | None = None) -> list[Document]:
@@ -104,20 +126,18 @@ def reasons(resource: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def declared(
-    service: Mapping[str, Any] | None, *, revision: str, tag: str, pinned: str | None, wanted: Collection[str]
+    service: Mapping[str, Any] | None, *, revision: str, tag: str, pinned: str | None, kept: Mapping[str, str]
 ) -> Traffic:
     """Return the traffic that an update ends with, which a repeated one finds as it is.
 
     `revision` and `tag` are the release's that the settings describe, `pinned` is the revision that is served instead.
-    Of the tags that are there those stay whose revisions are `wanted`, because a rollback may go there. A first
-    deployment cannot name its revision; a service that has been deployed only once is left as it was.
+    `kept` are the tags of the revisions that a rollback may go to. A first deployment cannot name its revision; a
+    service that has been deployed only once is left as it was.
     """
     if service is None or (pinned is None and _is_first(service, revision)):
         return Traffic(first=tag)
-    kept = {name: each for name, each in tags(service).items() if each in wanted}
-    if pinned is None:
-        kept[tag] = revision
-    return Traffic(serving=pinned or revision, kept=kept)
+    own = {tag: revision} if pinned is None else {}
+    return Traffic(serving=pinned or revision, kept={**kept, **own})
 
 
 def _is_first(service: Mapping[str, Any], revision: str) -> bool:

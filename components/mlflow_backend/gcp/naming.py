@@ -5,6 +5,7 @@ Every name is given, none is left to Google: whoever goes back to an older relea
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,7 @@ LIMITS: Final[Mapping[str, int]] = {
 _LONGEST_LABEL: Final = 63
 _TAG_LENGTH: Final = 9
 _RELEASE_LENGTH: Final = _TAG_LENGTH - 1
+_TAG: Final = re.compile(rf"r[0-9a-f]{{{_RELEASE_LENGTH}}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,11 @@ class Naming:
     def tag(self, release: str) -> str:
         """Return the tag at whose URL a revision is verified; a tag begins with a letter."""
         return f"r{release[:_RELEASE_LENGTH]}"
+
+    def tag_of(self, revision: str) -> str:
+        """Return the tag of a revision; '' for one that was not deployed from here."""
+        found = revision.removeprefix(f"{self.service()}-")
+        return found if _TAG.fullmatch(found) else ""
 
     def url(self) -> str:
         """Return the service's URL, which is known before the service is there."""

@@ -111,3 +111,38 @@ def test_verification_logs_in_as_users_do(variant: str, references: dict[str, st
     """References only: the locator is in Pulumi's state and in the store."""
     found: CloudRunLocator = locator_of(changed(variant, {}), NAMING)
     assert references.items() <= found.credentials.items()
+
+
+def test_a_stopped_service_has_no_tag_either() -> None:
+    """At a tag one instance would start, whoever asks there: an old server beside the one writer of a migration."""
+    service = {"traffic": [OLD, {**OLD, "percent": 0, "revision": "s-r1", "tag": "r1"}]}
+    found = traffic.stopped(service)
+    assert found == {"scaling": {"scalingMode": "MANUAL", "manualInstanceCount": 0}, "traffic": [OLD]}
+    assert traffic.stopped({**service, **found}) == {}
+
+
+def test_tags_are_given_again_to_their_revisions() -> None:
+    """Exactly those that are wanted; that of a first deployment's revision, which has no name yet, is left alone."""
+    service = {"traffic": [{**OLD, "tag": "r0"}, {**OLD, "percent": 0, "revision": "s-r2", "tag": "r2"}]}
+    assert traffic.tagged(service, {"r0": "s-r0", "r1": "s-r1", "r3": ""}) == [
+        {**OLD, "tag": "r0"},
+        {**OLD, "percent": 0, "revision": "s-r1", "tag": "r1"},
+    ]
+
+
+@pytest.mark.parametrize(("pinned", "serving", "tags"), [(None, "s-r2", {"r1", "r2"}), ("s-r1", "s-r1", {"r1"})])
+def test_what_a_rollback_may_go_to_has_its_tag(pinned: str | None, serving: str, tags: set[str]) -> None:
+    """Whatever a migration has taken away; a service that was deployed once keeps the latest's traffic."""
+    service = {"traffic": [OLD]}
+    found = traffic.declared(service, revision="s-r2", tag="r2", pinned=pinned, kept={"r1": "s-r1"})
+    assert (found.serving, found.first, set(found.kept)) == (serving, None, tags)
+    first = {"traffic": [LATEST], "latestCreatedRevision": "x/s-r2"}
+    assert traffic.declared(first, revision="s-r2", tag="r2", pinned=None, kept={}).first == "r2"
+    assert traffic.declared(None, revision="s-r2", tag="r2", pinned=None, kept={}).first == "r2"
+
+
+@pytest.mark.parametrize("revision", ["00007-abc", "r0123456", "r0123456z", "x-r01234567"])
+def test_a_foreign_revision_has_no_tag_of_ours(revision: str) -> None:
+    """Google's own names would be no tag, because they do not begin with a letter."""
+    assert NAMING.tag_of(NAMING.revision("0123456789abcdef")) == "r01234567"
+    assert not NAMING.tag_of(f"{NAMING.service()}-{revision}")

@@ -79,7 +79,8 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
         "'Structured logging', logging/docs/structured-logging; 'Logging and viewing logs', run/docs/logging",
     ),
     "manual_scaling": Behaviour(
-        "a service that is scaled by hand to none has no instance, whatever is asked, until it is automatic again",
+        "a service that is scaled by hand to none has no instance until it is automatic again, but for one at each tag "
+        "that is asked of a revision without traffic",
         "'Manual scaling', run/docs/configuring/services/manual-scaling; run.v2, ServiceScaling",
     ),
     "no_instance_left": Behaviour(

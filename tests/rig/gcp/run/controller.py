@@ -69,7 +69,7 @@ class Controller:
         """Wait until a service that is scaled by hand has no more instances than it should."""
         until = time.monotonic() + self._machinery.clock.within(_LONGEST_START_S)
         while service.manual is not None and time.monotonic() < until and not self._closed:
-            if all(len(each.live) <= service.warm(each) for each in service.revisions.values()):
+            if all(len(each.live) <= service.most(each) for each in service.revisions.values()):
                 return
             threading.Event().wait(_TICK_S)
 
@@ -119,7 +119,8 @@ class Controller:
             kept = self._machinery.clock.every(IDLE_S)
             over = [each for each in idle if time.monotonic() - each.idle_since > kept]
             # Without scaling by requests, what is too much is asked to end at once.
-            gone = (over if service.manual is None else live)[: max(0, len(live) - warm)]
+            by_requests = service.manual is None or service.by_tag_alone(revision)
+            gone = (over if by_requests else live)[: max(0, len(live) - warm)]
         for each in gone:
             each.end()
 

@@ -149,19 +149,23 @@ class Service:
             found[revision] = found.get(revision, 0) + target.get("percent", 0)
         return found
 
+    def by_tag_alone(self, revision: Revision) -> bool:
+        """Return whether a revision is reached at a tag, and has no share of the traffic."""
+        return revision.name in self.tags().values() and not self.shares().get(revision.name)
+
     def warm(self, revision: Revision) -> int:
         """Return how many instances are kept: the revision's own minimum if it is addressed, the service's by share."""
         shares = self.shares()
-        if self.manual is not None:
-            return -(-self.manual * shares.get(revision.name, 0) // 100)
         own = revision.minimum if revision.name in shares else 0
+        if self.manual is not None:
+            return own if self.by_tag_alone(revision) else -(-self.manual * shares.get(revision.name, 0) // 100)
         whole = int(self.body.get("scaling", {}).get("minInstanceCount", 0))
         return max(own, -(-whole * shares.get(revision.name, 0) // 100))
 
     def most(self, revision: Revision) -> int:
         """Return how many instances a revision may have: its own maximum and the service's, or the manual number."""
         if self.manual is not None:
-            return self.warm(revision)
+            return max(self.warm(revision), int(self.by_tag_alone(revision)))
         return min(revision.maximum, int(self.body.get("scaling", {}).get("maxInstanceCount", _DEFAULT_MAXIMUM)))
 
     def document(self) -> dict[str, Any]:
