@@ -315,9 +315,10 @@ class Team:
         _holds(self._run, _command("runs", "list", "--experiment-id", self._experiment))
         folder = self._folder / "by-command"
         folder.mkdir()
-        _command("artifacts", "download", "-r", self._run, "-a", "nested/a.txt", "-d", str(folder))
-        (file,) = folder.rglob("a.txt")
-        _same("top", file.read_text(encoding="utf-8"))
+        self._client.log_text(self._run, TEXT, "logged/note.txt")
+        _command("artifacts", "download", "-r", self._run, "-a", "logged/note.txt", "-d", str(folder))
+        (file,) = folder.rglob("note.txt")
+        _same(TEXT, file.read_text(encoding="utf-8"))
         return "3 commands"
 
     def clean_up(self) -> str:
