@@ -90,7 +90,12 @@ class Namespaces:
                 yield
             finally:
                 _call(_libc.setns, network.fileno(), _CLONE_NEWNET)
-                _call(_libc.setns, mounts.fileno(), _CLONE_NEWNS)
+                # A thread that this one started shares its mounts, and one that was joined may end a moment later.
+                until(
+                    lambda: _libc.setns(mounts.fileno(), _CLONE_NEWNS) == 0,
+                    what="the end of the threads that were started within",
+                    deadline_s=_DEADLINE_S,
+                )
                 os.chdir(folder)
 
     def close(self) -> None:
