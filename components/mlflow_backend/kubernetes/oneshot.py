@@ -11,6 +11,7 @@ from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.kubernetes import reasons
 from mlflow_backend.kubernetes.render import oneshot
 from mlflow_backend.pace import Pace
+from mlflow_backend.releases import running
 from mlflow_backend.target import Finished
 
 if TYPE_CHECKING:
@@ -39,21 +40,33 @@ class KubernetesJob:
         """Run `command` once and wait for its end, at most `deadline_s` seconds from when it runs.
 
         A pod has START_S to be scheduled and to pull its image. Its last lines may come after its end: the log is read
-        until `complete` finds it so, for a while. The Job is deleted, whatever happens. Raises PlatformFailed.
+        until `complete` finds it so, for a while. The Job is deleted, whatever happens; that of a command that was
+        killed on this machine is deleted first, so that it writes no more. Raises PlatformFailed.
         """
         template = self.api.get("PodTemplate", self.template)
         if template is None:
             raise PlatformFailed(
                 f"the PodTemplate {self.template} is not there", code="job-template-missing", fix="Run `make up`"
             )
-        name = f"{self.template}-{uuid.uuid4().hex[:8]}"
-        document = oneshot.job(template, name=name, command=command, deadline_s=deadline_s, image=self.image)
-        self.api.create("Job", document)
-        try:
-            pod, ended = self._await(name, deadline_s)
-            return self._finished(pod, ended, complete)
-        finally:
-            self.api.delete("Job", name)
+        self._delete_abandoned(template["metadata"]["labels"])
+        token = uuid.uuid4().hex
+        document = oneshot.job(template, token=token, command=command, deadline_s=deadline_s, image=self.image)
+        name = document["metadata"]["name"]
+        with running.shown_as_running(token):
+            self.api.create("Job", document)
+            try:
+                pod, ended = self._await(name, deadline_s)
+                return self._finished(pod, ended, complete)
+            finally:
+                self.api.delete("Job", name)
+
+    def _delete_abandoned(self, labels: Mapping[str, str]) -> None:
+        """Delete the backend's Jobs whose commands were killed on this machine."""
+        for job in self.api.list("Job", labels):
+            token = (job["metadata"].get("annotations") or {}).get(oneshot.COMMAND, "")
+            if running.was_killed(token):
+                self.api.delete("Job", job["metadata"]["name"])
+                running.forget(token)
 
     def _await(self, name: str, deadline_s: float) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return the Job's pod when it has ended, and how it did."""

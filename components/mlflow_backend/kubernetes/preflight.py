@@ -40,7 +40,7 @@ _NEEDED: Final[tuple[tuple[str, str, str], ...]] = (
         for resource in ("networkpolicies", "ingresses")
         for verb in ("get", "create", "patch", "delete")
     ),
-    *((verb, "jobs", "batch") for verb in ("get", "create", "delete")),
+    *((verb, "jobs", "batch") for verb in ("get", "list", "create", "delete")),
     ("list", "pods", ""),
     ("get", "pods/log", ""),
     ("list", "events", ""),

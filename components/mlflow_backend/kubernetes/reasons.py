@@ -1,4 +1,4 @@
-"""The cluster's own words on why pods are not ready: conditions, events, terminations, last log lines.
+"""The cluster's own words on why pods are not ready: conditions, events, terminations, last log lines; and the fix.
 
 Log lines are a program's own and may hold a URL with a password; those are blanked before anybody sees them.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.kubernetes.fixes import fix_of
 from mlflow_backend.logged import without_passwords
 
 if TYPE_CHECKING:
@@ -21,12 +22,14 @@ _PULLED: Final = frozenset({"ContainerCreating", "PodInitializing"})
 
 
 def gather(api: Api, owners: Sequence[Mapping[str, Any]], pods: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return why pods are not ready: of what owns them, then of the newest pods with their last log lines."""
+    """Return why pods are not ready: of what owns them, of the newest pods, their last log lines, and what to do."""
     words = [word for owner in owners for word in (*conditions(owner), *events(api, owner))]
     newest = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
     for pod in newest[:_PODS]:
         words += [*of_pod(pod), *events(api, pod)]
+    fix = fix_of(words)
     words += next(filter(None, (last_lines(api, pod) for pod in newest[:_PODS])), [])
+    words += [fix] if fix else []
     return tuple(dict.fromkeys(without_passwords(word) for word in words))
 
 

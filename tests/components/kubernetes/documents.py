@@ -32,7 +32,7 @@ def all_of(settings: Settings) -> dict[str, Document]:
         "verify": oneshot.verify(settings, name),
         **{f"policy-{part}": policy for part, policy in network.policies(settings, name).items()},
     }
-    found["job"] = oneshot.job(found["database-tool"], name="job-1", command=["python"], deadline_s=60.0)
+    found["job"] = oneshot.job(found["database-tool"], token="1", command=["python"], deadline_s=60.0)
     if settings.network.public_url:
         found["ingress"] = network.ingress(settings, name)
     if settings.database.mode == "create":

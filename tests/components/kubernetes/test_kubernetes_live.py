@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,7 @@ from mlflow_backend.kubernetes.render import oneshot, server
 from mlflow_backend.locator import from_document
 from mlflow_backend.migrate.tool import Code, TaskRunner
 from mlflow_backend.pace import Pace
-from mlflow_backend.releases import resource, update
+from mlflow_backend.releases import resource, running, update
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report
 from tests.components.kubernetes.cluster import NAMING, Namespace, deployment, pod, replica_set
@@ -27,6 +28,7 @@ from tests.components.kubernetes.stacks import IMAGE, VARIANTS, naming, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 TEMPLATE = NAMING.part(oneshot.DATABASE)
 
@@ -93,6 +95,23 @@ def test_a_container_that_was_killed_says_by_whom(cluster: Namespace) -> None:
     """`OOMKilled` is the cause that somebody looks for."""
     kubelet = Kubelet(cluster, {"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
     assert job(cluster, kubelet).run(["x"], deadline_s=60).reasons == ("OOMKilled",)
+
+
+def test_the_job_of_a_killed_command_is_deleted_and_a_running_ones_is_not(
+    cluster: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed command had started writes no more, and no command ends another one's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    template = cluster.get("PodTemplate", TEMPLATE)
+    assert template is not None
+    for token in ("killed-1", "running2", "elsewhere"):
+        cluster.put("Job", oneshot.job(template, token=token, command=["x"], deadline_s=60))
+    running._path("killed-1").touch()
+    with running.shown_as_running("running2"):
+        job(cluster, Kubelet(cluster, {"terminated": {"exitCode": 0}})).run(["x"], deadline_s=60)
+    left = {name for kind, name in cluster.objects if kind == "Job"}
+    assert left == {f"{TEMPLATE}-running2", f"{TEMPLATE}-elsewher"}
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ def test_a_created_database_speaks_tls_alone_and_keeps_its_volume() -> None:
 def test_a_job_has_one_try_and_ends_by_itself() -> None:
     """A second writer is never started by the cluster, and a deployer that was killed leaves nothing for long."""
     template = all_of(settings_of())["database-tool"]
-    job = oneshot.job(template, name="x", command=["echo", "$(date)"], deadline_s=60.0, image="other")
+    job = oneshot.job(template, token="x", command=["echo", "$(date)"], deadline_s=60.0, image="other")
     assert job["spec"]["backoffLimit"] == 0
     assert job["spec"]["activeDeadlineSeconds"] == oneshot.START_S + 60
     assert "ttlSecondsAfterFinished" in job["spec"]

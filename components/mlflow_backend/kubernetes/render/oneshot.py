@@ -35,6 +35,8 @@ os.execvp(sys.argv[1], sys.argv[1:])
 BEFORE: Final = ("python", "-c", _BEFORE)
 """What each Job's command is run by."""
 DATABASE: Final = "database-tool"
+COMMAND: Final = "mlflow-backend/command"
+"""Annotation of a Job: the token by which the next command sees that the one that waited for it was killed."""
 
 _USER, _PASSWORD = "MLFLOW_BACKEND_ADMIN_USER", "MLFLOW_BACKEND_ADMIN_PASSWORD"
 
@@ -43,7 +45,8 @@ _CPU, _MEMORY_MIB, _SPOOL_MIB = 512, 1024, 1024
 _STOP_S: Final = 30
 # A pod has this to be scheduled and to pull its image, before its command's own deadline.
 START_S: Final = 300
-# The deployer removes a Job as soon as it has read its log; one whose deployer was killed goes by itself.
+# The deployer removes a Job as soon as it has read its log; that of a deployer that was killed is removed by the next
+# command on the same machine, or goes by itself.
 _KEPT_S: Final = 3600
 
 
@@ -83,14 +86,22 @@ def verify(settings: Settings, naming: Naming) -> Document:
     return _template(settings, naming, VERIFY, VERIFY, pods.environment(plain, more))
 
 
-def job(pod_template: Document, *, name: str, command: Sequence[str], deadline_s: float, image: str = "") -> Document:
-    """Return the Job that runs a command once by a PodTemplate, in another image if one is named."""
+def job(pod_template: Document, *, token: str, command: Sequence[str], deadline_s: float, image: str = "") -> Document:
+    """Return the Job that runs a command once by a PodTemplate, in another image if one is named.
+
+    `token` is of the command that waits for it, and gives the Job its name.
+    """
     found = copy.deepcopy(pod_template["template"])
     (container,) = found["spec"]["containers"]
     container["command"] = [pods.literal(word) for word in (*BEFORE, *command)]
     container["image"] = image or container["image"]
     own = pod_template["metadata"]
-    metadata = {"name": name, "namespace": own["namespace"], "labels": own["labels"]}
+    metadata = {
+        "name": f"{own['name']}-{token[:8]}",
+        "namespace": own["namespace"],
+        "labels": own["labels"],
+        "annotations": {COMMAND: token},
+    }
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -169,7 +169,7 @@ def database(settings: Settings, naming: Naming, *, version: Any) -> Document:
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": naming.metadata(naming.part(DATABASE), DATABASE),
+        "metadata": naming.metadata(naming.part(DATABASE), DATABASE, _patience(settings)),
         "spec": {
             "serviceName": naming.part(DATABASE),
             "replicas": 1,
@@ -217,7 +217,7 @@ def cache(settings: Settings, naming: Naming, *, version: Any) -> Document:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": naming.metadata(naming.part(CACHE), CACHE),
+        "metadata": naming.metadata(naming.part(CACHE), CACHE, _patience(settings)),
         "spec": {
             "replicas": 1,
             # Two would each have half of the queue.
@@ -231,6 +231,11 @@ def cache(settings: Settings, naming: Naming, *, version: Any) -> Document:
 def protected(settings: Settings) -> bool:
     """Tell whether what holds data outlives the stack: it does unless that is given up by name."""
     return settings.backup.protect is not False
+
+
+def _patience(settings: Settings) -> dict[str, str]:
+    """Return how long the plugin waits for a store, which ends a wait by its deadline alone."""
+    return {"pulumi.com/timeoutSeconds": str(settings.kubernetes.server.rollout_deadline)}
 
 
 def _options(settings: Settings) -> list[str]:
