@@ -12,6 +12,7 @@ from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.hosted import HostedPlatform
 from mlflow_backend.kubernetes import secrets
 from mlflow_backend.kubernetes.api import Api
+from mlflow_backend.kubernetes.ending import pods_ended
 from mlflow_backend.kubernetes.history import (
     KubernetesHistory,
     identity_of,
@@ -73,18 +74,13 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
     def stop_servers(self) -> None:
         """End every pod, with its grace period; without replicas the autoscaler does nothing."""
         self.api.scale("Deployment", self.naming.part(SERVER), 0, manager=FIELD_MANAGER)
-        pods = self.pods()
-        grace = max((float(pod["spec"]["terminationGracePeriodSeconds"]) for pod in pods), default=0.0)
-        ends = self.pace.clock() + grace + 60
-        while self.pods():
-            if self.pace.clock() >= ends:
-                raise PlatformFailed(
-                    "servers had not ended after their grace period",
-                    code="pods-not-ended",
-                    fix="Look at the nodes that they are on",
-                    part=self.naming.part(SERVER),
-                )
-            self.pace.pause(self.pace.poll_s)
+        if not pods_ended(self.api, self.naming, self.pace):
+            raise PlatformFailed(
+                "servers had not ended after their grace period",
+                code="pods-not-ended",
+                fix="Look at the nodes that they are on",
+                part=self.naming.part(SERVER),
+            )
 
     def start_servers(self, revision: str) -> None:
         """Serve a revision, whatever is being rolled out."""

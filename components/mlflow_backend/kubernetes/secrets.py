@@ -20,6 +20,7 @@ from mlflow_backend import new_keys
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.kubernetes import certificate
 from mlflow_backend.kubernetes.api import Api
+from mlflow_backend.kubernetes.ending import deployment_ends, pods_ended
 from mlflow_backend.kubernetes.kubeconfig import ClusterGone
 from mlflow_backend.kubernetes.render.secrets import CA, CACHE_PASSWORD, CACHE_URL, CERTIFICATE, KEY
 from mlflow_backend.locator import from_document
@@ -97,7 +98,17 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 
 
 def delete(props: Mapping[str, Any]) -> None:
-    """Delete the Secret, unless it is somebody else's, or opens data that outlive the stack."""
+    """Delete the Secret, unless it is somebody else's, or opens data that outlive the stack.
+
+    The pods of a Deployment that is deleted end first, and nothing else in the namespace before them: a namespace that
+    is deleted meanwhile is looked at again only after half of their grace period, which is minutes (Kubernetes'
+    namespace controller).
+    """
+    # Pods that do not end, because their node is lost, hold nothing up for longer, and so does an API that is away.
+    with suppress(PlatformFailed):
+        api, naming = api_of(props), cast("KubernetesLocator", from_document(props["locator"])).naming
+        if deployment_ends(api, naming):
+            pods_ended(api, naming, api.pace)
     if props["owned"] and not props["kept"]:
         with suppress(ClusterGone):
             api_of(props).delete("Secret", props["secret"])

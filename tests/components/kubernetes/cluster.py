@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow_backend.kubernetes.kubeconfig import Connection
 from mlflow_backend.kubernetes.naming import Naming
 from mlflow_backend.kubernetes.render import server
+from mlflow_backend.pace import Pace
 from tests.components.kubernetes.stacks import IMAGE
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Namespace:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self.connection, self.namespace = Connection(None, "example"), "mlflow"
+        self.connection, self.namespace, self.pace = Connection(None, "example"), "mlflow", Pace()
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.logs: dict[str, str] = {}
         self.applied: list[tuple[str, dict[str, Any], str]] = []

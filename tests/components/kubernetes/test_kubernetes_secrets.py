@@ -16,8 +16,9 @@ from mlflow_backend.kubernetes import certificate, secrets
 from mlflow_backend.kubernetes.kubeconfig import ClusterGone
 from mlflow_backend.kubernetes.locator import locator_of
 from mlflow_backend.kubernetes.workload import secret_props
+from mlflow_backend.pace import Pace
 from mlflow_backend.server import keys
-from tests.components.kubernetes.cluster import Namespace
+from tests.components.kubernetes.cluster import Namespace, deployment, pod
 from tests.components.kubernetes.stacks import naming, settings_of
 
 HOSTS = ["mlflow-cluster-database.mlflow.svc"]
@@ -164,6 +165,47 @@ def test_a_secret_that_opens_what_is_kept_is_kept(cluster: Namespace) -> None:
     assert cluster.deleted == []
     secrets.delete({**props_of(), "kept": False})
     assert cluster.deleted == [("Secret", "mlflow-cluster-server")]
+
+
+def ending(cluster: Namespace, *, after: int = 2) -> list[float]:
+    """Let a pod be there that ends after so many pauses, or never if it is none, and return the list of the pauses."""
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == after:
+            del cluster.objects["Pod", "one"]
+
+    cluster.put("Pod", pod("one"))
+    cluster.objects["Pod", "one"]["spec"]["terminationGracePeriodSeconds"] = 30
+    cluster.pace = Pace(clock=lambda: sum(pauses), pause=pause)
+    return pauses
+
+
+def test_the_pods_of_a_deployment_that_goes_end_before_anything_else_goes(cluster: Namespace) -> None:
+    """A namespace that is deleted while they end takes half of their grace period more, which is minutes."""
+    pauses = ending(cluster)
+    cluster.put("Deployment", deployment(1))
+    cluster.objects["Deployment", "mlflow-cluster-server"]["metadata"]["deletionTimestamp"] = "2026-11-29T00:00:00Z"
+    secrets.delete({**props_of(), "kept": False})
+    assert len(pauses) == 2
+    assert cluster.deleted == [("Secret", "mlflow-cluster-server")]
+
+
+def test_pods_that_do_not_end_hold_nothing_up_for_ever(cluster: Namespace) -> None:
+    """A node that is lost keeps its pods: after their grace period and a minute the Secret goes."""
+    pauses = ending(cluster, after=0)
+    secrets.delete({**props_of(), "kept": False})
+    assert sum(pauses) == 90
+    assert cluster.deleted == [("Secret", "mlflow-cluster-server")]
+
+
+def test_pods_that_go_on_serving_are_not_waited_for(cluster: Namespace) -> None:
+    """The Secret is replaced by another one, and the Deployment stays."""
+    pauses = ending(cluster)
+    cluster.put("Deployment", deployment(1))
+    secrets.delete({**props_of(), "kept": False})
+    assert pauses == []
 
 
 def test_what_went_with_its_cluster_is_deleted_already(monkeypatch: pytest.MonkeyPatch) -> None:
