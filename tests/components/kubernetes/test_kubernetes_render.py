@@ -118,6 +118,7 @@ def test_readiness_gates_the_start_and_life_alone_the_rest() -> None:
         assert container[name]["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
     start = container["startupProbe"]
     assert start["failureThreshold"] * start["periodSeconds"] >= 180
+    assert start["periodSeconds"] < container["readinessProbe"]["periodSeconds"], "each pod of a rollout waits for it"
 
 
 def test_a_rollout_drops_no_request() -> None:

@@ -33,6 +33,8 @@ NO_WAIT: Final = {"pulumi.com/skipAwait": "true"}
 
 # An endpoint is taken out everywhere within this time after its pod was told to end.
 DRAIN_S: Final = 15
+# Users wait for the next probe with each pod of a rollout, and before them the candidate's checks do.
+_STARTING_S: Final = 2
 HISTORY: Final = 1000
 """How many ReplicaSets the cluster keeps by itself: what no rollback could want is dropped by the ledger (prune)."""
 
@@ -246,7 +248,7 @@ def _container(settings: Settings, naming: Naming, described: ServerDescription)
     container = pods.container(
         SERVER, image=str(settings.server.image), volumes=mounts(settings, naming), read_only=["database-ca"]
     )
-    ready, alive = described.readiness, described.liveness
+    ready, alive = replace(described.readiness, interval_s=_STARTING_S), described.liveness
     return container | {
         "command": [pods.literal(word) for word in described.argv],
         "env": environment(settings, naming, described),
