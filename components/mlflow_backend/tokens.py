@@ -57,6 +57,7 @@ LOCAL_CREDENTIALS = "pulumi-python:dynamic/mlflow-backend:LocalCredentials"
 LOCAL_SUPERVISOR = "pulumi-python:dynamic/mlflow-backend:LocalSupervisor"
 LOCAL_SERVICE = "pulumi-python:dynamic/mlflow-backend:LocalService"
 LOCAL_ENVIRONMENT = "pulumi-python:dynamic/mlflow-backend:LocalEnvironment"
+LOCAL_TIMER = "pulumi-python:dynamic/mlflow-backend:LocalTimer"
 LOCAL_SERVER = "pulumi-python:dynamic/mlflow-backend:LocalServer"
 
 RETIRED: Mapping[str, str] = MappingProxyType({})

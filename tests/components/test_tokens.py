@@ -66,6 +66,7 @@ PROVIDERS = {
     "mlflow-backend:LocalService": "mlflow_backend.local.provider.ServiceProvider",
     "mlflow-backend:LocalEnvironment": "mlflow_backend.local.provider.EnvironmentProvider",
     "mlflow-backend:LocalServer": "mlflow_backend.local.provider.ServerProvider",
+    "mlflow-backend:LocalTimer": "mlflow_backend.local.provider.TimerProvider",
 }
 """Token of each dynamic resource -> its provider, which the state of every stack names by this path (frozen)."""
 

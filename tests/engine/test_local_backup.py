@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +12,13 @@ import pytest
 from mlflow_backend.backup import sealing
 from mlflow_backend.backup.create import LOCK
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.local import credentials, processes
+from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.local import credentials, processes, timer
+from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.scratch import FOLDER
+from mlflow_backend.local.state import write
 from mlflow_backend.pace import wait_until
+from mlflow_backend.releases.overview import overview
 from mlflow_backend.releases.stores import STAGING, FileStore
 from tests.engine.releases import support
 from tests.engine.stack import LocalStack
@@ -38,7 +43,13 @@ class Backups:
         self.folder, self.destination, self.key = folder, folder / "destination", folder / "recovery.txt"
         key = sealing.new_key()
         self.key.write_text(f"# a person's\n{key}\n")
-        self.section = {"destination": str(self.destination), "recoveryKey": sealing.public_key(key)}
+        self.section = {
+            "destination": str(self.destination),
+            "recoveryKey": sealing.public_key(key),
+            # No test runs when the year begins.
+            "schedule": "0 0 1 1 *",
+            "drillSchedule": "never",
+        }
         self.stack = self.stack_in("stack")
 
     def stack_in(self, name: str) -> LocalStack:
@@ -122,6 +133,22 @@ def test_a_backup_that_was_killed_is_none_and_the_next_one_leaves_nothing_of_it(
     backups.json("create")
     assert not staging.exists()
     assert len(backups.json("list")["backups"]) == known + 1
+
+
+def test_a_backup_that_was_missed_is_taken_by_the_timer_which_is_started_again(backups: Backups) -> None:
+    """Nobody types the command: the timer's process is killed, finds the moment that nothing ran at, and takes one."""
+    known, state = len(backups.json("list")["backups"]), backups.stack.state
+    (process,) = backups.stack.processes("timer")
+    write(state.timer, json.dumps({"backup": {"since": (datetime.now(UTC) - timedelta(days=400)).isoformat()}}))
+    process.kill()
+    assert wait_until(lambda: "done" in timer.described(state)["backup"], timeout_s=DEADLINE_S), backups.run(
+        "list"
+    ).text
+    listed = backups.json("list")
+    assert len(listed["backups"]) == known + 1
+    shown, _ = overview(DeployedBackend(LocalPlatform(state)))
+    assert any(listed["schedules"]["backup"] in line for line in shown)
+    assert backups.run("verify", "--read").ok
 
 
 def test_a_drill_finds_a_silently_corrupted_backup(backups: Backups) -> None:

@@ -8,6 +8,7 @@ platform failed; 5 the drill was inconclusive.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from dataclasses import asdict
@@ -83,7 +84,7 @@ def _run(options: argparse.Namespace, root: Path) -> int:
         )
     destination = _destination(folder, options.of or options.stack)
     verbs: Mapping[str, Callable[[], int]] = {
-        "list": lambda: _list(options, destination),
+        "list": lambda: _list(options, stack, destination),
         "verify": lambda: _verify(options, destination),
         "create": lambda: _create(options, stack, destination, settings.backup.recovery_key),
         "drill": lambda: _drill(options, stack, destination),
@@ -134,8 +135,10 @@ def _create(options: argparse.Namespace, stack: Stack, destination: Destination,
     return ExitCode.DONE
 
 
-def _list(options: argparse.Namespace, destination: Destination) -> int:
+def _list(options: argparse.Namespace, stack: Stack, destination: Destination) -> int:
     from mlflow_backend.backup import catalogue
+    from mlflow_backend.backup.retention import Standing
+    from mlflow_backend.local import timer
 
     found = catalogue.read(destination)
     lines = [
@@ -143,8 +146,23 @@ def _list(options: argparse.Namespace, destination: Destination) -> int:
         for each in reversed(found.backups)
     ]
     unfinished = [each.id for each in found.unfinished]
-    document = {"backups": [catalogue.document(each) for each in found.backups], "unfinished": unfinished}
-    _show(options, document, [*(lines or ["no backups"]), *(f"{each}  unfinished" for each in unfinished)])
+    schedules: Mapping[str, str] = {}
+    # Backups of a stack that is lost are listed too.
+    with contextlib.suppress(Refused):
+        schedules = timer.described(_state(stack))
+    document = {
+        "backups": [catalogue.document(each) for each in found.backups],
+        "unfinished": unfinished,
+        "schedules": dict(schedules),
+    }
+    proved = any(each.standing is Standing.PROVED for each in found.listed)
+    lines = [
+        *(lines or ["no backups"]),
+        *(f"{each}  unfinished" for each in unfinished),
+        *([] if proved else ["unproved: no drill has restored any of them"]),
+        *(f"{name} on schedule: {words}" for name, words in schedules.items()),
+    ]
+    _show(options, document, lines)
     return ExitCode.DONE
 
 

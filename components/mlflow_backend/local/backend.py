@@ -12,10 +12,10 @@ import pulumi
 
 from mlflow_backend.backend import Backend, Serving
 from mlflow_backend.codec import to_document
-from mlflow_backend.local import credentials, desired, environment, naming, package, revisions
+from mlflow_backend.local import credentials, desired, environment, naming, package, revisions, timed
 from mlflow_backend.local.locator import LocalLocator
-from mlflow_backend.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon
-from mlflow_backend.local.refusals import refuse_unsupported
+from mlflow_backend.local.provider import Credentials, Environment, Server, Service, SupervisorDaemon, Timer
+from mlflow_backend.local.refusals import refuse_unsupported, refuse_without_project
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.migrate.forecast import announcement
 from mlflow_backend.releases import pins
@@ -26,9 +26,11 @@ from mlflow_backend.settings.budget import accepted_connections
 from mlflow_backend.tokens import LOCAL_BACKEND
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mlflow_backend.local.desired import DesiredServer
+    from mlflow_backend.local.timed import Work
     from mlflow_backend.releases.pins import PinnedRelease
     from mlflow_backend.target import Described
 
@@ -38,10 +40,11 @@ class LocalBackendArgs:
     """What a backend on this machine is made from.
 
     `folder` is the absolute path of what holds everything that the backend owns: data, credentials, logs. Commands find
-    the backend by it.
+    the backend by it. `project` is the folder of the stack's file, which backups hold.
     """
 
     folder: Path
+    project: Path | None = None
     settings: Settings = field(default_factory=lambda: Settings(target="local"))
 
 
@@ -65,6 +68,8 @@ class LocalBackend(Backend):
         """
         refuse_broken(args.settings)
         refuse_unsupported(args.settings)
+        works = timed.backups(args.settings, stack=args.folder.name)
+        refuse_without_project(works, args.project)
         super().__init__(LOCAL_BACKEND, name, settings=args.settings, opts=opts)
         self._state = StateDir(args.folder)
         self._folder = str(args.folder)
@@ -75,6 +80,7 @@ class LocalBackend(Backend):
         self._serve_pinned(self._pinned_release())
         self._mlflow_version.apply(self._announce)
         self._add_server()
+        self._add_timer(works, args.project)
         self._access = pulumi.Output.all(self.pinned, self._desired).apply(_access)
         self._login = self._access.apply(lambda mode: credentials.references(self._state, mode))
         self._end_update(self._serving(), after=[self.server])
@@ -171,6 +177,16 @@ class LocalBackend(Backend):
             verification=self.candidate_checks,
             opts=self._after(self.environment, self.migration, *self._services.values()),
         )
+
+    def _add_timer(self, works: Sequence[Work], project: Path | None) -> None:
+        if works:
+            Timer(
+                f"{self._name}-timer",
+                state=self._folder,
+                project=str(project),
+                works=[to_document(work) for work in works],
+                opts=self._after(self.server),
+            )
 
     def _serving(self) -> Serving:
         return Serving(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from mlflow_backend import environments
 from mlflow_backend.contract import PlatformFailed, Refused, Release, Revision, RevisionState, WaitOutcome
 from mlflow_backend.identity import OBJECT
-from mlflow_backend.local import environment, one_shot, ports, processes, purge, revisions, schema, switch
+from mlflow_backend.local import environment, one_shot, ports, processes, purge, revisions, schema, switch, timer
 from mlflow_backend.local import store as artifacts
 from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.supervisor import RUNS, Supervisor
@@ -235,6 +235,8 @@ class LocalPlatform:
             answers = serving is not None and name == serving.program.name and ports.listens(serving.port)
             state = "running" if state == "starting" and answers else state
             yield PartStatus(name=name, state=state, runs=status is not None and status.state in RUNS)
+        for name, state in timer.described(self.state).items():
+            yield PartStatus(name=name, state=state)
         if serving is not None and serving.metrics_port:
             yield PartStatus(name="metrics", state=f"http://{ports.LOOPBACK}:{serving.metrics_port}/metrics")
 

@@ -204,6 +204,32 @@ class ServerProvider(_LocalProvider):
         _state(props).active.unlink(missing_ok=True)
 
 
+class TimerProvider(_LocalProvider):
+    """What starts commands by their schedules."""
+
+    def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
+        """Make it run with these schedules."""
+        from mlflow_backend.local import timed  # noqa: PLC0415
+        from mlflow_backend.local.supervisor import Supervisor  # noqa: PLC0415
+
+        Supervisor(state).apply(timed.program(state, Path(props["project"]), props["works"]))
+        return {"condition": _RUNNING}
+
+    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+        """Ask the supervisor."""
+        from mlflow_backend.local import timed  # noqa: PLC0415
+        from mlflow_backend.local.supervisor import Supervisor  # noqa: PLC0415
+
+        return Supervisor(state).condition(timed.program(state, Path(props["project"]), props["works"]))
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        """Stop it, with the command that it runs; what it remembers stays."""
+        from mlflow_backend.local import timed  # noqa: PLC0415
+        from mlflow_backend.local.supervisor import Supervisor  # noqa: PLC0415
+
+        Supervisor(_state(props)).remove(timed.PROGRAM)
+
+
 class Credentials(Resource, module="mlflow-backend", name="LocalCredentials"):
     """Outputs: `versions`, by credential name."""
 
@@ -277,6 +303,16 @@ class Server(Resource, module="mlflow-backend", name="LocalServer"):
             **dict.fromkeys(("revision", "createdAt")),
         }
         super().__init__(ServerProvider(), name, props, opts)
+
+
+class Timer(Resource, module="mlflow-backend", name="LocalTimer"):
+    """What starts commands by their schedules; no outputs."""
+
+    def __init__(
+        self, name: str, *, state: str, project: str, works: list[dict[str, Any]], opts: pulumi.ResourceOptions
+    ) -> None:
+        """Take the project's folder, in which the commands run, and each work as a document (`timed.Work`)."""
+        super().__init__(TimerProvider(), name, {"state": state, "project": project, "works": works}, opts)
 
 
 def _desired(props: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,10 @@ from pydantic.alias_generators import to_camel
 from mlflow_backend.settings.unfulfillable import refuse_unfulfillable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mlflow_backend.local.timed import Work
     from mlflow_backend.settings import Settings
 
 # Settings that this target cannot fulfil, with why; each is refused unless it has its default.
@@ -42,6 +46,14 @@ def refuse_unsupported(settings: Settings) -> None:
     if settings.access.mode == "cloudIdentity":
         findings.append("access.mode is set, and no cloud is here to know its identities")
     refuse_unfulfillable("local", findings)
+
+
+def refuse_without_project(works: Sequence[Work], project: Path | None) -> None:
+    """Raise Refused for work on a schedule that has no project: its commands find the stack by a file there."""
+    if works and project is None:
+        refuse_unfulfillable(
+            "local", [f"the {work.name} is scheduled, and no project's folder is given" for work in works]
+        )
 
 
 def _value(document: dict[str, Any], path: str) -> object:

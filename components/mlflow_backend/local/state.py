@@ -74,6 +74,9 @@ class StateDir:
     report = _Below("verification.json")
     """A copy of the last verification report, whatever its verdict."""
 
+    timer = _Below("timer.json")
+    """What became of work that the timer starts: a backup that was missed while nothing ran is taken afterwards."""
+
     @property
     def reports(self) -> Path:
         """The folder of the backend's store that the last verification report is in."""

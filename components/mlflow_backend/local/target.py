@@ -35,7 +35,7 @@ class LocalTarget:
         del project
         from mlflow_backend.local.backend import LocalBackend, LocalBackendArgs
 
-        return LocalBackend("mlflow", LocalBackendArgs(settings=settings, folder=folder / stack))
+        return LocalBackend("mlflow", LocalBackendArgs(settings=settings, folder=folder / stack, project=folder.parent))
 
     def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> LocalLocator:
         """Return the folder, whatever the stack's file says by now."""

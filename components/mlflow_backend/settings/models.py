@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from pyrage import x25519
 
-from mlflow_backend import targets
+from mlflow_backend import schedules, targets
 from mlflow_backend.server import parse_version
 from mlflow_backend.settings.aws import Aws
 from mlflow_backend.settings.eks import Eks
@@ -324,6 +324,10 @@ class Backup(Section):
     """The public key (age1...) of the private one that opens backups if the stack is lost; keep that one elsewhere."""
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Days that `scripts.backup prune` keeps a backup at least."""
+    schedule: Annotated[str, AfterValidator(schedules.valid)] = "0 2 * * *"
+    """When backups are taken, if there is a destination: five fields of cron in UTC, or `never`."""
+    drill_schedule: Annotated[str, AfterValidator(schedules.valid)] = "0 4 * * 0"
+    """When the newest backup is drilled, if there is a destination: five fields of cron in UTC, or `never`."""
     protect: bool | None = None
     """Refuse to delete what holds data, and keep a last snapshot of the database; left out, clouds do."""
 

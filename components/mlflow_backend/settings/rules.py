@@ -9,7 +9,9 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mlflow_backend import targets
+from pydantic.alias_generators import to_camel
+
+from mlflow_backend import schedules, targets
 from mlflow_backend.saved_values import used_in
 from mlflow_backend.server import (
     LEAST_CONNECTIONS,
@@ -294,6 +296,19 @@ def backups_on_this_machine(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def schedules_of_backups(settings: Settings) -> Iterator[Problem]:
+    """Refuse a schedule of backups that go nowhere: it would be ignored."""
+    backup, default = settings.backup, type(settings.backup)()
+    for field in ("schedule", "drill_schedule"):
+        if backup.destination is None and getattr(backup, field) not in {getattr(default, field), schedules.NEVER}:
+            yield Problem(
+                path=f"backup.{to_camel(field)}",
+                finding="is set",
+                rule="it is for the backups at backup.destination, which is not set",
+                fix="Set backup.destination, or remove it.",
+            )
+
+
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     create_or_adopt,
     access_on_loopback_only,
@@ -314,6 +329,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     extra_checks,
     backups_that_can_be_opened,
     backups_on_this_machine,
+    schedules_of_backups,
 )
 
 

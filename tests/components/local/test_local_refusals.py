@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlflow_backend.contract import Refused
-from mlflow_backend.local.refusals import refuse_unsupported
+from mlflow_backend.local.refusals import refuse_unsupported, refuse_without_project
+from mlflow_backend.local.timed import Work
 from mlflow_backend.settings import Settings
 
 
@@ -39,3 +40,11 @@ def test_all_that_cannot_be_fulfilled_is_reported_at_once() -> None:
 def test_the_defaults_are_fulfilled() -> None:
     """A stack that names its target only is deployed."""
     refuse_unsupported(Settings.model_validate({"target": "local"}))
+
+
+def test_work_on_a_schedule_needs_the_folder_of_the_stacks_file() -> None:
+    """A program of somebody else's that forgets it would have backups in its settings, and none on the disk."""
+    works = [Work(name="backup", schedule="0 2 * * *", commands=(("backup", "create"),))]
+    refuse_without_project([], None)
+    with pytest.raises(Refused, match="backup is scheduled"):
+        refuse_without_project(works, None)

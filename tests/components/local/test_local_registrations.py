@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.backup import sealing
 from mlflow_backend.local import credentials
 from mlflow_backend.local.backend import LocalBackend, LocalBackendArgs
 from mlflow_backend.settings import Settings
+from mlflow_backend.tokens import LOCAL_TIMER
 from tests.components.registrations import FakePlatform, assert_as_recorded, of_type, registered_with, snapshot
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+SCHEDULED = {"backup": {"destination": "/backups", "recoveryKey": sealing.public_key(sealing.new_key())}}
+
+
 ADDED: dict[str, dict[str, Any]] = {
     "LocalCredentials": {"versions": dict.fromkeys(credentials.ALL, "v1")},
     "LocalServer": {"revision": "1"},
@@ -33,7 +38,11 @@ ADDED: dict[str, dict[str, Any]] = {
 
 def record(variant: str, folder: Path, *, preview: bool = False) -> list[Registered]:
     """Register a variant's backend and return everything that was registered."""
-    args = LocalBackendArgs(settings=Settings.model_validate({"target": "local", **VARIANTS[variant]}), folder=folder)
+    args = LocalBackendArgs(
+        settings=Settings.model_validate({"target": "local", **VARIANTS.get(variant, SCHEDULED)}),
+        folder=folder,
+        project=folder,
+    )
     return registered_with(
         lambda: LocalBackend("mlflow", args), FakePlatform(_added, preview=preview), stack="local", preview=preview
     )
@@ -62,6 +71,17 @@ def test_a_preview_knows_as_many_resources(tmp_path: Path) -> None:
     """Before anything exists, nothing is missing from the plan and nothing fails on an unknown."""
     made = record("default", tmp_path)
     assert {each.urn for each in record("default", tmp_path, preview=True)} == {each.urn for each in made}
+
+
+def test_a_timer_is_added_to_what_is_there_if_backups_have_a_destination(tmp_path: Path) -> None:
+    """It starts nothing before there is something to back up, and no resource of a stack without backups moves."""
+    without = {each.urn for each in record("default", tmp_path)}
+    scheduled = record("scheduled", tmp_path)
+    (timer,) = [each for each in scheduled if each.urn not in without]
+    assert len(scheduled) == len(without) + 1
+    assert timer.type == LOCAL_TIMER
+    assert {each.urn for each in scheduled if each.name == "mlflow-server"} <= set(timer.needs)
+    assert [work["schedule"] for work in timer.inputs["works"]] == ["0 2 * * *", "0 4 * * 0"]
 
 
 def test_settings_reach_the_part_that_they_are_for(tmp_path: Path) -> None:
