@@ -14,6 +14,7 @@ from mlflow_backend.backup.create import LOCK
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.local import credentials, processes, timer
+from mlflow_backend.local.naming import ARTIFACT_ROOT
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.scratch import FOLDER
 from mlflow_backend.local.state import write
@@ -166,11 +167,20 @@ def test_a_drill_finds_a_silently_corrupted_backup(backups: Backups) -> None:
 
 @pytest.mark.full
 def test_a_drill_proves_a_backup_and_leaves_nothing(backups: Backups) -> None:
-    """By the recovery key alone, with real times; the next drill removes the stack of one that was killed."""
+    """By the recovery key alone, with real times; the next drill removes the stack of one that was killed.
+
+    An artifact that no run names is noted, and damages nothing.
+    """
+    lost = backups.stack.state.store / ARTIFACT_ROOT.removeprefix("s3://") / "7/gone/artifacts/lost.txt"
+    lost.parent.mkdir(parents=True)
+    lost.write_text("of a run that is gone")
+    backups.json("create")
     scratch = backups.stack.state.path / FOLDER
     kill_when(backups.start("drill"), lambda: bool(processes.marked(str(scratch), "database")))
     proved = backups.json(*backups.with_key, "drill")
     assert (proved["outcome"], proved["keys_proved"], proved["findings"]) == ("proved", True, [])
+    assert [note for note in proved["notes"] if "7/gone/artifacts/lost.txt" not in note] == []
+    assert "1 artifacts of 21 bytes" in proved["notes"][0]
     assert proved["rto_s"] > 0
     assert proved["rpo_s"] > 0
     assert not scratch.exists()

@@ -36,7 +36,8 @@ class DrillResult:
 
     `rto_s` is from its start until the restored server passed verification, None if it did not; `rpo_s` is the age of
     the backup's snapshot at the start: what was logged since would be lost. `keys_proved` says whether the keys were
-    opened by the recovery key alone. `findings` are sentences without secrets, none if the backup was proved.
+    opened by the recovery key alone. `findings` are sentences without secrets, none if the backup was proved; `notes`
+    are what it says beside that, such as orphaned artifacts.
     """
 
     backup: str
@@ -46,6 +47,7 @@ class DrillResult:
     rto_s: float | None
     rpo_s: float
     findings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def object_name(result: DrillResult) -> str:
@@ -90,6 +92,7 @@ def _result(document: dict[str, Any], backup: str) -> DrillResult:
         rto_s=None if document["rto_s"] is None else _seconds(document["rto_s"]),
         rpo_s=_seconds(document["rpo_s"]),
         findings=tuple(map(str, document["findings"])),
+        notes=tuple(map(str, document["notes"])),
     )
     if document["format"] != FORMAT or result.backup != backup or result.started_at.tzinfo is None:
         raise ValueError("another format or another backup")

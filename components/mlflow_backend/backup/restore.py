@@ -88,9 +88,10 @@ def restore(source: Source, destination: Destination, planned: RestorePlan, *, k
     backend fails. The databases are then as they were.
     """
     found, deployed = planned.manifest, source.deployed
-    refuse_damaged(found.id, catalogue.damages(destination, found, read_all=False))
     revision = deployed.platform.current()
     with deployed.store.locked(LOCK, by=BY), deployed.rollback_lock(), deployed.migration_lock():
+        # Not before the lock: what prunes holds it too.
+        refuse_damaged(found.id, catalogue.damages(destination, found, read_all=False))
         source.clear_staging()
         try:
             say("opening the dumps")

@@ -189,7 +189,11 @@ def _drill(options: argparse.Namespace, stack: Stack, destination: Destination) 
     result = drills.drill(_state(stack), destination, found, recovery_key=key, say=_say)
     keys = "keys opened by the recovery key" if result.keys_proved else "keys unproved: give --recovery-key"
     times = f"restored and verified in {result.rto_s} s, " if result.rto_s is not None else ""
-    lines = [f"{found.id}: {result.outcome}; {times}{result.rpo_s} s old at the start; {keys}", *result.findings]
+    lines = [
+        f"{found.id}: {result.outcome}; {times}{result.rpo_s} s old at the start; {keys}",
+        *result.findings,
+        *result.notes,
+    ]
     _show(options, json.loads(results.encode(result)), lines)
     codes = {
         results.Outcome.PROVED: ExitCode.DONE,

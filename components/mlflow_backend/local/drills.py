@@ -12,8 +12,11 @@ from mlflow_backend.backup import catalogue, restore
 from mlflow_backend.backup.create import LOCK
 from mlflow_backend.backup.damage import refuse_damaged, refuse_unknown_schema
 from mlflow_backend.backup.drill import DrillResult, Outcome
+from mlflow_backend.backup.orphans import orphans
 from mlflow_backend.contract import BackendError
+from mlflow_backend.local import schema
 from mlflow_backend.local.backups import source_of
+from mlflow_backend.local.naming import ARTIFACT_ROOT
 from mlflow_backend.local.scratch import scratch_stack
 from mlflow_backend.migrate.tool import Code
 from mlflow_backend.schema_tables import schema_table
@@ -55,6 +58,7 @@ def drill(
     started, clock = datetime.now(UTC), time.monotonic()
     with source.deployed.store.locked(LOCK, by=BY):
         keys_proved, rto_s, findings, outcome = False, None, [], Outcome.PROVED
+        notes: tuple[str, ...] = ()
         try:
             say("reading all that the backup names")
             refuse_unknown_schema(found, schema_table())
@@ -66,7 +70,8 @@ def drill(
                 keys_proved = True
             settings = _settings(destination, found, key)
             with scratch_stack(state, settings, secrets) as scratch:
-                report = _served(scratch, destination, found, key, say)
+                notes = _restored(scratch, destination, found, key, say)
+                report = _served(scratch, found, say)
                 if report.verdict is Result.PASS:
                     rto_s = round(time.monotonic() - clock, 1)
                 else:
@@ -85,13 +90,14 @@ def drill(
             rto_s=rto_s,
             rpo_s=round((started - found.taken_at).total_seconds(), 1),
             findings=tuple(findings),
+            notes=notes,
         )
         catalogue.record_drill(destination, result)
     return result
 
 
-def _served(scratch: Scratch, destination: Destination, found: Manifest, key: str, say: Say) -> Report:
-    """Restore into the scratch stack and verify what it serves."""
+def _restored(scratch: Scratch, destination: Destination, found: Manifest, key: str, say: Say) -> tuple[str, ...]:
+    """Restore into the scratch stack, and return what database and artifacts do not know of each other."""
     into = source_of(scratch.state, users="auth" in found.databases)
     say("restoring the databases beside the live ones")
     address = restore.stage(into, destination, found, key)
@@ -100,10 +106,17 @@ def _served(scratch: Scratch, destination: Destination, found: Manifest, key: st
     index = catalogue.index_of(destination, found)
     restore.write_artifacts(into, destination, tuple(index.values()), say=say)
     restore.write_identity(into, found.identity)
-    say(f"starting MLflow {found.mlflow_version} on them")
+    files = {path: artifact.size_bytes for path, artifact in index.items()}
+    return orphans(files, schema.named_artifacts(scratch.state), root=ARTIFACT_ROOT)
+
+
+def _served(scratch: Scratch, found: Manifest, say: Say) -> Report:
+    """Serve what was restored, and verify it."""
+    say(f"starting MLflow {found.mlflow_version} on it")
     revision = scratch.serve()
     say("verifying it")
-    return execution.run(into.deployed.subject(revision), VerifyRequest(profile="full", deadline_s=DEADLINE_S))
+    subject = source_of(scratch.state).deployed.subject(revision)
+    return execution.run(subject, VerifyRequest(profile="full", deadline_s=DEADLINE_S))
 
 
 def _settings(destination: Destination, found: Manifest, key: str) -> Settings:

@@ -26,7 +26,11 @@ def later(result: DrillResult, days: int) -> DrillResult:
     return replace(result, started_at=result.started_at + timedelta(days=days))
 
 
-@pytest.mark.parametrize("result", [PROVED, DAMAGED, INCONCLUSIVE], ids=lambda result: result.outcome)
+@pytest.mark.parametrize(
+    "result",
+    [PROVED, replace(PROVED, notes=("2 artifacts are of no run",)), DAMAGED, INCONCLUSIVE],
+    ids=["proved", "with notes", "damaged", "inconclusive"],
+)
 def test_a_result_is_read_as_it_was_written(result: DrillResult) -> None:
     """Whoever prunes knows what the drill found, from the destination alone."""
     assert decode(encode(result), backup=ID) == result

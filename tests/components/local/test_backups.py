@@ -1,7 +1,15 @@
-"""Backups of a local stack's real services, without a server: what a restore changes and leaves, and its undoing."""
+"""Backups of a local stack's real services, without a server: what a restore changes and leaves, and its undoing.
+
+And what is left of a backup that is killed at any step, runs out of disk, or meets another one or a pruning.
+"""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -9,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.backup import catalogue, create, restore, sealing
-from mlflow_backend.backup.destination import FolderDestination
+from mlflow_backend.backup import catalogue, create, prune, restore, sealing
+from mlflow_backend.backup.destination import FolderDestination, Written
+from mlflow_backend.backup.retention import PrunePlan
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.local import environment, render, revisions, schema
@@ -22,13 +31,15 @@ from mlflow_backend.settings import Settings
 from mlflow_backend.settings.models import DEFAULT_MLFLOW_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from mlflow_backend.backup.manifest import Manifest
     from mlflow_backend.backup.source import Source
 
 pytestmark = [pytest.mark.slow, pytest.mark.full]
 
+DEADLINE_S = 120.0
 KEY = sealing.new_key()
 PUBLIC = sealing.public_key(KEY)
 ORIGINAL, OTHER = {"database": "d1", "store": "s1"}, {"database": "d2", "store": "s2"}
@@ -108,6 +119,57 @@ def kept(stacks: tuple[Stack, Stack], tmp_path_factory: pytest.TempPathFactory) 
     return destination, create.create(stacks[0].source, destination, recovery_key=PUBLIC, say=lambda _line: None)
 
 
+class Waiting(FolderDestination):
+    """A destination that lets a backup write its first object only when it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.asked, self.may = threading.Event(), threading.Event()
+
+    def write(self, key: str | Callable[[str], str], fill: Callable[[Callable[[bytes], object]], object]) -> Written:
+        """Wait before the object is written."""
+        self.asked.set()
+        assert self.may.wait(timeout=DEADLINE_S)
+        return super().write(key, fill)
+
+
+# A backup in a process of its own, which is killed as it puts its object number N in its place (0: never).
+BACKUP = """
+import os, signal, sys
+from pathlib import Path
+from mlflow_backend.backup import create
+from mlflow_backend.backup.destination import FolderDestination, Written
+from mlflow_backend.backup.retention import PrunePlan
+from mlflow_backend.commands.command import platform_errors
+from mlflow_backend.local.backups import source_of
+from mlflow_backend.local.state import StateDir
+
+class Destination(FolderDestination):
+    left = int(sys.argv[4])
+    def _settle(self, folder):
+        Destination.left -= 1
+        if Destination.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._settle(folder)
+
+try:
+    made = create.create(
+        source_of(StateDir(Path(sys.argv[1])), settings=b"config: {}"), Destination(Path(sys.argv[2])),
+        recovery_key=sys.argv[3], say=lambda line: None,
+    )
+except platform_errors() as failure:
+    sys.exit(f"{failure.code}: {failure}")
+"""
+
+
+def backup_in_a_process(
+    stack: Stack, folder: Path, *, killed_at: int = 0, around: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Take a backup into a folder, by a process that may be killed; `around` is what starts it."""
+    command = (sys.executable, "-c", BACKUP, str(stack.state.path), str(folder), PUBLIC, str(killed_at))
+    return subprocess.run((*around, *command), capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+
+
 def restored(stack: Stack, destination: FolderDestination, found: Manifest, key: str = KEY) -> None:
     """Plan and carry out a restore."""
     planned = restore.plan(stack.source, destination, found, has_key=True)
@@ -185,3 +247,80 @@ def test_a_stack_with_data_of_its_own_takes_no_other_backup(
         cursor.execute("INSERT INTO registered_models (name) VALUES ('mine')")
     with pytest.raises(Refused, match="registered_models"):
         restore.plan(other.source, destination, found, has_key=True)
+
+
+def test_a_backup_that_is_killed_at_any_step_is_none_and_the_next_one_is_whole(
+    stacks: tuple[Stack, Stack], tmp_path: Path
+) -> None:
+    """Its dump, each content, index, settings, keys, manifest: until the manifest is there, there is no backup."""
+    (original, _), folder, step = stacks, tmp_path / "killed", 1
+    while (done := backup_in_a_process(original, folder, killed_at=step)).returncode:
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        found = catalogue.read(FolderDestination(folder))
+        # The manifest is linked into its place before the folder is settled: the last step kills a whole backup.
+        assert [catalogue.damages(FolderDestination(folder), each, read_all=True) for each in whole(found)] in (
+            [],
+            [()],
+        )
+        step += 1
+    assert step > len(("dump", "index", "settings", "keys", "manifest"))
+    found = catalogue.read(FolderDestination(folder))
+    assert len(found.unfinished) == step - 2
+    assert catalogue.damages(FolderDestination(folder), whole(found)[-1], read_all=True) == ()
+    assert not list(folder.glob(".unfinished-*"))
+    assert not original.source.own.path("_backend/staging").exists()
+
+
+def whole(found: catalogue.Catalogue) -> list[Manifest]:
+    """Return the manifests of the backups that have one."""
+    return [each.manifest for each in found.backups if each.manifest is not None]
+
+
+def test_a_backup_that_fills_the_disk_says_so_and_is_none(stacks: tuple[Stack, Stack], tmp_path: Path) -> None:
+    """A real file system of one megabyte: what was written is no backup, and no dump in plain is left."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = ("unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=1m none "$0" && exec "$@"', str(disk))
+    done = backup_in_a_process(stacks[0], disk / "backups", around=mounted)
+    assert done.returncode == 1, done.stderr
+    assert "store-folder-refused" in done.stderr
+    assert "No space left" in done.stderr
+    assert not stacks[0].source.own.path("_backend/staging").exists()
+
+
+def test_while_a_backup_is_taken_another_one_and_a_restore_are_refused(
+    stacks: tuple[Stack, Stack], kept: tuple[FolderDestination, Manifest], tmp_path: Path
+) -> None:
+    """The first one goes on and is whole: nobody clears its dumps away."""
+    (original, _), (destination, found), slow = stacks, kept, Waiting(tmp_path / "slow")
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        first = pool.submit(create.create, original.source, slow, recovery_key=PUBLIC, say=lambda _line: None)
+        assert slow.asked.wait(timeout=DEADLINE_S)
+        try:
+            with pytest.raises(Refused, match=r"scripts\.backup"):
+                create.create(original.source, destination, recovery_key=PUBLIC, say=lambda _line: None)
+            with pytest.raises(Refused, match=r"scripts\.backup"):
+                restored(original, destination, found)
+        finally:
+            slow.may.set()
+        taken = first.result(timeout=DEADLINE_S)
+    assert catalogue.damages(slow, taken, read_all=True) == ()
+
+
+def test_a_backup_that_is_pruned_while_its_restore_begins_changes_nothing(
+    stacks: tuple[Stack, Stack], tmp_path: Path
+) -> None:
+    """Between the plan and the lock a pruning may come: the restore finds the backup damaged, and ends no server."""
+    (original, _), destination = stacks, FolderDestination(tmp_path / "pruned")
+    found = create.create(original.source, destination, recovery_key=PUBLIC, say=lambda _line: None)
+    planned = restore.plan(original.source, destination, found, has_key=True)
+    gone = PrunePlan(deleted={found.id: "older than 30 days"}, kept={})
+    served, experiments = list(original.source.deployed.served), original.experiments()
+    prune.prune(
+        destination, prune.Pruning(plan=gone, contents=tuple(catalogue.contents_of(destination)), content_bytes=0)
+    )
+    with pytest.raises(PlatformFailed) as failed:
+        restore.restore(original.source, destination, planned, key=KEY, say=lambda _line: None)
+    assert failed.value.code == "backup-damaged"
+    assert original.experiments() == experiments
+    assert original.source.deployed.served == served
