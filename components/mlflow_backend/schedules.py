@@ -65,11 +65,8 @@ def following(schedule: str, after: datetime) -> datetime:
 
 
 def due(schedule: str, record: WorkRecord, now: datetime) -> bool:
-    """Return whether work has to start: once, however many of its moments were missed since the last time.
-
-    A clock that was in the future and was set back does not keep work from starting.
-    """
-    return record.attempts < MOST_ATTEMPTS and following(schedule, min(record.since, now)) <= now
+    """Return whether work has to start: once, however many of its moments were missed since the last time."""
+    return record.attempts < MOST_ATTEMPTS and following(schedule, record.since) <= now
 
 
 def upcoming(schedule: str, record: WorkRecord, now: datetime) -> datetime:
@@ -77,10 +74,15 @@ def upcoming(schedule: str, record: WorkRecord, now: datetime) -> datetime:
     return now if due(schedule, record, now) else following(schedule, now)
 
 
-def given_up(record: WorkRecord, now: datetime) -> WorkRecord:
-    """Return the record of work that was killed too often: it waits for the next moment of its schedule."""
+def settled(record: WorkRecord, now: datetime) -> WorkRecord:
+    """Return the record by which work is due from now on, while it does not run.
+
+    Work that was killed too often waits for the next moment of its schedule, and work that was done in the future for
+    the next one from now: the clock was set back.
+    """
+    since = min(record.since, now)
     if record.attempts < MOST_ATTEMPTS or record.ended_at is not None:
-        return record
+        return replace(record, since=since)
     return replace(record, since=now, exit_code=None, finding=f"it was killed {MOST_ATTEMPTS} times", attempts=0)
 
 

@@ -41,6 +41,7 @@ class Timer:
         self._state, self._project, self._works = state, project, works
         self._stop = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
+        self._kept = ""
 
     def run(self) -> None:
         """Start each work when it is due, until SIGTERM."""
@@ -48,16 +49,21 @@ class Timer:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, self._end)
         known, now = records(self._state), _now()
-        kept = {work.name: schedules.given_up(known.get(work.name, WorkRecord(since=now)), now) for work in self._works}
-        self._keep(kept)
+        kept = {work.name: known.get(work.name, WorkRecord(since=now)) for work in self._works}
         while not self._stop.is_set():
             for work in self._works:
-                if not self._stop.is_set() and schedules.due(work.schedule, kept[work.name], _now()):
-                    kept[work.name] = kept[work.name].started(_now())
-                    self._keep(kept)
-                    kept[work.name] = self._done(work, kept[work.name])
-                    self._keep(kept)
+                if not self._stop.is_set():
+                    kept[work.name] = schedules.settled(kept[work.name], _now())
+                    self._look(work, kept)
             self._stop.wait(_LOOK_S)
+
+    def _look(self, work: Work, kept: dict[str, WorkRecord]) -> None:
+        """Do a work that is due, and keep its record before and after."""
+        if schedules.due(work.schedule, kept[work.name], _now()):
+            kept[work.name] = kept[work.name].started(_now())
+            self._keep(kept)
+            kept[work.name] = self._done(work, kept[work.name])
+        self._keep(kept)
 
     def _done(self, work: Work, record: WorkRecord) -> WorkRecord:
         """Run the commands of a work and return its record: that of unfinished work if the timer has to end."""
@@ -98,8 +104,11 @@ class Timer:
             self._child.send_signal(signal.SIGINT)
 
     def _keep(self, kept: Mapping[str, WorkRecord]) -> None:
-        document = {name: to_document(record) for name, record in kept.items()}
-        write(self._state.timer, json.dumps(document, indent=1) + "\n")
+        text = json.dumps({name: to_document(record) for name, record in kept.items()}, indent=1) + "\n"
+        # It is asked every few seconds, and most of the time nothing has changed.
+        if text != self._kept:
+            write(self._state.timer, text)
+            self._kept = text
 
 
 def records(state: StateDir) -> dict[str, WorkRecord]:
