@@ -142,7 +142,7 @@ def test_a_backup_that_was_missed_is_taken_by_the_timer_which_is_started_again(b
     (process,) = backups.stack.processes("timer")
     write(state.timer, json.dumps({"backup": {"since": (datetime.now(UTC) - timedelta(days=400)).isoformat()}}))
     process.kill()
-    assert wait_until(lambda: "done" in timer.described(state)["backup"], timeout_s=DEADLINE_S), backups.run(
+    assert wait_until(lambda: "done" in timer.described(state)["backup"], timeout_s=3 * DEADLINE_S), backups.run(
         "list"
     ).text
     listed = backups.json("list")
