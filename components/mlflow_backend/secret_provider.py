@@ -13,8 +13,8 @@ from mlflow_backend.dynamic import Provider, is_unknown
 class SecretProvider(Provider):
     """Values that `module` knows.
 
-    It has REPLACING, the inputs that only another resource can have, and `identifier`, `ensure`, `look`, `changed` and
-    `delete`, which take the resource's inputs. It is imported when it is needed: the provider's process starts light.
+    It has REPLACING, the inputs that only another resource can have, and `identifier`, `ensure`, `current`, `changed`
+    and `delete`, which take the inputs of the resource. It is imported when needed: a provider's process starts light.
     """
 
     serialize_as_secret_always = False
@@ -30,7 +30,7 @@ class SecretProvider(Provider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Look at it; what is gone is made anew by the next update."""
-        found = self._module().look(props)
+        found = self._module().current(props)
         return ReadResult(id_=id_ if found else "", outs=found or props)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:

@@ -41,9 +41,9 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: props[name] for name in _INPUTS}, "arn": arn}
 
 
-def look(arn: str, props: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def current(arn: str, props: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the resource's outputs; None when the secret is gone or being deleted."""
-    return props if secrets.look(arn, props) else None
+    return props if secrets.current(arn, props) else None
 
 
 def changed(_arn: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:

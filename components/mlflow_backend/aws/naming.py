@@ -15,6 +15,8 @@ from mlflow_backend.naming import truncated_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlflow_backend.settings import Settings
+
 LIMITS: Final[Mapping[str, int]] = {
     "cluster": 255,
     "service": 255,
@@ -57,6 +59,12 @@ class Naming:
     name: str = "mlflow"
     account: str
     region: str
+
+    @classmethod
+    def of(cls, settings: Settings, *, project: str, stack: str, name: str = "mlflow") -> Naming:
+        """Return the names in the account and region of `settings`, which must name both."""
+        account, region = str(settings.aws.account), str(settings.aws.region)
+        return cls(project=project, stack=stack, name=name, account=account, region=region)
 
     @property
     def partition(self) -> str:

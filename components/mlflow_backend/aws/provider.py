@@ -34,7 +34,7 @@ class _SecretProvider(Provider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Look at it; a secret that is gone is made anew by the next update."""
-        found = self._holding().look(id_, props)
+        found = self._holding().current(id_, props)
         return ReadResult(id_=id_ if found else "", outs=found or props)
 
     def diff(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:

@@ -43,15 +43,8 @@ class Scope:
     @classmethod
     def of(cls, name: str, settings: Settings, connection: Connection | None = None) -> Scope:
         """Return the scope of blocks that stand alone; physical names begin with project, stack and `name`."""
-        region = str(settings.aws.region)
-        naming = Naming(
-            project=pulumi.get_project(),
-            stack=pulumi.get_stack(),
-            name=name,
-            account=str(settings.aws.account),
-            region=region,
-        )
-        return cls(settings=settings, naming=naming, connection=connection or Connection(region))
+        naming = Naming.of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)
+        return cls(settings=settings, naming=naming, connection=connection or Connection(naming.region))
 
     @property
     def tags(self) -> dict[str, str]:

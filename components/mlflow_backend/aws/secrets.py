@@ -133,7 +133,7 @@ def _rotate(connection: Connection, name: str) -> None:
         manager.put_secret_value(SecretId=name, SecretString=json.dumps(rotated))
 
 
-def look(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
+def current(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the resource's outputs as the secret is now; None when it is gone or being deleted."""
     version = _staged(arn, Connection.at(props["connection"])).get(_CURRENT)
     return None if version is None else {**props, "arn": arn, "version": version}

@@ -30,7 +30,7 @@ _TOKEN_USER: Final = "oauth2accesstoken"  # noqa: S105 - a user's name
 
 def refuse(settings: Settings, naming: Naming, api: Api) -> tuple[Finding, ...]:
     """Look at everything. Raises Refused with all that is missing; what could not be looked at is no reason."""
-    found = look(settings, naming, api)
+    found = check(settings, naming, api)
     if failures(found):
         raise Refused(
             "What this backend needs is not there:\n" + "\n".join(table(failures(found))),
@@ -40,9 +40,9 @@ def refuse(settings: Settings, naming: Naming, api: Api) -> tuple[Finding, ...]:
     return found
 
 
-def look(settings: Settings, naming: Naming, api: Api) -> tuple[Finding, ...]:
+def check(settings: Settings, naming: Naming, api: Api) -> tuple[Finding, ...]:
     """Return what each check of the project and of the image found."""
-    return (*project.look(naming, api), *_image(settings, api))
+    return (*project.check(naming, api), *_image(settings, api))
 
 
 def login(registry: str, api: Api) -> Login | None:
@@ -61,4 +61,4 @@ def _image(settings: Settings, api: Api) -> tuple[Finding, ...]:
     wanted = image.ImageRequirements(
         platform=_PLATFORM, mlflow_version=settings.server.mlflow_version, drivers=_DRIVERS
     )
-    return image.look(source, reference, wanted).findings
+    return image.check(source, reference, wanted).findings

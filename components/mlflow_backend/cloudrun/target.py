@@ -56,11 +56,11 @@ class CloudRunTarget:
     def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:
         """Look at the project and the image."""
         del folder
-        from mlflow_backend.cloudrun.preflight import look
+        from mlflow_backend.cloudrun.preflight import check
         from mlflow_backend.cloudrun.refusals import naming_of
         from mlflow_backend.gcp.api import Api
 
-        return look(settings, naming_of(settings, project=project, stack=stack), Api())
+        return check(settings, naming_of(settings, project=project, stack=stack), Api())
 
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return the containers of the service and of the jobs."""

@@ -164,11 +164,7 @@ class EcsBackend(Backend):
             opts=self._child,
         )
         self.service = Service(
-            f"{name}-service",
-            self._scope,
-            network=self.network,
-            key_arn=self.storage.key_arn,
-            opts=self._child,
+            f"{name}-service", self._scope, network=self.network, key_arn=self.storage.key_arn, opts=self._child
         )
         self._locator = self._make_locator()
         self.monitoring = self._watch()
@@ -300,8 +296,8 @@ class EcsBackend(Backend):
 def ledger_of(scope: Scope, identity: str) -> tuple[PinnedRelease | None, bool]:
     """Return the release that the ledger names instead of this one, and whether the schema changes."""
     settings, naming, connection = scope.settings, scope.naming, scope.connection
-    place = storage.store(settings, naming)
-    store = S3Store(connection.client("s3"), bucket=place.bucket, root=place.root)
+    data = storage.store(settings, naming)
+    store = S3Store(connection.client("s3"), bucket=data.bucket, root=data.root)
     contents = pins.ledger_contents(store, requested=settings.release.pin)
     pinned = pins.pinned_release(
         contents.state,

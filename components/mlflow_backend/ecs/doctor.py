@@ -34,10 +34,10 @@ CLUSTER: Final = Kind(
 )  # fmt: skip
 
 
-def look(args: EcsBackendArgs, naming: Naming) -> tuple[Finding, ...]:
+def check(args: EcsBackendArgs, naming: Naming) -> tuple[Finding, ...]:
     """Look at everything that an update needs to find. In another account than the stack's, nothing else is asked."""
     settings = args.settings()
-    found = resource.look(inputs_of(preflight_args(settings, naming, args))).findings
+    found = resource.inspect(inputs_of(preflight_args(settings, naming, args))).findings
     strangers = [each for each in found if each.check == "account" and each.outcome is Outcome.FAIL]
     if strangers:
         return (*strangers, skipped("the rest", "aws.account", "nothing else was asked of this account."))
@@ -45,12 +45,12 @@ def look(args: EcsBackendArgs, naming: Naming) -> tuple[Finding, ...]:
     cluster = deployed(account, naming)
     given = [(CLUSTER, naming.cluster()), *names.given(settings, naming, roles=ROLES)]
     return (
-        *permissions.look(account, grants(settings, naming, Purpose.DEPLOY)),
-        *linked_roles.look(account, settings, LINKED_ROLES),
-        *repository.look(str(settings.server.image), args.connection, own=naming.account),
+        *permissions.check(account, grants(settings, naming, Purpose.DEPLOY)),
+        *linked_roles.check(account, settings, LINKED_ROLES),
+        *repository.check(str(settings.server.image), args.connection, own=naming.account),
         *found,
-        *quotas.look(account, wanted(settings), deployed=cluster is True),
-        *names.look(account, given, naming, deployed=cluster),
+        *quotas.check(account, needed(settings), deployed=cluster is True),
+        *names.check(account, given, naming, deployed=cluster),
     )
 
 
@@ -63,7 +63,7 @@ def deployed(account: Account, naming: Naming) -> bool | Unanswered:
     return (tags.get("project"), tags.get("stack")) == (naming.project, naming.stack)
 
 
-def wanted(settings: Settings) -> dict[Quota, int]:
+def needed(settings: Settings) -> dict[Quota, int]:
     """Return how much of each quota the backend takes at most.
 
     During an update old and new tasks run beside each other, and a one-shot task beside them.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow_backend.ecs.deployments import TaskDefinitionId
 
 # A failing task is reported within a minute of its exit code; ECS lists it as stopped from that on.
-LOOK_S: Final = 15.0
+OBSERVE_EVERY_S: Final = 15.0
 # ECS ends these itself because it needs fewer (Amazon ECS service event messages).
 _SCALED: Final = "Scaling activity initiated by"
 
@@ -33,16 +33,16 @@ class FailingTasks:
     cluster: str
     report: Callable[[str], None] = warn
     reported: set[str] = field(default_factory=set)
-    looked: float = 0.0
+    observed: float = 0.0
 
-    def look(self, service: Mapping[str, Any], wanted: TaskDefinitionId, waited: float) -> None:
-        """Report the tasks of `wanted` that failed since the last look, if that was `LOOK_S` seconds ago.
+    def observe(self, service: Mapping[str, Any], wanted: TaskDefinitionId, waited: float) -> None:
+        """Report tasks of `wanted` that failed since the last call, if that was `OBSERVE_EVERY_S` seconds ago.
 
         `service` is as DescribeServices gave it, `waited` the seconds since the wait began.
         """
-        if waited - self.looked < LOOK_S:
+        if waited - self.observed < OBSERVE_EVERY_S:
             return
-        self.looked = waited
+        self.observed = waited
         under_way = {
             str(each["id"])
             for each in service.get("deployments", [])

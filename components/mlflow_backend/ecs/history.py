@@ -143,7 +143,7 @@ class EcsHistory:
             if waited >= deadline_s:
                 reason = f"not serving after {deadline_s:.0f} s: {assessment.reason}"
                 return self._failed(service, wanted, reason, since)
-            failing.look(service, wanted, waited)
+            failing.observe(service, wanted, waited)
             seen = seen or assessment.state is RolloutState.WAITING
             self.pace.pause(self.pace.poll_s)
 

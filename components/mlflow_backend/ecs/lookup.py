@@ -27,9 +27,7 @@ def locate(settings: Settings, naming: Naming, connection: Connection) -> EcsLoc
     network = services[0]["networkConfiguration"]["awsvpcConfiguration"]
     name = naming.security_group("tasks")
     groups = _asked(
-        connection.client("ec2").describe_security_groups,
-        naming,
-        Filters=[{"Name": "group-name", "Values": [name]}],
+        connection.client("ec2").describe_security_groups, naming, Filters=[{"Name": "group-name", "Values": [name]}]
     )["SecurityGroups"]
     if not groups:
         raise not_deployed(naming.stack, naming.region, f"there is no security group {name}")

@@ -28,9 +28,7 @@ def refuse_unsupported(settings: Settings) -> None:
 def naming_of(settings: Settings, *, project: str, stack: str, name: str = "mlflow") -> Naming:
     """Return where a stack's backend belongs. Raises Refused for settings that this target cannot fulfil."""
     refuse_unsupported(settings)
-    return Naming(
-        project=project, stack=stack, name=name, account=str(settings.aws.account), region=str(settings.aws.region)
-    )
+    return Naming.of(settings, project=project, stack=stack, name=name)
 
 
 def image(settings: Settings) -> Iterator[str]:

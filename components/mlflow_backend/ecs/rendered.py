@@ -38,7 +38,7 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
 
     Raises Refused and ValueError for settings that cannot be rendered.
     """
-    naming = Naming(project=project, stack=stack, account=str(settings.aws.account), region=str(settings.aws.region))
+    naming = Naming.of(settings, project=project, stack=stack)
     drawn = tasks.TaskDependencies(
         image=image or _NO_IMAGE,
         url=settings.network.public_url or f"http://{naming.balancer()}.elb.amazonaws.com",

@@ -56,10 +56,10 @@ class EcsTarget:
         """Look at the account."""
         del folder
         from mlflow_backend.ecs.args import EcsBackendArgs
-        from mlflow_backend.ecs.doctor import look
+        from mlflow_backend.ecs.doctor import check
         from mlflow_backend.ecs.refusals import naming_of
 
-        return look(EcsBackendArgs.from_settings(settings), naming_of(settings, project=project, stack=stack))
+        return check(EcsBackendArgs.from_settings(settings), naming_of(settings, project=project, stack=stack))
 
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return task definitions and IAM documents."""

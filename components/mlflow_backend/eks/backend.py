@@ -298,5 +298,5 @@ def _looked_at(
     settings: Settings, inner: Settings, locator: EksLocator, identity: str
 ) -> tuple[tuple[Finding, ...], PinnedRelease | None, Document | None]:
     """Return what preflight found, and the release that the ledger names instead of this one, with its pod template."""
-    findings = refuse(preflight.look(settings, inner, locator))
+    findings = refuse(preflight.check(settings, inner, locator))
     return findings, *pinned_release(EksPlatform(locator), identity, requested=settings.release.pin)

@@ -76,11 +76,11 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Tell whether something else is asked for, AWS has another version, or the copy is gone."""
     if any(olds.get(key) != news.get(key) for key in INPUTS):
         return True
-    found = look(news)
+    found = current(news)
     return found is None or found["version"] != _values(_located(news), news)[0]
 
 
-def look(props: Mapping[str, Any]) -> dict[str, Any] | None:
+def current(props: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the resource's outputs as the copy is now; None if it is gone."""
     try:
         found = _api(_located(props)).get("Secret", props["secret"])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _AGENT: Final = "eks-pod-identity-agent"
 
 
-def look(settings: Settings, derived: Settings, locator: EksLocator) -> tuple[Finding, ...]:
+def check(settings: Settings, derived: Settings, locator: EksLocator) -> tuple[Finding, ...]:
     """Return what was found; `derived` are the settings within the cluster.
 
     A cluster that is not made yet is no failure: what would be looked at in it is shown as skipped.
@@ -57,7 +57,7 @@ def look(settings: Settings, derived: Settings, locator: EksLocator) -> tuple[Fi
     return (
         passed("cluster", "eks.cluster", f"{locator.cluster} is ACTIVE."),
         *(() if made else _addons(locator)),
-        *preflight.look(derived, Api(connection=connection, namespace=locator.namespace), made=ours),
+        *preflight.check(derived, Api(connection=connection, namespace=locator.namespace), made=ours),
     )
 
 

@@ -45,9 +45,8 @@ def naming_of(settings: Settings, *, project: str, stack: str, name: str = "mlfl
 
 
 def _names(settings: Settings, *, project: str, stack: str, name: str = "mlflow") -> tuple[Naming, ObjectNaming]:
-    account, region = str(settings.aws.account), str(settings.aws.region)
     return (
-        Naming(project=project, stack=stack, name=name, account=account, region=region),
+        Naming.of(settings, project=project, stack=stack, name=name),
         ObjectNaming(
             project=project, stack=stack, name=name, namespace=settings.kubernetes.namespace, tags=dict(settings.tags)
         ),

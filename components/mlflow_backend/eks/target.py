@@ -64,12 +64,12 @@ class EksTarget:
     def doctor(self, settings: Settings, *, project: str, stack: str, folder: Path) -> Sequence[Finding]:
         """Look at the cluster."""
         del folder
-        from mlflow_backend.eks.preflight import look
+        from mlflow_backend.eks.preflight import check
         from mlflow_backend.eks.refusals import naming_of
         from mlflow_backend.eks.within import within
 
         names = naming_of(settings, project=project, stack=stack)
-        return look(settings, within(settings, *names), _located(settings, project=project, stack=stack))
+        return check(settings, within(settings, *names), _located(settings, project=project, stack=stack))
 
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return the containers, and the IAM documents of their roles."""

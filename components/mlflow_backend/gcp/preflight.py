@@ -23,7 +23,7 @@ _BATCH: Final = 30
 _ASKED: Final = 100
 
 
-def look(naming: Naming, api: Api) -> tuple[Finding, ...]:
+def check(naming: Naming, api: Api) -> tuple[Finding, ...]:
     """Return what each check found; in another project than the one that is meant nothing more is asked."""
     first = _project(naming, api)
     if failures([first]):

@@ -108,7 +108,7 @@ def ensure(props: Mapping[str, Any], *, pace: Pace | None = None) -> dict[str, A
     return _outputs(props, found)
 
 
-def look(props: Mapping[str, Any]) -> dict[str, Any] | None:
+def current(props: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the resource's outputs as the secrets are now; None if a value is not there."""
     found = _stored(Secrets(project=props["project"]), props)
     return None if set(props["names"]) - found.keys() else _outputs(props, found)
@@ -118,7 +118,7 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Return whether something else is asked for, or a secret is not as the last update left it."""
     if any(olds.get(key) != news.get(key) for key in INPUTS):
         return True
-    found = look(news)
+    found = current(news)
     if found is None or found["versions"] != olds.get("versions"):
         return True
     return _waiting(Secrets(project=news["project"]), news, found["fingerprint"]) is not None

@@ -74,5 +74,5 @@ def _looked_at(
 ) -> tuple[tuple[Finding, ...], PinnedRelease | None, Document | None]:
     """Return what preflight found, and the release that the ledger names instead of this one, with its pod template."""
     platform = KubernetesPlatform(locator)
-    findings = preflight.refuse(preflight.look(settings, platform.api))
+    findings = preflight.refuse(preflight.check(settings, platform.api))
     return findings, *pinned_release(platform, identity, requested=settings.release.pin)

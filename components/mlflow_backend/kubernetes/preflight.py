@@ -57,7 +57,7 @@ def refuse(found: tuple[Finding, ...]) -> tuple[Finding, ...]:
     return found
 
 
-def look(settings: Settings, api: Api, *, made: Collection[str] = ()) -> tuple[Finding, ...]:
+def check(settings: Settings, api: Api, *, made: Collection[str] = ()) -> tuple[Finding, ...]:
     """Return what each check found. Without an answer of the API server there is nothing more to look at.
 
     `made` names checks of what the update itself makes, such as `namespace` and `storage_class`.

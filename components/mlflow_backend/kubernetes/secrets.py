@@ -82,7 +82,7 @@ def ensure(props: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def look(props: Mapping[str, Any]) -> dict[str, Any] | None:
+def current(props: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the resource's outputs as the Secret is now; None if it is gone."""
     api = api_of(props)
     found = api.get("Secret", props["secret"])
@@ -93,7 +93,7 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Tell whether something else is asked for, or the Secret is not as the last update left it."""
     if any(olds.get(key) != news.get(key) for key in INPUTS):
         return True
-    found = look(news)
+    found = current(news)
     return found is None or found["version"] != olds.get("version") or found["waiting"]
 
 

@@ -61,12 +61,12 @@ class KubernetesTarget:
         del folder
         from mlflow_backend.kubernetes.api import Api
         from mlflow_backend.kubernetes.kubeconfig import Connection
-        from mlflow_backend.kubernetes.preflight import look
+        from mlflow_backend.kubernetes.preflight import check
         from mlflow_backend.kubernetes.refusals import naming_of
 
         naming = naming_of(settings, project=project, stack=stack)
         connection = Connection(settings.kubernetes.kubeconfig, str(settings.kubernetes.context))
-        return look(settings, Api(connection=connection, namespace=naming.namespace))
+        return check(settings, Api(connection=connection, namespace=naming.namespace))
 
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return the containers of the server and of the one-shot tasks."""

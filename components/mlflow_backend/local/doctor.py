@@ -24,7 +24,7 @@ _DISK_GIB: Final = 4
 _GIB: Final = 1024**3
 
 
-def look(settings: Settings, state: StateDir, root: Path) -> Iterator[Finding]:
+def check(settings: Settings, state: StateDir, root: Path) -> Iterator[Finding]:
     """Look at Python, the Pulumi CLI, the folder, its disk, and the ports; `root` is the project's folder."""
     yield passed("python", "target", f"Python {sys.version.partition(' ')[0]} at {sys.executable}.")
     yield _pulumi(root)

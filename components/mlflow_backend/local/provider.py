@@ -33,7 +33,7 @@ _NOT_COMPARED = _FOUND | {"verification"}
 
 
 class _LocalProvider(Provider):
-    """What the local resources share: one `apply` makes it so, `look` finds out how it is."""
+    """What the local resources share: one `apply` makes it so, `condition` finds out how it is."""
 
     # The provider holds nothing, so nothing of it needs to be encrypted in the state.
     serialize_as_secret_always = False
@@ -42,7 +42,7 @@ class _LocalProvider(Provider):
         """Make it so and return what was found. Raises PlatformFailed."""
         raise NotImplementedError
 
-    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+    def condition(self, state: StateDir, props: dict[str, Any]) -> str:
         """Return `running`, or in a few words what is wrong."""
         raise NotImplementedError
 
@@ -57,7 +57,7 @@ class _LocalProvider(Provider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Look at what is there; a credential that cannot be read is a finding, which the update mends or refuses."""
         try:
-            condition = self.look(_state(props), props)
+            condition = self.condition(_state(props), props)
         except PlatformFailed as failure:
             condition = failure.finding
         return ReadResult(id_=id_, outs={**props, "condition": condition})
@@ -78,7 +78,7 @@ class CredentialsProvider(_LocalProvider):
 
         return {"versions": credentials.ensure(state), "condition": _RUNNING}
 
-    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+    def condition(self, state: StateDir, props: dict[str, Any]) -> str:
         """Compare the versions with those of the files."""
         from mlflow_backend.local import credentials, encryption  # noqa: PLC0415
 
@@ -90,7 +90,7 @@ class CredentialsProvider(_LocalProvider):
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Look at the files themselves: a rotated secret must not wait for a refresh."""
-        changed = super().diff(_id, olds, news).changes or self.look(_state(news), olds) != _RUNNING
+        changed = super().diff(_id, olds, news).changes or self.condition(_state(news), olds) != _RUNNING
         return DiffResult(changes=bool(changed))
 
 
@@ -104,7 +104,7 @@ class SupervisorProvider(_LocalProvider):
 
         return {"listens": Supervisor(state).start(), "condition": _RUNNING}
 
-    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+    def condition(self, state: StateDir, props: dict[str, Any]) -> str:
         """Ask it."""
         del props
         from mlflow_backend.local.supervisor import Supervisor  # noqa: PLC0415
@@ -128,7 +128,7 @@ class ServiceProvider(_LocalProvider):
 
         return services.apply(state, props["service"], props)
 
-    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+    def condition(self, state: StateDir, props: dict[str, Any]) -> str:
         """Ask the supervisor, then the service itself."""
         from mlflow_backend.local import services  # noqa: PLC0415
 
@@ -153,7 +153,7 @@ class EnvironmentProvider(_LocalProvider):
         package.install()
         return {"condition": _RUNNING}
 
-    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+    def condition(self, state: StateDir, props: dict[str, Any]) -> str:
         """Return whether it is still installed."""
         del state
         from mlflow_backend import environments  # noqa: PLC0415
@@ -178,7 +178,7 @@ class ServerProvider(_LocalProvider):
             deployed = server.deploy(state, from_document(DesiredServer, props["desired"]), props["verification"])
         return {**deployed, "condition": _RUNNING}
 
-    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+    def condition(self, state: StateDir, props: dict[str, Any]) -> str:
         """Compare what serves with the revision that was deployed."""
         from mlflow_backend.local import server  # noqa: PLC0415
 

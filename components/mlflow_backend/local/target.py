@@ -50,7 +50,7 @@ class LocalTarget:
         from mlflow_backend.local import doctor
         from mlflow_backend.local.state import StateDir
 
-        return tuple(doctor.look(settings, StateDir(folder / stack), folder.parent))
+        return tuple(doctor.check(settings, StateDir(folder / stack), folder.parent))
 
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return nothing: no policy is about processes of this machine."""

@@ -41,7 +41,7 @@ class Expected:
     boundary: str | None = None
 
 
-def look(aws: Account, expected: Expected) -> tuple[Finding, ...]:
+def check(aws: Account, expected: Expected) -> tuple[Finding, ...]:
     """Look at the account. When it is another one than expected, nothing else in it is asked."""
     account = _account(aws, expected)
     found = [account]

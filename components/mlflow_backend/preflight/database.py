@@ -22,7 +22,7 @@ _OF_RDS: Final = (".rds.amazonaws.com", ".rds.amazonaws.com.cn")
 _MAJOR: Final = re.compile(r"\d+")
 
 
-def look(rds: Any, host: str, clients: int) -> Finding:
+def check(rds: Any, host: str, clients: int) -> Finding:
     """Look for the engine behind `host` and compare it. `clients` is the major version of the image's pg_dump."""
     if not host.lower().endswith(_OF_RDS):
         return _unknown(f"{host} is no address of RDS", clients)

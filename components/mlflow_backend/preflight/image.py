@@ -54,7 +54,7 @@ class Inspection:
     clients: int = CLIENT_MAJOR
 
 
-def look(source: Source, reference: Reference, required: ImageRequirements) -> Inspection:
+def check(source: Source, reference: Reference, required: ImageRequirements) -> Inspection:
     """Look at an image through its registry and check it."""
     exists = "image exists"
     try:

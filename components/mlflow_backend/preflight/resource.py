@@ -42,7 +42,7 @@ def check(news: Mapping[str, Any]) -> Checked:
     skipped = [findings.skipped("preflight", "server.image", message)] if unknown else []
     if set(unknown) - GIVEN:
         return Checked(inputs={**news, "findings": findings.documents(skipped)}, problems=())
-    inspection = look({**news, **dict.fromkeys(unknown)})
+    inspection = inspect({**news, **dict.fromkeys(unknown)})
     found = (*inspection.findings, *skipped)
     inputs = {
         **news,
@@ -56,7 +56,7 @@ def check(news: Mapping[str, Any]) -> Checked:
     return Checked(inputs=inputs, problems=problems)
 
 
-def look(news: Mapping[str, Any]) -> image.Inspection:
+def inspect(news: Mapping[str, Any]) -> image.Inspection:
     """Look at everything that known inputs name; the image is what was found of it, the findings are all of them."""
     inspection = _image(news)
     return replace(
@@ -84,7 +84,7 @@ def _image(news: Mapping[str, Any]) -> image.Inspection:
         mlflow_version=news["mlflowVersion"],
         drivers=frozenset(news["drivers"]),
     )
-    return image.look(found, reference, wanted)
+    return image.check(found, reference, wanted)
 
 
 def source(reference: Reference, login: str | None, news: Mapping[str, Any] | None = None) -> Source:
@@ -133,7 +133,7 @@ def _account(news: Mapping[str, Any]) -> tuple[Finding, ...]:
         zones=int(news.get("zones") or 0),
         boundary=news.get("boundary"),
     )
-    return account.look(Account(Connection.at(news)), expected)
+    return account.check(Account(Connection.at(news)), expected)
 
 
 def _database(news: Mapping[str, Any], inspection: image.Inspection) -> tuple[Finding, ...]:
@@ -142,7 +142,7 @@ def _database(news: Mapping[str, Any], inspection: image.Inspection) -> tuple[Fi
         return ()
     from mlflow_backend.aws.connection import Connection  # noqa: PLC0415
 
-    return (database.look(Connection.at(news).client("rds"), host, inspection.clients),)
+    return (database.check(Connection.at(news).client("rds"), host, inspection.clients),)
 
 
 def _soaked(news: Mapping[str, Any], inspection: image.Inspection) -> tuple[Finding, ...]:
@@ -157,5 +157,5 @@ def _soaked(news: Mapping[str, Any], inspection: image.Inspection) -> tuple[Find
         Connection.at({**news, "region": wanted["region"]}).client("s3"), bucket=wanted["bucket"], root=wanted["root"]
     )
     digest = inspection.pinned.rpartition("@")[2]
-    found = soak.look(Ledger(store, by=""), digest=digest, source=wanted["stack"], hours=int(wanted["hours"]))
+    found = soak.check(Ledger(store, by=""), digest=digest, source=wanted["stack"], hours=int(wanted["hours"]))
     return (found,)

@@ -15,7 +15,7 @@ CHECK: Final = "image soaked"
 PROPERTY: Final = "release.soakHours"
 
 
-def look(ledger: Ledger, *, digest: str, source: str, hours: int, now: datetime | None = None) -> Finding:
+def check(ledger: Ledger, *, digest: str, source: str, hours: int, now: datetime | None = None) -> Finding:
     """Say whether the image with `digest` passed a verification on the stack `source` at least `hours` ago.
 
     The first pass counts: verified again an hour ago, it has soaked all the same. A ledger that cannot be read is

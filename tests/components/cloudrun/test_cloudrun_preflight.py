@@ -57,13 +57,13 @@ def test_the_deployers_token_is_sent_to_google_alone(api: Api, registry: str, *,
 def test_an_image_that_no_registry_is_named_for_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside what is found of the project, in one error."""
 
-    def look(*_: object) -> tuple[Finding, ...]:
+    def check(*_: object) -> tuple[Finding, ...]:
         return (passed("project", "gcp.project", "it is there."),)
 
-    monkeypatch.setattr(project, "look", look)
+    monkeypatch.setattr(project, "check", check)
     settings = changed("basic", {})
     malformed = settings.model_copy(update={"server": settings.server.model_copy(update={"image": "mlflow"})})
     with raised("cloudrun-preflight-failed", "image exists"):
         preflight.refuse(malformed, NAMING, api)
-    (found,) = failures(preflight.look(malformed, NAMING, api))
+    (found,) = failures(preflight.check(malformed, NAMING, api))
     assert found.prop == "server.image"

@@ -63,7 +63,7 @@ def outcomes(found: Sequence[Finding]) -> list[Outcome]:
 )
 def test_what_is_wanted_follows_from_the_settings(variant: str, cpus: int, addresses: int, vpcs: int) -> None:
     """During an update twice the most tasks run, and half a vCPU of a one-shot task; a NAT gateway has an address."""
-    found = doctor.wanted(settings_of(variant))
+    found = doctor.needed(settings_of(variant))
     assert found[doctor.FARGATE] == cpus
     assert found.get(quotas.ADDRESSES, 0) == addresses
     assert found.get(quotas.NETWORKS, 0) == vpcs
@@ -98,7 +98,7 @@ def test_what_is_in_use_counts_once(
     account = account_with(limit, used=used, applied=applied)
     found = next(
         each
-        for each in quotas.look(account, doctor.wanted(settings_of("dev")), deployed=deployed)
+        for each in quotas.check(account, doctor.needed(settings_of("dev")), deployed=deployed)
         if "L-3032" in each.check
     )
     assert found.outcome is outcome
@@ -109,7 +109,7 @@ def test_a_quota_that_nobody_may_ask_is_no_pass() -> None:
     """It is shown as not evaluated."""
     account = Asked()
     account.of("service-quotas").answers("GetServiceQuota", "AccessDeniedException")
-    found = list(quotas.look(account, doctor.wanted(settings_of("dev")), deployed=False))
+    found = list(quotas.check(account, doctor.needed(settings_of("dev")), deployed=False))
     assert set(outcomes(found)) == {Outcome.SKIP}
 
 
@@ -130,7 +130,7 @@ def test_each_service_without_its_role_is_named(absent: str) -> None:
     account = Asked()
     there = [role(each) for each in SERVICES.split() if each != absent]
     account.of("iam").answers("ListRoles", {"Roles": there})
-    found = list(linked_roles.look(account, settings_of("dev"), LINKED_ROLES))
+    found = list(linked_roles.check(account, settings_of("dev"), LINKED_ROLES))
     (failed,) = [each for each in found if each.outcome is Outcome.FAIL]
     assert failed.command.endswith(f"--aws-service-name {absent}.amazonaws.com")
 
@@ -166,7 +166,7 @@ def test_a_cluster_is_the_stacks_by_its_tags(tags: dict[str, str], *, own: bool)
 
 def test_a_bucket_of_another_account_has_no_command() -> None:
     """Nobody here can free it: another name is the only way."""
-    found = list(names.look(everything_free(bucket="403"), GIVEN, naming_of("dev"), deployed=False))
+    found = list(names.check(everything_free(bucket="403"), GIVEN, naming_of("dev"), deployed=False))
     (failed,) = [each for each in found if each.outcome is Outcome.FAIL]
     assert not failed.command
 
@@ -192,10 +192,10 @@ def test_a_name_that_nobody_may_ask_is_no_pass() -> None:
     """Each is shown as not evaluated."""
     account = everything_free()
     account.of("kms").answers("DescribeKey", "AccessDeniedException")
-    found = list(names.look(account, GIVEN, naming_of("dev"), deployed=False))
+    found = list(names.check(account, GIVEN, naming_of("dev"), deployed=False))
     assert outcomes(found) == [Outcome.SKIP, Outcome.PASS]
     cut_off = Unanswered(why="EndpointConnectionError", denied=True)
-    assert outcomes(list(names.look(account, GIVEN, naming_of("dev"), deployed=cut_off))) == [Outcome.SKIP]
+    assert outcomes(list(names.check(account, GIVEN, naming_of("dev"), deployed=cut_off))) == [Outcome.SKIP]
 
 
 GRANT = Grant(
@@ -217,7 +217,7 @@ def judged(arn: str, **decisions: str) -> tuple[Asked, list[Finding]]:
         for action in GRANT.actions
     ]
     account.of("iam").answers("SimulatePrincipalPolicy", {"EvaluationResults": results})
-    return account, list(permissions.look(account, [GRANT]))
+    return account, list(permissions.check(account, [GRANT]))
 
 
 def test_a_session_is_evaluated_by_its_role_on_the_grants_own_resources() -> None:
@@ -256,4 +256,4 @@ def test_what_iam_does_not_judge_is_said() -> None:
     account = Asked()
     account.of("sts").answers("GetCallerIdentity", {"Arn": f"arn:aws:iam::{ACCOUNT}:user/ann"})
     account.of("iam").answers("SimulatePrincipalPolicy", "AccessDenied")
-    assert outcomes(list(permissions.look(account, [GRANT]))) == [Outcome.SKIP]
+    assert outcomes(list(permissions.check(account, [GRANT]))) == [Outcome.SKIP]

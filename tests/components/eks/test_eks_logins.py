@@ -104,7 +104,7 @@ def test_a_password_that_rds_drew_anew_is_copied_before_it_is_used(cluster: Name
     assert logins.changed(first, props())
     logins.renew_administrator(located())
     assert held(cluster, located().administrator)["password"] == "another"
-    assert logins.look(props()) == logins.ensure(props())
+    assert logins.current(props()) == logins.ensure(props())
 
 
 def test_the_servers_password_is_drawn_once_beside_the_host(cluster: Namespace, aws: dict[str, Any]) -> None:
@@ -125,7 +125,7 @@ def test_a_copy_that_somebody_deleted_is_made_again(cluster: Namespace, aws: dic
     first = logins.ensure(props())
     cluster.objects.clear()
     assert logins.changed(first, props())
-    assert logins.look(props()) is None
+    assert logins.current(props()) is None
 
 
 def test_a_secret_of_somebody_elses_is_not_written(cluster: Namespace, aws: dict[str, Any]) -> None:
@@ -172,7 +172,7 @@ def test_what_went_with_its_cluster_is_deleted_already(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(logins, "_api", gone)
     logins.delete(props())
-    assert logins.look(props()) is None
+    assert logins.current(props()) is None
 
 
 def test_the_resource_follows_what_aws_has(cluster: Namespace, aws: dict[str, Any]) -> None:

@@ -52,35 +52,35 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """The checks that Kubernetes's preflight is told to leave out, for each time that it is asked."""
     found: list[tuple[str, ...]] = []
 
-    def look(_settings: Any, _api: Any, *, made: tuple[str, ...]) -> tuple[Finding, ...]:
+    def check(_settings: Any, _api: Any, *, made: tuple[str, ...]) -> tuple[Finding, ...]:
         found.append(made)
         return (passed("api server", "kubernetes", "it runs."),)
 
-    monkeypatch.setattr(of_kubernetes, "look", look)
+    monkeypatch.setattr(of_kubernetes, "check", check)
     return found
 
 
-def look(variant: str) -> dict[str, Outcome]:
+def check(variant: str) -> dict[str, Outcome]:
     """Return what was found of a variant, by the check."""
     settings = settings_of(variant)
     names = naming_of(settings, project="mlflow-backend", stack=STACK)
     located = eks_locator(settings, *names, Connection(REGION))
-    return {each.check: each.outcome for each in preflight.look(settings, within(settings, *names), located)}
+    return {each.check: each.outcome for each in preflight.check(settings, within(settings, *names), located)}
 
 
 def test_a_cluster_that_is_not_made_yet_is_skipped_visibly(aws: dict[str, Any], asked: list[Any]) -> None:
     """A first preview must not fail for what its update makes."""
     aws["DescribeCluster"] = ABSENT
-    assert look("eks") == {"cluster": Outcome.SKIP}
+    assert check("eks") == {"cluster": Outcome.SKIP}
     aws["DescribeCluster"] = {"cluster": {"status": "CREATING"}}
-    assert look("eks") == {"cluster": Outcome.SKIP}
+    assert check("eks") == {"cluster": Outcome.SKIP}
     assert not asked
 
 
 def test_an_adopted_cluster_must_be_there(aws: dict[str, Any], asked: list[Any]) -> None:
     """Nobody else will make it."""
     aws["DescribeCluster"] = ABSENT
-    assert look("adopted") == {"cluster": Outcome.FAIL}
+    assert check("adopted") == {"cluster": Outcome.FAIL}
     assert not asked
 
 
@@ -88,30 +88,30 @@ def test_an_adopted_cluster_must_be_there(aws: dict[str, Any], asked: list[Any])
 def test_a_cluster_that_may_not_be_looked_at_fails(aws: dict[str, Any], asked: list[Any], variant: str) -> None:
     """An update could not log in to it either."""
     aws["DescribeCluster"] = DENIED
-    assert look(variant) == {"cluster": Outcome.FAIL}
+    assert check(variant) == {"cluster": Outcome.FAIL}
     assert not asked
 
 
 def test_what_the_update_makes_is_not_asked_for(aws: dict[str, Any], asked: list[Any]) -> None:
     """An update that failed half-way is repeated: namespace and Secrets may be missing."""
     del aws
-    assert look("eks") == {"cluster": Outcome.PASS, "api server": Outcome.PASS}
-    look("adopted")
+    assert check("eks") == {"cluster": Outcome.PASS, "api server": Outcome.PASS}
+    check("adopted")
     assert asked == [("namespace", "secrets", "storage_class", "architecture"), ("secrets",)]
 
 
 def test_an_adopted_cluster_gives_pods_their_roles_and_enforces_policies(aws: dict[str, Any], asked: list[Any]) -> None:
     """Policies that are taken and ignored are the worst kind."""
     del asked
-    found = look("adopted")
+    found = check("adopted")
     assert (found["pod identities"], found["network policies"]) == (Outcome.PASS, Outcome.PASS)
     aws["eks-pod-identity-agent"] = ABSENT
     for ignored in ("", "{}", '{"enableNetworkPolicy": "false"}', "no JSON"):
         aws["vpc-cni"] = {"addon": {"configurationValues": ignored}}
-        found = look("adopted")
+        found = check("adopted")
         assert (found["pod identities"], found["network policies"]) == (Outcome.FAIL, Outcome.FAIL), ignored
     aws["eks-pod-identity-agent"] = aws["vpc-cni"] = DENIED
-    found = look("adopted")
+    found = check("adopted")
     assert (found["pod identities"], found["network policies"]) == (Outcome.SKIP, Outcome.SKIP)
 
 

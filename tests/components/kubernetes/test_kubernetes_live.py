@@ -399,13 +399,13 @@ class Cluster(Namespace):
 
 def failing(found: Cluster, variant: str = "cluster") -> list[str]:
     """Return the checks that fail."""
-    looked = preflight.look(settings_of(variant), found)  # type: ignore[arg-type]
+    looked = preflight.check(settings_of(variant), found)  # type: ignore[arg-type]
     return [each.check for each in looked if each.outcome is Outcome.FAIL]
 
 
 def test_a_cluster_that_has_everything_passes() -> None:
     """Each check is shown."""
-    looked = preflight.refuse(preflight.look(settings_of(), Cluster()))  # type: ignore[arg-type]
+    looked = preflight.refuse(preflight.check(settings_of(), Cluster()))  # type: ignore[arg-type]
     assert {each.outcome for each in looked} == {Outcome.PASS}
     assert {each.check for each in looked} == {
         "api server", "namespace", "permissions", "storage class", "ingress class", "architecture",
@@ -428,7 +428,7 @@ def test_what_is_missing_is_refused(path: str, answer: dict[str, Any] | None, ch
     found.paths[path] = answer  # type: ignore[assignment]
     assert failing(found) == [check]
     with pytest.raises(Refused) as refused:
-        preflight.refuse(preflight.look(settings_of(), found))  # type: ignore[arg-type]
+        preflight.refuse(preflight.check(settings_of(), found))  # type: ignore[arg-type]
     assert refused.value.code == "kubernetes-preflight-failed"
 
 
@@ -436,7 +436,7 @@ def test_a_permission_that_is_missing_is_named() -> None:
     """All of them at once."""
     found = Cluster()
     found.refused = {"create jobs", "list events"}
-    (finding,) = [each for each in preflight.look(settings_of(), found) if each.outcome is Outcome.FAIL]  # type: ignore[arg-type]
+    (finding,) = [each for each in preflight.check(settings_of(), found) if each.outcome is Outcome.FAIL]  # type: ignore[arg-type]
     assert "create jobs" in finding.message
     assert "list events" in finding.message
 

@@ -27,7 +27,7 @@ def found(folder: Path, port: int | None = None) -> dict[str, Outcome]:
     server = f"{{mlflowVersion: 3.17.2{f', port: {port}' if port else ''}}}"
     file.write_text(f"config:\n  mlflow-backend:target: local\n  mlflow-backend:server: {server}\n")
     settings = load(YamlSource.read(file))
-    return {each.check: each.outcome for each in doctor.look(settings, StateDir(folder / "state"), folder)}
+    return {each.check: each.outcome for each in doctor.check(settings, StateDir(folder / "state"), folder)}
 
 
 def test_a_taken_port_is_named_and_a_free_one_passes(tmp_path: Path) -> None:
@@ -42,9 +42,9 @@ def test_a_taken_port_is_named_and_a_free_one_passes(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before a set-up ends half-way."""
-    assert found(tmp_path)["disk"] is Outcome.PASS
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3 * _GIB))
-    assert found(tmp_path)["disk"] is Outcome.FAIL
+    for free, outcome in ((5, Outcome.PASS), (3, Outcome.FAIL)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free * _GIB))
+        assert found(tmp_path)["disk"] is outcome
 
 
 def test_a_missing_pulumi_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

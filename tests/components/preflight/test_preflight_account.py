@@ -87,9 +87,9 @@ class Aws:
         """Set what ACM says."""
         self.acm.answers("DescribeCertificate", {"Certificate": {"CertificateArn": CERTIFICATE, **details}})
 
-    def look(self, expected: Expected = EXPECTED) -> dict[str, Finding]:
+    def check(self, expected: Expected = EXPECTED) -> dict[str, Finding]:
         """Look, and return the findings by check."""
-        return {finding.check: finding for finding in account.look(Recordings(self), expected)}
+        return {finding.check: finding for finding in account.check(Recordings(self), expected)}
 
 
 class Recordings(Account):
@@ -114,7 +114,7 @@ class Recordings(Account):
 
 def test_an_account_where_all_is_well() -> None:
     """Every check passes, and each is shown."""
-    found = Aws().look()
+    found = Aws().check()
     assert set(found) == {
         "account", "availability zones", "secret exists", "secret readable", "certificate", "hosted zone",
     }  # fmt: skip
@@ -125,7 +125,7 @@ def test_another_account_stops_everything() -> None:
     """Nothing of a stranger's account is looked at."""
     aws = Aws()
     aws.sts.answers("GetCallerIdentity", {"Account": "999999999999"})
-    found = aws.look()
+    found = aws.check()
     assert list(found) == ["account"]
     assert found["account"].outcome is Outcome.FAIL
     assert "of account 999999999999, and the stack is for 123456789012" in found["account"].message
@@ -136,8 +136,8 @@ def test_no_credentials_are_reported() -> None:
     """Before any other check."""
     aws = Aws()
     aws.sts.answers("GetCallerIdentity", "ExpiredToken")
-    assert list(aws.look()) == ["account"]
-    assert "ExpiredToken" in aws.look()["account"].message
+    assert list(aws.check()) == ["account"]
+    assert "ExpiredToken" in aws.check()["account"].message
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_secret_is_there_or_not_or_not_known(answer: Any, outcome: Outcome, to
     """Not being allowed to look is shown as skipped, never as passed."""
     aws = Aws()
     aws.secrets.answers("DescribeSecret", answer)
-    finding = aws.look()["secret exists"]
+    finding = aws.check()["secret exists"]
     assert finding.outcome is outcome
     assert finding.prop == "aws.database.secret"
     assert told in finding.message
@@ -173,7 +173,7 @@ def test_whether_tasks_can_read_a_secret(answer: str, outcome: Outcome, told: st
         aws.decides(answer)
     else:
         aws.iam.answers("SimulatePrincipalPolicy", answer)
-    finding = aws.look()["secret readable"]
+    finding = aws.check()["secret readable"]
     assert finding.outcome is outcome
     assert told in finding.message
     assert aws.iam.calls("SimulatePrincipalPolicy")[0]["PolicySourceArn"] == READER
@@ -200,7 +200,7 @@ def test_a_certificate_is_issued_for_the_name_that_users_call(
     """The balancer takes a certificate that is not issued, and users get an error of their browser."""
     aws = Aws()
     aws.certifies(**details)
-    finding = aws.look()["certificate"]
+    finding = aws.check()["certificate"]
     assert finding.outcome is outcome
     assert told in finding.message
 
@@ -212,7 +212,7 @@ def test_a_certificate_that_cannot_be_seen(answer: str, outcome: Outcome) -> Non
     """Not there is a failure, not allowed to look is a skip."""
     aws = Aws()
     aws.acm.answers("DescribeCertificate", answer)
-    assert aws.look()["certificate"].outcome is outcome
+    assert aws.check()["certificate"].outcome is outcome
 
 
 def test_another_region_is_named() -> None:
@@ -222,7 +222,7 @@ def test_another_region_is_named() -> None:
         certificate=CERTIFICATE.replace(REGION, "us-east-1"),
         secrets={"s": SECRET.replace(REGION, "us-east-1")},
     )
-    found = Aws().look(elsewhere)
+    found = Aws().check(elsewhere)
     assert "us-east-1" in found["certificate"].message
     assert "us-east-1" in found["secret exists"].message
     assert "secret readable" not in found
@@ -232,11 +232,11 @@ def test_a_region_with_too_few_zones_is_refused() -> None:
     """us-west-1 has two zones for most accounts; what cannot be listed is shown, and is no pass."""
     aws = Aws()
     aws.has_zones("a", "c")
-    finding = aws.look()["availability zones"]
+    finding = aws.check()["availability zones"]
     assert (finding.outcome, finding.prop) == (Outcome.FAIL, "aws.network.zones")
     aws.ec2.answers("DescribeAvailabilityZones", "UnauthorizedOperation")
-    assert aws.look()["availability zones"].outcome is Outcome.SKIP
-    assert "availability zones" not in aws.look(replace(EXPECTED, zones=0))
+    assert aws.check()["availability zones"].outcome is Outcome.SKIP
+    assert "availability zones" not in aws.check(replace(EXPECTED, zones=0))
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_the_zone_is_there_and_for_the_public_name(answer: Any, outcome: Outcome
     """A record in a zone of another name would answer nobody."""
     aws = Aws()
     aws.route53.answers("GetHostedZone", answer)
-    finding = aws.look()["hosted zone"]
+    finding = aws.check()["hosted zone"]
     assert (finding.outcome, finding.prop) == (outcome, "aws.network.hostedZone")
     assert command in finding.command
     assert bool(command) == bool(finding.command)
@@ -266,12 +266,12 @@ def test_a_waiting_certificate_names_the_record_it_waits_for() -> None:
     record = {"Name": "_a.mlflow.example.com.", "Type": "CNAME", "Value": "_b.acm-validations.aws."}
     options = [{"DomainName": "mlflow.example.com", "ResourceRecord": record}]
     aws.certifies(Status="PENDING_VALIDATION", DomainName="mlflow.example.com", DomainValidationOptions=options)
-    finding = aws.look()["certificate"]
+    finding = aws.check()["certificate"]
     assert finding.outcome is Outcome.FAIL
     words = shlex.split(finding.command)
     (change,) = json.loads(words[words.index("--change-batch") + 1])["Changes"]
     assert change["ResourceRecordSet"]["ResourceRecords"] == [{"Value": record["Value"]}]
-    alone = aws.look(replace(EXPECTED, hosted_zone=None))["certificate"]
+    alone = aws.check(replace(EXPECTED, hosted_zone=None))["certificate"]
     assert record["Value"] in alone.fix
     assert not alone.command
 
@@ -283,7 +283,7 @@ def test_on_motos_account(cloud: None) -> None:
     certificate = certificates.request_certificate(DomainName="mlflow.example.com")["CertificateArn"]
     certificates.describe_certificate(CertificateArn=certificate)
     expected = replace(EXPECTED, secrets={}, certificate=certificate, hosted_zone=None)
-    found = {finding.check: finding for finding in account.look(aws, expected)}
+    found = {finding.check: finding for finding in account.check(aws, expected)}
     assert found["account"].outcome is Outcome.PASS
     status = certificates.describe_certificate(CertificateArn=certificate)["Certificate"]["Status"]
     assert found["certificate"].outcome is (Outcome.PASS if status == "ISSUED" else Outcome.FAIL)
@@ -340,14 +340,14 @@ def test_the_boundary_is_there_and_a_protected_stack_has_one(boundary: str, code
     """No role can be made under a policy that is not there; a protected stack without one is named at each preview."""
     aws = Aws()
     aws.iam.answers("GetPolicy", code or {"Policy": {"Arn": BOUNDARY}})
-    found = aws.look(replace(EXPECTED, boundary=boundary))["permissions boundary"]
+    found = aws.check(replace(EXPECTED, boundary=boundary))["permissions boundary"]
     assert (found.outcome, found.prop) == (outcome, "aws.permissionsBoundary")
     assert bool(found.fix) == (outcome is Outcome.FAIL or not boundary)
 
 
 def test_an_unprotected_stack_needs_no_boundary() -> None:
     """Nothing is said of what nobody asked for."""
-    assert "permissions boundary" not in Aws().look()
+    assert "permissions boundary" not in Aws().check()
     assert preflight_args(settings_of("dev"), naming_of("dev")).boundary is None
     assert preflight_args(settings_of("staging"), naming_of("staging")).boundary == ""
     assert preflight_args(settings_of("everything"), naming_of("everything")).boundary

@@ -42,7 +42,7 @@ def _rds(*, instance: str = "", cluster: str = "", version: str = "17.4") -> Rec
 )
 def test_the_engine_is_asked_of_rds(rds: Recorded, host: str, outcome: Outcome) -> None:
     """The database itself is not in reach of a preview; what cannot be asked is shown as skipped, never as passed."""
-    finding = database.look(rds.client, host, 17)
+    finding = database.check(rds.client, host, 17)
     assert finding.outcome is outcome
     assert "17" in f"{finding.message} {finding.fix}"
 

@@ -26,10 +26,10 @@ AMD64, ARM64 = Platform(system="linux", architecture="amd64"), Platform(system="
 WANTED = ImageRequirements(platform=AMD64, mlflow_version="3.17.2", drivers=frozenset({"psycopg2", "boto3"}))
 
 
-def look(store: Store, asked: str, wanted: ImageRequirements = WANTED) -> image.Inspection:
+def checked(store: Store, asked: str, wanted: ImageRequirements = WANTED) -> image.Inspection:
     """Look at an image of the registry."""
     separator = "@" if asked.startswith("sha256:") else ":"
-    return image.look(
+    return image.check(
         Registry(store.host, store.repository), parse(f"{store.host}/{store.repository}{separator}{asked}"), wanted
     )
 
@@ -48,7 +48,7 @@ ALL_PASSED = dict.fromkeys(
 def test_a_single_manifest_is_checked_by_its_configuration(store: Store, media_type: str) -> None:
     """Its platform stands in the configuration only."""
     digest = store.image("single", media_type=media_type)
-    inspection = look(store, "single")
+    inspection = checked(store, "single")
     assert outcomes(inspection) == ALL_PASSED
     assert inspection.pinned == f"{store.host}/mlflow@{digest}"
     assert dict(inspection.heads) == {"tracking": "dc11669786a5", "auth": "f1a2b3c4d5e6"}
@@ -60,11 +60,11 @@ def test_an_index_is_checked_by_its_platforms(store: Store, media_type: str) -> 
     old = {**LABELS, "mlflow-backend.mlflow-version": "3.4.0"}
     amd64, arm64 = store.image("a"), store.image("b", architecture="arm64", labels=old)
     digest = store.index("multi", (amd64, "amd64"), (arm64, "arm64"), media_type=media_type)
-    inspection = look(store, "multi")
+    inspection = checked(store, "multi")
     assert outcomes(inspection) == ALL_PASSED
     assert inspection.pinned is not None
     assert inspection.pinned.endswith(f"@{digest}")
-    on_arm = look(store, "multi", ImageRequirements(platform=ARM64, mlflow_version="3.17.2", drivers=frozenset()))
+    on_arm = checked(store, "multi", ImageRequirements(platform=ARM64, mlflow_version="3.17.2", drivers=frozenset()))
     assert outcomes(on_arm)["image version"] is Outcome.FAIL
 
 
@@ -74,7 +74,7 @@ def test_the_wrong_architecture_is_named_with_what_would_happen(store: Store, ki
     digest = store.image("arm-only", architecture="arm64")
     if kind == "index":
         store.index("arm-index", (digest, "arm64"))
-    inspection = look(store, "arm-only" if kind == "single" else "arm-index")
+    inspection = checked(store, "arm-only" if kind == "single" else "arm-index")
     (finding,) = [each for each in inspection.findings if each.outcome is Outcome.FAIL]
     assert finding.prop == "server.image"
     assert "tasks run on linux/amd64, and the image is for linux/arm64: its" in finding.message
@@ -99,7 +99,7 @@ def test_labels_are_compared_with_the_settings(
 ) -> None:
     """Each failure names the finding and a fix; nothing of the image was pulled for it."""
     store.image("labelled", labels=labels, user=user)
-    findings = {finding.check: finding for finding in look(store, "labelled").findings}
+    findings = {finding.check: finding for finding in checked(store, "labelled").findings}
     assert findings[check].outcome is Outcome.FAIL
     assert told in findings[check].message
     assert findings[check].fix
@@ -108,24 +108,25 @@ def test_labels_are_compared_with_the_settings(
 def test_a_missing_image_fails(store: Store) -> None:
     """The finding is the same by tag, by digest, and without a repository."""
     for asked in ("nope", f"sha256:{'0' * 64}"):
-        inspection = look(store, asked)
+        inspection = checked(store, asked)
         assert outcomes(inspection) == {"image exists": Outcome.FAIL}
         assert inspection.pinned is None
-    assert outcomes(look(Store(host=store.host, repository="nowhere"), "x")) == {"image exists": Outcome.FAIL}
+    assert outcomes(checked(Store(host=store.host, repository="nowhere"), "x")) == {"image exists": Outcome.FAIL}
 
 
 def test_a_tag_that_moves_is_another_image(store: Store) -> None:
     """What is pinned is what was looked at."""
     first = store.image("moving", labels=LABELS)
-    before = look(store, "moving").pinned
+    before = checked(store, "moving").pinned
     second = store.image("moving", labels={**LABELS, "build": "2"})
-    assert (before, look(store, "moving").pinned) == (f"{store.host}/mlflow@{first}", f"{store.host}/mlflow@{second}")
+    after = checked(store, "moving").pinned
+    assert (before, after) == (f"{store.host}/mlflow@{first}", f"{store.host}/mlflow@{second}")
 
 
 def test_a_manifest_without_a_container_is_reported(store: Store) -> None:
     """A registry may hold anything."""
     store.manifest("chart", {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []})
-    (finding,) = look(store, "chart").findings
+    (finding,) = checked(store, "chart").findings
     assert finding.outcome is Outcome.FAIL
     assert "names no configuration" in finding.message
 
@@ -283,7 +284,7 @@ def test_what_may_not_be_read_is_skipped_only_where_it_is_pinned(
     """A tag has to be resolved, so that not being allowed to is a failure; a digest stands for itself, visibly."""
     handler, host = odd
     handler.answer = staticmethod(lambda path, _: (403, {}, b""))  # type: ignore[assignment]
-    inspection = look(Store(host=host), asked)
+    inspection = checked(Store(host=host), asked)
     assert [finding.outcome for finding in inspection.findings] == [outcome]
     assert (inspection.pinned is None) is (outcome is Outcome.FAIL)
     assert table(inspection.findings)[0].startswith(outcome.upper())

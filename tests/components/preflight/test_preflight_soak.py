@@ -58,7 +58,7 @@ def test_the_first_pass_counts(s3: S3Client, hours: int, outcome: Outcome) -> No
     _verified(ledger, "sha256:a")
     _verified(ledger, "sha256:a")
     first = ledger.read().releases[0].at
-    found = soak.look(ledger, digest="sha256:a", source="dev", hours=24, now=first + timedelta(hours=hours))
+    found = soak.check(ledger, digest="sha256:a", source="dev", hours=24, now=first + timedelta(hours=hours))
     assert found.outcome is outcome
     if outcome is Outcome.FAIL:
         assert "Wait 1.0 hours more" in found.fix
@@ -68,7 +68,7 @@ def test_another_image_has_not_soaked(s3: S3Client) -> None:
     """Digests are compared: a tag of the same name may be another image."""
     ledger = Ledger(S3Store(s3, bucket=SOURCE), by="me")
     _verified(ledger, "sha256:a")
-    found = soak.look(ledger, digest="sha256:b", source="dev", hours=1)
+    found = soak.check(ledger, digest="sha256:b", source="dev", hours=1)
     assert found.outcome is Outcome.FAIL
     assert "never verified on the stack dev" in found.message
 
@@ -77,7 +77,7 @@ def test_a_ledger_that_may_not_be_read_is_skipped_visibly() -> None:
     """It may be another team's."""
     recorded = Recorded("s3").answers("GetObject", "AccessDenied").answers("ListObjectsV2", "AccessDenied")
     ledger = Ledger(S3Store(recorded.client, bucket=SOURCE), by="")
-    assert soak.look(ledger, digest="sha256:a", source="dev", hours=1).outcome is Outcome.SKIP
+    assert soak.check(ledger, digest="sha256:a", source="dev", hours=1).outcome is Outcome.SKIP
 
 
 def test_the_preview_is_where_it_is_refused(s3: S3Client, store: Store) -> None:

@@ -21,7 +21,7 @@ _PATH: Final = "/aws-service-role/"
 _CHECK: Final = "service-linked role"
 
 
-def look(account: Account, settings: Settings, platform: Sequence[str]) -> Iterator[Finding]:
+def check(account: Account, settings: Settings, platform: Sequence[str]) -> Iterator[Finding]:
     """Look for the role of each service that the settings use; `platform` are those that the target's own parts use."""
     roles = account.every("iam", "list_roles", "Roles", PathPrefix=_PATH)
     if isinstance(roles, Unanswered):

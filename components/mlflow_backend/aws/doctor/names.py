@@ -118,7 +118,7 @@ def given(settings: Settings, naming: Naming, *, roles: Iterable[str]) -> Iterat
         yield SECRET, naming.secret("cache")
 
 
-def look(
+def check(
     account: Account, names: Iterable[tuple[Kind, str]], naming: Naming, *, deployed: bool | Unanswered
 ) -> Iterator[Finding]:
     """Look for every name. One line stands for all that are free."""

@@ -26,7 +26,7 @@ _SAMPLE: Final = "x"
 _LARGEST: Final = {"role": 10_240, "user": 2_048}
 
 
-def look(account: Account, grants: Sequence[Grant]) -> Iterator[Finding]:
+def check(account: Account, grants: Sequence[Grant]) -> Iterator[Finding]:
     """Ask IAM of each grant, on its own resources and under its own conditions."""
     caller = account.ask("sts", "get_caller_identity")
     principal = caller if isinstance(caller, Unanswered) else _principal(account, str(caller["Arn"]))

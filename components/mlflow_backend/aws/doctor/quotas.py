@@ -54,12 +54,12 @@ def network(settings: Settings) -> dict[Quota, int]:
     return {NETWORKS: 1, ADDRESSES: network_plan(settings).gateways}
 
 
-def look(account: Account, wanted: Mapping[Quota, int], *, deployed: bool) -> Iterator[Finding]:
-    """Compare each quota with how much `wanted` says that the backend takes at most, beside what is in use.
+def check(account: Account, needed: Mapping[Quota, int], *, deployed: bool) -> Iterator[Finding]:
+    """Compare each quota with how much `needed` says that the backend takes at most, beside what is in use.
 
     What a deployed backend takes is in use already.
     """
-    for quota, number in wanted.items():
+    for quota, number in needed.items():
         if number:
             yield _one(account, quota, number, deployed=deployed)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow_backend.findings import Finding
 
 
-def look(image: str, connection: Connection, *, own: str) -> Iterator[Finding]:
+def check(image: str, connection: Connection, *, own: str) -> Iterator[Finding]:
     """Look for the repository of an image; `own` is the stack's account. Another registry is preflight's to ask."""
     try:
         reference = parse(image)
