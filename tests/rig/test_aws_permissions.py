@@ -8,7 +8,6 @@ asked meanwhile is recorded.
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -54,7 +53,6 @@ from tests.rig.aws.scaling import TargetTags
 from tests.rig.aws.server import Transport
 from tests.rig.aws.workflows import Workflows
 from tests.rig.patches import Patches
-from tests.rig.standin.aws.provider import translation
 from tests.rig.standin.inprocess import Made, make
 
 if TYPE_CHECKING:
@@ -62,7 +60,6 @@ if TYPE_CHECKING:
 
     from mlflow_backend.target import OneShot
     from tests.rig.aws.iam.enforcement import Decided
-    from tests.rig.standin.base import Resource
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.filterwarnings(DEPRECATED)]
 
@@ -195,7 +192,7 @@ def workday() -> Iterator[Workday]:
         _looks(day)
         _reads(made)
         for each in made.resources:
-            _changes(made, each)
+            made.change(each)
         _rotates(day)
         for purpose in (Purpose.DEPLOY, Purpose.PLAN, Purpose.ROLLBACK):
             day.work_as(purpose)
@@ -219,17 +216,6 @@ def _give_names() -> None:
     zones.zones[str(network.hosted_zone)] = zone
     made = certificates.request_certificate("mlflow.staging.example.com", "", [], [])
     certificates._certificates[str(network.certificate)] = certificates._certificates.pop(made)
-
-
-def _changes(made: Made, resource: Resource) -> None:
-    """Change all that can be changed in naming, tags to and fro included."""
-    names = tuple(name for name in resource.inputs if name in translation(resource.token).updatable)
-    worker = made.aws._worker(resource)
-    tags = dict(resource.inputs.get("tags") or {})
-    state: Any = resource.state
-    for news in ({**resource.inputs, "tags": {**tags, "more": "1"}}, resource.inputs):
-        with contextlib.suppress(Exception):
-            state = worker.update(resource.id, state, news, (*names, "tags", "tagsAll"))
 
 
 def _rotates(day: Workday) -> None:
@@ -325,21 +311,8 @@ def test_no_permission_is_too_many(workday: Workday) -> None:
     actions = sorted(
         {action for each in documents for statement in each["Statement"] for action in statement["Action"]}
     )
-    needless = [action for action in actions if not _needed(action, documents, asked)]
+    needless = [action for action in actions if not enforcement.is_needed(action, documents, asked)]
     assert needless == sorted(ACCOUNT_ONLY), sorted(set(needless) ^ set(ACCOUNT_ONLY))
-
-
-def _needed(action: str, documents: list[dict[str, Any]], asked: list[Decided]) -> bool:
-    """Return whether a call is refused when an action is taken out of every statement."""
-    less = json.loads(json.dumps(documents))
-    for document in less:
-        for statement in document["Statement"]:
-            statement["Action"] = [each for each in statement["Action"] if each != action]
-    return any(
-        decide(each.request, less) is not Decision.ALLOW
-        for each in asked
-        if each.allowed and each.request.action.lower() == action.lower()
-    )
 
 
 def test_a_stranger_is_refused(workday: Workday) -> None:

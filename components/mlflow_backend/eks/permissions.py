@@ -75,7 +75,6 @@ def _looks(settings: Settings, naming: Naming) -> Iterator[Grant]:
         itself,
         *below,
     )
-    yield grant("FindIdentities", LOOKS, "eks:ListPodIdentityAssociations", itself)
     if created(settings):
         # The action knows no resource (service authorization reference, Amazon EKS).
         yield grant("FindAddonVersions", LOOKS, "eks:DescribeAddonVersions", "*")
@@ -116,7 +115,7 @@ def _cluster(settings: Settings, naming: Naming) -> Iterator[Grant]:
         CHANGES,
         "eks:AssociateAccessPolicy CreateAccessEntry CreateAddon CreateNodegroup DeleteAccessEntry "
         "DeleteAddon DeleteCluster DeleteNodegroup DescribeUpdate DisassociateAccessPolicy TagResource UntagResource "
-        "UpdateAccessEntry UpdateAddon UpdateClusterConfig UpdateClusterVersion UpdateNodegroupConfig "
+        "UpdateAddon UpdateClusterConfig UpdateClusterVersion UpdateNodegroupConfig "
         "UpdateNodegroupVersion",
         itself,
         *below,
@@ -160,7 +159,7 @@ def _nodes(naming: Naming) -> Iterator[Grant]:
     yield grant(
         "ChangeTemplate",
         CHANGES,
-        "ec2:CreateLaunchTemplateVersion DeleteLaunchTemplate DeleteLaunchTemplateVersions ModifyLaunchTemplate",
+        "ec2:CreateLaunchTemplateVersion DeleteLaunchTemplate ModifyLaunchTemplate",
         templates,
         StringEquals=owned(naming),
     )

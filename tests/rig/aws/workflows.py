@@ -15,7 +15,12 @@ from tests.rig.aws.iam.evaluator import Decision, Request, decide
 from tests.rig.aws.server import ACCOUNT, REGION, Caller
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlflow_backend.aws.permissions import Grant
     from mlflow_backend.settings import Settings
+
+    Grants = Callable[[Settings, Naming, Purpose], tuple[Grant, ...]]
 
 _REPOSITORY = "team/mlflow"
 _ISSUER = "token.actions.githubusercontent.com"
@@ -24,8 +29,9 @@ _ISSUER = "token.actions.githubusercontent.com"
 class Workflows:
     """Credentials of a stack's roles; their policies are rendered anew when the stack's settings are others."""
 
-    def __init__(self, stack: str) -> None:
-        """Name the stack; no role is made yet."""
+    def __init__(self, stack: str, grants: Grants = grants) -> None:
+        """Name the stack, and what its target grants; no role is made yet."""
+        self._grants = grants
         self.naming = Naming(project="mlflow-backend", stack=stack, account=ACCOUNT, region=REGION)
         self._put: dict[Purpose, Settings] = {}
         self._callers: dict[Purpose, Caller] = {}
@@ -33,7 +39,7 @@ class Workflows:
     def caller(self, purpose: Purpose, settings: Settings) -> Caller:
         """Return the credentials of a purpose's role, with the permissions for settings."""
         if self._put.get(purpose) != settings:
-            self._give(purpose, [dict(each) for each in policies(grants(settings, self.naming, purpose))])
+            self._give(purpose, [dict(each) for each in policies(self._grants(settings, self.naming, purpose))])
             self._put[purpose] = settings
         if purpose not in self._callers:
             self._callers[purpose] = self._taken(purpose)

@@ -57,7 +57,7 @@ def install(patches: Patches, *, endpoint: Mapping[str, Any], offered: Sequence[
     for each in OPERATIONS:
         setattr(Response, xform_name(each), answer)
     patches.put(urls, "url_paths", {"{0}/(?P<path>.+)$": Response().dispatch})
-    _provide_policies()
+    provide_policies()
     return eks
 
 
@@ -87,7 +87,7 @@ def _trusts(arn: str, service: str) -> bool:
     return any(service in str(each["Principal"].get("Service")) for each in statements)
 
 
-def _provide_policies() -> None:
+def provide_policies() -> None:
     """Provide AWS's own policies that its page on EKS names: moto has none of AWS's unless it loads all 1,400."""
     iam, known = iam_backends[ACCOUNT]["aws"], json.loads(aws_managed_policies_data)
     for each in _POLICIES:

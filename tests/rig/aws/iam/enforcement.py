@@ -23,7 +23,7 @@ from tests.rig.aws.iam.evaluator import Decision, Policies, Request, allowed, de
 from tests.rig.aws.server import ACCOUNT, Caller, transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tests.rig.aws.iam.subjects import Asked
     from tests.rig.patches import Patches
@@ -63,6 +63,19 @@ def install(patches: Patches) -> list[Decided]:
     neutral = access_control.PermissionResult.NEUTRAL
     patches.put(FakeBucket, "get_permission", lambda *_: neutral)
     return decided
+
+
+def is_needed(action: str, documents: Sequence[Mapping[str, Any]], decided: Sequence[Decided]) -> bool:
+    """Return whether a call that was allowed is refused when an action is taken out of every statement."""
+    less = json.loads(json.dumps(documents))
+    for document in less:
+        for statement in document["Statement"]:
+            statement["Action"] = [each for each in statement["Action"] if each != action]
+    return any(
+        decide(each.request, less) is not Decision.ALLOW
+        for each in decided
+        if each.allowed and each.request.action.lower() == action.lower()
+    )
 
 
 def take_role(arn: str, *, service: str, session: str, context: Mapping[str, str]) -> tuple[Caller, Any]:

@@ -13,6 +13,7 @@ from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
 from moto.secretsmanager.models import FakeSecret, secretsmanager_backends
 
+from tests.rig.aws.iam import clusters
 from tests.rig.aws.iam.requests import tags_of, values_of
 from tests.rig.aws.iam.subjects import SERVICES, Asked, Call, arn, through
 from tests.rig.aws.server import ACCOUNT
@@ -41,7 +42,7 @@ def of_request(
     values = values_of(body) or {key: each[0] if isinstance(each, list) else each for key, each in form.items()}
     if service == "secretsmanager":
         return _of_secret(action, given, region, values)
-    asked_of = SERVICES.get(service)
+    asked_of = clusters.subjects if service == "eks" else SERVICES.get(service)
     if asked_of is None:
         return (Asked(action=action, resource=given, context={}),)
     return tuple(asked_of(Call(action=action, region=region, path=path, values=values)))

@@ -87,12 +87,13 @@ def passed(call: Call, roles: Sequence[str]) -> list[Asked]:
 _EC2: Final = {
     "vpc": "vpc", "subnet": "subnet", "sg": "security-group", "sgr": "security-group-rule", "rtb": "route-table",
     "igw": "internet-gateway", "eipalloc": "elastic-ip", "nat": "natgateway", "vpce": "vpc-endpoint",
+    "lt": "launch-template",
 }  # fmt: skip
 _EC2_ID: Final = re.compile(rf"({'|'.join(_EC2)})-[0-9a-f]+")
 _EC2_NEW: Final = {
     "CreateVpc": "vpc", "CreateSubnet": "subnet", "CreateSecurityGroup": "security-group",
     "CreateRouteTable": "route-table", "CreateInternetGateway": "internet-gateway", "AllocateAddress": "elastic-ip",
-    "CreateNatGateway": "natgateway", "CreateVpcEndpoint": "vpc-endpoint",
+    "CreateNatGateway": "natgateway", "CreateVpcEndpoint": "vpc-endpoint", "CreateLaunchTemplate": "launch-template",
     "AuthorizeSecurityGroupIngress": "security-group-rule", "AuthorizeSecurityGroupEgress": "security-group-rule",
 }  # fmt: skip
 # Of these IAM looks at one resource, whatever else they name.
@@ -111,7 +112,9 @@ def _ec2(call: Call) -> Iterator[Asked]:
         return
     backend = ec2_backends[ACCOUNT][call.region]
     only = _EC2_ONLY.get(call.operation)
-    named: list[Any] = list(call.values.values()) if only is None else [call.values.get(only)]
+    # A rule may name another group, which IAM does not look at.
+    every = [value for key, value in call.values.items() if not key.endswith("ReferencedGroupId")]
+    named: list[Any] = every if only is None else [call.values.get(only)]
     ids = {str(value) for value in named if _EC2_ID.fullmatch(str(value))}
     for value in call.values.values():
         if str(value).startswith("rtbassoc-"):
@@ -161,12 +164,10 @@ def _each(call: Call, names: Sequence[str], context: Mapping[str, str] | None = 
 
 
 def _database(call: Call, *, service: str, kinds: Mapping[str, str]) -> Iterator[Asked]:
-    if call.operation.startswith(("Describe", "List")):
-        yield Asked(action=call.action, resource="*", context={})
-        return
     names = [call.arn(service, f"{kind}:{call.text(name)}") for name, kind in kinds.items() if call.text(name)]
     names += listed(call.values, "ResourceName")
-    yield from _each(call, names)
+    # A description that names nothing is about all there are.
+    yield from _each(call, names or ["*"])
     if not call.operation.startswith("Create"):
         return
     if call.given_tags:
@@ -193,6 +194,8 @@ def _role(call: Call) -> Iterator[Asked]:
     held = next((each for each in iam_backends[ACCOUNT]["aws"].roles.values() if each.name == named), None)
     boundary = call.text("PermissionsBoundary") or (held.permissions_boundary_arn if held else "") or ""
     context = {"iam:PermissionsBoundary": boundary} if boundary else {}
+    if call.operation in {"AttachRolePolicy", "DetachRolePolicy"}:
+        context["iam:PolicyARN"] = call.text("PolicyArn")
     resource = f"arn:aws:iam::{ACCOUNT}:role/{named}"
     yield Asked(action=call.action, resource=resource, context={**context, **call.given_tags})
     if call.operation == "CreateRole" and call.given_tags:
