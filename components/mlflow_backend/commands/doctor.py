@@ -36,13 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(stack: str, *, as_json: bool) -> ExitCode:
-    found = _look(stack)
+    found = _findings(stack)
     text = json.dumps(documents(found), indent=2) if as_json else "\n".join(table(found))
     print(typed(text, stack))
     return ExitCode.REFUSED if failures(found) else ExitCode.DONE
 
 
-def _look(name: str) -> Sequence[Finding]:
+def _findings(name: str) -> Sequence[Finding]:
     stack = Stack(name, Path.cwd())
     settings = stack.settings
     return targets.get(settings.target).doctor(settings, project=stack.project, stack=name, folder=stack.folder)

@@ -74,7 +74,7 @@ class EcsTask:
         running: float | None = None
         arn = self._start(command)
         while True:
-            task = self._look(arn)
+            task = self._described(arn)
             now = self.pace.clock()
             if task is not None and self._ended(task):
                 return self._finished(task, complete)
@@ -119,7 +119,7 @@ class EcsTask:
             raise PlatformFailed(f"ECS did not start the task: {words}", code="task-not-started")
         return str(answer["tasks"][0]["taskArn"])
 
-    def _look(self, arn: str) -> Mapping[str, Any] | None:
+    def _described(self, arn: str) -> Mapping[str, Any] | None:
         answer = self.clients.ecs.describe_tasks(cluster=self.cluster, tasks=[arn])
         return dict(answer["tasks"][0]) if answer["tasks"] else None
 

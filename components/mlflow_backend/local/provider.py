@@ -8,6 +8,7 @@ in what is desired or in what was found, is an update.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,19 +33,19 @@ _FOUND = frozenset({"condition", "identity", "listens", "versions", "revision", 
 _NOT_COMPARED = _FOUND | {"verification"}
 
 
-class _LocalProvider(Provider):
+class _LocalProvider(Provider, ABC):
     """What the local resources share: one `apply` makes it so, `condition` finds out how it is."""
 
     # The provider holds nothing, so nothing of it needs to be encrypted in the state.
     serialize_as_secret_always = False
 
+    @abstractmethod
     def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
         """Make it so and return what was found. Raises PlatformFailed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def condition(self, state: StateDir, props: dict[str, Any]) -> str:
         """Return `running`, or in a few words what is wrong."""
-        raise NotImplementedError
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make it so, for the first time in this stack's state."""
@@ -215,7 +216,7 @@ class TimerProvider(_LocalProvider):
         Supervisor(state).apply(timed.program(state, Path(props["project"]), props["works"]))
         return {"condition": _RUNNING}
 
-    def look(self, state: StateDir, props: dict[str, Any]) -> str:
+    def condition(self, state: StateDir, props: dict[str, Any]) -> str:
         """Ask the supervisor."""
         from mlflow_backend.local import timed  # noqa: PLC0415
         from mlflow_backend.local.supervisor import Supervisor  # noqa: PLC0415

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import FrameType
 
-_LOOK_S = 5.0
+_POLL_S = 5.0
 # A dump alone may take hours (migrate/tool.DUMP_DEADLINE_S); the next backup is due after a day.
 _DEADLINE_S = 20 * 3600.0
 _FINDING_LENGTH = 300
@@ -54,10 +54,10 @@ class Timer:
             for work in self._works:
                 if not self._stop.is_set():
                     kept[work.name] = schedules.settled(kept[work.name], _now())
-                    self._look(work, kept)
-            self._stop.wait(_LOOK_S)
+                    self._start_if_due(work, kept)
+            self._stop.wait(_POLL_S)
 
-    def _look(self, work: Work, kept: dict[str, WorkRecord]) -> None:
+    def _start_if_due(self, work: Work, kept: dict[str, WorkRecord]) -> None:
         """Do a work that is due, and keep its record before and after."""
         if schedules.due(work.schedule, kept[work.name], _now()):
             kept[work.name] = kept[work.name].started(_now())
