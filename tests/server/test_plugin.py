@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import secrets
 import signal
@@ -65,7 +66,7 @@ def samples(server: Server) -> list[tuple[str, dict[str, str], float]]:
     port = server.settings["MLFLOW_BACKEND_METRICS_PORT"]
     text = pool().request("GET", f"http://127.0.0.1:{port}/metrics").data
     parsed = subprocess.run(
-        [python(server.version), "-c", PARSER], input=text, capture_output=True, check=True, timeout=60
+        [python(server.version), "-c", PARSER], input=text, stdout=subprocess.PIPE, check=True, timeout=60
     )
     return [(name, labels, value) for name, labels, value in json.loads(parsed.stdout)]
 
@@ -189,8 +190,44 @@ def test_metrics_of_all_workers_are_on_their_own_port_only(server: Server) -> No
         "mlflow_backend_database_pool_connections",
         "mlflow_backend_schema_head_info",
         "mlflow_backend_info",
+        "mlflow_backend_temporary_bytes",
+        "mlflow_backend_start_time_seconds",
     }
     assert b"mlflow_backend_http" not in server.get("/metrics").data
+
+
+def test_the_databases_figures_are_those_of_the_served_version(server: Server) -> None:
+    """Its own head, its own tables, and what its users create, whatever the version."""
+    server.api("POST", "/api/2.0/mlflow/experiments/create", {"name": f"e-{secrets.token_hex(4)}"})
+
+    def found() -> dict[tuple[str, str], float]:
+        return {(name, next(iter(labels.values()), "")): value for name, labels, value in samples(server)}
+
+    until(lambda: ("mlflow_backend_schema_at_head", "tracking") in found(), what="the figures")
+    latest = found()
+    assert latest["mlflow_backend_schema_at_head", "tracking"] == 1
+    assert latest["mlflow_backend_database_size_bytes", "tracking"] > 0
+    assert latest["mlflow_backend_table_bytes", "runs"] > 0
+    created = {kind for name, kind in latest if name == "mlflow_backend_objects_created_total"}
+    assert created >= {"experiments", "runs", "registered models", "model versions"}
+    assert 0 < latest["mlflow_backend_database_connections_limit", ""] < 200
+
+
+def test_a_worker_that_is_killed_is_counted_and_replaced(server: Server) -> None:
+    """Nobody else says it: the answers of the others hide it."""
+    if server.workers == 1:
+        # The server ends with its only worker, and whoever supervises it starts another.
+        return
+
+    def found() -> tuple[float, float]:
+        values = {name: value for name, _, value in samples(server)}
+        return values["mlflow_backend_workers"], values["mlflow_backend_worker_deaths_total"]
+
+    until(lambda: found()[0] == server.workers, what="all workers")
+    _, before = found()
+    os.kill(access_log(server)[-1]["process"], signal.SIGKILL)
+    until(lambda: found() == (server.workers, before + 1), what="another worker")
+    until(lambda: is_ok(server), what="all components")
 
 
 def test_no_response_waits_for_a_delayed_acknowledgement(server: Server) -> None:

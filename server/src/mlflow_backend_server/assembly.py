@@ -23,9 +23,10 @@ from mlflow_backend_server.access.routes import table_of
 from mlflow_backend_server.access.sources import KeyRing, reader
 from mlflow_backend_server.db import addresses
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
+from mlflow_backend_server.figures.databases import DatabaseFigures, Part
 from mlflow_backend_server.health.artifacts import reading
 from mlflow_backend_server.health.board import Board
-from mlflow_backend_server.health.components import components
+from mlflow_backend_server.health.components import components, job_runners
 from mlflow_backend_server.health.identity import OBJECT, Identities
 from mlflow_backend_server.health.keys import encrypts
 from mlflow_backend_server.health.readiness import Readiness
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlflow_backend_server.db.addresses import Databases
-    from mlflow_backend_server.db.chains import Chain
     from mlflow_backend_server.http.metrics import Metrics
 
 #: How many logins wait for a thread: under gunicorn each holds one of the worker's own, and health needs some.
@@ -85,7 +85,13 @@ def application(settings: Settings) -> Any:
         elect(databases.tracking, os.environ)
     recorder = Recorder(
         template=routes.template,
-        metrics=_metrics(settings, board, tuple(chain for _, chain in parts)),
+        metrics=_metrics(
+            settings,
+            health,
+            tuple(
+                Part(address=address, chain=chains[name], tables=tables[name]) for name, address in databases.items()
+            ),
+        ),
         log=settings.access_log,
     )
     if ring is not None:
@@ -217,23 +223,27 @@ def _cache(settings: Settings, databases: Databases) -> Cache | None:
     return Cache(settings.redis_url, str(databases.tracking))
 
 
-def _metrics(settings: Settings, board: Board, chains: tuple[Chain, ...]) -> Metrics | None:
+def _metrics(settings: Settings, health: Health, parts: tuple[Part, ...]) -> Metrics | None:
     if not settings.metrics_port:
         return None
     from mlflow_backend_server.http.metrics import Metrics
 
     metrics = Metrics(settings, version=installed_version())
-    for chain in chains:
-        metrics.head.labels(chain.name, chain.head).set(1)
+    for part in parts:
+        metrics.head.labels(part.chain.name, part.chain.head).set(1)
 
     def refresh(metrics: Metrics) -> None:
-        for name, finding in board.look()[0].items():
+        for name, finding in health.board.look()[0].items():
             if finding.state is not State.OFF:
                 metrics.component.labels(name).set(finding.state is State.OK)
         for state, count in _pool().items():
             metrics.pool.labels(state).set(count)
+        metrics.temporary.labels("used").set(health.space.used())
+        metrics.temporary.labels("free").set(health.space.room())
+        if settings.jobs:
+            metrics.job_runners.set(job_runners())
 
-    metrics.run(refresh)
+    metrics.run(refresh, DatabaseFigures(parts))
     return metrics
 
 

@@ -64,6 +64,10 @@ class Space:
         left = free - self._spare
         return max(0, min(left, self.budget - used) if self.budget else left)
 
+    def used(self) -> int:
+        """Return how many bytes the server's files take there."""
+        return self._measured()[0]
+
     def ask(self) -> str:
         """Say for `/health/components` how full the folder is. Raises Away if nothing can be written there."""
         try:
@@ -72,8 +76,7 @@ class Space:
         except OSError as error:
             raise Away(f"Nothing can be written to the temporary folder ({error.strerror}).") from None
         room = self.room()
-        used, _ = self._measured()
-        sentence = f"{used // _MEBI} MiB are used by the server, and {room // _MEBI} MiB are left."
+        sentence = f"{self.used() // _MEBI} MiB are used by the server, and {room // _MEBI} MiB are left."
         if not room:
             raise Away(f"The temporary folder is full: {sentence}")
         return sentence

@@ -94,8 +94,8 @@ def _redis(url: str) -> Callable[[], str]:
     return question
 
 
-def _jobs() -> str:
-    """Count the job runner's processes of this server's process group: beside it another server's may run."""
+def job_runners() -> int:
+    """Return how many of this server's process group run jobs: beside it another server's may."""
     group, count = os.getpgrp(), 0
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -105,6 +105,11 @@ def _jobs() -> str:
         except OSError:
             continue
         count += _JOB_RUNNER in command and fields[2] == str(group)
+    return count
+
+
+def _jobs() -> str:
+    count = job_runners()
     if not count and Path("/proc/self").exists():
         raise Away("No job runner is alive beside this server.")
     return f"{count} job runner processes are alive."

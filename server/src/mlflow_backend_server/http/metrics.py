@@ -16,10 +16,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend_server.figures import processes
 from mlflow_backend_server.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mlflow_backend_server.figures.databases import DatabaseFigures
+    from mlflow_backend_server.figures.figure import Figure
 
 _logger = logging.getLogger(__name__)
 FOLDER_VARIABLE = f"{PREFIX}METRICS_DIR"
@@ -47,6 +51,7 @@ def prepare_folder(environment: Mapping[str, str]) -> dict[str, str]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in folder.glob("*.db"):
         left.unlink(missing_ok=True)
+    processes.prepare(folder)
     return {FOLDER_VARIABLE: str(folder), _PROMETHEUS_VARIABLE: str(folder)}
 
 
@@ -73,6 +78,12 @@ class Metrics:
         self.pool = gauge(
             name("database_pool_connections"), "Connections of MLflow's pool.", ["state"], multiprocess_mode="livesum"
         )
+        self.temporary = gauge(
+            name("temporary_bytes"), "Temporary space of the server.", ["state"], multiprocess_mode="livemostrecent"
+        )
+        self.job_runners = gauge(
+            name("job_runners"), "Processes of MLflow's job runner.", multiprocess_mode="livemostrecent"
+        )
         self.head = gauge(
             name("schema_head_info"), "The head this MLflow needs.", ["chain", "head"], multiprocess_mode="livemax"
         )
@@ -84,25 +95,34 @@ class Metrics:
         self.requests.labels(known, route, str(status)).inc()
         self.seconds.labels(known, route).observe(seconds)
 
-    def run(self, refresh: Callable[[Metrics], None]) -> None:
-        """Serve the port where it is free, and call `refresh` now and every few seconds, in a thread."""
-        threading.Thread(target=self._loop, args=(refresh,), name="metrics", daemon=True).start()
+    def run(self, refresh: Callable[[Metrics], None], databases: DatabaseFigures) -> None:
+        """Serve the port where it is free, and call `refresh` now and every few seconds, in a thread.
 
-    def _loop(self, refresh: Callable[[Metrics], None]) -> None:
+        The worker that serves the port asks the databases too, for all of them.
+        """
+        processes.enter(Path(os.environ[_PROMETHEUS_VARIABLE]))
+        threading.Thread(target=self._loop, args=(refresh, databases), name="metrics", daemon=True).start()
+
+    def _loop(self, refresh: Callable[[Metrics], None], databases: DatabaseFigures) -> None:
         serving = False
         pause = threading.Event()
         while True:
-            serving = serving or self._serve()
+            serving = serving or self._serve(databases)
             try:
                 refresh(self)
+                if serving:
+                    databases.refresh()
             except Exception as error:  # noqa: BLE001 - one bad round must not end all later ones
                 _logger.warning("The metrics were not refreshed: %s.", type(error).__name__)
             pause.wait(_RETRY_S)
 
-    def _serve(self) -> bool:
+    def _serve(self, databases: DatabaseFigures) -> bool:
         prometheus = importlib.import_module("prometheus_client")
         registry = prometheus.CollectorRegistry()
         registry.register(_LivingProcesses())
+        folder = Path(os.environ[_PROMETHEUS_VARIABLE])
+        registry.register(_Figures(lambda: processes.figures(folder, _runs)))
+        registry.register(_Figures(databases.figures))
         try:
             prometheus.start_http_server(self._settings.metrics_port, self._settings.metrics_host, registry)
         except OSError:
@@ -129,6 +149,28 @@ class _LivingProcesses:
             if process is not None and not _runs(process[1]) and Path("/proc/self").exists():
                 self._multiprocess.mark_process_dead(int(process[1]), str(self._folder))
         return self._collector.collect()
+
+
+class _Figures:
+    """Figures that no worker counts, as Prometheus collects them."""
+
+    def __init__(self, figures: Callable[[], Iterable[Figure]]) -> None:
+        self._figures = figures
+
+    def describe(self) -> list[Any]:
+        """Say nothing at registration: nothing is known then."""
+        return []
+
+    def collect(self) -> Any:
+        """Return the figures, those of one name together."""
+        core = importlib.import_module("prometheus_client.core")
+        families: dict[str, Any] = {}
+        for figure in self._figures():
+            kind = core.CounterMetricFamily if figure.counter else core.GaugeMetricFamily
+            names, values = ([figure.label[0]], [figure.label[1]]) if figure.label else ([], [])
+            family = families.setdefault(figure.name, kind(f"mlflow_backend_{figure.name}", figure.help, labels=names))
+            family.add_metric(values, figure.value)
+        return families.values()
 
 
 def group_lives(number: str) -> bool:

@@ -1,0 +1,6 @@
+"""What watches a backend from outside: its alerts, and the documents that monitoring systems take. Pure."""
+
+from mlflow_backend.monitoring.alerts import ALERTS, Alert
+from mlflow_backend.monitoring.rules import rules
+
+__all__ = ["ALERTS", "Alert", "rules"]
