@@ -46,7 +46,7 @@ from mlflow_backend.eks.within import (
     within,
 )
 from mlflow_backend.findings import documents
-from mlflow_backend.kubernetes.preflight import refuse
+from mlflow_backend.kubernetes.preflight import monitors, refuse
 from mlflow_backend.kubernetes.render import server
 from mlflow_backend.kubernetes.workload import Workload, pinned_release
 from mlflow_backend.settings import refuse_broken
@@ -123,6 +123,7 @@ class EksBackend(Backend):
             pinned=template,
             provider=self.kubernetes,
             needs=[*self._ground, *self._logins(), *self._associations],
+            monitors=monitors(findings),
         )
         self.objects, self.secrets = workload.objects, workload.secrets
         self._end_update(workload.serving(), after=[workload.rollout])

@@ -63,7 +63,15 @@ class KubernetesBackend(Backend):
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[self.provider])),
         )
         self._serve_pinned(pinned)
-        workload = Workload(name, self, settings=settings, naming=naming, locator=locator, pinned=template)
+        workload = Workload(
+            name,
+            self,
+            settings=settings,
+            naming=naming,
+            locator=locator,
+            pinned=template,
+            monitors=preflight.monitors(findings),
+        )
         self.objects, self.secrets = workload.objects, workload.secrets
         self._end_update(workload.serving(), after=[workload.rollout])
         self._give_outputs(artifact_root=storage.destination(locator.store), preflight=documents(findings))

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.contract import BackendError, Refused
-from mlflow_backend.findings import failed, failures, passed, skipped, table
-from mlflow_backend.kubernetes.render import secrets
+from mlflow_backend.findings import Outcome, failed, failures, passed, skipped, table
+from mlflow_backend.kubernetes.render import monitoring, secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -21,6 +21,7 @@ OLDEST: Final = (1, 34)
 _VERSION: Final = re.compile(r"v(\d+)\.(\d+)\.")
 _ENFORCED: Final = "pod-security.kubernetes.io/enforce"
 _DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
+_OBJECT_VERBS: Final = ("get", "create", "patch", "delete")
 # What an update, a rollback and a verification do, by the API's own names.
 _NEEDED: Final[tuple[tuple[str, str, str], ...]] = (
     *((verb, "secrets", "") for verb in ("get", "create", "update", "delete")),
@@ -70,6 +71,12 @@ def check(settings: Settings, api: Api, *, made: Collection[str] = ()) -> tuple[
     return (first, *(finding for check in asked for finding in _looked(check, settings, api)))
 
 
+def monitors(findings: Collection[Finding]) -> tuple[str, ...]:
+    """Return the kinds of monitoring's documents that the cluster takes, by what was found."""
+    found = {each.check for each in findings if each.outcome is Outcome.PASS}
+    return tuple(kind for kind in monitoring.KINDS if kind in found)
+
+
 def _looked(check: Callable[[Settings, Api], Iterator[Finding]], settings: Settings, api: Api) -> Sequence[Finding]:
     """Make a check; one that the deployer may not make is shown as skipped."""
     try:
@@ -105,9 +112,11 @@ def _namespace(_settings: Settings, api: Api) -> Iterator[Finding]:
     yield passed("namespace", "kubernetes.namespace", f"{api.namespace} exists; its pod security level is {level}.")
 
 
-def _permissions(_settings: Settings, api: Api) -> Iterator[Finding]:
+def _permissions(settings: Settings, api: Api) -> Iterator[Finding]:
     """The deployer may do everything that an update and a rollback do."""
-    refused = [f"{verb} {name}" for verb, name, group in _NEEDED if not api.may(verb, name, group=group)]
+    watched = [(verb, name, monitoring.GROUP) for name in _operated(settings, api) for verb in _OBJECT_VERBS]
+    needed = (*_NEEDED, *watched)
+    refused = [f"{verb} {name}" for verb, name, group in needed if not api.may(verb, name, group=group)]
     if refused:
         yield failed(
             "permissions",
@@ -116,7 +125,7 @@ def _permissions(_settings: Settings, api: Api) -> Iterator[Finding]:
             "Grant it (docs/targets/kubernetes.md has a Role).",
         )
     else:
-        yield passed("permissions", "kubernetes.context", f"the deployer may do all of {len(_NEEDED)} actions.")
+        yield passed("permissions", "kubernetes.context", f"the deployer may do all of {len(needed)} actions.")
 
 
 def _secrets(settings: Settings, api: Api) -> Iterator[Finding]:
@@ -186,6 +195,33 @@ def _architecture(settings: Settings, api: Api) -> Iterator[Finding]:
         )
 
 
+def _monitoring(settings: Settings, api: Api) -> Iterator[Finding]:
+    """The Prometheus Operator is there, if Prometheus is to ask; without it, Prometheus needs a scrape job."""
+    if (namespace := settings.kubernetes.monitoring.namespace) is None:
+        return
+    key, there = "kubernetes.monitoring.namespace", _operated(settings, api)
+    for kind, name in monitoring.KINDS.items():
+        if name in there:
+            yield passed(kind, key, f"the cluster takes it, for Prometheus in {namespace}.")
+        else:
+            yield skipped(
+                kind,
+                key,
+                f"the cluster does not know it, so none is made for Prometheus in {namespace}.",
+                "Install the Prometheus Operator, or give Prometheus a scrape job and the rules "
+                "(docs/runbooks/monitoring.md).",
+            )
+
+
+def _operated(settings: Settings, api: Api) -> list[str]:
+    """Return the resources of the Prometheus Operator that the cluster has and this backend would use."""
+    if settings.kubernetes.monitoring.namespace is None:
+        return []
+    found = api.at(f"apis/{monitoring.GROUP}/{monitoring.VERSION}") or {}
+    known = {each["name"] for each in found.get("resources") or []}
+    return [name for name in monitoring.KINDS.values() if name in known]
+
+
 def _named(api: Api, path: str) -> dict[str, dict[str, Any]]:
     items = (api.at(path) or {}).get("items") or []
     return {str(each["metadata"]["name"]): each for each in items}
@@ -195,4 +231,4 @@ def _annotation(found: dict[str, Any], name: str) -> str:
     return str((found["metadata"].get("annotations") or {}).get(name, ""))
 
 
-_CHECKS: Final = (_namespace, _permissions, _secrets, _storage_class, _ingress_class, _architecture)
+_CHECKS: Final = (_namespace, _permissions, _secrets, _storage_class, _ingress_class, _architecture, _monitoring)

@@ -18,7 +18,7 @@ from mlflow_backend.kubernetes.history import template_of
 from mlflow_backend.kubernetes.locator import LOCATOR
 from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, SERVER, VERIFY
 from mlflow_backend.kubernetes.provider import Candidate, Rollout, ServerSecrets
-from mlflow_backend.kubernetes.render import network, oneshot, secrets, server, stores
+from mlflow_backend.kubernetes.render import monitoring, network, oneshot, secrets, server, stores
 from mlflow_backend.releases import pins
 from mlflow_backend.server import cache_url
 
@@ -54,10 +54,12 @@ class Workload:
         pinned: Document | None,
         provider: kubernetes.Provider | None = None,
         needs: Sequence[pulumi.Resource] = (),
+        monitors: Sequence[str] = (),
     ) -> None:
         """Register everything below the backend and after what it `needs`; its provider is the backend's unless named.
 
-        `pinned` is the pod template of the revision that a pin or a block names.
+        `monitors` are the kinds of monitoring's documents that the cluster takes. `pinned` is the pod template of the
+        revision that a pin or a block names.
         """
         self._name, self._backend, self._provider, self._needs = name, backend, provider, tuple(needs)
         self._settings, self._naming, self._locator, self._pinned = settings, naming, locator, pinned
@@ -68,6 +70,7 @@ class Workload:
         self._make_one_shots()
         backend.add_migration(locator, database=self._database_identity(), after=[*self._needs, *self.objects.values()])
         self._make_servers()
+        self._make_monitors(monitors)
         self.rollout = Rollout(
             f"{name}-rollout",
             locator=locator.document(),
@@ -126,20 +129,34 @@ class Workload:
             secrets=self._served_secrets,
             # As texts: Pulumi gives whole numbers back as floats, which Kubernetes takes for no port.
             deployment=pulumi.Output.json_dumps(server.candidate(settings, naming, template)),
-            service=pulumi.Output.json_dumps(server.service(naming, naming.part(CANDIDATE), CANDIDATE)),
+            service=pulumi.Output.json_dumps(server.service(settings, naming, naming.part(CANDIDATE), CANDIDATE)),
             pinned=pinned is not None,
             verification=self._backend.candidate_checks,
             opts=self._after(self._backend.migration, *self.objects.values()),
         )
         deployment = server.deployment(settings, naming, pinned or self._template(SERVER))
         self._object(SERVER, deployment, candidate)
-        self._object("service", server.service(naming, naming.prefix, SERVER))
+        self._object("service", server.service(settings, naming, naming.prefix, SERVER))
         self._object("autoscaler", server.autoscaler(settings, naming), self.objects[SERVER])
         self._object("disruption-budget", server.disruption_budget(naming))
         if settings.network.public_url is not None:
             self._object("ingress", network.ingress(settings, naming), self.objects["service"])
         for namespace in settings.kubernetes.network.published_to:
             self._object(f"client-{namespace}", server.client(settings, naming, namespace))
+
+    def _make_monitors(self, kinds: Sequence[str]) -> None:
+        """Make what the Prometheus Operator takes, if it is there."""
+        for kind, document in monitoring.documents(self._settings, self._naming).items():
+            if kind in kinds:
+                opts = pulumi.ResourceOptions.merge(self._after(), pulumi.ResourceOptions(provider=self._provider))
+                self.objects[kind] = kubernetes.apiextensions.CustomResource(
+                    f"{self._name}-{kind.lower()}",
+                    api_version=document["apiVersion"],
+                    kind=kind,
+                    metadata=document["metadata"],
+                    spec=document["spec"],
+                    opts=opts,
+                )
 
     def _template(self, component: str) -> Document:
         return server.template(self._settings, self._naming, component=component, secrets_version=self._served_secrets)

@@ -156,6 +156,16 @@ class KubernetesScaling(Section):
     """Average memory that the autoscaler holds, of the limit: a server at rest is above what is set aside."""
 
 
+class KubernetesMonitoring(Section):
+    """How Prometheus gets the servers' figures."""
+
+    namespace: Name | None = None
+    """Namespace of Prometheus, which may then ask the servers for figures. A cluster with the Prometheus Operator also
+    gets a ServiceMonitor and a PrometheusRule with the alerts."""
+    labels: Labels = Field(default_factory=dict)
+    """Labels of these two, by which the operator's Prometheus selects them, such as `release`."""
+
+
 class Kubernetes(Section):
     """Everything that only Kubernetes asks for."""
 
@@ -176,3 +186,4 @@ class Kubernetes(Section):
     cache: KubernetesCache = Field(default_factory=KubernetesCache)
     artifacts: KubernetesArtifacts = Field(default_factory=KubernetesArtifacts)
     scaling: KubernetesScaling = Field(default_factory=KubernetesScaling)
+    monitoring: KubernetesMonitoring = Field(default_factory=KubernetesMonitoring)

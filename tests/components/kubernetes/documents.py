@@ -22,8 +22,8 @@ def all_of(settings: Settings) -> dict[str, Document]:
     found = {
         SERVER: server.deployment(settings, name, template),
         CANDIDATE: server.candidate(settings, name, apart),
-        "service": server.service(name, name.prefix, SERVER),
-        "candidate-service": server.service(name, name.part(CANDIDATE), CANDIDATE),
+        "service": server.service(settings, name, name.prefix, SERVER),
+        "candidate-service": server.service(settings, name, name.part(CANDIDATE), CANDIDATE),
         "autoscaler": server.autoscaler(settings, name),
         "disruption-budget": server.disruption_budget(name),
         **{f"account-{part}": account for part, account in server.accounts(settings, name).items()},

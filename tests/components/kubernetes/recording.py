@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.findings import passed
 from mlflow_backend.kubernetes import backend
 from mlflow_backend.kubernetes.backend import KubernetesBackend, KubernetesBackendArgs
+from mlflow_backend.kubernetes.render.monitoring import KINDS
 from tests.components.kubernetes.stacks import STACK, settings_of
 from tests.components.registrations import FakePlatform, registered_with
 
@@ -32,7 +34,9 @@ def record(
 ) -> list[Registered]:
     """Register a variant's backend and return everything that was registered."""
     args = KubernetesBackendArgs(settings=settings_of(variant))
+    operated = args.settings.kubernetes.monitoring.namespace is not None
+    findings = [passed(kind, "", "") for kind in KINDS if operated]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "_looked_at", lambda *_: ((), *pinned))
+        patch.setattr(backend, "_looked_at", lambda *_: (findings, *pinned))
         platform = FakePlatform(lambda _, kind: ADDED.get(kind, {}), preview=preview)
         return registered_with(lambda: KubernetesBackend("mlflow", args), platform, stack=STACK, preview=preview)

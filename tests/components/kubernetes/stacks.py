@@ -48,6 +48,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "backup": {"protect": False},
         "tags": {"team": "ml"},
     },
+    "watched": {
+        "kubernetes": {"monitoring": {"namespace": "monitoring", "labels": {"release": "prometheus"}}},
+    },
     "prefix": {
         "network": {"publicUrl": "https://tools.example.com", "pathPrefix": "/mlflow"},
         "server": {"replicas": 1, "jobs": True, "cpu": None, "memory": None},

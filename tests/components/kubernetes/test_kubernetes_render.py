@@ -10,7 +10,7 @@ import pytest
 
 from mlflow_backend.aws.render.database import DATABASE_CA
 from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, JOB, SERVER
-from mlflow_backend.kubernetes.render import network, oneshot, pods, server
+from mlflow_backend.kubernetes.render import monitoring, network, oneshot, pods, server
 from mlflow_backend.server import SecretTemplate, describe
 from tests.components.kubernetes.documents import all_of, container_of, environment_of, pod_of
 from tests.components.kubernetes.stacks import IMAGE, VARIANTS, naming, settings_of
@@ -321,3 +321,35 @@ def test_what_no_secret_holds_is_refused_before_a_pod_is_made() -> None:
         pods.secret_keys({"NAME": SecretTemplate(text="{unknown}")}, {})
     with pytest.raises(ValueError, match="both"):
         pods.environment({"A": "1"}, {"A": pods.SecretKey(secret="s", key="k")})
+
+
+def test_prometheus_asks_the_servers_only_and_only_if_it_is_named() -> None:
+    """Figures name experiments' tables and routes: nobody but Prometheus reaches the port, and no candidate has it."""
+    plain, watched = all_of(settings_of()), all_of(settings_of("watched"))
+    assert "9464" not in json.dumps(plain)
+    flows = watched["policy-server"]["spec"]["ingress"]
+    (asked,) = [flow for flow in flows if flow["ports"][0]["port"] == 9464]
+    assert asked["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    assert "9464" not in json.dumps(watched["policy-candidate"])
+    assert "9464" not in json.dumps(watched["candidate-service"])
+    assert environment_of(watched[SERVER])["MLFLOW_BACKEND_METRICS_HOST"] == "0.0.0.0"  # noqa: S104 - in a pod
+
+
+def test_the_operator_finds_the_servers_by_what_the_service_says() -> None:
+    """A monitor that selects nothing is as quiet as a healthy backend."""
+    settings = settings_of("watched")
+    service, found = all_of(settings)["service"], monitoring.documents(settings, naming(settings))
+    spec = found["ServiceMonitor"]["spec"]
+    assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert (
+        not spec["selector"]["matchLabels"].items()
+        <= all_of(settings)["candidate-service"]["metadata"]["labels"].items()
+    )
+    assert {each["port"] for each in spec["endpoints"]} <= {each["name"] for each in service["spec"]["ports"]}
+    container = {each["name"]: each["containerPort"] for each in container_of(all_of(settings)[SERVER])["ports"]}
+    assert {each["targetPort"] for each in service["spec"]["ports"]} <= container.keys()
+    own = f'job="{service["metadata"]["name"]}", namespace="mlflow"'
+    alerts = found["PrometheusRule"]["spec"]["groups"][0]["rules"]
+    assert alerts
+    assert all(own in each["expr"] for each in alerts)
+    assert all(each["metadata"]["labels"]["release"] == "prometheus" for each in found.values())

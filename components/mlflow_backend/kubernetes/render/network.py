@@ -68,10 +68,14 @@ def policies(settings: Settings, naming: Naming) -> dict[str, Document]:
     ]
     if settings.network.public_url is not None:
         callers.append({"namespaceSelector": {"matchLabels": {_NAMESPACE: wanted.ingress.namespace}}})
+    serving = [_flow(callers, server.PORT)]
+    if (watching := wanted.monitoring.namespace) is not None:
+        prometheus = [{"namespaceSelector": {"matchLabels": {_NAMESPACE: watching}}}]
+        serving.append(_flow(prometheus, server.METRICS_PORT))
     own = [{"podSelector": {"matchLabels": naming.selector(part)}} for part in (SERVER, CANDIDATE, JOB)]
     found = {
         "default": _policy(naming, "default", naming.selector(), types=("Ingress", "Egress")),
-        SERVER: _policy(naming, SERVER, naming.selector(SERVER), ingress=[_flow(callers, server.PORT)]),
+        SERVER: _policy(naming, SERVER, naming.selector(SERVER), ingress=serving),
         CANDIDATE: _policy(naming, CANDIDATE, naming.selector(CANDIDATE), ingress=[_flow(callers[:1], server.PORT)]),
         "out": _policy(naming, "out", None, egress=_out(settings, naming)),
     }

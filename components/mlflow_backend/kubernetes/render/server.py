@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 PORT: Final = 5000
 SERVICE_PORT: Final = 80
+METRICS_PORT: Final = 9464
+METRICS: Final = "metrics"
+"""Name of that port, by which a ServiceMonitor knows it."""
 FIELD_MANAGER: Final = "mlflow-backend"
 """Who owns the Deployment's fields, for Pulumi and for a rollback: of two, each would fight the other."""
 TEMPORARY: Final[Mapping[str, str]] = {"spool": "/var/spool/mlflow", "tmp": "/tmp"}  # noqa: S108 - volumes of the pod
@@ -78,7 +81,11 @@ def inputs(settings: Settings, naming: Naming) -> ServerInputs:
         access=AccessControl(mode="basic" if settings.access.mode == "basic" else "none"),
     )
     return replace(
-        found, hosts=(*found.hosts, *naming.hosts()), proxies=1 if settings.network.public_url is not None else 0
+        found,
+        hosts=(*found.hosts, *naming.hosts()),
+        proxies=1 if settings.network.public_url is not None else 0,
+        metrics_host=found.host,
+        metrics_port=0 if settings.kubernetes.monitoring.namespace is None else METRICS_PORT,
     )
 
 
@@ -138,8 +145,11 @@ def candidate(settings: Settings, naming: Naming, pod_template: Document) -> Doc
     return found
 
 
-def service(naming: Naming, name: str, component: str) -> Document:
-    """Return the Service of the servers, or of a candidate."""
+def service(settings: Settings, naming: Naming, name: str, component: str) -> Document:
+    """Return the Service of the servers, or of a candidate, which nobody asks for figures."""
+    ports = [_port("http", SERVICE_PORT)]
+    if component == SERVER and settings.kubernetes.monitoring.namespace is not None:
+        ports.append(_port(METRICS, METRICS_PORT))
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -147,7 +157,7 @@ def service(naming: Naming, name: str, component: str) -> Document:
         "spec": {
             "type": "ClusterIP",
             "selector": naming.selector(component),
-            "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http", "protocol": "TCP"}],
+            "ports": ports,
         },
     }
 
@@ -216,6 +226,10 @@ def client(settings: Settings, naming: Naming, namespace: str) -> Document:
     }
 
 
+def _port(name: str, port: int) -> Document:
+    return {"name": name, "port": port, "targetPort": name, "protocol": "TCP"}
+
+
 def _template(settings: Settings, naming: Naming, component: str, annotations: Mapping[str, str]) -> Document:
     described = describe(inputs(settings, naming))
     container = _container(settings, naming, described)
@@ -249,10 +263,13 @@ def _container(settings: Settings, naming: Naming, described: ServerDescription)
         SERVER, image=str(settings.server.image), volumes=mounts(settings, naming), read_only=["database-ca"]
     )
     ready, alive = replace(described.readiness, interval_s=_STARTING_S), described.liveness
+    ports = [{"name": "http", "containerPort": described.port, "protocol": "TCP"}]
+    if settings.kubernetes.monitoring.namespace is not None:
+        ports.append({"name": METRICS, "containerPort": METRICS_PORT, "protocol": "TCP"})
     return container | {
         "command": [pods.literal(word) for word in described.argv],
         "env": environment(settings, naming, described),
-        "ports": [{"name": "http", "containerPort": described.port, "protocol": "TCP"}],
+        "ports": ports,
         "resources": pods.resources(
             cpu_request=wanted.cpu_request,
             memory_request=wanted.memory_request,
