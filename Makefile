@@ -6,7 +6,7 @@ PYTHON ?= python3
 STACK ?= local
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup env up down preview verify status logs releases doctor image lint hooks format pages coverage mutation test test-full test-fast test-unit bench schema upstream lock
+.PHONY: help setup env up down preview verify status logs releases doctor monitor image lint hooks format pages coverage mutation test test-full test-fast test-unit bench schema upstream lock
 
 # A shell may bring modules of another project, or an ASCII locale, in which a folder's name could not be written down.
 unexport PYTHONHOME PYTHONPATH PYTHONPLATLIBDIR PYTHONSAFEPATH PYTHONSTARTUP PYTHONWARNINGS
@@ -62,6 +62,9 @@ releases: setup ## List the releases of STACK, and whether a rollback to each is
 doctor: setup ## Say what STACK needs before its first update, and the command for each missing thing
 	@$(ACTIVATE) && python -m scripts.doctor --stack $(STACK)
 
+monitor: setup ## Watch STACK by a Prometheus of this machine, with the alerts, until Ctrl-C
+	@$(ACTIVATE) && python -m scripts.monitor --stack $(STACK) run
+
 image: setup ## Build the server's image of STACK, push it, and say what its settings name it by
 	@$(ACTIVATE) && python -m scripts.image --stack $(STACK)
 
@@ -101,7 +104,7 @@ coverage: setup-dev ## Measure the branch coverage of the pure modules; red if o
 	@rm -rf .tools/coverage && mkdir .tools/coverage
 	@.venv/bin/coverage run -m pytest -q --numprocesses 2 --dist loadfile -m 'not engine and not rig and not slow' \
 	  tests/components tests/policy tests/scripts \
-	  $(patsubst %,tests/server/test_%.py,access bodies db_rows db_schema direct health request_filter route_tables)
+	  $(patsubst %,tests/server/test_%.py,access bodies db_rows db_schema direct figures health request_filter route_tables)
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report | awk '$$6 !~ /%$$/ { next } { last = $$0 } $$6 + 0 < 95 { print; red = 1 } \
 	  END { print last; exit red || !last }'

@@ -1,36 +1,54 @@
-"""Print what a monitoring system needs of this project: the alerts as a rule file of Prometheus.
+"""Watch a local stack by Prometheus with this project's alerts, or print the alerts as a rule file for yours.
 
-Labels say which series are the backend's: those that the scrape job gives to its targets.
+`run` needs Prometheus on PATH (Debian's package will do), listens on loopback alone, follows the stack from revision to
+revision, and ends with Ctrl-C; its data stay for 15 days in `.backend/STACK/monitoring`. The labels of `rules` are
+those that the scrape job gives to the backend's targets.
 
-Exit codes: 0 printed; 2 usage.
+Exit codes: 0 printed, or ended by Ctrl-C; 2 usage; 3 Prometheus is not installed, or the stack is not on this machine;
+4 Prometheus does not start, or ended.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-from mlflow_backend.contract import ExitCode
+from mlflow_backend.commands import stacks
+from mlflow_backend.commands.command import ended
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.local.locator import LocalLocator
+from mlflow_backend.local.watching import follow, watching
 from mlflow_backend.monitoring import rules
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 # A label's name (Prometheus, 'Data model').
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
     """Run the command; returns an exit code of `contract.ExitCode`."""
     options = command_line().parse_args(arguments)
-    print(yaml.safe_dump(rules(dict(options.label or [("job", "mlflow-backend")])), sort_keys=False), end="")
-    return ExitCode.DONE
+    if options.action == "rules":
+        print(yaml.safe_dump(rules(dict(options.label or [("job", "mlflow-backend")])), sort_keys=False), end="")
+        return ExitCode.DONE
+    return ended("monitor", partial(_run, options, root or Path.cwd()), options)
 
 
 def command_line() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = argparse.ArgumentParser(prog="scripts/monitor.py", description=__doc__)
+    stacks.add_choice(parser, default="local")
     actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("run", help="run Prometheus beside the stack")
     printed = actions.add_parser("rules", help="print the rule file")
     printed.add_argument(
         "--label",
@@ -40,6 +58,28 @@ def command_line() -> argparse.ArgumentParser:
         help="a label of the backend's series; may be repeated (default: job=mlflow-backend)",
     )
     return parser
+
+
+def _run(options: argparse.Namespace, root: Path) -> ExitCode:
+    found = stacks.located(options, root)
+    if not isinstance(found, LocalLocator):
+        raise Refused(
+            f"A backend on {found.kind} is not watched from here.",
+            code="monitor-elsewhere",
+            fix="See docs/runbooks/monitoring.md for its target.",
+        )
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with watching(found.state) as (url, process):
+            print(f"Prometheus is at {url}/alerts. Ctrl-C ends it.", flush=True)
+            follow(found.state, process)
+    except KeyboardInterrupt:
+        print("Prometheus has ended.")
+    return ExitCode.DONE
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -67,6 +67,8 @@ class StateDir:
     """One immutable folder a revision."""
     backend_store = _Below("backend-store")
     """Ledger, dumps and journals: a root of its own, which the stack's S3 server does not serve."""
+    monitoring = _Below("monitoring")
+    """Configuration and data of the Prometheus beside the backend."""
     active = _Below("active")
     """Address of the server that gets the traffic; the proxy reads it for every request."""
     candidate = _Below("candidate")

@@ -21,7 +21,7 @@ OTHER = 'job="mlflow-backend", stack="other", instance="b:9464"'
 #: A minute a sample, and two hours of them.
 STEADY = "x120"
 EVALUATED = "60m"
-DEADLINE_S = 60
+DEADLINE_S = 300
 REQUESTS = "mlflow_backend_http_requests_total"
 SECONDS = "mlflow_backend_http_request_duration_seconds_bucket"
 SAVED = 'route="/api/2.0/mlflow/runs/get"'
