@@ -120,7 +120,7 @@ def fires(watched: Watched, name: str) -> dict[str, str]:
 
 def test_a_worker_that_died_fires_and_is_forgotten(watched: Watched) -> None:
     """The others answer, so nobody else notices."""
-    line = [each for each in watched.server.log.splitlines() if each.startswith('{"time"')][-1]
+    line = [each for each in watched.server.log.splitlines() if '"kind":"access"' in each][-1]
     os.kill(json.loads(line)["process"], signal.SIGKILL)
     assert fires(watched, "WorkerDied")["severity"] == "warning"
     quiet(watched)
