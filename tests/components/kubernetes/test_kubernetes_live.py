@@ -452,14 +452,14 @@ def test_a_secret_of_others_is_looked_for_with_its_keys() -> None:
 def test_the_operators_kinds_are_used_if_the_cluster_has_them() -> None:
     """Each by itself, and one that is missing is said: it fails nothing, because Prometheus can ask without it."""
     found, settings = Cluster(), settings_of("watched")
-    looked = preflight.refuse(preflight.look(settings, found))  # type: ignore[arg-type]
+    looked = preflight.refuse(preflight.check(settings, found))  # type: ignore[arg-type]
     assert {each.check for each in looked if each.outcome is Outcome.SKIP} == {"ServiceMonitor", "PrometheusRule"}
     assert preflight.monitors(looked) == ()
     found.paths["apis/monitoring.coreos.com/v1"] = {"resources": [{"name": "servicemonitors"}, {"name": "podmonitors"}]}
-    looked = preflight.look(settings, found)  # type: ignore[arg-type]
+    looked = preflight.check(settings, found)  # type: ignore[arg-type]
     assert preflight.monitors(looked) == ("ServiceMonitor",)
     found.refused = {"patch servicemonitors", "patch prometheusrules"}
-    (finding,) = [each for each in preflight.look(settings, found) if each.outcome is Outcome.FAIL]  # type: ignore[arg-type]
+    (finding,) = [each for each in preflight.check(settings, found) if each.outcome is Outcome.FAIL]  # type: ignore[arg-type]
     assert "patch servicemonitors" in finding.message
     assert "prometheusrules" not in finding.message
-    assert preflight.monitors(preflight.look(settings_of(), found)) == ()  # type: ignore[arg-type]
+    assert preflight.monitors(preflight.check(settings_of(), found)) == ()  # type: ignore[arg-type]
