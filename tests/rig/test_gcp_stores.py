@@ -17,6 +17,7 @@ from mlflow_backend.gcp.render import identity
 from mlflow_backend.gcp.render.storage import Store
 from tests.rig import contents
 from tests.rig.clock import TINY
+from tests.rig.gcp import team
 from tests.rig.gcp.discovery import Failed
 from tests.rig.gcp.rig import NUMBER, PROJECT, REGION, GcpRig
 from tests.server.environments import python
@@ -58,13 +59,7 @@ print(json.dumps(found))
 def gcp(containers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcpRig]:
     """Emulated Google Cloud, with a network that Google's services are connected to."""
     with GcpRig(tmp_path_factory.mktemp("gcp"), TINY) as made:
-        network = {"name": "n", "autoCreateSubnetworks": False}
-        made.call("POST", f"compute/v1/projects/{PROJECT}/global/networks", network, api="compute.v1")
-        reserved = {"name": "r", "purpose": "VPC_PEERING", "addressType": "INTERNAL", "network": NETWORK}
-        made.call("POST", f"compute/v1/projects/{PROJECT}/global/addresses", reserved, api="compute.v1")
-        connection = {"network": NETWORK, "reservedPeeringRanges": ["r"]}
-        path = "v1/services/servicenetworking.googleapis.com/connections"
-        made.call("POST", path, connection, api="servicenetworking.v1")
+        assert team.network(made, "n") == NETWORK
         yield made
 
 

@@ -7,16 +7,13 @@ begins where the one before ended.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.rig import contents
 from tests.rig.clock import SERVERS
-from tests.rig.gcp.life import Life
-from tests.rig.gcp.rig import NUMBER, PROJECT, REGION, GcpRig
-from tests.rig.gcp.stack import GcpStack
-from tests.server.servers import install_package
+from tests.rig.gcp.life import Life, begin
+from tests.rig.gcp.rig import GcpRig
 from tests.server.services import until
 
 if TYPE_CHECKING:
@@ -35,31 +32,11 @@ _ARTIFACT_MIB = 200
 def life(containers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     """The stack, written to, in a project that has the image of a server that crashes, too."""
     folder = tmp_path_factory.mktemp("gcp-releases")
-    package = install_package(folder / "package")
     with GcpRig(folder, SERVERS) as rig:
-        right = contents.fronted(contents.mlflow(VERSION, package, rig.authority))
-        images = {
-            tag: rig.registry.publish(tag, each, labels=contents.labels(VERSION))
-            for tag, each in ((VERSION, right), (CRASHING, contents.behaving(right, "crash")))
-        }
-        images[FOREIGN] = rig.registry.publish(
-            FOREIGN, right, labels=contents.labels(VERSION), platforms=("linux/arm64",)
-        )
-        settings: dict[str, Any] = {
-            "target": "cloudrun",
-            "server": {"workers": 1, "cpu": 2048, "memory": 4096},
-            "access": {"mode": "basic"},
-            "backup": {"protect": False},
-            "gcp": {"project": PROJECT, "projectNumber": NUMBER, "region": REGION},
-        }
-        made = Life(stack=GcpStack(folder / "stack", rig, settings), rig=rig, images=images)
-        made.serve(VERSION)
+        made = begin(folder, rig, VERSION, broken={CRASHING: "crash"}, foreign={FOREIGN: "linux/arm64"})
         made.stack.must_up()
         made.kept["first"] = made.stack.outputs()["release"]["revision"]
-        made.kept["experiment"] = made.call("experiments/create", {"name": "before"})["experiment_id"]
-        for number in range(_RUNS):
-            made.call("runs/create", {"experiment_id": made.kept["experiment"], "start_time": number})
-        made.kept["before"] = made.runs()
+        made.write(_RUNS)
         yield made
 
 
@@ -104,7 +81,7 @@ def test_a_killed_update_leaves_users_alone_and_the_next_one_ends_it(life: Life)
     update = life.stack.start_up()
 
     def staged() -> bool:
-        assert update.poll() is None, (life.stack.folder / "background.log").read_text()
+        assert update.poll() is None, life.stack.background_log.read_text()
         return any("tag" in each and not each.get("percent") for each in life.service["traffic"])
 
     try:
@@ -143,7 +120,7 @@ def test_a_killed_rollback_leaves_users_alone_and_the_next_run_ends_it(life: Lif
     command = life.stack.start_script("rollback", "--reason", "a test", "--yes")
 
     def staged() -> bool:
-        assert command.poll() is None, (life.stack.folder / "background.log").read_text()
+        assert command.poll() is None, life.stack.background_log.read_text()
         return any(each.variables.get("K_REVISION") == life.kept["first"] for each in life.rig.live)
 
     try:

@@ -163,7 +163,14 @@ class CloudRunBackend(Backend):
             self._job(identity.DATABASE, self._drawn.apply(lambda drawn: jobs.database_job(settings, naming, drawn))),
             self._job(identity.VERIFIER, self._drawn.apply(lambda drawn: jobs.verify_job(settings, naming, drawn))),
         ]
-        self.add_migration(self._locator, database=self.database.identity, after=made)
+        # Another version of the password has to reach the role, which any run of the database tool brings about.
+        password = self.secrets.versions.apply(lambda found: str(found.get(secrets.DATABASE_PASSWORD, "")))
+        user = settings.gcp.database.user
+        self.add_migration(
+            self._locator,
+            database=pulumi.Output.concat(self.database.identity, "@", password, " as ", user),
+            after=made,
+        )
 
     def _job(self, part: str, body: pulumi.Output[Any]) -> gcp.cloudrunv2.Job:
         naming = self._scope.naming
@@ -201,7 +208,9 @@ class CloudRunBackend(Backend):
             f"{self._name}-service",
             name=naming.service(),
             location=naming.region,
-            deletion_protection=self._scope.protect,
+            # It holds nothing. With the provider's guard `destroy --exclude-protected` would stop here, after the role
+            # of the callers is gone.
+            deletion_protection=False,
             **named(service.shell(settings, naming)),
             template=inputs["template"],
             traffics=inputs["traffics"],

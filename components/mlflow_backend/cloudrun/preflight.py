@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import Refused, UsageError
 from mlflow_backend.findings import failed, failures, table
+from mlflow_backend.gcp import existing
 from mlflow_backend.gcp import preflight as project
 from mlflow_backend.image_reference import parse
 from mlflow_backend.preflight import image
@@ -41,8 +42,8 @@ def refuse(settings: Settings, naming: Naming, api: Api) -> tuple[Finding, ...]:
 
 
 def check(settings: Settings, naming: Naming, api: Api) -> tuple[Finding, ...]:
-    """Return what each check of the project and of the image found."""
-    return (*project.check(naming, api), *_image(settings, api))
+    """Return what each check of the project, of the stores that are adopted, and of the image found."""
+    return (*project.check(naming, api), *existing.check(settings, naming, api), *_image(settings, api))
 
 
 def login(registry: str, api: Api) -> Login | None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DEPLOYED = [name for name in VARIANTS if name not in REFUSED]
 SAME_URNS = {"cold": "basic", "many": "basic", "old": "basic", "jobs": "basic"}
 """Variants that differ from another in values alone."""
+VERSION = "1"
+"""Of each secret that is drawn."""
 _NEW = Found(service=None, pinned=None, wanted=frozenset())
 
 
@@ -35,7 +37,7 @@ def record(variant: str, *, preview: bool = False, found: Found = _NEW, **change
 
 def _added(args: MockResourceArgs, kind: str) -> dict[str, Any]:
     added: dict[str, dict[str, Any]] = {
-        "GcpServerSecrets": {"versions": dict.fromkeys(args.inputs.get("names", []), "1"), "fingerprint": "f"},
+        "GcpServerSecrets": {"versions": dict.fromkeys(args.inputs.get("names", []), VERSION), "fingerprint": "f"},
         "DatabaseInstance": {"privateIpAddress": "10.1.0.3", "connectionName": "c"},
         "Instance": {"host": "10.1.0.4", "port": 6378},
     }

@@ -16,6 +16,7 @@ from mlflow_backend.cloudrun.backend import Found
 from mlflow_backend.contract import Release
 from mlflow_backend.gcp.render import identity, network, secrets
 from mlflow_backend.releases.pins import PinnedRelease
+from tests.components.cloudrun import recording
 from tests.components.cloudrun.recording import DEPLOYED, SAME_URNS, record
 from tests.components.cloudrun.stacks import NAMING, PROJECT
 from tests.components.registrations import assert_distinct, assert_urns_kept, of_type, walk
@@ -126,14 +127,25 @@ def test_an_update_has_its_order() -> None:
     assert named(registered, "server").urn in named(registered, "job-database").needs
 
 
+def test_another_password_of_the_database_runs_the_step_that_gives_it_to_the_role() -> None:
+    """Without it the new revision would be let in by nobody."""
+
+    def database(version: str) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(recording, "VERSION", version)
+            return str(named(record("basic"), "migration").inputs["database"])
+
+    assert database("1") != database("2")
+
+
 @pytest.mark.parametrize("protect", [True, False])
 def test_what_holds_data_is_protected(*, protect: bool) -> None:
-    """backup.protect guards it in Pulumi and at Google; the service it guards at Google only, to be replaceable."""
+    """backup.protect guards it in Pulumi and at Google; what holds nothing can be deleted and replaced at any time."""
     registered = record("basic", backup={"protect": protect})
     kept = {"bucket", "database-instance", "cache-instance", *(f"secret-{part}" for part in secrets.KEPT)}
     assert {each.name.removeprefix("mlflow-") for each in registered if each.protect} == (kept if protect else set())
-    assert named(registered, "service").inputs["deletionProtection"] is protect
     assert named(registered, "database-instance").inputs["deletionProtection"] is protect
+    assert named(registered, "service").inputs["deletionProtection"] is False
     assert named(registered, "job-database").inputs["deletionProtection"] is False
 
 

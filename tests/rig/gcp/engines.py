@@ -169,6 +169,7 @@ class Caches:
             create=self._create, get=lambda call: self._find(call["name"]), patch=self._patch, delete=self._delete,
             list=lambda _: {"instances": list(self.kept.values())}, getAuthString=self._auth,
         )  # fmt: skip
+        directory.handle("redis.projects.locations.clusters", list=lambda _: {})
         directory.handle("redis.projects.locations.operations", get=operations.get)
 
     def close(self) -> None:

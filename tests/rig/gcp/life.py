@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
@@ -11,13 +13,20 @@ import urllib3
 from mlflow_backend.gcp.naming import Naming
 from mlflow_backend.server import parse_version
 from mlflow_backend.vulnerabilities.table import of_version
-from tests.rig.gcp.rig import NUMBER, PROJECT, REGION, GcpRig
+from tests.rig import contents
+from tests.rig.gcp.stack import GcpStack
+from tests.server.servers import install_package
 from tests.server.services import until
 
 if TYPE_CHECKING:
-    from tests.rig.gcp.run.instance import Instance
-    from tests.rig.gcp.stack import GcpStack
+    from collections.abc import Mapping
+    from pathlib import Path
 
+    from tests.rig.gcp.rig import GcpRig
+    from tests.rig.gcp.run.instance import Instance
+
+# Whom Google lets through to a backend that has no check of its own.
+CALLER: Final = "trainer"
 _LOGIN: Final = ("admin-user", "admin-password")
 _SETTLED_S: Final = 180
 
@@ -30,11 +39,18 @@ class Life:
     rig: GcpRig
     images: dict[str, str]
     kept: dict[str, Any] = field(default_factory=dict)
-    naming: Naming = field(
-        default_factory=lambda: Naming(
-            stack_project="mlflow-backend", stack="gcp", project=PROJECT, number=NUMBER, region=REGION
+
+    @functools.cached_property
+    def naming(self) -> Naming:
+        """What the stack's parts are called."""
+        rig = self.rig
+        return Naming(
+            stack_project="mlflow-backend",
+            stack=self.stack.name,
+            project=rig.project,
+            number=rig.number,
+            region=rig.region,
         )
-    )
 
     @property
     def service(self) -> dict[str, Any]:
@@ -81,20 +97,84 @@ class Life:
         return set(service.tags().values())
 
     def login(self) -> dict[str, str]:
-        """Return the administrator's header."""
+        """Return the administrator's header, or that of the caller whom Google lets through."""
+        if self.stack.settings["access"]["mode"] != "basic":
+            token = self.rig.tokens.identity(account(self.rig, CALLER), self.naming.url())
+            return {"Authorization": f"Bearer {token}"}
         read, who = self.rig.secrets.read, self.rig.tokens.administrator
         user, password = (read(self.naming.secret(part), "latest", reader=who) for part in _LOGIN)
         return dict(urllib3.make_headers(basic_auth=f"{user}:{password}"))
 
     def call(self, path: str, body: object) -> dict[str, Any]:
-        """Call MLflow's REST interface through the users' URL as the administrator."""
+        """Call MLflow's REST interface through the users' URL, logged in."""
         headers = {**self.login(), "Content-Type": "application/json"}
         url = f"{self.naming.url()}/api/2.0/mlflow/{path}"
-        answer = self.rig.ask(url, "POST", headers=headers, body=json.dumps(body).encode())
-        assert answer.status == 200, answer.data
+        content = json.dumps(body).encode()
+
+        def asked() -> Any:
+            found = self.rig.ask(url, "POST", headers=headers, body=content)
+            # No instance was there in time, and none has seen the request: MLflow's client repeats it too.
+            return None if found.status == HTTPStatus.TOO_MANY_REQUESTS else found
+
+        answer = until(asked, what=f"an instance for {path}", deadline_s=_SETTLED_S)
+        assert answer is not None
+        assert answer.status == HTTPStatus.OK, answer.data
         return dict(json.loads(answer.data))
 
     def runs(self) -> list[str]:
         """Return the runs that the life's user made."""
         found = self.call("runs/search", {"experiment_ids": [self.kept["experiment"]]}).get("runs", [])
         return sorted(each["info"]["run_id"] for each in found)
+
+    def write(self, runs: int) -> None:
+        """Make an experiment with some runs, and keep what they are."""
+        self.kept["experiment"] = self.call("experiments/create", {"name": "before"})["experiment_id"]
+        for number in range(runs):
+            self.call("runs/create", {"experiment_id": self.kept["experiment"], "start_time": number})
+        self.kept["before"] = self.runs()
+
+
+def account(rig: GcpRig, name: str) -> str:
+    """Return the address of a service account of the project."""
+    return f"{name}@{rig.project}.iam.gserviceaccount.com"
+
+
+def begin(
+    folder: Path,
+    rig: GcpRig,
+    *versions: str,
+    broken: Mapping[str, str] | None = None,
+    foreign: Mapping[str, str] | None = None,
+    **settings: Mapping[str, Any],
+) -> Life:
+    """Return the stack at the first version, not deployed yet, in a project that has the images of all versions.
+
+    `broken` are images of that version whose server is none of MLflow's: tag -> what is wrong with it
+    (tests/rig/tiny.py). `foreign` are images of it for another platform: tag -> the platform. `settings` are the
+    stack's other ones.
+    """
+    package = install_package(folder / "package")
+    first = versions[0]
+    held = {each: contents.fronted(contents.mlflow(each, package, rig.authority)) for each in versions}
+    images = {each: rig.registry.publish(each, held[each], labels=contents.labels(each)) for each in versions}
+    for tag, behaviour in (broken or {}).items():
+        made = contents.behaving(held[first], behaviour)
+        images[tag] = rig.registry.publish(tag, made, labels=contents.labels(first))
+    for tag, platform in (foreign or {}).items():
+        images[tag] = rig.registry.publish(tag, held[first], labels=contents.labels(first), platforms=(platform,))
+    document = {
+        "target": "cloudrun",
+        "server": {"workers": 1, "cpu": 2048, "memory": 4096},
+        "access": {"mode": "basic"},
+        "backup": {"protect": False},
+        **settings,
+        "gcp": {
+            "project": rig.project,
+            "projectNumber": rig.number,
+            "region": rig.region,
+            **settings.get("gcp", {}),
+        },
+    }
+    life = Life(stack=GcpStack(folder / "stack", rig, document), rig=rig, images=images)
+    life.serve(first)
+    return life

@@ -79,10 +79,10 @@ class GcpRig:
         self.secrets = Secrets(self.directory, self.policies, project=PROJECT, number=NUMBER)
         self.accounts = Accounts(self.directory, self.policies, project=PROJECT)
         self.logs = Logs(self.directory, project=PROJECT)
-        metadata = Metadata(patches, block, self.tokens, project=PROJECT, number=NUMBER, region=REGION)
+        self.metadata = Metadata(patches, block, self.tokens, project=PROJECT, number=NUMBER, region=REGION)
         machinery = Machinery(
             folder=folder / "instances", block=block, registry=self.registry, secrets=self.secrets,
-            metadata=metadata, hosts=self.hosts, authority=self.authority, clock=clock,
+            metadata=self.metadata, hosts=self.hosts, authority=self.authority, clock=clock,
         )  # fmt: skip
         self.services = Services(
             self.directory, operations, self.policies, self.hosts, number=NUMBER, accounts=self.accounts.exists

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
-from tests.engine.project import PULUMI, ROOT, Project
+from tests.engine.project import ROOT, Project
 from tests.rig.standin import plugin
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -54,38 +51,6 @@ class GcpStack(Project):
         """Run a command in the project, with the rig's names."""
         return super().run(*self.rig.command(*argv), timeout_s=timeout_s, more=more)
 
-    def script(self, name: str, *arguments: str) -> Outcome:
-        """Run one of the project's commands on this stack."""
-        return self.run(*self._script(name, *arguments))
-
-    def _script(self, name: str, *arguments: str) -> tuple[str, ...]:
-        return (str(ROOT / ".venv" / "bin" / "python"), "-m", f"scripts.{name}", "--stack", self.name, *arguments)
-
-    def start_up(self) -> subprocess.Popen[bytes]:
-        """Start `pulumi up`, so that it can be killed with all that it starts."""
-        return self.start(str(PULUMI), "up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.name)
-
-    def start_script(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start one of the project's commands on this stack, so that it can be killed."""
-        return self.start(*self._script(name, *arguments))
-
     def start(self, *argv: str) -> subprocess.Popen[bytes]:
-        """Start a command in the project, with the rig's names; what it says goes to `background.log`."""
-        with (self.folder / "background.log").open("w") as log:
-            return subprocess.Popen(
-                self.rig.command(*argv),
-                cwd=self.project,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @staticmethod
-    def kill(command: subprocess.Popen[bytes]) -> None:
-        """SIGKILL a command and everything that it started, as a lost machine would."""
-        for process in (psutil.Process(command.pid), *psutil.Process(command.pid).children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        command.wait(timeout=10)
+        """Start a command in the project, with the rig's names."""
+        return super().start(*self.rig.command(*argv))
