@@ -123,9 +123,24 @@ def _promise_another_head(store: ObjectStore, folder: str) -> None:
     store.client.put_object(Bucket="mlflow", Key=f"{folder}/manifest.json", Body=json.dumps(manifest).encode())
 
 
+def _promise_other_rows(store: ObjectStore, folder: str) -> None:
+    manifest = json.loads(store.client.get_object(Bucket="mlflow", Key=f"{folder}/manifest.json")["Body"].read())
+    samples = manifest["databases"]["tracking"]["samples"]
+    assert samples["experiments"].startswith("500 rows, ")
+    samples["experiments"] = f"{samples['experiments']}1"
+    store.client.put_object(Bucket="mlflow", Key=f"{folder}/manifest.json", Body=json.dumps(manifest).encode())
+
+
 @pytest.mark.parametrize(
     ("spoil", "code"),
-    [(_cut_short, 1), (_add_a_byte, 1), (_swap, 1), (_lose, 12), (_promise_another_head, 13)],
+    [
+        (_cut_short, 1),
+        (_add_a_byte, 1),
+        (_swap, 1),
+        (_lose, 12),
+        (_promise_another_head, 13),
+        (_promise_other_rows, 13),
+    ],
 )
 def test_a_spoilt_dump_changes_nothing(
     filled: Tool, dumped: str, services: Services, database: str, spoil: Callable[..., None], code: int

@@ -90,6 +90,7 @@ def create(source: Source, destination: Destination, *, recovery_key: str, say: 
             environment_lock=current.release.environment_lock,
             identity=deployed.ledger.state().identity or {},
             databases=databases,
+            samples=_samples(source, dump.id),
             artifacts=index,
             settings=begun.seal(SETTINGS, iter([source.settings])),
             keys=begun.seal(KEYS, iter([_encoded(source.vault.read())]), public_keys=[recovery_key]),
@@ -116,6 +117,12 @@ def _staged(source: Source) -> Iterator[None]:
 def _sealed_dump(begun: _Begun, dump: str, name: str, dumped: DumpedDatabase) -> DumpedDatabase:
     part = begun.seal(f"{name}.dump.age", begun.source.deployed.store.chunks(f"{STAGING}/{dump}/{dumped.object}"))
     return replace(dumped, object=part.object, sha256=part.sha256, size_bytes=part.size_bytes)
+
+
+def _samples(source: Source, dump: str) -> dict[str, str]:
+    """Return what the tool's own manifest says of rows that it has read in the tracking database's snapshot."""
+    key = f"{STAGING}/{dump}/{manifest.MANIFEST}"
+    return dict(json.loads(source.deployed.store.read([key])[key])["databases"]["tracking"]["samples"])
 
 
 def _plan(source: Source, destination: Destination, before: Manifest | None) -> CopyPlan:

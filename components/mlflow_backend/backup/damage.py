@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from mlflow_backend.backup.artifacts import Artifact
     from mlflow_backend.backup.manifest import Manifest
-    from mlflow_backend.releases.records import DumpedDatabase
     from mlflow_backend.schema import SchemaTable
 
 _SHOWN = 5
@@ -80,20 +79,6 @@ def different_totals(manifest: Manifest, index: Mapping[str, Artifact]) -> tuple
     return (Damage(object=manifest.artifacts.index.object, kind=Kind.DIFFERENT, finding=words),)
 
 
-def different_rows(name: str, dumped: DumpedDatabase, restored: Mapping[str, int]) -> tuple[Damage, ...]:
-    """Return the tables that hold another number of rows after a restore than they held in the dump's snapshot.
-
-    `name` is that of the database in the manifest. What was counted in one of the two alone is a difference as well.
-    """
-    damages = []
-    for table in sorted({*dumped.rows, *restored}):
-        before, after = dumped.rows.get(table), restored.get(table)
-        if before != after:
-            words = f"has {_rows(after)} after the restore, and had {_rows(before)} when it was dumped"
-            damages.append(Damage(object=f"{name}.{table}", kind=Kind.DIFFERENT, finding=words))
-    return tuple(damages)
-
-
 def refuse_damaged(backup: str, damages: Sequence[Damage]) -> None:
     """Raise PlatformFailed if there is any damage; the text names the first ones."""
     if damages:
@@ -132,7 +117,3 @@ def _damage(name: str, found: StoredObject | None, *, size_bytes: int, sha256: s
     if found.sha256 not in (None, sha256):
         return Damage(object=name, kind=Kind.CHANGED, finding="was changed: its checksum differs")
     return None
-
-
-def _rows(count: int | None) -> str:
-    return "no count" if count is None else f"{count} rows"

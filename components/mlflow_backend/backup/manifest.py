@@ -60,8 +60,10 @@ class Manifest:
 
     `taken_at` is the moment of the tracking database's snapshot: what was logged later is not in the backup.
     `finished_at` is when its last object was written. `databases` holds `tracking` and, with access on, `auth`; their
-    rows were counted in the dump's own snapshot. `identity` is what database and store know each other by. `keys` is
-    the sealed key bundle, None if the stack names no recovery key: its secrets at rest then cannot be read elsewhere.
+    rows were counted in the dump's own snapshot, in which `samples` were taken too: by table of the tracking database,
+    how many rows the database tool has read, and the sum of their checksums. `identity` is what database and store know
+    each other by. `keys` is the sealed key bundle, None if the stack names no recovery key: its secrets
+    at rest then cannot be read elsewhere.
     """
 
     id: str
@@ -74,6 +76,7 @@ class Manifest:
     environment_lock: str | None = None
     identity: Mapping[str, str]
     databases: Mapping[str, DumpedDatabase]
+    samples: Mapping[str, str]
     artifacts: ArtifactIndex
     settings: Part
     keys: Part | None = None
@@ -151,6 +154,7 @@ def _manifest(document: Mapping[str, Any], backup: str) -> Manifest:
         environment_lock=_optional_text(document["environment_lock"]),
         identity=dict(document["identity"]),
         databases={name: _database(entry) for name, entry in document["databases"].items()},
+        samples={_text(table): _text(sample) for table, sample in document["samples"].items()},
         artifacts=_artifacts(document["artifacts"]),
         settings=_part(document["settings"]),
         keys=_part(document["keys"]) if document["keys"] is not None else None,

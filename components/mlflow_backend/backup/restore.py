@@ -168,6 +168,7 @@ def stage(source: Source, destination: Destination, found: Manifest, key: str) -
             "bytes": written.size_bytes,
             "head": dumped.head,
             "row_counts": dict(dumped.rows),
+            "samples": dict(found.samples) if name == "tracking" else {},
         }
     manifest = {"format": _TOOL_FORMAT, "databases": entries}
     source.own.create(f"{folder}/manifest.json", json.dumps(manifest).encode())

@@ -40,6 +40,7 @@ def manifest() -> Manifest:
             ),
             "auth": DumpedDatabase(object="auth.dump", sha256=digest("auth"), size_bytes=4, head="a1"),
         },
+        samples={"runs": "3 rows, 17"},
         artifacts=ArtifactIndex(
             mode=ArtifactMode.COPY,
             index=Part(object="artifacts.jsonl", sha256=digest("index"), size_bytes=5),

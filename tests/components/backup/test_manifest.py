@@ -100,6 +100,7 @@ def test_the_manifest_of_another_backup_is_refused() -> None:
         {"databases": {"tracking": {**document()["databases"]["tracking"], "head": 2}}},
         {"databases": {"tracking": {**document()["databases"]["tracking"], "rows": {"runs": -1}}}},
         {"databases": []},
+        {"samples": {"runs": 3}},
         {"mlflow_version": None},
         {"stack": ""},
         {"environment_lock": 1},

@@ -189,6 +189,8 @@ def test_a_restore_elsewhere_that_fails_leaves_all_as_it_was(
         restored(other, destination, found, key=sealing.new_key())
     with pytest.raises(PlatformFailed, match="7"):
         restored(other, destination, wrong)
+    with pytest.raises(PlatformFailed, match="experiments"):
+        restored(other, destination, replace(found, samples={**found.samples, "experiments": "1 rows, 0"}))
     dump.write_bytes(content[:-1])
     with pytest.raises(PlatformFailed, match="cut"):
         restored(other, destination, found)
@@ -196,7 +198,7 @@ def test_a_restore_elsewhere_that_fails_leaves_all_as_it_was(
     assert other.experiments() == set()
     assert dict(other.source.vault.read()) == before
     assert other.source.deployed.ledger.state().identity == OTHER
-    assert other.source.deployed.served == ["1"], "the second one ended the server"
+    assert other.source.deployed.served == ["1", "1"], "two of them ended the server"
     assert not other.source.own.path("_backend/staging").exists()
 
 

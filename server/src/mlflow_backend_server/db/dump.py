@@ -1,7 +1,8 @@
 """`dump`: both databases of a backend, streamed into an object store, with a manifest that is written last.
 
-Each database is dumped from one exported snapshot, and what the manifest says about it (head, row counts) is read in
-that same snapshot. The two databases have no common snapshot: they are dumped one right after the other.
+Each database is dumped from one exported snapshot, and what the manifest says about it (head, row counts, samples of
+rows) is read in that same snapshot. The two databases have no common snapshot: they are dumped one right after the
+other.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mlflow_backend_server.db.kept import STAMP
 from mlflow_backend_server.db.majors import client_major, major, refuse_dump
 from mlflow_backend_server.db.objects import READ_BYTES, Store, open_store, write_json
 from mlflow_backend_server.db.postgres import connected, count_rows, server_version, tool_errors
+from mlflow_backend_server.db.samples import sample_rows
 from mlflow_backend_server.db.status import schema_position
 from mlflow_backend_server.db.verdicts import ExitCode
 
@@ -66,6 +68,7 @@ def _dump_one(database: Address, chain: Chain, store: Store, name: str, client: 
         snapshot = _export_snapshot(connection)
         found, where = schema_position(connection, chain)
         counts = count_rows(connection, COUNTED & found.tables)
+        samples = sample_rows(connection, found.tables)
         digest, size = hashlib.sha256(), 0
         # The upload's block is the outer one: a pg_dump that fails at its end must still abort the upload.
         with store.writing(name) as write, clients.dumping(database, snapshot=snapshot) as output:
@@ -80,6 +83,7 @@ def _dump_one(database: Address, chain: Chain, store: Store, name: str, client: 
         "bytes": size,
         "head": where.head,
         "row_counts": counts,
+        "samples": samples,
         "postgres_version": version,
     }
 

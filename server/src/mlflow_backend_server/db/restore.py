@@ -23,6 +23,7 @@ from mlflow_backend_server.db.kept import drop, kept_databases, kept_name, next_
 from mlflow_backend_server.db.majors import client_major, major, refuse_restore
 from mlflow_backend_server.db.objects import Store, open_store, read_json
 from mlflow_backend_server.db.postgres import connected, count_rows, server_version, tool_errors
+from mlflow_backend_server.db.samples import sample_rows
 from mlflow_backend_server.db.status import schema_position
 from mlflow_backend_server.db.switching import Swap, switch
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
@@ -169,6 +170,9 @@ def _compare(plan: _Plan) -> None:
     with connected(plan.restored, purpose="restore") as connection, tool_errors(f"Reading {plan.restored}"):
         _, where = schema_position(connection, chain)
         counts = count_rows(connection, frozenset(plan.entry["row_counts"]))
+        # A dump of an earlier release has none.
+        expected = plan.entry.get("samples", {})
+        samples = sample_rows(connection, frozenset(expected))
     if where.head != plan.entry["head"] or counts != plan.entry["row_counts"]:
         raise ToolError(
             ExitCode.NOT_AT_HEAD,
@@ -176,6 +180,9 @@ def _compare(plan: _Plan) -> None:
             f"{plan.entry['head']} with {plan.entry['row_counts']}.",
             "Restore another dump.",
         )
+    if different := sorted(table for table, sample in expected.items() if samples.get(table) != sample):
+        finding = f"The restored database has other rows than were dumped in {', '.join(different)}."
+        raise ToolError(ExitCode.NOT_AT_HEAD, finding, "Restore another dump.")
 
 
 def _discard(admin: Connection, plans: list[_Plan]) -> None:
