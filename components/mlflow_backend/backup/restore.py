@@ -1,7 +1,8 @@
 """The restore of a backup onto a deployed backend: artifacts that are missing, then secrets, databases and identity.
 
 Nothing is overwritten: an artifact that is there stays, and the databases that are replaced are kept under another name
-until they are dropped by command. It may be repeated after an interruption.
+until they are dropped by command. It may be repeated after an interruption: a journal says which databases were kept
+before, so that those that were switched are not switched again, and are not taken for the stack's own data.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mlflow_backend.backup.damage import damaged_contents, refuse_damaged, refus
 from mlflow_backend.backup.destination import looked_at
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.identity import object_of
+from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.stores import STAGING
 from mlflow_backend.schema_tables import required_heads, schema_table
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 BY = "scripts.backup restore"
+# Of the database tool's name for what a restore replaced (server/src/mlflow_backend_server/db/kept.py).
+_REPLACED = "__before_"
 _TOOL_FORMAT = 1
 """Of the database tool's own manifest (server/src/mlflow_backend_server/db/dump.py)."""
 
@@ -76,7 +80,7 @@ def plan(source: Source, destination: Destination, found: Manifest, *, has_key: 
         )
     elsewhere = (source.deployed.ledger.state().identity or {}) != found.identity
     if elsewhere:
-        _refuse_used(source, has_key=has_key)
+        _refuse_other(source, found, has_key=has_key)
     missing, different = _compare(source, catalogue.index_of(destination, found))
     return RestorePlan(manifest=found, elsewhere=elsewhere, missing=missing, different=different)
 
@@ -104,6 +108,7 @@ def restore(source: Source, destination: Destination, planned: RestorePlan, *, k
                 _restore_databases(source, destination, planned, address, key=key, say=say)
                 write_identity(source, found.identity)
                 deployed.ledger.add_restore(found.id, before=before, identity=found.identity)
+                _journal(source).close()
             finally:
                 if revision is not None:
                     deployed.serve(revision.id)
@@ -140,14 +145,23 @@ def _restore_databases(  # noqa: PLR0913 - what is restored from where, by name
     source: Source, destination: Destination, planned: RestorePlan, address: str, *, key: str, say: Say
 ) -> None:
     """Switch the databases, under the keys of the backup if it is of another backend; else nothing is changed."""
-    found = planned.manifest
+    found, journal = planned.manifest, _journal(source)
+    switched = _switched(source, found)
+    if not switched:
+        journal.write({"backup": found.id, "kept": _replaced(source, found)})
     if planned.elsewhere:
         source.vault.take_over(opened_secrets(destination, found, key), label=found.id)
+    if switched:
+        say("the databases were switched before the restore was interrupted")
+        return
     try:
         say("restoring the databases")
         source.tool(found.mlflow_version).restore(address)
-    except BaseException:
+    except BaseException as failure:
         source.vault.put_back(found.id)
+        if isinstance(failure, PlatformFailed):
+            # Nothing was switched, and nobody has to finish it.
+            journal.close()
         raise
 
 
@@ -207,9 +221,14 @@ def settings_of(destination: Destination, found: Manifest, key: str, *, path: Pa
     path.write_bytes(sealing.unseal_bytes(destination.chunks(part), key, part=part))
 
 
-def _refuse_used(source: Source, *, has_key: bool) -> None:
-    """Raise Refused if this other backend holds data of its own, or the backup's keys cannot be opened."""
-    rows = source.deployed.platform.row_counts(["runs", "registered_models"])
+def _refuse_other(source: Source, found: Manifest, *, has_key: bool) -> None:
+    """Raise Refused if this other backend holds data of its own, or the backup's keys cannot be opened.
+
+    What the same restore brought before it was interrupted is no data of its own.
+    """
+    rows = {}
+    if not _switched(source, found):
+        rows = source.deployed.platform.row_counts(["runs", "registered_models"])
     if used := ", ".join(f"{count} rows of {table}" for table, count in rows.items() if count):
         raise Refused(
             f"This backend is another one than the backup was taken of, and it holds {used}.",
@@ -222,6 +241,21 @@ def _refuse_used(source: Source, *, has_key: bool) -> None:
             code="restore-needs-recovery-key",
             fix="Give the recovery key: --recovery-key file:PATH.",
         )
+
+
+def _journal(source: Source) -> Journal:
+    return Journal(source.deployed.store, "restore")
+
+
+def _switched(source: Source, found: Manifest) -> bool:
+    """Return whether a restore of this backup switched the databases, and was killed before it wrote the identity."""
+    begun = _journal(source).load("backup", "kept")
+    return begun is not None and begun["backup"] == found.id and begun["kept"] != _replaced(source, found)
+
+
+def _replaced(source: Source, found: Manifest) -> list[str]:
+    """Return the databases that restores have replaced and kept, by name."""
+    return sorted(name for name in source.tool(found.mlflow_version).kept() if _REPLACED in name)
 
 
 def _compare(source: Source, index: Mapping[str, Artifact]) -> tuple[tuple[Artifact, ...], tuple[str, ...]]:

@@ -177,13 +177,17 @@ class DatabaseTool:
         """Put back the databases that the last restore replaced. Raises PlatformFailed; they are then as they were."""
         self._report(["undo", "--wait", str(_WAIT_S)], deadline_s=STATUS_DEADLINE_S + _WAIT_S)
 
+    def kept(self) -> tuple[str, ...]:
+        """Return every database that a restore replaced, or left when it was killed. Raises PlatformFailed."""
+        status = self._report(["status"], deadline_s=STATUS_DEADLINE_S, accepted=_STANDINGS)
+        return tuple(str(name) for entry in status["databases"].values() for name in entry["kept_databases"])
+
     def drop_kept(self) -> tuple[str, ...]:
         """Drop every database that a restore replaced and kept; return their names. Raises PlatformFailed."""
-        status = self._report(["status"], deadline_s=STATUS_DEADLINE_S, accepted=_STANDINGS)
-        names = [str(name) for entry in status["databases"].values() for name in entry["kept_databases"]]
+        names = self.kept()
         for name in names:
             self._report(["drop", name], deadline_s=STATUS_DEADLINE_S)
-        return tuple(names)
+        return names
 
     def _report(
         self, arguments: list[str], *, deadline_s: float, accepted: frozenset[Code] = frozenset({Code.DONE})

@@ -162,6 +162,38 @@ except platform_errors() as failure:
 """
 
 
+# A restore in a process of its own, which is killed as it begins what it says, or before it writes the identity.
+RESTORE = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from mlflow_backend.backup import catalogue, restore
+from mlflow_backend.backup.destination import FolderDestination
+from mlflow_backend.deployed import DeployedBackend
+from mlflow_backend.local.backups import source_of
+from mlflow_backend.local.platform import LocalPlatform
+from mlflow_backend.local.state import StateDir
+
+class Unserved(DeployedBackend):
+    def serve(self, revision):
+        pass
+
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+state, destination = StateDir(Path(sys.argv[1])), FolderDestination(Path(sys.argv[2]))
+source = replace(source_of(state), deployed=Unserved(LocalPlatform(state)))
+found = catalogue.read(destination).get(sys.argv[3]).manifest
+if sys.argv[5] == "identity":
+    restore.write_identity = kill
+planned = restore.plan(source, destination, found, has_key=True)
+restore.restore(
+    source, destination, planned, key=sys.argv[4], say=lambda line: kill() if line.startswith(sys.argv[5]) else None
+)
+"""
+STEPS = ("opening", "writing", "ending", "restoring", "identity")
+
+
 def backup_in_a_process(
     stack: Stack, folder: Path, *, killed_at: int = 0, around: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
@@ -240,17 +272,6 @@ def test_a_restore_onto_the_same_stack_overwrites_no_artifact_and_needs_no_perso
     assert len(schema.kept(original.state)) == 1
 
 
-def test_a_stack_with_data_of_its_own_takes_no_other_backup(
-    stacks: tuple[Stack, Stack], kept: tuple[FolderDestination, Manifest]
-) -> None:
-    """Whoever types the wrong stack's name loses nothing."""
-    (_, other), (destination, found) = stacks, kept
-    with schema.reading(other.state) as cursor:
-        cursor.execute("INSERT INTO registered_models (name) VALUES ('mine')")
-    with pytest.raises(Refused, match="registered_models"):
-        restore.plan(other.source, destination, found, has_key=True)
-
-
 def test_a_backup_that_is_killed_at_any_step_is_none_and_the_next_one_is_whole(
     stacks: tuple[Stack, Stack], tmp_path: Path
 ) -> None:
@@ -326,3 +347,39 @@ def test_a_backup_that_is_pruned_while_its_restore_begins_changes_nothing(
     assert failed.value.code == "backup-damaged"
     assert original.experiments() == experiments
     assert original.source.deployed.served == served
+
+
+def test_a_restore_elsewhere_that_is_killed_at_any_step_is_repeated(
+    stacks: tuple[Stack, Stack], tmp_path: Path
+) -> None:
+    """Also after the switch: what it brought itself is not taken for data of the stack's own, nor put aside as such."""
+    (original, other), destination = stacks, FolderDestination(tmp_path / "killed")
+    with schema.reading(original.state) as cursor:
+        cursor.execute("INSERT INTO registered_models (name) VALUES ('churn')")
+    found = create.create(original.source, destination, recovery_key=PUBLIC, say=lambda _line: None)
+    before, own, kept = dict(other.source.vault.read()), other.experiments(), len(schema.kept(other.state))
+    for step in STEPS:
+        command = (RESTORE, str(other.state.path), str(destination.folder), found.id, KEY, step)
+        done = subprocess.run(
+            (sys.executable, "-c", *command), capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert other.experiments() == (original.experiments() if step == "identity" else own)
+    restored(other, destination, found)
+    assert len(schema.kept(other.state)) == kept + 1
+    assert dict(other.source.vault.read()) == dict(original.source.vault.read())
+    assert other.source.deployed.ledger.state().identity == ORIGINAL
+    restore.undo(other.source, say=lambda _line: None)
+    assert (other.experiments(), dict(other.source.vault.read())) == (own, before)
+    assert other.source.deployed.ledger.state().identity == OTHER
+
+
+def test_a_stack_with_data_of_its_own_takes_no_other_backup(
+    stacks: tuple[Stack, Stack], kept: tuple[FolderDestination, Manifest]
+) -> None:
+    """Whoever types the wrong stack's name loses nothing."""
+    (_, other), (destination, found) = stacks, kept
+    with schema.reading(other.state) as cursor:
+        cursor.execute("INSERT INTO registered_models (name) VALUES ('mine')")
+    with pytest.raises(Refused, match="registered_models"):
+        restore.plan(other.source, destination, found, has_key=True)
