@@ -226,7 +226,7 @@ def _refuse_other(source: Source, found: Manifest, *, has_key: bool) -> None:
 
     What the same restore brought before it was interrupted is no data of its own.
     """
-    rows = {}
+    rows: Mapping[str, int] = {}
     if not _switched(source, found):
         rows = source.deployed.platform.row_counts(["runs", "registered_models"])
     if used := ", ".join(f"{count} rows of {table}" for table, count in rows.items() if count):
