@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import io
@@ -29,7 +30,9 @@ ADDONS: Final = f"{REGISTRY}/addons:1"
 """The add-ons' own image, and every pod's first: its program waits to be ended."""
 CACHE: Final = containers.CACHE.parent / "kubernetes"
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
-_KEPT_S: Final = 7 * 86400
+# Of each kind, which has 0.5 to 2 GB: that of this tree and of the one before; and whatever a run may be using.
+_KEPT: Final = 2
+_LONGEST_RUN_S: Final = 3 * 3600
 _STORES: Final = Path(__file__).with_name("stores")
 _LAUNCHER: Final = Path(__file__).with_name("faulty-mlflow.sh")
 # An ELF program of 64 bits for AArch64 and for x86-64, of which this machine is one, and the other is foreign.
@@ -178,9 +181,15 @@ def _built(name: str, build: Callable[[], str], *made_of: bytes) -> Path:
 
 
 def used(path: Path) -> Path:
-    """Keep what lies in the cache, and remove what nothing used for a week; several trees share it."""
+    """Keep what lies in the cache, and remove what it replaced there; several trees share it."""
     path.touch()
-    for other in (*CACHE.glob("*.tar"), *CACHE.glob("store-*[!k]")):
-        if time.time() - other.stat().st_mtime > _KEPT_S:
-            shutil.rmtree(other) if other.is_dir() else other.unlink(missing_ok=True)
+    kind = path.name.rpartition("-")[0]
+    aged = []
+    for each in path.parent.glob(f"{kind}-*[!k]"):
+        # Another tree may remove it at the same time.
+        with contextlib.suppress(FileNotFoundError):
+            aged.append((time.time() - each.stat().st_mtime, each))
+    for age, each in sorted(aged)[_KEPT:]:
+        if age > _LONGEST_RUN_S:
+            shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
     return path

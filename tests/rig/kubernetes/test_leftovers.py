@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.rig import processes
-from tests.rig.kubernetes import cgroups, leftovers
+from tests.rig.kubernetes import cgroups, images, leftovers
 from tests.rig.kubernetes.namespaces import Namespaces, Program
 from tests.server.services import until
 
@@ -109,3 +110,14 @@ def test_this_thread_comes_back(tmp_path: Path) -> None:
         made.close()
     assert (network, mounts) == tuple(Path(f"/proc/thread-self/ns/{name}").readlink() for name in ("net", "mnt"))
     assert Path("/etc/resolv.conf").read_text() != names.read_text()
+
+
+def test_the_cache_does_not_grow(tmp_path: Path) -> None:
+    """Each change of the server makes an archive and a store of gigabytes, which filled a disk within a day."""
+    hours = {"store-a": 0, "store-b": 1, "store-c": 2, "store-d": 4, "store-e": 5, "stores-a.tar": 9, "store-e.lock": 9}
+    for name, age in hours.items():
+        (tmp_path / name).mkdir() if name.startswith("store-") and "." not in name else (tmp_path / name).touch()
+        then = time.time() - age * 3600 - 60
+        os.utime(tmp_path / name, (then, then))
+    images.used(tmp_path / "store-e")
+    assert {each.name for each in tmp_path.iterdir()} == set(hours) - {"store-d"}
