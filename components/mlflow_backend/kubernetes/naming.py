@@ -49,6 +49,10 @@ class Naming:
         """Return the name of the object for a part."""
         return f"{self.prefix}-{part}"
 
+    def published(self) -> str:
+        """Return the name of what other namespaces get, in which a backend of each namespace may publish."""
+        return f"{self.prefix}.{self.namespace}"
+
     def account(self, part: str) -> str:
         """Return the name of a service account of ACCOUNTS; the servers' is the plain one."""
         return self.prefix if part == SERVER else self.part(part)

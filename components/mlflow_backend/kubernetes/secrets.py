@@ -39,7 +39,8 @@ INPUTS: Final = (
 REPLACING: Final = ("namespace", "secret", "owned")
 _GIVEN: Final = {"admin-user": "admin"}
 _CERTIFICATE: Final = frozenset({CA, CERTIFICATE, KEY})
-_INSTANCE: Final = "app.kubernetes.io/instance"
+_OWNER: Final = ("app.kubernetes.io/instance", "mlflow-backend/project", "mlflow-backend/stack")
+"""Labels of whose Secret it is: two projects may call their stacks alike, and so their objects."""
 _VERSION_LENGTH: Final = 16
 _TRIES: Final = 5
 
@@ -67,11 +68,11 @@ def ensure(props: Mapping[str, Any]) -> dict[str, Any]:
         if not props["owned"]:
             _refuse_missing(props, held)
             return _outputs(api, props, held)
-        if found is not None and _labels(found).get(_INSTANCE) != props["labels"][_INSTANCE]:
+        if found is not None and any(_labels(found).get(each) != props["labels"][each] for each in _OWNER):
             raise PlatformFailed(
                 f"There is a Secret {props['secret']} that is not of this backend",
                 code="secret-of-another",
-                fix="Rename it, or name it by kubernetes.secret if it is meant",
+                fix="Choose another kubernetes.namespace, or name the Secret by kubernetes.secret if it is meant",
                 part=props["namespace"],
             )
         whole = _whole(props, held)

@@ -100,6 +100,17 @@ def test_a_secret_of_another_backend_is_not_taken(cluster: Namespace) -> None:
     assert held(cluster) == {"a": "b"}
 
 
+@pytest.mark.parametrize("label", ["project", "stack"])
+def test_a_secret_of_another_project_or_stack_is_not_taken(cluster: Namespace, label: str) -> None:
+    """Two projects in one namespace may call their stacks alike: the second must not serve the first one's data."""
+    labels = {**props_of()["labels"], f"mlflow-backend/{label}": "another"}
+    put(cluster, "mlflow-cluster-server", {"a": "b"}, labels)
+    with pytest.raises(PlatformFailed) as refused:
+        secrets.ensure(props_of())
+    assert refused.value.code == "secret-of-another"
+    assert held(cluster) == {"a": "b"}
+
+
 @pytest.mark.parametrize(("name", "value"), [("admin-password", "pwd7"), ("webhook-key", "no key"), ("admin-user", "")])
 def test_a_value_that_no_server_could_start_with_does_not_come_into_force(
     cluster: Namespace, name: str, value: str

@@ -217,11 +217,14 @@ def accounts(settings: Settings, naming: Naming) -> dict[str, Document]:
 
 
 def client(settings: Settings, naming: Naming, namespace: str) -> Document:
-    """Return what a namespace of clients gets: the variables that MLflow's clients read."""
+    """Return what a namespace of clients gets: the variables that MLflow's clients read.
+
+    Its name has the backend's namespace, because another one of the stack's name may publish there too.
+    """
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {**naming.metadata(naming.part("client"), "client"), "namespace": namespace},
+        "metadata": {**naming.metadata(naming.published(), "client"), "namespace": namespace},
         "data": {"MLFLOW_TRACKING_URI": url(settings, naming)},
     }
 
