@@ -78,6 +78,8 @@ OTHER: dict[str, list[Any]] = {
     "backup.protect": [False, True],
     "backup.destination": ["/mnt/backups"],
     "backup.recovery_key": [OTHER_AGE_KEY],
+    "backup.schedule": ["30 3 * * *"],
+    "backup.drill_schedule": ["30 5 * * 1"],
     "database.max_connections": [900],
     "policy.levels": [{"tagged": "disabled"}],
     "policy.accept_vulnerabilities": [[next(iter(identifiers()))]],
@@ -132,6 +134,8 @@ OTHER: dict[str, list[Any]] = {
     "kubernetes.database.ca": ["other-ca"],
     "kubernetes.cache.image": [DIGEST],
     "kubernetes.cache.secret": ["other-cache"],
+    "kubernetes.monitoring.namespace": ["other-monitoring"],
+    "kubernetes.monitoring.labels": [{"release": "other"}],
     "kubernetes.artifacts.endpoint": ["http://other:9000"],
     "kubernetes.artifacts.region": ["eu-central-1"],
     "kubernetes.artifacts.secret": ["other-keys"],
@@ -286,6 +290,8 @@ _ALL = (
         frozenset(
             {
                 "backup.destination",
+                "backup.drill_schedule",
+                "backup.schedule",
                 "backup.recovery_key",
                 "artifacts.mode",
                 "cache.mode",
@@ -307,6 +313,8 @@ _ALL = (
         frozenset(
             {
                 "backup.destination",
+                "backup.drill_schedule",
+                "backup.schedule",
                 "backup.recovery_key",
                 "artifacts.mode",
                 "cache.mode",
@@ -333,6 +341,8 @@ _ALL = (
                 "access.requests_per_minute",
                 "artifacts.mode",
                 "backup.destination",
+                "backup.drill_schedule",
+                "backup.schedule",
                 "backup.recovery_key",
                 "aws.architecture",
                 "aws.monitoring.email",
@@ -378,6 +388,8 @@ _ALL = (
                 "access.mode",
                 "access.requests_per_minute",
                 "backup.destination",
+                "backup.drill_schedule",
+                "backup.schedule",
                 "backup.recovery_key",
                 "artifacts.mode",
                 "backup.retention_days",
