@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from mlflow_backend.eks.locator import EksLocator
     from tests.rig.aws.iam.enforcement import Decided
+    from tests.rig.standin.base import Resource
 
 pytestmark = [
     pytest.mark.full,
@@ -64,6 +65,7 @@ class Day:
     def __init__(self, decided: list[Decided], patch: pytest.MonkeyPatch) -> None:
         """Make nothing yet."""
         self.decided, self._patch = decided, patch
+        self.compared: dict[Purpose, dict[str, str]] = {}
         self.settings = settings_of(
             over={"backup": {"protect": False}, "eks": {"cluster": {"administrators": [_TEAM]}}}
         )
@@ -125,6 +127,16 @@ def day() -> Iterator[Day]:
             yield _lived(Day(enforcement.install(patches), patch))
 
 
+def _difference(made: Made, resource: Resource) -> str:
+    """Return what a refresh and a comparison find of a resource that nobody changed, '' if it is nothing."""
+    try:
+        _, _, inputs = made.aws.read(resource)
+    except Exception as error:  # noqa: BLE001 - whatever it is, an update would meet it
+        return repr(error)
+    changed = {key for key in inputs.keys() | resource.inputs.keys() if inputs.get(key) != resource.inputs.get(key)}
+    return ", ".join(sorted(changed | set(made.aws.diff(resource, resource.inputs).changed)))
+
+
 def _lived(day: Day) -> Day:
     day.work_as(Purpose.DEPLOY)
     day.look()
@@ -136,9 +148,7 @@ def _lived(day: Day) -> Day:
         day.copy(administrator)
         day.copy(day.naming.secret("cache"))
         made.aws.configure(made.configured)
-        for each in made.resources:
-            with contextlib.suppress(Exception):
-                made.aws.read(each)
+        day.compared[purpose] = {f"{each.token} {each.name}": _difference(made, each) for each in made.resources}
     for purpose in (Purpose.PLAN, Purpose.ROLLBACK, Purpose.DEPLOY):
         day.work_as(purpose)
         day.copy(day.find_administrator())
@@ -158,6 +168,13 @@ def test_the_permissions_are_enough(day: Day, purpose: Purpose) -> None:
     refused = {f"{each.request.action} on {each.request.resource}" for each in asked_for if not each.allowed}
     assert asked_for
     assert not refused, "\n".join(sorted(refused))
+
+
+@pytest.mark.parametrize("purpose", [Purpose.PREVIEW, Purpose.DEPLOY])
+def test_what_nobody_changed_is_no_difference(day: Day, purpose: Purpose) -> None:
+    """The next preview and the next update see the whole stack, and find nothing to do."""
+    assert len(day.compared[purpose]) > 60
+    assert {name: found for name, found in day.compared[purpose].items() if found} == {}
 
 
 def test_no_permission_of_a_clusters_is_too_many(day: Day) -> None:
