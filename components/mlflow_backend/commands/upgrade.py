@@ -1,7 +1,7 @@
 """Plan an upgrade of a stack's MLflow: what is migrated, what is lost and gained, and what going back would cost.
 
-It changes nothing. Locations of artifacts are asked through the URL that users call, and clients are counted in the
-last lines of the servers' access log.
+It changes nothing. Locations of artifacts are counted in the database if it can be read from here, else asked through
+the URL that users call. Clients are counted in the last lines of the servers' access log.
 
 Exit codes: 0 planned; 2 usage; 3 refused, because the stack is not deployed or the version cannot follow; 4 the
 platform failed.
@@ -21,7 +21,7 @@ from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError
 from mlflow_backend.migrate.forecast import Seen
 from mlflow_backend.migrate.known import forecast
-from mlflow_backend.migrate.locations import refused
+from mlflow_backend.migrate.locations import roots
 from mlflow_backend.migrate.upgrade import Upgrade, clients_in
 from mlflow_backend.releases import durations
 from mlflow_backend.server import parse_version
@@ -73,11 +73,12 @@ def _upgrade(backend: DeployedBackend, to: MlflowVersion) -> Upgrade:
     made = forecast(".".join(map(str, to)), Seen(heads=context.live) if context.live else None)
     if refusal := made.refusal():
         raise Refused(refusal, code="version-behind-schema")
-    experiments = models = None
-    not_asked = ""
+    found, not_asked = backend.platform.roots(), ""
     try:
-        experiments = refused(_locations(subject, "experiments/search"), served=served, to=to)
-        models = refused(_locations(subject, "model-versions/search"), served=served, to=to)
+        found = found or {
+            "experiments": roots(_locations(subject, "experiments/search")),
+            "model_versions": roots(_locations(subject, "model-versions/search")),
+        }
     except (Refused, PlatformFailed) as error:
         not_asked = str(error)
     dumps = context.contents.dumps
@@ -87,8 +88,7 @@ def _upgrade(backend: DeployedBackend, to: MlflowVersion) -> Upgrade:
         served=served,
         to=to,
         forecast=made,
-        experiments=experiments,
-        models=models,
+        roots=found,
         not_asked=not_asked,
         clients=clients_in(line for text in tails for line in text.splitlines()),
         dump_bytes=dumps[-1].size_bytes if dumps else None,

@@ -1,16 +1,25 @@
-"""Where experiments and model versions keep their artifacts, and which of these places a newer MLflow refuses. Pure."""
+"""Where experiments, runs and models keep their artifacts, and which of these roots a newer MLflow refuses. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from mlflow_backend.server import MlflowVersion
 
+COLUMNS: Final = {
+    "experiments": "artifact_location",
+    "runs": "artifact_uri",
+    "model_versions": "source",
+    "logged_models": "artifact_location",
+}
+"""Table of MLflow -> the column in which a row keeps where its artifacts are (2.9.2 to 3.17.2; the last since 3.0)."""
+ROOT: Final = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*"
+"""Scheme, and bucket or host, for Python and Postgres alike. `mlflow-artifacts:/1` and a path name none."""
 REFUSED_SINCE: Final = (3, 17, 0)
 """The first release that connects to no host which a stored location names (GHSA-mr9f-g8qf-4w4j)."""
 HOST_ADDRESSED: Final = frozenset(
@@ -19,15 +28,33 @@ HOST_ADDRESSED: Final = frozenset(
 """Schemes by which a location names a host: those of MLflow 3.17.2 (store/artifact/host_policy.py)."""
 
 
-def names_host(location: str) -> bool:
-    """Whether MLflow would connect to a host that the location names; `mlflow-artifacts:/path` names none."""
-    parts = urlsplit(location)
-    return parts.scheme in HOST_ADDRESSED and not (parts.scheme == "mlflow-artifacts" and not parts.netloc)
+def roots(locations: Iterable[str]) -> Mapping[str, int]:
+    """Return how many of the locations have which root, empty for those that name none."""
+    return dict(Counter(found[0] if (found := re.match(ROOT, location)) else "" for location in locations))
 
 
-def refused(locations: Iterable[str], *, served: MlflowVersion, to: MlflowVersion) -> Mapping[str, int]:
-    """Return how many of the locations the new version refuses and the old one does not, by scheme and host."""
+def names_host(root: str) -> bool:
+    """Whether MLflow would connect to a host that a root names; `mlflow-artifacts:` without a host names none."""
+    scheme, _, host = root.partition("://")
+    return scheme in HOST_ADDRESSED and (bool(host) or scheme != "mlflow-artifacts")
+
+
+def refused(counts: Mapping[str, int], *, served: MlflowVersion, to: MlflowVersion) -> Mapping[str, int]:
+    """Return the roots that the new version refuses and the old one does not, without user and port."""
     if not served < REFUSED_SINCE <= to:
         return {}
-    parts = (urlsplit(location) for location in locations if names_host(location))
-    return dict(Counter(f"{part.scheme}://{part.hostname or ''}" for part in parts))
+    return shown({root: count for root, count in counts.items() if names_host(root)})
+
+
+def bound(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the roots that rows keep for good, whatever the settings say later."""
+    return shown({root: count for root, count in counts.items() if root})
+
+
+def shown(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Return roots as they are printed: what stands before an @ may be a password."""
+    found: Counter[str] = Counter()
+    for root, count in counts.items():
+        scheme, _, host = root.partition("://")
+        found[f"{scheme}://{re.sub(r':[0-9]*$', '', host.rpartition('@')[2])}"] += count
+    return dict(sorted(found.items()))

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.migrate import locations
 from mlflow_backend.releases.plan import restore_s
 from mlflow_backend.schema import Direction
 from mlflow_backend.verify.clients.differences import DIFFERENCES, difference
@@ -26,16 +27,15 @@ ACCESS: Final = '"kind":"access"'
 class Upgrade:
     """From the version `served` to the version `to`.
 
-    `experiments` and `models` count the locations that the new version refuses, by scheme and host; None if they could
-    not be asked, and `not_asked` says why. `clients` counts requests by version of MLflow's client. `dump_bytes` is the
+    `roots` counts by table where artifacts are kept (migrate.locations); it is empty if that could not be asked, and
+    `not_asked` says why. `clients` counts requests by version of MLflow's client. `dump_bytes` is the
     size of the newest dump and `migration_s` what the last migration took, if either is known.
     """
 
     served: MlflowVersion
     to: MlflowVersion
     forecast: Forecast
-    experiments: Mapping[str, int] | None = None
-    models: Mapping[str, int] | None = None
+    roots: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     not_asked: str = ""
     clients: Mapping[str, int] = field(default_factory=dict)
     dump_bytes: int | None = None
@@ -55,6 +55,13 @@ class Upgrade:
     def kept(self) -> tuple[str, ...]:
         """Those that both versions have."""
         return tuple(sorted({row.id for row in of_version(self.to)} & {row.id for row in of_version(self.served)}))
+
+    @property
+    def refused(self) -> dict[str, Mapping[str, int]]:
+        """The roots by table that the new version refuses and the old one does not."""
+        return {
+            table: locations.refused(counts, served=self.served, to=self.to) for table, counts in self.roots.items()
+        }
 
     @property
     def rollback(self) -> str:
@@ -85,7 +92,8 @@ class Upgrade:
             "schema": self.forecast.document(),
             "lastMigrationSeconds": self.migration_s,
             "vulnerabilities": {"left": list(self.left), "gained": list(self.gained), "kept": list(self.kept)},
-            "refusedLocations": {"experiments": _plain(self.experiments), "modelVersions": _plain(self.models)},
+            "refusedLocations": {table: dict(counts) for table, counts in self.refused.items()},
+            "boundLocations": {table: dict(locations.bound(counts)) for table, counts in self.roots.items()},
             "locationsNotAsked": self.not_asked,
             "clients": {
                 client: {"requests": count, "loses": list(self.lost_by(client))}
@@ -112,12 +120,19 @@ class Upgrade:
     def _locations(self) -> list[str]:
         if self.not_asked:
             return [f"artifacts  not asked: {self.not_asked}"]
-        found = [
-            f"artifacts  {what} at {place}: {count}, whose location MLflow {'.'.join(map(str, self.to))} refuses"
-            for what, counts in (("experiments", self.experiments), ("model versions", self.models))
-            for place, count in (counts or {}).items()
+        to = ".".join(map(str, self.to))
+        lines = [
+            f"artifacts  {table.replace('_', ' ')} at {root}: {count}, whose location MLflow {to} refuses"
+            for table, counts in self.refused.items()
+            for root, count in counts.items()
         ]
-        return found or ["artifacts  no stored location is refused"]
+        lines += [
+            f"artifacts  {table.replace('_', ' ')} at {root}: {count}, bound to it whatever the settings say later"
+            for table, counts in self.roots.items()
+            for root, count in locations.bound(counts).items()
+            if root not in self.refused[table]
+        ]
+        return lines or ["artifacts  no stored location is refused, and none is bound to a bucket or a host"]
 
     def _clients(self) -> list[str]:
         if not self.clients:
@@ -147,7 +162,3 @@ def clients_in(log: Iterable[str]) -> dict[str, int]:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
-
-
-def _plain(counts: Mapping[str, int] | None) -> dict[str, int] | None:
-    return None if counts is None else dict(counts)

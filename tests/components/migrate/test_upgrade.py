@@ -8,7 +8,7 @@ import pytest
 
 from mlflow_backend.migrate.forecast import Seen
 from mlflow_backend.migrate.known import forecast
-from mlflow_backend.migrate.locations import names_host, refused
+from mlflow_backend.migrate.locations import bound, names_host, refused, roots
 from mlflow_backend.migrate.upgrade import Upgrade, clients_in
 from mlflow_backend.schema_tables import required_heads
 from mlflow_backend.server import parse_version
@@ -57,16 +57,19 @@ def test_vulnerabilities_left_gained_and_kept_are_of_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "named"),
+    ("location", "root", "named"),
     [
-        (FTP, True), ("sftp://h:22/x", True), ("http://h/x", True), ("mlflow-artifacts://h:5000/x", True),
-        ("abfss://c@account.dfs.core.windows.net/x", True), ("ftp:///x", True),
-        (PROXIED, False), ("s3://bucket/x", False), ("gs://bucket/x", False), ("/data/x", False), ("", False),
+        (FTP, "ftp://files.example", True), ("sftp://h:22/x", "sftp://h:22", True), ("http://h/x", "http://h", True),
+        ("mlflow-artifacts://h:5000/x", "mlflow-artifacts://h:5000", True), ("ftp:///x", "ftp://", True),
+        ("abfss://c@account.dfs.core.windows.net/x", "abfss://c@account.dfs.core.windows.net", True),
+        (PROXIED, "", False), ("s3://bucket/x", "s3://bucket", False), ("gs://bucket", "gs://bucket", False),
+        ("/data/x", "", False), ("models:/m-1", "", False), ("", "", False),
     ],
 )  # fmt: skip
-def test_a_location_names_a_host_as_mlflow_says(location: str, named: bool) -> None:  # noqa: FBT001 - a table's column
+def test_a_location_names_a_host_as_mlflow_says(location: str, root: str, named: bool) -> None:  # noqa: FBT001
     """A bucket is no host, and neither is the tracking server itself."""
-    assert names_host(location) is named
+    assert roots([location]) == {root: 1}
+    assert names_host(root) is named
 
 
 @pytest.mark.parametrize(
@@ -75,10 +78,20 @@ def test_a_location_names_a_host_as_mlflow_says(location: str, named: bool) -> N
 )
 def test_locations_are_refused_by_what_crosses_3_17(served: str, to: str, count: int) -> None:
     """What both versions refuse, or neither, is no matter of the upgrade."""
-    found = refused([FTP, FTP, PROXIED, "s3://b/x"], served=parse_version(served), to=parse_version(to))
+    counts = roots([FTP, FTP, PROXIED, "s3://b/x"])
+    found = refused(counts, served=parse_version(served), to=parse_version(to))
     assert found == ({"ftp://files.example": count} if count else {})
-    plan = planned("3.10.1", "3.17.2", experiments=found, models={})
-    assert any("ftp://files.example" in line for line in plan.lines()) is bool(count)
+    plan = planned(served, to, live="3.10.1", roots={"runs": counts})
+    assert any("ftp://files.example: 2, whose location" in line for line in plan.lines()) is bool(count)
+    assert any("s3://b: 1, bound" in line for line in plan.lines())
+    assert plan.document()["boundLocations"] == {"runs": {"ftp://files.example": 2, "s3://b": 1}}
+
+
+def test_what_stands_before_a_host_is_never_shown() -> None:
+    """A location may hold a password, and one host with two of them is one host."""
+    counts = roots(["ftp://ann:secret@h:21/1", "ftp://bob:other@h/2"])
+    assert bound(counts) == {"ftp://h": 2}
+    assert "secret" not in json.dumps(planned("3.10.1", "3.17.2", roots={"runs": counts}).document())
 
 
 def test_what_could_not_be_asked_is_said() -> None:
