@@ -12,6 +12,8 @@ import pulumi
 from mlflow_backend.contract import BackendOutputs, client_lines
 from mlflow_backend.migrate.provider import Migration, MigrationArgs, Reencryption, warn_of_lost
 from mlflow_backend.releases.provider import Hold, LedgerEntry, LedgerEntryArgs
+from mlflow_backend.users import desired
+from mlflow_backend.users.provider import Users
 from mlflow_backend.verification.arguments import VerificationArgs
 from mlflow_backend.verification.provider import Verification
 
@@ -92,7 +94,7 @@ class Backend(pulumi.ComponentResource):
         )
 
     def _end_update(self, serving: Serving, *, after: Sequence[pulumi.Resource]) -> None:
-        """Register what ends an update, in order: re-encryption, verification, the ledger's entry, and the pin.
+        """Register what ends an update, in order: re-encryption, verification, the ledger's entry, users, and the pin.
 
         `after` is what they run in, and after which no server is left that has other keys, or would write with them.
         """
@@ -133,12 +135,27 @@ class Backend(pulumi.ComponentResource):
             LedgerEntryArgs(locator=serving.locator, revision=serving.revision, verified=self.verification.finished),
             opts=self._after(self.verification),
         )
+        last: list[pulumi.Resource] = [entry]
+        if self._settings.access.mode == "basic":
+            last.append(self._add_users(serving))
         # Last of all: an update that withholds a release does everything else, and then ends red.
         Hold(
             f"{name}-hold",
             withheld=self._withheld,
             accepted=self.pinned.apply(lambda found: found is not None and found.manual and accept),
-            opts=self._after(entry),
+            opts=self._after(*last),
+        )
+
+    def _add_users(self, serving: Serving) -> Users:
+        """Register the users and permissions of the settings, also if there are none: those made before go then."""
+        return Users(
+            f"{self._name}-users",
+            url=serving.url,
+            locator=serving.locator,
+            credentials=serving.credentials,
+            users=desired.users(self._settings),
+            permissions=desired.permissions(self._settings),
+            opts=self._after(self.verification),
         )
 
     def _release(self, serving: Serving) -> pulumi.Output[dict[str, Any]]:

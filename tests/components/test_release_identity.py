@@ -70,6 +70,10 @@ OTHER: dict[str, list[Any]] = {
     "access.hosts": [["other.example.com"]],
     "access.origins": [["https://ui.example.com"]],
     "access.requests_per_minute": [77],
+    "access.users": [{"ada": {"password": "env:ADA"}}],
+    "access.groups": [{"risk": []}],
+    "access.permissions.experiments": [{"fraud": {}}],
+    "access.permissions.registered_models": [{"fraud": {}}],
     "scaling.max_replicas": [3, 7],
     "verify.extra_checks": [[ExtraCheck(name="other", path="/other")]],
     "release.pin": ["7"],
@@ -253,6 +257,7 @@ _ALL = (
         lambda: (
             Settings(target="local"),
             Settings.model_validate({"target": "local", "access": {"mode": "token"}}),
+            Settings.model_validate({"target": "local", "access": {"mode": "basic"}}),
             Settings.model_validate({"target": "local", "backup": {"destination": "/backups", "recoveryKey": AGE_KEY}}),
         ),
         of_local.refuse_unsupported,

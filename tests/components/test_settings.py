@@ -127,7 +127,7 @@ def test_a_missing_target_is_reported() -> None:
             "verify.extraChecks.0.statu",
             "Did you mean status",
         ),
-        ({"access": {"zzz": 1}}, "access.zzz", "Known keys here: hosts, mode, origins, requestsPerMinute."),
+        ({"access": {"zzz": 1}}, "access.zzz", "Known keys here: groups, hosts, mode, origins,"),
         ({"server": {"mlflow_version": "3.17.2"}}, "server.mlflow_version", "Did you mean mlflowVersion?"),
     ],
 )

@@ -59,6 +59,7 @@ PROVIDERS = {
     "mlflow-backend:EcsRollout": "mlflow_backend.ecs.provider.RolloutProvider",
     "mlflow-backend:Migration": "mlflow_backend.migrate.provider.MigrationProvider",
     "mlflow-backend:Reencryption": "mlflow_backend.migrate.provider.ReencryptionProvider",
+    "mlflow-backend:Users": "mlflow_backend.users.provider.UsersProvider",
     "mlflow-backend:LedgerEntry": "mlflow_backend.releases.provider.LedgerEntryProvider",
     "mlflow-backend:Hold": "mlflow_backend.releases.provider.HoldProvider",
     "mlflow-backend:LocalCredentials": "mlflow_backend.local.provider.CredentialsProvider",

@@ -22,7 +22,9 @@ from tests.tools.projects import ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import Any
 
+API = "/api/2.0/mlflow"
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 CREATE = "/api/2.0/mlflow/experiments/create"
 DEADLINE_S = 60.0
@@ -57,8 +59,12 @@ def status(stack: LocalStack, path: str = SEARCH, *, method: str = "GET", **head
 
 def basic(stack: LocalStack) -> str:
     """Return the header of the administrator, as his files say it now."""
-    pair = ":".join(credentials.read(stack.state, name) for name in (credentials.ADMIN_USER, credentials.ADMIN))
-    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return login(*(credentials.read(stack.state, name) for name in (credentials.ADMIN_USER, credentials.ADMIN)))
+
+
+def login(user: str, password: str) -> str:
+    """Return the header of a user."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def within_a_minute(fulfilled: Callable[[], bool]) -> bool:
@@ -161,3 +167,62 @@ def test_basic_auth_takes_over_and_its_password_is_rotated_by_its_file(guarded: 
     assert results(guarded)["credentials"] == "pass"
     assert status(guarded, Authorization=basic(guarded)) == 200
     assert status(guarded, Authorization=first) == 401
+
+
+PASSWORDS = {"ada": "what-ada-was-given", "bob": "what-bob-was-given", "carl": "what-carl-was-given"}
+
+
+def as_administrator(stack: LocalStack, method: str, call: str, document: dict[str, str]) -> dict[str, Any]:
+    """Call MLflow's REST API and return its answer, which must be 200."""
+    headers = {"Authorization": basic(stack), "Content-Type": "application/json"}
+    url = f"{stack.output('trackingUrl')}{API}/{call}"
+    answer = urllib3.request(method, url, headers=headers, body=json.dumps(document), timeout=10, retries=False)
+    assert answer.status == 200, answer.data
+    return dict(answer.json())
+
+
+def reads(stack: LocalStack, user: str, path: str = SEARCH) -> int:
+    """Return what a user is answered."""
+    return status(stack, path, Authorization=login(user, PASSWORDS[user]))
+
+
+def test_users_and_permissions_follow_the_settings(guarded: LocalStack, tmp_path: Path) -> None:
+    """Made by an update; a refresh sees what people changed, the next update mends it; whoever is removed is shut out.
+
+    A user whom people made stays, and no password is in the state.
+    """
+    for user, password in PASSWORDS.items():
+        (tmp_path / user).write_text(password)
+    ada, bob = ({"password": f"file:{tmp_path / user}"} for user in ("ada", "bob"))
+    permissions = {
+        "default": "NO_PERMISSIONS",
+        "experiments": {"fraud": {"risk": "READ", "ada": "EDIT"}},
+        "registeredModels": {"fraud": {"risk": "READ"}},
+    }
+    access = {"mode": "basic", "users": {"ada": ada, "bob": bob}, "groups": {"risk": ["ada", "bob"]}}
+    guarded.write_settings(access={**access, "permissions": permissions})
+    guarded.must_up()
+    as_administrator(guarded, "POST", "users/create", {"username": "carl", "password": PASSWORDS["carl"]})
+    answer = urllib3.request(
+        "GET",
+        f"{guarded.output('trackingUrl')}{API}/experiments/get-by-name?experiment_name=fraud",
+        headers={"Authorization": basic(guarded)},
+        timeout=10,
+    )
+    fraud = f"{API}/experiments/get?experiment_id={answer.json()['experiment']['experiment_id']}"
+    assert reads(guarded, "ada", fraud) == reads(guarded, "bob", fraud) == 200
+    assert reads(guarded, "carl", fraud) == 403
+    exported = guarded.pulumi("stack", "export", "--stack", guarded.name).text
+    assert not any(password in exported for password in PASSWORDS.values())
+
+    as_administrator(guarded, "DELETE", "users/delete", {"username": "ada"})
+    refreshed = guarded.pulumi("refresh", "--yes", "--stack", guarded.name)
+    assert refreshed.ok, refreshed.text
+    assert "create the user ada" in guarded.pulumi("stack", "export", "--stack", guarded.name).text
+    guarded.write_settings(
+        access={**access, "users": {"ada": ada}, "groups": {"risk": ["ada"]}, "permissions": permissions}
+    )
+    guarded.must_up()
+    assert reads(guarded, "ada", fraud) == 200
+    assert within_a_minute(lambda: reads(guarded, "bob") == 401)
+    assert reads(guarded, "carl") == 200

@@ -12,6 +12,9 @@ import pytest
 from mlflow_backend_server.access.guesses import PER_NAME
 from mlflow_backend_server.access.keys import Scope, mint
 
+from mlflow_backend.environments import locked_versions
+from tests.matrices import rows
+from tests.server import managed_users
 from tests.server.logins import FORMS
 from tests.server.servers import Server
 from tests.server.services import Services, until
@@ -97,11 +100,11 @@ def basic(password: str) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(f"admin:{password}".encode()).decode()}
 
 
-@pytest.mark.parametrize("version", ["2.9.2", "3.4.0", "3.17.2"])
+@pytest.mark.parametrize("version", rows(locked_versions(), shown=["2.9.2", "3.4.0", "3.17.2"]))
 def test_basic_auth_with_the_request_filter(
     start: Start, services: Services, database: str, tmp_path: Path, version: str
 ) -> None:
-    """MLflow's users, remembered for seconds; open routes closed; a revoked password refused within 60 s."""
+    """MLflow's users, remembered for seconds, made as settings ask; open routes closed; what is revoked ends soon."""
     # The plugin writes the file that MLflow reads, where a percent sign means something.
     password, uri = f"%{secrets.token_urlsafe(16)}", services.postgres.uri(f"{database}_auth")
     server = start(
@@ -131,6 +134,8 @@ def test_basic_auth_with_the_request_filter(
     line = next(each for each in reversed(lines(server)) if each["path"] == SEARCH and each["status"] == 200)
     assert (line["identity"], line["verified"], line["client"]) == ("admin", True, "127.0.0.1")
     each_change_is_a_line_of_the_audit(server, basic(password))
+    managed_users.follow_what_is_wanted(server, password)
+    managed_users.weaker_users_are_verified(server, password, services, f"{database}_auth")
     services.postgres.execute(f"{database}_auth", "UPDATE users SET password_hash = 'pbkdf2:sha256:1000$salt$00'")
     until(
         lambda: post(server, SEARCH, {"max_results": 1}, basic(password)) == 401, what="the revocation", deadline_s=60

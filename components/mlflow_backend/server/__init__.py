@@ -5,7 +5,7 @@ called and where they are is in `addresses`, and `describe` and `environment` tu
 probes.
 """
 
-from mlflow_backend.server.access import AccessControl, secret_problem
+from mlflow_backend.server.access import AccessControl, password_problem, secret_problem
 from mlflow_backend.server.addresses import (
     ArtifactStore,
     CacheAddress,
@@ -54,5 +54,6 @@ __all__ = [
     "flag_problem",
     "memory_need_mib",
     "parse_version",
+    "password_problem",
     "secret_problem",
 ]

@@ -10,8 +10,9 @@ from mlflow_backend.server import keys
 Mode = Literal["none", "basic", "token"]
 ADMIN_USER: Final = "admin-user"
 ADMIN_PASSWORD: Final = "admin-password"  # noqa: S105 - the name of a secret
-# MLflow's own rule (_validate_password in mlflow/utils/validation.py): with less a server ends while it starts.
-_LEAST_ADMIN_PASSWORD: Final = 12
+# MLflow's own rule (_validate_password in mlflow/utils/validation.py): with less of its administrator's a server ends
+# while it starts.
+_LEAST_PASSWORD: Final = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +62,22 @@ def secret_problem(name: str, value: object) -> str | None:
 def _text_problem(name: str, value: str) -> str | None:
     if not value.isprintable():
         return f"{name} holds a line break or another control character"
-    # Of one user and password MLflow's clients send Latin-1, and its server reads UTF-8 here and ASCII there.
-    if name in {ADMIN_USER, ADMIN_PASSWORD} and not value.isascii():
-        return f"{name} holds a character outside ASCII, with which MLflow lets nobody in everywhere"
     if name == ADMIN_USER and ":" in value:
         return f"{name} holds a colon, which ends the user in HTTP's basic authentication"
-    if name == ADMIN_PASSWORD and len(value) < _LEAST_ADMIN_PASSWORD:
-        return f"{name} has less than {_LEAST_ADMIN_PASSWORD} characters, and MLflow takes no shorter one"
-    return None
+    if name == ADMIN_PASSWORD:
+        return password_problem(name, value)
+    return _ascii_problem(name, value) if name == ADMIN_USER else None
+
+
+def password_problem(name: str, value: str) -> str | None:
+    """Return why MLflow would not take a user's password, None if it does; `name` stands for it in the text."""
+    if len(value) < _LEAST_PASSWORD:
+        return f"{name} has less than {_LEAST_PASSWORD} characters, and MLflow takes no shorter one"
+    return _ascii_problem(name, value)
+
+
+def _ascii_problem(name: str, value: str) -> str | None:
+    # Of one user and password MLflow's clients send Latin-1, and its server reads UTF-8 here and ASCII there.
+    if value.isascii():
+        return None
+    return f"{name} holds a character outside ASCII, with which MLflow lets nobody in everywhere"

@@ -66,6 +66,8 @@ def _plugin_environment(inputs: ServerInputs, able: Abilities) -> dict[str, str]
     if access.mode == "basic":
         environment["MLFLOW_BACKEND_AUTH_DATABASE_URI"] = database_uri(inputs.database, database=access.database)
         environment["MLFLOW_AUTH_ADMIN_USERNAME"] = access.admin_user
+        if inputs.default_permission != type(inputs).default_permission:
+            environment["MLFLOW_BACKEND_DEFAULT_PERMISSION"] = inputs.default_permission
     if access.mode == "token":
         environment["MLFLOW_BACKEND_API_KEYS"] = access.keys
         if access.requests_per_minute is not None:

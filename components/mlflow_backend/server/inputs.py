@@ -40,6 +40,7 @@ class ServerInputs:
     """All that shapes one server. `public_url` is what users call; `host` and `port` are where the process listens.
 
     `hosts` are further names that users call it by, with a port or without; `origins` are further pages that call it.
+    `default_permission` is what MLflow's own users may do with what nobody gave a permission for.
     `path_prefix` is the path of `public_url`; the plugin takes it away, so that MLflow's routes are what they are.
     `max_request_mib` bounds a request's body, `max_artifact_mib` an artifact's upload; 0 is no limit. `temporary_mib`
     bounds the server's temporary files. `metrics_port` is where Prometheus asks, 0 for nowhere.
@@ -61,6 +62,7 @@ class ServerInputs:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     path_prefix: str = ""
+    default_permission: str = "READ"
     access: AccessControl = field(default_factory=AccessControl)
     max_request_mib: int = 64
     max_artifact_mib: int = 5120

@@ -23,6 +23,7 @@ from mlflow_backend.settings.gcp import Gcp
 from mlflow_backend.settings.kubernetes import Kubernetes
 from mlflow_backend.settings.policy import Policy
 from mlflow_backend.settings.section import Section
+from mlflow_backend.settings.users import Name, Permissions, User
 
 DEFAULT_MLFLOW_VERSION = "3.17.2"
 # What SQLAlchemy 2.0 reads back as it was written (mlflow_backend/server/addresses.py).
@@ -228,6 +229,12 @@ class Access(Section):
     """Further hosts that users call the server by: HOST or HOST:PORT; without a port, any port is accepted."""
     origins: list[Annotated[str, AfterValidator(_origin)]] = Field(default_factory=list)
     """Further origins whose pages may call the server: https://HOST or https://HOST:PORT. MLflow 3.5.0 and newer."""
+    users: dict[Name, User] = Field(default_factory=dict)
+    """With `basic`: users by name. One that is removed here is deleted; users that were made elsewhere stay."""
+    groups: dict[Name, list[Name]] = Field(default_factory=dict)
+    """With `basic`: groups of users, by which `permissions` are given."""
+    permissions: Permissions = Field(default_factory=Permissions)
+    """With `basic`: who may do what."""
 
 
 class Scaling(Section):

@@ -27,6 +27,7 @@ from mlflow_backend.settings.eks import Eks
 from mlflow_backend.settings.gcp import Gcp
 from mlflow_backend.settings.kubernetes import Kubernetes
 from mlflow_backend.settings.problems import Problem, shown_key
+from mlflow_backend.settings.users import names_of_users, users_of_basic_auth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -314,6 +315,8 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     access_on_loopback_only,
     databases_apart,
     limits_of_keys,
+    users_of_basic_auth,
+    names_of_users,
     shared_state,
     jobs_on_redis,
     extra_flags,

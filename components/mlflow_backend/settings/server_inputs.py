@@ -45,4 +45,5 @@ def server_inputs(  # noqa: PLR0913 - each address that a target gives, by name
         hosts=tuple(settings.access.hosts),
         origins=tuple(settings.access.origins),
         path_prefix=settings.network.path_prefix,
+        default_permission=settings.access.permissions.default,
     )

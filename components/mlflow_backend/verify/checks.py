@@ -15,6 +15,7 @@ from mlflow_backend.verify import (
     older,
     plugin,
     registry,
+    rights,
     schema_check,
     serving,
     tracking,
@@ -75,6 +76,7 @@ FULL: Final[tuple[Check, ...]] = (
     Check(name="model-delete", part=Part.DATABASE, run=registry.model_delete, needs=("model-alias", "model-stage")),
     Check(name="logged-model", part=Part.DATABASE, run=genai.logged_model, needs=("version", "run")),
     Check(name="trace", part=Part.DATABASE, run=genai.trace, needs=("version", "experiment")),
+    Check(name="rights", part=Part.ACCESS, run=rights.rights, needs=("credentials", "experiment")),
 )
 
 CLIENT: Final[tuple[Check, ...]] = tuple(

@@ -61,14 +61,20 @@ def resolve(references: Mapping[str, str], readers: Readers | None = None) -> Cr
         )
     values = {key: read_reference(key, references[key], readers) for key in KINDS[kind]}
     if kind == "basic":
-        pair = base64.b64encode(f"{values['username']}:{values['password']}".encode()).decode()
-        return Credentials(kind=kind, headers={"Authorization": f"Basic {pair}"}, secrets=(values["password"], pair))
+        headers = basic_header(values["username"], values["password"])
+        pair = headers["Authorization"].removeprefix("Basic ")
+        return Credentials(kind=kind, headers=headers, secrets=(values["password"], pair))
     secret = next(iter(values.values()))
     if kind == "API key":
         return Credentials(
             kind=kind, headers={references.get("apiKeyHeader", DEFAULT_KEY_HEADER): secret}, secrets=(secret,)
         )
     return Credentials(kind=kind, headers={"Authorization": f"Bearer {secret}"}, secrets=(secret,))
+
+
+def basic_header(username: str, password: str) -> dict[str, str]:
+    """Return the header of HTTP's basic authentication."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}"}
 
 
 def read_reference(key: str, reference: str, readers: Readers | None = None) -> str:

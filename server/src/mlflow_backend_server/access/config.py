@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FILE_VARIABLE = "MLFLOW_AUTH_CONFIG_PATH"
 _DATABASE_VARIABLE = "MLFLOW_BACKEND_AUTH_DATABASE_URI"
+_DEFAULT_PERMISSION = "MLFLOW_BACKEND_DEFAULT_PERMISSION"
 _USER_VARIABLE, PASSWORD_VARIABLE = "MLFLOW_AUTH_ADMIN_USERNAME", "MLFLOW_AUTH_ADMIN_PASSWORD"
 #: By which a job of this server calls its gateway in the name of the user who submitted it.
 JOB_TOKEN = "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
@@ -63,7 +64,7 @@ def content(environment: Mapping[str, str], *, placeholder: str = "") -> configp
     """Return what MLflow reads; with a `placeholder` if it insists on a password for its administrator."""
     config = configparser.ConfigParser()
     said = {
-        "default_permission": "READ",
+        "default_permission": environment.get(_DEFAULT_PERMISSION) or "READ",
         "database_uri": environment[_DATABASE_VARIABLE],
         "authorization_function": AUTHORIZATION,
         "admin_username": environment.get(_USER_VARIABLE) or "admin",

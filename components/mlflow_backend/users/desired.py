@@ -1,0 +1,45 @@
+"""The users and permissions that settings ask for, groups expanded to their members. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.verify.permissions import EXPERIMENT, MODEL
+
+if TYPE_CHECKING:
+    from mlflow_backend.settings import Settings
+
+# From the weakest: of several groups' permissions the strongest counts.
+_STRENGTH: Final = ("NO_PERMISSIONS", "READ", "EDIT", "MANAGE")
+
+
+def users(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return the reference to each user's password, and who is an administrator."""
+    return {name: user.model_dump() for name, user in settings.access.users.items()}
+
+
+def permissions(settings: Settings) -> list[dict[str, str]]:
+    """Return each user's permission for each resource, by the resource's name.
+
+    MLflow has no groups (its roles belong to a workspace, 3.11.0 and newer), so each member gets the group's
+    permission. What a user is given by name counts over that of groups.
+    """
+    access = settings.access
+    given = {EXPERIMENT: access.permissions.experiments, MODEL: access.permissions.registered_models}
+    found: dict[tuple[str, str, str], str] = {}
+    for kind, resources in given.items():
+        for resource, rights in resources.items():
+            for user in access.users:
+                if permission := _permission(user, rights, access.groups):
+                    found[user, kind, resource] = permission
+    return [
+        {"user": user, "kind": kind, "resource": resource, "permission": permission}
+        for (user, kind, resource), permission in sorted(found.items())
+    ]
+
+
+def _permission(user: str, rights: Any, groups: Any) -> str:
+    if user in rights:
+        return str(rights[user])
+    of_groups = [str(rights[group]) for group, members in groups.items() if user in members and group in rights]
+    return max(of_groups, key=_STRENGTH.index, default="")

@@ -1,0 +1,174 @@
+"""The work of the dynamic resource Users: what is asked for, applied or compared with what MLflow has."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.contract import BackendError, PlatformFailed, Refused
+from mlflow_backend.dynamic import UPDATE_ID, asked_again, is_unknown
+from mlflow_backend.locator import from_document
+from mlflow_backend.server import password_problem
+from mlflow_backend.users import plan
+from mlflow_backend.users.plan import Wanted
+from mlflow_backend.verify import credentials
+from mlflow_backend.verify.client import Client, Deadline, Transport
+from mlflow_backend.verify.model import Unexpected
+from mlflow_backend.verify.permissions import EXPERIMENT, Call, Grant, Verb
+from mlflow_backend.verify.users_api import UsersApi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlflow_backend.verify.model import Exchange
+    from mlflow_backend.verify.permissions import Found
+
+INPUTS: Final = ("url", "locator", "credentials", "users", "permissions")
+OUTPUTS: Final = ("made", "granted", "drift")
+_DEADLINE_S: Final = 120.0
+_REQUEST_S: Final = 30.0
+
+
+def problem(inputs: Mapping[str, Any]) -> str | None:
+    """Return why the users of a backend cannot be managed, as far as its inputs are known."""
+    locator = inputs.get("locator")
+    if not inputs.get("users") or is_unknown(locator) or not isinstance(locator, dict):
+        return None
+    if getattr(from_document(locator), "inside", False):
+        return (
+            "access.users: the backend's URL can be called from its own network only, and passwords are not sent there "
+            "by a task. Manage users there by MLflow's API, or let the URL be called from here"
+        )
+    return None
+
+
+def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Return whether an update has work: other inputs, a drift that a refresh saw, or users to compare."""
+    return any(olds.get(key) != news.get(key) for key in INPUTS) or bool(olds.get("drift")) or asked_again(olds, news)
+
+
+def drifted(props: Mapping[str, Any]) -> list[str]:
+    """Return what an update would change; a backend that does not answer is a finding, which the update mends."""
+    if not props.get("users") and not props.get("made") and not props.get("granted"):
+        return []
+    try:
+        with _session(props) as session:
+            return [str(call) for call in session.calls(create=False)]
+    except BackendError as error:
+        return [error.finding]
+
+
+def apply(inputs: Mapping[str, Any], olds: Mapping[str, Any]) -> dict[str, Any]:
+    """Make users and permissions what the inputs ask for, and return the resource's outputs.
+
+    What is as it should be is left alone. Raises Refused or PlatformFailed; users that this call made are gone then.
+    """
+    outputs: dict[str, Any] = {key: inputs.get(key) for key in (*INPUTS, UPDATE_ID)}
+    known = {key: olds.get(key) or [] for key in ("made", "granted")}
+    if not inputs.get("users") and not any(known.values()):
+        return {**outputs, "made": [], "granted": [], "drift": []}
+    with _session({**inputs, **known}) as session:
+        calls = session.calls(create=True)
+        session.run(calls)
+        created = {call.user for call in calls if call.verb is Verb.CREATE}
+    made = sorted(created | ({*known["made"]} & {*inputs["users"]}))
+    return {**outputs, "made": made, "granted": [list(each) for each in sorted(session.granted)], "drift": []}
+
+
+@dataclass(kw_only=True)
+class _Session:
+    """One look at a backend's users, and the changes that follow from it."""
+
+    api: UsersApi
+    caller: str
+    props: Mapping[str, Any]
+    passwords: Mapping[str, str]
+    granted: tuple[Grant, ...] = ()
+
+    def calls(self, *, create: bool) -> tuple[Call, ...]:
+        """Return what has to be changed. `create`: experiments that a permission is for, and that there are not."""
+        wanted = self._wanted(create=create)
+        self.granted = tuple(wanted.grants)
+        made = frozenset(self.props.get("made") or ())
+        granted = [Grant(*each) for each in self.props.get("granted") or ()]
+        found: Found = self.api.find(self.passwords, {*made, *(each.user for each in granted)})
+        return plan.calls(wanted, found, made=made, granted=granted, caller=self.caller)
+
+    def run(self, calls: tuple[Call, ...]) -> None:
+        """Make the changes; if one fails, the users that were made are deleted, because no state would know them."""
+        done: list[Call] = []
+        try:
+            for call in calls:
+                self.api.run(call, self.passwords)
+                done.append(call)
+        except Unexpected:
+            for call in done:
+                if call.verb is Verb.CREATE:
+                    with contextlib.suppress(Unexpected):
+                        self.api.remove(call.user)
+            raise
+
+    def _wanted(self, *, create: bool) -> Wanted:
+        rows = self.props.get("permissions") or ()
+        names = sorted({row["resource"] for row in rows if row["kind"] == EXPERIMENT})
+        ids = {(EXPERIMENT, name): self.api.experiment(name, create=create) for name in names}
+        keys = {(row["kind"], row["resource"]): row["resource"] for row in rows} | ids
+        return Wanted(
+            admins={name: bool(user["admin"]) for name, user in self.props["users"].items()},
+            grants={
+                Grant(row["user"], row["kind"], keys[row["kind"], row["resource"]]): row["permission"] for row in rows
+            },
+        )
+
+
+@contextlib.contextmanager
+def _session(props: Mapping[str, Any]) -> Iterator[_Session]:
+    from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415 - a preview only compares
+
+    readers = open_releases(from_document(props["locator"])).platform.secrets()
+    passwords = {name: _password(name, user["password"], readers) for name, user in props["users"].items()}
+    caller = credentials.read_reference("username", props["credentials"]["username"], readers)
+    client = Client(
+        props["url"],
+        credentials.resolve(props["credentials"], readers),
+        Transport(),
+        request_timeout_s=_REQUEST_S,
+    )
+    try:
+        deadline = Deadline(_DEADLINE_S)
+        api = UsersApi(lambda request: client.send(request, deadline=deadline), caller=caller)
+        yield _Session(api=api, caller=caller, props=props, passwords=passwords)
+    except Unexpected as unexpected:
+        raise _not_managed(unexpected.exchange) from None
+    finally:
+        client.close()
+
+
+def _password(name: str, reference: str, readers: credentials.Readers) -> str:
+    """Return a user's password. Raises Refused for one that MLflow would not take."""
+    value = credentials.read_reference(f"access.users.{name}.password", reference, readers)
+    if finding := password_problem("the password", value):
+        raise Refused(
+            finding, code="users-password-refused", fix="Set another one", part=f"access.users.{name}.password"
+        )
+    return value
+
+
+def _not_managed(exchange: Exchange) -> PlatformFailed:
+    """Return the error for an answer of MLflow.
+
+    Of its words only the code is quoted: the message may hold a row of the users' table, with its hash.
+    """
+    try:
+        code = json.loads(exchange.body)["error_code"]
+    except (ValueError, KeyError, TypeError):
+        code = exchange.detail
+    words = (str(exchange.status or exchange.trouble), str(code))
+    return PlatformFailed(
+        f"{exchange.called} was answered with {' '.join(filter(None, words))}",
+        code="users-not-managed",
+        fix="See the server's log (`make logs`), and repeat",
+        part="access.users",
+    )

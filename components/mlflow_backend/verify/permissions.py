@@ -1,0 +1,68 @@
+"""Users and permissions of MLflow, and the changes of them, as values. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EXPERIMENT: Final = "experiment"
+MODEL: Final = "registered_model"
+"""Kinds of what a permission is given for, as MLflow's newer API calls them."""
+
+
+class Verb(StrEnum):
+    """What a call does."""
+
+    CREATE = "create the user"
+    DELETE = "delete the user"
+    PASSWORD = "set the password of"  # noqa: S105 - what a call does
+    PROMOTE = "make an administrator of"
+    DEMOTE = "take the administrator's rights of"
+    GIVE = "give"
+    CHANGE = "change"
+    REVOKE = "revoke"
+
+
+class Grant(NamedTuple):
+    """What a user has a permission for: an experiment by its id, a registered model by its name."""
+
+    user: str
+    kind: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One change of a user or a permission. No secret is in it."""
+
+    verb: Verb
+    user: str
+    grant: Grant | None = None
+    permission: str = ""
+
+    def __str__(self) -> str:
+        """Return the change as a sentence's end."""
+        if self.grant is None:
+            return f"{self.verb} {self.user}"
+        what = f"{self.permission} on {self.grant.kind} {self.grant.key}".strip()
+        return f"{self.verb} {self.user} {what}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """A user as MLflow has it. `accepted` is whether MLflow takes the wanted password."""
+
+    admin: bool
+    accepted: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What MLflow has: the users among those that are asked about, and their grants."""
+
+    users: Mapping[str, User] = field(default_factory=dict)
+    grants: Mapping[Grant, str] = field(default_factory=dict)

@@ -1,0 +1,89 @@
+"""Users, groups and permissions in a stack's file: what is refused, and what is asked of MLflow."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mlflow_backend.settings import Settings, SettingsError, load
+from mlflow_backend.users import desired, resource
+
+USERS = {"ada": {"password": "env:ADA", "admin": True}, "bob": {"password": "file:/run/bob"}}
+GIVEN = {
+    "mode": "basic",
+    "users": USERS,
+    "groups": {"risk": ["ada", "bob"], "guests": ["bob"]},
+    "permissions": {
+        "default": "NO_PERMISSIONS",
+        "experiments": {"fraud": {"risk": "EDIT", "guests": "READ"}, "alone": {"ada": "READ", "risk": "MANAGE"}},
+        "registeredModels": {"fraud": {"guests": "NO_PERMISSIONS"}},
+    },
+}
+
+
+def loaded(**access: Any) -> Settings:
+    """Load a stack's file with a section about access."""
+    return load({"target": "local", "access": json.dumps(access)})
+
+
+def test_groups_are_expanded_to_what_each_user_may() -> None:
+    """The strongest permission of a user's groups counts, and what the user is given by name counts over it."""
+    found = desired.permissions(loaded(**GIVEN))
+    assert [tuple(each.values()) for each in found] == [
+        ("ada", "experiment", "alone", "READ"),
+        ("ada", "experiment", "fraud", "EDIT"),
+        ("bob", "experiment", "alone", "MANAGE"),
+        ("bob", "experiment", "fraud", "EDIT"),
+        ("bob", "registered_model", "fraud", "NO_PERMISSIONS"),
+    ]
+    assert desired.users(loaded(**GIVEN)) == {
+        "ada": {"password": "env:ADA", "admin": True},
+        "bob": {"password": "file:/run/bob", "admin": False},
+    }
+
+
+@pytest.mark.parametrize(
+    ("access", "path"),
+    [
+        ({"mode": "none", "users": USERS}, "access.users"),
+        ({"mode": "token", "groups": {"risk": []}}, "access.groups"),
+        ({"mode": "none", "permissions": {"default": "EDIT"}}, "access.permissions"),
+        ({"mode": "basic", "users": {"admin": {"password": "env:A"}}}, "access.users.admin"),
+        ({"mode": "basic", "users": USERS, "groups": {"ada": ["bob"]}}, "access.groups.ada"),
+        ({"mode": "basic", "users": USERS, "groups": {"risk": ["carl"]}}, "access.groups.risk"),
+        (
+            {"mode": "basic", "users": USERS, "permissions": {"experiments": {"fraud": {"carl": "READ"}}}},
+            "access.permissions.experiments.fraud",
+        ),
+        (
+            {"mode": "basic", "users": USERS, "permissions": {"registeredModels": {"fraud": {"carl": "READ"}}}},
+            "access.permissions.registeredModels.fraud",
+        ),
+        ({"mode": "basic", "users": {"ada": {"password": "hunter2-in-plain"}}}, "access.users.ada.password"),
+        ({"mode": "basic", "users": {"a:b": {"password": "env:A"}}}, "access.users.a:b"),
+    ],
+)
+def test_what_nobody_could_mean_is_refused_by_its_key(access: dict[str, Any], path: str) -> None:
+    """A name that is not there, one with two meanings, a password in plain: each by its key, and never its value."""
+    with pytest.raises(SettingsError) as caught:
+        loaded(**access)
+    assert caught.value.problems[0].path.startswith(path)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_update_compares_and_a_preview_does_not() -> None:
+    """Work is there if inputs differ, a refresh saw a drift, or a real update asks; not in a preview of the same."""
+    olds = {"url": "http://a", "users": USERS, "permissions": [], "updateId": "1", "drift": []}
+    assert not resource.changed(olds, {**olds, "updateId": ""})
+    assert resource.changed(olds, {**olds, "updateId": "2"})
+    assert resource.changed({**olds, "drift": ["create the user ada"]}, {**olds, "updateId": ""})
+    assert resource.changed(olds, {**olds, "users": {}, "updateId": ""})
+
+
+def test_nobody_is_asked_if_settings_never_had_users() -> None:
+    """A stack without users among its settings sends MLflow nothing, in updates and refreshes."""
+    inputs = {"url": "http://127.0.0.1:9", "locator": {}, "credentials": {}, "users": {}, "permissions": []}
+    assert resource.drifted(inputs) == []
+    assert resource.apply(inputs, {})["made"] == []

@@ -1,0 +1,98 @@
+"""The settings' users and permissions, made by MLflow's API of one real server."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlflow_backend.contract import Refused
+from mlflow_backend.users import plan
+from mlflow_backend.users.plan import Wanted
+from mlflow_backend.verify import runner
+from mlflow_backend.verify.client import Client, Deadline, Transport
+from mlflow_backend.verify.credentials import Credentials
+from mlflow_backend.verify.permissions import EXPERIMENT, MODEL, Call, Grant, Verb
+from mlflow_backend.verify.request import VerifyRequest
+from mlflow_backend.verify.subjects import Subject
+from mlflow_backend.verify.users_api import UsersApi
+from tests.server.services import until
+
+if TYPE_CHECKING:
+    from tests.server.servers import Server
+    from tests.server.services import Services
+
+PASSWORDS = {"lin": "a password of lin's own", "max": "a password of max's own"}
+_CREATE_RUN = "/api/2.0/mlflow/runs/create"
+_MODEL = "/api/2.0/mlflow/registered-models/get?name=credit"
+
+
+def login(name: str, password: str) -> dict[str, str]:
+    """Return the header of a user."""
+    return {"authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
+
+
+def follow_what_is_wanted(server: Server, administrator: str) -> None:
+    """Users and permissions become what is wanted, a second look finds nothing to do, and whoever goes is refused."""
+    credentials = Credentials(kind="basic", headers={"Authorization": login("admin", administrator)["authorization"]})
+    client = Client(server.url, credentials, Transport(), request_timeout_s=30)
+    deadline = Deadline(90)
+    api = UsersApi(lambda request: client.send(request, deadline=deadline), caller="admin")
+    experiment = api.experiment("credit", create=True)
+    assert api.experiment("credit", create=True) == experiment
+    assert api.experiment("nothing", create=False) == ""
+    server.api("POST", "/api/2.0/mlflow/registered-models/create", {"name": "credit"}, **login("admin", administrator))
+    edits, model = Grant("max", EXPERIMENT, experiment), Grant("max", MODEL, "credit")
+
+    def settle(wanted: Wanted, made: set[str], passwords: dict[str, str] = PASSWORDS) -> list[Verb]:
+        def calls() -> tuple[Call, ...]:
+            found = api.find({name: passwords[name] for name in wanted.admins}, made)
+            return plan.calls(wanted, found, made=made, granted=[edits, model], caller="admin")
+
+        done = calls()
+        for call in done:
+            api.run(call, passwords)
+        assert calls() == ()
+        return [call.verb for call in done]
+
+    def writes(password: str = PASSWORDS["max"]) -> int:
+        body = f'{{"experiment_id": "{experiment}"}}'.encode()
+        headers = {**login("max", password), "content-type": "application/json"}
+        return server.send("POST", _CREATE_RUN, body=body, headers=headers).status
+
+    first = Wanted(admins={"lin": True, "max": False}, grants={edits: "EDIT", model: "NO_PERMISSIONS"})
+    assert settle(first, set()) == [Verb.CREATE, Verb.PROMOTE, Verb.CREATE, Verb.GIVE, Verb.GIVE]
+    assert writes() == 200
+    assert server.get(_MODEL, **login("max", PASSWORDS["max"])).status == 403
+    assert server.get(_MODEL, **login("lin", PASSWORDS["lin"])).status == 200
+    second = Wanted(admins={"lin": False, "max": False}, grants={edits: "READ"})
+    assert settle(second, {"lin", "max"}) == [Verb.REVOKE, Verb.DEMOTE, Verb.CHANGE]
+    assert writes() == 403
+    assert server.get(_MODEL, **login("max", PASSWORDS["max"])).status == 200
+    changed = {**PASSWORDS, "max": "another password of max's"}
+    assert settle(second, {"lin", "max"}, changed) == [Verb.PASSWORD]
+    until(lambda: writes() == 401, what="the old password's end", deadline_s=60)
+    assert writes(changed["max"]) == 403
+    as_lin = Client(server.url, Credentials(headers=login("lin", PASSWORDS["lin"])), Transport(), request_timeout_s=30)
+    with pytest.raises(Refused):
+        UsersApi(lambda request: as_lin.send(request, deadline=deadline), caller="lin")
+    assert settle(Wanted(), {"lin", "max"}) == [Verb.REVOKE, Verb.DELETE, Verb.DELETE]
+    until(lambda: writes(changed["max"]) == 401, what="the removed user's end", deadline_s=60)
+    assert not any(password in server.log for password in changed.values())
+    client.close()
+    as_lin.close()
+
+
+def weaker_users_are_verified(server: Server, administrator: str, services: Services, database: str) -> None:
+    """The check `rights` is green, and leaves no user."""
+    file = server.folder / "administrator"
+    file.write_text(administrator)
+    (server.folder / "name").write_text("admin")
+    references = {"username": f"file:{server.folder / 'name'}", "password": f"file:{file}"}
+
+    subject = Subject(url=server.url, credentials=references)
+    report = runner.run(subject, VerifyRequest(profile="full", deadline_s=60, only=("rights",)))
+    (check,) = (each for each in report.checks if each.name == "rights")
+    assert (check.result, check.code) == ("pass", ""), check.sentence
+    assert services.postgres.execute(database, "SELECT username FROM users WHERE username LIKE '\\_verify-%'") == []
