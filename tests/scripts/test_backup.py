@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.backup import sealing
+from mlflow_backend.backup import catalogue, sealing
 from mlflow_backend.backup.destination import FolderDestination
+from mlflow_backend.backup.drill import DrillResult, Outcome
 from mlflow_backend.commands import backup
 from mlflow_backend.contract import ExitCode
-from tests.components.backup.destinations import SHARED, identifier, kept
+from tests.components.backup.destinations import OLD, SHARED, identifier, kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +51,24 @@ def test_a_damaged_backup_is_named_with_the_artifact(root: Path, capsys: pytest.
     capsys.readouterr()
     assert backup.main([*named, "verify", identifier(1), "--read"], root=root) == ExitCode.VERIFICATION_FAILED
     assert [each["object"] for each in json.loads(capsys.readouterr().out)["damages"]] == [SHARED.path]
+
+
+def test_backups_that_no_drill_restored_are_said_to_be_unproved(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A list of whole backups is not taken for one of backups that can be restored."""
+    destination = FolderDestination(root / "backups" / "local")
+    listing = ["--destination", str(root / "backups"), "list"]
+    assert backup.main(listing, root=root) == ExitCode.DONE
+    assert "unproved" not in capsys.readouterr().out
+    kept(destination, identifier(1))
+    kept(destination, identifier(2))
+    assert backup.main(listing, root=root) == ExitCode.DONE
+    assert "unproved: " in capsys.readouterr().out
+    proved = DrillResult(
+        backup=identifier(2), started_at=OLD, outcome=Outcome.PROVED, keys_proved=True, rto_s=1.0, rpo_s=1.0
+    )
+    catalogue.record_drill(destination, proved)
+    assert backup.main(listing, root=root) == ExitCode.DONE
+    assert "unproved: " not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def _list(options: argparse.Namespace, stack: Stack, destination: Destination) -
     lines = [
         *(lines or ["no backups"]),
         *(f"{each}  unfinished" for each in unfinished),
-        *([] if proved else ["unproved: no drill has restored any of them"]),
+        *([] if proved or not found.backups else ["unproved: no drill has restored any of them"]),
         *(f"{name} on schedule: {words}" for name, words in schedules.items()),
     ]
     _show(options, document, lines)
@@ -191,8 +191,9 @@ def _drill(options: argparse.Namespace, stack: Stack, destination: Destination) 
     times = f"restored and verified in {result.rto_s} s, " if result.rto_s is not None else ""
     lines = [
         f"{found.id}: {result.outcome}; {times}{result.rpo_s} s old at the start; {keys}",
-        *result.findings,
         *result.notes,
+        # Last, because the last line is what the timer shows of a failure.
+        *result.findings,
     ]
     _show(options, json.loads(results.encode(result)), lines)
     codes = {
