@@ -35,7 +35,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         REPLACING=("secret",),
         identifier=lambda props: f"id of {props['secret']}",
         ensure=ensure,
-        look=lambda props: {**props, "version": versions[props["secret"]]} if props["secret"] in versions else None,
+        current=lambda props: {**props, "version": versions[props["secret"]]} if props["secret"] in versions else None,
         changed=lambda olds, news: olds["version"] != versions.get(news["secret"]),
         delete=lambda props: versions.pop(props["secret"]),
     )
