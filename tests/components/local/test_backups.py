@@ -374,6 +374,33 @@ def test_a_restore_elsewhere_that_is_killed_at_any_step_is_repeated(
     assert other.source.deployed.ledger.state().identity == OTHER
 
 
+def test_what_the_database_names_is_known_in_each_table_of_the_newest_schema(stacks: tuple[Stack, Stack]) -> None:
+    """Runs, logged models, versions of models and traces; a tag of a trace that is no location is not taken for one."""
+    (original, _), root = stacks, "mlflow-artifacts:/1"
+    with schema.reading(original.state) as cursor:
+        cursor.execute("INSERT INTO experiments (experiment_id, name) VALUES (77, 'named')")
+        cursor.execute(
+            "INSERT INTO runs (run_uuid, artifact_uri, experiment_id) VALUES ('r1', %s, 77)", (f"{root}/r1",)
+        )
+        cursor.execute("INSERT INTO registered_models (name) VALUES ('named')")
+        cursor.execute(
+            "INSERT INTO model_versions (name, version, storage_location) VALUES ('named', 3, %s)", (f"{root}/m",)
+        )
+        cursor.execute(
+            "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ('t1', 77, 1, 'OK')"
+        )
+        cursor.execute(
+            "INSERT INTO trace_tags (request_id, key, value) VALUES ('t1', %s, %s), ('t1', 'a', 'b')",
+            ("mlflow.artifactLocation", f"{root}/t1"),
+        )
+    found = schema.named_artifacts(original.state)
+    assert {(each.owner, each.location, each.expected) for each in found} == {
+        ("run r1", f"{root}/r1", False),
+        ("model version named/3", f"{root}/m", True),
+        ("trace t1", f"{root}/t1", False),
+    }
+
+
 def test_a_stack_with_data_of_its_own_takes_no_other_backup(
     stacks: tuple[Stack, Stack], kept: tuple[FolderDestination, Manifest]
 ) -> None:
