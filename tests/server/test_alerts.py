@@ -175,17 +175,7 @@ def test_every_figure_of_the_rules_is_one_that_the_server_has(watched: Watched) 
     assert {name for name in names - known if "memory" not in name} == set()
 
 
-def test_a_server_that_ended_is_down_and_one_that_was_started_again_is_said(watched: Watched) -> None:
+def test_a_server_that_ended_is_down(watched: Watched) -> None:
     """The last test of the file, because it ends the server."""
     watched.server.stop()
     assert fires(watched, "ServerDown")["severity"] == "critical"
-    watched.server.start()
-    fires(watched, "ServerRestarted")
-    quiet(watched)
-
-
-def test_the_rules_are_hurried_and_not_changed() -> None:
-    """What was seen to fire is the alert that ships, but for its times."""
-    before, after = rules({}), hurried(rules({}))
-    for old, new in zip(before["groups"][0]["rules"], after["groups"][0]["rules"], strict=True):
-        assert re.sub(r"\[\w+\]", "", old["expr"]) == re.sub(r"\[\w+\]", "", new["expr"])
