@@ -1,8 +1,8 @@
-"""Watch a local stack by Prometheus with this project's alerts, or print the alerts as a rule file for yours.
+"""Watch a local stack by Prometheus with this project's alerts, or print alerts and a dashboard for yours.
 
 `run` needs Prometheus on PATH (Debian's package will do), listens on loopback alone, follows the stack from revision to
-revision, and ends with Ctrl-C; its data stay for 15 days in `.backend/STACK/monitoring`. The labels of `rules` are
-those that the scrape job gives to the backend's targets.
+revision, and ends with Ctrl-C; its data stay for 15 days in `.backend/STACK/monitoring`. Of the others, the
+labels are those that the scrape job gives to the backend's targets.
 
 Exit codes: 0 printed, or ended by Ctrl-C; 2 usage; 3 Prometheus is not installed, or the stack is not on this machine;
 4 Prometheus does not start, or ended.
@@ -11,12 +11,13 @@ Exit codes: 0 printed, or ended by Ctrl-C; 2 usage; 3 Prometheus is not installe
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import signal
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -25,7 +26,7 @@ from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.watching import follow, watching
-from mlflow_backend.monitoring import rules
+from mlflow_backend.monitoring import dashboard, rules
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -37,8 +38,10 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
     """Run the command; returns an exit code of `contract.ExitCode`."""
     options = command_line().parse_args(arguments)
-    if options.action == "rules":
-        print(yaml.safe_dump(rules(dict(options.label or [("job", "mlflow-backend")])), sort_keys=False), end="")
+    if options.action != "run":
+        own = dict(options.label or [("job", "mlflow-backend")])
+        text = yaml.safe_dump(rules(own), sort_keys=False) if options.action == "rules" else _json(dashboard(own))
+        print(text, end="")
         return ExitCode.DONE
     return ended("monitor", partial(_run, options, root or Path.cwd()), options)
 
@@ -49,14 +52,14 @@ def command_line() -> argparse.ArgumentParser:
     stacks.add_choice(parser, default="local")
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("run", help="run Prometheus beside the stack")
-    printed = actions.add_parser("rules", help="print the rule file")
-    printed.add_argument(
-        "--label",
-        type=_label,
-        action="append",
-        metavar="NAME=VALUE",
-        help="a label of the backend's series; may be repeated (default: job=mlflow-backend)",
-    )
+    for action, what in (("rules", "print the rule file"), ("dashboard", "print a dashboard that Grafana imports")):
+        actions.add_parser(action, help=what).add_argument(
+            "--label",
+            type=_label,
+            action="append",
+            metavar="NAME=VALUE",
+            help="a label of the backend's series; may be repeated (default: job=mlflow-backend)",
+        )
     return parser
 
 
@@ -76,6 +79,10 @@ def _run(options: argparse.Namespace, root: Path) -> ExitCode:
     except KeyboardInterrupt:
         print("Prometheus has ended.")
     return ExitCode.DONE
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

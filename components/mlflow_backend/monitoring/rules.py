@@ -18,15 +18,19 @@ GROUP: Final = "mlflow-backend"
 
 def rules(own: Mapping[str, str]) -> dict[str, Any]:
     """Return the rules of the backend whose series have these labels; its alerts have them too."""
+    return {"groups": [{"name": GROUP, "rules": [_rule(alert, own) for alert in ALERTS]}]}
+
+
+def bound(expression: str, own: Mapping[str, str]) -> str:
+    """Return an expression whose `$own` selects the series with these labels."""
     selector = ", ".join(f"{name}={json.dumps(value)}" for name, value in sorted(own.items()))
-    return {"groups": [{"name": GROUP, "rules": [_rule(alert, own, selector) for alert in ALERTS]}]}
+    return Template(expression).substitute(own=selector)
 
 
-def _rule(alert: Alert, own: Mapping[str, str], selector: str) -> dict[str, Any]:
-    expression = Template(alert.expression).substitute(own=selector)
+def _rule(alert: Alert, own: Mapping[str, str]) -> dict[str, Any]:
     return {
         "alert": f"Mlflow{alert.name}",
-        "expr": f"{expression} {alert.comparison} {alert.threshold:g}",
+        "expr": f"{bound(alert.expression, own)} {alert.comparison} {alert.threshold:g}",
         "for": f"{alert.for_s}s",
         "labels": {**own, "severity": alert.severity},
         "annotations": {"summary": alert.summary, "runbook": alert.runbook},

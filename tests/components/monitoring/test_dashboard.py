@@ -1,0 +1,48 @@
+"""The dashboard: promtool takes each of its queries, and no graph lies over another."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from mlflow_backend.monitoring import ALERTS, dashboard
+from tests import apt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OWN = {"job": "mlflow-backend", "stack": 'a"b'}
+DEADLINE_S = 120
+
+
+def test_promtool_takes_every_query(tmp_path: Path) -> None:
+    """As recording rules, which are all that it can be asked about."""
+    if (reason := apt.why_missing({"promtool": "prometheus"})) is not None:
+        pytest.skip(reason)
+    queries = [target["expr"] for panel in dashboard(OWN)["panels"] for target in panel["targets"]]
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    command = ["promtool", "check", "rules", str(tmp_path / "rules.yml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all('stack="a\\"b"' in query for query in queries)
+
+
+def test_each_alert_has_a_graph_with_its_limit() -> None:
+    """Whoever is woken looks at what the alert looked at."""
+    found = {panel["title"]: panel for panel in dashboard(OWN)["panels"]}
+    for alert in ALERTS:
+        steps = found[alert.name]["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert steps[-1]["value"] == alert.threshold
+
+
+def test_no_two_graphs_are_in_one_place_and_all_are_told_apart() -> None:
+    """Grafana would draw one over the other."""
+    panels = dashboard(OWN)["panels"]
+    assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)
+    assert len({panel["title"] for panel in panels}) == len({panel["id"] for panel in panels}) == len(panels)
+    json.dumps(panels)
