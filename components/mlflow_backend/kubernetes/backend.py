@@ -11,8 +11,9 @@ import pulumi_kubernetes as kubernetes
 from mlflow_backend.aws.render import storage
 from mlflow_backend.backend import Backend
 from mlflow_backend.findings import documents
-from mlflow_backend.kubernetes import preflight
+from mlflow_backend.kubernetes import preflight, secrets
 from mlflow_backend.kubernetes.locator import locator_of
+from mlflow_backend.kubernetes.naming import SERVER
 from mlflow_backend.kubernetes.platform import KubernetesPlatform
 from mlflow_backend.kubernetes.refusals import naming_of
 from mlflow_backend.kubernetes.render import server
@@ -83,4 +84,6 @@ def _looked_at(
     """Return what preflight found, and the release that the ledger names instead of this one, with its pod template."""
     platform = KubernetesPlatform(locator)
     findings = preflight.refuse(preflight.check(settings, platform.api))
+    if settings.kubernetes.secret is None:
+        secrets.refuse_anothers(platform.api, locator.secret, locator.naming.own_labels(SERVER))
     return findings, *pinned_release(platform, identity, requested=settings.release.pin)

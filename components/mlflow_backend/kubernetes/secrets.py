@@ -68,7 +68,7 @@ def ensure(props: Mapping[str, Any]) -> dict[str, Any]:
         if not props["owned"]:
             _refuse_missing(props, held)
             return _outputs(api, props, held)
-        if found is not None and any(_labels(found).get(each) != props["labels"][each] for each in _OWNER):
+        if found is not None and _is_anothers(found, props["labels"]):
             raise PlatformFailed(
                 f"There is a Secret {props['secret']} that is not of this backend",
                 code="secret-of-another",
@@ -113,6 +113,18 @@ def delete(props: Mapping[str, Any]) -> None:
     if props["owned"] and not props["kept"]:
         with suppress(ClusterGone):
             api_of(props).delete("Secret", props["secret"])
+
+
+def refuse_anothers(api: Api, name: str, labels: Mapping[str, str]) -> None:
+    """Raise Refused for a Secret of another backend, before an update changes any object that both call alike."""
+    found = api.get("Secret", name)
+    if found is not None and _is_anothers(found, labels):
+        stack, project = (_labels(found).get(each, "nobody") for each in reversed(_OWNER[1:]))
+        raise Refused(
+            f"The namespace {api.namespace} has a backend that is called alike, of the stack {stack} of {project}.",
+            code="kubernetes-backend-of-another",
+            fix="Choose another kubernetes.namespace, or another name for the stack.",
+        )
 
 
 def rotate(api: Api, name: str) -> None:
@@ -208,6 +220,10 @@ def _values(found: Mapping[str, Any] | None) -> dict[str, str]:
     except (binascii.Error, UnicodeDecodeError):
         name = (found or {})["metadata"]["name"]
         raise PlatformFailed(f"The Secret {name} holds what is no text", code="secret-no-text", fix="Fix it") from None
+
+
+def _is_anothers(found: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    return any(_labels(found).get(each) != labels[each] for each in _OWNER)
 
 
 def _labels(found: Mapping[str, Any]) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from mlflow_backend import rollout as rollouts
 from mlflow_backend.contract import PlatformFailed, Refused, WaitOutcome
 from mlflow_backend.findings import Outcome
-from mlflow_backend.kubernetes import candidate, platform, preflight, rollout
+from mlflow_backend.kubernetes import backend, candidate, platform, preflight, rollout
 from mlflow_backend.kubernetes.locator import KubernetesLocator, locator_of, parts_of
 from mlflow_backend.kubernetes.naming import CANDIDATE
 from mlflow_backend.kubernetes.oneshot import KubernetesJob
@@ -401,6 +402,21 @@ def failing(found: Cluster, variant: str = "cluster") -> list[str]:
     """Return the checks that fail."""
     looked = preflight.check(settings_of(variant), found)  # type: ignore[arg-type]
     return [each.check for each in looked if each.outcome is Outcome.FAIL]
+
+
+@pytest.mark.parametrize("label", ["project", "stack"])
+def test_a_backend_of_another_that_is_called_alike_is_refused_in_the_preview(
+    label: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later, the update would have changed what both call alike: policies, accounts, how commands find the backend."""
+    found = Cluster()
+    labels = {**NAMING.labels("server"), f"mlflow-backend/{label}": "another"}
+    found.put("Secret", {"metadata": {"name": NAMING.part("server"), "labels": labels}})
+    monkeypatch.setattr(backend, "KubernetesPlatform", lambda _: SimpleNamespace(api=found))
+    with pytest.raises(Refused) as refused:
+        backend._looked_at(settings_of(), located(), "identity")
+    assert refused.value.code == "kubernetes-backend-of-another"
+    assert "another" in str(refused.value)
 
 
 def test_a_cluster_that_has_everything_passes() -> None:
