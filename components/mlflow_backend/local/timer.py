@@ -122,16 +122,20 @@ def records(state: StateDir) -> dict[str, WorkRecord]:
 
 def described(state: StateDir) -> dict[str, str]:
     """Return, by the name of each work, how it went last and when it is due next; nothing if no timer is wanted."""
+    known, now = records(state), _now()
+    return {
+        work.name: schedules.described(work.schedule, known.get(work.name, WorkRecord(since=now)), now)
+        for work in wanted(state)
+    }
+
+
+def wanted(state: StateDir) -> list[Work]:
+    """Return the works that the timer was started with; none if no timer is wanted."""
     try:
         program = from_document(Program, read_object(state.programs / f"{timed.PROGRAM}.json", "") or {})
     except (PlatformFailed, CodecError):
-        return {}
-    known, now = records(state), _now()
-    works = [from_document(Work, document) for document in timed.works_of(program)]
-    return {
-        work.name: schedules.described(work.schedule, known.get(work.name, WorkRecord(since=now)), now)
-        for work in works
-    }
+        return []
+    return [from_document(Work, document) for document in timed.works_of(program)]
 
 
 def _last_line(state: StateDir, path: Path) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.local import ports, revisions
+from mlflow_backend.local import ports, revisions, whole
 from mlflow_backend.local.state import PRIVATE_FOLDER, write
 from mlflow_backend.monitoring import rules
 from mlflow_backend.monitoring.scraping import RULES, TARGETS, configuration, own_labels, targets
@@ -42,10 +42,10 @@ def prepare(state: StateDir) -> None:
 
 
 def find(state: StateDir) -> None:
-    """Write whom Prometheus asks: the server of the active revision, nobody if there is none."""
+    """Write whom Prometheus asks: the server of the active revision if there is one, and for the stack's figures."""
     active = revisions.active(state)
     addresses = [f"{ports.LOOPBACK}:{active.metrics_port}"] if active is not None and active.metrics_port else []
-    document = json.dumps(targets(state.path.name, addresses))
+    document = json.dumps(targets(state.path.name, addresses, whole=[whole.address(state)]))
     path = state.monitoring / TARGETS
     if not path.exists() or path.read_text(encoding="utf-8") != document:
         write(path, document)
@@ -66,7 +66,7 @@ def command(state: StateDir, program: str, port: int) -> list[str]:
 
 @contextmanager
 def watching(state: StateDir) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run Prometheus; give its address and its process, and end it afterwards.
+    """Run Prometheus, and serve it the stack's figures; give its address and its process, and end it afterwards.
 
     Raises Refused if the program is not installed, PlatformFailed if it does not start.
     """
@@ -78,6 +78,12 @@ def watching(state: StateDir) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             fix="On Debian and Ubuntu: `apt-get install --no-install-recommends prometheus`.",
         )
     prepare(state)
+    with whole.serving(state), _running(state, program) as (url, process):
+        yield url, process
+
+
+@contextmanager
+def _running(state: StateDir, program: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     port = ports.choose(state, _PROGRAM)
     log = state.monitoring / "prometheus.log"
     with log.open("ab") as output:

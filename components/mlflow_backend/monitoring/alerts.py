@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 RUNBOOK: Final = "docs/runbooks/monitoring.md"
 _MINUTE_S: Final = 60
+_HOUR_S: Final = 60 * _MINUTE_S
 # Probes are most of the requests of a quiet server, and would hide failures and slowness.
 _PROBES: Final = "/health.*"
 # Models take long to copy, and a gateway's provider long to answer; both are healthy.
@@ -44,11 +45,12 @@ def _rate(status: str = "") -> str:
     return f'sum(rate(mlflow_backend_http_requests_total{{$own, route!~"{_PROBES}"{status}}}[5m]))'
 
 
+# What is asked for figures of the whole stack has the label `part`; servers have none.
 ALERTS: Final = (
     Alert(
         name="ServerDown",
         summary="No server of the backend answers Prometheus.",
-        expression="(max(up{$own}) or vector(0))",
+        expression='(max(up{$own, part=""}) or vector(0))',
         comparison="<",
         threshold=1,
         for_s=2 * _MINUTE_S,
@@ -152,9 +154,41 @@ ALERTS: Final = (
     Alert(
         name="FiguresMissing",
         summary="Servers answer, and none has figures of the database: the alerts on them cannot fire.",
-        expression="(count(up{$own} == 1) unless count(mlflow_backend_database_size_bytes{$own}))",
+        expression='(count(up{$own, part=""} == 1) unless count(mlflow_backend_database_size_bytes{$own}))',
         comparison=">",
         threshold=0,
         for_s=15 * _MINUTE_S,
+    ),
+    Alert(
+        name="VerificationRed",
+        summary="The last verification of the backend did not pass.",
+        expression="min(mlflow_backend_verification_passed{$own})",
+        comparison="<",
+        threshold=1,
+        for_s=0,
+    ),
+    Alert(
+        name="ScheduledWorkFailed",
+        summary="Work on a schedule failed the last time: {{ $labels.work }}.",
+        expression="max by (work) (mlflow_backend_work_failed{$own})",
+        comparison=">",
+        threshold=0,
+        for_s=0,
+    ),
+    Alert(
+        name="BackupOld",
+        summary="The last backup was done more than 26 hours ago.",
+        expression='time() - max(mlflow_backend_work_done_time_seconds{$own, work="backup"})',
+        comparison=">",
+        threshold=26 * _HOUR_S,
+        for_s=0,
+    ),
+    Alert(
+        name="DrillOld",
+        summary="The last drill of a backup was done more than eight days ago.",
+        expression='time() - max(mlflow_backend_work_done_time_seconds{$own, work="drill"})',
+        comparison=">",
+        threshold=8 * 24 * _HOUR_S,
+        for_s=0,
     ),
 )

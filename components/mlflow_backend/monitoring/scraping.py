@@ -36,6 +36,9 @@ def configuration(*, interval_s: int = _INTERVAL_S) -> dict[str, Any]:
     }
 
 
-def targets(stack: str, addresses: Sequence[str]) -> list[dict[str, Any]]:
-    """Return what is asked, as the file of targets has it."""
-    return [{"targets": list(addresses), "labels": {"stack": stack}}]
+def targets(stack: str, servers: Sequence[str], *, whole: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return what is asked, as the file of targets has it: servers, and who has figures of the whole stack."""
+    return [
+        {"targets": list(servers), "labels": {"stack": stack}},
+        {"targets": list(whole), "labels": {"stack": stack, "part": "stack"}},
+    ]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import urllib3
 
+from mlflow_backend.codec import to_document
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.local import revisions, watching
+from mlflow_backend.local import revisions, timed, timer, watching, whole
 from mlflow_backend.local.state import StateDir
+from mlflow_backend.schedules import WorkRecord
 from mlflow_backend.server.environment import metrics
 from tests import apt
 from tests.components.local.records import record
@@ -41,8 +44,8 @@ def serve(state: StateDir, number: int) -> int:
 
 def asked(state: StateDir) -> list[str]:
     """Return whom Prometheus asks."""
-    (found,) = json.loads((state.monitoring / "targets.json").read_text())
-    assert found["labels"] == {"stack": "local"}
+    found, whole = json.loads((state.monitoring / "targets.json").read_text())
+    assert (found["labels"], whole["labels"]) == ({"stack": "local"}, {"stack": "local", "part": "stack"})
     return list(found["targets"])
 
 
@@ -72,6 +75,8 @@ def test_a_real_prometheus_takes_the_files_and_says_that_the_server_is_down(stat
     """It follows the stack without being started again, and ends with whoever watches."""
     if (reason := apt.why_missing(("prometheus",))) is not None:
         pytest.skip(reason)
+    state.path.mkdir()
+    state.report.write_text('{"verdict": "fail"}')
     with watching.watching(state) as (url, process):
         pool = urllib3.PoolManager(retries=False, timeout=5)
 
@@ -83,9 +88,14 @@ def test_a_real_prometheus_takes_the_files_and_says_that_the_server_is_down(stat
         assert {"MlflowServerDown", "MlflowWorkerDied"} <= names
         port = serve(state, 1)
         watching.find(state)
-        found = until(lambda: answer("targets")["activeTargets"], what="the server of the new revision")
-        assert [each["labels"]["instance"] for each in found] == [f"127.0.0.1:{port}"]
-        assert found[0]["labels"]["stack"] == "local"
+
+        def asked() -> bool:
+            found = {each["labels"]["instance"]: each for each in answer("targets")["activeTargets"]}
+            return f"127.0.0.1:{port}" in found and found[whole.address(state)]["health"] == "up"
+
+        until(asked, what="the server of the new revision, and the stack's own figures")
+        value = answer("query?query=mlflow_backend_verification_passed")["result"]
+        assert [each["metric"]["stack"] for each in value] == ["local"]
     assert process.poll() is not None
     with pytest.raises(PlatformFailed) as ended:
         watching.follow(state, process)
@@ -100,3 +110,28 @@ def test_promtool_takes_the_configuration(state: StateDir) -> None:
     command = ["promtool", "check", "config", str(state.monitoring / "prometheus.json")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_stacks_figures_are_of_its_report_and_of_the_work_that_is_wanted(state: StateDir) -> None:
+    """Work that is scheduled no more has an old record, of which nobody must be told for ever."""
+    assert whole.text(state) == ""
+    done, since = datetime(2026, 11, 28, 2, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+    records = {
+        "backup": WorkRecord(since=since, started_at=done, ended_at=done, exit_code=0),
+        "drill": WorkRecord(since=since, started_at=done, ended_at=done, exit_code=1, finding="damaged"),
+        "former": WorkRecord(since=since),
+    }
+    works = [to_document(timed.Work(name=name, schedule="0 2 * * *", commands=())) for name in ("backup", "drill")]
+    state.programs.mkdir(parents=True)
+    program = timed.program(state, state.path, works)
+    (state.programs / f"{timed.PROGRAM}.json").write_text(json.dumps(to_document(program)))
+    state.timer.write_text(json.dumps({name: to_document(record) for name, record in records.items()}))
+    state.report.write_text('{"verdict": "pass"}')
+    assert [each.name for each in timer.wanted(state)] == ["backup", "drill"]
+    assert whole.text(state).splitlines() == [
+        "mlflow_backend_verification_passed 1",
+        f'mlflow_backend_work_done_time_seconds{{work="backup"}} {done.timestamp()}',
+        'mlflow_backend_work_failed{work="backup"} 0',
+        f'mlflow_backend_work_done_time_seconds{{work="drill"}} {since.timestamp()}',
+        'mlflow_backend_work_failed{work="drill"} 1',
+    ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 OWN = {"job": "mlflow-backend", "stack": "local"}
 LABELS = 'job="mlflow-backend", stack="local", instance="a:9464"'
+WHOLE = 'job="mlflow-backend", stack="local", part="stack", instance="c:1"'
 OTHER = 'job="mlflow-backend", stack="other", instance="b:9464"'
 #: A minute a sample, and two hours of them.
 STEADY = "x120"
@@ -68,6 +69,12 @@ HEALTHY: tuple[dict[str, str], ...] = (
     ours("temporary_bytes", flat(80), 'state="used"'),
     ours("temporary_bytes", flat(20), 'state="free"'),
     ours("database_size_bytes", flat(9), 'database="tracking"'),
+    series("up", flat(1), of=WHOLE),
+    series("mlflow_backend_verification_passed", flat(1), of=WHOLE),
+    series("mlflow_backend_work_failed", flat(0), 'work="backup"', of=WHOLE),
+    # What is evaluated is an hour old: the time of the tests begins at zero.
+    series("mlflow_backend_work_done_time_seconds", flat(-80_000), 'work="backup"', of=WHOLE),
+    series("mlflow_backend_work_done_time_seconds", flat(-600_000), 'work="drill"', of=WHOLE),
 )  # fmt: skip
 #: What differs from a healthy backend while an alert fires; and the labels of the alert, besides its own.
 FAULTS: dict[str, tuple[tuple[dict[str, str], ...], dict[str, str]]] = {
@@ -92,6 +99,13 @@ FAULTS: dict[str, tuple[tuple[dict[str, str], ...], dict[str, str]]] = {
     "SchemaNotAtHead": ((ours("schema_at_head", flat(0), 'chain="tracking"'),), {"chain": "tracking"}),
     "TemporarySpaceLow": ((ours("temporary_bytes", flat(5), 'state="free"'),), {}),
     "FiguresMissing": ((ours("database_size_bytes", f"_{STEADY}", 'database="tracking"'),), {}),
+    "VerificationRed": ((series("mlflow_backend_verification_passed", flat(0), of=WHOLE),), {}),
+    "ScheduledWorkFailed": (
+        (series("mlflow_backend_work_failed", flat(1), 'work="backup"', of=WHOLE),),
+        {"work": "backup"},
+    ),
+    "BackupOld": ((series("mlflow_backend_work_done_time_seconds", flat(-100_000), 'work="backup"', of=WHOLE),), {}),
+    "DrillOld": ((series("mlflow_backend_work_done_time_seconds", flat(-700_000), 'work="drill"', of=WHOLE),), {}),
 }
 #: What is no fault, as much as it looks like one.
 HARMLESS: dict[str, tuple[dict[str, str], ...]] = {
