@@ -33,6 +33,7 @@ GCP_STORAGE = "mlflow-backend:gcp:Storage"
 GCP_DATABASE = "mlflow-backend:gcp:Database"
 GCP_CACHE = "mlflow-backend:gcp:Cache"
 GCP_IDENTITY = "mlflow-backend:gcp:Identity"
+GCP_MONITORING = "mlflow-backend:gcp:Monitoring"
 
 # Pulumi composes the token of a dynamic resource from its class's `module` and `name`; a test compares.
 VERIFICATION = "pulumi-python:dynamic/mlflow-backend:Verification"

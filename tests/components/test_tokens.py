@@ -39,6 +39,7 @@ COMPONENTS = {
     "mlflow-backend:gcp:Database",
     "mlflow-backend:gcp:Cache",
     "mlflow-backend:gcp:Identity",
+    "mlflow-backend:gcp:Monitoring",
 }
 """The tokens of components: a backend whose token changed is another one, and is made anew with its data."""
 

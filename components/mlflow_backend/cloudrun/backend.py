@@ -24,9 +24,10 @@ from mlflow_backend.cloudrun.rendered import undrawn
 from mlflow_backend.cloudrun.service import OPERATION_S
 from mlflow_backend.findings import documents
 from mlflow_backend.gcp.identity import Identity
+from mlflow_backend.gcp.monitoring import Monitoring
 from mlflow_backend.gcp.network import Network
 from mlflow_backend.gcp.provider import ServerSecrets
-from mlflow_backend.gcp.render import arguments, cache, identity, network, secrets, storage
+from mlflow_backend.gcp.render import alerts, arguments, cache, identity, network, secrets, storage
 from mlflow_backend.gcp.render.secrets import secret_versions
 from mlflow_backend.gcp.scope import Scope
 from mlflow_backend.gcp.scope import arguments as named
@@ -73,7 +74,7 @@ class CloudRunBackend(Backend):
     """An MLflow backend on Cloud Run.
 
     Attributes: `tracking_url`, `release`, `verification`; `network`, `storage`, `database`, `cache`, `identity`, the
-    blocks; `service`; and `provider`, the provider of them all.
+    blocks; `service`; `monitoring`; and `provider`, the provider of them all.
     """
 
     def __init__(self, name: str, args: CloudRunBackendArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -101,6 +102,9 @@ class CloudRunBackend(Backend):
         self._make_identity()
         self._make_jobs()
         self._make_service()
+        least = service.scaling(settings)["minInstanceCount"]
+        watched = alerts.alerts(settings, naming, least=least)
+        self.monitoring = Monitoring(f"{name}-monitoring", self._scope, watched=watched, opts=self._after(self.service))
         self._end_update(self._serving(), after=[self._rollout])
         self._give_outputs(
             artifact_root=self.storage.store.address(storage.ARTIFACTS), preflight=documents(self._findings)

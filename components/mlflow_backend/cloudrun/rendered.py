@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.cloudrun.refusals import naming_of
 from mlflow_backend.cloudrun.render import jobs, service
 from mlflow_backend.cloudrun.render.service import Surroundings
-from mlflow_backend.gcp.render import cache, database, secrets, storage
+from mlflow_backend.gcp.render import alerts, cache, database, secrets, storage
 from mlflow_backend.gcp.render.secrets import secret_versions
 from mlflow_backend.report.policies import RenderedParts
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
 BILLING: Final[Mapping[str, Billing]] = {
-    type_: row for module in (cache, database, secrets, storage, service) for type_, row in module.BILLING.items()
+    type_: row
+    for module in (alerts, cache, database, secrets, storage, service)
+    for type_, row in module.BILLING.items()
 }
 
 

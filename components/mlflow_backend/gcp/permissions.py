@@ -43,5 +43,7 @@ DEPLOY: Final = (
     *_each("servicenetworking.operations", "get"),
     *_each("servicenetworking.services", "addPeering", "deleteConnection", "get"),
     *_each("logging.logEntries", "list"),
+    *_each("monitoring.alertPolicies", *_VERBS),
+    *_each("monitoring.notificationChannels", *_VERBS),
 )
 """Of an update, a rollback and a verification of a backend that makes all of its parts."""

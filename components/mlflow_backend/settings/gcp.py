@@ -109,6 +109,15 @@ class GcpArtifacts(Section):
     """Days that overwritten and deleted objects can be brought back."""
 
 
+class GcpMonitoring(Section):
+    """Who is told of alerts."""
+
+    channel: Annotated[str, Field(pattern=r"^projects/[^/\s]+/notificationChannels/[^/\s]+$")] | None = None
+    """Notification channel of Cloud Monitoring that alerts go to."""
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    """Address that a channel is made for."""
+
+
 class Gcp(Section):
     """Everything that only Google Cloud asks for."""
 
@@ -124,3 +133,4 @@ class Gcp(Section):
     database: GcpDatabase = Field(default_factory=GcpDatabase)
     cache: GcpCache = Field(default_factory=GcpCache)
     artifacts: GcpArtifacts = Field(default_factory=GcpArtifacts)
+    monitoring: GcpMonitoring = Field(default_factory=GcpMonitoring)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.components.registrations import Registered
 
 DEPLOYED = [name for name in VARIANTS if name not in REFUSED]
-SAME_URNS = {"cold": "basic", "many": "basic", "old": "basic", "jobs": "basic"}
+SAME_URNS = {"cold": "basic", "old": "basic", "jobs": "basic"}
 """Variants that differ from another in values alone."""
 VERSION = "1"
 """Of each secret that is drawn."""

@@ -11,6 +11,7 @@ import urllib3
 from tests.rig.authority import Authority
 from tests.rig.gcp import discovery, edge
 from tests.rig.gcp.accounts import Accounts
+from tests.rig.gcp.alerts import Alerts
 from tests.rig.gcp.discovery import Directory, Failed
 from tests.rig.gcp.engines import Caches, Databases
 from tests.rig.gcp.hosts import Hosts
@@ -78,7 +79,7 @@ class GcpRig:
         self.registry = Registry(self.tokens, project=PROJECT, region=REGION)
         self.secrets = Secrets(self.directory, self.policies, project=PROJECT, number=NUMBER)
         self.accounts = Accounts(self.directory, self.policies, project=PROJECT)
-        self.logs = Logs(self.directory, project=PROJECT)
+        self.logs, self.alerts = Logs(self.directory, project=PROJECT), Alerts(self.directory)
         self.metadata = Metadata(patches, block, self.tokens, project=PROJECT, number=NUMBER, region=REGION)
         machinery = Machinery(
             folder=folder / "instances", block=block, registry=self.registry, secrets=self.secrets,

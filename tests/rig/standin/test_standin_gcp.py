@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.components.cloudrun.recording import record
 from tests.rig.clock import TINY
 from tests.rig.gcp.rig import NUMBER, PROJECT, REGION, GcpRig
 from tests.rig.gcp.scene import Scene
@@ -25,6 +26,7 @@ ACCOUNT = f"server-account@{PROJECT}.iam.gserviceaccount.com"
 MEMBER = f"serviceAccount:{ACCOUNT}"
 SERVICE, JOB = "gcp:cloudrunv2/service:Service", "gcp:cloudrunv2/job:Job"
 BUCKET, SECRET = "gcp:storage/bucket:Bucket", "gcp:secretmanager/secret:Secret"
+POLICY = "gcp:monitoring/alertPolicy:AlertPolicy"
 INSTANCE, CACHE = "gcp:sql/databaseInstance:DatabaseInstance", "gcp:redis/instance:Instance"
 LABELS = {"project": "shop"}
 ANY, TEMPORARY = "0.0.0.0", "/tmp"  # noqa: S104, S108 - a container's own
@@ -139,6 +141,21 @@ def wanted(image: str) -> list[tuple[str, dict[str, Any]]]:
             "cloudRunServiceName": "tiny", "location": REGION, "role": "roles/iap.httpsResourceAccessor",
             "members": ["user:a@example.com", MEMBER],
         }),
+        ("gcp:monitoring/notificationChannel:NotificationChannel", {
+            "type": "email", "displayName": "Alerts", "labels": {"email_address": "ml@example.com"},
+            "userLabels": LABELS,
+        }),
+        (POLICY, {
+            "displayName": "errors", "combiner": "OR", "userLabels": LABELS,
+            "documentation": {"content": "It answers with 5xx.", "mimeType": "text/markdown"},
+            "conditions": [{"displayName": "errors", "conditionThreshold": {
+                "filter": 'metric.type="run.googleapis.com/request_count" AND resource.type="cloud_run_revision"',
+                "comparison": "COMPARISON_GT", "thresholdValue": 10, "duration": "0s",
+                "aggregations": [{
+                    "alignmentPeriod": "300s", "perSeriesAligner": "ALIGN_DELTA", "crossSeriesReducer": "REDUCE_SUM",
+                }],
+            }}],
+        }),
     ]  # fmt: skip
 
 
@@ -175,6 +192,22 @@ def test_what_was_made_is_what_was_asked_for(provider: Gcp, made: dict[str, Reso
         assert provider.diff(replace(resource, state=state), resource.inputs).changed == (), token
 
 
+def test_a_backends_alerts_are_made_and_stay_as_they_are(gcp: GcpRig, provider: Gcp) -> None:
+    """Each as the program registers it: on a figure, or on lines with the limit that Google wants of those."""
+    registered = [each for each in record("many") if each.type == POLICY]
+    assert len(registered) > 1
+    for each in registered:
+        inputs, problems = provider.check(Resource(token=POLICY, name=each.name), each.inputs, b"seed")
+        assert problems == [], each.name
+        id_, state = provider.create(Resource(token=POLICY, name=each.name), inputs)
+        resource = Resource(token=POLICY, name=each.name, id=id_, inputs=inputs, state=state)
+        assert provider.diff(resource, inputs).changed == (), each.name
+        _, found, _ = provider.read(resource)
+        assert provider.diff(replace(resource, state=found), inputs).changed == (), each.name
+        provider.delete(resource)
+        assert id_ not in gcp.alerts.kept
+
+
 def test_documents_are_imported_by_their_ids(provider: Gcp, made: dict[str, Resource]) -> None:
     """What is there already is taken over as it is."""
     for token, resource in made.items():
@@ -199,7 +232,7 @@ def test_a_change_is_made_in_place(gcp: GcpRig, provider: Gcp, made: dict[str, R
     news: Mapping[str, dict[str, Any]] = {
         BUCKET: {"labels": more}, SECRET: {"labels": more}, CACHE: {"labels": more},
         INSTANCE: {"settings": {**made[INSTANCE].inputs["settings"], "userLabels": more}},
-        SERVICE: {"template": template(image, A="1")},
+        SERVICE: {"template": template(image, A="1")}, POLICY: {"displayName": "others"},
     }  # fmt: skip
     for token, change in news.items():
         found = provider.diff(made[token], {**made[token].inputs, **change})

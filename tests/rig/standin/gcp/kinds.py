@@ -27,9 +27,9 @@ class Document:
     """A resource that is one document of an API.
 
     `parent` and `short` are templates over the inputs: where it is made, and its name there; `id` is its path by
-    default. `named` is the query parameter of a creation that has the name, '' if the document has it. `inner` and
-    `outer` turn properties into what `translate` finds by name, and back. `fixed` are the inputs of which another value
-    is another resource, `masked` says that a change names its fields.
+    default. `drawn` says that Google names it. `named` is the query parameter of a creation that has the name, '' if
+    the document has it. `inner` and `outer` turn properties into what `translate` finds by name, and back. `fixed` are
+    the inputs of which another value is another resource, `masked` says that a change names its fields.
     """
 
     token: str
@@ -49,6 +49,7 @@ class Document:
     own: frozenset[str] = OWN
     protected: bool = False
     identifier: str = ""
+    drawn: bool = False
     computed: Callable[[Values, Mapping[str, str]], Values] = lambda *_: {}
     changes: Callable[[Api, str, Values, Values, tuple[str, ...]], None] | None = None
     creates: Callable[[Api, Values, Values], str] | None = None
@@ -233,6 +234,18 @@ KINDS: Final[Mapping[str, Document | Grant]] = {
             parent="projects/{project}/locations/{location}/jobs", short="{name}", named="jobId",
             operations="google", protected=True, names=_RUN_NAMES, own=OWN | {"name", "location"},
             inputs="labels annotations template launchStage", fixed="",
+        ),
+        Document(
+            token="gcp:monitoring/alertPolicy:AlertPolicy", api="monitoring.v3", schema="AlertPolicy", version="v3",
+            parent="projects/{project}/alertPolicies", short="{name}", drawn=True, masked=True,
+            inputs="displayName combiner conditions documentation notificationChannels userLabels alertStrategy enabled"
+            " severity", fixed="",
+        ),
+        Document(
+            token="gcp:monitoring/notificationChannel:NotificationChannel", api="monitoring.v3",
+            schema="NotificationChannel", version="v3", parent="projects/{project}/notificationChannels",
+            short="{name}", drawn=True, masked=True, inputs="displayName description labels userLabels enabled",
+            fixed="type",
         ),
         Grant(
             token="gcp:storage/bucketIAMMember:BucketIAMMember", api="storage.v1", resource="b/{bucket}",

@@ -170,6 +170,8 @@ class Gcp:
             query = {kind.named: kind.short.format_map(values)} if kind.named else {}
             query |= {"project": values["project"]} if kind.api == "storage.v1" else {}
             operation = self._api.call("POST", host, path, document, **query)
+            if kind.drawn:
+                return str(operation["name"])
             id_ = self._id(kind, values)
             try:
                 self._wait(kind, operation, values)
@@ -203,7 +205,7 @@ class Gcp:
             policy = self._policy(kind, values)
             found |= kinds.granted(kind, policy, values) | {"etag": policy.get("etag")}
         else:
-            document = self._api.call("GET", _host(kind), self._path(kind, values))
+            document = self._api.call("GET", _host(kind), self._path(kind, {**values, "id": id_}))
             plain = kind.outer(dict(document))
             outputs = {name: each for name, each in declared.outputs.items() if name not in kind.own}
             schema = {**translate_extra(kind, plain)}
@@ -266,6 +268,8 @@ class Gcp:
 
     @staticmethod
     def _path(kind: Document, values: Values) -> str:
+        if kind.drawn:
+            return f"{kind.version}/{values['id']}"
         return f"{kind.version}/{kind.parent.format_map(values)}/{kind.short.format_map(values)}"
 
     @staticmethod
