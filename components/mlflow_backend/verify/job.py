@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import sys
+import time
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from mlflow_backend.codec import from_document, to_document
 from mlflow_backend.packaged import SERVER
@@ -34,6 +37,9 @@ _PARTS: Final = (
 )
 # A line of a container's log is cut at 16 KiB: the verdict's must be whole for whoever counts red ones.
 _HEADLINE: Final = 2000
+# A network plugin may let a new pod through seconds after it runs (kube-router: up to 12 s).
+_LET_IN_S: Final = 30.0
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +74,26 @@ def main(folder: str) -> int:
     job = from_document(Job, json.loads((Path(folder) / JOB).read_text(encoding="utf-8")))
     running = job.running
     live = Live(running=None if running is None else lambda: running, no_heads=job.no_heads)
+    wait_until_let_in(job.subject.url)
     report = runner.run(replace(job.subject, live=live), job.request)
     if job.request.whole:
         sys.stdout.write(f"{verdict_line(report)}\n")
     sys.stdout.write(report.json())
     sys.stdout.flush()
     return 0
+
+
+def wait_until_let_in(url: str, *, deadline_s: float = _LET_IN_S) -> None:
+    """Wait until an address takes a connection; one that takes none by then is for the checks to name."""
+    address, ends = urlsplit(url), time.monotonic() + deadline_s
+    where = (address.hostname, address.port or _PORTS[address.scheme])
+    while time.monotonic() < ends:
+        try:
+            socket.create_connection(where, timeout=5).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
 
 
 def verdict_line(report: Report) -> str:

@@ -172,7 +172,7 @@ def test_a_wait_ends_when_all_pods_are_of_the_revision_and_ready(cluster: Namesp
 def test_a_wait_that_fails_gives_the_clusters_own_words(
     cluster: Namespace, status: dict[str, Any], words: tuple[str, ...]
 ) -> None:
-    """The deployment's conditions, what pods wait for, how they ended, and the last lines, without passwords."""
+    """Conditions, what pods wait for, how they ended, the last lines without passwords; and then what to do."""
     failing = deployment(3, updated=0, ready=2)
     failing["status"] |= status
     cluster.put("Deployment", failing)
@@ -188,6 +188,7 @@ def test_a_wait_that_fails_gives_the_clusters_own_words(
     for word in (*words, "CrashLoopBackOff", "OOMKilled", "exit code 137", "log of server-1"):
         assert word in said
     assert "hunter2" not in said
+    assert "server.memory" in outcome.reasons[-1]
 
 
 def test_a_wait_for_what_nobody_wants_does_not_last(cluster: Namespace) -> None:
