@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace, root: Path) -> int:
         raise UsageError(
             "backup.destination is not set", code="backup-no-destination", fix="Set it, or give --destination ADDRESS"
         )
-    destination = _destination(folder, options.of or options.stack)
+    destination = destination_of(folder, options.of or options.stack)
     verbs: Mapping[str, Callable[[], int]] = {
         "list": lambda: _list(options, stack, destination),
         "verify": lambda: _verify(options, destination),
@@ -247,7 +247,7 @@ def _prune(options: argparse.Namespace, stack: Stack, destination: Destination, 
     return ExitCode.DONE
 
 
-def _destination(address: str, stack: str) -> Destination:
+def destination_of(address: str, stack: str) -> Destination:
     """Return where the backups of a stack are; nothing is asked yet."""
     if address.startswith(_S3):
         import boto3

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -61,7 +62,7 @@ def _plan(options: argparse.Namespace, root: Path) -> ExitCode:
         to = parse_version(options.to)
     except ValueError as error:
         raise UsageError(f"--to: {error}", code="version-malformed") from None
-    found = _upgrade(stacks.opened(options, root), to)
+    found = replace(_upgrade(stacks.opened(options, root), to), drill_s=_drill_s(options, root))
     print(json.dumps(found.document(), indent=2) if options.json else "\n".join(found.lines()))
     return ExitCode.DONE
 
@@ -94,6 +95,26 @@ def _upgrade(backend: DeployedBackend, to: MlflowVersion) -> Upgrade:
         dump_bytes=dumps[-1].size_bytes if dumps else None,
         migration_s=durations.kept(backend.store, revision).migration_s,
     )
+
+
+def _drill_s(options: argparse.Namespace, root: Path) -> float | None:
+    """Return how long the newest drill of the stack's backups took that restored one; None if none is known."""
+    if options.locator is not None or not (root / f"Pulumi.{options.stack}.yaml").exists():
+        return None
+    address = stacks.Stack(options.stack, root).settings.backup.destination
+    if address is None:
+        return None
+    # As above: most stacks have no such backups.
+    from mlflow_backend.backup import catalogue  # noqa: PLC0415
+    from mlflow_backend.commands.backup import destination_of  # noqa: PLC0415
+
+    try:
+        backups = catalogue.read(destination_of(address, options.stack)).backups
+    except PlatformFailed:
+        # A plan is worth having while the disk with the backups is elsewhere; it then names no time.
+        return None
+    drills = [drill for backup in backups for drill in backup.drills if drill.rto_s is not None]
+    return max(drills, key=lambda drill: drill.started_at).rto_s if drills else None
 
 
 def _locations(subject: Subject, call: str) -> Iterator[str]:

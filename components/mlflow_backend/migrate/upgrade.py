@@ -29,7 +29,8 @@ class Upgrade:
 
     `roots` counts by table where artifacts are kept (migrate.locations); it is empty if that could not be asked, and
     `not_asked` says why. `clients` counts requests by version of MLflow's client. `dump_bytes` is the
-    size of the newest dump and `migration_s` what the last migration took, if either is known.
+    size of the newest dump, `migration_s` what the last migration took, and `drill_s` what the last drill of a backup
+    took until its server was verified; None if it is not known.
     """
 
     served: MlflowVersion
@@ -40,6 +41,7 @@ class Upgrade:
     clients: Mapping[str, int] = field(default_factory=dict)
     dump_bytes: int | None = None
     migration_s: float | None = None
+    drill_s: float | None = None
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -72,7 +74,8 @@ class Upgrade:
             return "not known: whether the schema changes is not known"
         known = self.dump_bytes is not None
         time = f", in about {restore_s(self.dump_bytes or 0):.0f} s by the newest dump's size" if known else ""
-        return f"the dump that is taken first is restored{time}; what is written after it is lost"
+        drilled = "" if self.drill_s is None else f"; the last drill of a backup took {self.drill_s:.0f} s"
+        return f"the dump that is taken first is restored{time}{drilled}; what is written after it is lost"
 
     def lost_by(self, client: str) -> tuple[str, ...]:
         """What a client can do now and cannot after the upgrade."""

@@ -26,11 +26,12 @@ def planned(served: str, to: str, *, live: str | None = None, **more: object) ->
 
 def test_an_upgrade_says_what_is_pending_and_what_going_back_costs() -> None:
     """The revisions, the downtime, and a restore with its time are all in the lines and in the document."""
-    plan = planned("3.4.0", "3.17.2", dump_bytes=20_000_000, migration_s=33.4)
+    plan = planned("3.4.0", "3.17.2", dump_bytes=20_000_000, migration_s=33.4, drill_s=71.2)
     lines = "\n".join(plan.lines())
     assert "pending" in lines
     assert "took 33 s" in lines
     assert "about 10 s" in plan.rollback
+    assert "took 71 s" in plan.rollback
     document = plan.document()
     assert document["schema"]["pending"]
     assert json.loads(json.dumps(document)) == document
