@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import secrets
 import signal
@@ -17,7 +16,7 @@ import pytest
 
 from tests.matrices import rows
 from tests.server.environments import python
-from tests.server.servers import START_DEADLINE_S, Server, pool, serving
+from tests.server.servers import Server, pool, serving
 from tests.server.services import Services, free_port, until
 
 if TYPE_CHECKING:
@@ -211,31 +210,6 @@ def test_the_databases_figures_are_those_of_the_served_version(server: Server) -
     created = {kind for name, kind in latest if name == "mlflow_backend_objects_created_total"}
     assert created >= {"experiments", "runs", "registered models", "model versions"}
     assert 0 < latest["mlflow_backend_database_connections_limit", ""] < 200
-
-
-def test_a_worker_that_is_killed_is_counted_and_replaced(server: Server) -> None:
-    """Nobody else says it: the answers of the others hide it."""
-    if server.workers == 1:
-        # The server ends with its only worker, and whoever supervises it starts another.
-        return
-
-    def found() -> tuple[float, float]:
-        values = {name: value for name, _, value in samples(server)}
-        return values["mlflow_backend_workers"], values["mlflow_backend_worker_deaths_total"]
-
-    until(lambda: found()[0] == server.workers, what="all workers")
-    _, before = found()
-    server.get("/health")
-    # A line of the audit names no process.
-    os.kill([line["process"] for line in access_log(server) if line["kind"] == "access"][-1], signal.SIGKILL)
-
-    def replaced() -> bool:
-        alive, deaths = found()
-        # On a loaded machine uvicorn itself ends workers that take long to start.
-        return alive == server.workers and deaths > before
-
-    until(replaced, what="another worker", deadline_s=START_DEADLINE_S)
-    until(lambda: is_ok(server), what="all components")
 
 
 def test_no_response_waits_for_a_delayed_acknowledgement(server: Server) -> None:
