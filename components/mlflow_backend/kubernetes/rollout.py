@@ -44,7 +44,8 @@ def _revision(platform: KubernetesPlatform, identity: str) -> str:
             raise PlatformFailed(
                 f"it is not told to run the release {identity}, but {revision or 'nothing'}",
                 code="deployment-of-another-release",
-                fix="See that nobody else changes it and that the cluster's controllers run, and repeat",
+                fix="Repeat with `pulumi up --refresh`, because it was changed since the last update, by a rollback or "
+                "by somebody else; and see that the cluster's controllers run",
                 part=platform.naming.part(platform.component),
             )
         platform.pace.pause(platform.pace.poll_s)
