@@ -1,4 +1,4 @@
-"""The years of a backend on Cloud Run: cold starts, refused callers, and changed passwords.
+"""A service on Cloud Run that has been deployed for long: cold starts, refused callers, and changed passwords.
 
 Real MLflow by the real engine on the rig, behind Google's own check of callers, with data that are protected and no
 instance that stays warm. The tests stand in the order of a life, and share its deployment.
@@ -41,7 +41,7 @@ _HASTY_RUN: Final = "s['PAUSES_S'], s['TRY_S'] = (0.1,) * 4, 1.0; sys.exit(g['ma
 @pytest.fixture(scope="module")
 def life(containers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
     """The stack, not deployed yet, in a project in which somebody may call it."""
-    folder = tmp_path_factory.mktemp("gcp-years")
+    folder = tmp_path_factory.mktemp("gcp-service")
     with GcpRig(folder, SERVERS) as rig:
         principals = [f"serviceAccount:{account(rig, CALLER)}"]
         yield begin(
