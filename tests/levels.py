@@ -12,6 +12,8 @@ STARTERS = frozenset(
     {
         *("boto3", "botocore", "cfnlint", "http.server", "moto", "multiprocessing", "parliament", "socket"),
         *("subprocess", "threading"),
+        # The database is one that runs, and the supervisor starts programs.
+        *("psycopg2", "mlflow_backend.local.supervisor"),
         # Pulumi's own mocks run a whole program; its types alone start nothing.
         *("pulumi.runtime", "pulumi_aws"),
         # Used, not imported: a test that names this Python makes a program of it, which the code under test starts.

@@ -158,6 +158,8 @@ OTHER: dict[str, list[Any]] = {
     "gcp.database.ca": ["projects/team-project/secrets/other-ca/versions/4"],
     "gcp.cache.secret": ["projects/team-project/secrets/other-cache/versions/4"],
     "gcp.cache.ca": ["projects/team-project/secrets/other-cache-ca/versions/4"],
+    "gcp.monitoring.channel": ["projects/team-project/notificationChannels/1"],
+    "gcp.monitoring.email": ["other@example.com"],
     "gcp.artifacts.key": ["projects/team-project/locations/europe-west1/keyRings/r/cryptoKeys/other"],
 }
 """Other values of the settings for which no other value follows from their type."""
