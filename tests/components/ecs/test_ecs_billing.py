@@ -64,6 +64,7 @@ FREE: Final = {
     tokens.MIGRATION: "its one-shot tasks are by use",
     tokens.PREFLIGHT: _OURS,
     tokens.REENCRYPTION: "its one-shot tasks are by use",
+    tokens.USERS: _OURS,
     tokens.VERIFICATION: "its one-shot tasks are by use",
 }
 """Type -> why AWS bills nothing for it."""
