@@ -90,6 +90,7 @@ def test_a_backend_stands_in_a_network_of_somebody_elses(deploy: Callable[[str],
     assert VERSION in listed.text
 
 
+@pytest.mark.full
 def test_two_backends_stand_in_one_stack(deploy: Callable[[str], AwsExample], server_rig: AwsRig) -> None:
     """Every physical name holds the name of its component, so that none is another's."""
     example = deploy("two_backends")

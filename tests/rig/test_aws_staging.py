@@ -154,8 +154,8 @@ def test_the_documented_way_ends_at_the_data(staging: AwsStack, rig: AwsRig, zon
     assert not outcome.ok
     assert "BucketNotEmpty" in outcome.text
     buckets = {each["Name"] for each in rig.client("s3").list_buckets()["Buckets"]}
+    # The engine begins nothing more once a deletion has failed: what else is there by then goes with the next destroy.
     assert naming.bucket("data") in buckets
-    assert naming.bucket("logs") not in buckets
     assert not rig.live_tasks
     assert records(rig, zone) == []
 

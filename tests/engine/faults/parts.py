@@ -74,16 +74,21 @@ def hung(part: str) -> Callable[[Scene], AbstractContextManager[Subject]]:
     def play(scene: Scene) -> Iterator[Subject]:
         stopped = processes(scene, part)
         assert stopped
-        for process in stopped:
-            process.send_signal(signal.SIGSTOP)
+        _send(stopped, signal.SIGSTOP)
         try:
             yield scene.subject
         finally:
-            for process in stopped:
-                process.send_signal(signal.SIGCONT)
+            _send(stopped, signal.SIGCONT)
             scene.recovered()
 
     return play
+
+
+def _send(found: list[psutil.Process], number: signal.Signals) -> None:
+    for process in found:
+        # A connection of Postgres ends as soon as the first process goes on.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def by_sql(*break_it: str, fix: tuple[str, ...]) -> Callable[[Scene], AbstractContextManager[Subject]]:
