@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _PREVIEWS: Final = 5
-_ROLLBACKS: Final = 5
+_ROLLBACKS: Final = 15
 _COMMAND_TIMEOUT_S: Final = 300
 _SNAPSHOT: Final = ROOT / "tests" / "components" / "ecs" / "snapshots" / "dev.txt"
 # The command, with the folder that it keeps its journal in, which is its checkout otherwise.

@@ -25,7 +25,6 @@ from mlflow_backend.releases.status import RollbackContext
 from mlflow_backend.releases.stores import DUMPS
 from mlflow_backend.releases.targets import LIVE
 from mlflow_backend.schema_tables import required_heads, schema_table
-from mlflow_backend.verification import execution
 from mlflow_backend.verify.request import VerifyRequest
 
 if TYPE_CHECKING:
@@ -141,11 +140,16 @@ class DeployedBackend:
 
     def verify(self, revision: str, *, profile: str, deadline_s: float) -> Report:
         """Verify that this revision serves, through the URL that users call, and keep the report."""
+        # Read after the switch of a rollback, not before: the checks take as long to import as everything else of it.
+        from mlflow_backend.verification import execution  # noqa: PLC0415
+
         report = execution.run(self.subject(revision), VerifyRequest(profile=profile, deadline_s=deadline_s))
         return self.reports.save(report, copy=self.platform.report)
 
     def verify_apart(self, candidate: Candidate, *, profile: str, deadline_s: float) -> Report:
         """Verify a revision that was staged, at its own address. Its report is not kept: it is not what serves."""
+        from mlflow_backend.verification import execution  # noqa: PLC0415 - as in `verify`
+
         return execution.run_apart(
             candidate.subject,
             extra={"profile": profile, "deadline": deadline_s, "extraChecks": ()},

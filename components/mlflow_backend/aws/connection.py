@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.aws.clients import config
@@ -68,10 +68,27 @@ class Connection:
         # boto3 takes a third of a second to import, which a command that only prints its help need not wait for.
         import boto3  # noqa: PLC0415
 
-        session = boto3.session.Session(profile_name=self.profile)
+        session = boto3.session.Session(botocore_session=_core(), profile_name=self.profile)
         if self.role is None:
             return session
         return boto3.session.Session(botocore_session=_assumed(session, self.role, config(self.region)))
+
+
+def _core() -> Any:
+    """Return a new botocore session, with credentials of its own, that reads no service's description again."""
+    from botocore.session import get_session  # noqa: PLC0415 - as boto3
+
+    found = get_session()
+    found.register_component("data_loader", _descriptions())
+    return found
+
+
+@cache
+def _descriptions() -> Any:
+    # What AWS's services take and where they answer: a session of its own for each client read it each time, 50 ms.
+    from botocore.session import get_session  # noqa: PLC0415 - as boto3
+
+    return get_session().get_component("data_loader")
 
 
 def _assumed(session: Any, role: str, how: Config) -> Any:
@@ -81,7 +98,6 @@ def _assumed(session: Any, role: str, how: Config) -> Any:
         DeferredRefreshableCredentials,
     )
     from botocore.exceptions import NoCredentialsError  # noqa: PLC0415
-    from botocore.session import get_session  # noqa: PLC0415
 
     own = session.get_credentials()
     fetcher = AssumeRoleCredentialFetcher(
@@ -96,7 +112,7 @@ def _assumed(session: Any, role: str, how: Config) -> Any:
             raise NoCredentialsError
         return fetcher.fetch_credentials()
 
-    found: Any = get_session()
+    found = _core()
     # botocore has no public way to set credentials that renew themselves.
     found._credentials = DeferredRefreshableCredentials(fetched, "assume-role")  # noqa: SLF001
     return found
