@@ -438,6 +438,18 @@ def test_sigterm(scene: Scene) -> None:
     assert "asked" in [each.get("textPayload") for each in scene.rig.logs.entries if scene.owns(each)]
 
 
+def test_a_deleted_service_starts_nothing(scene: Scene) -> None:
+    """Its minimum is in force no more while its last instance takes a second to end: nobody would end another one."""
+    template = scene.template()
+    script = "trap 'sleep 1; exit 0' TERM; mlflow server --host $ANY --port 8080 & wait"
+    template["containers"][0] |= {"command": ["sh"], "args": ["-c", script]}
+    template["containers"][0]["env"] = [{"name": "ANY", "value": "0.0.0.0"}]  # noqa: S104 - the container's
+    scene.create({**scene.body(template), "scaling": {"minInstanceCount": 1, "maxInstanceCount": 2}})
+    (revision,) = scene.rig.services.kept[scene.resource].revisions.values()
+    scene.delete()
+    assert (len(revision.starts), revision.starting, revision.begun) == (1, 0, [])
+
+
 def test_old_revisions_go(scene: Scene) -> None:
     """A tag keeps what would be deleted otherwise."""
     scene.rig.services.most_revisions, before = 3, scene.rig.services.most_revisions

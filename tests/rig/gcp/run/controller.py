@@ -99,7 +99,7 @@ class Controller:
     def _look(self) -> None:
         for service in list(self._services()):
             for revision in list(service.revisions.values()):
-                if revision.state == "CONDITION_SUCCEEDED":
+                if revision.state == "CONDITION_SUCCEEDED" and not service.deleted:
                     self._keep(service, revision)
 
     def _keep(self, service: Service, revision: Revision) -> None:
@@ -142,6 +142,9 @@ class Controller:
         )
         revision.begun.append(instance)
         try:
+            # Whoever ended what had begun has not seen this one.
+            if service.deleted or self._closed:
+                raise NotStarted("The service was deleted.")  # noqa: TRY301 - handled as any other
             instance.start()
         except NotStarted as error:
             self._logs.writer("cloud_run_revision", service_name=service.short, revision_name=revision.name)(
