@@ -8,6 +8,7 @@ from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.dynamic import offered_to
 from mlflow_backend.migrate.step import after_failed_start, settle
 from mlflow_backend.releases import durations
+from mlflow_backend.releases.pins import refuse_overtaken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 def wait(deployed: DeployedBackend, revision: str, props: Mapping[str, Any]) -> dict[str, Any]:
     """Wait until a revision serves, at most `deadline` seconds, and return the resource's outputs.
 
-    A migration that ended every server left it to this to start the new revision's, and to end the migration. Raises
-    PlatformFailed with the platform's own reasons; `migrate.onFailure` has then decided about the schema.
+    A migration that ended every server left it to this to start the new revision's, and to end the migration. If
+    somebody made the platform run another revision since the last update, as a rollback does whose pin is lifted now,
+    Pulumi finds nothing to change, because its state still names this one: it is told to the platform here. Raises
+    PlatformFailed with the platform's own reasons; `migrate.onFailure` has then decided about the schema. Refused if a
+    rollback is under way.
     """
     platform = deployed.platform
-    platform.resume_servers()
+    if platform.serving() != revision:
+        refuse_overtaken(deployed.store, revision)
+    platform.start_servers(revision)
     outcome = platform.wait(revision, deadline_s=float(props["deadline"]))
     if not outcome.serving:
         lines = "\n".join(f"  - {reason}" for reason in outcome.reasons)

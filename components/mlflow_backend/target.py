@@ -208,9 +208,6 @@ class Platform(History, Protocol):
         It need not serve yet when this returns: `wait` says whether it does. Raises Refused if it is gone.
         """
 
-    def resume_servers(self) -> None:
-        """Bring back as many servers as `stop_servers` ended, of the current revision."""
-
     def stage(self, revision: str) -> Candidate | None:
         """Start a revision that was served before beside the active one, at an address of its own, and wait for it.
 

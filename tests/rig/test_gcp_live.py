@@ -15,6 +15,7 @@ from mlflow_backend.cloudrun import candidate, traffic
 from mlflow_backend.cloudrun.locator import CloudRunLocator
 from mlflow_backend.cloudrun.oneshot import CloudRunJob
 from mlflow_backend.cloudrun.platform import CloudRunPlatform
+from mlflow_backend.cloudrun.provider import RolloutProvider
 from mlflow_backend.cloudrun.render.service import RELEASE_LABEL, VERSION_LABEL, Traffic, targets
 from mlflow_backend.contract import PlatformFailed, Refused, VerificationFailed
 from mlflow_backend.deployed import DeployedBackend
@@ -23,8 +24,10 @@ from mlflow_backend.gcp.api import ENDPOINTS, Api
 from mlflow_backend.gcp.render.storage import Store
 from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.pace import Pace
-from mlflow_backend.releases import steps, update
+from mlflow_backend.releases import resource, steps, update
+from mlflow_backend.releases import targets as releases
 from mlflow_backend.releases.plan import Step
+from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verification import execution
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report
@@ -37,6 +40,7 @@ from tests.server.services import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mlflow_backend.cloudrun.staged import StagedRevision
     from mlflow_backend.verify.subjects import Subject
@@ -286,6 +290,26 @@ def test_an_older_revision_is_gone_back_to(platform: CloudRunPlatform, scene: Sc
     assert not platform.wait(revision(scene, 2), deadline_s=_SOON_S).serving
     with pytest.raises(Refused):
         platform.activate("gone")
+
+
+def test_what_a_rollback_left_is_rolled_out_again(
+    platform: CloudRunPlatform, scene: Scene, monkeypatch: Any, tmp_path: Path
+) -> None:
+    """Its pin is lifted, and Pulumi changes nothing, because its state still has the traffic of before."""
+    deployed(scene)
+    scene.patch({"template": template(scene, 2)}, updateMask="template")
+    newest = revision(scene, 2)
+    assert platform.wait(newest, deadline_s=_SOON_S).serving
+    platform.store = FileStore(tmp_path)
+    for module in (releases, resource):
+        monkeypatch.setattr(module, "open_releases", lambda _: DeployedBackend(platform))
+    given = {"locator": platform.locator.document(), "revision": newest, "deadline": _SOON_S}
+    assert not RolloutProvider().diff(newest, given, given).changes
+    platform.activate(revision(scene, 1))
+    assert platform.wait(revision(scene, 1), deadline_s=_SOON_S).serving
+    assert RolloutProvider().diff(newest, given, given).changes
+    RolloutProvider().create(given)
+    assert platform.serving() == newest
 
 
 def test_servers_end_and_come_back(platform: CloudRunPlatform, scene: Scene) -> None:

@@ -188,10 +188,9 @@ def _unpin(options: argparse.Namespace, target: Any) -> ExitCode:
             "Nothing is pinned and nothing is blocked.", code="nothing-to-lift", fix="Nothing has to be lifted."
         )
     target.ledger.add_unpin(options.reason)
-    # Without a refresh the engine may take what it served before the rollback for what is there, and change nothing.
     return _said(
         options,
-        "The pin and every block are lifted: the next `pulumi up --refresh` serves the release of the settings.",
+        "The pin and every block are lifted: the next `pulumi up` serves the release of the settings.",
     )
 
 

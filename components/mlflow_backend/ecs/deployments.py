@@ -112,6 +112,11 @@ def in_progress(service: Mapping[str, Any]) -> Deployment | None:
     return next((each for each in deployments(service) if each.primary and each.rollout == "IN_PROGRESS"), None)
 
 
+def current(service: Mapping[str, Any]) -> TaskDefinitionId | None:
+    """Return the revision that the service is told to run, whether or not tasks of it run."""
+    return next((each.revision for each in deployments(service) if each.primary), None)
+
+
 def serving(service: Mapping[str, Any]) -> TaskDefinitionId | None:
     """Return the revision that answers users: the one whose deployment completed, else whichever has tasks."""
     running = [each for each in deployments(service) if each.running]

@@ -104,7 +104,7 @@ class EcsHistory:
         """
         service = self._service()
         wanted = self._startable(service, revision)
-        if deployments.assess(service, wanted).state in {RolloutState.SERVING, RolloutState.WAITING}:
+        if deployments.current(service) == wanted:
             return
         under_way = deployments.in_progress(service)
         if under_way is not None:

@@ -91,10 +91,6 @@ class EcsPlatform(HostedPlatform, EcsHistory):
     def start_servers(self, revision: str) -> None:
         """Let the service use a revision, whatever it deploys now."""
         self.activate(revision, force=True)
-        self.resume_servers()
-
-    def resume_servers(self) -> None:
-        """Give the service its count of tasks again, and autoscaling its bounds."""
         self.scale.up()
 
     def describe(self, revision: str) -> Described:

@@ -28,7 +28,11 @@ class RolloutProvider(provider.RolloutProvider):
         return rollout.wait(open_releases(from_document(props["locator"])), str(props["revision"]), props)
 
     def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
-        """Compare the backend and the revision."""
+        """Compare the backend and the revision; one that does not serve is waited for again."""
+        from mlflow_backend.releases.resource import still_serving  # noqa: PLC0415
+
+        if not still_serving(olds):
+            return list(INPUTS)
         return [key for key in INPUTS if olds.get(key) != news.get(key)]
 
 

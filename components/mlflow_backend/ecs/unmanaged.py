@@ -112,7 +112,7 @@ class UnmanagedPlatform(EcsHistory):
             fix="Deploy it with this project first.",
         )
 
-    tool = describe = mark_store = row_counts = roots = stop_servers = resume_servers = not_ours
+    tool = describe = mark_store = row_counts = roots = stop_servers = not_ours
     inside = count = secrets = purge = parts = log_parts = tails = audit = rotate_keys = not_ours
 
     def _definition(self, revision: str) -> Mapping[str, Any]:

@@ -140,6 +140,10 @@ class KubernetesHistory:
             )
         return found
 
+    def newest_of(self, identity: str) -> str | None:
+        """Return the newest revision of a release, None if there is none."""
+        return next((name_of(each) for each in self._sets() if identity_of(each) == identity), None)
+
     def pods(self, revision: str | None = None) -> list[dict[str, Any]]:
         """Return the pods, of one revision if it is named."""
         more = {HASH: revision} if revision else {}

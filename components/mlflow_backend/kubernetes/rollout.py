@@ -34,18 +34,24 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
 
 
 def _revision(platform: KubernetesPlatform, identity: str) -> str:
-    """Return the revision of the release, as soon as the controller has made it. Raises PlatformFailed."""
+    """Return the revision of the release, as soon as the controller has made it. Raises PlatformFailed.
+
+    If the Deployment was told to run another one meanwhile it is the newest revision that there is of the release.
+    """
     ends = platform.pace.clock() + _CONTROLLER_S
     while True:
         revision = platform.wanted()
-        if revision is not None and identity_of(platform.revision(revision)) == identity:
-            return revision
+        if revision is not None:
+            if identity_of(platform.revision(revision)) == identity:
+                return revision
+            if (kept := platform.newest_of(identity)) is not None:
+                return kept
         if platform.pace.clock() >= ends:
             raise PlatformFailed(
                 f"it is not told to run the release {identity}, but {revision or 'nothing'}",
                 code="deployment-of-another-release",
-                fix="Repeat with `pulumi up --refresh`, because it was changed since the last update, by a rollback or "
-                "by somebody else; and see that the cluster's controllers run",
+                fix="Repeat with `pulumi up --refresh`, because it was changed since the last update; and see that the "
+                "cluster's controllers run",
                 part=platform.naming.part(platform.component),
             )
         platform.pace.pause(platform.pace.poll_s)

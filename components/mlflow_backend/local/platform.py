@@ -181,9 +181,6 @@ class LocalPlatform:
             else:
                 self.activate(revision)
 
-    def resume_servers(self) -> None:
-        """Do nothing: the switch of an update starts its server."""
-
     def stage(self, revision: str) -> None:
         """Return nothing: the proxy's second port is for new releases, and a switch takes no time here (ADR 38)."""
 

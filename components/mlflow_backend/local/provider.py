@@ -9,6 +9,7 @@ in what is desired or in what was found, is an update.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,6 +185,17 @@ class ServerProvider(_LocalProvider):
         from mlflow_backend.local import server  # noqa: PLC0415
 
         return server.condition(state, int(props["revision"]))
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Look at which revision serves: a rollback whose pin is lifted must not wait for a refresh."""
+        from mlflow_backend.local import revisions  # noqa: PLC0415
+
+        serving = None
+        with suppress(PlatformFailed):
+            # What is damaged is for the update to name.
+            serving = revisions.active(_state(news))
+        elsewhere = serving is not None and str(serving.number) != str(olds["revision"])
+        return DiffResult(changes=elsewhere or super().diff(_id, olds, news).changes)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Look at what serves; if the ledger pins the stack to it, it is what is desired."""

@@ -14,7 +14,7 @@ from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.ecs.provider import RolloutProvider
 from mlflow_backend.releases import resource, targets
 from mlflow_backend.releases.durations import Durations, kept
-from mlflow_backend.releases.journal import Journal
+from mlflow_backend.releases.journal import Journal, rollback_journal
 from mlflow_backend.releases.stores import FileStore
 from tests.components.ecs.cloud import LOCATOR
 from tests.components.ecs.services import BROKEN, OLD, STARTING, Aws, deployment, service
@@ -34,7 +34,7 @@ class Releases:
         self.store = FileStore(folder)
         self.migration = Journal(self.store, "migration")
         self.platform = SimpleNamespace(
-            resume_servers=lambda: aws.ecs.asked.append(("brought back", {})),
+            start_servers=lambda revision: aws.ecs.asked.append(("started", {"revision": revision})),
             wait=aws.history.wait,
             serving=aws.history.serving,
         )
@@ -74,7 +74,24 @@ def test_an_update_ends_when_its_revision_serves(answering: Callable[..., Aws]) 
     created = RolloutProvider().create(PROPS)
     assert created.id == "42"
     assert created.outs == PROPS
-    assert aws.ecs.asked[0][0] == "brought back", "what a migration drained is there again before it is waited for"
+    asked = [name for name, _ in aws.ecs.asked]
+    assert ("started", {"revision": "42"}) in aws.ecs.asked
+    assert asked.index("started") == 1, "what a migration drained, or a rollback left, serves before it is waited for"
+
+
+def test_a_rollback_under_way_is_not_undone(answering: Callable[..., Aws], tmp_path: Path) -> None:
+    """It began after the update had read the ledger: the update stops before it tells ECS anything."""
+    aws = answering(service(deployment(41)))
+    rollback_journal(FileStore(tmp_path)).write({"id": "1", "begun": "now", "to": "41"})
+    with pytest.raises(Refused):
+        RolloutProvider().create(PROPS)
+    assert "started" not in {name for name, _ in aws.ecs.asked}
+
+
+def test_a_revision_that_serves_no_more_is_rolled_out_again(answering: Callable[..., Aws]) -> None:
+    """A rollback whose pin is lifted leaves Pulumi's state as it was: the service itself is looked at."""
+    answering(service(deployment(41)))
+    assert set(RolloutProvider().diff("42", PROPS, PROPS).replaces or []) == {"locator", "revision"}
 
 
 def test_how_long_it_took_is_kept(answering: Callable[..., Aws], migration: Journal, tmp_path: Path) -> None:
@@ -144,8 +161,11 @@ def test_the_way_back_is_offered_for_its_own_stack(
     ("change", "replaces"),
     [({}, []), ({"revision": "43"}, ["revision"]), ({"deadline": 5}, []), ({"locator": {}}, ["locator"])],
 )
-def test_another_revision_is_waited_for_anew(change: dict[str, Any], replaces: list[str]) -> None:
+def test_another_revision_is_waited_for_anew(
+    answering: Callable[..., Aws], change: dict[str, Any], replaces: list[str]
+) -> None:
     """As a replacement, deleted first: a failed update in place would keep the old green entry."""
+    answering(service(deployment(42)))
     diff = RolloutProvider().diff("42", PROPS, {**PROPS, **change})
     assert diff.changes is bool(replaces)
     assert diff.replaces == replaces

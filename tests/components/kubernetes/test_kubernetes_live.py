@@ -22,6 +22,7 @@ from mlflow_backend.locator import from_document
 from mlflow_backend.migrate.tool import Code, TaskRunner
 from mlflow_backend.pace import Pace
 from mlflow_backend.releases import resource, running, update
+from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report
 from tests.components.kubernetes.cluster import NAMING, Namespace, deployment, pod, replica_set
@@ -334,8 +335,9 @@ def test_a_candidate_that_a_killed_update_left_is_a_change(
 
 
 @pytest.fixture
-def rolled(live: KubernetesPlatform, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def rolled(live: KubernetesPlatform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """The inputs of a rollout of the revision that serves."""
+    live.store = FileStore(tmp_path)
     for module in (rollout, resource):
         monkeypatch.setattr(module, "open_releases", lambda _locator: Deployed(live))
     monkeypatch.setattr(rollouts, "settle", lambda _journal: None)
@@ -362,6 +364,25 @@ def test_a_rollout_without_an_announced_deployment_fails(
         rollout.wait({**rolled, "identity": "identity9"})
     assert failed.value.code == "deployment-of-another-release"
     assert cluster.applied == []
+
+
+def test_what_a_rollback_left_is_rolled_out_again(
+    cluster: Namespace, live: KubernetesPlatform, rolled: dict[str, Any]
+) -> None:
+    """Its pin is lifted, and Pulumi applies nothing, because its state still has the release of the settings."""
+    back = {**replica_set(1, ready=2), "metadata": replica_set(3)["metadata"]}
+    back["metadata"]["labels"] = {**back["metadata"]["labels"], "pod-template-hash": "hash1"}
+    cluster.put("ReplicaSet", back)
+    cluster.put("ReplicaSet", replica_set(2))
+    cluster.put("Deployment", deployment(3))
+    times = iter(range(0, 1000, 30))
+    live.pace = Pace(clock=lambda: float(next(times)), pause=lambda _: None)
+    # The cluster in memory has no controller that would do what it is told.
+    with pytest.raises(PlatformFailed):
+        rollout.wait(rolled)
+    (kind, applied, manager) = cluster.applied[0]
+    assert (kind, manager) == ("Deployment", server.FIELD_MANAGER)
+    assert applied["spec"]["template"]["metadata"]["annotations"][server.SETTINGS] == "identity2"
 
 
 def test_a_backend_that_stopped_to_serve_is_waited_for_again(cluster: Namespace, rolled: dict[str, Any]) -> None:
