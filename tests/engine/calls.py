@@ -7,6 +7,8 @@ import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend.verify.credentials import basic_header
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,12 +21,12 @@ def eventually(holds: Callable[[], bool], *, within_s: float, what: str) -> None
         time.sleep(0.1)
 
 
-def call(url: str, path: str, body: object = None) -> dict[str, Any]:
-    """Call MLflow's REST interface."""
+def call(url: str, path: str, body: object = None, *, login: tuple[str, str] | None = None) -> dict[str, Any]:
+    """Call MLflow's REST interface, with a name and its password if a login is given."""
     request = urllib.request.Request(
         f"{url}/api/2.0/mlflow/{path}",
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", **(basic_header(*login) if login else {})},
     )
     with urllib.request.urlopen(request, timeout=20) as answer:
         return dict(json.loads(answer.read()))

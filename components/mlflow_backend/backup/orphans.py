@@ -25,24 +25,28 @@ class NamedArtifacts:
     expected: bool
 
 
+def unnamed(files: Iterable[str], named: Iterable[NamedArtifacts], *, root: str) -> list[str]:
+    """Return, of paths below the artifact root, those that no row names, in order."""
+    locations = {path for each in named if (path := _below(each.location, root)) is not None}
+    return sorted(path for path in files if locations.isdisjoint(_folders(path)))
+
+
 def orphans(files: Mapping[str, int], named: Iterable[NamedArtifacts], *, root: str) -> tuple[str, ...]:
     """Return a sentence for the files that no row names, and one for each row whose files are not there.
 
     `files` gives sizes in bytes by path below the artifact root, whose own address is `root`. Locations outside it are
     not looked at.
     """
-    inside = [(each, path) for each in named if (path := _below(each.location, root)) is not None]
-    locations = {path for _, path in inside}
-    unnamed = sorted(path for path in files if locations.isdisjoint(_folders(path)))
+    rows = tuple(named)
     there = {folder for path in files for folder in _folders(path)}
     found = []
-    if unnamed:
-        total = sum(files[path] for path in unnamed)
-        found.append(
-            f"{len(unnamed)} artifacts of {total} bytes are of no run, model or trace; the first is {unnamed[0]}"
-        )
+    if lost := unnamed(files, rows, root=root):
+        total = sum(files[path] for path in lost)
+        found.append(f"{len(lost)} artifacts of {total} bytes are of no run, model or trace; the first is {lost[0]}")
     found += [
-        f"{each.owner} has no artifacts at {path}" for each, path in inside if each.expected and path not in there
+        f"{each.owner} has no artifacts at {path}"
+        for each in rows
+        if each.expected and (path := _below(each.location, root)) is not None and path not in there
     ]
     return tuple(found)
 

@@ -102,6 +102,13 @@ def named_artifacts(state: StateDir) -> tuple[NamedArtifacts, ...]:
     return tuple(found)
 
 
+def experiments(state: StateDir) -> dict[str, str]:
+    """Return the names of all experiments by their numbers. Raises psycopg2.Error."""
+    with reading(state) as cursor:
+        cursor.execute("SELECT experiment_id::text, name FROM experiments")
+        return dict(cursor.fetchall())
+
+
 def roots(state: StateDir) -> dict[str, dict[str, int]]:
     """Return how many rows of MLflow's tables keep their artifacts at which root; none if Postgres does not answer."""
     found: dict[str, dict[str, int]] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import re
+from urllib.parse import quote
 
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -23,6 +24,7 @@ from mlflow_backend.server import SecretTemplate
 
 _TIMEOUT_S = 5
 _UNREACHABLE = "unreachable"
+_DONE = {"PUT": "written", "DELETE": "deleted"}
 
 
 class Store(Service):
@@ -81,10 +83,17 @@ class Store(Service):
 
     def put(self, name: str, content: bytes) -> None:
         """Write one small object below the artifacts. Raises PlatformFailed if the S3 server refuses."""
-        path = f"/{ARTIFACT_ROOT.removeprefix('s3://')}/{name}"
-        status, answer = self._ask("PUT", path, content)
-        if status != http.client.OK:
-            finding = f"{path} cannot be written: {_code(answer) or status or _UNREACHABLE}"
+        self._change("PUT", name, content)
+
+    def delete(self, name: str) -> None:
+        """Delete one object below the artifacts. Raises PlatformFailed if the S3 server refuses."""
+        self._change("DELETE", name)
+
+    def _change(self, method: str, name: str, content: bytes = b"") -> None:
+        path = quote(f"/{ARTIFACT_ROOT.removeprefix('s3://')}/{name}")
+        status, answer = self._ask(method, path, content)
+        if status not in {http.client.OK, http.client.NO_CONTENT}:
+            finding = f"{path} cannot be {_DONE[method]}: {_code(answer) or status or _UNREACHABLE}"
             raise PlatformFailed(
                 finding,
                 code="artifact-store-failed",

@@ -34,6 +34,11 @@ class Work:
     commands: tuple[tuple[str, ...], ...]
 
 
+def works(settings: Settings, *, stack: str) -> tuple[Work, ...]:
+    """Return all that the settings schedule."""
+    return (*backups(settings, stack=stack), *maintenance(settings, stack=stack))
+
+
 def backups(settings: Settings, *, stack: str) -> tuple[Work, ...]:
     """Return the backups and drills that the settings schedule.
 
@@ -48,6 +53,13 @@ def backups(settings: Settings, *, stack: str) -> tuple[Work, ...]:
         Work(name="drill", schedule=backup.drill_schedule, commands=(_backup("drill", stack),)),
     )
     return tuple(work for work in wanted if work.schedule != NEVER)
+
+
+def maintenance(settings: Settings, *, stack: str) -> tuple[Work, ...]:
+    """Return the maintenance that the settings schedule."""
+    schedule = settings.maintain.schedule
+    work = Work(name="maintenance", schedule=schedule, commands=(("maintain", "--stack", stack),))
+    return () if schedule == NEVER else (work,)
 
 
 def program(state: StateDir, project: Path, works: Iterable[dict[str, Any]]) -> Program:

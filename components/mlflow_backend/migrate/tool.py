@@ -28,6 +28,8 @@ STATUS_DEADLINE_S = 120.0
 # 2.9.2 to 3.18.0 took 6.6 s with 201 runs (docs/facts.md, C); a large database takes as long as it takes.
 UPGRADE_DEADLINE_S = 6 * 3600.0
 DUMP_DEADLINE_S = 3600.0
+# A VACUUM reads each table once; what is not done by then is done the next time.
+MAINTAIN_DEADLINE_S = 6 * 3600.0
 # For another writer: one that was killed in the middle is gone as soon as its connection is.
 _WAIT_S = 60
 
@@ -172,6 +174,15 @@ class DatabaseTool:
         """
         report = self._report(["reencrypt", "--wait", str(_WAIT_S)], deadline_s=STATUS_DEADLINE_S + _WAIT_S)
         return tuple(sentence.format(name) for table, sentence in _LOST.items() for name in report[table]["lost"])
+
+    def maintain(self, *, days: float, at_once: str, dry_run: bool) -> dict[str, Any]:
+        """Remove for good what was deleted more than `days` ago, vacuum, and return the tool's report.
+
+        Deleted experiments of names that begin with `at_once` are removed whenever they were. Raises PlatformFailed;
+        what was removed until then is gone.
+        """
+        chosen = ["--days", str(days), "--at-once", at_once, *(["--dry-run"] if dry_run else [])]
+        return self._report(["maintain", *chosen, "--wait", str(_WAIT_S)], deadline_s=MAINTAIN_DEADLINE_S)
 
     def undo(self) -> None:
         """Put back the databases that the last restore replaced. Raises PlatformFailed; they are then as they were."""

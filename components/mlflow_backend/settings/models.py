@@ -339,6 +339,15 @@ class Backup(Section):
     """Refuse to delete what holds data, and keep a last snapshot of the database; left out, clouds do."""
 
 
+class Maintain(Section):
+    """What scripts.maintain does, and when it runs by itself."""
+
+    schedule: Annotated[str, AfterValidator(schedules.valid)] = schedules.NEVER
+    """When it runs by itself: five fields of cron in UTC, or `never`."""
+    keep_deleted_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Days for which runs, logged models and experiments that users deleted can be restored; then they are removed."""
+
+
 class Monitoring(Section):
     """What watches the backend."""
 
@@ -362,6 +371,7 @@ class Settings(Section):
     migrate: Migrate = Field(default_factory=Migrate)
     release: ReleaseSettings = Field(default_factory=ReleaseSettings)
     backup: Backup = Field(default_factory=Backup)
+    maintain: Maintain = Field(default_factory=Maintain)
     monitoring: Monitoring = Field(default_factory=Monitoring)
     policy: Policy = Field(default_factory=Policy)
     aws: Aws = Field(default_factory=Aws)

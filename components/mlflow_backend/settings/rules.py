@@ -297,6 +297,17 @@ def backups_on_this_machine(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def maintenance_on_this_machine(settings: Settings) -> Iterator[Problem]:
+    """Refuse settings of a maintenance that nothing does elsewhere: they would be ignored."""
+    if settings.maintain != type(settings.maintain)() and not targets.get(settings.target).loopback:
+        yield Problem(
+            path="maintain",
+            finding="is set",
+            rule=f"backends are maintained on this machine only, and the target is {settings.target}",
+            fix="Remove it (docs/runbooks/maintenance.md says what its platform does).",
+        )
+
+
 def schedules_of_backups(settings: Settings) -> Iterator[Problem]:
     """Refuse a schedule of backups that go nowhere: it would be ignored."""
     backup, default = settings.backup, type(settings.backup)()
@@ -333,6 +344,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     backups_that_can_be_opened,
     backups_on_this_machine,
     schedules_of_backups,
+    maintenance_on_this_machine,
 )
 
 

@@ -107,6 +107,6 @@ def test_a_timer_that_ends_interrupts_its_command_and_repeats_it_later(
 )
 def test_what_is_scheduled(section: dict[str, str], commands: dict[str, list[str]]) -> None:
     """Who writes to a bucket is not to delete from it; nothing is scheduled that goes nowhere."""
-    works = timed.backups(Settings.model_validate({"target": "local", "backup": section}), stack="s")
+    works = timed.works(Settings.model_validate({"target": "local", "backup": section}), stack="s")
     assert {work.name: [command[-1] for command in work.commands] for work in works} == commands
     assert {command[:3] for work in works for command in work.commands} <= {("backup", "--stack", "s")}

@@ -60,6 +60,11 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         from mlflow_backend_server.db import reencrypt
 
         return reencrypt.reencrypt(databases, wait_s=options.wait, say=say)
+    if options.command == "maintain":
+        from mlflow_backend_server.db import maintain, removal
+
+        choice = removal.Choice(days=options.days, at_once=options.at_once, dry_run=options.dry_run)
+        return maintain.maintain(databases, choice, wait_s=options.wait, say=say)
     if options.command == "drop":
         return _drop(databases, options.name)
     return _dumps(options, databases)
@@ -121,7 +126,13 @@ def _parser() -> argparse.ArgumentParser:
     drop = commands.add_parser("drop", help="drop a database that a restore kept")
     drop.add_argument("name", help="as status lists it under kept_databases")
     reencrypt = commands.add_parser("reencrypt", help="put webhooks' and gateway secrets under the keys in force")
-    for waiting in (upgrade, restore, undo, reencrypt):
+    maintain = commands.add_parser("maintain", help="remove what was deleted long ago, vacuum, and say sizes")
+    maintain.add_argument("--days", type=float, required=True, help="since when it is marked as deleted")
+    maintain.add_argument(
+        "--at-once", required=True, metavar="PREFIX", help="deleted experiments of such names are removed whenever"
+    )
+    maintain.add_argument("--dry-run", action="store_true", help="remove nothing, and do not vacuum")
+    for waiting in (upgrade, restore, undo, reencrypt, maintain):
         waiting.add_argument(
             "--wait",
             type=float,

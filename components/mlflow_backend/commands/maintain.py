@@ -1,0 +1,95 @@
+"""Maintain a local stack beside its server: remove for good what was deleted long ago, vacuum, and say what is large.
+
+Removed are runs, logged models and experiments that were deleted more than `maintain.keepDeletedDays` ago, with their
+artifacts, what verifications left, and old temporary files. What a version of a registered model uses is kept. Dumps,
+and artifacts that nothing names, are listed, and removed by name alone.
+
+Exit codes: 0 done, also if something was kept; 2 usage; 3 refused, nothing was touched; 4 the platform failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow_backend.commands import stacks
+from mlflow_backend.commands.command import ended
+from mlflow_backend.contract import ExitCode, Refused
+from mlflow_backend.local.locator import LocalLocator
+
+if TYPE_CHECKING:
+    from mlflow_backend.local.state import StateDir
+
+
+def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
+    """Run the command; returns an exit code of `contract.ExitCode`."""
+    options = command_line().parse_args(arguments)
+    return ended("maintain", partial(_run, options, root or Path.cwd()), options)
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.maintain", description=__doc__)
+    stacks.add_choice(parser, default="local")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be removed, and do nothing")
+    parser.add_argument("--json", action="store_true", help="print JSON, with everything that was kept")
+    parser.add_argument(
+        "--keep-deleted-days", type=_days, metavar="N", help="instead of the setting maintain.keepDeletedDays"
+    )
+    parser.add_argument(
+        "--remove",
+        action="append",
+        metavar="NAME",
+        help="remove only this: artifacts/PATH (a file or a folder) or dumps/ID, as listed; may be repeated",
+    )
+    return parser
+
+
+def _run(options: argparse.Namespace, root: Path) -> int:
+    from mlflow_backend.local import maintenance  # noqa: PLC0415 - it takes a second, for which no refusal waits
+
+    state = _state(options, root)
+    if options.remove:
+        number = sum(maintenance.remove(state, name, dry_run=options.dry_run) for name in options.remove)
+        done = "would be removed" if options.dry_run else "removed"
+        print(json.dumps({"removed": number}) if options.json else f"{number} files {done}")
+        return ExitCode.DONE
+    days = options.keep_deleted_days or _setting(options, root)
+    found = maintenance.maintain(state, keep_deleted_days=days, dry_run=options.dry_run)
+    print(json.dumps(found.document(), indent=1, default=str) if options.json else "\n".join(found.lines()))
+    return ExitCode.DONE
+
+
+def _setting(options: argparse.Namespace, root: Path) -> int:
+    """Return the setting of the stack's file; a backend that is named by its address has the default."""
+    from mlflow_backend.settings import Settings  # noqa: PLC0415 - as above
+
+    found = Settings(target="local") if options.locator else stacks.Stack(options.stack, root).settings
+    return found.maintain.keep_deleted_days
+
+
+def _state(options: argparse.Namespace, root: Path) -> StateDir:
+    found = stacks.located(options, root)
+    if not isinstance(found, LocalLocator):
+        raise Refused(
+            f"A backend on {found.kind} is not maintained from here.",
+            code="maintain-elsewhere",
+            fix="See docs/runbooks/maintenance.md for its target.",
+        )
+    return found.state
+
+
+def _days(text: str) -> int:
+    days = int(text)
+    if days < 1:
+        message = f"{days} is not 1 or more"
+        raise argparse.ArgumentTypeError(message)
+    return days
+
+
+if __name__ == "__main__":
+    sys.exit(main())
