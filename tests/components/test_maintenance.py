@@ -73,7 +73,7 @@ def test_sizes_are_read_at_a_glance(number: int) -> None:
 def test_maintenance_is_scheduled_by_choice(schedule: str, works: list[tuple[str, ...]]) -> None:
     """It removes what users deleted, which nobody asked for who set nothing."""
     settings = Settings.model_validate({"target": "local", "maintain": {"schedule": schedule}})
-    assert [each for work in timed.works(settings, stack="s") for each in work.commands] == works
+    assert [each for work in timed.works(settings, stack="s", project=False) for each in work.commands] == works
 
 
 def test_settings_of_a_maintenance_that_nothing_does_are_refused() -> None:

@@ -261,8 +261,8 @@ def maintained(stack: LocalStack, *arguments: str) -> Any:
 def test_what_was_deleted_long_ago_is_removed_and_what_a_model_needs_is_kept(backups: Backups) -> None:
     """With access on and an artifact missing, at which MLflow's own gc ends; it takes a version's files too.
 
-    What verifications left goes at once; artifacts that nothing names go by name alone. It is the last test, because the
-    stack has other data than its backups afterwards.
+    What verifications left goes at once; artifacts that nothing names go by name alone. It is the last test, because
+    the stack has other data than its backups afterwards.
     """
     stack = backups.stack
     logged, leftover = Logged(stack, "maintained"), Logged(stack, f"{PREFIX}/left")

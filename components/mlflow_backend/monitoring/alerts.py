@@ -168,6 +168,14 @@ ALERTS: Final = (
         for_s=0,
     ),
     Alert(
+        name="VerificationOld",
+        summary="The last scheduled verification that passed was more than three hours ago.",
+        expression='time() - max(mlflow_backend_work_done_time_seconds{$own, work="verification"})',
+        comparison=">",
+        threshold=3 * _HOUR_S,
+        for_s=0,
+    ),
+    Alert(
         name="ScheduledWorkFailed",
         summary="Work on a schedule failed the last time: {{ $labels.work }}.",
         expression="max by (work) (mlflow_backend_work_failed{$own})",

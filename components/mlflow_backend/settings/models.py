@@ -298,6 +298,9 @@ class Verify(Section):
     missing or does not pass; a backend that broke since is then not noticed by an update."""
     extra_checks: list[ExtraCheck] = Field(default_factory=list)
     """HTTP checks of your own."""
+    schedule: Annotated[str, AfterValidator(schedules.valid)] | None = None
+    """When it runs by itself between updates: five fields of cron in UTC, or `never`. Left out: each hour, but never on
+    the stacks `local` and `dev`."""
 
 
 class Migrate(Section):

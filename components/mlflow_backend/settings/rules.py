@@ -308,6 +308,17 @@ def maintenance_on_this_machine(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def verified_on_this_machine(settings: Settings) -> Iterator[Problem]:
+    """Refuse a schedule of verifications that nothing starts elsewhere: it would be ignored."""
+    if settings.verify.schedule is not None and not targets.get(settings.target).loopback:
+        yield Problem(
+            path="verify.schedule",
+            finding="is set",
+            rule=f"verifications are scheduled on this machine only, and the target is {settings.target}",
+            fix="Remove it, and let a workflow run `python -m scripts.verify --stack STACK`.",
+        )
+
+
 def schedules_of_backups(settings: Settings) -> Iterator[Problem]:
     """Refuse a schedule of backups that go nowhere: it would be ignored."""
     backup, default = settings.backup, type(settings.backup)()
@@ -345,6 +356,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     backups_on_this_machine,
     schedules_of_backups,
     maintenance_on_this_machine,
+    verified_on_this_machine,
 )
 
 

@@ -40,7 +40,7 @@ def record(variant: str, folder: Path, *, preview: bool = False) -> list[Registe
     """Register a variant's backend and return everything that was registered."""
     args = LocalBackendArgs(
         settings=Settings.model_validate({"target": "local", **VARIANTS.get(variant, SCHEDULED)}),
-        folder=folder,
+        folder=folder / "local",
         project=folder,
     )
     return registered_with(

@@ -107,6 +107,27 @@ def test_a_timer_that_ends_interrupts_its_command_and_repeats_it_later(
 )
 def test_what_is_scheduled(section: dict[str, str], commands: dict[str, list[str]]) -> None:
     """Who writes to a bucket is not to delete from it; nothing is scheduled that goes nowhere."""
-    works = timed.works(Settings.model_validate({"target": "local", "backup": section}), stack="s")
+    works = timed.works(Settings.model_validate({"target": "local", "backup": section}), stack="local")
     assert {work.name: [command[-1] for command in work.commands] for work in works} == commands
-    assert {command[:3] for work in works for command in work.commands} <= {("backup", "--stack", "s")}
+    assert {command[:3] for work in works for command in work.commands} <= {("backup", "--stack", "local")}
+
+
+@pytest.mark.parametrize(
+    ("stack", "section", "project", "schedules"),
+    [
+        ("production", {}, True, ["0 * * * *"]),
+        ("production", {}, False, []),
+        ("production", {"schedule": "never"}, True, []),
+        ("local", {}, True, []),
+        ("dev", {}, True, []),
+        ("local", {"schedule": "*/10 * * * *"}, True, ["*/10 * * * *"]),
+    ],
+)
+def test_a_backend_is_verified_between_updates_too(
+    stack: str, section: dict[str, str], *, project: bool, schedules: list[str]
+) -> None:
+    """Each hour, unless people develop on it; by the profile that its updates are verified with."""
+    settings = Settings.model_validate({"target": "local", "verify": {"profile": "full", **section}})
+    works = timed.works(settings, stack=stack, project=project)
+    assert [work.schedule for work in works] == schedules
+    assert all(command[3:5] == ("--profile", "full") for work in works for command in work.commands)

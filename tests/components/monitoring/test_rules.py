@@ -74,6 +74,7 @@ HEALTHY: tuple[dict[str, str], ...] = (
     series("mlflow_backend_work_failed", flat(0), 'work="backup"', of=WHOLE),
     # What is evaluated is an hour old: the time of the tests begins at zero.
     series("mlflow_backend_work_done_time_seconds", flat(-80_000), 'work="backup"', of=WHOLE),
+    series("mlflow_backend_work_done_time_seconds", flat(-6_000), 'work="verification"', of=WHOLE),
     series("mlflow_backend_work_done_time_seconds", flat(-600_000), 'work="drill"', of=WHOLE),
 )  # fmt: skip
 #: What differs from a healthy backend while an alert fires; and the labels of the alert, besides its own.
@@ -100,6 +101,10 @@ FAULTS: dict[str, tuple[tuple[dict[str, str], ...], dict[str, str]]] = {
     "TemporarySpaceLow": ((ours("temporary_bytes", flat(5), 'state="free"'),), {}),
     "FiguresMissing": ((ours("database_size_bytes", f"_{STEADY}", 'database="tracking"'),), {}),
     "VerificationRed": ((series("mlflow_backend_verification_passed", flat(0), of=WHOLE),), {}),
+    "VerificationOld": (
+        (series("mlflow_backend_work_done_time_seconds", flat(-9_000), 'work="verification"', of=WHOLE),),
+        {},
+    ),
     "ScheduledWorkFailed": (
         (series("mlflow_backend_work_failed", flat(1), 'work="backup"', of=WHOLE),),
         {"work": "backup"},
