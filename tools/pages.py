@@ -88,6 +88,18 @@ def decisions() -> str:
     )
 
 
+def alerts() -> str:
+    """Return the table of what each cloud watches in the place of an alert."""
+    from mlflow_backend.monitoring import ALERTS, platforms  # noqa: PLC0415 - for this one page
+
+    rows = (
+        f"| [{alert.name}](#{alert.name.lower()}) | {platforms.described(platforms.CLOUDWATCH[alert.name])} "
+        f"| {platforms.described(platforms.CLOUD_MONITORING[alert.name])} |"
+        for alert in ALERTS
+    )
+    return "\n".join(("| alert | CloudWatch (`ecs`) | Cloud Monitoring (`cloudrun`) |", "|---|---|---|", *rows))
+
+
 def _options(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
     """Return each argument as it is typed, and what it means."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no public way to ask

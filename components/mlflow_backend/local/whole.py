@@ -1,17 +1,21 @@
-"""Figures of a local stack as a whole, for the Prometheus beside it: its last verification, and its work on schedules.
+"""Figures of a local stack as a whole, for the Prometheus beside it: verification, work on schedules, disk, artifacts.
 
 No server knows them: they are in files of the stack.
 """
 
 from __future__ import annotations
 
+import shutil
 import threading
+import time
 from contextlib import contextmanager
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import ports, timer
+from mlflow_backend.local.backups import LocalArtifacts
 from mlflow_backend.local.state import read_object
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PASSED = "pass"
+_MEASURED_S = 300
 _PORT = "figures"
 
 
@@ -31,7 +36,22 @@ def address(state: StateDir) -> str:
 
 def text(state: StateDir) -> str:
     """Return the figures as Prometheus reads them; what is not known has none."""
-    return "".join(f"mlflow_backend_{name} {value}\n" for name, value in _figures(state))
+    return "".join(f"mlflow_backend_{name} {value}\n" for name, value in (*_figures(state), *_space(state)))
+
+
+def _space(state: StateDir) -> Iterator[tuple[str, float]]:
+    if not state.store.exists():
+        return
+    _, used, free = shutil.disk_usage(state.store)
+    yield 'disk_bytes{state="used"}', used
+    yield 'disk_bytes{state="free"}', free
+    yield "artifact_bytes", _artifact_bytes(state, round(time.monotonic() / _MEASURED_S))
+
+
+@lru_cache(maxsize=1)
+def _artifact_bytes(state: StateDir, _period: int) -> int:
+    """Return what all artifacts take: each file is looked at, so that it is done once a period."""
+    return sum(each.size_bytes for each in LocalArtifacts(state).listing())
 
 
 def _figures(state: StateDir) -> Iterator[tuple[str, float]]:

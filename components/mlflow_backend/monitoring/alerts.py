@@ -199,4 +199,21 @@ ALERTS: Final = (
         threshold=8 * 24 * _HOUR_S,
         for_s=0,
     ),
+    Alert(
+        name="DiskLow",
+        summary="The disk that holds the stack has less than a tenth of its space left.",
+        expression='min(mlflow_backend_disk_bytes{$own, state="free"}'
+        " / ignoring (state) sum without (state) (mlflow_backend_disk_bytes{$own}))",
+        comparison="<",
+        threshold=0.1,
+        for_s=5 * _MINUTE_S,
+    ),
+    Alert(
+        name="ArtifactsGrow",
+        summary="In a day artifacts grew by more than a twentieth of the disk.",
+        expression="sum(delta(mlflow_backend_artifact_bytes{$own}[1d])) / sum(mlflow_backend_disk_bytes{$own})",
+        comparison=">",
+        threshold=0.05,
+        for_s=15 * _MINUTE_S,
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ import urllib3
 from mlflow_backend.codec import to_document
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.local import revisions, timed, timer, watching, whole
+from mlflow_backend.local.naming import ARTIFACT_ROOT
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.schedules import WorkRecord
 from mlflow_backend.server.environment import metrics
@@ -135,3 +137,14 @@ def test_the_stacks_figures_are_of_its_report_and_of_the_work_that_is_wanted(sta
         f'mlflow_backend_work_done_time_seconds{{work="drill"}} {since.timestamp()}',
         'mlflow_backend_work_failed{work="drill"} 1',
     ]
+
+
+def test_the_disk_and_the_artifacts_on_it_have_figures(state: StateDir) -> None:
+    """A disk that fills up stops Postgres, and with it everything."""
+    path = state.store / ARTIFACT_ROOT.removeprefix("s3://") / "1/run/artifacts/note.txt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"12345")
+    found = dict(line.rsplit(" ", 1) for line in whole.text(state).splitlines())
+    assert found["mlflow_backend_artifact_bytes"] == "5"
+    used, free = (int(found[f'mlflow_backend_disk_bytes{{state="{each}"}}']) for each in ("used", "free"))
+    assert 0 < used + free <= shutil.disk_usage(state.store).total

@@ -70,6 +70,9 @@ HEALTHY: tuple[dict[str, str], ...] = (
     ours("temporary_bytes", flat(20), 'state="free"'),
     ours("database_size_bytes", flat(9), 'database="tracking"'),
     series("up", flat(1), of=WHOLE),
+    series("mlflow_backend_disk_bytes", flat(80), 'state="used"', of=WHOLE),
+    series("mlflow_backend_disk_bytes", flat(20), 'state="free"', of=WHOLE),
+    series("mlflow_backend_artifact_bytes", flat(10), of=WHOLE),
     series("mlflow_backend_verification_passed", flat(1), of=WHOLE),
     series("mlflow_backend_work_failed", flat(0), 'work="backup"', of=WHOLE),
     # What is evaluated is an hour old: the time of the tests begins at zero.
@@ -111,6 +114,8 @@ FAULTS: dict[str, tuple[tuple[dict[str, str], ...], dict[str, str]]] = {
     ),
     "BackupOld": ((series("mlflow_backend_work_done_time_seconds", flat(-100_000), 'work="backup"', of=WHOLE),), {}),
     "DrillOld": ((series("mlflow_backend_work_done_time_seconds", flat(-700_000), 'work="drill"', of=WHOLE),), {}),
+    "DiskLow": ((series("mlflow_backend_disk_bytes", flat(5), 'state="free"', of=WHOLE),), {}),
+    "ArtifactsGrow": ((series("mlflow_backend_artifact_bytes", f"10+1{STEADY}", of=WHOLE),), {}),
 }
 #: What is no fault, as much as it looks like one.
 HARMLESS: dict[str, tuple[dict[str, str], ...]] = {

@@ -1,0 +1,88 @@
+"""What watches a backend on a cloud in the place of each alert: the platform's own alarms, or why there is none. Pure.
+
+Names are those of the alarms of CloudWatch (aws/render/alarms.py) and of the policies of Cloud Monitoring
+(gcp/render/alerts.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+_SERVER_ONLY: Final = "only the server knows it"
+_NO_SCHEDULE: Final = "no schedule of this project runs there"
+_PLATFORM_BACKUPS: Final = "the platform backs up, and drills nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """What one platform has for an alert: alarms that fire on its fault, and what has to be known of them.
+
+    Without alarms `note` says why there is none.
+    """
+
+    alarms: tuple[str, ...] = ()
+    note: str = ""
+
+
+def _by(*alarms: str, note: str = "") -> Watched:
+    return Watched(alarms=alarms, note=note)
+
+
+def _none(why: str) -> Watched:
+    return Watched(note=why)
+
+
+CLOUDWATCH: Final = {
+    "ServerDown": _by("unhealthy-targets", "balancer-errors"),
+    "DatabaseUnreachable": _by("server-errors", note="every request fails"),
+    "ComponentDegraded": _none(_SERVER_ONLY),
+    "RequestsFail": _by("server-errors", "balancer-errors", note="ten in five minutes"),
+    "RequestsSlow": _by("latency-p95", note="five seconds, with uploads of models"),
+    "WorkerDied": _none(_SERVER_ONLY),
+    "ServerRestarted": _none("ECS starts another task in its place; its events say why the one before ended"),
+    "OutOfMemory": _none("the stopped task's reason says it"),
+    "MemoryHigh": _none("the figure `MemoryUtilization` is there, without an alarm"),
+    "ConnectionsHigh": _by("database-connections"),
+    "SchemaNotAtHead": _none(_SERVER_ONLY),
+    "TemporarySpaceLow": _none(_SERVER_ONLY),
+    "FiguresMissing": _none("it is for Prometheus"),
+    "VerificationRed": _by("verification-red", note="of verifications inside the network"),
+    "VerificationOld": _none(_NO_SCHEDULE),
+    "ScheduledWorkFailed": _none(_NO_SCHEDULE),
+    "BackupOld": _none(_PLATFORM_BACKUPS),
+    "DrillOld": _none(_PLATFORM_BACKUPS),
+    "DiskLow": _by("database-storage"),
+    "ArtifactsGrow": _none("S3 has no end, and its figure `BucketSizeBytes` comes once a day"),
+}
+"""Of `ecs`. A stack of `eks` has Prometheus."""
+
+CLOUD_MONITORING: Final = {
+    "ServerDown": _by("front-errors", note="instances that nobody calls end, and are none"),
+    "DatabaseUnreachable": _by("server-errors", note="every request fails"),
+    "ComponentDegraded": _none(_SERVER_ONLY),
+    "RequestsFail": _by("server-errors", "front-errors", note="ten in five minutes"),
+    "RequestsSlow": _by("latency-p95", note="five seconds, with uploads of models"),
+    "WorkerDied": _none(_SERVER_ONLY),
+    "ServerRestarted": _none("instances come and go as they are needed"),
+    "OutOfMemory": _none("the service's log says it"),
+    "MemoryHigh": _none("the figure `container/memory/utilizations` is there, without a policy"),
+    "ConnectionsHigh": _by("database-connections"),
+    "SchemaNotAtHead": _none(_SERVER_ONLY),
+    "TemporarySpaceLow": _none(_SERVER_ONLY),
+    "FiguresMissing": _none("it is for Prometheus"),
+    "VerificationRed": _by("verification-red", note="of verifications inside the network"),
+    "VerificationOld": _none(_NO_SCHEDULE),
+    "ScheduledWorkFailed": _none(_NO_SCHEDULE),
+    "BackupOld": _none(_PLATFORM_BACKUPS),
+    "DrillOld": _none(_PLATFORM_BACKUPS),
+    "DiskLow": _by("database-storage"),
+    "ArtifactsGrow": _none("buckets have no end"),
+}
+"""Of `cloudrun`."""
+
+
+def described(watched: Watched) -> str:
+    """Return one cell of the table in the runbook."""
+    names = ", ".join(f"`{name}`" for name in watched.alarms)
+    return f"{names} ({watched.note})" if names and watched.note else names or f"none: {watched.note}"

@@ -1,0 +1,35 @@
+"""What clouds watch in the place of the alerts: the table names alarms that are made, and leaves no alert out."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlflow_backend.aws.render.alarms import alarms
+from mlflow_backend.aws.render.database import database_plan
+from mlflow_backend.gcp.render.alerts import alerts
+from mlflow_backend.monitoring import ALERTS
+from mlflow_backend.monitoring.platforms import CLOUD_MONITORING, CLOUDWATCH, Watched
+from tests.components.cloudrun import stacks as cloudrun
+from tests.components.ecs import stacks as ecs
+
+MADE = {
+    "CloudWatch": (
+        CLOUDWATCH,
+        {
+            each.name
+            for each in alarms(cluster="c", database=database_plan(ecs.settings_of("staging")), cache=True)
+        },
+    ),
+    "Cloud Monitoring": (
+        CLOUD_MONITORING,
+        {each.name for each in alerts(cloudrun.changed("basic", {}), cloudrun.NAMING, least=0)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "made"), MADE.values(), ids=MADE)
+def test_every_alert_has_an_alarm_of_the_platform_or_a_reason(table: dict[str, Watched], made: set[str]) -> None:
+    """An alarm that was renamed, and an alert that nobody thought of, would be missed by whoever trusts the page."""
+    assert list(table) == [alert.name for alert in ALERTS]
+    assert {name for each in table.values() for name in each.alarms} <= made
+    assert [name for name, each in table.items() if not each.alarms and not each.note] == []
