@@ -124,6 +124,7 @@ def test_what_was_deleted_long_ago_goes_and_what_cannot_be_removed_is_named(
     assert [(table["name"], table["dead_rows"]) for table in done.report["databases"]["tracking"]["tables"]]
 
 
+@pytest.mark.full
 def test_a_store_that_is_away_is_not_asked_for_each_run(tool: MakeTool, postgres: Postgres, database: str) -> None:
     """Each question costs a time-out; all of it is left for the next time, and nothing is forgotten."""
     assert tool("3.17.2").run("upgrade").code == 0
