@@ -170,9 +170,13 @@ class Backend(pulumi.ComponentResource):
         artifact_root: pulumi.Input[str],
         dashboard_url: pulumi.Input[str | None] = None,
         login: pulumi.Input[Mapping[str, str]] | None = None,
+        sign_in: Mapping[str, str] | None = None,
         preflight: pulumi.Input[Any] | None = None,
     ) -> None:
-        """Register the component's outputs; `login` are references that a user's shell can read."""
+        """Register the component's outputs.
+
+        `login` are references that a user's shell can read, `sign_in` variables of what signs in for a client.
+        """
         verification: dict[str, pulumi.Input[Any]] = {
             "verdict": self.verification.verdict,
             "finished": self.verification.finished,
@@ -188,7 +192,9 @@ class Backend(pulumi.ComponentResource):
             verification=verification,
             artifact_root=artifact_root,
             dashboard_url=pulumi.Output.from_input(dashboard_url),
-            client=pulumi.Output.all(self.tracking_url, login).apply(lambda found: client_lines(*found)),
+            client=pulumi.Output.all(self.tracking_url, login).apply(
+                lambda found: client_lines(*found, sign_in=sign_in)
+            ),
             locator=self.locator,
         )
         self.register_outputs(

@@ -108,10 +108,13 @@ _CLIENT_VARIABLES = {
 }
 
 
-def client_lines(tracking_url: str, credentials: Mapping[str, str] | None = None) -> tuple[str, ...]:
+def client_lines(
+    tracking_url: str, credentials: Mapping[str, str] | None = None, *, sign_in: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Return the lines that a client needs, to paste into a shell and a Python session.
 
-    `credentials` are references; one to a file is read by the shell, so that no line holds a value.
+    `credentials` are references; one to a file is read by the shell, so that no line holds a value. `sign_in` are
+    variables of what signs in and renews its token (`client/`).
     """
     read = {
         _CLIENT_VARIABLES[key]: reference.removeprefix("file:")
@@ -121,6 +124,7 @@ def client_lines(tracking_url: str, credentials: Mapping[str, str] | None = None
     return (
         f"export MLFLOW_TRACKING_URI={tracking_url}",
         *(f"export {name}=\"$(cat '{path}')\"" for name, path in read.items()),
+        *(f"export {name}={value}" for name, value in (sign_in or {}).items()),
         f'mlflow.set_tracking_uri("{tracking_url}")',
     )
 

@@ -45,8 +45,11 @@ def test_every_target_exports_the_same_names() -> None:
 
 
 def test_a_client_needs_two_lines() -> None:
-    """One for a shell, one for Python, each complete."""
-    assert client_lines("http://127.0.0.1:5000") == (
+    """One for a shell, one for Python, each complete; those that sign in come with the shell's."""
+    shell, python = (
         "export MLFLOW_TRACKING_URI=http://127.0.0.1:5000",
         'mlflow.set_tracking_uri("http://127.0.0.1:5000")',
     )
+    assert client_lines("http://127.0.0.1:5000") == (shell, python)
+    known = client_lines("http://127.0.0.1:5000", {"password": "file:/p"}, sign_in={"A": "b"})
+    assert known == (shell, "export MLFLOW_TRACKING_PASSWORD=\"$(cat '/p')\"", "export A=b", python)

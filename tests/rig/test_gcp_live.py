@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -188,6 +189,24 @@ def test_a_release_is_read_from_its_revision(platform: CloudRunPlatform, scene: 
     current = platform.current()
     assert current is not None
     assert (current.id, current.state) == (revision(scene, 1), "serving")
+
+
+def test_the_first_answer_is_measured(gcp: GcpRig, platform: CloudRunPlatform, scene: Scene) -> None:
+    """By the users' URL, from where it can be called: with the server's answer, or with why there is none."""
+    deployed(scene)
+    parts = {each.name: each for each in platform.parts()}
+    assert parts["first answer"].state.startswith("not measured"), "it is reached within the network alone"
+    outside = replace(platform.locator, url=platform.naming.url(), access="none", inside=False)
+    locators = [outside, replace(outside, url=outside.url.replace("https://", "https://no-"))]
+    program = "import sys, json; from mlflow_backend.cloudrun.warmth import *; from mlflow_backend.locator import *; "
+    program += "[print(first_answer(from_document(each), {})) for each in json.loads(sys.argv[1])]"
+    documents = json.dumps([each.document() for each in locators])
+    command = gcp.command(sys.executable, "-c", program, documents)
+    said = subprocess.run(command, env=gcp.environment, capture_output=True, text=True, timeout=60, check=True)
+    first, second = said.stdout.splitlines()
+    # How long it takes is the machine's.
+    assert first.startswith(("warm, ", "cold, ")), first
+    assert second.startswith("none: "), second
 
 
 def test_a_candidate_gets_the_traffic_after_it(platform: CloudRunPlatform, scene: Scene, monkeypatch: Any) -> None:

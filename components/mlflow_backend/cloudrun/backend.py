@@ -107,7 +107,9 @@ class CloudRunBackend(Backend):
         self.monitoring = Monitoring(f"{name}-monitoring", self._scope, watched=watched, opts=self._after(self.service))
         self._end_update(self._serving(), after=[self._rollout])
         self._give_outputs(
-            artifact_root=self.storage.store.address(storage.ARTIFACTS), preflight=documents(self._findings)
+            artifact_root=self.storage.store.address(storage.ARTIFACTS),
+            sign_in=access.sign_in(settings, naming),
+            preflight=documents(self._findings),
         )
 
     def _make_stores(self) -> None:

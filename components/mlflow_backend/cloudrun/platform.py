@@ -12,6 +12,7 @@ from mlflow_backend.cloudrun.oneshot import CloudRunJob, VerifyJob
 from mlflow_backend.cloudrun.render.service import VERSION_LABEL
 from mlflow_backend.cloudrun.service import OPERATION_S, CloudRun
 from mlflow_backend.cloudrun.staged import StagedRevision
+from mlflow_backend.cloudrun.warmth import first_answer
 from mlflow_backend.contract import Refused
 from mlflow_backend.gcp import secrets
 from mlflow_backend.gcp.api import Api
@@ -135,7 +136,7 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
         """Do nothing: no alarm is here yet."""
 
     def parts(self) -> Iterator[PartStatus]:
-        """Return the servers and what Google says of them."""
+        """Return the servers, what Google says of them, and what the first answer says."""
         service = self.run.service()
         if service is None:
             return
@@ -148,6 +149,7 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
         warm = scaling.get("minInstanceCount", 0)
         state = f"{warm} of at most {scaling.get('maxInstanceCount', 'any')} instances stay warm for the service"
         yield PartStatus(name="min instances", state=state + (f"; the revision itself keeps {least}" if least else ""))
+        yield PartStatus(name="first answer", state=first_answer(self.locator, self.secrets()))
         for tag, revision_name in sorted(traffic.tags(service).items()):
             yield PartStatus(name=f"tag {tag}", state=f"revision {revision_name}, {self.naming.host(tag)}")
 

@@ -209,6 +209,7 @@ def test_somebody_checks_each_request(
     body = body_of(settings)
     assert (body["iapEnabled"], body["invokerIamDisabled"]) == (iap, open_to_all)
     assert access.audience(settings, NAMING) == audience
+    assert access.sign_in(settings, NAMING).get("MLFLOW_BACKEND_AUDIENCE") == audience
     found = access.bindings(settings, NAMING, verifier="v")
     assert [set(each["members"]) for each in found] == ([invokers] if invokers else [])
     assert [set(each["members"]) for each in access.iap_bindings(settings, verifier="v")] == (
@@ -226,6 +227,23 @@ def test_a_start_ends_ready_and_a_bad_minute_restarts_nothing() -> None:
     assert front["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": 8080}
     assert server["livenessProbe"]["httpGet"]["path"] == "/health"
     assert "livenessProbe" not in front
+
+
+@pytest.mark.parametrize(
+    ("ingress", "said"),
+    [
+        ("all", "INGRESS_TRAFFIC_ALL"),
+        ("internal", "INGRESS_TRAFFIC_INTERNAL_ONLY"),
+        ("internalAndLoadBalancer", "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"),
+    ],
+)
+def test_the_network_is_entered_and_left_as_the_settings_say(ingress: str, said: str) -> None:
+    """Requests come from where they may; the stores' private addresses are gone to without a connector."""
+    body = body_of(changed("basic", {"gcp": {"network": {"ingress": ingress}}}))
+    assert body["ingress"] == said
+    egress = body["template"]["vpcAccess"]
+    assert (set(egress), egress["egress"]) == ({"egress", "networkInterfaces"}, "PRIVATE_RANGES_ONLY")
+    assert [set(each) for each in egress["networkInterfaces"]] == [{"network", "subnetwork", "tags"}]
 
 
 @pytest.mark.parametrize(("variant", "idle"), [("basic", True), ("token", False), ("jobs", False)])

@@ -53,6 +53,12 @@ def iap_agent(naming: Naming) -> str:
     return f"serviceAccount:service-{naming.number}@gcp-sa-iap.iam.gserviceaccount.com"
 
 
+def sign_in(settings: Settings, naming: Naming) -> dict[str, str]:
+    """Return what clients set so that they are let through by Google and stay so (docs/clients.md); {} without it."""
+    wanted = audience(settings, naming)
+    return {} if wanted is None else {"MLFLOW_TRACKING_AUTH": "mlflow-backend", "MLFLOW_BACKEND_AUDIENCE": wanted}
+
+
 def audience(settings: Settings, naming: Naming) -> str | None:
     """Return the audience that clients' identity tokens must have, None if Google checks none.
 
