@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.dynamic import offered_to
+from mlflow_backend.locator import from_document
 from mlflow_backend.migrate.step import after_failed_start, settle
 from mlflow_backend.releases import durations
 from mlflow_backend.releases.pins import refuse_overtaken
+from mlflow_backend.releases.targets import open_releases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow_backend.deployed import DeployedBackend
+
+
+def wait_for(props: Mapping[str, Any]) -> dict[str, Any]:
+    """Wait as `wait` does, for the revision and the backend that the inputs of a rollout name."""
+    return wait(open_releases(from_document(props["locator"])), str(props["revision"]), props)
 
 
 def wait(deployed: DeployedBackend, revision: str, props: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend import rollout
 from mlflow_backend import targets as registry
 from mlflow_backend.cloudrun import candidate, traffic
 from mlflow_backend.cloudrun.locator import CloudRunLocator
@@ -26,7 +27,6 @@ from mlflow_backend.gcp.render.storage import Store
 from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.pace import Pace
 from mlflow_backend.releases import resource, steps, update
-from mlflow_backend.releases import targets as releases
 from mlflow_backend.releases.plan import Step
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.verification import execution
@@ -320,7 +320,7 @@ def test_what_a_rollback_left_is_rolled_out_again(
     newest = revision(scene, 2)
     assert platform.wait(newest, deadline_s=_SOON_S).serving
     platform.store = FileStore(tmp_path)
-    for module in (releases, resource):
+    for module in (rollout, resource):
         monkeypatch.setattr(module, "open_releases", lambda _: DeployedBackend(platform))
     given = {"locator": platform.locator.document(), "revision": newest, "deadline": _SOON_S}
     assert not RolloutProvider().diff(newest, given, given).changes

@@ -21,36 +21,19 @@ from mlflow_backend.releases import provider
 class CandidateProvider(provider.CandidateProvider):
     """A revision with a tag."""
 
-    def verify(self, props: dict[str, Any]) -> None:
-        """Verify it, and give it the traffic. Raises CandidateFailed."""
-        from mlflow_backend.cloudrun import candidate
-
-        candidate.verify(props)
-
-    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
-        """Compare the release, and look for a tag that a killed update left."""
-        from mlflow_backend.cloudrun import candidate
-
-        return candidate.changed(olds, news)
+    module = "mlflow_backend.cloudrun.candidate"
 
 
 class RolloutProvider(provider.RolloutProvider):
     """The wait for the traffic."""
 
+    compared = ("locator", "revision")
+
     def wait(self, props: dict[str, Any]) -> dict[str, Any]:
         """Wait until the release serves. Raises PlatformFailed with Google's own reasons."""
         from mlflow_backend import rollout
-        from mlflow_backend.locator import from_document
-        from mlflow_backend.releases.targets import open_releases
 
-        return rollout.wait(open_releases(from_document(props["locator"])), str(props["revision"]), props)
-
-    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
-        """Compare the revision; one that does not serve is waited for again."""
-        from mlflow_backend.releases.resource import still_serving
-
-        same = olds.get("revision") == news.get("revision") and still_serving(olds)
-        return [] if same else ["revision"]
+        return rollout.wait_for(props)
 
 
 class Candidate(Resource, module="mlflow-backend", name="CloudRunCandidate"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
 from pulumi.dynamic import Resource
@@ -13,27 +13,17 @@ from mlflow_backend.releases import provider
 if TYPE_CHECKING:
     from mlflow_backend.locator import Locator
 
-INPUTS: Final = ("locator", "revision")
-
 
 class RolloutProvider(provider.RolloutProvider):
     """ECS's wait."""
 
+    compared = ("locator", "revision")
+
     def wait(self, props: dict[str, Any]) -> dict[str, Any]:
         """Wait until the revision serves. Raises PlatformFailed with ECS's own reasons."""
         from mlflow_backend import rollout  # noqa: PLC0415 (the provider process starts light)
-        from mlflow_backend.locator import from_document  # noqa: PLC0415
-        from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415
 
-        return rollout.wait(open_releases(from_document(props["locator"])), str(props["revision"]), props)
-
-    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
-        """Compare the backend and the revision; one that does not serve is waited for again."""
-        from mlflow_backend.releases.resource import still_serving  # noqa: PLC0415
-
-        if not still_serving(olds):
-            return list(INPUTS)
-        return [key for key in INPUTS if olds.get(key) != news.get(key)]
+        return rollout.wait_for(props)
 
 
 class Rollout(Resource, module="mlflow-backend", name="EcsRollout"):

@@ -28,33 +28,19 @@ class ServerSecretsProvider(SecretProvider):
 class CandidateProvider(provider.CandidateProvider):
     """A candidate beside the servers."""
 
-    def verify(self, props: dict[str, Any]) -> None:
-        """Verify it. Raises CandidateFailed."""
-        from mlflow_backend.kubernetes import candidate
-
-        candidate.verify(props)
-
-    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
-        """Compare the release, and look for what a killed update left."""
-        from mlflow_backend.kubernetes import candidate
-
-        return candidate.changed(olds, news)
+    module = "mlflow_backend.kubernetes.candidate"
 
 
 class RolloutProvider(provider.RolloutProvider):
     """The wait for the Deployment."""
+
+    compared = ("locator", "identity", "secrets")
 
     def wait(self, props: dict[str, Any]) -> dict[str, Any]:
         """Wait until its pods are ready. Raises PlatformFailed with the cluster's own reasons."""
         from mlflow_backend.kubernetes import rollout
 
         return rollout.wait(props)
-
-    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
-        """Compare the release, and look whether it serves."""
-        from mlflow_backend.kubernetes import rollout
-
-        return rollout.changed(olds, news)
 
 
 class ServerSecrets(Resource, module="mlflow-backend", name="KubernetesServerSecrets"):

@@ -8,7 +8,6 @@ from mlflow_backend import rollout
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.kubernetes.history import identity_of
 from mlflow_backend.locator import from_document
-from mlflow_backend.releases.resource import still_serving
 from mlflow_backend.releases.targets import open_releases
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from mlflow_backend.kubernetes.platform import KubernetesPlatform
 
-INPUTS: Final = ("locator", "identity", "secrets")
 _CONTROLLER_S: Final = 60.0
 
 
@@ -24,13 +22,6 @@ def wait(props: Mapping[str, Any]) -> dict[str, Any]:
     """Wait until the release serves, and return the resource's outputs. Raises PlatformFailed."""
     deployed = open_releases(from_document(props["locator"]))
     return rollout.wait(deployed, _revision(deployed.platform, props["identity"]), props)
-
-
-def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
-    """Return the inputs that differ, all of them if the revision does not serve; the deadline does not matter."""
-    if not still_serving(olds):
-        return list(INPUTS)
-    return [key for key in INPUTS if olds.get(key) != news.get(key)]
 
 
 def _revision(platform: KubernetesPlatform, identity: str) -> str:

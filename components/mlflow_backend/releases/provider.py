@@ -5,8 +5,9 @@ Pulumi keeps a provider by its module and class, so that each target has a class
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
@@ -66,44 +67,42 @@ class HoldProvider(Provider):
 
 
 class CandidateProvider(Provider):
-    """Verifies a new release apart from users. Between updates there is nothing of it."""
+    """Verifies a new release apart from users. Between updates there is nothing of it.
+
+    `module` has `verify`, which raises CandidateFailed, and `changed`, which says whether there is another release or a
+    candidate that a killed update left behind. It is imported when needed: a provider's process starts light.
+    """
 
     serialize_as_secret_always = False
-
-    def verify(self, props: dict[str, Any]) -> None:
-        """Verify the release. Raises CandidateFailed; the next update then verifies it again."""
-        raise NotImplementedError
-
-    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> bool:
-        """Return whether there is another release, or a candidate that a killed update left behind."""
-        raise NotImplementedError
+    module: ClassVar[str]
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Verify it."""
-        self.verify(props)
+        """Verify it. If it fails, the next update verifies it again."""
+        self._module().verify(props)
         return CreateResult(id_="candidate", outs=props)
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Verify it."""
-        self.verify(news)
+        self._module().verify(news)
         return UpdateResult(outs=news)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Another release is another candidate."""
-        return DiffResult(changes=is_unknown(news) or self.changed(olds, news))
+        return DiffResult(changes=is_unknown(news) or self._module().changed(olds, news))
+
+    def _module(self) -> Any:
+        return importlib.import_module(self.module)
 
 
 class RolloutProvider(Provider):
     """The wait for the platform: an update whose revision does not serve in time fails, and says why."""
 
     serialize_as_secret_always = False
+    compared: ClassVar[tuple[str, ...]]
+    """The inputs that make it another rollout; how long to wait does not matter afterwards."""
 
     def wait(self, props: dict[str, Any]) -> dict[str, Any]:
         """Wait until the release serves, and return the outputs with its `revision`. Raises PlatformFailed."""
-        raise NotImplementedError
-
-    def changed(self, olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
-        """Return the inputs that make it another rollout; how long to wait is none that matters afterwards."""
         raise NotImplementedError
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -112,8 +111,10 @@ class RolloutProvider(Provider):
         return CreateResult(id_=str(outs["revision"]), outs=outs)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Another release is waited for anew: a failed `update` would keep the old green entry."""
-        changed = self.changed(olds, news)
+        """What is another rollout, or serves no more, is waited for anew: a failed `update` would keep the entry."""
+        from mlflow_backend.releases import resource  # noqa: PLC0415
+
+        changed = resource.rollout_changed(self.compared, olds, news)
         return DiffResult(changes=bool(changed), replaces=changed, delete_before_replace=True)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:

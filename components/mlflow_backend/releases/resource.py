@@ -99,6 +99,11 @@ def still_serving(props: Mapping[str, Any]) -> bool:
         return False
 
 
+def rollout_changed(keys: tuple[str, ...], olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
+    """Return the inputs among these that differ, all of them if what was rolled out does not serve any more."""
+    return [key for key in keys if _differs((key,), olds, news)] if still_serving(olds) else list(keys)
+
+
 def hold_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Return whether something else is withheld than at the last green end."""
     return _differs(HOLD, olds, news)

@@ -12,7 +12,7 @@ import pytest
 from mlflow_backend import rollout
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.ecs.provider import RolloutProvider
-from mlflow_backend.releases import resource, targets
+from mlflow_backend.releases import resource
 from mlflow_backend.releases.durations import Durations, kept
 from mlflow_backend.releases.journal import Journal, rollback_journal
 from mlflow_backend.releases.stores import FileStore
@@ -61,7 +61,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., 
         aws = Aws()
         aws.ecs.answers("DescribeServices", *answers)
         aws.ecs.answers("DescribeTaskDefinition", {"taskDefinition": {}})
-        for module in (targets, resource):
+        for module in (rollout, resource):
             monkeypatch.setattr(module, "open_releases", lambda _: Releases(aws, tmp_path))
         return aws
 

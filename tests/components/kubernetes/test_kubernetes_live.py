@@ -17,6 +17,7 @@ from mlflow_backend.kubernetes.locator import KubernetesLocator, locator_of, par
 from mlflow_backend.kubernetes.naming import CANDIDATE
 from mlflow_backend.kubernetes.oneshot import KubernetesJob
 from mlflow_backend.kubernetes.platform import KubernetesPlatform
+from mlflow_backend.kubernetes.provider import RolloutProvider
 from mlflow_backend.kubernetes.render import oneshot, server
 from mlflow_backend.locator import from_document
 from mlflow_backend.migrate.tool import Code, TaskRunner
@@ -350,8 +351,8 @@ def test_a_rollout_finds_its_revision_and_waits_for_it(rolled: dict[str, Any]) -
     outputs = rollout.wait(rolled)
     assert outputs["revision"] == "hash2"
     assert resource.still_serving(outputs)
-    assert rollout.changed(outputs, outputs) == []
-    assert rollout.changed(outputs, {**outputs, "identity": "identity3"}) == ["identity"]
+    assert RolloutProvider().diff("hash2", outputs, outputs).replaces == []
+    assert RolloutProvider().diff("hash2", outputs, {**outputs, "identity": "identity3"}).replaces == ["identity"]
 
 
 def test_a_rollout_without_an_announced_deployment_fails(
@@ -389,7 +390,7 @@ def test_a_backend_that_stopped_to_serve_is_waited_for_again(cluster: Namespace,
     """Without another input: an update without changes must notice."""
     outputs = rollout.wait(rolled)
     cluster.put("ReplicaSet", replica_set(2))
-    assert rollout.changed(outputs, outputs)
+    assert RolloutProvider().diff("hash2", outputs, outputs).changes
 
 
 class Cluster(Namespace):
