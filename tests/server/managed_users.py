@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,8 @@ from mlflow_backend.verify.users_api import UsersApi
 from tests.server.services import until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.server.servers import Server
     from tests.server.services import Services
 
@@ -85,14 +88,43 @@ def follow_what_is_wanted(server: Server, administrator: str) -> None:
 
 
 def weaker_users_are_verified(server: Server, administrator: str, services: Services, database: str) -> None:
-    """The check `rights` is green, and leaves no user."""
+    """The check `rights` is green; red if MLflow keeps EDIT for a reader; and it leaves no user either way."""
     file = server.folder / "administrator"
     file.write_text(administrator)
     (server.folder / "name").write_text("admin")
     references = {"username": f"file:{server.folder / 'name'}", "password": f"file:{file}"}
 
-    subject = Subject(url=server.url, credentials=references)
-    report = runner.run(subject, VerifyRequest(profile="full", deadline_s=60, only=("rights",)))
-    (check,) = (each for each in report.checks if each.name == "rights")
-    assert (check.result, check.code) == ("pass", ""), check.sentence
-    assert services.postgres.execute(database, "SELECT username FROM users WHERE username LIKE '\\_verify-%'") == []
+    def found() -> tuple[str, str, str]:
+        subject = Subject(url=server.url, credentials=references)
+        report = runner.run(subject, VerifyRequest(profile="full", deadline_s=60, only=("rights",)))
+        (check,) = (each for each in report.checks if each.name == "rights")
+        assert services.postgres.execute(database, "SELECT username FROM users WHERE username LIKE '\\_verify-%'") == []
+        return check.result, check.code, check.sentence
+
+    assert found()[:2] == ("pass", "")
+    with _readers_may_write(services, database):
+        result, code, sentence = found()
+    assert (result, code) == ("fail", "rights-open"), sentence
+    assert "reader" in sentence
+    assert found()[:2] == ("pass", "")
+
+
+@contextmanager
+def _readers_may_write(services: Services, database: str) -> Iterator[None]:
+    """Have the database turn each READ that MLflow stores into EDIT."""
+    tables = (
+        "SELECT table_name FROM information_schema.columns WHERE column_name = 'permission' AND table_schema = 'public'"
+    )
+    names = [name for (name,) in services.postgres.execute(database, tables)]
+    services.postgres.execute(
+        database,
+        "CREATE FUNCTION widen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF NEW.permission = 'READ' THEN NEW.permission := 'EDIT'; END IF; RETURN NEW; END $$",
+    )
+    for name in names:
+        trigger = f"CREATE TRIGGER widen BEFORE INSERT OR UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION widen()"
+        services.postgres.execute(database, trigger)
+    try:
+        yield
+    finally:
+        services.postgres.execute(database, "DROP FUNCTION widen() CASCADE")
