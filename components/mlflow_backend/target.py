@@ -159,6 +159,8 @@ class Platform(History, Protocol):
     """The backend's own objects: ledger, dumps, journals, reports, locks."""
     dumps: str
     """The address below which the database tool writes and finds dumps."""
+    artifacts: str
+    """The address below which servers keep artifacts, as the settings name it."""
     asks_at_once: bool
     """Whether the database answers `heads` and `row_counts` at once; if not, a preview does not ask it."""
     start_deadline_s: float

@@ -21,7 +21,7 @@ from mlflow_backend.gcp.render.identity import DATABASE, SERVER, VERIFIER
 from mlflow_backend.gcp.render.secrets import WAITING_KEYS
 from mlflow_backend.gcp.render.storage import DUMPS
 from mlflow_backend.gcp.store import GcsStore
-from mlflow_backend.hosted import HostedPlatform
+from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
 from mlflow_backend.logged import without_passwords
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.server import AllowedCallers, allowed_callers, keys
@@ -53,7 +53,7 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
         super().__init__(run=CloudRun(api=self.api, naming=locator.naming))
         self.locator, self.naming = locator, locator.naming
         self.store: Store = GcsStore(self.api, locator.store)
-        self.dumps = locator.store.address(DUMPS)
+        self.dumps, self.artifacts = locator.store.address(DUMPS), locator.store.address(ARTIFACTS)
         self._secrets = secrets.Secrets(project=locator.project, api=self.api)
 
     # The database.

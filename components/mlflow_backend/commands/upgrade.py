@@ -89,6 +89,7 @@ def _upgrade(backend: DeployedBackend, to: MlflowVersion) -> Upgrade:
         served=served,
         to=to,
         forecast=made,
+        store=backend.platform.artifacts,
         roots=found,
         not_asked=not_asked,
         clients=clients_in(line for text in tails for line in text.splitlines()),

@@ -23,7 +23,7 @@ from mlflow_backend.ecs.logs import ONE_SHOTS, PARTS, EcsLogs
 from mlflow_backend.ecs.oneshot import EcsTask
 from mlflow_backend.ecs.render.tasks import VERIFY
 from mlflow_backend.ecs.scale import Scale
-from mlflow_backend.hosted import HostedPlatform
+from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.stores import DUMPS
@@ -68,7 +68,7 @@ class EcsPlatform(HostedPlatform, EcsHistory):
         self.locator = locator
         store = S3Store(connections.store, bucket=locator.bucket, root=locator.root)
         self.store: Store = store
-        self.dumps = store.address(DUMPS)
+        self.dumps, self.artifacts = store.address(DUMPS), store.address(ARTIFACTS)
         self.scale = Scale(
             clients=connections.clients,
             scaling=connections.scaling,

@@ -42,7 +42,7 @@ class UnmanagedPlatform(EcsHistory):
     """
 
     target = "ecs"
-    dumps = ""
+    dumps = artifacts = ""
     report: Path | None = None
     asks_at_once = True
     # Its circuit breaker, which would report earlier, is its owner's choice.

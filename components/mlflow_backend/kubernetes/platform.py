@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.aws.clients import config
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.hosted import HostedPlatform
+from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
 from mlflow_backend.kubernetes import secrets
 from mlflow_backend.kubernetes.api import Api
 from mlflow_backend.kubernetes.ending import pods_ended
@@ -56,7 +56,7 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
         self.locator = locator
         store = S3Store(client or _client(self.api, locator), bucket=locator.bucket, root=locator.root)
         self.store: Store = store
-        self.dumps = store.address(DUMPS)
+        self.dumps, self.artifacts = store.address(DUMPS), store.address(ARTIFACTS)
 
     # The database.
 

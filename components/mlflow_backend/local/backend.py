@@ -153,7 +153,8 @@ class LocalBackend(Backend):
             return
         from mlflow_backend.migrate import resource  # noqa: PLC0415 - only before a migration
 
-        checked = resource.check({"locator": self._locator.document(), "mlflowVersion": version})
+        inputs = {"locator": self._locator.document(), "mlflowVersion": version}
+        checked = resource.check(inputs, served=active.mlflow_version)
         if pending := announcement(checked.inputs.get("plan", {})):
             pulumi.log.warn(pending, self)
 

@@ -14,6 +14,7 @@ from mlflow_backend.identity import OBJECT
 from mlflow_backend.local import environment, one_shot, ports, processes, purge, revisions, schema, switch, timer
 from mlflow_backend.local import store as artifacts
 from mlflow_backend.local.locator import LocalLocator
+from mlflow_backend.local.naming import ARTIFACT_ROOT
 from mlflow_backend.local.supervisor import RUNS, Supervisor
 from mlflow_backend.local.templates import TemplatedTool
 from mlflow_backend.releases.stores import DUMPS, FileStore, lock_held
@@ -65,6 +66,7 @@ class LocalPlatform:
 
     target = TARGET
     dumps = f"s3://{DUMPS}"
+    artifacts = ARTIFACT_ROOT
     asks_at_once = True
     start_deadline_s = switch.START_TIMEOUT_S
 

@@ -110,11 +110,18 @@ def _line(revision: Pending) -> str:
 
 
 def announcement(plan: Mapping[str, Any]) -> str | None:
-    """Return a plan (Forecast.document) as a warning of a preview; None if nothing is pending."""
-    if "pending" not in plan:
-        return None
-    listed = "\n".join(f"  {revision}" for revision in plan["pending"])
-    return (
-        f"A schema migration is pending: the database is {plan['schema']}.\n{listed}\n"
-        f"Downtime: {plan['downtime']}.\nRollback: {plan['rollback']}."
-    )
+    """Return a plan (Forecast.document) as a warning of a preview; None if it announces nothing.
+
+    `upgrade`, which a plan has if the MLflow version changes, is what else the change means (migrate.upgrade).
+    """
+    parts = []
+    if "pending" in plan:
+        listed = "\n".join(f"  {revision}" for revision in plan["pending"])
+        parts.append(
+            f"A schema migration is pending: the database is {plan['schema']}.\n{listed}\n"
+            f"Downtime: {plan['downtime']}.\nRollback: {plan['rollback']}."
+        )
+    if "upgrade" in plan:
+        listed = "\n".join(f"  {line}" for line in plan["upgrade"])
+        parts.append(f"The MLflow version changes:\n{listed}")
+    return "\n".join(parts) or None

@@ -51,6 +51,12 @@ def bound(counts: Mapping[str, int]) -> Mapping[str, int]:
     return shown({root: count for root, count in counts.items() if root})
 
 
+def outside(counts: Mapping[str, int], *, store: str) -> Mapping[str, int]:
+    """Return the roots that rows keep for good and that are not the bucket of the address `store`."""
+    (own,) = shown(roots([store]))
+    return {root: count for root, count in bound(counts).items() if root != own}
+
+
 def shown(counts: Mapping[str, int]) -> Mapping[str, int]:
     """Return roots as they are printed: what stands before an @ may be a password."""
     found: Counter[str] = Counter()

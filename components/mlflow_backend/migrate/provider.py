@@ -20,11 +20,11 @@ class MigrationProvider(Provider):
     # It holds no secret, so there is nothing to encrypt in the state.
     serialize_as_secret_always = False
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Put the forecast under `plan`: in a preview it is the one thing that can be shown."""
         from mlflow_backend.migrate import resource  # noqa: PLC0415 (the provider process starts light)
 
-        checked = resource.check(news)
+        checked = resource.check(news, served=olds.get("mlflowVersion"))
         failures = [] if checked.refusal is None else [CheckFailure("mlflowVersion", checked.refusal)]
         return CheckResult(checked.inputs, failures)
 

@@ -13,10 +13,12 @@ from mlflow_backend.locator import from_document
 from mlflow_backend.migrate.forecast import Seen
 from mlflow_backend.migrate.known import forecast
 from mlflow_backend.migrate.step import MigrationRequest, migrate
+from mlflow_backend.migrate.upgrade import Upgrade
 from mlflow_backend.releases.journal import refuse_unfinished
 from mlflow_backend.releases.targets import open_releases
 from mlflow_backend.schema import Direction
 from mlflow_backend.schema_tables import required_heads
+from mlflow_backend.server import parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,15 +44,22 @@ class Checked:
     refusal: str | None = None
 
 
-def check(inputs: Mapping[str, Any]) -> Checked:
-    """Say what the migration will do. What a preview does not know yet is left for later."""
+def check(inputs: Mapping[str, Any], *, served: str | None) -> Checked:
+    """Say what the migration will do, and what else changes if another version is `served` now.
+
+    What a preview does not know yet is left for later.
+    """
     if any(isinstance(inputs.get(key), Unknown) for key in ("locator", "mlflowVersion")):
         return Checked(inputs=dict(inputs))
     try:
-        made, interrupted = _forecast(inputs)
+        target = open_releases(from_document(inputs["locator"]))
+        made, interrupted = _forecast(target, inputs["mlflowVersion"])
+        summary = _summary(target.platform, made, served) if served else ()
     except (Refused, PlatformFailed) as error:
         return Checked(inputs=dict(inputs), refusal=offered_to(str(error), inputs))
     plan = {"action": _ACTIONS.get(made.direction, "find out"), **made.document()}
+    if summary:
+        plan["upgrade"] = [offered_to(line, inputs) for line in summary]
     if interrupted:
         plan["interrupted"] = "a migration was begun and not ended; the update goes on with it"
     refusal = made.refusal()
@@ -92,9 +101,7 @@ def run(inputs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _forecast(inputs: Mapping[str, Any]) -> tuple[Forecast, bool]:
-    target = open_releases(from_document(inputs["locator"]))
-    version = inputs["mlflowVersion"]
+def _forecast(target: Any, version: str) -> tuple[Forecast, bool]:
     live = target.heads()
     if live is None:
         return forecast(version, _remembered(target)), False
@@ -103,6 +110,19 @@ def _forecast(inputs: Mapping[str, Any]) -> tuple[Forecast, bool]:
         tables = sorted({table for revision in made.pending for table in revision.tables})
         made = forecast(version, Seen(heads=live, rows=target.platform.row_counts(tables)))
     return made, target.migration.load() is not None
+
+
+def _summary(platform: Any, made: Forecast, served: str) -> tuple[str, ...]:
+    if made.version == served:
+        return ()
+    change = Upgrade(
+        served=parse_version(served),
+        to=parse_version(made.version),
+        forecast=made,
+        store=platform.artifacts,
+        roots=platform.roots(),
+    )
+    return change.summary()
 
 
 def _remembered(target: Any) -> Seen | None:

@@ -28,14 +28,15 @@ class Upgrade:
     """From the version `served` to the version `to`.
 
     `roots` counts by table where artifacts are kept (migrate.locations); it is empty if that could not be asked, and
-    `not_asked` says why. `clients` counts requests by version of MLflow's client. `dump_bytes` is the
-    size of the newest dump, `migration_s` what the last migration took, and `drill_s` what the last drill of a backup
-    took until its server was verified; None if it is not known.
+    `not_asked` says why. `store` is the address of the artifacts that the settings name. `clients` counts requests by
+    version of MLflow's client. `dump_bytes` is the size of the newest dump, `migration_s` what the last migration took,
+    and `drill_s` what the last drill of a backup took until its server was verified; None if it is not known.
     """
 
     served: MlflowVersion
     to: MlflowVersion
     forecast: Forecast
+    store: str
     roots: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     not_asked: str = ""
     clients: Mapping[str, int] = field(default_factory=dict)
@@ -66,6 +67,11 @@ class Upgrade:
         }
 
     @property
+    def outside(self) -> dict[str, Mapping[str, int]]:
+        """The roots by table that are not in the store that the settings name."""
+        return {table: locations.outside(counts, store=self.store) for table, counts in self.roots.items()}
+
+    @property
     def rollback(self) -> str:
         """What going back after it costs."""
         if self.forecast.direction is Direction.EQUAL:
@@ -79,7 +85,7 @@ class Upgrade:
 
     def lost_by(self, client: str) -> tuple[str, ...]:
         """What a client can do now and cannot after the upgrade."""
-        served, to = (".".join(map(str, version)) for version in (self.served, self.to))
+        served, to = _text(self.served), _text(self.to)
         names = dict.fromkeys(each.action for each in DIFFERENCES)
         return tuple(
             name
@@ -90,12 +96,14 @@ class Upgrade:
     def document(self) -> dict[str, Any]:
         """Return it as JSON-like data."""
         return {
-            "from": ".".join(map(str, self.served)),
-            "to": ".".join(map(str, self.to)),
+            "from": _text(self.served),
+            "to": _text(self.to),
             "schema": self.forecast.document(),
             "lastMigrationSeconds": self.migration_s,
             "vulnerabilities": {"left": list(self.left), "gained": list(self.gained), "kept": list(self.kept)},
             "refusedLocations": {table: dict(counts) for table, counts in self.refused.items()},
+            "store": self.store,
+            "outsideLocations": {table: dict(counts) for table, counts in self.outside.items()},
             "boundLocations": {table: dict(locations.bound(counts)) for table, counts in self.roots.items()},
             "locationsNotAsked": self.not_asked,
             "clients": {
@@ -110,32 +118,50 @@ class Upgrade:
         schema = self.forecast.document()
         last = "" if self.migration_s is None else f"; the last migration took {self.migration_s:.0f} s"
         return [
-            f"from       MLflow {'.'.join(map(str, self.served))} to {'.'.join(map(str, self.to))}",
+            f"from       MLflow {_text(self.served)} to {_text(self.to)}",
             f"schema     {schema['schema']}",
             *(f"pending    {revision}" for revision in schema.get("pending", ())),
             f"downtime   {schema.get('downtime', 'none: nothing is migrated')}{last}",
             f"rollback   {self.rollback}",
             f"known      left: {_listed(self.left)}; gained: {_listed(self.gained)}; kept: {_listed(self.kept)}",
-            *self._locations(),
+            *(f"artifacts  {line}" for line in self._locations()),
             *self._clients(),
         ]
 
+    def summary(self) -> tuple[str, ...]:
+        """Return what a preview says besides the migration: nothing that would have to be asked of a server."""
+        return (
+            f"known vulnerabilities: left: {_listed(self.left)}; gained: {_listed(self.gained)}",
+            *(f"artifacts: {line}" for line in (*self._refused(), *self._outside())),
+            f"clients, and the rest of the plan: python -m scripts.upgrade --stack STACK --to {_text(self.to)}",
+        )
+
     def _locations(self) -> list[str]:
         if self.not_asked:
-            return [f"artifacts  not asked: {self.not_asked}"]
-        to = ".".join(map(str, self.to))
-        lines = [
-            f"artifacts  {table.replace('_', ' ')} at {root}: {count}, whose location MLflow {to} refuses"
+            return [f"not asked: {self.not_asked}"]
+        lines = [*self._refused(), *self._outside()]
+        lines += [
+            f"{table.replace('_', ' ')} at {root}: {count}, bound to it whatever the settings say later"
+            for table, counts in self.roots.items()
+            for root, count in locations.bound(counts).items()
+            if root not in self.refused[table] and root not in self.outside[table]
+        ]
+        return lines or ["no stored location is refused, and none is bound to a bucket or a host"]
+
+    def _refused(self) -> list[str]:
+        return [
+            f"{table.replace('_', ' ')} at {root}: {count}, whose location MLflow {_text(self.to)} refuses"
             for table, counts in self.refused.items()
             for root, count in counts.items()
         ]
-        lines += [
-            f"artifacts  {table.replace('_', ' ')} at {root}: {count}, bound to it whatever the settings say later"
-            for table, counts in self.roots.items()
-            for root, count in locations.bound(counts).items()
+
+    def _outside(self) -> list[str]:
+        return [
+            f"{table.replace('_', ' ')} at {root}: {count}, outside {self.store}, which the settings name"
+            for table, counts in self.outside.items()
+            for root, count in counts.items()
             if root not in self.refused[table]
         ]
-        return lines or ["artifacts  no stored location is refused, and none is bound to a bucket or a host"]
 
     def _clients(self) -> list[str]:
         if not self.clients:
@@ -161,6 +187,10 @@ def clients_in(log: Iterable[str]) -> dict[str, int]:
             if isinstance(entry, dict) and entry.get("mlflow_client"):
                 found[str(entry["mlflow_client"])] += 1
     return dict(sorted(found.items(), key=lambda item: [part.zfill(6) for part in item[0].split(".")]))
+
+
+def _text(version: MlflowVersion) -> str:
+    return ".".join(map(str, version))
 
 
 def _listed(names: Iterable[str]) -> str:

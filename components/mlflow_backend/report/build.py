@@ -177,11 +177,11 @@ def _errors(stream: Stream, asked: PreviewInputs) -> tuple[str, ...]:
 
 def _warnings(stream: Stream, migration: Migration | None, pin: str) -> tuple[str, ...]:
     """Return the warnings but those that say what stands in the report already: a migration, a pin."""
-    pending = migration.pending if migration else ()
+    planned = (*migration.pending, *migration.upgrade) if migration else ()
     diagnostics = tuple(
         each
         for each in stream.diagnostics
-        if not (pending and all(revision in each.message for revision in pending)) and not (pin and pin in each.message)
+        if not (planned and all(line in each.message for line in planned)) and not (pin and pin in each.message)
     )
     return _messages(diagnostics, "warning")
 

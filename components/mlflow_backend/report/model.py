@@ -77,7 +77,7 @@ class Migration:
 
     `action`: none, create, migrate, refuse or 'find out'. `known_from`: a live database, the ledger (then `schema` says
     as of when), or nothing. `rows` counts those tables that pending revisions touch. `restore_needed`: whether going
-    back to the release before needs a restore of the dump.
+    back to the release before needs a restore of the dump. `upgrade` is what else a change of the MLflow version means.
     """
 
     action: str
@@ -89,6 +89,7 @@ class Migration:
     rollback: str = ""
     restore_needed: bool | None = None
     interrupted: str = ""
+    upgrade: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

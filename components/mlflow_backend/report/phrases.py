@@ -94,6 +94,7 @@ def migration(report: Report) -> Iterator[str]:
         yield f"rollback: {found.rollback}"
     elif found.restore_needed is False:
         yield "rollback: needs no restore"
+    yield from found.upgrade
 
 
 def policy_rows(report: Report) -> Iterator[tuple[Outcome, str, str, str, str]]:

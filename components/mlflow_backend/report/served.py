@@ -71,6 +71,7 @@ def migration(stream: Stream) -> Migration | None:
         rollback=rollback,
         restore_needed={"none": False, "create": False, "migrate": bool(rollback)}.get(action),
         interrupted=str(plan.get("interrupted", "")),
+        upgrade=tuple(map(str, plan.get("upgrade", ()))),
     )
 
 

@@ -100,7 +100,7 @@ def test_unknown_inputs_of_a_preview_are_left_for_later(key: str) -> None:
         "mlflowVersion": "3.4.0",
         key: Unknown(),
     }
-    assert resource.check(inputs) == resource.Checked(inputs=inputs)
+    assert resource.check(inputs, served="2.9.2") == resource.Checked(inputs=inputs)
 
 
 WISH = {

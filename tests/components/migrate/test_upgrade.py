@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mlflow_backend.migrate.forecast import Seen
+from mlflow_backend.migrate.forecast import Seen, announcement
 from mlflow_backend.migrate.known import forecast
 from mlflow_backend.migrate.locations import bound, names_host, refused, roots
 from mlflow_backend.migrate.upgrade import Upgrade, clients_in
@@ -15,13 +15,15 @@ from mlflow_backend.server import parse_version
 from mlflow_backend.vulnerabilities.table import of_version
 
 FTP, PROXIED = "ftp://files.example/1", "mlflow-artifacts:/1"
+STORE = "s3://b/root/artifacts"
 
 
 def planned(served: str, to: str, *, live: str | None = None, **more: object) -> Upgrade:
     """The plan from one version to another, with the database at the head of `live` (default: of the served one)."""
     heads = required_heads(live or served, auth=False)
     seen = None if heads is None or live == "" else Seen(heads=heads)
-    return Upgrade(served=parse_version(served), to=parse_version(to), forecast=forecast(to, seen), **more)  # type: ignore[arg-type]
+    made = forecast(to, seen)
+    return Upgrade(served=parse_version(served), to=parse_version(to), forecast=made, **{"store": STORE, **more})  # type: ignore[arg-type]
 
 
 def test_an_upgrade_says_what_is_pending_and_what_going_back_costs() -> None:
@@ -86,6 +88,37 @@ def test_locations_are_refused_by_what_crosses_3_17(served: str, to: str, count:
     assert any("ftp://files.example: 2, whose location" in line for line in plan.lines()) is bool(count)
     assert any("s3://b: 1, bound" in line for line in plan.lines())
     assert plan.document()["boundLocations"] == {"runs": {"ftp://files.example": 2, "s3://b": 1}}
+
+
+@pytest.mark.parametrize(
+    ("store", "lost"),
+    [
+        (STORE, {}),
+        ("s3://b", {}),
+        ("s3://other/root/artifacts", {"s3://b": 2}),
+        ("gs://b/artifacts", {"s3://b": 2}),
+    ],
+)
+def test_locations_outside_the_settings_store_are_counted(store: str, lost: dict[str, int]) -> None:
+    """Another bucket leaves behind what is bound to the one before, and not what the server proxies."""
+    plan = planned("3.10.1", "3.10.1", store=store, roots={"runs": roots([PROXIED, "s3://b/1", "s3://b/2"])})
+    assert plan.document()["outsideLocations"] == {"runs": lost}
+    assert any(f"outside {store}" in line for line in plan.lines()) is bool(lost)
+    assert any("bound to it" in line for line in plan.lines()) is not bool(lost)
+    assert any("s3://b: 2, outside" in line for line in plan.summary()) is bool(lost)
+
+
+def test_a_preview_summarises_a_change_of_the_version() -> None:
+    """Vulnerabilities, refused locations and the command for the rest; a preview without a change says none of it."""
+    plan = planned("3.10.1", "3.17.2", roots={"runs": roots([FTP])})
+    known, refusal, rest = plan.summary()
+    assert all(each in known for each in (*plan.left, *plan.gained))
+    assert "ftp://files.example: 1, whose location" in refusal
+    assert "scripts.upgrade" in rest
+    said = announcement({"upgrade": list(plan.summary())})
+    assert said is not None
+    assert all(line in said for line in plan.summary())
+    assert announcement({}) is None
 
 
 def test_what_stands_before_a_host_is_never_shown() -> None:

@@ -71,6 +71,7 @@ FULL = Report(
         downtime="yes",
         rollback="a restore",
         restore_needed=True,
+        upgrade=("known vulnerabilities: left: none; gained: none",),
     ),
     pin="revision 3 is pinned",
     preflight=(Preflight(check="account", outcome="skip", message="not asked.", fix="Log in."),),

@@ -23,10 +23,14 @@ RUNS = 200
 
 
 def planned(stack: LocalStack) -> str:
-    """Return the plan of an upgrade to the newest version, with an experiment that it refuses; that is deleted."""
+    """Return the plan of an upgrade to the newest version, with an experiment that it refuses, and one elsewhere.
+
+    Both are deleted, and their rows stay.
+    """
     url = stack.output("trackingUrl")
-    made = call(url, "experiments/create", {"name": "elsewhere", "artifact_location": "ftp://files.example/1"})
-    call(url, "experiments/delete", {"experiment_id": made["experiment_id"]})
+    for location in ("ftp://files.example/1", "s3://old-bucket/1"):
+        made = call(url, "experiments/create", {"name": location, "artifact_location": location})
+        call(url, "experiments/delete", {"experiment_id": made["experiment_id"]})
     return run(stack, "upgrade", "--to", VERSIONS[-1]).text
 
 
@@ -39,9 +43,9 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalSt
         for number, version in enumerate(VERSIONS):
             stack.write_settings(server={"mlflowVersion": version})
             if number == 1:
+                seen["plan"] = planned(stack)
                 seen[f"preview {version}"] = stack.pulumi("preview", "--stack", stack.name).text
                 seen[f"diff {version}"] = stack.pulumi("preview", "--diff", "--stack", stack.name).text
-                seen["plan"] = planned(stack)
             stack.must_up("--skip-preview")
             if number:
                 seen[f"after {version}"] = client(stack, "read")
@@ -69,6 +73,8 @@ def test_the_preview_says_what_is_pending_and_what_it_costs(migrated: tuple[Loca
         assert "bda7b8c39065 breaking: increase_model_version_tag_value_limit" in text
         assert "so the server is stopped for them" in text
         assert "needs a restore of the dump" in text
+        assert "experiments at s3://old-bucket: 1, outside s3://mlflow/artifacts" in text
+        assert re.search(r"upgrade --(stack|locator) \S+ --to 3\.4\.0", text)
 
 
 def test_the_plan_of_an_upgrade_is_of_what_is_there(migrated: tuple[LocalStack, dict[str, object]]) -> None:
@@ -77,6 +83,7 @@ def test_the_plan_of_an_upgrade_is_of_what_is_there(migrated: tuple[LocalStack, 
     text = str(seen["plan"])
     assert "71994744cf8e safe: add evaluation datasets" in text
     assert "experiments at ftp://files.example: 1," in text
+    assert "experiments at s3://old-bucket: 1, outside s3://mlflow/artifacts" in text
     assert re.search(r"^clients +2\.9\.2: loses none \(requests: \d+\)", text, re.MULTILINE)
     assert "is lost" in text
 

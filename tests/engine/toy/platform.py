@@ -32,6 +32,7 @@ class ToyPlatform:
 
     target = "toy"
     dumps = ""
+    artifacts = ""
     report = None
     asks_at_once = True
     start_deadline_s = 30.0
