@@ -157,21 +157,28 @@ class ClusterStack(Project):
     @property
     def login(self) -> dict[str, str]:
         """The header by which the administrator logs in, from the server's Secret."""
-        (secret,) = (
-            each["data"]
-            for each in self.cluster.get("secrets", self.namespace)
-            if each["metadata"]["name"] == self.naming.part(SERVER)
-        )
-        user, password = (base64.b64decode(secret[key]).decode() for key in ("admin-user", "admin-password"))
-        return dict(urllib3.make_headers(basic_auth=f"{user}:{password}"))
+        held = self.secrets
+        return login_of(held["admin-user"], held["admin-password"])
+
+    @property
+    def secret(self) -> str:
+        """The name of the server's Secret."""
+        return str(self.settings["kubernetes"].get("secret") or self.naming.part(SERVER))
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What the server's Secret holds."""
+        data = json.loads(self.kubectl("get", "secret", self.secret, "-o", "json"))["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
     def ask(self, path: str, body: object = None, *, base: str = "", **headers: str) -> urllib3.BaseHTTPResponse:
-        """Return the answer to a call of MLflow, as the administrator, by the ingress or by another URL."""
+        """Return the answer to a call of MLflow, by the ingress or another URL, as administrator or by `headers`."""
+        login = {} if "authorization" in headers else self.login
         content = None if body is None else json.dumps(body).encode()
         method, kind = ("GET", {}) if body is None else ("POST", {"Content-Type": "application/json"})
         with urllib3.PoolManager(retries=False, timeout=_TIMEOUT, ca_certs=str(self.cluster.authority.root)) as pool:
             url = f"{base or f'https://{self.host}'}/{path}"
-            return pool.request(method, url, body=content, headers={**self.login, **kind, **headers})
+            return pool.request(method, url, body=content, headers={**login, **kind, **headers})
 
     def upload(self, path: str, pieces: Iterator[bytes]) -> urllib3.BaseHTTPResponse:
         """Return the answer to an upload, as the administrator, whose body comes piece by piece."""
@@ -196,6 +203,11 @@ class ClusterStack(Project):
         found = self.call(f"experiments/get-by-name?experiment_name={experiment}")["experiment"]["experiment_id"]
         asked = {"experiment_ids": [found], "order_by": ["attributes.start_time ASC"], "max_results": 1000}
         return [each["data"]["metrics"][0]["value"] for each in self.call("runs/search", asked)["runs"]]
+
+
+def login_of(user: str, password: str) -> dict[str, str]:
+    """Return the header by which a user logs in."""
+    return dict(urllib3.make_headers(basic_auth=f"{user}:{password}"))
 
 
 @contextlib.contextmanager

@@ -121,6 +121,13 @@ class Cluster:
                 error.add_note(self.kubectl("logs", name, "-n", namespace, "--tail=20"))
             raise
 
+    def kill(self, pod: str, namespace: str) -> None:
+        """SIGKILL what a pod runs, as the kernel does if memory is out; the kubelet starts it again in the same pod."""
+        found = json.loads(self.kubectl("get", "pod", pod, "-n", namespace, "-o", "json"))
+        (container,) = (each["containerID"] for each in found["status"]["containerStatuses"])
+        kill = ("ctr", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL")
+        self._namespaces.run(*kill, container.removeprefix("containerd://"))
+
     @contextlib.contextmanager
     def namespace(self, beginning: str, **labels: str) -> Iterator[str]:
         """Make a namespace that is of nobody else, with restricted pods; it is deleted at the end."""

@@ -1,7 +1,7 @@
 """Releases that a real cluster cannot run: red with the cluster's own words and a fix, and users notice nothing.
 
-One deployment of real MLflow is shared by all rows. What is deployed over it is a server that starts at once and is
-wrong in one way, or a right one that the cluster does not let in.
+One deployment of real MLflow is shared by all rows. What is deployed over it is a server that starts at
+once and is wrong in one way, or a right one that the cluster does not let in.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from mlflow_backend.kubernetes.naming import CANDIDATE, SERVER
+from tests.engine.stack import nothing_changed
 from tests.rig.kubernetes import addons, images
 from tests.rig.kubernetes.backend import ClusterStack, laid_out
-from tests.rig.kubernetes.users import Users
-from tests.server.services import until
+from tests.rig.kubernetes.load import Users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ _REPLICAS = 2
 _ROLLOUT_S: Final = 60
 """The least that settings let a new pod have: the update ends within it, and within the time of what else it does."""
 _UPDATE_S: Final = 500
+_COMPONENT: Final = "app.kubernetes.io/component"
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,24 @@ def quota(stack: ClusterStack) -> Documents:
     return [{**addons.head("v1", "ResourceQuota", "full", stack.namespace), "spec": {"hard": {"pods": "1"}}}]
 
 
+def admission(component: str) -> Callable[[ClusterStack], Documents]:
+    """Return what makes a policy of the cluster that lets in no pod of a component of the stack."""
+
+    def made(stack: ClusterStack) -> Documents:
+        version, name = "admissionregistration.k8s.io/v1", f"refused-{stack.namespace}"
+        resources = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+        rule = {"expression": f"object.metadata.labels['{_COMPONENT}'] != '{component}'", "message": "not today"}
+        there = {"matchLabels": {"kubernetes.io/metadata.name": stack.namespace}}
+        policy = {
+            **addons.head(version, "ValidatingAdmissionPolicy", name),
+            "spec": {"matchConstraints": {"resourceRules": [resources]}, "validations": [rule]},
+        }
+        bound = {"policyName": name, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": there}}
+        return [policy, {**addons.head(version, "ValidatingAdmissionPolicyBinding", name), "spec": bound}]
+
+    return made
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """One row: what is deployed, what the cluster is given before, and what has to be said.
@@ -61,6 +81,7 @@ class Fault:
     image: str = "server"
     settings: Mapping[str, Any] = field(default_factory=dict)
     given: Callable[[ClusterStack], Documents] = lambda _: []
+    rollout_s: int = _ROLLOUT_S
 
 
 FAULTS: Final = (
@@ -87,6 +108,22 @@ FAULTS: Final = (
         said=("exceeded quota: full",),
         fix="one server more",
     ),
+    Fault(
+        name="admission-of-the-candidate",
+        settings={"requestTimeout": 62},
+        given=admission(CANDIDATE),
+        said=("not today",),
+        fix="admission",
+    ),
+    # The candidate is verified, and then the cluster refuses the pod that users would meet.
+    Fault(
+        name="admission-of-the-servers",
+        settings={"requestTimeout": 63},
+        given=admission(SERVER),
+        said=("not today",),
+        fix="admission",
+        rollout_s=300,
+    ),
 )
 
 
@@ -97,7 +134,7 @@ def broken(stack: ClusterStack, fault: Fault) -> Iterator[None]:
     missing = f"{images.REGISTRY}/missing@sha256:{'0' * 64}"
     image = missing if fault.image == "missing" else stack.cluster.image(fault.image)
     stack.write_settings(
-        server={**fault.settings, "image": image}, kubernetes={"server": {"rolloutDeadline": _ROLLOUT_S}}
+        server={**fault.settings, "image": image}, kubernetes={"server": {"rolloutDeadline": fault.rollout_s}}
     )
     given = fault.given(stack)
     try:
@@ -129,28 +166,10 @@ def test_a_release_that_cannot_run_is_named_and_never_met(served: ClusterStack, 
     assert not served.has_candidate
 
 
-def test_the_disruption_budget_refuses_to_evict_the_last_server(served: ClusterStack) -> None:
-    """A node that is drained takes one server, and the other one only when there are two again."""
-    first, last = sorted(served.serving_pods())
-    with Users(served, "evicted") as users:
-        evict(served, first)
-        with pytest.raises(RuntimeError, match="disruption budget"):
-            evict(served, last)
-        after = until(lambda: two_without(served, first), what="another server", deadline_s=240)
-        until(lambda: first not in served.found("pods"), what="the end of the evicted one", deadline_s=120)
-    assert last in after
-    assert users.failed == []
-    assert users.lost() == set()
-
-
-def evict(stack: ClusterStack, pod: str) -> None:
-    """Evict a pod, as who drains its node does. Raises RuntimeError with the API's words if that is refused."""
-    asked = {**addons.head("policy/v1", "Eviction", pod, stack.namespace)}
-    path = f"/api/v1/namespaces/{stack.namespace}/pods/{pod}/eviction"
-    stack.cluster.kubectl("create", "--raw", path, "-f", "-", given=json.dumps(asked))
-
-
-def two_without(stack: ClusterStack, pod: str) -> set[str]:
-    """Return the servers if there are two without this one, and none else."""
-    found = stack.serving_pods()
-    return found if len(found) == _REPLICAS and pod not in found else set()
+def test_without_a_fault_the_next_update_is_green(served: ClusterStack) -> None:
+    """What was red leaves nothing behind: the servers are as they were, and so is what they are told to run."""
+    before = served.serving_pods()
+    served.must_up("--refresh")
+    again = served.must_up()
+    assert nothing_changed(again.text), again.text
+    assert served.serving_pods() == before

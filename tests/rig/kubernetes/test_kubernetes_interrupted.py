@@ -16,7 +16,7 @@ from mlflow_backend.kubernetes.naming import VERIFY
 from mlflow_backend.kubernetes.render.oneshot import DATABASE
 from mlflow_backend.schema_tables import required_heads
 from tests.rig.kubernetes.backend import ClusterStack, laid_out
-from tests.rig.kubernetes.users import Users
+from tests.rig.kubernetes.load import Users
 from tests.server import server_image
 from tests.server.services import until
 

@@ -6,8 +6,9 @@ The stack is the shipped `cluster` with two servers. The tests stand in the orde
 from __future__ import annotations
 
 import json
-import threading
-from typing import TYPE_CHECKING, Any, Final
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -15,12 +16,13 @@ from mlflow_backend.contract import ExitCode
 from mlflow_backend.kubernetes.naming import DATABASE, SERVER
 from tests.engine.stack import nothing_changed
 from tests.rig.kubernetes.backend import ClusterStack, laid_out
+from tests.rig.kubernetes.load import Load
 from tests.server.services import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import urllib3
+    from urllib3 import BaseHTTPResponse
 
     from tests.rig.kubernetes.cluster import Cluster
 
@@ -117,68 +119,31 @@ _SLOW: Final = "api/2.0/mlflow-artifacts/artifacts/0/slow"
 _SLOW_S: Final = 10
 
 
-class Load:
-    """Requests through the ingress until it is ended: short ones one after the other, and uploads of ten seconds."""
-
-    def __init__(self, stack: ClusterStack) -> None:
-        """Begin."""
-        self.answered, self.uploaded, self.failed = 0, 0, list[Any]()
-        self._stack, self._over = stack, threading.Event()
-        # They are started by a thread that is in the cluster's network, and so are they.
-        self._threads = [threading.Thread(target=self._repeat, args=(each,)) for each in (self._ask, self._upload)]
-        for each in self._threads:
-            each.start()
-
-    def _repeat(self, request: Callable[[], urllib3.BaseHTTPResponse]) -> None:
-        while not self._over.is_set():
-            try:
-                answer = request()
-            except Exception as error:  # noqa: BLE001 - whatever it was, a user saw it
-                self.failed.append((request.__name__, repr(error)))
-            else:
-                if answer.status != 200:
-                    self.failed.append((request.__name__, answer.status, answer.data[:200]))
-
-    def _ask(self) -> urllib3.BaseHTTPResponse:
-        answer = self._stack.ask("api/2.0/mlflow/experiments/get?experiment_id=0")
-        self.answered += 1
-        return answer
-
-    def _upload(self) -> urllib3.BaseHTTPResponse:
-        answer = self._stack.upload(_SLOW, self._pieces())
-        self.uploaded += 1
-        return answer
-
-    def _pieces(self) -> Iterator[bytes]:
-        """Give a body piece by piece, one a second."""
-        for _ in range(_SLOW_S):
-            yield b"piece"
-            self._over.wait(1)
-
-    def end(self) -> None:
-        """End it."""
-        self._over.set()
-        for each in self._threads:
-            each.join()
+def pieces() -> Iterator[bytes]:
+    """Give a body piece by piece, one a second: that pace is what makes the request slow."""
+    for _ in range(_SLOW_S):
+        yield b"piece"
+        time.sleep(1)
 
 
 def test_an_upgrade_rolls_every_pod_without_a_failed_request(life: Life) -> None:
     """Another release is verified apart, then the pods are replaced one by one: slow requests too are answered."""
     stack = life.stack
     stack.write_settings(server={"requestTimeout": 290})
-    load = Load(stack)
-    try:
+    requests: dict[str, Callable[[], BaseHTTPResponse]] = {
+        "short": partial(stack.ask, "api/2.0/mlflow/experiments/get?experiment_id=0"),
+        "slow": lambda: stack.upload(_SLOW, pieces()),
+    }
+    with Load(requests) as load:
         stack.must_up()
         life.second = life.revision
         life.pods()
         # The last pods of the old revision take requests while they drain.
         until(lambda: not _ending(stack), what="the end of the old pods", deadline_s=240)
-    finally:
-        load.end()
     assert life.second != life.first
     assert load.failed == []
-    assert load.answered > 20
-    assert load.uploaded > 2
+    assert load.answered["short"] > 20
+    assert load.answered["slow"] > 2
     assert not stack.has_candidate
     assert stack.outputs()["verification"]["verdict"] == "pass"
 
@@ -207,7 +172,7 @@ def test_destroy_leaves_only_what_is_protected(life: Life) -> None:
     assert lifted.code == ExitCode.DONE, lifted.text
     gone = stack.destroy()
     assert gone.ok, gone.text
-    until(lambda: not stack.found("pods"), what="the end of the pods", deadline_s=240)
+    assert not stack.found("pods"), "a namespace that is deleted while pods end takes minutes longer"
     assert stack.found("secrets") == {*stack.given_secrets, stack.naming.part(SERVER)}
     assert stack.found("persistentvolumeclaims") == {f"data-{stack.naming.part(DATABASE)}-0"}
     kinds = "deployments,statefulsets,services,ingresses,networkpolicies,jobs,podtemplates,poddisruptionbudgets,hpa"
