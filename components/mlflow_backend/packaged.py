@@ -7,9 +7,14 @@ installs, the locks of MLflow's environments and the tables of MLflow's schemas 
 from __future__ import annotations
 
 import importlib.util
+import io
 import sys
+import zipfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _HERE: Final = Path(__file__).resolve().parent
 SERVER: Final = _HERE / "server_package"
@@ -23,6 +28,19 @@ _CLIENT: Final = _HERE / "client_package"
 CLIENT_LOCKS: Final = _CLIENT / "requirements"
 """Holds one lock an MLflow version, of a client's environment."""
 _GATE: Final = _CLIENT / "mlflow_backend_gate.py"
+
+
+def archive(patterns: Iterable[str], more: Mapping[str, bytes]) -> bytes:
+    """Return these files of the package, and more beside it, as a zip file; equal content is equal bytes."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as written:
+        for path in sorted({path for pattern in patterns for path in _HERE.glob(pattern)}):
+            # Without the file's own time, which is another in each clone.
+            info = zipfile.ZipInfo(str(path.relative_to(_HERE.parent)))
+            written.writestr(info, path.read_bytes(), compress_type=zipfile.ZIP_DEFLATED)
+        for name, text in more.items():
+            written.writestr(zipfile.ZipInfo(name), text, compress_type=zipfile.ZIP_DEFLATED)
+    return content.getvalue()
 
 
 def gate() -> Any:

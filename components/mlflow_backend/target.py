@@ -34,6 +34,8 @@ class Target(Protocol):
     name: str
     loopback: bool
     """Whether nobody but this machine reaches its backends."""
+    whole_backups: bool
+    """Whether scripts.backup takes backups of its backends."""
     platforms: frozenset[str]
     """The sections of the settings, such as `aws`, that are for its platform."""
 

@@ -10,10 +10,13 @@ import tempfile
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.store import S3Store
+from mlflow_backend.backup.artifacts import StoredFile
 from mlflow_backend.backup.destination import Listed, Written, refuse_other_size
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.identity import OBJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Write = Callable[[bytes], object]
 
@@ -31,14 +34,16 @@ class BucketDestination(S3Store):
 
     def listing(self, prefix: str) -> tuple[Listed, ...]:
         """Return every object below `prefix`."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._key(f"{prefix}/")
-        )
         return tuple(
-            Listed(key=item["Key"].removeprefix(self._prefix), size_bytes=item["Size"], written_at=item["LastModified"])
-            for page in self._ask(prefix, list, pages)
-            for item in page.get("Contents", [])
+            Listed(key=key, size_bytes=item["Size"], written_at=item["LastModified"])
+            for key, item in self.items(f"{prefix}/")
         )
+
+    def items(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        """Yield each key that begins so, with what S3 says of its object."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._key(prefix))
+        for page in self._ask(prefix, list, pages):
+            yield from ((item["Key"].removeprefix(self._prefix), item) for item in page.get("Contents", []))
 
     def write(self, key: str | Callable[[str], str], fill: Callable[[Write], object]) -> Written:
         """Create one object, which is first collected in a temporary file: its key may depend on its content."""
@@ -60,6 +65,11 @@ class BucketDestination(S3Store):
             if there is not None:
                 refuse_other_size(wanted, there, size)
             return Written(key=wanted, size_bytes=size, sha256=digest.hexdigest())
+
+    def clear(self, prefix: str) -> None:
+        """Delete every object below `prefix`."""
+        for each in self.listing(prefix):
+            self.delete(each.key)
 
     def clear_unfinished(self) -> None:
         """Do nothing: an upload that was interrupted is no object, and the bucket's lifecycle ends it."""
@@ -85,3 +95,30 @@ class BucketDestination(S3Store):
             answer = self._ask(key, self._client.upload_part, **upload, PartNumber=number, Body=piece)
             parts.append({"ETag": answer["ETag"], "PartNumber": number})
         return self._created(key, self._client.complete_multipart_upload, **upload, MultipartUpload={"Parts": parts})
+
+
+class BucketArtifacts:
+    """The artifacts of a backend whose store is on S3 (backup.source.Artifacts)."""
+
+    def __init__(self, client: Any, *, bucket: str, root: str) -> None:
+        """Name the artifacts' root; nothing is asked yet."""
+        self._objects = BucketDestination(client, bucket=bucket, root=root)
+
+    def listing(self) -> Iterator[StoredFile]:
+        """Give every file but the store's identity, and but the empty objects that stand for folders."""
+        for path, item in self._objects.items():
+            if path != OBJECT and not path.endswith("/"):
+                yield StoredFile(path=path, size_bytes=item["Size"], stamp=item["ETag"].strip('"'))
+
+    def reading(self, path: str) -> Iterator[bytes]:
+        """Read the object."""
+        try:
+            yield from self._objects.chunks(path)
+        except PlatformFailed:
+            if self._objects.size(path) is not None:
+                raise
+            raise FileNotFoundError(path) from None
+
+    def create(self, path: str, pieces: Iterator[bytes]) -> None:
+        """Create the object; one that is there stays as it is, and fails the call if it has another size."""
+        self._objects.write(path, lambda write: [write(piece) for piece in pieces])

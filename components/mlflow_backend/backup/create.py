@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlflow_backend.backup import catalogue, manifest, sealing
+from mlflow_backend.backup import age, catalogue, manifest
 from mlflow_backend.backup.artifacts import Artifact, CopyPlan, content_key, encode_index, plan_copy
 from mlflow_backend.backup.manifest import ArtifactIndex, ArtifactMode, Manifest, Part
 from mlflow_backend.contract import PlatformFailed, Refused
@@ -48,7 +48,7 @@ class _Begun:
         """Write one sealed object of the backup's folder."""
         keys = public_keys or self.public_keys
         written = self.destination.write(
-            f"{catalogue.folder(self.id)}/{name}", lambda write: sealing.seal(pieces, write, keys)
+            f"{catalogue.folder(self.id)}/{name}", lambda write: age.seal(pieces, write, keys)
         )
         return Part(object=name, sha256=written.sha256, size_bytes=written.size_bytes)
 
@@ -59,36 +59,34 @@ def create(source: Source, destination: Destination, *, recovery_key: str, say: 
     Raises Refused if no revision serves or another backup is in progress, PlatformFailed if a store or the database
     fails: what was written so far is then no backup.
     """
-    deployed = source.deployed
-    current = deployed.platform.current()
-    if current is None:
+    served = source.served()
+    if served is None:
         raise Refused("No revision serves.", code="backup-nothing-serves", fix="Deploy it: `make up`.")
-    with deployed.store.locked(LOCK, by=BY), _staged(source):
+    with source.store.locked(LOCK, by=BY), _staged(source):
         # Taken before the snapshot, so that the age of what is restored is never said to be less than it is.
         now = datetime.now(UTC)
         begun = _Begun(
             id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
             source=source,
             destination=destination,
-            public_keys=(sealing.public_key(source.vault.private_key()), recovery_key),
+            public_keys=[key for key in (source.vault.public_key(), recovery_key) if key],
         )
         destination.clear_unfinished()
         before = catalogue.read(destination).newest
         say(f"backup {begun.id}: dumping the databases")
-        version = current.release.mlflow_version
-        dump = source.tool(version).dump(source.staging)
+        dump = source.tool(served.mlflow_version).dump(source.staging)
         databases = {name: _sealed_dump(begun, dump.id, name, each) for name, each in dump.databases.items()}
         index = _copied(begun, _plan(source, destination, before), say)
         found = Manifest(
             id=begun.id,
             stack=source.stack,
-            target=deployed.platform.target,
+            target=source.target,
             taken_at=now,
             finished_at=datetime.now(UTC),
-            mlflow_version=version,
-            image_digest=current.release.image_digest,
-            environment_lock=current.release.environment_lock,
-            identity=deployed.ledger.state().identity or {},
+            mlflow_version=served.mlflow_version,
+            image_digest=served.image_digest,
+            environment_lock=served.environment_lock,
+            identity=source.ledger.state().identity or {},
             databases=databases,
             samples=_samples(source, dump.id),
             artifacts=index,
@@ -115,14 +113,14 @@ def _staged(source: Source) -> Iterator[None]:
 
 
 def _sealed_dump(begun: _Begun, dump: str, name: str, dumped: DumpedDatabase) -> DumpedDatabase:
-    part = begun.seal(f"{name}.dump.age", begun.source.deployed.store.chunks(f"{STAGING}/{dump}/{dumped.object}"))
+    part = begun.seal(f"{name}.dump.age", begun.source.store.chunks(f"{STAGING}/{dump}/{dumped.object}"))
     return replace(dumped, object=part.object, sha256=part.sha256, size_bytes=part.size_bytes)
 
 
 def _samples(source: Source, dump: str) -> dict[str, str]:
     """Return what the tool's own manifest says of rows that it has read in the tracking database's snapshot."""
     key = f"{STAGING}/{dump}/{manifest.MANIFEST}"
-    return dict(json.loads(source.deployed.store.read([key])[key])["databases"]["tracking"]["samples"])
+    return dict(json.loads(source.store.read([key])[key])["databases"]["tracking"]["samples"])
 
 
 def _plan(source: Source, destination: Destination, before: Manifest | None) -> CopyPlan:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,6 +76,9 @@ class Destination(Protocol):
     def delete(self, key: str) -> None:
         """Delete an object; nothing happens if it is not there."""
 
+    def clear(self, prefix: str) -> None:
+        """Delete every object below `prefix`."""
+
     def clear_unfinished(self) -> None:
         """Delete what interrupted writes left. Only for whoever holds the lock of backups."""
 
@@ -139,6 +143,10 @@ class FolderDestination(FileStore):
             except FileExistsError:
                 refuse_other_size(key, path.stat().st_size, size)
             self._settle(path.parent)
+
+    def clear(self, prefix: str) -> None:
+        """Delete the folder, with the temporary files in it."""
+        shutil.rmtree(self.path(prefix), ignore_errors=True)
 
     def clear_unfinished(self) -> None:
         """Delete what interrupted writes left. Only for whoever holds the lock of backups."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlflow_backend.backup.artifacts import Artifact
     from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.manifest import Manifest
-    from mlflow_backend.backup.source import Source
+    from mlflow_backend.backup.source import DeployedSource
 
     Say = Callable[[str], None]
 
@@ -62,7 +62,7 @@ class RestorePlan:
             yield "keys: those of the backup are put in force, and the present ones are kept aside"
 
 
-def plan(source: Source, destination: Destination, found: Manifest, *, has_key: bool) -> RestorePlan:
+def plan(source: DeployedSource, destination: Destination, found: Manifest, *, has_key: bool) -> RestorePlan:
     """Return what restoring the backup would do. Raises Refused if it cannot be restored onto this backend.
 
     `has_key` says whether the recovery key was given, without which another backend's keys cannot be opened.
@@ -85,7 +85,7 @@ def plan(source: Source, destination: Destination, found: Manifest, *, has_key: 
     return RestorePlan(manifest=found, elsewhere=elsewhere, missing=missing, different=different)
 
 
-def restore(source: Source, destination: Destination, planned: RestorePlan, *, key: str, say: Say) -> None:
+def restore(source: DeployedSource, destination: Destination, planned: RestorePlan, *, key: str, say: Say) -> None:
     """Carry out a plan; `key` opens the dumps, and the backup's secrets if it is restored elsewhere.
 
     Raises Refused if another command works on the backend, PlatformFailed if the backup is damaged or a part of the
@@ -116,7 +116,7 @@ def restore(source: Source, destination: Destination, planned: RestorePlan, *, k
             source.clear_staging()
 
 
-def undo(source: Source, *, say: Say) -> str:
+def undo(source: DeployedSource, *, say: Say) -> str:
     """Put back what the last restore replaced: databases, secrets and identity. Return the backup's id.
 
     Raises Refused if the ledger knows of no restore, PlatformFailed if the databases cannot be put back.
@@ -142,7 +142,7 @@ def undo(source: Source, *, say: Say) -> str:
 
 
 def _restore_databases(  # noqa: PLR0913 - what is restored from where, by name
-    source: Source, destination: Destination, planned: RestorePlan, address: str, *, key: str, say: Say
+    source: DeployedSource, destination: Destination, planned: RestorePlan, address: str, *, key: str, say: Say
 ) -> None:
     """Switch the databases, under the keys of the backup if it is of another backend; else nothing is changed."""
     found, journal = planned.manifest, _journal(source)
@@ -165,7 +165,7 @@ def _restore_databases(  # noqa: PLR0913 - what is restored from where, by name
         raise
 
 
-def stage(source: Source, destination: Destination, found: Manifest, key: str) -> str:
+def stage(source: DeployedSource, destination: Destination, found: Manifest, key: str) -> str:
     """Open the dumps into the backend's own store, and return the address that the database tool restores from.
 
     Raises PlatformFailed if the key does not open them or a dump is damaged.
@@ -189,7 +189,9 @@ def stage(source: Source, destination: Destination, found: Manifest, key: str) -
     return f"{source.staging}/{found.id}"
 
 
-def write_artifacts(source: Source, destination: Destination, missing: tuple[Artifact, ...], *, say: Say) -> None:
+def write_artifacts(
+    source: DeployedSource, destination: Destination, missing: tuple[Artifact, ...], *, say: Say
+) -> None:
     """Write the artifacts, each only if its content is what was backed up. Raises PlatformFailed."""
     say(f"writing {len(missing)} artifacts")
     for artifact in missing:
@@ -198,7 +200,7 @@ def write_artifacts(source: Source, destination: Destination, missing: tuple[Art
         source.artifacts.create(artifact.path, destination.chunks(artifact.content))
 
 
-def write_identity(source: Source, identity: Mapping[str, str]) -> None:
+def write_identity(source: DeployedSource, identity: Mapping[str, str]) -> None:
     """Write the identity of a backend into its store; its databases bring theirs."""
     if {"store", "database"} <= set(identity):
         source.deployed.platform.mark_store(object_of(identity["store"], identity["database"]))
@@ -221,7 +223,7 @@ def settings_of(destination: Destination, found: Manifest, key: str, *, path: Pa
     path.write_bytes(sealing.unseal_bytes(destination.chunks(part), key, part=part))
 
 
-def _refuse_other(source: Source, found: Manifest, *, has_key: bool) -> None:
+def _refuse_other(source: DeployedSource, found: Manifest, *, has_key: bool) -> None:
     """Raise Refused if this other backend holds data of its own, or the backup's keys cannot be opened.
 
     What the same restore brought before it was interrupted is no data of its own.
@@ -243,22 +245,22 @@ def _refuse_other(source: Source, found: Manifest, *, has_key: bool) -> None:
         )
 
 
-def _journal(source: Source) -> Journal:
+def _journal(source: DeployedSource) -> Journal:
     return Journal(source.deployed.store, "restore")
 
 
-def _switched(source: Source, found: Manifest) -> bool:
+def _switched(source: DeployedSource, found: Manifest) -> bool:
     """Return whether a restore of this backup switched the databases, and was killed before it wrote the identity."""
     begun = _journal(source).load("backup", "kept")
     return begun is not None and begun["backup"] == found.id and begun["kept"] != _replaced(source, found)
 
 
-def _replaced(source: Source, found: Manifest) -> list[str]:
+def _replaced(source: DeployedSource, found: Manifest) -> list[str]:
     """Return the databases that restores have replaced and kept, by name."""
     return sorted(name for name in source.tool(found.mlflow_version).kept() if _REPLACED in name)
 
 
-def _compare(source: Source, index: Mapping[str, Artifact]) -> tuple[tuple[Artifact, ...], tuple[str, ...]]:
+def _compare(source: DeployedSource, index: Mapping[str, Artifact]) -> tuple[tuple[Artifact, ...], tuple[str, ...]]:
     """Return the artifacts that are not in the store, and the paths of those that have another size there."""
     there = {file.path: file.size_bytes for file in source.artifacts.listing()}
     missing = tuple(artifact for path, artifact in sorted(index.items()) if path not in there)

@@ -1,7 +1,4 @@
-"""Encryption of a backup's objects to public keys, as streams in the format age v1 (c2sp.org/age), and its opening.
-
-Whoever seals needs public keys only. What is sealed here can be opened without this project: `age -d -i KEYFILE`.
-"""
+"""The private keys of backups, and the opening of what was sealed to their public halves (`age`)."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from mlflow_backend.backup.streams import PieceReader
 from mlflow_backend.contract import PlatformFailed, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from _typeshed import ReadableBuffer
@@ -51,18 +48,17 @@ def read_key(path: Path) -> str:
     return key
 
 
-def seal(pieces: Iterable[bytes], write: Write, public_keys: Sequence[str]) -> None:
-    """Write what `pieces` give, sealed so that each of the keys opens it. Errors of reading and writing pass."""
-    recipients = [x25519.Recipient.from_str(key) for key in public_keys]
-    _through(lambda reader, writer: pyrage.encrypt_io(reader, writer, recipients), pieces, write)
-
-
 def unseal(pieces: Iterable[bytes], write: Write, private_key: str, *, part: str) -> None:
     """Write what was sealed. Raises PlatformFailed, naming `part`, if this key does not open it or it was changed."""
-    identity = _identity(private_key)
+    reader, writer = PieceReader(iter(pieces)), _Writer(write)
     try:
-        _through(lambda reader, writer: pyrage.decrypt_io(reader, writer, [identity]), pieces, write)
-    except pyrage.DecryptError:
+        pyrage.decrypt_io(
+            cast("io.BufferedIOBase", reader), cast("io.BufferedIOBase", writer), [_identity(private_key)]
+        )
+    except (pyrage.DecryptError, OSError):
+        # The library turns errors of the streams into its own, and its own into OSError in the middle of a stream.
+        if (failure := reader.failure or writer.failure) is not None:
+            raise failure from None
         raise PlatformFailed(
             "it cannot be opened with this key",
             code="backup-key-wrong",
@@ -83,20 +79,6 @@ def _identity(private: str) -> x25519.Identity:
         return x25519.Identity.from_str(private)
     except pyrage.IdentityError:
         raise UsageError("it is no private key of age", code="recovery-key-malformed", fix=_KEY_FIX) from None
-
-
-def _through(
-    work: Callable[[io.BufferedIOBase, io.BufferedIOBase], object], pieces: Iterable[bytes], write: Write
-) -> None:
-    """Run a transformation between two streams; the errors of either stream pass as they are."""
-    reader, writer = PieceReader(iter(pieces)), _Writer(write)
-    try:
-        work(cast("io.BufferedIOBase", reader), cast("io.BufferedIOBase", writer))
-    except (pyrage.EncryptError, pyrage.DecryptError, OSError) as error:
-        # The library turns errors of the streams into its own, and its own into OSError in the middle of a stream.
-        if (failure := reader.failure or writer.failure) is not None:
-            raise failure from None
-        raise pyrage.DecryptError(str(error)) from None
 
 
 class _Writer(io.RawIOBase):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,9 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mlflow_backend.backup.artifacts import StoredFile
-    from mlflow_backend.backup.destination import FolderDestination
+    from mlflow_backend.backup.destination import Destination
+    from mlflow_backend.contract import Release
     from mlflow_backend.deployed import DeployedBackend
     from mlflow_backend.migrate.tool import DatabaseTool
+    from mlflow_backend.releases.ledger import Ledger
+    from mlflow_backend.releases.stores import Store
 
 
 class Artifacts(Protocol):
@@ -30,14 +32,21 @@ class Artifacts(Protocol):
         """Write a file that is not there yet."""
 
 
-class Vault(Protocol):
+class Secrets(Protocol):
     """The secrets of a backend that a restore elsewhere needs, by name. Each method raises PlatformFailed."""
 
-    def private_key(self) -> str:
-        """Return the backend's own key of backups, which is made when it is first asked for."""
+    def public_key(self) -> str | None:
+        """Return the public half of the backend's own key of backups; None if it has no key of its own."""
 
     def read(self) -> Mapping[str, str]:
         """Return the secrets."""
+
+
+class Vault(Secrets, Protocol):
+    """The secrets of a backend that is restored to. Each method raises PlatformFailed."""
+
+    def private_key(self) -> str:
+        """Return the backend's own key of backups. Raises Refused if it has none."""
 
     def take_over(self, secrets: Mapping[str, str], *, label: str) -> None:
         """Put another backend's secrets in force, and keep the present ones aside under `label`."""
@@ -48,26 +57,67 @@ class Vault(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A deployed backend that is backed up or restored to.
+    """A backend as a backup is taken of it, on this machine or in the backend's own network.
 
-    `tool` returns the database tool of an MLflow version. `own` is the folder of the backend's own store, into which
-    dumps are opened. `settings` is the content of the stack's file.
+    `served` returns the release that serves, None if none does. `tool` returns the database tool of an MLflow version,
+    which writes below the address `staging`; the backend's own store `own` has the same objects. `settings` is the
+    content of the stack's file.
     """
 
-    deployed: DeployedBackend
+    target: str
+    store: Store
+    ledger: Ledger
+    served: Callable[[], Release | None]
     tool: Callable[[str], DatabaseTool]
     artifacts: Artifacts
-    vault: Vault
-    own: FolderDestination
+    vault: Secrets
+    staging: str
+    own: Destination
     stack: str
     settings: bytes = field(default=b"", repr=False)
 
-    @property
-    def staging(self) -> str:
-        """The address below which the database tool writes and finds a backup's dumps."""
-        return f"{self.deployed.platform.dumps.removesuffix(DUMPS)}{STAGING}"
-
     def clear_staging(self) -> None:
         """Delete every dump in plain that a backup or a restore left. Only for whoever holds the lock of backups."""
-        shutil.rmtree(self.own.path(STAGING), ignore_errors=True)
+        self.own.clear(STAGING)
         self.own.clear_unfinished()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployedSource(Source):
+    """A deployed backend that is restored to, too."""
+
+    deployed: DeployedBackend
+    vault: Vault
+
+
+def source_of(  # noqa: PLR0913 - the parts of a backend, by name
+    deployed: DeployedBackend,
+    *,
+    tool: Callable[[str], DatabaseTool],
+    artifacts: Artifacts,
+    vault: Vault,
+    own: Destination,
+    stack: str,
+    settings: bytes,
+) -> DeployedSource:
+    """Return a deployed backend as backups see it; nothing is asked yet."""
+    platform = deployed.platform
+
+    def served() -> Release | None:
+        current = platform.current()
+        return None if current is None else current.release
+
+    return DeployedSource(
+        target=platform.target,
+        store=deployed.store,
+        ledger=deployed.ledger,
+        served=served,
+        tool=tool,
+        artifacts=artifacts,
+        vault=vault,
+        staging=f"{platform.dumps.removesuffix(DUMPS)}{STAGING}",
+        own=own,
+        stack=stack,
+        settings=settings,
+        deployed=deployed,
+    )

@@ -1,4 +1,4 @@
-"""Back up a local stack's databases, artifacts and keys, show that backups are whole and can be restored, restore one.
+"""Back up a stack's databases, artifacts and keys, show that backups are whole and can be restored, restore one.
 
 Where to is `backup.destination`. The verb `drill` restores a backup beside the live stack and verifies what it serves.
 Exit codes: 0 done; 1 a backup is damaged, or a drill did not prove it; 2 usage; 3 refused, nothing was touched; 4 the
@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
-from mlflow_backend.contract import ExitCode, Refused, UsageError
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.manifest import Manifest
-    from mlflow_backend.backup.source import Source
+    from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.commands.stacks import Stack
+    from mlflow_backend.kubernetes.platform import KubernetesPlatform
     from mlflow_backend.local.state import StateDir
 
 # Each verb imports what it needs: a second of MLflow's tables and of boto3 that a list must not wait for.
@@ -82,7 +83,13 @@ def _run(options: argparse.Namespace, root: Path) -> int:
         raise UsageError(
             "backup.destination is not set", code="backup-no-destination", fix="Set it, or give --destination ADDRESS"
         )
-    destination = destination_of(folder, options.of or options.stack)
+    reached = settings.kubernetes.backup
+    destination = destination_of(
+        folder,
+        options.of or options.stack,
+        endpoint=reached.endpoint,
+        region=reached.region if reached.model_fields_set else None,
+    )
     verbs: Mapping[str, Callable[[], int]] = {
         "list": lambda: _list(options, stack, destination),
         "verify": lambda: _verify(options, destination),
@@ -118,11 +125,13 @@ def _new_key(options: argparse.Namespace) -> int:
 def _create(options: argparse.Namespace, stack: Stack, destination: Destination, recovery_key: str | None) -> int:
     from mlflow_backend.backup import create
 
-    source = _source(stack)
     if recovery_key is None:
         raise UsageError(
             "backup.recoveryKey is not set", code="backup-no-recovery-key", fix="Make one with the verb new-key, set it"
         )
+    if (platform := _cluster(stack)) is not None:
+        return _create_by_job(options, platform)
+    source = _source(stack)
     if options.dry_run:
         plan = create.planned(source, destination)
         found = {"toRead": len(plan.to_read), "bytes": plan.bytes_to_read, "unchanged": len(plan.unchanged)}
@@ -135,10 +144,34 @@ def _create(options: argparse.Namespace, stack: Stack, destination: Destination,
     return ExitCode.DONE
 
 
+def _create_by_job(options: argparse.Namespace, platform: KubernetesPlatform) -> int:
+    """Let the cluster take the backup, from where destination and stores are reached with its own Secrets."""
+    from mlflow_backend.kubernetes import backups
+
+    if options.destination or options.of:
+        raise UsageError(
+            "the Job in the cluster backs up as the last update set it up",
+            code="backup-job-as-deployed",
+            fix="Leave --destination and --of out",
+        )
+    _say("a Job in the cluster takes the backup")
+    report = backups.taken(platform, dry_run=options.dry_run)
+    code = int(report.pop("exit_code"))
+    if "error" in report:
+        _say(f"backup: {report['error']}")
+        return code
+    if options.dry_run:
+        lines = [f"{report['toRead']} artifacts of {report['bytes']} bytes would be copied"]
+    else:
+        report = report["backup"]
+        lines = [f"backup {report['id']} is whole; no drill has proved it yet"]
+    _show(options, report, lines)
+    return code
+
+
 def _list(options: argparse.Namespace, stack: Stack, destination: Destination) -> int:
     from mlflow_backend.backup import catalogue
     from mlflow_backend.backup.retention import Standing
-    from mlflow_backend.local import timer
 
     found = catalogue.read(destination)
     lines = [
@@ -148,8 +181,8 @@ def _list(options: argparse.Namespace, stack: Stack, destination: Destination) -
     unfinished = [each.id for each in found.unfinished]
     schedules: Mapping[str, str] = {}
     # Backups of a stack that is lost are listed too.
-    with contextlib.suppress(Refused):
-        schedules = timer.described(_state(stack))
+    with contextlib.suppress(Refused, PlatformFailed):
+        schedules = _schedules(stack)
     document = {
         "backups": [catalogue.document(each) for each in found.backups],
         "unfinished": unfinished,
@@ -234,7 +267,7 @@ def _prune(options: argparse.Namespace, stack: Stack, destination: Destination, 
     from mlflow_backend.backup import prune
     from mlflow_backend.backup.create import LOCK
 
-    with _source(stack).deployed.store.locked(LOCK, by="scripts.backup prune"):
+    with _source(stack).store.locked(LOCK, by="scripts.backup prune"):
         pruning = prune.planned(destination, keep_days=keep_days)
         if not options.dry_run:
             prune.prune(destination, pruning)
@@ -247,21 +280,25 @@ def _prune(options: argparse.Namespace, stack: Stack, destination: Destination, 
     return ExitCode.DONE
 
 
-def destination_of(address: str, stack: str) -> Destination:
-    """Return where the backups of a stack are; nothing is asked yet."""
+def destination_of(address: str, stack: str, *, endpoint: str | None = None, region: str | None = None) -> Destination:
+    """Return where the backups of a stack are; nothing is asked yet.
+
+    A bucket is that of the shell's surroundings, unless it has an endpoint or a region of its own.
+    """
     if address.startswith(_S3):
         import boto3
 
         from mlflow_backend.aws.backups import BucketDestination
 
         bucket, _, root = address.removeprefix(_S3).partition("/")
-        return BucketDestination(boto3.client("s3"), bucket=bucket, root=f"{root}/{stack}".lstrip("/"))
+        client = boto3.client("s3", endpoint_url=endpoint, region_name=region)
+        return BucketDestination(client, bucket=bucket, root=f"{root}/{stack}".lstrip("/"))
     from mlflow_backend.backup.destination import FolderDestination
 
     return FolderDestination(Path(address) / stack)
 
 
-def _source(stack: Stack) -> Source:
+def _source(stack: Stack) -> DeployedSource:
     """Return the deployed stack as backups see it."""
     from mlflow_backend.local.backups import source_of
 
@@ -269,17 +306,40 @@ def _source(stack: Stack) -> Source:
 
 
 def _state(stack: Stack) -> StateDir:
-    """Return the folder of the stack. Raises Refused for a target that these backups are not built for."""
+    """Return the folder of the stack. Raises Refused for a target on which this is not built."""
     from mlflow_backend.local.locator import LocalLocator
 
     found = stack.locator()
     if not isinstance(found, LocalLocator):
         raise Refused(
-            f"Backups of a backend on {found.kind} are its platform's.",
+            f"On the target {found.kind} this is not built yet.",
             code="backup-of-platform",
-            fix="See docs/targets.",
+            fix="See docs/runbooks/backup.md.",
         )
     return found.state
+
+
+def _cluster(stack: Stack) -> KubernetesPlatform | None:
+    """Return the live side of a stack in a cluster; None for one elsewhere."""
+    from mlflow_backend.kubernetes.locator import KubernetesLocator
+
+    found = stack.locator()
+    if not isinstance(found, KubernetesLocator):
+        return None
+    from mlflow_backend.kubernetes.platform import KubernetesPlatform
+
+    return KubernetesPlatform(found)
+
+
+def _schedules(stack: Stack) -> Mapping[str, str]:
+    """Return how the work of each schedule went."""
+    if (platform := _cluster(stack)) is not None:
+        from mlflow_backend.kubernetes import backups
+
+        return backups.schedules(platform)
+    from mlflow_backend.local import timer
+
+    return timer.described(_state(stack))
 
 
 def _chosen(destination: Destination, wanted: str | None) -> Manifest:

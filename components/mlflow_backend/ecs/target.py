@@ -31,6 +31,7 @@ class EcsTarget:
 
     name = "ecs"
     loopback = False
+    whole_backups = False
     platforms = frozenset({"aws"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EcsBackend:

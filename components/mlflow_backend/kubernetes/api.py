@@ -44,6 +44,7 @@ _GROUPS: Final[Mapping[str, str]] = {
     "StatefulSet": "apis/apps/v1",
     "HorizontalPodAutoscaler": "apis/autoscaling/v2",
     "Job": "apis/batch/v1",
+    "CronJob": "apis/batch/v1",
 }
 _READ: Final = "GET"
 _APPLY: Final = "application/apply-patch+yaml"

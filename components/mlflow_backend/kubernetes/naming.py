@@ -19,6 +19,7 @@ TASKS: Final = "tasks"
 """Account of the database tool, which alone may use the dumps."""
 VERIFY: Final = "verify"
 STORES: Final = "stores"
+BACKUP: Final = "backup"
 ACCOUNTS: Final = (SERVER, TASKS, VERIFY, STORES)
 """Whoever needs rights of its own from a cloud has an account of its own."""
 DATABASE: Final = "database"

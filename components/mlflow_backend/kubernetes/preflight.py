@@ -115,7 +115,8 @@ def _namespace(_settings: Settings, api: Api) -> Iterator[Finding]:
 def _permissions(settings: Settings, api: Api) -> Iterator[Finding]:
     """The deployer may do everything that an update and a rollback do."""
     watched = [(verb, name, monitoring.GROUP) for name in _operated(settings, api) for verb in _OBJECT_VERBS]
-    needed = (*_NEEDED, *watched)
+    scheduled = [(verb, "cronjobs", "batch") for verb in _OBJECT_VERBS] if settings.backup.destination else []
+    needed = (*_NEEDED, *scheduled, *watched)
     refused = [f"{verb} {name}" for verb, name, group in needed if not api.may(verb, name, group=group)]
     if refused:
         yield failed(
@@ -130,7 +131,7 @@ def _permissions(settings: Settings, api: Api) -> Iterator[Finding]:
 
 def _secrets(settings: Settings, api: Api) -> Iterator[Finding]:
     """Secrets of others are there, with their keys."""
-    for name, names in secrets.given(settings).items():
+    for name, names in {**secrets.given(settings), **secrets.of_backups(settings)}.items():
         held = (api.get("Secret", name) or {}).get("data") or {}
         missing = [key for key in names if key not in held]
         if missing:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from mlflow_backend.kubernetes.naming import Naming
+from mlflow_backend.schedules import NEVER
 from mlflow_backend.settings.kubernetes import is_label
 from mlflow_backend.settings.problems import shown_key
 from mlflow_backend.settings.unfulfillable import refuse_unfulfillable
@@ -137,6 +138,19 @@ def not_here(settings: Settings) -> Iterator[str]:
         yield "backup.retentionDays is set, and nothing backs up the database here"
 
 
+def backups(settings: Settings) -> Iterator[str]:
+    """A pod reaches a bucket and no folder; what is said of backups is for some that are taken."""
+    wanted = settings.backup
+    if wanted.destination is None:
+        if settings.kubernetes.backup.model_fields_set:
+            yield "kubernetes.backup is set, and backup.destination is not"
+        return
+    if not wanted.destination.startswith("s3://"):
+        yield "backup.destination is a folder, and pods reach a bucket only (s3://BUCKET/PREFIX)"
+    if "drill_schedule" in wanted.model_fields_set and wanted.drill_schedule != NEVER:
+        yield "backup.drillSchedule is set, and no drill runs on a schedule here: drill by hand on the target local"
+
+
 def tags(settings: Settings) -> Iterator[str]:
     """Tags become labels."""
     for key, value in settings.tags.items():
@@ -155,5 +169,6 @@ RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
     network,
     limits,
     not_here,
+    backups,
     tags,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.kubernetes.naming import SERVER
-from mlflow_backend.kubernetes.render import oneshot, server
+from mlflow_backend.kubernetes.render import backups, oneshot, server
 
 if TYPE_CHECKING:
     from mlflow_backend.kubernetes.naming import Naming
@@ -19,6 +19,8 @@ def containers(settings: Settings, naming: Naming) -> dict[str, list[dict[str, A
         "database tool": oneshot.database(settings, naming)["template"],
         "verification": oneshot.verify(settings, naming)["template"],
     }
+    if settings.backup.destination is not None:
+        templates["backup"] = backups.template(settings, naming)["template"]
     return {
         part: [{**each, "environment": each["env"]} for each in template["spec"]["containers"]]
         for part, template in templates.items()

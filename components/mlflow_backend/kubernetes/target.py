@@ -29,6 +29,7 @@ class KubernetesTarget:
 
     name = "kubernetes"
     loopback = False
+    whole_backups = True
     platforms = frozenset({"kubernetes"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> KubernetesBackend:

@@ -18,7 +18,7 @@ from mlflow_backend.kubernetes.history import template_of
 from mlflow_backend.kubernetes.locator import LOCATOR
 from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, SERVER, VERIFY
 from mlflow_backend.kubernetes.provider import Candidate, Rollout, ServerSecrets
-from mlflow_backend.kubernetes.render import monitoring, network, oneshot, secrets, server, stores
+from mlflow_backend.kubernetes.render import backups, monitoring, network, oneshot, secrets, server, stores
 from mlflow_backend.releases import pins
 from mlflow_backend.server import cache_url
 
@@ -116,6 +116,8 @@ class Workload:
             (oneshot.DATABASE, oneshot.database(self._settings, self._naming)),
             (VERIFY, oneshot.verify(self._settings, self._naming)),
         ):
+            self._object(part, document)
+        for part, document in backups.documents(self._settings, self._naming).items():
             self._object(part, document)
 
     def _make_servers(self) -> None:

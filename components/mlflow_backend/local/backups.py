@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.backup import sealing
+from mlflow_backend.backup import source as sources
 from mlflow_backend.backup.artifacts import StoredFile
 from mlflow_backend.backup.destination import FolderDestination
-from mlflow_backend.backup.source import Source
 from mlflow_backend.backup.streams import PieceReader
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.deployed import DeployedBackend
@@ -35,13 +35,13 @@ _SECRETS = (credentials.ADMIN, credentials.API_KEYS, credentials.FLASK, encrypti
 _API_KEY = "api-key"
 
 
-def source_of(state: StateDir, *, settings: bytes = b"", users: bool = False) -> Source:
+def source_of(state: StateDir, *, settings: bytes = b"", users: bool = False) -> sources.DeployedSource:
     """Return the backend in a folder as backups see it.
 
     `users` says that the users' database is restored although it has no schema yet.
     """
-    return Source(
-        deployed=DeployedBackend(LocalPlatform(state)),
+    return sources.source_of(
+        DeployedBackend(LocalPlatform(state)),
         tool=lambda version: DatabaseTool(Runner(state, version, users=users)),
         artifacts=LocalArtifacts(state),
         vault=LocalVault(state),
@@ -125,8 +125,12 @@ class LocalVault:
 
     state: StateDir
 
+    def public_key(self) -> str:
+        """Return the public half of the key in its file."""
+        return sealing.public_key(self.private_key())
+
     def private_key(self) -> str:
-        """Return the key in its file."""
+        """Return the key in its file, which is made when it is first asked for."""
         with self.state.locked("credentials"):
             path = self.state.credentials / KEY
             if not path.exists():

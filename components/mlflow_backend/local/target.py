@@ -28,6 +28,7 @@ class LocalTarget:
 
     name = "local"
     loopback = True
+    whole_backups = True
     platforms: frozenset[str] = frozenset()
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> LocalBackend:

@@ -166,6 +166,20 @@ class KubernetesMonitoring(Section):
     """Labels of these two, by which the operator's Prometheus selects them, such as `release`."""
 
 
+class KubernetesBackup(Section):
+    """How `backup.destination` is reached, and what taking a backup is given."""
+
+    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
+    """URL of an S3 server that is not AWS's; whoever runs scripts.backup calls it too."""
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] = "us-east-1"
+    """Region of the bucket."""
+    secret: Name | None = None
+    """Secret with the keys `access-key-id` and `secret-access-key` of who may list and create objects there; left out,
+    the pod has an identity of the cloud's."""
+    temporary_mib: Annotated[int, Field(ge=256, le=1_048_576)] = 20_480
+    """MiB of a node's disk at most for one sealed dump or one artifact at a time, until it is uploaded."""
+
+
 class Kubernetes(Section):
     """Everything that only Kubernetes asks for."""
 
@@ -187,3 +201,4 @@ class Kubernetes(Section):
     artifacts: KubernetesArtifacts = Field(default_factory=KubernetesArtifacts)
     scaling: KubernetesScaling = Field(default_factory=KubernetesScaling)
     monitoring: KubernetesMonitoring = Field(default_factory=KubernetesMonitoring)
+    backup: KubernetesBackup = Field(default_factory=KubernetesBackup)

@@ -286,13 +286,13 @@ def backups_that_can_be_opened(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def backups_on_this_machine(settings: Settings) -> Iterator[Problem]:
-    """Refuse backups of the whole backend if it runs elsewhere: nothing would take them."""
-    if settings.backup.destination is not None and not targets.get(settings.target).loopback:
+def backups_by_this_target(settings: Settings) -> Iterator[Problem]:
+    """Refuse backups of the whole backend on a target where nothing would take them."""
+    if settings.backup.destination is not None and not targets.get(settings.target).whole_backups:
         yield Problem(
             path="backup.destination",
             finding="is set",
-            rule=f"backups of the whole backend are taken on this machine only, and the target is {settings.target}",
+            rule=f"no backups of the whole backend are taken on the target {settings.target} yet",
             fix="Remove it, and back up by the platform (docs/targets).",
         )
 
@@ -353,7 +353,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     artifacts_fit,
     extra_checks,
     backups_that_can_be_opened,
-    backups_on_this_machine,
+    backups_by_this_target,
     schedules_of_backups,
     maintenance_on_this_machine,
     verified_on_this_machine,

@@ -6,19 +6,17 @@ modules come with the job (`bundle`). Its credentials are references that mean s
 
 from __future__ import annotations
 
-import io
 import json
 import socket
 import sys
 import time
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from mlflow_backend import packaged
 from mlflow_backend.codec import from_document, to_document
-from mlflow_backend.packaged import SERVER
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest  # noqa: TC001 - `codec` reads the declared types
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from mlflow_backend.verify.report import Report
 
 JOB: Final = "job.json"
-_PACKAGE: Final = SERVER.parent
 # What the checks import, and the tables that they read.
 _PARTS: Final = (
     "*.py",
@@ -58,15 +55,9 @@ def job_of(subject: Subject, request: VerifyRequest) -> Job:
     return Job(subject=subject, request=request, running=running() if running else None, no_heads=subject.live.no_heads)
 
 
-def bundle(job: Job, package: Path = _PACKAGE) -> bytes:
+def bundle(job: Job) -> bytes:
     """Return the job with all modules that it needs, as a zip file; equal jobs are equal bytes."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted({path for part in _PARTS for path in package.glob(part)}):
-            # Without the file's own time, which is another in each clone.
-            archive.writestr(zipfile.ZipInfo(str(path.relative_to(package.parent))), path.read_bytes())
-        archive.writestr(zipfile.ZipInfo(JOB), json.dumps(to_document(job), sort_keys=True))
-    return content.getvalue()
+    return packaged.archive(_PARTS, {JOB: json.dumps(to_document(job), sort_keys=True).encode()})
 
 
 def main(folder: str) -> int:

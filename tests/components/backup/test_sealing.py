@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mlflow_backend.backup import sealing
+from mlflow_backend.backup import age, sealing
 from mlflow_backend.contract import PlatformFailed, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ PIECES = [b"a" * 70_000, b"", b"b" * 70_000]
 def sealed(*keys: str) -> bytes:
     """Return the pieces, sealed to the public halves of these private keys."""
     found = io.BytesIO()
-    sealing.seal(PIECES, found.write, [sealing.public_key(key) for key in keys])
+    age.seal(PIECES, found.write, [sealing.public_key(key) for key in keys])
     return found.getvalue()
 
 
@@ -29,6 +30,14 @@ def sealed(*keys: str) -> bytes:
 def test_each_recipient_alone_opens_what_was_sealed(key: str) -> None:
     """The recovery key is enough if the stack is lost, and the stack's own key for a drill without a person."""
     assert sealing.unseal_bytes([sealed(STACK, PERSON)], key, part="dump") == b"".join(PIECES)
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 131_072])
+def test_what_ends_at_a_chunk_is_opened_whole(size: int) -> None:
+    """The last chunk of a stream is marked, also if it is full or the stream is empty."""
+    found, content = io.BytesIO(), secrets.token_bytes(size)
+    age.seal([content[:1000], content[1000:]], found.write, [sealing.public_key(PERSON)])
+    assert sealing.unseal_bytes([found.getvalue()], PERSON, part="dump") == content
 
 
 def test_another_key_opens_nothing_and_the_part_is_named() -> None:
@@ -57,7 +66,7 @@ def test_an_error_of_reading_or_writing_is_not_taken_for_the_key() -> None:
         raise OSError(28, "no space")
 
     with pytest.raises(OSError, match="input/output"):
-        sealing.seal(failing(), io.BytesIO().write, [sealing.public_key(PERSON)])
+        age.seal(failing(), io.BytesIO().write, [sealing.public_key(PERSON)])
     with pytest.raises(OSError, match="no space"):
         sealing.unseal([sealed(PERSON)], full, PERSON, part="dump")
 

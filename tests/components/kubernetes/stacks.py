@@ -51,6 +51,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "watched": {
         "kubernetes": {"monitoring": {"namespace": "monitoring", "labels": {"release": "prometheus"}}},
     },
+    "backed-up": {
+        "kubernetes": {
+            "artifacts": {"endpoint": "http://s3.storage.svc:9000", "secret": "s3-keys"},
+            "backup": {"endpoint": "https://s3.elsewhere.example.com:9443", "secret": "backup-keys"},
+        },
+        "backup": {
+            "destination": "s3://elsewhere/team",
+            "recoveryKey": "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+            "schedule": "30 1 * * *",
+        },
+    },
     "prefix": {
         "network": {"publicUrl": "https://tools.example.com", "pathPrefix": "/mlflow"},
         "server": {"replicas": 1, "jobs": True, "cpu": None, "memory": None},

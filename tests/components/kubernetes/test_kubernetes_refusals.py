@@ -11,6 +11,7 @@ from mlflow_backend.contract import Refused
 from mlflow_backend.kubernetes.refusals import refuse_unsupported
 from tests.components.kubernetes.stacks import VARIANTS, settings_of
 
+KEY = VARIANTS["backed-up"]["backup"]["recoveryKey"]
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"kubernetes": {"context": None}}, "kubernetes.context"),
     ({"server": {"image": "registry.example.com/mlflow-backend:3.17.2"}}, "server.image"),
@@ -41,6 +42,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"kubernetes": {"database": {"memoryRequest": 8192}}}, "kubernetes.database"),
     ({"release": {"soakHours": 1}}, "release.soakHours"),
     ({"backup": {"retentionDays": 7}}, "backup.retentionDays"),
+    ({"kubernetes": {"backup": {"secret": "x"}}}, "kubernetes.backup"),
+    ({"backup": {"destination": "/mnt/backups", "recoveryKey": KEY}}, "backup.destination"),
+    ({"backup": {"destination": "s3://b", "recoveryKey": KEY, "drillSchedule": "0 4 * * 0"}}, "backup.drillSchedule"),
     ({"tags": {"cost center": "ml"}}, "tags."),
 ]
 

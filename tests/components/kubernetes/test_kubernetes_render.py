@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 
 from mlflow_backend.aws.render.database import DATABASE_CA
-from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, JOB, SERVER
+from mlflow_backend.kubernetes.naming import BACKUP, CACHE, CANDIDATE, DATABASE, JOB, SERVER
 from mlflow_backend.kubernetes.render import monitoring, network, oneshot, pods, server
 from mlflow_backend.server import SecretTemplate, describe
 from tests.components.kubernetes.documents import all_of, container_of, environment_of, pod_of
@@ -43,7 +43,7 @@ def test_the_schemas_refuse_what_is_no_field() -> None:
 def test_every_pod_is_restricted(variant: str) -> None:
     """Pod Security Standards, level restricted, with a read-only root, no token, and no variables of Services."""
     found = all_of(settings_of(variant))
-    for part in found.keys() & set(PODS):
+    for part in found.keys() & {*PODS, BACKUP}:
         spec, container = pod_of(found[part])["spec"], container_of(found[part])
         assert spec["securityContext"]["runAsNonRoot"], part
         assert spec["securityContext"]["runAsUser"] > 0, part
@@ -63,7 +63,7 @@ def test_every_pod_is_restricted(variant: str) -> None:
 def test_every_volume_is_bounded_and_every_container_too(variant: str) -> None:
     """A pod that fills a node's disk or memory takes its neighbours with it."""
     found = all_of(settings_of(variant))
-    for part in found.keys() & set(PODS):
+    for part in found.keys() & {*PODS, BACKUP}:
         for volume in pod_of(found[part])["spec"]["volumes"]:
             assert "sizeLimit" in volume.get("emptyDir", {"sizeLimit": ""}), (part, volume)
         given = container_of(found[part])["resources"]
@@ -75,7 +75,7 @@ def test_every_volume_is_bounded_and_every_container_too(variant: str) -> None:
 def test_no_document_holds_a_secret(variant: str) -> None:
     """Everybody who may read a Deployment reads its environment: secrets are references."""
     found = all_of(settings_of(variant))
-    for part in (SERVER, CANDIDATE, "database-tool", "verify"):
+    for part in found.keys() & {SERVER, CANDIDATE, "database-tool", "verify", BACKUP}:
         for name, value in environment_of(found[part]).items():
             if any(word in name for word in ("PASSWORD", "SECRET", "PASSPHRASE", "REDIS_URL", "ENCRYPTION_KEY")):
                 assert isinstance(value, tuple), (part, name)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.backup.manifest import Manifest
-    from mlflow_backend.backup.source import Source
+    from mlflow_backend.backup.source import DeployedSource
 
 pytestmark = [pytest.mark.slow, pytest.mark.full]
 
@@ -63,7 +63,7 @@ class Stack:
     """One stack with its services."""
 
     state: StateDir
-    source: Source
+    source: DeployedSource
 
     def experiments(self) -> set[str]:
         """Return the names of its experiments."""

@@ -26,6 +26,7 @@ class ToyTarget:
 
     name = "toy"
     loopback = True
+    whole_backups = False
     platforms: frozenset[str] = frozenset()
     locator = ToyLocator
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, JOB, SERVER
+from mlflow_backend.kubernetes.naming import BACKUP, CACHE, CANDIDATE, DATABASE, JOB, SERVER
 from mlflow_backend.kubernetes.render import server, stores
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ _DNS_PORT, _HTTPS_PORT, _HTTP_PORT = 53, 443, 80
 _LINK_LOCAL, _LINK_LOCAL_6 = "169.254.0.0/16", "fe80::/10"
 # Where the agent of EKS pod identities listens on each node (Amazon EKS user guide, 'EKS Pod Identities').
 _POD_IDENTITY: Final = ("169.254.170.23/32", "fd00:ec2::23/128")
+_WORLD: Final = [
+    {"ipBlock": {"cidr": "0.0.0.0/0", "except": [_LINK_LOCAL]}},
+    {"ipBlock": {"cidr": "::/0", "except": [_LINK_LOCAL_6, _POD_IDENTITY[1]]}},
+]
 # Where a node's own DNS cache listens (Kubernetes, 'Using NodeLocal DNSCache in Kubernetes Clusters').
 _NODE_DNS: Final = "169.254.20.10/32"
 
@@ -73,6 +77,7 @@ def policies(settings: Settings, naming: Naming) -> dict[str, Document]:
         prometheus = [{"namespaceSelector": {"matchLabels": {_NAMESPACE: watching}}}]
         serving.append(_flow(prometheus, server.METRICS_PORT))
     own = [{"podSelector": {"matchLabels": naming.selector(part)}} for part in (SERVER, CANDIDATE, JOB)]
+    backups = [{"podSelector": {"matchLabels": naming.selector(BACKUP)}}] if settings.backup.destination else []
     found = {
         "default": _policy(naming, "default", naming.selector(), types=("Ingress", "Egress")),
         SERVER: _policy(naming, SERVER, naming.selector(SERVER), ingress=serving),
@@ -81,44 +86,52 @@ def policies(settings: Settings, naming: Naming) -> dict[str, Document]:
     }
     if settings.database.mode == "create":
         found[DATABASE] = _policy(
-            naming, DATABASE, naming.selector(DATABASE), ingress=[_flow(own, stores.DATABASE_PORT)]
+            naming, DATABASE, naming.selector(DATABASE), ingress=[_flow([*own, *backups], stores.DATABASE_PORT)]
         )
     if settings.cache.mode == "create":
         found[CACHE] = _policy(naming, CACHE, naming.selector(CACHE), ingress=[_flow(own[:2], stores.CACHE_PORT)])
+    if backups:
+        outside = (settings.kubernetes.artifacts.endpoint, settings.kubernetes.backup.endpoint)
+        flows = [
+            *_stores(settings, naming, outside),
+            *_identities(settings.kubernetes.artifacts.secret and settings.kubernetes.backup.secret),
+        ]
+        found[BACKUP] = _policy(naming, BACKUP, naming.selector(BACKUP), egress=flows)
     return found
 
 
 def _out(settings: Settings, naming: Naming) -> list[Document]:
     """Return what servers and one-shot tasks call: names, stores, HTTPS outside, and a Job the servers."""
-    database, cache = stores.database_address(settings, naming), stores.cache_address(settings, naming)
-    outside = {_HTTPS_PORT} | {port for each in _urls(settings) if (port := _port(each))}
-    world = [
-        {"ipBlock": {"cidr": "0.0.0.0/0", "except": [_LINK_LOCAL]}},
-        {"ipBlock": {"cidr": "::/0", "except": [_LINK_LOCAL_6, _POD_IDENTITY[1]]}},
-    ]
-    dns = [{"namespaceSelector": {"matchLabels": {_NAMESPACE: "kube-system"}}}, {"ipBlock": {"cidr": _NODE_DNS}}]
-    flows = [
-        {"to": dns, "ports": [{"port": _DNS_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")]},
-        {"to": world, "ports": [{"port": port, "protocol": "TCP"} for port in sorted(outside)]},
+    cache = stores.cache_address(settings, naming)
+    return [
+        *_stores(settings, naming, (settings.kubernetes.artifacts.endpoint, settings.network.public_url)),
         _to([{"podSelector": {"matchLabels": naming.selector(part)}} for part in (SERVER, CANDIDATE)], server.PORT),
         _to(
-            [{"podSelector": {"matchLabels": naming.selector(DATABASE)}}]
-            if settings.database.mode == "create"
-            else world,
-            database.port,
-        ),
-        _to(
-            [{"podSelector": {"matchLabels": naming.selector(CACHE)}}] if settings.cache.mode == "create" else world,
+            [{"podSelector": {"matchLabels": naming.selector(CACHE)}}] if settings.cache.mode == "create" else _WORLD,
             cache.port,
         ),
+        *_identities(settings.kubernetes.artifacts.secret),
     ]
-    if settings.kubernetes.artifacts.secret is None:
-        flows.append(_to([{"ipBlock": {"cidr": each}} for each in _POD_IDENTITY], _HTTP_PORT))
-    return flows
 
 
-def _urls(settings: Settings) -> Iterable[str]:
-    return filter(None, (settings.kubernetes.artifacts.endpoint, settings.network.public_url))
+def _stores(settings: Settings, naming: Naming, urls: Iterable[str | None]) -> list[Document]:
+    """Return the way to names, to the database, to HTTPS outside, and to the ports of these URLs."""
+    outside = {_HTTPS_PORT, *(_port(url) for url in urls if url)}
+    dns = [{"namespaceSelector": {"matchLabels": {_NAMESPACE: "kube-system"}}}, {"ipBlock": {"cidr": _NODE_DNS}}]
+    own = [{"podSelector": {"matchLabels": naming.selector(DATABASE)}}]
+    return [
+        {"to": dns, "ports": [{"port": _DNS_PORT, "protocol": protocol} for protocol in ("UDP", "TCP")]},
+        {"to": _WORLD, "ports": [{"port": port, "protocol": "TCP"} for port in sorted(outside)]},
+        _to(
+            own if settings.database.mode == "create" else _WORLD,
+            stores.database_address(settings, naming).port,
+        ),
+    ]
+
+
+def _identities(secret: str | None) -> list[Document]:
+    """Return the way to the agent of pod identities, without which pods that have no keys in a Secret ask nobody."""
+    return [] if secret else [_to([{"ipBlock": {"cidr": each}} for each in _POD_IDENTITY], _HTTP_PORT)]
 
 
 def _port(url: str) -> int:

@@ -48,6 +48,10 @@ START_S: Final = 300
 # The deployer removes a Job as soon as it has read its log; that of a deployer that was killed is removed by the next
 # command on the same machine, or goes by itself.
 _KEPT_S: Final = 3600
+# Of scheduled Jobs: how many ended ones are kept of each kind, and how late one may start. The controller gives up a
+# schedule of which it finds more than a hundred missed moments in that time (Kubernetes, 'CronJob').
+_HISTORY: Final = 3
+_MISSED_S: Final = 3600
 
 
 def database(settings: Settings, naming: Naming) -> Document:
@@ -67,7 +71,7 @@ def database(settings: Settings, naming: Naming) -> Document:
         more[_USER] = pods.SecretKey(secret=administrator, key="username")
         more[_PASSWORD] = pods.SecretKey(secret=administrator, key="password")
     variables = [*server.environment(settings, naming, described), *pods.environment(plain, more)]
-    return _template(settings, naming, DATABASE, TASKS, variables)
+    return template(settings, naming, DATABASE, account=TASKS, variables=variables)
 
 
 def verify(settings: Settings, naming: Naming) -> Document:
@@ -83,7 +87,7 @@ def verify(settings: Settings, naming: Naming) -> Document:
     if wanted.secret:
         more["AWS_ACCESS_KEY_ID"] = pods.SecretKey(secret=wanted.secret, key=secrets.ACCESS_KEY)
         more["AWS_SECRET_ACCESS_KEY"] = pods.SecretKey(secret=wanted.secret, key=secrets.SECRET_KEY)
-    return _template(settings, naming, VERIFY, VERIFY, pods.environment(plain, more))
+    return template(settings, naming, VERIFY, account=VERIFY, variables=pods.environment(plain, more))
 
 
 def job(pod_template: Document, *, token: str, command: Sequence[str], deadline_s: float, image: str = "") -> Document:
@@ -116,9 +120,48 @@ def job(pod_template: Document, *, token: str, command: Sequence[str], deadline_
     }
 
 
-def _template(settings: Settings, naming: Naming, name: str, account: str, variables: list[Document]) -> Document:
+def cron_job(pod_template: Document, *, schedule: str, command: Sequence[str], deadline_s: float) -> Document:
+    """Return the CronJob that runs a command by a PodTemplate on a schedule in UTC; its name is the template's.
+
+    One that is still at work is not joined by another. `kubectl create job --from=cronjob/NAME` runs it at once.
+    """
+    spec = job(pod_template, token="", command=command, deadline_s=deadline_s)["spec"]
+    # The history keeps the Jobs, so that what the last ones said can be read.
+    del spec["ttlSecondsAfterFinished"]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": pod_template["metadata"],
+        "spec": {
+            "schedule": schedule,
+            "timeZone": "Etc/UTC",
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": _MISSED_S,
+            "successfulJobsHistoryLimit": _HISTORY,
+            "failedJobsHistoryLimit": _HISTORY,
+            "jobTemplate": {"metadata": {"labels": pod_template["metadata"]["labels"]}, "spec": spec},
+        },
+    }
+
+
+def template(  # noqa: PLR0913 - what a one-shot task is made of, by name
+    settings: Settings,
+    naming: Naming,
+    name: str,
+    *,
+    account: str,
+    variables: list[Document],
+    component: str = JOB,
+    spool_mib: int = _SPOOL_MIB,
+    files: Sequence[tuple[Document, str]] = (),
+) -> Document:
+    """Return the PodTemplate of a task in the server's image; `files` are volumes to read, each with its mount path."""
+    more = {volume["name"]: path for volume, path in files}
     container = pods.container(
-        name, image=str(settings.server.image), volumes=server.mounts(settings, naming), read_only=["database-ca"]
+        name,
+        image=str(settings.server.image),
+        volumes={**server.mounts(settings, naming), **more},
+        read_only=["database-ca", *more],
     )
     container |= {
         "env": variables,
@@ -130,7 +173,7 @@ def _template(settings: Settings, naming: Naming, name: str, account: str, varia
         [container],
         uid=pods.SERVER_UID,
         account=naming.account(account),
-        volumes=server.volumes(settings, naming, spool_mib=_SPOOL_MIB),
+        volumes=[*server.volumes(settings, naming, spool_mib=spool_mib), *(volume for volume, _ in files)],
         grace_s=_STOP_S,
     )
     pod |= {
@@ -140,6 +183,6 @@ def _template(settings: Settings, naming: Naming, name: str, account: str, varia
     return {
         "apiVersion": "v1",
         "kind": "PodTemplate",
-        "metadata": naming.metadata(naming.part(name), JOB),
-        "template": pods.template(naming, JOB, pod, {server.VERSION: settings.server.mlflow_version}),
+        "metadata": naming.metadata(naming.part(name), component),
+        "template": pods.template(naming, component, pod, {server.VERSION: settings.server.mlflow_version}),
     }

@@ -19,7 +19,8 @@ CACHE_PASSWORD: Final = "cache-password"  # noqa: S105 - as above
 CACHE_URL: Final = "cache-url"
 ACCESS_KEY, SECRET_KEY = "access-key-id", "secret-access-key"
 CA, CERTIFICATE, KEY = "ca.crt", "tls.crt", "tls.key"
-_ALWAYS: Final = ("flask-secret-key", ADMIN_USER, ADMIN_PASSWORD, *keys.NAMES)
+ALWAYS: Final = ("flask-secret-key", ADMIN_USER, ADMIN_PASSWORD, *keys.NAMES)
+"""What users and their data know a backend by; the others are between its own parts."""
 
 
 def server_secret(settings: Settings, naming: Naming) -> str:
@@ -29,7 +30,7 @@ def server_secret(settings: Settings, naming: Naming) -> str:
 
 def held(settings: Settings) -> tuple[str, ...]:
     """Return the keys of the server's Secret: those of an adopted database or cache are in their own."""
-    names = list(_ALWAYS)
+    names = list(ALWAYS)
     if settings.database.mode == "create":
         names += [DATABASE_PASSWORD, DATABASE_ADMIN_PASSWORD, CA, CERTIFICATE, KEY]
     if settings.cache.mode == "create":
@@ -49,10 +50,16 @@ def given(settings: Settings) -> dict[str, tuple[str, ...]]:
     return {secret: names for secret, names in found if secret is not None}
 
 
+def of_backups(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return the Secret of others that backups read, with its keys."""
+    wanted = settings.kubernetes.backup.secret
+    return {} if wanted is None else {wanted: (ACCESS_KEY, SECRET_KEY)}
+
+
 def sources(settings: Settings, naming: Naming) -> dict[str, SecretKey]:
     """Return where each secret of the server's description is, by the text of its template but for the cache's URL."""
     own, wanted = server_secret(settings, naming), settings.kubernetes
-    found = {name: SecretKey(secret=own, key=name) for name in (*_ALWAYS, DATABASE_PASSWORD)}
+    found = {name: SecretKey(secret=own, key=name) for name in (*ALWAYS, DATABASE_PASSWORD)}
     if wanted.database.secret is not None:
         found[DATABASE_PASSWORD] = SecretKey(secret=wanted.database.secret, key="password")
     if wanted.artifacts.secret is not None:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.kubernetes.naming import ACCOUNTS, CANDIDATE, SERVER
+from mlflow_backend.kubernetes.naming import ACCOUNTS, BACKUP, CANDIDATE, SERVER
 from mlflow_backend.kubernetes.render import pods, secrets, stores
 from mlflow_backend.server import AccessControl, cache_url, describe
 from mlflow_backend.settings.budget import most_replicas
@@ -212,7 +212,7 @@ def accounts(settings: Settings, naming: Naming) -> dict[str, Document]:
             "automountServiceAccountToken": False,
             **({"imagePullSecrets": [{"name": login}]} if login else {}),
         }
-        for part in ACCOUNTS
+        for part in (*ACCOUNTS, *([BACKUP] if settings.backup.destination else []))
     }
 
 

@@ -1,0 +1,144 @@
+"""The backup of a backend whose stores are on S3, taken by a task in the backend's own network (`backup.job`).
+
+It runs in the server's image: each import here is in MLflow's environment, and the database tool is a process beside
+it. It asks no platform: which release serves is the ledger's word.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination
+from mlflow_backend.aws.clients import config
+from mlflow_backend.aws.store import S3Store
+from mlflow_backend.backup import create, job, manifest
+from mlflow_backend.backup.source import Source
+from mlflow_backend.codec import from_document
+from mlflow_backend.contract import BackendError, ExitCode, Release
+from mlflow_backend.migrate.tool import MODULE, Code, DatabaseTool, ToolResult, tool_failed
+from mlflow_backend.releases.ledger import Ledger
+from mlflow_backend.releases.stores import STAGING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlflow_backend.backup.job import BackupJob, Bucket
+
+_DRY_RUN: Final = "--dry-run"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Take the backup that the folder of the first argument describes, with the secrets in that of the second.
+
+    Print the report as JSON, at the end. With --dry-run only what would be copied is said.
+    """
+    folder, secrets = (Path(each) for each in arguments[:2])
+    try:
+        report = {"exit_code": int(ExitCode.DONE), **_taken(folder, secrets, dry_run=_DRY_RUN in arguments)}
+    except BackendError as failure:
+        report = {"exit_code": int(failure.exit_code), "code": failure.code, "error": str(failure)}
+    sys.stdout.write(f"{json.dumps(report, indent=1)}\n")
+    return int(report["exit_code"])
+
+
+def _taken(folder: Path, secrets: Path, *, dry_run: bool) -> dict[str, Any]:
+    wanted = from_document(job.BackupJob, json.loads((folder / job.JOB).read_text(encoding="utf-8")))
+    source = source_of(wanted, secrets=secrets, settings=(folder / job.SETTINGS).read_bytes())
+    there = wanted.destination
+    client = _client(there, access_key=os.environ.get(job.ACCESS_KEY), secret_key=os.environ.get(job.SECRET_KEY))
+    destination = BucketDestination(client, bucket=there.bucket, root=there.root)
+    if dry_run:
+        plan = create.planned(source, destination)
+        return {"toRead": len(plan.to_read), "bytes": plan.bytes_to_read, "unchanged": len(plan.unchanged)}
+    made = create.create(source, destination, recovery_key=wanted.recovery_key, say=_say)
+    return {"backup": json.loads(manifest.encode(made))}
+
+
+def source_of(wanted: BackupJob, *, secrets: Path, settings: bytes) -> Source:
+    """Return the backend as its own task sees it."""
+    at, client = wanted.store, _client(wanted.store)
+    store = S3Store(client, bucket=at.bucket, root=at.root)
+    ledger = Ledger(store, by=create.BY)
+    return Source(
+        target=wanted.target,
+        store=store,
+        ledger=ledger,
+        served=lambda: served(ledger),
+        # The image is the one of the last update, which also dumps the older schema that a rollback restored.
+        tool=lambda _version: DatabaseTool(Beside()),
+        artifacts=BucketArtifacts(client, bucket=at.bucket, root=wanted.artifacts),
+        vault=Mounted(secrets),
+        staging=store.address(STAGING),
+        own=BucketDestination(client, bucket=at.bucket, root=at.root),
+        stack=wanted.stack,
+        settings=settings,
+    )
+
+
+def served(ledger: Ledger) -> Release | None:
+    """Return the release that serves by the ledger's word: the pinned one, else the one that was verified last."""
+    found = ledger.read()
+    pin = found.state.pin
+    verified = (record.release for record in reversed(found.releases) if record.release is not None)
+    release = next((each for each in verified if pin is None or each.revision == pin.revision), None)
+    return (
+        None
+        if release is None
+        else Release(
+            revision=release.revision,
+            mlflow_version=release.mlflow_version,
+            image_digest=release.image_digest,
+            environment_lock=release.environment_lock,
+        )
+    )
+
+
+class Beside:
+    """Runs the database tool of this image as a process (migrate.tool.Runner)."""
+
+    def run(self, arguments: Sequence[str], *, deadline_s: float) -> ToolResult:
+        """Run the tool with `arguments`. Raises PlatformFailed if it does not end in time."""
+        try:
+            ended = subprocess.run(
+                [sys.executable, "-m", MODULE, *arguments],
+                capture_output=True,
+                text=True,
+                timeout=deadline_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            finding = f"The database tool had not ended after {deadline_s:.0f} s."
+            raise tool_failed(Code.UNREADABLE, finding, "Look at what the database does.") from None
+        return ToolResult(code=ended.returncode, output=ended.stdout, log=ended.stderr)
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """The secrets of a backend as files, one a secret (backup.source.Secrets)."""
+
+    folder: Path
+
+    def public_key(self) -> None:
+        """Return None: there is no key but the recovery key, so that nothing in the cluster opens a backup."""
+
+    def read(self) -> Mapping[str, str]:
+        """Return the files' contents by name; Kubernetes' own links beside them begin with a dot."""
+        files = (path for path in self.folder.iterdir() if not path.name.startswith("."))
+        return {path.name: path.read_text(encoding="utf-8") for path in files}
+
+
+def _client(at: Bucket, *, access_key: str | None = None, secret_key: str | None = None) -> Any:
+    import boto3  # noqa: PLC0415 - as in `clients`
+
+    session = boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key)
+    return session.client("s3", endpoint_url=at.endpoint, config=config(at.region))
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

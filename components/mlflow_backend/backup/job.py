@@ -1,0 +1,56 @@
+"""What a backup is told that is taken in the backend's own network by a task in the server's image. Pure.
+
+The task has this project's modules from `bundle`, and of other packages only what MLflow's own image has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mlflow_backend import packaged
+
+TOOL: Final = "tool.zip"
+JOB: Final = "job.json"
+SETTINGS: Final = "settings.yaml"
+ACCESS_KEY: Final = "MLFLOW_BACKEND_BACKUP_ACCESS_KEY_ID"
+SECRET_KEY: Final = "MLFLOW_BACKEND_BACKUP_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a variable
+"""Variables with the keys of the destination; without them the task's own identity is enough."""
+
+_MODULES: Final = (
+    *(f"{name}.py" for name in ("__init__", "codec", "contract", "identity", "logged", "packaged")),
+    *(f"{name}.py" for name in ("schema", "schema_tables")),
+    *(f"aws/{name}.py" for name in ("__init__", "asking", "backup_task", "backups", "clients", "store")),
+    *(f"backup/{name}.py" for name in ("__init__", "age", "artifacts", "catalogue", "create", "damage", "destination")),
+    *(f"backup/{name}.py" for name in ("drill", "job", "manifest", "retention", "source")),
+    *(f"migrate/{name}.py" for name in ("__init__", "tool")),
+    *(f"releases/{name}.py" for name in ("__init__", "lease", "ledger", "records", "running", "stores")),
+)
+_MAIN: Final = b"import sys\nfrom mlflow_backend.aws import backup_task\nsys.exit(backup_task.main(sys.argv[1:]))\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """A root in a bucket. `endpoint` is the URL of an S3 server that is not AWS's."""
+
+    bucket: str
+    root: str
+    region: str
+    endpoint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupJob:
+    """The backend's store, its artifacts' root there, the stack's backups, and the public recovery key."""
+
+    target: str
+    stack: str
+    store: Bucket
+    artifacts: str
+    destination: Bucket
+    recovery_key: str
+
+
+def bundle() -> bytes:
+    """Return the modules of the task as a zip file that Python runs; it is the same until they change."""
+    return packaged.archive(_MODULES, {"__main__.py": _MAIN})

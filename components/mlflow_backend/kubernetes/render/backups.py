@@ -1,0 +1,106 @@
+"""What takes backups in the cluster: a tool with its job in a ConfigMap, and pods that run it on a schedule. Pure.
+
+The tool is this project's modules, in the server's image; it may do nothing with the cluster's API.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from mlflow_backend.aws.render.policies import ARTIFACTS
+from mlflow_backend.backup import job
+from mlflow_backend.backup.job import BackupJob, Bucket
+from mlflow_backend.codec import to_document
+from mlflow_backend.kubernetes.naming import BACKUP
+from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
+from mlflow_backend.schedules import NEVER
+from mlflow_backend.server import describe
+
+if TYPE_CHECKING:
+    from mlflow_backend.kubernetes.naming import Naming
+    from mlflow_backend.kubernetes.render.pods import Document
+    from mlflow_backend.settings import Settings
+
+TOOL: Final = "/opt/mlflow-backend/backup"
+SECRETS: Final = "/etc/mlflow-backend/backed-up"
+COMMAND: Final = ("python", f"{TOOL}/{job.TOOL}", TOOL, SECRETS)
+# The first backup copies every artifact; one that takes a day would never let the next one begin.
+DEADLINE_S: Final = 20 * 3600
+_NAMESPACE: Final = "mlflow-backend"
+
+
+def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
+    """Return the documents by the part that each is for, in the order in which they are made; none without backups."""
+    if settings.backup.destination is None:
+        return {}
+    pod_template = template(settings, naming)
+    found = {"backup-tool": tool(settings, naming), BACKUP: pod_template}
+    if settings.backup.schedule != NEVER:
+        found["backup-schedule"] = oneshot.cron_job(
+            pod_template, schedule=settings.backup.schedule, command=COMMAND, deadline_s=DEADLINE_S
+        )
+    return found
+
+
+def tool(settings: Settings, naming: Naming) -> Document:
+    """Return the tool, what it backs up and where to, and the settings that become part of the backup."""
+    values = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    stack = {"config": {f"{_NAMESPACE}:{section}": value for section, value in values.items()}}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": naming.metadata(naming.part(BACKUP), BACKUP),
+        "data": {
+            job.JOB: json.dumps(to_document(_job(settings, naming)), sort_keys=True),
+            # JSON is YAML too.
+            job.SETTINGS: json.dumps(stack, indent=1),
+        },
+        "binaryData": {job.TOOL: base64.b64encode(job.bundle()).decode()},
+    }
+
+
+def template(settings: Settings, naming: Naming) -> Document:
+    """Return the pods that take a backup: the server's environment, and the keys of the destination."""
+    wanted = settings.kubernetes.backup
+    keys = (
+        {}
+        if wanted.secret is None
+        else {
+            job.ACCESS_KEY: pods.SecretKey(secret=wanted.secret, key=secrets.ACCESS_KEY),
+            job.SECRET_KEY: pods.SecretKey(secret=wanted.secret, key=secrets.SECRET_KEY),
+        }
+    )
+    described = describe(server.inputs(settings, naming))
+    mounted = {"name": "backup-tool", "configMap": {"name": naming.part(BACKUP), "defaultMode": 0o444}}
+    backed_up = pods.files("backed-up", secrets.server_secret(settings, naming), secrets.ALWAYS)
+    return oneshot.template(
+        settings,
+        naming,
+        BACKUP,
+        account=BACKUP,
+        component=BACKUP,
+        variables=[*server.environment(settings, naming, described), *pods.environment({}, keys)],
+        spool_mib=wanted.temporary_mib,
+        files=[(mounted, TOOL), (backed_up, SECRETS)],
+    )
+
+
+def _job(settings: Settings, naming: Naming) -> BackupJob:
+    store, stored, wanted = stores.store(settings), settings.kubernetes.artifacts, settings.kubernetes.backup
+    address = urlsplit(str(settings.backup.destination))
+    return BackupJob(
+        target="kubernetes",
+        stack=naming.stack,
+        store=Bucket(bucket=store.bucket, root=store.root, region=stored.region, endpoint=stored.endpoint),
+        artifacts=store.prefix(ARTIFACTS),
+        destination=Bucket(
+            bucket=address.netloc,
+            root=f"{address.path}/{naming.stack}".strip("/"),
+            region=wanted.region,
+            endpoint=wanted.endpoint,
+        ),
+        recovery_key=str(settings.backup.recovery_key),
+    )

@@ -1,0 +1,135 @@
+"""What takes backups in a cluster: the CronJob, what its pods may reach and read, and what is made of a Job."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zipfile
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.kubernetes import backups as live
+from mlflow_backend.kubernetes.naming import BACKUP, DATABASE, JOB, SERVER
+from mlflow_backend.kubernetes.render import backups, secrets
+from mlflow_backend.target import Finished
+from tests.components.kubernetes.documents import all_of, container_of, environment_of, pod_of
+from tests.components.kubernetes.stacks import naming, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def documents() -> dict[str, Any]:
+    """Every document of a stack that is backed up."""
+    return all_of(settings_of("backed-up"))
+
+
+def test_the_platforms_own_scheduler_starts_one_at_a_time(documents: dict[str, Any]) -> None:
+    """In UTC as everywhere, never beside one that is still at work, and with an end."""
+    spec = documents["backup-schedule"]["spec"]
+    assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == ("30 1 * * *", "Etc/UTC", "Forbid")
+    job = spec["jobTemplate"]["spec"]
+    assert (job["backoffLimit"], job["template"]["spec"]["restartPolicy"]) == (0, "Never")
+    assert backups.DEADLINE_S <= job["activeDeadlineSeconds"] < 24 * 3600
+    (container,) = job["template"]["spec"]["containers"]
+    assert container["command"][-len(backups.COMMAND) :] == list(backups.COMMAND)
+
+
+def test_without_a_schedule_one_can_still_be_taken() -> None:
+    """`never` leaves out the CronJob alone; without a destination there is nothing."""
+    parts = backups.documents(settings_of("backed-up", {"backup": {"schedule": "never"}}), naming(settings_of()))
+    assert set(parts) == {"backup-tool", BACKUP}
+    assert backups.documents(settings_of(), naming(settings_of())) == {}
+
+
+def test_the_pods_have_an_account_and_a_way_out_of_their_own(documents: dict[str, Any]) -> None:
+    """They reach the database and both stores, and neither the servers nor the cache; nobody reaches them."""
+    pod = pod_of(documents[BACKUP])
+    accounts = {part: pod_of(documents[part])["spec"]["serviceAccountName"] for part in (SERVER, "database-tool")}
+    assert pod["spec"]["serviceAccountName"] not in accounts.values()
+    assert documents[f"account-{BACKUP}"]["metadata"]["name"] == pod["spec"]["serviceAccountName"]
+    policy = documents[f"policy-{BACKUP}"]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert {port["port"] for flow in policy["egress"] for port in flow["ports"]} == {53, 443, 9000, 9443, 5432}
+    assert "ingress" not in policy
+    (reached,) = documents[f"policy-{DATABASE}"]["spec"]["ingress"]
+    callers = [each["podSelector"]["matchLabels"] for each in reached["from"]]
+    assert naming(settings_of()).selector(BACKUP) in callers
+    assert pod["metadata"]["labels"].items() >= naming(settings_of()).selector(BACKUP).items()
+    assert not pod["metadata"]["labels"].items() >= naming(settings_of()).selector(JOB).items()
+
+
+def test_secrets_are_read_by_reference(documents: dict[str, Any]) -> None:
+    """The keys of the destination, and what users know their data by; the ConfigMap has none of it."""
+    environment = environment_of(documents[BACKUP])
+    assert environment["MLFLOW_BACKEND_BACKUP_SECRET_ACCESS_KEY"] == ("backup-keys", secrets.SECRET_KEY)
+    (volume,) = [
+        each["secret"]
+        for each in pod_of(documents[BACKUP])["spec"]["volumes"]
+        if "secret" in each and each["name"] == "backed-up"
+    ]
+    assert [item["key"] for item in volume["items"]] == list(secrets.ALWAYS)
+    job = json.loads(documents["backup-tool"]["data"]["job.json"])
+    assert (job["destination"]["bucket"], job["destination"]["root"]) == ("elsewhere", "team/cluster")
+
+
+def test_the_tool_is_what_the_command_runs(documents: dict[str, Any]) -> None:
+    """The zip is in the ConfigMap that the pod mounts, well below what one takes (1 MiB)."""
+    tool = documents["backup-tool"]
+    content = base64.b64decode(tool["binaryData"]["tool.zip"])
+    assert "__main__.py" in zipfile.ZipFile(io.BytesIO(content)).namelist()
+    assert len(json.dumps(tool)) < 512 * 1024
+    mounted = {each["name"]: each["mountPath"] for each in container_of(documents[BACKUP])["volumeMounts"]}
+    assert backups.COMMAND[1] == f"{mounted['backup-tool']}/tool.zip"
+
+
+class Platform:
+    """A platform whose Job ends as a test says."""
+
+    api = None
+    naming = naming(settings_of())
+
+
+def ending(*lines: str, code: int = 0) -> Callable[..., Finished]:
+    """Return what a Job's run returns."""
+
+    def run(_self: object, _command: Sequence[str], **_how: object) -> Finished:
+        return Finished(exit_code=code, lines=lines, reasons=())
+
+    return run
+
+
+def test_the_report_of_a_job_is_found_among_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both streams are one in a log."""
+    monkeypatch.setattr(
+        live.KubernetesJob, "run", ending("dumping", "{", ' "exit_code": 3,', ' "error": "no"', "}", code=3)
+    )
+    assert live.taken(Platform()) == {"exit_code": 3, "error": "no"}  # type: ignore[arg-type]
+
+
+def test_a_job_without_a_report_is_named_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool that cannot start says why in a traceback."""
+    monkeypatch.setattr(live.KubernetesJob, "run", ending("Traceback", "ImportError: no", code=1))
+    with pytest.raises(PlatformFailed, match="ImportError: no"):
+        live.taken(Platform())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("status", "suspended", "words"),
+    [
+        ({}, False, ["never yet", "2026-11-30 01:30Z"]),
+        ({"lastScheduleTime": "A", "lastSuccessfulTime": "B"}, False, ["A", "B"]),
+        ({}, True, ["suspended"]),
+    ],
+)
+def test_the_list_says_how_the_schedule_goes(status: dict[str, str], suspended: bool, words: list[str]) -> None:  # noqa: FBT001
+    """A backup that was begun and never done is seen."""
+    found = live.described({"spec": {"schedule": "30 1 * * *", "suspend": suspended}, "status": status}, NOW)
+    assert all(word in found for word in words), found
