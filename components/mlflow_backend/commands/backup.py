@@ -125,13 +125,13 @@ def _new_key(options: argparse.Namespace) -> int:
 def _create(options: argparse.Namespace, stack: Stack, destination: Destination, recovery_key: str | None) -> int:
     from mlflow_backend.backup import create
 
+    if (platform := _cluster(stack)) is not None:
+        return _create_by_job(options, platform)
+    source = _source(stack)
     if recovery_key is None:
         raise UsageError(
             "backup.recoveryKey is not set", code="backup-no-recovery-key", fix="Make one with the verb new-key, set it"
         )
-    if (platform := _cluster(stack)) is not None:
-        return _create_by_job(options, platform)
-    source = _source(stack)
     if options.dry_run:
         plan = create.planned(source, destination)
         found = {"toRead": len(plan.to_read), "bytes": plan.bytes_to_read, "unchanged": len(plan.unchanged)}

@@ -45,11 +45,7 @@ class BackedUp(ClusterStack):
     @property
     def destination(self) -> BucketDestination:
         """The stack's backups."""
-        s3 = self.cluster.s3
-        keys = {"aws_access_key_id": s3.access_key, "aws_secret_access_key": s3.secret_key}
-        client = boto3.client("s3", "us-east-1", endpoint_url=s3.endpoint, **keys)
-        client.create_bucket(Bucket=BUCKET)
-        return BucketDestination(client, bucket=BUCKET, root=f"{self.namespace}/{self.name}")
+        return BucketDestination(client_of(self.cluster), bucket=BUCKET, root=f"{self.namespace}/{self.name}")
 
     def newest(self) -> Manifest:
         """Return the newest backup."""
@@ -64,6 +60,13 @@ class BackedUp(ClusterStack):
         return dict(json.loads(done.text[done.text.index("{\n") :]))
 
 
+def client_of(cluster: Cluster) -> Any:
+    """Return a client of the cluster's S3 server."""
+    s3 = cluster.s3
+    keys = {"aws_access_key_id": s3.access_key, "aws_secret_access_key": s3.secret_key}
+    return boto3.client("s3", "us-east-1", endpoint_url=s3.endpoint, **keys)
+
+
 @pytest.fixture(scope="module")
 def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackedUp]:
     """One server, with runs and an artifact, whose backups go to another bucket."""
@@ -72,6 +75,7 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "scaling": {"maxReplicas": 1},
         "kubernetes": {"backup": {"endpoint": cluster.s3.endpoint, "secret": KEYS, "temporaryMib": 512}},
     }
+    client_of(cluster).create_bucket(Bucket=BUCKET)
     with cluster.namespace("backups") as namespace:
         sections["backup"] = {
             "destination": f"s3://{BUCKET}/{namespace}",
