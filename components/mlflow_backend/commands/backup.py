@@ -267,7 +267,9 @@ def _prune(options: argparse.Namespace, stack: Stack, destination: Destination, 
     from mlflow_backend.backup import prune
     from mlflow_backend.backup.create import LOCK
 
-    with _source(stack).store.locked(LOCK, by="scripts.backup prune"):
+    platform = _cluster(stack)
+    store = _source(stack).store if platform is None else platform.store
+    with store.locked(LOCK, by="scripts.backup prune"):
         pruning = prune.planned(destination, keep_days=keep_days)
         if not options.dry_run:
             prune.prune(destination, pruning)

@@ -147,6 +147,13 @@ def test_the_schedule_takes_one_by_itself(stack: BackedUp) -> None:
         stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"suspend": True}}))
 
 
+def test_nothing_that_is_young_is_pruned(stack: BackedUp) -> None:
+    """It holds the lock that a Job needs to take one, and names what stays."""
+    pruned = stack.backup("prune")
+    assert (pruned["deleted"], pruned["contents"]) == ({}, 0)
+    assert stack.newest().id in pruned["kept"]
+
+
 def test_a_database_that_is_away_fails_the_job_and_leaves_no_backup(stack: BackedUp) -> None:
     """The command says why, and the newest backup is the one before."""
     before = stack.newest().id
