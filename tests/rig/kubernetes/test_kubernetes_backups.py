@@ -63,8 +63,8 @@ class BackedUp(ClusterStack):
 def client_of(cluster: Cluster) -> Any:
     """Return a client of the cluster's S3 server."""
     s3 = cluster.s3
-    keys = {"aws_access_key_id": s3.access_key, "aws_secret_access_key": s3.secret_key}
-    return boto3.client("s3", "us-east-1", endpoint_url=s3.endpoint, **keys)
+    session = boto3.Session(aws_access_key_id=s3.access_key, aws_secret_access_key=s3.secret_key)
+    return session.client("s3", "us-east-1", endpoint_url=s3.endpoint)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         keys = {"access-key-id": cluster.s3.access_key, "secret-access-key": cluster.s3.secret_key}
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": KEYS}, "stringData": keys}
         cluster.apply(secret, namespace=namespace)
-        made = BackedUp(tmp_path_factory.mktemp("backups") / "stack", cluster, namespace, **sections)
+        made = BackedUp(tmp_path_factory.mktemp("backups") / "stack", cluster, namespace, stack="cluster", **sections)
         made.must_up()
         made.write_runs("before", RUNS)
         answer = made.upload("api/2.0/mlflow-artifacts/artifacts/0/model/weights.bin", iter([ARTIFACT]))
