@@ -32,7 +32,7 @@ _ROUNDS = 5
 _SECONDS = 3.0
 _BATCH = 20
 #: What uvicorn takes in an environment without uvloop and httptools, as `pip install mlflow` makes it.
-_STOCK = ("--uvicorn-opts", "--loop asyncio --http h11")
+STOCK = ("--uvicorn-opts", "--loop asyncio --http h11")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def measure() -> Iterator[Row]:
 
 def _throughput(services: Services, package: Path, root: Path) -> Iterator[Row]:
     with (
-        running(services, package, root, workers=4, plugin=False, flags=_STOCK) as stock,
+        running(services, package, root, workers=4, plugin=False, flags=STOCK) as stock,
         running(services, package, root, workers=4) as ours,
     ):
         run = {server.port: make_run(server) for server in (stock, ours)}
