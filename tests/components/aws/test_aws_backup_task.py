@@ -14,15 +14,21 @@ import pytest
 from mlflow_backend.aws import backup_task
 from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.backup import job
+from mlflow_backend.backup import catalogue, create, job, restore, sealing
+from mlflow_backend.codec import to_document
+from mlflow_backend.contract import ExitCode
 from mlflow_backend.identity import OBJECT
+from mlflow_backend.migrate.tool import parse_manifest
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.schema import Heads
+from tests.components.backup.manifests import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from mlflow_backend.releases.records import Dump
 
 BUCKET = "data"
 # What the task may import is in the zip, in Python itself, or in MLflow's own environment.
@@ -128,3 +134,95 @@ def test_clearing_deletes_what_is_below_and_nothing_else(client: Any) -> None:
         own.create(key, b"x")
     own.clear("_backend/staging")
     assert [key for key, _ in own.items()] == ["_backend/ledger/1"]
+
+
+KEY = sealing.new_key()
+ELSEWHERE = "elsewhere"
+
+
+class Tool:
+    """A database tool that dumps two small texts, as the real one lays them out."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def dump(self, to: str) -> Dump:
+        """Write the dumps and their manifest."""
+        address = f"{to}/20261129T020000Z-0a1b2c"
+        databases = {
+            name: {"object": f"{name}.dump", "sha256": digest(name), "bytes": len(name), "head": "h", "row_counts": {}}
+            for name in ("tracking", "auth")
+        }
+        found = {"address": address, "mlflow_version": "3.17.2", "made_at": "2026-11-29T02:00:00+00:00"}
+        samples = {"tracking": {"samples": {"experiments": digest("rows")}}, "auth": {}}
+        written = {f"{name}.dump": name for name in databases} | {"manifest.json": json.dumps({"databases": samples})}
+        for name, text in written.items():
+            key = f"{address.removeprefix(f's3://{BUCKET}/')}/{name}"
+            self.client.put_object(Bucket=BUCKET, Key=key, Body=text.encode())
+        return parse_manifest({**found, "databases": databases})
+
+
+@pytest.fixture
+def task(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The arguments of a task whose backend has one release and one artifact."""
+    client.create_bucket(Bucket=ELSEWHERE)
+    store = job.Bucket(bucket=BUCKET, root="r", region="us-east-1")
+    wanted = job.BackupJob(
+        target="kubernetes",
+        stack="cluster",
+        store=store,
+        artifacts="r/artifacts",
+        destination=job.Bucket(bucket=ELSEWHERE, root="team/cluster", region="us-east-1"),
+        recovery_key=sealing.public_key(KEY),
+    )
+    (tmp_path / job.JOB).write_text(json.dumps(to_document(wanted)))
+    (tmp_path / job.SETTINGS).write_text("config: {}")
+    (tmp_path / "secrets" / "..data").mkdir(parents=True)
+    (tmp_path / "secrets" / "flask-secret-key").write_text("of the sessions")
+    Ledger(S3Store(client, bucket=BUCKET, root="r"), by="a test").add_release(release("one"))
+    client.put_object(Bucket=BUCKET, Key="r/artifacts/1/model.bin", Body=b"weights")
+    monkeypatch.setattr(backup_task, "DatabaseTool", lambda _runner: Tool(client))
+    return [str(tmp_path), str(tmp_path / "secrets")]
+
+
+def reported(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return what the task printed at its end."""
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_a_task_takes_a_whole_backup_and_leaves_no_dump_in_plain(
+    client: Any, task: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recovery key alone opens it, and a second one has nothing to copy."""
+    assert backup_task.main([*task, "--dry-run"]) == ExitCode.DONE
+    assert reported(capsys)["toRead"] == 1
+    assert backup_task.main(task) == ExitCode.DONE
+    made = reported(capsys)["backup"]["id"]
+    destination = BucketDestination(client, bucket=ELSEWHERE, root="team/cluster")
+    found = catalogue.read(destination).newest
+    assert found is not None
+    assert (found.id, found.mlflow_version, found.image_digest) == (made, "3.17.2", "sha256:one")
+    assert catalogue.damages(destination, found, read_all=True) == ()
+    assert restore.opened_secrets(destination, found, KEY) == {"flask-secret-key": "of the sessions"}
+    assert BucketDestination(client, bucket=BUCKET, root="r").listing("_backend/staging") == ()
+    assert backup_task.main([*task, "--dry-run"]) == ExitCode.DONE
+    assert (reported(capsys)["toRead"], found.artifacts.files) == (0, 1)
+
+
+def test_two_at_once_are_one(client: Any, task: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The second is refused before it writes anything; a CronJob's and a person's are held to the same lock."""
+    with S3Store(client, bucket=BUCKET, root="r").locked(create.LOCK, by="another"):
+        assert backup_task.main(task) == ExitCode.REFUSED
+    assert reported(capsys)["code"] == "backend-locked"
+    assert list(BucketDestination(client, bucket=ELSEWHERE).items()) == []
+
+
+def test_a_bucket_that_is_gone_fails_before_the_database_is_dumped(
+    client: Any, task: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its address is in the report, and the lock is given back."""
+    client.delete_bucket(Bucket=ELSEWHERE)
+    assert backup_task.main(task) == ExitCode.PLATFORM_FAILED
+    assert f"s3://{ELSEWHERE}/team/cluster" in reported(capsys)["error"]
+    store = S3Store(client, bucket=BUCKET, root="r")
+    assert (store.is_locked(create.LOCK), store.keys("_backend/staging")) == (False, ())
