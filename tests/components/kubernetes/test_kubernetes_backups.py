@@ -15,6 +15,7 @@ from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.kubernetes import backups as live
 from mlflow_backend.kubernetes.naming import BACKUP, DATABASE, JOB, SERVER
 from mlflow_backend.kubernetes.render import backups, secrets
+from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.target import Finished
 from tests.components.kubernetes.documents import all_of, container_of, environment_of, pod_of
 from tests.components.kubernetes.stacks import naming, settings_of
@@ -37,7 +38,7 @@ def test_the_platforms_own_scheduler_starts_one_at_a_time(documents: dict[str, A
     assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == ("30 1 * * *", "Etc/UTC", "Forbid")
     job = spec["jobTemplate"]["spec"]
     assert (job["backoffLimit"], job["template"]["spec"]["restartPolicy"]) == (0, "Never")
-    assert backups.DEADLINE_S <= job["activeDeadlineSeconds"] < 24 * 3600
+    assert backups.DEADLINE_S <= job["activeDeadlineSeconds"] < LEASE.total_seconds()
     (container,) = job["template"]["spec"]["containers"]
     assert container["command"][-len(backups.COMMAND) :] == list(backups.COMMAND)
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 TOOL: Final = "/opt/mlflow-backend/backup"
 SECRETS: Final = "/etc/mlflow-backend/backed-up"
 COMMAND: Final = ("python", f"{TOOL}/{job.TOOL}", TOOL, SECRETS)
-# The first backup copies every artifact; one that takes a day would never let the next one begin.
-DEADLINE_S: Final = 20 * 3600
+# The first backup copies every artifact. None may outlast its lock (releases/lease.py), or a second one would begin.
+DEADLINE_S: Final = 7 * 3600
 _NAMESPACE: Final = "mlflow-backend"
 
 
