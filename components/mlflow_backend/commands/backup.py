@@ -155,7 +155,7 @@ def _create_by_job(options: argparse.Namespace, platform: KubernetesPlatform) ->
             fix="Leave --destination and --of out",
         )
     _say("a Job in the cluster takes the backup")
-    report = backups.taken(platform, dry_run=options.dry_run)
+    report = backups.taken(platform.api, platform.naming, dry_run=options.dry_run)
     code = int(report.pop("exit_code"))
     if "error" in report:
         _say(f"backup: {report['error']}")
@@ -338,7 +338,7 @@ def _schedules(stack: Stack) -> Mapping[str, str]:
     if (platform := _cluster(stack)) is not None:
         from mlflow_backend.kubernetes import backups
 
-        return backups.schedules(platform)
+        return backups.schedules(platform.api, platform.naming)
     from mlflow_backend.local import timer
 
     return timer.described(_state(stack))

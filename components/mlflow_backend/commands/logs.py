@@ -36,7 +36,7 @@ def command_line() -> argparse.ArgumentParser:
     stacks.add_choice(parser, default="local")
     parser.add_argument("--lines", type=_number, default=15, help="lines of each process, at most 10,000 (default: 15)")
     parser.add_argument("--audit", action="store_true", help="the changes that servers noted, the last --lines of them")
-    parser.add_argument("--tasks", action="store_true", help="on ecs: also what the one-shot tasks wrote")
+    parser.add_argument("--tasks", action="store_true", help="on ecs and kubernetes: also what one-shot tasks wrote")
     parser.add_argument(
         "part",
         nargs="*",

@@ -16,17 +16,18 @@ from mlflow_backend.schedules import following
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlflow_backend.kubernetes.platform import KubernetesPlatform
+    from mlflow_backend.kubernetes.api import Api
+    from mlflow_backend.kubernetes.naming import Naming
 
 _DRY_RUN = "--dry-run"
 
 
-def taken(platform: KubernetesPlatform, *, dry_run: bool = False) -> dict[str, Any]:
+def taken(api: Api, naming: Naming, *, dry_run: bool = False) -> dict[str, Any]:
     """Take a backup by a Job, and return its report: the exit code, and the backup's manifest or the error.
 
     Raises PlatformFailed if the Job cannot be run, or ended without a report.
     """
-    task = KubernetesJob(api=platform.api, template=platform.naming.part(BACKUP))
+    task = KubernetesJob(api=api, template=naming.part(BACKUP))
     command = (*backups.COMMAND, *([_DRY_RUN] if dry_run else []))
     ended = task.run(command, deadline_s=backups.DEADLINE_S, complete=is_whole)
     output, log = split(ended.lines)
@@ -42,16 +43,24 @@ def taken(platform: KubernetesPlatform, *, dry_run: bool = False) -> dict[str, A
         ) from None
 
 
-def schedules(platform: KubernetesPlatform) -> Mapping[str, str]:
+def schedules(api: Api, naming: Naming) -> Mapping[str, str]:
     """Return in a few words how the scheduled backups went, by name; nothing if none are taken."""
-    found = platform.api.get("CronJob", platform.naming.part(BACKUP))
+    found = api.get("CronJob", naming.part(BACKUP))
     return {} if found is None else {BACKUP: described(found, datetime.now(UTC))}
 
 
 def described(cron_job: Mapping[str, Any], now: datetime) -> str:
-    """Return when a CronJob last began, when its work was last done, and when it is due next."""
-    status = cron_job.get("status") or {}
-    began, done = status.get("lastScheduleTime", "never yet"), status.get("lastSuccessfulTime", "never yet")
-    if cron_job["spec"].get("suspend"):
-        return f"last begun {began}, last done {done}; suspended"
-    return f"last begun {began}, last done {done}; next {following(cron_job['spec']['schedule'], now):%F %H:%M}Z"
+    """Return how a CronJob's work went last, and when it is due next.
+
+    The times of its status are all of one form, in UTC: the later one is the greater text.
+    """
+    status, spec = cron_job.get("status") or {}, cron_job["spec"]
+    begun, done = status.get("lastScheduleTime", ""), status.get("lastSuccessfulTime", "")
+    if status.get("active"):
+        last = f"under way since {begun}"
+    elif begun > done:
+        last = f"failed, begun {begun}; last done {done or 'never yet'}"
+    else:
+        last = f"done {done}" if done else "never yet"
+    due = "suspended" if spec.get("suspend") else f"next {following(spec['schedule'], now):%F %H:%M}Z"
+    return f"{last}; {due}"

@@ -10,7 +10,7 @@ from mlflow_backend.aws.clients import config
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
-from mlflow_backend.kubernetes import secrets
+from mlflow_backend.kubernetes import backups, secrets
 from mlflow_backend.kubernetes.api import Api
 from mlflow_backend.kubernetes.ending import pods_ended
 from mlflow_backend.kubernetes.history import (
@@ -21,7 +21,7 @@ from mlflow_backend.kubernetes.history import (
     release_of,
 )
 from mlflow_backend.kubernetes.locator import KubernetesLocator
-from mlflow_backend.kubernetes.naming import CACHE, DATABASE, SERVER, VERIFY
+from mlflow_backend.kubernetes.naming import BACKUP, CACHE, DATABASE, SERVER, VERIFY
 from mlflow_backend.kubernetes.oneshot import KubernetesJob, VerifyJob
 from mlflow_backend.kubernetes.render import oneshot
 from mlflow_backend.kubernetes.render.secrets import ACCESS_KEY, SECRET_KEY
@@ -139,16 +139,18 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
         """Do nothing: no alarm is here yet."""
 
     def parts(self) -> Iterator[PartStatus]:
-        """Return the servers and the stores."""
+        """Return the servers, the stores, and how scheduled work went."""
         for part, kind in _KINDS.items():
             found = self.api.get(kind, self.naming.part(part))
             if found is not None:
                 wanted, ready = found["spec"].get("replicas", 0), (found.get("status") or {}).get("readyReplicas", 0)
                 yield PartStatus(name=part, state=f"{ready} of {wanted} pods are ready", runs=0 < wanted <= ready)
+        for name, state in backups.schedules(self.api, self.naming).items():
+            yield PartStatus(name=name, state=state)
 
     def log_parts(self) -> Sequence[LogPart]:
-        """Return the parts that have pods; the log of a Job is in the message about it."""
-        return tuple(LogPart(name=part) for part in _KINDS)
+        """Return the parts that have pods, and scheduled work; the log of another Job is in the message about it."""
+        return (*(LogPart(name=part) for part in _KINDS), LogPart(name=BACKUP, one_shot=True))
 
     def tails(self, part: str, *, lines: int) -> Iterator[str]:
         """Return the last lines of each pod of a part."""

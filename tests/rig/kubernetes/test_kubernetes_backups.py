@@ -141,7 +141,7 @@ def test_the_schedule_takes_one_by_itself(stack: BackedUp) -> None:
     stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"schedule": "* * * * *"}}))
     try:
         until(lambda: stack.newest().id > before, what="a backup on schedule", deadline_s=_SCHEDULED_S)
-        done = lambda: "last done 2" in stack.backup("list")["schedules"][BACKUP]  # noqa: E731 - said once
+        done = lambda: "done 2" in stack.backup("list")["schedules"][BACKUP]  # noqa: E731 - said once
         until(done, what="the CronJob's own word", deadline_s=60)
     finally:
         stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"suspend": True}}))
