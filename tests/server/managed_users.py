@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import base64
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from mlflow_backend.contract import Refused
+from mlflow_backend.server import parse_version
 from mlflow_backend.users import plan
 from mlflow_backend.users.plan import Wanted
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.client import Client, Deadline, Transport
 from mlflow_backend.verify.credentials import Credentials
-from mlflow_backend.verify.permissions import EXPERIMENT, MODEL, Call, Grant, Verb
+from mlflow_backend.verify.permissions import (
+    EXPERIMENT,
+    GATEWAY_ENDPOINT,
+    GATEWAY_MODEL,
+    GATEWAY_SECRET,
+    MODEL,
+    SCORER,
+    Call,
+    Grant,
+    Verb,
+    scorer_key,
+)
 from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from mlflow_backend.verify.users_api import UsersApi
@@ -27,6 +40,7 @@ if TYPE_CHECKING:
     from tests.server.services import Services
 
 PASSWORDS = {"lin": "a password of lin's own", "max": "a password of max's own"}
+DENIED = "NO_PERMISSIONS"
 _CREATE_RUN = "/api/2.0/mlflow/runs/create"
 _MODEL = "/api/2.0/mlflow/registered-models/get?name=credit"
 
@@ -85,6 +99,72 @@ def follow_what_is_wanted(server: Server, administrator: str) -> None:
     assert not any(password in server.log for password in changed.values())
     client.close()
     as_lin.close()
+
+
+def more_kinds_of_permissions(server: Server, administrator: str) -> None:
+    """A scorer, since 3.17.2 also what the gateway has: a user without permissions is refused, and let in once given.
+
+    Users leave with what they had.
+    """
+    version = parse_version(server.version)
+    if version < (3, 10, 1):
+        return
+    admin = login("admin", administrator)
+    client = Client(server.url, Credentials(headers=admin), Transport(), request_timeout_s=30)
+    deadline = Deadline(90)
+    api = UsersApi(lambda request: client.send(request, deadline=deadline), caller="admin")
+    experiment, call = api.experiment("scored", create=True), "/api/3.0/mlflow"
+    scorer = {"experiment_id": experiment, "name": "right & wrong", "serialized_scorer": "{}"}
+    server.api("POST", f"{call}/scorers/register", scorer, **admin)
+    shown = {
+        Grant("lin", SCORER, scorer_key(experiment, "right & wrong")): (
+            f"{call}/scorers/get?experiment_id={experiment}&name=right+%26+wrong"
+        )
+    }
+    if version >= (3, 17, 2):
+        shown |= _of_the_gateway(server, admin, api)
+
+    def settled(wanted: Wanted) -> bool:
+        found = api.find({"lin": PASSWORDS["lin"]}, ())
+        return not plan.calls(wanted, found, made=(), granted=(), caller="admin")
+
+    closed, opened = (Wanted(admins={"lin": False}, grants=dict.fromkeys(shown, each)) for each in (DENIED, "READ"))
+    for wanted, status in ((closed, 403), (opened, 200)):
+        for change in plan.calls(wanted, api.find(PASSWORDS, ()), made=(), granted=(), caller="admin"):
+            api.run(change, PASSWORDS)
+            if change.grant and version < (3, 17, 2):
+                # Such a server may still list what was before: what is done already is no error.
+                api.run(change, PASSWORDS)
+        until(partial(settled, wanted), what="the user as wanted", deadline_s=60)
+        asked = {path: server.get(path, **login("lin", PASSWORDS["lin"])).status for path in shown.values()}
+        assert asked == dict.fromkeys(shown.values(), status)
+    api.remove("lin")
+    assert api.find({}, ["lin"]).users == {}
+    client.close()
+
+
+def _of_the_gateway(server: Server, admin: dict[str, str], api: UsersApi) -> dict[Grant, str]:
+    """Make a secret, a model definition and an endpoint; return how a permission names each, and what reads it."""
+    call = "/api/3.0/mlflow/gateway"
+    secret = {"secret_name": "key", "secret_value": {"api_key": "never-in-the-log-2"}, "provider": "openai"}
+    made = server.api("POST", f"{call}/secrets/create", secret, **admin)["secret"]["secret_id"]
+    model = {"name": "gpt", "secret_id": made, "provider": "openai", "model_name": "gpt-4o-mini"}
+    definition = server.api("POST", f"{call}/model-definitions/create", model, **admin)["model_definition"]
+    configs = [{"model_definition_id": definition["model_definition_id"], "linkage_type": "PRIMARY", "weight": 1.0}]
+    endpoint = server.api("POST", f"{call}/endpoints/create", {"name": "chat", "model_configs": configs}, **admin)
+    ids = {GATEWAY_MODEL: api.gateway(GATEWAY_MODEL, "gpt"), GATEWAY_ENDPOINT: api.gateway(GATEWAY_ENDPOINT, "chat")}
+    assert ids[GATEWAY_MODEL] == definition["model_definition_id"]
+    assert ids[GATEWAY_ENDPOINT] == endpoint["endpoint"]["endpoint_id"]
+    assert api.gateway(GATEWAY_SECRET, "key") == made
+    assert api.gateway(GATEWAY_SECRET, "nothing") == ""
+    return {
+        Grant("lin", GATEWAY_MODEL, ids[GATEWAY_MODEL]): (
+            f"{call}/model-definitions/get?model_definition_id={ids[GATEWAY_MODEL]}"
+        ),
+        Grant("lin", GATEWAY_ENDPOINT, ids[GATEWAY_ENDPOINT]): (
+            f"{call}/endpoints/get?endpoint_id={ids[GATEWAY_ENDPOINT]}"
+        ),
+    }
 
 
 def weaker_users_are_verified(server: Server, administrator: str, services: Services, database: str) -> None:

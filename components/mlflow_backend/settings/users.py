@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 
-from mlflow_backend.server import AccessControl
+from mlflow_backend.server import AccessControl, parse_version
 from mlflow_backend.settings.problems import Problem, shown_key
 from mlflow_backend.settings.section import Section
 
@@ -21,6 +22,10 @@ Permission = Literal["READ", "EDIT", "MANAGE", "NO_PERMISSIONS"]
 Rights = dict[Name, Permission]
 Resource = Annotated[str, Field(min_length=1, max_length=256)]
 
+_GATEWAY: Final = ("gateway_endpoints", "gateway_model_definitions", "gateway_secrets")
+# Of the versions that ship: 3.10.1 has permissions of the gateway, and no way to list a user's.
+_SINCE: Final = {"scorers": (3, 10, 1), **dict.fromkeys(_GATEWAY, (3, 17, 2))}
+
 
 class User(Section):
     """A user of MLflow's own access control."""
@@ -32,7 +37,7 @@ class User(Section):
 
 
 class Permissions(Section):
-    """What users and groups may do with which experiment or registered model."""
+    """What users and groups may do with what MLflow has."""
 
     default: Permission = "READ"
     """What a user may do with what nobody gave a permission for."""
@@ -40,6 +45,23 @@ class Permissions(Section):
     """Experiment by name -> user or group -> permission. An experiment that does not exist is created."""
     registered_models: dict[Resource, Rights] = Field(default_factory=dict)
     """Registered model by name -> user or group -> permission."""
+    scorers: dict[Resource, dict[Resource, Rights]] = Field(default_factory=dict)
+    """Experiment by name -> scorer by name -> user or group -> permission. MLflow 3.10.1 and newer."""
+    gateway_endpoints: dict[Resource, Rights] = Field(default_factory=dict)
+    """Endpoint of MLflow's gateway by name -> user or group -> permission. MLflow 3.17.2 and newer."""
+    gateway_model_definitions: dict[Resource, Rights] = Field(default_factory=dict)
+    """Model definition of MLflow's gateway by name -> user or group -> permission. MLflow 3.17.2 and newer."""
+    gateway_secrets: dict[Resource, Rights] = Field(default_factory=dict)
+    """Secret of MLflow's gateway by name -> user or group -> permission. MLflow 3.17.2 and newer."""
+
+    def given(self) -> Iterator[tuple[str, Rights]]:
+        """Yield the path of each resource below this section, with the rights on it."""
+        for kind in ("experiments", "registered_models", *_GATEWAY):
+            for resource, rights in getattr(self, kind).items():
+                yield f"{to_camel(kind)}.{shown_key(resource)}", rights
+        for experiment, scorers in self.scorers.items():
+            for scorer, rights in scorers.items():
+                yield f"scorers.{shown_key(experiment)}.{shown_key(scorer)}", rights
 
 
 def users_of_basic_auth(settings: Settings) -> Iterator[Problem]:
@@ -76,15 +98,25 @@ def names_of_users(settings: Settings) -> Iterator[Problem]:
         for member in members:
             if member not in access.users:
                 yield _unknown(f"access.groups.{shown_key(group)}", member, "a group's members are of access.users")
-    for kind, given in (
-        ("experiments", access.permissions.experiments),
-        ("registeredModels", access.permissions.registered_models),
-    ):
-        for resource, rights in given.items():
-            for name in rights:
-                if name not in access.users and name not in access.groups:
-                    path = f"access.permissions.{kind}.{shown_key(resource)}"
-                    yield _unknown(path, name, "permissions are given to access.users and access.groups")
+    for path, rights in access.permissions.given():
+        for name in rights:
+            if name not in access.users and name not in access.groups:
+                rule = "permissions are given to access.users and access.groups"
+                yield _unknown(f"access.permissions.{path}", name, rule)
+
+
+def kinds_of_permissions(settings: Settings) -> Iterator[Problem]:
+    """Refuse permissions of what the MLflow version has none for, or does not list among a user's."""
+    version = settings.server.mlflow_version
+    for kind, since in _SINCE.items():
+        if getattr(settings.access.permissions, kind) and parse_version(version) < since:
+            first = ".".join(map(str, since))
+            yield Problem(
+                path=f"access.permissions.{to_camel(kind)}",
+                finding="is set",
+                rule=f"they are managed with MLflow {first} and newer, and server.mlflowVersion is {version}",
+                fix="Remove it, or choose a newer MLflow.",
+            )
 
 
 def _unknown(path: str, name: str, rule: str) -> Problem:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.verify.permissions import EXPERIMENT, MODEL
+from mlflow_backend.verify.permissions import (
+    EXPERIMENT,
+    GATEWAY_ENDPOINT,
+    GATEWAY_MODEL,
+    GATEWAY_SECRET,
+    MODEL,
+    SCORER,
+    scorer_key,
+)
 
 if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
@@ -19,13 +27,24 @@ def users(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def permissions(settings: Settings) -> list[dict[str, str]]:
-    """Return each user's permission for each resource, by the resource's name.
+    """Return each user's permission for each resource, by the resource's name; a scorer's is its `scorer_key`.
 
     MLflow has no groups (its roles belong to a workspace, 3.11.0 and newer), so each member gets the group's
     permission. What a user is given by name counts over that of groups.
     """
-    access = settings.access
-    given = {EXPERIMENT: access.permissions.experiments, MODEL: access.permissions.registered_models}
+    access, wanted = settings.access, settings.access.permissions
+    given = {
+        EXPERIMENT: wanted.experiments,
+        MODEL: wanted.registered_models,
+        SCORER: {
+            scorer_key(experiment, scorer): rights
+            for experiment, scorers in wanted.scorers.items()
+            for scorer, rights in scorers.items()
+        },
+        GATEWAY_ENDPOINT: wanted.gateway_endpoints,
+        GATEWAY_MODEL: wanted.gateway_model_definitions,
+        GATEWAY_SECRET: wanted.gateway_secrets,
+    }
     found: dict[tuple[str, str, str], str] = {}
     for kind, resources in given.items():
         for resource, rights in resources.items():

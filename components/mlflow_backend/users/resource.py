@@ -16,7 +16,7 @@ from mlflow_backend.users.plan import Wanted
 from mlflow_backend.verify import credentials
 from mlflow_backend.verify.client import Client, Deadline, Transport
 from mlflow_backend.verify.model import Unexpected
-from mlflow_backend.verify.permissions import EXPERIMENT, Call, Grant, Verb
+from mlflow_backend.verify.permissions import EXPERIMENT, MODEL, SCORER, Call, Grant, Verb, scorer_key, scorer_of
 from mlflow_backend.verify.users_api import UsersApi
 
 if TYPE_CHECKING:
@@ -112,15 +112,33 @@ class _Session:
 
     def _wanted(self, *, create: bool) -> Wanted:
         rows = self.props.get("permissions") or ()
-        names = sorted({row["resource"] for row in rows if row["kind"] == EXPERIMENT})
-        ids = {(EXPERIMENT, name): self.api.experiment(name, create=create) for name in names}
-        keys = {(row["kind"], row["resource"]): row["resource"] for row in rows} | ids
+        named = sorted({(row["kind"], row["resource"]) for row in rows})
+        keys = {(kind, name): self._key(kind, name, create=create) for kind, name in named}
         return Wanted(
             admins={name: bool(user["admin"]) for name, user in self.props["users"].items()},
             grants={
                 Grant(row["user"], row["kind"], keys[row["kind"], row["resource"]]): row["permission"] for row in rows
             },
         )
+
+    def _key(self, kind: str, name: str, *, create: bool) -> str:
+        """Return the key of what has a name, empty if there is none. Raises Refused if it has to be there."""
+        if kind == MODEL:
+            return name
+        if kind == EXPERIMENT:
+            return self.api.experiment(name, create=create)
+        if kind == SCORER:
+            experiment, scorer = scorer_of(name)
+            return scorer_key(self.api.experiment(experiment, create=create), scorer)
+        found, what = self.api.gateway(kind, name), kind.replace("_", " ")
+        if not found and create:
+            raise Refused(
+                f"names {what} {name}, which the gateway does not have",
+                code="users-gateway-unknown",
+                fix="Make it in MLflow first, or remove its permissions",
+                part="access.permissions",
+            )
+        return found
 
 
 @contextlib.contextmanager

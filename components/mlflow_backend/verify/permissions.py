@@ -5,13 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EXPERIMENT: Final = "experiment"
 MODEL: Final = "registered_model"
+SCORER: Final = "scorer"
+GATEWAY_ENDPOINT: Final = "gateway_endpoint"
+GATEWAY_MODEL: Final = "gateway_model_definition"
+GATEWAY_SECRET: Final = "gateway_secret"  # noqa: S105 - a kind
 """Kinds of what a permission is given for, as MLflow's newer API calls them."""
+
+
+def scorer_key(experiment: str, scorer: str) -> str:
+    """Return how MLflow 3.17.2 names a scorer of an experiment (auth/sqlalchemy_store.py, `_scorer_pattern`)."""
+    return f"{experiment}/{quote(scorer, safe='')}"
+
+
+def scorer_of(key: str) -> tuple[str, str]:
+    """Return the experiment and the scorer of a key. An experiment's name may hold a slash."""
+    experiment, _, scorer = key.rpartition("/")
+    return experiment, unquote(scorer)
 
 
 class Verb(StrEnum):
@@ -28,7 +44,10 @@ class Verb(StrEnum):
 
 
 class Grant(NamedTuple):
-    """What a user has a permission for: an experiment by its id, a registered model by its name."""
+    """What a user has a permission for.
+
+    An experiment and what the gateway has go by id, a registered model by name, a scorer as `scorer_key` says.
+    """
 
     user: str
     kind: str

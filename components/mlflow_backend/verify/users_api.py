@@ -1,9 +1,10 @@
 """MLflow's API of users and permissions, in both of its forms.
 
-Up to 3.10 a permission is of an experiment or of a registered model, with routes of its own, and a user's document
-lists both. Newer versions have one route for all kinds, and list a user's permissions by role: those that were given to
-the user alone are of a role `__user_ID__` (mlflow/server/auth/__init__.py, 2.9.2 to 3.17.2). Which of the two a server
-has is read from the document of its administrator.
+Up to 3.10 each kind of permission has routes of its own, and a user's document lists those of experiments and
+registered models, since 3.10.1 of scorers too; those of the gateway it does not list, so that they are not managed.
+Newer versions have one route for all kinds, and list a user's permissions by role: those that were given to the user
+alone are of a role `__user_ID__` (mlflow/server/auth/__init__.py, 2.9.2 to 3.17.2). Which of the two a server has is
+read from the document of its administrator.
 """
 
 from __future__ import annotations
@@ -15,7 +16,21 @@ from mlflow_backend.contract import Refused
 from mlflow_backend.verify.answers import Answer
 from mlflow_backend.verify.credentials import basic_header
 from mlflow_backend.verify.model import Request
-from mlflow_backend.verify.permissions import EXPERIMENT, MODEL, Call, Found, Grant, User, Verb
+from mlflow_backend.verify.permissions import (
+    EXPERIMENT,
+    GATEWAY_ENDPOINT,
+    GATEWAY_MODEL,
+    GATEWAY_SECRET,
+    MODEL,
+    SCORER,
+    Call,
+    Found,
+    Grant,
+    User,
+    Verb,
+    scorer_key,
+    scorer_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -25,9 +40,19 @@ if TYPE_CHECKING:
 _REST: Final = "/api/2.0/mlflow"
 _NEWER: Final = "/api/3.0/mlflow/users/permissions"
 _NO_PERMISSIONS, _DENY = "NO_PERMISSIONS", "DENY"
-_UNAUTHORIZED, _NOT_FOUND = 401, 404
-_LEGACY: Final = {EXPERIMENT: ("experiments", "experiment_id"), MODEL: ("registered-models", "name")}
-"""Kind -> its route up to MLflow 3.10, and the key by which a permission names what it is for."""
+_BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND = 400, 401, 404
+_LEGACY: Final = {
+    EXPERIMENT: f"{_REST}/experiments",
+    MODEL: f"{_REST}/registered-models",
+    SCORER: "/api/3.0/mlflow/scorers",
+}
+"""Kind -> its route up to MLflow 3.10."""
+_GATEWAY: Final = {
+    GATEWAY_ENDPOINT: ("endpoints", "endpoints", "name", "endpoint_id"),
+    GATEWAY_MODEL: ("model-definitions", "model_definitions", "name", "model_definition_id"),
+    GATEWAY_SECRET: ("secrets", "secrets", "secret_name", "secret_id"),
+}
+"""Kind -> its route, the field of its list, and those of a row's name and id."""
 
 
 class UsersApi:
@@ -74,6 +99,12 @@ class UsersApi:
             return ""
         return self._ask("POST", f"{_REST}/experiments/create", json={"name": name}).text("experiment_id")
 
+    def gateway(self, kind: str, name: str) -> str:
+        """Return the id of what the gateway has under a name, empty if there is none."""
+        route, items, named, by = _GATEWAY[kind]
+        rows = self._ask("GET", f"/api/3.0/mlflow/gateway/{route}/list").items(items)
+        return next((str(row[by]) for row in rows if row[named] == name), "")
+
     def run(self, call: Call, passwords: Mapping[str, str]) -> None:
         """Make one change. Raises Unexpected."""
         user: dict[str, Any] = {"username": call.user}
@@ -98,16 +129,7 @@ class UsersApi:
 
     def _permit(self, verb: Verb, grant: Grant, permission: str) -> None:
         if self._legacy:
-            route, key = _LEGACY[grant.kind]
-            method, action = {
-                Verb.GIVE: ("POST", "create"),
-                Verb.CHANGE: ("PATCH", "update"),
-                Verb.REVOKE: ("DELETE", "delete"),
-            }[verb]
-            content = {key: grant.key, "username": grant.user}
-            if verb is not Verb.REVOKE:
-                content["permission"] = permission
-            self._ask(method, f"{_REST}/{route}/permissions/{action}", json=content)
+            self._permit_by_kind(verb, grant, permission)
             return
         named = {"username": grant.user, "resource_type": grant.kind, "resource_id": grant.key}
         # This form has no change: a permission is taken and given again.
@@ -117,14 +139,33 @@ class UsersApi:
             wanted = _DENY if permission == _NO_PERMISSIONS else permission
             self._ask("POST", f"{_NEWER}/grant", json={**named, "permission": wanted})
 
+    def _permit_by_kind(self, verb: Verb, grant: Grant, permission: str) -> None:
+        """Change a permission up to MLflow 3.10, whose servers may list a user's as they were half a minute ago.
+
+        So one that is there already is changed, one that is not is given, and one that is gone is not revoked.
+        """
+        route, content = f"{_LEGACY[grant.kind]}/permissions", {**_named(grant), "username": grant.user}
+        if verb is Verb.REVOKE:
+            gone = self._send(Request("DELETE", f"{route}/delete", json=content))
+            if gone.status != _NOT_FOUND:
+                Answer.of(gone)
+            return
+        content["permission"] = permission
+        ways = [Request("POST", f"{route}/create", json=content), Request("PATCH", f"{route}/update", json=content)]
+        first, second = ways if verb is Verb.GIVE else reversed(ways)
+        exchange = self._send(first)
+        if exchange.status in {_BAD_REQUEST, _NOT_FOUND}:
+            exchange = self._send(second)
+        Answer.of(exchange)
+
     def _grants(self, name: str, document: Mapping[str, Any]) -> Iterator[tuple[Grant, str]]:
         if self._legacy:
-            for kind, (_, key) in _LEGACY.items():
+            for kind in _LEGACY:
                 for each in document.get(f"{kind}_permissions", ()):
-                    yield Grant(name, kind, str(each[key])), each["permission"]
+                    yield Grant(name, kind, _key(kind, each)), each["permission"]
             return
         for row in self._ask("GET", f"{_NEWER}/list", query={"username": name}).items("permissions"):
-            if row["role_name"] == f"__user_{document['id']}__" and row["resource_type"] in _LEGACY:
+            if row["role_name"] == f"__user_{document['id']}__" and row["resource_type"] in {*_LEGACY, *_GATEWAY}:
                 permission = _NO_PERMISSIONS if row["permission"] == _DENY else row["permission"]
                 yield Grant(name, row["resource_type"], str(row["resource_pattern"])), permission
 
@@ -142,3 +183,17 @@ class UsersApi:
 
     def _ask(self, method: str, path: str, **content: Any) -> Answer:
         return Answer.of(self._send(Request(method, path, **content)))
+
+
+def _named(grant: Grant) -> dict[str, str]:
+    """Return how a permission of MLflow up to 3.10 names what it is for."""
+    if grant.kind == SCORER:
+        experiment, scorer = scorer_of(grant.key)
+        return {"experiment_id": experiment, "scorer_name": scorer}
+    return {"experiment_id" if grant.kind == EXPERIMENT else "name": grant.key}
+
+
+def _key(kind: str, permission: Mapping[str, Any]) -> str:
+    if kind == SCORER:
+        return scorer_key(str(permission["experiment_id"]), str(permission["scorer_name"]))
+    return str(permission["experiment_id" if kind == EXPERIMENT else "name"])

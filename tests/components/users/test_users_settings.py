@@ -19,6 +19,10 @@ GIVEN = {
         "default": "NO_PERMISSIONS",
         "experiments": {"fraud": {"risk": "EDIT", "guests": "READ"}, "alone": {"ada": "READ", "risk": "MANAGE"}},
         "registeredModels": {"fraud": {"guests": "NO_PERMISSIONS"}},
+        "scorers": {"a/b": {"right & wrong": {"bob": "READ"}}},
+        "gatewayEndpoints": {"chat": {"guests": "EDIT"}},
+        "gatewayModelDefinitions": {"gpt": {"bob": "READ"}},
+        "gatewaySecrets": {"key": {"bob": "MANAGE"}},
     },
 }
 
@@ -36,7 +40,11 @@ def test_groups_are_expanded_to_what_each_user_may() -> None:
         ("ada", "experiment", "fraud", "EDIT"),
         ("bob", "experiment", "alone", "MANAGE"),
         ("bob", "experiment", "fraud", "EDIT"),
+        ("bob", "gateway_endpoint", "chat", "EDIT"),
+        ("bob", "gateway_model_definition", "gpt", "READ"),
+        ("bob", "gateway_secret", "key", "MANAGE"),
         ("bob", "registered_model", "fraud", "NO_PERMISSIONS"),
+        ("bob", "scorer", "a/b/right%20%26%20wrong", "READ"),
     ]
     assert desired.users(loaded(**GIVEN)) == {
         "ada": {"password": "env:ADA", "admin": True},
@@ -61,6 +69,14 @@ def test_groups_are_expanded_to_what_each_user_may() -> None:
             {"mode": "basic", "users": USERS, "permissions": {"registeredModels": {"fraud": {"carl": "READ"}}}},
             "access.permissions.registeredModels.fraud",
         ),
+        (
+            {"mode": "basic", "users": USERS, "permissions": {"scorers": {"fraud": {"right": {"carl": "READ"}}}}},
+            "access.permissions.scorers.fraud.right",
+        ),
+        (
+            {"mode": "basic", "users": USERS, "permissions": {"gatewaySecrets": {"key": {"carl": "READ"}}}},
+            "access.permissions.gatewaySecrets.key",
+        ),
         ({"mode": "basic", "users": {"ada": {"password": "hunter2-in-plain"}}}, "access.users.ada.password"),
         ({"mode": "basic", "users": {"a:b": {"password": "env:A"}}}, "access.users.a:b"),
     ],
@@ -71,6 +87,30 @@ def test_what_nobody_could_mean_is_refused_by_its_key(access: dict[str, Any], pa
         loaded(**access)
     assert caught.value.problems[0].path.startswith(path)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "permissions", "refused"),
+    [
+        ("3.4.0", {"scorers": {"fraud": {"right": {"bob": "READ"}}}}, "access.permissions.scorers"),
+        ("3.10.1", {"scorers": {"fraud": {"right": {"bob": "READ"}}}}, ""),
+        ("3.10.1", {"gatewayEndpoints": {"chat": {"bob": "READ"}}}, "access.permissions.gatewayEndpoints"),
+        ("3.10.1", {"gatewaySecrets": {"key": {"bob": "READ"}}}, "access.permissions.gatewaySecrets"),
+        ("3.17.2", {"gatewayModelDefinitions": {"gpt": {"bob": "READ"}}}, ""),
+    ],
+)
+def test_permissions_that_a_version_cannot_keep_are_refused(
+    version: str, permissions: dict[str, Any], refused: str
+) -> None:
+    """A permission that MLflow does not know, or does not list, would never be compared."""
+    access = {"mode": "basic", "users": USERS, "permissions": permissions}
+    values = {"target": "local", "access": json.dumps(access), "server": json.dumps({"mlflowVersion": version})}
+    if not refused:
+        load(values)
+        return
+    with pytest.raises(SettingsError) as caught:
+        load(values)
+    assert [each.path for each in caught.value.problems] == [refused]
 
 
 def test_an_update_compares_and_a_preview_does_not() -> None:
