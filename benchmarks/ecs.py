@@ -60,8 +60,8 @@ def rendering() -> Row:
         ):
             policies.text(document)
         tasks_of("staging", settings=settings)
-        watched = alarms.alarms(cluster=naming.cluster(), database=plan_of_database, cache=True)
-        parts = {"balancer": "b", "targets": "t", "database": "d", "cache": "c"}
+        watched = alarms.alarms(cluster=naming.cluster(), database=plan_of_database, cache=True, certificate=True)
+        parts = {"balancer": "b", "targets": "t", "certificate": "a", "database": "d", "cache": "c"}
         alarms.dashboard(region=naming.region, identifiers=parts, found=watched)
 
     taken = sorted(seconds(whole) * 1000 for _ in range(_RENDER_RUNS))

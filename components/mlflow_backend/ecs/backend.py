@@ -200,10 +200,18 @@ class EcsBackend(Backend):
             "database": naming.database(),
             "cache": alarms.first_node(naming.cache()),
         }
+        certificate = self._args.certificate
+        if certificate is not None:
+            identifiers["certificate"] = certificate
         return Monitoring(
             f"{self._name}-monitoring",
             self._scope,
-            watched=alarms.alarms(cluster=naming.cluster(), database=plan, cache=self.cache.group is not None),
+            watched=alarms.alarms(
+                cluster=naming.cluster(),
+                database=plan,
+                cache=self.cache.group is not None,
+                certificate=certificate is not None,
+            ),
             identifiers=identifiers,
             tasks_logs=self.service.tasks_logs,
             key_arn=self.storage.key_arn,

@@ -46,7 +46,7 @@ def _logs(naming: Naming) -> Iterator[Grant]:
 
 
 def _alarms(settings: Settings, naming: Naming) -> Iterator[Grant]:
-    every = alarms.alarms(cluster=naming.cluster(), database=database_plan(settings), cache=True)
+    every = alarms.alarms(cluster=naming.cluster(), database=database_plan(settings), cache=True, certificate=True)
     dashboard = (naming.global_arn("cloudwatch", f"dashboard/{naming.dashboard()}"),)
     yield grant(
         "LookAtAlarms", LOOKS, "cloudwatch:DescribeAlarms ListTagsForResource", naming.arn("cloudwatch", "alarm:*")

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.render.database import DatabasePlan
 
 Comparison = Literal["GreaterThanThreshold", "GreaterThanOrEqualToThreshold", "LessThanThreshold"]
-Dimension = Literal["balancer", "targets", "database", "cache"]
+Dimension = Literal["balancer", "targets", "certificate", "database", "cache"]
 
 _GIB: Final = 1024**3
 _MINUTE_S: Final = 60
+_DAY_S: Final = 24 * 3600
 
 # Thresholds that have to do with size are shares, those that have to do with users are counts and seconds.
 _CONNECTION_SHARE: Final = 0.8
@@ -26,6 +27,7 @@ _CACHE_MEMORY_PERCENT: Final = 80
 _ERRORS_IN_5_MINUTES: Final = 10
 # Uploads of models take long and are healthy: the 95th percentile is allowed what no API call should need.
 _P95_S: Final = 5
+_CERTIFICATE_DAYS: Final = 14
 
 VERIFICATION_RED: Final = "VerificationRed"
 """Metric of the project's own, made of the log of the one-shot tasks."""
@@ -63,9 +65,11 @@ def namespace(cluster: str) -> str:
     return f"MlflowBackend/{cluster}"
 
 
-def alarms(*, cluster: str, database: DatabasePlan | None, cache: bool) -> tuple[Alarm, ...]:
+def alarms(*, cluster: str, database: DatabasePlan | None, cache: bool, certificate: bool) -> tuple[Alarm, ...]:
     """Return the alarms of a backend; an adopted database or cache is its owner's to watch."""
     found = [*_serving(), _verification(cluster)]
+    if certificate:
+        found.append(_certificate())
     if database is not None:
         found += _database(database)
     if cache:
@@ -166,6 +170,23 @@ def _verification(cluster: str) -> Alarm:
         dimensions={},
         threshold=0,
         periods=1,
+    )
+
+
+def _certificate() -> Alarm:
+    return Alarm(
+        name="certificate-ends",
+        says=f"The certificate ends in {_CERTIFICATE_DAYS} days: it was imported, or cannot be renewed.",
+        namespace="AWS/CertificateManager",
+        metric="DaysToExpiry",
+        dimensions={"CertificateArn": "certificate"},
+        statistic="Minimum",
+        comparison="LessThanThreshold",
+        threshold=_CERTIFICATE_DAYS,
+        period_s=_DAY_S,
+        periods=1,
+        # The figure ends with the certificate (AWS CDK's reference, ICertificate.metricDaysToExpiry).
+        missing="breaching",
     )
 
 
