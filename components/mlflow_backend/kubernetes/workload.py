@@ -147,7 +147,9 @@ class Workload:
             self._object(f"client-{namespace}", server.client(settings, naming, namespace))
 
     def _make_monitors(self, kinds: Sequence[str]) -> None:
-        """Make what the Prometheus Operator takes, if it is there."""
+        """Make what the Prometheus Operator takes, if it is there, and a dashboard for the Grafana beside it."""
+        if kinds:
+            self._object(monitoring.DASHBOARD, monitoring.dashboard(self._naming))
         for kind, document in monitoring.documents(self._settings, self._naming).items():
             if kind in kinds:
                 opts = pulumi.ResourceOptions.merge(self._after(), pulumi.ResourceOptions(provider=self._provider))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +13,8 @@ from mlflow_backend.monitoring.rules import bound
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_UID: Final = "mlflow-backend"
+# Grafana takes forty characters.
+_UID_DIGITS: Final = 16
 # Grafana's grid has 24 columns.
 _WIDTH, _HEIGHT, _COLUMNS = 8, 8, 3
 _SCHEMA: Final = 39
@@ -90,7 +93,8 @@ def panels() -> tuple[Panel, ...]:
 def dashboard(own: Mapping[str, str]) -> dict[str, Any]:
     """Return the dashboard of the backend whose series have these labels, as Grafana imports it."""
     return {
-        "uid": _UID,
+        # Two backends in one Grafana have a dashboard each.
+        "uid": f"mlflow-{_digest(own)}",
         "title": f"MLflow backend {' '.join(own.values())}",
         "tags": ["mlflow"],
         "schemaVersion": _SCHEMA,
@@ -102,6 +106,10 @@ def dashboard(own: Mapping[str, str]) -> dict[str, Any]:
         },
         "panels": [_panel(number, panel, own) for number, panel in enumerate(panels())],
     }
+
+
+def _digest(own: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:_UID_DIGITS]
 
 
 def _panel(number: int, panel: Panel, own: Mapping[str, str]) -> dict[str, Any]:

@@ -353,3 +353,16 @@ def test_the_operator_finds_the_servers_by_what_the_service_says() -> None:
     assert alerts
     assert all(own in each["expr"] for each in alerts)
     assert all(each["metadata"]["labels"]["release"] == "prometheus" for each in found.values())
+
+
+def test_the_operators_grafana_finds_a_dashboard_of_the_same_series() -> None:
+    """By the label that its sidecar looks for; queries on other labels than the monitor's would draw nothing."""
+    settings = settings_of("watched")
+    found = monitoring.dashboard(naming(settings))
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    (content,) = found["data"].values()
+    queries = [target["expr"] for panel in json.loads(content)["panels"] for target in panel["targets"]]
+    own = f'job="{naming(settings).prefix}", namespace="mlflow"'
+    assert queries
+    assert all(own in query for query in queries)
+    assert len(content) < 2**20, "a ConfigMap has no room for it"

@@ -40,6 +40,13 @@ def test_each_alert_has_a_graph_with_its_limit() -> None:
         assert steps[-1]["value"] == alert.threshold
 
 
+def test_two_backends_in_one_grafana_have_a_dashboard_each() -> None:
+    """Grafana keeps one dashboard of an identifier, and its own is at most forty characters long."""
+    made = {dashboard({"job": "mlflow", "namespace": name})["uid"] for name in ("one", "two")}
+    assert len(made) == 2
+    assert all(len(each) <= 40 for each in made)
+
+
 def test_no_two_graphs_are_in_one_place_and_all_are_told_apart() -> None:
     """Grafana would draw one over the other."""
     panels = dashboard(OWN)["panels"]

@@ -1,12 +1,13 @@
-"""What the Prometheus Operator takes: how the servers' figures are asked for, and the alerts on them. Pure."""
+"""What the Prometheus Operator takes: how the servers' figures are asked for, the alerts on them, a dashboard. Pure."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend import monitoring
 from mlflow_backend.kubernetes.naming import SERVER
 from mlflow_backend.kubernetes.render.server import METRICS
-from mlflow_backend.monitoring import rules
 
 if TYPE_CHECKING:
     from mlflow_backend.kubernetes.naming import Naming
@@ -17,6 +18,9 @@ GROUP, VERSION = "monitoring.coreos.com", "v1"
 KINDS: Final = {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"}
 """Kind of each document -> the resource that the API server knows it by, if the operator is there."""
 _INTERVAL: Final = "30s"
+DASHBOARD: Final = "dashboard"
+# What kube-prometheus-stack gives its sidecar (its values, grafana.sidecar.dashboards.label).
+_SIDECAR: Final = "grafana_dashboard"
 
 
 def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
@@ -36,9 +40,26 @@ def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
             settings,
             naming,
             "PrometheusRule",
-            dict(rules({"job": naming.prefix, "namespace": naming.namespace})),
+            monitoring.rules(_own(naming)),
         ),
     }
+
+
+def dashboard(naming: Naming) -> Document:
+    """Return the ConfigMap of the dashboard, by the label that the sidecar of the operator's Grafana looks for."""
+    metadata = naming.metadata(naming.part(DASHBOARD), SERVER)
+    metadata["labels"] |= {_SIDECAR: "1"}
+    content = json.dumps(monitoring.dashboard(_own(naming)), sort_keys=True)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "data": {f"{naming.namespace}-{naming.prefix}.json": content},
+    }
+
+
+def _own(naming: Naming) -> dict[str, str]:
+    return {"job": naming.prefix, "namespace": naming.namespace}
 
 
 def _document(settings: Settings, naming: Naming, kind: str, spec: Document) -> Document:
