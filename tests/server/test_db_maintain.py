@@ -27,12 +27,16 @@ PREFIX = "_ours/"
 
 
 @contextmanager
-def proxy(answers: dict[str, int]) -> Iterator[tuple[str, list[str]]]:
-    """Serve what deletes artifacts: 200, or by a part of the path another status. Yields its address and the paths."""
+def proxy(answers: dict[str, int], meanwhile: Callable[[], object] = list) -> Iterator[tuple[str, list[str]]]:
+    """Serve what deletes artifacts: 200, or by a part of the path another status. Yields its address and the paths.
+
+    `meanwhile` is done before each answer.
+    """
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_DELETE(self) -> None:
+            meanwhile()
             asked.append(self.path.rstrip("/").partition("/artifacts/")[2])
             self.send_response(next((code for part, code in answers.items() if part in self.path), 200))
             self.send_header("Content-Length", "2")
@@ -97,7 +101,7 @@ def test_what_was_deleted_long_ago_goes_and_what_cannot_be_removed_is_named(
     add(postgres, database, 8, "deleted today", deleted_days=0)
     for experiment, run, days in (
         (5, "old", 31), (5, "gone", 31), (5, "locked", 31), (5, "model", 31), (5, "recent", 1), (5, "active", None),
-        (6, "within", 40), (7, "leftover", 0), (8, "today", 0),
+        (5, "zz", 31), (6, "within", 40), (7, "leftover", 0), (8, "today", 0),
     ):  # fmt: skip
         log(postgres, database, experiment, run, deleted_days=days)
     postgres.execute(database, "INSERT INTO registered_models (name) VALUES ('fraud')")
@@ -108,16 +112,21 @@ def test_what_was_deleted_long_ago_goes_and_what_cannot_be_removed_is_named(
         f" VALUES ('fraud', 1, {source}, 'model', 'None')",
     )
     chosen = ("maintain", "--days", "30", "--at-once", PREFIX)
-    with proxy({"/gone/": 404, "/locked/": 500}) as (url, asked):
+
+    def restore() -> None:
+        postgres.execute(database, "UPDATE runs SET lifecycle_stage = 'active' WHERE run_uuid = 'zz'")
+
+    with proxy({"/gone/": 404, "/locked/": 500}, restore) as (url, asked):
         planned = tool(version, MLFLOW_TRACKING_URI=url).run(*chosen, "--dry-run")
         assert (planned.code, asked) == (0, [])
         done = tool(version, MLFLOW_TRACKING_URI=url).run(*chosen)
     assert done.code == 0, done.report
-    assert runs(postgres, database) == {"locked", "model", "recent", "active", "today"}
+    assert runs(postgres, database) == {"locked", "model", "recent", "active", "today", "zz"}
     assert done.report["removed"] == {"runs": 4, "logged models": 0, "experiments": 2}
-    assert set(done.report["kept"]) == {"run locked", "run model"}
+    assert set(done.report["kept"]) == {"run locked", "run model", "run zz"}
+    assert not any("zz" in path for path in asked), "somebody restored it meanwhile"
     assert "fraud" in done.report["kept"]["run model"]
-    assert planned.report["removed"]["runs"] == 5, "what a store keeps is not known before"
+    assert planned.report["removed"]["runs"] == 6, "what a store keeps, and somebody restores, is not known before"
     # By MLflow's own store a prefix: of experiment 6 it would be that of 60, too.
     assert {"6", "7"}.isdisjoint(asked)
     assert {"6/models", "6/traces", "5/old/artifacts"} <= set(asked)

@@ -28,6 +28,7 @@ _RUNS = """
     SELECT r.run_uuid, r.artifact_uri FROM runs r JOIN experiments e USING (experiment_id)
     WHERE r.lifecycle_stage = 'deleted'
       AND (r.deleted_time < %(before)s OR (e.lifecycle_stage = 'deleted' AND starts_with(e.name, %(at_once)s)))
+    ORDER BY r.run_uuid
 """
 _MODELS = """
     SELECT model_id, artifact_location FROM logged_models
@@ -54,6 +55,12 @@ _INPUTS = (
 # Below an experiment's own location, beside its runs.
 _FOLDERS = ("models", "traces")
 _MISSING = 404
+# Asked right before each is removed: somebody may have restored it since it was chosen.
+_STILL_DELETED = {
+    "runs": "SELECT 1 FROM runs WHERE run_uuid = %s AND lifecycle_stage = 'deleted'",
+    "logged models": "SELECT 1 FROM logged_models WHERE model_id = %s AND lifecycle_stage = 'deleted'",
+    "experiments": "SELECT 1 FROM experiments WHERE experiment_id = %s AND lifecycle_stage = 'deleted'",
+}
 # MLflow's own functions, which its `gc` calls.
 _DELETES = {
     "runs": "_hard_delete_run",
@@ -177,6 +184,9 @@ class Removal:
     def _forget(self, kind: str, name: str, identifier: str, delete: Callable[[], str | None]) -> None:
         """Delete the artifacts, then the rows: what was killed between the two is found again."""
         if not self._dry_run:
+            if not self._ask(_STILL_DELETED[kind], (identifier,)):
+                self._found.kept[name] = "it was restored"
+                return
             if (reason := delete()) is not None:
                 self._found.kept[name] = reason
                 return
