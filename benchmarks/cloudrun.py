@@ -1,27 +1,61 @@
-"""The target cloudrun, without Google: rendering all documents."""
+"""The target cloudrun, without Google: rendering all documents, what the front costs, and a preview on the rig."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import statistics
-from typing import TYPE_CHECKING, Final
+import subprocess
+import tempfile
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.row import Row, seconds
+import psutil
+import yaml
+
+from benchmarks import server
+from benchmarks.row import Row, interleaved, seconds
 from mlflow_backend.cloudrun import refusals
-from mlflow_backend.cloudrun.render import jobs, service
+from mlflow_backend.cloudrun.render import front, jobs, service
 from mlflow_backend.cloudrun.render.service import Traffic
 from mlflow_backend.gcp.render import alerts, cache, database, identity, network, secrets, storage
+from mlflow_backend.local import ports
+from mlflow_backend.local.tools import installed
 from tests.components.cloudrun import stacks
 from tests.components.cloudrun.stacks import NAMING
+from tests.engine.project import ROOT
+from tests.rig import contents
+from tests.rig.clock import TINY
+from tests.rig.gcp.rig import GcpRig
+from tests.rig.gcp.stack import GcpStack
+from tests.server.servers import install_package
+from tests.server.services import start_services, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_VERSION: Final = "3.17.2"
 _RENDER_RUNS: Final = 200
+_TURNS: Final = 15
+_CLIENTS: Final = 2
+_SECONDS: Final = 1.0
+_STARTED_S: Final = 20
+_PREVIEWS: Final = 5
+_SNAPSHOT: Final = ROOT / "tests" / "components" / "cloudrun" / "snapshots" / "basic.txt"
 
 
 def measure() -> Iterator[Row]:
-    """Measure it."""
+    """Measure all three, and leave nothing."""
     yield rendering()
+    yield front_cpu()
+    with (
+        tempfile.TemporaryDirectory(prefix="mlflow-backend-bench-") as folder,
+        GcpRig(Path(folder) / "rig", TINY) as rig,
+    ):
+        yield preview(rig, Path(folder))
 
 
 def rendering() -> Row:
@@ -54,3 +88,106 @@ def rendering() -> Row:
         limit=20,
         figures=f"median of {_RENDER_RUNS}; slowest {taken[-1]:.1f} ms",
     )
+
+
+def front_cpu() -> Row:
+    """Compare the CPU-seconds that the front takes for a runs/get with the server's, the request coming by h2c."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        root = Path(folder)
+        services = start_services(root)
+        stack.callback(services.close)
+        package = install_package(root / "package")
+        running = stack.enter_context(server.running(services, package, root, workers=1))
+        inner, outer = ports.free(), ports.free()
+        ours = front.configuration(server_port=running.port, host="127.0.0.1", port=inner)
+        fronting = stack.enter_context(_caddy(root / "front", inner, ours))
+        stack.enter_context(_caddy(root / "google", outer, _google(outer, inner)))
+        path = f"/api/2.0/mlflow/runs/get?run_id={server.make_run(running)}"
+        load = server.Load(name="get", clients=_CLIENTS, method="GET", path=path)
+        server.drive(outer, load, _SECONDS)
+        shares, costs = list[float](), list[float]()
+        for _ in range(_TURNS):
+            before = _cpu(fronting), server.cpu_seconds(running)
+            count = server.drive(outer, load, _SECONDS)
+            spent, served = _cpu(fronting) - before[0], server.cpu_seconds(running) - before[1]
+            shares.append(spent / served)
+            costs.append(spent / count)
+    return Row(
+        what="cloudrun: CPU of the h2c front / of the server, runs/get",
+        value=statistics.median(shares),
+        unit="x",
+        limit=0.05,
+        figures=f"{statistics.median(costs) * 1000:.2f} CPU-ms a request, median of {_TURNS}",
+    )
+
+
+@contextmanager
+def _caddy(folder: Path, port: int, configuration: dict[str, Any]) -> Iterator[psutil.Process]:
+    folder.mkdir()
+    path = folder / "caddy.json"
+    path.write_text(json.dumps(configuration), encoding="utf-8")
+    state = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "HOME": str(folder)}
+    process = subprocess.Popen(
+        [str(installed("caddy")), "run", "--config", str(path)],
+        env={"PATH": os.environ["PATH"], **state},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: ports.listens(port), what=f"Caddy at {port}", deadline_s=_STARTED_S)
+        yield psutil.Process(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _google(port: int, upstream: int) -> dict[str, Any]:
+    """Return what stands for Google's proxy: callers speak HTTP/1.1 to it, and it h2c to the front."""
+    proxy = {
+        "handler": "reverse_proxy",
+        "upstreams": [{"dial": f"127.0.0.1:{upstream}"}],
+        "transport": {"protocol": "http", "versions": ["h2c"]},
+    }
+    listening = {"listen": [f"127.0.0.1:{port}"], "protocols": ["h1"], "routes": [{"handle": [proxy]}]}
+    return {
+        "admin": {"disabled": True},
+        "logging": {"logs": {"default": {"level": "ERROR"}}},
+        "apps": {"http": {"servers": {"google": listening}}},
+    }
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def preview(rig: GcpRig, folder: Path) -> Row:
+    """Compare the first preview of the stack that ships with that of a program which imports the SDK alone."""
+    image = rig.registry.publish(_VERSION, contents.small(), labels=contents.labels(_VERSION))
+    config = yaml.safe_load((ROOT / "Pulumi.gcp.yaml").read_text(encoding="utf-8"))["config"]
+    settings = {key.partition(":")[2]: each for key, each in config.items()}
+    settings["server"]["image"] = image
+    settings["gcp"] |= {"project": rig.project, "projectNumber": rig.number, "region": rig.region}
+    ours, empty = GcpStack(folder / "gcp", rig, settings), GcpStack(folder / "empty", rig, settings)
+    # pulumi_gcp reads a module when the first of its classes is touched.
+    types = sorted(set(re.findall(r"\$gcp:(\w+)/\w+:(\w+)", _SNAPSHOT.read_text(encoding="utf-8"))))
+    touched = "".join(f"pulumi_gcp.{module}.{name}\n" for module, name in types)
+    (empty.project / "__main__.py").write_text(f"import pulumi\nimport pulumi_gcp\n{touched}")
+    # Each once before: Python compiles what it imports.
+    _previewed(ours)
+    _previewed(empty)
+    taken, floor = interleaved(_PREVIEWS, partial(_previewed, ours), partial(_previewed, empty))
+    return Row(
+        what="cloudrun: `preview` of `gcp` / of an empty program with the same SDK",
+        value=taken / floor,
+        unit="x",
+        limit=2.5,
+        figures=f"{taken:.2f} s against {floor:.2f} s, medians of {_PREVIEWS}",
+    )
+
+
+def _previewed(stack: GcpStack) -> None:
+    outcome = stack.pulumi("preview", "--stack", stack.name)
+    if not outcome.ok:
+        raise RuntimeError(outcome.text)

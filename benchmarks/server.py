@@ -169,13 +169,13 @@ def costs(pairs: dict[int, tuple[Server, Load]]) -> dict[int, float]:
     spent: dict[int, list[float]] = {port: [] for port in pairs}
     for _ in range(3 * _ROUNDS):
         for port, (server, load) in pairs.items():
-            before = _cpu_seconds(server)
+            before = cpu_seconds(server)
             count = drive(server.port, load, 1.0)
-            spent[port].append((_cpu_seconds(server) - before) / count)
+            spent[port].append((cpu_seconds(server) - before) / count)
     return {port: statistics.median(values) for port, values in spent.items()}
 
 
-def _cpu_seconds(server: Server) -> float:
+def cpu_seconds(server: Server) -> float:
     """Return the user and system time of the server's process group."""
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
