@@ -209,8 +209,8 @@ def _monitoring(settings: Settings, api: Api) -> Iterator[Finding]:
                 kind,
                 key,
                 f"the cluster does not know it, so none is made for Prometheus in {namespace}.",
-                "Install the Prometheus Operator, or give Prometheus a scrape job and the rules "
-                "(docs/runbooks/monitoring.md).",
+                "Install the Prometheus Operator, or give Prometheus a scrape job and the rules, and Grafana the "
+                "dashboard, which is not made without the operator (docs/runbooks/monitoring.md).",
             )
 
 

@@ -161,9 +161,9 @@ class KubernetesMonitoring(Section):
 
     namespace: Name | None = None
     """Namespace of Prometheus, which may then ask the servers for figures. A cluster with the Prometheus Operator also
-    gets a ServiceMonitor and a PrometheusRule with the alerts."""
+    gets a ServiceMonitor and a PrometheusRule with the alerts, and a dashboard for the Grafana beside it."""
     labels: Labels = Field(default_factory=dict)
-    """Labels of these two, by which the operator's Prometheus selects them, such as `release`."""
+    """Labels of the first two, by which the operator's Prometheus selects them, such as `release`."""
 
 
 class KubernetesBackup(Section):
