@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.migrate import locations
+from mlflow_backend.migrate.side_by_side import MEASURED
 from mlflow_backend.releases.plan import restore_s
 from mlflow_backend.schema import Direction
 from mlflow_backend.verify.clients.differences import DIFFERENCES, difference
@@ -83,6 +84,16 @@ class Upgrade:
         drilled = "" if self.drill_s is None else f"; the last drill of a backup took {self.drill_s:.0f} s"
         return f"the dump that is taken first is restored{time}{drilled}; what is written after it is lost"
 
+    @property
+    def beside(self) -> str:
+        """Whether servers of both versions may serve at once, as a rolling update has them."""
+        found = MEASURED.get((_text(self.served), _text(self.to)))
+        if found is None:
+            return f"not known; measured: {', '.join(' to '.join(pair) for pair in MEASURED)}"
+        if found.works:
+            return f"yes: of {found.requests} requests during a rolling update none failed"
+        return f"no: of {found.requests} requests during a rolling update {found.failed} failed ({found.why})"
+
     def lost_by(self, client: str) -> tuple[str, ...]:
         """What a client can do now and cannot after the upgrade."""
         served, to = _text(self.served), _text(self.to)
@@ -110,6 +121,7 @@ class Upgrade:
                 client: {"requests": count, "loses": list(self.lost_by(client))}
                 for client, count in self.clients.items()
             },
+            "sideBySide": self.beside,
             "rollback": self.rollback,
         }
 
@@ -122,6 +134,7 @@ class Upgrade:
             f"schema     {schema['schema']}",
             *(f"pending    {revision}" for revision in schema.get("pending", ())),
             f"downtime   {schema.get('downtime', 'none: nothing is migrated')}{last}",
+            f"beside     {self.beside}",
             f"rollback   {self.rollback}",
             f"known      left: {_listed(self.left)}; gained: {_listed(self.gained)}; kept: {_listed(self.kept)}",
             *(f"artifacts  {line}" for line in self._locations()),
@@ -132,6 +145,7 @@ class Upgrade:
         """Return what a preview says besides the migration: nothing that would have to be asked of a server."""
         return (
             f"known vulnerabilities: left: {_listed(self.left)}; gained: {_listed(self.gained)}",
+            f"old and new servers at once: {self.beside}",
             *(f"artifacts: {line}" for line in (*self._refused(), *self._outside())),
             f"clients, and the rest of the plan: python -m scripts.upgrade --stack STACK --to {_text(self.to)}",
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
 
+from mlflow_backend.environments import locked_versions
 from mlflow_backend.migrate.forecast import Seen, announcement
 from mlflow_backend.migrate.known import forecast
 from mlflow_backend.migrate.locations import bound, names_host, refused, roots
+from mlflow_backend.migrate.side_by_side import MEASURED
 from mlflow_backend.migrate.upgrade import Upgrade, clients_in
 from mlflow_backend.schema_tables import required_heads
 from mlflow_backend.server import parse_version
@@ -111,7 +114,8 @@ def test_locations_outside_the_settings_store_are_counted(store: str, lost: dict
 def test_a_preview_summarises_a_change_of_the_version() -> None:
     """Vulnerabilities, refused locations and the command for the rest; a preview without a change says none of it."""
     plan = planned("3.10.1", "3.17.2", roots={"runs": roots([FTP])})
-    known, refusal, rest = plan.summary()
+    known, beside, refusal, rest = plan.summary()
+    assert plan.beside in beside
     assert all(each in known for each in (*plan.left, *plan.gained))
     assert "ftp://files.example: 1, whose location" in refusal
     assert "scripts.upgrade" in rest
@@ -119,6 +123,17 @@ def test_a_preview_summarises_a_change_of_the_version() -> None:
     assert said is not None
     assert all(line in said for line in plan.summary())
     assert announcement({}) is None
+
+
+def test_neighbours_among_the_versions_that_ship_were_mixed() -> None:
+    """A plan between two of them says what a rolling update showed; any other plan says that it is not known."""
+    assert {*MEASURED} <= {*itertools.pairwise(locked_versions())}
+    for (old, new), found in MEASURED.items():
+        plan = planned(old, new)
+        assert plan.beside.startswith("yes" if found.works else "no:")
+        assert plan.document()["sideBySide"] in "\n".join(plan.lines())
+        assert found.works or found.why
+    assert planned("2.9.2", "3.17.2").beside.startswith("not known")
 
 
 def test_what_stands_before_a_host_is_never_shown() -> None:
