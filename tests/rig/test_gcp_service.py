@@ -107,6 +107,7 @@ def test_a_first_update_is_verified_although_nothing_stays_warm(life: Life) -> N
     outputs = life.stack.outputs()
     assert outputs["verification"]["verdict"] == "pass"
     assert outputs["release"]["mlflowVersion"] == VERSION
+    assert f"export MLFLOW_BACKEND_AUDIENCE={life.naming.url()}" in outputs["client"]
     life.write(_RUNS)
 
 
