@@ -20,6 +20,7 @@ from mlflow_backend.local.naming import ARTIFACT_ROOT, BUCKET, REGION
 from mlflow_backend.local.platform import LocalPlatform, Runner
 from mlflow_backend.local.state import write
 from mlflow_backend.migrate.tool import DatabaseTool
+from mlflow_backend.server import keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -140,8 +141,8 @@ class LocalVault:
     def read(self) -> Mapping[str, str]:
         """Return the files' contents by name."""
         folder = self.state.credentials
-        keys = sorted(path.name for path in folder.glob(f"{_API_KEY}*"))
-        names = dict.fromkeys((*_SECRETS, *keys))
+        api_keys = sorted(path.name for path in folder.glob(f"{_API_KEY}*"))
+        names = dict.fromkeys((*_SECRETS, *api_keys))
         return {name: credentials.read(self.state, name) for name in names if (folder / name).exists()}
 
     def take_over(self, secrets: Mapping[str, str], *, label: str) -> None:
@@ -153,7 +154,7 @@ class LocalVault:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 shutil.copytree(self.state.credentials, unfinished)
                 unfinished.rename(aside)
-            self._write(secrets)
+            self._write(named_here(secrets))
 
     def put_back(self, label: str) -> None:
         """Write the files that were copied, and forget the copy."""
@@ -178,6 +179,23 @@ class LocalVault:
 
     def _aside(self, label: str) -> Path:
         return self.state.path / f"credentials.before-{label}"
+
+
+def named_here(secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return a backup's secrets under this target's names: in a cluster each key at rest is a secret by itself.
+
+    Raises PlatformFailed for an administrator of another name than the one that this target has.
+    """
+    if keys.WEBHOOK not in secrets:
+        return dict(secrets)
+    if secrets[credentials.ADMIN_USER] != credentials.ADMIN_NAME:
+        raise PlatformFailed(
+            f"its administrator is not called {credentials.ADMIN_NAME}, as here",
+            code="backup-of-other-administrator",
+            fix="Restore it onto the target that it was taken of",
+        )
+    common = {name: secrets[name] for name in (credentials.ADMIN, credentials.FLASK)}
+    return {**common, encryption.FILE: encryption.content(secrets)}
 
 
 def _is_taken_over(name: str) -> bool:

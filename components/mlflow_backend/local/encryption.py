@@ -17,6 +17,7 @@ from mlflow_backend.local.state import write
 from mlflow_backend.server import keys
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from mlflow_backend.local.state import StateDir
@@ -46,6 +47,11 @@ def of_tool(state: StateDir) -> dict[str, str]:
     """Return the environment of the database tool: the keys in force and the former ones."""
     stored = values(state)
     return {**in_force(state), keys.FORMER_VARIABLE: stored[keys.FORMER]} if stored else {}
+
+
+def content(stored: Mapping[str, str]) -> str:
+    """Return what the file says if these keys are in force."""
+    return _text({_IN_FORCE: {name: stored[name] for name in keys.NAMES}})
 
 
 def waiting(state: StateDir) -> bool:
