@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,16 +14,14 @@ from mlflow_backend.contract import ExitCode
 from mlflow_backend.kubernetes import secrets
 from mlflow_backend.kubernetes.naming import BACKUP, SERVER
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
-from tests.engine.stack import LocalStack
 from tests.rig.kubernetes.backend import ClusterStack
 from tests.server.services import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mlflow_backend.backup.manifest import Manifest
-    from tests.rig.kubernetes.cluster import S3, Cluster
+    from tests.rig.kubernetes.cluster import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(900)]
 
@@ -155,38 +152,6 @@ def test_nothing_that_is_young_is_pruned(stack: BackedUp) -> None:
     pruned = stack.backup("prune")
     assert (pruned["deleted"], pruned["contents"]) == ({}, 0)
     assert stack.newest().id in pruned["kept"]
-
-
-class Elsewhere(LocalStack):
-    """A stack on this machine, whose commands are run with what reaches the cluster's S3 server."""
-
-    s3: S3
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What every command is run with."""
-        keys = {"AWS_ACCESS_KEY_ID": self.s3.access_key, "AWS_SECRET_ACCESS_KEY": self.s3.secret_key}
-        return {**super().environment, **keys, "AWS_ENDPOINT_URL_S3": self.s3.endpoint}
-
-
-def test_it_is_restored_on_another_target(stack: BackedUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the bucket and the recovery key alone: runs, artifacts and passwords are those of the cluster."""
-    key = tmp_path / "recovery.txt"
-    key.write_text(KEY)
-    monkeypatch.setattr(Elsewhere, "s3", stack.cluster.s3, raising=False)
-    with contextlib.closing(Elsewhere(tmp_path / "local")) as local:
-        version = stack.settings["server"]["mlflowVersion"]
-        local.write_settings(access={"mode": "basic"}, server={"mlflowVersion": version})
-        local.must_up()
-        where = ("--of", stack.name, "--destination", f"s3://{BUCKET}/{stack.namespace}")
-        done = local.script("backup", *where, "--recovery-key", f"file:{key}", "restore", stack.newest().id)
-        assert done.ok, done.text
-        local.must_up()
-        url = local.outputs()["trackingUrl"]
-        read = stack.ask("api/2.0/mlflow/experiments/get-by-name?experiment_name=before", base=url)
-        assert read.status == 200, read.data
-        artifact = stack.ask("api/2.0/mlflow-artifacts/artifacts/0/model/weights.bin", base=url)
-        assert artifact.data == ARTIFACT
 
 
 def test_a_database_that_is_away_fails_the_job_and_leaves_no_backup(stack: BackedUp) -> None:
