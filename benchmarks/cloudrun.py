@@ -1,4 +1,4 @@
-"""The target cloudrun, without Google: rendering all documents, what the front costs, and a preview on the rig."""
+"""The target cloudrun, without Google: rendering, what the front costs, a preview, and a rollback on the rig."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import re
 import statistics
 import subprocess
 import tempfile
+import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,14 +30,20 @@ from tests.components.cloudrun import stacks
 from tests.components.cloudrun.stacks import NAMING
 from tests.engine.project import ROOT
 from tests.rig import contents
-from tests.rig.clock import TINY
+from tests.rig.clock import SERVERS, TINY
+from tests.rig.gcp.life import begin
+from tests.rig.gcp.operations import Operations
 from tests.rig.gcp.rig import GcpRig
+from tests.rig.gcp.run import traffic
 from tests.rig.gcp.stack import GcpStack
+from tests.rig.patches import Patches
 from tests.server.servers import install_package
 from tests.server.services import start_services, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from tests.rig.gcp.life import Life
 
 _VERSION: Final = "3.17.2"
 _RENDER_RUNS: Final = 200
@@ -44,18 +52,19 @@ _CLIENTS: Final = 2
 _SECONDS: Final = 1.0
 _STARTED_S: Final = 20
 _PREVIEWS: Final = 5
+_ROLLBACKS: Final = 4
 _SNAPSHOT: Final = ROOT / "tests" / "components" / "cloudrun" / "snapshots" / "basic.txt"
 
 
 def measure() -> Iterator[Row]:
-    """Measure all three, and leave nothing."""
+    """Measure all, on rigs of their own, and leave nothing."""
     yield rendering()
     yield front_cpu()
-    with (
-        tempfile.TemporaryDirectory(prefix="mlflow-backend-bench-") as folder,
-        GcpRig(Path(folder) / "rig", TINY) as rig,
-    ):
-        yield preview(rig, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="mlflow-backend-bench-") as folder:
+        with GcpRig(Path(folder) / "previews", TINY) as rig:
+            yield preview(rig, Path(folder))
+        with GcpRig(Path(folder) / "rollbacks", SERVERS) as rig:
+            yield rollback(begin(Path(folder), rig, _VERSION))
 
 
 def rendering() -> Row:
@@ -191,3 +200,74 @@ def _previewed(stack: GcpStack) -> None:
     outcome = stack.pulumi("preview", "--stack", stack.name)
     if not outcome.ok:
         raise RuntimeError(outcome.text)
+
+
+@dataclass
+class _Watch:
+    """When Cloud Run's operations were under way, and when the service or one of its tags was asked."""
+
+    operations: list[tuple[float, float]] = field(default_factory=list)
+    requests: dict[str, list[float]] = field(default_factory=dict)
+    patches: Patches = field(default_factory=Patches)
+
+    def begin(self) -> None:
+        """Note both from now on."""
+
+        def begun(own: Any, parent: str, work: Any, **more: Any) -> Any:
+            def timed() -> Any:
+                began = time.perf_counter()
+                try:
+                    return work()
+                finally:
+                    self.operations.append((began, time.perf_counter()))
+
+            return begin_operation(own, parent, timed, **more)
+
+        def answered(own: Any, exchange: Any) -> None:
+            seen = self.requests.setdefault(exchange.host, [])
+            seen.append(time.perf_counter())
+            answer(own, exchange)
+            seen.append(time.perf_counter())
+
+        begin_operation = self.patches.put(Operations, "begin", begun)
+        answer = self.patches.put(traffic.Traffic, "answer", answered)
+
+    @property
+    def verifying(self) -> float:
+        """Seconds from the first request to a host to the end of its last one, summed."""
+        return sum(max(each) - min(each) for each in self.requests.values())
+
+    @property
+    def operating(self) -> float:
+        """Seconds of operations, which follow each other."""
+        return sum(end - begin for begin, end in self.operations)
+
+
+def rollback(life: Life) -> Row:
+    """Go back and forth between two releases, and leave out what the platform and both verifications take."""
+    life.stack.must_up()
+    first = life.serving()
+    life.stack.write_settings(server={"workers": 2})
+    life.stack.must_up()
+    revisions = (first, life.serving())
+    taken = [_rolled_back(life, revisions[number % 2]) for number in range(_ROLLBACKS)]
+    own, operating, verifying = (statistics.median(each) for each in zip(*taken, strict=True))
+    return Row(
+        what="cloudrun: rollback without the platform's operations and two verifications",
+        value=own,
+        unit="s",
+        limit=1,
+        figures=f"medians of {_ROLLBACKS}; operations {operating:.1f} s, verifications {verifying:.1f} s",
+    )
+
+
+def _rolled_back(life: Life, revision: str) -> Sequence[float]:
+    watch = _Watch()
+    with watch.patches:
+        watch.begin()
+        began = time.perf_counter()
+        done = life.stack.script("rollback", "--to", revision, "--reason", "a measurement", "--yes")
+        whole = time.perf_counter() - began
+    if done.code != 0 or life.serving() != revision:
+        raise RuntimeError(done.text)
+    return whole - watch.operating - watch.verifying, watch.operating, watch.verifying
