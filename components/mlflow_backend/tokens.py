@@ -44,6 +44,7 @@ AWS_CACHE_TOKEN = "pulumi-python:dynamic/mlflow-backend:AwsCacheToken"  # noqa: 
 AWS_INSIGHTS_LOGS = "pulumi-python:dynamic/mlflow-backend:AwsInsightsLogs"
 KUBERNETES_SERVER_SECRETS = "pulumi-python:dynamic/mlflow-backend:KubernetesServerSecrets"
 KUBERNETES_CANDIDATE = "pulumi-python:dynamic/mlflow-backend:KubernetesCandidate"
+KUBERNETES_STORES = "pulumi-python:dynamic/mlflow-backend:KubernetesStores"
 KUBERNETES_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:KubernetesRollout"
 EKS_LOGIN = "pulumi-python:dynamic/mlflow-backend:EksLogin"
 GCP_SERVER_SECRETS = "pulumi-python:dynamic/mlflow-backend:GcpServerSecrets"

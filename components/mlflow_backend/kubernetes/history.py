@@ -68,7 +68,7 @@ class KubernetesHistory:
     def busy(self) -> str | None:
         """Return, as a clause, what is being rolled out right now; None if nothing is, or it has failed."""
         deployment = self._deployment()
-        if deployment is None or not deployment["spec"].get("replicas") or _done(deployment) or _overdue(deployment):
+        if deployment is None or not deployment["spec"].get("replicas") or is_done(deployment) or _overdue(deployment):
             return None
         status = deployment.get("status") or {}
         ready, wanted = status.get("updatedReplicas", 0), deployment["spec"]["replicas"]
@@ -110,7 +110,7 @@ class KubernetesHistory:
             wanted = self.wanted()
             if deployment is None:
                 return WaitOutcome(serving=False, reasons=("the Deployment is not there",))
-            if wanted == revision and _done(deployment):
+            if wanted == revision and is_done(deployment):
                 return WaitOutcome(serving=True, start_s=waited)
             late = f"not serving after {deadline_s:.0f} s" if waited >= deadline_s else None
             lagged = waited >= min(_LAG_S, deadline_s)
@@ -224,7 +224,7 @@ def _observed(deployment: Mapping[str, Any]) -> bool:
     return bool(seen >= deployment["metadata"]["generation"])
 
 
-def _done(deployment: Mapping[str, Any]) -> bool:
+def is_done(deployment: Mapping[str, Any]) -> bool:
     """Tell whether every pod is of the revision that is wanted, and ready."""
     status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 0)
     counts = {status.get(each, 0) for each in ("replicas", "updatedReplicas", "availableReplicas")}
@@ -242,7 +242,7 @@ def _serving(deployment: Mapping[str, Any] | None, sets: Sequence[Mapping[str, A
     if deployment is None or not ready:
         return None
     current = next((each for each in ready if _number(each) == _number(deployment)), None)
-    if current is not None and _done(deployment):
+    if current is not None and is_done(deployment):
         return current
     return next((each for each in ready if each is not current), current)
 

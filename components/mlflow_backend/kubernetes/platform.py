@@ -10,7 +10,7 @@ from mlflow_backend.aws.clients import config
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
-from mlflow_backend.kubernetes import backups, secrets
+from mlflow_backend.kubernetes import backups, secrets, stores
 from mlflow_backend.kubernetes.api import Api
 from mlflow_backend.kubernetes.ending import pods_ended
 from mlflow_backend.kubernetes.history import (
@@ -21,7 +21,7 @@ from mlflow_backend.kubernetes.history import (
     release_of,
 )
 from mlflow_backend.kubernetes.locator import KubernetesLocator
-from mlflow_backend.kubernetes.naming import BACKUP, CACHE, DATABASE, SERVER, VERIFY
+from mlflow_backend.kubernetes.naming import BACKUP, SERVER, VERIFY
 from mlflow_backend.kubernetes.oneshot import KubernetesJob, VerifyJob
 from mlflow_backend.kubernetes.render import oneshot
 from mlflow_backend.kubernetes.render.secrets import ACCESS_KEY, SECRET_KEY
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 # The longest rollout that settings can ask for is said by the Deployment's own progress deadline.
 _START_DEADLINE_S: Final = 7200.0
-_KINDS: Final = {SERVER: "Deployment", DATABASE: "StatefulSet", CACHE: "Deployment"}
+_KINDS: Final = {SERVER: "Deployment", **stores.KINDS}
 
 
 class KubernetesPlatform(HostedPlatform, KubernetesHistory):

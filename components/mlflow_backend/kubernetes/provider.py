@@ -1,4 +1,4 @@
-"""Dynamic resources of the target kubernetes: the server's Secret, the candidate, the wait for a rollout. Thin.
+"""Dynamic resources of the target kubernetes: the server's Secret, the candidate, waits for stores and rollout. Thin.
 
 The path of this module and the names of its classes are frozen: Pulumi keeps providers by module and class name, so
 that moving or renaming one makes `destroy` fail for stacks that exist (a test pins them). For the same reason an
@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
-from pulumi.dynamic import Resource
+from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
+from mlflow_backend.dynamic import Provider, is_unknown
 from mlflow_backend.releases import provider
 from mlflow_backend.secret_provider import SecretProvider
 
@@ -43,6 +44,30 @@ class RolloutProvider(provider.RolloutProvider):
         return rollout.wait(props)
 
 
+class StoresProvider(Provider):
+    """The wait for the stores in the cluster."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Wait for them. Raises PlatformFailed with the cluster's own reasons; the next update then waits again."""
+        from mlflow_backend.kubernetes import stores
+
+        stores.wait(props)
+        return CreateResult(id_="stores", outs=props)
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Wait for them as they are now."""
+        from mlflow_backend.kubernetes import stores
+
+        stores.wait(news)
+        return UpdateResult(outs=news)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Another document is waited for; how long does not matter afterwards."""
+        return DiffResult(changes=is_unknown(news) or olds.get("documents") != news["documents"])
+
+
 class ServerSecrets(Resource, module="mlflow-backend", name="KubernetesServerSecrets"):
     """Outputs: versions, which change with the values; never a value.
 
@@ -67,6 +92,14 @@ class Candidate(Resource, module="mlflow-backend", name="KubernetesCandidate"):
     def __init__(self, name: str, opts: pulumi.ResourceOptions, **props: pulumi.Input[Any]) -> None:
         """Take the locator, the release's identity and its secrets' version, its documents, and how it is verified."""
         super().__init__(CandidateProvider(), name, props, opts)
+
+
+class Stores(Resource, module="mlflow-backend", name="KubernetesStores"):
+    """The stores in the cluster that were seen to be ready."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions, **props: pulumi.Input[Any]) -> None:
+        """Take the locator, the parts, a digest of their documents, and how long they may take."""
+        super().__init__(StoresProvider(), name, props, opts)
 
 
 class Rollout(Resource, module="mlflow-backend", name="KubernetesRollout"):

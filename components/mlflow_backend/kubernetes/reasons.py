@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.kubernetes.fixes import fix_of
+from mlflow_backend.kubernetes.naming import SERVER
 from mlflow_backend.logged import without_passwords
 
 if TYPE_CHECKING:
@@ -21,13 +22,15 @@ _PODS: Final = 3
 _PULLED: Final = frozenset({"ContainerCreating", "PodInitializing"})
 
 
-def gather(api: Api, owners: Sequence[Mapping[str, Any]], pods: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return why pods are not ready: of what owns them, of the newest pods, their last log lines, and what to do."""
+def gather(
+    api: Api, owners: Sequence[Mapping[str, Any]], pods: Sequence[Mapping[str, Any]], *, part: str = SERVER
+) -> tuple[str, ...]:
+    """Return why pods of a part are not ready: of what owns them, of the newest, last log lines, and what to do."""
     words = [word for owner in owners for word in (*conditions(owner), *events(api, owner))]
     newest = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
     for pod in newest[:_PODS]:
         words += [*of_pod(pod), *events(api, pod)]
-    fix = fix_of(words)
+    fix = fix_of(words, part=part)
     words += next(filter(None, (last_lines(api, pod) for pod in newest[:_PODS])), [])
     words += [fix] if fix else []
     return tuple(dict.fromkeys(without_passwords(word) for word in words))

@@ -5,6 +5,7 @@ Owns that order, and which output flows into which document. What the documents 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from mlflow_backend.hosted import report_path
 from mlflow_backend.kubernetes.history import template_of
 from mlflow_backend.kubernetes.locator import LOCATOR
 from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, SERVER, VERIFY
-from mlflow_backend.kubernetes.provider import Candidate, Rollout, ServerSecrets
+from mlflow_backend.kubernetes.provider import Candidate, Rollout, ServerSecrets, Stores
 from mlflow_backend.kubernetes.render import backups, monitoring, network, oneshot, secrets, server, stores
 from mlflow_backend.releases import pins
 from mlflow_backend.server import cache_url
@@ -101,15 +102,27 @@ class Workload:
         )
 
     def _make_stores(self) -> None:
+        """Make the stores that run in the cluster; everything after them needs them ready."""
         settings, naming, found = self._settings, self._naming, self.secrets
         ground = [*self.objects.values(), found]
+        made: dict[str, Document] = {}
         if settings.database.mode == "create":
-            service = self._object("database-service", stores.service(naming, DATABASE, stores.DATABASE_PORT))
-            document = stores.database(settings, naming, version=found.certificate)
-            self._object(DATABASE, document, *ground, service)
+            made[DATABASE] = stores.database(settings, naming, version=found.certificate)
         if settings.cache.mode == "create":
-            service = self._object("cache-service", stores.service(naming, CACHE, stores.CACHE_PORT))
-            self._object(CACHE, stores.cache(settings, naming, version=found.cache), *ground, service)
+            made[CACHE] = stores.cache(settings, naming, version=found.cache)
+        for part, document in made.items():
+            service = self._object(f"{part}-service", stores.service(naming, part))
+            self._object(part, document, *ground, service)
+        if made:
+            ready = Stores(
+                f"{self._name}-stores",
+                locator=self._locator.document(),
+                parts=list(made),
+                documents=pulumi.Output.json_dumps(made, sort_keys=True).apply(_digest),
+                deadline=settings.kubernetes.server.rollout_deadline,
+                opts=self._after(*(self.objects[part] for part in made)),
+            )
+            self._needs = (*self._needs, ready)
 
     def _make_one_shots(self) -> None:
         for part, document in (
@@ -217,6 +230,10 @@ class Workload:
 
     def _after(self, *needed: pulumi.Resource) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self._backend, depends_on=[*self._needs, *needed])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def pinned_release(

@@ -38,7 +38,7 @@ def all_of(settings: Settings) -> dict[str, Document]:
         found["ingress"] = network.ingress(settings, name)
     if settings.database.mode == "create":
         found[DATABASE] = stores.database(settings, name, version="1")
-        found["database-service"] = stores.service(name, DATABASE, stores.DATABASE_PORT)
+        found["database-service"] = stores.service(name, DATABASE)
     if settings.cache.mode == "create":
         found[CACHE] = stores.cache(settings, name, version="1")
     return found

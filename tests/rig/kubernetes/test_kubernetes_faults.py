@@ -1,6 +1,6 @@
 """Releases that a real cluster cannot run: red with the cluster's own words and a fix, and users notice nothing.
 
-One deployment of real MLflow is shared by all rows. What is deployed over it is a server that starts at
+One deployment of real MLflow is shared by all rows but the last. What is deployed over it is a server that starts at
 once and is wrong in one way, or a right one that the cluster does not let in.
 """
 
@@ -22,6 +22,7 @@ from tests.rig.kubernetes.load import Users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from tests.rig.kubernetes.cluster import Cluster
 
@@ -173,3 +174,23 @@ def test_without_a_fault_the_next_update_is_green(served: ClusterStack) -> None:
     again = served.must_up()
     assert nothing_changed(again.text), again.text
     assert served.serving_pods() == before
+
+
+def test_a_database_without_a_volume_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    """Its class is there and gives none: the first update ends by the deadline, with the cluster's words and a fix."""
+    nothing = {
+        **addons.head("storage.k8s.io/v1", "StorageClass", "nothing"),
+        "provisioner": "kubernetes.io/no-provisioner",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    wanted = {"server": {"rolloutDeadline": _ROLLOUT_S}, "database": {"storageClass": "nothing"}}
+    cluster.apply(nothing)
+    try:
+        with laid_out(tmp_path / "stack", cluster, "unbound", kubernetes=wanted) as stack:
+            outcome = stack.pulumi("up", "--yes", "--skip-preview", "--stack", stack.name, timeout_s=_UPDATE_S)
+            assert stack.serving_pods() == set()
+    finally:
+        cluster.kubectl("delete", "storageclass", "nothing")
+    assert not outcome.ok, outcome.text
+    assert "ersistent" in outcome.text, outcome.text
+    assert "kubernetes.database.storageClass" in outcome.text, outcome.text

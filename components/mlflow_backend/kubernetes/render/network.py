@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from mlflow_backend.kubernetes.naming import BACKUP, CACHE, CANDIDATE, DATABASE, JOB, SERVER
-from mlflow_backend.kubernetes.render import server, stores
+from mlflow_backend.kubernetes.render import pods, server, stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ def ingress(settings: Settings, naming: Naming) -> Document:
         "nginx.ingress.kubernetes.io/proxy-request-buffering": "off",
         "nginx.ingress.kubernetes.io/proxy-read-timeout": seconds,
         "nginx.ingress.kubernetes.io/proxy-send-timeout": seconds,
-        **server.NO_WAIT,
+        **pods.NO_WAIT,
         **wanted.annotations,
     }
     backend = {"service": {"name": naming.prefix, "port": {"name": "http"}}}

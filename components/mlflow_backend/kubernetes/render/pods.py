@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+NO_WAIT: Final = {"pulumi.com/skipAwait": "true"}
+"""The plugin's own wait knows no release and few reasons: the resources Stores and Rollout wait, and say why."""
+
 # The image's own user (server/Dockerfile).
 SERVER_UID: Final = 10001
 _MILLI: Final = 1000

@@ -31,8 +31,6 @@ FIELD_MANAGER: Final = "mlflow-backend"
 TEMPORARY: Final[Mapping[str, str]] = {"spool": "/var/spool/mlflow", "tmp": "/tmp"}  # noqa: S108 - volumes of the pod
 VERSION, SETTINGS, SECRETS = "mlflow-backend/mlflow-version", "mlflow-backend/settings", "mlflow-backend/secrets"
 """Annotations by which a ReplicaSet says what it runs: the MLflow version, the release's identity, its secrets'."""
-NO_WAIT: Final = {"pulumi.com/skipAwait": "true"}
-"""The plugin's own wait knows no release; the rollout resource waits, and says why."""
 
 # An endpoint is taken out everywhere within this time after its pod was told to end.
 DRAIN_S: Final = 15
@@ -153,7 +151,7 @@ def service(settings: Settings, naming: Naming, name: str, component: str) -> Do
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": naming.metadata(name, component, NO_WAIT),
+        "metadata": naming.metadata(name, component, pods.NO_WAIT),
         "spec": {
             "type": "ClusterIP",
             "selector": naming.selector(component),
@@ -174,7 +172,7 @@ def autoscaler(settings: Settings, naming: Naming) -> Document:
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": naming.metadata(naming.part(SERVER), SERVER, NO_WAIT),
+        "metadata": naming.metadata(naming.part(SERVER), SERVER, pods.NO_WAIT),
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": naming.part(SERVER)},
             "minReplicas": settings.server.replicas,
@@ -301,7 +299,7 @@ def _probe(probe: Probe) -> Document:
 
 
 def _deployment(settings: Settings, naming: Naming, component: str, pod_template: Document) -> Document:
-    annotations = {**NO_WAIT, "pulumi.com/patchFieldManager": FIELD_MANAGER}
+    annotations = {**pods.NO_WAIT, "pulumi.com/patchFieldManager": FIELD_MANAGER}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DATABASE_PORT: Final = 5432
 CACHE_PORT: Final = 6379
+_PORTS: Final = {DATABASE: DATABASE_PORT, CACHE: CACHE_PORT}
 ADMINISTRATOR: Final = "postgres"
 DATABASE_NAME: Final = "mlflow"
 CA_FOLDER: Final = "/etc/mlflow-backend/database"
@@ -114,12 +115,13 @@ def cache_address(settings: Settings, naming: Naming) -> CacheAddress:
     )
 
 
-def service(naming: Naming, part: str, port: int) -> Document:
+def service(naming: Naming, part: str) -> Document:
     """Return the Service of a store."""
+    port = _PORTS[part]
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": naming.metadata(naming.part(part), part),
+        "metadata": naming.metadata(naming.part(part), part, pods.NO_WAIT),
         "spec": {
             "type": "ClusterIP",
             "selector": naming.selector(part),
@@ -169,7 +171,7 @@ def database(settings: Settings, naming: Naming, *, version: Any) -> Document:
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": naming.metadata(naming.part(DATABASE), DATABASE, _patience(settings)),
+        "metadata": naming.metadata(naming.part(DATABASE), DATABASE, pods.NO_WAIT),
         "spec": {
             "serviceName": naming.part(DATABASE),
             "replicas": 1,
@@ -217,7 +219,7 @@ def cache(settings: Settings, naming: Naming, *, version: Any) -> Document:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": naming.metadata(naming.part(CACHE), CACHE, _patience(settings)),
+        "metadata": naming.metadata(naming.part(CACHE), CACHE, pods.NO_WAIT),
         "spec": {
             "replicas": 1,
             # Two would each have half of the queue.
@@ -231,11 +233,6 @@ def cache(settings: Settings, naming: Naming, *, version: Any) -> Document:
 def protected(settings: Settings) -> bool:
     """Tell whether what holds data outlives the stack: it does unless that is given up by name."""
     return settings.backup.protect is not False
-
-
-def _patience(settings: Settings) -> dict[str, str]:
-    """Return how long the plugin waits for a store, which ends a wait by its deadline alone."""
-    return {"pulumi.com/timeoutSeconds": str(settings.kubernetes.server.rollout_deadline)}
 
 
 def _options(settings: Settings) -> list[str]:
