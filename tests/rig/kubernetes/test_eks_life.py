@@ -51,6 +51,15 @@ def test_the_first_update_is_verified(stack: EksStack) -> None:
 
 
 @pytest.mark.full
+def test_an_update_without_changes_changes_nothing(stack: EksStack) -> None:
+    """No pod is replaced, and nothing of AWS or of the cluster is touched."""
+    before = stack.serving_pods()
+    again = stack.must_up()
+    assert nothing_changed(again.text), again.text
+    assert stack.serving_pods() == before
+
+
+@pytest.mark.full
 def test_a_refreshing_preview_sees_no_difference(stack: EksStack) -> None:
     """What AWS and the cluster add by themselves is no drift."""
     preview = stack.pulumi("preview", "--refresh", "--diff", "--stack", stack.name)
