@@ -28,5 +28,6 @@ MEASURED: Final[Mapping[tuple[str, str], Mixed]] = {
     ("2.22.5", "3.1.4"): Mixed(requests=1498, failed=0),
     ("3.1.4", "3.4.0"): Mixed(requests=887, failed=0),
     ("3.4.0", "3.10.1"): Mixed(requests=1372, failed=0),
+    ("3.10.1", "3.17.2"): Mixed(requests=2025, failed=0),
 }
 """Old and new version -> what `python -m scripts.bench side_by_side` showed on 2026-11-29."""
