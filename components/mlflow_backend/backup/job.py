@@ -1,4 +1,4 @@
-"""What a backup is told that is taken in the backend's own network by a task in the server's image. Pure.
+"""What a backup is told that is taken in the backend's own network by a task in the server's image.
 
 The task has this project's modules from `bundle`, and of other packages only what MLflow's own image has.
 """
