@@ -137,9 +137,10 @@ class Project:
         """Run `pulumi up`, without a preview of its own."""
         return self.pulumi("up", "--yes", "--skip-preview", "--stack", self.name, *flags)
 
-    def start_up(self) -> subprocess.Popen[bytes]:
+    def start_up(self, *flags: str) -> subprocess.Popen[bytes]:
         """Start `pulumi up`."""
-        return self.start(str(PULUMI), "up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.name)
+        command = ("up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.name, *flags)
+        return self.start(str(PULUMI), *command)
 
     def script(self, name: str, *arguments: str) -> Outcome:
         """Run one of the project's commands on this stack."""

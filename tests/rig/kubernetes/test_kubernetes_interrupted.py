@@ -6,6 +6,7 @@ was told is written. The tests stand in the order of one life.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,19 +17,16 @@ from mlflow_backend.kubernetes.naming import VERIFY
 from mlflow_backend.kubernetes.render.oneshot import DATABASE
 from mlflow_backend.schema_tables import required_heads
 from tests.rig.kubernetes.backend import ClusterStack, laid_out
+from tests.rig.kubernetes.interruptions import assert_tidy, job_runs, kill_when, update_again
 from tests.rig.kubernetes.load import Users
 from tests.server import server_image
-from tests.server.services import until
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.rig.kubernetes.cluster import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(1200)]
-
-_SOON_S = 400
 
 
 class Life:
@@ -43,37 +41,6 @@ class Life:
         """The revision that the last update says it serves."""
         return str(self.stack.outputs()["release"]["revision"])
 
-    def runs(self, part: str, word: str) -> bool:
-        """Return whether a Job of a part runs, whose command has a word."""
-        name = self.stack.naming.part(part)
-        return any(
-            each["metadata"]["name"].startswith(name)
-            and (each.get("status") or {}).get("active")
-            and word in each["spec"]["template"]["spec"]["containers"][0]["command"]
-            for each in self.stack.cluster.get("jobs", self.stack.namespace)
-        )
-
-    def kill_when(self, command: subprocess.Popen[bytes], moment: Callable[[], object], *, what: str) -> None:
-        """SIGKILL a command and all that it started, at a moment."""
-        try:
-            until(lambda: command.poll() is not None or moment(), what=what, deadline_s=_SOON_S)
-            assert command.poll() is None, self.stack.background_log.read_text()
-        finally:
-            self.stack.kill(command)
-
-    def update_again(self) -> None:
-        """Update after a killed one, of which the engine has noted what it began; nothing of that one is left."""
-        self.stack.pulumi("cancel", "--yes", "--stack", self.stack.name)
-        self.stack.must_up("--refresh")
-        self.is_tidy()
-
-    def is_tidy(self) -> None:
-        """Hold the namespace against what only a command that runs may have there, and the store too."""
-        assert not self.stack.has_candidate
-        assert self.stack.found("jobs") == set()
-        backend = DeployedBackend(self.stack.platform)
-        assert (backend.migration.load(), backend.rollback.load()) == (None, None)
-
 
 @pytest.fixture(scope="module")
 def life(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
@@ -87,8 +54,8 @@ def test_an_update_killed_in_its_migration_is_ended_by_the_next(life: Life) -> N
     """Its Job goes on alone: the next update ends it before it writes itself, and serves the schema of its version."""
     stack, heads = life.stack, required_heads(server_image.VERSION, auth=True)
     assert heads is not None
-    life.kill_when(stack.start_up(), lambda: life.runs(DATABASE, "upgrade"), what="the migration's Job")
-    life.update_again()
+    kill_when(stack, stack.start_up(), lambda: job_runs(stack, DATABASE, "upgrade"), what="the migration's Job")
+    update_again(stack)
     outputs = stack.outputs()
     assert outputs["release"]["schemaHead"] == heads.tracking
     assert outputs["verification"]["verdict"] == "pass", outputs["verification"]["table"]
@@ -101,10 +68,11 @@ def test_an_update_killed_with_its_candidate_leaves_users_alone(life: Life) -> N
     stack, before = life.stack, life.stack.serving_pods()
     stack.write_settings(server={"requestTimeout": 120})
     with Users(stack, "candidate") as users:
-        life.kill_when(stack.start_up(), lambda: life.runs(VERIFY, "python"), what="a candidate that is verified")
+        verified = partial(job_runs, stack, VERIFY, "python")
+        kill_when(stack, stack.start_up(), verified, what="a candidate that is verified")
         assert stack.has_candidate
         assert stack.serving_pods() == before
-        life.update_again()
+        update_again(stack)
     life.second = life.revision
     assert life.second != life.first
     stack.until_serving(life.second, pods=1)
@@ -117,7 +85,7 @@ def test_a_killed_rollback_is_ended_by_the_next_run(life: Life) -> None:
     stack = life.stack
     with Users(stack, "rollback") as users:
         command = stack.start_script("rollback", "--to", life.first, "--yes", "--reason", "a test")
-        life.kill_when(command, lambda: stack.platform.wanted() == life.first, what="the older pods")
+        kill_when(stack, command, lambda: stack.platform.wanted() == life.first, what="the older pods")
         waiting = stack.up()
         assert not waiting.ok
         assert f"rollback to revision {life.first}" in waiting.text, waiting.text
@@ -127,6 +95,6 @@ def test_a_killed_rollback_is_ended_by_the_next_run(life: Life) -> None:
     pin = DeployedBackend(stack.platform).ledger.state().pin
     assert pin is not None
     assert (pin.revision, pin.reason) == (life.first, "a test")
-    life.is_tidy()
+    assert_tidy(stack)
     assert users.failed == []
     assert users.lost() == set()

@@ -6,15 +6,18 @@ Real MLflow of two versions; the tests stand in the order of one life.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mlflow_backend.contract import ExitCode
+from mlflow_backend.kubernetes.render.oneshot import DATABASE
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.stores import DUMPS
 from mlflow_backend.schema_tables import required_heads
 from tests.rig.kubernetes.backend import ClusterStack, laid_out
+from tests.rig.kubernetes.interruptions import job_runs, kill_when, update_again
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +29,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(900)]
 OLD, NEW = "3.4.0", "3.17.2"
 _RUNS, _LATER = 3, 2
 _WRITTEN = [0.0, 0.1, 0.2]
+_ARTIFACT = "api/2.0/mlflow-artifacts/artifacts/0/model"
+_CONTENT = b"weights" * 100_000
 
 
 class Life:
@@ -37,12 +42,19 @@ class Life:
         stack.serve(OLD)
         stack.must_up()
         stack.write_runs("before", _RUNS)
+        stored = stack.upload(_ARTIFACT, iter([_CONTENT]))
+        assert stored.status == 200, stored.data
         self.old, self.new = self.revision, ""
 
     @property
     def revision(self) -> str:
         """The revision that the last update says it serves."""
         return str(self.stack.outputs()["release"]["revision"])
+
+    def is_whole(self) -> None:
+        """Hold the backend against what was written to the old version: runs and an artifact."""
+        assert self.stack.read_runs("before") == _WRITTEN
+        assert self.stack.ask(_ARTIFACT).data == _CONTENT
 
     @property
     def ledger(self) -> Ledger:
@@ -75,7 +87,7 @@ def test_an_upgrade_migrates_and_loses_nothing(life: Life) -> None:
     life.new = life.revision
     stack.until_serving(life.new, pods=1)
     assert life.ledger.read().dumps[-1].heads == required_heads(OLD, auth=True)
-    assert stack.read_runs("before") == _WRITTEN
+    life.is_whole()
 
 
 def test_without_restore_the_way_back_is_refused(life: Life) -> None:
@@ -121,5 +133,21 @@ def test_a_restore_goes_back_with_the_losses_counted(life: Life) -> None:
     pin = life.ledger.state().pin
     assert pin is not None
     assert (pin.revision, pin.reason) == (life.old, "a test")
-    assert stack.read_runs("before") == _WRITTEN
+    life.is_whole()
     assert stack.ask("api/2.0/mlflow/experiments/get-by-name?experiment_name=later").status == 404
+
+
+def test_an_upgrade_killed_in_its_migration_is_ended_by_the_next(life: Life) -> None:
+    """After the restore, over every step from schema to schema: the Job goes on alone, and the next update ends it."""
+    stack, heads = life.stack, required_heads(NEW, auth=True)
+    assert heads is not None
+    lifted = stack.script("rollback", "--unpin")
+    assert lifted.code == ExitCode.DONE, lifted.text
+    migrates = partial(job_runs, stack, DATABASE, "upgrade")
+    kill_when(stack, stack.start_up("--refresh"), migrates, what="the migration's Job")
+    update_again(stack)
+    outputs = stack.outputs()
+    assert outputs["verification"]["verdict"] == "pass", outputs["verification"]["table"]
+    assert (outputs["release"]["mlflowVersion"], outputs["release"]["schemaHead"]) == (NEW, heads.tracking)
+    stack.until_serving(life.new, pods=1)
+    life.is_whole()
