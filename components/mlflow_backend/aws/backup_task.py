@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination
-from mlflow_backend.aws.clients import config
+from mlflow_backend.aws.clients import store_client
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.backup import create, job, manifest
 from mlflow_backend.backup.source import Source
@@ -28,7 +28,7 @@ from mlflow_backend.releases.stores import STAGING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlflow_backend.backup.job import BackupJob, Bucket
+    from mlflow_backend.backup.job import BackupJob
 
 _DRY_RUN: Final = "--dry-run"
 
@@ -51,7 +51,12 @@ def _taken(folder: Path, secrets: Path, *, dry_run: bool) -> dict[str, Any]:
     wanted = from_document(job.BackupJob, json.loads((folder / job.JOB).read_text(encoding="utf-8")))
     source = source_of(wanted, secrets=secrets, settings=(folder / job.SETTINGS).read_bytes())
     there = wanted.destination
-    client = _client(there, access_key=os.environ.get(job.ACCESS_KEY), secret_key=os.environ.get(job.SECRET_KEY))
+    client = store_client(
+        there.region,
+        endpoint=there.endpoint,
+        access_key=os.environ.get(job.ACCESS_KEY),
+        secret_key=os.environ.get(job.SECRET_KEY),
+    )
     destination = BucketDestination(client, bucket=there.bucket, root=there.root)
     if dry_run:
         plan = create.planned(source, destination)
@@ -62,7 +67,8 @@ def _taken(folder: Path, secrets: Path, *, dry_run: bool) -> dict[str, Any]:
 
 def source_of(wanted: BackupJob, *, secrets: Path, settings: bytes) -> Source:
     """Return the backend as its own task sees it."""
-    at, client = wanted.store, _client(wanted.store)
+    at = wanted.store
+    client = store_client(at.region, endpoint=at.endpoint)
     store = S3Store(client, bucket=at.bucket, root=at.root)
     ledger = Ledger(store, by=create.BY)
     return Source(
@@ -131,13 +137,6 @@ class Mounted:
         """Return the files' contents by name; Kubernetes' own links beside them begin with a dot."""
         files = (path for path in self.folder.iterdir() if not path.name.startswith("."))
         return {path.name: path.read_text(encoding="utf-8") for path in files}
-
-
-def _client(at: Bucket, *, access_key: str | None = None, secret_key: str | None = None) -> Any:
-    import boto3  # noqa: PLC0415 - as in `clients`
-
-    session = boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key)
-    return session.client("s3", endpoint_url=at.endpoint, config=config(at.region))
 
 
 def _say(line: str) -> None:

@@ -51,6 +51,17 @@ def connect(connection: Connection) -> Clients:
     return Clients(ecs=connection.client("ecs"), logs=connection.client("logs"))
 
 
+def store_client(
+    region: str, *, endpoint: str | None, access_key: str | None = None, secret_key: str | None = None
+) -> S3Client:
+    """Return a client of an S3 server, of AWS's own without an endpoint; without keys the surroundings' are taken."""
+    # boto3 takes a third of a second to import, which a command that only prints its help need not wait for.
+    import boto3  # noqa: PLC0415
+
+    session = boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key)
+    return session.client("s3", endpoint_url=endpoint, config=config(region))
+
+
 def config(region: str, *, configured_endpoint: bool = True) -> Config:
     """Return how every client of this target asks: with deadlines, and again if it was throttled.
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.aws.clients import config
+from mlflow_backend.aws.clients import store_client
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
@@ -189,9 +189,6 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
 
 def _client(api: Api, locator: KubernetesLocator) -> Any:
     """Return a client of the artifact store, with the keys of its Secret, else with those of the surroundings."""
-    # boto3 takes a third of a second to import, which a command that only prints its help need not wait for.
-    import boto3  # noqa: PLC0415
-
     held = secrets.values(api, locator.keys) if locator.keys else {}
     if locator.keys and not {ACCESS_KEY, SECRET_KEY} <= held.keys():
         raise Refused(
@@ -200,5 +197,9 @@ def _client(api: Api, locator: KubernetesLocator) -> Any:
             fix=f"Make it: kubectl --context {locator.context} --namespace {locator.namespace} create secret generic "
             f"{locator.keys} --from-literal={ACCESS_KEY}=... --from-literal={SECRET_KEY}=...",
         )
-    session = boto3.session.Session(aws_access_key_id=held.get(ACCESS_KEY), aws_secret_access_key=held.get(SECRET_KEY))
-    return session.client("s3", endpoint_url=locator.endpoint, config=config(locator.region))
+    return store_client(
+        locator.region,
+        endpoint=locator.endpoint,
+        access_key=held.get(ACCESS_KEY),
+        secret_key=held.get(SECRET_KEY),
+    )
