@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.backend import Backend
+    from mlflow_backend.backup.destination import Destination
+    from mlflow_backend.backup.drill import DrillResult
+    from mlflow_backend.backup.manifest import Manifest
+    from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.findings import Finding
     from mlflow_backend.locator import Locator
     from mlflow_backend.migrate.tool import DatabaseTool
@@ -34,10 +38,12 @@ class Target(Protocol):
     name: str
     loopback: bool
     """Whether nobody but this machine reaches its backends."""
-    whole_backups: bool
-    """Whether scripts.backup takes backups of its backends."""
     platforms: frozenset[str]
     """The sections of the settings, such as `aws`, that are for its platform."""
+
+    @property
+    def backups(self) -> Callable[[Any, Path], Backups] | None:
+        """From a locator and the stack's file: how backups are taken; None if scripts.backup takes none here."""
 
     @property
     def locator(self) -> type[Locator]:
@@ -150,6 +156,37 @@ class OneShot(Task, Protocol):
 
     def arguments(self, key: str) -> tuple[str, ...]:
         """Return what `fetch` takes from the command line for an object, from `sys.argv[1]` on."""
+
+
+class Backups(Protocol):
+    """How the backups of one deployed backend are taken, drilled and restored; nothing is asked before a call.
+
+    Each method raises PlatformFailed, and Refused if it is not built for the target.
+    """
+
+    store: Store
+    """The backend's own objects, which have the lock of backups."""
+    as_deployed: bool
+    """Whether the last update said where to, because a task in the backend's own network takes them."""
+
+    def take(
+        self, destination: Destination, *, recovery_key: str, dry_run: bool, say: Callable[[str], None]
+    ) -> Mapping[str, Any]:
+        """Take a backup, and return its report: `backup`, its manifest, or with `dry_run` what would be copied.
+
+        A task's has the exit code of the task too, and `error` if it failed. `recovery_key` is the public one.
+        """
+
+    def schedules(self) -> Mapping[str, str]:
+        """Return in a few words how the work of each schedule went, by its name."""
+
+    def source(self) -> DeployedSource:
+        """Return the backend as this command restores to it."""
+
+    def drill(
+        self, destination: Destination, found: Manifest, *, recovery_key: str | None, say: Callable[[str], None]
+    ) -> DrillResult:
+        """Restore a backup beside the backend, verify it, remove it, and return the result, which is recorded."""
 
 
 class Platform(History, Protocol):

@@ -11,7 +11,7 @@ import yaml
 from mlflow_backend.backup import drill, sealing
 from mlflow_backend.backup.drill import DrillResult, Outcome
 from mlflow_backend.commands import upgrade
-from mlflow_backend.commands.backup import destination_of
+from mlflow_backend.commands.backup_verbs import destination_of
 from mlflow_backend.contract import ExitCode, PlatformFailed
 from mlflow_backend.verify.subjects import Subject
 from tests.components.verify.fake_mlflow import Asked, FakeMLflow, Reply, as_json

@@ -12,12 +12,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination
 from mlflow_backend.aws.clients import store_client
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.backup import create, job, manifest
+from mlflow_backend.backup import create, job
 from mlflow_backend.backup.source import Source
 from mlflow_backend.codec import from_document
 from mlflow_backend.contract import BackendError, ExitCode, Release
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from mlflow_backend.backup.job import BackupJob
 
-_DRY_RUN: Final = "--dry-run"
-
 
 def main(arguments: Sequence[str]) -> int:
     """Take the backup that the folder of the first argument describes, with the secrets in that of the second.
@@ -40,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     folder, secrets = (Path(each) for each in arguments[:2])
     try:
-        report = {"exit_code": int(ExitCode.DONE), **_taken(folder, secrets, dry_run=_DRY_RUN in arguments)}
+        report = {"exit_code": int(ExitCode.DONE), **_taken(folder, secrets, dry_run=job.DRY_RUN in arguments)}
     except BackendError as failure:
         report = {"exit_code": int(failure.exit_code), "code": failure.code, "error": str(failure)}
     sys.stdout.write(f"{json.dumps(report, indent=1)}\n")
@@ -58,11 +56,7 @@ def _taken(folder: Path, secrets: Path, *, dry_run: bool) -> dict[str, Any]:
         secret_key=os.environ.get(job.SECRET_KEY),
     )
     destination = BucketDestination(client, bucket=there.bucket, root=there.root)
-    if dry_run:
-        plan = create.planned(source, destination)
-        return {"toRead": len(plan.to_read), "bytes": plan.bytes_to_read, "unchanged": len(plan.unchanged)}
-    made = create.create(source, destination, recovery_key=wanted.recovery_key, say=_say)
-    return {"backup": json.loads(manifest.encode(made))}
+    return create.reported(source, destination, recovery_key=wanted.recovery_key, dry_run=dry_run, say=_say)
 
 
 def source_of(wanted: BackupJob, *, secrets: Path, settings: bytes) -> Source:

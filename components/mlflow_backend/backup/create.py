@@ -97,6 +97,17 @@ def create(source: Source, destination: Destination, *, recovery_key: str, say: 
     return found
 
 
+def reported(
+    source: Source, destination: Destination, *, recovery_key: str, dry_run: bool, say: Say
+) -> dict[str, object]:
+    """Take a backup as `create` does, and return a document of its manifest; with `dry_run` of what would be copied."""
+    if dry_run:
+        plan = planned(source, destination)
+        return {"toRead": len(plan.to_read), "bytes": plan.bytes_to_read, "unchanged": len(plan.unchanged)}
+    made = create(source, destination, recovery_key=recovery_key, say=say)
+    return {"backup": json.loads(manifest.encode(made))}
+
+
 def planned(source: Source, destination: Destination) -> CopyPlan:
     """Return which artifacts a backup would read now, and write nothing. Raises PlatformFailed."""
     return _plan(source, destination, catalogue.read(destination).newest)

@@ -5,14 +5,21 @@ The task has this project's modules from `bundle`, and of other packages only wh
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import packaged
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.logged import split
+
+if TYPE_CHECKING:
+    from mlflow_backend.target import Finished
 
 TOOL: Final = "tool.zip"
 JOB: Final = "job.json"
 SETTINGS: Final = "settings.yaml"
+DRY_RUN: Final = "--dry-run"
 ACCESS_KEY: Final = "MLFLOW_BACKEND_BACKUP_ACCESS_KEY_ID"
 SECRET_KEY: Final = "MLFLOW_BACKEND_BACKUP_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a variable
 """Variables with the keys of the destination; without them the task's own identity is enough."""
@@ -49,6 +56,24 @@ class BackupJob:
     artifacts: str
     destination: Bucket
     recovery_key: str
+
+
+def report_of(ended: Finished, *, part: str) -> dict[str, Any]:
+    """Return the report that a task printed, with its exit code.
+
+    Raises PlatformFailed if it ended without one; `part` is the platform's name of the task.
+    """
+    output, log = split(ended.lines)
+    try:
+        return dict(json.loads(output))
+    except ValueError:
+        words = "; ".join((*ended.reasons, *log.splitlines()[-5:])) or "it said nothing"
+        raise PlatformFailed(
+            f"the task ended with {ended.exit_code} and without a report: {words}",
+            code="backup-job-without-report",
+            fix="Fix that, and repeat",
+            part=part,
+        ) from None
 
 
 def bundle() -> bytes:

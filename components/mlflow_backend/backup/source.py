@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from mlflow_backend.contract import Refused
 from mlflow_backend.releases.stores import DUMPS, STAGING
 
 if TYPE_CHECKING:
@@ -120,4 +121,11 @@ def source_of(  # noqa: PLR0913 - the parts of a backend, by name
         stack=stack,
         settings=settings,
         deployed=deployed,
+    )
+
+
+def not_built(target: str) -> Refused:
+    """Return the refusal of what a target does not do with backups yet."""
+    return Refused(
+        f"On the target {target} this is not built yet.", code="backup-of-platform", fix="See docs/runbooks/backup.md."
     )

@@ -30,7 +30,7 @@ class CloudRunTarget:
 
     name = "cloudrun"
     loopback = False
-    whole_backups = False
+    backups = None
     platforms = frozenset({"gcp"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> CloudRunBackend:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlflow_backend.commands import stacks
+from mlflow_backend.commands import backup_restore, stacks
+from mlflow_backend.commands.backup_verbs import backups_of, chosen, destination_of, say, show
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError
 
@@ -25,16 +25,10 @@ if TYPE_CHECKING:
 
     from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.manifest import Manifest
-    from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.commands.stacks import Stack
-    from mlflow_backend.kubernetes.platform import KubernetesPlatform
-    from mlflow_backend.local.state import StateDir
 
 # Each verb imports what it needs: a second of MLflow's tables and of boto3 that a list must not wait for.
 # ruff: noqa: PLC0415
-
-_FILE = "file:"
-_S3 = "s3://"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,8 +88,8 @@ def _run(options: argparse.Namespace, root: Path) -> int:
         "list": lambda: _list(options, stack, destination),
         "verify": lambda: _verify(options, destination),
         "create": lambda: _create(options, stack, destination, settings.backup.recovery_key),
-        "drill": lambda: _drill(options, stack, destination),
-        "restore": lambda: _restore(options, stack, destination),
+        "drill": lambda: backup_restore.drill(options, stack, destination),
+        "restore": lambda: backup_restore.restore(options, stack, destination),
         "prune": lambda: _prune(options, stack, destination, settings.backup.keep_days),
     }
     return verbs[options.verb]()
@@ -118,55 +112,33 @@ def _new_key(options: argparse.Namespace) -> int:
             fix="Name another file",
             part=str(options.file),
         ) from None
-    _show(options, {"publicKey": public, "file": str(options.file)}, [public])
+    show(options, {"publicKey": public, "file": str(options.file)}, [public])
     return ExitCode.DONE
 
 
 def _create(options: argparse.Namespace, stack: Stack, destination: Destination, recovery_key: str | None) -> int:
-    from mlflow_backend.backup import create
-
-    if (platform := _cluster(stack)) is not None:
-        return _create_by_job(options, platform)
-    source = _source(stack)
+    backups = backups_of(stack)
+    if backups.as_deployed and (options.destination or options.of):
+        raise UsageError(
+            "a task backs up as the last update set it up",
+            code="backup-job-as-deployed",
+            fix="Leave --destination and --of out",
+        )
     if recovery_key is None:
         raise UsageError(
             "backup.recoveryKey is not set", code="backup-no-recovery-key", fix="Make one with the verb new-key, set it"
         )
-    if options.dry_run:
-        plan = create.planned(source, destination)
-        found = {"toRead": len(plan.to_read), "bytes": plan.bytes_to_read, "unchanged": len(plan.unchanged)}
-        _show(options, found, [f"{len(plan.to_read)} artifacts of {plan.bytes_to_read} bytes would be copied"])
-        return ExitCode.DONE
-    if not destination.name.startswith(_S3):
-        _say(f"{destination.name}: nothing on a folder keeps others from changing or deleting backups")
-    made = create.create(source, destination, recovery_key=recovery_key, say=_say)
-    _show(options, _document(made), [f"backup {made.id} is whole; no drill has proved it yet"])
-    return ExitCode.DONE
-
-
-def _create_by_job(options: argparse.Namespace, platform: KubernetesPlatform) -> int:
-    """Let the cluster take the backup, from where destination and stores are reached with its own Secrets."""
-    from mlflow_backend.kubernetes import backups
-
-    if options.destination or options.of:
-        raise UsageError(
-            "the Job in the cluster backs up as the last update set it up",
-            code="backup-job-as-deployed",
-            fix="Leave --destination and --of out",
-        )
-    _say("a Job in the cluster takes the backup")
-    report = backups.taken(platform.api, platform.naming, dry_run=options.dry_run)
-    code = int(report.pop("exit_code"))
+    report = backups.take(destination, recovery_key=recovery_key, dry_run=options.dry_run, say=say)
     if "error" in report:
-        _say(f"backup: {report['error']}")
-        return code
+        say(f"backup: {report['error']}")
+        return int(report["exit_code"])
     if options.dry_run:
-        lines = [f"{report['toRead']} artifacts of {report['bytes']} bytes would be copied"]
+        found = {name: report[name] for name in ("toRead", "bytes", "unchanged")}
+        show(options, found, [f"{found['toRead']} artifacts of {found['bytes']} bytes would be copied"])
     else:
-        report = report["backup"]
-        lines = [f"backup {report['id']} is whole; no drill has proved it yet"]
-    _show(options, report, lines)
-    return code
+        made = report["backup"]
+        show(options, made, [f"backup {made['id']} is whole; no drill has proved it yet"])
+    return ExitCode.DONE
 
 
 def _list(options: argparse.Namespace, stack: Stack, destination: Destination) -> int:
@@ -182,7 +154,7 @@ def _list(options: argparse.Namespace, stack: Stack, destination: Destination) -
     schedules: Mapping[str, str] = {}
     # Backups of a stack that is lost are listed too.
     with contextlib.suppress(Refused, PlatformFailed):
-        schedules = _schedules(stack)
+        schedules = backups_of(stack).schedules()
     document = {
         "backups": [catalogue.document(each) for each in found.backups],
         "unfinished": unfinished,
@@ -195,81 +167,26 @@ def _list(options: argparse.Namespace, stack: Stack, destination: Destination) -
         *([] if proved or not found.backups else ["unproved: no drill has restored any of them"]),
         *(f"{name} on schedule: {words}" for name, words in schedules.items()),
     ]
-    _show(options, document, lines)
+    show(options, document, lines)
     return ExitCode.DONE
 
 
 def _verify(options: argparse.Namespace, destination: Destination) -> int:
     from mlflow_backend.backup import catalogue
 
-    found = _chosen(destination, options.backup)
+    found = chosen(destination, options.backup)
     damages = catalogue.damages(destination, found, read_all=options.read)
     how = "by checksums" if options.read else "by sizes"
     document = {"backup": found.id, "read": options.read, "damages": [asdict(each) for each in damages]}
-    _show(options, document, [f"{found.id}: {each}" for each in damages] or [f"{found.id} is whole, {how}"])
+    show(options, document, [f"{found.id}: {each}" for each in damages] or [f"{found.id} is whole, {how}"])
     return ExitCode.VERIFICATION_FAILED if damages else ExitCode.DONE
-
-
-def _drill(options: argparse.Namespace, stack: Stack, destination: Destination) -> int:
-    from mlflow_backend.backup import drill as results
-    from mlflow_backend.local import drills
-
-    found = _chosen(destination, options.backup)
-    if options.dry_run:
-        _show(options, {"backup": found.id}, [f"{found.id} would be restored beside the live stack and verified"])
-        return ExitCode.DONE
-    key = _recovery_key(options)
-    result = drills.drill(_state(stack), destination, found, recovery_key=key, say=_say)
-    keys = "keys opened by the recovery key" if result.keys_proved else "keys unproved: give --recovery-key"
-    times = f"restored and verified in {result.rto_s} s, " if result.rto_s is not None else ""
-    lines = [
-        f"{found.id}: {result.outcome}; {times}{result.rpo_s} s old at the start; {keys}",
-        *result.notes,
-        # Last, because the last line is what the timer shows of a failure.
-        *result.findings,
-    ]
-    _show(options, json.loads(results.encode(result)), lines)
-    codes = {
-        results.Outcome.PROVED: ExitCode.DONE,
-        results.Outcome.DAMAGED: ExitCode.VERIFICATION_FAILED,
-        results.Outcome.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
-    }
-    return codes[result.outcome]
-
-
-def _restore(options: argparse.Namespace, stack: Stack, destination: Destination) -> int:
-    from mlflow_backend.backup import catalogue, restore
-    from mlflow_backend.backup.selection import to_restore
-
-    source = _source(stack)
-    if options.undo:
-        if options.dry_run:
-            raise UsageError("--undo takes no --dry-run", code="undo-dry-run", fix="Leave one of them out")
-        undone = restore.undo(source, say=_say)
-        _show(options, {"undone": undone}, [f"the restore of {undone} is undone; now `make up STACK={options.stack}`"])
-        return ExitCode.DONE
-    listed = catalogue.read(destination)
-    found = _manifest(listed.get(to_restore(listed.listed, options.backup).id))
-    key = _recovery_key(options)
-    planned = restore.plan(source, destination, found, has_key=key is not None)
-    if options.dry_run:
-        _show(options, {"backup": found.id, "elsewhere": planned.elsewhere}, list(planned.lines()))
-        return ExitCode.DONE
-    for line in planned.lines():
-        _say(line)
-    restore.restore(source, destination, planned, key=key or source.vault.private_key(), say=_say)
-    done = f"{found.id} is restored; now `make up STACK={options.stack}`, which verifies it"
-    _show(options, {"restored": found.id}, [done])
-    return ExitCode.DONE
 
 
 def _prune(options: argparse.Namespace, stack: Stack, destination: Destination, keep_days: int) -> int:
     from mlflow_backend.backup import prune
     from mlflow_backend.backup.create import LOCK
 
-    platform = _cluster(stack)
-    store = _source(stack).store if platform is None else platform.store
-    with store.locked(LOCK, by="scripts.backup prune"):
+    with backups_of(stack).store.locked(LOCK, by="scripts.backup prune"):
         pruning = prune.planned(destination, keep_days=keep_days)
         if not options.dry_run:
             prune.prune(destination, pruning)
@@ -278,119 +195,12 @@ def _prune(options: argparse.Namespace, stack: Stack, destination: Destination, 
     lines += [f"{backup}  kept: {why}" for backup, why in pruning.plan.kept.items()]
     lines.append(f"{len(pruning.contents)} contents of {pruning.content_bytes} bytes {deleted}")
     document = {**asdict(pruning.plan), "contents": len(pruning.contents), "bytes": pruning.content_bytes}
-    _show(options, document, lines)
+    show(options, document, lines)
     return ExitCode.DONE
-
-
-def destination_of(address: str, stack: str, *, endpoint: str | None = None, region: str | None = None) -> Destination:
-    """Return where the backups of a stack are; nothing is asked yet.
-
-    A bucket is that of the shell's surroundings, unless it has an endpoint or a region of its own.
-    """
-    if address.startswith(_S3):
-        import boto3
-
-        from mlflow_backend.aws.backups import BucketDestination
-
-        bucket, _, root = address.removeprefix(_S3).partition("/")
-        client = boto3.client("s3", endpoint_url=endpoint, region_name=region)
-        return BucketDestination(client, bucket=bucket, root=f"{root}/{stack}".lstrip("/"))
-    from mlflow_backend.backup.destination import FolderDestination
-
-    return FolderDestination(Path(address) / stack)
-
-
-def _source(stack: Stack) -> DeployedSource:
-    """Return the deployed stack as backups see it."""
-    from mlflow_backend.local.backups import source_of
-
-    return source_of(_state(stack), settings=(stack.root / f"Pulumi.{stack.name}.yaml").read_bytes())
-
-
-def _state(stack: Stack) -> StateDir:
-    """Return the folder of the stack. Raises Refused for a target on which this is not built."""
-    from mlflow_backend.local.locator import LocalLocator
-
-    found = stack.locator()
-    if not isinstance(found, LocalLocator):
-        raise Refused(
-            f"On the target {found.kind} this is not built yet.",
-            code="backup-of-platform",
-            fix="See docs/runbooks/backup.md.",
-        )
-    return found.state
-
-
-def _cluster(stack: Stack) -> KubernetesPlatform | None:
-    """Return the live side of a stack in a cluster; None for one elsewhere."""
-    from mlflow_backend.kubernetes.locator import KubernetesLocator
-
-    found = stack.locator()
-    if not isinstance(found, KubernetesLocator):
-        return None
-    from mlflow_backend.kubernetes.platform import KubernetesPlatform
-
-    return KubernetesPlatform(found)
-
-
-def _schedules(stack: Stack) -> Mapping[str, str]:
-    """Return how the work of each schedule went."""
-    if (platform := _cluster(stack)) is not None:
-        from mlflow_backend.kubernetes import backups
-
-        return backups.schedules(platform.api, platform.naming)
-    from mlflow_backend.local import timer
-
-    return timer.described(_state(stack))
-
-
-def _chosen(destination: Destination, wanted: str | None) -> Manifest:
-    """Return the named backup's manifest, or the newest one's."""
-    from mlflow_backend.backup import catalogue
-    from mlflow_backend.backup.selection import to_drill, to_restore
-
-    found = catalogue.read(destination)
-    chosen = to_restore(found.listed, wanted) if wanted else to_drill(found.listed)
-    return _manifest(found.get(chosen.id))
-
-
-def _manifest(backup: Any) -> Manifest:
-    if backup.manifest is None:
-        raise Refused(
-            backup.damage, code="backup-without-manifest", fix="Name another backup", part=f"manifest of {backup.id}"
-        )
-    found: Manifest = backup.manifest
-    return found
-
-
-def _recovery_key(options: argparse.Namespace) -> str | None:
-    from mlflow_backend.backup import sealing
-
-    if options.recovery_key is None:
-        return None
-    if not options.recovery_key.startswith(_FILE):
-        raise UsageError(
-            "it is no reference to a file", code="recovery-key-not-a-file", fix="Write file:PATH", part="--recovery-key"
-        )
-    return sealing.read_key(Path(options.recovery_key.removeprefix(_FILE)))
 
 
 def _summary(found: Manifest) -> str:
     return f"MLflow {found.mlflow_version}, {found.artifacts.files} artifacts of {found.artifacts.size_bytes} bytes"
-
-
-def _document(found: Manifest) -> dict[str, Any]:
-    from mlflow_backend.backup import manifest
-
-    return dict(json.loads(manifest.encode(found)))
-
-
-def _show(options: argparse.Namespace, document: Mapping[str, Any], lines: list[str]) -> None:
-    print(json.dumps(document, indent=1, default=str) if options.json else "\n".join(lines))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

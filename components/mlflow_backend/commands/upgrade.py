@@ -107,7 +107,7 @@ def _drill_s(options: argparse.Namespace, root: Path) -> float | None:
         return None
     # As above: most stacks have no such backups.
     from mlflow_backend.backup import catalogue  # noqa: PLC0415
-    from mlflow_backend.commands.backup import destination_of  # noqa: PLC0415
+    from mlflow_backend.commands.backup_verbs import destination_of  # noqa: PLC0415
 
     try:
         backups = catalogue.read(destination_of(address, options.stack)).backups

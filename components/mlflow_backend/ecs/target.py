@@ -31,7 +31,7 @@ class EcsTarget:
 
     name = "ecs"
     loopback = False
-    whole_backups = False
+    backups = None
     platforms = frozenset({"aws"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EcsBackend:

@@ -30,7 +30,7 @@ class EksTarget:
 
     name = "eks"
     loopback = False
-    whole_backups = False
+    backups = None
     platforms = frozenset({"aws", "eks", "kubernetes"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EksBackend:

@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.backup import job
+from mlflow_backend.backup.source import not_built
 from mlflow_backend.kubernetes.naming import BACKUP
 from mlflow_backend.kubernetes.oneshot import KubernetesJob
 from mlflow_backend.kubernetes.render import backups
-from mlflow_backend.logged import is_whole, split
+from mlflow_backend.logged import is_whole
 from mlflow_backend.schedules import following
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from mlflow_backend.backup.destination import Destination
+    from mlflow_backend.backup.drill import DrillResult
+    from mlflow_backend.backup.manifest import Manifest
+    from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.kubernetes.api import Api
     from mlflow_backend.kubernetes.naming import Naming
+    from mlflow_backend.releases.stores import Store
 
-_DRY_RUN = "--dry-run"
 
+class KubernetesBackups:
+    """See target.Backups: Jobs take them; what restores them is not built yet."""
 
-def taken(api: Api, naming: Naming, *, dry_run: bool = False) -> dict[str, Any]:
-    """Take a backup by a Job, and return its report: the exit code, and the backup's manifest or the error.
+    as_deployed = True
 
-    Raises PlatformFailed if the Job cannot be run, or ended without a report.
-    """
-    task = KubernetesJob(api=api, template=naming.part(BACKUP))
-    command = (*backups.COMMAND, *([_DRY_RUN] if dry_run else []))
-    ended = task.run(command, deadline_s=backups.DEADLINE_S, complete=is_whole)
-    output, log = split(ended.lines)
-    try:
-        return dict(json.loads(output))
-    except ValueError:
-        words = "; ".join((*ended.reasons, *log.splitlines()[-5:])) or "it said nothing"
-        raise PlatformFailed(
-            f"the Job ended with {ended.exit_code} and without a report: {words}",
-            code="backup-job-without-report",
-            fix="Fix that, and repeat",
-            part=task.template,
-        ) from None
+    def __init__(self, target: str, *, api: Api, naming: Naming, store: Store) -> None:
+        """Take the target's name, the backend's namespace, its names and its store; nothing is asked yet."""
+        self._target, self._api, self._naming, self.store = target, api, naming, store
+
+    def take(
+        self, destination: Destination, *, recovery_key: str, dry_run: bool, say: Callable[[str], None]
+    ) -> Mapping[str, Any]:
+        """Take a backup by a Job, which has destination and key from the last update."""
+        del destination, recovery_key
+        say("a Job in the cluster takes the backup")
+        task = KubernetesJob(api=self._api, template=self._naming.part(BACKUP))
+        command = (*backups.COMMAND, *([job.DRY_RUN] if dry_run else []))
+        ended = task.run(command, deadline_s=backups.DEADLINE_S, complete=is_whole)
+        return job.report_of(ended, part=task.template)
+
+    def schedules(self) -> Mapping[str, str]:
+        """Return how the CronJob's work went."""
+        return schedules(self._api, self._naming)
+
+    def source(self) -> DeployedSource:
+        """Refuse."""
+        raise not_built(self._target)
+
+    def drill(
+        self, destination: Destination, found: Manifest, *, recovery_key: str | None, say: Callable[[str], None]
+    ) -> DrillResult:
+        """Refuse."""
+        del destination, found, recovery_key, say
+        raise not_built(self._target)
 
 
 def schedules(api: Api, naming: Naming) -> Mapping[str, str]:

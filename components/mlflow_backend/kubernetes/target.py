@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from mlflow_backend.findings import Finding
     from mlflow_backend.kubernetes.backend import KubernetesBackend
+    from mlflow_backend.kubernetes.backups import KubernetesBackups
     from mlflow_backend.kubernetes.locator import KubernetesLocator
     from mlflow_backend.kubernetes.platform import KubernetesPlatform
     from mlflow_backend.releases.stores import Store
@@ -29,7 +30,6 @@ class KubernetesTarget:
 
     name = "kubernetes"
     loopback = False
-    whole_backups = True
     platforms = frozenset({"kubernetes"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> KubernetesBackend:
@@ -108,6 +108,14 @@ class KubernetesTarget:
             return None
         located = from_document(json.loads(found["data"]["locator.json"]))
         return KubernetesPlatform(located).store  # type: ignore[arg-type]
+
+    def backups(self, locator: KubernetesLocator, file: Path) -> KubernetesBackups:
+        """Return the Jobs that take backups; the settings were given to them by the last update."""
+        del file
+        from mlflow_backend.kubernetes.backups import KubernetesBackups
+
+        platform = self.platform(locator)
+        return KubernetesBackups(self.name, api=platform.api, naming=platform.naming, store=platform.store)
 
     def platform(self, locator: KubernetesLocator) -> KubernetesPlatform:
         """Return the live side of a backend in a namespace."""

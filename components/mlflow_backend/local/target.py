@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mlflow_backend.findings import Finding
+    from mlflow_backend.local.backed_up import LocalBackups
     from mlflow_backend.local.backend import LocalBackend
     from mlflow_backend.local.locator import LocalLocator
     from mlflow_backend.local.platform import LocalPlatform
@@ -28,7 +29,6 @@ class LocalTarget:
 
     name = "local"
     loopback = True
-    whole_backups = True
     platforms: frozenset[str] = frozenset()
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> LocalBackend:
@@ -77,6 +77,12 @@ class LocalTarget:
         from mlflow_backend.releases.stores import FileStore
 
         return FileStore(StateDir(Path(address)).backend_store) if Path(address).is_dir() else None
+
+    def backups(self, locator: LocalLocator, file: Path) -> LocalBackups:
+        """Return what takes and restores backups of the backend in a folder."""
+        from mlflow_backend.local.backed_up import LocalBackups
+
+        return LocalBackups(locator.state, file)
 
     def platform(self, locator: LocalLocator) -> LocalPlatform:
         """Return the live side of the backend in a folder."""

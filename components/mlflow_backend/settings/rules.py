@@ -288,7 +288,7 @@ def backups_that_can_be_opened(settings: Settings) -> Iterator[Problem]:
 
 def backups_by_this_target(settings: Settings) -> Iterator[Problem]:
     """Refuse backups of the whole backend on a target where nothing would take them."""
-    if settings.backup.destination is not None and not targets.get(settings.target).whole_backups:
+    if settings.backup.destination is not None and targets.get(settings.target).backups is None:
         yield Problem(
             path="backup.destination",
             finding="is set",

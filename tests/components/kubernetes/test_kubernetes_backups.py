@@ -7,23 +7,17 @@ import io
 import json
 import zipfile
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.kubernetes import backups as live
 from mlflow_backend.kubernetes.naming import BACKUP, DATABASE, JOB, SERVER
 from mlflow_backend.kubernetes.render import backups, secrets
 from mlflow_backend.releases.lease import LEASE
-from mlflow_backend.target import Finished
 from tests.components.kubernetes.documents import all_of, container_of, environment_of, pod_of
 from tests.components.kubernetes.stacks import naming, settings_of
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-NO_API: Any = None
 NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
 
 
@@ -90,30 +84,6 @@ def test_the_tool_is_what_the_command_runs(documents: dict[str, Any]) -> None:
     assert len(json.dumps(tool)) < 512 * 1024
     mounted = {each["name"]: each["mountPath"] for each in container_of(documents[BACKUP])["volumeMounts"]}
     assert backups.COMMAND[1] == f"{mounted['backup-tool']}/tool.zip"
-
-
-def ending(*lines: str, code: int = 0) -> Callable[..., Finished]:
-    """Return what a Job's run returns."""
-
-    def run(_self: object, _command: Sequence[str], **_how: object) -> Finished:
-        return Finished(exit_code=code, lines=lines, reasons=())
-
-    return run
-
-
-def test_the_report_of_a_job_is_found_among_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both streams are one in a log."""
-    monkeypatch.setattr(
-        live.KubernetesJob, "run", ending("dumping", "{", ' "exit_code": 3,', ' "error": "no"', "}", code=3)
-    )
-    assert live.taken(NO_API, naming(settings_of())) == {"exit_code": 3, "error": "no"}
-
-
-def test_a_job_without_a_report_is_named_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tool that cannot start says why in a traceback."""
-    monkeypatch.setattr(live.KubernetesJob, "run", ending("Traceback", "ImportError: no", code=1))
-    with pytest.raises(PlatformFailed, match="ImportError: no"):
-        live.taken(NO_API, naming(settings_of()))
 
 
 EARLY, LATE = "2026-11-28T01:30:00Z", "2026-11-29T01:30:00Z"

@@ -26,7 +26,7 @@ class ToyTarget:
 
     name = "toy"
     loopback = True
-    whole_backups = False
+    backups = None
     platforms: frozenset[str] = frozenset()
     locator = ToyLocator
 

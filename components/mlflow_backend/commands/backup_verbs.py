@@ -1,0 +1,97 @@
+"""What the verbs of `commands.backup` have in common: the destination, the chosen backup, keys, and what is printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend import targets
+from mlflow_backend.backup.source import not_built
+from mlflow_backend.contract import Refused, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from mlflow_backend.backup.destination import Destination
+    from mlflow_backend.backup.manifest import Manifest
+    from mlflow_backend.commands.stacks import Stack
+    from mlflow_backend.target import Backups
+
+# Each verb imports what it needs: a second of MLflow's tables and of boto3 that a list must not wait for.
+# ruff: noqa: PLC0415
+
+S3: Final = "s3://"
+_FILE = "file:"
+
+
+def backups_of(stack: Stack) -> Backups:
+    """Return how the backups of a deployed stack are taken. Raises Refused for a target on which none are."""
+    locator = stack.locator()
+    backups = targets.get(locator.kind).backups
+    if backups is None:
+        raise not_built(locator.kind)
+    return backups(locator, stack.root / f"Pulumi.{stack.name}.yaml")
+
+
+def destination_of(address: str, stack: str, *, endpoint: str | None = None, region: str | None = None) -> Destination:
+    """Return where the backups of a stack are; nothing is asked yet.
+
+    A bucket is that of the shell's surroundings, unless it has an endpoint or a region of its own.
+    """
+    if address.startswith(S3):
+        import boto3
+
+        from mlflow_backend.aws.backups import BucketDestination
+
+        bucket, _, root = address.removeprefix(S3).partition("/")
+        client = boto3.client("s3", endpoint_url=endpoint, region_name=region)
+        return BucketDestination(client, bucket=bucket, root=f"{root}/{stack}".lstrip("/"))
+    from mlflow_backend.backup.destination import FolderDestination
+
+    return FolderDestination(Path(address) / stack)
+
+
+def chosen(destination: Destination, wanted: str | None) -> Manifest:
+    """Return the named backup's manifest, or the newest one's."""
+    from mlflow_backend.backup import catalogue
+    from mlflow_backend.backup.selection import to_drill, to_restore
+
+    found = catalogue.read(destination)
+    chosen = to_restore(found.listed, wanted) if wanted else to_drill(found.listed)
+    return manifest_of(found.get(chosen.id))
+
+
+def manifest_of(backup: Any) -> Manifest:
+    """Return the manifest of a listed backup. Raises Refused if it cannot be read."""
+    if backup.manifest is None:
+        raise Refused(
+            backup.damage, code="backup-without-manifest", fix="Name another backup", part=f"manifest of {backup.id}"
+        )
+    found: Manifest = backup.manifest
+    return found
+
+
+def recovery_key(options: argparse.Namespace) -> str | None:
+    """Return the private key in the file that the command line names; None without one."""
+    from mlflow_backend.backup import sealing
+
+    if options.recovery_key is None:
+        return None
+    if not options.recovery_key.startswith(_FILE):
+        raise UsageError(
+            "it is no reference to a file", code="recovery-key-not-a-file", fix="Write file:PATH", part="--recovery-key"
+        )
+    return sealing.read_key(Path(options.recovery_key.removeprefix(_FILE)))
+
+
+def show(options: argparse.Namespace, document: Mapping[str, Any], lines: list[str]) -> None:
+    """Print what was found or done, for programs or for people."""
+    print(json.dumps(document, indent=1, default=str) if options.json else "\n".join(lines))
+
+
+def say(line: str) -> None:
+    """Print a line of progress."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,62 @@
+"""How backups of a local stack are taken, drilled and restored (target.Backups): in the command's own process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend.releases.stores import FileStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from mlflow_backend.backup.destination import Destination
+    from mlflow_backend.backup.drill import DrillResult
+    from mlflow_backend.backup.manifest import Manifest
+    from mlflow_backend.backup.source import DeployedSource
+    from mlflow_backend.local.state import StateDir
+
+# Each method imports what it needs: a second of MLflow's tables and of boto3 that a list must not wait for.
+# ruff: noqa: PLC0415
+
+
+class LocalBackups:
+    """See target.Backups."""
+
+    as_deployed = False
+
+    def __init__(self, state: StateDir, file: Path) -> None:
+        """Take the stack's folder and its file, whose content becomes part of a backup."""
+        self._state, self._file = state, file
+        self.store = FileStore(state.backend_store)
+
+    def take(
+        self, destination: Destination, *, recovery_key: str, dry_run: bool, say: Callable[[str], None]
+    ) -> Mapping[str, Any]:
+        """Take a backup."""
+        from mlflow_backend.backup import create
+        from mlflow_backend.backup.destination import FolderDestination
+
+        if isinstance(destination, FolderDestination) and not dry_run:
+            say(f"{destination.name}: nothing on a folder keeps others from changing or deleting backups")
+        return create.reported(self.source(), destination, recovery_key=recovery_key, dry_run=dry_run, say=say)
+
+    def schedules(self) -> Mapping[str, str]:
+        """Return what the timer says."""
+        from mlflow_backend.local import timer
+
+        return timer.described(self._state)
+
+    def source(self) -> DeployedSource:
+        """Return the stack as backups see it."""
+        from mlflow_backend.local.backups import source_of
+
+        return source_of(self._state, settings=self._file.read_bytes())
+
+    def drill(
+        self, destination: Destination, found: Manifest, *, recovery_key: str | None, say: Callable[[str], None]
+    ) -> DrillResult:
+        """Restore a backup into a scratch stack beside this one."""
+        from mlflow_backend.local import drills
+
+        return drills.drill(self._state, destination, found, recovery_key=recovery_key, say=say)
