@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping  # noqa: TC003 - `codec` reads the declared types
 from dataclasses import asdict, dataclass
+from datetime import datetime  # noqa: TC003 - as above
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterator
 
+BY: Final = "scripts.maintain"
+"""Who holds the lock meanwhile."""
 ARTIFACTS: Final = "artifacts/"
 DUMPS: Final = "dumps/"
 """What a name of something that is removed by name begins with."""
@@ -43,14 +46,14 @@ class Maintained:
     """What one maintenance did, or with `dry_run` would do.
 
     `removed` counts by kind, `kept` gives a reason by name, `databases` is of the database tool's report. `lost` are
-    artifacts that no row names, by size.
+    artifacts that no row names, by size. Temporary files are None if servers have none that outlive them.
     """
 
     dry_run: bool
     removed: Mapping[str, int]
     kept: Mapping[str, str]
     databases: Mapping[str, Any]
-    temporary_files: int
+    temporary_files: int | None
     temporary_bytes: int
     experiments: tuple[ExperimentSize, ...]
     lost: Mapping[str, int]
@@ -65,7 +68,8 @@ class Maintained:
         """Give it line by line, the largest first."""
         done = "would be removed" if self.dry_run else "removed"
         yield f"{done} for good: {', '.join(f'{count} {kind}' for kind, count in self.removed.items())}"
-        yield f"temporary files that nobody has open, {done}: {self.temporary_files} ({size(self.temporary_bytes)})"
+        if self.temporary_files is not None:
+            yield f"temporary files that nobody has open, {done}: {self.temporary_files} ({size(self.temporary_bytes)})"
         yield from (f"kept: {name}: {reason}" for name, reason in list(self.kept.items())[:_KEPT])
         if len(self.kept) > _KEPT:
             yield f"kept: {len(self.kept) - _KEPT} more (--json lists all)"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.findings import Finding
     from mlflow_backend.locator import Locator
+    from mlflow_backend.maintenance import Maintained
     from mlflow_backend.migrate.tool import DatabaseTool
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
@@ -44,6 +45,10 @@ class Target(Protocol):
     @property
     def backups(self) -> Callable[[Any, Path], Backups] | None:
         """From a locator and the stack's file: how backups are taken; None if scripts.backup takes none here."""
+
+    @property
+    def maintenance(self) -> Callable[[Any], Maintenance] | None:
+        """From a locator: what maintains a backend; None if scripts.maintain does nothing here."""
 
     @property
     def locator(self) -> type[Locator]:
@@ -187,6 +192,19 @@ class Backups(Protocol):
         self, destination: Destination, found: Manifest, *, recovery_key: str | None, say: Callable[[str], None]
     ) -> DrillResult:
         """Restore a backup beside the backend, verify it, remove it, and return the result, which is recorded."""
+
+
+class Maintenance(Protocol):
+    """What maintains one deployed backend; nothing is asked before a call.
+
+    Each method raises Refused and PlatformFailed.
+    """
+
+    def maintain(self, *, keep_deleted_days: int, dry_run: bool) -> Maintained:
+        """Remove for good what was deleted so many days ago, vacuum and measure; with `dry_run` only say what."""
+
+    def remove(self, name: str, *, dry_run: bool) -> int:
+        """Remove what was listed by a name of its own, and return how many files it was. Raises UsageError too."""
 
 
 class Platform(History, Protocol):

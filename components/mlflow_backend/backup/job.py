@@ -24,7 +24,7 @@ ACCESS_KEY: Final = "MLFLOW_BACKEND_BACKUP_ACCESS_KEY_ID"
 SECRET_KEY: Final = "MLFLOW_BACKEND_BACKUP_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a variable
 """Variables with the keys of the destination; without them the task's own identity is enough."""
 
-_MODULES: Final = (
+MODULES: Final = (
     *(f"{name}.py" for name in ("__init__", "codec", "contract", "identity", "logged", "packaged")),
     *(f"{name}.py" for name in ("schema", "schema_tables")),
     *(f"aws/{name}.py" for name in ("__init__", "asking", "backup_task", "backups", "clients", "store")),
@@ -33,6 +33,7 @@ _MODULES: Final = (
     *(f"migrate/{name}.py" for name in ("__init__", "tool")),
     *(f"releases/{name}.py" for name in ("__init__", "lease", "ledger", "records", "running", "stores")),
 )
+"""What such a task is packed with; it has the stores, the ledger and the database tool."""
 _MAIN: Final = b"import sys\nfrom mlflow_backend.aws import backup_task\nsys.exit(backup_task.main(sys.argv[1:]))\n"
 
 
@@ -70,7 +71,7 @@ def report_of(ended: Finished, *, part: str) -> dict[str, Any]:
         words = "; ".join((*ended.reasons, *log.splitlines()[-5:])) or "it said nothing"
         raise PlatformFailed(
             f"the task ended with {ended.exit_code} and without a report: {words}",
-            code="backup-job-without-report",
+            code="task-without-report",
             fix="Fix that, and repeat",
             part=part,
         ) from None
@@ -78,4 +79,4 @@ def report_of(ended: Finished, *, part: str) -> dict[str, Any]:
 
 def bundle() -> bytes:
     """Return the modules of the task as a zip file that Python runs; it is the same until they change."""
-    return packaged.archive(_MODULES, {"__main__.py": _MAIN})
+    return packaged.archive(MODULES, {"__main__.py": _MAIN})

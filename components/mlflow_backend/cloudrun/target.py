@@ -31,6 +31,7 @@ class CloudRunTarget:
     name = "cloudrun"
     loopback = False
     backups = None
+    maintenance = None
     platforms = frozenset({"gcp"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> CloudRunBackend:

@@ -1,4 +1,4 @@
-"""Maintain a local stack beside its server: remove for good what was deleted long ago, vacuum, and say what is large.
+"""Maintain a backend beside its servers: remove for good what was deleted long ago, vacuum, and say what is large.
 
 Removed are runs, logged models and experiments that were deleted more than `maintain.keepDeletedDays` ago, with their
 artifacts, what verifications left, and old temporary files. What a version of a registered model uses is kept. Dumps,
@@ -16,13 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlflow_backend import targets
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, Refused
-from mlflow_backend.local.locator import LocalLocator
 
 if TYPE_CHECKING:
-    from mlflow_backend.local.state import StateDir
+    from mlflow_backend.target import Maintenance
 
 
 def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
@@ -50,16 +50,14 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, root: Path) -> int:
-    from mlflow_backend.local import maintenance  # noqa: PLC0415 - it takes a second, for which no refusal waits
-
-    state = _state(options, root)
+    maintenance = _maintenance(options, root)
     if options.remove:
-        number = sum(maintenance.remove(state, name, dry_run=options.dry_run) for name in options.remove)
+        number = sum(maintenance.remove(name, dry_run=options.dry_run) for name in options.remove)
         done = "would be removed" if options.dry_run else "removed"
         print(json.dumps({"removed": number}) if options.json else f"{number} files {done}")
         return ExitCode.DONE
     days = options.keep_deleted_days or _setting(options, root)
-    found = maintenance.maintain(state, keep_deleted_days=days, dry_run=options.dry_run)
+    found = maintenance.maintain(keep_deleted_days=days, dry_run=options.dry_run)
     print(json.dumps(found.document(), indent=1, default=str) if options.json else "\n".join(found.lines()))
     return ExitCode.DONE
 
@@ -72,15 +70,17 @@ def _setting(options: argparse.Namespace, root: Path) -> int:
     return found.maintain.keep_deleted_days
 
 
-def _state(options: argparse.Namespace, root: Path) -> StateDir:
+def _maintenance(options: argparse.Namespace, root: Path) -> Maintenance:
+    """Return what maintains the backend that the command line names. Raises Refused if nothing does."""
     found = stacks.located(options, root)
-    if not isinstance(found, LocalLocator):
+    maintenance = targets.get(found.kind).maintenance
+    if maintenance is None:
         raise Refused(
             f"A backend on {found.kind} is not maintained from here.",
             code="maintain-elsewhere",
             fix="See docs/runbooks/maintenance.md for its target.",
         )
-    return found.state
+    return maintenance(found)
 
 
 def _days(text: str) -> int:

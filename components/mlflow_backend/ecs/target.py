@@ -32,6 +32,7 @@ class EcsTarget:
     name = "ecs"
     loopback = False
     backups = None
+    maintenance = None
     platforms = frozenset({"aws"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EcsBackend:

@@ -31,6 +31,7 @@ class EksTarget:
     name = "eks"
     loopback = False
     backups = None
+    maintenance = None
     platforms = frozenset({"aws", "eks", "kubernetes"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EksBackend:

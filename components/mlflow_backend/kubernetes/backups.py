@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.backup import job
 from mlflow_backend.backup.source import not_built
-from mlflow_backend.kubernetes.naming import BACKUP
+from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE
 from mlflow_backend.kubernetes.oneshot import KubernetesJob
 from mlflow_backend.kubernetes.render import backups
 from mlflow_backend.logged import is_whole
@@ -62,9 +62,9 @@ class KubernetesBackups:
 
 
 def schedules(api: Api, naming: Naming) -> Mapping[str, str]:
-    """Return in a few words how the scheduled backups went, by name; nothing if none are taken."""
-    found = api.get("CronJob", naming.part(BACKUP))
-    return {} if found is None else {BACKUP: described(found, datetime.now(UTC))}
+    """Return in a few words how the work of each schedule went, by its name."""
+    known = {name: api.get("CronJob", naming.part(name)) for name in (BACKUP, MAINTENANCE)}
+    return {name: described(found, datetime.now(UTC)) for name, found in known.items() if found is not None}
 
 
 def described(cron_job: Mapping[str, Any], now: datetime) -> str:

@@ -21,7 +21,7 @@ from mlflow_backend.kubernetes.history import (
     release_of,
 )
 from mlflow_backend.kubernetes.locator import KubernetesLocator
-from mlflow_backend.kubernetes.naming import BACKUP, SERVER, VERIFY
+from mlflow_backend.kubernetes.naming import BACKUP, JOB, SERVER, VERIFY
 from mlflow_backend.kubernetes.oneshot import KubernetesJob, VerifyJob
 from mlflow_backend.kubernetes.render import oneshot
 from mlflow_backend.kubernetes.render.secrets import ACCESS_KEY, SECRET_KEY
@@ -149,8 +149,12 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
             yield PartStatus(name=name, state=state)
 
     def log_parts(self) -> Sequence[LogPart]:
-        """Return the parts that have pods, and scheduled work; the log of another Job is in the message about it."""
-        return (*(LogPart(name=part) for part in _KINDS), LogPart(name=BACKUP, one_shot=True))
+        """Return the parts that have pods, and scheduled work; the log of a command's Job is in its message."""
+        return (
+            *(LogPart(name=part) for part in _KINDS),
+            LogPart(name=BACKUP, one_shot=True),
+            LogPart(name=JOB, one_shot=True),
+        )
 
     def tails(self, part: str, *, lines: int) -> Iterator[str]:
         """Return the last lines of each pod of a part."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.contract import BackendError, Refused
 from mlflow_backend.findings import Outcome, failed, failures, passed, skipped, table
 from mlflow_backend.kubernetes.render import monitoring, secrets
+from mlflow_backend.kubernetes.render.scheduled import scheduled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -42,6 +43,8 @@ _NEEDED: Final[tuple[tuple[str, str, str], ...]] = (
         for verb in ("get", "create", "patch", "delete")
     ),
     *((verb, "jobs", "batch") for verb in ("get", "list", "create", "delete")),
+    # `make status` says how scheduled work goes.
+    ("get", "cronjobs", "batch"),
     ("list", "pods", ""),
     ("get", "pods/log", ""),
     ("list", "events", ""),
@@ -115,8 +118,8 @@ def _namespace(_settings: Settings, api: Api) -> Iterator[Finding]:
 def _permissions(settings: Settings, api: Api) -> Iterator[Finding]:
     """The deployer may do everything that an update and a rollback do."""
     watched = [(verb, name, monitoring.GROUP) for name in _operated(settings, api) for verb in _OBJECT_VERBS]
-    scheduled = [(verb, "cronjobs", "batch") for verb in _OBJECT_VERBS] if settings.backup.destination else []
-    needed = (*_NEEDED, *scheduled, *watched)
+    repeated = [(verb, "cronjobs", "batch") for verb in ("create", "patch", "delete") if scheduled(settings)]
+    needed = (*_NEEDED, *repeated, *watched)
     refused = [f"{verb} {name}" for verb, name, group in needed if not api.may(verb, name, group=group)]
     if refused:
         yield failed(

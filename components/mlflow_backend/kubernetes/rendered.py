@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.kubernetes.naming import SERVER
-from mlflow_backend.kubernetes.render import backups, oneshot, server
+from mlflow_backend.kubernetes.naming import MAINTENANCE, SERVER
+from mlflow_backend.kubernetes.render import backups, maintenance, oneshot, server
 
 if TYPE_CHECKING:
     from mlflow_backend.kubernetes.naming import Naming
@@ -21,6 +21,8 @@ def containers(settings: Settings, naming: Naming) -> dict[str, list[dict[str, A
     }
     if settings.backup.destination is not None:
         templates["backup"] = backups.template(settings, naming)["template"]
+    if (pod_template := maintenance.documents(settings, naming).get(MAINTENANCE)) is not None:
+        templates["maintenance"] = pod_template["template"]
     return {
         part: [{**each, "environment": each["env"]} for each in template["spec"]["containers"]]
         for part, template in templates.items()

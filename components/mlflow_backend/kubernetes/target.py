@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlflow_backend.kubernetes.backend import KubernetesBackend
     from mlflow_backend.kubernetes.backups import KubernetesBackups
     from mlflow_backend.kubernetes.locator import KubernetesLocator
+    from mlflow_backend.kubernetes.maintenance import KubernetesMaintenance
     from mlflow_backend.kubernetes.platform import KubernetesPlatform
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
@@ -116,6 +117,12 @@ class KubernetesTarget:
 
         platform = self.platform(locator)
         return KubernetesBackups(self.name, api=platform.api, naming=platform.naming, store=platform.store)
+
+    def maintenance(self, locator: KubernetesLocator) -> KubernetesMaintenance:
+        """Return the Job that maintains the backend."""
+        from mlflow_backend.kubernetes.maintenance import KubernetesMaintenance
+
+        return KubernetesMaintenance(self.platform(locator))
 
     def platform(self, locator: KubernetesLocator) -> KubernetesPlatform:
         """Return the live side of a backend in a namespace."""

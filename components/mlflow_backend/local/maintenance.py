@@ -19,7 +19,7 @@ from mlflow_backend.local.naming import ARTIFACT_ROOT, tracking_url
 from mlflow_backend.local.one_shot import ToolRunner
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.store import Store
-from mlflow_backend.maintenance import ARTIFACTS, DUMPS, KeptDump, Maintained, by_experiment
+from mlflow_backend.maintenance import ARTIFACTS, BY, DUMPS, KeptDump, Maintained, by_experiment
 from mlflow_backend.migrate.tool import DatabaseTool
 from mlflow_backend.releases.stores import DUMPS as DUMPS_FOLDER
 from mlflow_backend.verify.tracking import PREFIX
@@ -30,68 +30,74 @@ if TYPE_CHECKING:
     from mlflow_backend.local.revisions import Record
     from mlflow_backend.local.state import StateDir
 
-BY: Final = "scripts.maintain"
 # No transfer of a file takes longer.
 _TEMPORARY_S: Final = 24 * 3600
 # MLflow's temporary files, as `tempfile` calls them: a server's other files there are in use while they are old.
 _TEMPORARY: Final = "mlflow-backend-server-*/tmp????????"
 
 
-def maintain(state: StateDir, *, keep_deleted_days: int, dry_run: bool) -> Maintained:
-    """Do it, or say what would be done. Raises Refused if nothing serves or backups are at work, PlatformFailed."""
-    platform = LocalPlatform(state)
-    serving = revisions.active(state)
-    if serving is None or platform.serving() is None:
-        raise Refused(
-            "No server of the stack runs, and artifacts are removed by it.",
-            code="maintain-not-serving",
-            fix="Run `make up STACK=STACK`.",
-        )
-    with platform.store.locked(LOCK, by=BY):
-        tool = DatabaseTool(ToolRunner(state, serving.mlflow_version, store=_client(state, serving)))
-        report = tool.maintain(days=keep_deleted_days, at_once=f"{PREFIX}/", dry_run=dry_run)
-        files, bytes_ = _temporary(state, dry_run=dry_run)
-        stored = _stored(state)
-        return Maintained(
-            dry_run=dry_run,
-            removed=report["removed"],
-            kept=report["kept"],
-            databases=report["databases"],
-            temporary_files=files,
-            temporary_bytes=bytes_,
-            experiments=by_experiment(stored, schema.experiments(state)),
-            lost={path: stored[path] for path in _lost(state, stored)},
-            dumps=_dumps(state),
-            kept_databases=schema.kept(state),
-        )
+class LocalMaintenance:
+    """See target.Maintenance."""
 
+    def __init__(self, state: StateDir) -> None:
+        """Name the stack's folder; nothing is read yet."""
+        self._state = state
 
-def remove(state: StateDir, name: str, *, dry_run: bool) -> int:
-    """Remove one dump, or artifacts that no row names (a file, or all below a folder); return how many files.
-
-    Raises UsageError for another name, Refused for what is in use.
-    """
-    with LocalPlatform(state).store.locked(LOCK, by=BY):
-        if name.startswith(DUMPS):
-            return _remove_dump(state, name.removeprefix(DUMPS), dry_run=dry_run)
-        if not name.startswith(ARTIFACTS):
-            raise _unknown(name)
-        wanted = name.removeprefix(ARTIFACTS).rstrip("/")
-        stored = _stored(state)
-        chosen = {path for path in stored if path == wanted or path.startswith(f"{wanted}/")}
-        if not chosen:
-            raise _unknown(name)
-        if named := chosen.difference(_lost(state, stored)):
+    def maintain(self, *, keep_deleted_days: int, dry_run: bool) -> Maintained:
+        """Do it, or say what would be done. Raises Refused if nothing serves or backups are at work, PlatformFailed."""
+        state, platform = self._state, LocalPlatform(self._state)
+        serving = revisions.active(state)
+        if serving is None or platform.serving() is None:
             raise Refused(
-                f"{min(named)} is of a run, a model or a trace.",
-                code="artifact-in-use",
-                fix="Delete that with MLflow's client; a later maintenance removes its files.",
-                part=name,
+                "No server of the stack runs, and artifacts are removed by it.",
+                code="maintain-not-serving",
+                fix="Run `make up STACK=STACK`.",
             )
-        store = Store(state, ports.known(state)["store"])
-        for path in () if dry_run else sorted(chosen):
-            store.delete(path)
-        return len(chosen)
+        with platform.store.locked(LOCK, by=BY):
+            tool = DatabaseTool(ToolRunner(state, serving.mlflow_version, store=_client(state, serving)))
+            report = tool.maintain(days=keep_deleted_days, at_once=f"{PREFIX}/", dry_run=dry_run)
+            files, bytes_ = _temporary(state, dry_run=dry_run)
+            stored = _stored(state)
+            return Maintained(
+                dry_run=dry_run,
+                removed=report["removed"],
+                kept=report["kept"],
+                databases=report["databases"],
+                temporary_files=files,
+                temporary_bytes=bytes_,
+                experiments=by_experiment(stored, schema.experiments(state)),
+                lost={path: stored[path] for path in _lost(state, stored)},
+                dumps=_dumps(state),
+                kept_databases=schema.kept(state),
+            )
+
+    def remove(self, name: str, *, dry_run: bool) -> int:
+        """Remove one dump, or artifacts that no row names (a file, or all below a folder); return how many files.
+
+        Raises UsageError for another name, Refused for what is in use.
+        """
+        state = self._state
+        with LocalPlatform(state).store.locked(LOCK, by=BY):
+            if name.startswith(DUMPS):
+                return _remove_dump(state, name.removeprefix(DUMPS), dry_run=dry_run)
+            if not name.startswith(ARTIFACTS):
+                raise _unknown(name)
+            wanted = name.removeprefix(ARTIFACTS).rstrip("/")
+            stored = _stored(state)
+            chosen = {path for path in stored if path == wanted or path.startswith(f"{wanted}/")}
+            if not chosen:
+                raise _unknown(name)
+            if named := chosen.difference(_lost(state, stored)):
+                raise Refused(
+                    f"{min(named)} is of a run, a model or a trace.",
+                    code="artifact-in-use",
+                    fix="Delete that with MLflow's client; a later maintenance removes its files.",
+                    part=name,
+                )
+            store = Store(state, ports.known(state)["store"])
+            for path in () if dry_run else sorted(chosen):
+                store.delete(path)
+            return len(chosen)
 
 
 def _remove_dump(state: StateDir, wanted: str, *, dry_run: bool) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 from psycopg2 import errors, sql
 
-from mlflow_backend.backup.orphans import NamedArtifacts
+from mlflow_backend.backup import tracked
 from mlflow_backend.local import credentials, ports
 from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, ROLE
 from mlflow_backend.local.postgres import ADMIN, session
@@ -21,17 +21,10 @@ from mlflow_backend.schema import Heads
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from mlflow_backend.backup.orphans import NamedArtifacts
     from mlflow_backend.local.state import StateDir
 
 _VERSION_TABLE = "alembic_version"
-# Who may have artifacts, the table, its columns of the name and of the location, which rows, and whether there must be
-# files.
-_WITH_ARTIFACTS = (
-    ("run", "runs", "run_uuid", "artifact_uri", "true", False),
-    ("logged model", "logged_models", "model_id", "artifact_location", "true", False),
-    ("model version", "model_versions", "concat(name, '/', version)", "storage_location", "true", True),
-    ("trace", "trace_tags", "request_id", "value", "key = 'mlflow.artifactLocation'", False),
-)
 # The database tool's name for what a restore replaced (server/src/mlflow_backend_server/db/kept.py).
 _KEPT = f"{DATABASE}__before_"
 
@@ -85,28 +78,14 @@ def row_counts(state: StateDir, tables: Sequence[str]) -> dict[str, int]:
 
 def named_artifacts(state: StateDir) -> tuple[NamedArtifacts, ...]:
     """Return every location of artifacts that the tracking database names. Raises psycopg2.Error."""
-    found = []
     with reading(state) as cursor:
-        for kind, table, name, location, rows, expected in _WITH_ARTIFACTS:
-            cursor.execute(
-                "SELECT 1 FROM information_schema.columns WHERE table_name = %s AND column_name = %s", (table, location)
-            )
-            # Of an MLflow version that has no such table yet, or no such column.
-            if cursor.fetchone() is None:
-                continue
-            cursor.execute(f"SELECT {name}, {location} FROM {table} WHERE {location} IS NOT NULL AND {rows}")  # noqa: S608 - our own words
-            found += [
-                NamedArtifacts(owner=f"{kind} {owner}", location=path, expected=expected)
-                for owner, path in cursor.fetchall()
-            ]
-    return tuple(found)
+        return tracked.named_artifacts(cursor)
 
 
 def experiments(state: StateDir) -> dict[str, str]:
     """Return the names of all experiments by their numbers. Raises psycopg2.Error."""
     with reading(state) as cursor:
-        cursor.execute("SELECT experiment_id::text, name FROM experiments")
-        return dict(cursor.fetchall())
+        return tracked.experiments(cursor)
 
 
 def roots(state: StateDir) -> dict[str, dict[str, int]]:

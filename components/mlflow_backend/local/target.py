@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlflow_backend.local.backed_up import LocalBackups
     from mlflow_backend.local.backend import LocalBackend
     from mlflow_backend.local.locator import LocalLocator
+    from mlflow_backend.local.maintenance import LocalMaintenance
     from mlflow_backend.local.platform import LocalPlatform
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
@@ -83,6 +84,12 @@ class LocalTarget:
         from mlflow_backend.local.backed_up import LocalBackups
 
         return LocalBackups(locator.state, file)
+
+    def maintenance(self, locator: LocalLocator) -> LocalMaintenance:
+        """Return what maintains the backend in a folder."""
+        from mlflow_backend.local.maintenance import LocalMaintenance
+
+        return LocalMaintenance(locator.state)
 
     def platform(self, locator: LocalLocator) -> LocalPlatform:
         """Return the live side of the backend in a folder."""

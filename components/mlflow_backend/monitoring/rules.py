@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.monitoring.alerts import ALERTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from mlflow_backend.monitoring.alerts import Alert
 
 GROUP: Final = "mlflow-backend"
 
 
-def rules(own: Mapping[str, str]) -> dict[str, Any]:
-    """Return the rules of the backend whose series have these labels; its alerts have them too."""
-    return {"groups": [{"name": GROUP, "rules": [_rule(alert, own) for alert in ALERTS]}]}
+def rules(own: Mapping[str, str], recorded: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
+    """Return the rules of the backend whose series have these labels; its alerts have them too.
+
+    `recorded` are rules by which other systems' figures become the backend's; they come before the alerts on them.
+    """
+    return {"groups": [{"name": GROUP, "rules": [*recorded, *(_rule(alert, own) for alert in ALERTS)]}]}
 
 
 def bound(expression: str, own: Mapping[str, str]) -> str:

@@ -18,6 +18,11 @@ _SECRETS: Final[Mapping[str, Mapping[str, str]]] = {
 """Mode of access -> part of the login -> the secret that it is."""
 
 
+def client_variables(access: str) -> dict[str, str]:
+    """Return the secret of each variable in which MLflow's own clients look for the login."""
+    return {f"MLFLOW_TRACKING_{part.upper()}": secret for part, secret in _SECRETS.get(access, {}).items()}
+
+
 def variables(access: str) -> dict[str, str]:
     """Return the secret of each variable that a task within the backend's network has the login in."""
     return {_variable(part): secret for part, secret in _SECRETS.get(access, {}).items()}

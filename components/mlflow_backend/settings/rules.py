@@ -297,13 +297,13 @@ def backups_by_this_target(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def maintenance_on_this_machine(settings: Settings) -> Iterator[Problem]:
+def maintenance_by_this_target(settings: Settings) -> Iterator[Problem]:
     """Refuse settings of a maintenance that nothing does elsewhere: they would be ignored."""
-    if settings.maintain != type(settings.maintain)() and not targets.get(settings.target).loopback:
+    if settings.maintain != type(settings.maintain)() and targets.get(settings.target).maintenance is None:
         yield Problem(
             path="maintain",
             finding="is set",
-            rule=f"backends are maintained on this machine only, and the target is {settings.target}",
+            rule=f"no backend on the target {settings.target} is maintained by this project",
             fix="Remove it (docs/runbooks/maintenance.md says what its platform does).",
         )
 
@@ -356,7 +356,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     backups_that_can_be_opened,
     backups_by_this_target,
     schedules_of_backups,
-    maintenance_on_this_machine,
+    maintenance_by_this_target,
     verified_on_this_machine,
 )
 

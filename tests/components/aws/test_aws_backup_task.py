@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -22,6 +20,7 @@ from mlflow_backend.migrate.tool import parse_manifest
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.schema import Heads
+from tests.components.aws.packed import run_packed
 from tests.components.backup.manifests import digest
 
 if TYPE_CHECKING:
@@ -31,18 +30,6 @@ if TYPE_CHECKING:
     from mlflow_backend.releases.records import Dump
 
 BUCKET = "data"
-# What the task may import is in the zip, in Python itself, or in MLflow's own environment.
-_FORBID = """
-import runpy, sys
-class Forbidden:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"pyrage", "pulumi", "pydantic", "yaml", "rich", "psutil", "cronsim"}:
-            raise ImportError(f"{name} is not in the server's image")
-sys.meta_path.insert(0, Forbidden())
-sys.path = [each for each in sys.path if not each.endswith("components")]
-archive, sys.argv = sys.argv[1], sys.argv[1:]
-runpy.run_path(archive, run_name="__main__")
-"""
 
 
 @pytest.fixture
@@ -67,14 +54,7 @@ def test_what_it_is_packed_with_is_enough(tmp_path: Path) -> None:
     }
     (tmp_path / job.JOB).write_text(json.dumps({**wanted, "destination": nowhere}))
     (tmp_path / job.SETTINGS).write_text("{}")
-    done = subprocess.run(
-        [sys.executable, "-c", _FORBID, str(tmp_path / job.TOOL), str(tmp_path), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_MAX_ATTEMPTS": "1"},
-    )
+    done = run_packed(tmp_path / job.TOOL, str(tmp_path), str(tmp_path))
     report = json.loads(done.stdout)
     assert (report["exit_code"], report["code"], done.returncode) == (4, "store-unreachable", 4), done.stderr
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import kubernetes_validate
@@ -353,6 +354,20 @@ def test_the_operator_finds_the_servers_by_what_the_service_says() -> None:
     assert alerts
     assert all(own in each["expr"] for each in alerts)
     assert all(each["metadata"]["labels"]["release"] == "prometheus" for each in found.values())
+
+
+def test_the_rules_record_what_the_cronjobs_do_that_are_there() -> None:
+    """The name of one that is not made would be as quiet as one that works; without a schedule nothing is wanted."""
+    settings = settings_of("backed-up", {"maintain": {"schedule": "0 3 * * 0"}})
+    rules = monitoring.documents(settings, naming(settings))["PrometheusRule"]["spec"]["groups"][0]["rules"]
+    expressions = [each["expr"] for each in rules if "record" in each]
+    named = {name for each in expressions for name in re.findall('cronjob="([^"]+)"', each)}
+    made = {each["metadata"]["name"] for each in all_of(settings).values() if each["kind"] == "CronJob"}
+    assert named == made
+    assert len(made) == 2
+    assert all('namespace="mlflow"' in each for each in expressions)
+    plain = monitoring.documents(settings_of(), naming(settings))["PrometheusRule"]["spec"]["groups"][0]["rules"]
+    assert not any("record" in each for each in plain)
 
 
 def test_the_operators_grafana_finds_a_dashboard_of_the_same_series() -> None:

@@ -27,6 +27,7 @@ class ToyTarget:
     name = "toy"
     loopback = True
     backups = None
+    maintenance = None
     platforms: frozenset[str] = frozenset()
     locator = ToyLocator
 

@@ -16,7 +16,7 @@ from mlflow_backend.backup.job import BackupJob, Bucket
 from mlflow_backend.codec import to_document
 from mlflow_backend.kubernetes.naming import BACKUP
 from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
-from mlflow_backend.schedules import NEVER
+from mlflow_backend.kubernetes.render.scheduled import scheduled
 from mlflow_backend.server import describe
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
         return {}
     pod_template = template(settings, naming)
     found = {"backup-tool": tool(settings, naming), BACKUP: pod_template}
-    if settings.backup.schedule != NEVER:
+    if (schedule := scheduled(settings).get(BACKUP)) is not None:
         found["backup-schedule"] = oneshot.cron_job(
-            pod_template, schedule=settings.backup.schedule, command=COMMAND, deadline_s=DEADLINE_S
+            pod_template, schedule=schedule, command=COMMAND, deadline_s=DEADLINE_S
         )
     return found
 

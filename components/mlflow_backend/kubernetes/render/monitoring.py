@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import monitoring
-from mlflow_backend.kubernetes.naming import SERVER
+from mlflow_backend.kubernetes.naming import SERVER, VERIFICATION
+from mlflow_backend.kubernetes.render.scheduled import scheduled
 from mlflow_backend.kubernetes.render.server import METRICS
+from mlflow_backend.monitoring.cronjobs import recorded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlflow_backend.kubernetes.naming import Naming
     from mlflow_backend.kubernetes.render.pods import Document
     from mlflow_backend.settings import Settings
@@ -40,7 +44,7 @@ def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
             settings,
             naming,
             "PrometheusRule",
-            monitoring.rules(_own(naming)),
+            monitoring.rules(_own(naming), _recorded(settings, naming)),
         ),
     }
 
@@ -56,6 +60,11 @@ def dashboard(naming: Naming) -> Document:
         "metadata": metadata,
         "data": {f"{naming.namespace}-{naming.prefix}.json": content},
     }
+
+
+def _recorded(settings: Settings, naming: Naming) -> Iterator[dict[str, Any]]:
+    cron_jobs = {work: naming.part(work) for work in scheduled(settings)}
+    return recorded(_own(naming), cron_jobs, namespace=naming.namespace, verification=VERIFICATION)
 
 
 def _own(naming: Naming) -> dict[str, str]:

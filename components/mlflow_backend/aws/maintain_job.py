@@ -1,0 +1,40 @@
+"""What a maintenance is told that runs in the backend's own network, by a task in the server's image.
+
+As in `backup.job`, the task has this project's modules from `bundle`, and else what MLflow's own image has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mlflow_backend import packaged
+from mlflow_backend.backup import job
+from mlflow_backend.backup.job import Bucket  # noqa: TC001 - `codec` reads the declared types
+
+_MODULES: Final = (
+    *job.MODULES,
+    "maintenance.py",
+    *(f"aws/{name}.py" for name in ("maintain_job", "maintain_task")),
+    *(f"backup/{name}.py" for name in ("orphans", "tracked")),
+)
+_MAIN: Final = b"import sys\nfrom mlflow_backend.aws import maintain_task\nsys.exit(maintain_task.main(sys.argv[1:]))\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaintainJob:
+    """The backend's store, its artifacts' root there as the bucket and the database know it, and what is removed.
+
+    Deleted experiments of names that begin with `at_once` are removed whenever they were deleted.
+    """
+
+    store: Bucket
+    artifacts: str
+    address: str
+    keep_deleted_days: int
+    at_once: str
+
+
+def bundle() -> bytes:
+    """Return the modules of the task as a zip file that Python runs; it is the same until they change."""
+    return packaged.archive(_MODULES, {"__main__.py": _MAIN})

@@ -1,0 +1,88 @@
+"""What maintains a backend in the cluster: a tool with its job in a ConfigMap, and pods that run it. Pure.
+
+The tool is this project's modules, in the server's image; artifacts are removed through the servers, as users do.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend import targets
+from mlflow_backend.aws import maintain_job
+from mlflow_backend.aws.maintain_job import MaintainJob
+from mlflow_backend.aws.render.policies import ARTIFACTS
+from mlflow_backend.backup import job
+from mlflow_backend.backup.job import Bucket
+from mlflow_backend.codec import to_document
+from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE, TASKS
+from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
+from mlflow_backend.kubernetes.render.scheduled import scheduled
+from mlflow_backend.migrate.tool import MAINTAIN_DEADLINE_S
+from mlflow_backend.server import describe, login
+from mlflow_backend.verify.tracking import PREFIX
+
+if TYPE_CHECKING:
+    from mlflow_backend.kubernetes.naming import Naming
+    from mlflow_backend.kubernetes.render.pods import Document
+    from mlflow_backend.settings import Settings
+
+TOOL: Final = "/opt/mlflow-backend/maintenance"
+COMMAND: Final = ("python", f"{TOOL}/{job.TOOL}", TOOL)
+# On a schedule a backup that is under way is waited for.
+_WAIT_S: Final = 1800
+# Besides what the database tool may take: artifacts are listed. None may outlast its lock (releases/lease.py).
+DEADLINE_S: Final = int(MAINTAIN_DEADLINE_S) + 1800
+
+
+def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
+    """Return the documents by the part that each is for, in the order in which they are made."""
+    if targets.get(settings.target).maintenance is None:
+        return {}
+    pod_template = template(settings, naming)
+    found = {"maintenance-tool": tool(settings, naming), MAINTENANCE: pod_template}
+    if (schedule := scheduled(settings).get(MAINTENANCE)) is not None:
+        found["maintenance-schedule"] = oneshot.cron_job(
+            pod_template,
+            schedule=schedule,
+            command=(*COMMAND, "--wait", str(_WAIT_S)),
+            deadline_s=DEADLINE_S + _WAIT_S,
+        )
+    return found
+
+
+def tool(settings: Settings, naming: Naming) -> Document:
+    """Return the tool, and what it maintains."""
+    store, stored = stores.store(settings), settings.kubernetes.artifacts
+    wanted = MaintainJob(
+        store=Bucket(bucket=store.bucket, root=store.root, region=stored.region, endpoint=stored.endpoint),
+        artifacts=store.prefix(ARTIFACTS),
+        address=stores.artifact_store(settings).destination,
+        keep_deleted_days=settings.maintain.keep_deleted_days,
+        at_once=f"{PREFIX}/",
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": naming.metadata(naming.part(MAINTENANCE), JOB),
+        "data": {job.JOB: json.dumps(to_document(wanted), sort_keys=True)},
+        "binaryData": {job.TOOL: base64.b64encode(maintain_job.bundle()).decode()},
+    }
+
+
+def template(settings: Settings, naming: Naming) -> Document:
+    """Return the pods of a maintenance: the server's environment, and the login of an administrator at the servers."""
+    described, secret = describe(server.inputs(settings, naming)), secrets.server_secret(settings, naming)
+    plain = {"MLFLOW_TRACKING_URI": f"http://{naming.host()}{settings.network.path_prefix}"}
+    names = login.client_variables(settings.access.mode)
+    keys = {variable: pods.SecretKey(secret=secret, key=name) for variable, name in names.items()}
+    mounted = {"name": "maintenance-tool", "configMap": {"name": naming.part(MAINTENANCE), "defaultMode": 0o444}}
+    return oneshot.template(
+        settings,
+        naming,
+        MAINTENANCE,
+        account=TASKS,
+        variables=[*server.environment(settings, naming, described), *pods.environment(plain, keys)],
+        files=[(mounted, TOOL)],
+    )

@@ -1,0 +1,103 @@
+"""Maintenance on a real cluster, with real MLflow: by a Job of the command and on the CronJob's schedule."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from mlflow_backend.contract import ExitCode
+from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE
+from mlflow_backend.verify.tracking import PREFIX
+from tests.rig.kubernetes.backend import ClusterStack, laid_out
+from tests.server.services import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.rig.kubernetes.cluster import Cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(900)]
+
+RUNS: Final = 2
+ARTIFACT: Final = b"weights" * 100_000
+# A CronJob of each minute starts within one, and its pod within another.
+_SCHEDULED_S: Final = 240
+
+
+@pytest.fixture(scope="module")
+def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterStack]:
+    """One server, whose maintenance is on a schedule of each week."""
+    sections: dict[str, dict[str, Any]] = {
+        "server": {"replicas": 1},
+        "scaling": {"maxReplicas": 1},
+        "maintain": {"schedule": "0 3 * * 0"},
+    }
+    with laid_out(tmp_path_factory.mktemp("maintained") / "stack", cluster, "maintained", **sections) as made:
+        made.must_up()
+        made.write_runs("kept", RUNS)
+        yield made
+
+
+def leave_one(stack: ClusterStack, name: str) -> str:
+    """Leave an experiment as a verification does, deleted, with a run and its artifact; return the artifact's path."""
+    experiment = stack.call("experiments/create", {"name": f"{PREFIX}/{name}"})["experiment_id"]
+    run = stack.call("runs/create", {"experiment_id": experiment, "start_time": 1})["run"]["info"]["run_id"]
+    path = f"{experiment}/{run}/artifacts/model.bin"
+    answer = stack.upload(f"api/2.0/mlflow-artifacts/artifacts/{path}", iter([ARTIFACT]))
+    assert answer.status == 200, answer.data
+    stack.call("experiments/delete", {"experiment_id": experiment})
+    return path
+
+
+def maintained(stack: ClusterStack, *arguments: str) -> dict[str, Any]:
+    """Run the command, and return what it printed."""
+    done = stack.script("maintain", "--json", *arguments)
+    assert done.code == ExitCode.DONE, done.text
+    return dict(json.loads(done.text[done.text.index("{\n") :]))
+
+
+def is_stored(stack: ClusterStack, path: str) -> bool:
+    """Return whether the artifact is in the bucket."""
+    return stack.platform.store.size(f"artifacts/{path}") is not None
+
+
+def test_a_job_removes_for_good_and_says_what_is_large(stack: ClusterStack) -> None:
+    """A dry run removes nothing; then row and artifact are gone, the others serve on, and no Job is left."""
+    path = leave_one(stack, "by-command")
+    planned = maintained(stack, "--dry-run")
+    assert planned["removed"]["experiments"] >= 1
+    assert is_stored(stack, path)
+    done = maintained(stack)
+    assert (done["removed"], done["kept"]) == (planned["removed"], {})
+    assert not is_stored(stack, path)
+    assert stack.read_runs("kept") == [step / 10 for step in range(RUNS)]
+    assert done["databases"].keys() == {"tracking", "auth"}
+    assert done["databases"]["tracking"]["bytes"] > 0
+    assert maintained(stack, "--dry-run")["removed"]["experiments"] == 0
+    assert stack.found("jobs") == set()
+
+
+def test_artifacts_of_nothing_are_listed_and_not_removed(stack: ClusterStack) -> None:
+    """They are asked of the bucket and of the database within the cluster."""
+    stack.platform.store.replace("artifacts/999/lost.bin", b"nobody's")
+    found = maintained(stack)
+    assert "999/lost.bin" in found["lost"]
+    assert is_stored(stack, "999/lost.bin")
+
+
+def test_the_schedule_does_it_by_itself(stack: ClusterStack) -> None:
+    """The cluster's own scheduler starts it; the status says that it was done, and the logs what."""
+
+    def state() -> str:
+        return next(part.state for part in stack.platform.parts() if part.name == MAINTENANCE)
+
+    path, name = leave_one(stack, "by-schedule"), stack.naming.part(MAINTENANCE)
+    stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"schedule": "* * * * *"}}))
+    try:
+        until(lambda: not is_stored(stack, path), what="a maintenance on schedule", deadline_s=_SCHEDULED_S)
+        until(lambda: state().startswith("done 2"), what="the CronJob's own word", deadline_s=60)
+    finally:
+        stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"suspend": True}}))
+    assert any('"maintained"' in said for said in stack.platform.tails(JOB, lines=500))
