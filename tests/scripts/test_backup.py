@@ -53,6 +53,15 @@ def test_a_damaged_backup_is_named_with_the_artifact(root: Path, capsys: pytest.
     assert [each["object"] for each in json.loads(capsys.readouterr().out)["damages"]] == [SHARED.path]
 
 
+def test_an_option_may_stand_before_the_verb_or_after_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was given before the verb is not undone by what stands after it."""
+    kept(FolderDestination(root / "backups" / "other"), identifier(1))
+    named = ["--destination", str(root / "backups")]
+    for arguments in (["--of", "other", "list", *named, "--json"], [*named, "--json", "list", "--of", "other"]):
+        assert backup.main(arguments, root=root) == ExitCode.DONE
+        assert len(json.loads(capsys.readouterr().out)["backups"]) == 1
+
+
 def test_backups_that_no_drill_restored_are_said_to_be_unproved(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A list of whole backups is not taken for one of backups that can be restored."""
     destination = FolderDestination(root / "backups" / "local")

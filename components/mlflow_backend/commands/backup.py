@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.commands import backup_restore, stacks
 from mlflow_backend.commands.backup_verbs import backups_of, chosen, destination_of, say, show
-from mlflow_backend.commands.command import ended
+from mlflow_backend.commands.command import ended, with_verbs
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,23 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     line = argparse.ArgumentParser(prog="python -m scripts.backup", description=__doc__)
+    verb = with_verbs(line, _shared_options)
+    verb("new-key", help="make a recovery key, and print its public half").add_argument("file", type=Path)
+    verb("create", help="take a backup")
+    verb("list", help="list backups, with what drills found")
+    verify = verb("verify", help="compare a backup with its manifest: sizes, or with --read checksums")
+    verify.add_argument("backup", nargs="?", help="its id (default: the newest)")
+    verify.add_argument("--read", action="store_true", help="read all that it names, and compare checksums")
+    drill = verb("drill", help="restore a backup beside the live stack, verify it, and remove it")
+    drill.add_argument("backup", nargs="?", help="its id (default: the newest)")
+    restore = verb("restore", help="restore a backup; what it replaces is kept")
+    restore.add_argument("backup", nargs="?", help="its id (default: the newest that a drill proved)")
+    restore.add_argument("--undo", action="store_true", help="put back what the last restore replaced")
+    verb("prune", help="delete what is older than backup.keepDays, never the newest proved backup")
+    return line
+
+
+def _shared_options(line: argparse.ArgumentParser) -> None:
     line.add_argument("--stack", default="local", help="the stack (default: local)")
     line.add_argument("--destination", metavar="ADDRESS", help="instead of the setting backup.destination")
     line.add_argument("--of", metavar="STACK", help="whose backups, if the stack had another name when they were taken")
@@ -44,20 +61,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="file:PATH",
         help="the private key: what a restore elsewhere needs, and a drill proves",
     )
-    verbs = line.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("new-key", help="make a recovery key, and print its public half").add_argument("file", type=Path)
-    verbs.add_parser("create", help="take a backup")
-    verbs.add_parser("list", help="list backups, with what drills found")
-    verify = verbs.add_parser("verify", help="compare a backup with its manifest: sizes, or with --read checksums")
-    verify.add_argument("backup", nargs="?", help="its id (default: the newest)")
-    verify.add_argument("--read", action="store_true", help="read all that it names, and compare checksums")
-    drill = verbs.add_parser("drill", help="restore a backup beside the live stack, verify it, and remove it")
-    drill.add_argument("backup", nargs="?", help="its id (default: the newest)")
-    restore = verbs.add_parser("restore", help="restore a backup; what it replaces is kept")
-    restore.add_argument("backup", nargs="?", help="its id (default: the newest that a drill proved)")
-    restore.add_argument("--undo", action="store_true", help="put back what the last restore replaced")
-    verbs.add_parser("prune", help="delete what is older than backup.keepDays, never the newest proved backup")
-    return line
 
 
 def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
@@ -126,7 +129,9 @@ def _create(options: argparse.Namespace, stack: Stack, destination: Destination,
         )
     if recovery_key is None:
         raise UsageError(
-            "backup.recoveryKey is not set", code="backup-no-recovery-key", fix="Make one with the verb new-key, set it"
+            "backup.recoveryKey is not set",
+            code="backup-no-recovery-key",
+            fix="Make one with `python -m scripts.backup new-key FILE`; set its public half and backup.destination",
         )
     report = backups.take(destination, recovery_key=recovery_key, dry_run=options.dry_run, say=say)
     if "error" in report:

@@ -1,17 +1,30 @@
-"""How a command that asks a platform ends: with an exit code, and with one sentence if it could not do its work."""
+"""A command's line, and how it ends: with an exit code, and with one sentence if it could not do its work."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, next_step
 from mlflow_backend.offered import by_address, typed
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
+
+
+def with_verbs(
+    line: argparse.ArgumentParser, shared: Callable[[argparse.ArgumentParser], None]
+) -> Callable[..., argparse.ArgumentParser]:
+    """Return what adds a verb to a command line; an option that `shared` adds may stand before the verb or after it."""
+    shared(line)
+    repeated = argparse.ArgumentParser(add_help=False)
+    shared(repeated)
+    for each in repeated._actions:  # noqa: SLF001 - a default after the verb would undo what was given before it
+        each.default = argparse.SUPPRESS
+    return partial(line.add_subparsers(dest="verb", required=True).add_parser, parents=[repeated])
 
 
 def ended(name: str, work: Callable[[], int], options: argparse.Namespace) -> int:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from mlflow_backend.commands import stacks
-from mlflow_backend.commands.command import offered_to
+from mlflow_backend.commands.command import offered_to, with_verbs
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
 from mlflow_backend.local import api_keys
 from mlflow_backend.local.locator import LocalLocator
@@ -23,16 +24,15 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
     """Run the command; returns an exit code of `contract.ExitCode`."""
     root = root or Path.cwd()
     parser = argparse.ArgumentParser(prog="scripts/keys.py", description=__doc__)
-    stacks.add_choice(parser, default="local")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("list", help="names, scopes and when they expire")
-    adding = verbs.add_parser("add", help="make a key, and say which file holds it")
+    verb = with_verbs(parser, partial(stacks.add_choice, default="local"))
+    verb("list", help="names, scopes and when they expire")
+    adding = verb("add", help="make a key, and say which file holds it")
     adding.add_argument("name", help="who or what uses it; it appears in logs")
     adding.add_argument(
         "scope", choices=("read", "write", "admin"), help="write includes read; admin also users, webhooks and secrets"
     )
     adding.add_argument("--days", type=_days, default=365, help="it expires after so many; 0: never (default: 365)")
-    verbs.add_parser("revoke", help="refuse a key from now on").add_argument("name")
+    verb("revoke", help="refuse a key from now on").add_argument("name")
     options = parser.parse_args(arguments)
     try:
         state = _state(options, root)

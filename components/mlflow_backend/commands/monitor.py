@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from mlflow_backend.commands import stacks
-from mlflow_backend.commands.command import ended
+from mlflow_backend.commands.command import ended, with_verbs
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.watching import follow, watching
@@ -38,9 +38,9 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int:
     """Run the command; returns an exit code of `contract.ExitCode`."""
     options = command_line().parse_args(arguments)
-    if options.action != "run":
+    if options.verb != "run":
         own = dict(options.label or [("job", "mlflow-backend")])
-        text = yaml.safe_dump(rules(own), sort_keys=False) if options.action == "rules" else _json(dashboard(own))
+        text = yaml.safe_dump(rules(own), sort_keys=False) if options.verb == "rules" else _json(dashboard(own))
         print(text, end="")
         return ExitCode.DONE
     return ended("monitor", partial(_run, options, root or Path.cwd()), options)
@@ -49,11 +49,10 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
 def command_line() -> argparse.ArgumentParser:
     """Return the command's parser."""
     parser = argparse.ArgumentParser(prog="scripts/monitor.py", description=__doc__)
-    stacks.add_choice(parser, default="local")
-    actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("run", help="run Prometheus beside the stack")
-    for action, what in (("rules", "print the rule file"), ("dashboard", "print a dashboard that Grafana imports")):
-        actions.add_parser(action, help=what).add_argument(
+    verb = with_verbs(parser, partial(stacks.add_choice, default="local"))
+    verb("run", help="run Prometheus beside the stack")
+    for name, what in (("rules", "print the rule file"), ("dashboard", "print a dashboard that Grafana imports")):
+        verb(name, help=what).add_argument(
             "--label",
             type=_label,
             action="append",

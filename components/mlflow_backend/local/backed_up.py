@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.contract import Refused
 from mlflow_backend.releases.stores import FileStore
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # Each method imports what it needs: a second of MLflow's tables and of boto3 that a list must not wait for.
 # ruff: noqa: PLC0415
+
+_BACKED_UP_TO: Final = "backup/destination"
 
 
 class LocalBackups:
@@ -39,7 +42,11 @@ class LocalBackups:
 
         if isinstance(destination, FolderDestination) and not dry_run:
             say(f"{destination.name}: nothing on a folder keeps others from changing or deleting backups")
-        return create.reported(self.source(), destination, recovery_key=recovery_key, dry_run=dry_run, say=say)
+            refuse_emptied(self.store, destination)
+        report = create.reported(self.source(), destination, recovery_key=recovery_key, dry_run=dry_run, say=say)
+        if not dry_run:
+            remember(self.store, destination)
+        return report
 
     def schedules(self) -> Mapping[str, str]:
         """Return what the timer says."""
@@ -60,3 +67,25 @@ class LocalBackups:
         from mlflow_backend.local import drills
 
         return drills.drill(self._state, destination, found, recovery_key=recovery_key, say=say)
+
+
+def remember(store: FileStore, destination: Destination) -> None:
+    """Keep in the stack's own store that a whole backup was written to the destination."""
+    store.replace(_BACKED_UP_TO, destination.name.encode())
+
+
+def refuse_emptied(store: FileStore, destination: Destination) -> None:
+    """Raise Refused if the destination held a backup of this stack and holds none now.
+
+    A disk that is not mounted leaves an empty folder: backups would fill the disk that they are to outlive.
+    """
+    from mlflow_backend.backup import catalogue
+
+    known = store.read([_BACKED_UP_TO]).get(_BACKED_UP_TO)
+    if known == destination.name.encode() and not catalogue.read(destination).backups:
+        raise Refused(
+            "it held backups of this stack, and holds none now",
+            code="backup-destination-emptied",
+            fix="Mount its disk; if they were deleted on purpose, set backup.destination to a new folder",
+            part=destination.name,
+        )
