@@ -23,6 +23,7 @@ from benchmarks.row import Row, interleaved, seconds
 from mlflow_backend.cloudrun import refusals
 from mlflow_backend.cloudrun.render import front, jobs, service
 from mlflow_backend.cloudrun.render.service import Traffic
+from mlflow_backend.cloudrun.render.size import FRONT_CPUS
 from mlflow_backend.gcp.render import alerts, cache, database, identity, network, secrets, storage
 from mlflow_backend.local import ports
 from mlflow_backend.local.tools import installed
@@ -41,7 +42,7 @@ from tests.server.servers import install_package
 from tests.server.services import start_services, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.rig.gcp.life import Life
 
@@ -108,8 +109,9 @@ def front_cpu() -> Row:
         package = install_package(root / "package")
         running = stack.enter_context(server.running(services, package, root, workers=1))
         inner, outer = ports.free(), ports.free()
-        ours = front.configuration(server_port=running.port, host="127.0.0.1", port=inner)
-        fronting = stack.enter_context(_caddy(root / "front", inner, ours))
+        ours = front.configuration(server_port=running.port, workers=1, host="127.0.0.1", port=inner)
+        said = front.environment(server_port=running.port, workers=1, cpus=FRONT_CPUS)
+        fronting = stack.enter_context(_caddy(root / "front", inner, ours, said))
         stack.enter_context(_caddy(root / "google", outer, _google(outer, inner)))
         path = f"/api/2.0/mlflow/runs/get?run_id={server.make_run(running)}"
         load = server.Load(name="get", clients=_CLIENTS, method="GET", path=path)
@@ -131,14 +133,16 @@ def front_cpu() -> Row:
 
 
 @contextmanager
-def _caddy(folder: Path, port: int, configuration: dict[str, Any]) -> Iterator[psutil.Process]:
+def _caddy(
+    folder: Path, port: int, configuration: dict[str, Any], environment: Mapping[str, str] | None = None
+) -> Iterator[psutil.Process]:
     folder.mkdir()
     path = folder / "caddy.json"
     path.write_text(json.dumps(configuration), encoding="utf-8")
     state = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "HOME": str(folder)}
     process = subprocess.Popen(
         [str(installed("caddy")), "run", "--config", str(path)],
-        env={"PATH": os.environ["PATH"], **state},
+        env={"PATH": os.environ["PATH"], **state, **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+# A wait is at most a third longer than what is waited for, but for the first sixteenth of a pause.
+_FIRST_LOOKS: Final = 16
+_GROWTH: Final = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +21,13 @@ class Pace:
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
     poll_s: float = 1.0
+
+    def growing(self) -> Iterator[float]:
+        """Yield pauses that grow up to `poll_s`, so that what ends at once is seen at once."""
+        pause = self.poll_s / _FIRST_LOOKS
+        while True:
+            yield pause
+            pause = min(_GROWTH * pause, self.poll_s)
 
 
 def wait_until(is_so: Callable[[], bool], *, timeout_s: float, poll_s: float = 0.05) -> bool:

@@ -71,7 +71,7 @@ class CloudRunHistory:
     def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
         """Wait until `revision` serves or has failed, at most `deadline_s` seconds."""
         pace = self.run.pace
-        began = pace.clock()
+        began, pauses = pace.clock(), pace.growing()
         while True:
             service, waited = self.run.service(), pace.clock() - began
             if service is None:
@@ -82,7 +82,7 @@ class CloudRunHistory:
                 return self._failed(service, revision, why)
             if waited >= deadline_s:
                 return self._failed(service, revision, f"not serving after {deadline_s:.0f} s")
-            pace.pause(pace.poll_s)
+            pace.pause(next(pauses))
 
     def prune(self, *, retain: int, spared: frozenset[str]) -> Sequence[str]:
         """Delete all but the newest `retain` revisions; never one with traffic, or in `spared`. Return them."""

@@ -78,7 +78,7 @@ class CloudRunJob:
 
     def _await(self, execution: str, deadline_s: float) -> Mapping[str, Any]:
         """Wait for the end. Raises PlatformFailed for one that has not begun or ended in time, which is cancelled."""
-        run, pace = self.cloud_run, self.cloud_run.pace
+        run, pace, pauses = self.cloud_run, self.cloud_run.pace, self.cloud_run.pace.growing()
         began, running = pace.clock(), None
         while True:
             found = run.api.call("GET", RUN, f"v2/{execution}")
@@ -96,16 +96,16 @@ class CloudRunJob:
                     f"the execution {traffic.short(execution)} {what}{f': {words}' if words else ''}",
                     code="execution-overdue",
                 )
-            pace.pause(pace.poll_s)
+            pace.pause(next(pauses))
 
     def _whole_log(self, execution: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]) -> list[str]:
         run = self.cloud_run
-        began = run.pace.clock()
+        began, pauses = run.pace.clock(), run.pace.growing()
         while True:
             lines = logs.of_execution(run.api, run.naming.project, execution)
             if complete(lines) or run.pace.clock() - began >= _LOG_LAG_S:
                 return lines
-            run.pace.pause(run.pace.poll_s)
+            run.pace.pause(next(pauses))
 
     def _copied(self, found: Mapping[str, Any]) -> str:
         """Make a job like this one in the other image, and return its name."""

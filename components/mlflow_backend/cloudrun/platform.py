@@ -15,7 +15,7 @@ from mlflow_backend.cloudrun.staged import StagedRevision
 from mlflow_backend.cloudrun.warmth import first_answer
 from mlflow_backend.contract import Refused
 from mlflow_backend.gcp import secrets
-from mlflow_backend.gcp.api import Api
+from mlflow_backend.gcp.api import shared
 from mlflow_backend.gcp.identity_tokens import token
 from mlflow_backend.gcp.render.identity import DATABASE, SERVER, VERIFIER
 from mlflow_backend.gcp.render.secrets import WAITING_KEYS
@@ -31,6 +31,7 @@ from mlflow_backend.target import Described, LogPart, PartStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from mlflow_backend.gcp.api import Api
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
     from mlflow_backend.target import Candidate
@@ -49,7 +50,7 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
 
     def __init__(self, locator: CloudRunLocator, api: Api | None = None) -> None:
         """Take the backend's locator; nothing is asked yet."""
-        self.api = api or Api()
+        self.api = api or shared()
         super().__init__(run=CloudRun(api=self.api, naming=locator.naming))
         self.locator, self.naming = locator, locator.naming
         self.store: Store = GcsStore(self.api, locator.store)

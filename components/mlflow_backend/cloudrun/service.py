@@ -24,8 +24,6 @@ Document = dict[str, Any]
 # Google's word for an etag that is not the newest (google.rpc.Code).
 _STALE: Final = "ABORTED"
 _TRIES: Final = 5
-# A change of traffic alone may end at once: the first looks come after a part of the pause.
-_FIRST_LOOKS: Final = 8
 OPERATION_S: Final = 900.0
 """As long as a change may take: an instance has four minutes to start, and there may be one after another."""
 
@@ -109,7 +107,7 @@ class CloudRun:
 
     def finish(self, operation: Document, *, deadline_s: float = OPERATION_S) -> Document:
         """Wait for an operation, and return its response. Raises PlatformFailed with Google's words if it fails."""
-        began, name, pause = self.pace.clock(), operation["name"], self.pace.poll_s / _FIRST_LOOKS
+        began, name, pauses = self.pace.clock(), operation["name"], self.pace.growing()
         while not operation.get("done"):
             if self.pace.clock() - began >= deadline_s:
                 raise PlatformFailed(
@@ -118,8 +116,7 @@ class CloudRun:
                     fix="Look at it in Google's console, and repeat",
                     part=name,
                 )
-            self.pace.pause(pause)
-            pause = min(2 * pause, self.pace.poll_s)
+            self.pace.pause(next(pauses))
             operation = self.api.call("GET", RUN, f"v2/{name}")
         if error := operation.get("error"):
             raise PlatformFailed(

@@ -74,7 +74,7 @@ class StagedRevision:
     def _wait(self) -> None:
         subject, pace = self.subject, self.platform.run.pace
         headers = resolve(subject.credentials, self.platform.secrets()).headers
-        ends = pace.clock() + LONGEST_START_S
+        ends, pauses = pace.clock() + LONGEST_START_S, pace.growing()
         while pace.clock() < ends:
             try:
                 answer = urllib3.request(
@@ -85,7 +85,7 @@ class StagedRevision:
             else:
                 if answer.status not in _NOT_YET:
                     return
-            pace.pause(pace.poll_s)
+            pace.pause(next(pauses))
 
     def promote(self) -> None:
         """Give it all of the traffic."""

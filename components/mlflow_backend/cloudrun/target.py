@@ -60,9 +60,9 @@ class CloudRunTarget:
         del folder
         from mlflow_backend.cloudrun.preflight import check
         from mlflow_backend.cloudrun.refusals import naming_of
-        from mlflow_backend.gcp.api import Api
+        from mlflow_backend.gcp.api import shared
 
-        return check(settings, naming_of(settings, project=project, stack=stack), Api())
+        return check(settings, naming_of(settings, project=project, stack=stack), shared())
 
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return the containers of the service and of the jobs."""
@@ -88,11 +88,11 @@ class CloudRunTarget:
         bucket, _, root = address.removeprefix(_SCHEME).partition("/")
         if not address.startswith(_SCHEME) or not bucket:
             return None
-        from mlflow_backend.gcp.api import Api
+        from mlflow_backend.gcp.api import shared
         from mlflow_backend.gcp.render.storage import Store as Root
         from mlflow_backend.gcp.store import GcsStore
 
-        return GcsStore(Api(), Root(bucket=bucket, root=root.rstrip("/")))
+        return GcsStore(shared(), Root(bucket=bucket, root=root.rstrip("/")))
 
     def platform(self, locator: CloudRunLocator) -> CloudRunPlatform:
         """Return the live side of a service."""

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -27,6 +28,8 @@ Query = Mapping[str, str | list[str]] | None
 
 ENDPOINTS: Final = "MLFLOW_BACKEND_GCP_ENDPOINTS"
 """Variable with a JSON object: host of an API -> root URL that is called in its place, such as a private endpoint's."""
+KEY_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
+"""Google's own variable, which names the credentials of a program."""
 RUN: Final = "run.googleapis.com"
 SECRETS: Final = "secretmanager.googleapis.com"
 SQL: Final = "sqladmin.googleapis.com"
@@ -153,6 +156,16 @@ class Api:
 
     def _root(self, host: str) -> str:
         return self._roots.get(host, f"https://{host}/")
+
+
+def shared() -> Api:
+    """Return the one connection of this process to Google: each other one would log in again."""
+    return _shared(os.environ.get(ENDPOINTS, ""), os.environ.get(KEY_FILE, ""))
+
+
+@cache
+def _shared(*_surroundings: str) -> Api:
+    return Api()
 
 
 def endpoints(text: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import new_keys
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.gcp.api import REDIS, SECRETS, SQL, Api
+from mlflow_backend.gcp.api import REDIS, SECRETS, SQL, shared
 from mlflow_backend.gcp.render.cache import ANY_ADDRESS
 from mlflow_backend.gcp.render.database import ADMIN_USER
 from mlflow_backend.gcp.render.secrets import (
@@ -35,6 +35,8 @@ from mlflow_backend.server import SecretTemplate, keys, secret_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from mlflow_backend.gcp.api import Api
 
 INPUTS: Final = ("project", "region", "names", "secrets", "database", "cache", "cacheUrl")
 """`names` are the values that are drawn or derived, `secrets` their resources' names, `database` and `cache` the
@@ -62,7 +64,7 @@ class Secrets:
     """The secrets of a project."""
 
     project: str
-    api: Api = field(default_factory=Api)
+    api: Api = field(default_factory=shared)
 
     def read(self, name: str, version: str = "latest") -> Value | None:
         """Return a value; None for a secret, or a version of it, that is not there."""

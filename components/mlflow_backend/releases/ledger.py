@@ -130,21 +130,26 @@ class Ledger:
     def __init__(self, store: Store, *, by: str) -> None:
         """Name the store; nothing is read yet."""
         self._store, self._by = store, by
+        # A record never changes, and a command reads the whole ledger before each that it appends.
+        self._whole: dict[str, Record] = {}
 
     def read(self) -> Contents:
         """Return everything. Raises PlatformFailed if the store fails; a damaged record is reported, not raised."""
         keys, last = self._listed()
-        contents = self._store.read(list(keys.values()))
+        fresh = self._store.read([key for key in keys.values() if key not in self._whole])
         records, damage = [], []
         for number in range(1, last + 1):
-            content = contents.get(keys.get(number, ""))
-            if content is None:
-                damage.append(Damage(number=number, finding=f"record {number} is missing"))
-                continue
+            key = keys.get(number, "")
             try:
-                records.append(decode(content, number=number))
+                if key in fresh:
+                    self._whole[key] = decode(fresh[key], number=number)
             except PlatformFailed as error:
                 damage.append(Damage(number=number, finding=str(error)))
+                continue
+            if key in self._whole:
+                records.append(self._whole[key])
+            else:
+                damage.append(Damage(number=number, finding=f"record {number} is missing"))
         return Contents(records=tuple(records), damage=tuple(damage))
 
     def state(self) -> LedgerState:
@@ -220,6 +225,8 @@ class Ledger:
 
         Raises Refused if the newest record is whole.
         """
+        # The one that says so has the number of the newest that is lost.
+        self._whole.clear()
         found = self.read()
         known = found.records[-1] if found.records else None
         first_lost = (known.number if known else 0) + 1

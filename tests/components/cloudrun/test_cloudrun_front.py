@@ -12,18 +12,20 @@ import http.client
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from mlflow_backend.cloudrun.render import containers, front
 from mlflow_backend.local import ports
 from mlflow_backend.local.tools import installed
+from tests.components.cloudrun.stacks import body_of, changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +34,30 @@ if TYPE_CHECKING:
 _DEADLINE_S = 20
 _MIB = 1024 * 1024
 _UPLOAD_MIB = 200
+_REQUESTS = 5
 
 
 class Server(http.server.BaseHTTPRequestHandler):
     """Stands for the server: answers with the digest of what it was given, and with the headers."""
 
     protocol_version = "HTTP/1.1"
+    connections: ClassVar[list[object]] = []
+    streaming: ClassVar[threading.Event]
+
+    def setup(self) -> None:
+        """Note the connection."""
+        self.connections.append(self.client_address)
+        super().setup()
+
+    def do_POST(self) -> None:
+        """Answer with a part, and with the rest as soon as the test has seen it."""
+        list(self._pieces())
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"5\r\nfirst\r\n")
+        self.streaming.wait(2 * _DEADLINE_S)
+        self.wfile.write(b"4\r\nlast\r\n0\r\n\r\n")
 
     def do_PUT(self) -> None:
         """Read all of it, as HTTP/1.1 sends it."""
@@ -98,16 +118,25 @@ def running(
 @pytest.fixture
 def server() -> Iterator[int]:
     """Run the server; its port."""
+    Server.connections.clear()
+    Server.streaming = threading.Event()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as made:
         thread = threading.Thread(target=made.serve_forever)
         thread.start()
         yield made.server_address[1]
+        Server.streaming.set()
         made.shutdown()
         thread.join(_DEADLINE_S)
 
 
 @pytest.fixture
-def chain(server: int, tmp_path: Path) -> Iterator[tuple[int, int, subprocess.Popen[bytes]]]:
+def workers() -> int:
+    """Return how many workers the server is said to have."""
+    return 1
+
+
+@pytest.fixture
+def chain(server: int, workers: int, tmp_path: Path) -> Iterator[tuple[int, int, subprocess.Popen[bytes]]]:
     """Run the front, and what stands for Google's proxy before it; the ports of both, and the front."""
     own, outer = ports.free(), ports.free()
     caddy = str(installed("caddy"))
@@ -115,8 +144,8 @@ def chain(server: int, tmp_path: Path) -> Iterator[tuple[int, int, subprocess.Po
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "caddy").symlink_to(caddy)
     command = [part.replace(containers.TEMPORARY, str(tmp_path)) for part in front.COMMAND]
-    configuration = {front.VARIABLE: json.dumps(front.configuration(server_port=server, host="127.0.0.1", port=own))}
-    environment = {**configuration, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    configuration = front.configuration(server_port=server, workers=workers, host="127.0.0.1", port=own)
+    environment = {front.VARIABLE: json.dumps(configuration), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
     google = tmp_path / "google.json"
     google.write_text(json.dumps(_google(outer, own)), encoding="utf-8")
     with (
@@ -167,6 +196,34 @@ def test_the_server_hears_who_called(chain: tuple[int, int, subprocess.Popen[byt
     assert headers["Host"] == "mlflow.example.com"
     assert headers["X-Forwarded-Proto"] == "https"
     assert headers["X-Forwarded-For"].split(", ") == ["203.0.113.7", "127.0.0.1"]
+
+
+@pytest.mark.parametrize(("workers", "connections"), [(1, 1), (2, _REQUESTS)])
+def test_connections_to_one_worker_are_kept(chain: tuple[int, int, subprocess.Popen[bytes]], connections: int) -> None:
+    """One for each request costs CPU; with several workers it is what spreads the requests over them."""
+    Server.connections.clear()
+    for _ in range(_REQUESTS):
+        ask(chain[1], "GET")
+    assert len(Server.connections) == connections
+
+
+def test_a_kept_connection_is_closed_by_the_front() -> None:
+    """One that the server closes may meet a request, and a POST is not repeated: the caller would see a 502."""
+    for variant in ("basic", "old"):
+        settings = changed(variant, {"server": {"requestTimeout": 5}})
+        argv = " ".join(body_of(settings)["template"]["containers"][1]["args"])
+        (kept,) = re.findall(r"keep-alive (\d+)", argv)
+        assert int(kept) > front.IDLE_S
+
+
+def test_a_stream_arrives_as_it_comes(chain: tuple[int, int, subprocess.Popen[bytes]]) -> None:
+    """Nothing on the way waits for the end of an answer."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", chain[1], timeout=_DEADLINE_S)) as connection:
+        connection.request("POST", "/api", headers={"Host": "mlflow.example.com"})
+        answer = connection.getresponse()
+        assert answer.read(5) == b"first"
+        Server.streaming.set()
+        assert answer.read() == b"last"
 
 
 def test_probes_are_answered(chain: tuple[int, int, subprocess.Popen[bytes]]) -> None:

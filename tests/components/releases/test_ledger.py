@@ -30,7 +30,7 @@ from mlflow_backend.releases.stores import LEDGER, FileStore
 from mlflow_backend.schema import Heads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 HEAD = "71994744cf8e"
@@ -188,6 +188,7 @@ def test_a_damaged_old_record_costs_its_line_only(ledger: Ledger, tmp_path: Path
     ledger.add_rollback(to="1", rolled_back_from="2", reason="slow", detail={})
     ledger.add_release(release("1"))
     spoil(tmp_path / "store" / LEDGER / "00000002.json", damage)
+    ledger = Ledger(FileStore(tmp_path / "store"), by="the next command")
     found = ledger.read()
     assert [d.number for d in found.damage] == [2]
     assert found.state.pin is not None
@@ -247,6 +248,31 @@ def test_two_writers_lose_no_record(tmp_path: Path) -> None:
     assert found.damage == ()
     assert {r.release.revision for r in found.releases if r.release} == {f"{n}-{i}" for n in "abc" for i in range(20)}
     assert not [path for path in (tmp_path / LEDGER).iterdir() if path.name.startswith(".")]
+
+
+class Counted(FileStore):
+    """A store that notes what is read."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing was read yet."""
+        super().__init__(folder)
+        self.asked = list[str]()
+
+    def read(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Note the keys."""
+        self.asked += [key for key in keys if key.startswith(LEDGER)]
+        return super().read(keys)
+
+
+def test_a_command_reads_a_record_once(tmp_path: Path) -> None:
+    """In a bucket each read is a call, and a rollback reads the ledger four times."""
+    store = Counted(tmp_path)
+    ledger = Ledger(store, by="ada@host")
+    for number in range(4):
+        ledger.add_release(release(f"{number}"))
+    Ledger(FileStore(tmp_path), by="other").add_unpin("fixed")
+    assert [record.number for record in ledger.read().records] == [1, 2, 3, 4, 5]
+    assert store.asked == sorted(set(store.asked))
 
 
 class Overtaken(FileStore):

@@ -61,7 +61,10 @@ class Scene:
                 "args": list(front.COMMAND[1:]), "dependsOn": ["server"],
                 "resources": {"limits": {"cpu": "1", "memory": "512Mi"}},
                 "ports": [{"name": "h2c", "containerPort": PORT}],
-                "env": [{"name": key, "value": each} for key, each in front.environment(server_port=port).items()],
+                "env": [
+                    {"name": key, "value": each}
+                    for key, each in front.environment(server_port=port, workers=1, cpus=1).items()
+                ],
             })  # fmt: skip
         else:
             server["ports"] = [{"containerPort": PORT}]

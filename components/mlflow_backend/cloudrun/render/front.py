@@ -22,9 +22,11 @@ COMMAND: Final = (
 )
 # Cloud Run gives an instance 10 seconds from SIGTERM to SIGKILL ('Container runtime contract').
 GRACE_S: Final = 9
+# Shorter than the server's own (server/describe.py): one that the server closes may meet a request.
+IDLE_S: Final = 5
 
 
-def configuration(*, server_port: int, host: str = "", port: int = PORT) -> dict[str, Any]:
+def configuration(*, server_port: int, workers: int, host: str = "", port: int = PORT) -> dict[str, Any]:
     """Return Caddy's configuration: HTTP/1.1 for probes and HTTP/2 in plain text for requests, to one server.
 
     Without a host it listens on every address, which Cloud Run asks for.
@@ -42,7 +44,7 @@ def configuration(*, server_port: int, host: str = "", port: int = PORT) -> dict
                         "automatic_https": {"disable": True},
                         # Only Google's own proxy reaches this port, and what it says of the caller is passed on.
                         "trusted_proxies": {"source": "static", "ranges": ["0.0.0.0/0", "::/0"]},
-                        "routes": [{"handle": [_proxy(server_port)]}],
+                        "routes": [{"handle": [_proxy(server_port, workers)]}],
                     }
                 },
             }
@@ -50,17 +52,30 @@ def configuration(*, server_port: int, host: str = "", port: int = PORT) -> dict
     }
 
 
-def environment(*, server_port: int) -> dict[str, str]:
-    """Return the variable that the command reads the configuration from."""
-    return {VARIABLE: json.dumps(configuration(server_port=server_port), sort_keys=True, separators=(",", ":"))}
+def environment(*, server_port: int, workers: int, cpus: int) -> dict[str, str]:
+    """Return the variable that the command reads the configuration from, and how many CPUs Caddy shares its work over.
+
+    Caddy would use a thread for each CPU of the machine, which has more than the container: idle ones look for work.
+    """
+    return {
+        VARIABLE: json.dumps(
+            configuration(server_port=server_port, workers=workers), sort_keys=True, separators=(",", ":")
+        ),
+        "GOMAXPROCS": str(cpus),
+    }
 
 
-def _proxy(server_port: int) -> dict[str, Any]:
+def _proxy(server_port: int, workers: int) -> dict[str, Any]:
+    # A kept connection stays with one of the workers; fresh ones spread over all of them, for more CPU a request.
+    keep_alive = {"enabled": True, "idle_timeout": f"{IDLE_S}s"} if workers == 1 else {"enabled": False}
     return {
         "handler": "reverse_proxy",
         "upstreams": [{"dial": f"127.0.0.1:{server_port}"}],
-        # Streams are passed on as they come.
-        "flush_interval": -1,
-        # A kept connection stays with one of the server's workers; fresh ones spread over all of them.
-        "transport": {"protocol": "http", "keep_alive": {"enabled": False}, "dial_timeout": "2s"},
+        "transport": {
+            "protocol": "http",
+            "keep_alive": keep_alive,
+            "dial_timeout": "2s",
+            # Else Caddy asks for packed answers if the caller does not, and unpacks them.
+            "compression": False,
+        },
     }

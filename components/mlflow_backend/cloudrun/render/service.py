@@ -213,7 +213,7 @@ def _front(settings: Settings, server: ServerDescription, *, image: str) -> Body
         front.COMMAND,
         cpus=FRONT_CPUS,
         memory_mib=FRONT_MIB,
-        environment=front.environment(server_port=server.port),
+        environment=front.environment(server_port=server.port, workers=settings.server.workers, cpus=FRONT_CPUS),
     )
     return {
         **body,
