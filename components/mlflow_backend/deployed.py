@@ -174,7 +174,7 @@ class DeployedBackend:
         contents = self.ledger.read()
         current = self.platform.current()
         with self._asking() if verify_checksums else contextlib.nullcontext():
-            live = self.heads() if self._asks else _last_heads(contents)
+            live = self._live_heads(current, contents) if self._asks else _last_heads(contents)
         return RollbackContext(
             target=self.platform.target,
             current=None if current is None else current.id,
@@ -210,6 +210,20 @@ class DeployedBackend:
         pinned = [state.pin.revision] if state.pin else []
         pinned += [block.instead for block in state.blocks]
         return self.platform.prune(retain=RETAINED, spared=frozenset([*verified[-RETAINED:], *pinned]))
+
+    def _live_heads(self, current: Revision | None, contents: Contents) -> Heads | None:
+        """Return the live schema heads: as the server that serves reads them at once, else by a one-shot task.
+
+        A rollback need not wait then until a task is scheduled.
+        """
+        if current is not None and not self.platform.asks_at_once and self.platform.inside() is None:
+            from mlflow_backend.verify import live_schema  # noqa: PLC0415 - as in `verify`
+
+            recorded = contents.state.identity or {}
+            served = live_schema.ask(self.platform.subject(current.id), self.platform.secrets(), recorded=recorded)
+            if served is not None:
+                return served
+        return self.heads()
 
     def _heads_of(self, found: Described) -> Heads:
         """Return the schema that a serving revision has.

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from mlflow_backend_server.db import addresses
+from mlflow_backend_server.db import addresses, chains
 from mlflow_backend_server.health import artifacts
 from mlflow_backend_server.health.identity import OBJECT, Identities
 from mlflow_backend_server.health.states import Away
 
 from mlflow_backend import identity as deployer
+from tests.server.environments import python
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,18 @@ def databases(postgres: Postgres, database: str) -> addresses.Databases:
 def told(databases: addresses.Databases, stored: bytes | None = None) -> dict[str, Any]:
     """What a server that was just started says."""
     return Identities(databases, lambda: stored).document()
+
+
+def _chains(version: str) -> dict[str, chains.Chain]:
+    """The chains of an installed MLflow."""
+    (package,) = (python(version).parents[1] / "lib").glob("python3.*/site-packages/mlflow")
+    return chains.read_chains(package)
+
+
+def _heads(server: Identities) -> dict[str, str | None]:
+    """The schema heads that a server says."""
+    document = server.document()
+    return {"tracking": document["database"]["head"], "auth": document["users"]["head"]}
 
 
 def test_both_sides_name_the_same_object() -> None:
@@ -126,7 +139,11 @@ def test_a_database_without_room_for_an_identity_is_said(databases: addresses.Da
 def test_a_restore_keeps_the_identity(
     tool: Callable[..., Tool], databases: addresses.Databases, postgres: Postgres, *, known: bool
 ) -> None:
-    """A restored database is known as the one it replaces, also by a dump that has no identity."""
+    """A restored database is known as the one it replaces, also by a dump that has no identity.
+
+    All the while a server of the old version says at which head the database is, after the newer one's upgrade too.
+    """
+    older, newer = (_chains(version) for version in ("2.9.2", "3.17.2"))
     made = tool("2.9.2", auth=True)
     assert made.run("upgrade").code == 0
     if known:
@@ -135,11 +152,17 @@ def test_a_restore_keeps_the_identity(
     before = told(databases)
     # MLflow's newest still finds the schema that it knows beside ours.
     newest = tool("3.17.2", auth=True)
+    server = Identities(databases, lambda: None, chains=older)
+    assert _heads(server) == {name: chain.head for name, chain in older.items()}
     assert newest.run("upgrade").code == 0
     assert newest.run("check").code == 0
+    assert _heads(server) == {name: chain.head for name, chain in newer.items()}
     assert newest.run("restore", "--from", dump).code == 0
     assert told(databases) == before
     assert made.run("check").code == 0
+    assert _heads(server) == {name: chain.head for name, chain in older.items()}
+    postgres.execute(databases.tracking.name, "INSERT INTO alembic_version VALUES ('another')")
+    assert _heads(server)["tracking"] is None
 
 
 def test_the_dump_of_another_backend_brings_its_own_identity(

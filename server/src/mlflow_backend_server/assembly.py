@@ -75,7 +75,7 @@ def application(settings: Settings) -> Any:
     health = Health(
         board=board,
         readiness=Readiness(parts),
-        identities=Identities(databases, reading(settings.artifacts, OBJECT)),
+        identities=Identities(databases, reading(settings.artifacts, OBJECT), chains=chains),
         space=space,
     )
     inner, request_filter, routes = guarded(settings, health, ring, _cache(settings, databases), asgi=asgi)

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from mlflow_backend.contract import Refused, WaitOutcome
+from mlflow_backend.contract import Refused, Release, Revision, WaitOutcome
 from mlflow_backend.deployed import DeployedBackend, NotServing
 from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.schema import Heads
+from mlflow_backend.verify.subjects import Subject
+from tests.components.verify.fake_mlflow import FakeMLflow, as_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlflow_backend.target import Platform
+    from mlflow_backend.target import OneShot, Platform
 
 
 class Machine:
@@ -22,6 +24,9 @@ class Machine:
 
     asks_at_once = False
     start_deadline_s = 7.0
+    target = "machine"
+    url = ""
+    within: OneShot | None = None
 
     def __init__(self, folder: Path, *, serves: bool = True) -> None:
         """Say whether a started revision gets ready."""
@@ -40,6 +45,31 @@ class Machine:
         """Ask the database."""
         self.asked.append("heads")
         return Heads(tracking="a")
+
+    def current(self) -> Revision | None:
+        """Return what serves, if anything does."""
+        release = Release(revision="4", mlflow_version="3.17.2")
+        return Revision(id="4", release=release, state="serving", created_at=None) if self.serves else None
+
+    def revisions(self) -> list[Revision]:
+        """Return no revisions."""
+        return []
+
+    def busy(self) -> None:
+        """Deploy nothing."""
+
+    def subject(self, revision: str) -> Subject:
+        """Return the server that serves."""
+        self.asked.append(("subject", revision))
+        return Subject(url=self.url)
+
+    def secrets(self) -> dict[str, Any]:
+        """Have no secrets."""
+        return {}
+
+    def inside(self) -> OneShot | None:
+        """Say whether the URL can be called from the backend's network only."""
+        return self.within
 
 
 def deployed(machine: Machine) -> DeployedBackend:
@@ -87,3 +117,30 @@ def test_two_commands_do_not_roll_back_at_once(tmp_path: Path) -> None:
     assert not second.rollback.running()
     with second.rollback_lock():
         pass
+
+
+@pytest.mark.parametrize(
+    ("database", "serves", "called_within", "live", "tasks"),
+    [
+        ("D", True, False, Heads(tracking="b"), 0),
+        ("other", True, False, Heads(tracking="a"), 1),
+        ("D", False, False, Heads(tracking="a"), 1),
+        ("D", True, True, Heads(tracking="a"), 1),
+    ],
+    ids=["served", "another backend's server", "nothing serves", "called within its network alone"],
+)
+def test_a_rollback_takes_the_schema_of_its_own_server_else_of_a_task(
+    tmp_path: Path, database: str, *, serves: bool, called_within: bool, live: Heads, tasks: int
+) -> None:
+    """A server answers at once, and a task waits to be scheduled; without either the schema would not be known."""
+    machine = Machine(tmp_path, serves=serves)
+    machine.within = cast("OneShot", object()) if called_within else None
+    made = deployed(machine)
+    made.ledger.add_undone_restore("none", identity={"database": "D"})
+    with FakeMLflow() as server:
+        said = as_json({"database": {"id": database, "head": "b"}})
+        server.fault = lambda asked: said if asked.path == "/health/identity" else None
+        machine.url = server.url
+        with made.rollback_lock():
+            assert made.rollback_context().live == live
+    assert machine.asked.count("heads") == tasks

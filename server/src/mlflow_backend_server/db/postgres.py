@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from psycopg2 import errorcodes, sql
@@ -12,7 +12,7 @@ from mlflow_backend_server.db.schema import Found
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from psycopg2.extensions import connection as Connection
 
@@ -92,13 +92,25 @@ def tool_error(error: psycopg2.Error, action: str) -> ToolError:
 def look(connection: Connection) -> Found:
     """Return the tables of the current schema and the rows of each version table among them."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
-        tables = frozenset(str(row[0]) for row in cursor.fetchall())
-        versions = {}
-        for table in VERSION_TABLES:
-            if table in tables:
-                cursor.execute(sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(table)))
-                versions[table] = tuple(str(row[0]) for row in cursor.fetchall())
+
+        def ask(statement: str) -> list[tuple[Any, ...]]:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+        return look_by(ask)
+
+
+def look_by(ask: Callable[[str], list[tuple[Any, ...]]]) -> Found:
+    """Return what `look` does, by what returns the rows of a statement."""
+    tables = frozenset(
+        str(row[0]) for row in ask("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    )
+    versions = {
+        # A table's name is one of two constants of ours.
+        table: tuple(str(row[0]) for row in ask(f"SELECT version_num FROM {table}"))  # noqa: S608
+        for table in VERSION_TABLES
+        if table in tables
+    }
     return Found(versions=versions, tables=tables)
 
 

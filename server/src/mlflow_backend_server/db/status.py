@@ -35,8 +35,13 @@ _FIXES = {
 def schema_position(connection: Connection, chain: Chain) -> tuple[Found, SchemaPosition]:
     """Return what the connected database holds, and if that stands against the chain."""
     found = look(connection)
+    return found, position_of(found, chain)
+
+
+def position_of(found: Found, chain: Chain) -> SchemaPosition:
+    """Return how what a database holds stands against the chain."""
     legacy = chain.ids() if chain.name == "auth" else ()
-    return found, position(found, chain, known=known.all_revisions(chain.name), legacy=legacy)
+    return position(found, chain, known=known.all_revisions(chain.name), legacy=legacy)
 
 
 def refuse_unusable(address: Address, where: SchemaPosition) -> None:

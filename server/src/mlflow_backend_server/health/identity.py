@@ -2,25 +2,29 @@
 
 The database's identity is made here, at the first question of a server that never saw one. One that was seen and is
 gone is not made again: its loss must show. The store's identity is one object below the artifacts, written by whoever
-deploys, and only read here (ADR 26).
+deploys, and only read here (ADR 26). With a database's identity goes its schema head as it is at the request.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
 from mlflow_backend_server.db.identity import DEFINE, EXISTS, READ, TABLE
+from mlflow_backend_server.db.postgres import look_by
+from mlflow_backend_server.db.status import position_of
 from mlflow_backend_server.health.database import session
 from mlflow_backend_server.health.states import Away
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mlflow_backend_server.db.addresses import Address, Databases
+    from mlflow_backend_server.db.chains import Chain
 
     Ask = Callable[[str], list[tuple[Any, ...]]]
 
@@ -36,24 +40,39 @@ _LOCK = "SELECT pg_advisory_lock(5200520052)"
 class Identities:
     """The identities of one server's databases and of its store."""
 
-    def __init__(self, databases: Databases, stored: Callable[[], bytes | None]) -> None:
-        """Take the databases, and what reads the store's object (None: it is not there). Nothing is asked yet."""
-        self._databases, self._stored = databases, stored
+    def __init__(
+        self,
+        databases: Databases,
+        stored: Callable[[], bytes | None],
+        *,
+        chains: Mapping[str, Chain] = MappingProxyType({}),
+    ) -> None:
+        """Take the databases, and what reads the store's object (None: it is not there). Nothing is asked yet.
+
+        `chains` are those of the databases whose schema heads are read too.
+        """
+        self._databases, self._stored, self._chains = databases, stored, chains
         self._seen: set[str] = set()
 
     def document(self) -> dict[str, Any]:
         """Return the identity of each part, None for a part that has none. Raises Away."""
-        store = _store(self._stored())
-        found: dict[str, Any] = {"store": store, "database": self._of("database", self._databases.tracking, store)}
-        if self._databases.auth is not None:
-            users = self._of("users", self._databases.auth, None)
-            found["users"] = users and {"id": users["id"]}
+        store, tracking, auth = _store(self._stored()), self._databases.tracking, self._databases.auth
+        found: dict[str, Any] = {"store": store, "database": self._of("database", "tracking", tracking, store)}
+        if auth is not None:
+            users = self._of("users", "auth", auth, None)
+            found["users"] = users and {key: value for key, value in users.items() if key != "store"}
         return found
 
-    def _of(self, part: str, address: Address, store: dict[str, str] | None) -> dict[str, str | None] | None:
+    def _of(
+        self, part: str, chain: str, address: Address, store: dict[str, str] | None
+    ) -> dict[str, str | None] | None:
         try:
             with session(address, deadline_s=_DEADLINE_S) as ask:
-                return self._asked(part, ask, store)
+                found = self._asked(part, ask, store)
+                if found is not None and chain in self._chains:
+                    # As the database tool reads it: a newer MLflow may keep the version in another table than this one.
+                    found["head"] = position_of(look_by(ask), self._chains[chain]).head
+                return found
         except psycopg2.Error as error:
             cause = type(error).__name__
             raise Away(f"Postgres refuses to keep the identity of the database '{address.name}' ({cause}).") from None
