@@ -147,7 +147,7 @@ class Backend(pulumi.ComponentResource):
         )
 
     def _add_users(self, serving: Serving) -> Users:
-        """Register the users and permissions of the settings, also if there are none: those made before go then."""
+        """Register users, permissions and roles of the settings, also if there are none: those made before go then."""
         return Users(
             f"{self._name}-users",
             url=serving.url,
@@ -155,6 +155,7 @@ class Backend(pulumi.ComponentResource):
             credentials=serving.credentials,
             users=desired.users(self._settings),
             permissions=desired.permissions(self._settings),
+            roles=desired.roles(self._settings),
             opts=self._after(self.verification),
         )
 

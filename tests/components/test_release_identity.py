@@ -78,6 +78,7 @@ OTHER: dict[str, list[Any]] = {
     "access.permissions.gateway_endpoints": [{"chat": {}}],
     "access.permissions.gateway_model_definitions": [{"gpt": {}}],
     "access.permissions.gateway_secrets": [{"key": {}}],
+    "access.roles": [{"analyst": {}}],
     "scaling.max_replicas": [3, 7],
     "verify.extra_checks": [[ExtraCheck(name="other", path="/other")]],
     "release.pin": ["7"],

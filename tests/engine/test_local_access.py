@@ -200,7 +200,8 @@ def test_users_and_permissions_follow_the_settings(guarded: LocalStack, tmp_path
         "registeredModels": {"fraud": {"risk": "READ"}},
     }
     access = {"mode": "basic", "users": {"ada": ada, "bob": bob}, "groups": {"risk": ["ada", "bob"]}}
-    guarded.write_settings(access={**access, "permissions": permissions})
+    roles = {"watcher": {"members": ["risk"], "permissions": {"experiments": {"watched": "READ"}}}}
+    guarded.write_settings(access={**access, "permissions": permissions, "roles": roles})
     guarded.must_up()
     as_administrator(guarded, "POST", "users/create", {"username": "carl", "password": PASSWORDS["carl"]})
     answer = urllib3.request(
@@ -210,6 +211,9 @@ def test_users_and_permissions_follow_the_settings(guarded: LocalStack, tmp_path
         timeout=10,
     )
     fraud = f"{API}/experiments/get?experiment_id={answer.json()['experiment']['experiment_id']}"
+    watched = f"{API}/experiments/get-by-name?experiment_name=watched"
+    assert reads(guarded, "bob", watched) == 200
+    assert reads(guarded, "carl", watched) == 403
     assert reads(guarded, "ada", fraud) == reads(guarded, "bob", fraud) == 200
     assert reads(guarded, "carl", fraud) == 403
     exported = guarded.pulumi("stack", "export", "--stack", guarded.name).text
@@ -218,11 +222,15 @@ def test_users_and_permissions_follow_the_settings(guarded: LocalStack, tmp_path
     as_administrator(guarded, "DELETE", "users/delete", {"username": "ada"})
     refreshed = guarded.pulumi("refresh", "--yes", "--stack", guarded.name)
     assert refreshed.ok, refreshed.text
-    assert "create the user ada" in guarded.pulumi("stack", "export", "--stack", guarded.name).text
+    exported = guarded.pulumi("stack", "export", "--stack", guarded.name).text
+    assert "create the user ada" in exported
+    assert "assign the role watcher ada" in exported
     guarded.write_settings(
         access={**access, "users": {"ada": ada}, "groups": {"risk": ["ada"]}, "permissions": permissions}
     )
     guarded.must_up()
     assert reads(guarded, "ada", fraud) == 200
+    # The role is not among the settings any more.
+    assert reads(guarded, "ada", watched) == 403
     assert within_a_minute(lambda: reads(guarded, "bob") == 401)
     assert reads(guarded, "carl") == 200

@@ -5,18 +5,21 @@ from __future__ import annotations
 import base64
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from mlflow_backend.contract import Refused
 from mlflow_backend.server import parse_version
-from mlflow_backend.users import plan
+from mlflow_backend.settings.users import AsAWhole, ByName
+from mlflow_backend.users import plan, roles
+from mlflow_backend.users.desired import kind_of
 from mlflow_backend.users.plan import Wanted
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.client import Client, Deadline, Transport
 from mlflow_backend.verify.credentials import Credentials
 from mlflow_backend.verify.permissions import (
+    EVERY,
     EXPERIMENT,
     GATEWAY_ENDPOINT,
     GATEWAY_MODEL,
@@ -25,16 +28,20 @@ from mlflow_backend.verify.permissions import (
     SCORER,
     Call,
     Grant,
+    Resource,
+    Role,
+    RoleVerb,
     Verb,
     scorer_key,
 )
 from mlflow_backend.verify.request import VerifyRequest
+from mlflow_backend.verify.roles_api import RolesApi
 from mlflow_backend.verify.subjects import Subject
 from mlflow_backend.verify.users_api import UsersApi
 from tests.server.services import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.server.servers import Server
     from tests.server.services import Services
@@ -140,6 +147,59 @@ def more_kinds_of_permissions(server: Server, administrator: str) -> None:
         assert asked == dict.fromkeys(shown.values(), status)
     api.remove("lin")
     assert api.find({}, ["lin"]).users == {}
+    client.close()
+
+
+def roles_follow_what_is_wanted(server: Server, administrator: str) -> None:
+    """A role opens what its members had not, and closes it; a second look finds nothing to do; it goes with its users.
+
+    MLflow takes each kind that a role of the settings may name. Versions without roles are not asked.
+    """
+    if parse_version(server.version) < (3, 17, 2):
+        return
+    client = Client(server.url, Credentials(headers=login("admin", administrator)), Transport(), request_timeout_s=30)
+    deadline = Deadline(90)
+    send = partial(client.send, deadline=deadline)
+    users, api = UsersApi(send, caller="admin"), RolesApi(send)
+    assert users.has_roles
+    experiment = users.experiment("of a role", create=True)
+    users.run(Call(verb=Verb.CREATE, user="max"), PASSWORDS)
+
+    def settle(wanted: Mapping[str, Role]) -> list[RoleVerb]:
+        calls = roles.calls(wanted, api.find(), made=["analyst"])
+        for call in calls:
+            api.run(call)
+        found = api.find()
+        assert {name: found[name] for name in wanted} == wanted
+        assert roles.calls(wanted, found, made=["analyst"]) == ()
+        return [call.verb for call in calls]
+
+    def writes() -> int:
+        headers = {**login("max", PASSWORDS["max"]), "content-type": "application/json"}
+        body = f'{{"experiment_id": "{experiment}"}}'.encode()
+        return server.send("POST", _CREATE_RUN, body=body, headers=headers).status
+
+    def of(**permissions: str) -> dict[str, Role]:
+        given = {Resource(kind, EVERY): each for kind, each in permissions.items()}
+        return {"analyst": Role(members=frozenset({"max"}), permissions=given)}
+
+    assert writes() == 403
+    assert settle(of(experiment="EDIT")) == [RoleVerb.CREATE, RoleVerb.GIVE, RoleVerb.ASSIGN]
+    assert writes() == 200
+    assert settle(of(experiment="NO_PERMISSIONS")) == [RoleVerb.CHANGE]
+    assert writes() == 403
+    kinds = [kind_of(kind) for kind in (*get_args(ByName), *get_args(AsAWhole))]
+    assert set(settle(of(**dict.fromkeys(kinds, "USE")))) == {RoleVerb.CHANGE, RoleVerb.GIVE}
+    named = {Resource("experiment", experiment): "EDIT", Resource("registered_model", "not yet"): "MANAGE"}
+    settle({"analyst": Role(members=frozenset({"max"}), permissions=named)})
+    assert writes() == 200
+    assert settle({"analyst": Role(permissions=named)}) == [RoleVerb.UNASSIGN]
+    assert writes() == 403
+    settle(of(experiment="EDIT"))
+    users.remove("max")
+    assert api.find()["analyst"].members == frozenset()
+    assert settle({}) == [RoleVerb.DELETE]
+    assert "analyst" not in api.find()
     client.close()
 
 

@@ -136,6 +136,7 @@ def test_basic_auth_with_the_request_filter(
     each_change_is_a_line_of_the_audit(server, basic(password))
     managed_users.follow_what_is_wanted(server, password)
     managed_users.more_kinds_of_permissions(server, password)
+    managed_users.roles_follow_what_is_wanted(server, password)
     managed_users.weaker_users_are_verified(server, password, services, f"{database}_auth")
     services.postgres.execute(f"{database}_auth", "UPDATE users SET password_hash = 'pbkdf2:sha256:1000$salt$00'")
     until(

@@ -23,7 +23,7 @@ from mlflow_backend.settings.gcp import Gcp
 from mlflow_backend.settings.kubernetes import Kubernetes
 from mlflow_backend.settings.policy import Policy
 from mlflow_backend.settings.section import Section
-from mlflow_backend.settings.users import Name, Permissions, User
+from mlflow_backend.settings.users import Name, Permissions, Role, User
 
 DEFAULT_MLFLOW_VERSION = "3.17.2"
 # What SQLAlchemy 2.0 reads back as it was written (mlflow_backend/server/addresses.py).
@@ -235,6 +235,8 @@ class Access(Section):
     """With `basic`: groups of users, by which `permissions` are given."""
     permissions: Permissions = Field(default_factory=Permissions)
     """With `basic`: who may do what."""
+    roles: dict[Name, Role] = Field(default_factory=dict)
+    """With `basic`, MLflow 3.17.2 and newer: MLflow's roles by name. One that is removed here is deleted."""
 
 
 class Scaling(Section):

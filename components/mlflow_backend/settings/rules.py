@@ -27,7 +27,12 @@ from mlflow_backend.settings.eks import Eks
 from mlflow_backend.settings.gcp import Gcp
 from mlflow_backend.settings.kubernetes import Kubernetes
 from mlflow_backend.settings.problems import Problem, shown_key
-from mlflow_backend.settings.users import kinds_of_permissions, names_of_users, users_of_basic_auth
+from mlflow_backend.settings.users import (
+    kinds_of_permissions,
+    names_of_users,
+    permissions_of_roles,
+    users_of_basic_auth,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -340,6 +345,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     users_of_basic_auth,
     names_of_users,
     kinds_of_permissions,
+    permissions_of_roles,
     shared_state,
     jobs_on_redis,
     extra_flags,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 from pydantic import Field
 from pydantic.alias_generators import to_camel
@@ -22,9 +22,20 @@ Permission = Literal["READ", "EDIT", "MANAGE", "NO_PERMISSIONS"]
 Rights = dict[Name, Permission]
 Resource = Annotated[str, Field(min_length=1, max_length=256)]
 
+RolePermission = Literal["READ", "USE", "EDIT", "MANAGE", "NO_PERMISSIONS"]
+ByName = Literal[
+    "experiments", "registeredModels", "prompts", "gatewayEndpoints", "gatewayModelDefinitions", "gatewaySecrets"
+]
+AsAWhole = Literal[
+    "scorers", "mcpServers", "runs", "traces", "assessments", "loggedModels", "reviewQueues",
+    "registeredModelVersions", "promptVersions", "scorerVersions", "mcpServerVersions",
+]  # fmt: skip
+
 _GATEWAY: Final = ("gateway_endpoints", "gateway_model_definitions", "gateway_secrets")
 # Of the versions that ship: 3.10.1 has permissions of the gateway, and no way to list a user's.
 _SINCE: Final = {"scorers": (3, 10, 1), **dict.fromkeys(_GATEWAY, (3, 17, 2))}
+# 3.11 has roles too, but does not ship.
+_ROLES_SINCE: Final = (3, 17, 2)
 
 
 class User(Section):
@@ -64,10 +75,19 @@ class Permissions(Section):
                 yield f"scorers.{shown_key(experiment)}.{shown_key(scorer)}", rights
 
 
+class Role(Section):
+    """A role of MLflow: permissions under one name, also for all of a kind, and who has it."""
+
+    members: list[Name] = Field(default_factory=list)
+    """Users and groups that have the role."""
+    permissions: dict[ByName | AsAWhole, dict[Resource, RolePermission]] = Field(default_factory=dict)
+    """Kind -> name, or '*' for all of the kind -> permission. Kinds that have no names by themselves take '*' only."""
+
+
 def users_of_basic_auth(settings: Settings) -> Iterator[Problem]:
     """Refuse users and permissions if no MLflow is asked for them: they would be ignored."""
     access = settings.access
-    for name in ("users", "groups", "permissions"):
+    for name in ("users", "groups", "permissions", "roles"):
         if access.mode != "basic" and getattr(access, name) != getattr(type(access)(), name):
             yield Problem(
                 path=f"access.{name}",
@@ -98,11 +118,13 @@ def names_of_users(settings: Settings) -> Iterator[Problem]:
         for member in members:
             if member not in access.users:
                 yield _unknown(f"access.groups.{shown_key(group)}", member, "a group's members are of access.users")
-    for path, rights in access.permissions.given():
-        for name in rights:
+    rights = [(f"access.permissions.{path}", names) for path, names in access.permissions.given()]
+    roles = [(f"access.roles.{shown_key(role)}.members", wanted.members) for role, wanted in access.roles.items()]
+    for path, names in (*rights, *roles):
+        for name in names:
             if name not in access.users and name not in access.groups:
-                rule = "permissions are given to access.users and access.groups"
-                yield _unknown(f"access.permissions.{path}", name, rule)
+                rule = "permissions and roles are given to access.users and access.groups"
+                yield _unknown(path, name, rule)
 
 
 def kinds_of_permissions(settings: Settings) -> Iterator[Problem]:
@@ -117,6 +139,28 @@ def kinds_of_permissions(settings: Settings) -> Iterator[Problem]:
                 rule=f"they are managed with MLflow {first} and newer, and server.mlflowVersion is {version}",
                 fix="Remove it, or choose a newer MLflow.",
             )
+
+
+def permissions_of_roles(settings: Settings) -> Iterator[Problem]:
+    """Refuse roles of a version that has none, and names of what a role can only be given as a whole."""
+    version, roles = settings.server.mlflow_version, settings.access.roles
+    if roles and parse_version(version) < _ROLES_SINCE:
+        first = ".".join(map(str, _ROLES_SINCE))
+        yield Problem(
+            path="access.roles",
+            finding="is set",
+            rule=f"roles are managed with MLflow {first} and newer, and server.mlflowVersion is {version}",
+            fix="Use access.groups, or choose a newer MLflow.",
+        )
+    for name, role in roles.items():
+        for kind in get_args(AsAWhole):
+            if others := sorted({*role.permissions.get(kind, ())} - {"*"}):
+                yield Problem(
+                    path=f"access.roles.{shown_key(name)}.permissions.{kind}",
+                    finding=f"names {shown_key(others[0])}",
+                    rule="a role has these as a whole",
+                    fix="Write '*' in its place, or remove it.",
+                )
 
 
 def _unknown(path: str, name: str, rule: str) -> Problem:

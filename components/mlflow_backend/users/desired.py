@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic.alias_generators import to_snake
+
 from mlflow_backend.verify.permissions import (
     EXPERIMENT,
     GATEWAY_ENDPOINT,
@@ -29,8 +31,8 @@ def users(settings: Settings) -> dict[str, dict[str, Any]]:
 def permissions(settings: Settings) -> list[dict[str, str]]:
     """Return each user's permission for each resource, by the resource's name; a scorer's is its `scorer_key`.
 
-    MLflow has no groups (its roles belong to a workspace, 3.11.0 and newer), so each member gets the group's
-    permission. What a user is given by name counts over that of groups.
+    MLflow has no groups, and not all versions have roles, so each member gets the group's permission. What a user is
+    given by name counts over that of groups.
     """
     access, wanted = settings.access, settings.access.permissions
     given = {
@@ -55,6 +57,28 @@ def permissions(settings: Settings) -> list[dict[str, str]]:
         {"user": user, "kind": kind, "resource": resource, "permission": permission}
         for (user, kind, resource), permission in sorted(found.items())
     ]
+
+
+def roles(settings: Settings) -> list[dict[str, Any]]:
+    """Return each role with its members, groups expanded, and its permissions by kind and name."""
+    access = settings.access
+    return [
+        {
+            "name": name,
+            "members": sorted({user for member in role.members for user in access.groups.get(member, [member])}),
+            "permissions": [
+                {"kind": kind_of(kind), "resource": resource, "permission": permission}
+                for kind, rights in sorted(role.permissions.items())
+                for resource, permission in sorted(rights.items())
+            ],
+        }
+        for name, role in sorted(access.roles.items())
+    ]
+
+
+def kind_of(key: str) -> str:
+    """Return what MLflow calls the kind of a key of a role's permissions."""
+    return to_snake(key).removesuffix("s")
 
 
 def _permission(user: str, rights: Any, groups: Any) -> str:

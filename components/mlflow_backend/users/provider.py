@@ -61,7 +61,7 @@ class Users(Resource, module="mlflow-backend", name="Users"):
     """Users and permissions of MLflow's own access control, as the settings ask for.
 
     Outputs: `made`, the users that settings made and may delete; `granted`, the permissions that settings own;
-    `drift`, what the last refresh found to differ.
+    `madeRoles`, the roles that settings made and may delete; `drift`, what the last refresh found to differ.
     """
 
     made: pulumi.Output[list[str]]
@@ -76,6 +76,7 @@ class Users(Resource, module="mlflow-backend", name="Users"):
         credentials: pulumi.Input[Mapping[str, str]],
         users: Mapping[str, Mapping[str, Any]],
         permissions: Sequence[Mapping[str, str]],
+        roles: Sequence[Mapping[str, Any]],
         opts: pulumi.ResourceOptions,
     ) -> None:
         """Take the URL, references to an administrator's login, and what is wanted (users.desired)."""
@@ -85,7 +86,8 @@ class Users(Resource, module="mlflow-backend", name="Users"):
             "credentials": credentials,
             "users": {each: dict(user) for each, user in users.items()},
             "permissions": [dict(each) for each in permissions],
-            UPDATE_ID: update_id() if users else "",
-            **dict.fromkeys(("made", "granted", "drift")),
+            "roles": [dict(each) for each in roles],
+            UPDATE_ID: update_id() if users or roles else "",
+            **dict.fromkeys(("made", "granted", "madeRoles", "drift")),
         }
         super().__init__(UsersProvider(), name, props, opts)

@@ -1,4 +1,4 @@
-"""Users and permissions of MLflow, and the changes of them, as values. Pure."""
+"""Users, roles and permissions of MLflow, and the changes of them, as values. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT: Final = "experiment"
 MODEL: Final = "registered_model"
+PROMPT: Final = "prompt"
 SCORER: Final = "scorer"
 GATEWAY_ENDPOINT: Final = "gateway_endpoint"
 GATEWAY_MODEL: Final = "gateway_model_definition"
@@ -85,3 +86,52 @@ class Found:
 
     users: Mapping[str, User] = field(default_factory=dict)
     grants: Mapping[Grant, str] = field(default_factory=dict)
+
+
+EVERY: Final = "*"
+"""The key of a role's permission for all of a kind."""
+
+
+class RoleVerb(StrEnum):
+    """What a call does to a role."""
+
+    CREATE = "create the role"
+    DELETE = "delete the role"
+    ASSIGN = "assign the role"
+    UNASSIGN = "take back the role"
+    GIVE = "give the role"
+    CHANGE = "change of the role"
+    REVOKE = "revoke of the role"
+
+
+class Resource(NamedTuple):
+    """What a role has a permission for: one of a kind, by the key that `Grant` has, or EVERY."""
+
+    kind: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """A role: the users that have it, and its permissions."""
+
+    members: frozenset[str] = frozenset()
+    permissions: Mapping[Resource, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleCall:
+    """One change of a role."""
+
+    verb: RoleVerb
+    role: str
+    member: str = ""
+    resource: Resource | None = None
+    permission: str = ""
+
+    def __str__(self) -> str:
+        """Return the change as a sentence's end."""
+        what = (
+            f"{self.permission} on {self.resource.kind} {self.resource.key}".strip() if self.resource else self.member
+        )
+        return f"{self.verb} {self.role} {what}".strip()

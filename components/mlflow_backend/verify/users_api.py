@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 
 _REST: Final = "/api/2.0/mlflow"
 _NEWER: Final = "/api/3.0/mlflow/users/permissions"
-_NO_PERMISSIONS, _DENY = "NO_PERMISSIONS", "DENY"
-_BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND = 400, 401, 404
+NO_PERMISSIONS, DENY = "NO_PERMISSIONS", "DENY"
+"""How settings and older versions call it that somebody may do nothing, and how newer ones do."""
+NOT_FOUND: Final = 404
+_BAD_REQUEST, _UNAUTHORIZED = 400, 401
 _LEGACY: Final = {
     EXPERIMENT: f"{_REST}/experiments",
     MODEL: f"{_REST}/registered-models",
@@ -70,6 +72,7 @@ class UsersApi:
                 part="access.users",
             )
         self._legacy = "experiment_permissions" in document
+        self.has_roles = not self._legacy
 
     def through(self, send: Callable[[Request], Exchange]) -> UsersApi:
         """Return the same API by other means of sending."""
@@ -93,7 +96,7 @@ class UsersApi:
         """Return an experiment's id, empty if there is none and none is to be created."""
         query = {"experiment_name": name}
         exchange = self._send(Request("GET", f"{_REST}/experiments/get-by-name", query=query))
-        if exchange.status != _NOT_FOUND:
+        if exchange.status != NOT_FOUND:
             return Answer.of(exchange).text("experiment", "experiment_id")
         if not create:
             return ""
@@ -136,7 +139,7 @@ class UsersApi:
         if verb is not Verb.GIVE:
             self._ask("POST", f"{_NEWER}/revoke", json=named)
         if verb is not Verb.REVOKE:
-            wanted = _DENY if permission == _NO_PERMISSIONS else permission
+            wanted = DENY if permission == NO_PERMISSIONS else permission
             self._ask("POST", f"{_NEWER}/grant", json={**named, "permission": wanted})
 
     def _permit_by_kind(self, verb: Verb, grant: Grant, permission: str) -> None:
@@ -147,14 +150,14 @@ class UsersApi:
         route, content = f"{_LEGACY[grant.kind]}/permissions", {**_named(grant), "username": grant.user}
         if verb is Verb.REVOKE:
             gone = self._send(Request("DELETE", f"{route}/delete", json=content))
-            if gone.status != _NOT_FOUND:
+            if gone.status != NOT_FOUND:
                 Answer.of(gone)
             return
         content["permission"] = permission
         ways = [Request("POST", f"{route}/create", json=content), Request("PATCH", f"{route}/update", json=content)]
         first, second = ways if verb is Verb.GIVE else reversed(ways)
         exchange = self._send(first)
-        if exchange.status in {_BAD_REQUEST, _NOT_FOUND}:
+        if exchange.status in {_BAD_REQUEST, NOT_FOUND}:
             exchange = self._send(second)
         Answer.of(exchange)
 
@@ -166,12 +169,12 @@ class UsersApi:
             return
         for row in self._ask("GET", f"{_NEWER}/list", query={"username": name}).items("permissions"):
             if row["role_name"] == f"__user_{document['id']}__" and row["resource_type"] in {*_LEGACY, *_GATEWAY}:
-                permission = _NO_PERMISSIONS if row["permission"] == _DENY else row["permission"]
+                permission = NO_PERMISSIONS if row["permission"] == DENY else row["permission"]
                 yield Grant(name, row["resource_type"], str(row["resource_pattern"])), permission
 
     def _user(self, name: str) -> dict[str, Any] | None:
         exchange = self._send(Request("GET", f"{_REST}/users/get", query={"username": name}))
-        return None if exchange.status == _NOT_FOUND else dict(Answer.of(exchange).document["user"])
+        return None if exchange.status == NOT_FOUND else dict(Answer.of(exchange).document["user"])
 
     def _accepts(self, name: str, password: str) -> bool:
         headers = basic_header(name, password)
