@@ -1,7 +1,7 @@
 """Plan an upgrade of a stack's MLflow: what is migrated, what is lost and gained, and what going back would cost.
 
-It changes nothing. Locations of artifacts are counted in the database if it can be read from here, else asked through
-the URL that users call. Clients are counted in the last lines of the servers' access log.
+It changes nothing. Locations of artifacts are counted in the database by its tool, in the cloud and in a cluster by a
+one-shot task. Clients are counted in the last lines of the servers' access log.
 
 Exit codes: 0 planned; 2 usage; 3 refused, because the stack is not deployed or the version cannot follow; 4 the
 platform failed.
@@ -22,24 +22,16 @@ from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError
 from mlflow_backend.migrate.forecast import Seen
 from mlflow_backend.migrate.known import forecast
-from mlflow_backend.migrate.locations import roots
 from mlflow_backend.migrate.upgrade import Upgrade, clients_in
 from mlflow_backend.releases import durations
 from mlflow_backend.server import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mlflow_backend.deployed import DeployedBackend
     from mlflow_backend.server import MlflowVersion
-    from mlflow_backend.verify.subjects import Subject
 
 LOG_LINES: Final = 10_000
 """Of each server: what one answer of CloudWatch may hold, as `scripts.logs` asks for."""
-PAGE: Final = 1_000
-"""Entries that MLflow gives at once."""
-ASK_S: Final = 120.0
-"""For all pages together."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,18 +60,16 @@ def _plan(options: argparse.Namespace, root: Path) -> ExitCode:
 
 
 def _upgrade(backend: DeployedBackend, to: MlflowVersion) -> Upgrade:
-    context, subject = backend.rollback_context(verify_checksums=False), backend.subject()
-    revision = subject.expected_revision or ""
+    context = backend.rollback_context(verify_checksums=False)
+    revision = backend.subject().expected_revision or ""
     served = parse_version(backend.platform.describe(revision).release.mlflow_version)
     made = forecast(".".join(map(str, to)), Seen(heads=context.live) if context.live else None)
     if refusal := made.refusal():
         raise Refused(refusal, code="version-behind-schema")
-    found, not_asked = backend.platform.roots(), ""
+    found: dict[str, dict[str, int]] = {}
+    not_asked = ""
     try:
-        found = found or {
-            "experiments": roots(_locations(subject, "experiments/search")),
-            "model_versions": roots(_locations(subject, "model-versions/search")),
-        }
+        found = backend.platform.tool(None).roots()
     except (Refused, PlatformFailed) as error:
         not_asked = str(error)
     dumps = context.contents.dumps
@@ -116,42 +106,6 @@ def _drill_s(options: argparse.Namespace, root: Path) -> float | None:
         return None
     drills = [drill for backup in backups for drill in backup.drills if drill.rto_s is not None]
     return max(drills, key=lambda drill: drill.started_at).rto_s if drills else None
-
-
-def _locations(subject: Subject, call: str) -> Iterator[str]:
-    """Yield where the experiments, or the versions of models, keep their artifacts. Raises Refused, PlatformFailed."""
-    # A second of imports that whoever mistypes a version must not wait for.
-    from mlflow_backend.verification import execution  # noqa: PLC0415
-    from mlflow_backend.verify.answers import Answer  # noqa: PLC0415
-    from mlflow_backend.verify.client import Client, Deadline, Transport  # noqa: PLC0415
-    from mlflow_backend.verify.credentials import resolve  # noqa: PLC0415
-    from mlflow_backend.verify.model import Request, Unexpected  # noqa: PLC0415
-
-    asked = execution.asking(subject)
-    login = resolve(asked.credentials, asked.live.secrets)
-    transport = Transport(ca_file=asked.ca_file, insecure=asked.insecure)
-    client = Client(asked.url, login, transport, request_timeout_s=30, version=asked.expected_version)
-    items, field = ("experiments", "artifact_location") if call.startswith("exp") else ("model_versions", "source")
-    deadline, token = Deadline(ASK_S), ""
-    try:
-        while True:
-            query = {"max_results": str(PAGE), **({"page_token": token} if token else {})}
-            if items == "experiments":
-                query["view_type"] = "ALL"
-            answer = Answer.of(client.send(Request("GET", f"/api/2.0/mlflow/{call}", query=query), deadline=deadline))
-            yield from (str(item.get(field, "")) for item in answer.items(items))
-            token = str(answer.document.get("next_page_token") or "")
-            if not token:
-                return
-    except Unexpected as unexpected:
-        answered = unexpected.exchange.status or unexpected.exchange.trouble
-        raise PlatformFailed(
-            f"{unexpected.exchange.called} answered {answered}",
-            code="locations-not-asked",
-            fix="Run it where the backend's URL can be called",
-        ) from None
-    finally:
-        client.close()
 
 
 if __name__ == "__main__":

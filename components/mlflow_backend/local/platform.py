@@ -128,8 +128,10 @@ class LocalPlatform:
         return schema.row_counts(self.state, tables)
 
     def roots(self) -> dict[str, dict[str, int]]:
-        """Return by table how many rows keep their artifacts at which root."""
-        return schema.roots(self.state)
+        """Return by table how many rows keep their artifacts at which root; none if Postgres does not answer."""
+        with contextlib.suppress(PlatformFailed):
+            return self.tool(None).roots()
+        return {}
 
     def tool(self, version: str | None) -> DatabaseTool:
         """Return the database tool in a version's environment."""

@@ -15,7 +15,6 @@ from mlflow_backend.backup import tracked
 from mlflow_backend.local import credentials, ports
 from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, ROLE
 from mlflow_backend.local.postgres import ADMIN, session
-from mlflow_backend.migrate import locations
 from mlflow_backend.schema import Heads
 
 if TYPE_CHECKING:
@@ -86,21 +85,6 @@ def experiments(state: StateDir) -> dict[str, str]:
     """Return the names of all experiments by their numbers. Raises psycopg2.Error."""
     with reading(state) as cursor:
         return tracked.experiments(cursor)
-
-
-def roots(state: StateDir) -> dict[str, dict[str, int]]:
-    """Return how many rows of MLflow's tables keep their artifacts at which root; none if Postgres does not answer."""
-    found: dict[str, dict[str, int]] = {}
-    with contextlib.suppress(psycopg2.OperationalError), reading(state) as cursor:
-        cursor.execute("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'")
-        there = set(cursor.fetchall())
-        for table, column in locations.COLUMNS.items():
-            if (table, column) not in there:
-                continue
-            counting = sql.SQL("SELECT coalesce(substring({} FROM %s), ''), count(*) FROM {} GROUP BY 1")
-            cursor.execute(counting.format(sql.Identifier(column), sql.Identifier(table)), (locations.ROOT,))
-            found[table] = {str(root): int(count) for root, count in cursor.fetchall()}
-    return found
 
 
 def reading(state: StateDir) -> contextlib.AbstractContextManager[Any]:

@@ -11,15 +11,8 @@ if TYPE_CHECKING:
 
     from mlflow_backend.server import MlflowVersion
 
-COLUMNS: Final = {
-    "experiments": "artifact_location",
-    "runs": "artifact_uri",
-    "model_versions": "source",
-    "logged_models": "artifact_location",
-}
-"""Table of MLflow -> the column in which a row keeps where its artifacts are (2.9.2 to 3.17.2; the last since 3.0)."""
-ROOT: Final = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*"
-"""Scheme, and bucket or host, for Python and Postgres alike. `mlflow-artifacts:/1` and a path name none."""
+_ROOT: Final = r"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*"
+"""Scheme, and bucket or host, as the database tool counts them. `mlflow-artifacts:/1` and a path name none."""
 REFUSED_SINCE: Final = (3, 17, 0)
 """The first release that connects to no host which a stored location names (GHSA-mr9f-g8qf-4w4j)."""
 HOST_ADDRESSED: Final = frozenset(
@@ -30,7 +23,7 @@ HOST_ADDRESSED: Final = frozenset(
 
 def roots(locations: Iterable[str]) -> Mapping[str, int]:
     """Return how many of the locations have which root, empty for those that name none."""
-    return dict(Counter(found[0] if (found := re.match(ROOT, location)) else "" for location in locations))
+    return dict(Counter(found[0] if (found := re.match(_ROOT, location)) else "" for location in locations))
 
 
 def names_host(root: str) -> bool:

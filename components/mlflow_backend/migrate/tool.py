@@ -167,6 +167,10 @@ class DatabaseTool:
         report = self._report(["losses", "--from", source], deadline_s=DUMP_DEADLINE_S)
         return {str(name): int(count) for name, count in report["losses"].items()}
 
+    def roots(self) -> dict[str, dict[str, int]]:
+        """Count by table in which bucket or at which host rows keep their artifacts. Raises PlatformFailed."""
+        return dict(self._report(["roots"], deadline_s=DUMP_DEADLINE_S)["roots"])
+
     def reencrypt(self) -> tuple[str, ...]:
         """Put what is stored encrypted under the keys in force; return what no key can read, a sentence each.
 

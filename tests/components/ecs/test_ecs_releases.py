@@ -234,12 +234,14 @@ def test_what_a_restore_loses_is_counted_by_a_task_and_undone_by_one() -> None:
         id="d", address="s3://b/_backend/dumps/d", mlflow_version="3.4.0", taken_at=datetime.now(UTC), databases={}
     )
     assert cloud.releases.losses(dump) == {"runs": 3}
+    cloud.reports({"roots": {"runs": {"s3://old": 2}}, "exit_code": 0})
+    assert cloud.releases.platform.tool(None).roots() == {"runs": {"s3://old": 2}}
     cloud.reports({"databases": {}, "exit_code": 0})
     cloud.releases.undo_restore()
     cloud.reports({"databases": {"tracking": {"kept_databases": []}}, "exit_code": 0})
     assert cloud.releases.drop_kept() == ()
     commands = [call["overrides"]["containerOverrides"][0]["command"] for call in cloud.ecs.calls("RunTask")]
-    assert [command[3:5] for command in commands] == [["losses", "--from"], ["undo", "--wait"], ["status"]]
+    assert [command[3:5] for command in commands] == [["losses", "--from"], ["roots"], ["undo", "--wait"], ["status"]]
 
 
 def test_old_revisions_are_dropped_but_never_one_that_a_rollback_could_want(monkeypatch: pytest.MonkeyPatch) -> None:

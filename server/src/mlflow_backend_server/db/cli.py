@@ -46,12 +46,8 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
 
         roles.prepare(databases, wait_s=getattr(options, "wait", DEFAULT_WAIT_S), say=say)
     # Imported by command: a status needs neither Alembic nor an object store's client.
-    if options.command in {"status", "check"}:
-        from mlflow_backend_server.db import status
-
-        report = (status.check if options.command == "check" else status.status)(databases)
-        _tell(report)
-        return report
+    if options.command in {"status", "check", "roots"}:
+        return _read(options.command, databases)
     if options.command == "upgrade":
         from mlflow_backend_server.db import upgrade
 
@@ -68,6 +64,19 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     if options.command == "drop":
         return _drop(databases, options.name)
     return _dumps(options, databases)
+
+
+def _read(command: str, databases: Databases) -> dict[str, Any]:
+    """Run one of the commands that only read the databases."""
+    if command == "roots":
+        from mlflow_backend_server.db import roots
+
+        return roots.roots(databases)
+    from mlflow_backend_server.db import status
+
+    report = (status.check if command == "check" else status.status)(databases)
+    _tell(report)
+    return report
 
 
 def _dumps(options: argparse.Namespace, databases: Databases) -> dict[str, Any]:
@@ -114,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("status", help="where each database stands and what is pending")
     commands.add_parser("check", help="fail unless every database is at the head of this MLflow")
+    commands.add_parser("roots", help="in which bucket or at which host artifacts are, counted; changes nothing")
     upgrade = commands.add_parser("upgrade", help="bring every database to the head of this MLflow")
     dump = commands.add_parser("dump", help="stream every database into an object store")
     default = os.environ.get(DUMPS_VARIABLE)
