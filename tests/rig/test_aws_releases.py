@@ -46,6 +46,15 @@ def test_the_oldest_version_is_verified(life: Life) -> None:
     life.only("1")
 
 
+def test_the_plan_of_an_upgrade_counts_by_a_task_where_artifacts_are(life: Life) -> None:
+    """The database is private: its tool counts the runs there too, which no search of MLflow would count by root."""
+    planned = life.stack.script("upgrade", "--to", NEW, "--json")
+    assert planned.code == ExitCode.DONE, planned.text
+    found = json.loads(planned.text[planned.text.index("{") :])
+    assert found["locationsNotAsked"] == ""
+    assert {*found["boundLocations"]} == {"experiments", "runs", "model_versions"}
+
+
 def crashed(life: Life, version: str, tag: str) -> str:
     """Ask for an image whose server ends at once; the first revision serves with all its data. Return what was said."""
     life.only("1")
