@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.backup import bundle
 from mlflow_backend.commands import rotate_keys, stacks
 from mlflow_backend.contract import ExitCode, PlatformFailed
 from mlflow_backend.local import credentials, encryption
@@ -39,9 +40,9 @@ def test_a_rotation_comes_into_force_by_the_next_update_and_keeps_the_old_keys(
     assert rotate_keys.main([], root=tmp_path) == ExitCode.DONE
     assert encryption.values(state) == first
     assert encryption.waiting(state)
-    drawn = (state.credentials / encryption.FILE).read_text()
+    drawn = (state.credentials / bundle.FILE).read_text()
     assert rotate_keys.main([], root=tmp_path) == ExitCode.DONE
-    assert (state.credentials / encryption.FILE).read_text() == drawn
+    assert (state.credentials / bundle.FILE).read_text() == drawn
     before = credentials.versions(state)
     after = credentials.ensure(state)
     assert {name for name in before if before[name] != after[name]} == set(keys.NAMES)
@@ -78,7 +79,7 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_lost_keys_are_refused_until_they_are_given_up(state: StateDir, tmp_path: Path, damage: Any) -> None:
     """What was encrypted with them is lost with them: nobody loses it unasked, and the message says both ways out."""
-    path = state.credentials / encryption.FILE
+    path = state.credentials / bundle.FILE
     whole = path.read_bytes()
     first = encryption.values(state)
     damage(path)

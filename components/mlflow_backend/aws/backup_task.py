@@ -18,9 +18,9 @@ from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination
 from mlflow_backend.aws.clients import store_client
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.backup import create, job
-from mlflow_backend.backup.source import Source
+from mlflow_backend.backup.source import Source, recorded
 from mlflow_backend.codec import from_document
-from mlflow_backend.contract import BackendError, ExitCode, Release
+from mlflow_backend.contract import BackendError, ExitCode
 from mlflow_backend.migrate.tool import MODULE, Code, DatabaseTool, ToolResult, tool_failed
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.stores import STAGING
@@ -69,7 +69,7 @@ def source_of(wanted: BackupJob, *, secrets: Path, settings: bytes) -> Source:
         target=wanted.target,
         store=store,
         ledger=ledger,
-        served=lambda: served(ledger),
+        served=lambda: recorded(ledger),
         # The image is the one of the last update, which also dumps the older schema that a rollback restored.
         tool=lambda _version: DatabaseTool(Beside()),
         artifacts=BucketArtifacts(client, bucket=at.bucket, root=wanted.artifacts),
@@ -78,24 +78,6 @@ def source_of(wanted: BackupJob, *, secrets: Path, settings: bytes) -> Source:
         own=BucketDestination(client, bucket=at.bucket, root=at.root),
         stack=wanted.stack,
         settings=settings,
-    )
-
-
-def served(ledger: Ledger) -> Release | None:
-    """Return the release that serves by the ledger's word: the pinned one, else the one that was verified last."""
-    found = ledger.read()
-    pin = found.state.pin
-    verified = (record.release for record in reversed(found.releases) if record.release is not None)
-    release = next((each for each in verified if pin is None or each.revision == pin.revision), None)
-    return (
-        None
-        if release is None
-        else Release(
-            revision=release.revision,
-            mlflow_version=release.mlflow_version,
-            image_digest=release.image_digest,
-            environment_lock=release.environment_lock,
-        )
     )
 
 

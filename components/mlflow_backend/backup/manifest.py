@@ -29,10 +29,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class ArtifactMode(StrEnum):
-    """How a backup holds the artifacts (setting `backup.artifacts`)."""
+    """How a backup holds the artifacts; a manifest of another mode is of a release that has more."""
 
     COPY = "copy"
-    VERSIONS = "versions"
 
 
 @dataclass(frozen=True, kw_only=True)

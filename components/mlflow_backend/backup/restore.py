@@ -16,6 +16,7 @@ from mlflow_backend.backup import catalogue, sealing
 from mlflow_backend.backup.create import LOCK
 from mlflow_backend.backup.damage import damaged_contents, refuse_damaged, refuse_unknown_schema
 from mlflow_backend.backup.destination import looked_at
+from mlflow_backend.backup.source import recorded
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.identity import object_of
 from mlflow_backend.releases.journal import Journal
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.manifest import Manifest
     from mlflow_backend.backup.source import DeployedSource
+    from mlflow_backend.contract import Release
 
     Say = Callable[[str], None]
 
@@ -68,10 +70,7 @@ def plan(source: DeployedSource, destination: Destination, found: Manifest, *, h
     `has_key` says whether the recovery key was given, without which another backend's keys cannot be opened.
     """
     refuse_unknown_schema(found, schema_table())
-    current = source.deployed.platform.current()
-    if current is None:
-        raise Refused("No revision serves.", code="restore-nothing-serves", fix="Deploy the stack: `make up`.")
-    version = current.release.mlflow_version
+    version = _serving(source).mlflow_version
     if required_heads(version, auth="auth" in found.databases) != found.heads:
         raise Refused(
             f"The backup's databases are at {found.heads}, and MLflow {version} that serves needs another schema.",
@@ -92,7 +91,7 @@ def restore(source: DeployedSource, destination: Destination, planned: RestorePl
     backend fails. The databases are then as they were.
     """
     found, deployed = planned.manifest, source.deployed
-    revision = deployed.platform.current()
+    revision = _serving(source).revision
     with deployed.store.locked(LOCK, by=BY), deployed.rollback_lock(), deployed.migration_lock():
         # Not before the lock: what prunes holds it too.
         refuse_damaged(found.id, catalogue.damages(destination, found, read_all=False))
@@ -110,8 +109,7 @@ def restore(source: DeployedSource, destination: Destination, planned: RestorePl
                 deployed.ledger.add_restore(found.id, before=before, identity=found.identity)
                 _journal(source).close()
             finally:
-                if revision is not None:
-                    deployed.serve(revision.id)
+                deployed.serve(revision)
         finally:
             source.clear_staging()
 
@@ -127,7 +125,7 @@ def undo(source: DeployedSource, *, say: Say) -> str:
         if last is None:
             raise Refused("The ledger knows of no restore.", code="restore-none", fix="There is nothing to undo.")
         backup, before = last
-        revision = deployed.platform.current()
+        revision = _serving(source).revision
         say("ending the server")
         deployed.platform.stop_servers()
         try:
@@ -136,8 +134,7 @@ def undo(source: DeployedSource, *, say: Say) -> str:
             write_identity(source, before)
             deployed.ledger.add_undone_restore(backup, identity=before)
         finally:
-            if revision is not None:
-                deployed.serve(revision.id)
+            deployed.serve(revision)
     return backup
 
 
@@ -223,6 +220,17 @@ def settings_of(destination: Destination, found: Manifest, key: str, *, path: Pa
     path.write_bytes(sealing.unseal_bytes(destination.chunks(part), key, part=part))
 
 
+def _serving(source: DeployedSource) -> Release:
+    """Return the release that serves, else the one that did: a database that is damaged, or a killed restore, ended it.
+
+    Raises Refused if none was ever verified.
+    """
+    found = source.served() or recorded(source.ledger)
+    if found is None:
+        raise Refused("No revision serves.", code="restore-nothing-serves", fix="Deploy the stack: `make up`.")
+    return found
+
+
 def _refuse_other(source: DeployedSource, found: Manifest, *, has_key: bool) -> None:
     """Raise Refused if this other backend holds data of its own, or the backup's keys cannot be opened.
 
@@ -230,7 +238,7 @@ def _refuse_other(source: DeployedSource, found: Manifest, *, has_key: bool) -> 
     """
     rows: Mapping[str, int] = {}
     if not _switched(source, found):
-        rows = source.deployed.platform.row_counts(["runs", "registered_models"])
+        rows = source.used()
     if used := ", ".join(f"{count} rows of {table}" for table, count in rows.items() if count):
         raise Refused(
             f"This backend is another one than the backup was taken of, and it holds {used}.",

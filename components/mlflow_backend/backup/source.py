@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import Refused, Release
 from mlflow_backend.releases.stores import DUMPS, STAGING
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from mlflow_backend.backup.artifacts import StoredFile
     from mlflow_backend.backup.destination import Destination
-    from mlflow_backend.contract import Release
     from mlflow_backend.deployed import DeployedBackend
     from mlflow_backend.migrate.tool import DatabaseTool
     from mlflow_backend.releases.ledger import Ledger
@@ -85,10 +84,11 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class DeployedSource(Source):
-    """A deployed backend that is restored to, too."""
+    """A deployed backend that is restored to, too. `used` counts what users have written to it, by table."""
 
     deployed: DeployedBackend
     vault: Vault
+    used: Callable[[], Mapping[str, int]]
 
 
 def source_of(  # noqa: PLR0913 - the parts of a backend, by name
@@ -100,6 +100,7 @@ def source_of(  # noqa: PLR0913 - the parts of a backend, by name
     own: Destination,
     stack: str,
     settings: bytes,
+    used: Callable[[], Mapping[str, int]],
 ) -> DeployedSource:
     """Return a deployed backend as backups see it; nothing is asked yet."""
     platform = deployed.platform
@@ -121,6 +122,23 @@ def source_of(  # noqa: PLR0913 - the parts of a backend, by name
         stack=stack,
         settings=settings,
         deployed=deployed,
+        used=used,
+    )
+
+
+def recorded(ledger: Ledger) -> Release | None:
+    """Return the release that serves by the ledger's word: the pinned one, else the one that was verified last."""
+    found = ledger.read()
+    pin = found.state.pin
+    verified = (record.release for record in reversed(found.releases) if record.release is not None)
+    release = next((each for each in verified if pin is None or each.revision == pin.revision), None)
+    if release is None:
+        return None
+    return Release(
+        revision=release.revision,
+        mlflow_version=release.mlflow_version,
+        image_digest=release.image_digest,
+        environment_lock=release.environment_lock,
     )
 
 

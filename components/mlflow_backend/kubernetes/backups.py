@@ -1,4 +1,4 @@
-"""Backups of a backend in a cluster: taken by a Job, as the CronJob takes them, and how the schedule goes."""
+"""Backups of a backend in a cluster: taken by a Job, as the CronJob takes them, restored; how the schedule goes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mlflow_backend.schedules import following
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.drill import DrillResult
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
     from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.kubernetes.api import Api
     from mlflow_backend.kubernetes.naming import Naming
-    from mlflow_backend.releases.stores import Store
+    from mlflow_backend.kubernetes.platform import KubernetesPlatform
 
 
 class KubernetesBackups:
-    """See target.Backups: Jobs take them; what restores them is not built yet."""
+    """See target.Backups: Jobs take them, and whoever has the recovery key restores them from where they are."""
 
     as_deployed = True
 
-    def __init__(self, target: str, *, api: Api, naming: Naming, store: Store) -> None:
-        """Take the target's name, the backend's namespace, its names and its store; nothing is asked yet."""
-        self._target, self._api, self._naming, self.store = target, api, naming, store
+    def __init__(self, platform: KubernetesPlatform, file: Path) -> None:
+        """Take the backend's live side and the stack's file; nothing is asked yet."""
+        self._platform, self._file, self.store = platform, file, platform.store
 
     def take(
         self, destination: Destination, *, recovery_key: str, dry_run: bool, say: Callable[[str], None]
@@ -40,25 +41,28 @@ class KubernetesBackups:
         """Take a backup by a Job, which has destination and key from the last update."""
         del destination, recovery_key
         say("a Job in the cluster takes the backup")
-        task = KubernetesJob(api=self._api, template=self._naming.part(BACKUP))
+        task = KubernetesJob(api=self._platform.api, template=self._platform.naming.part(BACKUP))
         command = (*backups.COMMAND, *([job.DRY_RUN] if dry_run else []))
         ended = task.run(command, deadline_s=backups.DEADLINE_S, complete=is_whole)
         return job.report_of(ended, part=task.template)
 
     def schedules(self) -> Mapping[str, str]:
         """Return how the CronJob's work went."""
-        return schedules(self._api, self._naming)
+        return schedules(self._platform.api, self._platform.naming)
 
     def source(self) -> DeployedSource:
-        """Refuse."""
-        raise not_built(self._target)
+        """Return the backend as a restore sees it."""
+        # A status asks for the schedules alone.
+        from mlflow_backend.kubernetes.restoring import source_of  # noqa: PLC0415
+
+        return source_of(self._platform, settings=self._file.read_bytes())
 
     def drill(
         self, destination: Destination, found: Manifest, *, recovery_key: str | None, say: Callable[[str], None]
     ) -> DrillResult:
         """Refuse."""
         del destination, found, recovery_key, say
-        raise not_built(self._target)
+        raise not_built(self._platform.target)
 
 
 def schedules(api: Api, naming: Naming) -> Mapping[str, str]:

@@ -54,7 +54,8 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
         """Take the backend's locator, and a client of its store; without one the keys of the store are asked for."""
         super().__init__(api=Api(connection=locator.connection, namespace=locator.namespace), naming=locator.naming)
         self.locator = locator
-        store = S3Store(client or _client(self.api, locator), bucket=locator.bucket, root=locator.root)
+        self.s3 = client or _client(self.api, locator)
+        store = S3Store(self.s3, bucket=locator.bucket, root=locator.root)
         self.store: Store = store
         self.dumps, self.artifacts = store.address(DUMPS), store.address(ARTIFACTS)
 

@@ -27,7 +27,7 @@ from mlflow_backend.locator import from_document
 from mlflow_backend.server import SecretTemplate, keys, secret_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mlflow_backend.kubernetes.locator import KubernetesLocator
 
@@ -129,24 +129,37 @@ def refuse_anothers(api: Api, name: str, labels: Mapping[str, str]) -> None:
 
 def rotate(api: Api, name: str) -> None:
     """Let new encryption keys wait in the Secret, unless some wait already. Raises Refused."""
-    for _ in range(_TRIES):
-        found = api.get("Secret", name)
-        held = _values(found)
-        if WAITING in held:
-            return
+
+    def waiting(held: Mapping[str, str]) -> dict[str, str]:
         try:
-            waiting = json.dumps(keys.rotated(held, new_keys.draw()))
+            return {WAITING: json.dumps(keys.rotated(held, new_keys.draw())), **held}
         except ValueError as error:
             raise Refused(
                 f"The Secret {name} holds no encryption keys: {error}.",
                 code="kubernetes-keys-not-rotated",
                 fix="Deploy the stack with `pulumi up`, and repeat.",
             ) from None
-        if found is not None and api.replace("Secret", _document(found, {**held, WAITING: waiting})):
+
+    rewrite(api, name, waiting)
+
+
+def rewrite(api: Api, name: str, rewritten: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+    """Replace what a Secret holds by what `rewritten` makes of it. Raises Refused if somebody else changes it too."""
+    for _ in range(_TRIES):
+        found = api.get("Secret", name)
+        whole = rewritten(_values(found))
+        if found is not None and api.replace("Secret", _document(found, whole)):
             return
     raise Refused(
         f"The Secret {name} was changed by somebody else each time.", code="kubernetes-keys-contended", fix="Repeat."
     )
+
+
+def keep_beside(api: Api, name: str, beside: str, kept: Mapping[str, str]) -> None:
+    """Make another Secret with the labels of the one called `name`; one that is there stays as it is."""
+    found = api.get("Secret", name) or {"metadata": {}}
+    metadata = {"name": beside, "namespace": api.namespace, "labels": dict(_labels(found))}
+    api.create("Secret", _document({"metadata": metadata}, kept))
 
 
 def read(api: Api, reference: str) -> tuple[str, str]:

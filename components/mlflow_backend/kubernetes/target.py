@@ -111,12 +111,10 @@ class KubernetesTarget:
         return KubernetesPlatform(located).store  # type: ignore[arg-type]
 
     def backups(self, locator: KubernetesLocator, file: Path) -> KubernetesBackups:
-        """Return the Jobs that take backups; the settings were given to them by the last update."""
-        del file
+        """Return what takes and restores backups of the backend in a namespace."""
         from mlflow_backend.kubernetes.backups import KubernetesBackups
 
-        platform = self.platform(locator)
-        return KubernetesBackups(self.name, api=platform.api, naming=platform.naming, store=platform.store)
+        return KubernetesBackups(self.platform(locator), file)
 
     def maintenance(self, locator: KubernetesLocator) -> KubernetesMaintenance:
         """Return the Job that maintains the backend."""

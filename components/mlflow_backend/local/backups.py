@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.backup import sealing
+from mlflow_backend.backup import bundle, sealing
 from mlflow_backend.backup import source as sources
 from mlflow_backend.backup.artifacts import StoredFile
 from mlflow_backend.backup.destination import FolderDestination
@@ -32,7 +33,7 @@ KEY: Final = "backup-key"
 _PIECE_BYTES = 1 << 20
 _STORE_TIMEOUT_S = 60
 # What users and their data know a backend by. Passwords between its own parts are each stack's own.
-_SECRETS = (credentials.ADMIN, credentials.API_KEYS, credentials.FLASK, encryption.FILE)
+_SECRETS = (credentials.ADMIN, credentials.API_KEYS, credentials.FLASK, bundle.FILE)
 _API_KEY = "api-key"
 
 
@@ -41,14 +42,16 @@ def source_of(state: StateDir, *, settings: bytes = b"", users: bool = False) ->
 
     `users` says that the users' database is restored although it has no schema yet.
     """
+    platform = LocalPlatform(state)
     return sources.source_of(
-        DeployedBackend(LocalPlatform(state)),
+        DeployedBackend(platform),
         tool=lambda version: DatabaseTool(Runner(state, version, users=users)),
         artifacts=LocalArtifacts(state),
         vault=LocalVault(state),
         own=FolderDestination(state.backend_store),
         stack=state.path.name,
         settings=settings,
+        used=partial(platform.row_counts, ("runs", "registered_models")),
     )
 
 
@@ -172,7 +175,7 @@ class LocalVault:
                 raise PlatformFailed(
                     f"{name} is no secret of a backend", code="backup-secret-unknown", fix="Restore another backup"
                 )
-            if name == encryption.FILE:
+            if name == bundle.FILE:
                 encryption.replace(self.state, text)
             else:
                 write(self.state.credentials / name, text)
@@ -195,7 +198,7 @@ def named_here(secrets: Mapping[str, str]) -> dict[str, str]:
             fix="Restore it onto the target that it was taken of",
         )
     common = {name: secrets[name] for name in (credentials.ADMIN, credentials.FLASK)}
-    return {**common, encryption.FILE: encryption.content(secrets)}
+    return {**common, bundle.FILE: encryption.content(secrets)}
 
 
 def _is_taken_over(name: str) -> bool:

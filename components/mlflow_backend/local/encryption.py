@@ -12,6 +12,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import new_keys
+from mlflow_backend.backup.bundle import FILE, IN_FORCE
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local.state import write
 from mlflow_backend.server import keys
@@ -22,19 +23,18 @@ if TYPE_CHECKING:
 
     from mlflow_backend.local.state import StateDir
 
-FILE: Final = "encryption-keys"
 FINGERPRINT: Final = "encryption-keys.sha256"
-_IN_FORCE, _NEXT = "inForce", "next"
+_NEXT = "next"
 
 
 def value(state: StateDir, name: str) -> str:
     """Return the value of a key that is in force. Raises PlatformFailed if it cannot be read."""
-    return str(_read(state)[_IN_FORCE][name])
+    return str(_read(state)[IN_FORCE][name])
 
 
 def values(state: StateDir) -> dict[str, str]:
     """Return the keys in force by name; none before the stack's first update with keys of its own."""
-    return dict(_read(state)[_IN_FORCE]) if _path(state).exists() else {}
+    return dict(_read(state)[IN_FORCE]) if _path(state).exists() else {}
 
 
 def in_force(state: StateDir) -> dict[str, str]:
@@ -51,7 +51,7 @@ def of_tool(state: StateDir) -> dict[str, str]:
 
 def content(stored: Mapping[str, str]) -> str:
     """Return what the file says if these keys are in force."""
-    return _text({_IN_FORCE: {name: stored[name] for name in keys.NAMES}})
+    return _text({IN_FORCE: {name: stored[name] for name in keys.NAMES}})
 
 
 def waiting(state: StateDir) -> bool:
@@ -66,13 +66,13 @@ def ensure(state: StateDir) -> None:
     """
     path, known = _path(state), state.path / FINGERPRINT
     if not path.exists() and not known.exists():
-        write(path, _text({_IN_FORCE: new_keys.draw()}))
+        write(path, _text({IN_FORCE: new_keys.draw()}))
     stored = _read(state)
     _refuse_another(state, stored)
     if _NEXT in stored:
-        stored = {_IN_FORCE: stored[_NEXT]}
+        stored = {IN_FORCE: stored[_NEXT]}
         write(path, _text(stored))
-    found = _fingerprint(stored[_IN_FORCE])
+    found = _fingerprint(stored[IN_FORCE])
     if not known.exists() or known.read_text() != found:
         write(known, found)
 
@@ -86,7 +86,7 @@ def rotate(state: StateDir) -> None:
         stored = _read(state)
         _refuse_another(state, stored)
         if _NEXT not in stored:
-            write(_path(state), _text({**stored, _NEXT: keys.rotated(stored[_IN_FORCE], new_keys.draw())}))
+            write(_path(state), _text({**stored, _NEXT: keys.rotated(stored[IN_FORCE], new_keys.draw())}))
 
 
 def give_up(state: StateDir) -> Path | None:
@@ -105,7 +105,7 @@ def give_up(state: StateDir) -> Path | None:
 def replace(state: StateDir, text: str) -> None:
     """Put another backend's file of keys in force, which was read whole. Raises PlatformFailed if it is none."""
     write(_path(state), text)
-    write(state.path / FINGERPRINT, _fingerprint(_read(state)[_IN_FORCE]))
+    write(state.path / FINGERPRINT, _fingerprint(_read(state)[IN_FORCE]))
 
 
 def _read(state: StateDir) -> dict[str, Any]:
@@ -125,9 +125,9 @@ def _read(state: StateDir) -> dict[str, Any]:
 
 
 def _problem(document: object) -> str | None:
-    if not isinstance(document, dict) or not isinstance(document.get(_IN_FORCE), dict):
-        return f"it is no JSON object with the key {_IN_FORCE}"
-    sets = [document[_IN_FORCE], document.get(_NEXT, document[_IN_FORCE])]
+    if not isinstance(document, dict) or not isinstance(document.get(IN_FORCE), dict):
+        return f"it is no JSON object with the key {IN_FORCE}"
+    sets = [document[IN_FORCE], document.get(_NEXT, document[IN_FORCE])]
     if not all(isinstance(each, dict) for each in sets):
         return f"{_NEXT} is no JSON object"
     return next((found for each in sets if (found := keys.problem(each))), None)
@@ -138,8 +138,8 @@ def _refuse_another(state: StateDir, stored: dict[str, Any]) -> None:
     known = state.path / FINGERPRINT
     if not known.exists():
         return
-    former = json.loads(stored[_IN_FORCE][keys.FORMER])
-    if known.read_text() not in {_fingerprint(each) for each in (stored[_IN_FORCE], stored.get(_NEXT, {}), *former)}:
+    former = json.loads(stored[IN_FORCE][keys.FORMER])
+    if known.read_text() not in {_fingerprint(each) for each in (stored[IN_FORCE], stored.get(_NEXT, {}), *former)}:
         finding = "it does not hold the keys that the stack's data are encrypted with"
         raise PlatformFailed(finding, code="encryption-keys-lost", fix=_way_out(state), part=str(_path(state)))
 

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.backup import bundle
 from mlflow_backend.local import credentials, desired, encryption, environment, package, server, services
 from mlflow_backend.local.state import StateDir, write
 from mlflow_backend.local.supervisor import Supervisor
@@ -65,7 +66,7 @@ def scratch_stack(beside: StateDir, settings: Settings, secrets: Mapping[str, st
     }
     try:
         for name, text in secrets.items():
-            if name == encryption.FILE:
+            if name == bundle.FILE:
                 encryption.replace(state, text)
             else:
                 write(state.credentials / name, text)

@@ -13,6 +13,7 @@ from mlflow_backend.aws import backup_task
 from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.backup import catalogue, create, job, restore, sealing
+from mlflow_backend.backup.source import recorded
 from mlflow_backend.codec import to_document
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.identity import OBJECT
@@ -81,14 +82,14 @@ def release(revision: str) -> VerifiedRelease:
 def test_the_release_that_serves_is_the_pinned_one_or_the_last(client: Any) -> None:
     """A rollback pins what it serves; without a release there is nothing to back up."""
     ledger = Ledger(S3Store(client, bucket=BUCKET), by="a test")
-    assert backup_task.served(ledger) is None
+    assert recorded(ledger) is None
     for revision in ("one", "two"):
         ledger.add_release(release(revision))
-    found = backup_task.served(ledger)
+    found = recorded(ledger)
     assert found is not None
     assert found.image_digest == "sha256:two"
     ledger.add_rollback(to="one", rolled_back_from="two", reason="a test", detail={})
-    back = backup_task.served(ledger)
+    back = recorded(ledger)
     assert back is not None
     assert back.revision == "one"
 

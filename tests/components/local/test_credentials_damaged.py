@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 
+from mlflow_backend.backup import bundle
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.local import api_keys, credentials, encryption, ports, services
+from mlflow_backend.local import api_keys, credentials, ports, services
 from mlflow_backend.local.database import Database
 from mlflow_backend.local.naming import DATABASE, ROLE
 from mlflow_backend.local.provider import CredentialsProvider, ServiceProvider, SupervisorProvider
@@ -38,7 +39,7 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "open to all": lambda path: path.chmod(0o666),
 }
-NEVER_RENEWED = {encryption.FILE}
+NEVER_RENEWED = {bundle.FILE}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

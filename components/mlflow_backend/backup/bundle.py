@@ -1,0 +1,35 @@
+"""The secrets of a backup by name, in the form that a target outside this machine has them in. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.server.access import ADMIN_USER, AccessControl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FILE: Final = "encryption-keys"
+"""The one secret with all keys at rest, as a stack on this machine has them: a JSON object."""
+IN_FORCE: Final = "inForce"
+"""What in it servers use."""
+
+
+def each_alone(secrets: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Return the secrets of these names, each key at rest as one of its own; others have no use outside this machine.
+
+    Raises PlatformFailed if one is missing.
+    """
+    found = {ADMIN_USER: AccessControl.admin_user, **secrets}
+    if FILE in secrets:
+        found |= dict(json.loads(secrets[FILE])[IN_FORCE])
+    if missing := [name for name in names if name not in found]:
+        raise PlatformFailed(
+            f"{', '.join(missing)} is missing",
+            code="backup-keys-incomplete",
+            fix="Restore another backup",
+            part="the backup's keys",
+        )
+    return {name: str(found[name]) for name in names}
