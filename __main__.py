@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
+
+# The program lives for seconds. The collector would spend one of them on walking over what imports define, a second
+# time when the interpreter ends (docs/benchmarks.md).
+gc.disable()
+
+import atexit
 from pathlib import Path
 
 import pulumi
@@ -16,9 +21,6 @@ from mlflow_backend.settings.vulnerable import refuse_vulnerable
 
 def main() -> None:
     """Build the backend that the stack's settings describe."""
-    # The program lives for seconds. The collector would spend one of them on walking over what imports define, a
-    # second time when the interpreter ends (docs/benchmarks.md).
-    gc.disable()
     atexit.register(gc.freeze)
     settings = from_pulumi(pulumi.Config())
     for warning in refuse_vulnerable(settings):

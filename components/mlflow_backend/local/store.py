@@ -10,10 +10,6 @@ import http.client
 import re
 from urllib.parse import quote
 
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, ports
 from mlflow_backend.local.naming import ARTIFACT_ROOT, BUCKET, REGION
@@ -104,9 +100,13 @@ class Store(Service):
     def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
         """Return status and body of a request signed with the operator's key, (0, "") if nothing answers.
 
-        Signed by botocore and sent by http.client: a boto3 client takes 0.3 s to import and make, and each update
-        without changes would wait for it.
+        Signed by botocore and sent by http.client: a boto3 client takes 0.3 s to import and make.
         """
+        # An update without changes does not ask, and would wait for these too.
+        from botocore.auth import S3SigV4Auth  # noqa: PLC0415
+        from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+        from botocore.credentials import Credentials  # noqa: PLC0415
+
         key = Credentials(
             credentials.read(self.state, credentials.STORE_OPERATOR_ACCESS),
             credentials.read(self.state, credentials.STORE_OPERATOR_SECRET),

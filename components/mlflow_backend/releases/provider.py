@@ -24,7 +24,7 @@ class LedgerEntryProvider(Provider):
     serialize_as_secret_always = False
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Another release is another record, and so is one that the ledger has lost."""
+        """Another release is another record, and so is one that the ledger or the store has lost."""
         from mlflow_backend.releases import resource  # noqa: PLC0415 (the provider process starts light)
 
         return DiffResult(changes=resource.entry_changed(olds, news))
@@ -144,25 +144,10 @@ class LedgerEntry(Resource, module="mlflow-backend", name="LedgerEntry"):
             "locator": document_of(args.locator),
             "revision": args.revision,
             "verified": args.verified,
-            UPDATE_ID: _asked(args),
+            UPDATE_ID: update_id(),
             "number": None,
         }
         super().__init__(LedgerEntryProvider(), name, props, opts)
-
-
-def _asked(args: LedgerEntryArgs) -> pulumi.Input[str]:
-    """Return the id of an update that has something to record, and an empty text for one that has not."""
-    if not (this_update := update_id()):
-        return ""
-
-    def asked(found: list[Any]) -> str:
-        from mlflow_backend.releases import resource  # noqa: PLC0415
-
-        locator, revision, _verified = found
-        return "" if resource.is_recorded(locator, revision) and resource.is_kept(locator) else this_update
-
-    # After the verification, which reports what it found damaged or away.
-    return pulumi.Output.all(args.locator, args.revision, args.verified).apply(asked)
 
 
 class Hold(Resource, module="mlflow-backend", name="Hold"):

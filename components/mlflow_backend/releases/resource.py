@@ -28,8 +28,16 @@ HOLD: Final = ("withheld", "accepted")
 
 
 def entry_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Return whether there is another release than the last recorded one, or its record is missing."""
-    return _differs(ENTRY, olds, news) or asked_again(olds, news)
+    """Return whether there is another release than the last recorded one.
+
+    An update asks also whether its record and the locator are still there; a preview does not.
+    """
+    return _differs(ENTRY, olds, news) or (asked_again(olds, news) and not _is_whole(news))
+
+
+def _is_whole(inputs: Mapping[str, Any]) -> bool:
+    locator = from_document(inputs["locator"])
+    return is_recorded(locator, inputs["revision"]) and is_kept(locator)
 
 
 def is_recorded(locator: Locator, revision: str) -> bool:

@@ -10,7 +10,10 @@ from pydantic.alias_generators import to_camel
 
 
 class Section(BaseModel):
-    """Frozen, strict about types, closed to unknown keys."""
+    """Frozen, strict about types, closed to unknown keys.
+
+    The docstrings of fields are read for the JSON Schema alone (`schema_export`): each update would wait for it.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -19,5 +22,4 @@ class Section(BaseModel):
         alias_generator=to_camel,
         validate_by_name=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
     )

@@ -8,7 +8,6 @@ import pytest
 
 from mlflow_backend.cloudrun import backend
 from mlflow_backend.cloudrun.backend import CloudRunBackend, CloudRunBackendArgs, Found
-from mlflow_backend.releases import resource
 from tests.components.cloudrun.stacks import NAMING, REFUSED, VARIANTS, changed
 from tests.components.registrations import FakePlatform, registered_with
 
@@ -30,7 +29,6 @@ def record(variant: str, *, preview: bool = False, found: Found = _NEW, **change
     args = CloudRunBackendArgs(settings=changed(variant, changes))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(backend, "_looked_at", lambda *_: ((), found))
-        patch.setattr(resource, "is_recorded", lambda *_: False)
         platform = FakePlatform(_added, preview=preview)
         return registered_with(lambda: CloudRunBackend("mlflow", args), platform, stack=NAMING.stack, preview=preview)
 

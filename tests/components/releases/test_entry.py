@@ -95,9 +95,19 @@ def test_nothing_is_recorded_that_the_store_does_not_say(
     ],
 )
 def test_when_an_entry_is_made_again(inputs: dict[str, Any], changed: dict[str, Any], *, wanted: bool) -> None:
-    """For another release, and in an update that found its record missing; not in a preview or a refresh."""
+    """For another release, and in an update that finds its record missing; not in a preview."""
     outs = {**inputs, "number": 1}
     assert provider.LedgerEntryProvider().diff("ledger", outs, inputs | changed).changes is wanted
+
+
+def test_an_update_with_nothing_to_record_makes_no_entry(target: DeployedBackend, inputs: dict[str, Any]) -> None:
+    """Each real update has another id, and asks the store whether record and locator are there."""
+    verified(target)
+    outs = resource.append(inputs)
+    news = inputs | {"updateId": "second"}
+    assert provider.LedgerEntryProvider().diff("ledger", outs, news).changes is False
+    target.store.replace(LOCATOR, b"{}")
+    assert provider.LedgerEntryProvider().diff("ledger", outs, news).changes is True
 
 
 def test_a_record_that_is_missing_or_damaged_is_asked_for(target: DeployedBackend, inputs: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[3])
 
-from tools.offline.language_host.server import main  # noqa: E402 - the module path has to be set first
+from tools.offline.language_host.server import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
