@@ -165,7 +165,7 @@ def test_a_drill_finds_a_silently_corrupted_backup(backups: Backups) -> None:
     found = backups.run("--json", "drill", backup)
     assert found.code == ExitCode.VERIFICATION_FAILED, found.text
     assert "tracking.dump.age" in found.text
-    assert [each["standing"] for each in backups.json("list")["backups"] if each["id"] == backup] == ["damaged"]
+    assert [each["state"] for each in backups.json("list")["backups"] if each["id"] == backup] == ["damaged"]
 
 
 @pytest.mark.full
@@ -189,7 +189,7 @@ def test_a_drill_proves_a_backup_and_leaves_nothing(backups: Backups) -> None:
     assert proved["rpo_s"] > 0
     assert not scratch.exists()
     assert processes.marked(str(scratch)) == []
-    assert backups.json("list")["backups"][-1]["standing"] == "proved"
+    assert backups.json("list")["backups"][-1]["state"] == "proved"
 
 
 def test_a_backup_restored_elsewhere_is_the_backend(backups: Backups) -> None:

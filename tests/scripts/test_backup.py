@@ -45,7 +45,7 @@ def test_a_damaged_backup_is_named_with_the_artifact(root: Path, capsys: pytest.
     kept(destination, identifier(1))
     named = ["--destination", str(root / "backups"), "--json"]
     assert backup.main([*named, "list"], root=root) == ExitCode.DONE
-    assert [each["standing"] for each in json.loads(capsys.readouterr().out)["backups"]] == ["unproved"]
+    assert [each["state"] for each in json.loads(capsys.readouterr().out)["backups"]] == ["unproved"]
     assert backup.main([*named, "verify"], root=root) == ExitCode.DONE
     destination.path(SHARED.content).write_bytes(b"sharex")
     capsys.readouterr()

@@ -11,7 +11,7 @@ from mlflow_backend.backup import drill, manifest
 from mlflow_backend.backup.artifacts import CONTENTS, Artifact, decode_index
 from mlflow_backend.backup.damage import Damage, Kind, damaged_contents, damaged_parts, different_totals
 from mlflow_backend.backup.destination import looked_at
-from mlflow_backend.backup.retention import ListedBackup, Standing, Unfinished
+from mlflow_backend.backup.retention import BackupState, ListedBackup, Unfinished
 from mlflow_backend.contract import PlatformFailed
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Backup:
     @property
     def listed(self) -> ListedBackup:
         """The backup as retention and selection see it."""
-        found = drill.standing(self.drills) if self.manifest else Standing.DAMAGED
-        return ListedBackup(id=self.id, taken_at=self.taken_at, standing=found)
+        found = drill.state_of(self.drills) if self.manifest else BackupState.DAMAGED
+        return ListedBackup(id=self.id, taken_at=self.taken_at, state=found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Catalogue:
     @property
     def newest(self) -> Manifest | None:
         """The manifest of the newest backup that is not known to be damaged."""
-        usable = (each.manifest for each in reversed(self.backups) if each.listed.standing is not Standing.DAMAGED)
+        usable = (each.manifest for each in reversed(self.backups) if each.listed.state is not BackupState.DAMAGED)
         return next(usable, None)
 
 
@@ -136,7 +136,7 @@ def document(backup: Backup) -> dict[str, object]:
     return {
         "id": backup.id,
         "takenAt": backup.taken_at.isoformat(),
-        "standing": str(backup.listed.standing),
+        "state": str(backup.listed.state),
         "mlflowVersion": found.mlflow_version if found else None,
         "heads": str(found.heads) if found else None,
         "artifacts": {"files": found.artifacts.files, "bytes": found.artifacts.size_bytes} if found else None,

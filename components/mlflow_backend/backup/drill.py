@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.backup.retention import Standing
+from mlflow_backend.backup.retention import BackupState
 from mlflow_backend.contract import PlatformFailed
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ def decode(content: bytes, *, backup: str) -> DrillResult:
         ) from None
 
 
-def standing(results: Iterable[DrillResult]) -> Standing:
+def state_of(results: Iterable[DrillResult]) -> BackupState:
     """Return what the drills of one backup say of it: the newest one that reached a conclusion decides."""
     conclusive = [result for result in results if result.outcome is not Outcome.INCONCLUSIVE]
     if not conclusive:
-        return Standing.UNPROVED
+        return BackupState.UNPROVED
     newest = max(conclusive, key=lambda result: result.started_at)
-    return Standing.PROVED if newest.outcome is Outcome.PROVED else Standing.DAMAGED
+    return BackupState.PROVED if newest.outcome is Outcome.PROVED else BackupState.DAMAGED
 
 
 def _result(document: dict[str, Any], backup: str) -> DrillResult:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ABANDONED_AFTER = timedelta(days=2)
 
 
-class Standing(StrEnum):
+class BackupState(StrEnum):
     """What is known of a backup: a drill restored it; nobody tried; a look or a drill found it damaged."""
 
     PROVED = "proved"
@@ -35,7 +35,7 @@ class ListedBackup:
 
     id: str
     taken_at: datetime
-    standing: Standing
+    state: BackupState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +68,8 @@ def plan_prune(
     that a restore or a drill reads now (`in_use`). A damaged one is kept for its time too: its dump may be whole.
     """
     ordered = sorted(backups, key=lambda backup: (backup.taken_at, backup.id))
-    proved = [backup.id for backup in ordered if backup.standing is Standing.PROVED]
-    usable = [backup.id for backup in ordered if backup.standing is not Standing.DAMAGED]
+    proved = [backup.id for backup in ordered if backup.state is BackupState.PROVED]
+    usable = [backup.id for backup in ordered if backup.state is not BackupState.DAMAGED]
     deleted: dict[str, str] = {}
     kept: dict[str, str] = {}
     for backup in ordered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlflow_backend.backup.retention import Standing
+from mlflow_backend.backup.retention import BackupState
 from mlflow_backend.contract import Refused, UsageError
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ def to_restore(backups: Sequence[ListedBackup], wanted: str | None = None) -> Li
                 fix=f"Name one of these, the newest first: {known}",
             )
         return found
-    proved = next((backup for backup in ordered if backup.standing is Standing.PROVED), None)
+    proved = next((backup for backup in ordered if backup.state is BackupState.PROVED), None)
     if proved is None:
         raise Refused(
-            f"no backup was proved by a drill; the newest is {ordered[0].id} ({ordered[0].standing})",
+            f"no backup was proved by a drill; the newest is {ordered[0].id} ({ordered[0].state})",
             code="backup-none-proved",
             fix="Drill it first, or name the one to restore",
         )

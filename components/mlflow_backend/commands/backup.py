@@ -148,11 +148,11 @@ def _create(options: argparse.Namespace, stack: Stack, destination: Destination,
 
 def _list(options: argparse.Namespace, stack: Stack, destination: Destination) -> int:
     from mlflow_backend.backup import catalogue
-    from mlflow_backend.backup.retention import Standing
+    from mlflow_backend.backup.retention import BackupState
 
     found = catalogue.read(destination)
     lines = [
-        f"{each.id}  {each.listed.standing:<8}  {_summary(each.manifest) if each.manifest else each.damage}"
+        f"{each.id}  {each.listed.state:<8}  {_summary(each.manifest) if each.manifest else each.damage}"
         for each in reversed(found.backups)
     ]
     unfinished = [each.id for each in found.unfinished]
@@ -165,7 +165,7 @@ def _list(options: argparse.Namespace, stack: Stack, destination: Destination) -
         "unfinished": unfinished,
         "schedules": dict(schedules),
     }
-    proved = any(each.standing is Standing.PROVED for each in found.listed)
+    proved = any(each.state is BackupState.PROVED for each in found.listed)
     lines = [
         *(lines or ["no backups"]),
         *(f"{each}  unfinished" for each in unfinished),

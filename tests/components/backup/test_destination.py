@@ -11,7 +11,7 @@ from mlflow_backend.backup import catalogue, prune
 from mlflow_backend.backup.artifacts import content_key
 from mlflow_backend.backup.destination import FolderDestination
 from mlflow_backend.backup.drill import DrillResult, Outcome
-from mlflow_backend.backup.retention import Standing
+from mlflow_backend.backup.retention import BackupState
 from mlflow_backend.contract import PlatformFailed, Refused
 from tests.components.backup.destinations import OLD, SHARED, every, identifier, kept
 from tests.components.backup.manifests import digest
@@ -62,7 +62,7 @@ def test_a_whole_backup_is_listed_with_what_its_drills_found(destination: Folder
         ),
     )
     found = catalogue.read(destination)
-    assert [(each.id, each.listed.standing) for each in found.backups] == [(identifier(1), Standing.PROVED)]
+    assert [(each.id, each.listed.state) for each in found.backups] == [(identifier(1), BackupState.PROVED)]
     assert [each.id for each in found.unfinished] == ["20260822T020000Z-0a1b2c"]
 
 

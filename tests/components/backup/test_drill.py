@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mlflow_backend.backup.drill import DrillResult, Outcome, decode, encode, object_name, standing
-from mlflow_backend.backup.retention import Standing
+from mlflow_backend.backup.drill import DrillResult, Outcome, decode, encode, object_name, state_of
+from mlflow_backend.backup.retention import BackupState
 from mlflow_backend.contract import PlatformFailed
 from tests.components.backup.manifests import ID, TAKEN
 
@@ -44,20 +44,20 @@ def test_two_drills_have_two_objects() -> None:
 @pytest.mark.parametrize(
     ("results", "expected"),
     [
-        ([], Standing.UNPROVED),
-        ([INCONCLUSIVE], Standing.UNPROVED),
-        ([PROVED], Standing.PROVED),
-        ([DAMAGED], Standing.DAMAGED),
-        ([PROVED, later(DAMAGED, 1)], Standing.DAMAGED),
-        ([DAMAGED, later(PROVED, 1)], Standing.PROVED),
-        ([PROVED, later(INCONCLUSIVE, 1)], Standing.PROVED),
-        ([DAMAGED, later(INCONCLUSIVE, 1)], Standing.DAMAGED),
+        ([], BackupState.UNPROVED),
+        ([INCONCLUSIVE], BackupState.UNPROVED),
+        ([PROVED], BackupState.PROVED),
+        ([DAMAGED], BackupState.DAMAGED),
+        ([PROVED, later(DAMAGED, 1)], BackupState.DAMAGED),
+        ([DAMAGED, later(PROVED, 1)], BackupState.PROVED),
+        ([PROVED, later(INCONCLUSIVE, 1)], BackupState.PROVED),
+        ([DAMAGED, later(INCONCLUSIVE, 1)], BackupState.DAMAGED),
     ],
 )
-def test_the_newest_drill_with_a_conclusion_decides(results: list[DrillResult], expected: Standing) -> None:
+def test_the_newest_drill_with_a_conclusion_decides(results: list[DrillResult], expected: BackupState) -> None:
     """A full disk does not take away what was proved, and a backup can rot after it was."""
-    assert standing(results) is expected
-    assert standing(results[::-1]) is expected
+    assert state_of(results) is expected
+    assert state_of(results[::-1]) is expected
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mlflow_backend.backup.retention import ListedBackup, Standing, Unfinished, plan_prune, unreferenced
+from mlflow_backend.backup.retention import BackupState, ListedBackup, Unfinished, plan_prune, unreferenced
 from tests.components.backup.manifests import TAKEN, artifact
 
 NOW = TAKEN
-PROVED, UNPROVED, DAMAGED = Standing.PROVED, Standing.UNPROVED, Standing.DAMAGED
+PROVED, UNPROVED, DAMAGED = BackupState.PROVED, BackupState.UNPROVED, BackupState.DAMAGED
 
 
 def ago(days: float) -> datetime:
@@ -18,9 +18,9 @@ def ago(days: float) -> datetime:
     return NOW - timedelta(days=days)
 
 
-def backups(*listed: tuple[float, Standing]) -> list[ListedBackup]:
+def backups(*listed: tuple[float, BackupState]) -> list[ListedBackup]:
     """Return backups that were taken so many days ago, each named by its age."""
-    return [ListedBackup(id=f"{age:g}d", taken_at=ago(age), standing=standing) for age, standing in listed]
+    return [ListedBackup(id=f"{age:g}d", taken_at=ago(age), state=state) for age, state in listed]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def backups(*listed: tuple[float, Standing]) -> list[ListedBackup]:
     ],
 )
 def test_what_is_too_old_goes_but_never_the_newest_that_can_be_restored(
-    listed: list[tuple[float, Standing]], deleted: list[str]
+    listed: list[tuple[float, BackupState]], deleted: list[str]
 ) -> None:
     """A stack whose backups fail, or whose drills do, keeps the last one that was shown to work."""
     for order in (listed, listed[::-1]):

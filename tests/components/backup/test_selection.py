@@ -6,36 +6,36 @@ from datetime import timedelta
 
 import pytest
 
-from mlflow_backend.backup.retention import ListedBackup, Standing
+from mlflow_backend.backup.retention import BackupState, ListedBackup
 from mlflow_backend.backup.selection import to_drill, to_restore
 from mlflow_backend.contract import Refused, UsageError
 from tests.components.backup.manifests import TAKEN
 
-PROVED, UNPROVED, DAMAGED = Standing.PROVED, Standing.UNPROVED, Standing.DAMAGED
+PROVED, UNPROVED, DAMAGED = BackupState.PROVED, BackupState.UNPROVED, BackupState.DAMAGED
 
 
-def backups(*standings: Standing) -> list[ListedBackup]:
+def backups(*states: BackupState) -> list[ListedBackup]:
     """Return backups `0`, `1` and so on, each a day younger than the one before."""
     return [
-        ListedBackup(id=str(number), taken_at=TAKEN + timedelta(days=number), standing=standing)
-        for number, standing in enumerate(standings)
+        ListedBackup(id=str(number), taken_at=TAKEN + timedelta(days=number), state=state)
+        for number, state in enumerate(states)
     ]
 
 
 @pytest.mark.parametrize(
-    ("standings", "restored"),
+    ("states", "restored"),
     [((PROVED,), "0"), ((PROVED, PROVED), "1"), ((PROVED, UNPROVED), "0"), ((PROVED, DAMAGED), "0")],
 )
-def test_a_restore_takes_the_newest_that_was_proved(standings: tuple[Standing, ...], restored: str) -> None:
+def test_a_restore_takes_the_newest_that_was_proved(states: tuple[BackupState, ...], restored: str) -> None:
     """In a disaster nobody should have to find out which backup works."""
-    assert to_restore(backups(*standings)).id == restored
-    assert to_restore(backups(*standings)[::-1]).id == restored
+    assert to_restore(backups(*states)).id == restored
+    assert to_restore(backups(*states)[::-1]).id == restored
 
 
-@pytest.mark.parametrize("standing", [PROVED, UNPROVED, DAMAGED])
-def test_a_named_backup_is_taken_whatever_is_known_of_it(standing: Standing) -> None:
+@pytest.mark.parametrize("state", [PROVED, UNPROVED, DAMAGED])
+def test_a_named_backup_is_taken_whatever_is_known_of_it(state: BackupState) -> None:
     """A person may know better, and a damaged backup may be all that is left."""
-    assert to_restore(backups(standing, PROVED), "0").id == "0"
+    assert to_restore(backups(state, PROVED), "0").id == "0"
 
 
 def test_without_a_proved_one_a_restore_has_to_be_told_which() -> None:
@@ -55,11 +55,11 @@ def test_an_unknown_backup_is_refused_with_the_newest_that_there_are() -> None:
     assert "94" not in refused.value.fix
 
 
-@pytest.mark.parametrize("standing", [PROVED, UNPROVED, DAMAGED])
-def test_a_drill_takes_the_newest(standing: Standing) -> None:
+@pytest.mark.parametrize("state", [PROVED, UNPROVED, DAMAGED])
+def test_a_drill_takes_the_newest(state: BackupState) -> None:
     """What was proved can rot, and what was damaged can be mended."""
-    assert to_drill(backups(PROVED, standing)).id == "1"
-    assert to_drill(backups(PROVED, standing)[::-1]).id == "1"
+    assert to_drill(backups(PROVED, state)).id == "1"
+    assert to_drill(backups(PROVED, state)[::-1]).id == "1"
 
 
 def test_without_any_backup_both_are_refused() -> None:

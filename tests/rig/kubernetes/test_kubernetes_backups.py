@@ -110,7 +110,7 @@ def test_it_is_whole_by_every_checksum_and_listed(stack: BackedUp) -> None:
     """Whoever reads backups needs the bucket alone; the list says when the next one is due."""
     assert stack.backup("verify", "--read")["damages"] == []
     listed = stack.backup("list")
-    assert [each["standing"] for each in listed["backups"]] == ["unproved"]
+    assert [each["state"] for each in listed["backups"]] == ["unproved"]
     assert "next" in listed["schedules"][BACKUP]
 
 
