@@ -1,4 +1,8 @@
-"""Google identity tokens: of the machine, of a credentials file, or of a service account that is impersonated."""
+"""Google identity tokens: of the machine, of a credentials file, or of a service account that is impersonated.
+
+An audience that ends with `/*` is Identity-Aware Proxy's: the URLs to which a service account says itself who it is, by
+a token that it signs ('Programmatic authentication', Identity-Aware Proxy).
+"""
 
 from __future__ import annotations
 
@@ -23,10 +27,13 @@ _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _LARGEST_ANSWER = 1024 * 1024
 _METADATA = "computeMetadata/v1/instance/service-accounts/default"
 _ROLES = {
-    "iamcredentials": f"roles/iam.serviceAccountTokenCreator on the account of {SERVICE_ACCOUNT}",
+    "iamcredentials": f"roles/iam.serviceAccountTokenCreator on the account of {SERVICE_ACCOUNT}, or on its own for IAP",
     "secretmanager": "roles/secretmanager.secretAccessor on the secret",
 }
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_SIGNED = "/*"
+# As long as IAP lets one last.
+_SIGNED_S = 3600
 
 
 def identity_token(audience: str, service_account: str, credentials: str) -> Token:
@@ -34,7 +41,9 @@ def identity_token(audience: str, service_account: str, credentials: str) -> Tok
 
     It is that of a service account to impersonate, else of a credentials file, else of the machine; empty is left out.
     """
-    if service_account:
+    if audience.endswith(_SIGNED):
+        text = _signed(audience, service_account, credentials)
+    elif service_account:
         body = {"audience": audience, "includeEmail": True}
         method = f"projects/-/serviceAccounts/{service_account}:generateIdToken"
         text = str(called("iamcredentials", method, body, credentials).get("token", ""))
@@ -46,6 +55,27 @@ def identity_token(audience: str, service_account: str, credentials: str) -> Tok
         return Token(text, renewal(_expiry(text), time.time()))
     except (KeyError, TypeError, ValueError):
         raise SignInFailed(f"Google answered with no identity token for {AUDIENCE}. Correct the audience.") from None
+
+
+def _signed(audience: str, service_account: str, credentials: str) -> str:
+    """Return a token that a service account signed: with the key of a file, else by Google."""
+    own = "" if service_account or not credentials else _account_of(credentials)
+    email = service_account or own or _metadata("email").strip()
+    now = int(time.time())
+    claims = {"iss": email, "sub": email, "aud": audience, "iat": now, "exp": now + _SIGNED_S}
+    if own:
+        return _of_file(credentials, audience, claims)
+    method = f"projects/-/serviceAccounts/{email}:signJwt"
+    return str(called("iamcredentials", method, {"payload": json.dumps(claims)}, credentials).get("signedJwt", ""))
+
+
+def _account_of(path: str) -> str:
+    """Return the account of a key file. Raises SignInFailed."""
+    try:
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - as the rest of this package
+            return str(_json(file.read())["client_email"])
+    except (OSError, KeyError, ValueError) as error:
+        raise _unusable(type(error).__name__, path, "IAP") from None
 
 
 def called(api: str, method: str, body: dict[str, Any] | None, credentials: str) -> dict[str, Any]:
@@ -92,8 +122,10 @@ def _answer(request: Request, whose: str, fix: str, *handlers: Any) -> str:
     raise SignInFailed(f"{whose} {finding}. {fix}.")
 
 
-def _of_file(path: str, audience: str) -> str:
+def _of_file(path: str, audience: str, claims: dict[str, Any] | None = None) -> str:
     """Return the identity token for an audience, or without one an access token, of a credentials file.
+
+    With `claims` the file's key signs these.
 
     google-auth signs, because the standard library has no RSA; it reads every other kind of file too.
     """
@@ -106,6 +138,9 @@ def _of_file(path: str, audience: str) -> str:
             f"{CREDENTIALS} is set, and google-auth is not installed. Install mlflow-backend-client[google]."
         ) from None
     try:
+        if claims is not None:
+            signer = account.Credentials.from_service_account_file(path).signer
+            return str(importlib.import_module("google.auth.jwt").encode(signer, claims).decode())
         if audience:
             found = account.IDTokenCredentials.from_service_account_file(path, target_audience=audience)
         else:

@@ -70,10 +70,10 @@ class Google:
         with self._lock:
             self.issued = dict.fromkeys(self.issued, -1e9)
 
-    def token(self, audience: str) -> str:
-        """Issue an identity token."""
+    def token(self, audience: str, **more: Any) -> str:
+        """Issue an identity token, or sign an account's own, which says more."""
         with self._lock:
-            claims = {"aud": audience, "exp": time.time() + self.said_s, "number": len(self.issued)}
+            claims = {"aud": audience, "exp": time.time() + self.said_s, "number": len(self.issued), **more}
             token = f"{_part({'alg': 'RS256'})}.{_part(claims)}.s3cret"
             self.issued[token] = time.monotonic()
             self.audiences.append(audience)
@@ -87,6 +87,8 @@ class Google:
             return Reply(body=self.token(asked.query["audience"]).encode())
         if metadata == "token":
             return self._access()
+        if metadata == "email":
+            return Reply(body=ACCOUNT.encode())
         if asked.path == "/token":
             return self._exchanged(asked)
         if asked.headers.get("authorization") == f"Bearer {self.access_token}":
@@ -101,10 +103,19 @@ class Google:
         if asked.path == f"/v1/projects/-/serviceAccounts/{ACCOUNT}:generateIdToken":
             wrong = problems("iamcredentials.v1", "GenerateIdTokenRequest", asked.json)
             return error(400, str(wrong)) if wrong else as_json({"token": self.token(asked.json["audience"])})
+        if asked.path == f"/v1/projects/-/serviceAccounts/{ACCOUNT}:signJwt":
+            wrong = problems("iamcredentials.v1", "SignJwtRequest", asked.json)
+            return error(400, str(wrong)) if wrong else self._signed(json.loads(asked.json["payload"]))
         if asked.path == f"/v1/{SECRET}/versions/latest:access":
             data = base64.b64encode(self.api_key.encode()).decode()
             return as_json({"name": f"{SECRET}/versions/1", "payload": {"data": data}})
         return error(404, "NOT_FOUND")
+
+    def _signed(self, claims: dict[str, Any]) -> Reply:
+        """Sign what an account says of itself, as IAP wants it: for an hour at most."""
+        if claims["iss"] != claims["sub"] or claims["exp"] - claims["iat"] > 3600:
+            return error(400, "INVALID_ARGUMENT")
+        return as_json({"keyId": "k", "signedJwt": self.token(claims.pop("aud"), **claims)})
 
     def _exchanged(self, asked: Asked) -> Reply:
         """Give an identity token for an assertion that a service account's key signed (RFC 7523)."""

@@ -16,6 +16,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from google.auth import jwt
 from mlflow_backend_sign_in import keys, plugin, tokens
 from mlflow_backend_sign_in.plugin import Provider
 from mlflow_backend_sign_in.settings import CREDENTIALS, Settings
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 API = "/api/2.0/mlflow/experiments/search"
 AUDIENCE = "https://mlflow.example"
+IAP = f"{AUDIENCE}/*"
 NOW = 1_000_000.0
 
 
@@ -419,19 +421,49 @@ def test_an_account_is_impersonated(google: Google, monkeypatch: pytest.MonkeyPa
     assert google.server.asked[-1].json == {"audience": AUDIENCE, "includeEmail": True}
 
 
-@pytest.mark.parametrize("account", ["", ACCOUNT], ids=["its own", "impersonated"])
-def test_a_key_file_signs_for_its_account(
-    google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str
-) -> None:
-    """Away from Google Cloud the key of a service account asks, for itself or for an account to impersonate."""
+@pytest.mark.parametrize("account", ["", ACCOUNT], ids=["the machine's", "impersonated"])
+def test_iap_is_told_by_the_account_itself(google: Google, monkeypatch: pytest.MonkeyPatch, account: str) -> None:
+    """Google signs in the account's name, for the proxy's URLs; a token is used until shortly before its end."""
+    monkeypatch.setenv("MLFLOW_BACKEND_AUDIENCE", IAP)
+    monkeypatch.setenv("MLFLOW_BACKEND_SERVICE_ACCOUNT", account)
+    with Guarded(google=google) as guarded:
+        assert [get(guarded.url).status_code for _ in range(3)] == [200] * 3
+    assert google.audiences == [IAP]
+
+
+def test_iap_is_told_by_the_key_of_a_file(google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key signs, and nobody is asked."""
+    private = _key_file(google, tmp_path, monkeypatch)
+    monkeypatch.setenv("MLFLOW_BACKEND_AUDIENCE", IAP)
+    with FakeMLflow() as server:
+        get(server.url)
+        token = server.asked[-1].headers["authorization"].removeprefix("Bearer ")
+    pem = private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    claims = jwt.decode(token, certs=pem, audience=IAP)
+    assert claims["iss"] == claims["sub"] == "k@p.iam.gserviceaccount.com"
+    assert claims["exp"] - claims["iat"] <= 3600
+    assert google.server.asked == []
+
+
+def _key_file(google: Google, folder: Path, monkeypatch: pytest.MonkeyPatch) -> rsa.RSAPrivateKey:
+    """Write the key of a service account to where Google's clients look, and return it."""
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     document = {"type": "service_account", "client_email": "k@p.iam.gserviceaccount.com", "private_key": pem.decode()}
     document |= {"token_uri": f"{google.server.url}/token", "project_id": "p"}
-    (tmp_path / "credentials.json").write_text(json.dumps(document))
-    monkeypatch.setenv(CREDENTIALS, str(tmp_path / "credentials.json"))
+    (folder / "credentials.json").write_text(json.dumps(document))
+    monkeypatch.setenv(CREDENTIALS, str(folder / "credentials.json"))
+    return private
+
+
+@pytest.mark.parametrize("account", ["", ACCOUNT], ids=["its own", "impersonated"])
+def test_a_key_file_signs_for_its_account(
+    google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, account: str
+) -> None:
+    """Away from Google Cloud the key of a service account asks, for itself or for an account to impersonate."""
+    private = _key_file(google, tmp_path, monkeypatch)
     monkeypatch.setenv("MLFLOW_BACKEND_AUDIENCE", AUDIENCE)
     monkeypatch.setenv("MLFLOW_BACKEND_SERVICE_ACCOUNT", account)
     with Guarded(google=google) as guarded:

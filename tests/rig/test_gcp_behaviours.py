@@ -335,26 +335,41 @@ def test_signature_removed(scene: Scene) -> None:
 
 
 def test_iap(scene: Scene) -> None:
-    """IAP's audience, IAP's users, and IAP itself as the invoker."""
+    """What an account signs for this host, IAP's users, and IAP itself as the invoker."""
     body = {**scene.body(), "iapEnabled": True, "invokerIamDisabled": False}
     url = scene.create(body)["urls"][0]
     resource = scene.rig.services.kept[scene.resource].iap
-    token = scene.rig.tokens.identity(SOMEBODY, f"{url}/*")
+    signed, google = scene.rig.tokens.of_itself, scene.rig.tokens.identity
+    right = signed(SOMEBODY, f"{url}/*")
 
     def status(token: str) -> int:
-        return int(scene.rig.ask(f"{url}/health", headers={"Authorization": f"Bearer {token}"}).status)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return int(scene.rig.ask(f"{url}/health", headers=headers).status)
 
     def allow(path: str, role: str, member: str, api: str) -> None:
         policy = {"policy": {"bindings": [{"role": role, "members": [member]}]}}
         scene.rig.call("POST", f"{path}:setIamPolicy", policy, api=api)
 
-    assert status(token) == 403
-    allow(f"v1/{resource}", "roles/iap.httpsResourceAccessor", f"user:{SOMEBODY}", "iap.v1")
-    assert status(token) == 403, "IAP is no invoker yet"
+    assert status(right) == 403
+    allow(f"v1/{resource}", "roles/iap.httpsResourceAccessor", f"serviceAccount:{SOMEBODY}", "iap.v1")
+    assert status(right) == 403, "IAP is no invoker yet"
     agent = f"serviceAccount:service-{scene.rig.number}@gcp-sa-iap.iam.gserviceaccount.com"
     allow(scene.path, "roles/run.invoker", agent, "run.v2")
-    assert status(token) == 200
-    assert status(scene.rig.tokens.identity(SOMEBODY, url)) == 401
+    found = {
+        "right": status(right),
+        "for this path": status(signed(SOMEBODY, f"{url}/health")),
+        "none": status(""),
+        "for no host": status(signed(SOMEBODY, url)),
+        "for another host": status(signed(SOMEBODY, "https://other.example/*")),
+        "for a day": status(signed(SOMEBODY, f"{url}/*", lifetime_s=86400)),
+        "expired": status(signed(SOMEBODY, f"{url}/*", lifetime_s=-1)),
+        "Google's": status(google(SOMEBODY, f"{url}/*")),
+        "of nobody who may": status(signed("other@example.com", f"{url}/*")),
+    }
+    assert found == {
+        "right": 200, "for this path": 200, "none": 401, "for no host": 401, "for another host": 401, "for a day": 401,
+        "expired": 401, "Google's": 401, "of nobody who may": 403,
+    }  # fmt: skip
 
 
 def secret(scene: Scene, value: str) -> str:

@@ -7,6 +7,7 @@ instance that stays warm. The tests stand in the order of a life, and share its 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import subprocess
 import sys
@@ -135,6 +136,15 @@ def test_only_a_token_for_this_service_gets_in(life: Life) -> None:
     }  # fmt: skip
 
 
+def test_status_measures_whether_an_instance_is_warm(life: Life) -> None:
+    """Nothing stays warm, and nothing runs: MLflow is started for the first question, and answers the next at once."""
+    no_instance(life)
+    cold, warm = (life.stack.script("status").text for _ in range(2))
+    assert "0 of at most" in cold
+    assert re.search(r"first answer.*\bcold\b", cold), cold
+    assert re.search(r"first answer.*\bwarm\b", warm), warm
+
+
 def test_a_training_waits_for_a_cold_start(life: Life, tmp_path: Path) -> None:
     """Nothing runs, and the gate opens all the same, with a run that the server knows."""
     no_instance(life)
@@ -175,3 +185,24 @@ def test_a_changed_database_password_is_taken_over(life: Life) -> None:
     (engine,) = life.rig.databases.running.values()
     with pytest.raises(psycopg2.OperationalError):
         engine.execute("mlflow", "SELECT 1", user="mlflow", password=old)
+
+
+def test_a_minimum_that_somebody_gave_a_revision_is_taken_away(life: Life) -> None:
+    """It would be billed for as long as the revision has traffic or a tag: the next update serves without one."""
+    verified, path = life.serving(), f"v2/{life.naming.parent}/services/{life.naming.service()}"
+    template = {key: each for key, each in life.service["template"].items() if key != "revision"}
+    body = {
+        "template": {**template, "scaling": {**template["scaling"], "minInstanceCount": 1}},
+        "traffic": [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}],
+    }
+    life.rig.call("PATCH", path, body, updateMask="template,traffic")
+    until(lambda: life.serving() != verified, what="the revision of somebody else", deadline_s=_SOON_S)
+    foreign = life.serving()
+    assert life.rig.call("GET", f"{path}/revisions/{foreign}")["scaling"]["minInstanceCount"] == 1
+    assert "the revision itself keeps 1" in life.stack.script("status").text
+    updated = life.stack.up("--refresh")
+    assert updated.ok, updated.text
+    assert life.serving() == verified
+    assert foreign not in life.tags()
+    assert not life.service["template"]["scaling"].get("minInstanceCount")
+    no_instance(life)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlflow_backend.cloudrun.render.access import audience
+from mlflow_backend.cloudrun.render.access import audience, iap_audience
 from mlflow_backend.cloudrun.render.inputs import public_url
 from mlflow_backend.cloudrun.render.service import scaling
 from mlflow_backend.gcp.naming import Naming
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SCHEME = "gs://"
 SECRET = "gcp-secret"  # noqa: S105 - the scheme of a reference
 IDENTITY = "gcp-identity"
+SIGNED = "gcp-signed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,12 @@ class CloudRunLocator(HostedLocator):
     @property
     def credentials(self) -> dict[str, str]:
         """Where verification finds the users' kind of login: if Google checks callers, it draws a token."""
+        return self.credentials_at(self.url)
+
+    def credentials_at(self, url: str) -> dict[str, str]:
+        """Return where it finds the login at another address of the service: IAP's tokens are for one each."""
+        if self.identity == "iap":
+            return {"identityToken": f"{SIGNED}:{self.naming.email(VERIFIER)}#{iap_audience(url)}"}
         if self.identity:
             return {"identityToken": f"{IDENTITY}:{self.naming.email(VERIFIER)}#{self.audience}"}
         return super().credentials

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.cloudrun import logs, traffic
 from mlflow_backend.cloudrun.history import CloudRunHistory, identity_of, release_of, server_of
-from mlflow_backend.cloudrun.locator import IDENTITY, SECRET, CloudRunLocator
+from mlflow_backend.cloudrun.locator import IDENTITY, SECRET, SIGNED, CloudRunLocator
 from mlflow_backend.cloudrun.oneshot import CloudRunJob, VerifyJob
 from mlflow_backend.cloudrun.render.service import VERSION_LABEL
 from mlflow_backend.cloudrun.service import OPERATION_S, CloudRun
@@ -16,7 +17,7 @@ from mlflow_backend.cloudrun.warmth import first_answer
 from mlflow_backend.contract import Refused
 from mlflow_backend.gcp import secrets
 from mlflow_backend.gcp.api import shared
-from mlflow_backend.gcp.identity_tokens import token
+from mlflow_backend.gcp.identity_tokens import signed, token
 from mlflow_backend.gcp.render.identity import DATABASE, SERVER, VERIFIER
 from mlflow_backend.gcp.render.secrets import WAITING_KEYS
 from mlflow_backend.gcp.render.storage import DUMPS
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
     from mlflow_backend.target import Candidate
+    from mlflow_backend.verify.subjects import Subject
 
 # 'Container runtime contract' (Cloud Run): SIGTERM, and SIGKILL ten seconds later; nobody says when all is over.
 _GRACE_S: Final = 15.0
@@ -107,6 +109,11 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
             path_prefix=environment.get(PREFIX_VARIABLE, ""),
         )
 
+    def subject_at(self, url: str, revision: str, version: str) -> Subject:
+        """Return the subject of a verification at an address, with a login for that one."""
+        found = super().subject_at(url, revision, version)
+        return replace(found, credentials=self.locator.credentials_at(url))
+
     def rotate_keys(self, *, lost: bool) -> str:
         """Let new keys wait in Secret Manager."""
         if lost:
@@ -122,7 +129,11 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
 
     def secrets(self) -> Mapping[str, Callable[[str], tuple[str, str]]]:
         """Return what reads secrets, and what draws identity tokens."""
-        return {SECRET: partial(secrets.reference, self._secrets), IDENTITY: partial(token, self.api)}
+        return {
+            SECRET: partial(secrets.reference, self._secrets),
+            IDENTITY: partial(token, self.api),
+            SIGNED: partial(signed, self.api),
+        }
 
     def verifier(self) -> VerifyJob:
         """Return the job that verifies within the network."""

@@ -93,8 +93,6 @@ def checks(settings: Settings) -> Iterator[str]:
 def verification(settings: Settings) -> Iterator[str]:
     """An update's verification gets past Google's check as the users do: by one token, from the internet."""
     wanted = settings.gcp.access
-    if wanted.identity == "iap":
-        yield "gcp.access.identity is iap, whose tokens the verification cannot draw yet; set it to iam"
     if wanted.second_header:
         yield "gcp.access.secondHeader is set, and the verification sends one header yet; remove it and one check"
     if wanted.identity is not None and settings.gcp.network.ingress != "all":

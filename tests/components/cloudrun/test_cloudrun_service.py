@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.cloudrun.locator import locator_of
 from mlflow_backend.cloudrun.refusals import refuse_unsupported
 from mlflow_backend.cloudrun.render import access, jobs
 from mlflow_backend.cloudrun.render.inputs import hosts
@@ -217,6 +218,18 @@ def test_somebody_checks_each_request(
     )
     assert open_to_all is (settings.access.mode in {"basic", "token"} and settings.gcp.access.identity is None)
     assert "allUsers" not in json.dumps([body, found])
+
+
+def test_a_token_of_iap_is_for_the_address_that_is_asked() -> None:
+    """Of the users' URL, a domain of theirs too, and of a candidate's tag; Cloud Run's own is for the service always."""
+    settings = changed("iap", {"network": {"publicUrl": "https://mlflow.example.com"}})
+    locator, tag = locator_of(settings, NAMING), f"https://{NAMING.host('r1')}"
+    account = NAMING.email("verify")
+    assert locator.credentials == {"identityToken": f"gcp-signed:{account}#https://mlflow.example.com/*"}
+    assert locator.credentials_at(f"{tag}/path") == {"identityToken": f"gcp-signed:{account}#{tag}/*"}
+    assert access.audience(settings, NAMING) == "https://mlflow.example.com/*"
+    google = locator_of(changed("iam", {}), NAMING)
+    assert google.credentials_at(tag) == {"identityToken": f"gcp-identity:{account}#{NAMING.url()}"}
 
 
 def test_a_start_ends_ready_and_a_bad_minute_restarts_nothing() -> None:

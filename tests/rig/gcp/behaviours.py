@@ -104,8 +104,9 @@ BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
         "'Service-to-service authentication', run/docs/authenticating/service-to-service",
     ),
     "iap": Behaviour(
-        "with IAP a token has IAP's audience, and IAP's own agent must be an invoker",
-        "'Configure IAP for Cloud Run', run/docs/securing/identity-aware-proxy-cloud-run; cloud-foundation-fabric#1321",
+        "with IAP an account signs for an hour at most that it calls this host, and IAP's own agent must be an invoker",
+        "'Programmatic authentication', iap/docs/authentication-howto; 'Configure IAP for Cloud Run', "
+        "run/docs/securing/identity-aware-proxy-cloud-run; cloud-foundation-fabric#1321",
     ),
     "secret_denied": Behaviour(
         "a revision whose account may not read a secret fails, and the account and the role are named",

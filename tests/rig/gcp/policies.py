@@ -30,7 +30,9 @@ PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
     "roles/run.invoker": frozenset({"run.routes.invoke"}),
     "roles/iap.httpsResourceAccessor": frozenset({"iap.webServiceVersions.accessViaIAP"}),
     "roles/iam.serviceAccountUser": frozenset({"iam.serviceAccounts.actAs"}),
-    "roles/iam.serviceAccountTokenCreator": frozenset({"iam.serviceAccounts.getOpenIdToken"}),
+    "roles/iam.serviceAccountTokenCreator": frozenset(
+        {"iam.serviceAccounts.getOpenIdToken", "iam.serviceAccounts.signJwt"}
+    ),  # fmt: skip
 }
 
 

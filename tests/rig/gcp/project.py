@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
+import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from tests.rig.gcp.operations import Operations
     from tests.rig.gcp.tokens import Tokens
 
-
+_SIGNED_S: Final = 12 * 3600
 # What compute calls a kind of resource, and the variable of its paths.
 _VARIABLES: Final = {"networks": "network", "subnetworks": "subnetwork", "globalAddresses": "address"}
 
@@ -38,7 +40,7 @@ class Project:
             batchEnable=self._enable_all,
         )  # fmt: skip
         directory.handle("serviceusage.operations", get=operations.get)
-        directory.handle("iamcredentials.projects.serviceAccounts", generateIdToken=self._identity)
+        directory.handle("iamcredentials.projects.serviceAccounts", generateIdToken=self._identity, signJwt=self._sign)
 
     def _get(self, call: Call) -> dict[str, Any]:
         self._same(call["name"])
@@ -86,6 +88,13 @@ class Project:
     def _identity(self, call: Call) -> dict[str, Any]:
         email = call["name"].rpartition("/")[2]
         return {"token": self._tokens.identity(email, call.body["audience"])}
+
+    def _sign(self, call: Call) -> dict[str, Any]:
+        """Sign what may be valid for twelve hours at most (projects.serviceAccounts.signJwt)."""
+        claims = json.loads(call.body["payload"])
+        if not 0 < claims.get("exp", time.time() + 1) - time.time() <= _SIGNED_S:
+            raise Failed(400, "Request contains an invalid argument: exp")
+        return {"keyId": "rig", "signedJwt": self._tokens.signed(call["name"].rpartition("/")[2], claims)}
 
 
 class Networks:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from mlflow_backend.cloudrun.render.inputs import public_url
 
 if TYPE_CHECKING:
     from mlflow_backend.gcp.naming import Naming
@@ -62,9 +65,15 @@ def sign_in(settings: Settings, naming: Naming) -> dict[str, str]:
 def audience(settings: Settings, naming: Naming) -> str | None:
     """Return the audience that clients' identity tokens must have, None if Google checks none.
 
-    Of IAP it is the URL that a service account signs a token of its own for; of Cloud Run the service's URL.
+    Of IAP it is the URLs that a service account signs a token of its own for; of Cloud Run the service's own URL, also
+    if it is called by another.
     """
     identity = settings.gcp.access.identity
     if identity is None:
         return None
-    return f"{naming.url()}/*" if identity == "iap" else naming.url()
+    return iap_audience(public_url(settings, naming)) if identity == "iap" else naming.url()
+
+
+def iap_audience(url: str) -> str:
+    """Return what a token is for that IAP takes at every path of a host ('Programmatic authentication')."""
+    return f"https://{urlsplit(url).hostname}/*"

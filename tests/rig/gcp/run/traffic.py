@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.rig.gcp.discovery import Failed
 from tests.rig.gcp.run.instance import CALLER
-from tests.rig.gcp.tokens import Wrong, unsigned
+from tests.rig.gcp.tokens import ISSUER, LIFETIME_S, Wrong, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,14 +93,23 @@ class Traffic:
             claims = self._tokens.claims(token, own=True)
         except Wrong as wrong:
             raise Failed(401, f"Invalid IAP credentials: {wrong}") from None
-        if claims["aud"] not in {f"https://{host}/*" for host in service.hosts()}:
+        # Google's own are for the proxy's OAuth client, which is Google's and nobody knows.
+        if claims["iss"] == ISSUER or claims["aud"] not in _asked(exchange):
             raise Failed(401, "Invalid IAP credentials: the audience is another one")
+        if claims["exp"] - claims["iat"] > LIFETIME_S:
+            raise Failed(401, "Invalid IAP credentials: it lasts for more than an hour")
         if not self._policies.allows(claims["email"], _IAP, service.iap):
             raise Failed(403, "You don't have access")
         agent = f"service-{service.number}@gcp-sa-iap.iam.gserviceaccount.com"
         if not self._policies.allows(agent, _INVOKE, service.name):
             raise Failed(403, "IAP for Cloud Run app is not set up correctly")
         return {"X-Goog-Authenticated-User-Email": f"accounts.google.com:{claims['email']}"}
+
+
+def _asked(exchange: Exchange) -> set[str]:
+    """Return what a token may be for that is sent with a request: its URL, or every path of its host."""
+    root = f"https://{exchange.host}"
+    return {f"{root}/*", f"{root}{exchange.url.path}"}
 
 
 def _caller(exchange: Exchange) -> str:
