@@ -27,7 +27,7 @@ _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _LARGEST_ANSWER = 1024 * 1024
 _METADATA = "computeMetadata/v1/instance/service-accounts/default"
 _ROLES = {
-    "iamcredentials": f"roles/iam.serviceAccountTokenCreator on the account of {SERVICE_ACCOUNT}, or on its own for IAP",
+    "iamcredentials": f"roles/iam.serviceAccountTokenCreator on {SERVICE_ACCOUNT}, for IAP also on its own account",
     "secretmanager": "roles/secretmanager.secretAccessor on the secret",
 }
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"

@@ -85,10 +85,8 @@ class Google:
         metadata = asked.path.removeprefix(METADATA) if asked.headers.get("metadata-flavor") == "Google" else ""
         if metadata == "identity" and asked.query["format"] == "full":
             return Reply(body=self.token(asked.query["audience"]).encode())
-        if metadata == "token":
-            return self._access()
-        if metadata == "email":
-            return Reply(body=ACCOUNT.encode())
+        if metadata in {"token", "email"}:
+            return self._access() if metadata == "token" else Reply(body=ACCOUNT.encode())
         if asked.path == "/token":
             return self._exchanged(asked)
         if asked.headers.get("authorization") == f"Bearer {self.access_token}":

@@ -429,6 +429,7 @@ def test_iap_is_told_by_the_account_itself(google: Google, monkeypatch: pytest.M
     with Guarded(google=google) as guarded:
         assert [get(guarded.url).status_code for _ in range(3)] == [200] * 3
     assert google.audiences == [IAP]
+    assert google.server.asked[-1].path == f"/v1/projects/-/serviceAccounts/{ACCOUNT}:signJwt"
 
 
 def test_iap_is_told_by_the_key_of_a_file(google: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,8 @@ class GcpAccess(Section):
     """Who is let through by Google before the server is asked."""
 
     identity: Literal["iam", "iap"] | None = None
-    """Google's own check: Cloud Run's invokers by identity token, or Identity-Aware Proxy on the service itself."""
+    """Google's own check: Cloud Run's invokers by identity token, or Identity-Aware Proxy on the service itself, where
+    people sign in and service accounts show a token that they signed."""
     principals: list[Principal] = Field(default_factory=list)
     """Who passes that check, such as serviceAccount:NAME@PROJECT.iam.gserviceaccount.com or group:ADDRESS."""
     second_header: bool = False

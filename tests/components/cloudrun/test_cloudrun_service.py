@@ -221,7 +221,7 @@ def test_somebody_checks_each_request(
 
 
 def test_a_token_of_iap_is_for_the_address_that_is_asked() -> None:
-    """Of the users' URL, a domain of theirs too, and of a candidate's tag; Cloud Run's own is for the service always."""
+    """Of the users' URL, a domain of theirs too, and of a candidate's tag; Cloud Run's own is for the service."""
     settings = changed("iap", {"network": {"publicUrl": "https://mlflow.example.com"}})
     locator, tag = locator_of(settings, NAMING), f"https://{NAMING.host('r1')}"
     account = NAMING.email("verify")

@@ -32,7 +32,7 @@ PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
     "roles/iam.serviceAccountUser": frozenset({"iam.serviceAccounts.actAs"}),
     "roles/iam.serviceAccountTokenCreator": frozenset(
         {"iam.serviceAccounts.getOpenIdToken", "iam.serviceAccounts.signJwt"}
-    ),  # fmt: skip
+    ),
 }
 
 
