@@ -47,6 +47,9 @@ class Provider(ResourceProvider):
     on changing the backend beside the next update.
     """
 
+    # A provider holds nothing, so that nothing of it is to be encrypted in the state. A resource's properties may be.
+    serialize_as_secret_always = False
+
     def __init_subclass__(cls, **options: Any) -> None:
         """Let what a provider raises offer the commands of its own backend."""
         super().__init_subclass__(**options)

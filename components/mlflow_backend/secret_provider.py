@@ -17,7 +17,6 @@ class SecretProvider(Provider):
     and `delete`, which take the inputs of the resource. It is imported when needed: a provider's process starts light.
     """
 
-    serialize_as_secret_always = False
     module: ClassVar[str]
 
     def create(self, props: dict[str, Any]) -> CreateResult:

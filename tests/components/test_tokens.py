@@ -115,9 +115,11 @@ def test_every_pinned_provider_is_a_resources() -> None:
 
 @pytest.mark.parametrize("path", sorted(PROVIDERS.values()))
 def test_a_provider_holds_nothing(path: str) -> None:
-    """What a provider holds is pickled into the state of every stack."""
+    """What a provider holds is pickled into the state of every stack, in plain: a secret there needs the passphrase."""
     module, _, name = path.rpartition(".")
-    assert vars(getattr(importlib.import_module(module), name)()) == {}
+    provider = getattr(importlib.import_module(module), name)()
+    assert vars(provider) == {}
+    assert provider.serialize_as_secret_always is False
 
 
 def test_snapshots_hold_no_token_that_is_not_declared() -> None:

@@ -17,7 +17,7 @@ from mlflow_backend.ecs import rendered as ecs_rendered
 from mlflow_backend.ecs.render import roles
 from mlflow_backend.ecs.rendered import render
 from mlflow_backend.policy import containers, iam, network, pack, rendered, stores, workloads
-from mlflow_backend.policy.catalogue import BY_NAME, POLICIES
+from mlflow_backend.policy.catalogue import POLICIES
 from mlflow_backend.policy.model import UNKNOWN, NotKnown, Resource, known
 from mlflow_backend.report.model import Outcome
 from mlflow_backend.settings import PolicyName
@@ -40,8 +40,7 @@ DIGEST = f"registry.example.com/mlflow@sha256:{'a' * 64}"
 
 def test_settings_know_each_policy_by_its_name() -> None:
     """A level for a policy that is not there would be obeyed by nobody."""
-    assert sorted(get_args(PolicyName)) == sorted(BY_NAME)
-    assert len(BY_NAME) == len(POLICIES)
+    assert sorted(get_args(PolicyName)) == sorted(each.name for each in POLICIES)
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
@@ -60,7 +59,7 @@ def test_a_local_stack_has_nothing_to_judge() -> None:
 
 def said(policy: str, *resources: Resource) -> list[str]:
     """Return what a policy says of resources."""
-    found = BY_NAME[policy]
+    (found,) = (each for each in POLICIES if each.name == policy)
     if found.evaluate is not None:
         return [each for resource in resources for each in found.evaluate(resource)]
     assert found.evaluate_stack is not None

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 class _SecretProvider(Provider):
     """One secret in Secrets Manager; `module` knows what it holds, and no value of it ever comes here."""
 
-    serialize_as_secret_always = False
     module: ClassVar[str]
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -69,8 +68,6 @@ class ServerSecretsProvider(_SecretProvider):
 class CacheTokenProvider(Provider):
     """The cache's token: the one secret of this target that is in the state, encrypted there."""
 
-    serialize_as_secret_always = False
-
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Draw it, once."""
         from mlflow_backend.aws import secrets  # noqa: PLC0415
@@ -91,8 +88,6 @@ class ApiKeysProvider(_SecretProvider):
 
 class InsightsLogsProvider(Provider):
     """The log group of Container Insights, which it may have made by itself."""
-
-    serialize_as_secret_always = False
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make the group, or take it over."""

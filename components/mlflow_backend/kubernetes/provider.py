@@ -47,8 +47,6 @@ class RolloutProvider(provider.RolloutProvider):
 class StoresProvider(Provider):
     """The wait for the stores in the cluster."""
 
-    serialize_as_secret_always = False
-
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Wait for them. Raises PlatformFailed with the cluster's own reasons; the next update then waits again."""
         from mlflow_backend.kubernetes import stores

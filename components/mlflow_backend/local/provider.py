@@ -37,9 +37,6 @@ _NOT_COMPARED = _FOUND | {"verification"}
 class _LocalProvider(Provider, ABC):
     """What the local resources share: one `apply` makes it so, `condition` finds out how it is."""
 
-    # The provider holds nothing, so nothing of it needs to be encrypted in the state.
-    serialize_as_secret_always = False
-
     @abstractmethod
     def apply(self, state: StateDir, props: dict[str, Any]) -> dict[str, Any]:
         """Make it so and return what was found. Raises PlatformFailed."""

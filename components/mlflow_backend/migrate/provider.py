@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 class MigrationProvider(Provider):
     """Shows what is pending when it checks, and brings the database to the head when it creates or updates."""
 
-    # It holds no secret, so there is nothing to encrypt in the state.
-    serialize_as_secret_always = False
-
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Put the forecast under `plan`: in a preview it is the one thing that can be shown."""
         from mlflow_backend.migrate import resource  # noqa: PLC0415 (the provider process starts light)
@@ -86,9 +83,6 @@ class Migration(Resource, module="mlflow-backend", name="Migration"):
 
 class ReencryptionProvider(Provider):
     """Puts what MLflow stores encrypted under the keys that the servers have, once no server has others."""
-
-    # It holds no secret, so there is nothing to encrypt in the state.
-    serialize_as_secret_always = False
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Ask for a run if the servers have other keys."""

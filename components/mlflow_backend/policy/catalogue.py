@@ -6,15 +6,9 @@ mlflow_backend/settings/policy.py to it.
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mlflow_backend.policy import network, stores, workloads
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from mlflow_backend.policy.model import Policy
 
 PACK: Final = "mlflow-backend"
 
@@ -36,5 +30,3 @@ POLICIES: Final = (
     workloads.logs_expire,
     stores.stateful_protected,
 )
-
-BY_NAME: Final[Mapping[str, Policy]] = MappingProxyType({policy.name: policy for policy in POLICIES})

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 class PreflightProvider(Provider):
     """Looks in `check`; creating and updating only keep what was found."""
 
-    # It holds no secret, so there is nothing to encrypt in the state.
-    serialize_as_secret_always = False
-
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Look at everything that the inputs name."""
         from mlflow_backend.preflight import resource  # noqa: PLC0415 (the provider process starts light)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 INPUTS: Final = tuple(input_names(PreflightArgs).values())
 GIVEN: Final = frozenset({"secrets", "certificate", "hostedZone", "database"})
 """Inputs that another component may give: the others are looked at without them."""
-FOUND: Final = ("pinnedImage", "imageHeads", "findings")
-"""Inputs that `check` writes: a preview shows inputs, while what `create` returns is unknown then."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 class LedgerEntryProvider(Provider):
     """Records each release whose verification passed. Nothing is deleted from a ledger."""
 
-    serialize_as_secret_always = False
-
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Another release is another record, and so is one that the ledger or the store has lost."""
         from mlflow_backend.releases import resource  # noqa: PLC0415 (the provider process starts light)
@@ -44,8 +42,6 @@ class LedgerEntryProvider(Provider):
 
 class HoldProvider(Provider):
     """Ends an update red that had to withhold a release, after all the rest was done."""
-
-    serialize_as_secret_always = False
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Compare what is withheld, and whether that is accepted."""
@@ -73,7 +69,6 @@ class CandidateProvider(Provider):
     candidate that a killed update left behind. It is imported when needed: a provider's process starts light.
     """
 
-    serialize_as_secret_always = False
     module: ClassVar[str]
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -97,7 +92,6 @@ class CandidateProvider(Provider):
 class RolloutProvider(Provider):
     """The wait for the platform: an update whose revision does not serve in time fails, and says why."""
 
-    serialize_as_secret_always = False
     compared: ClassVar[tuple[str, ...]]
     """The inputs that make it another rollout; how long to wait does not matter afterwards."""
 

@@ -98,7 +98,6 @@ class Stream:
     diagnostics: tuple[Diagnostic, ...] = ()
     violations: tuple[PolicyViolation, ...] = ()
     evaluations: tuple[PolicyEvaluation, ...] = ()
-    packs: Mapping[str, str] = field(default_factory=dict)
     ended: bool = False
     result: str = ""
 
@@ -120,7 +119,6 @@ def read(lines: Iterable[str]) -> Stream:
         diagnostics=tuple(_diagnostic(event["diagnosticEvent"]) for event in events if "diagnosticEvent" in event),
         violations=tuple(_violation(event["policyEvent"]) for event in events if "policyEvent" in event),
         evaluations=tuple(_evaluation(event) for event in events if _ANALYSED & event.keys()),
-        packs=dict((summary or {}).get("PolicyPacks") or {}),
         ended=summary is not None,
         result=str((summary or {}).get("result", "")),
     )

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 class UsersProvider(Provider):
     """Applies on create and update. A destroy leaves the users to their database, which goes or stays as a whole."""
 
-    # It holds references to secrets, and no secret, so there is nothing to encrypt in the state.
-    serialize_as_secret_always = False
-
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse users of a backend that cannot be called from here."""
         from mlflow_backend.users import resource  # noqa: PLC0415 - the provider's process starts light

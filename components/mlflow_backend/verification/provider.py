@@ -26,9 +26,6 @@ class VerificationProvider(Provider):
     A failed `update` would keep the old green entry, and a revert would then be 'unchanged' without a check.
     """
 
-    # It holds no secret, so there is nothing to encrypt in the state.
-    serialize_as_secret_always = False
-
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse inputs that cannot be verified; what is unknown in a preview is left for later."""
         from mlflow_backend.verification import resource  # noqa: PLC0415 - the provider's process starts light

@@ -199,7 +199,3 @@ class Unexpected(Exception):
     def __str__(self) -> str:
         """Name the request."""
         return self.exchange.called
-
-
-Json = dict[str, Any]
-"""A JSON object as MLflow's REST API answers it."""
