@@ -51,9 +51,8 @@ class Postgres:
         self._folder.mkdir(mode=0o700)
         if self._prefix:
             os.chown(self._folder, _NOBODY, _NOBODY)
-        self._run(
-            "initdb", "-D", str(self._folder), "-U", f"{service}admin", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8"
-        )
+        options = ("--no-sync", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8")
+        self._run("initdb", "-D", str(self._folder), "-U", f"{service}admin", *options)
         self._configure(authority, parameters)
         made = f"CREATE ROLE {_quoted(master)} LOGIN CREATEDB CREATEROLE PASSWORD {_literal(password)};\n"
         # What RDS's master user is a member of (Amazon RDS user guide, 'Understanding the rds_superuser role').

@@ -123,7 +123,9 @@ class Postgres:
         self._data.mkdir(mode=0o700)
         if self._prefix:
             os.chown(self._data, _NOBODY, _NOBODY)
-        self._run("initdb", "-D", str(self._data), "-U", "mlflow", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8")
+        # As little as what follows has to outlast the machine: writing it through takes as long as all the rest.
+        options = ("--no-sync", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8")
+        self._run("initdb", "-D", str(self._data), "-U", "mlflow", *options)
         rules = "host all mlflow 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
         settings = f"port={self.port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\nfsync=off\n"
         with (self._data / "postgresql.conf").open("a") as config:
