@@ -58,6 +58,7 @@ PROVIDERS = {
     "mlflow-backend:GcpServerSecrets": "mlflow_backend.gcp.provider.ServerSecretsProvider",
     "mlflow-backend:CloudRunCandidate": "mlflow_backend.cloudrun.provider.CandidateProvider",
     "mlflow-backend:CloudRunRollout": "mlflow_backend.cloudrun.provider.RolloutProvider",
+    "mlflow-backend:EcsBackupTool": "mlflow_backend.ecs.provider.BackupToolProvider",
     "mlflow-backend:EcsRollout": "mlflow_backend.ecs.provider.RolloutProvider",
     "mlflow-backend:Migration": "mlflow_backend.migrate.provider.MigrationProvider",
     "mlflow-backend:Reencryption": "mlflow_backend.migrate.provider.ReencryptionProvider",

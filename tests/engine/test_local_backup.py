@@ -190,6 +190,7 @@ def test_a_drill_proves_a_backup_and_leaves_nothing(backups: Backups) -> None:
     assert not scratch.exists()
     assert processes.marked(str(scratch)) == []
     assert backups.json("list")["backups"][-1]["state"] == "proved"
+    lost.unlink()
 
 
 def test_a_backup_restored_elsewhere_is_the_backend(backups: Backups) -> None:

@@ -529,8 +529,10 @@ def test_what_is_rendered_keeps_the_policies(variant: str) -> None:
     assert {each.outcome for each in found} == {Outcome.PASSED}
     assert {each.policy for each in found} >= {"iam-without-wildcards", "images-by-digest", "no-plain-secrets"}
     tasks = {each.where.partition(" task")[0] for each in found if each.policy == "no-plain-secrets"}
-    inside = settings_of(variant).aws.network.internal
-    assert tasks == ({"server", "database", "verify"} if inside else {"server", "database"})
+    settings = settings_of(variant)
+    more = {"verify"} if settings.aws.network.internal else set()
+    more |= {"backup"} if settings.backup.destination else set()
+    assert tasks == {"server", "database"} | more
 
 
 _ATTACHED: Final = {

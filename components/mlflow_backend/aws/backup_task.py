@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,25 +29,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlflow_backend.backup.job import BackupJob
+    from mlflow_backend.backup.source import Secrets
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Take the backup that the folder of the first argument describes, with the secrets in that of the second.
+    """Take the backup that the folder of the first argument describes, with the secrets in that of the second, if any.
 
     Print the report as JSON, at the end. With --dry-run only what would be copied is said.
     """
-    folder, secrets = (Path(each) for each in arguments[:2])
+    folder, *secrets = (Path(each) for each in arguments if each != job.DRY_RUN)
+    vault = Mounted(secrets[0]) if secrets else Given(os.environ)
     try:
-        report = {"exit_code": int(ExitCode.DONE), **_taken(folder, secrets, dry_run=job.DRY_RUN in arguments)}
+        report = {"exit_code": int(ExitCode.DONE), **_taken(folder, vault, dry_run=job.DRY_RUN in arguments)}
     except BackendError as failure:
         report = {"exit_code": int(failure.exit_code), "code": failure.code, "error": str(failure)}
     sys.stdout.write(f"{json.dumps(report, indent=1)}\n")
     return int(report["exit_code"])
 
 
-def _taken(folder: Path, secrets: Path, *, dry_run: bool) -> dict[str, Any]:
+def _taken(folder: Path, vault: Secrets, *, dry_run: bool) -> dict[str, Any]:
     wanted = from_document(job.BackupJob, json.loads((folder / job.JOB).read_text(encoding="utf-8")))
-    source = source_of(wanted, secrets=secrets, settings=(folder / job.SETTINGS).read_bytes())
+    source = source_of(wanted, vault=vault, settings=(folder / job.SETTINGS).read_bytes())
     there = wanted.destination
     client = store_client(
         there.region,
@@ -59,7 +61,7 @@ def _taken(folder: Path, secrets: Path, *, dry_run: bool) -> dict[str, Any]:
     return create.reported(source, destination, recovery_key=wanted.recovery_key, dry_run=dry_run, say=_say)
 
 
-def source_of(wanted: BackupJob, *, secrets: Path, settings: bytes) -> Source:
+def source_of(wanted: BackupJob, *, vault: Secrets, settings: bytes) -> Source:
     """Return the backend as its own task sees it."""
     at = wanted.store
     client = store_client(at.region, endpoint=at.endpoint)
@@ -73,7 +75,7 @@ def source_of(wanted: BackupJob, *, secrets: Path, settings: bytes) -> Source:
         # The image is the one of the last update, which also dumps the older schema that a rollback restored.
         tool=lambda _version: DatabaseTool(Beside()),
         artifacts=BucketArtifacts(client, bucket=at.bucket, root=wanted.artifacts),
-        vault=Mounted(secrets),
+        vault=vault,
         staging=store.address(STAGING),
         own=BucketDestination(client, bucket=at.bucket, root=at.root),
         stack=wanted.stack,
@@ -113,6 +115,24 @@ class Mounted:
         """Return the files' contents by name; Kubernetes' own links beside them begin with a dot."""
         files = (path for path in self.folder.iterdir() if not path.name.startswith("."))
         return {path.name: path.read_text(encoding="utf-8") for path in files}
+
+
+@dataclass(frozen=True)
+class Given:
+    """The secrets of a backend as variables of the environment (backup.source.Secrets)."""
+
+    variables: Mapping[str, str] = field(repr=False)
+
+    def public_key(self) -> None:
+        """Return None: there is no key but the recovery key, so that nothing on the platform opens a backup."""
+
+    def read(self) -> Mapping[str, str]:
+        """Return the variables' values by the secrets' names."""
+        return {
+            name.removeprefix(job.SECRET).lower().replace("_", "-"): value
+            for name, value in self.variables.items()
+            if name.startswith(job.SECRET)
+        }
 
 
 def _say(line: str) -> None:

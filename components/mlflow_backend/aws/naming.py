@@ -30,6 +30,7 @@ LIMITS: Final[Mapping[str, int]] = {
     "cache_group": 255,
     "bucket": 63,
     "role": 64,
+    "schedule": 64,
     "secret": 512,
     "log_group": 512 - len("/"),
     "topic": 256,
@@ -105,7 +106,7 @@ class Naming:
         return self._name("service")
 
     def family(self, task: str) -> str:
-        """Return the family of task definitions of `task`: `server`, `database` or `verify`."""
+        """Return the family of task definitions of `task`: `server`, `database`, `verify` or `backup`."""
         return self._name("family", task)
 
     def balancer(self) -> str:
@@ -163,6 +164,10 @@ class Naming:
     def insights_group(self) -> str:
         """Return the name of the log group of Container Insights, which is the service's choice."""
         return f"/aws/ecs/containerinsights/{self.cluster()}/performance"
+
+    def schedule(self, what: str) -> str:
+        """Return the name of a schedule of EventBridge Scheduler, in its group `default`."""
+        return self._name("schedule", what)
 
     def topic(self) -> str:
         """Return the alarm topic's name."""

@@ -14,11 +14,15 @@ from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.logged import split
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlflow_backend.target import Finished
 
 TOOL: Final = "tool.zip"
 JOB: Final = "job.json"
 SETTINGS: Final = "settings.yaml"
+SECRET: Final = "MLFLOW_BACKEND_BACKED_UP_"  # noqa: S105 - how the names of variables begin
+"""How variables begin that have the backend's secrets; the rest is the name, with underscores and in capitals."""
 DRY_RUN: Final = "--dry-run"
 ACCESS_KEY: Final = "MLFLOW_BACKEND_BACKUP_ACCESS_KEY_ID"
 SECRET_KEY: Final = "MLFLOW_BACKEND_BACKUP_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a variable
@@ -77,6 +81,11 @@ def report_of(ended: Finished, *, part: str) -> dict[str, Any]:
         ) from None
 
 
-def bundle() -> bytes:
-    """Return the modules of the task as a zip file that Python runs; it is the same until they change."""
-    return packaged.archive(MODULES, {"__main__.py": _MAIN})
+def variable(secret: str) -> str:
+    """Return the variable that has a secret of the backend."""
+    return f"{SECRET}{secret.replace('-', '_').upper()}"
+
+
+def bundle(more: Mapping[str, bytes] | None = None) -> bytes:
+    """Return the modules of the task, and more, as a zip file that Python runs; it is the same until they change."""
+    return packaged.archive(MODULES, {"__main__.py": _MAIN, **(more or {})})

@@ -35,7 +35,7 @@ from mlflow_backend.ecs.oneshot import Network as TaskNetwork
 from mlflow_backend.ecs.protection import Protection
 from mlflow_backend.ecs.provider import Rollout
 from mlflow_backend.ecs.refusals import naming_of
-from mlflow_backend.ecs.render import containers, policies, roles, tasks
+from mlflow_backend.ecs.render import backups, containers, policies, roles, tasks
 from mlflow_backend.ecs.render import service as render
 from mlflow_backend.ecs.service import Service
 from mlflow_backend.hosted import report_path
@@ -95,7 +95,8 @@ class EcsBackend(Backend):
         self._make_data_stores()
         self._make_identity()
         self._make_service()
-        one_shots = filter(None, (self.service.database_task, self.service.verify_task))
+        tasks_made = (self.service.database_task, self.service.verify_task, self.service.backup_task)
+        one_shots = filter(None, tasks_made)
         self._end_update(self._serving(), after=[self._roll_out(), *one_shots])
         self._give_outputs(
             artifact_root=self.storage.store.apply(storage.destination),
@@ -172,6 +173,8 @@ class EcsBackend(Backend):
         self.service.define_database_task(rendered[tasks.DATABASE], self.identity.attached)
         if tasks.VERIFY in self.identity.roles:
             self.service.define_verify_task(rendered[tasks.VERIFY], self.identity.attached)
+        if backups.BACKUP in self.identity.roles:
+            self.service.define_backup_task(rendered[backups.BACKUP], self.identity.attached, store=self.storage.store)
         # Another version of the server's secret is another password, which the role has to be given; another user is
         # another role, which owns the database, or gets an error that names the owner.
         user = settings.aws.database.user

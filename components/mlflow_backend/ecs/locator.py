@@ -10,6 +10,7 @@ from mlflow_backend.aws.render.database import own_instance
 from mlflow_backend.aws.render.policies import Store
 from mlflow_backend.ecs.history import ServiceName
 from mlflow_backend.ecs.oneshot import Network  # noqa: TC001 - the codec reads it while the program runs
+from mlflow_backend.ecs.render.backups import BACKUP
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
 from mlflow_backend.hosted import HostedLocator
 
@@ -24,7 +25,8 @@ class EcsLocator(HostedLocator):
 
     The tasks are named by their families, not by a revision: a preview of a new image must still be able to read what
     the backend is. `secret` is the ARN of the server's secret. `database` is the identifier of the RDS instance that
-    the stack made, empty for an adopted database. `profile` and `role` are those of its `Connection`.
+    the stack made, empty for an adopted database. `backup_family` is empty without backups.
+    `profile` and `role` are those of its `Connection`.
     """
 
     kind = "ecs"
@@ -36,6 +38,7 @@ class EcsLocator(HostedLocator):
     network: Network
     secret: str
     database: str = ""
+    backup_family: str = ""
     profile: str | None = None
     role: str | None = None
 
@@ -85,6 +88,7 @@ def locator_of(  # noqa: PLR0913 - what a locator says, by name
         access=settings.access.mode,
         inside=settings.aws.network.internal,
         database=own_instance(settings, naming),
+        backup_family=naming.family(BACKUP) if settings.backup.destination is not None else "",
         profile=connection.profile,
         role=connection.role,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.ecs import reasons
+from mlflow_backend.ecs.render.backups import BACKUP
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, VERIFY
 from mlflow_backend.logged import without_passwords
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.clients import Clients
     from mlflow_backend.ecs.locator import EcsLocator
 
-ONE_SHOTS: Final = (DATABASE, VERIFY)
+ONE_SHOTS: Final = (DATABASE, VERIFY, BACKUP)
 PARTS: Final = (SERVER, *ONE_SHOTS)
 
 AUDIT_DAYS: Final = 90
@@ -51,9 +52,10 @@ class EcsLogs:
             SERVER: self.locator.server_family,
             DATABASE: self.locator.database_family,
             VERIFY: self.locator.verify_family,
+            BACKUP: self.locator.backup_family,
         }
         family = families[part]
-        streams = self._streams(family, part)
+        streams = self._streams(family, part) if family else None
         if streams is None:
             return
         group, prefix = streams

@@ -17,11 +17,12 @@ from mlflow_backend.aws.permissions.grant import (
     grant,
     tagging,
 )
-from mlflow_backend.ecs.render.policies import ROLES
+from mlflow_backend.ecs.render.backups import BACKUP, SCHEDULER
+from mlflow_backend.ecs.render.policies import BACKUP_ROLES, ROLES
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, VERIFY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
@@ -34,14 +35,25 @@ def grants(
     settings: Settings, naming: Naming, purpose: Purpose, *, state: deployer.PulumiState | None = None
 ) -> tuple[Grant, ...]:
     """Return what a role of a purpose may do with a stack's backend; `state` is where Pulumi keeps the stack."""
-    found = (*_passing(naming), *_tasks(naming), *_service(naming), *_scaling(naming))
-    own = deployer.Own(roles=ROLES, services=LINKED_ROLES, grants=found)
+    backed_up = settings.backup.destination is not None
+    made = (*ROLES, *BACKUP_ROLES) if backed_up else ROLES
+    families = (SERVER, DATABASE, VERIFY, BACKUP) if backed_up else (SERVER, DATABASE, VERIFY)
+    found = [*_passing(naming, made), *_tasks(naming), *_service(naming, families), *_scaling(naming)]
+    if backed_up:
+        found += _backups(naming)
+    own = deployer.Own(roles=made, services=LINKED_ROLES, grants=found)
     return deployer.grants(settings, naming, purpose, own, state=state)
 
 
-def _passing(naming: Naming) -> Iterator[Grant]:
+def _passing(naming: Naming, roles: Sequence[str]) -> Iterator[Grant]:
     to_tasks: Conditions = {"StringEquals": {"iam:PassedToService": f"ecs-tasks.{naming.domain}"}}
-    yield grant("PassRoles", CHANGES, "iam:PassRole", *(naming.role_arn(part) for part in ROLES), **to_tasks)
+    yield grant(
+        "PassRoles",
+        CHANGES,
+        "iam:PassRole",
+        *(naming.role_arn(part) for part in roles if part != SCHEDULER),
+        **to_tasks,
+    )
     # RunTask passes the roles of the definition that it runs.
     for sid, purposes, part in (
         ("PassDatabaseTask", frozenset({Purpose.PLAN, Purpose.ROLLBACK}), "tasks"),
@@ -77,11 +89,18 @@ def _tasks(naming: Naming) -> Iterator[Grant]:
     yield grant("ListTasks", WORKS, "ecs:ListTasks", "*", **on_cluster)
 
 
-def _service(naming: Naming) -> Iterator[Grant]:
+def _backups(naming: Naming) -> Iterator[Grant]:
+    """Return the permissions on the schedule of backups; the tool is among the backend's own objects."""
+    schedule = naming.arn("scheduler", f"schedule/default/{naming.schedule(BACKUP)}")
+    to_scheduler: Conditions = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+    yield grant("LookAtSchedule", LOOKS, "scheduler:GetSchedule", schedule)
+    yield grant("ChangeSchedule", CHANGES, "scheduler:CreateSchedule DeleteSchedule UpdateSchedule", schedule)
+    yield grant("PassRoleToScheduler", CHANGES, "iam:PassRole", naming.role_arn(SCHEDULER), **to_scheduler)
+
+
+def _service(naming: Naming, parts: Sequence[str]) -> Iterator[Grant]:
     cluster, named = f"cluster/{naming.cluster()}", f"{naming.cluster()}/{naming.service()}"
-    families = tuple(
-        naming.arn("ecs", f"task-definition/{naming.family(each)}:*") for each in (SERVER, DATABASE, VERIFY)
-    )
+    families = tuple(naming.arn("ecs", f"task-definition/{naming.family(each)}:*") for each in parts)
     service = naming.arn("ecs", f"service/{named}")
     deployments = naming.arn("ecs", f"service-deployment/{named}/*")
     yield grant("FindService", ALL, "ecs:DescribeServices ListServiceDeployments", service)

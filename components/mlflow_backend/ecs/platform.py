@@ -16,6 +16,7 @@ from mlflow_backend.aws import parameters, secret_values
 from mlflow_backend.aws.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
 from mlflow_backend.aws.store import FETCH, S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
+from mlflow_backend.ecs.backups import EcsBackups
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.history import EcsHistory, describe, find_service
 from mlflow_backend.ecs.locator import EcsLocator
@@ -155,6 +156,8 @@ class EcsPlatform(HostedPlatform, EcsHistory):
         yield PartStatus(name="service", state=f"{running} of {desired} tasks run", runs=0 < desired <= running)
         for state in parameters.waiting(self.locator.database, self.locator.connection):
             yield PartStatus(name="database", state=state)
+        for name, state in EcsBackups(self).schedules().items():
+            yield PartStatus(name=name, state=state)
 
     def log_parts(self) -> tuple[LogPart, ...]:
         """Return the server and the one-shot tasks."""

@@ -1,16 +1,18 @@
-"""The dynamic resource of the ecs target: the wait for a rollout. Thin."""
+"""The dynamic resources of the ecs target: the wait for a rollout, and the tool that takes backups. Thin."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
-from pulumi.dynamic import Resource
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from mlflow_backend.dynamic import document_of
+from mlflow_backend.dynamic import Provider, document_of
 from mlflow_backend.releases import provider
 
 if TYPE_CHECKING:
+    from mlflow_backend.aws.connection import Connection
+    from mlflow_backend.ecs.render.backups import Tool
     from mlflow_backend.locator import Locator
 
 
@@ -24,6 +26,63 @@ class RolloutProvider(provider.RolloutProvider):
         from mlflow_backend import rollout  # noqa: PLC0415 (the provider process starts light)
 
         return rollout.wait_for(props)
+
+
+class BackupToolProvider(Provider):
+    """The tool that takes backups, in the backend's store; what is in it follows from its inputs and this package."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Write it. Raises PlatformFailed."""
+        from mlflow_backend.ecs import backup_tool  # noqa: PLC0415 (the provider process starts light)
+
+        backup_tool.create(props)
+        return CreateResult(id_=props["key"], outs=props)
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Write it anew: it was gone."""
+        from mlflow_backend.ecs import backup_tool  # noqa: PLC0415
+
+        backup_tool.create(news)
+        return UpdateResult(outs=news)
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Look at it; one that is gone is made anew by the next update."""
+        from mlflow_backend.ecs import backup_tool  # noqa: PLC0415
+
+        return ReadResult(id_=id_ if backup_tool.there(props) else "", outs=props)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Compare what is asked for, and whether it is there."""
+        from mlflow_backend.ecs import backup_tool  # noqa: PLC0415
+
+        replaces = [key for key in backup_tool.REPLACING if olds.get(key) != news.get(key)]
+        changed = olds.get("connection") != news.get("connection")
+        return DiffResult(changes=bool(replaces) or changed or not backup_tool.there(olds), replaces=replaces)
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        """Delete it."""
+        from mlflow_backend.ecs import backup_tool  # noqa: PLC0415
+
+        backup_tool.delete(props)
+
+
+class BackupTool(Resource, module="mlflow-backend", name="EcsBackupTool"):
+    """The tool that the task of backups fetches."""
+
+    def __init__(
+        self, name: str, *, connection: Connection, tool: pulumi.Output[Tool], opts: pulumi.ResourceOptions
+    ) -> None:
+        """Take the tool, and how AWS is reached."""
+        props = {
+            "connection": connection.document(),
+            "bucket": tool.apply(lambda found: found.bucket),
+            "key": tool.apply(lambda found: found.key),
+            "job": tool.apply(lambda found: found.job),
+            "settings": tool.apply(lambda found: found.settings),
+        }
+        super().__init__(BackupToolProvider(), name, props, opts)
 
 
 class Rollout(Resource, module="mlflow-backend", name="EcsRollout"):

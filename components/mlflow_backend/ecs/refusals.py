@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.aws import refusals
 from mlflow_backend.aws.naming import Naming
+from mlflow_backend.aws.render.backups import expression
 from mlflow_backend.contract import UsageError
 from mlflow_backend.ecs.render.size import server_size
 from mlflow_backend.image_reference import parse
+from mlflow_backend.schedules import NEVER
 from mlflow_backend.settings.unfulfillable import refuse_unfulfillable
 
 if TYPE_CHECKING:
@@ -61,4 +63,19 @@ def access(settings: Settings) -> Iterator[str]:
         yield "access.mode is cloudIdentity, which this target does not have; take basic or token"
 
 
-RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (*refusals.RULES, image, registry_login, size, access)
+def backups(settings: Settings) -> Iterator[str]:
+    """A task reaches a bucket and no folder; what is said of backups is for some that are taken."""
+    wanted = settings.backup
+    if wanted.destination is None:
+        return
+    if not wanted.destination.startswith("s3://"):
+        yield "backup.destination is a folder, and tasks reach a bucket only (s3://BUCKET/PREFIX)"
+    if "drill_schedule" in wanted.model_fields_set and wanted.drill_schedule != NEVER:
+        yield "backup.drillSchedule is set, and no drill runs on a schedule here: drill by hand on the target local"
+    if wanted.schedule != NEVER and expression(wanted.schedule) is None:
+        yield "backup.schedule names days of the month and of the week, and EventBridge Scheduler takes one of them"
+    if settings.access.mode == "token":
+        yield "backup.destination is set with access.mode token, and hashes of API keys are not backed up here yet"
+
+
+RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (*refusals.RULES, image, registry_login, size, access, backups)

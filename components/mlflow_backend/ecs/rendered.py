@@ -13,7 +13,7 @@ from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.render import alarms, balancer, cache, database, network, secrets, storage
 from mlflow_backend.aws.render import policies as aws_policies
 from mlflow_backend.aws.render.secrets import SecretSource
-from mlflow_backend.ecs.render import service, tasks
+from mlflow_backend.ecs.render import backups, service, tasks
 from mlflow_backend.ecs.render.roles import roles
 from mlflow_backend.report.policies import RenderedParts
 
@@ -28,7 +28,7 @@ _SUFFIX: Final = "AbCdEf"  # AWS draws six letters for each secret's ARN.
 
 BILLING: Final[Mapping[str, Billing]] = {
     type_: row
-    for module in (alarms, balancer, cache, database, network, secrets, storage, service)
+    for module in (alarms, backups, balancer, cache, database, network, secrets, storage, service)
     for type_, row in module.BILLING.items()
 }
 
@@ -73,6 +73,8 @@ def _documents(settings: Settings, naming: Naming, drawn: tasks.TaskDependencies
         "api_keys": drawn.api_keys,
     }
     found: dict[str, Mapping[str, Any]] = {f"role {role.part}": role.written(given) for role in roles(settings, naming)}
+    if backups.scheduled(settings) is not None:
+        found["role scheduler"] = backups.scheduler(naming)
     found["key policy"] = aws_policies.key(naming, log_group_arns=[naming.log_group_arn(tasks.SERVER)])
     if settings.aws.monitoring.topic is None:
         found["alarm topic policy"] = aws_policies.topic(naming, topic_arn=naming.arn("sns", naming.topic()))

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_aws as aws
 
+from mlflow_backend.aws.identity import Identity
 from mlflow_backend.aws.provider import InsightsLogs
 from mlflow_backend.aws.render.balancer import removal_deadline
 from mlflow_backend.aws.render.network import SERVER_PORT
+from mlflow_backend.ecs.provider import BackupTool
+from mlflow_backend.ecs.render import backups, roles
 from mlflow_backend.ecs.render import service as render
+from mlflow_backend.ecs.render.backups import BACKUP
 from mlflow_backend.ecs.render.tasks import DATABASE, DRAWN, SERVER, TASKS, VERIFY, fixed
 from mlflow_backend.tokens import ECS_SERVICE
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.balancer import Balancer
     from mlflow_backend.aws.network import Network
     from mlflow_backend.aws.render.balancer import Timeouts
+    from mlflow_backend.aws.render.policies import Store
     from mlflow_backend.aws.scope import Scope
 
 # While a pin holds the service to an older revision, no new one is registered, whatever the settings say by now.
@@ -44,9 +49,9 @@ _ROLLBACKS = ["deploymentCircuitBreaker.rollback", "alarms.rollback"]
 class Service(pulumi.ComponentResource):
     """What runs.
 
-    Attributes: `cluster`, `server_logs`, `tasks_logs`, then `database_task` and `verify_task`, None if nobody
-    verifies inside, and then `service` and `revision`, the number of the task definition that the service is set to
-    serve.
+    Attributes: `cluster`, `server_logs`, `tasks_logs`, then `database_task`, `verify_task`, None if nobody verifies
+    inside, and `backup_task`, None without backups, and then `service` and `revision`, the number of the task
+    definition that the service is set to serve.
     """
 
     def __init__(
@@ -62,9 +67,11 @@ class Service(pulumi.ComponentResource):
         super().__init__(ECS_SERVICE, name, None, opts)
         settings, naming = scope.settings, scope.naming
         self._name, self._settings, self._naming, self._network = name, settings, naming, network
+        self._scope = scope
         self._child = pulumi.ResourceOptions(parent=self)
         self.database_task: aws.ecs.TaskDefinition
         self.verify_task: aws.ecs.TaskDefinition | None = None
+        self.backup_task: aws.ecs.TaskDefinition | None = None
         self.service: aws.ecs.Service
         self.revision: pulumi.Output[str]
         # Container Insights would make this group by itself, keep it for ever, and leave it behind.
@@ -93,6 +100,38 @@ class Service(pulumi.ComponentResource):
     def define_verify_task(self, task: pulumi.Output[dict[str, Any]], needs: Sequence[pulumi.Resource]) -> None:
         """Register the one-shot task that verifies from inside the network."""
         self.verify_task = self._define(VERIFY, task, [self.tasks_logs, *needs], ignored=[])
+
+    def define_backup_task(
+        self, task: pulumi.Output[dict[str, Any]], needs: Sequence[pulumi.Resource], *, store: pulumi.Output[Store]
+    ) -> None:
+        """Register the one-shot task that takes backups, the tool that it runs, and its schedule, if it has one."""
+        scope, naming = self._scope, self._naming
+        found = store.apply(lambda each: backups.tool(scope.settings, naming, each))
+        tool = BackupTool(f"{self._name}-backup-tool", connection=scope.connection, tool=found, opts=self._child)
+        self.backup_task = self._define(BACKUP, task, [self.tasks_logs, tool, *needs], ignored=[])
+        if (expression := backups.scheduled(scope.settings)) is not None:
+            self._schedule(expression, self.backup_task)
+
+    def _schedule(self, expression: str, task: aws.ecs.TaskDefinition) -> None:
+        name, naming, network = self._name, self._naming, self._network
+        role = [roles.scheduler(naming)]
+        starter = Identity(
+            f"{name}-scheduler", self._scope, trust=backups.trust(naming), roles=role, given={}, opts=self._child
+        )
+        found = backups.schedule(
+            naming,
+            expression,
+            cluster=self.cluster.arn,
+            role=starter.roles[backups.SCHEDULER].arn,
+            definition=task.arn,
+            network={
+                "subnets": network.task_subnets,
+                "security_groups": [network.groups["tasks"]],
+                "assign_public_ip": network.tasks_are_public,
+            },
+        )
+        opts = pulumi.ResourceOptions(parent=self, depends_on=starter.attached)
+        aws.scheduler.Schedule(f"{name}-backup", **found, opts=opts)
 
     def serve(  # noqa: PLR0913 - what an update serves, by name
         self,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.permissions import Grant, PulumiState, Purpose
     from mlflow_backend.ecs.backend import EcsBackend
+    from mlflow_backend.ecs.backups import EcsBackups
     from mlflow_backend.ecs.locator import EcsLocator
     from mlflow_backend.ecs.platform import EcsPlatform
     from mlflow_backend.findings import Finding
@@ -31,7 +32,6 @@ class EcsTarget:
 
     name = "ecs"
     loopback = False
-    backups = None
     maintenance = None
     platforms = frozenset({"aws"})
 
@@ -106,6 +106,13 @@ class EcsTarget:
         # S3 sends whoever asks elsewhere on to the bucket's own region.
         client = Connection(os.environ.get("AWS_REGION", _ANY_REGION)).client("s3")
         return S3Store(client, bucket=bucket, root=root.rstrip("/"))
+
+    def backups(self, locator: EcsLocator, file: Path) -> EcsBackups:
+        """Return the tasks that take backups; the settings were given to them by the last update."""
+        del file
+        from mlflow_backend.ecs.backups import EcsBackups
+
+        return EcsBackups(self.platform(locator))
 
     def platform(self, locator: EcsLocator) -> EcsPlatform:
         """Return the live side of a service."""

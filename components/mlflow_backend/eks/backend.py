@@ -243,7 +243,7 @@ class EksBackend(Backend):
             f"{self._name}-identity",
             self._scope,
             trust=pods_trust(cluster_arn=cluster_arn(self._settings, naming), namespace=objects.namespace),
-            roles=roles(naming),
+            roles=roles(self._settings, naming),
             given={"store": self.storage.store},
             opts=self._child,
         )

@@ -42,7 +42,7 @@ def grants(
     settings: Settings, naming: Naming, purpose: Purpose, *, state: deployer.PulumiState | None = None
 ) -> tuple[Grant, ...]:
     """Return what a role of a purpose may do with a stack's backend; `state` is where Pulumi keeps the stack."""
-    pods = [role.part for role in roles(naming)]
+    pods = [role.part for role in roles(settings, naming)]
     made = list(_MANAGED) if created(settings) else []
     found = [*_looks(settings, naming), *_logins(settings, naming), *_identities(settings, naming, pods)]
     if created(settings):

@@ -131,6 +131,8 @@ def elsewhere(settings: Settings) -> Iterator[str]:
         ("kubernetes.database.administrator", kubernetes.database.administrator),
         ("kubernetes.database.ca", kubernetes.database.ca),
         ("kubernetes.cache.secret", kubernetes.cache.secret),
+        ("kubernetes.backup.endpoint", kubernetes.backup.endpoint),
+        ("kubernetes.backup.secret", kubernetes.backup.secret),
         ("aws.registrySecret", aws.registry_secret),
         ("aws.monitoring.topic", aws.monitoring.topic),
         ("aws.monitoring.email", aws.monitoring.email),

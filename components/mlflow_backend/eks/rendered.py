@@ -28,7 +28,7 @@ def render(settings: Settings, *, project: str, stack: str) -> RenderedParts:
     """Return the parts of a stack. Raises Refused and ValueError for settings that cannot be rendered."""
     naming, objects = naming_of(settings, project=project, stack=stack)
     store = storage.store(settings, naming)
-    documents = {f"role {role.part}": role.written({"store": store}) for role in roles(naming)}
+    documents = {f"role {role.part}": role.written({"store": store}) for role in roles(settings, naming)}
     if settings.artifacts.mode == "create":
         server = naming.role_arn("server")
         documents["data bucket policy"] = policies.data_bucket(naming, store, server_role_arn=server)

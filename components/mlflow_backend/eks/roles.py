@@ -5,21 +5,27 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlflow_backend.aws.render import policies
+from mlflow_backend.aws.render import backups, policies
 from mlflow_backend.aws.render.roles import Role
-from mlflow_backend.kubernetes.naming import SERVER, TASKS, VERIFY
+from mlflow_backend.kubernetes.naming import BACKUP, SERVER, TASKS, VERIFY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.render.policies import Document
+    from mlflow_backend.settings import Settings
 
 
-def roles(naming: Naming) -> tuple[Role, ...]:
-    """Return the roles by their account: the server's, the database tool's, and the verification's."""
+def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
+    """Return the roles by their account: the server's, the database tool's, the verification's, and that of backups."""
+    documents: dict[str, Callable[..., Document]] = {
+        SERVER: policies.server,
+        TASKS: policies.database_tasks,
+        VERIFY: policies.verify_task,
+    }
+    if settings.backup.destination is not None:
+        documents[BACKUP] = partial(backups.task, there=backups.destination(settings, naming.stack))
     return tuple(
-        Role(part=part, given=("store",), document=partial(document, naming))
-        for part, document in (
-            (SERVER, policies.server),
-            (TASKS, policies.database_tasks),
-            (VERIFY, policies.verify_task),
-        )
+        Role(part=part, given=("store",), document=partial(document, naming)) for part, document in documents.items()
     )

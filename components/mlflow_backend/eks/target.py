@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.permissions import Grant, PulumiState, Purpose
     from mlflow_backend.eks.backend import EksBackend
+    from mlflow_backend.eks.backups import EksBackups
     from mlflow_backend.eks.locator import EksLocator
     from mlflow_backend.eks.platform import EksPlatform
     from mlflow_backend.findings import Finding
@@ -30,7 +31,6 @@ class EksTarget:
 
     name = "eks"
     loopback = False
-    backups = None
     maintenance = None
     platforms = frozenset({"aws", "eks", "kubernetes"})
 
@@ -107,6 +107,12 @@ class EksTarget:
         """Return nothing: the address is that of a bucket, whose locator says which target it is of."""
         del address
         return None
+
+    def backups(self, locator: EksLocator, file: Path) -> EksBackups:
+        """Return the Jobs that take backups, as on the target kubernetes."""
+        from mlflow_backend.eks.backups import EksBackups
+
+        return EksBackups(self.platform(locator), file)
 
     def platform(self, locator: EksLocator) -> EksPlatform:
         """Return the live side of a backend."""

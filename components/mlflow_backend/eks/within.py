@@ -61,6 +61,7 @@ def within(settings: Settings, naming: Naming, objects: ObjectNaming) -> Setting
             "database": wanted.database.model_copy(update=in_cluster),
             "cache": wanted.cache.model_copy(update=of_cache),
             "artifacts": wanted.artifacts.model_copy(update={"region": naming.region}),
+            "backup": wanted.backup.model_copy(update=_backup(settings, naming)),
         }
     )
     return settings.model_copy(
@@ -89,6 +90,12 @@ def _database(settings: Settings, objects: ObjectNaming) -> tuple[dict[str, Any]
         return {}, login
     named = settings.kubernetes.database.storage_class
     return {}, {"storage_class": STORAGE_CLASS} if created(settings) and named is None else {}
+
+
+def _backup(settings: Settings, naming: Naming) -> dict[str, Any]:
+    """Return what changes of `kubernetes.backup`: the bucket is in the backend's region unless another is named."""
+    named = settings.backup.destination is None or "region" in settings.kubernetes.backup.model_fields_set
+    return {} if named else {"region": naming.region}
 
 
 def _cache(settings: Settings, objects: ObjectNaming) -> tuple[dict[str, Any], dict[str, Any]]:

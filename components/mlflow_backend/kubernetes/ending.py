@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.kubernetes.naming import JOB_NAME, SERVER
+from mlflow_backend.kubernetes.naming import SERVER
 
 if TYPE_CHECKING:
     from mlflow_backend.kubernetes.api import Api
@@ -31,8 +31,7 @@ def deployment_ends(api: Api, naming: Naming) -> bool:
 
 
 def _pods(api: Api, naming: Naming) -> list[dict[str, Any]]:
-    """Return the pods that are servers: one of a Job has their labels while they are away (unavailable)."""
-    return [pod for pod in api.list("Pod", naming.selector(SERVER)) if JOB_NAME not in pod["metadata"]["labels"]]
+    return api.list("Pod", naming.selector(SERVER))
 
 
 def _grace(pod: dict[str, Any]) -> float:

@@ -30,7 +30,7 @@ from mlflow_backend.releases.records import (
     decode,
     encode,
 )
-from mlflow_backend.releases.stores import LEDGER, ROOT
+from mlflow_backend.releases.stores import LEDGER, NEWEST, ROOT
 from mlflow_backend.schema_tables import required_heads
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from mlflow_backend.releases.stores import Store
 
 _RECORD = re.compile(rf"{LEDGER}/(\d{{8}})\.json")
-_NEWEST = f"{ROOT}/newest"
 _SET_ASIDE = f"{ROOT}/damaged"
 _ATTEMPTS = 50
 
@@ -257,7 +256,7 @@ class Ledger:
         created = self._store.create(f"{LEDGER}/{record.number:08d}.json", encode(record))
         if created:
             # Only a hint: with it the loss of the newest record is noticed.
-            self._store.replace(_NEWEST, str(record.number).encode())
+            self._store.replace(NEWEST, str(record.number).encode())
         return created
 
     def _record(self, number: int, entry: Entry) -> Record:
@@ -267,7 +266,7 @@ class Ledger:
     def _listed(self) -> tuple[dict[int, str], int]:
         """Return the keys by number, and the number of the newest record, whether it is still there or not."""
         # The hint first: another writer's record, made after it was read, must not look like a lost one.
-        hint = self._store.read([_NEWEST]).get(_NEWEST, b"")
+        hint = self._store.read([NEWEST]).get(NEWEST, b"")
         found = ((_RECORD.fullmatch(key), key) for key in self._store.keys(LEDGER))
         keys = {int(match[1]): key for match, key in found if match}
         return keys, max([*keys, int(hint) if hint.isdigit() else 0])

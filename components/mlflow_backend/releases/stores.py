@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = "_backend"
 LEDGER = f"{ROOT}/ledger"
+NEWEST = f"{ROOT}/newest"
 DUMPS = f"{ROOT}/dumps"
 STAGING = f"{ROOT}/staging"
 """Where a backup's dumps are while they are sealed or restored; nothing in it outlives the command."""

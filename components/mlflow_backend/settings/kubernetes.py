@@ -172,7 +172,7 @@ class KubernetesBackup(Section):
     endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
     """URL of an S3 server that is not AWS's; whoever runs scripts.backup calls it too."""
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,64}$")] = "us-east-1"
-    """Region of the bucket."""
+    """Region of the bucket; left out on `eks`, the backend's."""
     secret: Name | None = None
     """Secret with the keys `access-key-id` and `secret-access-key` of who may list and create objects there; left out,
     the pod has an identity of the cloud's."""

@@ -15,7 +15,7 @@ from mlflow_backend.aws.render.database import database_address
 from mlflow_backend.aws.render.policies import Store
 from mlflow_backend.aws.render.secrets import IN_FORCE, SecretSource
 from mlflow_backend.ecs.render import tasks
-from mlflow_backend.ecs.render.policies import ROLES
+from mlflow_backend.ecs.render.policies import BACKUP_ROLES, ROLES
 from mlflow_backend.ecs.render.tasks import TaskDependencies
 from mlflow_backend.settings import Settings, load
 
@@ -80,7 +80,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
                 "artifacts": {"accessLogs": True},
                 "network": {"hostedZone": "Z0123456789"},
                 "monitoring": {"email": "team@example.com"},
-            }
+            },
+            "backup": {
+                "destination": "s3://elsewhere/team",
+                "recoveryKey": "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
+            },
         },
     ),
 }
@@ -132,7 +136,7 @@ def drawn_of(variant: str, settings: Settings | None = None) -> TaskDependencies
         cache_secret=SecretSource(arn=secret_arn(naming, "cache"), key="url", version="v-2"),
         admin_secret=naming.arn("secretsmanager", "secret:rds!db-1-AbCdEf"),
         api_keys=secret_arn(naming, "api-keys"),
-        roles={part: naming.role_arn(part) for part in ROLES},
+        roles={part: naming.role_arn(part) for part in (*ROLES, *BACKUP_ROLES)},
     )
 
 

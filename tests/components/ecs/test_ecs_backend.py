@@ -294,7 +294,7 @@ def test_one_permission_less_is_another_digest(monkeypatch: pytest.MonkeyPatch) 
     (before,) = of_type(record("dev"), "Verification")
     again = of_type(record("dev"), "Verification")[0]
     assert before.inputs["servingDigest"] == again.inputs["servingDigest"]
-    monkeypatch.setattr(policies, "_OBJECT_ACTIONS", policies._OBJECT_ACTIONS[:-1])
+    monkeypatch.setattr(policies, "OBJECT_ACTIONS", policies.OBJECT_ACTIONS[:-1])
     (after,) = of_type(record("dev"), "Verification")
     assert before.inputs["servingDigest"] != after.inputs["servingDigest"]
 

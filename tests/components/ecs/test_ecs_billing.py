@@ -58,6 +58,7 @@ FREE: Final = {
     "aws:sns/topicSubscription:TopicSubscription": "it belongs to its topic, whose notifications are by use",
     "pulumi:providers:aws": _OURS,
     tokens.AWS_CACHE_TOKEN: "a value that the state keeps; the secret that holds it is counted",
+    tokens.ECS_BACKUP_TOOL: "its object is the bucket's",
     tokens.ECS_ROLLOUT: _OURS,
     tokens.HOLD: _OURS,
     tokens.LEDGER_ENTRY: "its objects are the bucket's",

@@ -70,6 +70,7 @@ FIELDS: dict[str, dict[str, dict[str, str]]] = {
         "aws:cloudwatch/metricAlarm:MetricAlarm": {"name": ANY, "alarmDescription": ANY},
         "aws:cloudwatch/dashboard:Dashboard": {"dashboardName": NAME},
     },
+    "scheduler": {"aws:scheduler/schedule:Schedule": {"name": r"[0-9a-zA-Z-_.]{1,64}"}},
     "kms": {"aws:kms/key:Key": {"description": ANY}, "aws:kms/alias:Alias": {"name": r"alias/(?!aws/)[a-zA-Z0-9/_-]+"}},
     "secretsmanager": {
         "aws:secretsmanager/secret:Secret": {"description": ANY, "name": r"[a-zA-Z0-9/_+=.@-]{1,512}"},

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.aws.render import policies, storage
+from mlflow_backend.aws.render import backups, policies, storage
 from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.ecs.render import backups as ecs_backups
 from mlflow_backend.ecs.render import policies as ecs_policies
 from tests.components.ecs.simulator import Question, ask
 from tests.components.ecs.stacks import ACCOUNT, naming_of, secret_arn, settings_of, store_of
@@ -34,6 +35,8 @@ ROLES: dict[str, policies.Document] = {
         log_group=NAMING.log_group_arn("server"),
         repository_arn=REPOSITORY,
     ),
+    "backup": backups.task(NAMING, STORE, there=Store(bucket="elsewhere", root="team/staging")),
+    "scheduler": ecs_backups.scheduler(NAMING),
     "adopted-server": policies.server(naming_of("adopted"), store_of("adopted")),
 }
 # A key's own policy has to hand the decision to IAM, or no grant counts.
@@ -46,6 +49,15 @@ def bucket(path: str = "") -> str:
     return NAMING.bucket_arn(STORE.bucket, path)
 
 
+def definition(part: str) -> str:
+    """Return the ARN of a revision of a task definition."""
+    return NAMING.arn("ecs", f"task-definition/{NAMING.family(part)}:1")
+
+
+ON_CLUSTER = {"ecs:cluster": NAMING.arn("ecs", f"cluster/{NAMING.cluster()}")}
+TO_TASKS = {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
+KEPT = "arn:aws:s3:::elsewhere/team/staging/backups/1/manifest.json"
+CREATES = {"s3:ObjectCreationOperation": "true"}
 Case = tuple[str, str, str, dict[str, str], bool]
 CASES: dict[str, Case] = {
     # What the server does.
@@ -108,6 +120,43 @@ CASES: dict[str, Case] = {
     "verifier rewrites the ledger": ("verify", "s3:PutObject", bucket("/_backend/ledger/1"), {}, False),
     "verifier deletes the ledger": ("verify", "s3:DeleteObject", bucket("/_backend/ledger/1"), {}, False),
     "verifier reads an artifact": ("verify", "s3:GetObject", bucket("/artifacts/1/x"), {}, False),
+    # The one that takes backups reads what it backs up, and may create objects at the destination, not replace them.
+    "backup reads an artifact": ("backup", "s3:GetObject", bucket("/artifacts/1/x"), {}, True),
+    "backup reads the ledger": ("backup", "s3:GetObject", bucket("/_backend/ledger/1"), {}, True),
+    "backup finds the newest record": ("backup", "s3:GetObject", bucket("/_backend/newest"), {}, True),
+    "backup fetches its tool": ("backup", "s3:GetObject", bucket("/_backend/backup/1.zip"), {}, True),
+    "backup changes its tool": ("backup", "s3:PutObject", bucket("/_backend/backup/1.zip"), {}, False),
+    "backup lists artifacts": ("backup", "s3:ListBucket", bucket(), {"s3:prefix": "artifacts/"}, True),
+    "backup hears that one is gone": ("backup", "s3:ListBucket", bucket(), {}, True),
+    "backup dumps": ("backup", "s3:PutObject", bucket("/_backend/staging/1"), {}, True),
+    "backup removes its dump": ("backup", "s3:DeleteObject", bucket("/_backend/staging/1"), {}, True),
+    "backup locks": ("backup", "s3:PutObject", bucket("/_backend/locks/backup.json"), {}, True),
+    "backup decrypts": ("backup", "kms:Decrypt", KEY, {"kms:ViaService": S3}, True),
+    "backup writes an artifact": ("backup", "s3:PutObject", bucket("/artifacts/1/x"), {}, False),
+    "backup deletes an artifact": ("backup", "s3:DeleteObject", bucket("/artifacts/1/x"), {}, False),
+    "backup writes the ledger": ("backup", "s3:PutObject", bucket("/_backend/ledger/1"), {}, False),
+    "backup reads a migration's dump": ("backup", "s3:GetObject", bucket("/_backend/dumps/1"), {}, False),
+    "backup creates": ("backup", "s3:PutObject", KEPT, {**CREATES, "s3:if-none-match": "*"}, True),
+    "backup uploads a part": ("backup", "s3:PutObject", KEPT, {"s3:ObjectCreationOperation": "false"}, True),
+    "backup reads the last index": ("backup", "s3:GetObject", KEPT, {}, True),
+    "backup lists the destination": ("backup", "s3:ListBucket", "arn:aws:s3:::elsewhere", {}, True),
+    "backup overwrites": ("backup", "s3:PutObject", KEPT, CREATES, False),
+    "backup deletes a backup": ("backup", "s3:DeleteObject", KEPT, {}, False),
+    "backup of another stack": (
+        "backup", "s3:PutObject", "arn:aws:s3:::elsewhere/team/dev/x", {**CREATES, "s3:if-none-match": "*"}, False,
+    ),
+    # EventBridge Scheduler starts that one task, on the one cluster, with exactly its two roles.
+    "scheduler starts a backup": ("scheduler", "ecs:RunTask", definition("backup"), ON_CLUSTER, True),
+    "scheduler passes its role": ("scheduler", "iam:PassRole", NAMING.role_arn("backup"), TO_TASKS, True),
+    "scheduler passes the other": ("scheduler", "iam:PassRole", NAMING.role_arn("backup-execution"), TO_TASKS, True),
+    "scheduler starts a migration": ("scheduler", "ecs:RunTask", definition("database"), ON_CLUSTER, False),
+    "scheduler starts it elsewhere": (
+        "scheduler", "ecs:RunTask", definition("backup"), {"ecs:cluster": NAMING.arn("ecs", "cluster/other")}, False,
+    ),
+    "scheduler passes another role": ("scheduler", "iam:PassRole", NAMING.role_arn("server"), TO_TASKS, False),
+    "scheduler passes it to another service": (
+        "scheduler", "iam:PassRole", NAMING.role_arn("backup"), {"iam:PassedToService": "ec2.amazonaws.com"}, False,
+    ),
     # What ECS does for a task.
     "pulls": ("execution", "ecr:BatchGetImage", REPOSITORY, {}, True),
     "asks for a token": ("execution", "ecr:GetAuthorizationToken", "*", {}, True),

@@ -25,6 +25,12 @@ def adopted(section: str, **changes: Any) -> dict[str, Any]:
     return {**ADOPT_ALL, "aws": {**ADOPT_ALL["aws"], section: {**ADOPT_ALL["aws"][section], **changes}}}
 
 
+def backed_up(**changes: Any) -> dict[str, Any]:
+    """Return the changes that back a stack up, with single ones of the section."""
+    key = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+    return {"backup": {"destination": "s3://elsewhere/team", "recoveryKey": key, **changes}}
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -70,6 +76,10 @@ def adopted(section: str, **changes: Any) -> dict[str, Any]:
         ({"release": {"soakSource": None}}, "release.soakSource does not say"),
         ({"release": {"soakHours": None}}, "release.soakHours does not say"),
         (adopted("monitoring", email="a@example.com"), "has its own subscribers"),
+        (backed_up(destination="/mnt/backups"), "backup.destination is a folder"),
+        (backed_up(drillSchedule="0 4 * * 0"), "backup.drillSchedule is set"),
+        (backed_up(schedule="0 4 1 * 1"), "backup.schedule names days of the month and of the week"),
+        ({**backed_up(), "access": {"mode": "token"}}, "hashes of API keys are not backed up"),
     ],
 )
 def test_what_aws_cannot_do_is_refused(changes: dict[str, Any], told: str) -> None:

@@ -28,6 +28,7 @@ def names_of(naming: Naming) -> dict[str, str]:
         "database": naming.database(), "database_group": naming.database_group(), "cache": naming.cache(),
         "cache_group": naming.cache_group(), "bucket": naming.bucket("data"), "role": naming.role("server-execution"),
         "secret": naming.secret("server"), "log_group": naming.log_group("server"), "topic": naming.topic(),
+        "schedule": naming.schedule("backup"),
         "alarm": naming.alarm("database-connections"), "dashboard": naming.dashboard(),
         "repository": naming.repository(), "key_alias": naming.key_alias(),
     }  # fmt: skip

@@ -12,6 +12,7 @@ from tests.components.kubernetes.stacks import IMAGE, ROOT, merged
 STACK = "eks"
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 POSTGRES = f"registry.example.com/postgres@sha256:{'b' * 64}"
+RECOVERY_KEY = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 VALKEY = f"registry.example.com/valkey@sha256:{'c' * 64}"
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -28,6 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "network": {"publicUrl": "https://mlflow.example.com", "mode": "adopt", "existing": "vpc-0123"},
         "aws": {"network": {"privateSubnets": ["subnet-1", "subnet-2"]}},
         "kubernetes": {"architecture": "arm64", "ingress": {"className": "alb", "tlsSecret": "mlflow-tls"}},
+        "backup": {"destination": "s3://elsewhere/team", "recoveryKey": RECOVERY_KEY},
     },
     "adopted": {
         "eks": {"cluster": {"existing": "team", "version": None, "allowedCidrs": None}},

@@ -50,6 +50,10 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("eks", {"access": {"mode": "token"}}, "access.mode"),
     ("eks", {"server": {"image": "registry.example.com/mlflow:3"}}, "server.image"),
     ("eks", {"kubernetes": {"ingress": {"className": "alb"}}}, "kubernetes.ingress"),
+    ("private", {"kubernetes": {"backup": {"secret": "backup-keys"}}}, "kubernetes.backup.secret"),
+    ("private", {"kubernetes": {"backup": {"endpoint": "https://s3.example.com"}}}, "kubernetes.backup.endpoint"),
+    ("private", {"backup": {"destination": "/mnt/backups"}}, "backup.destination"),
+    ("eks", {"kubernetes": {"backup": {"temporaryMib": 512}}}, "kubernetes.backup"),
     ("eks", {"tags": {"cost center": "ml"}}, "tags."),
 ]
 

@@ -76,13 +76,26 @@ def test_each_account_may_do_what_its_pods_are_for() -> None:
     """The server is kept out of dumps and ledger, which hold password hashes."""
     settings = settings_of()
     naming, _ = naming_of(settings, **NAMES)
-    found = {each.part: each.written({"store": storage.store(settings, naming)}) for each in roles(naming)}
+    found = {each.part: each.written({"store": storage.store(settings, naming)}) for each in roles(settings, naming)}
     assert set(found) == {SERVER, TASKS, VERIFY}
     texts = {part: _allowed(document) for part, document in found.items()}
     assert "_backend" not in texts[SERVER]
     assert "_backend/dumps" in texts[TASKS]
     assert "/artifacts" not in texts[TASKS]
     assert "PutObject" not in texts[VERIFY]
+
+
+def test_backups_are_taken_by_pods_with_a_role_of_their_own() -> None:
+    """No key is in the cluster; the bucket is in the backend's region unless another is named."""
+    found = all_of(derived(settings_of("private")))
+    job = json.loads(found["backup-tool"]["data"]["job.json"])
+    assert (job["target"], job["destination"]["region"]) == ("eks", REGION)
+    assert "MLFLOW_BACKEND_BACKUP_ACCESS_KEY_ID" not in environment_of(found["backup"])
+    parts = rendered.render(settings_of("private"), **NAMES)
+    assert "elsewhere/team/eks/*" in _allowed(parts.documents["role backup"])
+    elsewhere = settings_of("private", {"kubernetes": {"backup": {"region": "eu-central-1"}}})
+    job = json.loads(all_of(derived(elsewhere))["backup-tool"]["data"]["job.json"])
+    assert job["destination"]["region"] == "eu-central-1"
 
 
 def test_roles_are_taken_by_pods_of_this_namespace_of_this_cluster_alone() -> None:

@@ -29,7 +29,7 @@ DUMPS: Final = f"{BACKEND}/dumps"
 JOBS: Final = f"{BACKEND}/verify"
 """The key of the job of a verification inside the network, until its task has read it."""
 _SERVICES: Final = {"s3": "S3", "secretsmanager": "SecretsManager"}
-_OBJECT_ACTIONS: Final = (
+OBJECT_ACTIONS: Final = (
     "s3:AbortMultipartUpload",
     "s3:DeleteObject",
     "s3:GetObject",
@@ -231,7 +231,7 @@ def _objects(naming: Naming, store: Store, part: str) -> tuple[Statement, ...]:
         {
             "Sid": "UseOwnObjects",
             "Effect": "Allow",
-            "Action": list(_OBJECT_ACTIONS),
+            "Action": list(OBJECT_ACTIONS),
             "Resource": naming.bucket_arn(store.bucket, f"/{prefix}/*"),
         },
     )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 ROLES: Final = ("server", "server-execution", "tasks", "tasks-execution", "verify", "verify-execution")
 """The roles of the server, of the database's one-shot tasks and of verification; ECS takes the `-execution` ones."""
+BACKUP_ROLES: Final = ("backup", "backup-execution", "scheduler")
+"""The roles of the task that takes backups, and of what starts it."""
 
 
 def tasks_trust(naming: Naming) -> Document:

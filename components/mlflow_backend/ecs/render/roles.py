@@ -1,7 +1,7 @@
 """The roles of the backend's tasks, each with the document that says what it may do. Pure.
 
 ECS itself takes the `-execution` ones: `server` for the server's tasks, `tasks` for the database's one-shot tasks,
-`verify` for a verification inside the network.
+`verify` for a verification inside the network, `backup` for backups. EventBridge Scheduler takes `scheduler`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.render import policies as aws_policies
+from mlflow_backend.aws.render.backups import destination, task
 from mlflow_backend.aws.render.roles import Role
-from mlflow_backend.ecs.render import policies
+from mlflow_backend.ecs.render import backups, policies
+from mlflow_backend.ecs.render.backups import BACKUP
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
     """Return every role that a backend with these settings has."""
     execution = partial(_execution, settings, naming)
-    found = (
+    found: tuple[Role, ...] = (
         Role(
             part="server",
             given=("store", "api_keys", "key"),
@@ -36,13 +38,22 @@ def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
             part="tasks-execution", given=("key", "server", "database", "admin"), document=partial(execution, "tasks")
         ),
     )
-    if not settings.aws.network.internal:
-        return found
-    return (
-        *found,
-        Role(part="verify", given=("store",), document=lambda store: aws_policies.verify_task(naming, store)),
-        Role(part="verify-execution", given=("key", "server"), document=partial(execution, "tasks")),
-    )
+    if settings.aws.network.internal:
+        verify = Role(part="verify", given=("store",), document=partial(aws_policies.verify_task, naming))
+        start = Role(part="verify-execution", given=("key", "server"), document=partial(execution, "tasks"))
+        found = (*found, verify, start)
+    if settings.backup.destination is not None:
+        there = destination(settings, naming.stack)
+        backup = Role(part=BACKUP, given=("store",), document=partial(task, naming, there=there))
+        secrets = ("key", "server", "database")
+        start = Role(part=f"{BACKUP}-execution", given=secrets, document=partial(execution, "tasks"))
+        found = (*found, backup, start)
+    return found
+
+
+def scheduler(naming: Naming) -> Role:
+    """Return the role that EventBridge Scheduler takes."""
+    return Role(part=backups.SCHEDULER, given=(), document=partial(backups.scheduler, naming))
 
 
 def _execution(settings: Settings, naming: Naming, log_part: str, *, key: str, **secrets: str | None) -> Document:

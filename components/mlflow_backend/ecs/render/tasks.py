@@ -14,7 +14,9 @@ from mlflow_backend.aws.render.database import database_address
 from mlflow_backend.aws.render.network import SERVER_PORT
 from mlflow_backend.aws.render.policies import DUMPS
 from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, SERVER_SECRETS, SecretSource
+from mlflow_backend.backup import job
 from mlflow_backend.ecs.render import containers
+from mlflow_backend.ecs.render.backups import BACKUP, DISK_GIB, SECRETS, tool
 from mlflow_backend.ecs.render.containers import Container, Logs
 from mlflow_backend.ecs.render.size import fargate_size
 from mlflow_backend.migrate.tool import COMMAND
@@ -46,7 +48,9 @@ _TASK_SIZE: Final = (TASK_CPU, 1024)
 # Room for uploads that are spooled: Fargate's own 20 GiB are shared with the image.
 SPOOL_GIB: Final = 40
 
-_ROLES: Final[Mapping[str, str]] = {SERVER: "server", DATABASE: "tasks", VERIFY: "verify"}
+_DISKS: Final[Mapping[str, int]] = {SERVER: SPOOL_GIB, BACKUP: DISK_GIB}
+
+_ROLES: Final[Mapping[str, str]] = {SERVER: "server", DATABASE: "tasks", VERIFY: "verify", BACKUP: BACKUP}
 """Task -> its role; the one that starts it is called the same with `-execution`."""
 
 
@@ -89,7 +93,7 @@ def fixed(settings: Settings, naming: Naming, part: str) -> dict[str, Any]:
     return {
         "family": naming.family(part),
         "runtime_platform": {"cpu_architecture": settings.aws.architecture, "operating_system_family": "LINUX"},
-        "ephemeral_storage": {"size_in_gib": SPOOL_GIB} if part == SERVER else None,
+        "ephemeral_storage": {"size_in_gib": _DISKS[part]} if part in _DISKS else None,
         "network_mode": "awsvpc",
         "requires_compatibilities": ["FARGATE"],
         "volumes": [{"name": name} for name in sorted(containers.VOLUMES)],
@@ -116,11 +120,13 @@ def definitions(
     server = describe(inputs)
     composed = {} if inputs.cache is None else {cache_url(inputs.cache).text: drawn.cache_secret}
     size = fargate_size(cpu=settings.server.cpu, memory=settings.server.memory, need_mib=server.memory_mib)
-    made = (
+    made = [
         (_server(settings, naming, server, drawn, composed=composed, release=release), size),
         (_database(settings, naming, server, drawn), _TASK_SIZE),
         (_verify(settings, naming, drawn), _TASK_SIZE),
-    )
+    ]
+    if settings.backup.destination is not None:
+        made.append((_backup(settings, naming, server, drawn), _TASK_SIZE))
     return {
         container.name: {
             **fixed(settings, naming, container.name),
@@ -226,6 +232,19 @@ def _verify(settings: Settings, naming: Naming, drawn: TaskDependencies) -> Cont
     container = _one_shot(settings, naming, VERIFY, drawn)
     secrets = {variable: drawn.secret(name) for variable, name in login.variables(settings.access.mode).items()}
     return replace(container, environment={**container.environment, **environment}, secrets=secrets)
+
+
+def _backup(settings: Settings, naming: Naming, server: ServerDescription, drawn: TaskDependencies) -> Container:
+    """Return the container that takes a backup: with the server's own database, and what users know it by."""
+    encryption = {variable: drawn.secret(name) for variable, name in keys.VARIABLES.items()}
+    backed_up = {job.variable(name): drawn.secret(name) for name in SECRETS}
+    container = _one_shot(settings, naming, BACKUP, drawn)
+    return replace(
+        container,
+        command=tool(settings, naming, drawn.store).command,
+        environment={**container.environment, **server.environment},
+        secrets={"PGPASSWORD": drawn.password, **encryption, **backed_up},
+    )
 
 
 def _one_shot(settings: Settings, naming: Naming, name: str, drawn: TaskDependencies) -> Container:

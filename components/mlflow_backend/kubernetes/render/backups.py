@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import json
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
+from mlflow_backend.aws.render.backups import destination, stack_file
 from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.backup import job
 from mlflow_backend.backup.job import BackupJob, Bucket
@@ -29,7 +29,6 @@ SECRETS: Final = "/etc/mlflow-backend/backed-up"
 COMMAND: Final = ("python", f"{TOOL}/{job.TOOL}", TOOL, SECRETS)
 # The first backup copies every artifact. None may outlast its lock (releases/lease.py), or a second one would begin.
 DEADLINE_S: Final = 7 * 3600
-_NAMESPACE: Final = "mlflow-backend"
 
 
 def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
@@ -47,16 +46,13 @@ def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
 
 def tool(settings: Settings, naming: Naming) -> Document:
     """Return the tool, what it backs up and where to, and the settings that become part of the backup."""
-    values = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    stack = {"config": {f"{_NAMESPACE}:{section}": value for section, value in values.items()}}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": naming.metadata(naming.part(BACKUP), BACKUP),
         "data": {
             job.JOB: json.dumps(to_document(_job(settings, naming)), sort_keys=True),
-            # JSON is YAML too.
-            job.SETTINGS: json.dumps(stack, indent=1),
+            job.SETTINGS: stack_file(settings),
         },
         "binaryData": {job.TOOL: base64.b64encode(job.bundle()).decode()},
     }
@@ -90,15 +86,15 @@ def template(settings: Settings, naming: Naming) -> Document:
 
 def _job(settings: Settings, naming: Naming) -> BackupJob:
     store, stored, wanted = stores.store(settings), settings.kubernetes.artifacts, settings.kubernetes.backup
-    address = urlsplit(str(settings.backup.destination))
+    there = destination(settings, naming.stack)
     return BackupJob(
-        target="kubernetes",
+        target=settings.target,
         stack=naming.stack,
         store=Bucket(bucket=store.bucket, root=store.root, region=stored.region, endpoint=stored.endpoint),
         artifacts=store.prefix(ARTIFACTS),
         destination=Bucket(
-            bucket=address.netloc,
-            root=f"{address.path}/{naming.stack}".strip("/"),
+            bucket=there.bucket,
+            root=there.root,
             region=wanted.region,
             endpoint=wanted.endpoint,
         ),

@@ -305,6 +305,16 @@ def _scaling(call: Call) -> Iterator[Asked]:
         yield Asked(action=f"{service}:TagResource", resource=named, context=call.given_tags)
 
 
+def _schedule(call: Call) -> Iterator[Asked]:
+    named = re.search(r"/schedules/([^/?]+)", call.path)
+    yield Asked(
+        action=call.action, resource=call.arn("scheduler", f"schedule/default/{named[1] if named else '*'}"), context={}
+    )
+    if call.operation in {"CreateSchedule", "UpdateSchedule"}:
+        context = {"iam:PassedToService": "scheduler.amazonaws.com"}
+        yield Asked(action="iam:PassRole", resource=call.values["Target"]["RoleArn"], context=context)
+
+
 def _zone(call: Call) -> Iterator[Asked]:
     found = re.search(r"/(hostedzone|change)/([A-Z0-9]+)", call.path)
     yield Asked(action=call.action, resource=f"arn:aws:route53:::{found[1]}/{found[2]}" if found else "*", context={})
@@ -345,5 +355,6 @@ SERVICES: Final[Mapping[str, Callable[[Call], Iterator[Asked]]]] = {
         kinds={"DBInstanceIdentifier": "db", "DBSubnetGroupName": "subgrp", "DBParameterGroupName": "pg"},
     ),
     "route53": _zone,
+    "scheduler": _schedule,
     "sns": _topic,
 }

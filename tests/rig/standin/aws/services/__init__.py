@@ -19,6 +19,7 @@ from tests.rig.standin.aws.services import (
     route53,
     s3,
     scaling,
+    scheduler,
     secretsmanager,
     sns,
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _MODULES = (
     cloudwatch, ec2, ec2_groups, ec2_templates, ecs, eks, elasticache, elbv2, iam, kms, rds, route53, s3, scaling,
-    secretsmanager, sns,
+    scheduler, secretsmanager, sns,
 )  # fmt: skip
 
 TRANSLATIONS: Mapping[str, Translation] = {each.token: each for module in _MODULES for each in module.RESOURCES}

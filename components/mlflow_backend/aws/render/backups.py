@@ -1,0 +1,95 @@
+"""Backups of a backend on AWS: where they are, when they are taken, and what the task that does may do. Pure."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from cronsim import CronSim
+
+from mlflow_backend.aws.render import policies
+from mlflow_backend.aws.render.policies import ARTIFACTS, BACKEND, Store
+from mlflow_backend.releases.stores import LEDGER, LOCKS, NEWEST, STAGING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.render.policies import Document
+    from mlflow_backend.settings import Settings
+
+
+TOOLS: Final = f"{BACKEND}/backup"
+"""Where the task that takes backups finds its modules, one object a release of them."""
+_NAMESPACE: Final = "mlflow-backend"
+_DAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+
+
+def stack_file(settings: Settings) -> str:
+    """Return the content of a stack's file with these settings, which becomes part of each backup; JSON is YAML too."""
+    values = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return json.dumps({"config": {f"{_NAMESPACE}:{section}": value for section, value in values.items()}}, indent=1)
+
+
+def expression(schedule: str) -> str | None:
+    """Return a schedule of cron as EventBridge Scheduler takes it; None for one that it cannot say.
+
+    It has a sixth field, the year, and counts the days of the week from 1, so they are named here. It takes a day of
+    the month or of the week, and not both (EventBridge Scheduler user guide, 'Cron-based schedules').
+    """
+    days, weekdays = schedule.split()[2], schedule.split()[4]
+    if "*" not in {days, weekdays}:
+        return None
+    found = CronSim(schedule, datetime(2024, 1, 1, tzinfo=UTC))
+    times = [_listed(found.minutes, 60), _listed(found.hours, 24)]
+    months = _listed(found.months, 12)
+    if weekdays == "*":
+        return f"cron({' '.join([*times, _listed(found.days, 31), months, '?', '*'])})"
+    named = ",".join(_DAYS[day] for day in sorted({int(str(day)) % 7 for day in found.weekdays}))
+    return f"cron({' '.join([*times, '?', months, named, '*'])})"
+
+
+def _listed(numbers: set[int], every: int) -> str:
+    return "*" if len(numbers) == every else ",".join(map(str, sorted(numbers)))
+
+
+def destination(settings: Settings, stack: str) -> Store:
+    """Return the root of a stack's backups, which `backup.destination` names; only for a stack that is backed up."""
+    address = urlsplit(str(settings.backup.destination))
+    return Store(bucket=address.netloc, root=f"{address.path}/{stack}".strip("/"))
+
+
+def task(naming: Naming, store: Store, *, there: Store) -> Document:
+    """What the task may do: read artifacts, ledger and tool, dump, create objects at the destination, and no more.
+
+    S3 says of an object that is not there that it is denied, unless the caller may list the whole bucket.
+    """
+    own = naming.bucket_arn(store.bucket)
+    written = [naming.bucket_arn(store.bucket, f"/{store.prefix(part)}/*") for part in (STAGING, LOCKS)]
+    read = [naming.bucket_arn(store.bucket, f"/{store.prefix(part)}/*") for part in (ARTIFACTS, LEDGER, TOOLS)]
+    read.append(naming.bucket_arn(store.bucket, f"/{store.prefix(NEWEST)}"))
+    kept = naming.bucket_arn(there.bucket, f"/{there.root}/*")
+    return policies.document(
+        _allow("ListNames", ["s3:ListBucket"], sorted({own, naming.bucket_arn(there.bucket)})),
+        _allow("ReadWhatIsBackedUp", ["s3:GetObject"], read),
+        _allow("DumpAndLock", policies.OBJECT_ACTIONS, written),
+        _allow("CreateAndReadBackups", ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"], [kept]),
+        {
+            # The parts of a large object take no condition; the call that makes an object of them does (Amazon S3 user
+            # guide, 'Enforce conditional writes on Amazon S3 buckets').
+            "Sid": "NeverOverwriteBackups",
+            "Effect": "Deny",
+            "Action": "s3:PutObject",
+            "Resource": kept,
+            "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
+        },
+        policies.through_service(
+            naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")
+        ),
+    )
+
+
+def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> policies.Statement:
+    return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}

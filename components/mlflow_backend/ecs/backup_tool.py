@@ -1,0 +1,34 @@
+"""The tool that takes backups, as an object in the backend's store: made from this package, found by its digest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow_backend.aws.connection import Connection
+from mlflow_backend.aws.store import S3Store
+from mlflow_backend.ecs.render import backups
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REPLACING: Final = ("bucket", "key")
+
+
+def create(props: Mapping[str, Any]) -> None:
+    """Write the object, if it is not there; of one key there is one content. Raises PlatformFailed."""
+    _store(props).create(props["key"], backups.content(props["job"], props["settings"]))
+
+
+def there(props: Mapping[str, Any]) -> bool:
+    """Return whether the object is there."""
+    # Listed, because S3 says of one that is gone that it is denied to whoever may not list the whole bucket.
+    return props["key"] in _store(props).keys(props["key"].rpartition("/")[0])
+
+
+def delete(props: Mapping[str, Any]) -> None:
+    """Delete the object."""
+    _store(props).delete(props["key"])
+
+
+def _store(props: Mapping[str, Any]) -> S3Store:
+    return S3Store(Connection.at(props["connection"]).client("s3"), bucket=props["bucket"])

@@ -1,0 +1,97 @@
+"""Backups of a backend on ECS (target.Backups): taken by a one-shot task, as its schedule starts it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mlflow_backend.backup import job
+from mlflow_backend.backup.source import not_built
+from mlflow_backend.contract import Refused
+from mlflow_backend.ecs.oneshot import EcsTask
+from mlflow_backend.ecs.render.backups import BACKUP, DEADLINE_S
+from mlflow_backend.logged import is_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mlflow_backend.backup.destination import Destination
+    from mlflow_backend.backup.drill import DrillResult
+    from mlflow_backend.backup.manifest import Manifest
+    from mlflow_backend.backup.source import DeployedSource
+    from mlflow_backend.ecs.platform import EcsPlatform
+
+
+class EcsBackups:
+    """See target.Backups: what restores them is not built yet."""
+
+    as_deployed = True
+
+    def __init__(self, platform: EcsPlatform) -> None:
+        """Take the backend's live side; nothing is asked yet."""
+        self._platform, self.store = platform, platform.store
+
+    def take(
+        self, destination: Destination, *, recovery_key: str, dry_run: bool, say: Callable[[str], None]
+    ) -> Mapping[str, Any]:
+        """Take a backup by a task, which has destination and key from the last update."""
+        del destination, recovery_key
+        clients, locator = self._platform.clients, self._platform.locator
+        if not locator.backup_family:
+            raise Refused(
+                "The backend has no task that takes backups yet.",
+                code="backup-not-deployed",
+                fix="Update it: `pulumi up`.",
+            )
+        say("a task in the backend's network takes the backup")
+        found = clients.ecs.describe_task_definition(taskDefinition=locator.backup_family)["taskDefinition"]
+        (container,) = found["containerDefinitions"]
+        task = EcsTask(
+            clients=clients,
+            cluster=locator.service.cluster,
+            task_definition=locator.backup_family,
+            container=BACKUP,
+            network=locator.network,
+        )
+        command = (*container["command"], *([job.DRY_RUN] if dry_run else []))
+        ended = task.run(command, deadline_s=DEADLINE_S, complete=is_whole)
+        return job.report_of(ended, part=locator.backup_family)
+
+    def schedules(self) -> Mapping[str, str]:
+        """Return how the last task went that ECS still knows."""
+        locator, ecs = self._platform.locator, self._platform.clients.ecs
+        if not locator.backup_family:
+            return {}
+        asked = {"cluster": locator.service.cluster, "family": locator.backup_family}
+        arns = [
+            each
+            for status in ("RUNNING", "STOPPED")
+            for each in ecs.list_tasks(**asked, desiredStatus=status)["taskArns"]
+        ]
+        found = ecs.describe_tasks(cluster=locator.service.cluster, tasks=arns)["tasks"] if arns else []
+        if not found:
+            return {BACKUP: "no task of the last hour is known; the newest backup says how the last one went"}
+        newest = max(found, key=lambda each: each.get("createdAt", datetime.min.replace(tzinfo=UTC)))
+        return {BACKUP: described(newest)}
+
+    def source(self) -> DeployedSource:
+        """Refuse."""
+        raise not_built(self._platform.target)
+
+    def drill(
+        self, destination: Destination, found: Manifest, *, recovery_key: str | None, say: Callable[[str], None]
+    ) -> DrillResult:
+        """Refuse."""
+        del destination, found, recovery_key, say
+        raise not_built(self._platform.target)
+
+
+def described(task: Mapping[str, Any]) -> str:
+    """Return in a few words how a task went."""
+    begun = f"{task['createdAt'].astimezone(UTC):%F %T}Z"
+    if task["lastStatus"] != "STOPPED":
+        return f"under way since {begun}"
+    code = next((each.get("exitCode") for each in task.get("containers", [])), None)
+    if code == 0:
+        return f"done, begun {begun}"
+    return f"failed, begun {begun} (exit code {code}): {task.get('stoppedReason', 'no reason')}"

@@ -1,0 +1,120 @@
+"""What takes backups on ECS: the schedule, the tool, and its task."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mlflow_backend.aws.backup_task import Given
+from mlflow_backend.aws.render.backups import expression
+from mlflow_backend.backup import job
+from mlflow_backend.ecs.backups import described
+from mlflow_backend.ecs.render import backups
+from mlflow_backend.kubernetes.render.secrets import ALWAYS
+from mlflow_backend.releases.lease import LEASE
+from tests.components.ecs.stacks import container_of, naming_of, settings_of, store_of, tasks_of
+
+if TYPE_CHECKING:
+    from mlflow_backend.settings import Settings
+
+VARIANT = "everything"
+NAMING = naming_of(VARIANT)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "written"),
+    [
+        ("0 2 * * *", "cron(0 2 * * ? *)"),
+        ("30 1,13 * * *", "cron(30 1,13 * * ? *)"),
+        ("*/30 * * * *", "cron(0,30 * * * ? *)"),
+        ("0 4 * * 0", "cron(0 4 ? * SUN *)"),
+        ("0 4 * * 7", "cron(0 4 ? * SUN *)"),
+        ("0 4 * * 1-5", "cron(0 4 ? * MON,TUE,WED,THU,FRI *)"),
+        ("0 4 * * mon,fri", "cron(0 4 ? * MON,FRI *)"),
+        ("0 4 1,15 * *", "cron(0 4 1,15 * ? *)"),
+        ("0 4 1 */3 *", "cron(0 4 1 1,4,7,10 ? *)"),
+        ("0 4 1 * 1", None),
+    ],
+)
+def test_a_schedule_means_the_same_to_the_platforms_scheduler(schedule: str, written: str | None) -> None:
+    """It counts the days of the week from another one, and takes days of the month or of the week, not both."""
+    assert expression(schedule) == written
+
+
+def test_without_a_schedule_one_can_still_be_taken() -> None:
+    """`never` leaves out the schedule alone; without a destination there is no task."""
+    settings = settings_of(VARIANT)
+    assert backups.scheduled(settings) == "cron(0 2 * * ? *)"
+    never = _with(settings, schedule="never")
+    assert backups.scheduled(never) is None
+    assert backups.BACKUP in tasks_of(VARIANT, settings=never)
+    assert backups.BACKUP not in tasks_of("staging")
+    assert backups.scheduled(settings_of("staging")) is None
+
+
+def test_the_task_has_secrets_by_reference_and_its_tool_by_digest() -> None:
+    """Another job is another object, so that a task that starts meanwhile finds its own."""
+    container = container_of(tasks_of(VARIANT)[backups.BACKUP])
+    references = {each["name"]: each["valueFrom"] for each in container["secrets"]}
+    assert {job.variable(name) for name in backups.SECRETS} | {"PGPASSWORD"} <= references.keys()
+    assert "admin-password" in references[job.variable("admin-password")]
+    assert not {name for name in references if "ADMIN_USER" in name and "BACKED_UP" not in name}
+    tool = backups.tool(settings_of(VARIANT), NAMING, store_of(VARIANT))
+    assert container["command"][-2:] == [tool.bucket, tool.key]
+    other = backups.tool(_with(settings_of(VARIANT), destination="s3://third/team"), NAMING, store_of(VARIANT))
+    assert other.key != tool.key
+
+
+def test_the_tool_is_what_the_task_unpacks() -> None:
+    """Modules, the job and the stack's settings; its job names the stack's own root at the destination."""
+    tool = backups.tool(settings_of(VARIANT), NAMING, store_of(VARIANT))
+    packed = zipfile.ZipFile(io.BytesIO(backups.content(tool.job, tool.settings)))
+    assert {"mlflow_backend/aws/backup_task.py", job.JOB, job.SETTINGS} <= set(packed.namelist())
+    found = json.loads(packed.read(job.JOB))
+    assert (found["target"], found["destination"]["bucket"], found["destination"]["root"]) == (
+        "ecs", "elsewhere", f"team/{VARIANT}",
+    )  # fmt: skip
+
+
+def test_no_backup_outlasts_its_lock() -> None:
+    """Or a second one would begin beside it."""
+    assert LEASE.total_seconds() > backups.DEADLINE_S
+
+
+def test_the_task_reads_its_secrets_by_their_names() -> None:
+    """What is sealed has the names that a restore asks for, a cluster's too, and nothing else of the environment."""
+    assert set(backups.SECRETS) == set(ALWAYS)
+    given = {job.variable(name): name for name in backups.SECRETS} | {"PGPASSWORD": "no"}
+    assert Given(given).read() == {name: name for name in backups.SECRETS}
+
+
+NOW = datetime(2026, 11, 29, 2, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ({"lastStatus": "RUNNING"}, "under way since 2026-11-29 02:00:00Z"),
+        ({"lastStatus": "STOPPED", "containers": [{"exitCode": 0}]}, "done, begun 2026-11-29 02:00:00Z"),
+        (
+            {"lastStatus": "STOPPED", "containers": [{"exitCode": 4}], "stoppedReason": "Essential container exited"},
+            "failed, begun 2026-11-29 02:00:00Z (exit code 4): Essential container exited",
+        ),
+        (
+            {"lastStatus": "STOPPED", "containers": [{}], "stoppedReason": "CannotPullContainerError"},
+            "failed, begun 2026-11-29 02:00:00Z (exit code None): CannotPullContainerError",
+        ),
+    ],
+)
+def test_status_says_how_the_last_task_went(task: dict[str, Any], words: str) -> None:
+    """One that never ran is failed by ECS's own words."""
+    assert described({"createdAt": NOW, **task}) == words
+
+
+def _with(settings: Settings, **changes: Any) -> Settings:
+    return settings.model_copy(update={"backup": settings.backup.model_copy(update=changes)})
