@@ -65,13 +65,19 @@ def size(settings: Settings) -> Iterator[str]:
 
 
 def instances(settings: Settings) -> Iterator[str]:
-    """Fewer instances stay warm than there may be, and jobs have one to run in."""
+    """Fewer instances stay warm than there may be, and jobs have one to run in and no second one.
+
+    Each instance would enqueue what MLflow does periodically ('only one instance should', MLflow 3.17.2,
+    server/jobs/_job_runner.py).
+    """
     found = scaling(settings)
     least, most = found["minInstanceCount"], found["maxInstanceCount"]
     if least > most:
         yield f"gcp.service.minInstances is {least}, and {most} is the most (scaling.maxReplicas); lower it"
     if settings.server.jobs and not least:
         yield "gcp.service.minInstances is 0, and server.jobs run in an instance that is there; set it to 1"
+    if settings.server.jobs and most > 1:
+        yield f"scaling.maxReplicas lets {most} instances run, and each would begin periodic server.jobs; set it to 1"
 
 
 def checks(settings: Settings) -> Iterator[str]:

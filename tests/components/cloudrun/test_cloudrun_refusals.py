@@ -43,6 +43,7 @@ SUBNET = f"projects/{PROJECT}/regions/{REGION}/subnetworks/run"
             {"network": {"publicUrl": "https://mlflow.example.com:8443"}},
             "network.publicUrl is not https://HOST",
         ),
+        ("jobs", {"scaling": {"maxReplicas": 2}, "database": {"maxConnections": 400}}, "2 instances"),
         ("basic", {"gcp": {"network": {"subnet": SUBNET}}}, "network.mode is create"),
         ("adopted", {"gcp": {"network": {"subnet": None}}}, "gcp.network.subnet is missing"),
         ("adopted", {"gcp": {"network": {"cidr": "10.0.0.0/24"}}}, "gcp.network.cidr shapes"),
