@@ -22,7 +22,7 @@ from mlflow_backend.ecs.render.policies import BACKUP_ROLES, ROLES
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, VERIFY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.settings import Settings
@@ -35,23 +35,19 @@ def grants(
     settings: Settings, naming: Naming, purpose: Purpose, *, state: deployer.PulumiState | None = None
 ) -> tuple[Grant, ...]:
     """Return what a role of a purpose may do with a stack's backend; `state` is where Pulumi keeps the stack."""
-    backed_up = settings.backup.destination is not None
-    made = (*ROLES, *BACKUP_ROLES) if backed_up else ROLES
-    families = (SERVER, DATABASE, VERIFY, BACKUP) if backed_up else (SERVER, DATABASE, VERIFY)
-    found = [*_passing(naming, made), *_tasks(naming), *_service(naming, families), *_scaling(naming)]
-    if backed_up:
-        found += _backups(naming)
-    own = deployer.Own(roles=made, services=LINKED_ROLES, grants=found)
+    # Also without backups: what a setting that is gone had made is deleted by the next update.
+    found = (*_passing(naming), *_tasks(naming), *_service(naming), *_scaling(naming), *_backups(naming))
+    own = deployer.Own(roles=(*ROLES, *BACKUP_ROLES), services=LINKED_ROLES, grants=found)
     return deployer.grants(settings, naming, purpose, own, state=state)
 
 
-def _passing(naming: Naming, roles: Sequence[str]) -> Iterator[Grant]:
+def _passing(naming: Naming) -> Iterator[Grant]:
     to_tasks: Conditions = {"StringEquals": {"iam:PassedToService": f"ecs-tasks.{naming.domain}"}}
     yield grant(
         "PassRoles",
         CHANGES,
         "iam:PassRole",
-        *(naming.role_arn(part) for part in roles if part != SCHEDULER),
+        *(naming.role_arn(part) for part in (*ROLES, *BACKUP_ROLES) if part != SCHEDULER),
         **to_tasks,
     )
     # RunTask passes the roles of the definition that it runs.
@@ -98,8 +94,9 @@ def _backups(naming: Naming) -> Iterator[Grant]:
     yield grant("PassRoleToScheduler", CHANGES, "iam:PassRole", naming.role_arn(SCHEDULER), **to_scheduler)
 
 
-def _service(naming: Naming, parts: Sequence[str]) -> Iterator[Grant]:
+def _service(naming: Naming) -> Iterator[Grant]:
     cluster, named = f"cluster/{naming.cluster()}", f"{naming.cluster()}/{naming.service()}"
+    parts = (SERVER, DATABASE, VERIFY, BACKUP)
     families = tuple(naming.arn("ecs", f"task-definition/{naming.family(each)}:*") for each in parts)
     service = naming.arn("ecs", f"service/{named}")
     deployments = naming.arn("ecs", f"service-deployment/{named}/*")

@@ -23,6 +23,7 @@ from mlflow_backend.aws.permissions.grant import (
 from mlflow_backend.aws.render import cluster
 from mlflow_backend.eks.roles import roles
 from mlflow_backend.eks.within import cluster_arn, cluster_name, created, rds
+from mlflow_backend.kubernetes.naming import BACKUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,8 @@ def grants(
     settings: Settings, naming: Naming, purpose: Purpose, *, state: deployer.PulumiState | None = None
 ) -> tuple[Grant, ...]:
     """Return what a role of a purpose may do with a stack's backend; `state` is where Pulumi keeps the stack."""
-    pods = [role.part for role in roles(settings, naming)]
+    # Also without backups: the role that a setting which is gone had made is deleted by the next update.
+    pods = list(dict.fromkeys([*(role.part for role in roles(settings, naming)), BACKUP]))
     made = list(_MANAGED) if created(settings) else []
     found = [*_looks(settings, naming), *_logins(settings, naming), *_identities(settings, naming, pods)]
     if created(settings):

@@ -215,3 +215,18 @@ def test_nothing_starred_is_stale(actions: Mapping[str, Action]) -> None:
     }
     stale = {action for action in STARRED if action not in granted or not actions[action].arns}
     assert not stale, sorted(stale)
+
+
+GONE: Final = ("scheduler:DeleteSchedule", "iam:DeleteRole", "iam:DeleteRolePolicy")
+
+
+def test_what_a_setting_that_is_gone_had_made_can_be_deleted() -> None:
+    """The policy that is printed without backups lets an update delete the schedule and the roles of those before."""
+    assert settings_of("staging").backup.destination is None
+    naming = naming_of("staging")
+    found = grants(settings_of("staging"), naming, Purpose.DEPLOY, state=STATE)
+    on = {action: {arn for each in found if action in each.actions for arn in each.resources} for action in GONE}
+    assert naming.arn("scheduler", f"schedule/default/{naming.schedule('backup')}") in on["scheduler:DeleteSchedule"]
+    roles = {naming.role_arn(part) for part in ("backup", "backup-execution", "scheduler")}
+    assert roles <= on["iam:DeleteRole"]
+    assert roles <= on["iam:DeleteRolePolicy"]
