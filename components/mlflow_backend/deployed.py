@@ -15,7 +15,7 @@ import socket
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.contract import Refused
+from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.releases import durations
 from mlflow_backend.releases.journal import Journal, rollback_journal
 from mlflow_backend.releases.ledger import Ledger
@@ -68,6 +68,17 @@ class DeployedBackend:
     def heads(self) -> Heads | None:
         """Return the live schema heads; None if the database does not answer, or is not asked in a preview."""
         return self.platform.heads() if self._asks else None
+
+    def roots(self) -> dict[str, dict[str, int]]:
+        """Return by table how many rows keep their artifacts at which root.
+
+        Nothing if the database does not answer, is not asked in a preview, or has a tool that cannot count yet.
+        """
+        if not self._asks:
+            return {}
+        with contextlib.suppress(PlatformFailed, Refused):
+            return self.platform.tool(None).roots()
+        return {}
 
     def tool(self, version: str) -> DatabaseTool:
         """Return the database tool of an MLflow version. Raises Refused if it cannot be run any more."""

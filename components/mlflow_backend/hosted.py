@@ -85,10 +85,6 @@ class HostedPlatform:
         del tables
         return {}
 
-    def roots(self) -> dict[str, dict[str, int]]:
-        """Return nothing: it would take a task."""
-        return {}
-
     def mark_store(self, content: bytes) -> None:
         """Write the object by which the store is known again, and which the server's own role may only read."""
         self.store.replace(f"{ARTIFACTS}/{OBJECT}", content)

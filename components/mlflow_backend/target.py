@@ -235,9 +235,6 @@ class Platform(History, Protocol):
     def row_counts(self, tables: Sequence[str]) -> Mapping[str, int]:
         """Return the number of rows of those of the tables that exist; none if that takes a one-shot task."""
 
-    def roots(self) -> Mapping[str, Mapping[str, int]]:
-        """Return by table how many rows keep their artifacts at which root; none if that takes a one-shot task."""
-
     def tool(self, version: str | None) -> DatabaseTool:
         """Return the database tool in the image or environment of an MLflow version, of any if None is given.
 

@@ -96,7 +96,7 @@ class ClusterVault:
         """Refuse."""
         raise Refused(
             "Backups of a backend in a cluster are sealed to the recovery key alone.",
-            code="restore-needs-recovery-key",
+            code="restore-sealed-to-recovery-key",
             fix="Give it: --recovery-key file:PATH.",
         )
 

@@ -127,12 +127,6 @@ class LocalPlatform:
         """Return the number of rows of those of the tables that exist."""
         return schema.row_counts(self.state, tables)
 
-    def roots(self) -> dict[str, dict[str, int]]:
-        """Return by table how many rows keep their artifacts at which root; none if Postgres does not answer."""
-        with contextlib.suppress(PlatformFailed):
-            return self.tool(None).roots()
-        return {}
-
     def tool(self, version: str | None) -> DatabaseTool:
         """Return the database tool in a version's environment."""
         wanted = version or self._any_version()

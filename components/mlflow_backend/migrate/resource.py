@@ -54,7 +54,7 @@ def check(inputs: Mapping[str, Any], *, served: str | None) -> Checked:
     try:
         target = open_releases(from_document(inputs["locator"]))
         made, interrupted = _forecast(target, inputs["mlflowVersion"])
-        summary = _summary(target.platform, made, served) if served else ()
+        summary = _summary(target, made, served) if served else ()
     except (Refused, PlatformFailed) as error:
         return Checked(inputs=dict(inputs), refusal=offered_to(str(error), inputs))
     plan = {"action": _ACTIONS.get(made.direction, "find out"), **made.document()}
@@ -112,15 +112,15 @@ def _forecast(target: Any, version: str) -> tuple[Forecast, bool]:
     return made, target.migration.load() is not None
 
 
-def _summary(platform: Any, made: Forecast, served: str) -> tuple[str, ...]:
+def _summary(target: Any, made: Forecast, served: str) -> tuple[str, ...]:
     if made.version == served:
         return ()
     change = Upgrade(
         served=parse_version(served),
         to=parse_version(made.version),
         forecast=made,
-        store=platform.artifacts,
-        roots=platform.roots(),
+        store=target.platform.artifacts,
+        roots=target.roots(),
     )
     return change.summary()
 
