@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from pulumi.output import Unknown
@@ -101,6 +102,21 @@ def test_unknown_inputs_of_a_preview_are_left_for_later(key: str) -> None:
         key: Unknown(),
     }
     assert resource.check(inputs, served="2.9.2") == resource.Checked(inputs=inputs)
+
+
+def test_a_preview_of_another_version_counts_where_artifacts_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is bound to a bucket that the settings do not name is said before the update, and not without a change."""
+    backend = SimpleNamespace(
+        heads=lambda: Heads(tracking=HEADS["3.17.2"]),
+        migration=SimpleNamespace(load=lambda: None),
+        platform=SimpleNamespace(artifacts="s3://new/root/artifacts"),
+        roots=lambda: {"runs": {"s3://old": 3}},
+    )
+    monkeypatch.setattr(resource, "open_releases", lambda _: backend)
+    inputs = {"locator": LOCATOR, "mlflowVersion": "3.17.2"}
+    shown = resource.check(inputs, served="3.10.1").inputs["plan"]["upgrade"]
+    assert any("s3://old: 3, outside" in line for line in shown)
+    assert "upgrade" not in resource.check(inputs, served="3.17.2").inputs["plan"]
 
 
 WISH = {
