@@ -119,7 +119,7 @@ def _reading() -> Iterator[Any]:
     except psycopg2.Error as error:
         raise PlatformFailed(
             f"the database does not answer: {type(error).__name__}",
-            code="maintain-database-not-answering",
+            code="maintain-task-database-not-answering",
             fix="Run `make status`, and repeat",
             part="database",
         ) from None

@@ -162,5 +162,5 @@ def test_a_database_that_is_away_is_said(
     monkeypatch.setattr(maintain_task, "DatabaseTool", Tool)
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql+psycopg2://user:hidden@127.0.0.1:9/mlflow")
     code, report = done(capsys, str(tmp_path))
-    assert (code, report["code"]) == (ExitCode.PLATFORM_FAILED, "maintain-database-not-answering")
+    assert (code, report["code"]) == (ExitCode.PLATFORM_FAILED, "maintain-task-database-not-answering")
     assert "hidden" not in json.dumps(report)
