@@ -42,6 +42,9 @@ class Target(Protocol):
     platforms: frozenset[str]
     """The sections of the settings, such as `aws`, that are for its platform."""
 
+    verified_on_schedule: bool
+    """Whether something verifies its backends between updates."""
+
     @property
     def backups(self) -> Callable[[Any, Path], Backups] | None:
         """From a locator and the stack's file: how backups are taken; None if scripts.backup takes none here."""

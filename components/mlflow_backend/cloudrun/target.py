@@ -30,6 +30,7 @@ class CloudRunTarget:
 
     name = "cloudrun"
     loopback = False
+    verified_on_schedule = False
     backups = None
     maintenance = None
     platforms = frozenset({"gcp"})

@@ -32,6 +32,7 @@ class EcsTarget:
 
     name = "ecs"
     loopback = False
+    verified_on_schedule = False
     maintenance = None
     platforms = frozenset({"aws"})
 

@@ -31,6 +31,7 @@ class EksTarget:
 
     name = "eks"
     loopback = False
+    verified_on_schedule = False
     maintenance = None
     platforms = frozenset({"aws", "eks", "kubernetes"})
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.backup import job
 from mlflow_backend.backup.source import not_built
-from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE
+from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE, VERIFICATION
 from mlflow_backend.kubernetes.oneshot import KubernetesJob
 from mlflow_backend.kubernetes.render import backups
 from mlflow_backend.logged import is_whole
@@ -67,7 +67,7 @@ class KubernetesBackups:
 
 def schedules(api: Api, naming: Naming) -> Mapping[str, str]:
     """Return in a few words how the work of each schedule went, by its name."""
-    known = {name: api.get("CronJob", naming.part(name)) for name in (BACKUP, MAINTENANCE)}
+    known = {name: api.get("CronJob", naming.part(name)) for name in (BACKUP, MAINTENANCE, VERIFICATION)}
     return {name: described(found, datetime.now(UTC)) for name, found in known.items() if found is not None}
 
 

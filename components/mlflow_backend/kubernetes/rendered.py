@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.kubernetes.naming import MAINTENANCE, SERVER
-from mlflow_backend.kubernetes.render import backups, maintenance, oneshot, server
+from mlflow_backend.kubernetes.naming import MAINTENANCE, SERVER, VERIFICATION
+from mlflow_backend.kubernetes.render import backups, maintenance, oneshot, server, verification
 
 if TYPE_CHECKING:
     from mlflow_backend.kubernetes.naming import Naming
@@ -21,8 +21,8 @@ def containers(settings: Settings, naming: Naming) -> dict[str, list[dict[str, A
     }
     if settings.backup.destination is not None:
         templates["backup"] = backups.template(settings, naming)["template"]
-    if (pod_template := maintenance.documents(settings, naming).get(MAINTENANCE)) is not None:
-        templates["maintenance"] = pod_template["template"]
+    made = maintenance.documents(settings, naming) | verification.documents(settings, naming)
+    templates |= {part: made[part]["template"] for part in (MAINTENANCE, VERIFICATION) if part in made}
     return {
         part: [{**each, "environment": each["env"]} for each in template["spec"]["containers"]]
         for part, template in templates.items()

@@ -31,6 +31,7 @@ class KubernetesTarget:
 
     name = "kubernetes"
     loopback = False
+    verified_on_schedule = True
     platforms = frozenset({"kubernetes"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> KubernetesBackend:

@@ -19,7 +19,17 @@ from mlflow_backend.kubernetes.history import template_of
 from mlflow_backend.kubernetes.locator import LOCATOR
 from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, SERVER, VERIFY
 from mlflow_backend.kubernetes.provider import Candidate, Rollout, ServerSecrets, Stores
-from mlflow_backend.kubernetes.render import backups, maintenance, monitoring, network, oneshot, secrets, server, stores
+from mlflow_backend.kubernetes.render import (
+    backups,
+    maintenance,
+    monitoring,
+    network,
+    oneshot,
+    secrets,
+    server,
+    stores,
+    verification,
+)
 from mlflow_backend.releases import pins
 from mlflow_backend.server import cache_url
 
@@ -130,7 +140,7 @@ class Workload:
             (VERIFY, oneshot.verify(self._settings, self._naming)),
         ):
             self._object(part, document)
-        for documents in (backups.documents, maintenance.documents):
+        for documents in (backups.documents, maintenance.documents, verification.documents):
             for part, document in documents(self._settings, self._naming).items():
                 self._object(part, document)
 

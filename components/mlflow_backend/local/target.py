@@ -30,6 +30,7 @@ class LocalTarget:
 
     name = "local"
     loopback = True
+    verified_on_schedule = True
     platforms: frozenset[str] = frozenset()
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> LocalBackend:

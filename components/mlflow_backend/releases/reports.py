@@ -68,5 +68,9 @@ def shown(reports: Reports) -> tuple[str, ExitCode]:
         return f"verification  {error}", ExitCode.INCONCLUSIVE
     if report is None:
         return "verification  no report: the next `pulumi up` or `make verify` writes one", ExitCode.INCONCLUSIVE
-    code = ExitCode.INCONCLUSIVE if report.verdict is None else _CODES.get(report.verdict, ExitCode.INCONCLUSIVE)
-    return report.text(), code
+    return report.text(), code_of(report)
+
+
+def code_of(report: Report) -> ExitCode:
+    """Return the exit code that a report's verdict stands for."""
+    return ExitCode.INCONCLUSIVE if report.verdict is None else _CODES.get(report.verdict, ExitCode.INCONCLUSIVE)

@@ -313,13 +313,13 @@ def maintenance_by_this_target(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def verified_on_this_machine(settings: Settings) -> Iterator[Problem]:
+def verified_by_this_target(settings: Settings) -> Iterator[Problem]:
     """Refuse a schedule of verifications that nothing starts elsewhere: it would be ignored."""
-    if settings.verify.schedule is not None and not targets.get(settings.target).loopback:
+    if settings.verify.schedule is not None and not targets.get(settings.target).verified_on_schedule:
         yield Problem(
             path="verify.schedule",
             finding="is set",
-            rule=f"verifications are scheduled on this machine only, and the target is {settings.target}",
+            rule=f"nothing verifies a backend on the target {settings.target} on a schedule",
             fix="Remove it, and let a workflow run `python -m scripts.verify --stack STACK`.",
         )
 
@@ -363,7 +363,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     backups_by_this_target,
     schedules_of_backups,
     maintenance_by_this_target,
-    verified_on_this_machine,
+    verified_by_this_target,
 )
 
 

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from mlflow_backend.verify.report import Report
 
 JOB: Final = "job.json"
-# What the checks import, and the tables that they read.
-_PARTS: Final = (
+MODULES: Final = (
     "*.py",
     "verify/**/*.py",
     "server_package/src/mlflow_backend_server/*.json",
 )
+"""What the checks import, and the tables that they read."""
 # A line of a container's log is cut at 16 KiB: the verdict's must be whole for whoever counts red ones.
 _HEADLINE: Final = 2000
 # A network plugin may let a new pod through seconds after it runs (kube-router: up to 12 s).
@@ -57,7 +57,7 @@ def job_of(subject: Subject, request: VerifyRequest) -> Job:
 
 def bundle(job: Job) -> bytes:
     """Return the job with all modules that it needs, as a zip file; equal jobs are equal bytes."""
-    return packaged.archive(_PARTS, {JOB: json.dumps(to_document(job), sort_keys=True).encode()})
+    return packaged.archive(MODULES, {JOB: json.dumps(to_document(job), sort_keys=True).encode()})
 
 
 def main(folder: str) -> int:

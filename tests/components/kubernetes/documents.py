@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, SERVER
-from mlflow_backend.kubernetes.render import backups, maintenance, network, oneshot, server, stores
+from mlflow_backend.kubernetes.render import backups, maintenance, network, oneshot, server, stores, verification
 from tests.components.kubernetes.stacks import naming
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def all_of(settings: Settings) -> dict[str, Document]:
     }
     found["job"] = oneshot.job(found["database-tool"], token="1", command=["python"], deadline_s=60.0)
     found |= backups.documents(settings, name) | maintenance.documents(settings, name)
+    found |= verification.documents(settings, name)
     if settings.network.public_url:
         found["ingress"] = network.ingress(settings, name)
     if settings.database.mode == "create":

@@ -358,13 +358,13 @@ def test_the_operator_finds_the_servers_by_what_the_service_says() -> None:
 
 def test_the_rules_record_what_the_cronjobs_do_that_are_there() -> None:
     """The name of one that is not made would be as quiet as one that works; without a schedule nothing is wanted."""
-    settings = settings_of("backed-up", {"maintain": {"schedule": "0 3 * * 0"}})
+    settings = settings_of("backed-up", {"maintain": {"schedule": "0 3 * * 0"}, "verify": {"schedule": "0 * * * *"}})
     rules = monitoring.documents(settings, naming(settings))["PrometheusRule"]["spec"]["groups"][0]["rules"]
     expressions = [each["expr"] for each in rules if "record" in each]
     named = {name for each in expressions for name in re.findall('cronjob="([^"]+)"', each)}
     made = {each["metadata"]["name"] for each in all_of(settings).values() if each["kind"] == "CronJob"}
     assert named == made
-    assert len(made) == 2
+    assert len(made) == 3
     assert all('namespace="mlflow"' in each for each in expressions)
     plain = monitoring.documents(settings_of(), naming(settings))["PrometheusRule"]["spec"]["groups"][0]["rules"]
     assert not any("record" in each for each in plain)

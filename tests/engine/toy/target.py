@@ -26,6 +26,7 @@ class ToyTarget:
 
     name = "toy"
     loopback = True
+    verified_on_schedule = False
     backups = None
     maintenance = None
     platforms: frozenset[str] = frozenset()

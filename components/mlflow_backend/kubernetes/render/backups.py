@@ -5,15 +5,12 @@ The tool is this project's modules, in the server's image; it may do nothing wit
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.render.backups import destination, stack_file
 from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.backup import job
 from mlflow_backend.backup.job import BackupJob, Bucket
-from mlflow_backend.codec import to_document
 from mlflow_backend.kubernetes.naming import BACKUP
 from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
 from mlflow_backend.kubernetes.render.scheduled import scheduled
@@ -46,16 +43,8 @@ def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
 
 def tool(settings: Settings, naming: Naming) -> Document:
     """Return the tool, what it backs up and where to, and the settings that become part of the backup."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": naming.metadata(naming.part(BACKUP), BACKUP),
-        "data": {
-            job.JOB: json.dumps(to_document(_job(settings, naming)), sort_keys=True),
-            job.SETTINGS: stack_file(settings),
-        },
-        "binaryData": {job.TOOL: base64.b64encode(job.bundle()).decode()},
-    }
+    more = {job.SETTINGS: stack_file(settings)}
+    return oneshot.tool(naming.metadata(naming.part(BACKUP), BACKUP), _job(settings, naming), job.bundle(), more)
 
 
 def template(settings: Settings, naming: Naming) -> Document:
@@ -85,13 +74,12 @@ def template(settings: Settings, naming: Naming) -> Document:
 
 
 def _job(settings: Settings, naming: Naming) -> BackupJob:
-    store, stored, wanted = stores.store(settings), settings.kubernetes.artifacts, settings.kubernetes.backup
-    there = destination(settings, naming.stack)
+    wanted, there = settings.kubernetes.backup, destination(settings, naming.stack)
     return BackupJob(
         target=settings.target,
         stack=naming.stack,
-        store=Bucket(bucket=store.bucket, root=store.root, region=stored.region, endpoint=stored.endpoint),
-        artifacts=store.prefix(ARTIFACTS),
+        store=stores.bucket(settings),
+        artifacts=stores.store(settings).prefix(ARTIFACTS),
         destination=Bucket(
             bucket=there.bucket,
             root=there.root,

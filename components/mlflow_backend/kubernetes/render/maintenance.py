@@ -5,8 +5,6 @@ The tool is this project's modules, in the server's image; artifacts are removed
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend import targets
@@ -14,8 +12,6 @@ from mlflow_backend.aws import maintain_job
 from mlflow_backend.aws.maintain_job import MaintainJob
 from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.backup import job
-from mlflow_backend.backup.job import Bucket
-from mlflow_backend.codec import to_document
 from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE, TASKS
 from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
 from mlflow_backend.kubernetes.render.scheduled import scheduled
@@ -54,21 +50,14 @@ def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
 
 def tool(settings: Settings, naming: Naming) -> Document:
     """Return the tool, and what it maintains."""
-    store, stored = stores.store(settings), settings.kubernetes.artifacts
     wanted = MaintainJob(
-        store=Bucket(bucket=store.bucket, root=store.root, region=stored.region, endpoint=stored.endpoint),
-        artifacts=store.prefix(ARTIFACTS),
+        store=stores.bucket(settings),
+        artifacts=stores.store(settings).prefix(ARTIFACTS),
         address=stores.artifact_store(settings).destination,
         keep_deleted_days=settings.maintain.keep_deleted_days,
         at_once=f"{PREFIX}/",
     )
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": naming.metadata(naming.part(MAINTENANCE), JOB),
-        "data": {job.JOB: json.dumps(to_document(wanted), sort_keys=True)},
-        "binaryData": {job.TOOL: base64.b64encode(maintain_job.bundle()).decode()},
-    }
+    return oneshot.tool(naming.metadata(naming.part(MAINTENANCE), JOB), wanted, maintain_job.bundle())
 
 
 def template(settings: Settings, naming: Naming) -> Document:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.backup import job as packed
+from mlflow_backend.codec import to_document
 from mlflow_backend.kubernetes.naming import JOB, TASKS, VERIFY
 from mlflow_backend.kubernetes.render import pods, secrets, server, stores
 from mlflow_backend.server import describe, keys, login
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from _typeshed import DataclassInstance
 
     from mlflow_backend.kubernetes.naming import Naming
     from mlflow_backend.kubernetes.render.pods import Document
@@ -76,6 +83,11 @@ def database(settings: Settings, naming: Naming) -> Document:
 
 def verify(settings: Settings, naming: Naming) -> Document:
     """Return the template of what verifies within the cluster; each run brings what is checked."""
+    return template(settings, naming, VERIFY, account=VERIFY, variables=verify_environment(settings, naming))
+
+
+def verify_environment(settings: Settings, naming: Naming) -> list[Document]:
+    """Return the environment of what verifies: the users' kind of login, and the way to the store."""
     wanted, secret = settings.kubernetes.artifacts, secrets.server_secret(settings, naming)
     plain = {"AWS_REGION": wanted.region, "AWS_DEFAULT_REGION": wanted.region, "PYTHONUNBUFFERED": "1"}
     if wanted.endpoint:
@@ -87,7 +99,20 @@ def verify(settings: Settings, naming: Naming) -> Document:
     if wanted.secret:
         more["AWS_ACCESS_KEY_ID"] = pods.SecretKey(secret=wanted.secret, key=secrets.ACCESS_KEY)
         more["AWS_SECRET_ACCESS_KEY"] = pods.SecretKey(secret=wanted.secret, key=secrets.SECRET_KEY)
-    return template(settings, naming, VERIFY, account=VERIFY, variables=pods.environment(plain, more))
+    return pods.environment(plain, more)
+
+
+def tool(
+    metadata: Document, job: DataclassInstance, content: bytes, more: Mapping[str, str] = MappingProxyType({})
+) -> Document:
+    """Return the ConfigMap of a task that is packed as a zip, with what it is told."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "data": {packed.JOB: json.dumps(to_document(job), sort_keys=True), **more},
+        "binaryData": {packed.TOOL: base64.b64encode(content).decode()},
+    }
 
 
 def job(pod_template: Document, *, token: str, command: Sequence[str], deadline_s: float, image: str = "") -> Document:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE
+from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE, VERIFICATION
 from mlflow_backend.schedules import NEVER
 
 if TYPE_CHECKING:
@@ -16,5 +16,6 @@ def scheduled(settings: Settings) -> dict[str, str]:
     wanted = {
         BACKUP: NEVER if settings.backup.destination is None else settings.backup.schedule,
         MAINTENANCE: settings.maintain.schedule,
+        VERIFICATION: settings.verify.schedule or NEVER,
     }
     return {work: schedule for work, schedule in wanted.items() if schedule != NEVER}

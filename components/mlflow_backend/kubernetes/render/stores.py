@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from mlflow_backend.aws.render import storage
 from mlflow_backend.aws.render.database import DATABASE_CA as RDS_CA
 from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.backup.job import Bucket
 from mlflow_backend.kubernetes.naming import CACHE, DATABASE, STORES
 from mlflow_backend.kubernetes.render import pods, secrets
 from mlflow_backend.server import ArtifactStore, CacheAddress, DatabaseAddress
@@ -64,6 +65,12 @@ def store(settings: Settings) -> Store:
     """Return the backend's place in its bucket."""
     url = urlsplit(settings.artifacts.existing or "")
     return Store(bucket=url.netloc, root=url.path.strip("/"))
+
+
+def bucket(settings: Settings) -> Bucket:
+    """Return the backend's root in its bucket as a task in the cluster finds it."""
+    found, wanted = store(settings), settings.kubernetes.artifacts
+    return Bucket(bucket=found.bucket, root=found.root, region=wanted.region, endpoint=wanted.endpoint)
 
 
 def artifact_store(settings: Settings) -> ArtifactStore:

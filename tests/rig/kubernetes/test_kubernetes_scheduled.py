@@ -1,7 +1,8 @@
-"""Maintenance on a real cluster, with real MLflow: by a Job of the command and on the CronJob's schedule."""
+"""Maintenance on a real cluster, with real MLflow: by a Job of the command, and by the CronJob."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +29,7 @@ _SCHEDULED_S: Final = 240
 
 @pytest.fixture(scope="module")
 def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterStack]:
-    """One server, whose maintenance is on a schedule of each week."""
+    """One server, with a maintenance each week: the test says when."""
     sections: dict[str, dict[str, Any]] = {
         "server": {"replicas": 1},
         "scaling": {"maxReplicas": 1},
@@ -56,6 +57,22 @@ def maintained(stack: ClusterStack, *arguments: str) -> dict[str, Any]:
     done = stack.script("maintain", "--json", *arguments)
     assert done.code == ExitCode.DONE, done.text
     return dict(json.loads(done.text[done.text.index("{\n") :]))
+
+
+def state_of(stack: ClusterStack, work: str) -> str:
+    """Return what the status says of scheduled work."""
+    return next(part.state for part in stack.platform.parts() if part.name == work)
+
+
+@contextlib.contextmanager
+def each_minute(stack: ClusterStack, work: str) -> Iterator[None]:
+    """Let a CronJob begin each minute, and then no more."""
+    name = stack.naming.part(work)
+    stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"schedule": "* * * * *"}}))
+    try:
+        yield
+    finally:
+        stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"suspend": True}}))
 
 
 def is_stored(stack: ClusterStack, path: str) -> bool:
@@ -87,17 +104,10 @@ def test_artifacts_of_nothing_are_listed_and_not_removed(stack: ClusterStack) ->
     assert is_stored(stack, "999/lost.bin")
 
 
-def test_the_schedule_does_it_by_itself(stack: ClusterStack) -> None:
+def test_the_schedule_maintains_by_itself(stack: ClusterStack) -> None:
     """The cluster's own scheduler starts it; the status says that it was done, and the logs what."""
-
-    def state() -> str:
-        return next(part.state for part in stack.platform.parts() if part.name == MAINTENANCE)
-
-    path, name = leave_one(stack, "by-schedule"), stack.naming.part(MAINTENANCE)
-    stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"schedule": "* * * * *"}}))
-    try:
+    path = leave_one(stack, "by-schedule")
+    with each_minute(stack, MAINTENANCE):
         until(lambda: not is_stored(stack, path), what="a maintenance on schedule", deadline_s=_SCHEDULED_S)
-        until(lambda: state().startswith("done 2"), what="the CronJob's own word", deadline_s=60)
-    finally:
-        stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"suspend": True}}))
+    until(lambda: state_of(stack, MAINTENANCE).startswith("done 2"), what="the CronJob's own word", deadline_s=90)
     assert any('"maintained"' in said for said in stack.platform.tails(JOB, lines=500))
