@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -23,44 +24,43 @@ VARIANT = "everything"
 TOOL = backups.tool(settings_of(VARIANT), naming_of(VARIANT), store_of(VARIANT))
 
 
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
     """The backend's bucket with one artifact, and the destination's."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    given = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "a",
-        "AWS_SECRET_ACCESS_KEY": "b",
-        "AWS_DEFAULT_REGION": REGION,
-    }
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    for bucket in (TOOL.bucket, "elsewhere"):
-        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-    client.put_object(Bucket=TOOL.bucket, Key="artifacts/1/model.bin", Body=b"weights")
-    try:
+    given = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**given, "DEFAULT_REGION": REGION}.items():
+            patch.setenv(f"AWS_{name}", value)
+        client = boto3.client("s3")
+        for bucket in (TOOL.bucket, "elsewhere"):
+            client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        client.put_object(Bucket=TOOL.bucket, Key="artifacts/1/model.bin", Body=b"weights")
         yield client
-    finally:
         client.close()
-        server.stop()
+    server.stop()
 
 
-def run(*more: str) -> Any:
-    """Run what the task runs, and return its report."""
-    done = subprocess.run(
-        [sys.executable, "-P", *TOOL.command[1:], *more],
+def run(*more: str, program: str = TOOL.command[2]) -> subprocess.CompletedProcess[str]:
+    """Run what the task runs."""
+    return subprocess.run(
+        [sys.executable, "-P", "-c", program, *TOOL.command[3:], *more],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )
-    report = json.loads(done.stdout)
-    assert report["exit_code"] == done.returncode, done.stdout
-    return report
+
+
+def report(*more: str) -> Any:
+    """Run it, and return its report."""
+    done = run(*more)
+    found = json.loads(done.stdout)
+    assert found["exit_code"] == done.returncode, done.stdout
+    return found
 
 
 def test_the_task_fetches_its_tool_and_says_what_it_found(s3: Any) -> None:
@@ -69,8 +69,18 @@ def test_the_task_fetches_its_tool_and_says_what_it_found(s3: Any) -> None:
     assert not backup_tool.there(props)
     backup_tool.create({**props, "job": TOOL.job, "settings": TOOL.settings})
     assert backup_tool.there(props)
-    assert run("--dry-run") == {"exit_code": 0, "toRead": 1, "bytes": len(b"weights"), "unchanged": 0}
-    assert run()["code"] == "backup-nothing-serves"
+    assert report("--dry-run") == {"exit_code": 0, "toRead": 1, "bytes": len(b"weights"), "unchanged": 0}
+    assert report()["code"] == "backup-nothing-serves"
     assert s3.list_objects_v2(Bucket="elsewhere")["KeyCount"] == 0
     backup_tool.delete(props)
     assert not backup_tool.there(props)
+
+
+def test_the_task_ends_before_its_lock_does(s3: Any) -> None:
+    """Whoever started it: a second backup would begin beside it."""
+    s3.put_object(Bucket=TOOL.bucket, Key=TOOL.key, Body=b"")
+    program = TOOL.command[2]
+    limit = f"signal.alarm({backups.DEADLINE_S});"
+    assert limit in program
+    at_once = program.replace(limit, "signal.setitimer(signal.ITIMER_REAL,0.01);import time;time.sleep(30);")
+    assert run(program=at_once).returncode == -signal.SIGALRM

@@ -43,7 +43,8 @@ BILLING: Final[Mapping[str, Billing]] = {
     ),
 }
 _RUN: Final = (
-    ";import io,os,tempfile,zipfile;"
+    ";import io,os,signal,tempfile,zipfile;"
+    f"signal.alarm({DEADLINE_S});"
     "os.dup2(1,2);"
     "folder=tempfile.mkdtemp();"
     "zipfile.ZipFile(io.BytesIO(data)).extractall(folder);"
@@ -51,7 +52,7 @@ _RUN: Final = (
     "from mlflow_backend.aws import backup_task;"
     "sys.exit(backup_task.main([folder,*sys.argv[3:]]))"
 )
-"""What the task does with the tool that it fetched; its log has both streams as one, in their order."""
+"""What the task does with the tool that it fetched, until its time is over; its log has both streams as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
