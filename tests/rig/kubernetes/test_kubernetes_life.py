@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import yaml
 
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.kubernetes.naming import DATABASE, SERVER
@@ -18,6 +19,7 @@ from tests.engine.stack import nothing_changed
 from tests.rig.kubernetes.backend import ClusterStack, laid_out
 from tests.rig.kubernetes.load import Load
 from tests.server.services import until
+from tests.tools.projects import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+CLIENTS = ROOT / "examples" / "clients"
 _REPLICAS, _RUNS = 2, 3
 _WRITTEN: Final = [0.0, 0.1, 0.2]
 
@@ -78,6 +81,58 @@ def test_it_answers_by_every_name_that_its_users_have(life: Life) -> None:
         answer = stack.ask(path, base=f"http://{service}", Host=host)
         assert answer.status == 200, (host, answer.data)
     assert stack.ask(path, base=f"http://{service}", Host="elsewhere.example.com").status == 403
+
+
+@pytest.mark.full
+def test_a_training_in_the_cluster_is_tracked(life: Life) -> None:
+    """The example Job, as a user, in a pod that is restricted as it says: behind the gate, with workers of its own."""
+    stack, (made,) = life.stack, yaml.safe_load_all((CLIENTS / "job.yaml").read_text())
+    code = {path.name: path.read_text() for path in (CLIENTS / "train.py", ROOT / "client" / "mlflow_backend_gate.py")}
+    user = {"username": "trainer", "password": "a-password-of-a-trainer"}
+    stack.call("users/create", user)
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "trainer"}, "stringData": user}
+    mounted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "training"}, "data": code}
+    as_user(made, url=f"http://{stack.naming.host()}.cluster.local", image=stack.settings["server"]["image"])
+    stack.cluster.apply(secret, mounted, made, namespace=stack.namespace)
+    try:
+        until(lambda: ended(stack), what="the end of the training", deadline_s=240)
+        said = stack.kubectl("logs", "job/train", "--all-containers")
+    finally:
+        stack.kubectl("delete", "job/train", "secret/trainer", "configmap/training", "--cascade=foreground")
+    experiment = stack.call("experiments/get-by-name?experiment_name=forecasts")["experiment"]["experiment_id"]
+    (run,) = stack.call("runs/search", {"experiment_ids": [experiment]})["runs"]
+    assert run["info"]["status"] == "FINISHED", said
+    assert {each["key"] for each in run["data"]["metrics"]} == {"batches_of_worker_0", "batches_of_worker_1", "loss"}
+
+
+def as_user(job: dict[str, Any], *, url: str, image: str) -> None:
+    """Change a Job to log in as its comment says, with code that is mounted into an image that has MLflow."""
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    login = [
+        {"name": f"MLFLOW_TRACKING_{key.upper()}", "valueFrom": {"secretKeyRef": {"name": "trainer", "key": key}}}
+        for key in ("username", "password")
+    ]
+    container |= {
+        "image": image,
+        "command": ["python", "/code/train.py"],
+        "env": [
+            {"name": "MLFLOW_TRACKING_URI", "value": url},
+            *(each for each in container["env"] if each["name"] == "MLFLOW_EXPERIMENT_NAME"),
+            *login,
+        ],
+        # Of a node that is small.
+        "resources": {"requests": {"cpu": "64m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
+    }  # fmt: skip
+    container["volumeMounts"] = [{"name": "code", "mountPath": "/code"}, {"name": "temporary", "mountPath": "/tmp"}]  # noqa: S108
+    pod["volumes"] = [{"name": "code", "configMap": {"name": "training"}}, {"name": "temporary", "emptyDir": {}}]
+
+
+def ended(stack: ClusterStack) -> bool:
+    """Whether the training ended well; fails if it cannot any more."""
+    status = json.loads(stack.kubectl("get", "job", "train", "-o", "json")).get("status", {})
+    assert not status.get("failed"), stack.kubectl("logs", "job/train", "--all-containers")
+    return bool(status.get("succeeded"))
 
 
 def test_an_update_without_changes_verifies_and_changes_nothing(life: Life) -> None:
