@@ -1,7 +1,11 @@
-"""How the engine finds a stand-in: as an installed plugin of the version that the SDK asks for."""
+"""How the engine finds a stand-in: as an installed plugin of the version that the SDK asks for.
+
+The vendor's own plugin takes its place if the variable PLUGIN of that provider names its executable.
+"""
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,15 +13,19 @@ from typing import Final
 
 from tests.rig.standin.sdk import Sdk
 
+PLUGIN: Final = "MLFLOW_BACKEND_RIG_{name}_PLUGIN"
 ROOT: Final = Path(__file__).resolve().parents[3]
 
 
 def install(home: Path, package: str) -> Path:
-    """Put the stand-in for an SDK's provider into a PULUMI_HOME, and return its executable."""
+    """Put an SDK's provider into a PULUMI_HOME, the stand-in or the one that is named, and return its executable."""
     sdk = Sdk(package)
     folder = home / "plugins" / f"resource-{sdk.name}-v{sdk.version}"
     folder.mkdir(parents=True)
     program = folder / f"pulumi-resource-{sdk.name}"
+    if named := os.environ.get(PLUGIN.format(name=sdk.name.upper())):
+        program.symlink_to(Path(named).resolve(strict=True))
+        return program
     program.write_text(
         "#!/bin/sh\n"
         f"cd {shlex.quote(str(ROOT))} || exit 1\n"
