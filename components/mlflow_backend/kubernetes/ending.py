@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.kubernetes.naming import SERVER
+from mlflow_backend.kubernetes.naming import JOB_NAME, SERVER
 
 if TYPE_CHECKING:
     from mlflow_backend.kubernetes.api import Api
@@ -31,7 +31,8 @@ def deployment_ends(api: Api, naming: Naming) -> bool:
 
 
 def _pods(api: Api, naming: Naming) -> list[dict[str, Any]]:
-    return api.list("Pod", naming.selector(SERVER))
+    """Return the pods that are servers: one of a Job has their labels while they are away (unavailable)."""
+    return [pod for pod in api.list("Pod", naming.selector(SERVER)) if JOB_NAME not in pod["metadata"]["labels"]]
 
 
 def _grace(pod: dict[str, Any]) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.aws.store import FETCH
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.kubernetes import reasons
+from mlflow_backend.kubernetes.naming import JOB_NAME
 from mlflow_backend.kubernetes.render import oneshot
 from mlflow_backend.pace import Pace
 from mlflow_backend.releases import running
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from mlflow_backend.kubernetes.api import Api
     from mlflow_backend.kubernetes.locator import KubernetesLocator
 
-_JOB: Final = "batch.kubernetes.io/job-name"
 # How long the kubelet may take to write the last lines of a container that has ended.
 _LAST_LINES_S: Final = 15.0
 
@@ -72,7 +72,7 @@ class KubernetesJob:
         """Return the Job's pod when it has ended, and how it did."""
         began, running = self.pace.clock(), None
         while True:
-            pods = self.api.list("Pod", {_JOB: name})
+            pods = self.api.list("Pod", {JOB_NAME: name})
             now = self.pace.clock()
             state = _state(pods[0]) if pods else {}
             if "terminated" in state:

@@ -10,7 +10,7 @@ from mlflow_backend.aws.clients import store_client
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
-from mlflow_backend.kubernetes import backups, secrets, stores
+from mlflow_backend.kubernetes import backups, secrets, stores, unavailable
 from mlflow_backend.kubernetes.api import Api
 from mlflow_backend.kubernetes.ending import pods_ended
 from mlflow_backend.kubernetes.history import (
@@ -19,6 +19,7 @@ from mlflow_backend.kubernetes.history import (
     name_of,
     plain_variables,
     release_of,
+    template_of,
 )
 from mlflow_backend.kubernetes.locator import KubernetesLocator
 from mlflow_backend.kubernetes.naming import BACKUP, JOB, SERVER, VERIFY
@@ -36,6 +37,7 @@ from mlflow_backend.target import Described, LogPart, PartStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from mlflow_backend.contract import WaitOutcome
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
 
@@ -73,7 +75,12 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
     # The servers.
 
     def stop_servers(self) -> None:
-        """End every pod, with its grace period; without replicas the autoscaler does nothing."""
+        """End every pod, with its grace period; without replicas the autoscaler does nothing.
+
+        Until a revision serves again users are answered 503, and asked to come back.
+        """
+        if revisions := self._sets():
+            unavailable.begin(self.api, self.naming, template_of(revisions[0]), self.pace)
         self.api.scale("Deployment", self.naming.part(SERVER), 0, manager=FIELD_MANAGER)
         if not pods_ended(self.api, self.naming, self.pace):
             raise PlatformFailed(
@@ -82,6 +89,13 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
                 fix="Look at the nodes that they are on",
                 part=self.naming.part(SERVER),
             )
+
+    def wait(self, revision: str, *, deadline_s: float) -> WaitOutcome:
+        """Wait as every history does; users are then answered by the revision alone."""
+        outcome = super().wait(revision, deadline_s=deadline_s)
+        if outcome.serving:
+            unavailable.end(self.api, self.naming, self.pace)
+        return outcome
 
     def start_servers(self, revision: str) -> None:
         """Serve a revision, whatever is being rolled out."""

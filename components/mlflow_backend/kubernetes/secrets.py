@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from mlflow_backend import new_keys
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.kubernetes import certificate
+from mlflow_backend.kubernetes import certificate, unavailable
 from mlflow_backend.kubernetes.api import Api
 from mlflow_backend.kubernetes.ending import deployment_ends, pods_ended
 from mlflow_backend.kubernetes.kubeconfig import ClusterGone
@@ -109,6 +109,7 @@ def delete(props: Mapping[str, Any]) -> None:
     with suppress(PlatformFailed):
         api, naming = api_of(props), cast("KubernetesLocator", from_document(props["locator"])).naming
         if deployment_ends(api, naming):
+            unavailable.end(api, naming, api.pace)
             pods_ended(api, naming, api.pace)
     if props["owned"] and not props["kept"]:
         with suppress(ClusterGone):

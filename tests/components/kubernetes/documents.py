@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, SERVER
-from mlflow_backend.kubernetes.render import backups, maintenance, network, oneshot, server, stores, verification
+from mlflow_backend.kubernetes.render import (
+    backups,
+    maintenance,
+    network,
+    oneshot,
+    server,
+    stores,
+    unavailable,
+    verification,
+)
 from tests.components.kubernetes.stacks import naming
 
 if TYPE_CHECKING:
@@ -33,6 +42,7 @@ def all_of(settings: Settings) -> dict[str, Document]:
         **{f"policy-{part}": policy for part, policy in network.policies(settings, name).items()},
     }
     found["job"] = oneshot.job(found["database-tool"], token="1", command=["python"], deadline_s=60.0)
+    found["unavailable"] = unavailable.job(name, template)
     found |= backups.documents(settings, name) | maintenance.documents(settings, name)
     found |= verification.documents(settings, name)
     if settings.network.public_url:

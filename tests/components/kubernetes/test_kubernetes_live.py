@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from types import SimpleNamespace
@@ -144,7 +145,7 @@ def live(cluster: Namespace, monkeypatch: pytest.MonkeyPatch) -> KubernetesPlatf
     monkeypatch.setattr(platform, "_client", lambda *_: None)
     made = KubernetesPlatform(located())
     made.api = cluster  # type: ignore[assignment]
-    made.pace = Pace(clock=lambda: 0.0, pause=lambda _: None)
+    made.pace = Pace(clock=itertools.count().__next__, pause=lambda _: None)
     return made
 
 

@@ -6,6 +6,7 @@ Real MLflow of two versions; the tests stand in the order of one life.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,18 @@ import pytest
 
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.kubernetes.render.oneshot import DATABASE
+from mlflow_backend.kubernetes.render.unavailable import RETRY_S
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.stores import DUMPS
 from mlflow_backend.schema_tables import required_heads
 from tests.rig.kubernetes.backend import ClusterStack, laid_out
 from tests.rig.kubernetes.interruptions import job_runs, kill_when, update_again
+from tests.rig.kubernetes.load import Load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import urllib3
 
     from tests.rig.kubernetes.cluster import Cluster
 
@@ -120,16 +125,30 @@ def test_with_damaged_dumps_alone_there_is_no_way_back(life: Life) -> None:
 
 
 def test_a_restore_goes_back_with_the_losses_counted(life: Life) -> None:
-    """What is lost is announced, then gone; the old pod alone serves, verified and pinned."""
+    """What is lost is announced, then gone; the old pod alone serves, verified and pinned.
+
+    Meanwhile users are answered, or asked to come back: no request meets a proxy that has no server behind it.
+    """
     stack = life.stack
     stack.write_runs("later", _LATER)
     dry = stack.script("rollback", "--to", life.old, "--restore", "--dry-run", "--json")
     assert dry.code == ExitCode.DONE, dry.text
     assert json.loads(dry.text[dry.text.index("{") :])["losses"]["runs"] >= _LATER, dry.text
     stack.until_serving(life.new, pods=1)
-    done = stack.script("rollback", "--to", life.old, "--restore", "--yes", "--reason", "a test")
-    assert done.code == ExitCode.DONE, done.text
-    stack.until_serving(life.old, pods=1)
+    met, login = Counter[tuple[int, str | None]](), stack.login
+
+    def read() -> urllib3.BaseHTTPResponse:
+        answer = stack.ask("api/2.0/mlflow/experiments/get?experiment_id=0", **login)
+        met[answer.status, answer.headers.get("retry-after")] += 1
+        return answer
+
+    with Load({"read": read}) as load:
+        done = stack.script("rollback", "--to", life.old, "--restore", "--yes", "--reason", "a test")
+        assert done.code == ExitCode.DONE, done.text
+        stack.until_serving(life.old, pods=1)
+    assert {status for _, status, _ in load.failed} == {503}, load.failed
+    assert met.keys() == {(200, None), (503, str(RETRY_S))}
+    assert stack.found("jobs") == set()
     pin = life.ledger.state().pin
     assert pin is not None
     assert (pin.revision, pin.reason) == (life.old, "a test")
