@@ -35,8 +35,10 @@ _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _GROUPS: Final[Mapping[str, str]] = {
     "ConfigMap": "api/v1",
     "Event": "api/v1",
+    "LimitRange": "api/v1",
     "Pod": "api/v1",
     "PodTemplate": "api/v1",
+    "ResourceQuota": "api/v1",
     "Secret": "api/v1",
     "Service": "api/v1",
     "Deployment": "apis/apps/v1",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.contract import BackendError, Refused
 from mlflow_backend.findings import Outcome, failed, failures, passed, skipped, table
+from mlflow_backend.kubernetes import rendered, room
 from mlflow_backend.kubernetes.render import monitoring, secrets
 from mlflow_backend.kubernetes.render.scheduled import scheduled
 
@@ -126,7 +127,7 @@ def _permissions(settings: Settings, api: Api) -> Iterator[Finding]:
             "permissions",
             "kubernetes.context",
             f"in the namespace {api.namespace} the deployer may not {', '.join(refused)}.",
-            "Grant it (docs/targets/kubernetes.md has a Role).",
+            "Grant it (docs/targets/kubernetes.md, 'Permissions').",
         )
     else:
         yield passed("permissions", "kubernetes.context", f"the deployer may do all of {len(needed)} actions.")
@@ -149,6 +150,21 @@ def _secrets(settings: Settings, api: Api) -> Iterator[Finding]:
             )
         else:
             yield passed("secret", "kubernetes", f"{name} has {', '.join(names)}.")
+
+
+def _quota(settings: Settings, api: Api) -> Iterator[Finding]:
+    """The namespace can hold the backend, with one server more and a Job during an update."""
+    quotas, ranges = api.list("ResourceQuota"), api.list("LimitRange")
+    key, found = "kubernetes.namespace", list(room.lacking(quotas, ranges, rendered.at_once(settings)))
+    if found:
+        yield failed(
+            "quota",
+            key,
+            f"{'; '.join(found)}.",
+            "Raise it, or ask for less: server.cpu, server.memory, server.replicas, kubernetes.server.",
+        )
+    else:
+        yield passed("quota", key, f"{len(quotas)} quotas and {len(ranges)} limit ranges can hold the backend.")
 
 
 def _storage_class(settings: Settings, api: Api) -> Iterator[Finding]:
@@ -235,4 +251,13 @@ def _annotation(found: dict[str, Any], name: str) -> str:
     return str((found["metadata"].get("annotations") or {}).get(name, ""))
 
 
-_CHECKS: Final = (_namespace, _permissions, _secrets, _storage_class, _ingress_class, _architecture, _monitoring)
+_CHECKS: Final = (
+    _namespace,
+    _permissions,
+    _secrets,
+    _quota,
+    _storage_class,
+    _ingress_class,
+    _architecture,
+    _monitoring,
+)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.kubernetes.naming import MAINTENANCE, SERVER, VERIFICATION
-from mlflow_backend.kubernetes.render import backups, maintenance, oneshot, server, verification
+from mlflow_backend.kubernetes.naming import CACHE, DATABASE, MAINTENANCE, SERVER, VERIFICATION, Naming
+from mlflow_backend.kubernetes.render import backups, maintenance, oneshot, server, stores, verification
 
 if TYPE_CHECKING:
-    from mlflow_backend.kubernetes.naming import Naming
     from mlflow_backend.settings import Settings
 
 
@@ -27,3 +26,17 @@ def containers(settings: Settings, naming: Naming) -> dict[str, list[dict[str, A
         part: [{**each, "environment": each["env"]} for each in template["spec"]["containers"]]
         for part, template in templates.items()
     }
+
+
+def at_once(settings: Settings) -> list[tuple[int, dict[str, Any]]]:
+    """Return each container with how many of it run at once in an update, which is 0 for those at other times."""
+    naming = Naming(project="any", stack="any", namespace=settings.kubernetes.namespace)
+    counts, found = {"server": settings.server.replicas + 1, "verification": 1}, containers(settings, naming)
+    for part, made, document in (
+        (DATABASE, settings.database, stores.database),
+        (CACHE, settings.cache, stores.cache),
+    ):
+        if made.mode == "create":
+            counts[part] = 1
+            found[part] = document(settings, naming, version="")["spec"]["template"]["spec"]["containers"]
+    return [(counts.get(part, 0), each) for part, several in found.items() for each in several]

@@ -447,7 +447,7 @@ def test_a_cluster_that_has_everything_passes() -> None:
     looked = preflight.refuse(preflight.check(settings_of(), Cluster()))  # type: ignore[arg-type]
     assert {each.outcome for each in looked} == {Outcome.PASS}
     assert {each.check for each in looked} == {
-        "api server", "namespace", "permissions", "storage class", "ingress class", "architecture",
+        "api server", "namespace", "permissions", "quota", "storage class", "ingress class", "architecture",
     }  # fmt: skip
 
 
@@ -478,6 +478,17 @@ def test_a_permission_that_is_missing_is_named() -> None:
     (finding,) = [each for each in preflight.check(settings_of(), found) if each.outcome is Outcome.FAIL]  # type: ignore[arg-type]
     assert "create jobs" in finding.message
     assert "list events" in finding.message
+
+
+def test_a_namespace_that_can_never_hold_the_backend_is_refused() -> None:
+    """What others use of it is not counted: the rollout says that, and an update without a new pod need not mind."""
+    found = Cluster()
+    found.put("ResourceQuota", {"metadata": {"name": "team"}, "spec": {"hard": {"pods": "100"}}, "status": {}})
+    assert failing(found) == []
+    found.put(
+        "LimitRange", {"metadata": {"name": "small"}, "spec": {"limits": [{"type": "Pod", "max": {"cpu": "1m"}}]}}
+    )
+    assert failing(found) == ["quota"]
 
 
 def test_a_secret_of_others_is_looked_for_with_its_keys() -> None:
