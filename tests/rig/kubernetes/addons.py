@@ -232,3 +232,14 @@ def head(version: str, kind: str, name: str, namespace: str = "") -> dict[str, A
     """Return the beginning of a document."""
     metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
     return {"apiVersion": version, "kind": kind, "metadata": metadata}
+
+
+def tiny(namespace: str, image: str, name: str = "server", **labels: str) -> list[dict[str, Any]]:
+    """Return a deployment of the image `addons` that answers by HTTP with its pod's name, and its service."""
+    ready = {"httpGet": {"path": "/", "port": 8080}}
+    made = deployment(namespace, name, image, ["/tiny", "serve", ":8080"], ready=ready, labels=labels)
+    pod = made["spec"]["template"]["spec"]
+    pod["securityContext"] = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+    confined = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    pod["containers"][0] |= {"securityContext": confined, "resources": {"requests": {"cpu": "10m"}}}
+    return [made, service(namespace, name, {"http": (80, 8080)})]

@@ -7,7 +7,7 @@ import json
 import re
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import pulumi
@@ -28,18 +28,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 _DEADLINE_S = 60
-_RESTRICTED = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
-_CONFINED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-
-
-def server(namespace: str, image: str, name: str = "server", **labels: str) -> list[dict[str, Any]]:
-    """Return a deployment that answers by HTTP with its pod's name, and its service."""
-    ready = {"httpGet": {"path": "/", "port": 8080}}
-    made = addons.deployment(namespace, name, image, ["/tiny", "serve", ":8080"], ready=ready, labels=labels)
-    pod = made["spec"]["template"]["spec"]
-    pod |= {"securityContext": _RESTRICTED}
-    pod["containers"][0] |= {"securityContext": _CONFINED, "resources": {"requests": {"cpu": "10m"}}}
-    return [made, addons.service(namespace, name, {"http": (80, 8080)})]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +40,7 @@ def image(cluster: Cluster) -> str:
 def namespace(cluster: Cluster, image: str) -> Iterator[str]:
     """A namespace with a server and a client, both ready."""
     with cluster.namespace("rig") as made:
-        cluster.apply(*server(made, image), *server(made, image, "client", role="client"))
+        cluster.apply(*addons.tiny(made, image), *addons.tiny(made, image, "client", role="client"))
         for name in ("server", "client"):
             cluster.until_ready(f"deployment/{name}", made)
         yield made
@@ -147,9 +135,9 @@ def test_a_volume_is_bound_and_written(cluster: Cluster, image: str, namespace: 
             "resources": {"requests": {"storage": "20Gi"}},
         },
     }
-    made = server(namespace, image, "writer")[0]
+    made = addons.tiny(namespace, image, "writer")[0]
     pod = made["spec"]["template"]["spec"]
-    pod["securityContext"] = {**_RESTRICTED, "fsGroup": 1000}
+    pod["securityContext"] |= {"fsGroup": 1000}
     pod["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
     pod["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
     cluster.apply(claim, made)
@@ -190,7 +178,7 @@ def test_policies_are_enforced(cluster: Cluster, namespace: str) -> None:
             "ingress": [{"from": [{"podSelector": {"matchLabels": {"role": "client"}}}]}],
         },
     }
-    cluster.apply(*server(namespace, cluster.image("addons"), "stranger"))
+    cluster.apply(*addons.tiny(namespace, cluster.image("addons"), "stranger"))
     cluster.until_ready("deployment/stranger", namespace)
     for client in ("client", "stranger"):
         assert ask(cluster, namespace, "http://server", client=client)

@@ -73,11 +73,12 @@ def test_the_first_update_is_verified(life: Life) -> None:
 
 
 def test_it_answers_by_every_name_that_its_users_have(life: Life) -> None:
-    """MLflow refuses a Host that it does not know: that of the ingress, and those of the Service within the cluster."""
+    """MLflow refuses a Host that it does not know: that of ingress, Service and port-forward."""
     stack, path = life.stack, "api/2.0/mlflow/experiments/get?experiment_id=0"
     service = f"{stack.naming.host()}.cluster.local"
     assert stack.ask(path).status == 200
-    for host in (service, stack.naming.host(), f"{stack.naming.prefix}.{stack.namespace}", stack.naming.prefix):
+    prefix = stack.naming.prefix
+    for host in (service, stack.naming.host(), f"{prefix}.{stack.namespace}", prefix, "localhost:5000"):
         answer = stack.ask(path, base=f"http://{service}", Host=host)
         assert answer.status == 200, (host, answer.data)
     assert stack.ask(path, base=f"http://{service}", Host="elsewhere.example.com").status == 403

@@ -19,8 +19,10 @@ from mlflow_backend import new_keys
 from mlflow_backend.kubernetes import certificate
 from mlflow_backend.kubernetes.naming import CACHE, DATABASE, SERVER
 from mlflow_backend.kubernetes.render.stores import DATABASE_NAME, DATABASE_PORT
+from tests.rig.kubernetes import addons
 from tests.rig.kubernetes.backend import ClusterStack, laid_out, login_of
 from tests.rig.kubernetes.load import Load
+from tests.server.services import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,6 +120,19 @@ def test_no_server_reaches_the_parts_of_another_backend(neighbours: Neighbours, 
         for other in stacks.keys() - {name}:
             with pytest.raises(RuntimeError, match=r"refused|timed out"):
                 in_server(stack, _CONNECTS.format(host=stacks[other].naming.host(part), port=port))
+
+
+def test_a_client_is_let_in_by_the_label_of_its_namespace_alone(neighbours: Neighbours, cluster: Cluster) -> None:
+    """The same pod is cut off, and served as soon as its namespace has the label that the page names."""
+    url = f"http://{neighbours.first.naming.host()}/health"
+    with cluster.namespace("visitors") as namespace:
+        cluster.apply(*addons.tiny(namespace, cluster.image("addons"), "visitor"))
+        cluster.until_ready("deployment/visitor", namespace)
+        ask = partial(cluster.kubectl, "exec", "-n", namespace, "deployment/visitor", "--", "/tiny", "get", url)
+        with pytest.raises(RuntimeError, match=r"(?i)refused|timed? ?out|deadline exceeded"):
+            ask()
+        cluster.kubectl("label", "namespace", namespace, "mlflow-backend/client=true")
+        until(ask, what="an answer for the labelled namespace", deadline_s=60)
 
 
 @pytest.mark.parametrize("name", ["first", "elsewhere"])
