@@ -30,7 +30,7 @@ from mlflow_backend.kubernetes.render.server import FIELD_MANAGER
 from mlflow_backend.logged import without_passwords
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.stores import DUMPS
-from mlflow_backend.server import allowed_callers
+from mlflow_backend.server import allowed_callers, keys
 from mlflow_backend.server.environment import PREFIX_VARIABLE
 from mlflow_backend.target import Described, LogPart, PartStatus
 
@@ -131,6 +131,13 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
                 "The keys are in a Secret of the cluster, and nothing here can tell that they are lost.",
                 code="kubernetes-keys-not-lost",
                 fix=f"Restore the Secret {self.locator.secret}, and update.",
+            )
+        if self.locator.secret != self.naming.part(SERVER):
+            raise Refused(
+                f"The Secret {self.locator.secret} is somebody else's, so no keys are drawn into it.",
+                code="kubernetes-keys-of-others",
+                fix=f"Give {', '.join(keys.IN_FORCE)} new values where it is kept, put the old ones into "
+                f"{keys.FORMER} as its first entry, and update.",
             )
         secrets.rotate(self.api, self.locator.secret)
         return "New keys are drawn."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import tempfile
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +192,17 @@ def test_the_tool_of_a_version_that_nobody_runs_yet_has_the_updates_image(
     cluster.objects.pop(("ReplicaSet", f"{NAMING.part('server')}-hash2"))
     assert live._image("3.17.2") == ""
     assert live._image(None) == IMAGE
+
+
+def test_keys_are_drawn_into_a_secret_of_its_own_alone(cluster: Namespace, live: KubernetesPlatform) -> None:
+    """Whoever keeps a Secret for the backend, such as External Secrets, would write over them, or against them."""
+    live.locator = replace(live.locator, secret="team-mlflow")
+    cluster.put("Secret", {"metadata": {"name": "team-mlflow"}, "data": {}})
+    before = cluster.writes
+    with pytest.raises(Refused) as refused:
+        live.rotate_keys(lost=False)
+    assert refused.value.code == "kubernetes-keys-of-others"
+    assert cluster.writes == before
 
 
 def test_a_revision_is_described_from_itself(live: KubernetesPlatform) -> None:
