@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from mlflow_backend import new_keys
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.kubernetes import certificate, unavailable
+from mlflow_backend.kubernetes import unavailable
 from mlflow_backend.kubernetes.api import Api
 from mlflow_backend.kubernetes.ending import deployment_ends, pods_ended
 from mlflow_backend.kubernetes.kubeconfig import ClusterGone
@@ -184,8 +184,12 @@ def _whole(props: Mapping[str, Any], held: Mapping[str, str]) -> dict[str, str]:
         whole[name] = drawn.get(name) or _GIVEN.get(name) or random.token_urlsafe(24)
     if waiting := whole.pop(WAITING, None):
         whole |= json.loads(waiting)
-    if names >= _CERTIFICATE and not certificate.serves(held, props["hosts"]):
-        whole |= certificate.draw(props["hosts"])
+    if names >= _CERTIFICATE:
+        # A rollback draws nothing, and would read cryptography for it.
+        from mlflow_backend.kubernetes import certificate  # noqa: PLC0415
+
+        if not certificate.serves(held, props["hosts"]):
+            whole |= certificate.draw(props["hosts"])
     if CACHE_URL in names:
         whole[CACHE_URL] = SecretTemplate(text=props["cacheUrl"], encode=True).resolve(whole.__getitem__)
     _refuse_unusable(props, whole)
