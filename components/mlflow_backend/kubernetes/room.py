@@ -1,7 +1,8 @@
 """Whether a namespace's quotas and limit ranges can hold a backend at all, with an update under way. Pure.
 
-What others use of a quota is not counted: an update that does not change a pod must not be refused for it, and one that
-does says so in the cluster's own words. Quotas with scopes are left out, because each is for some pods only.
+The number of pods is not counted, and neither is what others use of a quota: an update that changes no pod must not be
+refused for it, and one that does says so in the cluster's own words. Quotas with scopes are left out, because each is
+for some pods only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _FACTORS: Final = {
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
     **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
 }
-_SAME: Final = {"cpu": "requests.cpu", "memory": "requests.memory", "count/pods": "pods"}
+_SAME: Final = {"cpu": "requests.cpu", "memory": "requests.memory"}
 _SPECIFIED: Final = frozenset({"requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
 _DEFAULTS: Final = {"limits": "default", "requests": "defaultRequest"}
 
@@ -77,7 +78,7 @@ def _need(containers: Sequence[tuple[int, Container]]) -> tuple[dict[str, Decima
             for resource, amount in container["resources"].get(kind, {}).items()
         }
         unsaid |= _SPECIFIED - named.keys()
-        for key, amount in {**named, "pods": Decimal(1)}.items():
+        for key, amount in named.items():
             need[key] += amount * count
     return need, unsaid
 

@@ -47,9 +47,8 @@ Documents = list[dict[str, Any]]
 
 
 def quota(stack: ClusterStack) -> Documents:
-    """Return a quota that has no room for one server more; preflight looks at none with scopes."""
-    spec = {"hard": {"pods": "1"}, "scopes": ["NotTerminating"]}
-    return [{**addons.head("v1", "ResourceQuota", "full", stack.namespace), "spec": spec}]
+    """Return a quota that has no room for one pod more, because it has less than there are."""
+    return [{**addons.head("v1", "ResourceQuota", "full", stack.namespace), "spec": {"hard": {"pods": "1"}}}]
 
 
 def admission(component: str) -> Callable[[ClusterStack], Documents]:
