@@ -11,6 +11,7 @@ from typing import Final
 
 _SERVER_ONLY: Final = "only the server knows it"
 _NO_SCHEDULE: Final = "no schedule of this project runs there"
+_ASKED: Final = "`make status` and `python -m scripts.backup list` say it of scheduled backups, to whoever asks"
 _PLATFORM_BACKUPS: Final = "the platform backs up, and drills nothing"
 
 
@@ -48,10 +49,10 @@ CLOUDWATCH: Final = {
     "TemporarySpaceLow": _none(_SERVER_ONLY),
     "FiguresMissing": _none("it is for Prometheus"),
     "VerificationRed": _by("verification-red", note="of verifications inside the network"),
-    "VerificationOld": _none(_NO_SCHEDULE),
-    "ScheduledWorkFailed": _none(_NO_SCHEDULE),
-    "BackupOld": _none(_PLATFORM_BACKUPS),
-    "DrillOld": _none(_PLATFORM_BACKUPS),
+    "VerificationOld": _none("nothing verifies on a schedule there"),
+    "ScheduledWorkFailed": _none(_ASKED),
+    "BackupOld": _none(_ASKED),
+    "DrillOld": _none("no drill runs there"),
     "DiskLow": _by("database-storage"),
     "ArtifactsGrow": _none("S3 has no end, and its figure `BucketSizeBytes` comes once a day"),
 }
