@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,13 +14,18 @@ import pytest
 from mlflow_backend.aws.backup_task import Given
 from mlflow_backend.aws.render.backups import expression
 from mlflow_backend.backup import job
-from mlflow_backend.ecs.backups import described
+from mlflow_backend.contract import Refused
+from mlflow_backend.ecs import backups as live
+from mlflow_backend.ecs.backups import EcsBackups, described
 from mlflow_backend.ecs.render import backups
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
 from mlflow_backend.releases.lease import LEASE
+from mlflow_backend.target import Finished
 from tests.components.ecs.stacks import container_of, naming_of, settings_of, store_of, tasks_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlflow_backend.settings import Settings
 
 VARIANT = "everything"
@@ -118,3 +124,68 @@ def test_status_says_how_the_last_task_went(task: dict[str, Any], words: str) ->
 
 def _with(settings: Settings, **changes: Any) -> Settings:
     return settings.model_copy(update={"backup": settings.backup.model_copy(update=changes)})
+
+
+class _Ecs:
+    """ECS as far as a backup asks it."""
+
+    def __init__(self, *tasks: dict[str, Any]) -> None:
+        self._tasks = tasks
+
+    def describe_task_definition(self, **_: Any) -> dict[str, Any]:
+        return {"taskDefinition": {"containerDefinitions": [{"command": ["python", "-c", "program"]}]}}
+
+    def list_tasks(self, **asked: Any) -> dict[str, Any]:
+        found = [
+            each for each in self._tasks if (each["lastStatus"] == "STOPPED") == (asked["desiredStatus"] == "STOPPED")
+        ]
+        return {"taskArns": [each["taskArn"] for each in found]}
+
+    def describe_tasks(self, **asked: Any) -> dict[str, Any]:
+        return {"tasks": [each for each in self._tasks if each["taskArn"] in asked["tasks"]]}
+
+
+def _backups(ecs: _Ecs, *, family: str = "backup-family") -> EcsBackups:
+    locator = SimpleNamespace(backup_family=family, service=SimpleNamespace(cluster="c"), network=None)
+    platform: Any = SimpleNamespace(clients=SimpleNamespace(ecs=ecs), locator=locator, store=None, target="ecs")
+    return EcsBackups(platform)
+
+
+def _take(taken: EcsBackups, *, dry_run: bool = False) -> Any:
+    nowhere: Any = None
+    return taken.take(nowhere, recovery_key="age1", dry_run=dry_run, say=lambda _: None)
+
+
+def test_the_command_runs_what_the_definition_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the tool is that of the last update; its report is found in the log."""
+    ran: list[Sequence[str]] = []
+
+    def run(_self: object, command: Sequence[str], **_how: object) -> Finished:
+        ran.append(command)
+        return Finished(exit_code=0, lines=("dumping", "{", ' "exit_code": 0', "}"), reasons=())
+
+    monkeypatch.setattr(live.EcsTask, "run", run)
+    assert _take(_backups(_Ecs())) == {"exit_code": 0}
+    _take(_backups(_Ecs()), dry_run=True)
+    assert ran == [("python", "-c", "program"), ("python", "-c", "program", "--dry-run")]
+
+
+def test_a_backend_without_the_task_takes_none() -> None:
+    """The setting is new, and no update has made the task yet."""
+    with pytest.raises(Refused) as refused:
+        _take(_backups(_Ecs(), family=""))
+    assert refused.value.code == "backup-not-deployed"
+    assert _backups(_Ecs(), family="").schedules() == {}
+
+
+def test_status_shows_the_newest_task() -> None:
+    """Until ECS has forgotten it."""
+    older = {
+        "taskArn": "1",
+        "lastStatus": "STOPPED",
+        "createdAt": NOW - timedelta(hours=1),
+        "containers": [{"exitCode": 4}],
+    }
+    newer = {"taskArn": "2", "lastStatus": "STOPPED", "createdAt": NOW, "containers": [{"exitCode": 0}]}
+    assert _backups(_Ecs(older, newer)).schedules() == {"backup": described(newer)}
+    assert "newest backup" in _backups(_Ecs()).schedules()["backup"]
