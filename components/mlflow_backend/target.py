@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from mlflow_backend.backend import Backend
     from mlflow_backend.backup.destination import Destination
-    from mlflow_backend.backup.drill import DrillResult
-    from mlflow_backend.backup.manifest import Manifest
     from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.findings import Finding
     from mlflow_backend.locator import Locator
@@ -167,7 +165,7 @@ class OneShot(Task, Protocol):
 
 
 class Backups(Protocol):
-    """How the backups of one deployed backend are taken, drilled and restored; nothing is asked before a call.
+    """How the backups of one deployed backend are taken and restored; nothing is asked before a call.
 
     Each method raises PlatformFailed, and Refused if it is not built for the target.
     """
@@ -190,11 +188,6 @@ class Backups(Protocol):
 
     def source(self) -> DeployedSource:
         """Return the backend as this command restores to it."""
-
-    def drill(
-        self, destination: Destination, found: Manifest, *, recovery_key: str | None, say: Callable[[str], None]
-    ) -> DrillResult:
-        """Restore a backup beside the backend, verify it, remove it, and return the result, which is recorded."""
 
 
 class Maintenance(Protocol):

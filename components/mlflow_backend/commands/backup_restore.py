@@ -1,4 +1,4 @@
-"""The verbs of `commands.backup` that restore: onto the stack, or beside it for a drill."""
+"""The verbs of `commands.backup` that restore: onto the stack, or beside it on this machine for a drill."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
 
 def drill(options: argparse.Namespace, stack: Stack, destination: Destination) -> int:
-    """Restore a backup beside the live stack, verify what it serves, and remove it."""
+    """Restore a backup on this machine beside the live stack, verify what it serves, and remove it."""
     from mlflow_backend.backup import drill as results
+    from mlflow_backend.local import drills
+    from mlflow_backend.local.state import StateDir
 
     found = chosen(destination, options.backup)
     if options.dry_run:
         show(options, {"backup": found.id}, [f"{found.id} would be restored beside the live stack and verified"])
         return ExitCode.DONE
-    result = backups_of(stack).drill(destination, found, recovery_key=recovery_key(options), say=say)
+    beside, backups = StateDir(stack.folder / stack.name), backups_of(stack)
+    result = drills.drill(beside, backups, destination, found, recovery_key=recovery_key(options), say=say)
     keys = "keys opened by the recovery key" if result.keys_proved else "keys unproved: give --recovery-key"
     times = f"restored and verified in {result.rto_s} s, " if result.rto_s is not None else ""
     lines = [

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlflow_backend.backup.destination import Destination
-    from mlflow_backend.backup.drill import DrillResult
-    from mlflow_backend.backup.manifest import Manifest
     from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.ecs.platform import EcsPlatform
 
@@ -76,13 +74,6 @@ class EcsBackups:
 
     def source(self) -> DeployedSource:
         """Refuse."""
-        raise not_built(self._platform.target)
-
-    def drill(
-        self, destination: Destination, found: Manifest, *, recovery_key: str | None, say: Callable[[str], None]
-    ) -> DrillResult:
-        """Refuse."""
-        del destination, found, recovery_key, say
         raise not_built(self._platform.target)
 
 

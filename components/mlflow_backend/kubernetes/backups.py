@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.backup import job
-from mlflow_backend.backup.source import not_built
 from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE, VERIFICATION
 from mlflow_backend.kubernetes.oneshot import KubernetesJob
 from mlflow_backend.kubernetes.render import backups
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.backup.destination import Destination
-    from mlflow_backend.backup.drill import DrillResult
-    from mlflow_backend.backup.manifest import Manifest
     from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.kubernetes.api import Api
     from mlflow_backend.kubernetes.naming import Naming
@@ -56,13 +53,6 @@ class KubernetesBackups:
         from mlflow_backend.kubernetes.restoring import source_of  # noqa: PLC0415
 
         return source_of(self._platform, settings=self._file.read_bytes())
-
-    def drill(
-        self, destination: Destination, found: Manifest, *, recovery_key: str | None, say: Callable[[str], None]
-    ) -> DrillResult:
-        """Refuse."""
-        del destination, found, recovery_key, say
-        raise not_built(self._platform.target)
 
 
 def schedules(api: Api, naming: Naming) -> Mapping[str, str]:

@@ -148,7 +148,7 @@ def backups(settings: Settings) -> Iterator[str]:
     if not wanted.destination.startswith("s3://"):
         yield "backup.destination is a folder, and pods reach a bucket only (s3://BUCKET/PREFIX)"
     if "drill_schedule" in wanted.model_fields_set and wanted.drill_schedule != NEVER:
-        yield "backup.drillSchedule is set, and no drill runs on a schedule here: drill by hand on the target local"
+        yield "backup.drillSchedule is set, and nothing in the cluster can open a backup: drill by hand, with the key"
 
 
 def tags(settings: Settings) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How backups of a local stack are taken, drilled and restored (target.Backups): in the command's own process."""
+"""How backups of a local stack are taken and restored (target.Backups): in the command's own process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.backup.destination import Destination
-    from mlflow_backend.backup.drill import DrillResult
-    from mlflow_backend.backup.manifest import Manifest
     from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.local.state import StateDir
 
@@ -59,14 +57,6 @@ class LocalBackups:
         from mlflow_backend.local.backups import source_of
 
         return source_of(self._state, settings=self._file.read_bytes())
-
-    def drill(
-        self, destination: Destination, found: Manifest, *, recovery_key: str | None, say: Callable[[str], None]
-    ) -> DrillResult:
-        """Restore a backup into a scratch stack beside this one."""
-        from mlflow_backend.local import drills
-
-        return drills.drill(self._state, destination, found, recovery_key=recovery_key, say=say)
 
 
 def remember(store: FileStore, destination: Destination) -> None:

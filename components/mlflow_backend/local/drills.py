@@ -1,4 +1,4 @@
-"""The drill of a backup on this machine: restored into a scratch stack, served, verified by the profile `full`."""
+"""The drill of a backup, of whatever target, on this machine: a scratch stack serves it and is verified by `full`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from mlflow_backend.backup.damage import refuse_damaged, refuse_unknown_schema
 from mlflow_backend.backup.drill import DrillResult, Outcome
 from mlflow_backend.backup.orphans import orphans
 from mlflow_backend.contract import BackendError
-from mlflow_backend.local import schema
-from mlflow_backend.local.backups import source_of
+from mlflow_backend.local import postgres, schema
+from mlflow_backend.local.backups import named_here, source_of
+from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.naming import ARTIFACT_ROOT
 from mlflow_backend.local.scratch import scratch_stack
 from mlflow_backend.migrate.tool import Code
@@ -26,13 +27,14 @@ from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.request import VerifyRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.manifest import Manifest
     from mlflow_backend.local.scratch import Scratch
     from mlflow_backend.local.state import StateDir
     from mlflow_backend.settings import Settings
+    from mlflow_backend.target import Backups
     from mlflow_backend.verify.report import Report
 
     Say = Callable[[str], None]
@@ -46,30 +48,38 @@ _OF_THE_BACKUP = frozenset({
 })  # fmt: skip
 
 
-def drill(
-    state: StateDir, destination: Destination, found: Manifest, *, recovery_key: str | None, say: Say
+def drill(  # noqa: PLR0913 - what is drilled, where and by which key, by name
+    beside: StateDir,
+    backups: Backups,
+    destination: Destination,
+    found: Manifest,
+    *,
+    recovery_key: str | None,
+    say: Say,
 ) -> DrillResult:
-    """Restore a backup beside the stack in a folder, verify it, remove it, and return the result, which is recorded.
+    """Restore a backup in the folder of a stack, verify it, remove it, and return the result, which is recorded.
 
     Without the recovery key the backup is opened by the stack's own key, and its keys stay unproved. Raises Refused if
-    another command of backups works, PlatformFailed if the result cannot be recorded.
+    it has none, and if another command of backups works; PlatformFailed if the result cannot be recorded.
     """
-    source = source_of(state)
+    key, vault = recovery_key, None
+    if key is None:
+        vault = backups.source().vault
+        key = vault.private_key()
     started, clock = datetime.now(UTC), time.monotonic()
-    with source.deployed.store.locked(LOCK, by=BY):
+    with backups.store.locked(LOCK, by=BY):
         keys_proved, rto_s, findings, outcome = False, None, [], Outcome.PROVED
         notes: tuple[str, ...] = ()
         try:
             say("reading all that the backup names")
             refuse_unknown_schema(found, schema_table())
             refuse_damaged(found.id, catalogue.damages(destination, found, read_all=True))
-            key = recovery_key or source.vault.private_key()
-            secrets: Mapping[str, str] = source.vault.read()
-            if recovery_key is not None:
-                secrets = restore.opened_secrets(destination, found, recovery_key)
-                keys_proved = True
+            secrets = vault.read() if vault else restore.opened_secrets(destination, found, key)
+            keys_proved = vault is None
             settings = _settings(destination, found, key)
-            with scratch_stack(state, settings, secrets) as scratch:
+            # A dump moves to a newer Postgres, and never to an older one; only that of this target is known here.
+            newest = None if found.target == LocalLocator.kind else postgres.newest_major()
+            with scratch_stack(beside, settings, named_here(secrets), postgres_major=newest) as scratch:
                 notes = _restored(scratch, destination, found, key, say)
                 report = _served(scratch, found, say)
                 if report.verdict is Result.PASS:

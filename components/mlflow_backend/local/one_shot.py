@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mlflow_backend import environments, packaged
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.local import credentials, encryption, environment, ports, processes, schema
-from mlflow_backend.local.database import binaries
+from mlflow_backend.local.database import programs
 from mlflow_backend.local.naming import AUTH_DATABASE, DATABASE, REGION, ROLE
 from mlflow_backend.local.tools import installed
 from mlflow_backend.migrate.tool import MODULE, Code, ToolResult, tool_failed
@@ -97,7 +97,7 @@ class ToolRunner:
             "PYTHONPATH": str(packaged.SOURCE),
             "MLFLOW_BACKEND_STORE_URI": database_uri(address),
             "PGPASSWORD": credentials.read(self._state, credentials.DATABASE),
-            "MLFLOW_BACKEND_POSTGRES_BIN": str(binaries()),
+            "MLFLOW_BACKEND_POSTGRES_BIN": str(programs(self._state)),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             **encryption.of_tool(self._state),
             processes.STATE_MARKER: str(self._state.path),

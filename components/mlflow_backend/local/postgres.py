@@ -58,6 +58,11 @@ def programs_of(major: int) -> Path | None:
     return next((each for each in found if major_of_programs(each) == major), None)
 
 
+def newest_major() -> int:
+    """Return the newest major of which the installed wheel has programs."""
+    return max(major_of_programs(each) for each in tools.package(_WHEEL).glob("pginstall*/bin"))
+
+
 @contextlib.contextmanager
 def session(port: int, user: str, password: str, database: str, *, statement_s: int = 10) -> Iterator[Any]:
     """Give a cursor in autocommit mode (CREATE DATABASE needs it), and close its connection.

@@ -51,10 +51,12 @@ class Scratch:
 
 
 @contextlib.contextmanager
-def scratch_stack(beside: StateDir, settings: Settings, secrets: Mapping[str, str]) -> Iterator[Scratch]:
+def scratch_stack(
+    beside: StateDir, settings: Settings, secrets: Mapping[str, str], *, postgres_major: int | None = None
+) -> Iterator[Scratch]:
     """Give a new stack with these secrets, and remove it; what a killed drill left is removed first.
 
-    Raises PlatformFailed if a service does not start.
+    It runs Postgres of the main major, if none is named. Raises PlatformFailed if a service does not start.
     """
     state = StateDir(beside.path / FOLDER)
     remove(state)
@@ -65,6 +67,8 @@ def scratch_stack(beside: StateDir, settings: Settings, secrets: Mapping[str, st
         "front": {},
     }
     try:
+        if postgres_major is not None:
+            write(state.postgres_major, str(postgres_major))
         for name, text in secrets.items():
             if name == bundle.FILE:
                 encryption.replace(state, text)

@@ -55,6 +55,8 @@ class StateDir:
     """Configuration, process id and log of supervisord."""
     database = _Below("database")
     """The Postgres data directory."""
+    postgres_major = _Below("postgres-major")
+    """The major version of Postgres, if it is not the main one of this machine."""
     cache = _Below("cache")
     """Valkey's append-only file and its access list."""
     store = _Below("store")

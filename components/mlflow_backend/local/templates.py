@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_backend.local import credentials, environment, ports, schema
-from mlflow_backend.local.database import binaries
+from mlflow_backend.local.database import programs
 from mlflow_backend.local.naming import DATABASE, ROLE
 from mlflow_backend.migrate.tool import DatabaseTool
 
@@ -66,7 +66,7 @@ def _run(state: StateDir, program: str, *arguments: str) -> bool:
     """Run a Postgres client on the tracking database; return whether it did what it was asked for."""
     dsn = f"host={ports.LOOPBACK} port={ports.known(state)['database']} user={ROLE} dbname={DATABASE}"
     done = subprocess.run(
-        [str(binaries() / program), "--no-owner", "--no-privileges", f"--dbname={dsn}", *arguments],
+        [str(programs(state) / program), "--no-owner", "--no-privileges", f"--dbname={dsn}", *arguments],
         env={"PGPASSWORD": credentials.read(state, credentials.DATABASE)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -140,3 +140,15 @@ def test_data_of_a_newer_major_are_refused(tmp_path: Path) -> None:
     (data / "PG_VERSION").write_text(f"{NEWER}\n")
     with pytest.raises(PlatformFailed, match=f"Postgres {NEWER}"):
         majors.source(data, programs(OLDER))
+
+
+def test_a_stack_runs_the_major_that_its_folder_names(tmp_path: Path) -> None:
+    """A backup of another target is drilled on the newest; a major that is not installed is refused, not replaced."""
+    state = StateDir(tmp_path)
+    assert database.programs(state) == programs(OLDER)
+    state.postgres_major.write_text(str(postgres.newest_major()))
+    assert database.programs(state) == programs(NEWER)
+    for other in ("9", "no number"):
+        state.postgres_major.write_text(other)
+        with pytest.raises(PlatformFailed, match=f"Postgres {other}"):
+            database.programs(state)

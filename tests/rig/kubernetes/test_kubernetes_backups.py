@@ -14,6 +14,7 @@ from mlflow_backend.contract import ExitCode
 from mlflow_backend.kubernetes import secrets
 from mlflow_backend.kubernetes.naming import BACKUP, SERVER
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
+from mlflow_backend.local.scratch import FOLDER
 from tests.rig.kubernetes.backend import ClusterStack
 from tests.server.services import until
 
@@ -145,6 +146,24 @@ def test_the_schedule_takes_one_by_itself(stack: BackedUp) -> None:
         until(done, what="the CronJob's own word", deadline_s=60)
     finally:
         stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"suspend": True}}))
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The option that gives the recovery key."""
+    path = tmp_path_factory.mktemp("key") / "recovery.txt"
+    path.write_text(f"{KEY}\n")
+    return f"file:{path}"
+
+
+def test_a_drill_on_this_machine_proves_it(stack: BackedUp, key: str) -> None:
+    """Only with the recovery key: served and verified by a stack of this machine, of which nothing is left."""
+    refused = stack.script("backup", "drill")
+    assert (refused.code, "--recovery-key" in refused.text) == (ExitCode.REFUSED, True), refused.text
+    result = stack.backup("--recovery-key", key, "drill")
+    assert (result["outcome"], result["keys_proved"], result["findings"]) == ("proved", True, [])
+    assert stack.backup("list")["backups"][-1]["state"] == "proved"
+    assert not (stack.project / ".backend" / stack.name / FOLDER).exists()
 
 
 def test_nothing_that_is_young_is_pruned(stack: BackedUp) -> None:
