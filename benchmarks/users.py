@@ -76,7 +76,7 @@ for line in sys.stdin:
 """
 """What MLflow's client does on each line of its standard input, and how long that took."""
 
-_FILLING: Final = """
+FILLING: Final = """
 INSERT INTO runs (run_uuid, name, source_type, user_id, status, start_time, lifecycle_stage, artifact_uri,
   experiment_id)
 SELECT md5('bench' || r), 'run ' || r, 'LOCAL', 'ann', 'FINISHED', 1700000000000 + r, 'active',
@@ -208,7 +208,7 @@ def _compared(what: str, medians: list[float], limit: float, turns: int) -> Row:
 def _fill(services: Services, database: str, experiment: str) -> None:
     """Make the runs, with their metrics, in the database itself."""
     sizes = {"runs": _RUNS, "keys": _KEYS, "experiment": int(experiment)}
-    for statement in _FILLING.format(**sizes).split(";"):
+    for statement in FILLING.format(**sizes).split(";"):
         services.postgres.execute(database, statement)
 
 
