@@ -16,6 +16,7 @@ from mlflow_backend.kubernetes.naming import BACKUP, SERVER
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
 from mlflow_backend.local.scratch import FOLDER
 from tests.rig.kubernetes.backend import ClusterStack
+from tests.rig.kubernetes.contents import contents_of
 from tests.server.services import until
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ KEY: Final = sealing.new_key()
 RUNS, ARTIFACT = 3, b"weights" * 100_000
 # A CronJob of each minute starts within one, and its pod within another.
 _SCHEDULED_S: Final = 240
+_RESTORED_S: Final = 120
+JOURNAL: Final = "_backend/journal/restore.json"
 
 
 class BackedUp(ClusterStack):
@@ -164,6 +167,24 @@ def test_a_drill_on_this_machine_proves_it(stack: BackedUp, key: str) -> None:
     assert (result["outcome"], result["keys_proved"], result["findings"]) == ("proved", True, [])
     assert stack.backup("list")["backups"][-1]["state"] == "proved"
     assert not (stack.project / ".backend" / stack.name / FOLDER).exists()
+
+
+def test_a_restore_onto_the_same_cluster_that_was_killed_is_repeated_and_undone(stack: BackedUp, key: str) -> None:
+    """No server runs after the kill; the same command goes on, and what was logged since the backup comes back."""
+    before, newest = contents_of(stack.call), stack.newest().id
+    stack.write_runs("since", 1)
+    after, restore = contents_of(stack.call), ("--recovery-key", key, "restore", newest)
+    command = stack.start_script("backup", *restore)
+    begun = lambda: stack.platform.store.read([JOURNAL])  # noqa: E731 - said once
+    until(begun, what="a restore that ended the servers", deadline_s=_RESTORED_S)
+    stack.kill(command)
+    assert stack.serving_pods() == set()
+    stack.backup(*restore)
+    assert contents_of(stack.call) == before
+    stack.must_up()
+    stack.backup("restore", "--undo")
+    assert contents_of(stack.call) == after
+    stack.must_up()
 
 
 def test_nothing_that_is_young_is_pruned(stack: BackedUp) -> None:
