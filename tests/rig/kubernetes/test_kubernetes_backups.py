@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -14,13 +16,18 @@ from mlflow_backend.contract import ExitCode
 from mlflow_backend.kubernetes import secrets
 from mlflow_backend.kubernetes.naming import BACKUP, SERVER
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
+from mlflow_backend.local import credentials
 from mlflow_backend.local.scratch import FOLDER
+from tests.engine import calls
+from tests.engine.releases import support
+from tests.engine.stack import LocalStack
 from tests.rig.kubernetes.backend import ClusterStack
 from tests.rig.kubernetes.contents import contents_of
 from tests.server.services import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mlflow_backend.backup.manifest import Manifest
     from tests.rig.kubernetes.cluster import Cluster
@@ -185,6 +192,29 @@ def test_a_restore_onto_the_same_cluster_that_was_killed_is_repeated_and_undone(
     stack.backup("restore", "--undo")
     assert contents_of(stack.call) == after
     stack.must_up()
+
+
+def test_the_clusters_backup_restored_on_a_machine_is_the_backend(
+    stack: BackedUp, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the bucket and the key alone, onto a newer Postgres; the next update is green."""
+    s3, administrator, made = stack.cluster.s3, stack.secrets["admin-password"], stack.backup("create")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
+    machine = LocalStack(tmp_path / "machine", "machine")
+    machine.write_settings(access={"mode": "basic"})
+    machine.state.path.mkdir(parents=True)
+    machine.state.postgres_major.write_text("18\n")
+    with contextlib.closing(machine):
+        machine.must_up()
+        address = ("--destination", f"s3://{BUCKET}/{stack.namespace}", "--of", stack.name)
+        done = support.run(machine, "backup", *address, "--recovery-key", key, "restore", made["id"])
+        assert done.ok, done.text
+        machine.must_up()
+        login = (credentials.ADMIN_NAME, administrator)
+        call = partial(calls.call, machine.output("trackingUrl"), login=login)
+        assert contents_of(call) == contents_of(stack.call)
 
 
 def test_nothing_that_is_young_is_pruned(stack: BackedUp) -> None:
