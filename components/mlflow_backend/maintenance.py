@@ -74,9 +74,10 @@ class Maintained:
         if len(self.kept) > _KEPT:
             yield f"kept: {len(self.kept) - _KEPT} more (--json lists all)"
         for name, found in self.databases.items():
-            yield f"database {name}: {size(found['bytes'])}, {size(found['bytes_before'])} before"
+            before = "" if self.dry_run else f", {size(found['bytes_before'])} before"
+            yield f"database {name}: {size(found['bytes'])}{before}"
             yield from (
-                f"  table {each['name']}: {size(each['bytes'])}, {each['rows']} rows, {each['dead_rows']} dead"
+                f"  table {each['name']}: {size(each['bytes'])}, about {each['rows']} rows, {each['dead_rows']} dead"
                 for each in found["tables"]
             )
             yield from (

@@ -57,9 +57,11 @@ def test_everything_that_was_found_is_shown_and_what_is_removed_by_name_can_be_t
 
 def test_a_dry_run_never_says_that_it_removed_anything() -> None:
     """Who reads a plan as a result deletes nothing, and believes that it is gone."""
-    planned = next(found(dry_run=True).lines())
-    assert planned.startswith("would be")
-    assert not next(found().lines()).startswith("would be")
+    planned, done = list(found(dry_run=True).lines()), list(found().lines())
+    assert planned[0].startswith("would be")
+    assert not done[0].startswith("would be")
+    assert any("2.0 KiB before" in line for line in done)
+    assert not any("2.0 KiB before" in line for line in planned)
 
 
 @given(st.integers(min_value=0, max_value=1 << 60))
