@@ -56,7 +56,7 @@ def programs(state: StateDir) -> Path:
     if found is None:
         raise PlatformFailed(
             f"there are no programs of Postgres {major} here",
-            code="postgres-programs-missing",
+            code="postgres-major-not-installed",
             fix=f"Name one that `make setup` installs: {newest_major()}",
             part=str(state.postgres_major),
         )
