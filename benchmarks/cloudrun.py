@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import statistics
@@ -12,6 +13,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -238,8 +240,18 @@ class _Watch:
 
     @property
     def verifying(self) -> float:
-        """Seconds from the first request to a host to the end of its last one, summed."""
-        return sum(max(each) - min(each) for each in self.requests.values())
+        """Seconds from the first request to a host to the end of its last one, summed.
+
+        Those before an operation and after it are apart: the server that serves says the schema at the beginning, and
+        is verified at the end.
+        """
+        begun = [0.0, *(begin for begin, _ in self.operations), math.inf]
+        spans = (
+            [at for at in each if begin <= at < end]
+            for each in self.requests.values()
+            for begin, end in pairwise(begun)
+        )
+        return sum(max(each) - min(each) for each in spans if each)
 
     @property
     def operating(self) -> float:

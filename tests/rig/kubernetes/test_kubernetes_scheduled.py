@@ -1,4 +1,4 @@
-"""Maintenance on a real cluster, with real MLflow: by a Job of the command, and by the CronJob."""
+"""Maintenance and verification by CronJobs on a real cluster, with real MLflow; a maintenance by the command too."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from mlflow_backend.contract import ExitCode
-from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE
+from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE, VERIFICATION
 from mlflow_backend.verify.tracking import PREFIX
 from tests.rig.kubernetes.backend import ClusterStack, laid_out
+from tests.server.server_image import VERSION
 from tests.server.services import until
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ _SCHEDULED_S: Final = 240
 
 @pytest.fixture(scope="module")
 def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterStack]:
-    """One server, with a maintenance each week: the test says when."""
+    """One server, with a maintenance each week and a verification each year: the tests say when."""
     sections: dict[str, dict[str, Any]] = {
         "server": {"replicas": 1},
         "scaling": {"maxReplicas": 1},
         "maintain": {"schedule": "0 3 * * 0"},
+        "verify": {"schedule": "0 3 1 1 *"},
     }
     with laid_out(tmp_path_factory.mktemp("maintained") / "stack", cluster, "maintained", **sections) as made:
         made.must_up()
@@ -111,3 +113,13 @@ def test_the_schedule_maintains_by_itself(stack: ClusterStack) -> None:
         until(lambda: not is_stored(stack, path), what="a maintenance on schedule", deadline_s=_SCHEDULED_S)
     until(lambda: state_of(stack, MAINTENANCE).startswith("done 2"), what="the CronJob's own word", deadline_s=90)
     assert any('"maintained"' in said for said in stack.platform.tails(JOB, lines=500))
+
+
+def test_the_schedule_verifies_by_itself(stack: ClusterStack) -> None:
+    """It passes, by the CronJob's own word; its report, which knows the version from the ledger, is in the log."""
+    with each_minute(stack, VERIFICATION):
+        until(lambda: "under way" in state_of(stack, VERIFICATION), what="a verification", deadline_s=_SCHEDULED_S)
+    until(lambda: "under way" not in state_of(stack, VERIFICATION), what="its end", deadline_s=_SCHEDULED_S)
+    said = "\n".join(stack.platform.tails(JOB, lines=2000))
+    assert state_of(stack, VERIFICATION).startswith("done 2"), said
+    assert f'"expected_version": "{VERSION}"' in said
