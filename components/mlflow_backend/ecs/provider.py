@@ -31,8 +31,6 @@ class RolloutProvider(provider.RolloutProvider):
 class BackupToolProvider(Provider):
     """The tool that takes backups, in the backend's store; what is in it follows from its inputs and this package."""
 
-    serialize_as_secret_always = False
-
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Write it. Raises PlatformFailed."""
         from mlflow_backend.ecs import backup_tool  # noqa: PLC0415 (the provider process starts light)

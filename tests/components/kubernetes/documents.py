@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, SERVER
@@ -64,6 +67,14 @@ def container_of(document: Document) -> Document:
     """Return the one container of a document's pods."""
     (container,) = pod_of(document)["spec"]["containers"]
     return dict(container)
+
+
+def tool_of(documents: dict[str, Document], part: str) -> tuple[list[str], str]:
+    """Return what is in the zip of a task's ConfigMap, by name, and where the task's pods find the zip."""
+    name = f"{part}-tool"
+    content = base64.b64decode(documents[name]["binaryData"]["tool.zip"])
+    mounted = {each["name"]: each["mountPath"] for each in container_of(documents[part])["volumeMounts"]}
+    return zipfile.ZipFile(io.BytesIO(content)).namelist(), f"{mounted[name]}/tool.zip"
 
 
 def environment_of(document: Document) -> dict[str, Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import zipfile
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +12,7 @@ from mlflow_backend.kubernetes import backups as live
 from mlflow_backend.kubernetes.naming import BACKUP, DATABASE, JOB, SERVER
 from mlflow_backend.kubernetes.render import backups, secrets
 from mlflow_backend.releases.lease import LEASE
-from tests.components.kubernetes.documents import all_of, container_of, environment_of, pod_of
+from tests.components.kubernetes.documents import all_of, environment_of, pod_of, tool_of
 from tests.components.kubernetes.stacks import naming, settings_of
 
 NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
@@ -79,11 +76,10 @@ def test_secrets_are_read_by_reference(documents: dict[str, Any]) -> None:
 def test_the_tool_is_what_the_command_runs(documents: dict[str, Any]) -> None:
     """The zip is in the ConfigMap that the pod mounts, well below what one takes (1 MiB)."""
     tool = documents["backup-tool"]
-    content = base64.b64decode(tool["binaryData"]["tool.zip"])
-    assert "__main__.py" in zipfile.ZipFile(io.BytesIO(content)).namelist()
+    names, path = tool_of(documents, BACKUP)
+    assert "__main__.py" in names
     assert len(json.dumps(tool)) < 512 * 1024
-    mounted = {each["name"]: each["mountPath"] for each in container_of(documents[BACKUP])["volumeMounts"]}
-    assert backups.COMMAND[1] == f"{mounted['backup-tool']}/tool.zip"
+    assert backups.COMMAND[1] == path
 
 
 EARLY, LATE = "2026-11-28T01:30:00Z", "2026-11-29T01:30:00Z"

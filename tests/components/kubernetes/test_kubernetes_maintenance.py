@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +15,7 @@ from mlflow_backend.kubernetes.render import maintenance
 from mlflow_backend.maintenance import Maintained
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.target import Finished
-from tests.components.kubernetes.documents import all_of, container_of, environment_of, pod_of
+from tests.components.kubernetes.documents import all_of, environment_of, pod_of, tool_of
 from tests.components.kubernetes.stacks import naming, settings_of
 
 if TYPE_CHECKING:
@@ -69,11 +66,10 @@ def test_the_tool_is_what_the_command_runs_and_its_job_what_the_settings_say() -
     """The zip is in the ConfigMap that the pod mounts, well below what one takes (1 MiB)."""
     documents = all_of(settings_of("cluster", SCHEDULED))
     tool = documents["maintenance-tool"]
-    names = zipfile.ZipFile(io.BytesIO(base64.b64decode(tool["binaryData"]["tool.zip"]))).namelist()
+    names, path = tool_of(documents, MAINTENANCE)
     assert "__main__.py" in names
     assert len(json.dumps(tool)) < 512 * 1024
-    mounted = {each["name"]: each["mountPath"] for each in container_of(documents[MAINTENANCE])["volumeMounts"]}
-    assert maintenance.COMMAND[1] == f"{mounted['maintenance-tool']}/tool.zip"
+    assert maintenance.COMMAND[1] == path
     assert json.loads(tool["data"]["job.json"])["keep_deleted_days"] == 7
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import zipfile
 
 import pytest
 
@@ -14,7 +11,7 @@ from mlflow_backend.codec import from_document
 from mlflow_backend.kubernetes.naming import JOB, VERIFICATION
 from mlflow_backend.kubernetes.render import verification
 from mlflow_backend.settings.rules import broken_rules
-from tests.components.kubernetes.documents import all_of, container_of, environment_of, pod_of
+from tests.components.kubernetes.documents import all_of, environment_of, pod_of, tool_of
 from tests.components.kubernetes.stacks import naming, settings_of
 
 HOURLY = {"verify": {"schedule": "0 * * * *", "deadline": 60, "profile": "full"}}
@@ -60,11 +57,10 @@ def test_the_tool_is_what_the_command_runs() -> None:
     """The zip is in the ConfigMap that the pod mounts, below what one takes (1 MiB)."""
     documents = all_of(settings_of("cluster", HOURLY))
     tool = documents["verification-tool"]
-    names = zipfile.ZipFile(io.BytesIO(base64.b64decode(tool["binaryData"]["tool.zip"]))).namelist()
+    names, path = tool_of(documents, VERIFICATION)
     assert "__main__.py" in names
     assert len(json.dumps(tool)) < 768 * 1024
-    mounted = {each["name"]: each["mountPath"] for each in container_of(documents[VERIFICATION])["volumeMounts"]}
-    assert verification.COMMAND[1] == f"{mounted['verification-tool']}/tool.zip"
+    assert verification.COMMAND[1] == path
 
 
 def test_a_schedule_is_refused_only_where_nothing_starts_it() -> None:
