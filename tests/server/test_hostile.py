@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
 import signal
 import time
-from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -21,7 +22,6 @@ from tests.server.services import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.server.servers import Server
     from tests.server.services import Services
@@ -74,14 +74,18 @@ def content() -> bytes:
 
 def temporary_bytes(server: Server) -> int:
     """Return what is in the server's temporary folder besides its log."""
-    files = [path for path in server.folder.rglob("*") if path.suffix != ".log"]
-    return sum(path.stat().st_size for path in files if path.is_file())
+    total = 0
+    # os.walk passes over a folder that the server removes meanwhile; Path.rglob raises.
+    for folder, _, names in os.walk(server.folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += 0 if name.endswith(".log") else Path(folder, name).stat().st_size
+    return total
 
 
 def cpu_seconds(server: Server) -> float:
     """Return what the server's processes have used."""
-    family = [process for process in psutil.process_iter() if os.getpgid(process.pid) == server.group]
-    return sum(sum(process.cpu_times()[:2]) for process in family)
+    return sum(sum(process.cpu_times()[:2]) for process in members(server.group))
 
 
 def test_a_download_comes_whole(server: Server, artifact: str) -> None:
@@ -160,7 +164,7 @@ def idle(server: Server) -> bool:
 
 def test_a_server_ends_after_its_grace_period_whoever_is_connected(server: Server, artifact: str) -> None:
     """The last test of the module: no client keeps a revision from ending."""
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         for attack in attacks.ATTACKS:
             stack.enter_context(attacks.held(server, attack, 10, artifact))
         assert server.process is not None
@@ -170,8 +174,10 @@ def test_a_server_ends_after_its_grace_period_whoever_is_connected(server: Serve
 
 def members(group: int) -> list[psutil.Process]:
     """Return the living processes of a group."""
-    return [
-        process
-        for process in psutil.process_iter()
-        if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
-    ]
+    found = []
+    for process in psutil.process_iter():
+        # Any process of the machine may end while it is looked at.
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
