@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 
     from mypy_boto3_logs import CloudWatchLogsClient
 
-INPUTS: Final = ("connection", "group", "arn", "retentionDays", "tags")
+REPLACING: Final = ("arn", "group")
+_INPUTS: Final = ("connection", "group", "arn", "retentionDays", "tags")
 
 
-def create(props: Mapping[str, Any]) -> None:
+def identifier(props: Mapping[str, Any]) -> str:
+    """Return the group's name."""
+    return str(props["group"])
+
+
+def ensure(props: Mapping[str, Any]) -> Mapping[str, Any]:
     """Make the group, or take it over, with its retention and tags."""
     logs = client(props)
     try:
@@ -26,16 +32,17 @@ def create(props: Mapping[str, Any]) -> None:
     except logs.exceptions.ResourceAlreadyExistsException:
         logs.tag_resource(resourceArn=props["arn"], tags=dict(props["tags"]))
     logs.put_retention_policy(logGroupName=props["group"], retentionInDays=int(props["retentionDays"]))
+    return props
 
 
-def there(props: Mapping[str, Any]) -> bool:
-    """Return whether the group is there."""
-    return _retention(props) is not None
+def current(props: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the outputs; None if the group is gone."""
+    return None if _retention(props) is None else props
 
 
 def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Return whether something else is asked for, or the group has another retention: it was made anew without one."""
-    return any(olds.get(key) != news.get(key) for key in INPUTS) or _retention(news) != int(news["retentionDays"])
+    return any(olds.get(key) != news.get(key) for key in _INPUTS) or _retention(news) != int(news["retentionDays"])
 
 
 def delete(props: Mapping[str, Any]) -> None:

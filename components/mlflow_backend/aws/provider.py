@@ -10,6 +10,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
 from mlflow_backend.dynamic import Provider
+from mlflow_backend.module_provider import ModuleProvider
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,41 +87,10 @@ class ApiKeysProvider(_SecretProvider):
     module = "mlflow_backend.aws.keys"
 
 
-class InsightsLogsProvider(Provider):
+class InsightsLogsProvider(ModuleProvider):
     """The log group of Container Insights, which it may have made by itself."""
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Make the group, or take it over."""
-        from mlflow_backend.aws import insights  # noqa: PLC0415
-
-        insights.create(props)
-        return CreateResult(id_=props["group"], outs=props)
-
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Make what is there as it was asked for."""
-        from mlflow_backend.aws import insights  # noqa: PLC0415
-
-        insights.create(news)
-        return UpdateResult(outs=news)
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at it; a group that is gone is made anew by the next update."""
-        from mlflow_backend.aws import insights  # noqa: PLC0415
-
-        return ReadResult(id_=id_ if insights.there(props) else "", outs=props)
-
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Compare what is asked for, and what is there."""
-        from mlflow_backend.aws import insights  # noqa: PLC0415
-
-        replaces = [key for key in ("arn", "group") if olds.get(key) != news.get(key)]
-        return DiffResult(changes=insights.changed(olds, news), replaces=replaces)
-
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
-        """Delete it."""
-        from mlflow_backend.aws import insights  # noqa: PLC0415
-
-        insights.delete(props)
+    module = "mlflow_backend.aws.insights"
 
 
 @dataclass(frozen=True, kw_only=True)

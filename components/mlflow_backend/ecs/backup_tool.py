@@ -14,15 +14,26 @@ if TYPE_CHECKING:
 REPLACING: Final = ("bucket", "key")
 
 
-def create(props: Mapping[str, Any]) -> None:
+def identifier(props: Mapping[str, Any]) -> str:
+    """Return the object's key."""
+    return str(props["key"])
+
+
+def ensure(props: Mapping[str, Any]) -> Mapping[str, Any]:
     """Write the object, if it is not there; of one key there is one content. Raises PlatformFailed."""
     _store(props).create(props["key"], backups.content(props["job"], props["settings"]))
+    return props
 
 
-def there(props: Mapping[str, Any]) -> bool:
-    """Return whether the object is there."""
+def current(props: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the outputs; None if the object is gone."""
     # Listed, because S3 says of one that is gone that it is denied to whoever may not list the whole bucket.
-    return props["key"] in _store(props).keys(props["key"].rpartition("/")[0])
+    return props if props["key"] in _store(props).keys(props["key"].rpartition("/")[0]) else None
+
+
+def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Return whether it is written with another connection, or is gone."""
+    return olds.get("connection") != news.get("connection") or current(olds) is None
 
 
 def delete(props: Mapping[str, Any]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import Resource
 
-from mlflow_backend.dynamic import Provider, document_of
+from mlflow_backend.dynamic import document_of
+from mlflow_backend.module_provider import ModuleProvider
 from mlflow_backend.releases import provider
 
 if TYPE_CHECKING:
@@ -28,42 +29,10 @@ class RolloutProvider(provider.RolloutProvider):
         return rollout.wait_for(props)
 
 
-class BackupToolProvider(Provider):
+class BackupToolProvider(ModuleProvider):
     """The tool that takes backups, in the backend's store; what is in it follows from its inputs and this package."""
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Write it. Raises PlatformFailed."""
-        from mlflow_backend.ecs import backup_tool  # noqa: PLC0415 (the provider process starts light)
-
-        backup_tool.create(props)
-        return CreateResult(id_=props["key"], outs=props)
-
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Write it anew: it was gone."""
-        from mlflow_backend.ecs import backup_tool  # noqa: PLC0415
-
-        backup_tool.create(news)
-        return UpdateResult(outs=news)
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at it; one that is gone is made anew by the next update."""
-        from mlflow_backend.ecs import backup_tool  # noqa: PLC0415
-
-        return ReadResult(id_=id_ if backup_tool.there(props) else "", outs=props)
-
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Compare what is asked for, and whether it is there."""
-        from mlflow_backend.ecs import backup_tool  # noqa: PLC0415
-
-        replaces = [key for key in backup_tool.REPLACING if olds.get(key) != news.get(key)]
-        changed = olds.get("connection") != news.get("connection")
-        return DiffResult(changes=bool(replaces) or changed or not backup_tool.there(olds), replaces=replaces)
-
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
-        """Delete it."""
-        from mlflow_backend.ecs import backup_tool  # noqa: PLC0415
-
-        backup_tool.delete(props)
+    module = "mlflow_backend.ecs.backup_tool"
 
 
 class BackupTool(Resource, module="mlflow-backend", name="EcsBackupTool"):

@@ -12,10 +12,10 @@ from typing import Any
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
 from pulumi.dynamic import Resource
 
-from mlflow_backend.secret_provider import SecretProvider
+from mlflow_backend.module_provider import ModuleProvider
 
 
-class LoginProvider(SecretProvider):
+class LoginProvider(ModuleProvider):
     """A copy of a login, made again as soon as AWS has another version."""
 
     module = "mlflow_backend.eks.logins"

@@ -12,10 +12,10 @@ from typing import Any
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
 from pulumi.dynamic import Resource
 
-from mlflow_backend.secret_provider import SecretProvider
+from mlflow_backend.module_provider import ModuleProvider
 
 
-class ServerSecretsProvider(SecretProvider):
+class ServerSecretsProvider(ModuleProvider):
     """All that the server needs, each value generated once, straight into Secret Manager."""
 
     module = "mlflow_backend.gcp.secrets"

@@ -13,14 +13,14 @@ import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's 
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from mlflow_backend.dynamic import Provider, is_unknown
+from mlflow_backend.module_provider import ModuleProvider
 from mlflow_backend.releases import provider
-from mlflow_backend.secret_provider import SecretProvider
 
 # Each method imports what it needs: the provider's process starts light.
 # ruff: noqa: PLC0415
 
 
-class ServerSecretsProvider(SecretProvider):
+class ServerSecretsProvider(ModuleProvider):
     """All that the server needs, each value generated once, straight into a Secret of the cluster."""
 
     module = "mlflow_backend.kubernetes.secrets"

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from mlflow_backend.ecs import backup_tool
+from mlflow_backend.ecs.provider import BackupToolProvider
 from mlflow_backend.ecs.render import backups
 from tests.components.ecs.stacks import REGION, naming_of, settings_of, store_of
 
@@ -65,15 +65,20 @@ def report(*more: str) -> Any:
 
 def test_the_task_fetches_its_tool_and_says_what_it_found(s3: Any) -> None:
     """What the update writes is what the command unpacks and runs; its words are one report, also of a refusal."""
+    tool = BackupToolProvider()
     props = {"connection": {"region": REGION}, "bucket": TOOL.bucket, "key": TOOL.key}
-    assert not backup_tool.there(props)
-    backup_tool.create({**props, "job": TOOL.job, "settings": TOOL.settings})
-    assert backup_tool.there(props)
+    props |= {"job": TOOL.job, "settings": TOOL.settings}
+    assert tool.read(TOOL.key, props).id == ""
+    assert tool.create(props).id == TOOL.key
+    assert tool.read(TOOL.key, props).id == TOOL.key
+    assert not tool.diff(TOOL.key, props, props).changes
+    assert tool.diff(TOOL.key, props, {**props, "key": "another"}).replaces == ["key"]
     assert report("--dry-run") == {"exit_code": 0, "toRead": 1, "bytes": len(b"weights"), "unchanged": 0}
     assert report()["code"] == "backup-nothing-serves"
     assert s3.list_objects_v2(Bucket="elsewhere")["KeyCount"] == 0
-    backup_tool.delete(props)
-    assert not backup_tool.there(props)
+    tool.delete(TOOL.key, props)
+    assert tool.read(TOOL.key, props).id == ""
+    assert tool.diff(TOOL.key, props, props).changes
 
 
 def test_the_task_ends_before_its_lock_does(s3: Any) -> None:

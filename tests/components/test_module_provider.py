@@ -1,4 +1,4 @@
-"""The base of resources whose values stay out of the state, over values that are kept in a dictionary."""
+"""The base of resources that a module makes, over values that are kept in a dictionary."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pulumi.output import Unknown
 
-from mlflow_backend.secret_provider import SecretProvider
+from mlflow_backend.module_provider import ModuleProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PROPS = {"secret": "login", "names": ["password"]}
 
 
-class KeptProvider(SecretProvider):
+class KeptProvider(ModuleProvider):
     """Values of the module that `kept` puts in place."""
 
     module = "values_in_a_dictionary"

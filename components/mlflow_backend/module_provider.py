@@ -1,4 +1,4 @@
-"""The base of dynamic resources whose values are drawn by their provider and kept out of Pulumi's state. Thin."""
+"""The base of dynamic resources that are made, looked at and deleted by the functions of a module. Thin."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, UpdateResult
 from mlflow_backend.dynamic import Provider, is_unknown
 
 
-class SecretProvider(Provider):
-    """Values that `module` knows.
+class ModuleProvider(Provider):
+    """What `module` knows: secret values, so that they stay out of Pulumi's state, or an object with its content.
 
     It has REPLACING, the inputs that only another resource can have, and `identifier`, `ensure`, `current`, `changed`
     and `delete`, which take the inputs of the resource. It is imported when needed: a provider's process starts light.
