@@ -152,6 +152,8 @@ def _next_step(said: str) -> str:
         return "Name the certificate authorities of the package index by SSL_CERT_FILE, and repeat"
     if "No space left" in said or "os error 28" in said:
         return f"Free space on the disk of {cache_folder('environments')}, and repeat"
+    if "there is no version of mlflow==" in said:
+        return "Name a version of MLflow that is published"
     return "Check that the package index can be reached and repeat"
 
 

@@ -7,10 +7,13 @@ import os
 import secrets
 import subprocess
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mlflow_backend import environments
+from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.environments import locked_versions
 from mlflow_backend.verify import runner
 from mlflow_backend.verify.clients import environment
@@ -25,11 +28,12 @@ from tests.server.servers import Server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.server.services import Services
 
 VERSIONS = locked_versions()
+#: One that is published and has no lock here.
+ON_DEMAND = "3.12.0"
 PAIRS = [(server, client) for server in VERSIONS for client in VERSIONS]
 
 
@@ -104,3 +108,45 @@ def test_clients_do_here_what_they_do_elsewhere(
     assert {name: result for name, result in found.items() if result is not Result.PASS} == expected
     assert report.verdict is Result.PASS
     assert at_work(client, stock.url, listed, tmp_path) == dict.fromkeys(listed, False)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the user a cache in which no client is; what uv has downloaded stays in its own."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    monkeypatch.setenv("UV_CACHE_DIR", os.environ.get("UV_CACHE_DIR") or f"{home}/uv")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "mlflow-backend" / "clients"
+
+
+@pytest.mark.slow
+@pytest.mark.full
+def test_a_client_without_a_lock_is_resolved_once(
+    servers_of: Callable[[str], tuple[Server, Server]], own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Teams have more versions than are locked: one is resolved on demand, does all of the profile, and is kept."""
+    assert ON_DEMAND not in VERSIONS
+    url = servers_of(VERSIONS[-1])[0].url
+    request = VerifyRequest(profile="client", clients=(ON_DEMAND,), deadline_s=400)
+    report = runner.run(Subject(url=url), request)
+    print(report.text())
+    done = {check.name: check.result for check in report.checks if check.name.startswith(("client-", ON_DEMAND))}
+    impossible = {name for name in actions() if difference(name, client=ON_DEMAND, server=VERSIONS[-1])}
+    assert {name for name, result in done.items() if result is Result.SKIP} == {
+        f"{ON_DEMAND}-{name.replace('_', '-')}" for name in impossible
+    }
+    assert len(done) == len(actions()) + 1
+    assert report.verdict is Result.PASS
+    lock = (own_cache / f"{ON_DEMAND}.txt").read_text()
+    assert f"mlflow=={ON_DEMAND} " in lock
+    assert "--hash=sha256:" in lock
+    monkeypatch.setattr(environments, "run_uv", lambda *_: pytest.fail("resolved or installed a second time"))
+    assert environment.install(ON_DEMAND).is_relative_to(own_cache)
+
+
+@pytest.mark.slow
+def test_a_client_that_was_never_published_is_named(own_cache: Path) -> None:
+    """A typing error is not taken for an index that is away, and leaves nothing that the next try would take."""
+    with pytest.raises(PlatformFailed, match=r"Name a version of MLflow that is published"):
+        environment.install("3.99.0")
+    assert {path.suffix for path in own_cache.iterdir()} == {".lock"}

@@ -47,6 +47,9 @@ def _resolved(version: str, part: str) -> Path:
             wanted, made = lock.with_suffix(".in"), lock.with_suffix(".new")
             wanted.write_text("\n".join(environments.client_requirements(version)))
             options = ("--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header")
-            environments.run_uv(["pip", "compile", *options, str(wanted), "--output-file", str(made)], part)
+            try:
+                environments.run_uv(["pip", "compile", *options, str(wanted), "--output-file", str(made)], part)
+            finally:
+                wanted.unlink()
             made.replace(lock)
     return lock
