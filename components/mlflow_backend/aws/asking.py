@@ -21,16 +21,16 @@ class Unanswered:
     """A question without an answer. `why` is AWS's code, which holds no secret; its message may hold an ARN.
 
     `denied` is whether the question was not decided: not allowed, or AWS not reached. Otherwise AWS has answered that
-    there is no such thing. `reached` is whether AWS was reached at all; if not, `why` is the kind of error.
+    there is no such thing. `connected` is whether AWS answered at all; if not, `why` is the kind of error.
     """
 
     why: str
     denied: bool
-    reached: bool = True
+    connected: bool = True
 
     def of(self, service: str) -> str:
         """Return why `service` did not answer, as a clause."""
-        return f"{service} answered {self.why}" if self.reached else f"{service} cannot be asked ({self.why})"
+        return f"{service} answered {self.why}" if self.connected else f"{service} cannot be asked ({self.why})"
 
 
 def asked(operation: Callable[..., Any], *positional: Any, **arguments: Any) -> Any:
@@ -44,7 +44,7 @@ def asked(operation: Callable[..., Any], *positional: Any, **arguments: Any) -> 
         return Unanswered(why=code, denied=code in _DENIED)
     except BotoCoreError as error:
         # No credentials, no network: the question was not answered, which is neither yes nor no.
-        return Unanswered(why=type(error).__name__, denied=True, reached=False)
+        return Unanswered(why=type(error).__name__, denied=True, connected=False)
 
 
 class Account:

@@ -18,7 +18,7 @@ def value(arn: str, name: str, connection: Connection) -> str:
     """Return one value that is in force: `name` is its key in the secret's JSON. Raises PlatformFailed."""
     answer = asked(client(connection).get_secret_value, SecretId=arn)
     if isinstance(answer, Unanswered):
-        code = "secret-unreadable" if answer.reached else "secrets-manager-unreachable"
+        code = "secret-unreadable" if answer.connected else "secrets-manager-unreachable"
         raise PlatformFailed(answer.of("Secrets Manager"), code=code)
     try:
         stored: dict[str, str] = json.loads(answer["SecretString"])

@@ -134,5 +134,5 @@ class S3Store:
             return answer
         if answer.why in but:
             return None
-        code, fix = _DENIED if answer.reached else _UNREACHABLE
+        code, fix = _DENIED if answer.connected else _UNREACHABLE
         raise PlatformFailed(answer.of("S3"), code=code, fix=fix, part=self.address(key))

@@ -80,12 +80,12 @@ def _run(options: argparse.Namespace, root: Path) -> int:
         raise UsageError(
             "backup.destination is not set", code="backup-no-destination", fix="Set it, or give --destination ADDRESS"
         )
-    reached = settings.kubernetes.backup
+    bucket = settings.kubernetes.backup
     destination = destination_of(
         folder,
         options.of or options.stack,
-        endpoint=reached.endpoint,
-        region=reached.region if reached.model_fields_set else None,
+        endpoint=bucket.endpoint,
+        region=bucket.region if bucket.model_fields_set else None,
     )
     verbs: Mapping[str, Callable[[], int]] = {
         "list": lambda: _list(options, stack, destination),

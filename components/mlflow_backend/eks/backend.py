@@ -194,10 +194,10 @@ class EksBackend(Backend):
         database, cache = ExistingDatabase.of(self._settings), ExistingCache.of(self._settings)
         self.database: Database | None = None
         self.cache: Cache | None = None
-        if (place := self._placement("database", database, made=rds(self._settings))) is not None:
-            self.database = Database(f"{name}-database", scope, place, existing=database, opts=child)
-        if (place := self._placement("cache", cache, made=elasticache(self._settings))) is not None:
-            self.cache = Cache(f"{name}-cache", scope, place, existing=cache, opts=child)
+        if (placement := self._placement("database", database, made=rds(self._settings))) is not None:
+            self.database = Database(f"{name}-database", scope, placement, existing=database, opts=child)
+        if (placement := self._placement("cache", cache, made=elasticache(self._settings))) is not None:
+            self.cache = Cache(f"{name}-cache", scope, placement, existing=cache, opts=child)
 
     def _placement(
         self, part: Store, existing: ExistingDatabase | ExistingCache | None, *, made: bool
@@ -208,10 +208,10 @@ class EksBackend(Backend):
         """
         if existing is not None:
             group, port = pulumi.Output.from_input(existing.security_group), existing.port
-            place = Placement(subnets=(), security_group=group, key_arn=self.storage.key_arn)
+            placement = Placement(subnets=(), security_group=group, key_arn=self.storage.key_arn)
         elif made and self.network is not None:
             group, port = self._group(part, self.network).id, _PORTS[part]
-            place = Placement(subnets=self.network.data_subnets, security_group=group, key_arn=self.storage.key_arn)
+            placement = Placement(subnets=self.network.data_subnets, security_group=group, key_arn=self.storage.key_arn)
         else:
             return None
         aws.vpc.SecurityGroupIngressRule(
@@ -224,7 +224,7 @@ class EksBackend(Backend):
             description="pods of the cluster",
             opts=self._child,
         )
-        return place
+        return placement
 
     def _group(self, part: Store, network: Network) -> aws.ec2.SecurityGroup:
         return aws.ec2.SecurityGroup(

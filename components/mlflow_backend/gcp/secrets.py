@@ -143,8 +143,8 @@ def rotate(secrets: Secrets, names: Mapping[str, str]) -> None:
             fix="Deploy the stack, and repeat.",
         ) from None
     waiting = {"after": _fingerprint(found), "keys": drawn}
-    held = secrets.read(names[WAITING_KEYS])
-    if held is None or json.loads(held.text).get("after") != waiting["after"]:
+    stored = secrets.read(names[WAITING_KEYS])
+    if stored is None or json.loads(stored.text).get("after") != waiting["after"]:
         secrets.add(names[WAITING_KEYS], json.dumps(waiting))
 
 

@@ -215,8 +215,8 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
 
 def _client(api: Api, locator: KubernetesLocator) -> Any:
     """Return a client of the artifact store, with the keys of its Secret, else with those of the surroundings."""
-    held = secrets.values(api, locator.keys) if locator.keys else {}
-    if locator.keys and not {ACCESS_KEY, SECRET_KEY} <= held.keys():
+    present = secrets.values(api, locator.keys) if locator.keys else {}
+    if locator.keys and not {ACCESS_KEY, SECRET_KEY} <= present.keys():
         raise Refused(
             f"The Secret {locator.keys} with the keys of the artifact store is not there, or lacks one.",
             code="store-keys-missing",
@@ -226,6 +226,6 @@ def _client(api: Api, locator: KubernetesLocator) -> Any:
     return store_client(
         locator.region,
         endpoint=locator.endpoint,
-        access_key=held.get(ACCESS_KEY),
-        secret_key=held.get(SECRET_KEY),
+        access_key=present.get(ACCESS_KEY),
+        secret_key=present.get(SECRET_KEY),
     )

@@ -136,8 +136,8 @@ def _permissions(settings: Settings, api: Api) -> Iterator[Finding]:
 def _secrets(settings: Settings, api: Api) -> Iterator[Finding]:
     """Secrets of others are there, with their keys."""
     for name, names in {**secrets.given(settings), **secrets.of_backups(settings)}.items():
-        held = (api.get("Secret", name) or {}).get("data") or {}
-        missing = [key for key in names if key not in held]
+        present = (api.get("Secret", name) or {}).get("data") or {}
+        missing = [key for key in names if key not in present]
         if missing:
             literals = " ".join(f"--from-literal={key}=..." for key in names)
             yield failed(

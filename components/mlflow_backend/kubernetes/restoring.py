@@ -111,8 +111,8 @@ class ClusterVault:
             raise PlatformFailed(
                 "; ".join(problems), code="backup-keys-unusable", fix="Restore another backup", part="the backup's keys"
             )
-        held = secrets.values(self.api, self.secret)
-        own = {name: text for name, text in held.items() if name in (*ALWAYS, secrets.WAITING)}
+        present = secrets.values(self.api, self.secret)
+        own = {name: text for name, text in present.items() if name in (*ALWAYS, secrets.WAITING)}
         secrets.keep_beside(self.api, self.secret, self._beside(label), own)
         self._put(taken)
 
@@ -126,7 +126,7 @@ class ClusterVault:
         secrets.rewrite(
             self.api,
             self.secret,
-            lambda held: {**{name: text for name, text in held.items() if name != secrets.WAITING}, **own},
+            lambda present: {**{name: text for name, text in present.items() if name != secrets.WAITING}, **own},
         )
 
     def _beside(self, label: str) -> str:

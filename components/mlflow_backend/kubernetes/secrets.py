@@ -64,10 +64,10 @@ def ensure(props: Mapping[str, Any]) -> dict[str, Any]:
     api = api_of(props)
     for _ in range(_TRIES):
         found = api.get("Secret", props["secret"])
-        held = _values(found)
+        present = _values(found)
         if not props["owned"]:
-            _refuse_missing(props, held)
-            return _outputs(api, props, held)
+            _refuse_missing(props, present)
+            return _outputs(api, props, present)
         if found is not None and _is_anothers(found, props["labels"]):
             raise PlatformFailed(
                 f"There is a Secret {props['secret']} that is not of this backend",
@@ -75,8 +75,8 @@ def ensure(props: Mapping[str, Any]) -> dict[str, Any]:
                 fix="Choose another kubernetes.namespace, or name the Secret by kubernetes.secret if it is meant",
                 part=props["namespace"],
             )
-        whole = _whole(props, held)
-        if whole == held or _written(api, props, found, whole):
+        whole = _whole(props, present)
+        if whole == present or _written(api, props, found, whole):
             return _outputs(api, props, whole)
     raise PlatformFailed(
         f"The Secret {props['secret']} was changed by somebody else each time", code="secret-contended", fix="Repeat"
@@ -131,9 +131,9 @@ def refuse_anothers(api: Api, name: str, labels: Mapping[str, str]) -> None:
 def rotate(api: Api, name: str) -> None:
     """Let new encryption keys wait in the Secret, unless some wait already. Raises Refused."""
 
-    def waiting(held: Mapping[str, str]) -> dict[str, str]:
+    def waiting(present: Mapping[str, str]) -> dict[str, str]:
         try:
-            return {WAITING: json.dumps(keys.rotated(held, new_keys.draw())), **held}
+            return {WAITING: json.dumps(keys.rotated(present, new_keys.draw())), **present}
         except ValueError as error:
             raise Refused(
                 f"The Secret {name} holds no encryption keys: {error}.",
@@ -175,10 +175,10 @@ def values(api: Api, name: str) -> dict[str, str]:
     return _values(api.get("Secret", name))
 
 
-def _whole(props: Mapping[str, Any], held: Mapping[str, str]) -> dict[str, str]:
+def _whole(props: Mapping[str, Any], present: Mapping[str, str]) -> dict[str, str]:
     """Return the values with all that was missing, and with waiting keys in force."""
     names = set(props["names"])
-    whole = dict(held)
+    whole = dict(present)
     drawn = new_keys.draw()
     for name in names - whole.keys() - _CERTIFICATE - {CACHE_URL}:
         whole[name] = drawn.get(name) or _GIVEN.get(name) or random.token_urlsafe(24)
@@ -188,7 +188,7 @@ def _whole(props: Mapping[str, Any], held: Mapping[str, str]) -> dict[str, str]:
         # A rollback draws nothing, and would read cryptography for it.
         from mlflow_backend.kubernetes import certificate  # noqa: PLC0415
 
-        if not certificate.serves(held, props["hosts"]):
+        if not certificate.serves(present, props["hosts"]):
             whole |= certificate.draw(props["hosts"])
     if CACHE_URL in names:
         whole[CACHE_URL] = SecretTemplate(text=props["cacheUrl"], encode=True).resolve(whole.__getitem__)
@@ -196,20 +196,20 @@ def _whole(props: Mapping[str, Any], held: Mapping[str, str]) -> dict[str, str]:
     return whole
 
 
-def _refuse_missing(props: Mapping[str, Any], held: Mapping[str, str]) -> None:
-    if missing := sorted(set(props["names"]) - held.keys()):
+def _refuse_missing(props: Mapping[str, Any], present: Mapping[str, str]) -> None:
+    if missing := sorted(set(props["names"]) - present.keys()):
         raise PlatformFailed(
             f"The Secret {props['secret']} lacks {', '.join(missing)}",
             code="secret-incomplete",
             fix="Put them there, or leave kubernetes.secret out",
             part="kubernetes.secret",
         )
-    _refuse_unusable(props, held)
+    _refuse_unusable(props, present)
 
 
-def _refuse_unusable(props: Mapping[str, Any], held: Mapping[str, str]) -> None:
+def _refuse_unusable(props: Mapping[str, Any], present: Mapping[str, str]) -> None:
     texts = set(props["names"]) - _CERTIFICATE
-    if problems := [problem for name in sorted(texts) if (problem := secret_problem(name, held.get(name)))]:
+    if problems := [problem for name in sorted(texts) if (problem := secret_problem(name, present.get(name)))]:
         raise PlatformFailed(
             f"The Secret {props['secret']} is not taken over: {'; '.join(problems)}",
             code="kubernetes-secret-unusable",
@@ -248,7 +248,7 @@ def _labels(found: Mapping[str, Any]) -> Mapping[str, str]:
     return dict(found["metadata"].get("labels") or {})
 
 
-def _outputs(api: Api, props: Mapping[str, Any], held: Mapping[str, str]) -> dict[str, Any]:
+def _outputs(api: Api, props: Mapping[str, Any], present: Mapping[str, str]) -> dict[str, Any]:
     given = {}
     for name, names in props["given"].items():
         found = values(api, name)
@@ -260,7 +260,7 @@ def _outputs(api: Api, props: Mapping[str, Any], held: Mapping[str, str]) -> dic
                 part=props["namespace"],
             )
         given[name] = {key: found[key] for key in names}
-    own = {name: held.get(name, "") for name in props["names"]}
+    own = {name: present.get(name, "") for name in props["names"]}
     # Keyed by what nobody can guess: a digest over somebody's short password alone would tell it.
     salt = own["flask-secret-key"].encode()
     return {
@@ -269,7 +269,7 @@ def _outputs(api: Api, props: Mapping[str, Any], held: Mapping[str, str]) -> dic
         "certificate": _digest(salt, own.get(CERTIFICATE, "")),
         "cache": _digest(salt, own.get(CACHE_PASSWORD, "")),
         "keys": _digest(salt, {name: own.get(name, "") for name in keys.IN_FORCE}),
-        "waiting": WAITING in held,
+        "waiting": WAITING in present,
     }
 
 

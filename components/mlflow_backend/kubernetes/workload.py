@@ -266,7 +266,7 @@ def secret_props(settings: Settings, naming: Naming, locator: KubernetesLocator)
         "locator": locator.document(),
         "namespace": naming.namespace,
         "secret": secrets.server_secret(settings, naming),
-        "names": list(secrets.held(settings)),
+        "names": list(secrets.keys_of(settings)),
         "given": {name: list(keys) for name, keys in secrets.given(settings).items()},
         "hosts": [naming.host(DATABASE), f"{naming.host(DATABASE)}.cluster.local"],
         "cacheUrl": cache_url(cache).text,

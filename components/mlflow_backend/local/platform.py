@@ -17,7 +17,7 @@ from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.local.naming import ARTIFACT_ROOT
 from mlflow_backend.local.supervisor import RUNS, Supervisor
 from mlflow_backend.local.templates import TemplatedTool
-from mlflow_backend.releases.stores import DUMPS, FileStore, lock_held
+from mlflow_backend.releases.stores import DUMPS, FileStore, is_locked
 from mlflow_backend.server import allowed_callers
 from mlflow_backend.target import Described, LogPart, PartStatus
 
@@ -150,7 +150,7 @@ class LocalPlatform:
         """Return, as a clause, what an update does right now."""
         if self.store.is_locked("migration"):
             return "an update migrates the database"
-        return "an update switches revisions" if lock_held(self.state.path / "switch.lock") else None
+        return "an update switches revisions" if is_locked(self.state.path / "switch.lock") else None
 
     def stop_deployment(self) -> None:
         """End what an update is doing, and wait until it has let go. Raises PlatformFailed if it does not."""

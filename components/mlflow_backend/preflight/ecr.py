@@ -63,7 +63,7 @@ class EcrSource:
             raise PlatformFailed(
                 f"the repository {self._repository} has no such image ({answer.why})", code="image-missing-in-ecr"
             )
-        code = "ecr-unreachable" if not answer.reached else "ecr-denied" if answer.why in _DENIED else "ecr-failed"
+        code = "ecr-unreachable" if not answer.connected else "ecr-denied" if answer.why in _DENIED else "ecr-failed"
         raise PlatformFailed(answer.of("ECR"), code=code)
 
 

@@ -201,7 +201,7 @@ def _go_back(target: RollbackTarget, entry: dict[str, Any], say: Callable[[str],
 
 def _done(target: RollbackTarget, entry: dict[str, Any]) -> RollbackResult:
     verdict, pinned = entry["verdict"], Step.RECORD in entry["steps"] and not entry["automatic"]
-    held = " and is pinned" if pinned else ""
+    pin = " and is pinned" if pinned else ""
     how = {None: "not verified", Result.PASS.value: "verified"}.get(verdict, f"its verification: {verdict}")
     lost = f" Lost: {counted(entry['losses']) or 'nothing'}." if entry["dump"] else ""
     # A rollback that was begun by an older command says nothing of it.
@@ -209,7 +209,7 @@ def _done(target: RollbackTarget, entry: dict[str, Any]) -> RollbackResult:
     return RollbackResult(
         code="rolled-back",
         exit_code=_CODES.get(verdict, ExitCode.DONE),
-        sentence=f"Revision {entry['to']} (MLflow {entry['toVersion']}) serves{held}; {how}.{lost}{access}",
+        sentence=f"Revision {entry['to']} (MLflow {entry['toVersion']}) serves{pin}; {how}.{lost}{access}",
         serving=target.platform.serving(),
         table=entry["table"],
         pinned=pinned,

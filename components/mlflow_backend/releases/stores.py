@@ -154,7 +154,7 @@ class FileStore:
 
     def is_locked(self, name: str) -> bool:
         """Return whether a process holds the lock file."""
-        return lock_held(self._lock(name))
+        return is_locked(self._lock(name))
 
     def _lock(self, name: str) -> Path:
         return self.path(f"{LOCKS}/{name}.lock")
@@ -217,7 +217,7 @@ def _taken(stream: IO[str]) -> bool:
     return True
 
 
-def lock_held(lock: Path) -> bool:
+def is_locked(lock: Path) -> bool:
     """Return whether somebody holds a lock file; nothing is made if it was never taken. Raises PlatformFailed."""
     try:
         with lock.open() as stream:

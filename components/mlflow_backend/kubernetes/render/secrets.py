@@ -28,7 +28,7 @@ def server_secret(settings: Settings, naming: Naming) -> str:
     return settings.kubernetes.secret or naming.part(SERVER)
 
 
-def held(settings: Settings) -> tuple[str, ...]:
+def keys_of(settings: Settings) -> tuple[str, ...]:
     """Return the keys of the server's Secret: those of an adopted database or cache are in their own."""
     names = list(ALWAYS)
     if settings.database.mode == "create":
