@@ -23,7 +23,7 @@ from mlflow_backend.contract import PlatformFailed, Refused, VerificationFailed
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.gcp import secrets
 from mlflow_backend.gcp.api import ENDPOINTS, Api
-from mlflow_backend.gcp.render.storage import Store
+from mlflow_backend.gcp.root import Store
 from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.pace import Pace
 from mlflow_backend.releases import resource, steps, update

@@ -14,7 +14,7 @@ import urllib3
 
 from mlflow_backend.gcp.naming import Naming
 from mlflow_backend.gcp.render import identity
-from mlflow_backend.gcp.render.storage import Store
+from mlflow_backend.gcp.root import Store
 from tests.rig import contents
 from tests.rig.clock import TINY
 from tests.rig.gcp import team

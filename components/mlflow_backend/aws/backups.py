@@ -12,8 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.backup.artifacts import StoredFile
 from mlflow_backend.backup.destination import Listed, Written, refuse_other_size
-from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.identity import OBJECT
+from mlflow_backend.backup.objects import ObjectArtifacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +43,11 @@ class BucketDestination(S3Store):
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._key(prefix))
         for page in self._ask(prefix, list, pages):
             yield from ((item["Key"].removeprefix(self._prefix), item) for item in page.get("Contents", []))
+
+    def files(self) -> Iterator[StoredFile]:
+        """Give every object, with its ETag."""
+        for path, item in self.items():
+            yield StoredFile(path=path, size_bytes=item["Size"], stamp=item["ETag"].strip('"'))
 
     def write(self, key: str | Callable[[str], str], fill: Callable[[Write], object]) -> Written:
         """Create one object, which is first collected in a temporary file: its key may depend on its content."""
@@ -97,28 +101,9 @@ class BucketDestination(S3Store):
         return self._created(key, self._client.complete_multipart_upload, **upload, MultipartUpload={"Parts": parts})
 
 
-class BucketArtifacts:
+class BucketArtifacts(ObjectArtifacts):
     """The artifacts of a backend whose store is on S3 (backup.source.Artifacts)."""
 
     def __init__(self, client: Any, *, bucket: str, root: str) -> None:
         """Name the artifacts' root; nothing is asked yet."""
-        self._objects = BucketDestination(client, bucket=bucket, root=root)
-
-    def listing(self) -> Iterator[StoredFile]:
-        """Give every file but the store's identity, and but the empty objects that stand for folders."""
-        for path, item in self._objects.items():
-            if path != OBJECT and not path.endswith("/"):
-                yield StoredFile(path=path, size_bytes=item["Size"], stamp=item["ETag"].strip('"'))
-
-    def reading(self, path: str) -> Iterator[bytes]:
-        """Read the object."""
-        try:
-            yield from self._objects.chunks(path)
-        except PlatformFailed:
-            if self._objects.size(path) is not None:
-                raise
-            raise FileNotFoundError(path) from None
-
-    def create(self, path: str, pieces: Iterator[bytes]) -> None:
-        """Create the object; one that is there stays as it is, and fails the call if it has another size."""
-        self._objects.write(path, lambda write: [write(piece) for piece in pieces])
+        super().__init__(BucketDestination(client, bucket=bucket, root=root))

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 
-from mlflow_backend.aws.backup_task import Beside
 from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination
 from mlflow_backend.aws.clients import store_client
 from mlflow_backend.aws.maintain_job import MaintainJob
@@ -25,6 +24,7 @@ from mlflow_backend.aws.store import S3Store
 from mlflow_backend.backup import job, tracked
 from mlflow_backend.backup.create import LOCK
 from mlflow_backend.backup.orphans import unnamed
+from mlflow_backend.backup.task import Beside
 from mlflow_backend.codec import from_document, to_document
 from mlflow_backend.contract import BackendError, ExitCode, PlatformFailed, Refused
 from mlflow_backend.maintenance import BY, KeptDump, Maintained, by_experiment

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mlflow_backend import packaged
 from mlflow_backend.contract import PlatformFailed
@@ -28,26 +28,35 @@ ACCESS_KEY: Final = "MLFLOW_BACKEND_BACKUP_ACCESS_KEY_ID"
 SECRET_KEY: Final = "MLFLOW_BACKEND_BACKUP_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a variable
 """Variables with the keys of the destination; without them the task's own identity is enough."""
 
-MODULES: Final = (
+_COMMON: Final = (
     *(f"{name}.py" for name in ("__init__", "codec", "contract", "identity", "logged", "packaged")),
-    *(f"{name}.py" for name in ("schema", "schema_tables")),
-    *(f"aws/{name}.py" for name in ("__init__", "asking", "backup_task", "backups", "clients", "store")),
+    *(f"{name}.py" for name in ("pace", "schema", "schema_tables")),
     *(f"backup/{name}.py" for name in ("__init__", "age", "artifacts", "catalogue", "create", "damage", "destination")),
-    *(f"backup/{name}.py" for name in ("drill", "job", "manifest", "retention", "source")),
+    *(f"backup/{name}.py" for name in ("drill", "job", "manifest", "objects", "retention", "source", "task")),
     *(f"migrate/{name}.py" for name in ("__init__", "tool")),
     *(f"releases/{name}.py" for name in ("__init__", "lease", "ledger", "records", "running", "stores")),
 )
-"""What such a task is packed with; it has the stores, the ledger and the database tool."""
-_MAIN: Final = b"import sys\nfrom mlflow_backend.aws import backup_task\nsys.exit(backup_task.main(sys.argv[1:]))\n"
+MODULES: Final = (
+    *_COMMON,
+    *(f"aws/{name}.py" for name in ("__init__", "asking", "backup_task", "backups", "clients", "store")),
+)
+"""What such a task is packed with if the stores are on S3; it has the stores, the ledger and the database tool."""
+GOOGLE_MODULES: Final = (
+    *_COMMON,
+    *(f"gcp/{name}.py" for name in ("__init__", "api", "backup_task", "backups", "credentials")),
+    *(f"gcp/{name}.py" for name in ("root", "store", "uploads")),
+)
+"""The same, if the stores are on Cloud Storage."""
+_MAIN: Final = "import sys\nfrom mlflow_backend.{cloud} import backup_task\nsys.exit(backup_task.main(sys.argv[1:]))\n"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """A root in a bucket. `endpoint` is the URL of an S3 server that is not AWS's."""
+    """A root in a bucket. Cloud Storage asks no region; `endpoint` is the URL of an S3 server that is not AWS's."""
 
     bucket: str
     root: str
-    region: str
+    region: str = ""
     endpoint: str | None = None
 
 
@@ -86,6 +95,10 @@ def variable(secret: str) -> str:
     return f"{SECRET}{secret.replace('-', '_').upper()}"
 
 
-def bundle(more: Mapping[str, bytes] | None = None) -> bytes:
-    """Return the modules of the task, and more, as a zip file that Python runs; it is the same until they change."""
-    return packaged.archive(MODULES, {"__main__.py": _MAIN, **(more or {})})
+def bundle(more: Mapping[str, bytes] | None = None, *, cloud: Literal["aws", "gcp"] = "aws") -> bytes:
+    """Return the modules of the task, and more, as a zip file that Python runs; it is the same until they change.
+
+    `cloud` is whose stores it reads and writes.
+    """
+    modules = MODULES if cloud == "aws" else GOOGLE_MODULES
+    return packaged.archive(modules, {"__main__.py": _MAIN.format(cloud=cloud).encode(), **(more or {})})

@@ -90,7 +90,7 @@ class CloudRunTarget:
         if not address.startswith(_SCHEME) or not bucket:
             return None
         from mlflow_backend.gcp.api import shared
-        from mlflow_backend.gcp.render.storage import Store as Root
+        from mlflow_backend.gcp.root import Store as Root
         from mlflow_backend.gcp.store import GcsStore
 
         return GcsStore(shared(), Root(bucket=bucket, root=root.rstrip("/")))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 S3: Final = "s3://"
+GCS: Final = "gs://"
 _FILE = "file:"
 
 
@@ -39,7 +40,8 @@ def backups_of(stack: Stack) -> Backups:
 def destination_of(address: str, stack: str, *, endpoint: str | None = None, region: str | None = None) -> Destination:
     """Return where the backups of a stack are; nothing is asked yet.
 
-    A bucket is that of the shell's surroundings, unless it has an endpoint or a region of its own.
+    A bucket is asked as whoever runs the command. One of S3 is that of the shell's surroundings, unless it has an
+    endpoint or a region of its own.
     """
     if address.startswith(S3):
         import boto3
@@ -49,6 +51,13 @@ def destination_of(address: str, stack: str, *, endpoint: str | None = None, reg
         bucket, _, root = address.removeprefix(S3).partition("/")
         client = boto3.client("s3", endpoint_url=endpoint, region_name=region)
         return BucketDestination(client, bucket=bucket, root=f"{root}/{stack}".lstrip("/"))
+    if address.startswith(GCS):
+        from mlflow_backend.gcp.api import shared
+        from mlflow_backend.gcp.backups import BucketDestination as GoogleDestination
+        from mlflow_backend.gcp.root import Store
+
+        bucket, _, root = address.removeprefix(GCS).partition("/")
+        return GoogleDestination(shared(), Store(bucket=bucket, root=f"{root}/{stack}".lstrip("/")))
     from mlflow_backend.backup.destination import FolderDestination
 
     return FolderDestination(Path(address) / stack)

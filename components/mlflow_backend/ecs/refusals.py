@@ -69,7 +69,7 @@ def backups(settings: Settings) -> Iterator[str]:
     if wanted.destination is None:
         return
     if not wanted.destination.startswith("s3://"):
-        yield "backup.destination is a folder, and tasks reach a bucket only (s3://BUCKET/PREFIX)"
+        yield "backup.destination is not in S3, and tasks reach a bucket there only (s3://BUCKET/PREFIX)"
     if "drill_schedule" in wanted.model_fields_set and wanted.drill_schedule != NEVER:
         yield "backup.drillSchedule is set, and no drill runs on a schedule here: drill by hand on the target local"
     if wanted.schedule != NEVER and expression(wanted.schedule) is None:

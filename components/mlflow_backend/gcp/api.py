@@ -66,6 +66,15 @@ class GoogleError(PlatformFailed):
         self.status, self.reason = status, reason
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An answer of Google's; names of `headers` are found in any spelling."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
 @dataclass(kw_only=True)
 class Api:
     """Google Cloud, asked with the credentials of the surroundings."""
@@ -116,7 +125,22 @@ class Api:
         repeatable: bool = False,
         query: Query = None,
     ) -> bytes:
-        """Return the bytes of an answer, of those only that the range `span` names.
+        """Return the bytes of an answer, of those only that the range `span` names. Raises as `answer`."""
+        headers = {"Content-Type": kind, "Range": span}
+        return self.answer(method, host, path, content, headers=headers, repeatable=repeatable, query=query).content
+
+    def answer(  # noqa: PLR0913 - the parts of a call, by name
+        self,
+        method: str,
+        host: str,
+        path: str,
+        content: bytes | None = None,
+        *,
+        headers: Mapping[str, str],
+        repeatable: bool = False,
+        query: Query = None,
+    ) -> Answer:
+        """Return an answer; headers without a value are left out of the call.
 
         `repeatable` is for a POST that may be made twice. Raises GoogleError, and PlatformFailed if Google is not
         reached.
@@ -124,35 +148,36 @@ class Api:
         began, pause, renewed = self.pace.clock(), self.pace.poll_s, False
         url = f"{self._root(host)}{path}{f'?{urlencode(query, doseq=True)}' if query else ''}"
         while True:
-            status, answer = self._once(method, url, content, {"Content-Type": kind, "Range": span})
-            if status == _UNAUTHORISED and not renewed:
+            found = self._once(method, url, content, headers)
+            if found is not None and found.status == _UNAUTHORISED and not renewed:
                 self.credentials.renew()
                 renewed = True
                 continue
             harmless = repeatable or method in _REPEATABLE
-            again = status == _TOO_MANY or (harmless and (status is None or status in _AWAY))
+            away = found is None or found.status in _AWAY
+            again = (away and harmless) or (found is not None and found.status == _TOO_MANY)
             if not again or self.pace.clock() - began >= _PATIENCE_S:
                 break
             self.pace.pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
-        if status is None:
+        if found is None:
             raise PlatformFailed(
                 f"{host} is not reached",
                 code="gcp-unreachable",
                 fix="See that this machine reaches it, and repeat",
             )
-        if status >= _FIRST_ERROR:
-            raise _refusal(host, path, status, answer)
-        return answer
+        if found.status >= _FIRST_ERROR:
+            raise _refusal(host, path, found.status, found.content)
+        return found
 
-    def _once(self, method: str, url: str, content: bytes | None, more: Mapping[str, str]) -> tuple[int | None, bytes]:
-        """Return an answer's status and body; no status if there was no answer."""
+    def _once(self, method: str, url: str, content: bytes | None, more: Mapping[str, str]) -> Answer | None:
+        """Return an answer of any status; None if there was none."""
         headers = {**self.credentials.headers(), **{name: value for name, value in more.items() if value}}
         try:
-            answer = self.pool.request(method, url, body=content, headers=headers, retries=False, redirect=False)
+            found = self.pool.request(method, url, body=content, headers=headers, retries=False, redirect=False)
         except urllib3.exceptions.HTTPError:
-            return None, b""
-        return answer.status, answer.data
+            return None
+        return Answer(status=found.status, headers=found.headers, content=found.data)
 
     def _root(self, host: str) -> str:
         return self._roots.get(host, f"https://{host}/")

@@ -13,7 +13,7 @@ from mlflow_backend.tokens import GCP_IDENTITY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mlflow_backend.gcp.render.storage import Store
+    from mlflow_backend.gcp.root import Store
     from mlflow_backend.gcp.scope import Scope
 
 

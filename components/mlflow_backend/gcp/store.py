@@ -7,7 +7,7 @@ there ('Request preconditions', Cloud Storage).
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from mlflow_backend.contract import PlatformFailed
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from mlflow_backend.gcp.api import Api
-    from mlflow_backend.gcp.render.storage import Store as Root
+    from mlflow_backend.gcp.root import Store as Root
 
 # The ledger of a thousand releases is read in seconds.
 _READERS: Final = 16
 _CHUNK: Final = 8 << 20
+_SIZE_AND_GENERATION: Final = {"fields": "size,generation"}
 
 
 class GcsStore:
@@ -35,11 +36,15 @@ class GcsStore:
 
     def keys(self, prefix: str) -> Sequence[str]:
         """Return the keys right below `prefix`."""
-        path = f"storage/v1/b/{self._root.bucket}/o"
-        below = {"prefix": f"{self._name(prefix)}/", "delimiter": "/", "fields": "items(name),nextPageToken"}
-        own = self._root.prefix("")
+        return tuple(key for key, _ in self.described(f"{prefix}/", "name", delimiter="/"))
+
+    def described(self, prefix: str, fields: str, **query: str) -> Iterator[tuple[str, Any]]:
+        """Yield each key that begins so, with these fields of its object."""
+        path, own = f"storage/v1/b/{self._root.bucket}/o", self._root.prefix("")
+        asked = {"prefix": self._name(prefix), "fields": f"items({fields}),nextPageToken", **query}
         try:
-            return tuple(str(each["name"]).removeprefix(own) for each in self._api.pages(STORAGE, path, "items", below))
+            for each in self._api.pages(STORAGE, path, "items", asked):
+                yield str(each["name"]).removeprefix(own), each
         except GoogleError as error:
             raise self._denied(prefix, error) from None
 
@@ -86,15 +91,16 @@ class GcsStore:
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Return an object's content piece by piece."""
-        size = self.size(key) or 0
-        for start in range(0, size, _CHUNK):
-            yield self._api.send(
-                "GET",
-                STORAGE,
-                self._at(key),
-                query={"alt": "media"},
-                span=f"bytes={start}-{min(start + _CHUNK, size) - 1}",
-            )
+        try:
+            found = self._api.call("GET", STORAGE, self._at(key), query=_SIZE_AND_GENERATION)
+            size = int(found["size"])
+            # One generation, so that what is replaced meanwhile is not read half and half.
+            query = {"alt": "media", "generation": found["generation"]}
+            for start in range(0, size, _CHUNK):
+                span = f"bytes={start}-{min(start + _CHUNK, size) - 1}"
+                yield self._api.send("GET", STORAGE, self._at(key), query=query, span=span)
+        except GoogleError as error:
+            raise self._denied(key, error) from None
 
     def locked(self, name: str, *, by: str, wait_s: float = 0.0) -> AbstractContextManager[None]:
         """Hold the lock `name` by a lease, which is not waited for: its holder may have been killed."""
@@ -129,7 +135,7 @@ class GcsStore:
 
     def _described(self, key: str) -> dict[str, str] | None:
         try:
-            return self._api.get(STORAGE, self._at(key), {"fields": "size,generation"})
+            return self._api.get(STORAGE, self._at(key), _SIZE_AND_GENERATION)
         except GoogleError as error:
             raise self._denied(key, error) from None
 

@@ -146,7 +146,7 @@ def backups(settings: Settings) -> Iterator[str]:
             yield "kubernetes.backup is set, and backup.destination is not"
         return
     if not wanted.destination.startswith("s3://"):
-        yield "backup.destination is a folder, and pods reach a bucket only (s3://BUCKET/PREFIX)"
+        yield "backup.destination is not in S3, and pods reach a bucket there only (s3://BUCKET/PREFIX)"
     if "drill_schedule" in wanted.model_fields_set and wanted.drill_schedule != NEVER:
         yield "backup.drillSchedule is set, and nothing in the cluster can open a backup: drill by hand, with the key"
 

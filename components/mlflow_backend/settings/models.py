@@ -120,9 +120,9 @@ def _artifact_place(text: str) -> str:
 
 def _backup_destination(text: str) -> str:
     parts = _parts(text)
-    bucket = parts is not None and parts[0] == "s3" and parts[2] is None
+    bucket = parts is not None and parts[0] in _OBJECT_STORES and parts[2] is None
     if not (bucket or text.startswith("/")) or {".", ".."} & set(text.split("/")):
-        raise ValueError("must be the absolute path of a folder, or s3://BUCKET/PREFIX")
+        raise ValueError("must be the absolute path of a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX")
     return text.rstrip("/")
 
 
@@ -331,7 +331,7 @@ class Backup(Section):
     retention_days: Annotated[int, Field(ge=0, le=365)] | None = None
     """Days that the platform keeps the database's own backups."""
     destination: Annotated[str, AfterValidator(_backup_destination)] | None = None
-    """Where scripts.backup puts backups of the whole backend: a folder, best of another machine, or s3://BUCKET/PREFIX."""
+    """Where backups of the whole backend go: a folder of another machine, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."""
     recovery_key: Annotated[str, AfterValidator(_recovery_key)] | None = None
     """The public key (age1...) of the private one that opens backups if the stack is lost; keep that one elsewhere."""
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 30

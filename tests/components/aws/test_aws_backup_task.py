@@ -13,22 +13,19 @@ from mlflow_backend.aws import backup_task
 from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.backup import catalogue, create, job, restore, sealing
+from mlflow_backend.backup import task as packed_task
 from mlflow_backend.backup.source import recorded
 from mlflow_backend.codec import to_document
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.identity import OBJECT
-from mlflow_backend.migrate.tool import parse_manifest
 from mlflow_backend.releases.ledger import Ledger
-from mlflow_backend.releases.records import VerifiedRelease
-from mlflow_backend.schema import Heads
 from tests.components.aws.packed import run_packed
-from tests.components.backup.manifests import digest
+from tests.components.backup.tasks import Tool, release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from mlflow_backend.releases.records import Dump
 
 BUCKET = "data"
 
@@ -63,20 +60,6 @@ def test_what_it_is_packed_with_is_enough(tmp_path: Path) -> None:
 def test_equal_modules_are_one_zip() -> None:
     """Otherwise each update would change the ConfigMap."""
     assert job.bundle() == job.bundle()
-
-
-def release(revision: str) -> VerifiedRelease:
-    """Return a verified release."""
-    return VerifiedRelease(
-        target="kubernetes",
-        revision=revision,
-        mlflow_version="3.17.2",
-        heads=Heads(tracking="a", auth="b"),
-        settings_hash=revision,
-        verification_id="v",
-        verdict="pass",
-        image_digest=f"sha256:{revision}",
-    )
 
 
 def test_the_release_that_serves_is_the_pinned_one_or_the_last(client: Any) -> None:
@@ -121,28 +104,6 @@ KEY = sealing.new_key()
 ELSEWHERE = "elsewhere"
 
 
-class Tool:
-    """A database tool that dumps two small texts, as the real one lays them out."""
-
-    def __init__(self, client: Any) -> None:
-        self.client = client
-
-    def dump(self, to: str) -> Dump:
-        """Write the dumps and their manifest."""
-        address = f"{to}/20261129T020000Z-0a1b2c"
-        databases = {
-            name: {"object": f"{name}.dump", "sha256": digest(name), "bytes": len(name), "head": "h", "row_counts": {}}
-            for name in ("tracking", "auth")
-        }
-        found = {"address": address, "mlflow_version": "3.17.2", "made_at": "2026-11-29T02:00:00+00:00"}
-        samples = {"tracking": {"samples": {"experiments": digest("rows")}}, "auth": {}}
-        written = {f"{name}.dump": name for name in databases} | {"manifest.json": json.dumps({"databases": samples})}
-        for name, text in written.items():
-            key = f"{address.removeprefix(f's3://{BUCKET}/')}/{name}"
-            self.client.put_object(Bucket=BUCKET, Key=key, Body=text.encode())
-        return parse_manifest({**found, "databases": databases})
-
-
 @pytest.fixture
 def task(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The arguments of a task whose backend has one release and one artifact."""
@@ -162,8 +123,15 @@ def task(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[s
     (tmp_path / "secrets" / "flask-secret-key").write_text("of the sessions")
     Ledger(S3Store(client, bucket=BUCKET, root="r"), by="a test").add_release(release("one"))
     client.put_object(Bucket=BUCKET, Key="r/artifacts/1/model.bin", Body=b"weights")
-    monkeypatch.setattr(backup_task, "DatabaseTool", lambda _runner: Tool(client))
+    monkeypatch.setattr(packed_task, "DatabaseTool", lambda _runner: Tool(_putting(client)))
     return [str(tmp_path), str(tmp_path / "secrets")]
+
+
+def _putting(client: Any) -> Callable[[str, bytes], object]:
+    """Return what writes an object of the bucket by its address."""
+    return lambda address, content: client.put_object(
+        Bucket=BUCKET, Key=address.removeprefix(f"s3://{BUCKET}/"), Body=content
+    )
 
 
 def reported(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlflow_backend.gcp.render import cache, database, identity, network, secrets, storage
-from mlflow_backend.gcp.render.storage import Store
+from mlflow_backend.gcp.root import Store
 from mlflow_backend.server import cache_url
 from tests import google_apis
 from tests.components.cloudrun.stacks import KEY, NAMING, PROJECT, VARIANTS, changed

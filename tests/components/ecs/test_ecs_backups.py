@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.aws.backup_task import Given
 from mlflow_backend.aws.render.backups import expression
 from mlflow_backend.backup import job
+from mlflow_backend.backup.task import Given
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs import backups as live
 from mlflow_backend.ecs.backups import EcsBackups, described

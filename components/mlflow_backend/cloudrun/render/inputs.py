@@ -16,7 +16,7 @@ from mlflow_backend.settings.server_inputs import server_inputs
 
 if TYPE_CHECKING:
     from mlflow_backend.gcp.naming import Naming
-    from mlflow_backend.gcp.render.storage import Store
+    from mlflow_backend.gcp.root import Store
     from mlflow_backend.server import ServerInputs
     from mlflow_backend.settings import Settings
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mlflow_backend.gcp.naming import Naming
-    from mlflow_backend.gcp.render.storage import Store
+    from mlflow_backend.gcp.root import Store
 
 SERVER: Final = "server"
 DATABASE: Final = "database"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from mlflow_backend.gcp.root import Store
 from mlflow_backend.report.quantities import Billing
 
 if TYPE_CHECKING:
@@ -23,22 +23,6 @@ _SECONDS_A_DAY: Final = 86_400
 _SOFT_DELETE_DAYS: Final = 7
 # A part of an upload that was given up is invisible and paid for.
 _ABORTED_UPLOAD_DAYS: Final = 7
-
-
-@dataclass(frozen=True, kw_only=True)
-class Store:
-    """The bucket. `root` is the prefix under which `artifacts/` and `_backend/` lie, '' for none."""
-
-    bucket: str
-    root: str = ""
-
-    def prefix(self, part: str) -> str:
-        """Return the prefix of `part`, without a slash at either end."""
-        return f"{self.root}/{part}" if self.root else part
-
-    def address(self, part: str) -> str:
-        """Return the address of `part`."""
-        return f"gs://{self.bucket}/{self.prefix(part)}"
 
 
 def store(settings: Settings, naming: Naming) -> Store:
