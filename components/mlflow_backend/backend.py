@@ -135,15 +135,13 @@ class Backend(pulumi.ComponentResource):
             LedgerEntryArgs(locator=serving.locator, revision=serving.revision, verified=self.verification.finished),
             opts=self._after(self.verification),
         )
-        last: list[pulumi.Resource] = [entry]
-        if self._settings.access.mode == "basic":
-            last.append(self._add_users(serving))
+        self.users = self._add_users(serving) if self._settings.access.mode == "basic" else None
         # Last of all: an update that withholds a release does everything else, and then ends red.
         Hold(
             f"{name}-hold",
             withheld=self._withheld,
             accepted=self.pinned.apply(lambda found: found is not None and found.manual and accept),
-            opts=self._after(*last),
+            opts=self._after(entry, *([self.users] if self.users else [])),
         )
 
     def _add_users(self, serving: Serving) -> Users:

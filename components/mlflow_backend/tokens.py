@@ -43,6 +43,7 @@ AWS_API_KEYS = "pulumi-python:dynamic/mlflow-backend:AwsApiKeys"
 AWS_CACHE_TOKEN = "pulumi-python:dynamic/mlflow-backend:AwsCacheToken"  # noqa: S105 - a type token
 AWS_INSIGHTS_LOGS = "pulumi-python:dynamic/mlflow-backend:AwsInsightsLogs"
 KUBERNETES_SERVER_SECRETS = "pulumi-python:dynamic/mlflow-backend:KubernetesServerSecrets"
+KUBERNETES_CLIENT_LOGIN = "pulumi-python:dynamic/mlflow-backend:KubernetesClientLogin"
 KUBERNETES_CANDIDATE = "pulumi-python:dynamic/mlflow-backend:KubernetesCandidate"
 KUBERNETES_STORES = "pulumi-python:dynamic/mlflow-backend:KubernetesStores"
 KUBERNETES_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:KubernetesRollout"

@@ -85,9 +85,10 @@ def test_the_job_trains_with_its_mounted_key(installed: Path, guarded: Guarded, 
 
 
 @pytest.mark.parametrize("version", ["1.34", kubernetes_validate.latest_version()])
-def test_the_job_is_what_kubernetes_takes(version: str) -> None:
+@pytest.mark.parametrize("name", ["job.yaml", "job-as-user.yaml"])
+def test_the_jobs_are_what_kubernetes_takes(name: str, version: str) -> None:
     """Held to the schema of Kubernetes, unknown fields refused."""
-    kubernetes_validate.validate(job(), version, strict=True)
+    kubernetes_validate.validate(yaml.safe_load((EXAMPLES / name).read_text()), version, strict=True)
 
 
 def test_the_steps_of_github_train_in_the_gates_run(installed: Path, guarded: Guarded, tmp_path: Path) -> None:

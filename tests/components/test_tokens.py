@@ -53,6 +53,7 @@ PROVIDERS = {
     "mlflow-backend:KubernetesServerSecrets": "mlflow_backend.kubernetes.provider.ServerSecretsProvider",
     "mlflow-backend:KubernetesCandidate": "mlflow_backend.kubernetes.provider.CandidateProvider",
     "mlflow-backend:EksLogin": "mlflow_backend.eks.provider.LoginProvider",
+    "mlflow-backend:KubernetesClientLogin": "mlflow_backend.kubernetes.provider.ClientLoginProvider",
     "mlflow-backend:KubernetesStores": "mlflow_backend.kubernetes.provider.StoresProvider",
     "mlflow-backend:KubernetesRollout": "mlflow_backend.kubernetes.provider.RolloutProvider",
     "mlflow-backend:GcpServerSecrets": "mlflow_backend.gcp.provider.ServerSecretsProvider",

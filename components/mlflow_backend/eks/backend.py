@@ -127,6 +127,7 @@ class EksBackend(Backend):
         )
         self.objects, self.secrets = workload.objects, workload.secrets
         self._end_update(workload.serving(), after=[workload.rollout])
+        workload.publish_logins()
         self._give_outputs(artifact_root=storage.destination(self._locator.store), preflight=documents(findings))
 
     def _make_cluster(self, versions: dict[str, str]) -> None:

@@ -57,7 +57,7 @@ def check(settings: Settings, derived: Settings, locator: EksLocator) -> tuple[F
     return (
         passed("cluster", "eks.cluster", f"{locator.cluster} is ACTIVE."),
         *(() if made else _addons(locator)),
-        *preflight.check(derived, Api(connection=connection, namespace=locator.namespace), made=ours),
+        *preflight.check(derived, Api(connection=connection, namespace=locator.namespace), locator.naming, made=ours),
     )
 
 

@@ -75,6 +75,7 @@ class KubernetesBackend(Backend):
         )
         self.objects, self.secrets = workload.objects, workload.secrets
         self._end_update(workload.serving(), after=[workload.rollout])
+        workload.publish_logins()
         self._give_outputs(artifact_root=storage.destination(locator.store), preflight=documents(findings))
 
 
@@ -83,7 +84,7 @@ def _looked_at(
 ) -> tuple[tuple[Finding, ...], PinnedRelease | None, Document | None]:
     """Return what preflight found, and the release that the ledger names instead of this one, with its pod template."""
     platform = KubernetesPlatform(locator)
-    findings = preflight.refuse(preflight.check(settings, platform.api))
+    findings = preflight.refuse(preflight.check(settings, platform.api, locator.naming))
     if settings.kubernetes.secret is None:
         secrets.refuse_anothers(platform.api, locator.secret, locator.naming.own_labels(SERVER))
     return findings, *pinned_release(platform, identity, requested=settings.release.pin)

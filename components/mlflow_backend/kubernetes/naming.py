@@ -31,6 +31,8 @@ ACCOUNTS: Final = (SERVER, TASKS, VERIFY, STORES)
 """Whoever needs rights of its own from a cloud has an account of its own."""
 DATABASE: Final = "database"
 CACHE: Final = "cache"
+CLIENT: Final = "client"
+"""What namespaces of clients get."""
 
 # A label's value has 63 characters, and a Service's name too; the longest ending is that of the cache's own policy.
 _LONGEST_PREFIX: Final = 40

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.contract import BackendError, Refused
 from mlflow_backend.findings import Outcome, failed, failures, passed, skipped, table
-from mlflow_backend.kubernetes import rendered, room
+from mlflow_backend.kubernetes import published, rendered, room
 from mlflow_backend.kubernetes.render import monitoring, secrets
 from mlflow_backend.kubernetes.render.scheduled import scheduled
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mlflow_backend.findings import Finding
     from mlflow_backend.kubernetes.api import Api
+    from mlflow_backend.kubernetes.naming import Naming
     from mlflow_backend.settings import Settings
 
 OLDEST: Final = (1, 34)
@@ -62,7 +63,7 @@ def refuse(found: tuple[Finding, ...]) -> tuple[Finding, ...]:
     return found
 
 
-def check(settings: Settings, api: Api, *, made: Collection[str] = ()) -> tuple[Finding, ...]:
+def check(settings: Settings, api: Api, naming: Naming, *, made: Collection[str] = ()) -> tuple[Finding, ...]:
     """Return what each check found. Without an answer of the API server there is nothing more to look at.
 
     `made` names checks of what the update itself makes, such as `namespace` and `storage_class`.
@@ -72,7 +73,11 @@ def check(settings: Settings, api: Api, *, made: Collection[str] = ()) -> tuple[
     except BackendError as error:
         return (failed("api server", "kubernetes.context", error.finding, "Fix that, and repeat."),)
     asked = [check for check in _CHECKS if check.__name__.strip("_") not in made]
-    return (first, *(finding for check in asked for finding in _looked(check, settings, api)))
+    return (
+        first,
+        *(finding for check in asked for finding in _looked(check, settings, api)),
+        *published.look(settings, naming, api),
+    )
 
 
 def monitors(findings: Collection[Finding]) -> tuple[str, ...]:

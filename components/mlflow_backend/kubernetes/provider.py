@@ -1,4 +1,4 @@
-"""Dynamic resources of the target kubernetes: the server's Secret, the candidate, waits for stores and rollout. Thin.
+"""Dynamic resources of the target kubernetes: the server's Secret, those of clients, the candidate, waits. Thin.
 
 The path of this module and the names of its classes are frozen: Pulumi keeps providers by module and class name, so
 that moving or renaming one makes `destroy` fail for stacks that exist (a test pins them). For the same reason an
@@ -12,7 +12,7 @@ from typing import Any
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
-from mlflow_backend.dynamic import Provider, is_unknown
+from mlflow_backend.dynamic import UPDATE_ID, Provider, is_unknown, update_id
 from mlflow_backend.module_provider import ModuleProvider
 from mlflow_backend.releases import provider
 
@@ -24,6 +24,12 @@ class ServerSecretsProvider(ModuleProvider):
     """All that the server needs, each value generated once, straight into a Secret of the cluster."""
 
     module = "mlflow_backend.kubernetes.secrets"
+
+
+class ClientLoginProvider(ModuleProvider):
+    """A user's name and password in a namespace of clients."""
+
+    module = "mlflow_backend.kubernetes.client_logins"
 
 
 class CandidateProvider(provider.CandidateProvider):
@@ -82,6 +88,14 @@ class ServerSecrets(Resource, module="mlflow-backend", name="KubernetesServerSec
         """Take the Secret and what it holds (secrets.INPUTS)."""
         found = dict.fromkeys(("version", "certificate", "cache", "keys", "waiting"))
         super().__init__(ServerSecretsProvider(), name, {**props, **found}, opts)
+
+
+class ClientLogin(Resource, module="mlflow-backend", name="KubernetesClientLogin"):
+    """A Secret in a namespace of clients, with the variables by which MLflow's clients log in as a user."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions, **props: pulumi.Input[Any]) -> None:
+        """Take the locator, the Secret's namespace, name and labels, the user, and the reference to the password."""
+        super().__init__(ClientLoginProvider(), name, {**props, UPDATE_ID: update_id()}, opts)
 
 
 class Candidate(Resource, module="mlflow-backend", name="KubernetesCandidate"):

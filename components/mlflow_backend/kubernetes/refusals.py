@@ -151,6 +151,21 @@ def backups(settings: Settings) -> Iterator[str]:
         yield "backup.drillSchedule is set, and nothing in the cluster can open a backup: drill by hand, with the key"
 
 
+def clients(settings: Settings) -> Iterator[str]:
+    """A login is that of a user of the settings, and whoever reads Secrets in its namespace may not do everything."""
+    wanted, access = settings.kubernetes.network, settings.access
+    for namespace, name in wanted.published_logins.items():
+        key, user = f"kubernetes.network.publishedLogins.{namespace}", access.users.get(name)
+        if namespace not in wanted.published_to:
+            yield f"{key} is set, and kubernetes.network.publishedTo does not name {namespace}"
+        if access.mode == "none":
+            yield f"{key} is set, and with access.mode none nobody logs in"
+        elif user is None:
+            yield f"{key} names {shown_key(name)}, who is not of access.users"
+        elif user.admin:
+            yield f"{key} names {shown_key(name)}, an administrator, and everybody who reads Secrets there would be one"
+
+
 def tags(settings: Settings) -> Iterator[str]:
     """Tags become labels."""
     for key, value in settings.tags.items():
@@ -170,5 +185,6 @@ RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
     limits,
     not_here,
     backups,
+    clients,
     tags,
 )

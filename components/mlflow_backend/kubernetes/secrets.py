@@ -14,6 +14,7 @@ import hmac
 import json
 import secrets as random
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from mlflow_backend import new_keys
@@ -62,22 +63,34 @@ def ensure(props: Mapping[str, Any]) -> dict[str, Any]:
     Raises PlatformFailed for a Secret of somebody else's, and for a value that no server could start with.
     """
     api = api_of(props)
+    if not props["owned"]:
+        present = values(api, props["secret"])
+        _refuse_missing(props, present)
+        return _outputs(api, props, present)
+    return _outputs(api, props, keep(api, props, partial(_whole, props)))
+
+
+def keep(
+    api: Api, props: Mapping[str, Any], whole_of: Callable[[Mapping[str, str]], Mapping[str, str]]
+) -> Mapping[str, str]:
+    """Let the Secret that a resource's inputs name hold what `whole_of` makes of its values, and return that.
+
+    Raises PlatformFailed for a Secret of somebody else's, and for one that somebody else goes on changing.
+    """
     for _ in range(_TRIES):
         found = api.get("Secret", props["secret"])
-        present = _values(found)
-        if not props["owned"]:
-            _refuse_missing(props, present)
-            return _outputs(api, props, present)
-        if found is not None and _is_anothers(found, props["labels"]):
+        if found is not None and is_anothers(found, props["labels"]):
             raise PlatformFailed(
                 f"There is a Secret {props['secret']} that is not of this backend",
                 code="secret-of-another",
-                fix="Choose another kubernetes.namespace, or name the Secret by kubernetes.secret if it is meant",
+                fix="Delete it if nobody needs it, or choose another kubernetes.namespace; a Secret that is meant for "
+                "the server is named by kubernetes.secret",
                 part=props["namespace"],
             )
-        whole = _whole(props, present)
+        present = _values(found)
+        whole = whole_of(present)
         if whole == present or _written(api, props, found, whole):
-            return _outputs(api, props, whole)
+            return whole
     raise PlatformFailed(
         f"The Secret {props['secret']} was changed by somebody else each time", code="secret-contended", fix="Repeat"
     )
@@ -119,13 +132,18 @@ def delete(props: Mapping[str, Any]) -> None:
 def refuse_anothers(api: Api, name: str, labels: Mapping[str, str]) -> None:
     """Raise Refused for a Secret of another backend, before an update changes any object that both call alike."""
     found = api.get("Secret", name)
-    if found is not None and _is_anothers(found, labels):
+    if found is not None and is_anothers(found, labels):
         stack, project = (_labels(found).get(each, "nobody") for each in reversed(_OWNER[1:]))
         raise Refused(
             f"The namespace {api.namespace} has a backend that is called alike, of the stack {stack} of {project}.",
             code="kubernetes-backend-of-another",
             fix="Choose another kubernetes.namespace, or another name for the stack.",
         )
+
+
+def is_anothers(found: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Tell whether a Secret is not of the backend whose objects have these labels."""
+    return any(_labels(found).get(each) != labels[each] for each in _OWNER)
 
 
 def rotate(api: Api, name: str) -> None:
@@ -238,10 +256,6 @@ def _values(found: Mapping[str, Any] | None) -> dict[str, str]:
     except (binascii.Error, UnicodeDecodeError):
         name = (found or {})["metadata"]["name"]
         raise PlatformFailed(f"The Secret {name} holds what is no text", code="secret-no-text", fix="Fix it") from None
-
-
-def _is_anothers(found: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    return any(_labels(found).get(each) != labels[each] for each in _OWNER)
 
 
 def _labels(found: Mapping[str, Any]) -> Mapping[str, str]:

@@ -69,7 +69,7 @@ class KubernetesTarget:
 
         naming = naming_of(settings, project=project, stack=stack)
         connection = Connection(settings.kubernetes.kubeconfig, str(settings.kubernetes.context))
-        return check(settings, Api(connection=connection, namespace=naming.namespace))
+        return check(settings, Api(connection=connection, namespace=naming.namespace), naming)
 
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return the containers of the server and of the one-shot tasks."""

@@ -17,8 +17,8 @@ from mlflow_backend.backend import Serving
 from mlflow_backend.hosted import report_path
 from mlflow_backend.kubernetes.history import template_of
 from mlflow_backend.kubernetes.locator import LOCATOR
-from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, DATABASE, SERVER, VERIFY
-from mlflow_backend.kubernetes.provider import Candidate, Rollout, ServerSecrets, Stores
+from mlflow_backend.kubernetes.naming import CACHE, CANDIDATE, CLIENT, DATABASE, SERVER, VERIFY
+from mlflow_backend.kubernetes.provider import Candidate, ClientLogin, Rollout, ServerSecrets, Stores
 from mlflow_backend.kubernetes.render import (
     backups,
     maintenance,
@@ -169,6 +169,21 @@ class Workload:
             self._object("ingress", network.ingress(settings, naming), self.objects["service"])
         for namespace in settings.kubernetes.network.published_to:
             self._object(f"client-{namespace}", server.client(settings, naming, namespace))
+
+    def publish_logins(self) -> None:
+        """Make the Secrets of clients, once the users that they log in as are there."""
+        settings, naming, users = self._settings, self._naming, self._backend.users
+        for namespace, user in settings.kubernetes.network.published_logins.items():
+            ClientLogin(
+                f"{self._name}-login-{namespace}",
+                locator=self._locator.document(),
+                namespace=namespace,
+                secret=naming.published(),
+                labels=naming.labels(CLIENT),
+                user=user,
+                password=settings.access.users[user].password,
+                opts=self._after(*([users] if users else [])),
+            )
 
     def _make_monitors(self, kinds: Sequence[str]) -> None:
         """Make what the Prometheus Operator takes, if it is there, and a dashboard for the Grafana beside it."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from mlflow_backend.settings.section import Section
+from mlflow_backend.settings.users import Name as UserName  # noqa: TC001 - pydantic evaluates it
 
 # An object's name is a DNS subdomain or label (Kubernetes, 'Object Names and IDs'); every name used here is a label.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -83,6 +84,8 @@ class KubernetesNetwork(Section):
     """Labels of the namespaces whose pods may call the server, and of such pods in its own namespace."""
     published_to: list[Name] = Field(default_factory=list)
     """Namespaces that get a ConfigMap with the tracking URI."""
+    published_logins: dict[Name, UserName] = Field(default_factory=dict)
+    """Namespace of `publishedTo` -> user of `access.users`, whose name and password it gets as a Secret."""
 
 
 class KubernetesDatabase(Section):

@@ -208,7 +208,7 @@ def _session(props: Mapping[str, Any]) -> Iterator[_Session]:
     from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415 - a preview only compares
 
     readers = open_releases(from_document(props["locator"])).platform.secrets()
-    passwords = {name: _password(name, user["password"], readers) for name, user in props["users"].items()}
+    passwords = {name: password_of(name, user["password"], readers) for name, user in props["users"].items()}
     caller = credentials.read_reference("username", props["credentials"]["username"], readers)
     client = Client(
         props["url"],
@@ -230,8 +230,8 @@ def _session(props: Mapping[str, Any]) -> Iterator[_Session]:
         client.close()
 
 
-def _password(name: str, reference: str, readers: credentials.Readers) -> str:
-    """Return a user's password. Raises Refused for one that MLflow would not take."""
+def password_of(name: str, reference: str, readers: credentials.Readers) -> str:
+    """Return a user's password by its reference. Raises Refused for one that MLflow would not take."""
     value = credentials.read_reference(f"access.users.{name}.password", reference, readers)
     if finding := password_problem("the password", value):
         raise Refused(

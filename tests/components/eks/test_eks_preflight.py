@@ -52,7 +52,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """The checks that Kubernetes's preflight is told to leave out, for each time that it is asked."""
     found: list[tuple[str, ...]] = []
 
-    def check(_settings: Any, _api: Any, *, made: tuple[str, ...]) -> tuple[Finding, ...]:
+    def check(_settings: Any, _api: Any, _naming: Any, *, made: tuple[str, ...]) -> tuple[Finding, ...]:
         found.append(made)
         return (passed("api server", "kubernetes", "it runs."),)
 

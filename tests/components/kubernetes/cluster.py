@@ -37,8 +37,9 @@ class Namespace:
         document["metadata"].setdefault("uid", document["metadata"]["name"])
         self.objects[kind, document["metadata"]["name"]] = document
 
-    def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        """Return an object as it is."""
+    def get(self, kind: str, name: str, *, namespace: str | None = None) -> dict[str, Any] | None:
+        """Return an object as it is; those of another namespace are kept among them."""
+        del namespace
         return copy.deepcopy(self.objects.get((kind, name)))
 
     def list(self, kind: str, selector: Mapping[str, str] | None = None, *, fields: str = "") -> list[dict[str, Any]]:

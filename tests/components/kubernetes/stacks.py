@@ -48,6 +48,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "backup": {"protect": False},
         "tags": {"team": "ml"},
     },
+    "logins": {
+        "kubernetes": {"network": {"publishedTo": ["argo", "notebooks"], "publishedLogins": {"argo": "trainer"}}},
+        "access": {"mode": "basic", "users": {"trainer": {"password": "env:TRAINER_PASSWORD"}}},
+    },
     "watched": {
         "kubernetes": {"monitoring": {"namespace": "monitoring", "labels": {"release": "prometheus"}}},
     },

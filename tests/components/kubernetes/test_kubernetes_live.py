@@ -417,6 +417,8 @@ class Cluster(Namespace):
         self.paths: dict[str, dict[str, Any]] = {
             "version": {"gitVersion": "v1.34.1"},
             "api/v1/namespaces/mlflow": {"metadata": {"name": "mlflow"}},
+            "api/v1/namespaces/argo": {"metadata": {"name": "argo"}},
+            "api/v1/namespaces/notebooks": {"metadata": {"name": "notebooks"}},
             "api/v1/nodes": {"items": [{"metadata": {"name": "n", "labels": labels}}]},
             "apis/storage.k8s.io/v1/storageclasses": {"items": [{"metadata": {"name": "s", "annotations": default}}]},
             "apis/networking.k8s.io/v1/ingressclasses": {"items": [{"metadata": {"name": "nginx"}}]},
@@ -427,15 +429,17 @@ class Cluster(Namespace):
         """Return what is at a path."""
         return self.paths.get(path)
 
-    def may(self, verb: str, resource: str, *, group: str = "") -> bool:
-        """Tell whether something may be done."""
+    def may(self, verb: str, resource: str, *, group: str = "", namespace: str | None = None) -> bool:
+        """Tell whether something may be done; in another namespace it is refused by that one's name."""
         del group
+        if namespace is not None:
+            return f"{verb} {resource} in {namespace}" not in self.refused
         return f"{verb} {resource}" not in self.refused
 
 
 def failing(found: Cluster, variant: str = "cluster") -> list[str]:
     """Return the checks that fail."""
-    looked = preflight.check(settings_of(variant), found)  # type: ignore[arg-type]
+    looked = preflight.check(settings_of(variant), found, NAMING)  # type: ignore[arg-type]
     return [each.check for each in looked if each.outcome is Outcome.FAIL]
 
 
@@ -456,7 +460,7 @@ def test_a_backend_of_another_that_is_called_alike_is_refused_in_the_preview(
 
 def test_a_cluster_that_has_everything_passes() -> None:
     """Each check is shown."""
-    looked = preflight.refuse(preflight.check(settings_of(), Cluster()))  # type: ignore[arg-type]
+    looked = preflight.refuse(preflight.check(settings_of(), Cluster(), NAMING))  # type: ignore[arg-type]
     assert {each.outcome for each in looked} == {Outcome.PASS}
     assert {each.check for each in looked} == {
         "api server", "namespace", "permissions", "quota", "storage class", "ingress class", "architecture",
@@ -479,7 +483,7 @@ def test_what_is_missing_is_refused(path: str, answer: dict[str, Any] | None, ch
     found.paths[path] = answer  # type: ignore[assignment]
     assert failing(found) == [check]
     with pytest.raises(Refused) as refused:
-        preflight.refuse(preflight.check(settings_of(), found))  # type: ignore[arg-type]
+        preflight.refuse(preflight.check(settings_of(), found, NAMING))  # type: ignore[arg-type]
     assert refused.value.code == "kubernetes-preflight-failed"
 
 
@@ -487,7 +491,7 @@ def test_a_permission_that_is_missing_is_named() -> None:
     """All of them at once."""
     found = Cluster()
     found.refused = {"create jobs", "list events"}
-    (finding,) = [each for each in preflight.check(settings_of(), found) if each.outcome is Outcome.FAIL]  # type: ignore[arg-type]
+    (finding,) = [each for each in preflight.check(settings_of(), found, NAMING) if each.outcome is Outcome.FAIL]  # type: ignore[arg-type]
     assert "create jobs" in finding.message
     assert "list events" in finding.message
 
@@ -511,17 +515,42 @@ def test_a_secret_of_others_is_looked_for_with_its_keys() -> None:
     assert failing(found, "own-s3") == []
 
 
+def test_namespaces_of_clients_are_looked_at_each_by_itself() -> None:
+    """It has to be there; a login needs more than the address, and takes no Secret of somebody else's."""
+    found = Cluster()
+    found.put("Secret", {"metadata": {"name": "s3-keys"}, "data": {"access-key-id": "", "secret-access-key": ""}})
+
+    def findings(variant: str = "logins") -> list[str]:
+        looked = preflight.check(settings_of(variant), found, NAMING)  # type: ignore[arg-type]
+        return [each.prop for each in looked if each.outcome is Outcome.FAIL]
+
+    login = "kubernetes.network.publishedLogins.argo"
+    assert findings() == []
+    found.refused = {"update secrets in argo", "update secrets in notebooks"}
+    assert findings() == [login]
+    assert findings("own-s3") == []
+    found.refused = {"patch configmaps in notebooks"}
+    assert findings() == ["kubernetes.network.publishedTo"]
+    found.refused = set()
+    found.put("Secret", {"metadata": {"name": NAMING.published(), "labels": NAMING.labels("client")}})
+    assert findings() == []
+    found.put("Secret", {"metadata": {"name": NAMING.published(), "labels": {"app": "another"}}})
+    assert findings() == [login]
+    del found.paths["api/v1/namespaces/argo"]
+    assert findings() == [login]
+
+
 def test_the_operators_kinds_are_used_if_the_cluster_has_them() -> None:
     """Each by itself, and one that is missing is said: it fails nothing, because Prometheus can ask without it."""
     found, settings = Cluster(), settings_of("watched")
-    looked = preflight.refuse(preflight.check(settings, found))  # type: ignore[arg-type]
+    looked = preflight.refuse(preflight.check(settings, found, NAMING))  # type: ignore[arg-type]
     assert {each.check for each in looked if each.outcome is Outcome.SKIP} == {"ServiceMonitor", "PrometheusRule"}
     assert preflight.monitors(looked) == ()
     found.paths["apis/monitoring.coreos.com/v1"] = {"resources": [{"name": "servicemonitors"}, {"name": "podmonitors"}]}
-    looked = preflight.check(settings, found)  # type: ignore[arg-type]
+    looked = preflight.check(settings, found, NAMING)  # type: ignore[arg-type]
     assert preflight.monitors(looked) == ("ServiceMonitor",)
     found.refused = {"patch servicemonitors", "patch prometheusrules"}
-    (finding,) = [each for each in preflight.check(settings, found) if each.outcome is Outcome.FAIL]  # type: ignore[arg-type]
+    (finding,) = [each for each in preflight.check(settings, found, NAMING) if each.outcome is Outcome.FAIL]  # type: ignore[arg-type]
     assert "patch servicemonitors" in finding.message
     assert "prometheusrules" not in finding.message
-    assert preflight.monitors(preflight.check(settings_of(), found)) == ()  # type: ignore[arg-type]
+    assert preflight.monitors(preflight.check(settings_of(), found, NAMING)) == ()  # type: ignore[arg-type]

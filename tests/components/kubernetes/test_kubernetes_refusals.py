@@ -12,6 +12,8 @@ from mlflow_backend.kubernetes.refusals import refuse_unsupported
 from tests.components.kubernetes.stacks import VARIANTS, settings_of
 
 KEY = VARIANTS["backed-up"]["backup"]["recoveryKey"]
+LOGIN = {"network": {"publishedTo": ["argo"], "publishedLogins": {"argo": "ada"}}}
+USER = {"password": "env:ADA_PASSWORD"}
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"kubernetes": {"context": None}}, "kubernetes.context"),
     ({"server": {"image": "registry.example.com/mlflow-backend:3.17.2"}}, "server.image"),
@@ -45,6 +47,19 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"kubernetes": {"backup": {"secret": "x"}}}, "kubernetes.backup"),
     ({"backup": {"destination": "/mnt/backups", "recoveryKey": KEY}}, "backup.destination"),
     ({"backup": {"destination": "s3://b", "recoveryKey": KEY, "drillSchedule": "0 4 * * 0"}}, "backup.drillSchedule"),
+    ({"kubernetes": LOGIN}, "publishedLogins.argo names ada, who"),
+    ({"kubernetes": LOGIN, "access": {"mode": "none"}}, "publishedLogins.argo is set, and with access.mode none"),
+    (
+        {"kubernetes": LOGIN, "access": {"mode": "basic", "users": {"ada": {**USER, "admin": True}}}},
+        "publishedLogins.argo names ada, an administrator",
+    ),
+    (
+        {
+            "kubernetes": {"network": {"publishedLogins": {"argo": "ada"}}},
+            "access": {"mode": "basic", "users": {"ada": USER}},
+        },
+        "kubernetes.network.publishedTo",
+    ),
     ({"tags": {"cost center": "ml"}}, "tags."),
 ]
 

@@ -5,6 +5,7 @@ The stack is the shipped `cluster` with two servers. The tests stand in the orde
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from functools import partial
@@ -85,54 +86,75 @@ def test_it_answers_by_every_name_that_its_users_have(life: Life) -> None:
 
 
 @pytest.mark.full
-def test_a_training_in_the_cluster_is_tracked(life: Life) -> None:
-    """The example Job, as a user, in a pod that is restricted as it says: behind the gate, with workers of its own."""
-    stack, (made,) = life.stack, yaml.safe_load_all((CLIENTS / "job.yaml").read_text())
+def test_a_training_in_another_namespace_is_tracked(life: Life) -> None:
+    """The example Job, by the address and the login that are published to it, in a pod that is restricted as it says.
+
+    The login's password is in no state; it follows the one that its reference names, and goes with the setting.
+    """
+    stack, before, password = life.stack, life.stack.settings, life.stack.folder / "trainer"
     code = {path.name: path.read_text() for path in (CLIENTS / "train.py", ROOT / "client" / "mlflow_backend_gate.py")}
-    user = {"username": "trainer", "password": "a-password-of-a-trainer"}
-    stack.call("users/create", user)
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "trainer"}, "stringData": user}
+    code["ca.pem"] = stack.cluster.authority.root.read_text()
     mounted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "training"}, "data": code}
-    as_user(made, url=f"http://{stack.naming.host()}.cluster.local", image=stack.settings["server"]["image"])
-    stack.cluster.apply(secret, mounted, made, namespace=stack.namespace)
-    try:
-        until(lambda: ended(stack), what="the end of the training", deadline_s=240)
-        said = stack.kubectl("logs", "job/train", "--all-containers")
-    finally:
-        stack.kubectl("delete", "job/train", "secret/trainer", "configmap/training", "--cascade=foreground")
+    with stack.cluster.namespace("training") as namespace:
+        stack.write_settings(
+            access={"users": {"trainer": {"password": f"file:{password}"}}},
+            kubernetes={"network": {"publishedTo": [namespace], "publishedLogins": {namespace: "trainer"}}},
+        )
+        for value in ("a-password-of-a-trainer", "another-password-of-a-trainer"):
+            password.write_text(value)
+            stack.must_up()
+            assert login(stack, namespace) == {
+                "MLFLOW_TRACKING_USERNAME": "trainer", "MLFLOW_TRACKING_PASSWORD": value
+            }  # fmt: skip
+            assert value not in json.dumps(stack.state_of_resources())
+        (job,) = yaml.safe_load_all((CLIENTS / "job-as-user.yaml").read_text())
+        fit(job, namespace=namespace, name=stack.naming.published(), image=stack.settings["server"]["image"])
+        stack.cluster.apply(mounted, job, namespace=namespace)
+        until(lambda: ended(stack, namespace), what="the end of the training", deadline_s=240)
+        said = stack.cluster.kubectl("logs", "job/train", "--all-containers", "-n", namespace)
+        stack.settings = before
+        stack.write_settings()
+        stack.must_up()
+        assert login(stack, namespace) == {}
     experiment = stack.call("experiments/get-by-name?experiment_name=forecasts")["experiment"]["experiment_id"]
     (run,) = stack.call("runs/search", {"experiment_ids": [experiment]})["runs"]
     assert run["info"]["status"] == "FINISHED", said
     assert {each["key"] for each in run["data"]["metrics"]} == {"batches_of_worker_0", "batches_of_worker_1", "loss"}
+    assert {each["value"] for each in run["data"]["tags"] if each["key"] == "mlflow.user"} == {"trainer"}
 
 
-def as_user(job: dict[str, Any], *, url: str, image: str) -> None:
-    """Change a Job to log in as its comment says, with code that is mounted into an image that has MLflow."""
+def login(stack: ClusterStack, namespace: str) -> dict[str, str]:
+    """Return what the Secret of a namespace of clients holds; nothing if there is none."""
+    found = {each["metadata"]["name"]: each for each in stack.cluster.get("secrets", namespace)}
+    data = found.get(stack.naming.published(), {"data": {}})["data"]
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+
+def fit(job: dict[str, Any], *, namespace: str, name: str, image: str) -> None:
+    """Give a Job the names of this backend, and code that is mounted into an image that has MLflow."""
+    job["metadata"]["namespace"] = namespace
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    login = [
-        {"name": f"MLFLOW_TRACKING_{key.upper()}", "valueFrom": {"secretKeyRef": {"name": "trainer", "key": key}}}
-        for key in ("username", "password")
-    ]
+    for each in container["envFrom"]:
+        (reference,) = each.values()
+        reference["name"] = name
     container |= {
         "image": image,
         "command": ["python", "/code/train.py"],
-        "env": [
-            {"name": "MLFLOW_TRACKING_URI", "value": url},
-            *(each for each in container["env"] if each["name"] == "MLFLOW_EXPERIMENT_NAME"),
-            *login,
-        ],
         # Of a node that is small.
         "resources": {"requests": {"cpu": "64m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
-    }  # fmt: skip
-    container["volumeMounts"] = [{"name": "code", "mountPath": "/code"}, {"name": "temporary", "mountPath": "/tmp"}]  # noqa: S108
-    pod["volumes"] = [{"name": "code", "configMap": {"name": "training"}}, {"name": "temporary", "emptyDir": {}}]
+    }
+    # Who signed the certificate of the rig's ingress is known to nobody else.
+    container["env"].append({"name": "REQUESTS_CA_BUNDLE", "value": "/code/ca.pem"})
+    container["volumeMounts"].append({"name": "code", "mountPath": "/code"})
+    pod["volumes"].append({"name": "code", "configMap": {"name": "training"}})
 
 
-def ended(stack: ClusterStack) -> bool:
+def ended(stack: ClusterStack, namespace: str) -> bool:
     """Whether the training ended well; fails if it cannot any more."""
-    status = json.loads(stack.kubectl("get", "job", "train", "-o", "json")).get("status", {})
-    assert not status.get("failed"), stack.kubectl("logs", "job/train", "--all-containers")
+    (job,) = stack.cluster.get("jobs", namespace)
+    status = job.get("status", {})
+    assert not status.get("failed"), stack.cluster.kubectl("logs", "job/train", "--all-containers", "-n", namespace)
     return bool(status.get("succeeded"))
 
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.kubernetes.naming import ACCOUNTS, BACKUP, CANDIDATE, SERVER
+from mlflow_backend.kubernetes.naming import ACCOUNTS, BACKUP, CANDIDATE, CLIENT, SERVER
 from mlflow_backend.kubernetes.render import pods, secrets, stores
 from mlflow_backend.server import AccessControl, cache_url, describe
 from mlflow_backend.settings.budget import most_replicas
@@ -222,7 +222,7 @@ def client(settings: Settings, naming: Naming, namespace: str) -> Document:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {**naming.metadata(naming.published(), "client"), "namespace": namespace},
+        "metadata": {**naming.metadata(naming.published(), CLIENT), "namespace": namespace},
         "data": {"MLFLOW_TRACKING_URI": url(settings, naming)},
     }
 
