@@ -44,8 +44,8 @@ class Target(Protocol):
     """Whether something verifies its backends between updates."""
 
     @property
-    def backups(self) -> Callable[[Any, Path], Backups] | None:
-        """From a locator and the stack's file: how backups are taken; None if scripts.backup takes none here."""
+    def backups(self) -> Callable[[Any, Path], Backups]:
+        """From a locator and the stack's file: how backups are taken."""
 
     @property
     def maintenance(self) -> Callable[[Any], Maintenance] | None:

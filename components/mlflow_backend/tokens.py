@@ -48,6 +48,7 @@ KUBERNETES_CANDIDATE = "pulumi-python:dynamic/mlflow-backend:KubernetesCandidate
 KUBERNETES_STORES = "pulumi-python:dynamic/mlflow-backend:KubernetesStores"
 KUBERNETES_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:KubernetesRollout"
 EKS_LOGIN = "pulumi-python:dynamic/mlflow-backend:EksLogin"
+GCP_BACKUP_TOOL = "pulumi-python:dynamic/mlflow-backend:GcpBackupTool"
 GCP_SERVER_SECRETS = "pulumi-python:dynamic/mlflow-backend:GcpServerSecrets"
 CLOUDRUN_CANDIDATE = "pulumi-python:dynamic/mlflow-backend:CloudRunCandidate"
 CLOUDRUN_ROLLOUT = "pulumi-python:dynamic/mlflow-backend:CloudRunRollout"

@@ -257,8 +257,6 @@ CLOUD = {"target": "ecs", "access": {"mode": "basic"}}
         ({"target": "local", "access": {"requestsPerMinute": 9}}, "access.requestsPerMinute", ["API keys", "is none"]),
         ({"target": "local", "backup": {"destination": "/b"}}, "backup.recoveryKey", ["is missing", "new-key"]),
         ({"target": "local", "backup": {"recoveryKey": AGE_KEY}}, "backup.destination", ["is missing"]),
-        ({"target": "cloudrun", "backup": {"destination": "s3://b", "recoveryKey": AGE_KEY}}, "backup.destination",
-         ["target cloudrun yet"]),
         ({"target": "local", "backup": {"schedule": "0 3 * * *"}}, "backup.schedule", ["backup.destination"]),
         ({"target": "local", "backup": {"drillSchedule": "0 3 * * 1"}}, "backup.drillSchedule", ["not set"]),
         ({"target": "local", "server": {"maxArtifactMib": 20000}}, "server.maxArtifactMib",

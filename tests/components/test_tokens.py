@@ -56,6 +56,7 @@ PROVIDERS = {
     "mlflow-backend:KubernetesClientLogin": "mlflow_backend.kubernetes.provider.ClientLoginProvider",
     "mlflow-backend:KubernetesStores": "mlflow_backend.kubernetes.provider.StoresProvider",
     "mlflow-backend:KubernetesRollout": "mlflow_backend.kubernetes.provider.RolloutProvider",
+    "mlflow-backend:GcpBackupTool": "mlflow_backend.gcp.provider.BackupToolProvider",
     "mlflow-backend:GcpServerSecrets": "mlflow_backend.gcp.provider.ServerSecretsProvider",
     "mlflow-backend:CloudRunCandidate": "mlflow_backend.cloudrun.provider.CandidateProvider",
     "mlflow-backend:CloudRunRollout": "mlflow_backend.cloudrun.provider.RolloutProvider",

@@ -28,6 +28,8 @@ ACCESS_KEY: Final = "MLFLOW_BACKEND_BACKUP_ACCESS_KEY_ID"
 SECRET_KEY: Final = "MLFLOW_BACKEND_BACKUP_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a variable
 """Variables with the keys of the destination; without them the task's own identity is enough."""
 
+Cloud = Literal["aws", "gcp"]
+"""Whose object store a backend's stores are on."""
 _COMMON: Final = (
     *(f"{name}.py" for name in ("__init__", "codec", "contract", "identity", "logged", "packaged")),
     *(f"{name}.py" for name in ("pace", "schema", "schema_tables")),
@@ -95,7 +97,7 @@ def variable(secret: str) -> str:
     return f"{SECRET}{secret.replace('-', '_').upper()}"
 
 
-def bundle(more: Mapping[str, bytes] | None = None, *, cloud: Literal["aws", "gcp"] = "aws") -> bytes:
+def bundle(more: Mapping[str, bytes] | None = None, *, cloud: Cloud = "aws") -> bytes:
     """Return the modules of the task, and more, as a zip file that Python runs; it is the same until they change.
 
     `cloud` is whose stores it reads and writes.

@@ -142,6 +142,15 @@ def recorded(ledger: Ledger) -> Release | None:
     )
 
 
+def no_task() -> Refused:
+    """Return the refusal of a backup for which the platform has no task."""
+    return Refused(
+        "The backend has no task that takes backups yet.",
+        code="backup-not-deployed",
+        fix="Update it: `pulumi up`.",
+    )
+
+
 def not_built(target: str) -> Refused:
     """Return the refusal of what a target does not do with backups yet."""
     return Refused(

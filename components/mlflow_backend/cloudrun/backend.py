@@ -26,8 +26,8 @@ from mlflow_backend.findings import documents
 from mlflow_backend.gcp.identity import Identity
 from mlflow_backend.gcp.monitoring import Monitoring
 from mlflow_backend.gcp.network import Network
-from mlflow_backend.gcp.provider import ServerSecrets
-from mlflow_backend.gcp.render import alerts, arguments, cache, identity, network, secrets, storage
+from mlflow_backend.gcp.provider import BackupTool, ServerSecrets
+from mlflow_backend.gcp.render import alerts, arguments, backups, cache, identity, network, secrets, storage
 from mlflow_backend.gcp.render.secrets import secret_versions
 from mlflow_backend.gcp.scope import Scope
 from mlflow_backend.gcp.scope import arguments as named
@@ -38,7 +38,7 @@ from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import CLOUDRUN_BACKEND
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mlflow_backend.findings import Finding
     from mlflow_backend.releases.pins import PinnedRelease
@@ -102,10 +102,11 @@ class CloudRunBackend(Backend):
         self._make_identity()
         self._make_jobs()
         self._make_service()
+        one_shots = self._make_backups()
         least = service.scaling(settings)["minInstanceCount"]
         watched = alerts.alerts(settings, naming, least=least)
         self.monitoring = Monitoring(f"{name}-monitoring", self._scope, watched=watched, opts=self._after(self.service))
-        self._end_update(self._serving(), after=[self._rollout])
+        self._end_update(self._serving(), after=[self._rollout, *one_shots])
         self._give_outputs(
             artifact_root=self.storage.store.address(storage.ARTIFACTS),
             sign_in=access.sign_in(settings, naming),
@@ -118,8 +119,9 @@ class CloudRunBackend(Backend):
             gcp.projects.Service(
                 f"{name}-{api.partition('.')[0]}", service=api, disable_on_destroy=False, opts=self._after()
             )
-            for api in network.APIS
+            for api in network.apis(self._scope.settings)
         ]
+        self._apis = apis
         self.network = Network(name, scope, opts=self._after(*apis))
         self.storage = Storage(name, scope, opts=self._after(*apis))
         after = [*apis, *self.network.resources]
@@ -155,10 +157,13 @@ class CloudRunBackend(Backend):
             identity.DATABASE: containers.secrets_of(jobs.database_job(scope.settings, scope.naming, drawn)),
             identity.VERIFIER: containers.secrets_of(jobs.verify_job(scope.settings, scope.naming, drawn)),
         }
+        there = None
+        if scope.settings.backup.destination is not None:
+            given[identity.BACKUP] = containers.secrets_of(jobs.backup_job(scope.settings, scope.naming, drawn))
+            there = backups.destination(scope.settings, scope.naming.stack)
         after = [*self._own_secrets, *([self.storage.bucket] if self.storage.bucket else [])]
-        self.identity = Identity(
-            self._name, scope, store=self.storage.store, secrets=given, after=after, opts=self._after()
-        )
+        granted = identity.grants(self.storage.store, given, backups=there)
+        self.identity = Identity(self._name, scope, granted=granted, after=after, opts=self._after())
 
     def _make_jobs(self) -> None:
         settings, naming = self._scope.settings, self._scope.naming
@@ -178,7 +183,34 @@ class CloudRunBackend(Backend):
             after=made,
         )
 
-    def _job(self, part: str, body: pulumi.Output[Any]) -> gcp.cloudrunv2.Job:
+    def _make_backups(self) -> list[pulumi.Resource]:
+        """Register what takes backups: its tool, its job, and who starts that when; return what an update waits for."""
+        name, settings, naming = self._name, self._scope.settings, self._scope.naming
+        if settings.backup.destination is None:
+            return []
+        stored = [self.storage.bucket] if self.storage.bucket else []
+        tool = BackupTool(f"{name}-backup-tool", jobs.backup_tool(settings, naming), opts=self._after(*stored))
+        body = self._drawn.apply(lambda drawn: jobs.backup_job(settings, naming, drawn))
+        made = self._job(identity.BACKUP, body, after=[tool])
+        if not backups.is_scheduled(settings):
+            return [made]
+        may_start = gcp.cloudrunv2.JobIamMember(
+            f"{name}-backup-starter",
+            name=made.name,
+            location=naming.region,
+            role=access.INVOKER,
+            member=naming.member(identity.BACKUP),
+            opts=self._after(made),
+        )
+        schedule = gcp.cloudscheduler.Job(
+            f"{name}-backup-schedule",
+            **named(backups.schedule(settings, naming)),
+            region=naming.region,
+            opts=self._after(may_start, *self._apis),
+        )
+        return [made, schedule]
+
+    def _job(self, part: str, body: pulumi.Output[Any], *, after: Sequence[pulumi.Resource] = ()) -> gcp.cloudrunv2.Job:
         naming = self._scope.naming
         found = body.apply(arguments.job)
         return gcp.cloudrunv2.Job(
@@ -189,7 +221,7 @@ class CloudRunBackend(Backend):
             deletion_protection=False,
             labels=found["labels"],
             template=found["template"],
-            opts=self._after(self.secrets, *self.identity.resources),
+            opts=self._after(self.secrets, *self.identity.resources, *after),
         )
 
     def _make_service(self) -> None:

@@ -10,6 +10,7 @@ from mlflow_backend.cloudrun import logs, traffic
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.gcp.api import RUN
 from mlflow_backend.gcp.naming import LIMITS
+from mlflow_backend.gcp.store import FETCH
 from mlflow_backend.target import Finished
 
 if TYPE_CHECKING:
@@ -135,10 +136,7 @@ class VerifyJob(CloudRunJob):
 
     credentials: Mapping[str, str]
     locator: CloudRunLocator
-    fetch: str = (
-        "import sys;from google.cloud import storage;bucket,key=sys.argv[1:3];"
-        "data=storage.Client().bucket(bucket).blob(key).download_as_bytes()"
-    )
+    fetch: str = FETCH
 
     def arguments(self, key: str) -> tuple[str, ...]:
         """Return bucket and key."""

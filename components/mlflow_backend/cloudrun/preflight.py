@@ -43,7 +43,7 @@ def refuse(settings: Settings, naming: Naming, api: Api) -> tuple[Finding, ...]:
 
 def check(settings: Settings, naming: Naming, api: Api) -> tuple[Finding, ...]:
     """Return what each check of the project, of the stores that are adopted, and of the image found."""
-    return (*project.check(naming, api), *existing.check(settings, naming, api), *_image(settings, api))
+    return (*project.check(settings, naming, api), *existing.check(settings, naming, api), *_image(settings, api))
 
 
 def login(registry: str, api: Api) -> Login | None:

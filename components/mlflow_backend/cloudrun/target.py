@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow_backend.cloudrun.backend import CloudRunBackend
+    from mlflow_backend.cloudrun.backups import CloudRunBackups
     from mlflow_backend.cloudrun.locator import CloudRunLocator
     from mlflow_backend.cloudrun.platform import CloudRunPlatform
     from mlflow_backend.findings import Finding
@@ -31,7 +32,6 @@ class CloudRunTarget:
     name = "cloudrun"
     loopback = False
     verified_on_schedule = False
-    backups = None
     maintenance = None
     platforms = frozenset({"gcp"})
 
@@ -76,6 +76,13 @@ class CloudRunTarget:
         from mlflow_backend.cloudrun.rendered import BILLING
 
         return BILLING
+
+    def backups(self, locator: CloudRunLocator, file: Path) -> CloudRunBackups:
+        """Return the job that takes backups; the settings were given to it by the last update."""
+        del file
+        from mlflow_backend.cloudrun.backups import CloudRunBackups
+
+        return CloudRunBackups(self.platform(locator))
 
     @property
     def locator(self) -> type[CloudRunLocator]:

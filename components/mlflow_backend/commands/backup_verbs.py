@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import targets
-from mlflow_backend.backup.source import not_built
 from mlflow_backend.contract import Refused, UsageError
 
 if TYPE_CHECKING:
@@ -29,12 +28,9 @@ _FILE = "file:"
 
 
 def backups_of(stack: Stack) -> Backups:
-    """Return how the backups of a deployed stack are taken. Raises Refused for a target on which none are."""
+    """Return how the backups of a deployed stack are taken."""
     locator = stack.locator()
-    backups = targets.get(locator.kind).backups
-    if backups is None:
-        raise not_built(locator.kind)
-    return backups(locator, stack.root / f"Pulumi.{stack.name}.yaml")
+    return targets.get(locator.kind).backups(locator, stack.root / f"Pulumi.{stack.name}.yaml")
 
 
 def destination_of(address: str, stack: str, *, endpoint: str | None = None, region: str | None = None) -> Destination:

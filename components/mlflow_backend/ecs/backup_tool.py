@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.ecs.render import backups
+from mlflow_backend.backup.tool import content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ def identifier(props: Mapping[str, Any]) -> str:
 
 def ensure(props: Mapping[str, Any]) -> Mapping[str, Any]:
     """Write the object, if it is not there; of one key there is one content. Raises PlatformFailed."""
-    _store(props).create(props["key"], backups.content(props["job"], props["settings"]))
+    _store(props).create(props["key"], content(props["job"], props["settings"], cloud="aws"))
     return props
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.backup import job
-from mlflow_backend.backup.source import not_built
-from mlflow_backend.contract import Refused
+from mlflow_backend.backup.source import no_task, not_built
+from mlflow_backend.backup.tool import DEADLINE_S
 from mlflow_backend.ecs.oneshot import EcsTask
-from mlflow_backend.ecs.render.backups import BACKUP, DEADLINE_S
+from mlflow_backend.ecs.render.backups import BACKUP
 from mlflow_backend.logged import is_whole
 
 if TYPE_CHECKING:
@@ -36,11 +36,7 @@ class EcsBackups:
         del destination, recovery_key
         clients, locator = self._platform.clients, self._platform.locator
         if not locator.backup_family:
-            raise Refused(
-                "The backend has no task that takes backups yet.",
-                code="backup-not-deployed",
-                fix="Update it: `pulumi up`.",
-            )
+            raise no_task()
         say("a task in the backend's network takes the backup")
         found = clients.ecs.describe_task_definition(taskDefinition=locator.backup_family)["taskDefinition"]
         (container,) = found["containerDefinitions"]

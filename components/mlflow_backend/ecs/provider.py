@@ -13,7 +13,7 @@ from mlflow_backend.releases import provider
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.connection import Connection
-    from mlflow_backend.ecs.render.backups import Tool
+    from mlflow_backend.backup.tool import Tool
     from mlflow_backend.locator import Locator
 
 

@@ -1,4 +1,4 @@
-"""Stores that a backend adopts, held to what its servers need of them before anything is made.
+"""Stores that a backend adopts, and the bucket of its backups, held to what is needed of them before anything is made.
 
 A store is found by the address that the settings give: an instance of Cloud SQL or Memorystore in the project. One
 that is elsewhere is its owner's, and is not looked at.
@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.findings import failed, passed, skipped
 from mlflow_backend.gcp.api import REDIS, SQL, STORAGE
+from mlflow_backend.gcp.render.backups import destination
 from mlflow_backend.gcp.render.database import VERSION
 from mlflow_backend.gcp.render.storage import store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from mlflow_backend.findings import Finding
     from mlflow_backend.gcp.api import Api
@@ -25,12 +26,18 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
 _DATABASE, _CACHE, _ARTIFACTS = "database.existing", "cache.existing", "artifacts.existing"
+_DESTINATION: Final = "backup.destination"
 _POSTGRES: Final = re.compile(r"POSTGRES_(\d+)")
 
 
 def check(settings: Settings, naming: Naming, api: Api) -> tuple[Finding, ...]:
-    """Return what was found of each store that is adopted; nothing for those that are made."""
-    return (*_database(settings, naming, api), *_cache(settings, naming, api), *_bucket(settings, naming, api))
+    """Return what was found of each store that is adopted, and of the bucket of backups."""
+    return (
+        *_database(settings, naming, api),
+        *_cache(settings, naming, api),
+        *_bucket(settings, naming, api),
+        *_destination(settings, naming, api),
+    )
 
 
 def _database(settings: Settings, naming: Naming, api: Api) -> Iterator[Finding]:
@@ -60,15 +67,22 @@ def _cache(settings: Settings, naming: Naming, api: Api) -> Iterator[Finding]:
 
 
 def _bucket(settings: Settings, naming: Naming, api: Api) -> Iterator[Finding]:
-    if settings.artifacts.existing is None:
-        return
-    name = store(settings, naming).bucket
+    if settings.artifacts.existing is not None:
+        yield _asked(api, "artifacts", _ARTIFACTS, store(settings, naming).bucket, bucket)
+
+
+def _destination(settings: Settings, naming: Naming, api: Api) -> Iterator[Finding]:
+    if settings.backup.destination is not None:
+        yield _asked(api, "backups", _DESTINATION, destination(settings, naming.stack).bucket, backups)
+
+
+def _asked(
+    api: Api, check: str, prop: str, name: str, judged: Callable[[str, Mapping[str, Any] | None], Finding]
+) -> Finding:
     try:
-        found = api.get(STORAGE, f"storage/v1/b/{name}")
+        return judged(name, api.get(STORAGE, f"storage/v1/b/{name}"))
     except PlatformFailed as error:
-        yield skipped("artifacts", _ARTIFACTS, f"the bucket {name} could not be asked for: {error.finding}.")
-        return
-    yield bucket(name, found)
+        return skipped(check, prop, f"the bucket {name} could not be asked for: {error.finding}.")
 
 
 def database(host: str, instances: Iterable[Mapping[str, Any]], *, network: str | None) -> Finding:
@@ -104,9 +118,17 @@ def bucket(name: str, found: Mapping[str, Any] | None) -> Finding:
     return _judged("artifacts", _ARTIFACTS, f"the bucket {name}", _of_bucket(name, found))
 
 
-def _judged(check: str, prop: str, part: str, problem: tuple[str, str, str] | None) -> Finding:
+def backups(name: str, found: Mapping[str, Any] | None) -> Finding:
+    """Return whether a bucket takes backups; None for one that is not there. It may keep each object for a time."""
+    problem = _unusable(name, found)
+    return _judged("backups", _DESTINATION, f"the bucket {name}", problem, good="takes backups")
+
+
+def _judged(
+    check: str, prop: str, part: str, problem: tuple[str, str, str] | None, *, good: str = "can be adopted"
+) -> Finding:
     if problem is None:
-        return passed(check, prop, f"{part} can be adopted.")
+        return passed(check, prop, f"{part} {good}.")
     said, fix, command = problem
     return failed(check, prop, f"{part} {said}.", fix, command)
 
@@ -173,23 +195,28 @@ def _of_cache(instance: Mapping[str, Any], network: str | None, *, tls: bool) ->
 
 
 def _of_bucket(name: str, found: Mapping[str, Any] | None) -> tuple[str, str, str] | None:
-    if found is None:
-        return "is not there", "Name one that is.", f"gcloud storage buckets describe gs://{name}"
-    if not found.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {}).get("enabled"):
-        return (
-            "has access lists of its own, and the roles that keep MLflow out of the backend's part need uniform access",
-            "Make its access uniform.",
-            f"gcloud storage buckets update gs://{name} --uniform-bucket-level-access",
-        )
-    if "retentionPolicy" in found:
+    if found is not None and "retentionPolicy" in found:
         return (
             "keeps every object for a time, and the backend replaces and deletes its locks and reports",
             "Name a bucket without a retention policy.",
             "",
         )
+    return _unusable(name, found)
+
+
+def _unusable(name: str, found: Mapping[str, Any] | None) -> tuple[str, str, str] | None:
+    """Return why no job of ours can use a bucket."""
+    if found is None:
+        return "is not there", "Name one that is.", f"gcloud storage buckets describe gs://{name}"
+    if not found.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {}).get("enabled"):
+        return (
+            "has access lists of its own, and roles on a part of it need uniform access",
+            "Make its access uniform.",
+            f"gcloud storage buckets update gs://{name} --uniform-bucket-level-access",
+        )
     if found.get("billing", {}).get("requesterPays"):
         return (
-            "lets callers pay, and the server's calls name no project",
+            "lets callers pay, and these calls name no project",
             "Let its owner pay.",
             f"gcloud storage buckets update gs://{name} --no-requester-pays",
         )

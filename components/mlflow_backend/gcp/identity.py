@@ -7,30 +7,28 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pulumi_gcp as gcp
 
-from mlflow_backend.gcp.render import identity
 from mlflow_backend.tokens import GCP_IDENTITY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from mlflow_backend.gcp.root import Store
+    from mlflow_backend.gcp.render import identity
     from mlflow_backend.gcp.scope import Scope
 
 
 class Identity(pulumi.ComponentResource):
     """The accounts and their grants. Attribute: `resources`, which a container has to wait for."""
 
-    def __init__(  # noqa: PLR0913 - what it is for, by name
+    def __init__(
         self,
         name: str,
         scope: Scope,
         *,
-        store: Store,
-        secrets: dict[str, Iterable[str]],
+        granted: Sequence[identity.Grant],
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take the store, the secrets that each account's containers are given, and what has to be there first."""
+        """Take the grants, each of an account that is made, and what has to be there first."""
         super().__init__(GCP_IDENTITY, name, None, opts)
         naming = scope.naming
         accounts = {
@@ -40,10 +38,10 @@ class Identity(pulumi.ComponentResource):
                 display_name=f"{naming.service()}: {part}",
                 opts=pulumi.ResourceOptions(parent=self),
             )
-            for part in identity.ACCOUNTS
+            for part in dict.fromkeys(grant.account for grant in granted)
         }
         self.resources: list[pulumi.Resource] = [*accounts.values()]
-        for grant in identity.grants(store, secrets):
+        for grant in granted:
             options = pulumi.ResourceOptions(parent=self, depends_on=[accounts[grant.account], *after])
             suffix = grant.title or grant.resource.rpartition("/")[2]
             self.resources.append(self._member(f"{name}-{grant.account}-{suffix}", grant, naming, options))

@@ -5,7 +5,12 @@ Those of the data are asked of the project too: whoever deploys owns the backend
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from mlflow_backend.gcp.render.backups import is_scheduled
+
+if TYPE_CHECKING:
+    from mlflow_backend.settings import Settings
 
 _VERBS: Final = ("create", "delete", "get", "update")
 _POLICY: Final = ("getIamPolicy", "setIamPolicy")
@@ -47,3 +52,13 @@ DEPLOY: Final = (
     *_each("monitoring.notificationChannels", *_VERBS),
 )
 """Of an update, a rollback and a verification of a backend that makes all of its parts."""
+SCHEDULED: Final = (
+    *_each("cloudscheduler.jobs", *_VERBS),
+    *_each("run.jobs", *_POLICY),
+)
+"""Besides, if backups are taken on a schedule."""
+
+
+def wanted(settings: Settings) -> tuple[str, ...]:
+    """Return what whoever deploys a stack has to be allowed."""
+    return (*DEPLOY, *(SCHEDULED if is_scheduled(settings) else ()))

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Final
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.findings import failed, failures, passed, skipped
 from mlflow_backend.gcp.api import PROJECTS, USAGE, GoogleError
-from mlflow_backend.gcp.permissions import DEPLOY
-from mlflow_backend.gcp.render.network import APIS
+from mlflow_backend.gcp.permissions import wanted
+from mlflow_backend.gcp.render.network import apis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mlflow_backend.findings import Finding
     from mlflow_backend.gcp.api import Api
     from mlflow_backend.gcp.naming import Naming
+    from mlflow_backend.settings import Settings
 
 # 'Method: services.batchGet' (Service Usage): 30 names at most.
 _BATCH: Final = 30
@@ -23,12 +24,12 @@ _BATCH: Final = 30
 _ASKED: Final = 100
 
 
-def check(naming: Naming, api: Api) -> tuple[Finding, ...]:
+def check(settings: Settings, naming: Naming, api: Api) -> tuple[Finding, ...]:
     """Return what each check found; in another project than the one that is meant nothing more is asked."""
     first = _project(naming, api)
     if failures([first]):
         return (first, skipped("the rest", "gcp.project", "nothing else was asked of this project."))
-    return (first, *_permissions(naming, api), *_apis(naming, api))
+    return (first, *_permissions(wanted(settings), naming, api), *_apis(apis(settings), naming, api))
 
 
 def _project(naming: Naming, api: Api) -> Finding:
@@ -54,18 +55,18 @@ def _project(naming: Naming, api: Api) -> Finding:
     return passed("project", "gcp.project", f"{naming.project} has the number {number}.")
 
 
-def _permissions(naming: Naming, api: Api) -> Iterator[Finding]:
+def _permissions(asked: Sequence[str], naming: Naming, api: Api) -> Iterator[Finding]:
     """The deployer may do everything that an update and a rollback do."""
     granted: set[str] = set()
     try:
-        for start in range(0, len(DEPLOY), _ASKED):
-            body = {"permissions": list(DEPLOY[start : start + _ASKED])}
+        for start in range(0, len(asked), _ASKED):
+            body = {"permissions": list(asked[start : start + _ASKED])}
             answer = api.call("POST", PROJECTS, f"v3/projects/{naming.project}:testIamPermissions", body)
             granted.update(answer.get("permissions", []))
     except PlatformFailed as error:
         yield skipped("permissions", "gcp.project", f"they could not be asked for: {error.finding}.")
         return
-    if missing := sorted(set(DEPLOY) - granted):
+    if missing := sorted(set(asked) - granted):
         yield failed(
             "permissions",
             "gcp.project",
@@ -73,12 +74,12 @@ def _permissions(naming: Naming, api: Api) -> Iterator[Finding]:
             "Grant a role that has them (docs/targets/cloudrun.md), on the project.",
         )
     else:
-        yield passed("permissions", "gcp.project", f"the deployer has all of {len(DEPLOY)}.")
+        yield passed("permissions", "gcp.project", f"the deployer has all of {len(asked)}.")
 
 
-def _apis(naming: Naming, api: Api) -> Iterator[Finding]:
+def _apis(asked: Sequence[str], naming: Naming, api: Api) -> Iterator[Finding]:
     """The first update enables what is not; that takes a minute, and is said before."""
-    names = [f"projects/{naming.project}/services/{each}" for each in APIS[:_BATCH]]
+    names = [f"projects/{naming.project}/services/{each}" for each in asked[:_BATCH]]
     try:
         found = api.call("GET", USAGE, f"v1/projects/{naming.project}/services:batchGet", query={"names": names})
     except PlatformFailed as error:

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 # The ledger of a thousand releases is read in seconds.
 _READERS: Final = 16
 _CHUNK: Final = 8 << 20
+FETCH: Final = (
+    "import sys;from google.cloud import storage;bucket,key=sys.argv[1:3];"
+    "data=storage.Client().bucket(bucket).blob(key).download_as_bytes()"
+)
+"""Python statements by which a job reads an object of a bucket (target.OneShot)."""
 _SIZE_AND_GENERATION: Final = {"fields": "size,generation"}
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.backup import job
+from mlflow_backend.backup.tool import DEADLINE_S
 from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE, VERIFICATION
 from mlflow_backend.kubernetes.oneshot import KubernetesJob
 from mlflow_backend.kubernetes.render import backups
@@ -40,7 +41,7 @@ class KubernetesBackups:
         say("a Job in the cluster takes the backup")
         task = KubernetesJob(api=self._platform.api, template=self._platform.naming.part(BACKUP))
         command = (*backups.COMMAND, *([job.DRY_RUN] if dry_run else []))
-        ended = task.run(command, deadline_s=backups.DEADLINE_S, complete=is_whole)
+        ended = task.run(command, deadline_s=DEADLINE_S, complete=is_whole)
         return job.report_of(ended, part=task.template)
 
     def schedules(self) -> Mapping[str, str]:

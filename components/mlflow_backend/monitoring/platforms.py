@@ -12,7 +12,6 @@ from typing import Final
 _SERVER_ONLY: Final = "only the server knows it"
 _NO_SCHEDULE: Final = "no schedule of this project runs there"
 _ASKED: Final = "`make status` and `python -m scripts.backup list` say it of scheduled backups, to whoever asks"
-_PLATFORM_BACKUPS: Final = "the platform backs up, and drills nothing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +73,9 @@ CLOUD_MONITORING: Final = {
     "FiguresMissing": _none("it is for Prometheus"),
     "VerificationRed": _by("verification-red", note="of verifications inside the network"),
     "VerificationOld": _none(_NO_SCHEDULE),
-    "ScheduledWorkFailed": _none(_NO_SCHEDULE),
-    "BackupOld": _none(_PLATFORM_BACKUPS),
-    "DrillOld": _none(_PLATFORM_BACKUPS),
+    "ScheduledWorkFailed": _by("backup-failed", note="of a backup"),
+    "BackupOld": _none(_ASKED),
+    "DrillOld": _none("no drill runs there"),
     "DiskLow": _by("database-storage"),
     "ArtifactsGrow": _none("buckets have no end"),
 }

@@ -291,17 +291,6 @@ def backups_that_can_be_opened(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def backups_by_this_target(settings: Settings) -> Iterator[Problem]:
-    """Refuse backups of the whole backend on a target where nothing would take them."""
-    if settings.backup.destination is not None and targets.get(settings.target).backups is None:
-        yield Problem(
-            path="backup.destination",
-            finding="is set",
-            rule=f"no backups of the whole backend are taken on the target {settings.target} yet",
-            fix="Remove it, and back up by the platform (docs/targets).",
-        )
-
-
 def maintenance_by_this_target(settings: Settings) -> Iterator[Problem]:
     """Refuse settings of a maintenance that nothing does elsewhere: they would be ignored."""
     if settings.maintain != type(settings.maintain)() and targets.get(settings.target).maintenance is None:
@@ -360,7 +349,6 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     artifacts_fit,
     extra_checks,
     backups_that_can_be_opened,
-    backups_by_this_target,
     schedules_of_backups,
     maintenance_by_this_target,
     verified_by_this_target,

@@ -24,6 +24,8 @@ STACK: dict[str, Any] = {
     "gcp": {"project": PROJECT, "projectNumber": NUMBER, "region": REGION},
 }
 KEY = f"projects/{PROJECT}/locations/{REGION}/keyRings/r/cryptoKeys/k"
+RECOVERY = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+"""age's own example of a public key."""
 GROUP = ["group:ml@example.com"]
 VARIANTS: dict[str, dict[str, Any]] = {
     "basic": {},
@@ -33,6 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "both": {"gcp": {"access": {"identity": "iam", "principals": GROUP, "secondHeader": True}}},
     "jobs": {"server": {"jobs": True, "cpu": 4096, "memory": 8192}, "database": {"poolSize": 3, "maxOverflow": 2}},
     "cold": {"gcp": {"service": {"minInstances": 0}}},
+    "backups": {"backup": {"destination": "gs://elsewhere/team", "recoveryKey": RECOVERY}},
     "many": {"scaling": {"maxReplicas": 3}, "database": {"maxConnections": 400}, "tags": {"Team": "A & B"}},
     "old": {"server": {"mlflowVersion": "2.9.2"}},
     "adopted": {

@@ -18,7 +18,7 @@ from mlflow_backend.gcp.render import identity, network, secrets
 from mlflow_backend.releases.pins import PinnedRelease
 from tests.components.cloudrun import recording
 from tests.components.cloudrun.recording import DEPLOYED, SAME_URNS, record
-from tests.components.cloudrun.stacks import NAMING, PROJECT
+from tests.components.cloudrun.stacks import NAMING, PROJECT, changed
 from tests.components.registrations import assert_distinct, assert_urns_kept, of_type, walk
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def test_what_holds_data_is_protected(*, protect: bool) -> None:
 def test_the_apis_outlive_the_stack() -> None:
     """Others may use them by then."""
     found = [each.inputs for each in record("basic") if each.type == "gcp:projects/service:Service"]
-    assert {each["service"] for each in found} == set(network.APIS)
+    assert {each["service"] for each in found} == set(network.apis(changed("basic", {})))
     assert not any(each["disableOnDestroy"] for each in found)
 
 
@@ -169,15 +169,18 @@ def test_the_network_goes_after_the_stores_with_its_peering() -> None:
 def test_an_account_reads_the_secrets_of_its_containers(variant: str) -> None:
     """One that is missing keeps a revision from starting; one too many is read by whoever has the server."""
     registered = record(variant)
-    granted: dict[str, set[str]] = {part: set() for part in identity.ACCOUNTS}
+    accounts = [each.name.removeprefix("mlflow-") for each in of_type(registered, "Account")]
+    granted: dict[str, set[str]] = {part: set() for part in accounts}
     for each in of_type(registered, "SecretIamMember"):
-        (part,) = [part for part in identity.ACCOUNTS if each.inputs["member"] == OWN.member(part)]
+        (part,) = [part for part in accounts if each.inputs["member"] == OWN.member(part)]
         granted[part].add(each.inputs["secretId"])
     given = {
         identity.SERVER: _secrets(named(registered, "service").inputs["template"]),
         identity.DATABASE: _secrets(named(registered, "job-database").inputs["template"]),
         identity.VERIFIER: _secrets(named(registered, "job-verify").inputs["template"]),
     }
+    if variant == "backups":
+        given[identity.BACKUP] = _secrets(named(registered, "job-backup").inputs["template"])
     if variant == "token":
         given[identity.SERVER].add(OWN.secret(secrets.API_KEYS))
     assert granted == given

@@ -35,7 +35,8 @@ def test_what_is_rendered_is_taken(variant: str) -> None:
     if variant not in REFUSED:
         refuse_unsupported(settings)
     assert google_apis.service_problems(body_of(settings)) == []
-    for job in (jobs.database_job, jobs.verify_job):
+    backups = [] if settings.backup.destination is None else [jobs.backup_job]
+    for job in (jobs.database_job, jobs.verify_job, *backups):
         body = job(settings, NAMING, surroundings(settings))
         assert google_apis.problems("run.v2", "GoogleCloudRunV2Job", body) == []
 

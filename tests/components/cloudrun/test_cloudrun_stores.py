@@ -134,7 +134,7 @@ def test_an_account_has_roles_on_its_own_things_only() -> None:
     """No role is on the project, each on objects is narrowed to a prefix, and no other service's secrets are read."""
     store = Store(bucket="b", root="r")
     found = identity.grants(store, {identity.SERVER: ["one", "one", "two"]})
-    assert {account: {each.role for each in found if each.account == account} for account in identity.ACCOUNTS} == ROLES
+    assert {account: {each.role for each in found if each.account == account} for account in ROLES} == ROLES
     assert {each.kind for each in found} == {"bucket", "secret"}
     assert all(each.condition for each in found if each.kind == "bucket")
     assert [each.resource for each in found if each.kind == "secret"] == ["one", "two"]

@@ -13,6 +13,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from mlflow_backend.aws.store import FETCH
+from mlflow_backend.backup.tool import DEADLINE_S
 from mlflow_backend.ecs.provider import BackupToolProvider
 from mlflow_backend.ecs.render import backups
 from tests.components.ecs.stacks import REGION, naming_of, settings_of, store_of
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 VARIANT = "everything"
 TOOL = backups.tool(settings_of(VARIANT), naming_of(VARIANT), store_of(VARIANT))
+COMMAND = TOOL.command(FETCH, cloud="aws")
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +46,10 @@ def s3() -> Iterator[Any]:
     server.stop()
 
 
-def run(*more: str, program: str = TOOL.command[2]) -> subprocess.CompletedProcess[str]:
+def run(*more: str, program: str = COMMAND[2]) -> subprocess.CompletedProcess[str]:
     """Run what the task runs."""
     return subprocess.run(
-        [sys.executable, "-P", "-c", program, *TOOL.command[3:], *more],
+        [sys.executable, "-P", "-c", program, *COMMAND[3:], *more],
         capture_output=True,
         text=True,
         check=False,
@@ -84,8 +87,8 @@ def test_the_task_fetches_its_tool_and_says_what_it_found(s3: Any) -> None:
 def test_the_task_ends_before_its_lock_does(s3: Any) -> None:
     """Whoever started it: a second backup would begin beside it."""
     s3.put_object(Bucket=TOOL.bucket, Key=TOOL.key, Body=b"")
-    program = TOOL.command[2]
-    limit = f"signal.alarm({backups.DEADLINE_S});"
+    program = COMMAND[2]
+    limit = f"signal.alarm({DEADLINE_S});"
     assert limit in program
     at_once = program.replace(limit, "signal.setitimer(signal.ITIMER_REAL,0.01);import time;time.sleep(30);")
     assert run(program=at_once).returncode == -signal.SIGALRM

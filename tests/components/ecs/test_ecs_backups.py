@@ -14,6 +14,7 @@ import pytest
 from mlflow_backend.aws.render.backups import expression
 from mlflow_backend.backup import job
 from mlflow_backend.backup.task import Given
+from mlflow_backend.backup.tool import DEADLINE_S, content
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs import backups as live
 from mlflow_backend.ecs.backups import EcsBackups, described
@@ -79,7 +80,7 @@ def test_the_task_has_secrets_by_reference_and_its_tool_by_digest() -> None:
 def test_the_tool_is_what_the_task_unpacks() -> None:
     """Modules, the job and the stack's settings; its job names the stack's own root at the destination."""
     tool = backups.tool(settings_of(VARIANT), NAMING, store_of(VARIANT))
-    packed = zipfile.ZipFile(io.BytesIO(backups.content(tool.job, tool.settings)))
+    packed = zipfile.ZipFile(io.BytesIO(content(tool.job, tool.settings, cloud="aws")))
     assert {"mlflow_backend/aws/backup_task.py", job.JOB, job.SETTINGS} <= set(packed.namelist())
     found = json.loads(packed.read(job.JOB))
     assert (found["target"], found["destination"]["bucket"], found["destination"]["root"]) == (
@@ -89,7 +90,7 @@ def test_the_tool_is_what_the_task_unpacks() -> None:
 
 def test_no_backup_outlasts_its_lock() -> None:
     """Or a second one would begin beside it."""
-    assert LEASE.total_seconds() > backups.DEADLINE_S
+    assert LEASE.total_seconds() > DEADLINE_S
 
 
 def test_the_task_reads_its_secrets_by_their_names() -> None:

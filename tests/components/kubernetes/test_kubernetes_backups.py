@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlflow_backend.backup.tool import DEADLINE_S
 from mlflow_backend.kubernetes import backups as live
 from mlflow_backend.kubernetes.naming import BACKUP, DATABASE, JOB, SERVER
 from mlflow_backend.kubernetes.render import backups, secrets
@@ -30,7 +31,7 @@ def test_the_platforms_own_scheduler_starts_one_at_a_time(documents: dict[str, A
     assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == ("30 1 * * *", "Etc/UTC", "Forbid")
     job = spec["jobTemplate"]["spec"]
     assert (job["backoffLimit"], job["template"]["spec"]["restartPolicy"]) == (0, "Never")
-    assert backups.DEADLINE_S <= job["activeDeadlineSeconds"] < LEASE.total_seconds()
+    assert DEADLINE_S <= job["activeDeadlineSeconds"] < LEASE.total_seconds()
     (container,) = job["template"]["spec"]["containers"]
     assert container["command"][-len(backups.COMMAND) :] == list(backups.COMMAND)
 

@@ -17,7 +17,7 @@ from tests.components.ecs import stacks as ecs
 DATABASE = database_plan(ecs.settings_of("staging"))
 MADE = {
     "CloudWatch": (CLOUDWATCH, alarms(cluster="c", database=DATABASE, cache=True, certificate=True)),
-    "Cloud Monitoring": (CLOUD_MONITORING, alerts(cloudrun.changed("basic", {}), cloudrun.NAMING, least=0)),
+    "Cloud Monitoring": (CLOUD_MONITORING, alerts(cloudrun.changed("backups", {}), cloudrun.NAMING, least=0)),
 }
 
 

@@ -27,7 +27,6 @@ class ToyTarget:
     name = "toy"
     loopback = True
     verified_on_schedule = False
-    backups = None
     maintenance = None
     platforms: frozenset[str] = frozenset()
     locator = ToyLocator

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 APIS: Final = (
     "run.v2", "storage.v1", "secretmanager.v1", "sqladmin.v1", "redis.v1", "iam.v1", "iap.v1", "compute.v1",
     "logging.v2", "monitoring.v3", "iamcredentials.v1", "servicenetworking.v1", "serviceusage.v1",
-    "cloudresourcemanager.v3",
+    "cloudresourcemanager.v3", "cloudscheduler.v1",
 )  # fmt: skip
 _VARIABLE: Final = re.compile(r"\{\+?(\w+)\}")
 _CODES: Final = {

@@ -24,10 +24,11 @@ _WRITES: Final = frozenset({"storage.objects.create", "storage.objects.delete", 
 PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
     # 'IAM roles for Cloud Storage', 'Access control with IAM' of Secret Manager, of Cloud Run and of IAP.
     "roles/storage.objectViewer": _OBJECTS,
+    "roles/storage.objectCreator": frozenset({"storage.objects.create"}),
     "roles/storage.objectUser": _OBJECTS | _WRITES,
     "roles/storage.objectAdmin": _OBJECTS | _WRITES,
     "roles/secretmanager.secretAccessor": frozenset({"secretmanager.versions.access"}),
-    "roles/run.invoker": frozenset({"run.routes.invoke"}),
+    "roles/run.invoker": frozenset({"run.routes.invoke", "run.jobs.run"}),
     "roles/iap.httpsResourceAccessor": frozenset({"iap.webServiceVersions.accessViaIAP"}),
     "roles/iam.serviceAccountUser": frozenset({"iam.serviceAccounts.actAs"}),
     "roles/iam.serviceAccountTokenCreator": frozenset(

@@ -26,6 +26,7 @@ from tests.rig.gcp.run.instance import Instance, Machinery
 from tests.rig.gcp.run.jobs import Jobs
 from tests.rig.gcp.run.services import Services
 from tests.rig.gcp.run.traffic import Traffic
+from tests.rig.gcp.scheduler import Scheduler
 from tests.rig.gcp.secrets import Secrets
 from tests.rig.gcp.storage import Storage
 from tests.rig.gcp.tokens import Tokens
@@ -45,7 +46,9 @@ PROJECT, NUMBER, REGION = "team-project", "123456789012", "europe-west1"
 ADMINISTRATOR: Final = f"administrator@{PROJECT}.iam.gserviceaccount.com"
 _OAUTH: Final = "oauth2.googleapis.com"
 # Callers other than the administrator may ask for these; what they get is decided there.
-_OPEN: Final = ("storage.objects.", "secretmanager.projects.secrets.versions.access")
+_OPEN: Final = (
+    "storage.objects.", "secretmanager.projects.secrets.versions.access", "run.projects.locations.jobs.run",
+)  # fmt: skip
 _DEADLINE_S: Final = 120
 
 
@@ -103,6 +106,7 @@ class GcpRig:
         patches.callback(self.databases.close)
         self.caches = Caches(self.directory, operations, block, self.authority, folder / "caches", join=join)
         patches.callback(self.caches.close)
+        self.scheduler = Scheduler(self.directory, self._ask_as, exists=self.accounts.exists)
         self._traffic = Traffic(self.services, self.controller, self.tokens, self.policies)
         self._serve(patches)
 
@@ -143,6 +147,11 @@ class GcpRig:
             exchange.say(answer.status, answer.content, **answer.headers)
         else:
             exchange.say(200, answer)
+
+    def _ask_as(self, host: str, method: str, path: str, body: bytes, who: str) -> Any:
+        return self.directory.answer(
+            host, method, path, "", body, caller=who, headers={}, may=lambda name: name.startswith(_OPEN)
+        )
 
     def root(self, api: str) -> str:
         """Return the root URL of an API, such as run.v2, for who does not see the rig's names."""

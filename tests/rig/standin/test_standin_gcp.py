@@ -128,6 +128,20 @@ def wanted(image: str) -> list[tuple[str, dict[str, Any]]]:
                 "serviceAccount": ACCOUNT, "containers": [container], "maxRetries": 0, "timeout": "60s",
             }},
         }),
+        ("gcp:cloudrunv2/jobIamMember:JobIamMember", {
+            "name": "tiny", "location": REGION, "role": "roles/run.invoker", "member": MEMBER,
+        }),
+        ("gcp:cloudscheduler/job:Job", {
+            "name": "tiny", "region": REGION, "schedule": "0 2 * * *", "timeZone": "Etc/UTC", "description": "backup",
+            "retryConfig": {"retryCount": 3, "minBackoffDuration": "60s"},
+            "httpTarget": {
+                "httpMethod": "POST",
+                "uri": f"https://run.googleapis.com/v2/projects/{PROJECT}/locations/{REGION}/jobs/tiny:run",
+                "oauthToken": {
+                    "serviceAccountEmail": ACCOUNT, "scope": "https://www.googleapis.com/auth/cloud-platform",
+                },
+            },
+        }),
         (SERVICE, {
             "name": "tiny", "location": REGION, "deletionProtection": False, "labels": LABELS,
             "ingress": "INGRESS_TRAFFIC_ALL", "invokerIamDisabled": False, "iapEnabled": False,

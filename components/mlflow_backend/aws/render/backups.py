@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -10,7 +9,8 @@ from urllib.parse import urlsplit
 from cronsim import CronSim
 
 from mlflow_backend.aws.render import policies
-from mlflow_backend.aws.render.policies import ARTIFACTS, BACKEND, Store
+from mlflow_backend.aws.render.policies import ARTIFACTS, Store
+from mlflow_backend.backup.tool import FOLDER
 from mlflow_backend.releases.stores import LEDGER, LOCKS, NEWEST, STAGING
 
 if TYPE_CHECKING:
@@ -21,16 +21,7 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
 
-TOOLS: Final = f"{BACKEND}/backup"
-"""Where the task that takes backups finds its modules, one object a release of them."""
-_NAMESPACE: Final = "mlflow-backend"
 _DAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-
-
-def stack_file(settings: Settings) -> str:
-    """Return the content of a stack's file with these settings, which becomes part of each backup; JSON is YAML too."""
-    values = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return json.dumps({"config": {f"{_NAMESPACE}:{section}": value for section, value in values.items()}}, indent=1)
 
 
 def expression(schedule: str) -> str | None:
@@ -68,7 +59,7 @@ def task(naming: Naming, store: Store, *, there: Store) -> Document:
     """
     own = naming.bucket_arn(store.bucket)
     written = [naming.bucket_arn(store.bucket, f"/{store.prefix(part)}/*") for part in (STAGING, LOCKS)]
-    read = [naming.bucket_arn(store.bucket, f"/{store.prefix(part)}/*") for part in (ARTIFACTS, LEDGER, TOOLS)]
+    read = [naming.bucket_arn(store.bucket, f"/{store.prefix(part)}/*") for part in (ARTIFACTS, LEDGER, FOLDER)]
     read.append(naming.bucket_arn(store.bucket, f"/{store.prefix(NEWEST)}"))
     kept = naming.bucket_arn(there.bucket, f"/{there.root}/*")
     return policies.document(

@@ -1,33 +1,40 @@
-"""The one-shot jobs: the database tool, and a verification inside the network. Pure.
+"""The one-shot jobs: the database tool, a verification inside the network, and a backup. Pure.
 
-A job's command here only reads; each execution overrides its arguments (run.v2, RunJobRequest.overrides).
+The command of the first two only reads; each execution overrides its arguments (run.v2, RunJobRequest.overrides).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.backup import job
+from mlflow_backend.backup.tool import DEADLINE_S, tool
 from mlflow_backend.cloudrun.render import containers
 from mlflow_backend.cloudrun.render.containers import TEMPORARY, Body
 from mlflow_backend.cloudrun.render.inputs import inputs_of
 from mlflow_backend.cloudrun.render.service import VERSION_LABEL, version_label
 from mlflow_backend.cloudrun.render.size import TEMPORARY_MIB
-from mlflow_backend.gcp.render import storage
+from mlflow_backend.gcp.render import backups, storage
 from mlflow_backend.gcp.render.database import ADMIN_USER
-from mlflow_backend.gcp.render.identity import DATABASE, VERIFIER
-from mlflow_backend.gcp.render.secrets import ADMIN_PASSWORD, DATABASE_CA, DATABASE_PASSWORD
+from mlflow_backend.gcp.render.identity import BACKUP, DATABASE, VERIFIER
+from mlflow_backend.gcp.render.secrets import ADMIN_PASSWORD, BASIC, DATABASE_CA, DATABASE_PASSWORD
+from mlflow_backend.gcp.store import FETCH
 from mlflow_backend.migrate.tool import COMMAND
 from mlflow_backend.server import describe, keys, login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlflow_backend.backup.tool import Tool
     from mlflow_backend.cloudrun.render.service import Surroundings
     from mlflow_backend.gcp.naming import Naming
+    from mlflow_backend.server import ServerDescription
     from mlflow_backend.settings import Settings
 
 _CPUS: Final = 1
 _MEMORY_MIB: Final = 1024
+# Beside what the others need: the lists of both stores, and a piece of what is copied.
+_BACKUP_MIB: Final = 2048
 # A large database takes as long as it takes (mlflow_backend/migrate/tool.py).
 _LONGEST_S: Final = 6 * 3600
 
@@ -38,22 +45,11 @@ def database_job(settings: Settings, naming: Naming, surroundings: Surroundings)
     It has the server's own environment, so that both mean the same database, and besides the keys in force the former
     ones: a restored dump is re-encrypted.
     """
-    found, store = surroundings, storage.store(settings, naming)
-    server = describe(
-        inputs_of(
-            settings,
-            naming,
-            tag=naming.tag(""),
-            database=found.database,
-            cache=found.cache,
-            cache_port=found.cache_port,
-            store=store,
-        )
-    )
+    found = surroundings
     environment = {
-        **server.environment,
+        **_server(settings, naming, found).environment,
         **containers.database_tls(found.secrets),
-        "MLFLOW_BACKEND_DUMPS": store.address(storage.DUMPS),
+        "MLFLOW_BACKEND_DUMPS": storage.store(settings, naming).address(storage.DUMPS),
     }
     variables = {"PGPASSWORD": DATABASE_PASSWORD, **keys.VARIABLES, keys.FORMER_VARIABLE: keys.FORMER}
     if ADMIN_PASSWORD in found.secrets:
@@ -73,6 +69,51 @@ def verify_job(settings: Settings, naming: Naming, surroundings: Surroundings) -
     )  # fmt: skip
 
 
+def backup_job(settings: Settings, naming: Naming, surroundings: Surroundings) -> Body:
+    """Return the job that takes a backup, as the scheduler starts it: with the server's own database, and its secrets.
+
+    What users and their data know the backend by is backed up; passwords of its parts are not.
+    """
+    found = surroundings
+    backed_up = [name for name in (*keys.NAMES, *BASIC) if name in found.secrets]
+    return _job(
+        settings, naming, found, account=BACKUP, argv=backup_tool(settings, naming).command(FETCH, cloud="gcp"),
+        environment={**_server(settings, naming, found).environment, **containers.database_tls(found.secrets)},
+        variables={
+            "PGPASSWORD": DATABASE_PASSWORD, **keys.VARIABLES, **{job.variable(name): name for name in backed_up},
+        },
+        certificates=(DATABASE_CA,), memory_mib=_BACKUP_MIB, longest_s=DEADLINE_S,
+    )  # fmt: skip
+
+
+def backup_tool(settings: Settings, naming: Naming) -> Tool:
+    """Return the tool that the job of backups fetches."""
+    store, there = storage.store(settings, naming), backups.destination(settings, naming.stack)
+    wanted = job.BackupJob(
+        target=settings.target,
+        stack=naming.stack,
+        store=job.Bucket(bucket=store.bucket, root=store.root),
+        artifacts=store.prefix(storage.ARTIFACTS),
+        destination=job.Bucket(bucket=there.bucket, root=there.root),
+        recovery_key=str(settings.backup.recovery_key),
+    )
+    return tool(wanted, settings, cloud="gcp")
+
+
+def _server(settings: Settings, naming: Naming, found: Surroundings) -> ServerDescription:
+    return describe(
+        inputs_of(
+            settings,
+            naming,
+            tag=naming.tag(""),
+            database=found.database,
+            cache=found.cache,
+            cache_port=found.cache_port,
+            store=storage.store(settings, naming),
+        )
+    )
+
+
 def _job(  # noqa: PLR0913 - what differs between them, by name
     settings: Settings,
     naming: Naming,
@@ -83,6 +124,8 @@ def _job(  # noqa: PLR0913 - what differs between them, by name
     environment: Mapping[str, str],
     variables: Mapping[str, str],
     certificates: tuple[str, ...],
+    memory_mib: int = _MEMORY_MIB,
+    longest_s: int = _LONGEST_S,
 ) -> Body:
     volumes, mounts = containers.certificates(
         {part: found.secrets[part] for part in certificates if part in found.secrets}
@@ -92,7 +135,7 @@ def _job(  # noqa: PLR0913 - what differs between them, by name
         found.image,
         argv,
         cpus=_CPUS,
-        memory_mib=_MEMORY_MIB,
+        memory_mib=memory_mib,
         environment={**environment, "PYTHONUNBUFFERED": "1"},
         secrets={variable: found.secrets[name] for variable, name in variables.items()},
         mounts={**mounts, "tmp": TEMPORARY},
@@ -107,9 +150,9 @@ def _job(  # noqa: PLR0913 - what differs between them, by name
             "template": {
                 "serviceAccount": naming.email(account),
                 "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2",
-                # A migration that failed half-way is not begun again by the platform.
+                # What failed half-way, such as a migration, is not begun again by the platform.
                 "maxRetries": 0,
-                "timeout": f"{_LONGEST_S}s",
+                "timeout": f"{longest_s}s",
                 "vpcAccess": containers.vpc_access(network=found.network, subnet=found.subnet, tag=naming.service()),
                 "volumes": [*volumes, containers.memory_volume("tmp", TEMPORARY_MIB)],
                 "containers": [container],

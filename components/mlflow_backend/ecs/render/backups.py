@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.render import backups, policies
 from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, SERVER_SECRETS
-from mlflow_backend.aws.store import FETCH
-from mlflow_backend.backup import job
+from mlflow_backend.backup import tool as packed
 from mlflow_backend.backup.job import BackupJob, Bucket
-from mlflow_backend.codec import to_document
 from mlflow_backend.report.quantities import Billing
 from mlflow_backend.schedules import NEVER
 from mlflow_backend.server.login import VERIFICATION_KEY
@@ -23,6 +18,7 @@ if TYPE_CHECKING:
 
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Document, Store
+    from mlflow_backend.backup.tool import Tool
     from mlflow_backend.settings import Settings
 
 BACKUP: Final = "backup"
@@ -30,8 +26,6 @@ SCHEDULER: Final = "scheduler"
 """Part whose role EventBridge Scheduler takes."""
 DISK_GIB: Final = 200
 """Fargate's most (Amazon ECS developer guide, 'Fargate task ephemeral storage'): one sealed dump, or one artifact."""
-# The first backup copies every artifact. None may outlast its lock (releases/lease.py), or a second one would begin.
-DEADLINE_S: Final = 7 * 3600
 # Of a start that failed, such as for want of capacity; the next day's backup is due anyway.
 RETRIES: Final = 3
 OLDEST_S: Final = 3600
@@ -42,40 +36,6 @@ BILLING: Final[Mapping[str, Billing]] = {
         by_use=("the tasks that take backups, and objects at their destination",)
     ),
 }
-_RUN: Final = (
-    ";import io,os,signal,tempfile,zipfile;"
-    f"signal.alarm({DEADLINE_S});"
-    "os.dup2(1,2);"
-    "folder=tempfile.mkdtemp();"
-    "zipfile.ZipFile(io.BytesIO(data)).extractall(folder);"
-    "sys.path.insert(0,folder);"
-    "from mlflow_backend.aws import backup_task;"
-    "sys.exit(backup_task.main([folder,*sys.argv[3:]]))"
-)
-"""What the task does with the tool that it fetched, until its time is over; its log has both streams as one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tool:
-    """An object in the backend's store: modules, with the job and the stack's settings, which become part of a backup.
-
-    `key` holds a digest of its content, so that a task that is starting finds the one that it was given.
-    """
-
-    bucket: str
-    key: str
-    job: str
-    settings: str
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        """What a task runs."""
-        return ("python", "-c", f"{FETCH}{_RUN}", self.bucket, self.key)
-
-
-def content(job_text: str, settings: str) -> bytes:
-    """Return the content of the tool."""
-    return job.bundle({job.JOB: job_text.encode(), job.SETTINGS: settings.encode()})
 
 
 def tool(settings: Settings, naming: Naming, store: Store) -> Tool:
@@ -89,9 +49,7 @@ def tool(settings: Settings, naming: Naming, store: Store) -> Tool:
         destination=Bucket(bucket=there.bucket, root=there.root, region=naming.region),
         recovery_key=str(settings.backup.recovery_key),
     )
-    job_text, file = json.dumps(to_document(wanted), sort_keys=True), backups.stack_file(settings)
-    digest = hashlib.sha256(content(job_text, file)).hexdigest()[:16]
-    return Tool(bucket=store.bucket, key=store.prefix(f"{backups.TOOLS}/{digest}.zip"), job=job_text, settings=file)
+    return packed.tool(wanted, settings, cloud="aws")
 
 
 def scheduled(settings: Settings) -> str | None:

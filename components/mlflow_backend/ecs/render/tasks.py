@@ -14,6 +14,7 @@ from mlflow_backend.aws.render.database import database_address
 from mlflow_backend.aws.render.network import SERVER_PORT
 from mlflow_backend.aws.render.policies import DUMPS
 from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, SERVER_SECRETS, SecretSource
+from mlflow_backend.aws.store import FETCH
 from mlflow_backend.backup import job
 from mlflow_backend.ecs.render import containers
 from mlflow_backend.ecs.render.backups import BACKUP, DISK_GIB, SECRETS, tool
@@ -241,7 +242,7 @@ def _backup(settings: Settings, naming: Naming, server: ServerDescription, drawn
     container = _one_shot(settings, naming, BACKUP, drawn)
     return replace(
         container,
-        command=tool(settings, naming, drawn.store).command,
+        command=tool(settings, naming, drawn.store).command(FETCH, cloud="aws"),
         environment={**container.environment, **server.environment},
         secrets={"PGPASSWORD": drawn.password, **encryption, **backed_up},
     )

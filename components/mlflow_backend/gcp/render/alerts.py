@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.gcp.render.identity import BACKUP, VERIFIER
 from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.settings.budget import accepted_connections, most_replicas
 
@@ -59,7 +60,12 @@ Alert = Figure | Line
 
 def alerts(settings: Settings, naming: Naming, *, least: int) -> tuple[Alert, ...]:
     """Return what a backend is watched for; `least` are the instances that stay warm."""
-    return (*_serving(settings, naming, least=least), *_lines(naming), *_stores(settings, naming))
+    return (
+        *_serving(settings, naming, least=least),
+        *_lines(naming),
+        *_stores(settings, naming),
+        *_backups(settings, naming),
+    )
 
 
 def policy(alert: Alert, settings: Settings, naming: Naming, *, channels: list[str]) -> dict[str, Any]:
@@ -151,7 +157,7 @@ def _lines(naming: Naming) -> Iterator[Alert]:
         says="The front gets no answer from the server beside it: it does not run, or ends in the middle of requests.",
         filter=f'{service} AND labels.container_name="front" AND jsonPayload.level="error"',
     )
-    job = _of("cloud_run_job", job_name=naming.job("verify"), location=naming.region)
+    job = _of("cloud_run_job", job_name=naming.job(VERIFIER), location=naming.region)
     yield Line(
         name="verification-red",
         says="A verification inside the network was red; its report is in the log of its job.",
@@ -190,6 +196,22 @@ def _stores(settings: Settings, naming: Naming) -> Iterator[Alert]:
             aligner="ALIGN_MAX",
             reducer="REDUCE_MAX",
         )
+
+
+def _backups(settings: Settings, naming: Naming) -> Iterator[Alert]:
+    if settings.backup.destination is None:
+        return
+    job = _of("cloud_run_job", job_name=naming.job(BACKUP), location=naming.region)
+    yield Figure(
+        name="backup-failed",
+        says="A backup failed; what it said is in the log of its job.",
+        filter=f"{_metric('run.googleapis.com/job/completed_execution_count', result='failed')} AND {job}",
+        threshold=0,
+        aligner="ALIGN_DELTA",
+        reducer="REDUCE_SUM",
+        period_s=5 * _MINUTE_S,
+        minutes=0,
+    )
 
 
 def _metric(kind: str, **labels: str) -> str:

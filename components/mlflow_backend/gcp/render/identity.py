@@ -5,11 +5,13 @@ No role is on the project: a project often holds more than one backend, and othe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from mlflow_backend.backup.tool import FOLDER
 from mlflow_backend.gcp.render.storage import ARTIFACTS, DUMPS, VERIFY
 from mlflow_backend.identity import OBJECT
+from mlflow_backend.releases.stores import LEDGER, LOCKS, NEWEST, STAGING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,11 +22,14 @@ if TYPE_CHECKING:
 SERVER: Final = "server"
 DATABASE: Final = "database"
 VERIFIER: Final = "verify"
-ACCOUNTS: Final = (SERVER, DATABASE, VERIFIER)
-"""Those that servers, the one-shot job on the database, and the verification inside the network run as."""
+"""Accounts that servers, the one-shot job on the database, and the verification inside the network run as."""
+BACKUP: Final = "backup"
+"""That of the job that takes backups, and of the scheduler that starts it; only if there is a destination."""
 
 OBJECT_USER: Final = "roles/storage.objectUser"
 OBJECT_VIEWER: Final = "roles/storage.objectViewer"
+OBJECT_CREATOR: Final = "roles/storage.objectCreator"
+"""Neither overwrites nor deletes: both need storage.objects.delete ('IAM permissions for Cloud Storage')."""
 SECRET_ACCESSOR: Final = "roles/secretmanager.secretAccessor"  # noqa: S105 - the name of a role
 
 
@@ -47,8 +52,11 @@ class Grant:
         return found
 
 
-def grants(store: Store, secrets: dict[str, Iterable[str]]) -> tuple[Grant, ...]:
-    """Return every grant; `secrets` are those that each account's containers are given, by their resource names."""
+def grants(store: Store, secrets: dict[str, Iterable[str]], *, backups: Store | None = None) -> tuple[Grant, ...]:
+    """Return every grant; `secrets` are those that each account's containers are given, by their resource names.
+
+    `backups` is the root of the stack's backups, None if none are taken.
+    """
     return (
         _objects(store, SERVER, "artifacts", ARTIFACTS, but=f"{store.prefix(ARTIFACTS)}/{OBJECT}"),
         Grant(
@@ -61,7 +69,20 @@ def grants(store: Store, secrets: dict[str, Iterable[str]]) -> tuple[Grant, ...]
         ),
         _objects(store, DATABASE, "dumps", DUMPS),
         _objects(store, VERIFIER, "verification", VERIFY, role=OBJECT_VIEWER),
+        *(_backup(store, backups) if backups else ()),
         *_accessors(secrets),
+    )
+
+
+def _backup(store: Store, there: Store) -> tuple[Grant, ...]:
+    """Return what the job that takes backups may do: read the backend, dump into it, and create objects in `there`."""
+    newest = f'resource.name == "{_object(store, store.prefix(NEWEST))}"'
+    read = _objects(store, BACKUP, "backed-up", ARTIFACTS, LEDGER, FOLDER, role=OBJECT_VIEWER)
+    return (
+        replace(read, condition=f"{read.condition} || {newest}"),
+        _objects(store, BACKUP, "dump-and-lock", STAGING, LOCKS),
+        _objects(there, BACKUP, "create-backups", "", role=OBJECT_CREATOR),
+        _objects(there, BACKUP, "read-backups", "", role=OBJECT_VIEWER),
     )
 
 
@@ -71,18 +92,17 @@ def _accessors(secrets: dict[str, Iterable[str]]) -> Iterator[Grant]:
             yield Grant(account=account, kind="secret", resource=name, role=SECRET_ACCESSOR)
 
 
-def _objects(  # noqa: PLR0913 - what differs between them, by name
-    store: Store, account: str, title: str, part: str, *, but: str = "", role: str = OBJECT_USER
-) -> Grant:
-    """Return a role on the objects below one prefix, and on listing them, apart from the object `but`.
+def _objects(store: Store, account: str, title: str, *parts: str, but: str = "", role: str = OBJECT_USER) -> Grant:
+    """Return a role on the objects below the parts' prefixes, and on listing them, apart from the object `but`.
 
     Listing is asked of the bucket, with the prefix as an attribute of the request ('IAM Conditions', Cloud Storage).
     """
-    prefix = f"{store.prefix(part)}/"
-    named = f'resource.name.startsWith("{_object(store, prefix)}")'
+    prefixes = [f"{store.prefix(part).strip('/')}/" for part in parts]
+    named = " || ".join(f'resource.name.startsWith("{_object(store, prefix)}")' for prefix in prefixes)
     if but:
         named = f'({named} && resource.name != "{_object(store, but)}")'
-    listed = f'api.getAttribute("storage.googleapis.com/objectListPrefix", "").startsWith("{prefix}")'
+    asked = 'api.getAttribute("storage.googleapis.com/objectListPrefix", "")'
+    listed = " || ".join(f'{asked}.startsWith("{prefix}")' for prefix in prefixes)
     return Grant(
         account=account, kind="bucket", resource=store.bucket, role=role, title=title, condition=f"{named} || {listed}"
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.gcp.render import backups
+
 if TYPE_CHECKING:
     from mlflow_backend.gcp.naming import Naming
     from mlflow_backend.settings import Settings
@@ -22,10 +24,15 @@ APIS: Final = (
     "sqladmin.googleapis.com",
     "storage.googleapis.com",
 )
-"""What a project must have enabled. Destroying a stack disables none of them: others may use them by then."""
+"""What each project must have enabled. Destroying a stack disables none of them: others may use them by then."""
 
 # Ours to choose: room for one instance of each service, and for their replacements.
 _SERVICES_PREFIX_LENGTH: Final = 20
+
+
+def apis(settings: Settings) -> tuple[str, ...]:
+    """Return what a stack's project must have enabled."""
+    return (*APIS, *([backups.API] if backups.is_scheduled(settings) else []))
 
 
 def network_name(naming: Naming, name: str) -> str:

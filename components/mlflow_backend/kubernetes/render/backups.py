@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.aws.render.backups import destination, stack_file
+from mlflow_backend.aws.render.backups import destination
 from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.backup import job
 from mlflow_backend.backup.job import BackupJob, Bucket
+from mlflow_backend.backup.tool import DEADLINE_S, stack_file
 from mlflow_backend.kubernetes.naming import BACKUP
 from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
 from mlflow_backend.kubernetes.render.scheduled import scheduled
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 TOOL: Final = "/opt/mlflow-backend/backup"
 SECRETS: Final = "/etc/mlflow-backend/backed-up"
 COMMAND: Final = ("python", f"{TOOL}/{job.TOOL}", TOOL, SECRETS)
-# The first backup copies every artifact. None may outlast its lock (releases/lease.py), or a second one would begin.
-DEADLINE_S: Final = 7 * 3600
 
 
 def documents(settings: Settings, naming: Naming) -> dict[str, Document]:

@@ -141,8 +141,12 @@ class Jobs:
 
     def _run(self, call: Call) -> Any:
         job = self._find(call["name"])
-        template = copy.deepcopy(job["template"]["template"])
         overrides = (call.body or {}).get("overrides", {})
+        # 'IAM permissions' (Cloud Run): other arguments than the job's own take another permission.
+        wanted = "run.jobs.runWithOverrides" if overrides else "run.jobs.run"
+        if not self._policies.allows(call.caller, wanted, call["name"]):
+            raise Failed(403, f"Permission '{wanted}' denied on resource '{call['name']}'.")
+        template = copy.deepcopy(job["template"]["template"])
         if "timeout" in overrides:
             template["timeout"] = overrides["timeout"]
         for override in overrides.get("containerOverrides", []):

@@ -143,6 +143,14 @@ def _account(api: Api, values: Values, document: Values) -> str:
     return str(made["name"])
 
 
+def _scheduled(api: Api, values: Values, document: Values) -> str:
+    """Make a job, whose name is in its document and whole."""
+    parent = f"projects/{values['project']}/locations/{values['region']}"
+    body = {**document, "name": f"{parent}/jobs/{values['name']}"}
+    made = api.call("POST", "cloudscheduler.googleapis.com", f"v1/{parent}/jobs", body)
+    return str(made["name"])
+
+
 def _change_account(api: Api, path: str, _state: Values, document: Values, changed: tuple[str, ...]) -> None:
     body = {"serviceAccount": document, "updateMask": ",".join(changed)}
     api.call("PATCH", "iam.googleapis.com", f"v1/{path}", body)
@@ -236,6 +244,12 @@ KINDS: Final[Mapping[str, Document | Grant]] = {
             inputs="labels annotations template launchStage", fixed="",
         ),
         Document(
+            token="gcp:cloudscheduler/job:Job", api="cloudscheduler.v1", schema="Job", version="v1",
+            parent="projects/{project}/locations/{region}/jobs", short="{name}", masked=True,
+            inputs="description schedule timeZone retryConfig httpTarget attemptDeadline", fixed="",
+            own=OWN | {"name", "region"}, creates=_scheduled,
+        ),
+        Document(
             token="gcp:monitoring/alertPolicy:AlertPolicy", api="monitoring.v3", schema="AlertPolicy", version="v3",
             parent="projects/{project}/alertPolicies", short="{name}", drawn=True, masked=True,
             inputs="displayName combiner conditions documentation notificationChannels userLabels alertStrategy enabled"
@@ -265,6 +279,13 @@ KINDS: Final[Mapping[str, Document | Grant]] = {
             get=("GET", "v2/projects/{project}/locations/{location}/services/{name}:getIamPolicy"),
             set=("POST", "v2/projects/{project}/locations/{location}/services/{name}:setIamPolicy"),
             wrapped=True, whole=True, fixed="name location",
+        ),
+        Grant(
+            token="gcp:cloudrunv2/jobIamMember:JobIamMember", api="run.v2",
+            resource="projects/{project}/locations/{location}/jobs/{name}",
+            get=("GET", "v2/projects/{project}/locations/{location}/jobs/{name}:getIamPolicy"),
+            set=("POST", "v2/projects/{project}/locations/{location}/jobs/{name}:setIamPolicy"),
+            wrapped=True, whole=False, fixed="name location",
         ),
         Grant(
             token="gcp:iap/webCloudRunServiceIamBinding:WebCloudRunServiceIamBinding", api="iap.v1",
