@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+import subprocess
+import threading
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
+import psycopg2
 import pytest
 
-from mlflow_backend.codec import to_document
-from mlflow_backend.local import timed, whole
-from mlflow_backend.local.state import StateDir
-from mlflow_backend.monitoring import ALERTS, dashboard, rules
-from mlflow_backend.monitoring.scraping import RULES, TARGETS, configuration, own_labels, targets
-from mlflow_backend.schedules import WorkRecord
+from mlflow_backend.local import whole
+from mlflow_backend.monitoring import ALERTS, dashboard
+from mlflow_backend.monitoring.scraping import own_labels
 from tests import apt
-from tests.server.servers import Server, pool, serving
-from tests.server.services import Process, Services, free_port, until
+from tests.server.services import PROJECT, Services, until
+from tests.server.watched import STACK, TEMPORARY_BYTES, WORKERS, Watched, watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,86 +27,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.full]
 
-STACK = "watched"
-#: Figures of the database are a minute old at most, and an alert ends when its window has passed.
-DEADLINE_S = 120
-WORKERS = 2
-WITHOUT_DATA = {"FiguresMissing", "OutOfMemory", "MemoryHigh"}
-
-
-def hurried(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the rules with seconds for minutes, and without patience: what they say of the figures is the same."""
-    for rule in document["groups"][0]["rules"]:
-        rule |= {"for": "0s", "expr": re.sub(r"\[\d+m\]", "[15s]", rule["expr"])}
-    return document
-
-
-class Watched:
-    """A server, and the Prometheus that watches it."""
-
-    def __init__(self, server: Server, url: str) -> None:
-        """Name both."""
-        self.server, self._url = server, url
-
-    def ask(self, path: str, **query: str) -> Any:
-        """Return what Prometheus answers."""
-        return json.loads(pool().request("GET", f"{self._url}/api/v1/{path}", fields=query).data)["data"]
-
-    def firing(self) -> dict[str, dict[str, str]]:
-        """Return the alerts that fire, by name, with their labels."""
-        return {
-            each["labels"]["alertname"].removeprefix("Mlflow"): each["labels"]
-            for each in self.ask("alerts")["alerts"]
-            if each["state"] == "firing"
-        }
-
-    def value(self, query: str) -> float | None:
-        """Return the value of a query with one series."""
-        found = self.ask("query", query=query)["result"]
-        return float(found[0]["value"][1]) if found else None
-
-
-@contextmanager
-def figures_of_a_stack(folder: Path) -> Iterator[str]:
-    """Serve what no server knows, of a stack whose verification and scheduled work went well; yields the address."""
-    state, now = StateDir(folder / STACK), datetime.now(UTC)
-    done = to_document(WorkRecord(since=now, started_at=now, ended_at=now, exit_code=0))
-    works = [timed.Work(name=name, schedule="0 2 * * *", commands=()) for name in ("verification", "backup", "drill")]
-    program = timed.program(state, folder, map(to_document, works))
-    for path, document in (
-        (state.report, {"verdict": "pass"}),
-        (state.timer, {work.name: done for work in works}),
-        (state.programs / f"{program.name}.json", to_document(program)),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document))
-    state.store.mkdir()
-    with whole.serving(state):
-        yield whole.address(state)
-
-
-@contextmanager
-def prometheus(folder: Path, address: str, stack: str) -> Iterator[str]:
-    """Run a Prometheus that asks each second, with the hurried rules; yields its address."""
-    folder.mkdir()
-    (folder / RULES).write_text(json.dumps(hurried(rules(own_labels(STACK)))))
-    (folder / TARGETS).write_text(json.dumps(targets(STACK, [address], whole=[stack])))
-    (folder / "prometheus.json").write_text(json.dumps(configuration(interval_s=1)))
-    listens = f"127.0.0.1:{free_port()}"
-    process = Process(
-        arguments=[
-            "prometheus",
-            f"--config.file={folder / 'prometheus.json'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address={listens}",
-        ],
-        log=folder / "log",
-    )
-    process.start()
-    try:
-        yield f"http://{listens}"
-    finally:
-        process.stop(signal.SIGTERM)
+#: Figures of the database are a minute old at most, and an alert ends when its window, a minute at most, has passed.
+DEADLINE_S = 150
+WITHOUT_FAULT = {"OutOfMemory", "MemoryHigh"}
+WITHOUT_DATA = {"FiguresMissing", *WITHOUT_FAULT}
 
 
 @pytest.fixture(scope="module")
@@ -115,27 +38,14 @@ def watched(services: Services, package: Path, tmp_path_factory: pytest.TempPath
     """A healthy server of two workers, watched."""
     if (reason := apt.why_missing(("prometheus",))) is not None:
         pytest.skip(reason)
-    port, folder = str(free_port()), tmp_path_factory.mktemp("watched")
-    with (
-        serving(
-            services,
-            version="3.17.2",
-            package=package,
-            folder=folder,
-            workers=WORKERS,
-            settings={"MLFLOW_BACKEND_METRICS_PORT": port},
-        ) as server,
-        figures_of_a_stack(folder) as stack,
-        prometheus(folder / "prometheus", f"127.0.0.1:{port}", stack) as url,
-    ):
-        found = Watched(server, url)
+    with watching(services, package, tmp_path_factory.mktemp("watched"), hurry=True) as found:
+        until(lambda: found.value("mlflow_backend_workers") == WORKERS, what="all workers", deadline_s=DEADLINE_S)
         quiet(found)
         yield found
 
 
 def quiet(watched: Watched) -> None:
-    """Wait until the server is seen whole, and nothing fires."""
-    until(lambda: watched.value("mlflow_backend_workers") == WORKERS, what="all workers", deadline_s=DEADLINE_S)
+    """Wait until nothing fires."""
     until(lambda: not watched.firing(), what="quiet", deadline_s=DEADLINE_S)
 
 
@@ -146,9 +56,9 @@ def fires(watched: Watched, name: str) -> dict[str, str]:
 
 def test_a_worker_that_died_fires_and_is_forgotten(watched: Watched) -> None:
     """The others answer, so nobody else notices."""
-    line = [each for each in watched.server.log.splitlines() if '"kind":"access"' in each][-1]
-    os.kill(json.loads(line)["process"], signal.SIGKILL)
+    watched.end_worker()
     assert fires(watched, "WorkerDied")["severity"] == "warning"
+    until(lambda: watched.value("mlflow_backend_workers") == WORKERS, what="all workers", deadline_s=DEADLINE_S)
     quiet(watched)
 
 
@@ -169,14 +79,68 @@ def test_a_store_that_is_away_fires_by_its_name_and_by_the_requests_that_fail(wa
     quiet(watched)
 
 
-def test_a_hung_database_fires(watched: Watched) -> None:
+def test_every_graph_has_data(watched: Watched) -> None:
+    """A query on a figure that was renamed draws an empty graph for ever, and its alert is quiet.
+
+    Memory has figures in a container with a limit alone, and figures are missing on a fault alone. Requests that failed
+    were made by the test of the store, before this one, and are in their figures for five minutes.
+    """
+    assert watched.server.get("/api/2.0/mlflow/experiments/search?max_results=1").status == 200
+    panels = dashboard(own_labels(STACK))["panels"]
+    queries = [(panel["title"], target["expr"]) for panel in panels for target in panel["targets"]]
+
+    def drawn() -> bool:
+        empty = {title for title, query in queries if not watched.ask("query", query=query)["result"]}
+        assert empty <= WITHOUT_DATA
+        return True
+
+    assert len(queries) > len(ALERTS) + 10
+    until(drawn, what="data in each graph", deadline_s=DEADLINE_S)
+
+
+def test_a_hung_database_fires_and_so_do_the_figures_that_it_does_not_give(watched: Watched) -> None:
     """It takes connections and answers none, which a probe of its port would not see."""
     postgres = watched.server.services.postgres.process
     postgres.send(signal.SIGSTOP)
     try:
         assert fires(watched, "DatabaseUnreachable")["severity"] == "critical"
+        fires(watched, "FiguresMissing")
     finally:
         postgres.send(signal.SIGCONT)
+    quiet(watched)
+
+
+def test_a_table_that_somebody_has_locked_makes_requests_slow(watched: Watched) -> None:
+    """Every answer is right, and nobody waits for it."""
+    postgres = watched.server.services.postgres
+    statement = "BEGIN; LOCK TABLE experiments IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(4); COMMIT"
+
+    def slow() -> bool:
+        lock = threading.Thread(target=postgres.execute, args=(watched.server.database, statement))
+        lock.start()
+        until(lambda: "experiments" in _locked(watched), what="the lock")
+        answer = watched.server.get("/api/2.0/mlflow/experiments/search?max_results=1")
+        lock.join()
+        assert answer.status == 200
+        return "RequestsSlow" in watched.firing()
+
+    until(slow, what="RequestsSlow", deadline_s=DEADLINE_S)
+    quiet(watched)
+
+
+def _locked(watched: Watched) -> set[str]:
+    query = "SELECT relation::regclass::text FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
+    return {str(row[0]) for row in watched.server.services.postgres.execute(watched.server.database, query)}
+
+
+def test_connections_of_somebody_else_fire(watched: Watched) -> None:
+    """The server's own pool is within its budget; what others hold is what runs out."""
+    postgres = watched.server.services.postgres
+    address = {"host": "127.0.0.1", "port": postgres.port, "user": "mlflow", "password": postgres.password}
+    with ExitStack() as held:
+        for _ in range(165):
+            held.enter_context(closing(psycopg2.connect(**address, dbname="postgres", connect_timeout=5)))
+        fires(watched, "ConnectionsHigh")
     quiet(watched)
 
 
@@ -192,26 +156,88 @@ def test_another_schema_fires(watched: Watched) -> None:
     quiet(watched)
 
 
-def test_every_graph_has_data(watched: Watched) -> None:
-    """A query on a figure that was renamed draws an empty graph for ever, and its alert is quiet.
-
-    Memory has figures in a container with a limit alone, and figures are missing on a fault alone. Requests that failed
-    were made by the test of the store.
-    """
-    assert watched.server.get("/api/2.0/mlflow/experiments/search?max_results=1").status == 200
-    panels = dashboard(own_labels(STACK))["panels"]
-    queries = [(panel["title"], target["expr"]) for panel in panels for target in panel["targets"]]
-
-    def drawn() -> bool:
-        empty = {title for title, query in queries if not watched.ask("query", query=query)["result"]}
-        assert empty <= WITHOUT_DATA
-        return True
-
-    assert len(queries) > len(ALERTS) + 10
-    until(drawn, what="data in each graph", deadline_s=DEADLINE_S)
+def test_temporary_space_that_is_used_up_fires(watched: Watched) -> None:
+    """What the server copies stays there until an upload has ended."""
+    (own,) = watched.server.folder.glob("mlflow-backend-server-*")
+    filled = own / "copied"
+    with filled.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, TEMPORARY_BYTES * 95 // 100)
+    try:
+        fires(watched, "TemporarySpaceLow")
+    finally:
+        filled.unlink()
+    quiet(watched)
 
 
-def test_a_server_that_ended_is_down(watched: Watched) -> None:
-    """The last test of the file, because it ends the server."""
+def test_the_disk_of_the_stack_fires_by_what_grows_on_it(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First artifacts that grow, then the disk that they fill: eight real megabytes."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    # Artifacts are measured every five minutes, because each file is looked at.
+    monkeypatch.setattr(whole, "_MEASURED_S", 1)
+    store = watched.state.store
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(store)], check=True, timeout=10)
+    try:
+        until(lambda: watched.value("sum(mlflow_backend_disk_bytes)") == 8 << 20, what="the disk")
+        artifacts = store / "mlflow/artifacts"
+        artifacts.mkdir(parents=True)
+        (artifacts / "checkpoint").write_bytes(bytes(2 << 20))
+        fires(watched, "ArtifactsGrow")
+        assert "DiskLow" not in watched.firing()
+        (artifacts / "another").write_bytes(bytes((6 << 20) - (256 << 10)))
+        fires(watched, "DiskLow")
+    finally:
+        subprocess.run(["umount", "--lazy", str(store)], check=True, timeout=10)
+    until(lambda: set(watched.firing()) <= {"ArtifactsGrow"}, what="a disk with room", deadline_s=DEADLINE_S)
+
+
+@pytest.mark.parametrize(
+    ("alert", "work", "hours", "exit_code"),
+    [
+        ("VerificationOld", "verification", 4, 0),
+        ("BackupOld", "backup", 27, 0),
+        ("DrillOld", "drill", 8 * 24 + 1, 0),
+        ("ScheduledWorkFailed", "drill", 0, 4),
+    ],
+)
+def test_scheduled_work_that_is_old_or_failed_fires(
+    watched: Watched, alert: str, work: str, hours: int, exit_code: int
+) -> None:
+    """The record is written as the timer writes it; time is what cannot be injected."""
+    moment = datetime.now(UTC) - timedelta(hours=hours)
+    watched.write_record(work, since=moment, started_at=moment, ended_at=moment, exit_code=exit_code)
+    try:
+        labels = fires(watched, alert)
+        assert labels.get("work", work) == work
+    finally:
+        watched.write_record(work)
+    until(lambda: alert not in watched.firing(), what="quiet", deadline_s=DEADLINE_S)
+
+
+def test_a_red_verification_fires(watched: Watched) -> None:
+    """The report is the file that `make verify` and an update write."""
+    watched.write_verdict("fail")
+    try:
+        fires(watched, "VerificationRed")
+    finally:
+        watched.write_verdict("pass")
+    until(lambda: "VerificationRed" not in watched.firing(), what="quiet", deadline_s=DEADLINE_S)
+
+
+def test_a_server_that_ended_is_down_and_its_return_is_a_restart(watched: Watched) -> None:
+    """The last test with a fault, because whoever comes next waits for the server."""
     watched.server.stop()
     assert fires(watched, "ServerDown")["severity"] == "critical"
+    watched.server.start()
+    fires(watched, "ServerRestarted")
+
+
+def test_each_alert_has_a_fault_here_or_is_said_to_have_none() -> None:
+    """The page says which alert nobody has seen on a real server, and why."""
+    here = (PROJECT / "tests/server/test_alerts.py").read_text(encoding="utf-8")
+    assert {alert.name for alert in ALERTS if f'"{alert.name}"' not in here.partition("@pytest.fixture")[2]} == (
+        WITHOUT_FAULT
+    )
+    page = (PROJECT / "docs/runbooks/monitoring.md").read_text(encoding="utf-8")
+    (said,) = re.findall(r"(?m)^Two alerts .*$", page)
+    assert set(re.findall(r"`(\w+)`", said)) == WITHOUT_FAULT
