@@ -11,6 +11,7 @@ import yaml
 
 from mlflow_backend.monitoring import ALERTS, dashboard
 from tests import apt
+from tools.dashboard_picture import PICTURE, Line, picture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,3 +54,17 @@ def test_no_two_graphs_are_in_one_place_and_all_are_told_apart() -> None:
     assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)
     assert len({panel["title"] for panel in panels}) == len({panel["id"] for panel in panels}) == len(panels)
     json.dumps(panels)
+
+
+def test_the_picture_on_the_page_has_every_graph() -> None:
+    """It is drawn by hand, four minutes long: a graph that was added since would be missing from it."""
+    kept = PICTURE.read_text(encoding="utf-8")
+    assert all(f">{panel['title']}</text>" in kept for panel in dashboard(OWN)["panels"])
+
+
+def test_a_graph_is_drawn_with_its_limit_and_one_without_data_says_so() -> None:
+    """An empty graph is no proof of a query."""
+    first, *_, last = dashboard(OWN)["panels"]
+    drawn = picture([(first, [Line(name="<200>", points=[(0, 1), (2, 3)])]), (last, [])])
+    assert drawn.count("stroke-dasharray") == drawn.count("no data") == 1
+    assert "&lt;200&gt;" in drawn
