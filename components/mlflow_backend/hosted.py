@@ -19,7 +19,7 @@ from mlflow_backend.server import login
 from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlflow_backend.migrate.tool import DatabaseTool
     from mlflow_backend.releases.stores import Store
@@ -57,6 +57,19 @@ class HostedLocator(Locator):
     def credentials_inside(self) -> dict[str, str]:
         """Where verification finds it within its own task."""
         return login.references_inside(self.access)
+
+
+@dataclass(kw_only=True)
+class StoreReader:
+    """What a one-shot task needs to verify within the network (target.OneShot): a login, and the way to the store."""
+
+    credentials: Mapping[str, str]
+    locator: Any
+    fetch: str
+
+    def arguments(self, key: str) -> tuple[str, ...]:
+        """Return bucket and key."""
+        return self.locator.bucket, self.locator.store.prefix(key)
 
 
 class HostedPlatform:

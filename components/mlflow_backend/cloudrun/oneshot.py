@@ -11,12 +11,12 @@ from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.gcp.api import RUN
 from mlflow_backend.gcp.naming import LIMITS
 from mlflow_backend.gcp.store import FETCH
+from mlflow_backend.hosted import StoreReader
 from mlflow_backend.target import Finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from mlflow_backend.cloudrun.locator import CloudRunLocator
     from mlflow_backend.cloudrun.service import CloudRun
 
 # From a call to a running container: the network is drawn and the image pulled.
@@ -131,16 +131,10 @@ class CloudRunJob:
 
 
 @dataclass(kw_only=True)
-class VerifyJob(CloudRunJob):
+class VerifyJob(StoreReader, CloudRunJob):
     """The job that verifies within the network (target.OneShot)."""
 
-    credentials: Mapping[str, str]
-    locator: CloudRunLocator
     fetch: str = FETCH
-
-    def arguments(self, key: str) -> tuple[str, ...]:
-        """Return bucket and key."""
-        return self.locator.bucket, self.locator.store.prefix(key)
 
 
 def _container(job: Mapping[str, Any]) -> dict[str, Any]:

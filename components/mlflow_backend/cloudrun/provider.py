@@ -14,9 +14,6 @@ from pulumi.dynamic import Resource
 
 from mlflow_backend.releases import provider
 
-# Each method imports what it needs: the provider's process starts light.
-# ruff: noqa: PLC0415
-
 
 class CandidateProvider(provider.CandidateProvider):
     """A revision with a tag."""
@@ -28,12 +25,7 @@ class RolloutProvider(provider.RolloutProvider):
     """The wait for the traffic."""
 
     compared = ("locator", "revision")
-
-    def wait(self, props: dict[str, Any]) -> dict[str, Any]:
-        """Wait until the release serves. Raises PlatformFailed with Google's own reasons."""
-        from mlflow_backend import rollout
-
-        return rollout.wait_for(props)
+    module = "mlflow_backend.rollout"
 
 
 class Candidate(Resource, module="mlflow-backend", name="CloudRunCandidate"):
@@ -44,11 +36,7 @@ class Candidate(Resource, module="mlflow-backend", name="CloudRunCandidate"):
         super().__init__(CandidateProvider(), name, props, opts)
 
 
-class Rollout(Resource, module="mlflow-backend", name="CloudRunRollout"):
-    """A release that was seen to serve. Outputs: `revision`."""
+class Rollout(provider.Rollout, module="mlflow-backend", name="CloudRunRollout"):
+    """A revision that was seen to serve."""
 
-    revision: pulumi.Output[str]
-
-    def __init__(self, name: str, opts: pulumi.ResourceOptions, **props: pulumi.Input[Any]) -> None:
-        """Take the locator, the revision, and how long it may take."""
-        super().__init__(RolloutProvider(), name, props, opts)
+    waited_for_by = RolloutProvider

@@ -28,6 +28,7 @@ from mlflow_backend.aws.scope import Scope
 from mlflow_backend.aws.storage import Storage
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.backend import Backend, Serving
+from mlflow_backend.dynamic import document_of
 from mlflow_backend.ecs.history import describe
 from mlflow_backend.ecs.locator import EcsLocator, locator_of
 from mlflow_backend.ecs.looked_at import preflight_args
@@ -272,8 +273,8 @@ class EcsBackend(Backend):
         return Rollout(
             f"{self._name}-rollout",
             revision=self.service.revision,
-            locator=self._locator,
-            deadline_s=rollout_deadline(self._settings.server.request_timeout),
+            locator=document_of(self._locator),
+            deadline=rollout_deadline(self._settings.server.request_timeout),
             opts=self._after(self.service.service),
         )
 

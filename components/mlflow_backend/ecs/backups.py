@@ -9,6 +9,7 @@ from mlflow_backend.backup import job
 from mlflow_backend.backup.source import no_task, not_built
 from mlflow_backend.backup.tool import DEADLINE_S
 from mlflow_backend.ecs.oneshot import EcsTask
+from mlflow_backend.ecs.reasons import STATES, known_tasks
 from mlflow_backend.ecs.render.backups import BACKUP
 from mlflow_backend.logged import is_whole
 
@@ -53,16 +54,10 @@ class EcsBackups:
 
     def schedules(self) -> Mapping[str, str]:
         """Return how the last task went that ECS still knows."""
-        locator, ecs = self._platform.locator, self._platform.clients.ecs
-        if not locator.backup_family:
+        locator, clients = self._platform.locator, self._platform.clients
+        if not (family := locator.backup_family):
             return {}
-        asked = {"cluster": locator.service.cluster, "family": locator.backup_family}
-        arns = [
-            each
-            for status in ("RUNNING", "STOPPED")
-            for each in ecs.list_tasks(**asked, desiredStatus=status)["taskArns"]
-        ]
-        found = ecs.describe_tasks(cluster=locator.service.cluster, tasks=arns)["tasks"] if arns else []
+        found = [task for each in STATES for task in known_tasks(clients, locator.service.cluster, each, family=family)]
         if not found:
             return {BACKUP: "no task of the last hour is known; the newest backup says how the last one went"}
         newest = max(found, key=lambda each: each.get("createdAt", datetime.min.replace(tzinfo=UTC)))

@@ -30,7 +30,6 @@ AUDIT_DAYS: Final = 90
 
 TASKS: Final = 3
 """Of each part: those that run, then the last that ended."""
-_TASKS: Final = 100
 _STREAMS: Final = 50
 
 
@@ -92,12 +91,8 @@ class EcsLogs:
     def _known_to_ecs(self, family: str) -> dict[str, str]:
         """Return the state of each task that ECS still knows, in the order in which they are shown."""
         states: dict[str, str] = {}
-        for status in ("RUNNING", "STOPPED"):
-            cluster = self.locator.service.cluster
-            arns = self.clients.ecs.list_tasks(cluster=cluster, family=family, desiredStatus=status, maxResults=_TASKS)[
-                "taskArns"
-            ]
-            found = self.clients.ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+        for status in reasons.STATES:
+            found = reasons.known_tasks(self.clients, self.locator.service.cluster, status, family=family)
             newest_first = sorted(found, key=lambda task: str(task.get("createdAt", "")), reverse=True)
             states |= {reasons.task_id(task): _state(task) for task in newest_first}
         return states

@@ -24,7 +24,7 @@ from mlflow_backend.ecs.logs import ONE_SHOTS, PARTS, EcsLogs
 from mlflow_backend.ecs.oneshot import EcsTask
 from mlflow_backend.ecs.render.tasks import VERIFY
 from mlflow_backend.ecs.scale import Scale
-from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
+from mlflow_backend.hosted import ARTIFACTS, HostedPlatform, StoreReader
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.journal import Journal
 from mlflow_backend.releases.stores import DUMPS
@@ -45,16 +45,10 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class VerifyTask(EcsTask):
+class VerifyTask(StoreReader, EcsTask):
     """The one-shot task that verifies within the network (target.OneShot)."""
 
-    credentials: Mapping[str, str]
-    locator: EcsLocator
     fetch: str = FETCH
-
-    def arguments(self, key: str) -> tuple[str, ...]:
-        """Return bucket and key."""
-        return self.locator.bucket, self.locator.store.prefix(key)
 
 
 class EcsPlatform(HostedPlatform, EcsHistory):

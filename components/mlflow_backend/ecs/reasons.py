@@ -5,7 +5,7 @@ Log lines are a server's own and may hold a URL with a password; those are blank
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mlflow_backend.logged import without_passwords
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.clients import Clients
     from mlflow_backend.ecs.deployments import TaskDefinitionId
 
+State = Literal["RUNNING", "STOPPED"]
+STATES: Final[tuple[State, ...]] = ("RUNNING", "STOPPED")
 LOG_LINES: Final = 15
 _EVENTS: Final = 5
 _TASKS: Final = 100
@@ -77,14 +79,16 @@ def tail(clients: Clients, group: str, stream: str, *, lines: int = LOG_LINES) -
     return [event.get("message", "").rstrip() for event in answer["events"]]
 
 
+def known_tasks(clients: Clients, cluster: str, status: State, **of: str) -> list[Mapping[str, Any]]:
+    """Return the tasks of a `family` or a `serviceName` that ECS knows: those that run, or ended within the hour."""
+    found = clients.ecs.list_tasks(cluster=cluster, desiredStatus=status, maxResults=_TASKS, **of)  # type: ignore[arg-type]
+    arns = found["taskArns"]
+    return [*clients.ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]] if arns else []
+
+
 def stopped_tasks(clients: Clients, *, cluster: str, service: str, wanted: TaskDefinitionId) -> list[Mapping[str, Any]]:
     """Return the tasks of a revision that ended, or are about to, oldest first; ECS remembers them for an hour."""
-    arns = clients.ecs.list_tasks(cluster=cluster, serviceName=service, desiredStatus="STOPPED", maxResults=_TASKS)[
-        "taskArns"
-    ]
-    if not arns:
-        return []
-    tasks = clients.ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
+    tasks = known_tasks(clients, cluster, "STOPPED", serviceName=service)
     own = [task for task in tasks if task["taskDefinitionArn"].endswith(f"/{wanted}")]
     return sorted(own, key=lambda task: str(task.get("stoppedAt") or task.get("createdAt") or ""))
 

@@ -10,11 +10,11 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.naming import Naming
-from mlflow_backend.aws.render import alarms, balancer, cache, database, network, secrets, storage
-from mlflow_backend.aws.render import policies as aws_policies
+from mlflow_backend.aws.render import alarms, balancer, cache, database, network, policies, secrets, storage
+from mlflow_backend.aws.render.documents import documents
 from mlflow_backend.aws.render.secrets import SecretSource
 from mlflow_backend.ecs.render import backups, service, tasks
-from mlflow_backend.ecs.render.roles import roles
+from mlflow_backend.ecs.render.roles import roles, scheduler
 from mlflow_backend.report.policies import RenderedParts
 
 if TYPE_CHECKING:
@@ -62,9 +62,8 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
 
 
 def _documents(settings: Settings, naming: Naming, drawn: tasks.TaskDependencies) -> dict[str, Mapping[str, Any]]:
-    store = drawn.store
     given = {
-        "store": store,
+        "store": drawn.store,
         "key": naming.arn("kms", "key/drawn-by-aws"),
         "server": drawn.server_secret.arn,
         "database": drawn.password.arn,
@@ -72,18 +71,12 @@ def _documents(settings: Settings, naming: Naming, drawn: tasks.TaskDependencies
         "admin": drawn.admin_secret,
         "api_keys": drawn.api_keys,
     }
-    found: dict[str, Mapping[str, Any]] = {f"role {role.part}": role.written(given) for role in roles(settings, naming)}
+    made = [*roles(settings, naming)]
     if backups.scheduled(settings) is not None:
-        found["role scheduler"] = backups.scheduler(naming)
-    found["key policy"] = aws_policies.key(naming, log_group_arns=[naming.log_group_arn(tasks.SERVER)])
+        made.append(scheduler(naming))
+    found = documents(settings, naming, made, given)
     if settings.aws.monitoring.topic is None:
-        found["alarm topic policy"] = aws_policies.topic(naming, topic_arn=naming.arn("sns", naming.topic()))
-    if settings.artifacts.mode == "create":
-        found["data bucket policy"] = aws_policies.data_bucket(naming, store, server_role_arn=naming.role_arn("server"))
-    if storage.keeps_logs(settings):
-        found["logs bucket policy"] = aws_policies.logs_bucket(
-            naming, bucket=naming.bucket("logs"), data_bucket_arn=None
-        )
+        found["alarm topic policy"] = policies.topic(naming, topic_arn=naming.arn("sns", naming.topic()))
     return found
 
 

@@ -44,6 +44,7 @@ from mlflow_backend.eks.within import (
     elasticache,
     rds,
     within,
+    without_balancer,
 )
 from mlflow_backend.findings import documents
 from mlflow_backend.kubernetes.preflight import monitors, refuse
@@ -94,7 +95,7 @@ class EksBackend(Backend):
         refuse_broken(settings)
         naming, objects = naming_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)
         connection = args.connection or Connection(naming.region)
-        self._scope = Scope(settings=_without_balancer(settings), naming=naming, connection=connection)
+        self._scope = Scope(settings=without_balancer(settings), naming=naming, connection=connection)
         self._objects, self._inner = objects, within(settings, naming, objects)
         self._locator = eks_locator(settings, naming, objects, connection)
         plugin.require()
@@ -288,12 +289,6 @@ class EksBackend(Backend):
     def _needs_network(self) -> bool:
         settings = self._settings
         return created(settings) or rds(settings) or elasticache(settings)
-
-
-def _without_balancer(settings: Settings) -> Settings:
-    """Return settings of a backend that has no load balancer of its own, and so no logs of one."""
-    network = settings.aws.network.model_copy(update={"access_logs": False})
-    return settings.model_copy(update={"aws": settings.aws.model_copy(update={"network": network})})
 
 
 def _looked_at(

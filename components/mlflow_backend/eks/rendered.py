@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.aws.render import cache, cluster, database, network, policies, secrets, storage
+from mlflow_backend.aws.render import cache, cluster, database, network, secrets, storage
+from mlflow_backend.aws.render.documents import documents
 from mlflow_backend.eks.refusals import naming_of
 from mlflow_backend.eks.roles import roles
-from mlflow_backend.eks.within import within
+from mlflow_backend.eks.within import within, without_balancer
 from mlflow_backend.kubernetes.rendered import containers
 from mlflow_backend.report.policies import RenderedParts
 
@@ -27,11 +28,9 @@ BILLING: Final[Mapping[str, Billing]] = {
 def render(settings: Settings, *, project: str, stack: str) -> RenderedParts:
     """Return the parts of a stack. Raises Refused and ValueError for settings that cannot be rendered."""
     naming, objects = naming_of(settings, project=project, stack=stack)
-    store = storage.store(settings, naming)
-    documents = {f"role {role.part}": role.written({"store": store}) for role in roles(settings, naming)}
-    if settings.artifacts.mode == "create":
-        server = naming.role_arn("server")
-        documents["data bucket policy"] = policies.data_bucket(naming, store, server_role_arn=server)
+    given = {"store": storage.store(settings, naming)}
     return RenderedParts(
-        containers=containers(within(settings, naming, objects), objects), documents=documents, image_known=True
+        containers=containers(within(settings, naming, objects), objects),
+        documents=documents(without_balancer(settings), naming, roles(settings, naming), given),
+        image_known=True,
     )

@@ -50,6 +50,12 @@ def cluster_arn(settings: Settings, naming: Naming) -> str:
     return naming.arn("eks", f"cluster/{cluster_name(settings, naming)}")
 
 
+def without_balancer(settings: Settings) -> Settings:
+    """Return settings of a backend that has no load balancer of its own, and so no logs of one."""
+    network = settings.aws.network.model_copy(update={"access_logs": False})
+    return settings.model_copy(update={"aws": settings.aws.model_copy(update={"network": network})})
+
+
 def within(settings: Settings, naming: Naming, objects: ObjectNaming) -> Settings:
     """Return the settings that the workload is rendered from."""
     wanted, store = settings.kubernetes, storage.store(settings, naming)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.store import FETCH
 from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.hosted import StoreReader
 from mlflow_backend.kubernetes import reasons
 from mlflow_backend.kubernetes.naming import JOB_NAME
 from mlflow_backend.kubernetes.render import oneshot
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mlflow_backend.kubernetes.api import Api
-    from mlflow_backend.kubernetes.locator import KubernetesLocator
 
 # How long the kubelet may take to write the last lines of a container that has ended.
 _LAST_LINES_S: Final = 15.0
@@ -106,16 +106,10 @@ class KubernetesJob:
 
 
 @dataclass(kw_only=True)
-class VerifyJob(KubernetesJob):
+class VerifyJob(StoreReader, KubernetesJob):
     """The Job that verifies within the cluster (target.OneShot)."""
 
-    credentials: Mapping[str, str]
-    locator: KubernetesLocator
     fetch: str = FETCH
-
-    def arguments(self, key: str) -> tuple[str, ...]:
-        """Return bucket and key."""
-        return self.locator.bucket, self.locator.store.prefix(key)
 
 
 def _state(pod: Mapping[str, Any]) -> Mapping[str, Any]:

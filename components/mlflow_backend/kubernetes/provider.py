@@ -42,12 +42,7 @@ class RolloutProvider(provider.RolloutProvider):
     """The wait for the Deployment."""
 
     compared = ("locator", "identity", "secrets")
-
-    def wait(self, props: dict[str, Any]) -> dict[str, Any]:
-        """Wait until its pods are ready. Raises PlatformFailed with the cluster's own reasons."""
-        from mlflow_backend.kubernetes import rollout
-
-        return rollout.wait(props)
+    module = "mlflow_backend.kubernetes.rollout"
 
 
 class StoresProvider(Provider):
@@ -114,11 +109,7 @@ class Stores(Resource, module="mlflow-backend", name="KubernetesStores"):
         super().__init__(StoresProvider(), name, props, opts)
 
 
-class Rollout(Resource, module="mlflow-backend", name="KubernetesRollout"):
-    """A release that was seen to serve. Outputs: `revision`."""
+class Rollout(provider.Rollout, module="mlflow-backend", name="KubernetesRollout"):
+    """A release that was seen to serve."""
 
-    revision: pulumi.Output[str]
-
-    def __init__(self, name: str, opts: pulumi.ResourceOptions, **props: pulumi.Input[Any]) -> None:
-        """Take the locator, the release's identity and its secrets' version, and how long it may take."""
-        super().__init__(RolloutProvider(), name, {**props, "revision": None}, opts)
+    waited_for_by = RolloutProvider

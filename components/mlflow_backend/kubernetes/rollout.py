@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _CONTROLLER_S: Final = 60.0
 
 
-def wait(props: Mapping[str, Any]) -> dict[str, Any]:
+def wait_for(props: Mapping[str, Any]) -> dict[str, Any]:
     """Wait until the release serves, and return the resource's outputs. Raises PlatformFailed."""
     deployed = open_releases(from_document(props["locator"]))
     return rollout.wait(deployed, _revision(deployed.platform, props["identity"]), props)

@@ -90,18 +90,18 @@ class CandidateProvider(Provider):
 
 
 class RolloutProvider(Provider):
-    """The wait for the platform: an update whose revision does not serve in time fails, and says why."""
+    """The wait for the platform: an update whose revision does not serve in time fails, and says why.
 
+    `module` has `wait_for`, which waits until the release serves, and returns the outputs with its `revision`.
+    """
+
+    module: ClassVar[str]
     compared: ClassVar[tuple[str, ...]]
     """The inputs that make it another rollout; how long to wait does not matter afterwards."""
 
-    def wait(self, props: dict[str, Any]) -> dict[str, Any]:
-        """Wait until the release serves, and return the outputs with its `revision`. Raises PlatformFailed."""
-        raise NotImplementedError
-
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Wait for it."""
-        outs = self.wait(props)
+        """Wait for it. Raises PlatformFailed with the platform's own reasons."""
+        outs = importlib.import_module(self.module).wait_for(props)
         return CreateResult(id_=str(outs["revision"]), outs=outs)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
@@ -142,6 +142,17 @@ class LedgerEntry(Resource, module="mlflow-backend", name="LedgerEntry"):
             "number": None,
         }
         super().__init__(LedgerEntryProvider(), name, props, opts)
+
+
+class Rollout(Resource, module="mlflow-backend", name="Rollout"):
+    """A release that was seen to serve; each target has a class of its own. Outputs: `revision`."""
+
+    waited_for_by: ClassVar[type[RolloutProvider]]
+    revision: pulumi.Output[str]
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions, **props: pulumi.Input[Any]) -> None:
+        """Take the locator, what the provider compares, and within which `deadline` (seconds) it has to serve."""
+        super().__init__(self.waited_for_by(), name, {"revision": None, **props}, opts)
 
 
 class Hold(Resource, module="mlflow-backend", name="Hold"):

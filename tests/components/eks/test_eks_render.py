@@ -128,7 +128,7 @@ def test_previews_are_shown_containers_and_documents() -> None:
     """The policy pack judges them before anything is there."""
     parts = rendered.render(settings_of(), **NAMES)
     assert set(parts.containers) == {"server", "database tool", "verification"}
-    assert {"role server", "role tasks", "role verify", "data bucket policy"} <= set(parts.documents)
+    assert {"role server", "role tasks", "role verify", "key policy", "data bucket policy"} == set(parts.documents)
     assert "data bucket policy" not in rendered.render(settings_of("adopted"), **NAMES).documents
 
 

@@ -361,7 +361,7 @@ def rolled(live: KubernetesPlatform, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_a_rollout_finds_its_revision_and_waits_for_it(rolled: dict[str, Any]) -> None:
     """The number of a revision is not known before the controller has made it."""
-    outputs = rollout.wait(rolled)
+    outputs = rollout.wait_for(rolled)
     assert outputs["revision"] == "hash2"
     assert resource.still_serving(outputs)
     assert RolloutProvider().diff("hash2", outputs, outputs).replaces == []
@@ -375,7 +375,7 @@ def test_a_rollout_without_an_announced_deployment_fails(
     times = iter(range(0, 1000, 30))
     live.pace = Pace(clock=lambda: float(next(times)), pause=lambda _: None)
     with pytest.raises(PlatformFailed) as failed:
-        rollout.wait({**rolled, "identity": "identity9"})
+        rollout.wait_for({**rolled, "identity": "identity9"})
     assert failed.value.code == "deployment-of-another-release"
     assert cluster.applied == []
 
@@ -393,7 +393,7 @@ def test_what_a_rollback_left_is_rolled_out_again(
     live.pace = Pace(clock=lambda: float(next(times)), pause=lambda _: None)
     # The cluster in memory has no controller that would do what it is told.
     with pytest.raises(PlatformFailed):
-        rollout.wait(rolled)
+        rollout.wait_for(rolled)
     (kind, applied, manager) = cluster.applied[0]
     assert (kind, manager) == ("Deployment", server.FIELD_MANAGER)
     assert applied["spec"]["template"]["metadata"]["annotations"][server.SETTINGS] == "identity2"
@@ -401,7 +401,7 @@ def test_what_a_rollback_left_is_rolled_out_again(
 
 def test_a_backend_that_stopped_to_serve_is_waited_for_again(cluster: Namespace, rolled: dict[str, Any]) -> None:
     """Without another input: an update without changes must notice."""
-    outputs = rollout.wait(rolled)
+    outputs = rollout.wait_for(rolled)
     cluster.put("ReplicaSet", replica_set(2))
     assert RolloutProvider().diff("hash2", outputs, outputs).changes
 
