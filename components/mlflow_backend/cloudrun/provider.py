@@ -39,4 +39,6 @@ class Candidate(Resource, module="mlflow-backend", name="CloudRunCandidate"):
 class Rollout(provider.Rollout, module="mlflow-backend", name="CloudRunRollout"):
     """A revision that was seen to serve."""
 
-    waited_for_by = RolloutProvider
+    def __init__(self, name: str, opts: pulumi.ResourceOptions, **props: pulumi.Input[Any]) -> None:
+        """See releases.provider.Rollout."""
+        super().__init__(RolloutProvider(), name, opts, **props)

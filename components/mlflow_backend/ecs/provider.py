@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
 from pulumi.dynamic import Resource
@@ -48,4 +48,6 @@ class BackupTool(Resource, module="mlflow-backend", name="EcsBackupTool"):
 class Rollout(provider.Rollout, module="mlflow-backend", name="EcsRollout"):
     """A revision that was seen to serve."""
 
-    waited_for_by = RolloutProvider
+    def __init__(self, name: str, opts: pulumi.ResourceOptions, **props: pulumi.Input[Any]) -> None:
+        """See releases.provider.Rollout."""
+        super().__init__(RolloutProvider(), name, opts, **props)

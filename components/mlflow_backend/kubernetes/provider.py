@@ -112,4 +112,6 @@ class Stores(Resource, module="mlflow-backend", name="KubernetesStores"):
 class Rollout(provider.Rollout, module="mlflow-backend", name="KubernetesRollout"):
     """A release that was seen to serve."""
 
-    waited_for_by = RolloutProvider
+    def __init__(self, name: str, opts: pulumi.ResourceOptions, **props: pulumi.Input[Any]) -> None:
+        """See releases.provider.Rollout."""
+        super().__init__(RolloutProvider(), name, opts, **props)

@@ -144,15 +144,16 @@ class LedgerEntry(Resource, module="mlflow-backend", name="LedgerEntry"):
         super().__init__(LedgerEntryProvider(), name, props, opts)
 
 
-class Rollout(Resource, module="mlflow-backend", name="Rollout"):
+class Rollout(Resource):
     """A release that was seen to serve; each target has a class of its own. Outputs: `revision`."""
 
-    waited_for_by: ClassVar[type[RolloutProvider]]
     revision: pulumi.Output[str]
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions, **props: pulumi.Input[Any]) -> None:
+    def __init__(
+        self, provider: RolloutProvider, name: str, opts: pulumi.ResourceOptions, **props: pulumi.Input[Any]
+    ) -> None:
         """Take the locator, what the provider compares, and within which `deadline` (seconds) it has to serve."""
-        super().__init__(self.waited_for_by(), name, {"revision": None, **props}, opts)
+        super().__init__(provider, name, {"revision": None, **props}, opts)
 
 
 class Hold(Resource, module="mlflow-backend", name="Hold"):
