@@ -7,9 +7,8 @@ import importlib.util
 import json
 import os
 import subprocess
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -17,6 +16,7 @@ import pytest
 import urllib3
 import yaml
 
+from tests.loopback_http import LoopbackServer
 from tests.server.environments import python
 from tests.tools.projects import ROOT
 
@@ -133,23 +133,13 @@ class Argo(BaseHTTPRequestHandler):
 def received(webhook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[Any]]]:
     """The receiver's URL, and what it asked of Argo."""
     asked: list[Any] = []
-    servers = [
-        ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        for handler in (webhook.Receiver, type("Kept", (Argo,), {"asked": asked}))
-    ]
     for name, value in (("token", "of-argo"), ("secret", SECRET)):
         (tmp_path / name).write_text(f"{value}\n")
-    monkeypatch.setenv("ARGO_SERVER", f"http://127.0.0.1:{servers[1].server_port}")
     monkeypatch.setenv("ARGO_TOKEN_FILE", str(tmp_path / "token"))
     monkeypatch.setenv("WEBHOOK_SECRET_FILE", str(tmp_path / "secret"))
-    threads = [threading.Thread(target=server.serve_forever) for server in servers]
-    for thread in threads:
-        thread.start()
-    yield f"http://127.0.0.1:{servers[0].server_port}/", asked
-    for server, thread in zip(servers, threads, strict=True):
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=10)
+    with LoopbackServer(type("Kept", (Argo,), {"asked": asked})) as argo, LoopbackServer(webhook.Receiver) as receiver:
+        monkeypatch.setenv("ARGO_SERVER", argo.url)
+        yield f"{receiver.url}/", asked
 
 
 def event(**data: str) -> str:

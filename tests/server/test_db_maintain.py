@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.loopback_http import Handler, LoopbackServer
 from tests.matrices import rows
 
 if TYPE_CHECKING:
@@ -34,26 +33,14 @@ def proxy(answers: dict[str, int], meanwhile: Callable[[], object] = list) -> It
     """
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_DELETE(self) -> None:
+    class Deleting(Handler):
+        def reply(self) -> None:
             meanwhile()
             asked.append(self.path.rstrip("/").partition("/artifacts/")[2])
-            self.send_response(next((code for part, code in answers.items() if part in self.path), 200))
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
+            self.answer(next((code for part, code in answers.items() if part in self.path), 200), b"{}")
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with LoopbackServer(Deleting) as server:
+        yield server.url, asked
 
 
 def add(postgres: Postgres, database: str, experiment: int, name: str, *, deleted_days: float | None = None) -> None:

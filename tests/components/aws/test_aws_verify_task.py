@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import moto
@@ -25,6 +23,7 @@ from mlflow_backend.schema import Heads
 from mlflow_backend.verify.request import VerifyRequest
 from mlflow_backend.verify.subjects import Subject
 from tests.components.aws.packed import run_packed
+from tests.loopback_http import Handler, LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,27 +37,13 @@ NOWHERE = "http://127.0.0.1:9"
 def url() -> Iterator[str]:
     """Serve what has the version of an MLflow, and nothing else of it."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Versioned(Handler):
+        def reply(self) -> None:
             body = {"/version": b"3.17.2", "/health": b"OK"}.get(self.path, b"")
-            self.send_response(200 if body else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200 if body else 404, body)
 
-        do_POST = do_GET  # noqa: N815 - the name is the library's
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with LoopbackServer(Versioned) as server:
+        yield server.url
 
 
 def job_at(folder: Path, url: str, *, endpoint: str | None = None) -> None:

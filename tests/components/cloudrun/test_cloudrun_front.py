@@ -26,6 +26,7 @@ from mlflow_backend.cloudrun.render import containers, front
 from mlflow_backend.local import ports
 from mlflow_backend.local.tools import installed
 from tests.components.cloudrun.stacks import body_of, changed
+from tests.loopback_http import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,13 +121,9 @@ def server() -> Iterator[int]:
     """Run the server; its port."""
     Server.connections.clear()
     Server.streaming = threading.Event()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as made:
-        thread = threading.Thread(target=made.serve_forever)
-        thread.start()
-        yield made.server_address[1]
+    with LoopbackServer(Server) as made:
+        yield made.port
         Server.streaming.set()
-        made.shutdown()
-        thread.join(_DEADLINE_S)
 
 
 @pytest.fixture

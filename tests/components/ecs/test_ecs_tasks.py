@@ -6,9 +6,7 @@ import copy
 import json
 import subprocess
 import sys
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +30,7 @@ from tests.components.ecs.stacks import (
     settings_of,
     tasks_of,
 )
+from tests.loopback_http import Handler, LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -214,30 +213,21 @@ def test_a_size_is_chosen_where_none_is_asked_for() -> None:
     assert (task["cpu"], task["memory"]) == ("1024", "2048")
 
 
-class _Answers(BaseHTTPRequestHandler):
+class _Answers(Handler):
     status: dict[str, int]
     asked: list[str]
 
-    def do_GET(self) -> None:
+    def reply(self) -> None:
         self.asked.append(self.path)
-        self.send_response(self.status[self.path])
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass
+        self.answer(self.status[self.path])
 
 
 @pytest.fixture
 def answering() -> Iterator[tuple[type[_Answers], int]]:
     """A server whose answers a test sets, and its port."""
     handler = type("Handler", (_Answers,), {"status": {}, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield handler, server.server_address[1]
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with LoopbackServer(handler) as server:
+        yield handler, server.port
 
 
 def _run(command: tuple[str, ...], marker: Path) -> int:

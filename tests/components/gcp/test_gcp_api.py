@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +11,7 @@ from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.gcp.api import ENDPOINTS, RUN, SECRETS, Api, GoogleError, endpoints
 from mlflow_backend.pace import Pace
 from tests.components.messages import raised
+from tests.loopback_http import Handler, LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,32 +28,15 @@ class Google:
         self.asked: list[tuple[str, str]] = []
         owner = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do(self) -> None:
+        class Listed(Handler):
+            def reply(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 owner.asked.append((self.command, self.path))
                 status, document = owner.answers.pop(0)
-                content = json.dumps(document).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                self.answer(status, json.dumps(document).encode())
 
-            def log_message(self, *args: object) -> None:
-                """Say nothing."""
-
-        for method in ("GET", "POST", "PATCH"):
-            setattr(Handler, f"do_{method}", Handler.do)
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End it."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=10)
+        self._server = LoopbackServer(Listed)
+        self.url, self.close = self._server.url, self._server.close
 
 
 class Tokens:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import json
 import os
 import socket
@@ -11,7 +10,6 @@ import ssl
 import stat
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +21,7 @@ from mlflow_backend.kubernetes.api import Api, Refusal
 from mlflow_backend.kubernetes.kubeconfig import Connection
 from mlflow_backend.kubernetes.render import oneshot
 from mlflow_backend.pace import Pace
+from tests.loopback_http import Handler, LoopbackServer
 from tests.rig.authority import Authority
 
 if TYPE_CHECKING:
@@ -45,35 +44,17 @@ class Server:
         certificate, key = self.authority.certificate("127.0.0.1")
         owner = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do(self) -> None:
+        class Listed(Handler):
+            def reply(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 owner.asked.append((self.command, self.path, dict(self.headers), body))
                 status, document = owner.answers.pop(0)
-                content = json.dumps(document).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                self.answer(status, json.dumps(document).encode())
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-                """Say nothing."""
-
-        for method in ("GET", "POST", "PATCH", "PUT", "DELETE"):
-            setattr(Handler, f"do_{method}", Handler.do)
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate, key)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"https://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """End it."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=10)
+        self._server = LoopbackServer(Listed, context=context)
+        self.url, self.close = self._server.url, self._server.close
 
 
 @pytest.fixture

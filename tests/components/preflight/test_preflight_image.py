@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +16,7 @@ from mlflow_backend.preflight.image import ImageRequirements
 from mlflow_backend.preflight.manifests import DENIED, Platform, digest_of, inspect
 from mlflow_backend.preflight.registry import Login, Registry
 from tests.components.preflight.images import DOCKER_INDEX, DOCKER_MANIFEST, LABELS, OCI_INDEX, OCI_MANIFEST, Store
+from tests.loopback_http import Handler, LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,33 +162,20 @@ def test_ecr_is_recognised() -> None:
     assert parse("123456789012.dkr.ecr.eu-west-1.example.com/mlflow:1").ecr is None
 
 
-class _Handler(BaseHTTPRequestHandler):
-    answer: Callable[[str, str | None], tuple[int, dict[str, str], bytes]]
+class _Handler(Handler):
+    say: Callable[[str, str | None], tuple[int, dict[str, str], bytes]]
 
-    def do_GET(self) -> None:
-        status, headers, body = type(self).answer(self.path, self.headers.get("Authorization"))
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass
+    def reply(self) -> None:
+        status, headers, body = type(self).say(self.path, self.headers.get("Authorization"))
+        self.answer(status, body, headers)
 
 
 @pytest.fixture
 def odd() -> Iterator[tuple[type[_Handler], str]]:
     """A registry that does whatever a test says, for what a good one never does."""
     handler = type("Odd", (_Handler,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield handler, f"127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with LoopbackServer(handler) as server:
+        yield handler, f"127.0.0.1:{server.port}"
 
 
 CONFIG = json.dumps({"os": "linux", "architecture": "amd64", "config": {"Labels": LABELS, "User": "1"}}).encode()
@@ -214,7 +200,7 @@ def test_a_registry_with_a_login_is_logged_in_to(odd: tuple[type[_Handler], str]
             return 401, {"WWW-Authenticate": challenge}, b""
         return _good(path)
 
-    handler.answer = staticmethod(answer)  # type: ignore[assignment]
+    handler.say = staticmethod(answer)  # type: ignore[assignment]
     found = inspect(Registry(host, "mlflow", Login(user="u", password="p:w")), "1", AMD64)
     assert found.platforms == (AMD64,)
     path, authorization = next(each for each in asked if each[0].startswith("/token"))
@@ -233,7 +219,7 @@ def test_basic_authentication_works_too(odd: tuple[type[_Handler], str]) -> None
     def answer(path: str, authorization: str | None) -> tuple[int, dict[str, str], bytes]:
         return _good(path) if authorization == right else (401, {"WWW-Authenticate": 'Basic realm="r"'}, b"")
 
-    handler.answer = staticmethod(answer)  # type: ignore[assignment]
+    handler.say = staticmethod(answer)  # type: ignore[assignment]
     assert inspect(Registry(host, "mlflow", Login(user="u", password="p")), "1", AMD64).user == "1"
     with pytest.raises(PlatformFailed) as caught:
         Registry(host, "mlflow").manifest("1")
@@ -256,7 +242,7 @@ def test_a_registry_with_a_false_digest_is_not_believed(
 ) -> None:
     """Everything that is read must match its digest."""
     handler, host = odd
-    handler.answer = staticmethod(lambda path, _: answer(path))  # type: ignore[assignment]
+    handler.say = staticmethod(lambda path, _: answer(path))  # type: ignore[assignment]
     with pytest.raises(PlatformFailed, match=told):
         inspect(Registry(host, "mlflow"), "1", AMD64)
 
@@ -264,13 +250,13 @@ def test_a_registry_with_a_false_digest_is_not_believed(
 def test_another_manifest_than_asked_for_is_refused(odd: tuple[type[_Handler], str]) -> None:
     """A digest is a promise."""
     handler, host = odd
-    handler.answer = staticmethod(lambda path, _: _good(path))  # type: ignore[assignment]
+    handler.say = staticmethod(lambda path, _: _good(path))  # type: ignore[assignment]
     with pytest.raises(PlatformFailed, match="another manifest"):
         inspect(Registry(host, "mlflow"), f"sha256:{'0' * 64}", AMD64)
     index = json.dumps({"manifests": [
         {"digest": f"sha256:{'1' * 64}", "platform": {"os": "linux", "architecture": "amd64"}},
     ]}).encode()  # fmt: skip
-    handler.answer = staticmethod(  # type: ignore[assignment]
+    handler.say = staticmethod(  # type: ignore[assignment]
         lambda path, _: (200, {}, index) if path.endswith("/1") else _good(path)
     )
     with pytest.raises(PlatformFailed, match="than its index names"):
@@ -283,7 +269,7 @@ def test_what_may_not_be_read_is_skipped_only_where_it_is_pinned(
 ) -> None:
     """A tag has to be resolved, so that not being allowed to is a failure; a digest stands for itself, visibly."""
     handler, host = odd
-    handler.answer = staticmethod(lambda path, _: (403, {}, b""))  # type: ignore[assignment]
+    handler.say = staticmethod(lambda path, _: (403, {}, b""))  # type: ignore[assignment]
     inspection = checked(Store(host=host), asked)
     assert [finding.outcome for finding in inspection.findings] == [outcome]
     assert (inspection.pinned is None) is (outcome is Outcome.FAIL)

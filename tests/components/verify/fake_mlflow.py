@@ -10,9 +10,11 @@ import threading
 import time
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.loopback_http import LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,19 +98,14 @@ class FakeMLflow:
         self.models: dict[str, dict[str, Any]] = {}
         self.default = {"experiment_id": "0", "lifecycle_stage": "active", "artifact_location": "mlflow-artifacts:/0"}
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server = LoopbackServer(self._handler())
+        self.url = self._server.url
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
     def _now_ms(self) -> int:
         return int((time.time() + self.clock_offset_s) * 1000)
