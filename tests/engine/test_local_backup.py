@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -268,8 +270,8 @@ def maintained(stack: LocalStack, *arguments: str) -> Any:
 def test_what_was_deleted_long_ago_is_removed_and_what_a_model_needs_is_kept(backups: Backups) -> None:
     """With access on and an artifact missing, at which MLflow's own gc ends; it takes a version's files too.
 
-    What verifications left goes at once; artifacts that nothing names go by name alone. It is the last test, because
-    the stack has other data than its backups afterwards.
+    What verifications left goes at once; artifacts that nothing names go by name alone. It and the next one are the
+    last tests, because the stack has other data than its backups afterwards.
     """
     stack = backups.stack
     logged, leftover = Logged(stack, "maintained"), Logged(stack, f"{PREFIX}/left")
@@ -301,3 +303,35 @@ def test_what_was_deleted_long_ago_is_removed_and_what_a_model_needs_is_kept(bac
     assert refused.code == ExitCode.REFUSED, refused.text
     assert maintained(stack, "--remove", "artifacts/gone") == {"removed": 1}
     assert logged.files() == {used, recent}
+
+
+@pytest.mark.full
+def test_maintenance_beside_clients_that_log_fails_none_of_their_requests(backups: Backups) -> None:
+    """What goes is in the tables, and in the very experiment, into which trainings write meanwhile."""
+    logged, ended = Logged(backups.stack, "beside"), threading.Event()
+    logged.delete(*(logged.run() for _ in range(30)), days_ago=31)
+
+    def train() -> set[str]:
+        runs = set()
+        while not ended.is_set():
+            run = logged.run()
+            for step in range(5):
+                metric = {"run_id": run, "key": "loss", "value": 1.0, "timestamp": step, "step": step}
+                logged.call("runs/log-metric", metric)
+            runs.add(run)
+        return runs
+
+    with ThreadPoolExecutor(3) as clients:
+        trainings = [clients.submit(train) for _ in range(3)]
+        try:
+            done = maintained(backups.stack)
+        finally:
+            ended.set()
+        # A request that was not answered with 200 is raised here.
+        living = set.union(*(training.result() for training in trainings))
+    assert done["removed"]["runs"] == 30
+    assert len(living) > len(trainings)
+    assert (logged.left(), logged.files()) == (living, living)
+    for run in living:
+        history = f"metrics/get-history?run_id={run}&metric_key=loss"
+        assert len(calls.call(logged.url, history, login=logged.login)["metrics"]) == 5
