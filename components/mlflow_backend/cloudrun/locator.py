@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlflow_backend.cloudrun.render.access import audience, iap_audience
+from mlflow_backend.cloudrun.render.access import SECOND_HEADERS, audience, iap_audience
 from mlflow_backend.cloudrun.render.inputs import public_url
 from mlflow_backend.cloudrun.render.service import scaling
 from mlflow_backend.gcp.naming import Naming
@@ -74,12 +74,18 @@ class CloudRunLocator(HostedLocator):
         return self.credentials_at(self.url)
 
     def credentials_at(self, url: str) -> dict[str, str]:
-        """Return where it finds the login at another address of the service: IAP's tokens are for one each."""
-        if self.identity == "iap":
-            return {"identityToken": f"{SIGNED}:{self.naming.email(VERIFIER)}#{iap_audience(url)}"}
-        if self.identity:
-            return {"identityToken": f"{IDENTITY}:{self.naming.email(VERIFIER)}#{self.audience}"}
-        return super().credentials
+        """Return where it finds the login at another address of the service: IAP's tokens are for one each.
+
+        If the server has a check of its own, Google's token goes in Google's second header.
+        """
+        own = super().credentials
+        if not self.identity:
+            return own
+        scheme, wanted = (SIGNED, iap_audience(url)) if self.identity == "iap" else (IDENTITY, self.audience)
+        token = f"{scheme}:{self.naming.email(VERIFIER)}#{wanted}"
+        if not own:
+            return {"identityToken": token}
+        return {**own, "gateToken": token, "gateHeader": SECOND_HEADERS[self.identity]}
 
     @property
     def scaling(self) -> dict[str, int]:

@@ -98,10 +98,8 @@ def checks(settings: Settings) -> Iterator[str]:
 
 
 def verification(settings: Settings) -> Iterator[str]:
-    """An update's verification gets past Google's check as the users do: by one token, from the internet."""
+    """An update's verification gets past Google's check as the users do: by a token, from the internet."""
     wanted = settings.gcp.access
-    if wanted.second_header:
-        yield "gcp.access.secondHeader is set, and the verification sends one header yet; remove it and one check"
     if wanted.identity is not None and settings.gcp.network.ingress != "all":
         yield (
             f"gcp.network.ingress is {settings.gcp.network.ingress} and gcp.access.identity is set, and the "

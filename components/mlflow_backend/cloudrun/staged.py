@@ -73,12 +73,13 @@ class StagedRevision:
 
     def _wait(self) -> None:
         subject, pace = self.subject, self.platform.run.pace
-        headers = resolve(subject.credentials, self.platform.secrets()).headers
+        found = resolve(subject.credentials, self.platform.secrets())
+        headers = {**found.gate, **found.headers}
         ends, pauses = pace.clock() + LONGEST_START_S, pace.growing()
         while pace.clock() < ends:
             try:
                 answer = urllib3.request(
-                    "GET", f"{subject.url}/health", headers=dict(headers), timeout=ends - pace.clock(), retries=False
+                    "GET", f"{subject.url}/health", headers=headers, timeout=ends - pace.clock(), retries=False
                 )
             except urllib3.exceptions.HTTPError:
                 pass

@@ -96,7 +96,7 @@ class Client:
         """Act as the MLflow client of `version` does."""
         self.url = url.rstrip("/")
         self.prefix = urlsplit(self.url).path
-        self._headers = as_mlflow(version)
+        self._headers = {**as_mlflow(version), **credentials.gate}
         self._credentials = credentials
         self._request_timeout_s = request_timeout_s
         if transport.insecure:
@@ -138,8 +138,8 @@ class Client:
 
     @property
     def login(self) -> dict[str, str]:
-        """The headers that sign in."""
-        return dict(self._credentials.headers)
+        """The headers that sign in, here and at what is in front."""
+        return {**self._credentials.gate, **self._credentials.headers}
 
     def close(self) -> None:
         """Drop the idle connections."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,15 +28,21 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 """What a kind of credential is made of: the keys of its references."""
 
+GATE: tuple[str, ...] = ("gateToken", "gateHeader")
+"""Beside any kind: a token for a check in front of the server, and the literal name of the header that it reads."""
 DEFAULT_KEY_HEADER = "X-Api-Key"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """Headers that authenticate the probe, with the values to keep out of every text."""
+    """Headers that authenticate the probe, with the values to keep out of every text.
+
+    `gate` are those that get each request past a check in front of the server, also one without a login.
+    """
 
     kind: str = "none"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    gate: Mapping[str, str] = field(default_factory=dict, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -44,12 +50,17 @@ def resolve(references: Mapping[str, str], readers: Readers | None = None) -> Cr
     """Read the credentials that `references` name; none if it is empty.
 
     Known are {"username", "password"}, {"token"}, {"identityToken"}, and {"apiKey"} with "apiKeyHeader", the literal
-    name of a header, beside it.
+    name of a header, beside it; beside each of them may be {"gateToken", "gateHeader"}.
 
     Raises `Refused` for an unknown set of keys or a reference that cannot be read.
     """
     if not references:
         return Credentials()
+    if references.keys() >= set(GATE):
+        rest = {key: each for key, each in references.items() if key not in GATE}
+        found, token = resolve(rest, readers), read_reference("gateToken", references["gateToken"], readers)
+        gate = {references["gateHeader"]: f"Bearer {token}"}
+        return replace(found, gate=gate, secrets=(*found.secrets, token))
     keys = set(references) - {"apiKeyHeader"}
     kind = next((kind for kind, needed in KINDS.items() if keys == set(needed)), None)
     if kind is None:

@@ -8,7 +8,7 @@ import pytest
 
 from mlflow_backend.cloudrun import backend
 from mlflow_backend.cloudrun.backend import CloudRunBackend, CloudRunBackendArgs, Found
-from tests.components.cloudrun.stacks import NAMING, REFUSED, VARIANTS, changed
+from tests.components.cloudrun.stacks import NAMING, VARIANTS, changed
 from tests.components.registrations import FakePlatform, registered_with
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.components.registrations import Registered
 
-DEPLOYED = [name for name in VARIANTS if name not in REFUSED]
+DEPLOYED = list(VARIANTS)
 SAME_URNS = {"cold": "basic", "old": "basic", "jobs": "basic"}
 """Variants that differ from another in values alone."""
 VERSION = "1"

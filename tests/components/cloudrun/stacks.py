@@ -50,8 +50,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
         },
     },
 }  # fmt: skip
-REFUSED = {"both"}
-"""Variants whose documents are there, and which no verification gets into yet."""
 NAMING = Naming(stack_project="shop", stack="gcp", project=PROJECT, number=NUMBER, region=REGION)
 
 

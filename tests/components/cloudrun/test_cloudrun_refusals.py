@@ -33,7 +33,7 @@ SUBNET = f"projects/{PROJECT}/regions/{REGION}/subnetworks/run"
         ("both", {"gcp": {"access": {"secondHeader": None}}}, "X-Serverless-Authorization"),
         ("both", {"gcp": {"access": {"secondHeader": None, "identity": "iap"}}}, "Proxy-Authorization"),
         ("basic", {"gcp": {"access": {"secondHeader": True}}}, "only one check reads a header"),
-        ("both", {}, "gcp.access.secondHeader is set, and the verification"),
+        ("both", {"gcp": {"network": {"ingress": "internal"}}}, "gcp.network.ingress is internal"),
         ("iam", {"gcp": {"network": {"ingress": "internal"}}}, "gcp.network.ingress is internal"),
         ("iam", {"gcp": {"access": {"principals": None}}}, "gcp.access.principals is empty"),
         ("basic", {"gcp": {"access": {"principals": GROUP}}}, "gcp.access.principals is set"),

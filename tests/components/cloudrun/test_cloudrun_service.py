@@ -18,7 +18,7 @@ from mlflow_backend.cloudrun.render.service import BILLING, Traffic, release_ide
 from mlflow_backend.cloudrun.traffic import beside
 from mlflow_backend.gcp.render.secrets import SecretVersion
 from tests import google_apis
-from tests.components.cloudrun.stacks import NAMING, REFUSED, VARIANTS, body_of, changed, surroundings
+from tests.components.cloudrun.stacks import NAMING, VARIANTS, body_of, changed, surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +32,7 @@ OLD, NEW = NAMING.revision("0" * 16), NAMING.revision("1" * 16)
 def test_what_is_rendered_is_taken(variant: str) -> None:
     """Every field is one of run.v2, and Cloud Run's own rules hold."""
     settings = changed(variant, {})
-    if variant not in REFUSED:
-        refuse_unsupported(settings)
+    refuse_unsupported(settings)
     assert google_apis.service_problems(body_of(settings)) == []
     backups = [] if settings.backup.destination is None else [jobs.backup_job]
     for job in (jobs.database_job, jobs.verify_job, *backups):
@@ -211,7 +210,9 @@ def test_somebody_checks_each_request(
     body = body_of(settings)
     assert (body["iapEnabled"], body["invokerIamDisabled"]) == (iap, open_to_all)
     assert access.audience(settings, NAMING) == audience
-    assert access.sign_in(settings, NAMING).get("MLFLOW_BACKEND_AUDIENCE") == audience
+    signed_in = access.sign_in(settings, NAMING)
+    assert signed_in.get("MLFLOW_BACKEND_AUDIENCE") == audience
+    assert ("MLFLOW_BACKEND_IDENTITY_HEADER" in signed_in) is settings.gcp.access.second_header
     found = access.bindings(settings, NAMING, verifier="v")
     assert [set(each["members"]) for each in found] == ([invokers] if invokers else [])
     assert [set(each["members"]) for each in access.iap_bindings(settings, verifier="v")] == (
@@ -229,6 +230,8 @@ def test_a_token_of_iap_is_for_the_address_that_is_asked() -> None:
     assert locator.credentials == {"identityToken": f"gcp-signed:{account}#https://mlflow.example.com/*"}
     assert locator.credentials_at(f"{tag}/path") == {"identityToken": f"gcp-signed:{account}#{tag}/*"}
     assert access.audience(settings, NAMING) == "https://mlflow.example.com/*"
+    two = locator_of(changed("both", {"gcp": {"access": {"identity": "iap"}}}), NAMING).credentials_at(tag)
+    assert (two["gateToken"], two["gateHeader"]) == (f"gcp-signed:{account}#{tag}/*", "Proxy-Authorization")
     google = locator_of(changed("iam", {}), NAMING)
     assert google.credentials_at(tag) == {"identityToken": f"gcp-identity:{account}#{NAMING.url()}"}
 

@@ -105,6 +105,14 @@ def test_a_locator_is_read_again(variant: str) -> None:
         ("basic", {"username": "gcp-secret:shop-gcp-mlflow-admin-user#latest"}),
         ("token", {"token": "gcp-secret:shop-gcp-mlflow-verification-api-key#latest"}),
         ("iam", {"identityToken": f"gcp-identity:{NAMING.email('verify')}#{NAMING.url()}"}),
+        (
+            "both",
+            {
+                "username": "gcp-secret:shop-gcp-mlflow-admin-user#latest",
+                "gateToken": f"gcp-identity:{NAMING.email('verify')}#{NAMING.url()}",
+                "gateHeader": "X-Serverless-Authorization",
+            },
+        ),
     ],
 )
 def test_verification_logs_in_as_users_do(variant: str, references: dict[str, str]) -> None:

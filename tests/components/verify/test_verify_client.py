@@ -31,6 +31,19 @@ def get(url: str, path: str = "/health", *, timeout_s: float = TIMEOUT_S) -> Exc
         client.close()
 
 
+def test_a_gate_is_passed_without_a_login_too() -> None:
+    """Who asks anonymously gets to the server, and the server is the one that refuses."""
+    credentials = Credentials(kind="bearer", headers={"Authorization": "Bearer s"}, gate={"X-Gate": "Bearer g"})
+    with FakeMLflow() as fake:
+        client = Client(fake.url, credentials, Transport(), request_timeout_s=TIMEOUT_S)
+        for anonymous in (True, False):
+            client.send(Request("GET", "/health", anonymous=anonymous), deadline=Deadline(10))
+        client.close()
+    assert [each.headers.get("x-gate") for each in fake.asked] == ["Bearer g"] * 2
+    assert [each.headers.get("authorization") for each in fake.asked] == [None, "Bearer s"]
+    assert client.login == {"X-Gate": "Bearer g", "Authorization": "Bearer s"}
+
+
 @contextmanager
 def speaking(*parts: bytes, hold: bool = False) -> Iterator[str]:
     """A listener that sends these bytes to whoever connects, and then closes or holds the connection."""

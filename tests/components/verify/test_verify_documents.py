@@ -154,6 +154,10 @@ def test_credentials_come_from_files_and_variables(tmp_path: Path, monkeypatch: 
     assert resolve({"apiKey": "env:PROBE_NAME"}).headers == {"X-Api-Key": "verifier"}
     assert resolve({"apiKey": "env:PROBE_NAME", "apiKeyHeader": "X-Key"}).headers == {"X-Key": "verifier"}
     assert resolve({}).headers == {}
+    monkeypatch.setenv("PROBE_GATE", "of-google")
+    two = resolve({**both, "gateToken": "env:PROBE_GATE", "gateHeader": "X-Gate"})
+    assert (two.kind, two.gate, two.headers) == ("basic", {"X-Gate": "Bearer of-google"}, resolve(both).headers)
+    assert {"s3cret", "of-google"} <= set(two.secrets)
 
 
 @pytest.mark.parametrize(

@@ -97,13 +97,15 @@ class Life:
         return set(service.tags().values())
 
     def login(self) -> dict[str, str]:
-        """Return the administrator's header, or that of the caller whom Google lets through."""
+        """Return the administrator's header, that of the caller whom Google lets through, or both."""
+        token = self.rig.tokens.identity(account(self.rig, CALLER), self.naming.url())
         if self.stack.settings["access"]["mode"] != "basic":
-            token = self.rig.tokens.identity(account(self.rig, CALLER), self.naming.url())
             return {"Authorization": f"Bearer {token}"}
         read, who = self.rig.secrets.read, self.rig.tokens.administrator
         user, password = (read(self.naming.secret(part), "latest", reader=who) for part in _LOGIN)
-        return dict(urllib3.make_headers(basic_auth=f"{user}:{password}"))
+        gate = self.stack.settings["gcp"].get("access", {}).get("secondHeader")
+        own = urllib3.make_headers(basic_auth=f"{user}:{password}")
+        return {**({"X-Serverless-Authorization": f"Bearer {token}"} if gate else {}), **own}
 
     def call(self, path: str, body: object) -> dict[str, Any]:
         """Call MLflow's REST interface through the users' URL, logged in."""

@@ -59,7 +59,11 @@ def iap_agent(naming: Naming) -> str:
 def sign_in(settings: Settings, naming: Naming) -> dict[str, str]:
     """Return what clients set so that they are let through by Google and stay so (docs/clients.md); {} without it."""
     wanted = audience(settings, naming)
-    return {} if wanted is None else {"MLFLOW_TRACKING_AUTH": "mlflow-backend", "MLFLOW_BACKEND_AUDIENCE": wanted}
+    if wanted is None:
+        return {}
+    found = {"MLFLOW_TRACKING_AUTH": "mlflow-backend", "MLFLOW_BACKEND_AUDIENCE": wanted}
+    second = SECOND_HEADERS[str(settings.gcp.access.identity)] if settings.gcp.access.second_header else None
+    return found if second is None else {**found, "MLFLOW_BACKEND_IDENTITY_HEADER": second}
 
 
 def audience(settings: Settings, naming: Naming) -> str | None:
