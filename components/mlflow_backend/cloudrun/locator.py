@@ -21,6 +21,8 @@ SCHEME = "gs://"
 SECRET = "gcp-secret"  # noqa: S105 - the scheme of a reference
 IDENTITY = "gcp-identity"
 SIGNED = "gcp-signed"
+DRAWN = "MLFLOW_BACKEND_PROBE_IDENTITY"
+"""The variable in which a verification within the network has the token that it drew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +80,17 @@ class CloudRunLocator(HostedLocator):
 
         If the server has a check of its own, Google's token goes in Google's second header.
         """
-        own = super().credentials
+        scheme, wanted = (SIGNED, iap_audience(url)) if self.identity == "iap" else (IDENTITY, self.audience)
+        return self._with_token(super().credentials, f"{scheme}:{self.naming.email(VERIFIER)}#{wanted}")
+
+    @property
+    def credentials_inside(self) -> dict[str, str]:
+        """Where it finds the login within its own task, which draws Google's token by its identity."""
+        return self._with_token(super().credentials_inside, f"env:{DRAWN}")
+
+    def _with_token(self, own: dict[str, str], token: str) -> dict[str, str]:
         if not self.identity:
             return own
-        scheme, wanted = (SIGNED, iap_audience(url)) if self.identity == "iap" else (IDENTITY, self.audience)
-        token = f"{scheme}:{self.naming.email(VERIFIER)}#{wanted}"
         if not own:
             return {"identityToken": token}
         return {**own, "gateToken": token, "gateHeader": SECOND_HEADERS[self.identity]}

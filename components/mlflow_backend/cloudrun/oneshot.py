@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.cloudrun import logs, traffic
+from mlflow_backend.cloudrun.locator import DRAWN
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.gcp.api import RUN
 from mlflow_backend.gcp.naming import LIMITS
-from mlflow_backend.gcp.store import FETCH
 from mlflow_backend.hosted import StoreReader
 from mlflow_backend.target import Finished
 
@@ -134,7 +134,13 @@ class CloudRunJob:
 class VerifyJob(StoreReader, CloudRunJob):
     """The job that verifies within the network (target.OneShot)."""
 
-    fetch: str = FETCH
+
+def drawing(audience: str) -> str:
+    """Return the statements by which a task draws an identity token for an audience, as whoever it runs as."""
+    return (
+        ";import os;from google.auth.transport.requests import Request;from google.oauth2 import id_token;"
+        f"os.environ[{DRAWN!r}]=id_token.fetch_id_token(Request(),{audience!r})"
+    )
 
 
 def _container(job: Mapping[str, Any]) -> dict[str, Any]:

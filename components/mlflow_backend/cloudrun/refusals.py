@@ -98,12 +98,11 @@ def checks(settings: Settings) -> Iterator[str]:
 
 
 def verification(settings: Settings) -> Iterator[str]:
-    """An update's verification gets past Google's check as the users do: by a token, from the internet."""
-    wanted = settings.gcp.access
-    if wanted.identity is not None and settings.gcp.network.ingress != "all":
+    """A verification inside the network has the identity of the account that it runs as, and signs nothing for IAP."""
+    if settings.gcp.access.identity == "iap" and settings.gcp.network.ingress != "all":
         yield (
-            f"gcp.network.ingress is {settings.gcp.network.ingress} and gcp.access.identity is set, and the "
-            "verification inside the network has no token yet; set ingress to all, or remove identity"
+            f"gcp.network.ingress is {settings.gcp.network.ingress} and gcp.access.identity is iap, and the "
+            "verification inside the network signs no token; set ingress to all, or identity to iam"
         )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from mlflow_backend.cloudrun import traffic
 from mlflow_backend.cloudrun.locator import CloudRunLocator, locator_of
+from mlflow_backend.cloudrun.oneshot import drawing
 from mlflow_backend.locator import from_document
 from tests.components.cloudrun.stacks import NAMING, VARIANTS, changed
 
@@ -119,6 +120,18 @@ def test_verification_logs_in_as_users_do(variant: str, references: dict[str, st
     """References only: the locator is in Pulumi's state and in the store."""
     found: CloudRunLocator = locator_of(changed(variant, {}), NAMING)
     assert references.items() <= found.credentials.items()
+
+
+def test_a_verification_inside_the_network_draws_its_token_there() -> None:
+    """By the account that it runs as, which is an invoker; beside the server's own login in Google's second header."""
+    internal = {"gcp": {"network": {"ingress": "internal"}}}
+    drawn = "env:MLFLOW_BACKEND_PROBE_IDENTITY"
+    alone, both = (locator_of(changed(each, internal), NAMING).credentials_inside for each in ("iam", "both"))
+    assert alone == {"identityToken": drawn}
+    assert {"gateToken": drawn, "gateHeader": "X-Serverless-Authorization"}.items() < both.items()
+    statements = drawing(NAMING.url())
+    assert NAMING.url() in statements
+    compile(f"pass{statements}", "fetch", "exec")
 
 
 def test_a_stopped_service_has_no_tag_either() -> None:
