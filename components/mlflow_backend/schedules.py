@@ -89,7 +89,7 @@ def settled(record: WorkRecord, now: datetime) -> WorkRecord:
 def described(schedule: str, record: WorkRecord, now: datetime) -> str:
     """Return in a few words how the work went last, and when it is due next."""
     if record.started_at is None:
-        last = "never yet"
+        last = "none on schedule yet"
     elif record.ended_at is None:
         last = record.finding or f"started {record.started_at:%F %T}Z, not ended"
     elif record.exit_code == 0:

@@ -96,7 +96,7 @@ def test_work_that_was_done_in_the_future_is_due_at_the_next_moment_from_now() -
 def test_people_read_how_work_went() -> None:
     """What never ran is not said to be well."""
     record = WorkRecord(since=at(10, 3))
-    assert schedules.described(NIGHTLY, record, NOON).startswith("never yet; next 2026-03-11 02:00Z")
+    assert schedules.described(NIGHTLY, record, NOON).startswith("none on schedule yet; next 2026-03-11 02:00Z")
     started = record.started(at(10, 4))
     assert "not ended" in schedules.described(NIGHTLY, started, NOON)
     done = started.ended(at(10, 5), exit_code=0, finding="")

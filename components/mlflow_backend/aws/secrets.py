@@ -48,7 +48,7 @@ def token() -> str:
 def create(props: Mapping[str, Any]) -> dict[str, Any]:
     """Make the secret with a value for each name, and return the resource's outputs. Raises PlatformFailed."""
     answer = make(props, json.dumps({name: _value(name) for name in props["names"]}))
-    _take_over(answer["ARN"], Connection.at(props["connection"]), answer["VersionId"])
+    take_over(answer["ARN"], Connection.at(props["connection"]), answer["VersionId"])
     return _outputs(props, answer["ARN"], answer["VersionId"])
 
 
@@ -99,12 +99,12 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     whole = {
         **stored,
         **drawn,
-        **keys.succeeding(_in_force(arn, Connection.at(props["connection"])), stored, new_keys.draw()),
+        **keys.succeeding(in_force(arn, Connection.at(props["connection"])), stored, new_keys.draw()),
     }
     version = answer["VersionId"]
     if whole != stored:
         version = manager.put_secret_value(SecretId=arn, SecretString=json.dumps(whole))["VersionId"]
-    _take_over(arn, Connection.at(props["connection"]), version)
+    take_over(arn, Connection.at(props["connection"]), version)
     manager.tag_resource(
         SecretId=arn, Tags=[{"Key": key, "Value": value} for key, value in sorted(props["tags"].items())]
     )
@@ -127,7 +127,7 @@ def rotate_keys(connection: Connection, name: str) -> None:
 def _rotate(connection: Connection, name: str) -> None:
     manager = client(connection)
     stored: dict[str, str] = json.loads(manager.get_secret_value(SecretId=name, VersionStage=_CURRENT)["SecretString"])
-    before = _in_force(name, connection)
+    before = in_force(name, connection)
     if all(before.get(key) == stored.get(key) for key in keys.IN_FORCE):
         rotated = {**stored, **keys.rotated(stored, new_keys.draw())}
         manager.put_secret_value(SecretId=name, SecretString=json.dumps(rotated))
@@ -135,7 +135,7 @@ def _rotate(connection: Connection, name: str) -> None:
 
 def current(arn: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the resource's outputs as the secret is now; None when it is gone or being deleted."""
-    version = _staged(arn, Connection.at(props["connection"])).get(_CURRENT)
+    version = staged(arn, Connection.at(props["connection"])).get(_CURRENT)
     return None if version is None else {**props, "arn": arn, "version": version}
 
 
@@ -143,8 +143,8 @@ def changed(arn: str, olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Return whether something else is asked for, or there is another version than the one that was taken over."""
     if any(olds.get(key) != news.get(key) for key in _INPUTS):
         return True
-    staged = _staged(arn, Connection.at(news["connection"]))
-    return {staged.get(_CURRENT), staged.get(IN_FORCE)} != {olds.get("version")}
+    versions = staged(arn, Connection.at(news["connection"]))
+    return {versions.get(_CURRENT), versions.get(IN_FORCE)} != {olds.get("version")}
 
 
 def replacing(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
@@ -164,25 +164,25 @@ def _client(props: Mapping[str, Any]) -> SecretsManagerClient:
     return client(Connection.at(props["connection"]))
 
 
-def _in_force(arn: str, connection: Connection) -> dict[str, str]:
+def in_force(arn: str, connection: Connection) -> dict[str, str]:
     """Return the values that tasks read until now; none of a secret that no update has taken over yet."""
     manager = client(connection)
-    if IN_FORCE not in _staged(arn, connection):
+    if IN_FORCE not in staged(arn, connection):
         return {}
     answer = manager.get_secret_value(SecretId=arn, VersionStage=IN_FORCE)
     found: dict[str, str] = json.loads(answer["SecretString"])
     return found
 
 
-def _take_over(arn: str, connection: Connection, version: str) -> None:
+def take_over(arn: str, connection: Connection, version: str) -> None:
     """Let tasks that start from now on read this version."""
-    before = _staged(arn, connection).get(IN_FORCE)
+    before = staged(arn, connection).get(IN_FORCE)
     if before != version:
         move = {"MoveToVersionId": version, **({"RemoveFromVersionId": before} if before else {})}
         client(connection).update_secret_version_stage(SecretId=arn, VersionStage=IN_FORCE, **move)
 
 
-def _staged(arn: str, connection: Connection) -> dict[str, str]:
+def staged(arn: str, connection: Connection) -> dict[str, str]:
     """Return the version that each staging label names; nothing of a secret that is gone or being deleted."""
     manager = client(connection)
     try:

@@ -24,7 +24,7 @@ _READERS: Final = 16
 _TAKEN: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _ABSENT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
 _NO_BUCKET: Final = frozenset({"NoSuchBucket"})
-_DENIED: Final = ("store-denied", "Allow the deployer this prefix, and repeat")
+_DENIED: Final = ("store-denied", "Let this role list, read and write at this address, and repeat")
 _UNREACHABLE: Final = ("store-unreachable", "Log in to AWS, and repeat")
 _CHUNK: Final = 1 << 20
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.server.access import ADMIN_USER, AccessControl
+from mlflow_backend.server.access import ADMIN_USER, AccessControl, secret_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ IN_FORCE: Final = "inForce"
 def each_alone(secrets: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
     """Return the secrets of these names, each key at rest as one of its own; others have no use outside this machine.
 
-    Raises PlatformFailed if one is missing.
+    Raises PlatformFailed if one is missing, and if no server could start with one.
     """
     found = {ADMIN_USER: AccessControl.admin_user, **secrets}
     if FILE in secrets:
@@ -32,4 +32,9 @@ def each_alone(secrets: Mapping[str, str], names: Sequence[str]) -> dict[str, st
             fix="Restore another backup",
             part="the backup's keys",
         )
-    return {name: str(found[name]) for name in names}
+    alone = {name: str(found[name]) for name in names}
+    if problems := [problem for name, text in alone.items() if (problem := secret_problem(name, text))]:
+        raise PlatformFailed(
+            "; ".join(problems), code="backup-keys-unusable", fix="Restore another backup", part="the backup's keys"
+        )
+    return alone

@@ -16,7 +16,7 @@ from mlflow_backend.aws import parameters, secret_values
 from mlflow_backend.aws.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
 from mlflow_backend.aws.store import FETCH, S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.ecs.backups import EcsBackups
+from mlflow_backend.ecs.backups import schedules
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.history import EcsHistory, describe, find_service
 from mlflow_backend.ecs.locator import EcsLocator
@@ -60,8 +60,8 @@ class EcsPlatform(HostedPlatform, EcsHistory):
     def __init__(self, locator: EcsLocator, connections: Connections) -> None:
         """Take the backend's locator; nothing is asked yet."""
         super().__init__(clients=connections.clients, name=locator.service)
-        self.locator = locator
-        store = S3Store(connections.store, bucket=locator.bucket, root=locator.root)
+        self.locator, self.s3 = locator, connections.store
+        store = S3Store(self.s3, bucket=locator.bucket, root=locator.root)
         self.store: Store = store
         self.dumps, self.artifacts = store.address(DUMPS), store.address(ARTIFACTS)
         self.scale = Scale(
@@ -150,7 +150,7 @@ class EcsPlatform(HostedPlatform, EcsHistory):
         yield PartStatus(name="service", state=f"{running} of {desired} tasks run", runs=0 < desired <= running)
         for state in parameters.waiting(self.locator.database, self.locator.connection):
             yield PartStatus(name="database", state=state)
-        for name, state in EcsBackups(self).schedules().items():
+        for name, state in schedules(self).items():
             yield PartStatus(name=name, state=state)
 
     def log_parts(self) -> tuple[LogPart, ...]:

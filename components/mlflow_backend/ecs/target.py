@@ -109,11 +109,10 @@ class EcsTarget:
         return S3Store(client, bucket=bucket, root=root.rstrip("/"))
 
     def backups(self, locator: EcsLocator, file: Path) -> EcsBackups:
-        """Return the tasks that take backups; the settings were given to them by the last update."""
-        del file
+        """Return what takes and restores backups of a service."""
         from mlflow_backend.ecs.backups import EcsBackups
 
-        return EcsBackups(self.platform(locator))
+        return EcsBackups(self.platform(locator), file)
 
     def platform(self, locator: EcsLocator) -> EcsPlatform:
         """Return the live side of a service."""

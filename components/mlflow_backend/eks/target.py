@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.permissions import Grant, PulumiState, Purpose
     from mlflow_backend.eks.backend import EksBackend
-    from mlflow_backend.eks.backups import EksBackups
     from mlflow_backend.eks.locator import EksLocator
     from mlflow_backend.eks.platform import EksPlatform
     from mlflow_backend.findings import Finding
+    from mlflow_backend.kubernetes.backups import KubernetesBackups
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
     from mlflow_backend.report.quantities import Billing
@@ -109,11 +109,11 @@ class EksTarget:
         del address
         return None
 
-    def backups(self, locator: EksLocator, file: Path) -> EksBackups:
-        """Return the Jobs that take backups, as on the target kubernetes."""
-        from mlflow_backend.eks.backups import EksBackups
+    def backups(self, locator: EksLocator, file: Path) -> KubernetesBackups:
+        """Return what takes and restores backups, as on the target kubernetes."""
+        from mlflow_backend.kubernetes.backups import KubernetesBackups
 
-        return EksBackups(self.platform(locator), file)
+        return KubernetesBackups(self.platform(locator), file)
 
     def platform(self, locator: EksLocator) -> EksPlatform:
         """Return the live side of a backend."""

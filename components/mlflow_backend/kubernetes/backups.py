@@ -72,8 +72,8 @@ def described(cron_job: Mapping[str, Any], now: datetime) -> str:
     if status.get("active"):
         last = f"under way since {begun}"
     elif begun > done:
-        last = f"failed, begun {begun}; last done {done or 'never yet'}"
+        last = f"failed, begun {begun}; {f'last done {done}' if done else 'none done on schedule yet'}"
     else:
-        last = f"done {done}" if done else "never yet"
+        last = f"done {done}" if done else "none on schedule yet"
     due = "suspended" if spec.get("suspend") else f"next {following(spec['schedule'], now):%F %H:%M}Z"
     return f"{last}; {due}"

@@ -15,7 +15,7 @@ NAMES = ("flask-secret-key", "admin-user", "admin-password", *keys.NAMES)
 DRAWN = new_keys.draw()
 OF_THIS_MACHINE = {
     "flask-secret-key": "f" * 32,
-    "admin-password": "a-password",
+    "admin-password": "a-long-password",
     "api-keys": "{}",
     "api-key": "an-api-key",
     bundle.FILE: json.dumps({"inForce": DRAWN, "next": new_keys.draw()}),
@@ -24,13 +24,13 @@ OF_THIS_MACHINE = {
 
 def test_the_keys_in_force_of_this_machine_are_secrets_by_themselves_elsewhere() -> None:
     """Those of a rotation that nothing was encrypted with yet are not among them, nor is an API key."""
-    expected = {"flask-secret-key": "f" * 32, "admin-user": "admin", "admin-password": "a-password", **DRAWN}
+    expected = {"flask-secret-key": "f" * 32, "admin-user": "admin", "admin-password": "a-long-password", **DRAWN}
     assert bundle.each_alone(OF_THIS_MACHINE, NAMES) == expected
 
 
 def test_what_is_alone_already_stays_with_its_administrators_name() -> None:
     """A cluster's administrator may have any."""
-    found = {**{name: name for name in NAMES}, "admin-user": "root"}
+    found = {"flask-secret-key": "f" * 32, "admin-user": "root", "admin-password": "a-long-password", **DRAWN}
     assert bundle.each_alone(found, NAMES) == found
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,7 @@ class _Ecs:
 def _backups(ecs: _Ecs, *, family: str = "backup-family") -> EcsBackups:
     locator = SimpleNamespace(backup_family=family, service=SimpleNamespace(cluster="c"), network=None)
     platform: Any = SimpleNamespace(clients=SimpleNamespace(ecs=ecs), locator=locator, store=None, target="ecs")
-    return EcsBackups(platform)
+    return EcsBackups(platform, Path("Pulumi.dev.yaml"))
 
 
 def _take(taken: EcsBackups, *, dry_run: bool = False) -> Any:

@@ -89,10 +89,10 @@ EARLY, LATE = "2026-11-28T01:30:00Z", "2026-11-29T01:30:00Z"
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        ({}, "never yet; next 2026-11-30 01:30Z"),
+        ({}, "none on schedule yet; next 2026-11-30 01:30Z"),
         ({"lastScheduleTime": EARLY, "lastSuccessfulTime": LATE}, f"done {LATE}; next"),
         ({"lastScheduleTime": LATE, "lastSuccessfulTime": EARLY}, f"failed, begun {LATE}; last done {EARLY}; next"),
-        ({"lastScheduleTime": LATE}, f"failed, begun {LATE}; last done never yet; next"),
+        ({"lastScheduleTime": LATE}, f"failed, begun {LATE}; none done on schedule yet; next"),
         ({"lastScheduleTime": LATE, "active": [{}]}, f"under way since {LATE}; next"),
     ],
 )
@@ -104,4 +104,6 @@ def test_the_list_says_how_the_schedule_goes(status: dict[str, Any], words: str)
 
 def test_a_suspended_schedule_is_said_to_be() -> None:
     """Whoever suspended it may have forgotten."""
-    assert live.described({"spec": {"schedule": "30 1 * * *", "suspend": True}}, NOW) == "never yet; suspended"
+    assert (
+        live.described({"spec": {"schedule": "30 1 * * *", "suspend": True}}, NOW) == "none on schedule yet; suspended"
+    )

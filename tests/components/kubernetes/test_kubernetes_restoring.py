@@ -1,24 +1,19 @@
-"""What a restore makes of a cluster's Secret, and of the rows that a Job has counted."""
+"""What a restore makes of a cluster's Secret."""
 
 from __future__ import annotations
 
 import base64
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from mlflow_backend import new_keys
 from mlflow_backend.contract import PlatformFailed, Refused
-from mlflow_backend.kubernetes import restoring, secrets
+from mlflow_backend.kubernetes import secrets
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
 from mlflow_backend.kubernetes.restoring import ClusterVault
-from mlflow_backend.target import Finished
 from tests.components.kubernetes.cluster import Namespace
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 NAME, LABEL = "mlflow-cluster-server", "20261129T020000Z-abc123"
 OWN = {"flask-secret-key": "o" * 32, "admin-user": "admin", "admin-password": "own-password", **new_keys.draw()}
@@ -98,22 +93,3 @@ def test_no_key_of_the_clusters_opens_a_backup(cluster: Namespace) -> None:
     assert vault_of(cluster).public_key() is None
     with pytest.raises(Refused, match="--recovery-key"):
         vault_of(cluster).private_key()
-
-
-class Job:
-    """A task that ends as it is told."""
-
-    def __init__(self, *lines: str, exit_code: int = 0) -> None:
-        self.ended = Finished(exit_code=exit_code, lines=lines, reasons=())
-
-    def run(self, command: Sequence[str], *, deadline_s: float, complete: Callable[[Sequence[str]], bool]) -> Finished:
-        """Return how it ended."""
-        del command, deadline_s, complete
-        return self.ended
-
-
-def test_rows_that_cannot_be_counted_are_not_taken_for_none() -> None:
-    """A backend that is used would else be replaced."""
-    assert restoring.used(Job(*json.dumps({"runs": 3}, indent=1).splitlines())) == {"runs": 3}
-    with pytest.raises(PlatformFailed, match="no password supplied"):
-        restoring.used(Job("Traceback", "psycopg2.OperationalError: no password supplied", exit_code=1))

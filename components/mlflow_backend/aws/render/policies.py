@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.contract import UsageError
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.image_reference import parse
+from mlflow_backend.releases.stores import STAGING
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
@@ -89,9 +90,18 @@ def server(naming: Naming, store: Store, *, keys_secret: str | None = None, key_
 
 
 def database_tasks(naming: Naming, store: Store) -> Document:
-    """What the one-shot database task may do: write and read dumps; nothing with the ledger, nothing with artifacts."""
+    """What the one-shot database task may do: write and read dumps, and read those that a restore has opened.
+
+    Nothing with the ledger, nothing with artifacts.
+    """
     return document(
         *_objects(naming, store, DUMPS),
+        {
+            "Sid": "ReadWhatIsRestored",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(STAGING)}/*"),
+        },
         through_service(naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")),
     )
 
