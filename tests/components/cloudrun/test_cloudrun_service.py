@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.cloudrun import rendered
 from mlflow_backend.cloudrun.locator import locator_of
 from mlflow_backend.cloudrun.refusals import refuse_unsupported
 from mlflow_backend.cloudrun.render import access, jobs
@@ -339,3 +340,13 @@ def test_a_version_is_read_from_its_name() -> None:
     assert SecretVersion.of("projects/p/secrets/s/versions/3") == SecretVersion(
         secret="projects/p/secrets/s", version="3"
     )
+
+
+@pytest.mark.parametrize(("variant", "more"), [("basic", set()), ("backups", {"backup"})])
+def test_a_preview_is_shown_the_containers(variant: str, more: set[str]) -> None:
+    """The policy pack judges them before anything is there, in the image that preflight has pinned."""
+    found = rendered.render(changed(variant, {}), project="shop", stack="gcp", image="pinned@sha256:1")
+    assert set(found.containers) == {"server", "database tool", "verification", *more}
+    images = {each["image"] for part in more | {"database tool", "verification"} for each in found.containers[part]}
+    assert images == {"pinned@sha256:1"}
+    assert all("environment" in each for part in found.containers.values() for each in part)
