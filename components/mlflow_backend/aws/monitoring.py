@@ -33,17 +33,21 @@ class Monitoring(pulumi.ComponentResource):
         *,
         watched: Sequence[Alarm],
         identifiers: Mapping[Dimension, pulumi.Input[str]],
-        tasks_logs: aws.cloudwatch.LogGroup,
+        tasks_logs: aws.cloudwatch.LogGroup | None = None,
         key_arn: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Take what is watched, and the identifiers that CloudWatch knows the parts by."""
+        """Take what is watched, and the identifiers that CloudWatch knows the parts by.
+
+        `tasks_logs` are those of one-shot tasks that verify.
+        """
         super().__init__(AWS_MONITORING, name, None, opts)
         settings, naming = scope.settings, scope.naming
         self._name, self._settings, self._naming = name, settings, naming
         self._child = pulumi.ResourceOptions(parent=self)
         self.topic = self._make_topic(key_arn)
-        self._count_red_verifications(tasks_logs)
+        if tasks_logs is not None:
+            self._count_red_verifications(tasks_logs)
         self.alarms = {alarm.name: self._alarm(alarm, identifiers) for alarm in watched}
         self.guards = [self.alarms[alarm.name].name for alarm in watched if alarm.guards]
         body = pulumi.Output.all(**dict(identifiers)).apply(

@@ -19,9 +19,11 @@ from mlflow_backend.aws.connection import Connection, refuse_provider
 from mlflow_backend.aws.database import Database
 from mlflow_backend.aws.existing import ExistingCache, ExistingDatabase, ExistingNetwork
 from mlflow_backend.aws.identity import Identity
+from mlflow_backend.aws.monitoring import Monitoring
 from mlflow_backend.aws.network import Network
-from mlflow_backend.aws.render import storage
+from mlflow_backend.aws.render import alarms, storage
 from mlflow_backend.aws.render.cluster import SUBNET_TAGS, pods_trust
+from mlflow_backend.aws.render.database import database_plan
 from mlflow_backend.aws.render.network import CACHE_PORT, DATABASE_PORT
 from mlflow_backend.aws.scope import Placement, Scope
 from mlflow_backend.aws.storage import Storage
@@ -79,8 +81,9 @@ class EksBackend(Backend):
     """An MLflow backend on a cluster of Amazon EKS.
 
     Attributes: `tracking_url`, `release`, `verification`; the parts `storage`, `network`, `cluster`, `database` and
-    `cache` (None if it is in the cluster) and `identity`, whose resources others may build on; `objects`, the cluster's
-    objects by what each is for; `provider` and `kubernetes`, the providers of AWS and of the cluster.
+    `cache` (None if it is in the cluster), `monitoring` (None if both are) and `identity`, whose resources others may
+    build on; `objects`, the cluster's objects by what each is for; `provider` and `kubernetes`, the providers of AWS
+    and of the cluster.
     """
 
     def __init__(self, name: str, args: EksBackendArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -114,6 +117,7 @@ class EksBackend(Backend):
         self.storage = Storage(f"{name}-storage", self._scope, opts=self._child)
         self._make_cluster(versions)
         self._make_stores()
+        self.monitoring = self._watch()
         self._make_identity()
         workload = Workload(
             name,
@@ -129,7 +133,11 @@ class EksBackend(Backend):
         self.objects, self.secrets = workload.objects, workload.secrets
         self._end_update(workload.serving(), after=[workload.rollout])
         workload.publish_logins()
-        self._give_outputs(artifact_root=storage.destination(self._locator.store), preflight=documents(findings))
+        self._give_outputs(
+            artifact_root=storage.destination(self._locator.store),
+            dashboard_url=self.monitoring.dashboard_url if self.monitoring else None,
+            preflight=documents(findings),
+        )
 
     def _make_cluster(self, versions: dict[str, str]) -> None:
         """Make network and cluster, or adopt them, and in a created one the namespace and its StorageClass."""
@@ -236,6 +244,23 @@ class EksBackend(Backend):
             vpc_id=network.vpc_id,
             # Rules are resources of their own; given here, each would undo the other.
             opts=pulumi.ResourceOptions(parent=self, ignore_changes=["ingress", "egress"]),
+        )
+
+    def _watch(self) -> Monitoring | None:
+        """Watch the stores of AWS's that the stack makes; what runs in the cluster is Prometheus's to watch."""
+        settings, naming = self._settings, self._scope.naming
+        watched = alarms.of_stores(
+            database=database_plan(settings) if rds(settings) else None, cache=elasticache(settings)
+        )
+        if not watched:
+            return None
+        return Monitoring(
+            f"{self._name}-monitoring",
+            self._scope,
+            watched=watched,
+            identifiers={"database": naming.database(), "cache": alarms.first_node(naming.cache())},
+            key_arn=self.storage.key_arn,
+            opts=self._child,
         )
 
     def _make_identity(self) -> None:

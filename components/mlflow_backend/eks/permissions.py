@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.aws.permissions import deployer
+from mlflow_backend.aws.permissions import deployer, watching
 from mlflow_backend.aws.permissions.grant import (
     ALL,
     CHANGES,
@@ -20,7 +20,8 @@ from mlflow_backend.aws.permissions.grant import (
     owned,
     tagging,
 )
-from mlflow_backend.aws.render import cluster
+from mlflow_backend.aws.render import alarms, cluster
+from mlflow_backend.aws.render.database import database_plan
 from mlflow_backend.eks.roles import roles
 from mlflow_backend.eks.within import cluster_arn, cluster_name, created, rds
 from mlflow_backend.kubernetes.naming import BACKUP
@@ -47,6 +48,8 @@ def grants(
     pods = list(dict.fromkeys([*(role.part for role in roles(settings, naming)), BACKUP]))
     made = list(_MANAGED) if created(settings) else []
     found = [*_looks(settings, naming), *_logins(settings, naming), *_identities(settings, naming, pods)]
+    watched = alarms.of_stores(database=database_plan(settings) if rds(settings) else None, cache=True)
+    found += watching.of_alarms(settings, naming, watched)
     if created(settings):
         found += [*_cluster(settings, naming), *_nodes(naming), *_managed(naming)]
     own = deployer.Own(

@@ -134,11 +134,16 @@ def elsewhere(settings: Settings) -> Iterator[str]:
         ("kubernetes.backup.endpoint", kubernetes.backup.endpoint),
         ("kubernetes.backup.secret", kubernetes.backup.secret),
         ("aws.registrySecret", aws.registry_secret),
-        ("aws.monitoring.topic", aws.monitoring.topic),
-        ("aws.monitoring.email", aws.monitoring.email),
     ):
         if value is not None:
             yield f"{key} is set, and nothing of this target reads it"
+    if not rds(settings) and not elasticache(settings):
+        for key, value in (
+            ("aws.monitoring.topic", aws.monitoring.topic),
+            ("aws.monitoring.email", aws.monitoring.email),
+        ):
+            if value is not None:
+                yield f"{key} is set, and there is neither a database of RDS nor a cache of ElastiCache to watch"
     for key, set_ in (
         ("kubernetes.artifacts.region", "region" in kubernetes.artifacts.model_fields_set),
         ("kubernetes.database.rds", kubernetes.database.rds),

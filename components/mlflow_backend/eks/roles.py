@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.render import backups, policies
 from mlflow_backend.aws.render.roles import Role
-from mlflow_backend.kubernetes.naming import BACKUP, SERVER, TASKS, VERIFY
+from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE, SERVER, TASKS, VERIFY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 
 def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
-    """Return the roles by their account: the server's, the database tool's, the verification's, and that of backups."""
+    """Return the roles by their account, which those are that ask anything of AWS."""
     documents: dict[str, Callable[..., Document]] = {
         SERVER: policies.server,
         TASKS: policies.database_tasks,
-        VERIFY: policies.verify_task,
+        VERIFY: partial(policies.verify_task, scheduled=settings.verify.schedule is not None),
+        MAINTENANCE: policies.maintenance_task,
     }
     if settings.backup.destination is not None:
         documents[BACKUP] = partial(backups.task, there=backups.destination(settings, naming.stack))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow_backend.eks.platform import EksPlatform
     from mlflow_backend.findings import Finding
     from mlflow_backend.kubernetes.backups import KubernetesBackups
+    from mlflow_backend.kubernetes.maintenance import KubernetesMaintenance
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.report.policies import RenderedParts
     from mlflow_backend.report.quantities import Billing
@@ -31,8 +32,7 @@ class EksTarget:
 
     name = "eks"
     loopback = False
-    verified_on_schedule = False
-    maintenance = None
+    verified_on_schedule = True
     platforms = frozenset({"aws", "eks", "kubernetes"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EksBackend:
@@ -114,6 +114,12 @@ class EksTarget:
         from mlflow_backend.kubernetes.backups import KubernetesBackups
 
         return KubernetesBackups(self.platform(locator), file)
+
+    def maintenance(self, locator: EksLocator) -> KubernetesMaintenance:
+        """Return the Job that maintains the backend, as on the target kubernetes."""
+        from mlflow_backend.kubernetes.maintenance import KubernetesMaintenance
+
+        return KubernetesMaintenance(self.platform(locator))
 
     def platform(self, locator: EksLocator) -> EksPlatform:
         """Return the live side of a backend."""

@@ -27,7 +27,7 @@ BACKUP: Final = "backup"
 MAINTENANCE: Final = "maintenance"
 VERIFICATION: Final = "verification"
 """What is verified on a schedule; each of these is the name of its work, too."""
-ACCOUNTS: Final = (SERVER, TASKS, VERIFY, STORES)
+ACCOUNTS: Final = (SERVER, TASKS, VERIFY, STORES, MAINTENANCE)
 """Whoever needs rights of its own from a cloud has an account of its own."""
 DATABASE: Final = "database"
 CACHE: Final = "cache"

@@ -55,7 +55,7 @@ CLOUDWATCH: Final = {
     "DiskLow": _by("database-storage"),
     "ArtifactsGrow": _none("S3 has no end, and its figure `BucketSizeBytes` comes once a day"),
 }
-"""Of `ecs`. A stack of `eks` has Prometheus."""
+"""Of `ecs`. A stack of `eks` has those of the stores that AWS runs for it; the rest is Prometheus's."""
 
 CLOUD_MONITORING: Final = {
     "ServerDown": _by("front-errors", note="instances that nobody calls end, and are none"),

@@ -94,6 +94,29 @@ def test_stores_are_reached_by_the_clusters_pods_alone() -> None:
         assert not any("cidrIpv4" in each.inputs for each in rules)
 
 
+@pytest.mark.parametrize(
+    ("variant", "watched"),
+    [
+        ("eks", {"database-connections", "database-storage", "cache-memory"}),
+        ("adopted", set()),
+        ("within", set()),
+    ],
+)
+def test_stores_that_aws_runs_for_the_stack_are_watched(variant: str, watched: set[str]) -> None:
+    """By the alarms of ecs, which tell the topic; what is somebody else's or in the cluster is not CloudWatch's."""
+    registered = record(variant)
+    alarms = {each.name.removeprefix("mlflow-monitoring-"): each for each in of_type(registered, "MetricAlarm")}
+    assert alarms.keys() == watched
+    assert len(of_type(registered, "Topic")) == len(of_type(registered, "Dashboard")) == bool(watched)
+    assert not of_type(registered, "LogMetricFilter")
+    for each in alarms.values():
+        assert each.inputs["alarmActions"], each.name
+    if watched:
+        (instance,) = of_type(registered, "Instance")
+        identifier = alarms["database-storage"].inputs["dimensions"]["DBInstanceIdentifier"]
+        assert identifier == instance.inputs["identifier"]
+
+
 def test_nothing_that_a_cluster_of_ours_does_not_need_is_made_in_an_adopted_one() -> None:
     """Its nodes, add-ons, namespace and network are its owner's."""
     kinds = {each.type for each in record("adopted")}

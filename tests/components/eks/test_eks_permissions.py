@@ -68,9 +68,9 @@ def test_a_role_can_have_all_that_it_needs(variant: str) -> None:
 
 
 def test_nothing_is_granted_that_this_target_does_not_make() -> None:
-    """No load balancer, no alarms, no tasks."""
+    """No load balancer, no tasks."""
     services = {action.partition(":")[0] for action in actions_of(tuple(every("eks")))}
-    assert services.isdisjoint({"application-autoscaling", "cloudwatch", "ecs", "elasticloadbalancing", "sns"})
+    assert services.isdisjoint({"application-autoscaling", "ecs", "elasticloadbalancing"})
     assert "eks" in services
 
 

@@ -46,7 +46,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("eks", {"kubernetes": {"database": {"rds": True}}}, "kubernetes.database.rds"),
     ("eks", {"aws": {"architecture": "ARM64"}}, "aws.architecture"),
     ("eks", {"aws": {"scaling": {"cpuPercent": 50}}}, "aws.scaling"),
-    ("eks", {"aws": {"monitoring": {"email": "a@example.com"}}}, "aws.monitoring.email"),
+    ("within", {"aws": {"monitoring": {"email": "a@example.com"}}}, "aws.monitoring.email"),
     ("eks", {"access": {"mode": "token"}}, "access.mode"),
     ("eks", {"server": {"image": "registry.example.com/mlflow:3"}}, "server.image"),
     ("eks", {"kubernetes": {"ingress": {"className": "alb"}}}, "kubernetes.ingress"),

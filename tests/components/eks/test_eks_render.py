@@ -17,7 +17,7 @@ from mlflow_backend.eks.locator import EksLocator, eks_locator
 from mlflow_backend.eks.refusals import naming_of
 from mlflow_backend.eks.roles import roles
 from mlflow_backend.eks.within import within
-from mlflow_backend.kubernetes.naming import SERVER, TASKS, VERIFY
+from mlflow_backend.kubernetes.naming import MAINTENANCE, SERVER, TASKS, VERIFY
 from mlflow_backend.kubernetes.render import server
 from mlflow_backend.locator import from_document
 from tests.components.eks.stacks import ACCOUNT, REGION, STACK, VARIANTS, settings_of
@@ -77,12 +77,35 @@ def test_each_account_may_do_what_its_pods_are_for() -> None:
     settings = settings_of()
     naming, _ = naming_of(settings, **NAMES)
     found = {each.part: each.written({"store": storage.store(settings, naming)}) for each in roles(settings, naming)}
-    assert set(found) == {SERVER, TASKS, VERIFY}
+    assert set(found) == {SERVER, TASKS, VERIFY, MAINTENANCE}
     texts = {part: _allowed(document) for part, document in found.items()}
     assert "_backend" not in texts[SERVER]
     assert "_backend/dumps" in texts[TASKS]
     assert "/artifacts" not in texts[TASKS]
     assert "PutObject" not in texts[VERIFY]
+    assert "_backend/ledger" not in texts[VERIFY]
+    assert "/artifacts" not in texts[MAINTENANCE]
+    assert "_backend/locks" in texts[MAINTENANCE]
+
+
+def test_work_on_schedules_is_that_of_the_target_kubernetes_with_roles_of_its_pods() -> None:
+    """A verification that nobody starts reads the ledger itself; it writes nothing."""
+    settings = settings_of(over={"verify": {"schedule": "0 * * * *"}, "maintain": {"schedule": "0 3 * * 0"}})
+    found = all_of(derived(settings))
+    for work, account, schedule in (
+        ("verification", "verify", "0 * * * *"),
+        ("maintenance", "maintenance", "0 3 * * 0"),
+    ):
+        assert found[f"{work}-schedule"]["spec"]["schedule"] == schedule
+        pod = found[f"{work}-schedule"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        assert pod["serviceAccountName"].endswith(f"-{account}")
+        job = json.loads(found[f"{work}-tool"]["data"]["job.json"])
+        assert job["store"]["region"] == REGION
+    naming, _ = naming_of(settings, **NAMES)
+    (verify,) = [each for each in roles(settings, naming) if each.part == VERIFY]
+    allowed = _allowed(verify.written({"store": storage.store(settings, naming)}))
+    assert "_backend/ledger" in allowed
+    assert "PutObject" not in allowed
 
 
 def test_backups_are_taken_by_pods_with_a_role_of_their_own() -> None:
@@ -127,8 +150,13 @@ def test_a_locator_is_known_before_anything_is_made_and_read_back_as_it_was(vari
 def test_previews_are_shown_containers_and_documents() -> None:
     """The policy pack judges them before anything is there."""
     parts = rendered.render(settings_of(), **NAMES)
-    assert set(parts.containers) == {"server", "database tool", "verification"}
-    assert {"role server", "role tasks", "role verify", "key policy", "data bucket policy"} == set(parts.documents)
+    assert set(parts.containers) == {"server", "database tool", "verification", "maintenance"}
+    assert set(parts.documents) == {
+        *(f"role {each}" for each in (SERVER, TASKS, VERIFY, MAINTENANCE)),
+        "key policy",
+        "data bucket policy",
+        "alarm topic policy",
+    }
     assert "data bucket policy" not in rendered.render(settings_of("adopted"), **NAMES).documents
 
 

@@ -230,11 +230,11 @@ def test_a_host_in_a_secret_is_put_into_the_address_of_the_database() -> None:
 def test_whoever_needs_rights_of_its_own_from_a_cloud_has_an_account_of_its_own() -> None:
     """A server that had the database tool's rights could read dumps, which hold password hashes."""
     found = all_of(settings_of())
-    named = {part: pod_of(found[part])["spec"]["serviceAccountName"] for part in PODS}
+    named = {part: pod_of(found[part])["spec"]["serviceAccountName"] for part in (*PODS, "maintenance")}
     assert named[SERVER] == named[CANDIDATE]
     assert named["database-tool"] == named["job"]
     assert named[DATABASE] == named[CACHE]
-    assert len(set(named.values())) == 4
+    assert len(set(named.values())) == 5
     made = {each["metadata"]["name"] for part, each in found.items() if part.startswith("account-")}
     assert made == set(named.values())
 

@@ -25,7 +25,7 @@ _BALANCER: Final = "elasticloadbalancing"
 class Own:
     """What only one target on AWS has: its roles by part, services with roles of their own, and grants on its parts.
 
-    `balanced` is whether its servers are behind a load balancer, with alarms.
+    `balanced` is whether its servers are behind a load balancer, with alarms and logs of theirs.
     """
 
     roles: Sequence[str]

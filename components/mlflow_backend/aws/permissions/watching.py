@@ -10,16 +10,18 @@ from mlflow_backend.aws.render import alarms
 from mlflow_backend.aws.render.database import database_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from mlflow_backend.aws.naming import Naming
+    from mlflow_backend.aws.render.alarms import Alarm
     from mlflow_backend.settings import Settings
 
 
 def grants(settings: Settings, naming: Naming) -> Iterator[Grant]:
     """Return the permissions on logs and alarms."""
+    every = alarms.alarms(cluster=naming.cluster(), database=database_plan(settings), cache=True, certificate=True)
     yield from _logs(naming)
-    yield from _alarms(settings, naming)
+    yield from of_alarms(settings, naming, every)
 
 
 def _logs(naming: Naming) -> Iterator[Grant]:
@@ -45,8 +47,8 @@ def _logs(naming: Naming) -> Iterator[Grant]:
     )
 
 
-def _alarms(settings: Settings, naming: Naming) -> Iterator[Grant]:
-    every = alarms.alarms(cluster=naming.cluster(), database=database_plan(settings), cache=True, certificate=True)
+def of_alarms(settings: Settings, naming: Naming, every: Iterable[Alarm]) -> Iterator[Grant]:
+    """Return the permissions on alarms, whether they are made or not, on their topic and the dashboard."""
     dashboard = (naming.global_arn("cloudwatch", f"dashboard/{naming.dashboard()}"),)
     yield grant(
         "LookAtAlarms", LOOKS, "cloudwatch:DescribeAlarms ListTagsForResource", naming.arn("cloudwatch", "alarm:*")

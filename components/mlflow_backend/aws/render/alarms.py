@@ -70,8 +70,12 @@ def alarms(*, cluster: str, database: DatabasePlan | None, cache: bool, certific
     found = [*_serving(), _verification(cluster)]
     if certificate:
         found.append(_certificate())
-    if database is not None:
-        found += _database(database)
+    return (*found, *of_stores(database=database, cache=cache))
+
+
+def of_stores(*, database: DatabasePlan | None, cache: bool) -> tuple[Alarm, ...]:
+    """Return the alarms of a database and a cache that are the backend's own."""
+    found = [] if database is None else _database(database)
     if cache:
         found.append(
             Alarm(

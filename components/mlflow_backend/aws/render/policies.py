@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.contract import UsageError
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.image_reference import parse
-from mlflow_backend.releases.stores import STAGING
+from mlflow_backend.releases.stores import LEDGER, LOCKS, NEWEST, STAGING
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
@@ -106,9 +106,47 @@ def database_tasks(naming: Naming, store: Store) -> Document:
     )
 
 
-def verify_task(naming: Naming, store: Store) -> Document:
-    """What the one-shot task that verifies may do: read its job. Everything else it asks of the server, as users do."""
+def maintenance_task(naming: Naming, store: Store) -> Document:
+    """What a maintenance may do: see how large artifacts and dumps are, and lock; it removes artifacts by the server.
+
+    S3 says of an object that is not there that it is denied, unless the caller may list the whole bucket.
+    """
     return document(
+        {
+            "Sid": "ListNames",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": naming.bucket_arn(store.bucket),
+        },
+        {
+            "Sid": "Lock",
+            "Effect": "Allow",
+            "Action": list(OBJECT_ACTIONS),
+            "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(LOCKS)}/*"),
+        },
+        through_service(naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")),
+    )
+
+
+def verify_task(naming: Naming, store: Store, *, scheduled: bool = False) -> Document:
+    """What the one-shot task that verifies may do: read its job. Everything else it asks of the server, as users do.
+
+    One that a schedule starts is told by nobody which release serves: it reads the ledger. S3 says of an object that is
+    not there that it is denied, unless the caller may list the whole bucket.
+    """
+    bucket, ledger = store.bucket, (f"/{store.prefix(LEDGER)}/*", f"/{store.prefix(NEWEST)}")
+    return document(
+        {"Sid": "ListNames", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": naming.bucket_arn(bucket)}
+        if scheduled
+        else None,
+        {
+            "Sid": "ReadLedger",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": [naming.bucket_arn(bucket, each) for each in ledger],
+        }
+        if scheduled
+        else None,
         {
             "Sid": "ReadJob",
             "Effect": "Allow",

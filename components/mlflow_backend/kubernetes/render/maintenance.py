@@ -12,7 +12,7 @@ from mlflow_backend.aws import maintain_job
 from mlflow_backend.aws.maintain_job import MaintainJob
 from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.backup import job
-from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE, TASKS
+from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE
 from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
 from mlflow_backend.kubernetes.render.scheduled import scheduled
 from mlflow_backend.migrate.tool import MAINTAIN_DEADLINE_S
@@ -71,7 +71,7 @@ def template(settings: Settings, naming: Naming) -> Document:
         settings,
         naming,
         MAINTENANCE,
-        account=TASKS,
+        account=MAINTENANCE,
         variables=[*server.environment(settings, naming, described), *pods.environment(plain, keys)],
         files=[(mounted, TOOL)],
     )
