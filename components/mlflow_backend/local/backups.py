@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.backup import bundle, sealing
@@ -100,7 +100,7 @@ class LocalArtifacts:
 
         key = f"{ARTIFACT_ROOT.removeprefix(f's3://{BUCKET}/')}/{path}"
         try:
-            self._client().upload_fileobj(io.BufferedReader(PieceReader(pieces), _PIECE_BYTES), BUCKET, key)
+            self._client.upload_fileobj(io.BufferedReader(PieceReader(pieces), _PIECE_BYTES), BUCKET, key)
         except (BotoCoreError, ClientError, S3UploadFailedError) as error:
             raise PlatformFailed(
                 f"it cannot be written: {type(error).__name__}",
@@ -109,7 +109,9 @@ class LocalArtifacts:
                 part=path,
             ) from None
 
+    @cached_property
     def _client(self) -> Any:
+        """Made once: it takes as long as a small artifact."""
         import boto3  # noqa: PLC0415 - as above
         from botocore.config import Config  # noqa: PLC0415 - as above
 
