@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections import Counter
@@ -579,3 +580,39 @@ def test_policy_etag(scene: Scene) -> None:
     policy = {**before, "bindings": [{"role": "roles/run.invoker", "members": ["allUsers"]}]}
     scene.rig.call("POST", f"{scene.path}:setIamPolicy", {"policy": policy})
     assert refused(lambda: scene.rig.call("POST", f"{scene.path}:setIamPolicy", {"policy": policy})).code == 409
+
+
+def test_scheduler_calls_as_an_account(scene: Scene) -> None:
+    """Without the role it is denied, which the scheduler's job says; arguments of somebody's own need more."""
+    rig, name = scene.rig, f"{scene.short}-job"
+    container = {"name": "tool", "image": scene.image(), "command": ["true"]}
+    task = {"serviceAccount": scene.account, "containers": [container], "maxRetries": 0, "timeout": "60s"}
+    job = f"{scene.parent}/jobs/{name}"
+    scene.done(rig.call("POST", f"{scene.parent}/jobs", {"template": {"template": task}}, jobId=name))
+    target = {
+        "uri": f"https://run.googleapis.com/{job}:run", "httpMethod": "POST",
+        "oauthToken": {"serviceAccountEmail": scene.account},
+    }  # fmt: skip
+    parent = scene.parent.replace("v2/", "v1/")
+    own = f"{parent.removeprefix('v1/')}/jobs/{name}"
+    body = {"name": own, "schedule": "0 2 * * *", "timeZone": "Etc/UTC", "httpTarget": target}
+    nobody = {**body, "httpTarget": {**target, "oauthToken": {"serviceAccountEmail": "nobody@example.com"}}}
+    never = {**body, "schedule": "0 2 31 2 *"}
+    for wrong, code in ((nobody, 404), (never, 400)):
+        made = functools.partial(rig.call, "POST", f"{parent}/jobs", wrong, api="cloudscheduler.v1")
+        assert refused(made).code == code
+    rig.call("POST", f"{parent}/jobs", body, api="cloudscheduler.v1")
+
+    def status() -> int:
+        found = rig.call("POST", f"v1/{own}:run", {}, api="cloudscheduler.v1")
+        return int(found["status"].get("code", 0))
+
+    assert status() == 7
+    policy = {"bindings": [{"role": "roles/run.invoker", "members": [f"serviceAccount:{scene.account}"]}]}
+    rig.call("POST", f"{job}:setIamPolicy", {"policy": policy})
+    assert status() == 0
+    arguments = {"overrides": {"containerOverrides": [{"args": ["-x"]}]}}
+    assert refused(lambda: rig.call("POST", f"{job}:run", arguments, who=scene.account)).code == 403
+    rig.call("DELETE", f"v1/{own}", api="cloudscheduler.v1")
+    until(lambda: rig.live == [], what="the end of the task", deadline_s=_SOON_S)
+    scene.done(rig.call("DELETE", job))

@@ -22,6 +22,10 @@ class Behaviour:
 
 
 BEHAVIOURS: Final[Mapping[str, Behaviour]] = {
+    "scheduler_calls_as_an_account": Behaviour(
+        "a job of Cloud Scheduler runs a job as the account that it names, if that may invoke it and says nothing else",
+        "scheduler/docs/http-target-auth; 'Cloud Run IAM permissions', run/docs/reference/iam/permissions",
+    ),
     "two_urls": Behaviour(
         "a service has a URL of its project's number and one of a hash, and each tag has both",
         "'HTTPS requests', run/docs/triggering/https-request",
