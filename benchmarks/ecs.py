@@ -60,7 +60,9 @@ def rendering() -> Row:
         ):
             policies.text(document)
         tasks_of("staging", settings=settings)
-        watched = alarms.alarms(cluster=naming.cluster(), database=plan_of_database, cache=True, certificate=True)
+        watched = alarms.alarms(
+            cluster=naming.cluster(), database=plan_of_database, cache=True, certificate=True, scheduled=()
+        )
         parts = {"balancer": "b", "targets": "t", "certificate": "a", "database": "d", "cache": "c"}
         alarms.dashboard(region=naming.region, identifiers=parts, found=watched)
 

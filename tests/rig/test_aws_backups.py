@@ -27,6 +27,7 @@ from tests.rig.aws.life import Life
 from tests.rig.aws.stack import AwsStack
 from tests.rig.kubernetes.contents import contents_of
 from tests.server.servers import install_package
+from tests.server.services import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(1200)]
 
 VERSION = "3.17.2"
 BUCKET = "backups-of-dev"
+_TASK_S = 180
 
 
 class BackedUp(Life):
@@ -53,6 +55,32 @@ class BackedUp(Life):
         """All that users have in it, by the API."""
         login = (self.secrets["admin-user"], self.secrets["admin-password"])
         return contents_of(partial(calls.call, self.stack.outputs()["trackingUrl"], login=login))
+
+    def start(self, part: str) -> tuple[int | None, str]:
+        """Do what EventBridge Scheduler does with a schedule; return the task's exit code, and what it said."""
+        target = self.rig.client("scheduler").get_schedule(Name=self.naming.schedule(part))["Target"]
+        ecs, wanted = self.rig.client("ecs"), target["EcsParameters"]
+        network = wanted["NetworkConfiguration"]["awsvpcConfiguration"]
+        begun = ecs.run_task(
+            cluster=target["Arn"],
+            taskDefinition=wanted["TaskDefinitionArn"],
+            launchType=wanted["LaunchType"],
+            networkConfiguration={
+                "awsvpcConfiguration": {f"{name[0].lower()}{name[1:]}": value for name, value in network.items()}
+            },
+            overrides=json.loads(target.get("Input", "{}")),
+        )["tasks"][0]["taskArn"]
+
+        def ended() -> dict[str, Any]:
+            task = ecs.describe_tasks(cluster=target["Arn"], tasks=[begun])["tasks"][0]
+            return dict(task) if task["lastStatus"] == "STOPPED" else {}
+
+        task = until(ended, what=f"the end of {part}", deadline_s=_TASK_S)
+        stream = f"{part}/{part}/{begun.rpartition('/')[2]}"
+        events = self.rig.client("logs").get_log_events(
+            logGroupName=self.naming.log_group("tasks"), logStreamName=stream, startFromHead=True
+        )["events"]
+        return task["containers"][0].get("exitCode"), "\n".join(each["message"] for each in events)
 
     def backup(self, *arguments: str, code: int = ExitCode.DONE) -> dict[str, Any]:
         """Run the command, and return what it printed."""
@@ -78,7 +106,9 @@ def dev(original: Original, server_rig: AwsRig, tmp_path_factory: pytest.TempPat
     server_rig.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=region)
     stack = AwsStack(folder / "stack", server_rig)
     recovery_key = sealing.public_key(original.key.read_text().strip())
-    stack.write_settings(backup={"destination": f"s3://{BUCKET}/team", "recoveryKey": recovery_key})
+    stack.write_settings(
+        backup={"destination": f"s3://{BUCKET}/team", "recoveryKey": recovery_key}, verify={"schedule": "0 * * * *"}
+    )
     stack.must_up()
     naming = Naming(project="mlflow-backend", stack="dev", account=server_rig.account, region=server_rig.region)
     return BackedUp(stack=stack, rig=server_rig, naming=naming)
@@ -120,6 +150,16 @@ def test_a_task_takes_a_backup_that_is_whole(dev: BackedUp) -> None:
     (listed,) = dev.backup("list")["backups"]
     assert (listed["id"], listed["state"]) == (made["id"], "unproved")
     assert dev.backup("verify", "--read") == {"backup": made["id"], "read": True, "damages": []}
+
+
+def test_its_schedules_start_a_backup_and_a_verification(dev: BackedUp) -> None:
+    """Each as its own role; the lines by which alarms know that it happened are in the log."""
+    before = len(dev.backup("list")["backups"])
+    code, said = dev.start("backup")
+    assert (code, '{"backedUp": "dev"}' in said.splitlines()) == (0, True), said
+    assert len(dev.backup("list")["backups"]) == before + 1
+    code, said = dev.start("verify")
+    assert (code, '"verdict": "pass"' in said.splitlines()[0]) == (0, True), said
 
 
 def test_a_drill_on_this_machine_proves_it(dev: BackedUp, key: str) -> None:

@@ -46,8 +46,10 @@ class Monitoring(pulumi.ComponentResource):
         self._name, self._settings, self._naming = name, settings, naming
         self._child = pulumi.ResourceOptions(parent=self)
         self.topic = self._make_topic(key_arn)
-        if tasks_logs is not None:
-            self._count_red_verifications(tasks_logs)
+        own = {alarm.metric for alarm in watched}
+        for what, (metric, pattern) in render.COUNTED.items():
+            if tasks_logs is not None and metric in own:
+                self._count(what, metric, pattern, tasks_logs)
         self.alarms = {alarm.name: self._alarm(alarm, identifiers) for alarm in watched}
         self.guards = [self.alarms[alarm.name].name for alarm in watched if alarm.guards]
         body = pulumi.Output.all(**dict(identifiers)).apply(
@@ -82,14 +84,14 @@ class Monitoring(pulumi.ComponentResource):
             )
         return topic.arn
 
-    def _count_red_verifications(self, tasks_logs: aws.cloudwatch.LogGroup) -> None:
+    def _count(self, what: str, metric: str, pattern: str, tasks_logs: aws.cloudwatch.LogGroup) -> None:
         aws.cloudwatch.LogMetricFilter(
-            f"{self._name}-verification-red",
-            name=self._naming.alarm("verification-red"),
+            f"{self._name}-{what}",
+            name=self._naming.alarm(what),
             log_group_name=tasks_logs.name,
-            pattern=render.VERIFICATION_PATTERN,
+            pattern=pattern,
             metric_transformation={
-                "name": render.VERIFICATION_RED,
+                "name": metric,
                 "namespace": render.namespace(self._naming.cluster()),
                 "value": "1",
             },

@@ -6,7 +6,7 @@ As in `verify.job`, the modules are this checkout's; unlike there, nobody who ma
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mlflow_backend import packaged
 from mlflow_backend.backup import job
@@ -14,6 +14,9 @@ from mlflow_backend.backup.job import Bucket  # noqa: TC001 - `codec` reads the 
 from mlflow_backend.verify.job import MODULES
 from mlflow_backend.verify.request import VerifyRequest  # noqa: TC001 - as above
 from mlflow_backend.verify.subjects import Subject  # noqa: TC001 - as above
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _MODULES: Final = (*job.MODULES, *MODULES, "releases/*.py", "aws/verify_job.py", "aws/verify_task.py")
 # The checks read tables as files, which those within a zip are not.
@@ -36,6 +39,6 @@ class ScheduledVerification:
     request: VerifyRequest
 
 
-def bundle() -> bytes:
-    """Return the modules of the task as a zip file that Python runs; it is the same until they change."""
-    return packaged.archive(_MODULES, {"__main__.py": _MAIN})
+def bundle(more: Mapping[str, bytes] | None = None) -> bytes:
+    """Return the modules of the task, and more, as a zip file that Python runs; it is the same until they change."""
+    return packaged.archive(_MODULES, {"__main__.py": _MAIN, **(more or {})})

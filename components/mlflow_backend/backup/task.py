@@ -64,7 +64,11 @@ def _taken(folder: Path, vault: Secrets, stores: Callable[[BackupJob], Stores], 
     wanted = from_document(job.BackupJob, json.loads((folder / job.JOB).read_text(encoding="utf-8")))
     found = stores(wanted)
     source = _source(wanted, found, vault=vault, settings=(folder / job.SETTINGS).read_bytes())
-    return create.reported(source, found.destination, recovery_key=wanted.recovery_key, dry_run=dry_run, say=_say)
+    report = create.reported(source, found.destination, recovery_key=wanted.recovery_key, dry_run=dry_run, say=_say)
+    if not dry_run:
+        # One line, which a platform that counts lines of logs counts.
+        _say(json.dumps({"backedUp": wanted.stack}))
+    return report
 
 
 def _source(wanted: BackupJob, found: Stores, *, vault: Secrets, settings: bytes) -> Source:

@@ -36,7 +36,7 @@ from mlflow_backend.ecs.oneshot import Network as TaskNetwork
 from mlflow_backend.ecs.protection import Protection
 from mlflow_backend.ecs.provider import Rollout
 from mlflow_backend.ecs.refusals import naming_of
-from mlflow_backend.ecs.render import backups, containers, policies, roles, tasks
+from mlflow_backend.ecs.render import backups, containers, policies, roles, scheduled, tasks
 from mlflow_backend.ecs.render import service as render
 from mlflow_backend.ecs.service import Service
 from mlflow_backend.hosted import report_path
@@ -173,7 +173,9 @@ class EcsBackend(Backend):
         rendered = self._render_tasks()
         self.service.define_database_task(rendered[tasks.DATABASE], self.identity.attached)
         if tasks.VERIFY in self.identity.roles:
-            self.service.define_verify_task(rendered[tasks.VERIFY], self.identity.attached)
+            self.service.define_verify_task(
+                rendered[tasks.VERIFY], self.identity.attached, store=self.storage.store, url=self.balancer.url
+            )
         if backups.BACKUP in self.identity.roles:
             self.service.define_backup_task(rendered[backups.BACKUP], self.identity.attached, store=self.storage.store)
         # Another version of the server's secret is another password, which the role has to be given; another user is
@@ -215,6 +217,7 @@ class EcsBackend(Backend):
                 database=plan,
                 cache=self.cache.group is not None,
                 certificate=certificate is not None,
+                scheduled=scheduled.expressions(settings),
             ),
             identifiers=identifiers,
             tasks_logs=self.service.tasks_logs,

@@ -17,7 +17,8 @@ from mlflow_backend.aws.permissions.grant import (
     grant,
     tagging,
 )
-from mlflow_backend.ecs.render.backups import BACKUP, SCHEDULER
+from mlflow_backend.aws.render.scheduler import SCHEDULER
+from mlflow_backend.ecs.render.backups import BACKUP
 from mlflow_backend.ecs.render.policies import BACKUP_ROLES, ROLES
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, VERIFY
 
@@ -36,7 +37,7 @@ def grants(
 ) -> tuple[Grant, ...]:
     """Return what a role of a purpose may do with a stack's backend; `state` is where Pulumi keeps the stack."""
     # Also without backups: what a setting that is gone had made is deleted by the next update.
-    found = (*_passing(naming), *_tasks(naming), *_service(naming), *_scaling(naming), *_backups(naming))
+    found = (*_passing(naming), *_tasks(naming), *_service(naming), *_scaling(naming), *_schedules(naming))
     own = deployer.Own(roles=(*ROLES, *BACKUP_ROLES), services=LINKED_ROLES, grants=found)
     return deployer.grants(settings, naming, purpose, own, state=state)
 
@@ -85,12 +86,13 @@ def _tasks(naming: Naming) -> Iterator[Grant]:
     yield grant("ListTasks", WORKS, "ecs:ListTasks", "*", **on_cluster)
 
 
-def _backups(naming: Naming) -> Iterator[Grant]:
-    """Return the permissions on the schedule of backups; the tool is among the backend's own objects."""
-    schedule = naming.arn("scheduler", f"schedule/default/{naming.schedule(BACKUP)}")
+def _schedules(naming: Naming) -> Iterator[Grant]:
+    """Return the permissions on the schedules; the tools are among the backend's own objects."""
+    parts = (BACKUP, VERIFY)
+    schedules = tuple(naming.arn("scheduler", f"schedule/default/{naming.schedule(part)}") for part in parts)
     to_scheduler: Conditions = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
-    yield grant("LookAtSchedule", LOOKS, "scheduler:GetSchedule", schedule)
-    yield grant("ChangeSchedule", CHANGES, "scheduler:CreateSchedule DeleteSchedule UpdateSchedule", schedule)
+    yield grant("LookAtSchedule", LOOKS, "scheduler:GetSchedule", *schedules)
+    yield grant("ChangeSchedule", CHANGES, "scheduler:CreateSchedule DeleteSchedule UpdateSchedule", *schedules)
     yield grant("PassRoleToScheduler", CHANGES, "iam:PassRole", naming.role_arn(SCHEDULER), **to_scheduler)
 
 

@@ -1,4 +1,4 @@
-"""The dynamic resources of the ecs target: the wait for a rollout, and the tool that takes backups. Thin."""
+"""The dynamic resources of the ecs target: the wait for a rollout, and the tools of one-shot tasks. Thin."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ class RolloutProvider(provider.RolloutProvider):
 
 
 class BackupToolProvider(ModuleProvider):
-    """The tool that takes backups, in the backend's store; what is in it follows from its inputs and this package."""
+    """A tool in the backend's store; what is in it follows from its inputs and this package.
 
-    module = "mlflow_backend.ecs.backup_tool"
+    States name the class as it was called for the first tool.
+    """
+
+    module = "mlflow_backend.aws.task_tool"
 
 
-class BackupTool(Resource, module="mlflow-backend", name="EcsBackupTool"):
-    """The tool that the task of backups fetches."""
+class TaskTool(Resource, module="mlflow-backend", name="EcsBackupTool"):
+    """The tool that a one-shot task fetches."""
 
     def __init__(
         self, name: str, *, connection: Connection, tool: pulumi.Output[Tool], opts: pulumi.ResourceOptions
@@ -41,6 +44,7 @@ class BackupTool(Resource, module="mlflow-backend", name="EcsBackupTool"):
             "key": tool.apply(lambda found: found.key),
             "job": tool.apply(lambda found: found.job),
             "settings": tool.apply(lambda found: found.settings),
+            "program": tool.apply(lambda found: found.program),
         }
         super().__init__(BackupToolProvider(), name, props, opts)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.aws import refusals
 from mlflow_backend.aws.naming import Naming
-from mlflow_backend.aws.render.backups import expression
+from mlflow_backend.aws.render.scheduler import expression
 from mlflow_backend.contract import UsageError
 from mlflow_backend.ecs.render.size import server_size
 from mlflow_backend.image_reference import parse
@@ -72,10 +72,28 @@ def backups(settings: Settings) -> Iterator[str]:
         yield "backup.destination is not in S3, and tasks reach a bucket there only (s3://BUCKET/PREFIX)"
     if "drill_schedule" in wanted.model_fields_set and wanted.drill_schedule != NEVER:
         yield "backup.drillSchedule is set, and no drill runs on a schedule here: drill by hand on the target local"
-    if wanted.schedule != NEVER and expression(wanted.schedule) is None:
-        yield "backup.schedule names days of the month and of the week, and EventBridge Scheduler takes one of them"
     if settings.access.mode == "token":
         yield "backup.destination is set with access.mode token, and hashes of API keys are not backed up here yet"
 
 
-RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (*refusals.RULES, image, registry_login, size, access, backups)
+def schedules(settings: Settings) -> Iterator[str]:
+    """EventBridge Scheduler can say them, and who verifies can call the server from inside the network."""
+    for setting, schedule in (("backup", settings.backup.schedule), ("verify", settings.verify.schedule or NEVER)):
+        if schedule != NEVER and expression(schedule) is None:
+            yield f"{setting}.schedule names days of month and week, and EventBridge Scheduler takes one of them"
+    if (settings.verify.schedule or NEVER) != NEVER and not settings.aws.network.internal:
+        yield (
+            "verify.schedule is set without aws.network.internal: whoever verifies on a schedule is in the network, and"
+            " this balancer is called from outside; let a workflow run `python -m scripts.verify`"
+        )
+
+
+RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
+    *refusals.RULES,
+    image,
+    registry_login,
+    size,
+    access,
+    backups,
+    schedules,
+)

@@ -10,11 +10,20 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.naming import Naming
-from mlflow_backend.aws.render import alarms, balancer, cache, database, network, policies, secrets, storage
+from mlflow_backend.aws.render import (
+    alarms,
+    balancer,
+    cache,
+    database,
+    network,
+    policies,
+    scheduler,
+    secrets,
+    storage,
+)
 from mlflow_backend.aws.render.documents import documents
 from mlflow_backend.aws.render.secrets import SecretSource
-from mlflow_backend.ecs.render import backups, service, tasks
-from mlflow_backend.ecs.render.roles import roles, scheduler
+from mlflow_backend.ecs.render import roles, scheduled, service, tasks
 from mlflow_backend.report.policies import RenderedParts
 
 if TYPE_CHECKING:
@@ -28,7 +37,7 @@ _SUFFIX: Final = "AbCdEf"  # AWS draws six letters for each secret's ARN.
 
 BILLING: Final[Mapping[str, Billing]] = {
     type_: row
-    for module in (alarms, backups, balancer, cache, database, network, secrets, storage, service)
+    for module in (alarms, balancer, cache, database, network, scheduler, secrets, storage, service)
     for type_, row in module.BILLING.items()
 }
 
@@ -49,7 +58,7 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
         cache_secret=SecretSource(arn=_secret(naming, "cache"), key="url"),
         admin_secret=_secret(naming, "rds") if settings.database.mode == "create" else None,
         api_keys=_secret(naming, "api-keys") if settings.access.mode == "token" else None,
-        roles={role.part: naming.role_arn(role.part) for role in roles(settings, naming)},
+        roles={role.part: naming.role_arn(role.part) for role in roles.roles(settings, naming)},
     )
     rendered = tasks.definitions(settings, naming, drawn, release=tasks.release_identity(settings, naming))
     server = rendered[tasks.SERVER]
@@ -71,9 +80,9 @@ def _documents(settings: Settings, naming: Naming, drawn: tasks.TaskDependencies
         "admin": drawn.admin_secret,
         "api_keys": drawn.api_keys,
     }
-    made = [*roles(settings, naming)]
-    if backups.scheduled(settings) is not None:
-        made.append(scheduler(naming))
+    made = [*roles.roles(settings, naming)]
+    if parts := list(scheduled.expressions(settings)):
+        made.append(roles.scheduler(naming, parts))
     found = documents(settings, naming, made, given)
     if settings.aws.monitoring.topic is None:
         found["alarm topic policy"] = policies.topic(naming, topic_arn=naming.arn("sns", naming.topic()))

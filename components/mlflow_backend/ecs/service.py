@@ -13,10 +13,12 @@ import pulumi_aws as aws
 
 from mlflow_backend.aws.identity import Identity
 from mlflow_backend.aws.provider import InsightsLogs
+from mlflow_backend.aws.render import scheduler
 from mlflow_backend.aws.render.balancer import removal_deadline
 from mlflow_backend.aws.render.network import SERVER_PORT
-from mlflow_backend.ecs.provider import BackupTool
-from mlflow_backend.ecs.render import backups, roles
+from mlflow_backend.aws.store import FETCH
+from mlflow_backend.ecs.provider import TaskTool
+from mlflow_backend.ecs.render import backups, roles, scheduled, verification
 from mlflow_backend.ecs.render import service as render
 from mlflow_backend.ecs.render.backups import BACKUP
 from mlflow_backend.ecs.render.tasks import DATABASE, DRAWN, SERVER, TASKS, VERIFY, fixed
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.render.balancer import Timeouts
     from mlflow_backend.aws.render.policies import Store
     from mlflow_backend.aws.scope import Scope
+    from mlflow_backend.backup.tool import Tool
 
 # While a pin holds the service to an older revision, no new one is registered, whatever the settings say by now.
 _ALL_INPUTS = [
@@ -72,6 +75,8 @@ class Service(pulumi.ComponentResource):
         self.database_task: aws.ecs.TaskDefinition
         self.verify_task: aws.ecs.TaskDefinition | None = None
         self.backup_task: aws.ecs.TaskDefinition | None = None
+        self._expressions = scheduled.expressions(settings)
+        self._starter = self._make_starter()
         self.service: aws.ecs.Service
         self.revision: pulumi.Output[str]
         # Container Insights would make this group by itself, keep it for ever, and leave it behind.
@@ -97,41 +102,75 @@ class Service(pulumi.ComponentResource):
         """Register the one-shot task that the migration runs."""
         self.database_task = self._define(DATABASE, task, [self.tasks_logs, *needs], ignored=[])
 
-    def define_verify_task(self, task: pulumi.Output[dict[str, Any]], needs: Sequence[pulumi.Resource]) -> None:
-        """Register the one-shot task that verifies from inside the network."""
+    def define_verify_task(
+        self,
+        task: pulumi.Output[dict[str, Any]],
+        needs: Sequence[pulumi.Resource],
+        *,
+        store: pulumi.Output[Store],
+        url: pulumi.Output[str],
+    ) -> None:
+        """Register the one-shot task that verifies from inside the network, and its schedule, if it has one."""
+        settings, naming = self._settings, self._naming
         self.verify_task = self._define(VERIFY, task, [self.tasks_logs, *needs], ignored=[])
+        if VERIFY in self._expressions:
+            found = pulumi.Output.all(store, url).apply(lambda each: verification.tool(settings, naming, *each))
+            tool = self._tool(VERIFY, found)
+            command = found.apply(lambda each: scheduler.override(VERIFY, each.command(FETCH, cloud="aws")))
+            self._schedule(VERIFY, self.verify_task, command=command, needs=[tool])
 
     def define_backup_task(
         self, task: pulumi.Output[dict[str, Any]], needs: Sequence[pulumi.Resource], *, store: pulumi.Output[Store]
     ) -> None:
         """Register the one-shot task that takes backups, the tool that it runs, and its schedule, if it has one."""
-        scope, naming = self._scope, self._naming
-        found = store.apply(lambda each: backups.tool(scope.settings, naming, each))
-        tool = BackupTool(f"{self._name}-backup-tool", connection=scope.connection, tool=found, opts=self._child)
+        settings, naming = self._settings, self._naming
+        tool = self._tool(BACKUP, store.apply(lambda each: backups.tool(settings, naming, each)))
         self.backup_task = self._define(BACKUP, task, [self.tasks_logs, tool, *needs], ignored=[])
-        if (expression := backups.scheduled(scope.settings)) is not None:
-            self._schedule(expression, self.backup_task)
+        if BACKUP in self._expressions:
+            self._schedule(BACKUP, self.backup_task)
 
-    def _schedule(self, expression: str, task: aws.ecs.TaskDefinition) -> None:
-        name, naming, network = self._name, self._naming, self._network
-        role = [roles.scheduler(naming)]
-        starter = Identity(
-            f"{name}-scheduler", self._scope, trust=backups.trust(naming), roles=role, given={}, opts=self._child
+    def _tool(self, part: str, tool: pulumi.Output[Tool]) -> TaskTool:
+        return TaskTool(f"{self._name}-{part}-tool", connection=self._scope.connection, tool=tool, opts=self._child)
+
+    def _make_starter(self) -> Identity | None:
+        """Make the role that EventBridge Scheduler takes, if it starts anything."""
+        if not self._expressions:
+            return None
+        return Identity(
+            f"{self._name}-scheduler",
+            self._scope,
+            trust=scheduler.trust(self._naming),
+            roles=[roles.scheduler(self._naming, list(self._expressions))],
+            given={},
+            opts=self._child,
         )
-        found = backups.schedule(
-            naming,
-            expression,
+
+    def _schedule(
+        self,
+        part: str,
+        task: aws.ecs.TaskDefinition,
+        *,
+        command: pulumi.Output[str] | None = None,
+        needs: Sequence[pulumi.Resource] = (),
+    ) -> None:
+        network, starter = self._network, self._starter
+        assert starter is not None  # noqa: S101 - it is made if anything is scheduled
+        found = scheduler.schedule(
+            self._naming,
+            part,
+            self._expressions[part],
             cluster=self.cluster.arn,
-            role=starter.roles[backups.SCHEDULER].arn,
+            role=starter.roles[scheduler.SCHEDULER].arn,
             definition=task.arn,
             network={
                 "subnets": network.task_subnets,
                 "security_groups": [network.groups["tasks"]],
                 "assign_public_ip": network.tasks_are_public,
             },
+            command=command,
         )
-        opts = pulumi.ResourceOptions(parent=self, depends_on=starter.attached)
-        aws.scheduler.Schedule(f"{name}-backup", **found, opts=opts)
+        opts = pulumi.ResourceOptions(parent=self, depends_on=[*starter.attached, *needs])
+        aws.scheduler.Schedule(f"{self._name}-{part}", **found, opts=opts)
 
     def serve(  # noqa: PLR0913 - what an update serves, by name
         self,

@@ -32,7 +32,7 @@ class EcsTarget:
 
     name = "ecs"
     loopback = False
-    verified_on_schedule = False
+    verified_on_schedule = True
     maintenance = None
     platforms = frozenset({"aws"})
 

@@ -55,7 +55,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "dev": ("dev", {}),
     "staging": ("staging", {}),
     "adopted": ("staging", {**ADOPTED, "network": {**ADOPTED["network"], "publicUrl": None}}),
-    "internal": ("staging", {"aws": {"network": {"internal": True}}}),
+    "internal": (
+        "staging",
+        {"aws": {"network": {"internal": True}}, "verify": {"schedule": "30 * * * *"}},
+    ),
     "arm64": ("staging", {"aws": {"architecture": "ARM64"}}),
     "endpoints": ("staging", {"aws": {"network": {"egress": "endpoints"}}}),
     "single-nat": ("staging", {"aws": {"network": {"egress": "nat", "zones": 2}}}),

@@ -70,7 +70,7 @@ def test_the_task_fetches_its_tool_and_says_what_it_found(s3: Any) -> None:
     """What the update writes is what the command unpacks and runs; its words are one report, also of a refusal."""
     tool = BackupToolProvider()
     props = {"connection": {"region": REGION}, "bucket": TOOL.bucket, "key": TOOL.key}
-    props |= {"job": TOOL.job, "settings": TOOL.settings}
+    props |= {"job": TOOL.job, "settings": TOOL.settings, "program": TOOL.program}
     assert tool.read(TOOL.key, props).id == ""
     assert tool.create(props).id == TOOL.key
     assert tool.read(TOOL.key, props).id == TOOL.key

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.aws.render.backups import expression
+from mlflow_backend.aws.render.scheduler import expression
 from mlflow_backend.backup import job
 from mlflow_backend.backup.task import Given
 from mlflow_backend.backup.tool import DEADLINE_S, content
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs import backups as live
 from mlflow_backend.ecs.backups import EcsBackups, described
-from mlflow_backend.ecs.render import backups
+from mlflow_backend.ecs.render import backups, scheduled
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.target import Finished
@@ -57,12 +57,12 @@ def test_a_schedule_means_the_same_to_the_platforms_scheduler(schedule: str, wri
 def test_without_a_schedule_one_can_still_be_taken() -> None:
     """`never` leaves out the schedule alone; without a destination there is no task."""
     settings = settings_of(VARIANT)
-    assert backups.scheduled(settings) == "cron(0 2 * * ? *)"
+    assert scheduled.expressions(settings) == {"backup": "cron(0 2 * * ? *)"}
     never = _with(settings, schedule="never")
-    assert backups.scheduled(never) is None
+    assert scheduled.expressions(never) == {}
     assert backups.BACKUP in tasks_of(VARIANT, settings=never)
     assert backups.BACKUP not in tasks_of("staging")
-    assert backups.scheduled(settings_of("staging")) is None
+    assert scheduled.expressions(settings_of("staging")) == {}
 
 
 def test_the_task_has_secrets_by_reference_and_its_tool_by_digest() -> None:

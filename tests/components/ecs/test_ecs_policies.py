@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.aws.render import backups, policies, storage
+from mlflow_backend.aws.render import backups, policies, scheduler, storage
 from mlflow_backend.aws.render.policies import Store
-from mlflow_backend.ecs.render import backups as ecs_backups
 from mlflow_backend.ecs.render import policies as ecs_policies
 from tests.components.ecs.simulator import Question, ask
 from tests.components.ecs.stacks import ACCOUNT, naming_of, secret_arn, settings_of, store_of
@@ -28,6 +27,7 @@ ROLES: dict[str, policies.Document] = {
     "server-by-keys": policies.server(NAMING, STORE, keys_secret=secret_arn(NAMING, "api-keys"), key_arn=KEY),
     "database": policies.database_tasks(NAMING, STORE),
     "verify": policies.verify_task(NAMING, STORE),
+    "verify-scheduled": policies.verify_task(NAMING, STORE, scheduled=True),
     "execution": ecs_policies.execution(
         NAMING,
         secrets=[SECRET],
@@ -36,7 +36,7 @@ ROLES: dict[str, policies.Document] = {
         repository_arn=REPOSITORY,
     ),
     "backup": backups.task(NAMING, STORE, there=Store(bucket="elsewhere", root="team/staging")),
-    "scheduler": ecs_backups.scheduler(NAMING),
+    "scheduler": scheduler.starter(NAMING, ("backup", "verify")),
     "adopted-server": policies.server(naming_of("adopted"), store_of("adopted")),
 }
 # A key's own policy has to hand the decision to IAM, or no grant counts.
@@ -105,6 +105,8 @@ CASES: dict[str, Case] = {
     "dumps": ("database", "s3:PutObject", bucket("/_backend/dumps/1"), {}, True),
     "restores": ("database", "s3:GetObject", bucket("/_backend/dumps/1"), {}, True),
     "lists dumps": ("database", "s3:ListBucket", bucket(), {"s3:prefix": "_backend/dumps/"}, True),
+    "task reads what is restored": ("database", "s3:GetObject", bucket("/_backend/staging/1/x.dump"), {}, True),
+    "task writes what is restored": ("database", "s3:PutObject", bucket("/_backend/staging/1/x.dump"), {}, False),
     "task reads an artifact": ("database", "s3:GetObject", bucket("/artifacts/1/x"), {}, False),
     "task lists artifacts": ("database", "s3:ListBucket", bucket(), {"s3:prefix": "artifacts/"}, False),
     "task writes the ledger": ("database", "s3:PutObject", bucket("/_backend/ledger/1"), {}, False),
@@ -120,6 +122,19 @@ CASES: dict[str, Case] = {
     "verifier rewrites the ledger": ("verify", "s3:PutObject", bucket("/_backend/ledger/1"), {}, False),
     "verifier deletes the ledger": ("verify", "s3:DeleteObject", bucket("/_backend/ledger/1"), {}, False),
     "verifier reads an artifact": ("verify", "s3:GetObject", bucket("/artifacts/1/x"), {}, False),
+    # On a schedule it finds by itself what serves, and its tool.
+    "timed verifier reads the ledger": ("verify-scheduled", "s3:GetObject", bucket("/_backend/ledger/1"), {}, True),
+    "timed verifier finds the newest": ("verify-scheduled", "s3:GetObject", bucket("/_backend/newest"), {}, True),
+    "timed verifier fetches its tool": ("verify-scheduled", "s3:GetObject", bucket("/_backend/verify/1.zip"), {}, True),
+    "timed verifier lists the ledger": (
+        "verify-scheduled", "s3:ListBucket", bucket(), {"s3:prefix": "_backend/ledger/"}, True,
+    ),
+    "timed verifier writes the ledger": ("verify-scheduled", "s3:PutObject", bucket("/_backend/ledger/1"), {}, False),
+    "timed verifier changes its tool": (
+        "verify-scheduled", "s3:PutObject", bucket("/_backend/verify/1.zip"), {}, False,
+    ),
+    "timed verifier reads a dump": ("verify-scheduled", "s3:GetObject", bucket("/_backend/dumps/1"), {}, False),
+    "timed verifier reads an artifact": ("verify-scheduled", "s3:GetObject", bucket("/artifacts/1/x"), {}, False),
     # The one that takes backups reads what it backs up, and may create objects at the destination, not replace them.
     "backup reads an artifact": ("backup", "s3:GetObject", bucket("/artifacts/1/x"), {}, True),
     "backup reads the ledger": ("backup", "s3:GetObject", bucket("/_backend/ledger/1"), {}, True),
@@ -145,10 +160,11 @@ CASES: dict[str, Case] = {
     "backup of another stack": (
         "backup", "s3:PutObject", "arn:aws:s3:::elsewhere/team/dev/x", {**CREATES, "s3:if-none-match": "*"}, False,
     ),
-    # EventBridge Scheduler starts that one task, on the one cluster, with exactly its two roles.
+    # EventBridge Scheduler starts those tasks, on the one cluster, with exactly their roles.
     "scheduler starts a backup": ("scheduler", "ecs:RunTask", definition("backup"), ON_CLUSTER, True),
     "scheduler passes its role": ("scheduler", "iam:PassRole", NAMING.role_arn("backup"), TO_TASKS, True),
     "scheduler passes the other": ("scheduler", "iam:PassRole", NAMING.role_arn("backup-execution"), TO_TASKS, True),
+    "scheduler starts a verification": ("scheduler", "ecs:RunTask", definition("verify"), ON_CLUSTER, True),
     "scheduler starts a migration": ("scheduler", "ecs:RunTask", definition("database"), ON_CLUSTER, False),
     "scheduler starts it elsewhere": (
         "scheduler", "ecs:RunTask", definition("backup"), {"ecs:cluster": NAMING.arn("ecs", "cluster/other")}, False,

@@ -318,23 +318,31 @@ def test_the_platform_never_rolls_back_over_a_migration() -> None:
 def test_alarms_watch_what_was_created() -> None:
     """Users, tasks, database, cache and verification; an adopted part is its owner's to watch."""
     plan = database.database_plan(settings_of("staging"))
-    found = {alarm.name: alarm for alarm in alarms.alarms(cluster="c", database=plan, cache=True, certificate=True)}
+    found = {
+        alarm.name: alarm
+        for alarm in alarms.alarms(
+            cluster="c", database=plan, cache=True, certificate=True, scheduled=("backup", "verify")
+        )
+    }
     assert found.keys() == {
         "server-errors", "balancer-errors", "unhealthy-targets", "latency-p95", "verification-red",
         "database-connections", "database-storage", "cache-memory", "certificate-ends",
+        "verification-old", "backup-old",
     }  # fmt: skip
     assert found["database-connections"].threshold == 680
     assert found["database-storage"].threshold == 15 * 1024**3
     assert found["database-storage"].comparison == "LessThanThreshold"
     assert [alarm.name for alarm in found.values() if alarm.guards] == ["server-errors"]
-    adopted = {alarm.name for alarm in alarms.alarms(cluster="c", database=None, cache=False, certificate=False)}
+    adopted = {
+        alarm.name for alarm in alarms.alarms(cluster="c", database=None, cache=False, certificate=False, scheduled=())
+    }
     assert not any(name.startswith(("database", "cache")) for name in adopted)
 
 
 def test_the_dashboard_shows_every_alarm() -> None:
     """One graph each, side by side without overlap, each with its threshold."""
     plan = database.database_plan(settings_of("staging"))
-    found = alarms.alarms(cluster="c", database=plan, cache=True, certificate=True)
+    found = alarms.alarms(cluster="c", database=plan, cache=True, certificate=True, scheduled=("backup", "verify"))
     body = alarms.dashboard(
         region="eu-west-1",
         identifiers={

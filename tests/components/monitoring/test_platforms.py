@@ -16,7 +16,10 @@ from tests.components.ecs import stacks as ecs
 
 DATABASE = database_plan(ecs.settings_of("staging"))
 MADE = {
-    "CloudWatch": (CLOUDWATCH, alarms(cluster="c", database=DATABASE, cache=True, certificate=True)),
+    "CloudWatch": (
+        CLOUDWATCH,
+        alarms(cluster="c", database=DATABASE, cache=True, certificate=True, scheduled=("backup", "verify")),
+    ),
     "Cloud Monitoring": (CLOUD_MONITORING, alerts(cloudrun.changed("backups", {}), cloudrun.NAMING, least=0)),
 }
 

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 def grants(settings: Settings, naming: Naming) -> Iterator[Grant]:
     """Return the permissions on logs and alarms."""
-    every = alarms.alarms(cluster=naming.cluster(), database=database_plan(settings), cache=True, certificate=True)
+    every = alarms.alarms(
+        cluster=naming.cluster(),
+        database=database_plan(settings),
+        cache=True,
+        certificate=True,
+        scheduled=("backup", "verify"),
+    )
     yield from _logs(naming)
     yield from of_alarms(settings, naming, every)
 

@@ -9,7 +9,7 @@ from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.tokens import AWS_INSIGHTS_LOGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from mlflow_backend.aws.render.database import DatabasePlan
 
@@ -18,7 +18,11 @@ Dimension = Literal["balancer", "targets", "certificate", "database", "cache"]
 
 _GIB: Final = 1024**3
 _MINUTE_S: Final = 60
-_DAY_S: Final = 24 * 3600
+_HOUR_S: Final = 3600
+_DAY_S: Final = 24 * _HOUR_S
+# As monitoring/alerts.py has them.
+_VERIFICATION_OLD_H: Final = 3
+_BACKUP_OLD_H: Final = 26
 
 # Thresholds that have to do with size are shares, those that have to do with users are counts and seconds.
 _CONNECTION_SHARE: Final = 0.8
@@ -30,9 +34,14 @@ _P95_S: Final = 5
 _CERTIFICATE_DAYS: Final = 14
 
 VERIFICATION_RED: Final = "VerificationRed"
-"""Metric of the project's own, made of the log of the one-shot tasks."""
-VERIFICATION_PATTERN: Final = '{ ($.verdict = "fail") || ($.verdict = "inconclusive") }'
-"""Log events of the verification task that count as red."""
+VERIFICATION_PASSED: Final = "VerificationPassed"
+BACKUP_DONE: Final = "BackupDone"
+COUNTED: Final[Mapping[str, tuple[str, str]]] = {
+    "verification-red": (VERIFICATION_RED, '{ ($.verdict = "fail") || ($.verdict = "inconclusive") }'),
+    "verification-passed": (VERIFICATION_PASSED, '{ $.verdict = "pass" }'),
+    "backup-done": (BACKUP_DONE, '{ $.backedUp = "*" }'),
+}
+"""Metrics of the project's own by the names of their filters, with the events of one-shot tasks that count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +74,34 @@ def namespace(cluster: str) -> str:
     return f"MlflowBackend/{cluster}"
 
 
-def alarms(*, cluster: str, database: DatabasePlan | None, cache: bool, certificate: bool) -> tuple[Alarm, ...]:
-    """Return the alarms of a backend; an adopted database or cache is its owner's to watch."""
+def alarms(
+    *, cluster: str, database: DatabasePlan | None, cache: bool, certificate: bool, scheduled: Collection[str]
+) -> tuple[Alarm, ...]:
+    """Return the alarms of a backend; an adopted database or cache is its owner's to watch.
+
+    `scheduled` are the parts that start on a schedule: `backup`, `verify`.
+    """
     found = [*_serving(), _verification(cluster)]
+    if "verify" in scheduled:
+        found.append(
+            _too_old(
+                cluster,
+                name="verification-old",
+                says=f"No verification has passed for {_VERIFICATION_OLD_H} hours.",
+                metric=VERIFICATION_PASSED,
+                hours=_VERIFICATION_OLD_H,
+            )
+        )
+    if "backup" in scheduled:
+        found.append(
+            _too_old(
+                cluster,
+                name="backup-old",
+                says=f"No backup was taken for {_BACKUP_OLD_H} hours.",
+                metric=BACKUP_DONE,
+                hours=_BACKUP_OLD_H,
+            )
+        )
     if certificate:
         found.append(_certificate())
     return (*found, *of_stores(database=database, cache=cache))
@@ -174,6 +208,23 @@ def _verification(cluster: str) -> Alarm:
         dimensions={},
         threshold=0,
         periods=1,
+    )
+
+
+def _too_old(cluster: str, *, name: str, says: str, metric: str, hours: int) -> Alarm:
+    """Return the alarm on an event that did not happen in any of the last hours."""
+    return Alarm(
+        name=name,
+        says=says,
+        namespace=namespace(cluster),
+        metric=metric,
+        dimensions={},
+        comparison="LessThanThreshold",
+        threshold=1,
+        period_s=_HOUR_S,
+        periods=hours,
+        # An hour without the event has no figure at all.
+        missing="breaching",
     )
 
 

@@ -1,12 +1,9 @@
-"""Backups of a backend on AWS: where they are, when they are taken, and what the task that does may do. Pure."""
+"""Backups of a backend on AWS: where they are, and what the task that takes them may do. Pure."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from cronsim import CronSim
 
 from mlflow_backend.aws.render import policies
 from mlflow_backend.aws.render.policies import ARTIFACTS, Store
@@ -19,31 +16,6 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Document
     from mlflow_backend.settings import Settings
-
-
-_DAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-
-
-def expression(schedule: str) -> str | None:
-    """Return a schedule of cron as EventBridge Scheduler takes it; None for one that it cannot say.
-
-    It has a sixth field, the year, and counts the days of the week from 1, so they are named here. It takes a day of
-    the month or of the week, and not both (EventBridge Scheduler user guide, 'Cron-based schedules').
-    """
-    days, weekdays = schedule.split()[2], schedule.split()[4]
-    if "*" not in {days, weekdays}:
-        return None
-    found = CronSim(schedule, datetime(2024, 1, 1, tzinfo=UTC))
-    times = [_listed(found.minutes, 60), _listed(found.hours, 24)]
-    months = _listed(found.months, 12)
-    if weekdays == "*":
-        return f"cron({' '.join([*times, _listed(found.days, 31), months, '?', '*'])})"
-    named = ",".join(_DAYS[day] for day in sorted({int(str(day)) % 7 for day in found.weekdays}))
-    return f"cron({' '.join([*times, '?', months, named, '*'])})"
-
-
-def _listed(numbers: set[int], every: int) -> str:
-    return "*" if len(numbers) == every else ",".join(map(str, sorted(numbers)))
 
 
 def destination(settings: Settings, stack: str) -> Store:

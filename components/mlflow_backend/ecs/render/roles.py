@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING
 from mlflow_backend.aws.render import policies as aws_policies
 from mlflow_backend.aws.render.backups import destination, task
 from mlflow_backend.aws.render.roles import Role
-from mlflow_backend.ecs.render import backups, policies
+from mlflow_backend.aws.render.scheduler import SCHEDULER, starter
+from mlflow_backend.ecs.render import policies
 from mlflow_backend.ecs.render.backups import BACKUP
+from mlflow_backend.ecs.render.scheduled import schedules
+from mlflow_backend.ecs.render.tasks import VERIFY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Document
     from mlflow_backend.settings import Settings
@@ -39,7 +44,8 @@ def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
         ),
     )
     if settings.aws.network.internal:
-        verify = Role(part="verify", given=("store",), document=partial(aws_policies.verify_task, naming))
+        document = partial(aws_policies.verify_task, naming, scheduled=VERIFY in schedules(settings))
+        verify = Role(part="verify", given=("store",), document=document)
         start = Role(part="verify-execution", given=("key", "server"), document=partial(execution, "tasks"))
         found = (*found, verify, start)
     if settings.backup.destination is not None:
@@ -51,9 +57,9 @@ def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
     return found
 
 
-def scheduler(naming: Naming) -> Role:
-    """Return the role that EventBridge Scheduler takes."""
-    return Role(part=backups.SCHEDULER, given=(), document=partial(backups.scheduler, naming))
+def scheduler(naming: Naming, parts: Sequence[str]) -> Role:
+    """Return the role that EventBridge Scheduler takes to start the tasks of these parts."""
+    return Role(part=SCHEDULER, given=(), document=partial(starter, naming, parts))
 
 
 def _execution(settings: Settings, naming: Naming, log_part: str, *, key: str, **secrets: str | None) -> Document:

@@ -1,12 +1,14 @@
-"""The tool that takes backups, as an object in the backend's store: made from this package, found by its digest."""
+"""The tool of a one-shot task, as an object in the backend's store: made from this package, found by its digest."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.aws import verify_job
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.backup.tool import content
+from mlflow_backend.backup import job
+from mlflow_backend.backup.tool import BACKUP, content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +23,7 @@ def identifier(props: Mapping[str, Any]) -> str:
 
 def ensure(props: Mapping[str, Any]) -> Mapping[str, Any]:
     """Write the object, if it is not there; of one key there is one content. Raises PlatformFailed."""
-    _store(props).create(props["key"], content(props["job"], props["settings"], cloud="aws"))
+    _store(props).create(props["key"], content_of(props["program"], props["job"], props["settings"]))
     return props
 
 
@@ -39,6 +41,13 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 def delete(props: Mapping[str, Any]) -> None:
     """Delete the object."""
     _store(props).delete(props["key"])
+
+
+def content_of(program: str, job_text: str, settings: str) -> bytes:
+    """Return the content of the object."""
+    if program == BACKUP:
+        return content(job_text, settings, cloud="aws")
+    return verify_job.bundle({job.JOB: job_text.encode()})
 
 
 def _store(props: Mapping[str, Any]) -> S3Store:
