@@ -65,8 +65,10 @@ def test_whatever_the_product_keeps_in_its_own_store_may_be_read_by_every_role()
     sources = (path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     kept = {name for source in sources for name in re.findall(r"[\"'](?:\{ROOT\}|_backend)/(\w+)", source)}
     (readable,) = (each.resources for each in every("dev") if each.sid == "ReadOwnObjects")
-    # Dumps and the jobs of a verification inside are the tasks'; backups are staged on `local` alone.
-    assert kept - {"dumps", "verify", "staging"} == {resource.rpartition("/")[2].rstrip("*") for resource in readable}
+    # These are the tasks': dumps, jobs of verifications inside, tools; who restores opens a backup's dumps with a key.
+    assert kept - {"backup", "dumps", "staging", "verify"} == {
+        resource.rpartition("/")[2].rstrip("*") for resource in readable
+    }
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
