@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from mlflow_backend import tokens
 from mlflow_backend.aws.render.roles import Role
-from mlflow_backend.ecs import rendered as ecs_rendered
 from mlflow_backend.ecs.render import roles
 from mlflow_backend.ecs.rendered import render
 from mlflow_backend.policy import containers, iam, network, pack, rendered, stores, workloads
@@ -560,7 +559,6 @@ def test_a_new_role_is_checked_at_a_first_preview(monkeypatch: pytest.MonkeyPatc
     def more(*given: Any) -> tuple[Role, ...]:
         return (*known_roles(*given), Role(part="new", given=("key",), document=lambda key: loose | {"Id": key}))
 
-    monkeypatch.setattr(ecs_rendered, "roles", more)
     monkeypatch.setattr(roles, "roles", more)
     registered = {each.urn for each in record("dev") if each.type == "aws:iam/rolePolicy:RolePolicy"}
     assert any(urn.endswith("-new") for urn in registered)
