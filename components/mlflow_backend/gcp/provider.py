@@ -7,7 +7,6 @@ instance has no attributes: those would be kept in the state.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pulumi  # noqa: TC002 - Pulumi evaluates the annotations of a resource's outputs
@@ -36,7 +35,8 @@ class BackupTool(Resource, module="mlflow-backend", name="GcpBackupTool"):
 
     def __init__(self, name: str, tool: Tool, *, opts: pulumi.ResourceOptions) -> None:
         """Take the tool."""
-        super().__init__(BackupToolProvider(), name, dataclasses.asdict(tool), opts)
+        props = {"bucket": tool.bucket, "key": tool.key, "job": tool.job, "settings": tool.settings}
+        super().__init__(BackupToolProvider(), name, props, opts)
 
 
 class ServerSecrets(Resource, module="mlflow-backend", name="GcpServerSecrets"):

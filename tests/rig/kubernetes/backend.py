@@ -155,6 +155,11 @@ class ClusterStack(Project):
     # What users do.
 
     @property
+    def base(self) -> str:
+        """The URL that users call."""
+        return f"https://{self.host}"
+
+    @property
     def login(self) -> dict[str, str]:
         """The header by which the administrator logs in, from the server's Secret."""
         held = self.secrets
@@ -177,13 +182,13 @@ class ClusterStack(Project):
         content = None if body is None else json.dumps(body).encode()
         method, kind = ("GET", {}) if body is None else ("POST", {"Content-Type": "application/json"})
         with urllib3.PoolManager(retries=False, timeout=_TIMEOUT, ca_certs=str(self.cluster.authority.root)) as pool:
-            url = f"{base or f'https://{self.host}'}/{path}"
+            url = f"{base or self.base}/{path}"
             return pool.request(method, url, body=content, headers={**login, **kind, **headers})
 
     def upload(self, path: str, pieces: Iterator[bytes]) -> urllib3.BaseHTTPResponse:
         """Return the answer to an upload, as the administrator, whose body comes piece by piece."""
         with urllib3.PoolManager(retries=False, timeout=_TIMEOUT, ca_certs=str(self.cluster.authority.root)) as pool:
-            return pool.request("PUT", f"https://{self.host}/{path}", body=pieces, headers=self.login, chunked=True)
+            return pool.request("PUT", f"{self.base}/{path}", body=pieces, headers=self.login, chunked=True)
 
     def call(self, path: str, body: object = None) -> dict[str, Any]:
         """Return what MLflow's REST interface answered; raises if it is no success."""

@@ -157,13 +157,17 @@ class EksStack(ClusterStack):
         self.settings = merged(self.settings, sections)
         self.write_config(self.settings)
 
-    def ask(self, path: str, body: object = None, *, base: str = "", **headers: str) -> Any:
-        """Return the answer to a call of MLflow, as the administrator, by the Service's name unless told otherwise."""
-        return super().ask(path, body, base=base or f"http://{self.naming.host()}.cluster.local", **headers)
+    @property
+    def base(self) -> str:
+        """The URL that users call: that of the Service, because the stack has no ingress."""
+        return f"http://{self.naming.host()}.cluster.local"
+
+
+def aws_names() -> AwsNaming:
+    """Return the names of what the stack makes on AWS."""
+    return AwsNaming(project="mlflow-backend", stack=_STACK, name="mlflow", account=ACCOUNT, region=REGION)
 
 
 def cluster_name() -> str:
     """Return what the stack calls the cluster that it makes."""
-    return AwsNaming(
-        project="mlflow-backend", stack=_STACK, name="mlflow", account=ACCOUNT, region=REGION
-    ).eks_cluster()
+    return aws_names().eks_cluster()
