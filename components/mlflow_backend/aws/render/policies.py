@@ -57,6 +57,17 @@ def document(*statements: Statement | None) -> Document:
     return {"Version": "2012-10-17", "Statement": [dict(each) for each in statements if each is not None]}
 
 
+def service_trust(naming: Naming, service: str, *, sid: str, source: str) -> Document:
+    """Let a service of AWS take a role for what this account has there (`source`), and for nobody else's."""
+    return document({
+        "Sid": sid,
+        "Effect": "Allow",
+        "Principal": {"Service": f"{service}.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"aws:SourceAccount": naming.account}, "ArnLike": {"aws:SourceArn": source}},
+    })  # fmt: skip
+
+
 def text(policy: Document) -> str:
     """Return a document in one spelling, so that an unchanged policy is an unchanged input."""
     return json.dumps(policy, sort_keys=True, separators=(",", ":"))

@@ -54,16 +54,8 @@ def _listed(numbers: set[int], every: int) -> str:
 
 def trust(naming: Naming) -> Document:
     """Let EventBridge Scheduler take the role for this account's schedules, and for nobody else's."""
-    return policies.document({
-        "Sid": "SchedulesOfThisAccount",
-        "Effect": "Allow",
-        "Principal": {"Service": "scheduler.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-        "Condition": {
-            "StringEquals": {"aws:SourceAccount": naming.account},
-            "ArnLike": {"aws:SourceArn": naming.arn("scheduler", "schedule*/*")},
-        },
-    })  # fmt: skip
+    source = naming.arn("scheduler", "schedule*/*")
+    return policies.service_trust(naming, "scheduler", sid="SchedulesOfThisAccount", source=source)
 
 
 def starter(naming: Naming, parts: Sequence[str]) -> Document:

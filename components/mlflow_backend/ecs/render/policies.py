@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.aws.render.policies import document, through_service
+from mlflow_backend.aws.render.policies import document, service_trust, through_service
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,18 +20,7 @@ BACKUP_ROLES: Final = ("backup", "backup-execution", "scheduler")
 
 def tasks_trust(naming: Naming) -> Document:
     """Let ECS tasks of this account and region take a role; without the condition any account's could be confused."""
-    return document(
-        {
-            "Sid": "TasksOfThisAccount",
-            "Effect": "Allow",
-            "Principal": {"Service": "ecs-tasks.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-            "Condition": {
-                "StringEquals": {"aws:SourceAccount": naming.account},
-                "ArnLike": {"aws:SourceArn": naming.arn("ecs", "*")},
-            },
-        }
-    )
+    return service_trust(naming, "ecs-tasks", sid="TasksOfThisAccount", source=naming.arn("ecs", "*"))
 
 
 def execution(
