@@ -15,7 +15,7 @@ from mlflow_backend.contract import ExitCode
 from mlflow_backend.kubernetes.naming import MAINTENANCE, VERIFICATION
 from tests.rig.aws.server import REGION
 from tests.rig.kubernetes.eks_backend import EksRig, EksStack, aws_names, cluster_name
-from tests.rig.kubernetes.test_kubernetes_scheduled import each_minute, leave_one, maintained
+from tests.rig.kubernetes.scheduled import each_minute, leave_one, maintained
 from tests.server.server_image import VERSION
 from tests.server.services import until
 

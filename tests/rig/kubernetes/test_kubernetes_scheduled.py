@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from mlflow_backend.contract import ExitCode
 from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE, VERIFICATION
-from mlflow_backend.verify.tracking import PREFIX
 from tests.rig.kubernetes.backend import ClusterStack, laid_out
+from tests.rig.kubernetes.scheduled import each_minute, leave_one, maintained
 from tests.server.server_image import VERSION
 from tests.server.services import until
 
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(900)]
 
 RUNS: Final = 2
-ARTIFACT: Final = b"weights" * 100_000
 # A CronJob of each minute starts within one, and its pod within another.
 _SCHEDULED_S: Final = 240
 
@@ -43,38 +39,9 @@ def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield made
 
 
-def leave_one(stack: ClusterStack, name: str) -> str:
-    """Leave an experiment as a verification does, deleted, with a run and its artifact; return the artifact's path."""
-    experiment = stack.call("experiments/create", {"name": f"{PREFIX}/{name}"})["experiment_id"]
-    run = stack.call("runs/create", {"experiment_id": experiment, "start_time": 1})["run"]["info"]["run_id"]
-    path = f"{experiment}/{run}/artifacts/model.bin"
-    answer = stack.upload(f"api/2.0/mlflow-artifacts/artifacts/{path}", iter([ARTIFACT]))
-    assert answer.status == 200, answer.data
-    stack.call("experiments/delete", {"experiment_id": experiment})
-    return path
-
-
-def maintained(stack: ClusterStack, *arguments: str) -> dict[str, Any]:
-    """Run the command, and return what it printed."""
-    done = stack.script("maintain", "--json", *arguments)
-    assert done.code == ExitCode.DONE, done.text
-    return dict(json.loads(done.text[done.text.index("{\n") :]))
-
-
 def state_of(stack: ClusterStack, work: str) -> str:
     """Return what the status says of scheduled work."""
     return next(part.state for part in stack.platform.parts() if part.name == work)
-
-
-@contextlib.contextmanager
-def each_minute(stack: ClusterStack, work: str) -> Iterator[None]:
-    """Let a CronJob begin each minute, and then no more."""
-    name = stack.naming.part(work)
-    stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"schedule": "* * * * *"}}))
-    try:
-        yield
-    finally:
-        stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"suspend": True}}))
 
 
 def is_stored(stack: ClusterStack, path: str) -> bool:
