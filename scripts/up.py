@@ -1,7 +1,8 @@
 """Update one stack under the policy pack: a preview first, and nothing is made if the pack refuses it.
 
 The update itself runs under the same pack at the same levels, because some values are known only then. A stack of the
-target local has nothing that a policy checks (docs/adr/0034-supply-chain.md): there it is `pulumi up` alone.
+target local has nothing that a policy checks (docs/adr/0034-supply-chain.md): there it is `pulumi up` alone. The
+cause of a failure is said again at the end, because Pulumi prints the outputs of the last good update below it.
 
 Exit codes: 0 updated; 2 settings; 3 refused, nothing was made; 4 Pulumi or the platform failed.
 """
@@ -9,7 +10,6 @@ Exit codes: 0 updated; 2 settings; 3 refused, nothing was made; 4 Pulumi or the 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -26,12 +26,13 @@ INTERRUPT_S = 120
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns an exit code of `contract.ExitCode`, or does not return (target local)."""
+    """Run the command; returns an exit code of `contract.ExitCode`."""
     options = command_line().parse_args(arguments)
     command = ("pulumi", "up", "--stack", options.stack, "--yes", "--skip-preview")
     # Read without a YAML library: importing the settings would be a tenth of a local update.
     if not targets.shared(affected.targets(Path.cwd()).get(options.stack, "")):
-        os.execvp(command[0], command)  # noqa: S606 - no shell: the engine takes the terminal and its signals over
+        with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as folder:
+            return _update(options.stack, command, Path(folder))
     return _policed(options, command)
 
 
@@ -54,9 +55,22 @@ def _policed(options: argparse.Namespace, command: tuple[str, ...]) -> int:
         return code
     settings = read_stack(Path(f"Pulumi.{options.stack}.yaml"), options.stack).settings
     with tempfile.TemporaryDirectory(prefix="mlflow-backend-") as folder:
-        process = running.start((*command, *policing.options(settings.policy.levels, Path(folder))))
-        ended = running.wait(process, "`pulumi up`", deadline_s=DEADLINE_S, interrupt_s=INTERRUPT_S)
-    return ExitCode.DONE if ended == 0 else ExitCode.PLATFORM_FAILED
+        return _update(options.stack, (*command, *policing.options(settings.policy.levels, Path(folder))), Path(folder))
+
+
+def _update(stack: str, command: tuple[str, ...], folder: Path) -> int:
+    log = folder / "events"
+    process = running.start((*command, "--event-log", str(log)))
+    ended = running.wait(process, "`pulumi up`", deadline_s=DEADLINE_S, interrupt_s=INTERRUPT_S)
+    if ended == 0:
+        return ExitCode.DONE
+    from mlflow_backend.report import events  # noqa: PLC0415 - an update that succeeds does not need it
+
+    found = events.read(log.read_text(encoding="utf-8").splitlines()).errors if log.exists() else ()
+    reasons = [f"  {line}" for text in found for line in text.splitlines()]
+    if reasons:
+        print("\n".join([f"\nThe update of {stack} failed:", *reasons]), file=sys.stderr)
+    return ExitCode.PLATFORM_FAILED
 
 
 if __name__ == "__main__":

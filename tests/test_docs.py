@@ -57,6 +57,17 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
+def test_every_table_is_whole(path: Path) -> None:
+    """A row that an empty line cuts off its table, or that has another number of cells, is shown as text or cut."""
+    prose = re.sub(r"^```.*?^```", "", text(path), flags=re.DOTALL | re.MULTILINE)
+    for rows in re.findall(r"(?:^\|.*\n)+", prose, re.MULTILINE):
+        first, second, *_ = [*rows.splitlines(), ""]
+        assert re.fullmatch(r"\|(?:[ :-]+\|)+", second), f"{path}: {first}"
+        for row in rows.splitlines():
+            assert row.replace("\\|", "").count("|") == second.count("|"), f"{path}: {row}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
 def test_every_make_target_that_is_named_exists(path: Path) -> None:
     """What a newcomer types is what the Makefile has."""
     public = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -138,7 +138,8 @@ def test_a_version_without_a_lock_is_refused_at_preview(deployed: LocalStack) ->
 
 
 def test_a_taken_port_fails_the_update_and_is_named(deployed: LocalStack) -> None:
-    """A public port that another program holds is named with the setting; the old port goes on serving."""
+    """A public port that another program holds is named with the setting; the old port goes on serving, and is kept."""
+    before = ports.known(deployed.state)
     with socket.socket() as other:
         other.bind((ports.LOOPBACK, 0))
         other.listen()
@@ -149,6 +150,7 @@ def test_a_taken_port_fails_the_update_and_is_named(deployed: LocalStack) -> Non
     assert f"port {port} on 127.0.0.1 is already taken" in outcome.text
     assert "mlflow-backend:server.port" in outcome.text
     assert deployed.processes("front")
+    assert ports.known(deployed.state) == before
 
 
 def test_a_broken_setting_is_refused_with_its_key_and_changes_nothing(deployed: LocalStack) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ import pytest
 
 from mlflow_backend.contract import ExitCode
 from scripts import up
+from tests.engine.calls import eventually
 from tests.tools.projects import ROOT
 
 if TYPE_CHECKING:
@@ -31,6 +34,11 @@ with (root / "calls").open("a") as calls:
 if argv[0] == "preview":
     summary = {{"isPreview": True, "result": "succeeded", "resourceChanges": {{}}}}
     pathlib.Path(argv[argv.index("--event-log") + 1]).write_text(json.dumps({{"summaryEvent": summary}}))
+if argv[0] == "up" and "PULUMI_UP_SAYS" in os.environ:
+    said = json.loads(os.environ["PULUMI_UP_SAYS"])
+    said = [{{"diagnosticEvent": {{"severity": "error", "message": message}}}} for message in said]
+    pathlib.Path(argv[argv.index("--event-log") + 1]).write_text("\\n".join(map(json.dumps, said)))
+    print("what was deployed before")
 sys.exit(int(os.environ.get("PULUMI_" + argv[0].upper() + "_ENDS", "0")))
 """
 
@@ -79,12 +87,57 @@ def test_a_failed_update_is_the_platforms(calls: Path, monkeypatch: pytest.Monke
     assert len(noted(calls)) == 2
 
 
+@pytest.mark.parametrize("stack", ["local", "staging"])
+def test_the_cause_of_a_failed_update_is_the_last_that_is_said(
+    stack: str, calls: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Pulumi prints the outputs of the last good update after it, a page that ends with a verdict of that one."""
+    monkeypatch.setenv("PULUMI_UP_ENDS", "255")
+    said = ("update failed", "<{%reset%}>server.worker is no setting\nDid you mean workers?")
+    own = (
+        "an unhandled error occurred: the program ended with exit code 1",
+        "Resource monitor has terminated, shutting",
+    )
+    monkeypatch.setenv("PULUMI_UP_SAYS", json.dumps([*said, *own]))
+    assert up.main(["--stack", stack]) == ExitCode.PLATFORM_FAILED
+    out, err = capfd.readouterr()
+    assert "what was deployed before" in out
+    assert err.splitlines()[-2:] == ["  server.worker is no setting", "  Did you mean workers?"]
+    assert str(calls.parent) not in err
+
+
+def test_an_update_that_is_interrupted_twice_ends_without_a_traceback(calls: Path) -> None:
+    """People press Ctrl-C again while Pulumi ends what it has begun; each goes to both, as a terminal sends it."""
+    (calls.parent / "bin" / "pulumi").write_text(
+        f"#!{sys.executable}\nimport pathlib, signal, sys\n"
+        "times = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: times.append(1))\n"
+        f"pathlib.Path({str(calls)!r}).write_text('ready')\n"
+        "while len(times) < 2:\n    signal.pause()\n"
+        "print('ended by itself')\nsys.exit(255)\n"
+    )
+    command = (sys.executable, "-c", "import sys; from scripts import up; sys.exit(up.main(['--stack', 'local']))")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=calls.parent, env=environment, start_new_session=True, **pipes) as process:
+        eventually(calls.exists, within_s=20, what="the program started")
+        while process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
+        out, err = process.communicate(timeout=20)
+    assert b"ended by itself" in out
+    assert b"Traceback" not in err
+    assert process.returncode == ExitCode.PLATFORM_FAILED
+
+
 def test_a_local_update_costs_nothing_more(calls: Path) -> None:
-    """No preview, no analyzer, no settings library: the command becomes Pulumi's own process."""
+    """No preview, no analyzer, no settings library, and of the reports nothing unless it fails."""
     program = (
         "import os, sys\n"
         "from scripts import up\n"
-        "assert not {'pydantic', 'yaml', 'pulumi', 'mlflow_backend.commands.preview'} & set(sys.modules)\n"
+        "unused = {'pydantic', 'yaml', 'pulumi', 'mlflow_backend.commands.preview', 'mlflow_backend.report'}\n"
+        "assert not unused & set(sys.modules)\n"
         f"os.chdir({str(calls.parent)!r})\n"
         "up.main(['--stack', 'local'])\n"
     )

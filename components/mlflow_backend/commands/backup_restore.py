@@ -30,7 +30,8 @@ def drill(options: argparse.Namespace, stack: Stack, destination: Destination) -
         return ExitCode.DONE
     beside, backups = StateDir(stack.folder / stack.name), backups_of(stack)
     result = drills.drill(beside, backups, destination, found, recovery_key=recovery_key(options), say=say)
-    keys = "keys opened by the recovery key" if result.keys_proved else "keys unproved: give --recovery-key"
+    missing = "" if options.recovery_key else ": give --recovery-key"
+    keys = "keys opened by the recovery key" if result.keys_proved else f"keys unproved{missing}"
     times = f"restored and verified in {result.rto_s} s, " if result.rto_s is not None else ""
     lines = [
         f"{found.id}: {result.outcome}; {times}{result.rpo_s} s old at the start; {keys}",

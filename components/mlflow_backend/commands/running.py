@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,9 +42,14 @@ def wait(process: subprocess.Popen[bytes], name: str, *, deadline_s: float, inte
     except KeyboardInterrupt:
         # Whoever interrupted us, by the terminal or by cancelling the workflow, has interrupted the program too.
         pass
-    try:
-        process.wait(timeout=interrupt_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    return process.returncode or 1
+    ends_at = time.monotonic() + interrupt_s
+    while True:
+        try:
+            process.wait(timeout=max(0.0, ends_at - time.monotonic()))
+        except KeyboardInterrupt:
+            # Once more: the program has met that one too, and decides what it leaves undone.
+            continue
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        return process.returncode or 1

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from mlflow_backend.commands import stacks
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError
+from mlflow_backend.environments import locked_versions
 from mlflow_backend.migrate.forecast import Seen
 from mlflow_backend.migrate.known import forecast
 from mlflow_backend.migrate.upgrade import Upgrade, clients_in
@@ -84,6 +85,7 @@ def _upgrade(backend: DeployedBackend, to: MlflowVersion) -> Upgrade:
         not_asked=not_asked,
         clients=clients_in(line for text in tails for line in text.splitlines()),
         dump_bytes=dumps[-1].size_bytes if dumps else None,
+        locked=".".join(map(str, to)) in locked_versions(),
         migration_s=durations.kept(backend.store, revision).migration_s,
     )
 

@@ -35,15 +35,17 @@ def service(state: StateDir, name: str, port: int, desired: dict[str, Any]) -> S
 def apply(state: StateDir, name: str, desired: dict[str, Any]) -> dict[str, Any]:
     """Make the service run as desired; return its port and the identity of what runs.
 
-    Raises PlatformFailed if it does not get ready in time.
+    Raises PlatformFailed, before anything is changed, if another program has the port; or if it is not ready in time.
     """
-    port = ports.choose(state, name, wanted=_wanted_port(desired))
+    port = _wanted_port(desired) or ports.choose(state, name)
+    _refuse_foreign_port(state, name, port)
+    # Kept only now: a refused one would otherwise be the stack's own after it is taken out of the settings.
+    ports.choose(state, name, wanted=port)
     wanted = service(state, name, port, desired)
     supervisor = Supervisor(state)
     if wanted.outdated():
         supervisor.remove(name)
     wanted.prepare()
-    _refuse_foreign_port(state, wanted)
     supervisor.apply(wanted.program())
     supervisor.wait(name, lambda: wanted.answers() or wanted.refuses_administrator(), timeout_s=_START_TIMEOUT_S)
     if wanted.refuses_administrator():
@@ -81,14 +83,12 @@ def _wanted_port(desired: dict[str, Any]) -> int | None:
     return None if port is None else int(port)
 
 
-def _refuse_foreign_port(state: StateDir, wanted: Service) -> None:
-    """Raise PlatformFailed if another program took the port while the service was down."""
-    ours = processes.marked(str(state.path), wanted.name)
-    if ports.is_free(wanted.port) or processes.listens(ours, wanted.port):
+def _refuse_foreign_port(state: StateDir, name: str, port: int) -> None:
+    """Raise PlatformFailed if another program has the port."""
+    ours = processes.marked(str(state.path), name)
+    if ports.is_free(port) or processes.listens(ours, port):
         return
     others = f"delete {state.path / 'ports.json'} while the backend is down"
-    choice = "set mlflow-backend:server.port to a free one" if wanted.name == Front.name else others
-    finding = f"port {wanted.port} on 127.0.0.1 is already taken by another program"
-    raise PlatformFailed(
-        finding, code="port-of-another-program", fix=f"End that program, or {choice}", part=wanted.name
-    )
+    choice = "set mlflow-backend:server.port to a free one" if name == Front.name else others
+    finding = f"port {port} on 127.0.0.1 is already taken by another program"
+    raise PlatformFailed(finding, code="port-of-another-program", fix=f"End that program, or {choice}", part=name)

@@ -71,9 +71,10 @@ class Forecast:
             return None
         runs = self.table.versions_on(self.seen.heads.tracking)
         choice = f"that is the schema of MLflow {', '.join(runs)}" if runs else "a newer MLflow runs on it"
+        newer = " or ".join(runs) or "that one"
         return (
             f"The database is at {self._heads()}, newer than {self.required}, which MLflow {self.version} needs"
-            f"{self._when()}; {choice}. Nothing was touched. Set server.mlflowVersion to one of those, or go back "
+            f"{self._when()}; {choice}. Nothing was touched. Set server.mlflowVersion to {newer}, or go back "
             f"with `python -m scripts.rollback --stack STACK --to-version {self.version} --restore`, which restores "
             "the dump of that schema."
         )

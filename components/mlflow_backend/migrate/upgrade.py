@@ -32,6 +32,7 @@ class Upgrade:
     `not_asked` says why. `store` is the address of the artifacts that the settings name. `clients` counts requests by
     version of MLflow's client. `dump_bytes` is the size of the newest dump, `migration_s` what the last migration took,
     and `drill_s` what the last drill of a backup took until its server was verified; None if it is not known.
+    `locked` is whether this project has the lock of `to`, without which no server of it is installed.
     """
 
     served: MlflowVersion
@@ -44,6 +45,7 @@ class Upgrade:
     dump_bytes: int | None = None
     migration_s: float | None = None
     drill_s: float | None = None
+    locked: bool = True
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -109,6 +111,7 @@ class Upgrade:
         return {
             "from": _text(self.served),
             "to": _text(self.to),
+            "locked": self.locked,
             "schema": self.forecast.document(),
             "lastMigrationSeconds": self.migration_s,
             "vulnerabilities": {"left": list(self.left), "gained": list(self.gained), "kept": list(self.kept)},
@@ -128,12 +131,16 @@ class Upgrade:
     def lines(self) -> list[str]:
         """Return it for people."""
         schema = self.forecast.document()
+        lock = () if self.locked else (f"lock       none: `python -m scripts.lock_server {_text(self.to)}` makes it",)
+        unknown = self.forecast.direction is Direction.UNKNOWN
+        downtime = "not known: whether the schema changes is not known" if unknown else "none: nothing is migrated"
         last = "" if self.migration_s is None else f"; the last migration took {self.migration_s:.0f} s"
         return [
             f"from       MLflow {_text(self.served)} to {_text(self.to)}",
+            *lock,
             f"schema     {schema['schema']}",
             *(f"pending    {revision}" for revision in schema.get("pending", ())),
-            f"downtime   {schema.get('downtime', 'none: nothing is migrated')}{last}",
+            f"downtime   {schema.get('downtime', downtime)}{last}",
             f"beside     {self.beside}",
             f"rollback   {self.rollback}",
             f"known      left: {_listed(self.left)}; gained: {_listed(self.gained)}; kept: {_listed(self.kept)}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import tokens
 from mlflow_backend.report import served
-from mlflow_backend.report.events import type_of
+from mlflow_backend.report.events import plain, type_of
 from mlflow_backend.report.model import Change, Drift, Migration, Operation, Outcome, Report, Verdict
 from mlflow_backend.report.policies import MANDATORY, results
 from mlflow_backend.report.quantities import billed, by_use
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlflow_backend.ending import Ending
-    from mlflow_backend.report.events import Diagnostic, Step, Stream
+    from mlflow_backend.report.events import Step, Stream
     from mlflow_backend.report.policies import EnforcedPolicy, RenderedEvaluation
     from mlflow_backend.report.quantities import Billing, Rendered
 
@@ -170,8 +170,8 @@ def _differing(step: Step) -> tuple[str, ...]:
 
 def _errors(stream: Stream, asked: PreviewInputs) -> tuple[str, ...]:
     """Return why the preview failed: an engine that never came to its stream has only printed it."""
-    messages = _messages(stream.diagnostics, "error")
-    last = served.plain(asked.printed)[-_MOST_WORDS:]
+    messages = tuple(text[:_MOST_WORDS] for text in stream.errors)
+    last = plain(asked.printed)[-_MOST_WORDS:]
     return messages if messages or asked.code == 0 or not last else (last,)
 
 
@@ -183,9 +183,5 @@ def _warnings(stream: Stream, migration: Migration | None, pin: str) -> tuple[st
         for each in stream.diagnostics
         if not (planned and all(line in each.message for line in planned)) and not (pin and pin in each.message)
     )
-    return _messages(diagnostics, "warning")
-
-
-def _messages(diagnostics: Sequence[Diagnostic], severity: str) -> tuple[str, ...]:
-    found = (served.plain(each.message)[:_MOST_WORDS] for each in diagnostics if each.severity == severity)
+    found = (plain(each.message)[:_MOST_WORDS] for each in diagnostics if each.severity == "warning")
     return tuple(dict.fromkeys(text for text in found if text))

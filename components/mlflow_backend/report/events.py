@@ -8,6 +8,7 @@ are left out; an older or newer engine's further fields are not looked at.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,14 @@ _UNKNOWNS: Final = frozenset({
     "030794c1-ac77-496b-92df-f27374a8bd58",
     "e48ece36-62e2-4504-bad9-02848725956a",
 })  # fmt: skip
+_COLOURS: Final = re.compile(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m")
+_NO_CAUSE: Final = (
+    "an unhandled error occurred: the program ended with exit code",
+    "update failed",
+    "preview failed",
+    "Resource monitor has terminated",
+)
+"""How messages begin that the engine adds to a cause, and says alone only if there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +110,12 @@ class Stream:
     ended: bool = False
     result: str = ""
 
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """Why it failed, each message once and plain; that it failed is no cause if anything else is said."""
+        found = tuple(dict.fromkeys(plain(each.message) for each in self.diagnostics if each.severity == "error"))
+        return tuple(text for text in found if text and not text.startswith(_NO_CAUSE)) or found
+
     def of_type(self, type_token: str) -> Step | None:
         """Return the step of the only resource of a type that stays; None if the preview has none."""
         return next((step for step in self.steps if step.type == type_token and step.new is not None), None)
@@ -131,6 +146,11 @@ def known(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(known(item) for item in value)
     return not (isinstance(value, str) and value in _UNKNOWNS)
+
+
+def plain(message: str) -> str:
+    """Return an engine's message without colours and outer white space."""
+    return _COLOURS.sub("", message).strip()
 
 
 def name_of(urn: str) -> str:

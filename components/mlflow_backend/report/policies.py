@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.report.events import name_of
+from mlflow_backend.report.events import name_of, plain
 from mlflow_backend.report.model import Outcome, PolicyFinding, PolicyResult
-from mlflow_backend.report.served import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,13 +6,12 @@ found among their inputs, and that is read here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import tokens
 from mlflow_backend.offered import restart_database
-from mlflow_backend.report.events import known, type_of
+from mlflow_backend.report.events import known, plain, type_of
 from mlflow_backend.report.model import Migration, Preflight, Release
 
 if TYPE_CHECKING:
@@ -20,15 +19,9 @@ if TYPE_CHECKING:
 
 _STACK: Final = "pulumi:pulumi:Stack"
 # The engine marks colours in its own tags, and terminals in escapes.
-_COLOURS: Final = re.compile(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m")
 _INSTANCE: Final = "aws:rds/instance:Instance"
 _PARAMETERS: Final = "aws:rds/parameterGroup:ParameterGroup"
 _NOT_KNOWN: Final = Migration(action="find out", schema="the database, or the way to it, is made by this update")
-
-
-def plain(message: str) -> str:
-    """Return an engine's message without colours and outer white space."""
-    return _COLOURS.sub("", message).strip()
 
 
 def reason(message: str) -> str:

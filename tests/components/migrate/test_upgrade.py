@@ -50,8 +50,19 @@ def test_an_upgrade_within_the_schema_costs_nothing_to_go_back() -> None:
 
 
 def test_what_is_not_known_of_the_schema_is_not_promised() -> None:
-    """A version that the table does not have is not said to be safe."""
-    assert planned("3.4.0", "3.99.0").rollback.startswith("not known")
+    """A version that the table does not have is not said to be safe, nor that nothing is migrated for it."""
+    plan = planned("3.4.0", "3.99.0", locked=False)
+    assert plan.rollback.startswith("not known")
+    (downtime,) = (line for line in plan.lines() if line.startswith("downtime"))
+    assert "not known" in downtime
+
+
+def test_a_version_without_a_lock_is_said_with_the_command_that_makes_it() -> None:
+    """No update can serve it before, whatever else the plan says; of one that has its lock there is nothing to do."""
+    lines = "\n".join(planned("3.4.0", "3.99.0", locked=False).lines())
+    assert "scripts.lock_server 3.99.0" in lines
+    assert planned("3.4.0", "3.99.0", locked=False).document()["locked"] is False
+    assert "lock_server" not in "\n".join(planned("3.4.0", "3.17.2").lines())
 
 
 def test_vulnerabilities_left_gained_and_kept_are_of_the_table() -> None:
