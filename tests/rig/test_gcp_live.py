@@ -161,6 +161,11 @@ def answers(scene: Scene, url: str) -> None:
     until(lambda: scene.rig.ask(f"{url}/health").status == 200, what=f"an answer of {url}", deadline_s=_SOON_S)
 
 
+def report(subject: Subject, verdict: Result) -> Report:
+    """Return what a verification came to."""
+    return Report(url=subject.url, profile="core", deadline_s=1, started="then", finished="now", verdict=verdict)
+
+
 def test_a_command_reaches_google_with_its_own_credentials(gcp: GcpRig) -> None:
     """The key file that the environment names is all that is needed."""
     path = f"v2/projects/{gcp.project}/locations/{gcp.region}/services/none"
@@ -243,6 +248,27 @@ def test_a_candidate_has_instances_although_a_migration_ended_all(
     monkeypatch.setattr(update, "serve", verified)
     candidate.verify(props(platform, scene, 2))
     assert platform.wait(revision(scene, 2), deadline_s=_SOON_S).serving
+
+
+def test_a_candidate_that_fails_its_checks_is_never_met(
+    platform: CloudRunPlatform, scene: Scene, monkeypatch: Any
+) -> None:
+    """It starts, and is asked at its tag; the traffic never moved, and its tag is gone."""
+    deployed(scene)
+    seen: list[str | None] = []
+
+    def verified(subject: Subject, **_more: Any) -> Report:
+        answers(scene, subject.url)
+        seen.append(platform.serving())
+        return report(subject, Result.FAIL)
+
+    monkeypatch.setattr(candidate, "open_releases", lambda _: _Releases(platform))
+    monkeypatch.setattr(execution, "run_apart", verified)
+    with pytest.raises(update.CandidateFailed):
+        candidate.verify(props(platform, scene, 2))
+    assert seen == [revision(scene, 1)]
+    assert platform.serving() == revision(scene, 1)
+    assert tag(2) not in traffic.tags(platform.run.service())
 
 
 def test_a_candidate_that_does_not_start_leaves_nothing(
@@ -375,7 +401,7 @@ def test_a_rollback_moves_the_traffic_after_its_verification(
     def verified(subject: Subject, **_more: Any) -> Report:
         answers(scene, subject.url)
         seen.append(platform.serving())
-        return Report(url=subject.url, profile="core", deadline_s=1, started="then", finished="now", verdict=verdict)
+        return report(subject, verdict)
 
     monkeypatch.setattr(execution, "run_apart", verified)
     entry = {"to": revision(scene, 1), "steps": ["activate", "wait", "verify"], "profile": "core", "deadline_s": 60.0}
