@@ -80,5 +80,5 @@ def test_maintenance_is_scheduled_by_choice(schedule: str, works: list[tuple[str
 
 def test_settings_of_a_maintenance_that_nothing_does_are_refused() -> None:
     """A schedule on a target whose platform does not run it would be ignored."""
-    settings = Settings.model_validate({"target": "ecs", "maintain": {"keepDeletedDays": 7}})
+    settings = Settings.model_validate({"target": "cloudrun", "maintain": {"keepDeletedDays": 7}})
     assert "maintain" in {problem.path for problem in broken_rules(settings)}

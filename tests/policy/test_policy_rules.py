@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_backend import tokens
+from mlflow_backend.aws.render.network import tasks_call_balancer
 from mlflow_backend.aws.render.roles import Role
 from mlflow_backend.ecs.render import roles
 from mlflow_backend.ecs.rendered import render
@@ -531,6 +532,7 @@ def test_what_is_rendered_keeps_the_policies(variant: str) -> None:
     settings = settings_of(variant)
     more = {"verify"} if settings.aws.network.internal else set()
     more |= {"backup"} if settings.backup.destination else set()
+    more |= {"maintenance"} if tasks_call_balancer(settings) else set()
     assert tasks == {"server", "database"} | more
 
 

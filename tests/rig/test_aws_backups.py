@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import urllib3
 
 from mlflow_backend.aws.backups import BucketDestination
 from mlflow_backend.aws.naming import Naming
@@ -26,10 +27,12 @@ from tests.rig import contents, originals
 from tests.rig.aws.life import Life
 from tests.rig.aws.stack import AwsStack
 from tests.rig.kubernetes.contents import contents_of
-from tests.server.servers import install_package
+from tests.rig.kubernetes.scheduled import leave_one
+from tests.server.servers import install_package, pool
 from tests.server.services import until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.rig.aws.rig import AwsRig
@@ -55,6 +58,17 @@ class BackedUp(Life):
         """All that users have in it, by the API."""
         login = (self.secrets["admin-user"], self.secrets["admin-password"])
         return contents_of(partial(calls.call, self.stack.outputs()["trackingUrl"], login=login))
+
+    def upload(self, path: str, pieces: Iterator[bytes]) -> urllib3.BaseHTTPResponse:
+        """Return the answer to an upload, as the administrator."""
+        login = urllib3.make_headers(basic_auth=f"{self.secrets['admin-user']}:{self.secrets['admin-password']}")
+        url = f"{self.stack.outputs()['trackingUrl']}/{path}"
+        return pool().request("PUT", url, body=b"".join(pieces), headers=login)
+
+    def is_stored(self, path: str) -> bool:
+        """Return whether the artifact is in the backend's bucket."""
+        below = {"Bucket": self.naming.bucket("data"), "Prefix": f"artifacts/{path}"}
+        return bool(self.rig.client("s3").list_objects_v2(**below)["KeyCount"])
 
     def start(self, part: str) -> tuple[int | None, str]:
         """Do what EventBridge Scheduler does with a schedule; return the task's exit code, and what it said."""
@@ -107,7 +121,9 @@ def dev(original: Original, server_rig: AwsRig, tmp_path_factory: pytest.TempPat
     stack = AwsStack(folder / "stack", server_rig)
     recovery_key = sealing.public_key(original.key.read_text().strip())
     stack.write_settings(
-        backup={"destination": f"s3://{BUCKET}/team", "recoveryKey": recovery_key}, verify={"schedule": "0 * * * *"}
+        backup={"destination": f"s3://{BUCKET}/team", "recoveryKey": recovery_key},
+        verify={"schedule": "0 * * * *"},
+        maintain={"schedule": "0 3 * * 0"},
     )
     stack.must_up()
     naming = Naming(project="mlflow-backend", stack="dev", account=server_rig.account, region=server_rig.region)
@@ -160,6 +176,20 @@ def test_its_schedules_start_a_backup_and_a_verification(dev: BackedUp) -> None:
     assert len(dev.backup("list")["backups"]) == before + 1
     code, said = dev.start("verify")
     assert (code, '"verdict": "pass"' in said.splitlines()[0]) == (0, True), said
+
+
+def test_a_task_maintains_by_command_and_by_its_schedule(dev: BackedUp) -> None:
+    """With a role that may write no artifact: row and artifact of what was deleted are gone, by the servers."""
+    path = leave_one(dev, "by-command")
+    done = dev.stack.script("maintain", "--json", "--dry-run")
+    assert (done.code, dev.is_stored(path)) == (ExitCode.DONE, True), done.text
+    done = dev.stack.script("maintain", "--json")
+    assert (done.code, dev.is_stored(path)) == (ExitCode.DONE, False), done.text
+    report = json.loads(done.text[done.text.index("{\n") :])
+    assert (report["removed"]["experiments"] > 0, report["kept"]) == (True, {})
+    path = leave_one(dev, "by-schedule")
+    code, said = dev.start("maintenance")
+    assert (code, dev.is_stored(path)) == (0, False), said
 
 
 def test_a_drill_on_this_machine_proves_it(dev: BackedUp, key: str) -> None:

@@ -6,12 +6,20 @@ As in `backup.job`, the task has this project's modules from `bundle`, and else 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mlflow_backend import packaged
 from mlflow_backend.backup import job
 from mlflow_backend.backup.job import Bucket  # noqa: TC001 - `codec` reads the declared types
+from mlflow_backend.migrate.tool import MAINTAIN_DEADLINE_S
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Besides what the database tool may take: artifacts are listed. None may outlast its lock (releases/lease.py).
+DEADLINE_S: Final = int(MAINTAIN_DEADLINE_S) + 1800
+WAIT_S: Final = 1800
+"""On a schedule a backup that is under way is waited for."""
 _MODULES: Final = (
     *job.MODULES,
     "maintenance.py",
@@ -35,6 +43,6 @@ class MaintainJob:
     at_once: str
 
 
-def bundle() -> bytes:
-    """Return the modules of the task as a zip file that Python runs; it is the same until they change."""
-    return packaged.archive(_MODULES, {"__main__.py": _MAIN})
+def bundle(more: Mapping[str, bytes] | None = None) -> bytes:
+    """Return the modules of the task, and more, as a zip file that Python runs; it is the same until they change."""
+    return packaged.archive(_MODULES, {"__main__.py": _MAIN, **(more or {})})

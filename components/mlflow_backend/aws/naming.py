@@ -106,7 +106,7 @@ class Naming:
         return self._name("service")
 
     def family(self, task: str) -> str:
-        """Return the family of task definitions of `task`: `server`, `database`, `verify` or `backup`."""
+        """Return the family of task definitions of `task`: `server`, or a one-shot task's part."""
         return self._name("family", task)
 
     def balancer(self) -> str:

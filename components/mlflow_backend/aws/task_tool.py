@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.aws import verify_job
+from mlflow_backend.aws import maintain_job, verify_job
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.backup import job
-from mlflow_backend.backup.tool import BACKUP, content
+from mlflow_backend.backup.tool import BACKUP, MAINTENANCE, content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,8 @@ def content_of(program: str, job_text: str, settings: str) -> bytes:
     """Return the content of the object."""
     if program == BACKUP:
         return content(job_text, settings, cloud="aws")
-    return verify_job.bundle({job.JOB: job_text.encode()})
+    files = {job.JOB: job_text.encode()}
+    return maintain_job.bundle(files) if program == MAINTENANCE else verify_job.bundle(files)
 
 
 def _store(props: Mapping[str, Any]) -> S3Store:

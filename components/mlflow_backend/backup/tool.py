@@ -19,7 +19,7 @@ FOLDER: Final = f"{ROOT}/backup"
 """Where in the backend's store the tools are, one object a release of them."""
 # The first backup copies every artifact. None may outlast its lock (releases/lease.py), or a second one would begin.
 DEADLINE_S: Final = 7 * 3600
-BACKUP, VERIFICATION = "backup_task", "verify_task"
+BACKUP, VERIFICATION, MAINTENANCE = "backup_task", "verify_task", "maintain_task"
 """Modules of a cloud's package that a task runs."""
 _NAMESPACE: Final = "mlflow-backend"
 _RUN: Final = (

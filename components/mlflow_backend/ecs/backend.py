@@ -36,7 +36,7 @@ from mlflow_backend.ecs.oneshot import Network as TaskNetwork
 from mlflow_backend.ecs.protection import Protection
 from mlflow_backend.ecs.provider import Rollout
 from mlflow_backend.ecs.refusals import naming_of
-from mlflow_backend.ecs.render import backups, containers, policies, roles, scheduled, tasks
+from mlflow_backend.ecs.render import containers, policies, roles, scheduled, tasks
 from mlflow_backend.ecs.render import service as render
 from mlflow_backend.ecs.service import Service
 from mlflow_backend.hosted import report_path
@@ -46,6 +46,7 @@ from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import ECS_BACKEND
 
 if TYPE_CHECKING:
+    from mlflow_backend.backup.tool import Tool
     from mlflow_backend.ecs.args import EcsBackendArgs
     from mlflow_backend.releases.pins import PinnedRelease
 
@@ -96,9 +97,7 @@ class EcsBackend(Backend):
         self._make_data_stores()
         self._make_identity()
         self._make_service()
-        tasks_made = (self.service.database_task, self.service.verify_task, self.service.backup_task)
-        one_shots = filter(None, tasks_made)
-        self._end_update(self._serving(), after=[self._roll_out(), *one_shots])
+        self._end_update(self._serving(), after=[self._roll_out(), *self.service.one_shots.values()])
         self._give_outputs(
             artifact_root=self.storage.store.apply(storage.destination),
             dashboard_url=self.monitoring.dashboard_url,
@@ -171,20 +170,21 @@ class EcsBackend(Backend):
         self._locator = self._make_locator()
         self.monitoring = self._watch()
         rendered = self._render_tasks()
-        self.service.define_database_task(rendered[tasks.DATABASE], self.identity.attached)
-        if tasks.VERIFY in self.identity.roles:
-            self.service.define_verify_task(
-                rendered[tasks.VERIFY], self.identity.attached, store=self.storage.store, url=self.balancer.url
-            )
-        if backups.BACKUP in self.identity.roles:
-            self.service.define_backup_task(rendered[backups.BACKUP], self.identity.attached, store=self.storage.store)
+        given, tools = pulumi.Output.all(self.storage.store, self.balancer.url), scheduled.tools(settings, self._naming)
+
+        def tool(part: str) -> pulumi.Output[Tool] | None:
+            return given.apply(lambda found: tools[part](*found)) if part in tools else None
+
+        for part, role in tasks.ONE_SHOTS.items():
+            if role in self.identity.roles:
+                self.service.define(part, rendered[part], self.identity.attached, tool=tool(part))
         # Another version of the server's secret is another password, which the role has to be given; another user is
         # another role, which owns the database, or gets an error that names the owner.
         user = settings.aws.database.user
         self.add_migration(
             self._locator,
             database=pulumi.Output.concat(self.database.identity, "@", self._secrets.version, " as ", user),
-            after=[self.service.database_task, self.database, self.storage, self.network],
+            after=[self.service.one_shots[tasks.DATABASE], self.database, self.storage, self.network],
         )
         self.service.serve(
             rendered[tasks.SERVER],

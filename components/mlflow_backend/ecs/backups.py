@@ -42,16 +42,8 @@ class EcsBackups:
         if not locator.backup_family:
             raise no_task()
         say("a task in the backend's network takes the backup")
-        found = clients.ecs.describe_task_definition(taskDefinition=locator.backup_family)["taskDefinition"]
-        (container,) = found["containerDefinitions"]
-        task = EcsTask(
-            clients=clients,
-            cluster=locator.service.cluster,
-            task_definition=locator.backup_family,
-            container=BACKUP,
-            network=locator.network,
-        )
-        command = (*container["command"], *([job.DRY_RUN] if dry_run else []))
+        task = EcsTask.of(clients, locator, locator.backup_family, BACKUP)
+        command = (*task.own_command(), *([job.DRY_RUN] if dry_run else []))
         ended = task.run(command, deadline_s=DEADLINE_S, complete=is_whole)
         return job.report_of(ended, part=locator.backup_family)
 

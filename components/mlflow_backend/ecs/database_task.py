@@ -23,13 +23,8 @@ def database_task(clients: Clients, locator: EcsLocator, version: str | None) ->
 
     Any version's tool can say where a schema is. Raises Refused if the version's task definition is gone.
     """
-    return EcsTask(
-        clients=clients,
-        cluster=locator.service.cluster,
-        task_definition=locator.database_family if version is None else _definition(clients, locator, version),
-        container=DATABASE,
-        network=locator.network,
-    )
+    definition = locator.database_family if version is None else _definition(clients, locator, version)
+    return EcsTask.of(clients, locator, definition, DATABASE)
 
 
 def _definition(clients: Clients, locator: EcsLocator, version: str) -> str:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render.database import own_instance
+from mlflow_backend.aws.render.network import tasks_call_balancer
 from mlflow_backend.aws.render.policies import Store
 from mlflow_backend.ecs.history import ServiceName
 from mlflow_backend.ecs.oneshot import Network  # noqa: TC001 - the codec reads it while the program runs
 from mlflow_backend.ecs.render.backups import BACKUP
+from mlflow_backend.ecs.render.maintenance import MAINTENANCE
 from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, TASKS, VERIFY
 from mlflow_backend.hosted import HostedLocator
 
@@ -25,7 +27,8 @@ class EcsLocator(HostedLocator):
 
     The tasks are named by their families, not by a revision: a preview of a new image must still be able to read what
     the backend is. `secret` is the ARN of the server's secret. `database` is the identifier of the RDS instance that
-    the stack made, empty for an adopted database. `backup_family` is empty without backups.
+    the stack made, empty for an adopted database. `backup_family` is empty without backups,
+    `maintenance_family` if no task can call the balancer.
     `profile` and `role` are those of its `Connection`.
     """
 
@@ -39,6 +42,7 @@ class EcsLocator(HostedLocator):
     secret: str
     database: str = ""
     backup_family: str = ""
+    maintenance_family: str = ""
     profile: str | None = None
     role: str | None = None
 
@@ -89,6 +93,7 @@ def locator_of(  # noqa: PLR0913 - what a locator says, by name
         inside=settings.aws.network.internal,
         database=own_instance(settings, naming),
         backup_family=naming.family(BACKUP) if settings.backup.destination is not None else "",
+        maintenance_family=naming.family(MAINTENANCE) if tasks_call_balancer(settings) else "",
         profile=connection.profile,
         role=connection.role,
     )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.ecs import reasons
 from mlflow_backend.ecs.render.backups import BACKUP
-from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, VERIFY
+from mlflow_backend.ecs.render.maintenance import MAINTENANCE
+from mlflow_backend.ecs.render.tasks import DATABASE, ONE_SHOTS, SERVER, VERIFY
 from mlflow_backend.logged import without_passwords
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.clients import Clients
     from mlflow_backend.ecs.locator import EcsLocator
 
-ONE_SHOTS: Final = (DATABASE, VERIFY, BACKUP)
 PARTS: Final = (SERVER, *ONE_SHOTS)
 
 AUDIT_DAYS: Final = 90
@@ -52,6 +52,7 @@ class EcsLogs:
             DATABASE: self.locator.database_family,
             VERIFY: self.locator.verify_family,
             BACKUP: self.locator.backup_family,
+            MAINTENANCE: self.locator.maintenance_family,
         }
         family = families[part]
         streams = self._streams(family, part) if family else None

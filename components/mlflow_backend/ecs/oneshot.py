@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mlflow_backend.aws.clients import Clients
+    from mlflow_backend.ecs.locator import EcsLocator
 
 _STOPPED: Final = "STOPPED"
 # What ECS calls a task that has a container running, or had one (Amazon ECS developer guide, task lifecycle).
@@ -58,6 +59,23 @@ class EcsTask:
     container: str
     network: Network
     pace: Pace = field(default_factory=lambda: Pace(poll_s=_PAUSE_S))
+
+    @classmethod
+    def of(cls, clients: Clients, locator: EcsLocator, definition: str, container: str) -> EcsTask:
+        """Return a task of a backend by its definition, which may be a family."""
+        return cls(
+            clients=clients,
+            cluster=locator.service.cluster,
+            task_definition=definition,
+            container=container,
+            network=locator.network,
+        )
+
+    def own_command(self) -> tuple[str, ...]:
+        """Return the command that the task's definition names."""
+        found = self.clients.ecs.describe_task_definition(taskDefinition=self.task_definition)["taskDefinition"]
+        (container,) = found["containerDefinitions"]
+        return tuple(container["command"])
 
     def run(
         self, command: Sequence[str], *, deadline_s: float, complete: Callable[[Sequence[str]], bool] = lambda _: True

@@ -19,8 +19,9 @@ from mlflow_backend.aws.permissions.grant import (
 )
 from mlflow_backend.aws.render.scheduler import SCHEDULER
 from mlflow_backend.ecs.render.backups import BACKUP
+from mlflow_backend.ecs.render.maintenance import MAINTENANCE
 from mlflow_backend.ecs.render.policies import BACKUP_ROLES, ROLES
-from mlflow_backend.ecs.render.tasks import DATABASE, SERVER, VERIFY
+from mlflow_backend.ecs.render.tasks import DATABASE, ONE_SHOTS, SERVER, VERIFY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +89,7 @@ def _tasks(naming: Naming) -> Iterator[Grant]:
 
 def _schedules(naming: Naming) -> Iterator[Grant]:
     """Return the permissions on the schedules; the tools are among the backend's own objects."""
-    parts = (BACKUP, VERIFY)
+    parts = (BACKUP, VERIFY, MAINTENANCE)
     schedules = tuple(naming.arn("scheduler", f"schedule/default/{naming.schedule(part)}") for part in parts)
     to_scheduler: Conditions = {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
     yield grant("LookAtSchedule", LOOKS, "scheduler:GetSchedule", *schedules)
@@ -98,7 +99,7 @@ def _schedules(naming: Naming) -> Iterator[Grant]:
 
 def _service(naming: Naming) -> Iterator[Grant]:
     cluster, named = f"cluster/{naming.cluster()}", f"{naming.cluster()}/{naming.service()}"
-    parts = (SERVER, DATABASE, VERIFY, BACKUP)
+    parts = (SERVER, *ONE_SHOTS)
     families = tuple(naming.arn("ecs", f"task-definition/{naming.family(each)}:*") for each in parts)
     service = naming.arn("ecs", f"service/{named}")
     deployments = naming.arn("ecs", f"service-deployment/{named}/*")

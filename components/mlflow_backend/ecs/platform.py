@@ -20,9 +20,9 @@ from mlflow_backend.ecs.backups import schedules
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.history import EcsHistory, describe, find_service
 from mlflow_backend.ecs.locator import EcsLocator
-from mlflow_backend.ecs.logs import ONE_SHOTS, PARTS, EcsLogs
+from mlflow_backend.ecs.logs import PARTS, EcsLogs
 from mlflow_backend.ecs.oneshot import EcsTask
-from mlflow_backend.ecs.render.tasks import VERIFY
+from mlflow_backend.ecs.render.tasks import ONE_SHOTS, VERIFY
 from mlflow_backend.ecs.scale import Scale
 from mlflow_backend.hosted import ARTIFACTS, HostedPlatform, StoreReader
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner

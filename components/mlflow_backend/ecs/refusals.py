@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.aws import refusals
 from mlflow_backend.aws.naming import Naming
+from mlflow_backend.aws.render.network import tasks_call_balancer
 from mlflow_backend.aws.render.scheduler import expression
 from mlflow_backend.contract import UsageError
 from mlflow_backend.ecs.render.size import server_size
@@ -78,13 +79,22 @@ def backups(settings: Settings) -> Iterator[str]:
 
 def schedules(settings: Settings) -> Iterator[str]:
     """EventBridge Scheduler can say them, and who verifies can call the server from inside the network."""
-    for setting, schedule in (("backup", settings.backup.schedule), ("verify", settings.verify.schedule or NEVER)):
+    for setting, schedule in (
+        ("backup", settings.backup.schedule),
+        ("verify", settings.verify.schedule or NEVER),
+        ("maintain", settings.maintain.schedule),
+    ):
         if schedule != NEVER and expression(schedule) is None:
             yield f"{setting}.schedule names days of month and week, and EventBridge Scheduler takes one of them"
     if (settings.verify.schedule or NEVER) != NEVER and not settings.aws.network.internal:
         yield (
             "verify.schedule is set without aws.network.internal: whoever verifies on a schedule is in the network, and"
             " this balancer is called from outside; let a workflow run `python -m scripts.verify`"
+        )
+    if settings.maintain.schedule != NEVER and not tasks_call_balancer(settings):
+        yield (
+            "maintain.schedule is set, and no task of the stack can call its load balancer: that takes"
+            " aws.network.internal, or a public one that anybody may call and a way out that is not endpoints"
         )
 
 

@@ -18,10 +18,9 @@ from mlflow_backend.aws.render.balancer import removal_deadline
 from mlflow_backend.aws.render.network import SERVER_PORT
 from mlflow_backend.aws.store import FETCH
 from mlflow_backend.ecs.provider import TaskTool
-from mlflow_backend.ecs.render import backups, roles, scheduled, verification
+from mlflow_backend.ecs.render import roles, scheduled
 from mlflow_backend.ecs.render import service as render
-from mlflow_backend.ecs.render.backups import BACKUP
-from mlflow_backend.ecs.render.tasks import DATABASE, DRAWN, SERVER, TASKS, VERIFY, fixed
+from mlflow_backend.ecs.render.tasks import DRAWN, SERVER, TASKS, fixed
 from mlflow_backend.tokens import ECS_SERVICE
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.balancer import Balancer
     from mlflow_backend.aws.network import Network
     from mlflow_backend.aws.render.balancer import Timeouts
-    from mlflow_backend.aws.render.policies import Store
     from mlflow_backend.aws.scope import Scope
     from mlflow_backend.backup.tool import Tool
 
@@ -52,9 +50,8 @@ _ROLLBACKS = ["deploymentCircuitBreaker.rollback", "alarms.rollback"]
 class Service(pulumi.ComponentResource):
     """What runs.
 
-    Attributes: `cluster`, `server_logs`, `tasks_logs`, then `database_task`, `verify_task`, None if nobody verifies
-    inside, and `backup_task`, None without backups, and then `service` and `revision`, the number of the task
-    definition that the service is set to serve.
+    Attributes: `cluster`, `server_logs`, `tasks_logs`, then `one_shots` by their part, and then `service` and
+    `revision`, the number of the task definition that the service is set to serve.
     """
 
     def __init__(
@@ -72,9 +69,7 @@ class Service(pulumi.ComponentResource):
         self._name, self._settings, self._naming, self._network = name, settings, naming, network
         self._scope = scope
         self._child = pulumi.ResourceOptions(parent=self)
-        self.database_task: aws.ecs.TaskDefinition
-        self.verify_task: aws.ecs.TaskDefinition | None = None
-        self.backup_task: aws.ecs.TaskDefinition | None = None
+        self.one_shots: dict[str, aws.ecs.TaskDefinition] = {}
         self._expressions = scheduled.expressions(settings)
         self._starter = self._make_starter()
         self.service: aws.ecs.Service
@@ -98,39 +93,24 @@ class Service(pulumi.ComponentResource):
             for part in (SERVER, TASKS)
         )
 
-    def define_database_task(self, task: pulumi.Output[dict[str, Any]], needs: Sequence[pulumi.Resource]) -> None:
-        """Register the one-shot task that the migration runs."""
-        self.database_task = self._define(DATABASE, task, [self.tasks_logs, *needs], ignored=[])
-
-    def define_verify_task(
+    def define(
         self,
+        part: str,
         task: pulumi.Output[dict[str, Any]],
         needs: Sequence[pulumi.Resource],
         *,
-        store: pulumi.Output[Store],
-        url: pulumi.Output[str],
+        tool: pulumi.Output[Tool] | None,
     ) -> None:
-        """Register the one-shot task that verifies from inside the network, and its schedule, if it has one."""
-        settings, naming = self._settings, self._naming
-        self.verify_task = self._define(VERIFY, task, [self.tasks_logs, *needs], ignored=[])
-        if VERIFY in self._expressions:
-            found = pulumi.Output.all(store, url).apply(lambda each: verification.tool(settings, naming, *each))
-            tool = self._tool(VERIFY, found)
-            command = found.apply(lambda each: scheduler.override(VERIFY, each.command(FETCH, cloud="aws")))
-            self._schedule(VERIFY, self.verify_task, command=command, needs=[tool])
-
-    def define_backup_task(
-        self, task: pulumi.Output[dict[str, Any]], needs: Sequence[pulumi.Resource], *, store: pulumi.Output[Store]
-    ) -> None:
-        """Register the one-shot task that takes backups, the tool that it runs, and its schedule, if it has one."""
-        settings, naming = self._settings, self._naming
-        tool = self._tool(BACKUP, store.apply(lambda each: backups.tool(settings, naming, each)))
-        self.backup_task = self._define(BACKUP, task, [self.tasks_logs, tool, *needs], ignored=[])
-        if BACKUP in self._expressions:
-            self._schedule(BACKUP, self.backup_task)
-
-    def _tool(self, part: str, tool: pulumi.Output[Tool]) -> TaskTool:
-        return TaskTool(f"{self._name}-{part}-tool", connection=self._scope.connection, tool=tool, opts=self._child)
+        """Register a one-shot task, the tool that it runs and its schedule, if it has them."""
+        needed = [self.tasks_logs, *needs]
+        if tool is not None:
+            where = self._scope.connection
+            needed.append(TaskTool(f"{self._name}-{part}-tool", connection=where, tool=tool, opts=self._child))
+        self.one_shots[part] = self._define(part, task, needed, ignored=[])
+        if tool is not None and part in self._expressions:
+            more = scheduled.ARGUMENTS.get(part, ())
+            command = tool.apply(lambda each: scheduler.override(part, (*each.command(FETCH, cloud="aws"), *more)))
+            self._schedule(part, self.one_shots[part], command=command)
 
     def _make_starter(self) -> Identity | None:
         """Make the role that EventBridge Scheduler takes, if it starts anything."""
@@ -150,8 +130,7 @@ class Service(pulumi.ComponentResource):
         part: str,
         task: aws.ecs.TaskDefinition,
         *,
-        command: pulumi.Output[str] | None = None,
-        needs: Sequence[pulumi.Resource] = (),
+        command: pulumi.Output[str],
     ) -> None:
         network, starter = self._network, self._starter
         assert starter is not None  # noqa: S101 - it is made if anything is scheduled
@@ -169,7 +148,7 @@ class Service(pulumi.ComponentResource):
             },
             command=command,
         )
-        opts = pulumi.ResourceOptions(parent=self, depends_on=[*starter.attached, *needs])
+        opts = pulumi.ResourceOptions(parent=self, depends_on=starter.attached)
         aws.scheduler.Schedule(f"{self._name}-{part}", **found, opts=opts)
 
     def serve(  # noqa: PLR0913 - what an update serves, by name

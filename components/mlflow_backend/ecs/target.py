@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlflow_backend.ecs.backend import EcsBackend
     from mlflow_backend.ecs.backups import EcsBackups
     from mlflow_backend.ecs.locator import EcsLocator
+    from mlflow_backend.ecs.maintenance import EcsMaintenance
     from mlflow_backend.ecs.platform import EcsPlatform
     from mlflow_backend.findings import Finding
     from mlflow_backend.releases.stores import Store
@@ -33,7 +34,6 @@ class EcsTarget:
     name = "ecs"
     loopback = False
     verified_on_schedule = True
-    maintenance = None
     platforms = frozenset({"aws"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> EcsBackend:
@@ -113,6 +113,12 @@ class EcsTarget:
         from mlflow_backend.ecs.backups import EcsBackups
 
         return EcsBackups(self.platform(locator), file)
+
+    def maintenance(self, locator: EcsLocator) -> EcsMaintenance:
+        """Return what maintains a service."""
+        from mlflow_backend.ecs.maintenance import EcsMaintenance
+
+        return EcsMaintenance(self.platform(locator))
 
     def platform(self, locator: EcsLocator) -> EcsPlatform:
         """Return the live side of a service."""

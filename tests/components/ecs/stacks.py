@@ -88,6 +88,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
                 "destination": "s3://elsewhere/team",
                 "recoveryKey": "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
             },
+            "maintain": {"schedule": "0 3 * * 0", "keepDeletedDays": 7},
         },
     ),
 }

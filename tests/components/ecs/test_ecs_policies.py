@@ -10,6 +10,7 @@ import pytest
 
 from mlflow_backend.aws.render import backups, policies, scheduler, storage
 from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.backup.tool import FOLDER
 from mlflow_backend.ecs.render import policies as ecs_policies
 from tests.components.ecs.simulator import Question, ask
 from tests.components.ecs.stacks import ACCOUNT, naming_of, secret_arn, settings_of, store_of
@@ -36,6 +37,7 @@ ROLES: dict[str, policies.Document] = {
         repository_arn=REPOSITORY,
     ),
     "backup": backups.task(NAMING, STORE, there=Store(bucket="elsewhere", root="team/staging")),
+    "maintenance": policies.maintenance_task(NAMING, STORE, tools=FOLDER),
     "scheduler": scheduler.starter(NAMING, ("backup", "verify")),
     "adopted-server": policies.server(naming_of("adopted"), store_of("adopted")),
 }
@@ -164,6 +166,15 @@ CASES: dict[str, Case] = {
     "scheduler starts a backup": ("scheduler", "ecs:RunTask", definition("backup"), ON_CLUSTER, True),
     "scheduler passes its role": ("scheduler", "iam:PassRole", NAMING.role_arn("backup"), TO_TASKS, True),
     "scheduler passes the other": ("scheduler", "iam:PassRole", NAMING.role_arn("backup-execution"), TO_TASKS, True),
+    # The one that maintains removes artifacts through the servers.
+    "maintenance fetches its tool": ("maintenance", "s3:GetObject", bucket("/_backend/backup/1.zip"), {}, True),
+    "maintenance lists artifacts": ("maintenance", "s3:ListBucket", bucket(), {"s3:prefix": "artifacts/"}, True),
+    "maintenance locks": ("maintenance", "s3:PutObject", bucket("/_backend/locks/backup.json"), {}, True),
+    "maintenance changes its tool": ("maintenance", "s3:PutObject", bucket("/_backend/backup/1.zip"), {}, False),
+    "maintenance reads an artifact": ("maintenance", "s3:GetObject", bucket("/artifacts/1/x"), {}, False),
+    "maintenance deletes an artifact": ("maintenance", "s3:DeleteObject", bucket("/artifacts/1/x"), {}, False),
+    "maintenance reads a dump": ("maintenance", "s3:GetObject", bucket("/_backend/dumps/1"), {}, False),
+    "maintenance writes the ledger": ("maintenance", "s3:PutObject", bucket("/_backend/ledger/1"), {}, False),
     "scheduler starts a verification": ("scheduler", "ecs:RunTask", definition("verify"), ON_CLUSTER, True),
     "scheduler starts a migration": ("scheduler", "ecs:RunTask", definition("database"), ON_CLUSTER, False),
     "scheduler starts it elsewhere": (

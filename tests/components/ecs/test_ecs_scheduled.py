@@ -55,7 +55,7 @@ def test_the_schedule_gives_the_task_another_command() -> None:
     [
         ("internal", {}, {"verify": "cron(30 * * * ? *)"}),
         ("internal", {"schedule": "never"}, {}),
-        ("everything", {}, {"backup": "cron(0 2 * * ? *)"}),
+        ("everything", {}, {"backup": "cron(0 2 * * ? *)", "maintenance": "cron(0 3 ? * SUN *)"}),
         ("dev", {}, {}),
     ],
 )

@@ -12,28 +12,16 @@ from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.kubernetes import maintenance as live
 from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE
 from mlflow_backend.kubernetes.render import maintenance
-from mlflow_backend.maintenance import Maintained
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.target import Finished
 from tests.components.kubernetes.documents import all_of, environment_of, pod_of, tool_of
 from tests.components.kubernetes.stacks import naming, settings_of
+from tests.components.maintained import FOUND, reported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SCHEDULED = {"maintain": {"schedule": "0 3 * * 0", "keepDeletedDays": 7}}
-FOUND = Maintained(
-    dry_run=True,
-    removed={"runs": 1},
-    kept={},
-    databases={},
-    temporary_files=None,
-    temporary_bytes=0,
-    experiments=(),
-    lost={},
-    dumps=(),
-    kept_databases=(),
-)
 
 
 def test_without_a_schedule_it_is_done_by_command_alone() -> None:
@@ -97,11 +85,6 @@ def ending(monkeypatch: pytest.MonkeyPatch, *lines: str) -> list[Sequence[str]]:
 
     monkeypatch.setattr(live.KubernetesJob, "run", run)
     return commands
-
-
-def reported(**report: Any) -> tuple[str, ...]:
-    """Return the lines of a report, after some words."""
-    return ("waiting", *json.dumps(report, indent=1).splitlines())
 
 
 def test_what_a_job_did_is_the_same_value_as_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,14 +80,15 @@ class Life:
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout) if done.stdout.strip() else None
 
-    def call(self, path: str, body: object) -> None:
-        """Call MLflow's REST interface as the administrator."""
+    def call(self, path: str, body: object) -> dict[str, Any]:
+        """Return what MLflow's REST interface answered to the administrator."""
         secrets = self.secrets
         login = urllib3.make_headers(basic_auth=f"{secrets['admin-user']}:{secrets['admin-password']}")
         url = f"{self.stack.outputs()['trackingUrl']}/api/2.0/mlflow/{path}"
         headers = {**login, "Content-Type": "application/json"}
         answer = pool().request("POST", url, body=json.dumps(body).encode(), headers=headers)
         assert answer.status == 200, answer.data
+        return dict(answer.json())
 
     def only(self, revision: str) -> Task:
         """Hold ECS and the processes to one revision, once ECS has settled and drained; return its one task.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.verify.tracking import PREFIX
@@ -12,12 +12,24 @@ from mlflow_backend.verify.tracking import PREFIX
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import urllib3
+
     from tests.rig.kubernetes.backend import ClusterStack
 
 _ARTIFACT: Final = b"weights" * 100_000
 
 
-def leave_one(stack: ClusterStack, name: str) -> str:
+class Used(Protocol):
+    """A backend that is called as its administrator."""
+
+    def call(self, path: str, body: object) -> dict[str, Any]:
+        """Return what MLflow's REST interface answered."""
+
+    def upload(self, path: str, pieces: Iterator[bytes]) -> urllib3.BaseHTTPResponse:
+        """Return the answer to an upload."""
+
+
+def leave_one(stack: Used, name: str) -> str:
     """Leave an experiment as a verification does, deleted, with a run and its artifact; return the artifact's path."""
     experiment = stack.call("experiments/create", {"name": f"{PREFIX}/{name}"})["experiment_id"]
     run = stack.call("runs/create", {"experiment_id": experiment, "start_time": 1})["run"]["info"]["run_id"]

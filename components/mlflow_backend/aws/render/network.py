@@ -24,6 +24,8 @@ CACHE_PORT: Final = 6379
 HTTPS_PORT: Final = 443
 HTTP_PORT: Final = 80
 
+_ANY: Final = "0.0.0.0/0"
+
 # ECR asks for two endpoints, and the layers come from S3 (its gateway endpoint costs nothing and is always made).
 INTERFACE_ENDPOINTS: Final = ("ecr.api", "ecr.dkr", "logs", "secretsmanager")
 
@@ -125,6 +127,13 @@ def callers(settings: Settings) -> tuple[str, ...]:
     return tuple(wanted.allowed_cidrs)
 
 
+def tasks_call_balancer(settings: Settings) -> bool:
+    """Return whether a one-shot task can call the balancer by the URL that users call."""
+    wanted = settings.aws.network
+    # One that is public has public addresses in the VPC too: a task goes out to them, and comes from one of AWS's.
+    return wanted.internal or (wanted.egress != "endpoints" and _ANY in callers(settings))
+
+
 def _into_balancer(settings: Settings) -> list[Rule]:
     wanted = settings.aws.network
     ports = [HTTPS_PORT, HTTP_PORT] if wanted.certificate else [HTTP_PORT]
@@ -134,10 +143,11 @@ def _into_balancer(settings: Settings) -> list[Rule]:
         for port in ports
     ]
     if wanted.internal:
-        # Verification runs inside the network if nobody outside can call the balancer.
+        # Verification runs inside the network if nobody outside can call the balancer, and maintenance always does.
+        purpose = "verification and maintenance"
         found += [
-            Rule(group="balancer", direction="ingress", peer="tasks", port=ports[0], purpose="verification"),
-            Rule(group="tasks", direction="egress", peer="balancer", port=ports[0], purpose="verification"),
+            Rule(group="balancer", direction="ingress", peer="tasks", port=ports[0], purpose=purpose),
+            Rule(group="tasks", direction="egress", peer="balancer", port=ports[0], purpose=purpose),
         ]
     return found
 
@@ -165,7 +175,7 @@ def _to_aws(group: Group, *, by_endpoints: bool) -> list[Rule]:
             Rule(group=group, direction="egress", s3=True, port=HTTPS_PORT, purpose=purpose),
         ]
     # AWS publishes no list of its addresses that a rule could name, but for S3; TLS and IAM are the fence here.
-    return [Rule(group=group, direction="egress", cidr="0.0.0.0/0", port=HTTPS_PORT, purpose=purpose)]
+    return [Rule(group=group, direction="egress", cidr=_ANY, port=HTTPS_PORT, purpose=purpose)]
 
 
 def _port(settings: Settings, target: Group, usual: int) -> int:

@@ -117,10 +117,11 @@ def database_tasks(naming: Naming, store: Store) -> Document:
     )
 
 
-def maintenance_task(naming: Naming, store: Store) -> Document:
+def maintenance_task(naming: Naming, store: Store, *, tools: str | None = None) -> Document:
     """What a maintenance may do: see how large artifacts and dumps are, and lock; it removes artifacts by the server.
 
-    S3 says of an object that is not there that it is denied, unless the caller may list the whole bucket.
+    `tools` is where in the store its tool is, if it is there. S3 says of an object that is not there that it is denied,
+    unless the caller may list the whole bucket.
     """
     return document(
         {
@@ -134,6 +135,14 @@ def maintenance_task(naming: Naming, store: Store) -> Document:
             "Effect": "Allow",
             "Action": list(OBJECT_ACTIONS),
             "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(LOCKS)}/*"),
+        },
+        None
+        if tools is None
+        else {
+            "Sid": "ReadTool",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": naming.bucket_arn(store.bucket, f"/{store.prefix(tools)}/*"),
         },
         through_service(naming, "s3", [store.key_arn] if store.key_arn else [], ("kms:Decrypt", "kms:GenerateDataKey")),
     )

@@ -87,11 +87,11 @@ def schedule(  # noqa: PLR0913 - what a schedule starts, by name
     role: Any,
     definition: Any,
     network: dict[str, Any],
-    command: Any = None,
+    command: Any,
 ) -> dict[str, Any]:
     """Return the arguments of a schedule; ARNs of cluster, role and task definition, and `command` may be outputs.
 
-    `command` is what the task's one container, called as `part`, runs instead of its own; it is a text (`override`).
+    `command` is what the task's one container, called as `part`, runs; it is a text (`override`).
     """
     return {
         "name": naming.schedule(part),
@@ -101,7 +101,7 @@ def schedule(  # noqa: PLR0913 - what a schedule starts, by name
         "target": {
             "arn": cluster,
             "role_arn": role,
-            **({} if command is None else {"input": command}),
+            "input": command,
             "ecs_parameters": {
                 "task_definition_arn": definition,
                 "launch_type": "FARGATE",

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
     from mlflow_backend.aws.render.policies import Document, Statement
 
-ROLES: Final = ("server", "server-execution", "tasks", "tasks-execution", "verify", "verify-execution")
-"""The roles of the server, of the database's one-shot tasks and of verification; ECS takes the `-execution` ones."""
+ROLES: Final = tuple(
+    role for part in ("server", "tasks", "verify", "maintenance") for role in (part, f"{part}-execution")
+)
+"""The roles of the server, of the database's one-shot tasks, of verification and of maintenance."""
 BACKUP_ROLES: Final = ("backup", "backup-execution", "scheduler")
 """The roles of the task that takes backups, and of what starts it."""
 

@@ -1,7 +1,8 @@
 """The roles of the backend's tasks, each with the document that says what it may do. Pure.
 
 ECS itself takes the `-execution` ones: `server` for the server's tasks, `tasks` for the database's one-shot tasks,
-`verify` for a verification inside the network, `backup` for backups. EventBridge Scheduler takes `scheduler`.
+`verify` for a verification inside the network, `backup` for backups, `maintenance` for maintenance. EventBridge
+Scheduler takes `scheduler`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.render import policies as aws_policies
 from mlflow_backend.aws.render.backups import destination, task
+from mlflow_backend.aws.render.network import tasks_call_balancer
 from mlflow_backend.aws.render.roles import Role
 from mlflow_backend.aws.render.scheduler import SCHEDULER, starter
+from mlflow_backend.backup.tool import FOLDER
 from mlflow_backend.ecs.render import policies
 from mlflow_backend.ecs.render.backups import BACKUP
+from mlflow_backend.ecs.render.maintenance import MAINTENANCE
 from mlflow_backend.ecs.render.scheduled import schedules
 from mlflow_backend.ecs.render.tasks import VERIFY
 
@@ -48,10 +52,15 @@ def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
         verify = Role(part="verify", given=("store",), document=document)
         start = Role(part="verify-execution", given=("key", "server"), document=partial(execution, "tasks"))
         found = (*found, verify, start)
+    secrets = ("key", "server", "database")
+    if tasks_call_balancer(settings):
+        document = partial(aws_policies.maintenance_task, naming, tools=FOLDER)
+        maintain = Role(part=MAINTENANCE, given=("store",), document=document)
+        start = Role(part=f"{MAINTENANCE}-execution", given=secrets, document=partial(execution, "tasks"))
+        found = (*found, maintain, start)
     if settings.backup.destination is not None:
         there = destination(settings, naming.stack)
         backup = Role(part=BACKUP, given=("store",), document=partial(task, naming, there=there))
-        secrets = ("key", "server", "database")
         start = Role(part=f"{BACKUP}-execution", given=secrets, document=partial(execution, "tasks"))
         found = (*found, backup, start)
     return found

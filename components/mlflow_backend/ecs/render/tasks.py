@@ -16,9 +16,10 @@ from mlflow_backend.aws.render.policies import DUMPS
 from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, SERVER_SECRETS, SecretSource
 from mlflow_backend.aws.store import FETCH
 from mlflow_backend.backup import job
-from mlflow_backend.ecs.render import containers
+from mlflow_backend.ecs.render import containers, maintenance
 from mlflow_backend.ecs.render.backups import BACKUP, DISK_GIB, SECRETS, tool
 from mlflow_backend.ecs.render.containers import Container, Logs
+from mlflow_backend.ecs.render.maintenance import MAINTENANCE
 from mlflow_backend.ecs.render.size import fargate_size
 from mlflow_backend.migrate.tool import COMMAND
 from mlflow_backend.server import AccessControl, ArtifactStore, cache_url, describe, keys, login
@@ -51,8 +52,9 @@ SPOOL_GIB: Final = 40
 
 _DISKS: Final[Mapping[str, int]] = {SERVER: SPOOL_GIB, BACKUP: DISK_GIB}
 
-_ROLES: Final[Mapping[str, str]] = {SERVER: "server", DATABASE: "tasks", VERIFY: "verify", BACKUP: BACKUP}
-"""Task -> its role; the one that starts it is called the same with `-execution`."""
+ONE_SHOTS: Final[Mapping[str, str]] = {DATABASE: "tasks", VERIFY: "verify", BACKUP: BACKUP, MAINTENANCE: MAINTENANCE}
+"""One-shot task -> its role; the one that starts it is called the same with `-execution`."""
+_ROLES: Final[Mapping[str, str]] = {SERVER: "server", **ONE_SHOTS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +130,8 @@ def definitions(
     ]
     if settings.backup.destination is not None:
         made.append((_backup(settings, naming, server, drawn), _TASK_SIZE))
+    if MAINTENANCE in drawn.roles:
+        made.append((_maintenance(settings, naming, server, drawn), _TASK_SIZE))
     return {
         container.name: {
             **fixed(settings, naming, container.name),
@@ -245,6 +249,18 @@ def _backup(settings: Settings, naming: Naming, server: ServerDescription, drawn
         command=tool(settings, naming, drawn.store).command(FETCH, cloud="aws"),
         environment={**container.environment, **server.environment},
         secrets={"PGPASSWORD": drawn.password, **encryption, **backed_up},
+    )
+
+
+def _maintenance(settings: Settings, naming: Naming, server: ServerDescription, drawn: TaskDependencies) -> Container:
+    """Return the container that maintains: with the server's own database, and an administrator's login at the URL."""
+    container = _one_shot(settings, naming, MAINTENANCE, drawn)
+    names = {**login.client_variables(settings.access.mode), **keys.VARIABLES}
+    return replace(
+        container,
+        command=maintenance.tool(settings, naming, drawn.store).command(FETCH, cloud="aws"),
+        environment={**container.environment, **server.environment, "MLFLOW_TRACKING_URI": drawn.url},
+        secrets={"PGPASSWORD": drawn.password, **{variable: drawn.secret(name) for variable, name in names.items()}},
     )
 
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend import targets
 from mlflow_backend.aws import maintain_job
-from mlflow_backend.aws.maintain_job import MaintainJob
+from mlflow_backend.aws.maintain_job import DEADLINE_S, WAIT_S, MaintainJob
 from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.backup import job
 from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE
 from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
 from mlflow_backend.kubernetes.render.scheduled import scheduled
-from mlflow_backend.migrate.tool import MAINTAIN_DEADLINE_S
 from mlflow_backend.server import describe, login
 from mlflow_backend.verify.tracking import PREFIX
 
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
 
 TOOL: Final = "/opt/mlflow-backend/maintenance"
 COMMAND: Final = ("python", f"{TOOL}/{job.TOOL}", TOOL)
-# On a schedule a backup that is under way is waited for.
-_WAIT_S: Final = 1800
-# Besides what the database tool may take: artifacts are listed. None may outlast its lock (releases/lease.py).
-DEADLINE_S: Final = int(MAINTAIN_DEADLINE_S) + 1800
 
 
 def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
@@ -42,8 +37,8 @@ def documents(settings: Settings, naming: Naming) -> dict[str, Document]:
         found["maintenance-schedule"] = oneshot.cron_job(
             pod_template,
             schedule=schedule,
-            command=(*COMMAND, "--wait", str(_WAIT_S)),
-            deadline_s=DEADLINE_S + _WAIT_S,
+            command=(*COMMAND, "--wait", str(WAIT_S)),
+            deadline_s=DEADLINE_S + WAIT_S,
         )
     return found
 

@@ -1,0 +1,60 @@
+"""The maintenance of a backend whose stores are on S3, by a one-shot task, as its schedule starts it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlflow_backend.aws.maintain_job import DEADLINE_S
+from mlflow_backend.backup import job
+from mlflow_backend.codec import from_document
+from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
+from mlflow_backend.logged import is_whole
+from mlflow_backend.maintenance import Maintained
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlflow_backend.target import Finished, Platform, Task
+
+
+class TaskMaintenance:
+    """See target.Maintenance; each platform names its task."""
+
+    def __init__(self, platform: Platform) -> None:
+        """Name the backend; nothing is asked yet."""
+        self._platform = platform
+
+    def task(self) -> tuple[Task, Sequence[str], str]:
+        """Return the task, the command that it runs, and the platform's name of it. Raises Refused if there is none."""
+        raise NotImplementedError
+
+    def maintain(self, *, keep_deleted_days: int, dry_run: bool) -> Maintained:
+        """Do it by a task, or say what would be done."""
+        if self._platform.serving() is None:
+            raise Refused(
+                "No server of the stack runs, and artifacts are removed by it.",
+                code="maintain-task-not-serving",
+                fix="Run `make up STACK=STACK`.",
+            )
+        task, command, part = self.task()
+        chosen = ("--keep-deleted-days", str(keep_deleted_days), *(["--dry-run"] if dry_run else []))
+        return _maintained(task.run((*command, *chosen), deadline_s=DEADLINE_S, complete=is_whole), part=part)
+
+    def remove(self, name: str, *, dry_run: bool) -> int:
+        """Refuse: what a mistyped name means is seen on this machine, and not in a task."""
+        del dry_run
+        raise Refused(
+            "Dumps and artifacts are removed by name on this machine only.",
+            code="maintain-task-by-name",
+            fix="Delete the object from the bucket by its own tools.",
+            part=name,
+        )
+
+
+def _maintained(ended: Finished, *, part: str) -> Maintained:
+    """Return what a task's report says. Raises Refused and PlatformFailed for one that says why it did not."""
+    report = job.report_of(ended, part=part)
+    if "error" in report:
+        kind = Refused if report["exit_code"] == ExitCode.REFUSED else PlatformFailed
+        raise kind(str(report["error"]), code=str(report["code"]))
+    return from_document(Maintained, report["maintained"])
