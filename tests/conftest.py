@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from coverage import Coverage
 from hypothesis import settings
 
-from tests import skips
+from tests import distribution, skips
 from tests.levels import starts_something
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("mlflow-backend", deadline=None)
     settings.load_profile("mlflow-backend")
     config.pluginmanager.register(skips, "skips")
+    config.pluginmanager.register(distribution, "distribution")
     if STARTS not in os.environ:
         handle, path = tempfile.mkstemp(prefix="mlflow-backend-starts-")
         os.close(handle)
