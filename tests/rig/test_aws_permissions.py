@@ -266,7 +266,7 @@ def _rolls_back(day: Workday, clock: Clock, *, changes: bool) -> None:
     logs: Any = {"logGroupName": day.naming.log_group("tasks"), "logStreamName": "database/database/1"}
     asks: tuple[Callable[[], Any], ...] = (
         partial(task._described, id_),
-        partial(task._stop, id_, "had no end"),
+        partial(task._stopped, id_, "had no end"),
         partial(found.logs.get_log_events, **logs),
         partial(target.store.size, f"{DUMPS}/1/tracking"),
         partial(locator.read, target.store),

@@ -12,6 +12,7 @@ from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.gcp.api import RUN
 from mlflow_backend.gcp.naming import LIMITS
 from mlflow_backend.hosted import StoreReader
+from mlflow_backend.one_shot import Seen, await_end, whole_log
 from mlflow_backend.target import Finished
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from mlflow_backend.cloudrun.service import CloudRun
 
-# From a call to a running container: the network is drawn and the image pulled.
-START_S: Final = 300.0
 # Cloud Logging shows a line some seconds after it was written.
 _LOG_LAG_S: Final = 30.0
 _COPIED: Final = ("template", "labels")
@@ -71,42 +70,34 @@ class CloudRunJob:
         tasks = list(self.cloud_run.api.pages(RUN, f"v2/{execution}/tasks", "tasks"))
         result = (tasks[0].get("lastAttemptResult") or {}) if tasks else {}
         code = _exit_code(ended, result)
+        wanted = complete if code is not None else lambda _: True
         return Finished(
             exit_code=code,
-            lines=tuple(self._whole_log(ended, complete if code is not None else lambda _: True)),
+            lines=whole_log(lambda: self._lines(ended), wanted, pace=self.cloud_run.pace, lag_s=_LOG_LAG_S),
             reasons=tuple(filter(None, (*traffic.reasons(ended), (result.get("status") or {}).get("message", "")))),
         )
 
     def _await(self, execution: str, deadline_s: float) -> Mapping[str, Any]:
         """Wait for the end. Raises PlatformFailed for one that has not begun or ended in time, which is cancelled."""
-        run, pace, pauses = self.cloud_run, self.cloud_run.pace, self.cloud_run.pace.growing()
-        began, running = pace.clock(), None
-        while True:
-            found = run.api.call("GET", RUN, f"v2/{execution}")
-            now = pace.clock()
-            if "completionTime" in found:
-                return found
-            if running is None and found.get("runningCount"):
-                running = now
-            limit = START_S if running is None else deadline_s
-            if now - (began if running is None else running) >= limit:
-                run.api.call("POST", RUN, f"v2/{execution}:cancel", {})
-                words = "; ".join(traffic.reasons(found))
-                what = f"had not {'started' if running is None else 'ended'} after {limit:.0f} s and was cancelled"
-                raise PlatformFailed(
-                    f"the execution {traffic.short(execution)} {what}{f': {words}' if words else ''}",
-                    code="execution-overdue",
-                )
-            pace.pause(next(pauses))
+        api = self.cloud_run.api
+        found: dict[str, Any] = {}
 
-    def _whole_log(self, execution: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]) -> list[str]:
-        run = self.cloud_run
-        began, pauses = run.pace.clock(), run.pace.growing()
-        while True:
-            lines = logs.of_execution(run.api, run.naming.project, execution)
-            if complete(lines) or run.pace.clock() - began >= _LOG_LAG_S:
-                return lines
-            run.pace.pause(next(pauses))
+        def look() -> Seen[Mapping[str, Any]]:
+            found.update(api.call("GET", RUN, f"v2/{execution}"))
+            return Seen(begun=bool(found.get("runningCount")), ended=found if "completionTime" in found else None)
+
+        def overdue(why: str) -> PlatformFailed:
+            api.call("POST", RUN, f"v2/{execution}:cancel", {})
+            words = "; ".join(traffic.reasons(found))
+            return PlatformFailed(
+                f"the execution {traffic.short(execution)} {why} and was cancelled{f': {words}' if words else ''}",
+                code="execution-overdue",
+            )
+
+        return await_end(look, pace=self.cloud_run.pace, deadline_s=deadline_s, overdue=overdue)
+
+    def _lines(self, execution: Mapping[str, Any]) -> list[str]:
+        return logs.of_execution(self.cloud_run.api, self.cloud_run.naming.project, execution)
 
     def _copied(self, found: Mapping[str, Any]) -> str:
         """Make a job like this one in the other image, and return its name."""

@@ -7,7 +7,6 @@ it is not asked about what ECS still knows.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mlflow_backend.aws.clients import Clients
+    from mlflow_backend.aws.log_group import LogGroup
     from mlflow_backend.ecs.locator import EcsLocator
 
 PARTS: Final = (SERVER, *ONE_SHOTS)
@@ -30,7 +30,6 @@ AUDIT_DAYS: Final = 90
 
 TASKS: Final = 3
 """Of each part: those that run, then the last that ended."""
-_STREAMS: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,29 +59,19 @@ class EcsLogs:
             return
         group, prefix = streams
         states = self._known_to_ecs(family)
-        for task in self._by_stream(group, prefix) if len(states) < TASKS else ():
+        for task in group.newest_streams(prefix) if len(states) < TASKS else ():
             states.setdefault(task, "ended longer ago than ECS remembers")
         for task, state in list(states.items())[:TASKS]:
-            found = reasons.tail(self.clients, group, f"{prefix}{task}", lines=lines)
-            yield without_passwords("\n".join([f"{part} {task}: {state} ({group})", *found]))
+            found = group.last(f"{prefix}{task}", lines=lines)
+            yield without_passwords("\n".join([f"{part} {task}: {state} ({group.name})", *found]))
 
     def audit(self) -> Iterator[str]:
         """Give lines of the last AUDIT_DAYS with the word audit in them; nothing if no server ever logged."""
-        streams = self._streams(self.locator.server_family, SERVER)
-        if streams is None:
-            return
-        group, prefix = streams
-        start = int((time.time() - AUDIT_DAYS * 86_400) * 1000)
-        pages = self.clients.logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group, logStreamNamePrefix=prefix, startTime=start, filterPattern="audit"
-        )
-        try:
-            for page in pages:
-                yield from (event.get("message", "") for event in page["events"])
-        except self.clients.logs.exceptions.ResourceNotFoundException:
-            return
+        if (streams := self._streams(self.locator.server_family, SERVER)) is not None:
+            group, prefix = streams
+            yield from group.with_word("audit", prefix=prefix, days=AUDIT_DAYS)
 
-    def _streams(self, family: str, container: str) -> tuple[str, str] | None:
+    def _streams(self, family: str, container: str) -> tuple[LogGroup, str] | None:
         try:
             return reasons.log_streams(self.clients, family, container)
         except self.clients.ecs.exceptions.ClientException:
@@ -97,17 +86,6 @@ class EcsLogs:
             newest_first = sorted(found, key=lambda task: str(task.get("createdAt", "")), reverse=True)
             states |= {reasons.task_id(task): _state(task) for task in newest_first}
         return states
-
-    def _by_stream(self, group: str, prefix: str) -> list[str]:
-        """Return the tasks whose streams were written to last."""
-        try:
-            answer = self.clients.logs.describe_log_streams(
-                logGroupName=group, orderBy="LastEventTime", descending=True, limit=_STREAMS
-            )
-        except self.clients.logs.exceptions.ResourceNotFoundException:
-            return []
-        names = [stream.get("logStreamName", "") for stream in answer["logStreams"]]
-        return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
 
 
 def _state(task: Mapping[str, Any]) -> str:

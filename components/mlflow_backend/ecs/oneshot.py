@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs import reasons
+from mlflow_backend.one_shot import Seen, await_end, whole_log
 from mlflow_backend.pace import Pace
 from mlflow_backend.target import Finished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mlflow_backend.aws.clients import Clients
     from mlflow_backend.ecs.locator import EcsLocator
@@ -20,9 +22,6 @@ if TYPE_CHECKING:
 _STOPPED: Final = "STOPPED"
 # What ECS calls a task that has a container running, or had one (Amazon ECS developer guide, task lifecycle).
 _BEGUN: Final = frozenset({"RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", _STOPPED})
-# From RunTask to a running container: Fargate draws a network interface and pulls the whole image, each time anew.
-START_S: Final = 300.0
-_PAGE: Final = 1000
 # A started task is not always found at once by DescribeTasks.
 _LAG_S: Final = 30.0
 # CloudWatch Logs shows an event some seconds after it was written.
@@ -88,27 +87,23 @@ class EcsTask:
 
         Raises PlatformFailed.
         """
-        began = self.pace.clock()
-        running: float | None = None
-        arn = self._start(command)
-        while True:
-            task = self._described(arn)
-            now = self.pace.clock()
-            if task is not None and self._ended(task):
-                return self._finished(task, complete)
-            if task is None and now - began > _LAG_S:
-                raise PlatformFailed(f"the task {arn} was started and cannot be found", code="task-lost")
-            if running is None and task is not None and task["lastStatus"] in _BEGUN:
-                running = now
-            if running is None and now - began >= START_S:
-                self._stop(arn, f"had not started after {START_S:.0f} s")
-            if running is not None and now - running >= deadline_s:
-                self._stop(arn, f"had not ended after {deadline_s:.0f} s")
-            self.pace.pause(self.pace.poll_s)
+        arn, began = self._start(command), self.pace.clock()
 
-    def _stop(self, arn: str, why: str) -> NoReturn:
+        def look() -> Seen[Mapping[str, Any]]:
+            task = self._described(arn)
+            if task is None:
+                if self.pace.clock() - began > _LAG_S:
+                    raise PlatformFailed(f"the task {arn} was started and cannot be found", code="task-lost")
+                return Seen(begun=False)
+            return Seen(begun=task["lastStatus"] in _BEGUN, ended=task if self._ended(task) else None)
+
+        ended = await_end(look, pace=self.pace, deadline_s=deadline_s, overdue=partial(self._stopped, arn))
+        return self._finished(ended, complete)
+
+    def _stopped(self, arn: str, why: str) -> PlatformFailed:
+        """Stop a task, and return the error that says why."""
         self.clients.ecs.stop_task(cluster=self.cluster, task=arn, reason="its deadline has passed")
-        raise PlatformFailed(f"the task {arn} {why} and was stopped", code="task-overdue")
+        return PlatformFailed(f"the task {arn} {why} and was stopped", code="task-overdue")
 
     def _ended(self, task: Mapping[str, Any]) -> bool:
         container = self._container(task)
@@ -144,42 +139,14 @@ class EcsTask:
     def _finished(self, task: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]) -> Finished:
         container = self._container(task)
         words = [task.get("stoppedReason", ""), container.get("reason", "")]
+        wanted = complete if "exitCode" in container else lambda _: True
         return Finished(
             exit_code=container.get("exitCode"),
-            lines=tuple(self._whole_log(task, complete if "exitCode" in container else lambda _: True)),
+            lines=whole_log(lambda: self._lines(task), wanted, pace=self.pace, lag_s=_LOG_LAG_S),
             reasons=tuple(word for word in words if word),
         )
 
-    def _whole_log(self, task: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]) -> list[str]:
-        began = self.pace.clock()
-        lines: list[str] = []
-        while True:
-            lines = max(lines, self._lines(task), key=len)
-            if complete(lines) or self.pace.clock() - began >= _LOG_LAG_S:
-                return lines
-            self.pace.pause(self.pace.poll_s)
-
-    def _lines(self, task: Mapping[str, Any]) -> list[str]:
-        found = reasons.log_address(self.clients, task, self.container)
-        if found is None:
-            return []
-        group, stream = found
-        lines: list[str] = []
-        token = ""
-        while True:
-            more = {"nextToken": token} if token else {}
-            try:
-                answer = self.clients.logs.get_log_events(
-                    logGroupName=group,
-                    logStreamName=stream,
-                    startFromHead=True,
-                    limit=_PAGE,
-                    **more,  # type: ignore[arg-type]
-                )
-            except self.clients.logs.exceptions.ResourceNotFoundException:
-                return lines
-            lines += [event.get("message", "") for event in answer["events"]]
-            # The last page gives its own token back (CloudWatch Logs API reference, GetLogEvents).
-            if answer["nextForwardToken"] == token or not answer["events"]:
-                return lines
-            token = answer["nextForwardToken"]
+    def _lines(self, task: Mapping[str, Any]) -> Iterator[str]:
+        if (found := reasons.log_address(self.clients, task, self.container)) is not None:
+            group, stream = found
+            yield from group.whole(stream)

@@ -6,13 +6,13 @@ The database is private, so every question to it is a one-shot task of half a mi
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws import parameters, secret_values
+from mlflow_backend.aws.log_group import LogGroup
 from mlflow_backend.aws.render.balancer import LONGEST_DEREGISTRATION_S, rollout_deadline
 from mlflow_backend.aws.store import FETCH, S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
@@ -132,12 +132,9 @@ class EcsPlatform(HostedPlatform, EcsHistory):
         """Put the line into the log group whose metric filter the alarm counts."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as mlflow_backend.aws.clients
 
-        logs, group = self.clients.logs, self.locator.tasks_logs
-        stream = f"{VERIFY}/deployer/{uuid.uuid4().hex}"
-        event = {"timestamp": int(time.time() * 1000), "message": verdict}
+        group = LogGroup(client=self.clients.logs, name=self.locator.tasks_logs)
         try:
-            logs.create_log_stream(logGroupName=group, logStreamName=stream)
-            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event])  # type: ignore[list-item]
+            group.write(f"{VERIFY}/deployer/{uuid.uuid4().hex}", verdict)
         except (ClientError, BotoCoreError) as error:
             _log.warning("the red verdict was not counted for the alarm: %s", type(error).__name__)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from mlflow_backend.aws.log_group import LogGroup
 from mlflow_backend.logged import without_passwords
 
 if TYPE_CHECKING:
@@ -44,39 +45,31 @@ def last_log_lines(clients: Clients, task: Mapping[str, Any]) -> list[str]:
         name = str(container.get("name", ""))
         found = log_address(clients, task, name)
         if found is not None:
-            lines += [f"log of {name}: {line}" for line in tail(clients, *found)]
+            group, stream = found
+            lines += [f"log of {name}: {line}" for line in group.last(stream, lines=LOG_LINES)]
     return lines
 
 
-def log_address(clients: Clients, task: Mapping[str, Any], container: str) -> tuple[str, str] | None:
+def log_address(clients: Clients, task: Mapping[str, Any], container: str) -> tuple[LogGroup, str] | None:
     """Return the log group and stream of one of a task's containers; None if it logs elsewhere."""
     streams = log_streams(clients, task["taskDefinitionArn"], container)
     return None if streams is None else (streams[0], streams[1] + task_id(task))
 
 
-def log_streams(clients: Clients, definition: str, container: str) -> tuple[str, str] | None:
+def log_streams(clients: Clients, definition: str, container: str) -> tuple[LogGroup, str] | None:
     """Return the log group of a container, and what its tasks' ids follow in their streams' names; None as above."""
     found = clients.ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]
     for each in found.get("containerDefinitions", []):
         options = each.get("logConfiguration", {}).get("options", {})
         if each.get("name") == container and {"awslogs-group", "awslogs-stream-prefix"} <= options.keys():
-            return options["awslogs-group"], f"{options['awslogs-stream-prefix']}/{container}/"
+            group = LogGroup(client=clients.logs, name=options["awslogs-group"])
+            return group, f"{options['awslogs-stream-prefix']}/{container}/"
     return None
 
 
 def task_id(task: Mapping[str, Any]) -> str:
     """Return a task's id, the last part of its ARN."""
     return str(task["taskArn"]).rsplit("/", 1)[-1]
-
-
-def tail(clients: Clients, group: str, stream: str, *, lines: int = LOG_LINES) -> list[str]:
-    """Return the last lines of a log stream, at most 10,000; none if there is no such stream."""
-    try:
-        answer = clients.logs.get_log_events(logGroupName=group, logStreamName=stream, limit=lines, startFromHead=False)
-    except clients.logs.exceptions.ResourceNotFoundException:
-        # A task that never started wrote nothing.
-        return []
-    return [event.get("message", "").rstrip() for event in answer["events"]]
 
 
 def known_tasks(clients: Clients, cluster: str, status: State, **of: str) -> list[Mapping[str, Any]]:

@@ -12,6 +12,7 @@ from mlflow_backend.hosted import StoreReader
 from mlflow_backend.kubernetes import reasons
 from mlflow_backend.kubernetes.naming import JOB_NAME
 from mlflow_backend.kubernetes.render import oneshot
+from mlflow_backend.one_shot import Seen, await_end, whole_log
 from mlflow_backend.pace import Pace
 from mlflow_backend.releases import running
 from mlflow_backend.target import Finished
@@ -70,33 +71,28 @@ class KubernetesJob:
 
     def _await(self, name: str, deadline_s: float) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return the Job's pod when it has ended, and how it did."""
-        began, running = self.pace.clock(), None
-        while True:
-            pods = self.api.list("Pod", {JOB_NAME: name})
-            now = self.pace.clock()
+        pods: list[dict[str, Any]] = []
+
+        def look() -> Seen[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+            pods[:] = self.api.list("Pod", {JOB_NAME: name})
             state = _state(pods[0]) if pods else {}
-            if "terminated" in state:
-                return pods[0], state["terminated"]
-            if running is None and "running" in state:
-                running = now
-            if running is None and now - began >= oneshot.START_S:
-                raise self._overdue(name, pods, f"had not started after {oneshot.START_S} s")
-            if running is not None and now - running >= deadline_s:
-                raise self._overdue(name, pods, f"had not ended after {deadline_s:.0f} s")
-            self.pace.pause(self.pace.poll_s)
+            ended = state.get("terminated")
+            return Seen(begun="running" in state, ended=None if ended is None else (pods[0], ended))
+
+        return await_end(
+            look, pace=self.pace, deadline_s=deadline_s, overdue=lambda why: self._overdue(name, pods, why)
+        )
 
     def _finished(
         self, pod: Mapping[str, Any], ended: Mapping[str, Any], complete: Callable[[Sequence[str]], bool]
     ) -> Finished:
-        lines, ends = self._lines(pod), self.pace.clock() + _LAST_LINES_S
-        while not complete(lines) and self.pace.clock() < ends:
-            self.pace.pause(self.pace.poll_s)
-            lines = self._lines(pod)
+        name = pod["metadata"]["name"]
         words = [str(ended["reason"])] if ended.get("reason") not in {None, "Completed", "Error"} else []
-        return Finished(exit_code=ended.get("exitCode"), lines=lines, reasons=tuple(words))
-
-    def _lines(self, pod: Mapping[str, Any]) -> tuple[str, ...]:
-        return tuple(self.api.log(pod["metadata"]["name"]).splitlines())
+        return Finished(
+            exit_code=ended.get("exitCode"),
+            lines=whole_log(lambda: self.api.log(name).splitlines(), complete, pace=self.pace, lag_s=_LAST_LINES_S),
+            reasons=tuple(words),
+        )
 
     def _overdue(self, name: str, pods: Sequence[Mapping[str, Any]], why: str) -> PlatformFailed:
         job = self.api.get("Job", name)

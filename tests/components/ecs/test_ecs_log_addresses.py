@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mlflow_backend.aws.log_group import LogGroup
 from mlflow_backend.ecs import reasons
 
 TASK = {
@@ -18,8 +19,8 @@ TASK = {
 
 def clients(*containers: dict[str, Any]) -> Any:
     """AWS, as far as it tells of a task definition."""
-    told = {"taskDefinition": {"containerDefinitions": list(containers)}}
-    return SimpleNamespace(ecs=SimpleNamespace(describe_task_definition=lambda **_: told))
+    found = {"taskDefinition": {"containerDefinitions": list(containers)}}
+    return SimpleNamespace(ecs=SimpleNamespace(describe_task_definition=lambda **_: found), logs=object())
 
 
 def container(**options: str) -> dict[str, Any]:
@@ -30,7 +31,8 @@ def container(**options: str) -> dict[str, Any]:
 def test_the_stream_is_named_by_prefix_container_and_task() -> None:
     """As the awslogs driver names it."""
     aws = clients(container(**{"awslogs-group": "/mlflow/dev", "awslogs-stream-prefix": "tasks"}))
-    assert reasons.log_address(aws, TASK, "server") == ("/mlflow/dev", "tasks/server/0123abcd")
+    expected = (LogGroup(client=aws.logs, name="/mlflow/dev"), "tasks/server/0123abcd")
+    assert reasons.log_address(aws, TASK, "server") == expected
 
 
 @pytest.mark.parametrize(

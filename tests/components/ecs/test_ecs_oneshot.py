@@ -10,9 +10,10 @@ import pytest
 
 from mlflow_backend.aws.clients import Clients
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.ecs.oneshot import START_S, EcsTask, Network
+from mlflow_backend.ecs.oneshot import EcsTask, Network
 from mlflow_backend.logged import split
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
+from mlflow_backend.one_shot import START_S
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.services import Time
 

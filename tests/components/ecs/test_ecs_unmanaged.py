@@ -10,6 +10,7 @@ import pytest
 from mlflow_backend.aws import clients
 from mlflow_backend.aws.clients import Clients
 from mlflow_backend.aws.connection import Connection
+from mlflow_backend.aws.log_group import LogGroup
 from mlflow_backend.commands import rollback
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.ecs import unmanaged
@@ -141,12 +142,12 @@ def test_a_task_beside_the_server_says_the_schema_where_the_image_has_the_tool(w
     }  # fmt: skip
     world.ecs.answers("DescribeTasks", {"tasks": [stopped]})
     events = [{"message": line} for line in json.dumps(report, indent=2).splitlines()]
-    place = ("/g", "mlflow/mlflow/t")
+    address = (LogGroup(client=world.logs.client, name="/g"), "mlflow/mlflow/t")
     world.logs.answers(
         "GetLogEvents", {"events": events, "nextForwardToken": "1"}, {"events": [], "nextForwardToken": "1"}
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mlflow_backend.ecs.reasons.log_address", lambda *_: place)
+        patch.setattr("mlflow_backend.ecs.reasons.log_address", lambda *_: address)
         assert _run(tmp_path, "--to", "41", "--no-verify", "--dry-run") is ExitCode.DONE
     (ran,) = world.ecs.calls("RunTask")
     assert ran["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"] == ["sg-1", "sg-2"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import kubernetes_validate
 import pytest
 
+from mlflow_backend import one_shot
 from mlflow_backend.aws.render.database import DATABASE_CA
 from mlflow_backend.kubernetes.naming import BACKUP, CACHE, CANDIDATE, DATABASE, JOB, SERVER
 from mlflow_backend.kubernetes.render import monitoring, network, oneshot, pods, server
@@ -256,7 +257,7 @@ def test_a_job_has_one_try_and_ends_by_itself() -> None:
     template = all_of(settings_of())["database-tool"]
     job = oneshot.job(template, token="x", command=["echo", "$(date)"], deadline_s=60.0, image="other")
     assert job["spec"]["backoffLimit"] == 0
-    assert job["spec"]["activeDeadlineSeconds"] == oneshot.START_S + 60
+    assert job["spec"]["activeDeadlineSeconds"] == one_shot.START_S + 60
     assert "ttlSecondsAfterFinished" in job["spec"]
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert container["command"] == [*oneshot.BEFORE, "echo", "$$(date)"]

@@ -8,6 +8,7 @@ import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend import one_shot
 from mlflow_backend.backup import job as packed
 from mlflow_backend.codec import to_document
 from mlflow_backend.kubernetes.naming import JOB, TASKS, VERIFY
@@ -50,8 +51,6 @@ _USER, _PASSWORD = "MLFLOW_BACKEND_ADMIN_USER", "MLFLOW_BACKEND_ADMIN_PASSWORD"
 # One Python process each; a dump streams.
 _CPU, _MEMORY_MIB, _SPOOL_MIB = 512, 1024, 1024
 _STOP_S: Final = 30
-# A pod has this to be scheduled and to pull its image, before its command's own deadline.
-START_S: Final = 300
 # The deployer removes a Job as soon as it has read its log; that of a deployer that was killed is removed by the next
 # command on the same machine, or goes by itself.
 _KEPT_S: Final = 3600
@@ -138,7 +137,7 @@ def job(pod_template: Document, *, token: str, command: Sequence[str], deadline_
         "spec": {
             # A second writer is never started by itself.
             "backoffLimit": 0,
-            "activeDeadlineSeconds": int(START_S + deadline_s),
+            "activeDeadlineSeconds": int(one_shot.START_S + deadline_s),
             "ttlSecondsAfterFinished": _KEPT_S,
             "template": found,
         },
