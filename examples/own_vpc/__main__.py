@@ -3,7 +3,16 @@
 import pulumi
 import pulumi_aws as aws
 
-from mlflow_backend import BackupSettings, Connection, EcsBackend, EcsBackendArgs, ExistingNetwork, ServerSettings
+from mlflow_backend import (
+    AccessSettings,
+    AwsSettings,
+    BackupSettings,
+    EcsBackend,
+    EcsBackendArgs,
+    ExistingNetwork,
+    ServerSettings,
+    Settings,
+)
 
 config = pulumi.Config()
 vpc = aws.ec2.Vpc("team", cidr_block="10.20.0.0/16", enable_dns_support=True, enable_dns_hostnames=True)
@@ -20,14 +29,15 @@ nat = aws.ec2.NatGateway("team", subnet_id=public.id, allocation_id=aws.ec2.Eip(
 inward = vpc.main_route_table_id
 aws.ec2.Route("private", route_table_id=inward, destination_cidr_block=everywhere, nat_gateway_id=nat.id)
 
-args = EcsBackendArgs(
-    connection=Connection("eu-west-1"),
-    account=config.require("account"),
+settings = Settings(
+    target="ecs",
+    aws=AwsSettings(account=config.require("account"), region="eu-west-1"),
     server=ServerSettings(mlflow_version="3.17.2", image=config.require("image")),
+    access=AccessSettings(mode="basic"),
     # A program to try: without this, `pulumi destroy` refuses to delete what holds data.
     backup=BackupSettings(protect=False),
-    existing_network=ExistingNetwork(vpc_id=vpc.id, private_subnets=[each.id for each in private]),
 )
-backend = EcsBackend("mlflow", args)
+network = ExistingNetwork(vpc_id=vpc.id, private_subnets=[each.id for each in private])
+backend = EcsBackend("mlflow", EcsBackendArgs(settings=settings, existing_network=network))
 pulumi.export("trackingUrl", backend.tracking_url)
 pulumi.export("locator", backend.locator)

@@ -85,7 +85,7 @@ class Day:
             for name, value in self.rig.environment.items():
                 patch.setenv(name, value)
             patch.setattr(doctor, "grants", lambda *asked: grants(*asked)[: self.statements])
-            return doctor.check(EcsBackendArgs.from_settings(self.settings), self.naming)
+            return doctor.check(EcsBackendArgs(settings=self.settings), self.naming)
 
     def missing(self) -> list[Finding]:
         """Return what is missing."""

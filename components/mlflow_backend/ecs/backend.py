@@ -14,7 +14,7 @@ import pulumi
 from mlflow_backend.aws import plugin
 from mlflow_backend.aws.balancer import Balancer
 from mlflow_backend.aws.cache import Cache
-from mlflow_backend.aws.connection import refuse_provider
+from mlflow_backend.aws.connection import Connection, refuse_provider
 from mlflow_backend.aws.database import Database
 from mlflow_backend.aws.identity import Identity
 from mlflow_backend.aws.monitoring import Monitoring
@@ -67,10 +67,12 @@ class EcsBackend(Backend):
         ledger cannot be read.
         """
         refuse_provider(name, opts)
-        settings = args.settings()
+        args = args.complete()
+        settings = args.settings
         refuse_broken(settings)
         naming = naming_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)
-        self._scope = Scope(settings=settings, naming=naming, connection=args.connection)
+        connection = args.connection or Connection(naming.region)
+        self._scope = Scope(settings=settings, naming=naming, connection=connection)
         plugin.require()
         self._identity = tasks.release_identity(settings, naming)
         pinned, self._migrated = ledger_of(self._scope, self._identity)

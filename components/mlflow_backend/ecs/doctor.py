@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws.asking import Account, Unanswered
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.doctor import linked_roles, names, permissions, quotas, repository
 from mlflow_backend.aws.doctor.names import Kind
 from mlflow_backend.aws.doctor.quotas import Quota
@@ -36,18 +37,19 @@ CLUSTER: Final = Kind(
 
 def check(args: EcsBackendArgs, naming: Naming) -> tuple[Finding, ...]:
     """Look at everything that an update needs to find. In another account than the stack's, nothing else is asked."""
-    settings = args.settings()
+    args = args.complete()
+    settings, connection = args.settings, args.connection or Connection(naming.region)
     found = resource.inspect(inputs_of(preflight_args(settings, naming, args))).findings
     strangers = [each for each in found if each.check == "account" and each.outcome is Outcome.FAIL]
     if strangers:
         return (*strangers, skipped("the rest", "aws.account", "nothing else was asked of this account."))
-    account = Account(args.connection)
+    account = Account(connection)
     cluster = deployed(account, naming)
     given = [(CLUSTER, naming.cluster()), *names.given(settings, naming, roles=ROLES)]
     return (
         *permissions.check(account, grants(settings, naming, Purpose.DEPLOY)),
         *linked_roles.check(account, settings, LINKED_ROLES),
-        *repository.check(str(settings.server.image), args.connection, own=naming.account),
+        *repository.check(str(settings.server.image), connection, own=naming.account),
         *found,
         *quotas.check(account, needed(settings), deployed=cluster is True),
         *names.check(account, given, naming, deployed=cluster),

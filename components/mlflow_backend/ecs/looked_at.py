@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render.database import protected
 from mlflow_backend.ecs.args import EcsBackendArgs
 from mlflow_backend.preflight.arguments import PreflightArgs
@@ -20,7 +21,8 @@ _DRIVERS: Final = ("boto3", "psycopg2", "redis")
 
 def preflight_args(settings: Settings, naming: Naming, args: EcsBackendArgs | None = None) -> PreflightArgs:
     """Return what is looked at before anything is changed; without `args` they are the settings' own."""
-    args = args or EcsBackendArgs.from_settings(settings)
+    args = args or EcsBackendArgs(settings=settings).complete()
+    connection = args.connection or Connection(naming.region)
     database, cache = args.existing_database, args.existing_cache
     named = {
         "aws.database.secret": database.secret if database else None,
@@ -36,8 +38,8 @@ def preflight_args(settings: Settings, naming: Naming, args: EcsBackendArgs | No
         registry_login=None if login is None else f"secretsmanager:{login}",
         account=naming.account,
         region=naming.region,
-        profile=args.connection.profile,
-        role=args.connection.role,
+        profile=connection.profile,
+        role=connection.role,
         secrets={setting: arn for setting, arn in named.items() if arn is not None},
         reader=naming.role_arn("server-execution"),
         certificate=args.certificate,

@@ -41,8 +41,11 @@ class EcsTarget:
         del project, stack, folder
         from mlflow_backend.ecs.args import EcsBackendArgs
         from mlflow_backend.ecs.backend import EcsBackend
+        from mlflow_backend.ecs.refusals import refuse_unsupported
 
-        return EcsBackend("mlflow", EcsBackendArgs.from_settings(settings))
+        # A stack's file says where the balancer is; the arguments of a program have a default for it.
+        refuse_unsupported(settings)
+        return EcsBackend("mlflow", EcsBackendArgs(settings=settings))
 
     def locate(self, settings: Callable[[], Settings], *, project: str, stack: str, folder: Path) -> EcsLocator:
         """Return what AWS has by the names that the settings give."""
@@ -62,7 +65,7 @@ class EcsTarget:
         from mlflow_backend.ecs.doctor import check
         from mlflow_backend.ecs.refusals import naming_of
 
-        return check(EcsBackendArgs.from_settings(settings), naming_of(settings, project=project, stack=stack))
+        return check(EcsBackendArgs(settings=settings), naming_of(settings, project=project, stack=stack))
 
     def rendered(self, settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
         """Return task definitions and IAM documents."""

@@ -84,7 +84,7 @@ def record(
     migrated: bool = False,
 ) -> list[Registered]:
     """Register a variant's backend and return everything that was registered."""
-    args = EcsBackendArgs.from_settings(settings or settings_of(variant))
+    args = EcsBackendArgs(settings=settings or settings_of(variant))
     with without_aws(pinned=pinned, migrated=migrated):
         return registered_with(
             lambda: EcsBackend("mlflow", args), FakeAws(preview=preview), stack=variant, preview=preview

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -17,7 +18,8 @@ from mlflow_backend.aws.storage import Storage
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.args import EcsBackendArgs
 from mlflow_backend.ecs.backend import EcsBackend
-from mlflow_backend.settings import SettingsError, models
+from mlflow_backend.ecs.target import TARGET
+from mlflow_backend.settings import Settings, SettingsError, models
 from mlflow_backend.settings.aws import Aws, AwsNetwork
 from mlflow_backend.settings.budget import accepted_connections
 from mlflow_backend.settings.instance_class import most_connections
@@ -33,12 +35,15 @@ if TYPE_CHECKING:
 
 def args(**changes: Any) -> EcsBackendArgs:
     """Return the arguments that nothing can be left out of, changed by `changes`."""
+    own = {key: value for key, value in changes.items() if key in Settings.model_fields}
     given: dict[str, Any] = {
-        "connection": Connection(REGION),
-        "account": ACCOUNT,
+        "access": models.Access(mode="basic"),
         "server": models.Server(image=IMAGE),
+        **own,
+        "aws": own.get("aws", Aws()).model_copy(update={"account": ACCOUNT}),
     }
-    return EcsBackendArgs(**{**given, **changes})
+    others = {key: value for key, value in changes.items() if key not in own}
+    return EcsBackendArgs(**{"settings": Settings(target="ecs", **given), "connection": Connection(REGION), **others})
 
 
 def registered(build: Callable[[], Any], *, preview: bool = False) -> list[Registered]:
@@ -52,15 +57,14 @@ def registered(build: Callable[[], Any], *, preview: bool = False) -> list[Regis
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_arguments_of_settings_are_these_settings(variant: str) -> None:
     """The program adds nothing to them and loses nothing: the release has the same identity."""
-    assert EcsBackendArgs.from_settings(settings_of(variant)).settings() == settings_of(variant)
+    assert EcsBackendArgs(settings=settings_of(variant)).complete().settings == settings_of(variant)
 
 
 def test_what_has_a_default_can_be_left_out() -> None:
-    """The defaults break no rule together: users log in, plain HTTP stays inside, the database fits its instance."""
+    """The defaults break no rule together: plain HTTP stays inside, and the database fits its instance."""
     (balancer,) = of_type(registered(lambda: EcsBackend("mlflow", args()).tracking_url), "LoadBalancer")
     assert balancer.inputs["internal"] is True
-    found = args().settings()
-    assert found.access.mode == "basic"
+    found = args().complete().settings
     assert accepted_connections(found) == most_connections(found.aws.database.instance_class)
 
 
@@ -76,6 +80,14 @@ def test_an_open_backend_is_refused(changes: dict[str, Any], error: type[Excepti
     """Arguments built in code pass no rule by."""
     with without_aws(), pytest.raises(error, match=re.escape(key)):
         EcsBackend("open", args(**changes))
+
+
+def test_a_file_says_where_the_balancer_is() -> None:
+    """It is read by more people than wrote it: what a program may leave out is refused there."""
+    settings = args().settings
+    assert not settings.aws.network.model_fields_set
+    with without_aws(), pytest.raises(Refused, match=re.escape("aws.network.certificate")):
+        TARGET.build(settings, project="mlflow-backend", stack="dev", folder=Path())
 
 
 @pytest.mark.parametrize("given", [{"max_connections": 200}, {"maxConnections": 200}])

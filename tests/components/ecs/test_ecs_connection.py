@@ -80,7 +80,7 @@ def test_everything_is_asked_with_the_role(
 
 def test_what_is_missing_is_asked_with_the_role(asked: dict[str, set[str]]) -> None:
     """Another account than the one that the update would meet says nothing about it."""
-    args = replace(EcsBackendArgs.from_settings(settings_of("dev")), connection=LOCATED.connection)
+    args = EcsBackendArgs(settings=settings_of("dev"), connection=LOCATED.connection)
     doctor.check(args, naming_of("dev"))
     assert asked.keys() >= {"sts", "iam", "ecr", "ecs", "service-quotas"}
     assert set().union(*asked.values()) == {"assume-role"}

@@ -95,7 +95,7 @@ def make(variant: str) -> Made:
     """Make every resource of a variant."""
 
     def build() -> pulumi.Output[Any]:
-        return EcsBackend("mlflow", EcsBackendArgs.from_settings(settings_of(variant))).tracking_url
+        return EcsBackend("mlflow", EcsBackendArgs(settings=settings_of(variant))).tracking_url
 
     with without_aws():
         return made_of(build, FakeAws(preview=False), stack=variant)
