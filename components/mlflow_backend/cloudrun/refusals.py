@@ -12,8 +12,7 @@ from mlflow_backend.cloudrun.render.access import SECOND_HEADERS
 from mlflow_backend.cloudrun.render.service import scaling
 from mlflow_backend.cloudrun.render.size import server_size
 from mlflow_backend.gcp.naming import Naming
-from mlflow_backend.schedules import NEVER
-from mlflow_backend.settings.unfulfillable import refuse_unfulfillable
+from mlflow_backend.settings.unfulfillable import of_backups, refuse_unfulfillable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -173,16 +172,8 @@ def store(settings: Settings) -> Iterator[str]:
 
 
 def backed_up(settings: Settings) -> Iterator[str]:
-    """A job reaches Cloud Storage and nothing else; what is said of backups is for some that are taken."""
-    wanted = settings.backup
-    if wanted.destination is None:
-        return
-    if not wanted.destination.startswith("gs://"):
-        yield "backup.destination is not in Cloud Storage, and jobs reach a bucket there only (gs://BUCKET/PREFIX)"
-    if "drill_schedule" in wanted.model_fields_set and wanted.drill_schedule != NEVER:
-        yield "backup.drillSchedule is set, and nothing on Cloud Run can open a backup: drill by hand, with the key"
-    if settings.access.mode == "token":
-        yield "backup.destination is set with access.mode token, and hashes of API keys are not backed up here yet"
+    """A job takes backups."""
+    return of_backups(settings, scheme="gs", takers="jobs")
 
 
 RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (

@@ -15,7 +15,7 @@ from mlflow_backend.contract import UsageError
 from mlflow_backend.ecs.render.size import server_size
 from mlflow_backend.image_reference import parse
 from mlflow_backend.schedules import NEVER
-from mlflow_backend.settings.unfulfillable import refuse_unfulfillable
+from mlflow_backend.settings.unfulfillable import of_backups, refuse_unfulfillable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,16 +65,8 @@ def access(settings: Settings) -> Iterator[str]:
 
 
 def backups(settings: Settings) -> Iterator[str]:
-    """A task reaches a bucket and no folder; what is said of backups is for some that are taken."""
-    wanted = settings.backup
-    if wanted.destination is None:
-        return
-    if not wanted.destination.startswith("s3://"):
-        yield "backup.destination is not in S3, and tasks reach a bucket there only (s3://BUCKET/PREFIX)"
-    if "drill_schedule" in wanted.model_fields_set and wanted.drill_schedule != NEVER:
-        yield "backup.drillSchedule is set, and no drill runs on a schedule here: drill by hand on the target local"
-    if settings.access.mode == "token":
-        yield "backup.destination is set with access.mode token, and hashes of API keys are not backed up here yet"
+    """Tasks take them."""
+    return of_backups(settings, scheme="s3", takers="tasks")
 
 
 def schedules(settings: Settings) -> Iterator[str]:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from mlflow_backend.kubernetes.naming import Naming
-from mlflow_backend.schedules import NEVER
 from mlflow_backend.settings.kubernetes import is_label
 from mlflow_backend.settings.problems import shown_key
-from mlflow_backend.settings.unfulfillable import refuse_unfulfillable
+from mlflow_backend.settings.unfulfillable import of_backups, refuse_unfulfillable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,16 +138,10 @@ def not_here(settings: Settings) -> Iterator[str]:
 
 
 def backups(settings: Settings) -> Iterator[str]:
-    """A pod reaches a bucket and no folder; what is said of backups is for some that are taken."""
-    wanted = settings.backup
-    if wanted.destination is None:
-        if settings.kubernetes.backup.model_fields_set:
-            yield "kubernetes.backup is set, and backup.destination is not"
-        return
-    if not wanted.destination.startswith("s3://"):
-        yield "backup.destination is not in S3, and pods reach a bucket there only (s3://BUCKET/PREFIX)"
-    if "drill_schedule" in wanted.model_fields_set and wanted.drill_schedule != NEVER:
-        yield "backup.drillSchedule is set, and nothing in the cluster can open a backup: drill by hand, with the key"
+    """Pods take them."""
+    if settings.backup.destination is None and settings.kubernetes.backup.model_fields_set:
+        yield "kubernetes.backup is set, and backup.destination is not"
+    yield from of_backups(settings, scheme="s3", takers="pods")
 
 
 def clients(settings: Settings) -> Iterator[str]:

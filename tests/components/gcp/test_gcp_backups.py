@@ -1,4 +1,7 @@
-"""A bucket of Cloud Storage as the destination of backups, on an emulated one that keeps conditions and roles."""
+"""What Cloud Storage alone does as the destination of backups, on an emulated one that keeps conditions and roles.
+
+The rows of every bucket are in tests/components/backup/test_bucket_destinations.py.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.backup import catalogue, prune
 from mlflow_backend.backup.artifacts import content_key
 from mlflow_backend.backup.objects import ObjectArtifacts
 from mlflow_backend.contract import PlatformFailed
@@ -15,7 +17,6 @@ from mlflow_backend.gcp.api import Answer
 from mlflow_backend.gcp.backups import BucketDestination
 from mlflow_backend.gcp.root import Store
 from mlflow_backend.identity import OBJECT
-from tests.components.backup.destinations import SHARED, identifier, kept
 from tests.components.gcp.cloud_storage import EmulatedStorage
 from tests.components.messages import raised
 
@@ -45,59 +46,6 @@ def destination(api: EmulatedStorage) -> BucketDestination:
 def filling(content: bytes) -> Callable[[Any], object]:
     """Return what writes this content, in pieces of an odd size."""
     return lambda write: [write(content[start : start + 700]) for start in range(0, len(content), 700)]
-
-
-def test_a_backup_is_kept_verified_and_pruned_as_in_a_folder(destination: BucketDestination) -> None:
-    """The rules over a destination are one; the address names the bucket."""
-    found = kept(destination, identifier(1), "a")
-    assert [each.id for each in catalogue.read(destination).backups] == [identifier(1)]
-    assert catalogue.damages(destination, found, read_all=True) == ()
-    destination.replace(SHARED.content, b"sharex")
-    assert [each.object for each in catalogue.damages(destination, found, read_all=True)] == [SHARED.path]
-    assert list(prune.planned(destination, keep_days=1).plan.deleted) == []
-    assert destination.name == "gs://backups/team/gcp/"
-
-
-@pytest.mark.parametrize("size", [0, 3, PIECE, PIECE + 1, 5 * PIECE], ids=["empty", "small", "whole", "two", "many"])
-def test_an_object_of_any_size_is_written_once(destination: BucketDestination, size: int) -> None:
-    """In one call or in pieces; an equal one is shared, and one of another size fails by name."""
-    content = bytes(number % 251 for number in range(size))
-    first = destination.write(content_key, filling(content))
-    assert destination.read([first.key]) == {first.key: content}
-    assert destination.write(content_key, filling(content)) == first
-    named = destination.write("backups/x", filling(content))
-    assert (named.sha256, named.size_bytes) == (first.sha256, size)
-    destination.replace(first.key, b"other")
-    with pytest.raises(PlatformFailed, match=first.sha256):
-        destination.write(content_key, filling(content))
-
-
-@pytest.mark.parametrize("size", [3, 4 * PIECE], ids=["small", "pieces"])
-def test_an_object_that_somebody_creates_meanwhile_is_not_overwritten(
-    destination: BucketDestination, size: int
-) -> None:
-    """The condition is Cloud Storage's own: looking first is not enough."""
-    key = "contents/x"
-
-    def fill(write: Any) -> None:
-        destination.create(key, b"theirs")
-        write(b"x" * size)
-
-    with raised("backup-object-differs", "6 bytes", kind=PlatformFailed):
-        destination.write(key, fill)
-    assert destination.read([key]) == {key: b"theirs"}
-
-
-def test_what_fills_an_object_and_fails_leaves_none(destination: BucketDestination) -> None:
-    """An artifact that vanishes while it is read, after pieces of it were sent."""
-
-    def fails(write: Any) -> None:
-        write(b"x" * 3 * PIECE)
-        raise FileNotFoundError
-
-    with pytest.raises(FileNotFoundError):
-        destination.write("contents/x", fails)
-    assert destination.listing("contents") == ()
 
 
 def test_a_content_is_never_kept_under_the_checksum_of_another(destination: BucketDestination) -> None:
@@ -168,11 +116,3 @@ def test_artifacts_are_listed_read_and_created_below_their_root(api: EmulatedSto
     assert b"".join(artifacts.reading("1/b.txt")) == b"onetwo"
     with pytest.raises(FileNotFoundError):
         list(artifacts.reading("1/gone"))
-
-
-def test_clearing_deletes_what_is_below_and_nothing_else(destination: BucketDestination) -> None:
-    """Dumps in plain go, and the ledger beside them stays."""
-    for key in ("_backend/staging/1/tracking.dump", "_backend/staging/2", "_backend/ledger/1"):
-        destination.create(key, b"x")
-    destination.clear("_backend/staging")
-    assert [key for key, _ in destination.items()] == ["_backend/ledger/1"]
