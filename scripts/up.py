@@ -66,11 +66,22 @@ def _update(stack: str, command: tuple[str, ...], folder: Path) -> int:
         return ExitCode.DONE
     from mlflow_backend.report import events  # noqa: PLC0415 - an update that succeeds does not need it
 
-    found = events.read(log.read_text(encoding="utf-8").splitlines()).errors if log.exists() else ()
+    found = events.read(log.read_text(encoding="utf-8").splitlines()).errors if log.exists() else _unreadable(stack)
     reasons = [f"  {line}" for text in found for line in text.splitlines()]
     if reasons:
         print("\n".join([f"\nThe update of {stack} failed:", *reasons]), file=sys.stderr)
     return ExitCode.PLATFORM_FAILED
+
+
+def _unreadable(stack: str) -> tuple[str, ...]:
+    """Return what is wrong with the stack's file if no YAML is read in it: Pulumi says so, and names no file."""
+    from mlflow_backend.settings import SettingsError, YamlSource  # noqa: PLC0415 - as above
+
+    try:
+        YamlSource.read(Path(f"Pulumi.{stack}.yaml"))
+    except SettingsError as error:
+        return (str(error),)
+    return ()
 
 
 if __name__ == "__main__":

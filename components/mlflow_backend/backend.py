@@ -64,6 +64,11 @@ class Backend(pulumi.ComponentResource):
         """Take the type token, and settings that the target's class has found to be fulfilled."""
         super().__init__(token, name, None, opts)
         self._name, self._settings = name, settings
+        if settings.access.users and not pulumi.runtime.is_dry_run():
+            from mlflow_backend.users import passwords  # noqa: PLC0415 - most stacks have no users
+
+            # Before anything is changed: they are used last, when nobody but the administrator gets in without them.
+            passwords.refuse_missing(settings.access.users)
 
     def _serve_pinned(self, pinned: pulumi.Input[PinnedRelease | None]) -> None:
         """Take the release that the ledger names, None if that of the settings is served; warn of what is withheld."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,13 @@ def test_local_programs_show_their_last_lines_without_secrets(local: Path, capsy
     assert "one" not in shown
     assert "three" not in shown
     assert "(it wrote nothing)" in shown
+
+
+def test_a_stack_that_is_down_says_so(local: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing at all could be taken for a failure; its logs went with it."""
+    shutil.rmtree(local / ".backend" / "local" / "logs")
+    assert logs.main([], root=local) is ExitCode.DONE
+    assert "none runs" in capsys.readouterr().out
 
 
 def noted(hour: int, **said: Any) -> str:

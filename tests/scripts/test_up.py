@@ -106,6 +106,20 @@ def test_the_cause_of_a_failed_update_is_the_last_that_is_said(
     assert str(calls.parent) not in err
 
 
+def test_a_stack_file_that_is_no_yaml_is_named_with_its_line(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Pulumi says what its parser met, and neither the file nor anything of its events."""
+    monkeypatch.setenv("PULUMI_UP_ENDS", "255")
+    path = calls.parent / "Pulumi.local.yaml"
+    path.write_text(path.read_text() + "\thunter2: [1\n")
+    line = len(path.read_text().splitlines())
+    assert up.main(["--stack", "local"]) == ExitCode.PLATFORM_FAILED
+    err = capfd.readouterr().err
+    assert f"Pulumi.local.yaml is not YAML (line {line})" in err
+    assert "hunter2" not in err
+
+
 def test_an_update_that_is_interrupted_twice_ends_without_a_traceback(calls: Path) -> None:
     """People press Ctrl-C again while Pulumi ends what it has begun; each goes to both, as a terminal sends it."""
     (calls.parent / "bin" / "pulumi").write_text(
@@ -118,8 +132,14 @@ def test_an_update_that_is_interrupted_twice_ends_without_a_traceback(calls: Pat
     )
     command = (sys.executable, "-c", "import sys; from scripts import up; sys.exit(up.main(['--stack', 'local']))")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=calls.parent, env=environment, start_new_session=True, **pipes) as process:
+    with subprocess.Popen(
+        command,
+        cwd=calls.parent,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         eventually(calls.exists, within_s=20, what="the program started")
         while process.poll() is None:
             os.killpg(process.pid, signal.SIGINT)

@@ -72,5 +72,6 @@ def restore(options: argparse.Namespace, stack: Stack, destination: Destination)
         say(line)
     restoring.restore(source, destination, planned, key=key or source.vault.private_key(), say=say)
     done = f"{found.id} is restored; now `make up STACK={options.stack}`, which verifies it"
-    show(options, {"restored": found.id}, [done])
+    back = "what it replaced is kept: `restore --undo` puts it back"
+    show(options, {"restored": found.id}, [done, back])
     return ExitCode.DONE

@@ -63,7 +63,10 @@ def _show(options: argparse.Namespace, root: Path) -> ExitCode:
             code="no-one-shot-tasks",
             fix="Leave it out.",
         )
-    for name in options.part or [part.name for part in parts if options.tasks or not part.one_shot]:
+    names = options.part or [part.name for part in parts if options.tasks or not part.one_shot]
+    if not names:
+        print("No process of the stack has a log: none runs.")
+    for name in names:
         for text in platform.tails(name, lines=options.lines):
             print(text)
     return ExitCode.DONE

@@ -66,7 +66,7 @@ def _list(options: argparse.Namespace, root: Path) -> ExitCode:
             )
         )
     else:
-        print("\n".join([*text.table(releases, now=datetime.now(UTC)), *lines]))
+        print("\n".join([*text.table(releases, now=datetime.now(UTC)), *text.blocked_lines(releases), *lines]))
     return ExitCode.DONE
 
 

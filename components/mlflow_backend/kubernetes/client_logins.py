@@ -62,7 +62,7 @@ def delete(props: Mapping[str, Any]) -> None:
 def _login(props: Mapping[str, Any]) -> dict[str, str]:
     # A refresh and a destroy read no password.
     from mlflow_backend.releases.targets import open_releases  # noqa: PLC0415
-    from mlflow_backend.users.resource import password_of  # noqa: PLC0415
+    from mlflow_backend.users.passwords import password_of  # noqa: PLC0415
 
     readers = open_releases(from_document(props["locator"])).platform.secrets()
     return {

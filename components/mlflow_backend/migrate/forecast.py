@@ -55,6 +55,9 @@ class Forecast:
             return {
                 "schema": f"a new database, to be brought to {self.required} for MLflow {self.version}{self._when()}"
             }
+        if self.direction is Direction.AHEAD:
+            newer = f"at {self._heads()}, newer than {self.required}, which MLflow {self.version} needs"
+            return {"schema": f"{newer}{self._when()}"}
         return {
             "schema": f"at {self._heads()}, to be migrated to {self.required} for MLflow {self.version}{self._when()}",
             "pending": [_line(revision) for revision in self.pending],

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend import vulnerabilities
+from mlflow_backend.schema import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,6 +87,15 @@ def table(releases: Sequence[ReleaseStatus], *, now: datetime) -> list[str]:
     rows = [_COLUMNS, *(_row(release, now) for release in releases)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def blocked_lines(releases: Sequence[ReleaseStatus]) -> list[str]:
+    """Return why releases are BLOCKED, each reason once with the revisions that it holds."""
+    held: dict[str, list[str]] = {}
+    for release in releases:
+        if release.decision.verdict is Verdict.BLOCKED and not release.serves and release.state != "gone":
+            held.setdefault(f"{release.decision.reason} {release.decision.fix}".rstrip(), []).append(release.revision)
+    return [f"{Verdict.BLOCKED.value} {', '.join(revisions)}: {why}" for why, revisions in held.items()]
 
 
 def ledger_lines(contents: Contents) -> list[str]:

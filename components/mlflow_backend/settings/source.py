@@ -65,9 +65,11 @@ class YamlSource:
         except OSError as error:
             finding = f"{path.name} cannot be read ({error.strerror})"
             raise SettingsError([_file_problem(finding, "Name a stack that has a settings file.")]) from None
-        except (yaml.YAMLError, UnicodeDecodeError):
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             # The parser's own message quotes the line, which may hold a secret.
-            raise SettingsError([_file_problem(f"{path.name} is not YAML", "Correct its syntax.")]) from None
+            mark = getattr(error, "problem_mark", None)
+            place = "" if mark is None else f" (line {mark.line + 1})"
+            raise SettingsError([_file_problem(f"{path.name} is not YAML{place}", "Correct its syntax.")]) from None
         config = document.get("config") if isinstance(document, Mapping) else None
         prefix = f"{NAMESPACE}:"
         found = config.items() if isinstance(config, Mapping) else ()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.contract import BackendError, PlatformFailed, Refused
 from mlflow_backend.dynamic import UPDATE_ID, asked_again, is_unknown
 from mlflow_backend.locator import from_document
-from mlflow_backend.server import password_problem
 from mlflow_backend.users import plan, roles
+from mlflow_backend.users.passwords import password_of
 from mlflow_backend.users.plan import Wanted
 from mlflow_backend.verify import credentials
 from mlflow_backend.verify.client import Client, Deadline, Transport
@@ -228,16 +228,6 @@ def _session(props: Mapping[str, Any]) -> Iterator[_Session]:
         raise _not_managed(unexpected.exchange) from None
     finally:
         client.close()
-
-
-def password_of(name: str, reference: str, readers: credentials.Readers) -> str:
-    """Return a user's password by its reference. Raises Refused for one that MLflow would not take."""
-    value = credentials.read_reference(f"access.users.{name}.password", reference, readers)
-    if finding := password_problem("the password", value):
-        raise Refused(
-            finding, code="users-password-refused", fix="Set another one", part=f"access.users.{name}.password"
-        )
-    return value
 
 
 def _not_managed(exchange: Exchange) -> PlatformFailed:

@@ -11,7 +11,7 @@ from pulumi.output import Unknown
 
 from mlflow_backend.local.locator import LocalLocator
 from mlflow_backend.migrate import resource
-from mlflow_backend.migrate.forecast import Seen
+from mlflow_backend.migrate.forecast import Seen, announcement
 from mlflow_backend.migrate.known import describe, forecast
 from mlflow_backend.schema import Direction, Heads
 from mlflow_backend.schema_tables import schema_table
@@ -49,6 +49,14 @@ def test_a_newer_database_is_refused_with_who_can_run_on_it() -> None:
     assert "newer than 71994744cf8e" in refusal
     assert "that is the schema of MLflow 3.17.2" in refusal
     assert "python -m scripts.rollback --stack STACK --to-version 3.4.0 --restore" in refusal
+
+
+def test_of_a_newer_database_no_migration_is_announced() -> None:
+    """It is refused: nobody is told that it would be migrated to what is older, or at what cost."""
+    shown = forecast("3.4.0", seen("3.17.2")).document()
+    assert list(shown) == ["schema"]
+    assert "newer than 71994744cf8e" in shown["schema"]
+    assert announcement(shown) is None
 
 
 def test_what_the_ledger_remembers_is_said_as_of_when() -> None:

@@ -95,6 +95,16 @@ def test_the_table_of_releases() -> None:
     assert rows[3].endswith("pinned")
 
 
+def test_what_is_blocked_has_its_reason_below_the_table() -> None:
+    """Once for all that it holds: of a database that is away it is the same for each; what serves has none."""
+    away = replace(SAME_SCHEMA, live=None)
+    releases = list_releases(away)
+    (line,) = text.blocked_lines(releases)
+    held = [each.revision for each in releases if not each.serves]
+    assert line.startswith(f"BLOCKED {', '.join(held)}: {releases[-1].decision.reason}")
+    assert text.blocked_lines(list_releases(SAME_SCHEMA)) == []
+
+
 AGES = [(59, "59 s"), (60, "1 min"), (3_600, "1 h"), (86_400, "1 d"), (0, "0 s"), (-1, "in 1 s"), (-90_000, "in 1 d")]
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlflow_backend.contract import Refused
+from mlflow_backend.local.backend import LocalBackend, LocalBackendArgs
 from mlflow_backend.settings import Settings, SettingsError, load
-from mlflow_backend.users import desired, resource
+from mlflow_backend.settings.users import User
+from mlflow_backend.users import desired, passwords, resource
+from tests.components.registrations import FakePlatform, registered_with
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 USERS = {"ada": {"password": "env:ADA", "admin": True}, "bob": {"password": "file:/run/bob"}}
 GIVEN = {
@@ -120,6 +127,47 @@ def test_an_update_compares_and_a_preview_does_not() -> None:
     assert resource.changed(olds, {**olds, "updateId": "2"})
     assert resource.changed({**olds, "drift": ["create the user ada"]}, {**olds, "updateId": ""})
     assert resource.changed(olds, {**olds, "users": {}, "updateId": ""})
+
+
+@pytest.mark.parametrize(
+    ("reference", "code"),
+    [
+        ("env:OF_NOBODY", "credential-not-had"),
+        ("file:FOLDER/missing", "credential-not-had"),
+        ("file:FOLDER/short", "users-password-refused"),
+        ("file:FOLDER/right", ""),
+        ("kubernetes:of-the-platform#password", ""),
+    ],
+)
+def test_a_password_that_this_machine_cannot_give_is_refused(reference: str, code: str, tmp_path: Path) -> None:
+    """It names the user; a platform's own secret is read where it is used."""
+    (tmp_path / "short").write_text("short")
+    (tmp_path / "right").write_text("a password of bob's own")
+    users = {"bob": User.model_validate({"password": reference.replace("FOLDER", str(tmp_path))})}
+    if not code:
+        passwords.refuse_missing(users)
+        return
+    with pytest.raises(Refused, match=r"access\.users\.bob\.password") as refused:
+        passwords.refuse_missing(users)
+    assert refused.value.code == code
+
+
+def test_an_update_without_the_passwords_is_refused_before_it_registers_anything(tmp_path: Path) -> None:
+    """Users come last in an update: until this was asked first, the server already let nobody else in.
+
+    A preview asks for none, because who reviews a change need not have the passwords.
+    """
+    access = {"mode": "basic", "users": {"bob": {"password": f"file:{tmp_path}/missing"}}}
+    settings = Settings.model_validate({"target": "local", "access": access})
+    args = LocalBackendArgs(settings=settings, folder=tmp_path / "local", project=tmp_path)
+
+    def registered(*, preview: bool) -> int:
+        platform = FakePlatform(lambda *_: {}, preview=preview)
+        return len(registered_with(lambda: LocalBackend("mlflow", args), platform, stack="local", preview=preview))
+
+    assert registered(preview=True)
+    with pytest.raises(Refused):
+        registered(preview=False)
 
 
 def test_nobody_is_asked_if_settings_never_had_users() -> None:
