@@ -10,6 +10,7 @@ Exit codes: 0 updated; 2 settings; 3 refused, nothing was made; 4 Pulumi or the 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -60,7 +61,9 @@ def _policed(options: argparse.Namespace, command: tuple[str, ...]) -> int:
 
 def _update(stack: str, command: tuple[str, ...], folder: Path) -> int:
     log = folder / "events"
-    process = running.start((*command, "--event-log", str(log)))
+    # The flag is one for who looks into the engine, and is known with this variable alone.
+    environment = {**os.environ, "PULUMI_DEBUG_COMMANDS": "true"}
+    process = running.start((*command, "--event-log", str(log)), env=environment)
     ended = running.wait(process, "`pulumi up`", deadline_s=DEADLINE_S, interrupt_s=INTERRUPT_S)
     if ended == 0:
         return ExitCode.DONE

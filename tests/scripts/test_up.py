@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +25,8 @@ PULUMI = """#!{python}
 import json, os, pathlib, sys
 root = pathlib.Path({root!r})
 argv = sys.argv[1:]
+if "--event-log" in argv and os.environ.get("PULUMI_DEBUG_COMMANDS") != "true":
+    sys.exit("error: unknown flag: --event-log")
 config = argv[argv.index("--policy-pack-config") + 1] if "--policy-pack-config" in argv else None
 levels = json.loads(pathlib.Path(config).read_text()) if config else None
 pack = pathlib.Path(argv[argv.index("--policy-pack") + 1]) if config else None
@@ -120,13 +122,19 @@ def test_a_stack_file_that_is_no_yaml_is_named_with_its_line(
     assert "hunter2" not in err
 
 
+def noted_down(path: Path, text: str) -> bool:
+    """Whether this is what the program has written."""
+    return path.exists() and path.read_text() == text
+
+
 def test_an_update_that_is_interrupted_twice_ends_without_a_traceback(calls: Path) -> None:
     """People press Ctrl-C again while Pulumi ends what it has begun; each goes to both, as a terminal sends it."""
     (calls.parent / "bin" / "pulumi").write_text(
         f"#!{sys.executable}\nimport pathlib, signal, sys\n"
-        "times = []\n"
-        "signal.signal(signal.SIGINT, lambda *_: times.append(1))\n"
-        f"pathlib.Path({str(calls)!r}).write_text('ready')\n"
+        f"noted, times = pathlib.Path({str(calls)!r}), []\n"
+        "def note(*_):\n    times.append(1)\n    noted.write_text(str(len(times)))\n"
+        "signal.signal(signal.SIGINT, note)\n"
+        "noted.write_text('0')\n"
         "while len(times) < 2:\n    signal.pause()\n"
         "print('ended by itself')\nsys.exit(255)\n"
     )
@@ -140,11 +148,9 @@ def test_an_update_that_is_interrupted_twice_ends_without_a_traceback(calls: Pat
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        eventually(calls.exists, within_s=20, what="the program started")
-        while process.poll() is None:
+        for times in ("0", "1"):
+            eventually(partial(noted_down, calls, times), within_s=20, what=f"{times} interrupts noted")
             os.killpg(process.pid, signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=0.5)
         out, err = process.communicate(timeout=20)
     assert b"ended by itself" in out
     assert b"Traceback" not in err
