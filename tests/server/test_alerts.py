@@ -67,6 +67,8 @@ def test_a_store_that_is_away_fires_by_its_name_and_by_the_requests_that_fail(wa
     watched.server.services.store.process.stop()
     try:
         assert fires(watched, "ComponentDegraded")["component"] == "artifacts"
+        line = '"kind":"component","component":"artifacts","state":"failed"'
+        until(lambda: line in watched.server.log, what="a line for clouds", deadline_s=DEADLINE_S)
 
         def failing() -> bool:
             for number in range(5):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
+import os
 import re
 import secrets
 import signal
@@ -103,6 +105,17 @@ def test_health_routes_answer_to_any_host(server: Server) -> None:
     assert full["status"] == "ok"
     assert list(full["components"]) == ["server", "database", "redis", "artifacts", "jobs", "auth", "keys", "temporary"]
     assert server.version in full["components"]["server"]["detail"]
+
+
+def test_one_worker_writes_what_does_not_work_into_the_log(server: Server) -> None:
+    """It has the lock of the folder that the server's processes share; when it writes, test_degraded.py says."""
+    (shared,) = server.folder.glob("mlflow-backend-server-*")
+    folder = os.open(shared, os.O_RDONLY)
+    try:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(folder)
 
 
 def test_components_tell_a_hung_database_and_a_dead_store_and_their_return(server: Server) -> None:

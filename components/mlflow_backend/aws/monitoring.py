@@ -15,7 +15,7 @@ from mlflow_backend.tokens import AWS_MONITORING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlflow_backend.aws.render.alarms import Alarm, Dimension
+    from mlflow_backend.aws.render.alarms import Alarm, Counted, Dimension
     from mlflow_backend.aws.scope import Scope
 
 
@@ -33,13 +33,13 @@ class Monitoring(pulumi.ComponentResource):
         *,
         watched: Sequence[Alarm],
         identifiers: Mapping[Dimension, pulumi.Input[str]],
-        tasks_logs: aws.cloudwatch.LogGroup | None = None,
+        logs: Mapping[str, aws.cloudwatch.LogGroup] | None = None,
         key_arn: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Take what is watched, and the identifiers that CloudWatch knows the parts by.
 
-        `tasks_logs` are those of one-shot tasks that verify.
+        `logs` are those whose lines are counted, by the part that writes them (naming.LOG_GROUPS).
         """
         super().__init__(AWS_MONITORING, name, None, opts)
         settings, naming = scope.settings, scope.naming
@@ -47,9 +47,9 @@ class Monitoring(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self.topic = self._make_topic(key_arn)
         own = {alarm.metric for alarm in watched}
-        for what, (metric, pattern) in render.COUNTED.items():
-            if tasks_logs is not None and metric in own:
-                self._count(what, metric, pattern, tasks_logs)
+        for what, counted in render.COUNTED.items():
+            if logs is not None and counted.metric in own:
+                self._count(what, counted, logs[counted.logs])
         self.alarms = {alarm.name: self._alarm(alarm, identifiers) for alarm in watched}
         self.guards = [self.alarms[alarm.name].name for alarm in watched if alarm.guards]
         body = pulumi.Output.all(**dict(identifiers)).apply(
@@ -84,14 +84,14 @@ class Monitoring(pulumi.ComponentResource):
             )
         return topic.arn
 
-    def _count(self, what: str, metric: str, pattern: str, tasks_logs: aws.cloudwatch.LogGroup) -> None:
+    def _count(self, what: str, counted: Counted, logs: aws.cloudwatch.LogGroup) -> None:
         aws.cloudwatch.LogMetricFilter(
             f"{self._name}-{what}",
             name=self._naming.alarm(what),
-            log_group_name=tasks_logs.name,
-            pattern=pattern,
+            log_group_name=logs.name,
+            pattern=counted.pattern,
             metric_transformation={
-                "name": metric,
+                "name": counted.metric,
                 "namespace": render.namespace(self._naming.cluster()),
                 "value": "1",
             },

@@ -222,7 +222,7 @@ class EcsBackend(Backend):
                 scheduled=scheduled.expressions(settings),
             ),
             identifiers=identifiers,
-            tasks_logs=self.service.tasks_logs,
+            logs=self.service.logs,
             key_arn=self.storage.key_arn,
             opts=self._child,
         )

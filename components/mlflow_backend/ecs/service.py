@@ -12,6 +12,7 @@ import pulumi
 import pulumi_aws as aws
 
 from mlflow_backend.aws.identity import Identity
+from mlflow_backend.aws.naming import LOG_GROUPS, SERVER_LOGS, TASKS_LOGS
 from mlflow_backend.aws.provider import InsightsLogs
 from mlflow_backend.aws.render import scheduler
 from mlflow_backend.aws.render.balancer import removal_deadline
@@ -20,7 +21,7 @@ from mlflow_backend.aws.store import FETCH
 from mlflow_backend.ecs.provider import TaskTool
 from mlflow_backend.ecs.render import roles, scheduled
 from mlflow_backend.ecs.render import service as render
-from mlflow_backend.ecs.render.tasks import DRAWN, SERVER, TASKS, fixed
+from mlflow_backend.ecs.render.tasks import DRAWN, SERVER, fixed
 from mlflow_backend.tokens import ECS_SERVICE
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _ROLLBACKS = ["deploymentCircuitBreaker.rollback", "alarms.rollback"]
 class Service(pulumi.ComponentResource):
     """What runs.
 
-    Attributes: `cluster`, `server_logs`, `tasks_logs`, then `one_shots` by their part, and then `service` and
+    Attributes: `cluster`, `logs` by naming.LOG_GROUPS, then `one_shots` by their part, and then `service` and
     `revision`, the number of the task definition that the service is set to serve.
     """
 
@@ -82,16 +83,16 @@ class Service(pulumi.ComponentResource):
             settings=[{"name": "containerInsights", "value": "enabled"}],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[insights]),
         )
-        self.server_logs, self.tasks_logs = (
-            aws.cloudwatch.LogGroup(
+        self.logs = {
+            part: aws.cloudwatch.LogGroup(
                 f"{name}-{part}-logs",
                 name=naming.log_group(part),
                 retention_in_days=settings.aws.monitoring.log_retention_days,
                 kms_key_id=key_arn,
                 opts=self._child,
             )
-            for part in (SERVER, TASKS)
-        )
+            for part in LOG_GROUPS
+        }
 
     def define(
         self,
@@ -102,7 +103,7 @@ class Service(pulumi.ComponentResource):
         tool: pulumi.Output[Tool] | None,
     ) -> None:
         """Register a one-shot task, the tool that it runs and its schedule, if it has them."""
-        needed = [self.tasks_logs, *needs]
+        needed = [self.logs[TASKS_LOGS], *needs]
         if tool is not None:
             where = self._scope.connection
             needed.append(TaskTool(f"{self._name}-{part}-tool", connection=where, tool=tool, opts=self._child))
@@ -164,7 +165,7 @@ class Service(pulumi.ComponentResource):
     ) -> None:
         """Register the server's revision and serve it; with a `pin`, serve exactly that revision and register none."""
         naming, network = self._naming, self._network
-        definition = self._define(SERVER, task, [self.server_logs, *needs], ignored=_ALL_INPUTS if pin else [])
+        definition = self._define(SERVER, task, [self.logs[SERVER_LOGS], *needs], ignored=_ALL_INPUTS if pin else [])
         self.revision = (
             pulumi.Output.from_input(pin) if pin else definition.revision.apply(lambda number: str(int(number)))
         )

@@ -11,6 +11,8 @@ from typing import Final, Literal
 RUNBOOK: Final = "docs/runbooks/monitoring.md"
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 60 * _MINUTE_S
+COMPONENT_DEGRADED_S: Final = 5 * _MINUTE_S
+"""For how long a component does not work before somebody is woken, on clouds too."""
 # Probes are most of the requests of a quiet server, and would hide failures and slowness.
 _PROBES: Final = "/health.*"
 # Models take long to copy, and a gateway's provider long to answer; both are healthy.
@@ -71,7 +73,7 @@ ALERTS: Final = (
         expression="min by (component) (mlflow_backend_component_up{$own})",
         comparison="<",
         threshold=1,
-        for_s=5 * _MINUTE_S,
+        for_s=COMPONENT_DEGRADED_S,
     ),
     Alert(
         name="RequestsFail",

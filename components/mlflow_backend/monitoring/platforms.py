@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+_LINES: Final = "by lines of the server's log"
 _SERVER_ONLY: Final = "only the server knows it"
 _NO_SCHEDULE: Final = "no schedule of this project runs there"
 _ASKED: Final = "`make status` and `python -m scripts.backup list` say it of scheduled backups, to whoever asks"
@@ -35,8 +36,8 @@ def _none(why: str) -> Watched:
 
 CLOUDWATCH: Final = {
     "ServerDown": _by("unhealthy-targets", "balancer-errors"),
-    "DatabaseUnreachable": _by("server-errors", note="every request fails"),
-    "ComponentDegraded": _none(_SERVER_ONLY),
+    "DatabaseUnreachable": _by("server-errors", "component-degraded", note="every request fails"),
+    "ComponentDegraded": _by("component-degraded", note=_LINES),
     "RequestsFail": _by("server-errors", "balancer-errors", note="ten in five minutes"),
     "RequestsSlow": _by("latency-p95", note="five seconds, with uploads of models"),
     "WorkerDied": _none(_SERVER_ONLY),
@@ -59,8 +60,8 @@ CLOUDWATCH: Final = {
 
 CLOUD_MONITORING: Final = {
     "ServerDown": _by("front-errors", note="instances that nobody calls end, and are none"),
-    "DatabaseUnreachable": _by("server-errors", note="every request fails"),
-    "ComponentDegraded": _none(_SERVER_ONLY),
+    "DatabaseUnreachable": _by("server-errors", "component-degraded", note="every request fails"),
+    "ComponentDegraded": _by("component-degraded", note=_LINES),
     "RequestsFail": _by("server-errors", "front-errors", note="ten in five minutes"),
     "RequestsSlow": _by("latency-p95", note="five seconds, with uploads of models"),
     "WorkerDied": _none(_SERVER_ONLY),

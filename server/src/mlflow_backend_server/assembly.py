@@ -23,6 +23,7 @@ from mlflow_backend_server.access.routes import table_of
 from mlflow_backend_server.access.sources import KeyRing, reader
 from mlflow_backend_server.db import addresses
 from mlflow_backend_server.db.chains import installed_package, installed_version, read_chains
+from mlflow_backend_server.degraded import DegradedLog
 from mlflow_backend_server.figures.databases import DatabaseFigures, Part
 from mlflow_backend_server.health.artifacts import reading
 from mlflow_backend_server.health.board import Board
@@ -94,6 +95,7 @@ def application(settings: Settings) -> Any:
         ),
         log=settings.access_log,
     )
+    DegradedLog(board, space.folder, recorder.component).run()
     if ring is not None:
         ring.changed = recorder.keys_changed
     return filtered(inner, request_filter, recorder, routes, asgi=asgi)

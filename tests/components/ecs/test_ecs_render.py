@@ -325,8 +325,8 @@ def test_alarms_watch_what_was_created() -> None:
         )
     }
     assert found.keys() == {
-        "server-errors", "balancer-errors", "unhealthy-targets", "latency-p95", "verification-red",
-        "database-connections", "database-storage", "cache-memory", "certificate-ends",
+        "server-errors", "balancer-errors", "unhealthy-targets", "latency-p95", "component-degraded",
+        "verification-red", "database-connections", "database-storage", "cache-memory", "certificate-ends",
         "verification-old", "backup-old",
     }  # fmt: skip
     assert found["database-connections"].threshold == 680

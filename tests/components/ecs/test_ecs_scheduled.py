@@ -88,7 +88,7 @@ def test_what_does_not_happen_sets_off_an_alarm() -> None:
     for name, hours in (("verification-old", 3), ("backup-old", 26)):
         alarm = found[name]
         assert (alarm.period_s * alarm.periods, alarm.missing) == (hours * 3600, "breaching")
-        assert alarm.metric in {metric for metric, _ in alarms.COUNTED.values()}
+        assert alarm.metric in {each.metric for each in alarms.COUNTED.values()}
     unscheduled = alarms.alarms(cluster="c", database=None, cache=False, certificate=False, scheduled=())
     assert not {each.name for each in unscheduled} & {"verification-old", "backup-old"}
 

@@ -143,7 +143,7 @@ def test_a_red_verdict_from_here_is_counted_for_the_alarm(
     line = _counted(cloud)
     assert line["verdict"] == verdict.value
     if verdict in {Result.FAIL, Result.INCONCLUSIVE}:
-        assert f'$.verdict = "{verdict.value}"' in alarms.COUNTED["verification-red"][1]
+        assert f'$.verdict = "{verdict.value}"' in alarms.COUNTED["verification-red"].pattern
 
 
 def test_a_count_that_fails_does_not_change_the_verdict(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from tests import google_apis
 from tests.components.cloudrun.stacks import NAMING, PROJECT, VARIANTS, changed
 
 CHANNEL = f"projects/{PROJECT}/notificationChannels/1"
-ALWAYS = {"server-errors", "latency-p95", "front-errors", "verification-red"}
+ALWAYS = {"server-errors", "latency-p95", "front-errors", "component-degraded", "verification-red"}
 STORES = {"database-connections", "database-storage", "cache-memory"}
 
 

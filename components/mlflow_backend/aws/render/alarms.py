@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from mlflow_backend.aws.naming import SERVER_LOGS, TASKS_LOGS
+from mlflow_backend.monitoring import COMPONENT_DEGRADED_S
 from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.tokens import AWS_INSIGHTS_LOGS
 
@@ -36,12 +38,31 @@ _CERTIFICATE_DAYS: Final = 14
 VERIFICATION_RED: Final = "VerificationRed"
 VERIFICATION_PASSED: Final = "VerificationPassed"
 BACKUP_DONE: Final = "BackupDone"
-COUNTED: Final[Mapping[str, tuple[str, str]]] = {
-    "verification-red": (VERIFICATION_RED, '{ ($.verdict = "fail") || ($.verdict = "inconclusive") }'),
-    "verification-passed": (VERIFICATION_PASSED, '{ $.verdict = "pass" }'),
-    "backup-done": (BACKUP_DONE, '{ $.backedUp = "*" }'),
+COMPONENT_DEGRADED: Final = "ComponentDegraded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """A metric of the project's own: how many lines of a log match a pattern."""
+
+    metric: str
+    pattern: str
+    logs: str = TASKS_LOGS
+
+
+COUNTED: Final[Mapping[str, Counted]] = {
+    "component-degraded": Counted(
+        metric=COMPONENT_DEGRADED,
+        pattern=f'{{ ($.kind = "component") && ($.state = "failed") && ($.seconds >= {COMPONENT_DEGRADED_S}) }}',
+        logs=SERVER_LOGS,
+    ),
+    "verification-red": Counted(
+        metric=VERIFICATION_RED, pattern='{ ($.verdict = "fail") || ($.verdict = "inconclusive") }'
+    ),
+    "verification-passed": Counted(metric=VERIFICATION_PASSED, pattern='{ $.verdict = "pass" }'),
+    "backup-done": Counted(metric=BACKUP_DONE, pattern='{ $.backedUp = "*" }'),
 }
-"""Metrics of the project's own by the names of their filters, with the events of one-shot tasks that count."""
+"""By the names of their filters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +102,7 @@ def alarms(
 
     `scheduled` are the parts that start on a schedule: `backup`, `verify`.
     """
-    found = [*_serving(), _verification(cluster)]
+    found = [*_serving(), _degraded(cluster), _verification(cluster)]
     if "verify" in scheduled:
         found.append(
             _too_old(
@@ -197,6 +218,19 @@ def _serving() -> list[Alarm]:
             threshold=_P95_S,
         ),
     ]
+
+
+def _degraded(cluster: str) -> Alarm:
+    return Alarm(
+        name="component-degraded",
+        says=f"Redis, the store or another component has not worked for {COMPONENT_DEGRADED_S // _MINUTE_S} minutes; "
+        "the server's log names it.",
+        namespace=namespace(cluster),
+        metric=COMPONENT_DEGRADED,
+        dimensions={},
+        threshold=0,
+        periods=1,
+    )
 
 
 def _verification(cluster: str) -> Alarm:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.gcp.render.identity import BACKUP, VERIFIER
+from mlflow_backend.monitoring import COMPONENT_DEGRADED_S
 from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.settings.budget import accepted_connections, most_replicas
 
@@ -156,6 +157,13 @@ def _lines(naming: Naming) -> Iterator[Alert]:
         name="front-errors",
         says="The front gets no answer from the server beside it: it does not run, or ends in the middle of requests.",
         filter=f'{service} AND labels.container_name="front" AND jsonPayload.level="error"',
+    )
+    yield Line(
+        name="component-degraded",
+        says=f"Redis, the store or another component has not worked for {COMPONENT_DEGRADED_S // _MINUTE_S} minutes; "
+        "the line in the server's log names it.",
+        filter=f'{service} AND jsonPayload.kind="component" AND jsonPayload.state="failed"'
+        f" AND jsonPayload.seconds>={COMPONENT_DEGRADED_S}",
     )
     job = _of("cloud_run_job", job_name=naming.job(VERIFIER), location=naming.region)
     yield Line(

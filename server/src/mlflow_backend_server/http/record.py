@@ -97,6 +97,11 @@ class Recorder:
         line = {"time": _now(), "kind": "audit", "action": "API keys", "about": about, "process": os.getpid()}
         self._put(_whole(line, about={name: names[:_LONGEST_PATH] for name, names in about.items()}))
 
+    def component(self, name: str, state: str, seconds: int, detail: str) -> None:
+        """Note that a component does not work, or works again, and for how long it did not."""
+        line = {"time": _now(), "kind": "component", "component": name, "state": state, "seconds": seconds}
+        self._put(_whole({**line, "detail": detail, "process": os.getpid()}, detail=detail[:_SHORT_PATH]))
+
     def _put(self, line: bytes) -> None:
         # Whoever reads the log may be gone; requests are served all the same.
         with suppress(OSError):
