@@ -6,16 +6,19 @@ login is among the server's secrets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit, urlunsplit
 
-from mlflow_backend.contract import PlatformFailed
+from mlflow_backend.bucket_root import BucketRoot  # noqa: TC001 - the codec reads it while the program runs
+from mlflow_backend.contract import PlatformFailed, Release
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.locator import Locator
 from mlflow_backend.migrate.tool import Code
-from mlflow_backend.server import login
+from mlflow_backend.server import allowed_callers, keys, login
+from mlflow_backend.server.environment import ACCESS_VARIABLE, PREFIX_VARIABLE
+from mlflow_backend.target import Described
 from mlflow_backend.verify.subjects import Subject
 
 if TYPE_CHECKING:
@@ -24,10 +27,11 @@ if TYPE_CHECKING:
     from mlflow_backend.migrate.tool import DatabaseTool
     from mlflow_backend.releases.stores import Store
     from mlflow_backend.schema import Heads
-    from mlflow_backend.target import Candidate, Described, OneShot
+    from mlflow_backend.target import Candidate, OneShot
 
 ARTIFACTS: Final = "artifacts"
 """Where below the root MLflow's own objects are."""
+UNKNOWN_VERSION: Final = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +42,23 @@ class HostedLocator(Locator):
     mode of access. `bucket` and `root` are where its store is.
     """
 
+    kept_in: ClassVar[type[BucketRoot]]
+    """Whose bucket that is."""
     url: str
     access: str = "basic"
     inside: bool = False
     bucket: str
     root: str = ""
+
+    @property
+    def store(self) -> BucketRoot:
+        """The backend's root in its bucket."""
+        return self.kept_in(bucket=self.bucket, root=self.root)
+
+    @property
+    def address(self) -> str:
+        """The backend's root in its bucket, as a URL."""
+        return self.store.address("").rstrip("/")
 
     def reference(self, secret: str) -> str:
         """Return the reference to one of the server's secrets."""
@@ -57,6 +73,40 @@ class HostedLocator(Locator):
     def credentials_inside(self) -> dict[str, str]:
         """Where verification finds it within its own task."""
         return login.references_inside(self.access)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerContainer:
+    """A server's container as a revision has it, in the words of no platform; nothing is said of one that is not known.
+
+    `variables` are those in plain, `secrets` the names of the others.
+    """
+
+    image: str = ""
+    version: str | None = None
+    identity: str = ""
+    command: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: frozenset[str] = frozenset()
+
+    def release(self, revision: str) -> Release:
+        """Return what a revision with this container runs."""
+        return Release(
+            revision=revision,
+            mlflow_version=self.version or UNKNOWN_VERSION,
+            image_digest=self.image.partition("@")[2] or None,
+            access=self.variables.get(ACCESS_VARIABLE),
+            keyed=self.secrets >= keys.VARIABLES.keys() if self.image else None,
+        )
+
+    def described(self, revision: str) -> Described:
+        """Return what a revision with this container runs, whom it lets in, and below which path."""
+        return Described(
+            release=self.release(revision),
+            identity=self.identity,
+            callers=allowed_callers(self.command),
+            path_prefix=self.variables.get(PREFIX_VARIABLE, ""),
+        )
 
 
 @dataclass(kw_only=True)

@@ -45,6 +45,7 @@ MODULES: Final = (
 """What such a task is packed with if the stores are on S3; it has the stores, the ledger and the database tool."""
 GOOGLE_MODULES: Final = (
     *_COMMON,
+    "bucket_root.py",
     *(f"gcp/{name}.py" for name in ("__init__", "api", "backup_task", "backups", "credentials")),
     *(f"gcp/{name}.py" for name in ("root", "store", "uploads")),
 )

@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.cloudrun import logs, traffic
 from mlflow_backend.cloudrun.render.service import RELEASE_LABEL, VERSION_LABEL, Traffic, targets
-from mlflow_backend.contract import Release, Revision, WaitOutcome
+from mlflow_backend.contract import Revision, WaitOutcome
 from mlflow_backend.gcp.render.identity import SERVER
+from mlflow_backend.hosted import ServerContainer
 from mlflow_backend.logged import without_passwords
-from mlflow_backend.server import keys
-from mlflow_backend.server.environment import ACCESS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mlflow_backend.cloudrun.service import CloudRun
-    from mlflow_backend.contract import RevisionState
+    from mlflow_backend.contract import Release, RevisionState
 
-UNKNOWN_VERSION: Final = "unknown"
 _LOG_LINES: Final = 15
 
 
@@ -111,30 +109,24 @@ class CloudRunHistory:
         )
 
 
-def server_of(revision: Mapping[str, Any]) -> Mapping[str, Any]:
+def container_of(revision: Mapping[str, Any]) -> ServerContainer:
     """Return the container of a revision that runs the server."""
-    return next((each for each in revision.get("containers", []) if each.get("name") == SERVER), {})
+    containers: Sequence[Mapping[str, Any]] = revision.get("containers", [])
+    found = next((each for each in containers if each.get("name") == SERVER), {})
+    labels, environment = revision.get("labels") or {}, found.get("env") or []
+    return ServerContainer(
+        image=str(found.get("image", "")),
+        version=labels.get(VERSION_LABEL, "").replace("_", ".") or None,
+        identity=str(labels.get(RELEASE_LABEL, "")),
+        command=(*(found.get("command") or []), *(found.get("args") or [])),
+        variables={each["name"]: each.get("value", "") for each in environment if "valueSource" not in each},
+        secrets=frozenset(each["name"] for each in environment if "valueSource" in each),
+    )
 
 
 def release_of(revision: Mapping[str, Any]) -> Release:
     """Return what a revision runs."""
-    container = server_of(revision)
-    environment = container.get("env") or []
-    plain = {each["name"]: each.get("value") for each in environment}
-    secret = {each["name"] for each in environment if "valueSource" in each}
-    version = (revision.get("labels") or {}).get(VERSION_LABEL, UNKNOWN_VERSION)
-    return Release(
-        revision=traffic.short(revision["name"]),
-        mlflow_version=version.replace("_", "."),
-        image_digest=str(container.get("image", "")).partition("@")[2] or None,
-        access=plain.get(ACCESS_VARIABLE),
-        keyed=secret >= keys.VARIABLES.keys(),
-    )
-
-
-def identity_of(revision: Mapping[str, Any]) -> str:
-    """Return the identity of the release that a revision runs."""
-    return str((revision.get("labels") or {}).get(RELEASE_LABEL, ""))
+    return container_of(revision).release(traffic.short(revision["name"]))
 
 
 def _routing(service: Mapping[str, Any], revision: str) -> dict[str, Any]:

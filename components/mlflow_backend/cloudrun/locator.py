@@ -17,7 +17,6 @@ from mlflow_backend.hosted import HostedLocator
 if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
-SCHEME = "gs://"
 SECRET = "gcp-secret"  # noqa: S105 - the scheme of a reference
 IDENTITY = "gcp-identity"
 SIGNED = "gcp-signed"
@@ -34,6 +33,7 @@ class CloudRunLocator(HostedLocator):
     """
 
     kind = "cloudrun"
+    kept_in = Store
     project: str
     number: str
     region: str
@@ -55,16 +55,6 @@ class CloudRunLocator(HostedLocator):
             number=self.number,
             region=self.region,
         )
-
-    @property
-    def store(self) -> Store:
-        """The backend's root in its bucket."""
-        return Store(bucket=self.bucket, root=self.root)
-
-    @property
-    def address(self) -> str:
-        """The backend's root in its bucket, as a URL."""
-        return f"{SCHEME}{self.bucket}/{self.root}".rstrip("/")
 
     def reference(self, secret: str) -> str:
         """Return the reference to one of the server's secrets."""

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.cloudrun import logs, traffic
-from mlflow_backend.cloudrun.history import CloudRunHistory, identity_of, release_of, server_of
+from mlflow_backend.cloudrun.history import CloudRunHistory, container_of, release_of
 from mlflow_backend.cloudrun.locator import IDENTITY, SECRET, SIGNED, CloudRunLocator
 from mlflow_backend.cloudrun.oneshot import CloudRunJob, VerifyJob, drawing
 from mlflow_backend.cloudrun.render.service import VERSION_LABEL
@@ -25,8 +25,7 @@ from mlflow_backend.gcp.store import FETCH, GcsStore
 from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
 from mlflow_backend.logged import without_passwords
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
-from mlflow_backend.server import AllowedCallers, allowed_callers, keys
-from mlflow_backend.server.environment import PREFIX_VARIABLE
+from mlflow_backend.server import keys
 from mlflow_backend.target import Described, LogPart, PartStatus
 
 if TYPE_CHECKING:
@@ -98,16 +97,8 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
 
         Hosts are not compared: a request for a foreign one does not get past Google.
         """
-        found = self.run.revision(revision)
-        container = server_of(found)
-        said = allowed_callers([*(container.get("command") or []), *(container.get("args") or [])])
-        environment = {each["name"]: each.get("value", "") for each in container.get("env") or []}
-        return Described(
-            release=release_of(found),
-            identity=identity_of(found),
-            callers=AllowedCallers(hosts=(), origins=said.origins),
-            path_prefix=environment.get(PREFIX_VARIABLE, ""),
-        )
+        found = container_of(self.run.revision(revision)).described(revision)
+        return replace(found, callers=replace(found.callers, hosts=()))
 
     def subject_at(self, url: str, revision: str, version: str) -> Subject:
         """Return the subject of a verification at an address, with a login for that one."""
@@ -185,7 +176,7 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
             return ""
         for each in self.run.revisions():
             if release_of(each).mlflow_version == version:
-                return str(server_of(each)["image"])
+                return container_of(each).image
         raise Refused(
             f"No revision of MLflow {version} is left, so its database tool cannot run.",
             code="cloudrun-tool-version-gone",

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 # Each method imports what it needs: pulumi_gcp takes seconds, google-auth a fifth of one.
 # ruff: noqa: PLC0415
 
-_SCHEME: Final = "gs://"
-
 
 class CloudRunTarget:
     """See target.Target."""
@@ -93,14 +91,14 @@ class CloudRunTarget:
 
     def store_at(self, address: str) -> Store | None:
         """Return the store below a prefix of a bucket."""
-        bucket, _, root = address.removeprefix(_SCHEME).partition("/")
-        if not address.startswith(_SCHEME) or not bucket:
+        from mlflow_backend.gcp.root import Store as Root
+
+        if not Root.is_address(address):
             return None
         from mlflow_backend.gcp.api import shared
-        from mlflow_backend.gcp.root import Store as Root
         from mlflow_backend.gcp.store import GcsStore
 
-        return GcsStore(shared(), Root(bucket=bucket, root=root.rstrip("/")))
+        return GcsStore(shared(), Root.at(address))
 
     def platform(self, locator: CloudRunLocator) -> CloudRunPlatform:
         """Return the live side of a service."""

@@ -43,17 +43,17 @@ def destination_of(address: str, stack: str, *, endpoint: str | None = None, reg
         import boto3
 
         from mlflow_backend.aws.backups import BucketDestination
+        from mlflow_backend.aws.render.policies import Store as Root
 
-        bucket, _, root = address.removeprefix(S3).partition("/")
+        found = Root.at(address, stack)
         client = boto3.client("s3", endpoint_url=endpoint, region_name=region)
-        return BucketDestination(client, bucket=bucket, root=f"{root}/{stack}".lstrip("/"))
+        return BucketDestination(client, bucket=found.bucket, root=found.root)
     if address.startswith(GCS):
         from mlflow_backend.gcp.api import shared
         from mlflow_backend.gcp.backups import BucketDestination as GoogleDestination
         from mlflow_backend.gcp.root import Store
 
-        bucket, _, root = address.removeprefix(GCS).partition("/")
-        return GoogleDestination(shared(), Store(bucket=bucket, root=f"{root}/{stack}".lstrip("/")))
+        return GoogleDestination(shared(), Store.at(address, stack))
     from mlflow_backend.backup.destination import FolderDestination
 
     return FolderDestination(Path(address) / stack)

@@ -39,7 +39,7 @@ from mlflow_backend.ecs.refusals import naming_of
 from mlflow_backend.ecs.render import containers, policies, roles, scheduled, tasks
 from mlflow_backend.ecs.render import service as render
 from mlflow_backend.ecs.service import Service
-from mlflow_backend.hosted import report_path
+from mlflow_backend.hosted import ARTIFACTS, report_path
 from mlflow_backend.preflight.provider import Preflight
 from mlflow_backend.releases import pins
 from mlflow_backend.settings import refuse_broken
@@ -101,7 +101,7 @@ class EcsBackend(Backend):
         self._make_service()
         self._end_update(self._serving(), after=[self._roll_out(), *self.service.one_shots.values()])
         self._give_outputs(
-            artifact_root=self.storage.store.apply(storage.destination),
+            artifact_root=self.storage.store.apply(lambda store: store.address(ARTIFACTS)),
             dashboard_url=self.monitoring.dashboard_url,
             preflight=self._preflight.findings,
         )

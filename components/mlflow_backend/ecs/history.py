@@ -14,15 +14,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws.asking import Unanswered, asked
-from mlflow_backend.contract import PlatformFailed, Refused, Release, Revision, RevisionState, WaitOutcome
+from mlflow_backend.contract import PlatformFailed, Refused, Revision, RevisionState, WaitOutcome
 from mlflow_backend.ecs import deployments, reasons
 from mlflow_backend.ecs.deployments import RolloutState, TaskDefinitionId
 from mlflow_backend.ecs.failing import FailingTasks, warn
 from mlflow_backend.ecs.render.containers import SETTINGS_LABEL, VERSION_LABEL
+from mlflow_backend.hosted import ServerContainer
 from mlflow_backend.pace import Pace
-from mlflow_backend.server import allowed_callers, keys
-from mlflow_backend.server.environment import ACCESS_VARIABLE, PREFIX_VARIABLE
-from mlflow_backend.target import Described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,10 +28,10 @@ if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
 
     from mlflow_backend.aws.clients import Clients
+    from mlflow_backend.target import Described
 
 DESCRIBED: Final = 50
 """How many of the newest revisions are asked what they run: the burst that ECS allows before it throttles."""
-UNKNOWN_VERSION: Final = "unknown"
 
 _VERSION_TAG: Final = re.compile(r":v?(\d+\.\d+\.\d+)$", re.ASCII)
 _CALLERS: Final = 8
@@ -206,7 +204,7 @@ class EcsHistory:
 
     def _revision(self, number: int, definition: Mapping[str, Any] | None, state: RevisionState) -> Revision:
         found = definition or {}
-        release = release_of(number, found)
+        release = container_of(found).release(str(number))
         return Revision(id=str(number), release=release, state=state, created_at=found.get("registeredAt"))
 
 
@@ -247,36 +245,23 @@ def _gone(revision: str) -> Refused:
 
 def describe(ecs: ECSClient, family: str, revision: str) -> Described:
     """Return what a revision runs, by its image, labels, variables and command. Raises Refused if it is gone."""
-    definition = definition_of(ecs, family, revision)
-    container = definition["containerDefinitions"][0]
-    return Described(
-        release=release_of(int(revision), definition),
-        identity=container.get("dockerLabels", {}).get(SETTINGS_LABEL, ""),
-        callers=allowed_callers(container.get("command", [])),
-        path_prefix=_variables(container).get(PREFIX_VARIABLE, ""),
-    )
+    return container_of(definition_of(ecs, family, revision)).described(revision)
 
 
-def release_of(number: int, definition: Mapping[str, Any]) -> Release:
-    """Return what a task definition runs, as far as it says so: by its server container's image and label."""
-    containers: Sequence[Mapping[str, Any]] = definition.get("containerDefinitions", [])
-    container = containers[0] if containers else {}
-    image, _, digest = str(container.get("image", "")).partition("@")
-    labelled = container.get("dockerLabels", {}).get(VERSION_LABEL)
+def container_of(definition: Mapping[str, Any]) -> ServerContainer:
+    """Return the server's container of a task definition, as far as it says so; of none, if nothing is known of it."""
+    found: Mapping[str, Any] = next(iter(definition.get("containerDefinitions", [])), {})
+    image, labels = str(found.get("image", "")), found.get("dockerLabels", {})
     # A service of others has no such label; its image's tag often is a version, as `ghcr.io/mlflow/mlflow:v2.9.2`.
-    tagged = _VERSION_TAG.search(image)
-    secrets = {each["name"] for each in container.get("secrets", [])}
-    return Release(
-        revision=str(number),
-        mlflow_version=labelled or (tagged[1] if tagged else UNKNOWN_VERSION),
-        image_digest=digest or None,
-        access=_variables(container).get(ACCESS_VARIABLE),
-        keyed=secrets >= keys.VARIABLES.keys() if container else None,
+    tagged = _VERSION_TAG.search(image.partition("@")[0])
+    return ServerContainer(
+        image=image,
+        version=labels.get(VERSION_LABEL) or (tagged[1] if tagged else None),
+        identity=labels.get(SETTINGS_LABEL, ""),
+        command=tuple(found.get("command", [])),
+        variables={each["name"]: each.get("value", "") for each in found.get("environment", [])},
+        secrets=frozenset(each["name"] for each in found.get("secrets", [])),
     )
-
-
-def _variables(container: Mapping[str, Any]) -> dict[str, str]:
-    return {each["name"]: each.get("value", "") for each in container.get("environment", [])}
 
 
 def _states(service: Mapping[str, Any]) -> dict[int, RevisionState]:

@@ -33,6 +33,7 @@ class EcsLocator(HostedLocator):
     """
 
     kind = "ecs"
+    kept_in = Store
     service: ServiceName
     server_family: str
     database_family: str
@@ -50,16 +51,6 @@ class EcsLocator(HostedLocator):
     def connection(self) -> Connection:
         """How AWS is reached for it."""
         return Connection(self.service.region, self.profile, self.role)
-
-    @property
-    def store(self) -> Store:
-        """The backend's root in its bucket."""
-        return Store(bucket=self.bucket, root=self.root)
-
-    @property
-    def address(self) -> str:
-        """The backend's root in its bucket, as a URL."""
-        return f"s3://{self.bucket}/{self.root}".rstrip("/")
 
     def reference(self, secret: str) -> str:
         """Return the reference to one of the server's secrets."""

@@ -101,15 +101,17 @@ class EcsTarget:
 
         The backend's own connection stands in the locator, which is in this store: it cannot be known before.
         """
-        bucket, _, root = address.removeprefix("s3://").partition("/")
-        if not address.startswith("s3://") or not bucket:
+        from mlflow_backend.aws.render.policies import Store as Root
+
+        if not Root.is_address(address):
             return None
         from mlflow_backend.aws.connection import Connection
         from mlflow_backend.aws.store import S3Store
 
         # S3 sends whoever asks elsewhere on to the bucket's own region.
         client = Connection(os.environ.get("AWS_REGION", _ANY_REGION)).client("s3")
-        return S3Store(client, bucket=bucket, root=root.rstrip("/"))
+        found = Root.at(address)
+        return S3Store(client, bucket=found.bucket, root=found.root)
 
     def backups(self, locator: EcsLocator, file: Path) -> EcsBackups:
         """Return what takes and restores backups of a service."""

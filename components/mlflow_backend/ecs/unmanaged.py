@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.ecs import deployments
-from mlflow_backend.ecs.history import EcsHistory, definition_of, release_of
+from mlflow_backend.ecs.history import EcsHistory, container_of, definition_of
 from mlflow_backend.ecs.oneshot import EcsTask, Network
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.stores import FileStore
@@ -85,7 +85,7 @@ class UnmanagedPlatform(EcsHistory):
 
     def subject(self, revision: str) -> Subject:
         """Return what is verified of this revision: the URL that was given, with the logins of MLflow's own clients."""
-        known = release_of(int(revision), self._definition(revision))
+        known = container_of(self._definition(revision)).release(revision)
         logins = (
             {key: f"env:{name}" for key, name in login.items()}
             for login in _LOGINS

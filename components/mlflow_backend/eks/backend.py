@@ -21,7 +21,7 @@ from mlflow_backend.aws.existing import ExistingCache, ExistingDatabase, Existin
 from mlflow_backend.aws.identity import Identity
 from mlflow_backend.aws.monitoring import Monitoring
 from mlflow_backend.aws.network import Network
-from mlflow_backend.aws.render import alarms, storage
+from mlflow_backend.aws.render import alarms
 from mlflow_backend.aws.render.cluster import SUBNET_TAGS, pods_trust
 from mlflow_backend.aws.render.database import database_plan
 from mlflow_backend.aws.render.network import CACHE_PORT, DATABASE_PORT
@@ -49,6 +49,7 @@ from mlflow_backend.eks.within import (
     without_balancer,
 )
 from mlflow_backend.findings import documents
+from mlflow_backend.hosted import ARTIFACTS
 from mlflow_backend.kubernetes.preflight import monitors, refuse
 from mlflow_backend.kubernetes.render import server
 from mlflow_backend.kubernetes.workload import Workload, pinned_release
@@ -134,7 +135,7 @@ class EksBackend(Backend):
         self._end_update(workload.serving(), after=[workload.rollout])
         workload.publish_logins()
         self._give_outputs(
-            artifact_root=storage.destination(self._locator.store),
+            artifact_root=self._locator.store.address(ARTIFACTS),
             dashboard_url=self.monitoring.dashboard_url if self.monitoring else None,
             preflight=documents(findings),
         )

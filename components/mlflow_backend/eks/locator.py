@@ -46,7 +46,7 @@ class EksLocator(KubernetesLocator):
     @property
     def address(self) -> str:
         """The backend's root in its bucket, as a URL."""
-        return f"s3://{self.bucket}/{self.root}".rstrip("/")
+        return self.store.address("").rstrip("/")
 
 
 def eks_locator(settings: Settings, naming: Naming, objects: ObjectNaming, connection: Connection) -> EksLocator:

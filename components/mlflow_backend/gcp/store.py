@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from mlflow_backend.bucket_root import BucketRoot
     from mlflow_backend.gcp.api import Api
-    from mlflow_backend.gcp.root import Store as Root
 
 # The ledger of a thousand releases is read in seconds.
 _READERS: Final = 16
@@ -35,7 +35,7 @@ _SIZE_AND_GENERATION: Final = {"fields": "size,generation"}
 class GcsStore:
     """A store below a bucket's root. A bucket that is not there holds nothing."""
 
-    def __init__(self, api: Api, root: Root) -> None:
+    def __init__(self, api: Api, root: BucketRoot) -> None:
         """Name where it is; nothing is read yet."""
         self._api, self._root = api, root
 

@@ -13,8 +13,8 @@ from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.gcp.api import CONFLICT, PRECONDITION, STORAGE, GoogleError
 
 if TYPE_CHECKING:
+    from mlflow_backend.bucket_root import BucketRoot
     from mlflow_backend.gcp.api import Answer, Api
-    from mlflow_backend.gcp.root import Store
 
 # 'Resumable uploads' (Cloud Storage): a multiple of 256 KiB, at least 8 MiB for speed.
 PIECE_BYTES: Final = 8 << 20
@@ -31,7 +31,7 @@ class Upload:
     What is given up before that leaves nothing: Google forgets an upload that does not go on after a week.
     """
 
-    def __init__(self, api: Api, root: Store, key: str) -> None:
+    def __init__(self, api: Api, root: BucketRoot, key: str) -> None:
         """Name the object; nothing is sent yet."""
         self._api, self._address = api, root.address(key)
         self._path = f"upload/storage/v1/b/{root.bucket}/o"

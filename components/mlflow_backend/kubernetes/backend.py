@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from mlflow_backend.aws.render import storage
 from mlflow_backend.backend import Backend
 from mlflow_backend.findings import documents
+from mlflow_backend.hosted import ARTIFACTS
 from mlflow_backend.kubernetes import preflight, secrets
 from mlflow_backend.kubernetes.locator import locator_of
 from mlflow_backend.kubernetes.naming import SERVER
@@ -76,7 +76,7 @@ class KubernetesBackend(Backend):
         self.objects, self.secrets = workload.objects, workload.secrets
         self._end_update(workload.serving(), after=[workload.rollout])
         workload.publish_logins()
-        self._give_outputs(artifact_root=storage.destination(locator.store), preflight=documents(findings))
+        self._give_outputs(artifact_root=locator.store.address(ARTIFACTS), preflight=documents(findings))
 
 
 def _looked_at(

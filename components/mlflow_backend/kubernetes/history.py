@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.contract import Refused, Release, Revision, RevisionState, WaitOutcome
+from mlflow_backend.contract import Refused, Revision, RevisionState, WaitOutcome
+from mlflow_backend.hosted import ServerContainer
 from mlflow_backend.kubernetes import reasons
 from mlflow_backend.kubernetes.naming import SERVER, Naming
 from mlflow_backend.kubernetes.patience import Patience
 from mlflow_backend.kubernetes.render.server import FIELD_MANAGER, SETTINGS, VERSION
 from mlflow_backend.pace import Pace
-from mlflow_backend.server import keys
-from mlflow_backend.server.environment import ACCESS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from mlflow_backend.kubernetes.api import Api
 
 HASH: Final = "pod-template-hash"
-UNKNOWN_VERSION: Final = "unknown"
 _NUMBER: Final = "deployment.kubernetes.io/revision"
 _PULUMIS: Final = "pulumi.com/"
 # The controller makes a ReplicaSet moments after a Deployment was changed.
@@ -142,7 +140,7 @@ class KubernetesHistory:
 
     def newest_of(self, identity: str) -> str | None:
         """Return the newest revision of a release, None if there is none."""
-        return next((name_of(each) for each in self._sets() if identity_of(each) == identity), None)
+        return next((name_of(each) for each in self._sets() if container_of(each).identity == identity), None)
 
     def pods(self, revision: str | None = None) -> list[dict[str, Any]]:
         """Return the pods, of one revision if it is named."""
@@ -190,29 +188,19 @@ def template_of(replica_set: Mapping[str, Any]) -> dict[str, Any]:
     return {"metadata": {"labels": labels, "annotations": metadata.get("annotations", {})}, "spec": template["spec"]}
 
 
-def release_of(replica_set: Mapping[str, Any]) -> Release:
-    """Return what a revision runs, by its pod template."""
+def container_of(replica_set: Mapping[str, Any]) -> ServerContainer:
+    """Return the server's container of a revision, by its pod template."""
     template = replica_set["spec"]["template"]
-    container = template["spec"]["containers"][0]
-    secret = {each["name"] for each in container.get("env") or [] if "valueFrom" in each}
-    return Release(
-        revision=name_of(replica_set),
-        mlflow_version=(template["metadata"].get("annotations") or {}).get(VERSION, UNKNOWN_VERSION),
-        image_digest=str(container["image"]).partition("@")[2] or None,
-        access=plain_variables(replica_set).get(ACCESS_VARIABLE),
-        keyed=secret >= keys.VARIABLES.keys(),
+    container, notes = template["spec"]["containers"][0], template["metadata"].get("annotations") or {}
+    environment = container.get("env") or []
+    return ServerContainer(
+        image=str(container["image"]),
+        version=notes.get(VERSION),
+        identity=str(notes.get(SETTINGS, "")),
+        command=(*(container.get("command") or []), *(container.get("args") or [])),
+        variables={each["name"]: each.get("value", "") for each in environment if "valueFrom" not in each},
+        secrets=frozenset(each["name"] for each in environment if "valueFrom" in each),
     )
-
-
-def plain_variables(replica_set: Mapping[str, Any]) -> dict[str, str]:
-    """Return the variables of a revision's server that are no secrets."""
-    environment = replica_set["spec"]["template"]["spec"]["containers"][0].get("env") or []
-    return {each["name"]: each.get("value", "") for each in environment if "valueFrom" not in each}
-
-
-def identity_of(replica_set: Mapping[str, Any]) -> str:
-    """Return the identity of the release that a revision runs."""
-    return str((replica_set["spec"]["template"]["metadata"].get("annotations") or {}).get(SETTINGS, ""))
 
 
 def _number(found: Mapping[str, Any]) -> int:
@@ -259,4 +247,5 @@ def _state(
 
 def _revision(found: Mapping[str, Any], state: RevisionState) -> Revision:
     made = datetime.fromisoformat(found["metadata"]["creationTimestamp"])
-    return Revision(id=name_of(found), release=release_of(found), state=state, created_at=made)
+    name = name_of(found)
+    return Revision(id=name, release=container_of(found).release(name), state=state, created_at=made)

@@ -30,6 +30,7 @@ class KubernetesLocator(HostedLocator):
     """
 
     kind = "kubernetes"
+    kept_in = Store
     kubeconfig: str | None = None
     context: str
     namespace: str
@@ -49,11 +50,6 @@ class KubernetesLocator(HostedLocator):
     def naming(self) -> Naming:
         """What its objects are called."""
         return Naming(project=self.project, stack=self.stack, namespace=self.namespace, name=self.name)
-
-    @property
-    def store(self) -> Store:
-        """The backend's root in its bucket."""
-        return Store(bucket=self.bucket, root=self.root)
 
     @property
     def address(self) -> str:

@@ -13,14 +13,7 @@ from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
 from mlflow_backend.kubernetes import backups, secrets, stores, unavailable
 from mlflow_backend.kubernetes.api import Api
 from mlflow_backend.kubernetes.ending import pods_ended
-from mlflow_backend.kubernetes.history import (
-    KubernetesHistory,
-    identity_of,
-    name_of,
-    plain_variables,
-    release_of,
-    template_of,
-)
+from mlflow_backend.kubernetes.history import KubernetesHistory, container_of, name_of, template_of
 from mlflow_backend.kubernetes.locator import KubernetesLocator
 from mlflow_backend.kubernetes.naming import BACKUP, JOB, SERVER, VERIFY
 from mlflow_backend.kubernetes.oneshot import KubernetesJob, VerifyJob
@@ -30,8 +23,7 @@ from mlflow_backend.kubernetes.render.server import FIELD_MANAGER
 from mlflow_backend.logged import without_passwords
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
 from mlflow_backend.releases.stores import DUMPS
-from mlflow_backend.server import allowed_callers, keys
-from mlflow_backend.server.environment import PREFIX_VARIABLE
+from mlflow_backend.server import keys
 from mlflow_backend.target import Described, LogPart, PartStatus
 
 if TYPE_CHECKING:
@@ -112,17 +104,12 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
 
     def describe(self, revision: str) -> Described:
         """Return what a ReplicaSet runs. An ingress passes on none of the names that are called within the cluster."""
-        found = self.revision(revision)
-        seen = allowed_callers(found["spec"]["template"]["spec"]["containers"][0].get("command", []))
-        if not self.locator.inside:
-            within = self.naming.hosts()
-            seen = replace(seen, hosts=tuple(host for host in seen.hosts if host.partition(":")[0] not in within))
-        return Described(
-            release=release_of(found),
-            identity=identity_of(found),
-            callers=seen,
-            path_prefix=plain_variables(found).get(PREFIX_VARIABLE, ""),
-        )
+        found = container_of(self.revision(revision)).described(revision)
+        if self.locator.inside:
+            return found
+        within = self.naming.hosts()
+        hosts = tuple(host for host in found.callers.hosts if host.partition(":")[0] not in within)
+        return replace(found, callers=replace(found.callers, hosts=hosts))
 
     def rotate_keys(self, *, lost: bool) -> str:
         """Let new keys wait in the server's Secret."""
@@ -200,8 +187,9 @@ class KubernetesPlatform(HostedPlatform, KubernetesHistory):
         """
         sets, serving = self._sets(), self.serving()
         for each in sorted(sets, key=lambda found: name_of(found) != serving):
-            if version in {None, release_of(each).mlflow_version}:
-                return str(each["spec"]["template"]["spec"]["containers"][0]["image"])
+            found = container_of(each)
+            if version in {None, found.version}:
+                return found.image
         template = self.api.get("PodTemplate", self.naming.part(oneshot.DATABASE)) or {}
         known = ((template.get("template") or {}).get("metadata") or {}).get("annotations") or {}
         if version is None or version in known.values():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import rollout
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.kubernetes.history import identity_of
+from mlflow_backend.kubernetes.history import container_of
 from mlflow_backend.locator import from_document
 from mlflow_backend.releases.targets import open_releases
 
@@ -33,7 +33,7 @@ def _revision(platform: KubernetesPlatform, identity: str) -> str:
     while True:
         revision = platform.wanted()
         if revision is not None:
-            if identity_of(platform.revision(revision)) == identity:
+            if container_of(platform.revision(revision)).identity == identity:
                 return revision
             if (kept := platform.newest_of(identity)) is not None:
                 return kept

@@ -17,6 +17,7 @@ from mlflow_backend.contract import Refused, Release
 from mlflow_backend.ecs import deployments, history
 from mlflow_backend.ecs.deployments import RolloutState, TaskDefinitionId
 from mlflow_backend.ecs.history import EcsHistory
+from mlflow_backend.hosted import UNKNOWN_VERSION
 from tests.components.ecs.recorded import REGION, Recorded
 from tests.components.ecs.services import BROKEN, FAMILY, NAME, OLD, STARTING, Aws, definition_arn, deployment, service
 
@@ -343,7 +344,7 @@ def test_revisions_are_listed_by_number_with_what_they_run(cloud: Clients) -> No
     assert [revision.id for revision in found] == ["3", "2", "1"]
     assert [revision.state for revision in found][1:] == ["stopped", "gone"]
     assert found[1].release == Release(revision="2", mlflow_version="3.4.0", image_digest="sha256:3.4.0", keyed=False)
-    assert found[2].release.mlflow_version == history.UNKNOWN_VERSION
+    assert found[2].release.mlflow_version == UNKNOWN_VERSION
 
 
 def test_listing_goes_through_all_pages() -> None:

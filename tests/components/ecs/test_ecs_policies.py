@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlflow_backend.aws.render import backups, policies, scheduler, storage
-from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.aws.render.policies import ARTIFACTS, LEDGER, Store
 from mlflow_backend.backup.tool import FOLDER
 from mlflow_backend.ecs.render import policies as ecs_policies
 from tests.components.ecs.simulator import Question, ask
@@ -381,8 +381,8 @@ def test_one_spelling() -> None:
 
 def test_the_ledger_has_an_address_before_there_is_anything() -> None:
     """`__main__` reads the pin before the first resource exists."""
-    assert storage.ledger(storage.store(settings_of("staging"), NAMING)) == f"s3://{STORE.bucket}/_backend/ledger"
+    assert storage.store(settings_of("staging"), NAMING).address(LEDGER) == f"s3://{STORE.bucket}/_backend/ledger"
     adopted = storage.store(settings_of("adopted"), naming_of("adopted"))
     assert adopted == Store(bucket="team-bucket", root="ml/flow", key_arn=adopted.key_arn)
-    assert storage.ledger(adopted) == "s3://team-bucket/ml/flow/_backend/ledger"
-    assert storage.destination(adopted) == "s3://team-bucket/ml/flow/artifacts"
+    assert adopted.address(LEDGER) == "s3://team-bucket/ml/flow/_backend/ledger"
+    assert adopted.address(ARTIFACTS) == "s3://team-bucket/ml/flow/artifacts"

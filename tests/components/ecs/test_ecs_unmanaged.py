@@ -14,7 +14,7 @@ from mlflow_backend.aws.log_group import LogGroup
 from mlflow_backend.commands import rollback
 from mlflow_backend.contract import ExitCode, Refused
 from mlflow_backend.ecs import unmanaged
-from mlflow_backend.ecs.history import ServiceName, release_of
+from mlflow_backend.ecs.history import ServiceName, container_of
 from mlflow_backend.verification import execution
 from mlflow_backend.verify.model import Result
 from mlflow_backend.verify.report import Report, now
@@ -208,7 +208,7 @@ def test_aws_that_denies_is_a_failure_of_the_platform_in_a_sentence(
 )  # fmt: skip
 def test_a_foreign_revisions_version_is_its_tag_or_unknown(image: str, version: str) -> None:
     """Nothing is guessed."""
-    assert release_of(1, {"containerDefinitions": [{"image": image}]}).mlflow_version == version
+    assert container_of({"containerDefinitions": [{"image": image}]}).release("1").mlflow_version == version
 
 
 def test_what_needs_a_backend_of_ours_is_refused(world: World, tmp_path: Path) -> None:

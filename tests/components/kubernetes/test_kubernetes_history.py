@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlflow_backend.contract import Refused
-from mlflow_backend.kubernetes.history import KubernetesHistory, identity_of, release_of, template_of
+from mlflow_backend.kubernetes.history import KubernetesHistory, container_of, template_of
 from mlflow_backend.kubernetes.render.server import FIELD_MANAGER
 from mlflow_backend.pace import Pace
 from tests.components.kubernetes.cluster import NAMING, Namespace, deployment, pod, replica_set
@@ -214,7 +214,7 @@ def test_what_a_revision_says_of_itself() -> None:
     foreign = replica_set(1)
     foreign["spec"]["template"]["metadata"] = {"labels": {}}
     del foreign["spec"]["template"]["spec"]["containers"][0]["env"]
-    release = release_of(foreign)
+    release = container_of(foreign).release("x")
     assert release.mlflow_version == "unknown"
     assert dataclasses.asdict(release)["access"] is None
-    assert identity_of(foreign) == ""
+    assert container_of(foreign).identity == ""

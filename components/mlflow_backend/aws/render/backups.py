@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from mlflow_backend.aws.render import policies
 from mlflow_backend.aws.render.policies import ARTIFACTS, Store
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 
 def destination(settings: Settings, stack: str) -> Store:
     """Return the root of a stack's backups, which `backup.destination` names; only for a stack that is backed up."""
-    address = urlsplit(str(settings.backup.destination))
-    return Store(bucket=address.netloc, root=f"{address.path}/{stack}".strip("/"))
+    return Store.at(str(settings.backup.destination), stack)
 
 
 def task(naming: Naming, store: Store, *, there: Store) -> Document:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.bucket_root import BucketRoot
 from mlflow_backend.contract import UsageError
 from mlflow_backend.identity import OBJECT
 from mlflow_backend.image_reference import parse
@@ -40,16 +41,11 @@ OBJECT_ACTIONS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Store:
-    """The bucket as roles see it. `root` is the prefix under which `artifacts/` and `_backend/` lie, '' for none."""
+class Store(BucketRoot):
+    """A root in a bucket of S3, and the key that encrypts what is in it, if it is known."""
 
-    bucket: str
-    root: str = ""
+    scheme = "s3://"
     key_arn: str | None = None
-
-    def prefix(self, part: str) -> str:
-        """Return the key prefix of `part`, without a slash at either end."""
-        return f"{self.root}/{part}" if self.root else part
 
 
 def document(*statements: Statement | None) -> Document:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-from mlflow_backend.aws.render.policies import ARTIFACTS, BACKEND, Store
+from mlflow_backend.aws.render.policies import Store
 from mlflow_backend.report.quantities import MONTH, Billing, one
 
 if TYPE_CHECKING:
@@ -35,18 +34,7 @@ def store(settings: Settings, naming: Naming) -> Store:
     existing = settings.artifacts.existing
     if existing is None:
         return Store(bucket=naming.bucket("data"))
-    url = urlsplit(existing)
-    return Store(bucket=url.netloc, root=url.path.strip("/"), key_arn=settings.aws.artifacts.key)
-
-
-def destination(store: Store) -> str:
-    """Return MLflow's artifact destination."""
-    return f"s3://{store.bucket}/{store.prefix(ARTIFACTS)}"
-
-
-def ledger(store: Store) -> str:
-    """Return the address of the backend's ledger, which can be said before any resource exists."""
-    return f"s3://{store.bucket}/{store.prefix(BACKEND)}/ledger"
+    return replace(Store.at(existing), key_arn=settings.aws.artifacts.key)
 
 
 def data_lifecycle(settings: Settings) -> tuple[Lifecycle, ...]:

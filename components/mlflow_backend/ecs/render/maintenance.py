@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.aws import maintain_job
 from mlflow_backend.aws.maintain_job import DEADLINE_S, WAIT_S, MaintainJob
-from mlflow_backend.aws.render import storage
 from mlflow_backend.aws.render.policies import ARTIFACTS
 from mlflow_backend.backup import job
 from mlflow_backend.backup.job import Bucket
@@ -34,7 +33,7 @@ def tool(settings: Settings, naming: Naming, store: Store) -> Tool:
     wanted = MaintainJob(
         store=Bucket(bucket=store.bucket, root=store.root, region=naming.region),
         artifacts=store.prefix(ARTIFACTS),
-        address=storage.destination(store),
+        address=store.address(ARTIFACTS),
         keep_deleted_days=settings.maintain.keep_deleted_days,
         at_once=f"{PREFIX}/",
     )

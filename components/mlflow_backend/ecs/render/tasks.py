@@ -12,7 +12,7 @@ from mlflow_backend.aws.render.balancer import LONGEST_FARGATE_STOP_S, public_ur
 from mlflow_backend.aws.render.cache import cache_address
 from mlflow_backend.aws.render.database import database_address
 from mlflow_backend.aws.render.network import SERVER_PORT
-from mlflow_backend.aws.render.policies import DUMPS
+from mlflow_backend.aws.render.policies import ARTIFACTS, DUMPS
 from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, SERVER_SECRETS, SecretSource
 from mlflow_backend.aws.store import FETCH
 from mlflow_backend.backup import job
@@ -116,7 +116,7 @@ def definitions(
         host="0.0.0.0",  # noqa: S104 - the task's own address is not known here, and its security group is the fence
         port=SERVER_PORT,
         database=drawn.database,
-        artifacts=ArtifactStore(destination=storage.destination(drawn.store), region=naming.region),
+        artifacts=ArtifactStore(destination=drawn.store.address(ARTIFACTS), region=naming.region),
         cache=drawn.cache,
         access=_access(settings, drawn),
     )
@@ -217,8 +217,7 @@ def _database(settings: Settings, naming: Naming, server: ServerDescription, dra
             "MLFLOW_BACKEND_ADMIN_USER": SecretSource(arn=drawn.admin_secret, key="username"),
             "MLFLOW_BACKEND_ADMIN_PASSWORD": SecretSource(arn=drawn.admin_secret, key="password"),
         }
-    dumps = f"s3://{drawn.store.bucket}/{drawn.store.prefix(DUMPS)}"
-    environment = {**server.environment, "MLFLOW_BACKEND_DUMPS": dumps}
+    environment = {**server.environment, "MLFLOW_BACKEND_DUMPS": drawn.store.address(DUMPS)}
     container = _one_shot(settings, naming, DATABASE, drawn)
     return replace(
         container,

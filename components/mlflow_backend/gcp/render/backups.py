@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from mlflow_backend.gcp.render.identity import BACKUP
 from mlflow_backend.gcp.root import Store
@@ -31,8 +30,7 @@ BILLING: Final[Mapping[str, Billing]] = {
 
 def destination(settings: Settings, stack: str) -> Store:
     """Return the root of a stack's backups, which `backup.destination` names; only for a stack that is backed up."""
-    address = urlsplit(str(settings.backup.destination))
-    return Store(bucket=address.netloc, root=f"{address.path}/{stack}".strip("/"))
+    return Store.at(str(settings.backup.destination), stack)
 
 
 def is_scheduled(settings: Settings) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from mlflow_backend.gcp.root import Store
 from mlflow_backend.report.quantities import Billing
@@ -30,8 +29,7 @@ def store(settings: Settings, naming: Naming) -> Store:
     existing = settings.artifacts.existing
     if existing is None:
         return Store(bucket=naming.bucket())
-    url = urlsplit(existing)
-    return Store(bucket=url.netloc, root=url.path.strip("/"))
+    return Store.at(existing)
 
 
 def bucket(settings: Settings, naming: Naming, *, protect: bool) -> dict[str, Any]:

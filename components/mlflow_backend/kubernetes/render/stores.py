@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from mlflow_backend.aws.render import storage
 from mlflow_backend.aws.render.database import DATABASE_CA as RDS_CA
-from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.aws.render.policies import ARTIFACTS, Store
 from mlflow_backend.backup.job import Bucket
 from mlflow_backend.kubernetes.naming import CACHE, DATABASE, STORES
 from mlflow_backend.kubernetes.render import pods, secrets
@@ -62,9 +61,8 @@ _PERIOD_S: Final = 10
 
 
 def store(settings: Settings) -> Store:
-    """Return the backend's place in its bucket."""
-    url = urlsplit(settings.artifacts.existing or "")
-    return Store(bucket=url.netloc, root=url.path.strip("/"))
+    """Return the backend's root in its bucket."""
+    return Store.at(settings.artifacts.existing or "")
 
 
 def bucket(settings: Settings) -> Bucket:
@@ -77,7 +75,7 @@ def artifact_store(settings: Settings) -> ArtifactStore:
     """Return the artifact store as the server reaches it."""
     wanted = settings.kubernetes.artifacts
     return ArtifactStore(
-        destination=storage.destination(store(settings)),
+        destination=store(settings).address(ARTIFACTS),
         endpoint_url=wanted.endpoint,
         region=wanted.region,
         access_key=secrets.ACCESS_KEY if wanted.secret else None,
