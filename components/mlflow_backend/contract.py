@@ -42,7 +42,7 @@ class BackendError(Exception):
     def __init__(self, finding: str, *, code: str, fix: str = "", part: str = "") -> None:
         """Keep the parts apart, so that a caller can add to one of them. `part` is the key or resource concerned."""
         found = f"{part}: {finding}" if part else finding
-        super().__init__(" ".join(_sentence(text) for text in (found, fix) if text))
+        super().__init__(" ".join(sentence(text) for text in (found, fix) if text))
         self.code, self.finding, self.fix, self.part = code, finding, fix, part
 
 
@@ -77,7 +77,8 @@ def not_deployed(stack: str, where: str, finding: str) -> Refused:
     )
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """Return a text with its full stop, unless it ends a sentence or begins a list."""
     return text if text.endswith((".", "!", "?", ":")) else f"{text}."
 
 

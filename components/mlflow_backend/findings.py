@@ -6,8 +6,12 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend.contract import sentence
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mlflow_backend.contract import BackendError
 
 
 class Outcome(enum.StrEnum):
@@ -52,6 +56,11 @@ def passed(check: str, prop: str, message: str) -> Finding:
 def failed(check: str, prop: str, message: str, fix: str, command: str = "") -> Finding:
     """Return the finding of a check that failed; `fix` is what to do, `command` what to type for it."""
     return Finding(check=check, outcome=Outcome.FAIL, prop=prop, message=message, fix=fix, command=command)
+
+
+def failed_by(check: str, prop: str, error: BackendError) -> Finding:
+    """Return the finding of a check that an error ended, with the error's own words and way out."""
+    return failed(check, prop, sentence(error.finding), sentence(error.fix or "Mend that, and repeat"))
 
 
 def skipped(check: str, prop: str, message: str, fix: str = "") -> Finding:

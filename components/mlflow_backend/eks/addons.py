@@ -34,6 +34,5 @@ def _offered(account: Account, addon: str, kubernetes: str) -> list[dict[str, An
             f"{found.of('Amazon EKS')} for the versions of the add-on {addon}",
             code="eks-addons-not-answered",
             fix="Log in to AWS, or give the deployer eks:DescribeAddonVersions, or name the versions by eks.addons",
-            part="Amazon EKS",
         )
     return list(found)

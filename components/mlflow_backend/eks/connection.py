@@ -73,7 +73,6 @@ class EksConnection:
                 f"{answer.of('Amazon EKS')} for the cluster {self.cluster}",
                 code="eks-not-answered",
                 fix="Log in to AWS, or give the deployer eks:DescribeCluster, and repeat",
-                part="Amazon EKS",
             )
         found: Mapping[str, Any] = answer["cluster"]
         return found

@@ -10,7 +10,7 @@ from mlflow_backend.aws.render.cluster import NETWORK
 from mlflow_backend.contract import BackendError
 from mlflow_backend.eks.connection import EksConnection
 from mlflow_backend.eks.within import created
-from mlflow_backend.findings import failed, passed, skipped
+from mlflow_backend.findings import failed, failed_by, passed, skipped
 from mlflow_backend.kubernetes import preflight
 from mlflow_backend.kubernetes.api import Api
 
@@ -33,7 +33,7 @@ def check(settings: Settings, derived: Settings, locator: EksLocator) -> tuple[F
     try:
         found = connection.describe()
     except BackendError as error:
-        return (failed("cluster", "eks.cluster", error.finding, "Fix that, and repeat."),)
+        return (failed_by("cluster", "eks.cluster", error),)
     made = created(settings)
     if found is None and made:
         return (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.contract import BackendError, Refused
-from mlflow_backend.findings import Outcome, failed, failures, passed, skipped, table
+from mlflow_backend.contract import BackendError, Refused, sentence
+from mlflow_backend.findings import Outcome, failed, failed_by, failures, passed, skipped, table
 from mlflow_backend.kubernetes import published, rendered, room
 from mlflow_backend.kubernetes.render import monitoring, secrets
 from mlflow_backend.kubernetes.render.scheduled import scheduled
@@ -71,7 +71,7 @@ def check(settings: Settings, api: Api, naming: Naming, *, made: Collection[str]
     try:
         first = _version(api)
     except BackendError as error:
-        return (failed("api server", "kubernetes.context", error.finding, "Fix that, and repeat."),)
+        return (failed_by("api server", "kubernetes.context", error),)
     asked = [check for check in _CHECKS if check.__name__.strip("_") not in made]
     return (
         first,
@@ -91,7 +91,7 @@ def _looked(check: Callable[[Settings, Api], Iterator[Finding]], settings: Setti
     try:
         return tuple(check(settings, api))
     except BackendError as error:
-        return (skipped(check.__name__.strip("_").replace("_", " "), "kubernetes", error.finding),)
+        return (skipped(check.__name__.strip("_").replace("_", " "), "kubernetes", sentence(error.finding)),)
 
 
 def _version(api: Api) -> Finding:

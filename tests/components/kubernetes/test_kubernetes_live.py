@@ -487,6 +487,20 @@ def test_what_is_missing_is_refused(path: str, answer: dict[str, Any] | None, ch
     assert refused.value.code == "kubernetes-preflight-failed"
 
 
+def test_a_cluster_that_is_not_reached_is_said_with_its_own_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """'Fix that' helps nobody: each error knows what to do about it."""
+    found = Cluster()
+
+    def away(_path: str) -> None:
+        raise PlatformFailed("no kubeconfig has it", code="context", fix="Correct kubernetes.context")
+
+    monkeypatch.setattr(found, "at", away)
+    (finding,) = preflight.check(settings_of(), found, NAMING)  # type: ignore[arg-type]
+    assert (finding.outcome, finding.message, finding.fix) == (
+        Outcome.FAIL, "no kubeconfig has it.", "Correct kubernetes.context."
+    )  # fmt: skip
+
+
 def test_a_permission_that_is_missing_is_named() -> None:
     """All of them at once."""
     found = Cluster()
