@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlflow_backend.settings.models import Backup as BackupSettings
     from mlflow_backend.settings.models import Cache as CacheSettings
     from mlflow_backend.settings.models import Database as DatabaseSettings
+    from mlflow_backend.settings.models import Maintain as MaintainSettings
     from mlflow_backend.settings.models import Migrate as MigrateSettings
     from mlflow_backend.settings.models import Monitoring as MonitoringSettings
     from mlflow_backend.settings.models import Network as NetworkSettings
@@ -68,6 +69,7 @@ _NAMES = {
     "LocalBackendArgs": "local.backend:LocalBackendArgs",
     "MigrateSettings": "settings.models:Migrate",
     "Monitoring": "aws.monitoring:Monitoring",
+    "MaintainSettings": "settings.models:Maintain",
     "MonitoringSettings": "settings.models:Monitoring",
     "Network": "aws.network:Network",
     "NetworkSettings": "settings.models:Network",
@@ -107,6 +109,7 @@ __all__ = [
     "Identity",
     "LocalBackend",
     "LocalBackendArgs",
+    "MaintainSettings",
     "MigrateSettings",
     "Monitoring",
     "MonitoringSettings",
