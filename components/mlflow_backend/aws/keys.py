@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.aws import secret_values, secrets
 from mlflow_backend.aws.connection import Connection
+from mlflow_backend.backup.bundle import VERIFIER
 from mlflow_backend.server.login import VERIFICATION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _INPUTS: Final = ("connection", "secret", "keyArn", "source", "sourceVersion", "recoveryDays", "tags")
-_NAME: Final = "verification"
 _SALT_BYTES: Final = 16
 
 
@@ -34,9 +34,9 @@ def update(arn: str, props: Mapping[str, Any]) -> dict[str, Any]:
     client = secret_values.client(Connection.at(props["connection"]))
     entries = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])["keys"]
     key = _key(props)
-    own = [entry for entry in entries if entry["name"] == _NAME]
+    own = [entry for entry in entries if entry["name"] == VERIFIER]
     if not any(_matches(entry, key) for entry in own):
-        others = [entry for entry in entries if entry["name"] != _NAME]
+        others = [entry for entry in entries if entry["name"] != VERIFIER]
         client.put_secret_value(SecretId=arn, SecretString=json.dumps({"keys": [_entry(key), *others]}))
     return {**{name: props[name] for name in _INPUTS}, "arn": arn}
 
@@ -57,7 +57,7 @@ def _key(props: Mapping[str, Any]) -> str:
 
 def _entry(key: str) -> dict[str, str]:
     salt = random.token_bytes(_SALT_BYTES)
-    return {"name": _NAME, "scope": "write", "salt": salt.hex(), "sha256": _digest(salt, key)}
+    return {"name": VERIFIER, "scope": "write", "salt": salt.hex(), "sha256": _digest(salt, key)}
 
 
 def _matches(entry: Mapping[str, str], key: str) -> bool:

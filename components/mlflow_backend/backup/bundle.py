@@ -15,6 +15,10 @@ FILE: Final = "encryption-keys"
 """The one secret with all keys at rest, as a stack on this machine has them: a JSON object."""
 IN_FORCE: Final = "inForce"
 """What in it servers use."""
+API_KEYS: Final = "api-keys"
+"""The secret with the salted hashes of all API keys: a JSON object with a list `keys`."""
+VERIFIER: Final = "verification"
+"""What the API key is called by which a backend off this machine verifies itself."""
 
 
 def each_alone(secrets: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
@@ -38,3 +42,21 @@ def each_alone(secrets: Mapping[str, str], names: Sequence[str]) -> dict[str, st
             "; ".join(problems), code="backup-keys-unusable", fix="Restore another backup", part="the backup's keys"
         )
     return alone
+
+
+def users_api_keys(secrets: Mapping[str, str], *, beside: str | None = None) -> str:
+    """Return the API keys of a backup's users as a secret has them, after the verifier's own of the secret `beside`.
+
+    Raises PlatformFailed if the backup has no list of them.
+    """
+    try:
+        users = [entry for entry in json.loads(secrets[API_KEYS])["keys"] if entry["name"] != VERIFIER]
+    except (ValueError, KeyError, TypeError):
+        raise PlatformFailed(
+            "there is no list of API keys in it",
+            code="backup-api-keys-unusable",
+            fix="Restore another backup",
+            part="the backup's keys",
+        ) from None
+    own = [entry for entry in json.loads(beside)["keys"] if entry["name"] == VERIFIER] if beside else []
+    return json.dumps({"keys": [*own, *users]})

@@ -65,7 +65,9 @@ class EcsBackups:
             DeployedBackend(platform),
             task=database_task(platform.clients, locator, None),
             artifacts=BucketArtifacts(s3, bucket=locator.bucket, root=locator.store.prefix(ARTIFACTS)),
-            vault=SecretVault(connection=locator.connection, secret=locator.secret, names=SECRETS),
+            vault=SecretVault(
+                connection=locator.connection, secret=locator.secret, names=SECRETS, api_keys=locator.api_keys
+            ),
             own=BucketDestination(s3, bucket=locator.bucket, root=locator.root),
             stack=locator.stack,
             settings=self._file.read_bytes(),

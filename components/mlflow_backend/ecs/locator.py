@@ -28,7 +28,8 @@ class EcsLocator(HostedLocator):
     The tasks are named by their families, not by a revision: a preview of a new image must still be able to read what
     the backend is. `secret` is the ARN of the server's secret. `database` is the identifier of the RDS instance that
     the stack made, empty for an adopted database. `backup_family` is empty without backups,
-    `maintenance_family` if no task can call the balancer.
+    `maintenance_family` if no task can call the balancer, and `api_keys`, the name of the secret with the hashes of API
+    keys, unless access is by them.
     `profile` and `role` are those of its `Connection`.
     """
 
@@ -44,6 +45,7 @@ class EcsLocator(HostedLocator):
     database: str = ""
     backup_family: str = ""
     maintenance_family: str = ""
+    api_keys: str = ""
     profile: str | None = None
     role: str | None = None
 
@@ -85,6 +87,7 @@ def locator_of(  # noqa: PLR0913 - what a locator says, by name
         database=own_instance(settings, naming),
         backup_family=naming.family(BACKUP) if settings.backup.destination is not None else "",
         maintenance_family=naming.family(MAINTENANCE) if tasks_call_balancer(settings) else "",
+        api_keys=naming.secret("api-keys") if settings.access.mode == "token" else "",
         profile=connection.profile,
         role=connection.role,
     )

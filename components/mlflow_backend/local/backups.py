@@ -199,8 +199,10 @@ def named_here(secrets: Mapping[str, str]) -> dict[str, str]:
             code="backup-of-other-administrator",
             fix="Restore it onto the target that it was taken of",
         )
-    common = {name: secrets[name] for name in (credentials.ADMIN, credentials.FLASK)}
-    return {**common, bundle.FILE: encryption.content(secrets)}
+    found = {name: secrets[name] for name in (credentials.ADMIN, credentials.FLASK)}
+    if bundle.API_KEYS in secrets:
+        found[credentials.API_KEYS] = bundle.users_api_keys(secrets)
+    return {**found, bundle.FILE: encryption.content(secrets)}
 
 
 def _is_taken_over(name: str) -> bool:

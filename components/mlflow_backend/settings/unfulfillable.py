@@ -40,5 +40,3 @@ def of_backups(settings: Settings, *, scheme: str, takers: str) -> Iterator[str]
         )
     if "drill_schedule" in wanted.model_fields_set and wanted.drill_schedule != NEVER:
         yield f"backup.drillSchedule is set, and {takers} never get the key that opens a backup: drill by hand, with it"
-    if settings.access.mode == "token":
-        yield "backup.destination is set with access.mode token, and hashes of API keys are not backed up here yet"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,35 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
     with Patches() as patches, mock_aws():
         labels.install(patches)
         yield Backend()
+
+
+def entry(name: str, salt: str) -> dict[str, str]:
+    """Return a key as a secret has it."""
+    return {"name": name, "scope": "write", "salt": salt * 32, "sha256": salt * 64}
+
+
+def names_of(backend: Backend) -> list[tuple[str, str]]:
+    """Return name and salt of each API key that servers accept."""
+    text = backend.client.get_secret_value(SecretId=backend.vault.api_keys)["SecretString"]
+    return [(each["name"], each["salt"][0]) for each in json.loads(text)["keys"]]
+
+
+def test_users_api_keys_are_put_in_force_and_taken_back_and_the_verifiers_own_stays(backend: Backend) -> None:
+    """Also if the restore is repeated; a backup without any changes none."""
+    own = {"keys": [entry("verification", "1"), entry("bob", "2")]}
+    backend.client.create_secret(Name="api-keys", SecretString=json.dumps(own))
+    backend.vault = dataclasses.replace(backend.vault, api_keys="api-keys")
+    backend.vault.take_over(TAKEN, label=LABEL)
+    assert names_of(backend) == [("verification", "1"), ("bob", "2")]
+    theirs = {"keys": [entry("verification", "3"), entry("ann", "4")]}
+    for _ in range(2):
+        backend.vault.take_over({**TAKEN, "api-keys": json.dumps(theirs)}, label=LABEL)
+        assert names_of(backend) == [("verification", "1"), ("ann", "4")]
+    backend.vault.put_back(LABEL)
+    assert names_of(backend) == [("verification", "1"), ("bob", "2")]
+    with pytest.raises(PlatformFailed) as failed:
+        backend.vault.take_over({**TAKEN, "api-keys": "[]"}, label=LABEL)
+    assert failed.value.code == "backup-api-keys-unusable"
 
 
 def test_a_backups_secrets_are_put_in_force_and_taken_back(backend: Backend) -> None:

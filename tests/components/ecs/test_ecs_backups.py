@@ -19,11 +19,12 @@ from mlflow_backend.backup.tool import DEADLINE_S, content
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs import backups as live
 from mlflow_backend.ecs.backups import EcsBackups, described
-from mlflow_backend.ecs.render import backups, scheduled
+from mlflow_backend.ecs.refusals import refuse_unsupported
+from mlflow_backend.ecs.render import backups, roles, scheduled
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.target import Finished
-from tests.components.ecs.stacks import container_of, naming_of, settings_of, store_of, tasks_of
+from tests.components.ecs.stacks import container_of, naming_of, secret_arn, settings_of, store_of, tasks_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +77,21 @@ def test_the_task_has_secrets_by_reference_and_its_tool_by_digest() -> None:
     assert container["command"][-2:] == [tool.bucket, tool.key]
     other = backups.tool(_with(settings_of(VARIANT), destination="s3://third/team"), NAMING, store_of(VARIANT))
     assert other.key != tool.key
+
+
+def test_hashes_of_api_keys_are_backed_up_as_a_whole() -> None:
+    """With access by them; whoever starts the task may read that secret too."""
+    settings = settings_of(VARIANT)
+    by_keys = settings.model_copy(update={"access": settings.access.model_copy(update={"mode": "token"})})
+    refuse_unsupported(by_keys)
+    container = container_of(tasks_of(VARIANT, settings=by_keys)[backups.BACKUP])
+    references = {each["name"]: each["valueFrom"] for each in container["secrets"]}
+    assert references[job.variable("api-keys")] == secret_arn(NAMING, "api-keys")
+    assert Given({job.variable("api-keys"): "x"}).read() == {"api-keys": "x"}
+    (start,) = (role for role in roles.roles(by_keys, NAMING) if role.part == "backup-execution")
+    assert "api_keys" in start.given
+    basic = container_of(tasks_of(VARIANT)[backups.BACKUP])["secrets"]
+    assert job.variable("api-keys") not in {each["name"] for each in basic}
 
 
 def test_the_tool_is_what_the_task_unpacks() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from mlflow_backend import new_keys
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.kubernetes.render.secrets import ALWAYS
-from mlflow_backend.local import credentials, encryption
+from mlflow_backend.local import api_keys, credentials, encryption
 from mlflow_backend.local.backups import LocalVault
 from mlflow_backend.local.state import StateDir
 from mlflow_backend.server import keys
@@ -40,6 +41,17 @@ def test_a_clusters_secrets_are_put_in_force_and_taken_back(state: StateDir) -> 
     assert credentials.read(state, credentials.FLASK) == "f" * 32
     vault.put_back("backup")
     assert dict(vault.read()) == before
+
+
+def test_users_keep_their_api_keys_and_the_stack_gets_one_of_its_own(state: StateDir) -> None:
+    """That by which the other target verified itself is nobody's here."""
+    _, ann = api_keys.mint("ann", "write")
+    _, verifier = api_keys.mint("verification", "write")
+    taken = {**CLUSTERS, "admin-password": "long-enough-for-mlflow", "api-keys": json.dumps({"keys": [verifier, ann]})}
+    LocalVault(state).take_over(taken, label="backup")
+    assert api_keys.entries(state) == [ann]
+    credentials.ensure(state)
+    assert [each["name"] for each in api_keys.entries(state)] == [api_keys.OWN, "ann"]
 
 
 def test_an_administrator_of_another_name_is_refused(state: StateDir) -> None:

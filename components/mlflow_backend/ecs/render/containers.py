@@ -119,7 +119,9 @@ def text(definitions: Sequence[Definition]) -> str:
 
 
 def value_from(source: SecretSource) -> str:
-    """Return the reference as ECS resolves it: ARN, JSON key, stage, version."""
+    """Return the reference as ECS resolves it: ARN, JSON key, stage, version; the ARN alone is the whole secret."""
+    if not (source.key or source.stage or source.version):
+        return source.arn
     return f"{source.arn}:{source.key}:{source.stage}:{'' if source.stage else source.version}"
 
 

@@ -61,7 +61,8 @@ def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
     if settings.backup.destination is not None:
         there = destination(settings, naming.stack)
         backup = Role(part=BACKUP, given=("store",), document=partial(task, naming, there=there))
-        start = Role(part=f"{BACKUP}-execution", given=secrets, document=partial(execution, "tasks"))
+        read = (*secrets, "api_keys")
+        start = Role(part=f"{BACKUP}-execution", given=read, document=partial(execution, "tasks"))
         found = (*found, backup, start)
     return found
 

@@ -16,6 +16,7 @@ from mlflow_backend.aws.render.policies import ARTIFACTS, DUMPS
 from mlflow_backend.aws.render.secrets import DATABASE_PASSWORD, SERVER_SECRETS, SecretSource
 from mlflow_backend.aws.store import FETCH
 from mlflow_backend.backup import job
+from mlflow_backend.backup.bundle import API_KEYS
 from mlflow_backend.ecs.render import containers, maintenance
 from mlflow_backend.ecs.render.backups import BACKUP, DISK_GIB, SECRETS, tool
 from mlflow_backend.ecs.render.containers import Container, Logs
@@ -242,6 +243,8 @@ def _backup(settings: Settings, naming: Naming, server: ServerDescription, drawn
     """Return the container that takes a backup: with the server's own database, and what users know it by."""
     encryption = {variable: drawn.secret(name) for variable, name in keys.VARIABLES.items()}
     backed_up = {job.variable(name): drawn.secret(name) for name in SECRETS}
+    if settings.access.mode == "token" and drawn.api_keys is not None:
+        backed_up[job.variable(API_KEYS)] = SecretSource(arn=drawn.api_keys, key="")
     container = _one_shot(settings, naming, BACKUP, drawn)
     return replace(
         container,
