@@ -11,6 +11,8 @@ from mlflow_backend.backup import catalogue, sealing
 from mlflow_backend.backup.destination import FolderDestination
 from mlflow_backend.backup.drill import DrillResult, Outcome
 from mlflow_backend.commands import backup
+from mlflow_backend.commands.backup_verbs import newest_of
+from mlflow_backend.commands.stacks import Stack
 from mlflow_backend.contract import ExitCode
 from tests.components.backup.destinations import OLD, SHARED, identifier, kept
 
@@ -51,6 +53,21 @@ def test_a_damaged_backup_is_named_with_the_artifact(root: Path, capsys: pytest.
     capsys.readouterr()
     assert backup.main([*named, "verify", identifier(1), "--read"], root=root) == ExitCode.VERIFICATION_FAILED
     assert [each["object"] for each in json.loads(capsys.readouterr().out)["damages"]] == [SHARED.path]
+
+
+def test_the_newest_backup_is_known_however_it_was_taken(root: Path) -> None:
+    """By the destination: whoever takes one by command tells no timer."""
+    stack = Stack("local", root)
+    assert newest_of(stack) is None
+    folder = root / "backups"
+    backup_section = json.dumps({"destination": str(folder), "recoveryKey": sealing.public_key(sealing.new_key())})
+    file = root / "Pulumi.local.yaml"
+    file.write_text(f"{file.read_text()}  mlflow-backend:backup: {backup_section}\n")
+    folder.mkdir()
+    assert newest_of(Stack("local", root)) == "none yet"
+    kept(FolderDestination(folder / "local"), identifier(1))
+    kept(FolderDestination(folder / "local"), identifier(2))
+    assert str(newest_of(Stack("local", root))).startswith(f"{identifier(2)}, unproved, taken 20")
 
 
 def test_an_option_may_stand_before_the_verb_or_after_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import yaml
 
 from mlflow_backend.backup import drill, sealing
+from mlflow_backend.backup.destination import FolderDestination
 from mlflow_backend.backup.drill import DrillResult, Outcome
 from mlflow_backend.commands import upgrade
-from mlflow_backend.commands.backup_verbs import destination_of
 from mlflow_backend.contract import ExitCode
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def test_the_newest_drill_that_restored_says_how_long_a_restore_takes(tmp_path: 
     config = {"mlflow-backend:target": "local", "mlflow-backend:backup": backup}
     (tmp_path / "Pulumi.local.yaml").write_text(yaml.safe_dump({"config": config}))
     assert upgrade._drill_s(options, tmp_path) is None
-    destination = destination_of(backup["destination"], "local")
+    destination = FolderDestination(tmp_path / "backups" / "local")
     destination.create("backups/one/manifest.json", b"{}")
     for hour, rto_s in ((1, 40.0), (2, 71.0), (3, None)):
         result = DrillResult(

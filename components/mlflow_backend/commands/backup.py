@@ -80,13 +80,7 @@ def _run(options: argparse.Namespace, root: Path) -> int:
         raise UsageError(
             "backup.destination is not set", code="backup-no-destination", fix="Set it, or give --destination ADDRESS"
         )
-    bucket = settings.kubernetes.backup
-    destination = destination_of(
-        folder,
-        options.of or options.stack,
-        endpoint=bucket.endpoint,
-        region=bucket.region if bucket.model_fields_set else None,
-    )
+    destination = destination_of(settings, folder, options.of or options.stack)
     verbs: Mapping[str, Callable[[], int]] = {
         "list": lambda: _list(options, stack, destination),
         "verify": lambda: _verify(options, destination),

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import targets
-from mlflow_backend.contract import Refused, UsageError
+from mlflow_backend.contract import PlatformFailed, Refused, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from mlflow_backend.backup.catalogue import Backup
     from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.manifest import Manifest
     from mlflow_backend.commands.stacks import Stack
+    from mlflow_backend.settings import Settings
     from mlflow_backend.target import Backups
 
 # Each verb imports what it needs: a second of MLflow's tables and of boto3 that a list must not wait for.
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 S3: Final = "s3://"
 GCS: Final = "gs://"
 _FILE = "file:"
+_CONNECT_S: Final = 10
 
 
 def backups_of(stack: Stack) -> Backups:
@@ -33,20 +36,23 @@ def backups_of(stack: Stack) -> Backups:
     return targets.get(locator.kind).backups(locator, stack.root / f"Pulumi.{stack.name}.yaml")
 
 
-def destination_of(address: str, stack: str, *, endpoint: str | None = None, region: str | None = None) -> Destination:
+def destination_of(settings: Settings, address: str, stack: str) -> Destination:
     """Return where the backups of a stack are; nothing is asked yet.
 
-    A bucket is asked as whoever runs the command. One of S3 is that of the shell's surroundings, unless it has an
-    endpoint or a region of its own.
+    A bucket is asked as whoever runs the command. One of S3 is that of the shell's surroundings, unless the settings
+    name an endpoint or a region for backups.
     """
     if address.startswith(S3):
         import boto3
+        from botocore.config import Config
 
         from mlflow_backend.aws.backups import BucketDestination
         from mlflow_backend.aws.render.policies import Store as Root
 
-        found = Root.at(address, stack)
-        client = boto3.client("s3", endpoint_url=endpoint, region_name=region)
+        found, wanted = Root.at(address, stack), settings.kubernetes.backup
+        region = wanted.region if wanted.model_fields_set else None
+        patience = Config(connect_timeout=_CONNECT_S)
+        client = boto3.client("s3", endpoint_url=wanted.endpoint, region_name=region, config=patience)
         return BucketDestination(client, bucket=found.bucket, root=found.root)
     if address.startswith(GCS):
         from mlflow_backend.gcp.api import shared
@@ -57,6 +63,35 @@ def destination_of(address: str, stack: str, *, endpoint: str | None = None, reg
     from mlflow_backend.backup.destination import FolderDestination
 
     return FolderDestination(Path(address) / stack)
+
+
+def backups_at(stack: Stack) -> tuple[Backup, ...] | None:
+    """Return the backups at a stack's own destination, oldest first; None without one.
+
+    Raises SettingsError, and PlatformFailed if whoever runs the command cannot read it.
+    """
+    from mlflow_backend.backup import catalogue
+
+    settings = stack.settings
+    if (address := settings.backup.destination) is None:
+        return None
+    return catalogue.read(destination_of(settings, address, stack.name)).backups
+
+
+def newest_of(stack: Stack) -> str | None:
+    """Return in a few words which backup of a stack is the newest, however it was taken; None without a destination.
+
+    It is read from the destination: a task or a timer knows of its own work alone. Raises SettingsError.
+    """
+    try:
+        found = backups_at(stack)
+    except PlatformFailed as failure:
+        return f"not known: {failure}"
+    if found is None:
+        return None
+    if not found:
+        return "none yet"
+    return f"{found[-1].id}, {found[-1].listed.state}, taken {found[-1].taken_at:%F %T}Z"
 
 
 def chosen(destination: Destination, wanted: str | None) -> Manifest:

@@ -9,13 +9,16 @@ not deployed; 4 a part does not run; 5 the last verdict is inconclusive, or ther
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from functools import partial
 from pathlib import Path
 
 from mlflow_backend.commands import stacks
+from mlflow_backend.commands.backup_verbs import newest_of
 from mlflow_backend.commands.command import ended
 from mlflow_backend.releases.overview import overview
+from mlflow_backend.settings import SettingsError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,8 +31,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     lines, code = overview(stacks.opened(options, Path.cwd()))
-    print("\n".join(lines))
+    print("\n".join([*lines, *_newest_backup(options)]))
     return code
+
+
+def _newest_backup(options: argparse.Namespace) -> list[str]:
+    """Return the line on the newest backup; none of a backend that has no stack's file, which names the destination."""
+    if options.locator is not None:
+        return []
+    with contextlib.suppress(SettingsError):
+        if (words := newest_of(stacks.Stack(options.stack, Path.cwd()))) is not None:
+            return [f"newest backup {words}"]
+    return []
 
 
 if __name__ == "__main__":

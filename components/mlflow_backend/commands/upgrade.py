@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.commands import stacks
+from mlflow_backend.commands.backup_verbs import backups_at
 from mlflow_backend.commands.command import ended
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused, UsageError
 from mlflow_backend.environments import locked_versions
@@ -94,15 +95,8 @@ def _drill_s(options: argparse.Namespace, root: Path) -> float | None:
     """Return how long the newest drill of the stack's backups took that restored one; None if none is known."""
     if options.locator is not None or not (root / f"Pulumi.{options.stack}.yaml").exists():
         return None
-    address = stacks.Stack(options.stack, root).settings.backup.destination
-    if address is None:
-        return None
-    # As above: most stacks have no such backups.
-    from mlflow_backend.backup import catalogue  # noqa: PLC0415
-    from mlflow_backend.commands.backup_verbs import destination_of  # noqa: PLC0415
-
     try:
-        backups = catalogue.read(destination_of(address, options.stack)).backups
+        backups = backups_at(stacks.Stack(options.stack, root)) or ()
     except PlatformFailed:
         # A plan is worth having while the disk with the backups is elsewhere; it then names no time.
         return None
