@@ -6,10 +6,10 @@ import contextlib
 import hashlib
 import http.server
 import sys
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from tests.loopback_http import LoopbackServer
 from tests.server import containers
 from tests.server.services import PROJECT
 
@@ -26,14 +26,9 @@ def certificates(folder: Path) -> Iterator[tuple[str, str]]:
     """Serve a file that stands for RDS's certificates; gives its URL and its checksum."""
     (folder / "bundle.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        digest = hashlib.sha256((folder / "bundle.pem").read_bytes()).hexdigest()
-        yield f"http://127.0.0.1:{server.server_port}/bundle.pem", digest
-    finally:
-        server.shutdown()
-        server.server_close()
+    digest = hashlib.sha256((folder / "bundle.pem").read_bytes()).hexdigest()
+    with LoopbackServer(handler) as server:
+        yield f"{server.url}/bundle.pem", digest
 
 
 def build(version: str, url: str, digest: str) -> str:

@@ -47,6 +47,7 @@ _FIRST_ERROR: Final = 400
 _TIMEOUT: Final = urllib3.Timeout(connect=5, read=60)
 _PATIENCE_S: Final = 60.0
 _LONGEST_PAUSE_S: Final = 16.0
+_JSON: Final = {"Content-Type": "application/json"}
 _READ: Final = "GET"
 # A call of these may be repeated although its answer was lost; a POST may have made something.
 _REPEATABLE: Final = frozenset({_READ, "PUT", "PATCH", "DELETE"})
@@ -100,8 +101,8 @@ class Api:
     def call(self, method: str, host: str, path: str, body: Document | None = None, *, query: Query = None) -> Document:
         """Return the answer to a call. Raises GoogleError, and PlatformFailed if Google is not reached."""
         content = None if body is None else json.dumps(body).encode()
-        answer = self.send(method, host, path, content, kind="application/json", query=query)
-        found: Document = json.loads(answer or b"{}")
+        answer = self.answer(method, host, path, content, headers=_JSON, query=query)
+        found: Document = json.loads(answer.content or b"{}")
         return found
 
     def pages(self, host: str, path: str, key: str, query: Query = None) -> Iterator[Any]:
@@ -113,22 +114,6 @@ class Api:
             if not (token := page.get("nextPageToken", "")):
                 return
 
-    def send(  # noqa: PLR0913 - the parts of a call, by name
-        self,
-        method: str,
-        host: str,
-        path: str,
-        content: bytes | None = None,
-        *,
-        kind: str = "",
-        span: str = "",
-        repeatable: bool = False,
-        query: Query = None,
-    ) -> bytes:
-        """Return the bytes of an answer, of those only that the range `span` names. Raises as `answer`."""
-        headers = {"Content-Type": kind, "Range": span}
-        return self.answer(method, host, path, content, headers=headers, repeatable=repeatable, query=query).content
-
     def answer(  # noqa: PLR0913 - the parts of a call, by name
         self,
         method: str,
@@ -136,11 +121,11 @@ class Api:
         path: str,
         content: bytes | None = None,
         *,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
         query: Query = None,
     ) -> Answer:
-        """Return an answer; headers without a value are left out of the call.
+        """Return an answer.
 
         `repeatable` is for a POST that may be made twice. Raises GoogleError, and PlatformFailed if Google is not
         reached.
@@ -148,7 +133,7 @@ class Api:
         began, pause, renewed = self.pace.clock(), self.pace.poll_s, False
         url = f"{self._root(host)}{path}{f'?{urlencode(query, doseq=True)}' if query else ''}"
         while True:
-            found = self._once(method, url, content, headers)
+            found = self._once(method, url, content, headers or {})
             if found is not None and found.status == _UNAUTHORISED and not renewed:
                 self.credentials.renew()
                 renewed = True
@@ -172,7 +157,7 @@ class Api:
 
     def _once(self, method: str, url: str, content: bytes | None, more: Mapping[str, str]) -> Answer | None:
         """Return an answer of any status; None if there was none."""
-        headers = {**self.credentials.headers(), **{name: value for name, value in more.items() if value}}
+        headers = {**self.credentials.headers(), **more}
         try:
             found = self.pool.request(method, url, body=content, headers=headers, retries=False, redirect=False)
         except urllib3.exceptions.HTTPError:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # The ledger of a thousand releases is read in seconds.
 _READERS: Final = 16
+_BYTES: Final = {"Content-Type": "application/octet-stream"}
 _CHUNK: Final = 8 << 20
 FETCH: Final = (
     "import sys;from google.cloud import storage;bucket,key=sys.argv[1:3];"
@@ -84,7 +85,7 @@ class GcsStore:
     def delete(self, key: str) -> None:
         """Delete an object; nothing happens if it is not there."""
         try:
-            self._api.send("DELETE", STORAGE, self._at(key))
+            self._api.answer("DELETE", STORAGE, self._at(key))
         except GoogleError as error:
             if error.status != NOT_FOUND:
                 raise self._denied(key, error) from None
@@ -102,8 +103,8 @@ class GcsStore:
             # One generation, so that what is replaced meanwhile is not read half and half.
             query = {"alt": "media", "generation": found["generation"]}
             for start in range(0, size, _CHUNK):
-                span = f"bytes={start}-{min(start + _CHUNK, size) - 1}"
-                yield self._api.send("GET", STORAGE, self._at(key), query=query, span=span)
+                span = {"Range": f"bytes={start}-{min(start + _CHUNK, size) - 1}"}
+                yield self._api.answer("GET", STORAGE, self._at(key), headers=span, query=query).content
         except GoogleError as error:
             raise self._denied(key, error) from None
 
@@ -132,7 +133,7 @@ class GcsStore:
 
     def _content(self, key: str, **query: str) -> bytes | None:
         try:
-            return self._api.send("GET", STORAGE, self._at(key), query={"alt": "media", **query})
+            return self._api.answer("GET", STORAGE, self._at(key), query={"alt": "media", **query}).content
         except GoogleError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -149,9 +150,7 @@ class GcsStore:
         query = {"uploadType": "media", "name": self._name(key), **condition}
         path = f"upload/storage/v1/b/{self._root.bucket}/o"
         try:
-            self._api.send(
-                "POST", STORAGE, path, content, kind="application/octet-stream", repeatable=not condition, query=query
-            )
+            self._api.answer("POST", STORAGE, path, content, headers=_BYTES, repeatable=not condition, query=query)
         except GoogleError as error:
             if condition and error.status in {PRECONDITION, CONFLICT, NOT_FOUND}:
                 return False
