@@ -1,4 +1,4 @@
-"""What the pages of docs/ show that is made of code: the commands by their parsers, and the decisions by their titles.
+"""Parts of docs/ that are made of code: the commands by their parsers, and the decisions by their titles.
 
 The pages hold blocks of cog that call these functions; `make pages` runs them, and a test fails if one is not current.
 """

@@ -1,4 +1,4 @@
-"""What dynamic resources share: a provider that ends with its engine, an update's id, and errors without traceback."""
+"""Common parts of dynamic resources: a provider that ends with its engine, an update's id, errors without traceback."""
 
 from __future__ import annotations
 

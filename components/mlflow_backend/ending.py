@@ -1,4 +1,4 @@
-"""How the program's own verdict travels past Pulumi to the script that ran Pulumi.
+"""The way of the program's own verdict past Pulumi to the script that ran Pulumi.
 
 Pulumi ends with one exit code for every failure of a program. So a script names a file in the environment, the
 program writes its exit code and sentence there, and the script ends as the program meant to.

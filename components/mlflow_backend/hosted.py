@@ -1,4 +1,4 @@
-"""What backends have in common that are not on this machine: how one is found, and the rules of its live side.
+"""Common parts of backends that are not on this machine: the locator, and the rules of the live side.
 
 Its store is below a root in a bucket, its database is private, so that every question to it is a one-shot task, and its
 login is among the server's secrets.

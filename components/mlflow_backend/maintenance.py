@@ -1,4 +1,4 @@
-"""What the maintenance of a backend found and removed, for people and for programs. Pure."""
+"""The report of a backend's maintenance: what it found and removed, for people and for programs. Pure."""
 
 from __future__ import annotations
 

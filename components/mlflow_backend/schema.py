@@ -1,4 +1,4 @@
-"""Which schema an MLflow version needs, and whether a release may be put on the schema that a database is at. Pure.
+"""The schema that an MLflow version needs, and the decision whether a release may be put on a database's. Pure.
 
 It reads nothing: `server/schema_heads.json`, which the database tool's package makes from the real wheels, is handed
 in. A release is never decided by its version alone: MLflow migrates an older database by itself while it starts and

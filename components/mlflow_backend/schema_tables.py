@@ -1,4 +1,4 @@
-"""Which schema heads each MLflow version requires, from the table that the server's distribution carries."""
+"""The schema heads that each MLflow version requires, from the table that the server's distribution carries."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the workflows in .github/workflows call: one script a step, each runnable and tested outside of GitHub."""
+"""Scripts of the workflows in .github/workflows: one a step, each runnable and tested outside of GitHub."""

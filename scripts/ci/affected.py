@@ -1,4 +1,4 @@
-"""Which stacks a change concerns: prints them, and gives them to the workflow as the output `stacks`.
+"""The stacks that a change concerns, printed and given to the workflow as the output `stacks`.
 
 A file that is not known to be harmless concerns every stack: a stack previewed in vain costs minutes, a stack that is
 not previewed costs an outage. Stacks of the target local are left out: their state is on somebody's machine.

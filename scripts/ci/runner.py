@@ -1,4 +1,4 @@
-"""What a script needs from the machine that a workflow runs on: its files for outputs and summary, and programs.
+"""The machine that a workflow runs on: its files for outputs and summary, and programs.
 
 Outside of GitHub the files are not named, and nothing is written.
 """

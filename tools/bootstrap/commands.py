@@ -1,4 +1,4 @@
-"""Runs other programs for the set-up, each with a deadline, and turns what goes wrong into one sentence."""
+"""Other programs that the set-up runs, each with a deadline; what goes wrong is one sentence."""
 
 from __future__ import annotations
 

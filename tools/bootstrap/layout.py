@@ -1,4 +1,4 @@
-"""Where things lie: the project's ignored folders, and the caches that all clones on the machine share."""
+"""The layout of the project's ignored folders, and of the caches that all clones on the machine share."""
 
 from __future__ import annotations
 

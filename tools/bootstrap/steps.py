@@ -1,4 +1,4 @@
-"""How the set-up speaks: a line for each step that does something, and one line when a step fails."""
+"""The set-up's output: a line for each step that does something, and one line when a step fails."""
 
 from __future__ import annotations
 

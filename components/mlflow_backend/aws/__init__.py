@@ -1,1 +1,1 @@
-"""What the targets on AWS share."""
+"""The blocks and rules that the targets on AWS share."""

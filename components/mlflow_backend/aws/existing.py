@@ -1,4 +1,4 @@
-"""What a backend on AWS adopts instead of making it: each value may come from another component.
+"""Stores and networks that a backend on AWS adopts: each value may come from another component.
 
 What shapes the plan is plain: the number of subnets, ports, the database's name. What is an Input is never measured or
 compared.

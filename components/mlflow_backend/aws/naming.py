@@ -1,4 +1,4 @@
-"""Where a backend is, what its parts are called, and their ARNs as far as they can be said beforehand. Pure.
+"""The account and region of a backend, the names of its parts, and the ARNs that can be said beforehand. Pure.
 
 Every physical name is given, none is left to chance: the ledger, the rollback command and the IAM documents must be
 able to name a part before it exists. Names hold the stack, and if a service's names are not bound to a region

@@ -1,4 +1,4 @@
-"""What every block of a backend on AWS is made from."""
+"""The settings, names and connection that every block of a backend on AWS is made from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a destination holds: whole backups with what drills found, unfinished ones; a backup's index, and its damage."""
+"""The contents of a destination: whole backups with what drills found, unfinished ones; a backup's index and damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a backup: objects missing, cut or changed, totals and rows that differ, a schema too new. Pure."""
+"""The damage of a backup: objects missing, cut or changed, totals and rows that differ, a schema too new. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a stack's backups are kept: objects are listed, read and created, and never overwritten.
+"""The destination of a stack's backups: objects are listed, read and created, and never overwritten.
 
 It is `backup.destination` and the stack's name. Nothing on a folder keeps another program from deleting or changing
 what is in it. A bucket is `aws/backups.py`.

@@ -1,4 +1,4 @@
-"""What a restored database and the artifacts beside it say of each other: orphaned on either side. Pure.
+"""Orphans of a restored database and of the artifacts beside it. Pure.
 
 Neither makes a backup damaged: a file is orphaned by a run that was removed for good, or logged while the backup was
 taken, and a model's files by whoever deleted them from the store.

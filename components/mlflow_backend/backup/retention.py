@@ -1,4 +1,4 @@
-"""Which backups and contents pruning deletes, and why each other one is kept. Pure.
+"""The backups and contents that pruning deletes, and the reason why each other one is kept. Pure.
 
 Whoever prunes holds the lock that a backup in progress holds: a backup takes over contents that are there, and they
 must not be deleted between its look and its manifest.

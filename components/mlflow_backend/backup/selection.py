@@ -1,4 +1,4 @@
-"""Which backup a restore takes, and which one a drill. Pure."""
+"""The choice of the backup that a restore or a drill takes. Pure."""
 
 from __future__ import annotations
 

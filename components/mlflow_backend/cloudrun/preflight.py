@@ -1,4 +1,4 @@
-"""What a backend on Cloud Run needs before anything is made: its project, and an image that Cloud Run runs."""
+"""Preflight of a backend on Cloud Run: its project, and an image that Cloud Run runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has the traffic of a service, read from its documents, and which targets another revision's traffic is. Pure."""
+"""The traffic of a service, read from its documents, and the targets of another revision's. Pure."""
 
 from __future__ import annotations
 

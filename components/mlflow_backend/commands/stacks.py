@@ -1,4 +1,4 @@
-"""Which backend a command is for: that of a stack, found by the stack's file, or that of a locator's address."""
+"""The backend that a command is for: that of a stack, found by its file, or that of a locator's address."""
 
 from __future__ import annotations
 

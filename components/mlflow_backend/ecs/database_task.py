@@ -1,4 +1,4 @@
-"""Which one-shot task runs the database tool: the newest that has the image of the MLflow version asked for."""
+"""The choice of the one-shot task that runs the database tool: the newest with the image of an MLflow version."""
 
 from __future__ import annotations
 

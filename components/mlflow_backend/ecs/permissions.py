@@ -1,4 +1,4 @@
-"""What whoever previews, deploys, rolls back or pushes images may do with a backend on ECS. Pure."""
+"""The permissions of those who preview, deploy, roll back or push images on a backend on ECS. Pure."""
 
 from __future__ import annotations
 

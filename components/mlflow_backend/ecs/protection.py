@@ -1,4 +1,4 @@
-"""What makes Pulumi refuse to destroy a protected backend, whole and at once. Owns that one resource."""
+"""The resource by which Pulumi refuses to destroy a protected backend, whole and at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a backend's task definitions and IAM documents say before AWS has drawn any of its names. Pure.
+"""A backend's task definitions and IAM documents as they are before AWS has drawn any of its names. Pure.
 
 A first preview of the engine does not know them: they are made of ARNs and addresses that AWS has yet to draw. The
 functions that render them are the update's own, given stand-ins in the form of what is not known.

@@ -1,4 +1,4 @@
-"""What whoever previews, deploys, rolls back or pushes images may do with a backend on EKS, in AWS. Pure.
+"""The permissions in AWS of those who preview, deploy, roll back or push images on a backend on EKS. Pure.
 
 What they may do in the cluster is the cluster's own to say: by access entries, and by the target kubernetes's Role.
 """

@@ -1,4 +1,4 @@
-"""What a backend's containers and IAM documents say before AWS has drawn any of its names. Pure."""
+"""A backend's containers and IAM documents as they are before AWS has drawn any of its names. Pure."""
 
 from __future__ import annotations
 

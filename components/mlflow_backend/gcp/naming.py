@@ -1,4 +1,4 @@
-"""Where a backend is on Google Cloud, and what its parts are called. Pure.
+"""The project and region of a backend on Google Cloud, and the names of its parts. Pure.
 
 Every name is given, none is left to Google: whoever goes back to an older release must find the parts without Pulumi.
 """

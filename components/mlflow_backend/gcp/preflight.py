@@ -1,4 +1,4 @@
-"""What a backend needs of its project before anything is made."""
+"""Preflight of the project that a backend is made in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a backend, or a stack's backups, are in a bucket of Cloud Storage. Pure."""
+"""The root of a backend, or of a stack's backups, in a bucket of Cloud Storage. Pure."""
 
 from __future__ import annotations
 

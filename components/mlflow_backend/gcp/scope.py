@@ -1,4 +1,4 @@
-"""What every block on Google Cloud is made for: the settings, the names, and the connection's provider."""
+"""The settings, names and connection that every block on Google Cloud is made from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps a backend's data on Google Cloud: bucket, database and cache, each made or adopted."""
+"""The stores of a backend on Google Cloud: bucket, database and cache, each made or adopted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to do about the cluster's own words on pods that do not become ready. Pure."""
+"""Fixes by the cluster's own words on pods that do not become ready. Pure."""
 
 from __future__ import annotations
 

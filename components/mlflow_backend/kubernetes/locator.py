@@ -1,4 +1,4 @@
-"""How a backend on Kubernetes is found again without Pulumi. Pure."""
+"""The locator of a backend on Kubernetes, by which it is found without Pulumi. Pure."""
 
 from __future__ import annotations
 

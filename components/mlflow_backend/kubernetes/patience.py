@@ -1,4 +1,4 @@
-"""What the cluster says of a rollout that does not come right by itself, and how long it is waited for. Pure."""
+"""The signs of a rollout that does not come right by itself, and how long each is waited for. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the target `kubernetes` cannot do, said before anything is touched. Pure.
+"""Settings that the target `kubernetes` cannot fulfil, refused before anything is touched. Pure.
 
 Each refusal is a function that returns clauses, and all of them are said at once.
 """

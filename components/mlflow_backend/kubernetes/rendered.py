@@ -1,4 +1,4 @@
-"""What a backend's containers say before any resource is there. Pure."""
+"""A backend's containers as they are before any resource is there. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a restore reads and writes of a backend in a cluster: its Secret, and through `Platform` all the rest."""
+"""The source of a restore onto a backend in a cluster: its Secret, and through `Platform` all the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rollout resource does: find the revision that the Deployment is told to run, and wait until it serves."""
+"""The rollout resource's work: it finds the revision that the Deployment is set to run, and waits until it serves."""
 
 from __future__ import annotations
 

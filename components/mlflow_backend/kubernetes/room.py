@@ -1,4 +1,4 @@
-"""Whether a namespace's quotas and limit ranges can hold a backend at all, with an update under way. Pure.
+"""The check that a namespace's quotas and limit ranges can hold a backend, with an update under way. Pure.
 
 The number of pods is not counted, and neither is what others use of a quota: an update that changes no pod must not be
 refused for it, and one that does says so in the cluster's own words. Quotas with scopes are left out, because each is

@@ -1,4 +1,4 @@
-"""How backups of a local stack are taken and restored (target.Backups): in the command's own process."""
+"""Backups of a local stack (target.Backups): taken and restored in the command's own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a local backend needs of this machine before its first update."""
+"""The look at this machine before a local backend's first update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server is started only on the schema that its MLflow needs, whoever starts it: an update, a rollback, supervisord.
+"""The guard of a server's start: it starts on the schema that its MLflow needs alone, whoever starts it.
 
 MLflow would migrate an older database by itself while it starts, unseen and without a dump; one that is away may come
 back at any schema while MLflow tries again for two minutes.

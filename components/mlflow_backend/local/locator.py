@@ -1,4 +1,4 @@
-"""How a backend on this machine is found again without Pulumi: by its folder."""
+"""The locator of a backend on this machine, by which it is found without Pulumi: its folder."""
 
 from __future__ import annotations
 

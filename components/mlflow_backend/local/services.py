@@ -1,4 +1,4 @@
-"""How the supervised services of a local stack are made to run and looked at, whichever they are."""
+"""The life of a local stack's supervised services, whichever they are: how one is started, and looked at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a local stack keeps what it owns: one folder, and how files in it are written.
+"""The folder of a local stack, and how files in it are written.
 
 Owns the layout and the atomic writes. Does not own what stands in the files.
 """

@@ -1,4 +1,4 @@
-"""What the tables that the server's distribution carries say of a change of an MLflow version."""
+"""The tables of the server's distribution, asked about a change of an MLflow version."""
 
 from __future__ import annotations
 

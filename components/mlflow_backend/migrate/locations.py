@@ -1,4 +1,4 @@
-"""Where experiments, runs and models keep their artifacts, and which of these roots a newer MLflow refuses. Pure."""
+"""The artifact roots of experiments, runs and models, and those that a newer MLflow refuses. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether servers of two neighbouring MLflow versions worked side by side on one database, as it was measured. Pure."""
+"""Measured compatibility of two neighbouring MLflow versions' servers on one database. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an upgrade of MLflow means for a backend: what is pending, lost and gained, and what going back costs. Pure."""
+"""The consequences of an upgrade of MLflow: what is pending, lost and gained, and what going back costs. Pure."""
 
 from __future__ import annotations
 

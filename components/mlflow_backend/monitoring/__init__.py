@@ -1,4 +1,4 @@
-"""What watches a backend from outside: its alerts, and the documents that monitoring systems take. Pure."""
+"""Alerts on a backend, and the documents that monitoring systems take. Pure."""
 
 from mlflow_backend.monitoring.alerts import ALERTS, COMPONENT_DEGRADED_S, Alert
 from mlflow_backend.monitoring.dashboard import dashboard

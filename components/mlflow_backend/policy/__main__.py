@@ -1,4 +1,4 @@
-"""What Pulumi starts as a policy pack: `pulumi preview --policy-pack components/mlflow_backend/policy`."""
+"""The policy pack as Pulumi starts it: `pulumi preview --policy-pack components/mlflow_backend/policy`."""
 
 from mlflow_backend.policy.pack import serve
 

@@ -1,4 +1,4 @@
-"""How long a revision took until it was healthy, and its migration before that: one small object each in the store.
+"""The durations of a revision's start, and of its migration before that: one small object each in the store.
 
 Who starts a revision writes it; a report and a ledger's record hold what was written.
 """

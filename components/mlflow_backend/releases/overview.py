@@ -1,4 +1,4 @@
-"""What a deployed backend runs right now and when it was last seen to work, as lines for people."""
+"""A deployed backend as lines for people: what it runs right now, and when it was last seen to work."""
 
 from __future__ import annotations
 

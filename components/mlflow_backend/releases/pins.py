@@ -1,4 +1,4 @@
-"""Which release an update serves: that of the settings, unless a pin or a block in the ledger names another revision.
+"""The release that an update serves: the settings', unless a pin or a block in the ledger names another revision.
 
 The ledger is the only truth. `release.pin` in the settings is a request: it must agree with the ledger, and if it does
 not, both are named and nothing is touched. Read by the program at every update, before any resource and by plain calls:

@@ -1,4 +1,4 @@
-"""What the ledger holds, as values and as JSON. Pure.
+"""The records of the ledger, as values and as JSON. Pure.
 
 Every record carries the state as it is after it: which revision is pinned, which releases are blocked and which
 revisions were left by a rollback. So the newest record alone says what an update may do, and a damaged older record

@@ -1,4 +1,4 @@
-"""Where a ledger's records and its dumps lie: a root of its own beside the artifacts, out of the server's reach.
+"""The store of a ledger's records and dumps: a root of its own beside the artifacts, out of the server's reach.
 
 A store keeps small immutable objects by key. `create` is the one operation on which two writers may meet: of those
 who create the same key exactly one succeeds, and nobody ever sees half an object.

@@ -1,4 +1,4 @@
-"""What a preview says to people: the engine's event stream turned into one report, and the report's three forms.
+"""The report of a preview, made of the engine's event stream, and its three forms.
 
 `events` reads the stream, `build` decides what it means, `text`, `markdown` and `document` show it. All pure, and
 without pulumi: what runs Pulumi is scripts/preview.py.

@@ -1,4 +1,4 @@
-"""From the engine's stream to the report: which changes matter, what they cost, and how the preview ended. Pure."""
+"""The report made of the engine's stream: changes that matter, their costs, and how the preview ended. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What terminal and Markdown say in the same words. Pure."""
+"""Sentences that the terminal's form and the Markdown form of a report share. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the policies came to: the engine's answers, and those of the rules that also run on what is rendered. Pure."""
+"""The results of the policies: the engine's, and those of the rules that also run on what is rendered. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the plan says of the release, the migration, the pin and preflight. Pure.
+"""The plan's release, migration, pin and preflight. Pure.
 
 A preview knows the inputs of resources, not what creating them would answer; so Preflight and Migration write what they
 found among their inputs, and that is read here.

@@ -1,4 +1,4 @@
-"""Which resources hold what cannot be made again. Pure.
+"""The resources that hold what cannot be made again. Pure.
 
 A replacement or deletion of one of these loses data or a secret that something else was encrypted with, so a report
 says it first, and the policy pack asks that they are protected.

@@ -1,4 +1,4 @@
-"""Who may call a server, as the plugin is configured: MLflow's own users, or API keys that it reads from a secret."""
+"""Access to a server, as the plugin is configured: MLflow's own users, or API keys that it reads from a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a stack's inputs to the command, environment, port and probes of one `mlflow server`.
+"""The command, environment, port and probes of one `mlflow server`, made of a stack's inputs.
 
 It decides nothing about where the process runs, and starts nothing.
 """

@@ -1,4 +1,4 @@
-"""What only AWS asks for: where the backend is, and how large its parts are.
+"""Settings of AWS's own: where the backend is, and how large its parts are.
 
 The sections that every target shares say what to create or adopt; this one adds what AWS needs to do it. What the
 target ecs cannot do with a combination is refused by the target itself (mlflow_backend/ecs/refusals.py).

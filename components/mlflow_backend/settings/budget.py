@@ -1,4 +1,4 @@
-"""How many database connections a backend can open at its worst, against how many the database accepts.
+"""The budget of database connections: how many a backend can open at its worst, and how many are accepted.
 
 Counted from MLflow's source and on the high side: a refused update is fixed in a minute, while an exhausted database
 takes every client down.

@@ -1,4 +1,4 @@
-"""What only Amazon EKS asks for: the cluster, its nodes and add-ons, and where the stores are.
+"""Settings of Amazon EKS's own: the cluster, its nodes and add-ons, and where the stores are.
 
 The sections `aws` and `kubernetes` say the rest. What the target eks cannot do with a combination is refused by the
 target itself (mlflow_backend/eks/refusals.py).

@@ -1,4 +1,4 @@
-"""What only Google Cloud asks for: where the backend is, and how large its parts are.
+"""Settings of Google Cloud's own: where the backend is, and how large its parts are.
 
 The sections that every target shares say what to create or adopt; this one adds what Google Cloud needs to do it. What
 the target cloudrun cannot do with a combination is refused by the target itself (mlflow_backend/cloudrun/refusals.py).

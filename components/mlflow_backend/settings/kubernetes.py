@@ -1,4 +1,4 @@
-"""What only Kubernetes asks for: the cluster and the namespace, and what its own kinds of resources are given.
+"""Settings of Kubernetes's own: the cluster and the namespace, and what its own kinds of resources are given.
 
 The sections that every target shares say what to create or adopt; this one adds what a cluster needs to do it. What the
 target kubernetes cannot do with a combination is refused by the target itself (mlflow_backend/kubernetes/refusals.py).

@@ -1,4 +1,4 @@
-"""From raw text to settings, or to every problem at once."""
+"""The way from raw text to settings, or to every problem at once."""
 
 from __future__ import annotations
 

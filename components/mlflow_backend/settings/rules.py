@@ -1,4 +1,4 @@
-"""What must hold between settings: each rule is a function from valid settings to the problems that it finds.
+"""Rules between settings: each is a function from valid settings to the problems that it finds.
 
 What a target cannot do is not said here: each target refuses that itself.
 """

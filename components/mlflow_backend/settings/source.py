@@ -1,4 +1,4 @@
-"""Where the text of settings comes from: Pulumi's configuration, or a stack's YAML file read without Pulumi.
+"""Sources of the settings' text: Pulumi's configuration, or a stack's YAML file read without Pulumi.
 
 Values are read as raw text. `pulumi.Config`'s typed getters are not used: its ConfigTypeError prints the value, a
 secret's too.

@@ -1,4 +1,4 @@
-"""From pydantic's errors to problems in this project's words, without the values that pydantic carries along."""
+"""Problems in this project's words for pydantic's errors, without the values that pydantic carries along."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From where a subject is verified, and what its backend adds to it: here, or within the backend's network."""
+"""The execution of a verification, here or within the backend's network, and what its backend adds to the subject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a request was refused because of who sent it: it is asked again under a browser's name.
+"""The check whether a request was refused because of who sent it: it is sent again under a browser's name.
 
 Asked only after a request has failed, so it costs a green verification nothing.
 """

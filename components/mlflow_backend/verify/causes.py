@@ -1,4 +1,4 @@
-"""Why an exchange went wrong: turns what was observed into a finding with a cause and the next step. Pure.
+"""The cause of a failed exchange: turns what was observed into a finding with a cause and the next step. Pure.
 
 The rules themselves stand in `rules`, in the order in which they are tried.
 """

@@ -1,4 +1,4 @@
-"""What a running check has at hand: the client, what earlier checks made, and how to undo it."""
+"""The surroundings of a running check: the client, what earlier checks made, and how to undo it."""
 
 from __future__ import annotations
 

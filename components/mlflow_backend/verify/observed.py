@@ -1,4 +1,4 @@
-"""What an exchange shows, read without deciding anything: MLflow's own errors, web pages, excerpts for people. Pure."""
+"""Readings of an exchange, without any decision: MLflow's own errors, web pages, excerpts for people. Pure."""
 
 from __future__ import annotations
 

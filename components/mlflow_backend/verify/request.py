@@ -1,4 +1,4 @@
-"""How a verification is made, whoever asks for it and wherever it runs."""
+"""The request for a verification, whoever asks for it and wherever it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the checks of a profile against a subject: in parallel if they do not depend on each other, in one deadline.
+"""The runner of a profile's checks: in parallel if they do not depend on each other, in one deadline.
 
 Owns order, threads, the deadline, cleanup and the verdict. Knows no check by name. A hung server cannot hang it: each
 check runs in a daemon thread that is left behind when the deadline ends.

@@ -1,4 +1,4 @@
-"""What is verified: a URL, what is declared about it, and how to learn what the platform runs.
+"""The subject of a verification: a URL, what is declared about it, and how to learn what the platform runs.
 
 A subject names credentials by reference. What else than the URL may be asked (`Live`) is no part of its document:
 whoever runs the checks says it.

@@ -1,1 +1,1 @@
-"""What every MLflow server of a backend runs besides MLflow itself: the app plugin and the database tool."""
+"""The app plugin and the database tool that every MLflow server of a backend runs besides MLflow itself."""

@@ -1,4 +1,4 @@
-"""How MLflow encrypts the secrets of webhooks and of its gateway, and the keys for it that an environment names.
+"""The encryption of secrets of webhooks and of MLflow's gateway, and the keys for it that an environment names.
 
 MLflow's own functions for this are bound to the keys of their process, and importing them takes seconds; the formats
 are Fernet for webhooks (mlflow/store/model_registry/dbmodels/models.py) and, for gateway secrets, a key of each row

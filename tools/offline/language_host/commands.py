@@ -1,4 +1,4 @@
-"""What a run of a program or of a plugin is started as: command line and environment.
+"""The command line and environment that a program or a plugin is started with.
 
 It looks for the interpreter and starts nothing; `children` does.
 """

@@ -1,1 +1,1 @@
-"""What a stack on AWS needs before its first update: checks of the account, each with the command that fixes it."""
+"""Checks of the account before a stack's first update on AWS, each with the command that fixes it."""

@@ -1,4 +1,4 @@
-"""Whether the caller may do what an update does, by IAM's own simulation."""
+"""The check that the caller may do what an update does, by IAM's own simulation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What whoever previews, deploys, rolls back or pushes images may do with AWS, rendered from the settings. Pure."""
+"""The AWS permissions of those who preview, deploy, roll back or push images, rendered from the settings. Pure."""
 
 from mlflow_backend.aws.permissions.deployer import PulumiState, actions_of, role_name
 from mlflow_backend.aws.permissions.documents import policies, subjects, trust

@@ -1,4 +1,4 @@
-"""What a workflow's role may do with a backend on AWS, by its purpose: parts, image, state of Pulumi. Pure."""
+"""The permissions of a workflow's role on a backend on AWS, by purpose: parts, image, state of Pulumi. Pure."""
 
 from __future__ import annotations
 

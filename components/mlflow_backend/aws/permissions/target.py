@@ -1,4 +1,4 @@
-"""What a target has whose workflows take roles of AWS's."""
+"""The protocol of a target whose workflows take roles of AWS's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What wakes somebody, and what they look at then. Pure."""
+"""The alarms of a backend on AWS, and its dashboard. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server on Cloud Run is described from: its addresses, and the names that it answers to. Pure."""
+"""Inputs of the server on Cloud Run: its addresses, and the names that it answers to. Pure."""
 
 from __future__ import annotations
 

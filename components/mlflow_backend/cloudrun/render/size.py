@@ -1,4 +1,4 @@
-"""What an instance has: CPU, memory, and how much of the memory uploads are spooled in. Pure.
+"""The size of an instance: CPU, memory, and how much of the memory uploads are spooled in. Pure.
 
 There is no disk on Cloud Run: every file that is written is memory of the instance ('Container runtime contract'), and
 an instance that has no more of it is killed.

@@ -1,4 +1,4 @@
-"""What the Prometheus Operator takes: how the servers' figures are asked for, the alerts on them, a dashboard. Pure."""
+"""Documents of the Prometheus Operator: the scrape of the servers' figures, alerts on them, a dashboard. Pure."""
 
 from __future__ import annotations
 

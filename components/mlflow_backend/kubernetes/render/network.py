@@ -1,4 +1,4 @@
-"""Who reaches what: the Ingress, and network policies that deny all but the flows that are named. Pure.
+"""The Ingress, and network policies that deny all but the flows that are named. Pure.
 
 A cluster whose network plugin ignores policies takes them all the same; that they hold is for a test on the cluster.
 """

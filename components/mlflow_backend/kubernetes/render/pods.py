@@ -1,4 +1,4 @@
-"""What every pod of a backend has: the restricted security profile, its container, its resources, its volumes. Pure.
+"""Common parts of a backend's pods: the restricted security profile, container, resources, volumes. Pure.
 
 The profile is that of the Pod Security Standards, level restricted, with a read-only root file system on top.
 """

@@ -1,4 +1,4 @@
-"""Which work of a backend a CronJob does, and on which schedule. Pure."""
+"""The schedule of each work that a CronJob does. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an MLflow client cannot do with an MLflow server of another version, or of its own, and why.
+"""The limits of an MLflow client with a server of another version, or of its own, and their reasons.
 
 Measured on stock MLflow, client by client and server by server (tests/server/test_clients.py): what is listed
 fails there too, and nothing else fails here.

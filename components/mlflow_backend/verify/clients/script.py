@@ -1,4 +1,4 @@
-"""What a team's code does with a tracking server, by the public API of whatever MLflow client runs this file.
+"""A team's code as a verification runs it, by the public API of whatever MLflow client runs this file.
 
 Run by the Python of a client's environment, it imports nothing of this project. It reads one JSON object from standard
 input: `own` (a text that nobody else's names hold), `experiment` and `model` (names to use), `tags` (of both), `folder`

@@ -1,4 +1,4 @@
-"""What a rule is, and the small conditions that rules are put together from. Pure."""
+"""The type of a rule, and the small conditions that rules are put together from. Pure."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who may call the server: API keys with scopes and limits, and a cache in front of MLflow's basic auth."""
+"""Access to the server: API keys with scopes and limits, and a cache in front of MLflow's basic auth."""

@@ -1,4 +1,4 @@
-"""How many different wrong passwords a client may try in a minute, for one name and over all names.
+"""The limit on different wrong passwords of a client in a minute, for one name and over all names.
 
 Counted by name and address together: whoever guesses somebody's password from one address does not lock him out from
 another. The same wrong password again is no new guess, so that a client with an old password is refused, and not

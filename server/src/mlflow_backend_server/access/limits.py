@@ -1,4 +1,4 @@
-"""How many requests a key may make in a minute, counted in the cache for all servers together."""
+"""The limit on a key's requests in a minute, counted in the cache for all servers together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a user's password is right: checked once, remembered for seconds, hashed on threads of its own.
+"""The check of a user's password: made once, remembered for seconds, hashed on threads of its own.
 
 Works on the user store of every MLflow version, which hashes the password anew for every request (180 ms). MLflow asks
 the same store again after the request filter did, and gets the remembered answer. Whatever changes a user in this

@@ -1,4 +1,4 @@
-"""Which requests an API key may make, by its scope and what a route does. Pure."""
+"""The requests that an API key may make, by its scope and what a route does. Pure."""
 
 from __future__ import annotations
 

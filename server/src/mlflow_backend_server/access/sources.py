@@ -1,4 +1,4 @@
-"""Where the secret with the API keys is, and a holder that reads it again and again, so that a revoked key ends.
+"""The source of API keys, and a holder that reads it again and again, so that a revoked key ends.
 
 A file (mounted secrets of Kubernetes and the local target change in place), an AWS secret by its ARN (`ARN#KEY` for one
 key of a secret that is a JSON object) or a Google one by its resource name. A secret given as a plain environment

@@ -1,4 +1,4 @@
-"""Which databases the tool works on, read from the same environment as the server beside it.
+"""The databases that the tool works on, read from the same environment as the server beside it.
 
 The URIs are SQLAlchemy's, as MLflow takes them; what they leave out (password, TLS) libpq reads from PGPASSWORD,
 PGSSLMODE and PGSSLROOTCERT.

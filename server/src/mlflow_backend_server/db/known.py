@@ -1,4 +1,4 @@
-"""What is known about MLflow's schemas beyond the installed version: two committed tables, made by server/tools/.
+"""MLflow's schemas beyond the installed version: two committed tables, made by server/tools/.
 
 `schema_heads.json` says which head each MLflow release requires and holds every revision in order;
 `revision_classes.json` says what each revision did when it really ran on Postgres.

@@ -1,4 +1,4 @@
-"""Runs MLflow's own migration scripts on a connection of ours, in one transaction.
+"""The run of MLflow's own migration scripts on a connection of ours, in one transaction.
 
 MLflow's `env.py` opens connections of its own (the basic-auth one even from the URI with the password in it), so the
 advisory lock could not live on the connection that migrates. Alembic's EnvironmentContext serves without an env.py.

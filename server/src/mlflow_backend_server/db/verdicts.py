@@ -1,4 +1,4 @@
-"""How the tool ends: its exit codes, and the one error that carries them."""
+"""The tool's exit codes, and the one error that carries them."""
 
 from __future__ import annotations
 

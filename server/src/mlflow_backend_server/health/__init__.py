@@ -1,1 +1,1 @@
-"""What a server says about the parts that it depends on: `/health/components` and `/health/ready`."""
+"""A server's answers about the parts that it depends on: `/health/components` and `/health/ready`."""

@@ -1,4 +1,4 @@
-"""Which database and which artifact store this server works with, for whoever has to know a backend again.
+"""The identity of the database and the artifact store that this server works with, by which a backend is known again.
 
 The database's identity is made here, at the first question of a server that never saw one. One that was seen and is
 gone is not made again: its loss must show. The store's identity is one object below the artifacts, written by whoever

@@ -1,4 +1,4 @@
-"""Whether what MLflow stores encrypted is under the stack's own keys: no public default, no key of one process."""
+"""The check that what MLflow stores encrypted is under the stack's own keys: no public default, no process's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this server may be given traffic: its database answers, and the schema is the one that it was built for.
+"""The readiness of this server for traffic: its database answers, with the schema that it was built for.
 
 The schema is compared until it was right once, and never again in this process: a later migration, made for the next
 release, must not take the old servers away before the new ones are there.

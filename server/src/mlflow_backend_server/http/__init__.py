@@ -1,1 +1,1 @@
-"""What stands around MLflow's own application, on ASGI (uvicorn) and on WSGI (gunicorn)."""
+"""The layers around MLflow's own application, on ASGI (uvicorn) and on WSGI (gunicorn)."""

@@ -1,4 +1,4 @@
-"""Which requests are kept as a line of the audit, and what of them is said. Pure.
+"""The requests that are kept as a line of the audit, and what is said of each. Pure.
 
 Who changed users, keys, permissions and what a registry says: enough to read the history of a model. Never a password,
 a key or a secret; of a tag also the value, since everybody who may read the model sees it.

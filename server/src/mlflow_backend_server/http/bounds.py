@@ -1,4 +1,4 @@
-"""What one request's body, and the artifact that it asks for, may take: its limit, and the temporary folder's room."""
+"""The bounds of a request's body, and of the artifact that it asks for: its limit, and the temporary folder's room."""
 
 from __future__ import annotations
 

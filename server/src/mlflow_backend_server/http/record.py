@@ -1,4 +1,4 @@
-"""What is kept of a request once it was answered: a line of JSON, one more if it changed something, and metrics."""
+"""The record of an answered request: a line of JSON, one more if it changed something, and metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of MLflow's two applications a request is for, and the template of its route.
+"""The choice between MLflow's two applications for a request, and the template of its route.
 
 Metrics and logs need templates: raw paths would be endless labels. Answers are kept, because asking costs 0.3 ms.
 """
