@@ -1,4 +1,4 @@
-"""A backup, a maintenance and a verification on EKS, with real MLflow: pods get the roles of their accounts.
+"""A backup, its drill and restore, a maintenance and a verification on EKS: pods get the roles of their accounts.
 
 AWS is emulated, with its IAM enforced, and the cluster is real. That AWS's own agent gives the roles is not shown here.
 """
@@ -14,6 +14,7 @@ from mlflow_backend.backup import sealing
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.kubernetes.naming import MAINTENANCE, VERIFICATION
 from tests.rig.aws.server import REGION
+from tests.rig.kubernetes.contents import contents_of
 from tests.rig.kubernetes.eks_backend import EksRig, EksStack, aws_names, cluster_name
 from tests.rig.kubernetes.scheduled import each_minute, leave_one, maintained
 from tests.server.server_image import VERSION
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(900)]
 
 BUCKET: Final = "backups-of-eks"
+KEY: Final = sealing.new_key()
 _SCHEDULED_S: Final = 240
 
 
@@ -34,7 +36,7 @@ _SCHEDULED_S: Final = 240
 def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EksStack]:
     """One server, with all work on schedules that the tests do not wait for."""
     folder = tmp_path_factory.mktemp("eks-scheduled")
-    recovery = sealing.public_key(sealing.new_key())
+    recovery = sealing.public_key(KEY)
     sections: dict[str, dict[str, Any]] = {
         "backup": {"destination": f"s3://{BUCKET}/team", "recoveryKey": recovery},
         "maintain": {"schedule": "0 3 * * 0"},
@@ -69,10 +71,43 @@ def test_a_job_takes_a_backup_that_is_whole(stack: EksStack) -> None:
     """Both databases' dumps, the artifacts and the keys are at the destination, and their checksums agree."""
     taken = stack.script("backup", "create")
     assert taken.code == ExitCode.DONE, taken.text
-    (backup,) = json.loads(stack.script("backup", "list", "--json").text)["backups"]
-    verified = stack.script("backup", "verify", "--read", "--json")
-    assert verified.code == ExitCode.DONE, verified.text
-    assert json.loads(verified.text) == {"backup": backup["id"], "read": True, "damages": []}
+    (made,) = backup(stack, "list")["backups"]
+    assert backup(stack, "verify", "--read") == {"backup": made["id"], "read": True, "damages": []}
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The option that gives the recovery key."""
+    path = tmp_path_factory.mktemp("key") / "recovery.txt"
+    path.write_text(f"{KEY}\n")
+    return f"file:{path}"
+
+
+def backup(stack: EksStack, *arguments: str) -> dict[str, Any]:
+    """Run the command, and return what it printed."""
+    done = stack.script("backup", "--json", *arguments)
+    assert done.code == ExitCode.DONE, done.text
+    return dict(json.loads(done.text[done.text.index("{\n") :]))
+
+
+def test_a_drill_on_this_machine_proves_it(stack: EksStack, key: str) -> None:
+    """From the bucket and the recovery key: served and verified by a stack of this machine."""
+    result = backup(stack, "--recovery-key", key, "drill")
+    assert (result["outcome"], result["keys_proved"], result["findings"]) == ("proved", True, [])
+    assert backup(stack, "list")["backups"][-1]["state"] == "proved"
+
+
+def test_its_backup_restored_onto_it_takes_back_what_was_logged_since(stack: EksStack, key: str) -> None:
+    """By a Job with the role of the database's tasks; the next update is green. Undone, what was logged is there."""
+    before, made = contents_of(stack.call), backup(stack, "list")["backups"][-1]["id"]
+    stack.write_runs("since", 1)
+    after = contents_of(stack.call)
+    backup(stack, "--recovery-key", key, "restore", made)
+    assert contents_of(stack.call) == before
+    stack.must_up()
+    backup(stack, "restore", "--undo")
+    assert contents_of(stack.call) == after
+    stack.must_up()
 
 
 def test_a_job_maintains_with_the_role_of_its_account(stack: EksStack) -> None:
