@@ -167,7 +167,7 @@ class OneShot(Task, Protocol):
 class Backups(Protocol):
     """How the backups of one deployed backend are taken and restored; nothing is asked before a call.
 
-    Each method raises PlatformFailed, and Refused if it is not built for the target.
+    Each method raises PlatformFailed.
     """
 
     store: Store

@@ -23,8 +23,10 @@ from mlflow_backend.contract import PlatformFailed, Refused, VerificationFailed
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.gcp import secrets
 from mlflow_backend.gcp.api import ENDPOINTS, Api
+from mlflow_backend.gcp.naming import Naming
 from mlflow_backend.gcp.root import Store
 from mlflow_backend.gcp.store import GcsStore
+from mlflow_backend.gcp.vault import SecretManagerVault
 from mlflow_backend.pace import Pace
 from mlflow_backend.releases import resource, steps, update
 from mlflow_backend.releases.plan import Step
@@ -467,6 +469,44 @@ def test_secrets_are_kept_by_version(gcp: GcpRig, api: Api) -> None:
     assert secrets.reference(found, "part#1") == ("one", "")
     assert secrets.reference(found, "part#latest") == ("two", "")
     assert secrets.reference(found, "none#latest")[0] == ""
+
+
+def test_a_backups_secrets_are_put_in_force_and_taken_back(gcp: GcpRig, api: Api, tmp_path: Path) -> None:
+    """By new versions, once, however often a restore is repeated; if one cannot be added, all are as they were."""
+    names, found = ("flask-secret-key", "webhook-key"), secrets.Secrets(project=gcp.project, api=api)
+    naming = Naming(stack_project="shop", stack="vault", project=gcp.project, number=gcp.number, region=gcp.region)
+    body: dict[str, Any] = {"replication": {"automatic": {}}}
+    for name in names:
+        path = f"v1/projects/{gcp.project}/secrets"
+        gcp.call("POST", path, body, api="secretmanager.v1", secretId=naming.secret(name))
+        found.add(naming.secret(name), f"own {name}")
+    vault = SecretManagerVault(secrets=found, naming=naming, names=names, store=FileStore(tmp_path))
+    own = dict(vault.present())
+    for _ in range(2):
+        # A restore that is repeated keeps the backend's own, not those that its first try put in force.
+        vault.replace({"webhook-key": "another"}, label="one")
+        assert vault.present() == {**own, "webhook-key": "another"}
+    assert vault.versions == {naming.secret("flask-secret-key"): "1", naming.secret("webhook-key"): "2"}
+    assert "another" not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    for _ in range(2):
+        vault.put_back("one")
+        assert vault.present() == own
+    full = replace(vault, secrets=_Full(project=gcp.project, api=api))
+    with pytest.raises(PlatformFailed):
+        full.replace(dict.fromkeys(names, "another"), label="two")
+    assert vault.present() == own
+
+
+class _Full(secrets.Secrets):
+    """Secret Manager, which takes a first value and no second one of the same text."""
+
+    def add(self, name: str, text: str) -> secrets.Value:
+        """Add it, unless that text was added already."""
+        texts = self.__dict__.setdefault("texts", set())
+        if text in texts:
+            raise PlatformFailed("it is full", code="full")
+        texts.add(text)
+        return super().add(name, text)
 
 
 def ensured(gcp: GcpRig, props: dict[str, Any], what: str = "ensure(props)") -> dict[str, Any]:

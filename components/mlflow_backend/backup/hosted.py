@@ -16,11 +16,12 @@ from mlflow_backend.logged import is_whole
 from mlflow_backend.verify.tracking import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.source import Artifacts, DeployedSource, Vault
     from mlflow_backend.deployed import DeployedBackend
+    from mlflow_backend.migrate.tool import DatabaseTool
     from mlflow_backend.target import Task
 
 _COUNT_DEADLINE_S: Final = 120.0
@@ -51,17 +52,23 @@ def source_of(  # noqa: PLR0913 - the parts of a backend, by name
     own: Destination,
     stack: str,
     settings: bytes,
+    tool: Callable[[str], DatabaseTool] | None = None,
+    renewed: Callable[[str], str] = lambda revision: revision,
 ) -> DeployedSource:
-    """Return a deployed backend as a restore sees it; `task` is one that reaches its database. Nothing is asked yet."""
+    """Return a deployed backend as a restore sees it; `task` is one that reaches its database. Nothing is asked yet.
+
+    `tool` is the platform's own, unless that has to be given the secrets which a restore has put in force.
+    """
     return sources.source_of(
         deployed,
-        tool=deployed.platform.tool,
+        tool=tool or deployed.platform.tool,
         artifacts=artifacts,
         vault=vault,
         own=own,
         stack=stack,
         settings=settings,
         used=partial(used, task),
+        renewed=renewed,
     )
 
 

@@ -109,7 +109,7 @@ def restore(source: DeployedSource, destination: Destination, planned: RestorePl
                 deployed.ledger.add_restore(found.id, before=before, identity=found.identity)
                 _journal(source).close()
             finally:
-                deployed.serve(revision)
+                deployed.serve(source.renewed(revision))
         finally:
             source.clear_staging()
 
@@ -134,7 +134,7 @@ def undo(source: DeployedSource, *, say: Say) -> str:
             write_identity(source, before)
             deployed.ledger.add_undone_restore(backup, identity=before)
         finally:
-            deployed.serve(revision)
+            deployed.serve(source.renewed(revision))
     return backup
 
 

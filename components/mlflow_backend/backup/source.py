@@ -84,11 +84,16 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class DeployedSource(Source):
-    """A deployed backend that is restored to, too. `used` counts what users have written to it, by table."""
+    """A deployed backend that is restored to, too. `used` counts what users have written to it, by table.
+
+    `renewed` returns the revision that is another one's release with the secrets in force: the same one, if servers
+    read them when they start.
+    """
 
     deployed: DeployedBackend
     vault: Vault
     used: Callable[[], Mapping[str, int]]
+    renewed: Callable[[str], str]
 
 
 def source_of(  # noqa: PLR0913 - the parts of a backend, by name
@@ -101,6 +106,7 @@ def source_of(  # noqa: PLR0913 - the parts of a backend, by name
     stack: str,
     settings: bytes,
     used: Callable[[], Mapping[str, int]],
+    renewed: Callable[[str], str] = lambda revision: revision,
 ) -> DeployedSource:
     """Return a deployed backend as backups see it; nothing is asked yet."""
     platform = deployed.platform
@@ -123,6 +129,7 @@ def source_of(  # noqa: PLR0913 - the parts of a backend, by name
         settings=settings,
         deployed=deployed,
         used=used,
+        renewed=renewed,
     )
 
 
@@ -148,11 +155,4 @@ def no_task() -> Refused:
         "The backend has no task that takes backups yet.",
         code="backup-not-deployed",
         fix="Update it: `pulumi up`.",
-    )
-
-
-def not_built(target: str) -> Refused:
-    """Return the refusal of what a target does not do with backups yet."""
-    return Refused(
-        f"On the target {target} this is not built yet.", code="backup-of-platform", fix="See docs/runbooks/backup.md."
     )

@@ -1,4 +1,4 @@
-"""Backups of a backend on Cloud Run (target.Backups): taken by a job, as its schedule starts it."""
+"""Backups of a backend on Cloud Run (target.Backups): taken by a job, as its schedule starts it, and restored."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.backup import job
-from mlflow_backend.backup.source import no_task, not_built
+from mlflow_backend.backup.source import no_task
 from mlflow_backend.backup.tool import DEADLINE_S
 from mlflow_backend.cloudrun import traffic
 from mlflow_backend.cloudrun.oneshot import CloudRunJob
 from mlflow_backend.gcp.api import RUN
-from mlflow_backend.gcp.render.identity import BACKUP
+from mlflow_backend.gcp.render.identity import BACKUP, DATABASE
+from mlflow_backend.gcp.render.secrets import BASIC
+from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.secrets import Secrets
+from mlflow_backend.hosted import ARTIFACTS
 from mlflow_backend.logged import is_whole
+from mlflow_backend.server import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.source import DeployedSource
@@ -23,13 +29,13 @@ if TYPE_CHECKING:
 
 
 class CloudRunBackups:
-    """See target.Backups: what restores them onto Cloud Run is not built yet."""
+    """See target.Backups: jobs take them, and whoever has the recovery key restores them from where they are."""
 
     as_deployed = True
 
-    def __init__(self, platform: CloudRunPlatform) -> None:
-        """Take the backend's live side; nothing is asked yet."""
-        self._platform, self.store = platform, platform.store
+    def __init__(self, platform: CloudRunPlatform, file: Path) -> None:
+        """Take the backend's live side and the stack's file; nothing is asked yet."""
+        self._platform, self._file, self.store = platform, file, platform.store
         self._name = platform.naming.job(BACKUP)
 
     def take(
@@ -56,8 +62,35 @@ class CloudRunBackups:
         return {} if found is None else {BACKUP: described(found)}
 
     def source(self) -> DeployedSource:
-        """Refuse."""
-        raise not_built(self._platform.target)
+        """Return the backend as a restore sees it."""
+        # A status asks for the schedules alone.
+        from mlflow_backend.backup import hosted  # noqa: PLC0415
+        from mlflow_backend.backup.objects import ObjectArtifacts  # noqa: PLC0415
+        from mlflow_backend.cloudrun.renewal import renewed  # noqa: PLC0415
+        from mlflow_backend.deployed import DeployedBackend  # noqa: PLC0415
+        from mlflow_backend.gcp.backups import BucketDestination  # noqa: PLC0415
+        from mlflow_backend.gcp.vault import SecretManagerVault  # noqa: PLC0415
+
+        platform, locator = self._platform, self._platform.locator
+        vault = SecretManagerVault(
+            secrets=Secrets(project=locator.project, api=platform.api),
+            naming=platform.naming,
+            names=(*keys.NAMES, *(BASIC if locator.access == "basic" else ())),
+            store=self.store,
+        )
+        artifacts = Store(bucket=locator.bucket, root=locator.store.prefix(ARTIFACTS))
+        return hosted.source_of(
+            DeployedBackend(platform),
+            task=CloudRunJob(cloud_run=platform.run, job=platform.naming.job(DATABASE)),
+            artifacts=ObjectArtifacts(BucketDestination(platform.api, artifacts)),
+            vault=vault,
+            own=BucketDestination(platform.api, locator.store),
+            stack=locator.stack,
+            settings=self._file.read_bytes(),
+            # Jobs and revisions have fixed versions of secrets, and not those that a restore has added.
+            tool=lambda version: platform.tool(version, vault.versions),
+            renewed=lambda revision: renewed(platform.run, revision, vault.versions),
+        )
 
 
 def described(execution: Mapping[str, Any]) -> str:

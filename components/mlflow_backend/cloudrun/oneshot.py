@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.cloudrun import logs, traffic
 from mlflow_backend.cloudrun.locator import DRAWN
+from mlflow_backend.cloudrun.render.containers import with_versions
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.gcp.api import RUN
 from mlflow_backend.gcp.naming import LIMITS
@@ -28,11 +29,15 @@ _EXIT_CODE: Final = "exitCode"
 
 @dataclass(kw_only=True)
 class CloudRunJob:
-    """A job that is run once, with arguments of its own, and in another `image` if one is named."""
+    """A job that is run once, with arguments of its own, and in another `image` if one is named.
+
+    `versions` are those of secrets that the job is given instead of its own, by the secrets' names.
+    """
 
     cloud_run: CloudRun
     job: str
     image: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def run(
         self, command: Sequence[str], *, deadline_s: float, complete: Callable[[Sequence[str]], bool] = lambda _: True
@@ -43,11 +48,13 @@ class CloudRunJob:
         whether the log has all that is wanted of it: its last lines may come after the end. Raises PlatformFailed.
         """
         found = self._job()
-        job, temporary = self.job, self.image and self.image != _container(found)["image"]
+        container, job = _container(found), self.job
+        wanted = with_versions({**container, "image": self.image or container["image"]}, self.versions)
+        temporary = wanted != container
         if temporary:
-            job = self._copied(found)
+            job = self._copied(found, wanted)
         try:
-            return self._run(job, _container(found)["name"], command[1:], deadline_s, complete)
+            return self._run(job, container["name"], command[1:], deadline_s, complete)
         finally:
             if temporary:
                 self.cloud_run.api.call("DELETE", RUN, self._path(job))
@@ -99,10 +106,9 @@ class CloudRunJob:
     def _lines(self, execution: Mapping[str, Any]) -> list[str]:
         return logs.of_execution(self.cloud_run.api, self.cloud_run.naming.project, execution)
 
-    def _copied(self, found: Mapping[str, Any]) -> str:
-        """Make a job like this one in the other image, and return its name."""
+    def _copied(self, found: Mapping[str, Any], container: Mapping[str, Any]) -> str:
+        """Make a job like this one with another container, and return its name."""
         task = found["template"]["template"]
-        container = {**_container(found), "image": self.image}
         body = {key: found[key] for key in _COPIED if key in found}
         body["template"] = {**found["template"], "template": {**task, "containers": [container]}}
         token = uuid.uuid4().hex[:8]

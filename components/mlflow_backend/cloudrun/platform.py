@@ -64,9 +64,14 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
         """Return the schema heads, asked by a job; None if there is no backend yet, or no database that answers."""
         return None if self.run.job(self.naming.job(DATABASE)) is None else super().heads()
 
-    def tool(self, version: str | None) -> DatabaseTool:
-        """Return the database tool in a version's image."""
-        job = CloudRunJob(cloud_run=self.run, job=self.naming.job(DATABASE), image=self._image(version))
+    def tool(self, version: str | None, versions: Mapping[str, str] | None = None) -> DatabaseTool:
+        """Return the database tool in a version's image, with these `versions` of secrets instead of its own."""
+        job = CloudRunJob(
+            cloud_run=self.run,
+            job=self.naming.job(DATABASE),
+            image=self._image(version),
+            versions=versions or {},
+        )
         return DatabaseTool(TaskRunner(job))
 
     # The servers.

@@ -76,11 +76,10 @@ class CloudRunTarget:
         return BILLING
 
     def backups(self, locator: CloudRunLocator, file: Path) -> CloudRunBackups:
-        """Return the job that takes backups; the settings were given to it by the last update."""
-        del file
+        """Return the job that takes backups, and what restores them."""
         from mlflow_backend.cloudrun.backups import CloudRunBackups
 
-        return CloudRunBackups(self.platform(locator))
+        return CloudRunBackups(self.platform(locator), file)
 
     @property
     def locator(self) -> type[CloudRunLocator]:

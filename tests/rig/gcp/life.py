@@ -107,14 +107,14 @@ class Life:
         own = urllib3.make_headers(basic_auth=f"{user}:{password}")
         return {**({"X-Serverless-Authorization": f"Bearer {token}"} if gate else {}), **own}
 
-    def call(self, path: str, body: object) -> dict[str, Any]:
-        """Call MLflow's REST interface through the users' URL, logged in."""
+    def call(self, path: str, body: object = None) -> dict[str, Any]:
+        """Call MLflow's REST interface through the users' URL, logged in; read if there is no body."""
         headers = {**self.login(), "Content-Type": "application/json"}
         url = f"{self.naming.url()}/api/2.0/mlflow/{path}"
-        content = json.dumps(body).encode()
+        method, content = ("GET", None) if body is None else ("POST", json.dumps(body).encode())
 
         def asked() -> Any:
-            found = self.rig.ask(url, "POST", headers=headers, body=content)
+            found = self.rig.ask(url, method, headers=headers, body=content)
             # No instance was there in time, and none has seen the request: MLflow's client repeats it too.
             return None if found.status == HTTPStatus.TOO_MANY_REQUESTS else found
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.gcp.render.secrets import CACHE_AUTH, CACHE_CA, CACHE_URL, DATABASE_CA
+from mlflow_backend.gcp.render.secrets import CACHE_AUTH, CACHE_CA, CACHE_URL, DATABASE_CA, SecretVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mlflow_backend.gcp.render.secrets import SecretVersion
     from mlflow_backend.server import Probe, SecretTemplate
 
 Body = dict[str, Any]
@@ -111,6 +110,20 @@ def vpc_access(*, network: str, subnet: str, tag: str) -> Body:
     }
 
 
+def with_versions(container: Mapping[str, Any], versions: Mapping[str, str]) -> Body:
+    """Return a container whose variables have the secrets that `versions` names at these versions."""
+    return {**container, "env": [_at_versions(each, versions) for each in container.get("env") or []]}
+
+
+def versions_in(template: Mapping[str, Any]) -> list[SecretVersion]:
+    """Return the secret of each variable and of each volume in a template."""
+    variables = [each for container in template["containers"] for each in container.get("env") or []]
+    found = [each["valueSource"]["secretKeyRef"] for each in variables if "valueSource" in each]
+    volumes = [each["secret"] for each in template.get("volumes") or [] if "secret" in each]
+    found += [{"secret": each["secret"], "version": each["items"][0]["version"]} for each in volumes]
+    return [SecretVersion(secret=each["secret"], version=each["version"]) for each in found]
+
+
 def secrets_of(body: Body) -> tuple[str, ...]:
     """Return the secrets that a template or a job gives its containers, each once."""
     return tuple(sorted(set(_secrets_in(body))))
@@ -125,6 +138,13 @@ def _secrets_in(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for each in value:
             yield from _secrets_in(each)
+
+
+def _at_versions(variable: Body, versions: Mapping[str, str]) -> Body:
+    found = (variable.get("valueSource") or {}).get("secretKeyRef")
+    if found is None or found["secret"] not in versions:
+        return variable
+    return {**variable, "valueSource": {"secretKeyRef": {**found, "version": versions[found["secret"]]}}}
 
 
 def _value(source: SecretVersion) -> Body:

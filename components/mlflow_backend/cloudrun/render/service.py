@@ -26,7 +26,7 @@ from mlflow_backend.server import describe
 from mlflow_backend.settings.budget import most_replicas
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from mlflow_backend.gcp.naming import Naming
     from mlflow_backend.gcp.render.secrets import SecretVersion
@@ -187,7 +187,14 @@ def revision_digest(
     variables = _described(settings, naming, surroundings, tag="").secret_environment
     used = [*containers.environment_secrets(variables, surroundings.secrets).values()]
     used += [surroundings.secrets[part] for part in containers.certificates(surroundings.secrets)[1]]
-    drawn = [release, most_replicas(settings), sorted((each.secret, each.version) for each in used)]
+    return digest_of(release, most_replicas(settings), used, naming=naming, failed=failed)
+
+
+def digest_of(
+    release: str, most: int, used: Iterable[SecretVersion], *, naming: Naming, failed: Collection[str]
+) -> str:
+    """Return what names the revision of a release with so many instances at most, which is given these secrets."""
+    drawn = [release, most, sorted((each.secret, each.version) for each in used)]
     attempts = (_digest(drawn if number == 0 else [*drawn, number]) for number in count())
     return next(each for each in attempts if naming.revision(each) not in failed)
 

@@ -68,6 +68,7 @@ def grants(store: Store, secrets: dict[str, Iterable[str]], *, backups: Store | 
             condition=f'resource.name == "{_object(store, f"{store.prefix(ARTIFACTS)}/{OBJECT}")}"',
         ),
         _objects(store, DATABASE, "dumps", DUMPS),
+        _objects(store, DATABASE, "opened-backups", STAGING, role=OBJECT_VIEWER),
         _objects(store, VERIFIER, "verification", VERIFY, role=OBJECT_VIEWER),
         *(_backup(store, backups) if backups else ()),
         *_accessors(secrets),
