@@ -80,7 +80,7 @@ def rendering() -> Row:
         release = service.release_identity(settings, NAMING)
         service.service(settings, NAMING, drawn, release=release, traffic=Traffic())
         jobs.database_job(settings, NAMING, drawn)
-        jobs.verify_job(settings, NAMING, drawn)
+        jobs.verify_job(settings, NAMING, drawn, ("python", "--version"))
         network.network(NAMING)
         network.subnet(settings, NAMING, network=vpc)
         network.services_range(NAMING, network=vpc)

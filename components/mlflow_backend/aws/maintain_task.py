@@ -1,142 +1,24 @@
-"""The maintenance of a backend whose stores are on S3, by a task in the backend's own network (`aws.maintain_job`).
-
-It runs in the server's image: each import here is in MLflow's environment, and the database tool is a process beside
-it. It asks no platform.
-"""
+"""The maintenance of a backend whose stores are on S3 (`backup.maintain_task`)."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import json
-import os
-import sys
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-import psycopg2
-
-from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination
+from mlflow_backend.aws.backups import BucketDestination
 from mlflow_backend.aws.clients import store_client
-from mlflow_backend.aws.maintain_job import MaintainJob
-from mlflow_backend.aws.store import S3Store
-from mlflow_backend.backup import job, tracked
-from mlflow_backend.backup.create import LOCK
-from mlflow_backend.backup.orphans import unnamed
-from mlflow_backend.backup.task import Beside
-from mlflow_backend.codec import from_document, to_document
-from mlflow_backend.contract import BackendError, ExitCode, PlatformFailed, Refused
-from mlflow_backend.maintenance import BY, KeptDump, Maintained, by_experiment
-from mlflow_backend.migrate.tool import DatabaseTool
-from mlflow_backend.releases.stores import DUMPS
+from mlflow_backend.backup import maintain_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-_URI: Final = "MLFLOW_BACKEND_STORE_URI"
-_CONNECT_S: Final = 10
-_STATEMENT_S: Final = 60
-_POLL_S: Final = 15
+    from mlflow_backend.backup.job import Bucket
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the folder of the first argument describes, and print the report as JSON, at the end."""
-    options, code = _parser().parse_args(arguments), ExitCode.DONE
-    report: dict[str, Any]
-    try:
-        report = {"maintained": to_document(_maintained(options))}
-    except BackendError as failure:
-        report, code = {"code": failure.code, "error": str(failure)}, failure.exit_code
-    sys.stdout.write(f"{json.dumps({'exit_code': int(code), **report}, indent=1)}\n")
-    return int(code)
+    """See backup.maintain_task.main."""
+    return maintain_task.main(arguments, objects)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="maintain", description="Maintain a backend from within its network.")
-    parser.add_argument("folder", type=Path, help="holds the job")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-    parser.add_argument("--keep-deleted-days", type=int, help="instead of the job's")
-    parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="seconds to wait for a backup under way")
-    return parser
-
-
-def _maintained(options: argparse.Namespace) -> Maintained:
-    wanted = from_document(MaintainJob, json.loads((options.folder / job.JOB).read_text()))
-    days = options.keep_deleted_days or wanted.keep_deleted_days
-    client = store_client(wanted.store.region, endpoint=wanted.store.endpoint)
-    tool = DatabaseTool(Beside())
-    with _locked(S3Store(client, bucket=wanted.store.bucket, root=wanted.store.root), wait_s=options.wait):
-        report = tool.maintain(days=days, at_once=wanted.at_once, dry_run=options.dry_run)
-        artifacts = BucketArtifacts(client, bucket=wanted.store.bucket, root=wanted.artifacts)
-        stored = {each.path: each.size_bytes for each in artifacts.listing()}
-        # Rows are read after the files: a file is written after the row that names it.
-        with _reading() as cursor:
-            names, rows = tracked.experiments(cursor), tracked.named_artifacts(cursor)
-        return Maintained(
-            dry_run=options.dry_run,
-            removed=report["removed"],
-            kept=report["kept"],
-            databases=report["databases"],
-            temporary_files=None,
-            temporary_bytes=0,
-            experiments=by_experiment(stored, names),
-            lost={path: stored[path] for path in unnamed(stored, rows, root=wanted.address)},
-            dumps=_dumps(client, wanted),
-            kept_databases=tool.kept(),
-        )
-
-
-@contextlib.contextmanager
-def _locked(store: S3Store, *, wait_s: float) -> Iterator[None]:
-    """Hold the lock that backups hold too, once it is free. Raises Refused if it is not in time."""
-    ends = time.monotonic() + wait_s
-    with contextlib.ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(store.locked(LOCK, by=BY))
-            except Refused:
-                if time.monotonic() >= ends:
-                    raise
-                time.sleep(_POLL_S)
-            else:
-                break
-        yield
-
-
-@contextlib.contextmanager
-def _reading() -> Iterator[Any]:
-    """Give a cursor on the tracking database, whose URI is SQLAlchemy's. Raises PlatformFailed."""
-    scheme, _, rest = os.environ[_URI].partition("://")
-    try:
-        connection = psycopg2.connect(
-            f"{scheme.partition('+')[0]}://{rest}",
-            connect_timeout=_CONNECT_S,
-            options=f"-c statement_timeout={_STATEMENT_S}s",
-        )
-        with contextlib.closing(connection), connection.cursor() as cursor:
-            yield cursor
-    except psycopg2.Error as error:
-        raise PlatformFailed(
-            f"the database does not answer: {type(error).__name__}",
-            code="maintain-task-database-not-answering",
-            fix="Run `make status`, and repeat",
-            part="database",
-        ) from None
-
-
-def _dumps(client: Any, wanted: MaintainJob) -> tuple[KeptDump, ...]:
-    """Return the dumps of migrations, the oldest first."""
-    there = BucketDestination(client, bucket=wanted.store.bucket, root=wanted.store.root)
-    parts: dict[str, list[Any]] = {}
-    for each in there.listing(DUMPS):
-        parts.setdefault(each.key.removeprefix(f"{DUMPS}/").partition("/")[0], []).append(each)
-    found = (
-        KeptDump(
-            name=name,
-            bytes=sum(each.size_bytes for each in files),
-            taken_at=max(each.written_at for each in files),
-        )
-        for name, files in parts.items()
-    )
-    return tuple(sorted(found, key=lambda each: each.taken_at))
+def objects(at: Bucket) -> BucketDestination:
+    """Return the objects below a root in a bucket, asked with the task's own identity."""
+    return BucketDestination(store_client(at.region, endpoint=at.endpoint), bucket=at.bucket, root=at.root)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.aws import maintain_job, verify_job
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.backup import job
-from mlflow_backend.backup.tool import BACKUP, MAINTENANCE, content
+from mlflow_backend.backup.tool import content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +21,8 @@ def identifier(props: Mapping[str, Any]) -> str:
 
 def ensure(props: Mapping[str, Any]) -> Mapping[str, Any]:
     """Write the object, if it is not there; of one key there is one content. Raises PlatformFailed."""
-    _store(props).create(props["key"], content_of(props["program"], props["job"], props["settings"]))
+    packed = content(props["program"], props["job"], props["settings"], cloud="aws")
+    _store(props).create(props["key"], packed)
     return props
 
 
@@ -41,14 +40,6 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 def delete(props: Mapping[str, Any]) -> None:
     """Delete the object."""
     _store(props).delete(props["key"])
-
-
-def content_of(program: str, job_text: str, settings: str) -> bytes:
-    """Return the content of the object."""
-    if program == BACKUP:
-        return content(job_text, settings, cloud="aws")
-    files = {job.JOB: job_text.encode()}
-    return maintain_job.bundle(files) if program == MAINTENANCE else verify_job.bundle(files)
 
 
 def _store(props: Mapping[str, Any]) -> S3Store:

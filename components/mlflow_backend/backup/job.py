@@ -98,10 +98,14 @@ def variable(secret: str) -> str:
     return f"{SECRET}{secret.replace('-', '_').upper()}"
 
 
+def modules(cloud: Cloud) -> tuple[str, ...]:
+    """Return what a task is packed with that has the stores, the ledger and the database tool."""
+    return MODULES if cloud == "aws" else GOOGLE_MODULES
+
+
 def bundle(more: Mapping[str, bytes] | None = None, *, cloud: Cloud = "aws") -> bytes:
     """Return the modules of the task, and more, as a zip file that Python runs; it is the same until they change.
 
     `cloud` is whose stores it reads and writes.
     """
-    modules = MODULES if cloud == "aws" else GOOGLE_MODULES
-    return packaged.archive(modules, {"__main__.py": _MAIN.format(cloud=cloud).encode(), **(more or {})})
+    return packaged.archive(modules(cloud), {"__main__.py": _MAIN.format(cloud=cloud).encode(), **(more or {})})

@@ -5,13 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.backup import job
+from mlflow_backend.backup import job, maintain_job, verify_job
+from mlflow_backend.backup.maintain_job import MaintainJob
+from mlflow_backend.backup.verify_job import ScheduledVerification
 from mlflow_backend.codec import to_document
-from mlflow_backend.releases.stores import ROOT
+from mlflow_backend.releases.stores import JOBS, ROOT
+from mlflow_backend.verify.extra import extra_check
+from mlflow_backend.verify.request import VerifyRequest
+from mlflow_backend.verify.subjects import Subject
+from mlflow_backend.verify.tracking import PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mlflow_backend.backup.job import BackupJob, Bucket, Cloud
     from mlflow_backend.settings import Settings
 
@@ -21,6 +29,8 @@ FOLDER: Final = f"{ROOT}/backup"
 DEADLINE_S: Final = 7 * 3600
 BACKUP, VERIFICATION, MAINTENANCE = "backup_task", "verify_task", "maintain_task"
 """Modules of a cloud's package that a task runs."""
+# Until its first connection, and to clean up.
+_BESIDES_S: Final = 120
 _NAMESPACE: Final = "mlflow-backend"
 _RUN: Final = (
     ";import io,os,signal,tempfile,zipfile;"
@@ -55,15 +65,75 @@ class Tool:
         return ("python", "-c", f"{fetch}{run}", self.bucket, self.key)
 
 
-def content(job_text: str, settings: str, *, cloud: Cloud) -> bytes:
-    """Return the content of the tool."""
-    return job.bundle({job.JOB: job_text.encode(), job.SETTINGS: settings.encode()}, cloud=cloud)
+def content(program: str, job_text: str, settings: str, *, cloud: Cloud) -> bytes:
+    """Return the content of a tool; `program` is the module that a task runs."""
+    files = {job.JOB: job_text.encode()}
+    if program == BACKUP:
+        return job.bundle({**files, job.SETTINGS: settings.encode()}, cloud=cloud)
+    bundle = maintain_job.bundle if program == MAINTENANCE else verify_job.bundle
+    return bundle(files, cloud=cloud)
+
+
+def verification(  # noqa: PLR0913 - what is verified, by name
+    settings: Settings,
+    *,
+    store: Bucket,
+    url: str,
+    credentials: Mapping[str, str],
+    access: bool,
+    stack: str,
+    cloud: Cloud,
+) -> Tool:
+    """Return the tool that verifies the backend of a stack as its settings say; users call it at `url`.
+
+    `credentials` are references that mean something within the task, `access` says whether a login is asked for.
+    """
+    checks: Sequence[Any] = [each.model_dump(mode="json") for each in settings.verify.extra_checks]
+    wanted = ScheduledVerification(
+        store=store,
+        subject=Subject(
+            url=url,
+            credentials=credentials,
+            access=access,
+            extra_checks=tuple(map(extra_check, checks)),
+            stack=stack,
+        ),
+        request=VerifyRequest(profile=settings.verify.profile, deadline_s=float(settings.verify.deadline)),
+    )
+    job_text = json.dumps(to_document(wanted), sort_keys=True)
+    return Tool(
+        bucket=store.bucket,
+        # Where its role reads the jobs of other verifications.
+        key=key_of(store, content(VERIFICATION, job_text, "", cloud=cloud), folder=JOBS),
+        job=job_text,
+        program=VERIFICATION,
+        deadline_s=settings.verify.deadline + _BESIDES_S,
+    )
+
+
+def maintenance(settings: Settings, *, store: Bucket, artifacts: str, address: str, cloud: Cloud) -> Tool:
+    """Return the tool that maintains a backend: artifacts are below a root as the bucket and the database know it."""
+    wanted = MaintainJob(
+        store=store,
+        artifacts=artifacts,
+        address=address,
+        keep_deleted_days=settings.maintain.keep_deleted_days,
+        at_once=f"{PREFIX}/",
+    )
+    job_text = json.dumps(to_document(wanted), sort_keys=True)
+    return Tool(
+        bucket=store.bucket,
+        key=key_of(store, content(MAINTENANCE, job_text, "", cloud=cloud)),
+        job=job_text,
+        program=MAINTENANCE,
+        deadline_s=maintain_job.DEADLINE_S + maintain_job.WAIT_S,
+    )
 
 
 def tool(wanted: BackupJob, settings: Settings, *, cloud: Cloud) -> Tool:
     """Return the tool that does a job for a stack with these settings."""
     job_text, file = json.dumps(to_document(wanted), sort_keys=True), stack_file(settings)
-    key = key_of(wanted.store, content(job_text, file, cloud=cloud))
+    key = key_of(wanted.store, content(BACKUP, job_text, file, cloud=cloud))
     return Tool(bucket=wanted.store.bucket, key=key, job=job_text, settings=file)
 
 

@@ -13,7 +13,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from mlflow_backend.backend import Backend, Serving
-from mlflow_backend.cloudrun import preflight, traffic
+from mlflow_backend.cloudrun import preflight, traffic, verification
 from mlflow_backend.cloudrun.locator import locator_of
 from mlflow_backend.cloudrun.platform import CloudRunPlatform
 from mlflow_backend.cloudrun.provider import Candidate, Rollout
@@ -27,7 +27,7 @@ from mlflow_backend.gcp.identity import Identity
 from mlflow_backend.gcp.monitoring import Monitoring
 from mlflow_backend.gcp.network import Network
 from mlflow_backend.gcp.provider import BackupTool, ServerSecrets
-from mlflow_backend.gcp.render import alerts, arguments, backups, cache, identity, network, secrets, storage
+from mlflow_backend.gcp.render import alerts, arguments, backups, cache, identity, network, scheduler, secrets, storage
 from mlflow_backend.gcp.render.secrets import secret_versions
 from mlflow_backend.gcp.scope import Scope
 from mlflow_backend.gcp.scope import arguments as named
@@ -40,6 +40,7 @@ from mlflow_backend.tokens import CLOUDRUN_BACKEND
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mlflow_backend.backup.tool import Tool
     from mlflow_backend.findings import Finding
     from mlflow_backend.releases.pins import PinnedRelease
     from mlflow_backend.settings import Settings
@@ -102,11 +103,11 @@ class CloudRunBackend(Backend):
         self._make_identity()
         self._make_jobs()
         self._make_service()
-        one_shots = self._make_backups()
+        scheduled = self._make_backups()
         least = service.scaling(settings)["minInstanceCount"]
         watched = alerts.alerts(settings, naming, least=least)
         self.monitoring = Monitoring(f"{name}-monitoring", self._scope, watched=watched, opts=self._after(self.service))
-        self._end_update(self._serving(), after=[self._rollout, *one_shots])
+        self._end_update(self._serving(), after=[self._rollout, *scheduled, *self._schedule(identity.VERIFIER)])
         self._give_outputs(
             artifact_root=self.storage.store.address(storage.ARTIFACTS),
             sign_in=access.sign_in(settings, naming),
@@ -155,14 +156,15 @@ class CloudRunBackend(Backend):
         given: dict[str, Any] = {
             identity.SERVER: [*containers.secrets_of(body), *_read_by_server(scope)],
             identity.DATABASE: containers.secrets_of(jobs.database_job(scope.settings, scope.naming, drawn)),
-            identity.VERIFIER: containers.secrets_of(jobs.verify_job(scope.settings, scope.naming, drawn)),
+            identity.VERIFIER: containers.secrets_of(self._verify_job(drawn)),
         }
         there = None
         if scope.settings.backup.destination is not None:
             given[identity.BACKUP] = containers.secrets_of(jobs.backup_job(scope.settings, scope.naming, drawn))
             there = backups.destination(scope.settings, scope.naming.stack)
         after = [*self._own_secrets, *([self.storage.bucket] if self.storage.bucket else [])]
-        granted = identity.grants(self.storage.store, given, backups=there)
+        verified = identity.VERIFIER in scheduler.schedules(scope.settings)
+        granted = identity.grants(self.storage.store, given, backups=there, verified=verified)
         self.identity = Identity(self._name, scope, granted=granted, after=after, opts=self._after())
 
     def _make_jobs(self) -> None:
@@ -170,45 +172,68 @@ class CloudRunBackend(Backend):
         self._drawn = pulumi.Output.all(
             self.secrets.versions, self.database.host, self.cache.host, self.cache.port
         ).apply(lambda found: _surroundings(self._scope, self.network, *found))
-        made = [
-            self._job(identity.DATABASE, self._drawn.apply(lambda drawn: jobs.database_job(settings, naming, drawn))),
-            self._job(identity.VERIFIER, self._drawn.apply(lambda drawn: jobs.verify_job(settings, naming, drawn))),
-        ]
+        tool = verification.tool(settings, self._locator)
+        self._jobs = {
+            identity.DATABASE: self._job(
+                identity.DATABASE, self._drawn.apply(lambda drawn: jobs.database_job(settings, naming, drawn))
+            ),
+            identity.VERIFIER: self._job(
+                identity.VERIFIER,
+                self._drawn.apply(self._verify_job),
+                after=[] if tool is None else [self._tool(identity.VERIFIER, tool)],
+            ),
+        }
         # Another version of the password has to reach the role, which any run of the database tool brings about.
         password = self.secrets.versions.apply(lambda found: str(found.get(secrets.DATABASE_PASSWORD, "")))
         user = settings.gcp.database.user
         self.add_migration(
             self._locator,
             database=pulumi.Output.concat(self.database.identity, "@", password, " as ", user),
-            after=made,
+            after=list(self._jobs.values()),
         )
 
     def _make_backups(self) -> list[pulumi.Resource]:
-        """Register what takes backups: its tool, its job, and who starts that when; return what an update waits for."""
-        name, settings, naming = self._name, self._scope.settings, self._scope.naming
+        """Register what takes backups, and who starts that when; return what an update waits for."""
+        settings, naming = self._scope.settings, self._scope.naming
         if settings.backup.destination is None:
             return []
-        stored = [self.storage.bucket] if self.storage.bucket else []
-        tool = BackupTool(f"{name}-backup-tool", jobs.backup_tool(settings, naming), opts=self._after(*stored))
+        tool = self._tool(identity.BACKUP, jobs.backup_tool(settings, naming))
         body = self._drawn.apply(lambda drawn: jobs.backup_job(settings, naming, drawn))
-        made = self._job(identity.BACKUP, body, after=[tool])
-        if not backups.is_scheduled(settings):
-            return [made]
+        self._jobs[identity.BACKUP] = self._job(identity.BACKUP, body, after=[tool])
+        return [self._jobs[identity.BACKUP], *self._schedule(identity.BACKUP)]
+
+    def _verify_job(self, drawn: Surroundings) -> dict[str, Any]:
+        """Return the job that verifies within the network."""
+        settings = self._scope.settings
+        command = verification.command(settings, self._locator)
+        return jobs.verify_job(settings, self._scope.naming, drawn, command)
+
+    def _tool(self, part: str, tool: Tool) -> BackupTool:
+        """Register the tool that a job fetches."""
+        stored = [self.storage.bucket] if self.storage.bucket else []
+        return BackupTool(f"{self._name}-{part}-tool", tool, opts=self._after(*stored))
+
+    def _schedule(self, part: str) -> list[pulumi.Resource]:
+        """Register who starts a job on a schedule, if it has one."""
+        name, settings, naming = self._name, self._scope.settings, self._scope.naming
+        if part not in scheduler.schedules(settings):
+            return []
         may_start = gcp.cloudrunv2.JobIamMember(
-            f"{name}-backup-starter",
-            name=made.name,
+            f"{name}-{part}-starter",
+            name=self._jobs[part].name,
             location=naming.region,
             role=access.INVOKER,
-            member=naming.member(identity.BACKUP),
-            opts=self._after(made),
+            member=naming.member(part),
+            opts=self._after(self._jobs[part]),
         )
-        schedule = gcp.cloudscheduler.Job(
-            f"{name}-backup-schedule",
-            **named(backups.schedule(settings, naming)),
-            region=naming.region,
-            opts=self._after(may_start, *self._apis),
-        )
-        return [made, schedule]
+        return [
+            gcp.cloudscheduler.Job(
+                f"{name}-{part}-schedule",
+                **named(scheduler.job(settings, naming, part)),
+                region=naming.region,
+                opts=self._after(may_start, *self._apis),
+            )
+        ]
 
     def _job(self, part: str, body: pulumi.Output[Any], *, after: Sequence[pulumi.Resource] = ()) -> gcp.cloudrunv2.Job:
         naming = self._scope.naming

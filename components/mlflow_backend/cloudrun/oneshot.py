@@ -12,6 +12,7 @@ from mlflow_backend.cloudrun.render.containers import with_versions
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.gcp.api import RUN
 from mlflow_backend.gcp.naming import LIMITS
+from mlflow_backend.gcp.store import FETCH
 from mlflow_backend.hosted import StoreReader
 from mlflow_backend.one_shot import Seen, await_end, whole_log
 from mlflow_backend.target import Finished
@@ -19,6 +20,7 @@ from mlflow_backend.target import Finished
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from mlflow_backend.cloudrun.locator import CloudRunLocator
     from mlflow_backend.cloudrun.service import CloudRun
 
 # Cloud Logging shows a line some seconds after it was written.
@@ -132,11 +134,16 @@ class VerifyJob(StoreReader, CloudRunJob):
     """The job that verifies within the network (target.OneShot)."""
 
 
-def drawing(audience: str) -> str:
-    """Return the statements by which a task draws an identity token for an audience, as whoever it runs as."""
+def fetching(locator: CloudRunLocator) -> str:
+    """Return the statements by which a verification within the network reads its job.
+
+    If Google checks callers, it draws an identity token too, as whoever it runs as.
+    """
+    if locator.identity != "iam":
+        return FETCH
     return (
-        ";import os;from google.auth.transport.requests import Request;from google.oauth2 import id_token;"
-        f"os.environ[{DRAWN!r}]=id_token.fetch_id_token(Request(),{audience!r})"
+        f"{FETCH};import os;from google.auth.transport.requests import Request;from google.oauth2 import id_token;"
+        f"os.environ[{DRAWN!r}]=id_token.fetch_id_token(Request(),{locator.audience!r})"
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow_backend.cloudrun import logs, traffic
 from mlflow_backend.cloudrun.history import CloudRunHistory, container_of, release_of
 from mlflow_backend.cloudrun.locator import IDENTITY, SECRET, SIGNED, CloudRunLocator
-from mlflow_backend.cloudrun.oneshot import CloudRunJob, VerifyJob, drawing
+from mlflow_backend.cloudrun.oneshot import CloudRunJob, VerifyJob, fetching
 from mlflow_backend.cloudrun.render.service import VERSION_LABEL
 from mlflow_backend.cloudrun.service import OPERATION_S, CloudRun
 from mlflow_backend.cloudrun.staged import StagedRevision
@@ -21,7 +21,7 @@ from mlflow_backend.gcp.identity_tokens import signed, token
 from mlflow_backend.gcp.render.identity import DATABASE, SERVER, VERIFIER
 from mlflow_backend.gcp.render.secrets import WAITING_KEYS
 from mlflow_backend.gcp.render.storage import DUMPS
-from mlflow_backend.gcp.store import FETCH, GcsStore
+from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.hosted import ARTIFACTS, HostedPlatform
 from mlflow_backend.logged import without_passwords
 from mlflow_backend.migrate.tool import DatabaseTool, TaskRunner
@@ -138,7 +138,7 @@ class CloudRunPlatform(HostedPlatform, CloudRunHistory):
             job=self.naming.job(VERIFIER),
             credentials=self.locator.credentials_inside,
             locator=self.locator,
-            fetch=f"{FETCH}{drawing(self.locator.audience)}" if self.locator.identity == "iam" else FETCH,
+            fetch=fetching(self.locator),
         )
 
     def count(self, verdict: str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from mlflow_backend.cloudrun import verification
+from mlflow_backend.cloudrun.locator import locator_of
 from mlflow_backend.cloudrun.refusals import naming_of
 from mlflow_backend.cloudrun.render import jobs, service
 from mlflow_backend.cloudrun.render.service import Surroundings
-from mlflow_backend.gcp.render import alerts, backups, cache, database, secrets, storage
+from mlflow_backend.gcp.render import alerts, cache, database, scheduler, secrets, storage
 from mlflow_backend.gcp.render.secrets import secret_versions
 from mlflow_backend.report.policies import RenderedParts
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 BILLING: Final[Mapping[str, Billing]] = {
     type_: row
-    for module in (alerts, backups, cache, database, secrets, storage, service)
+    for module in (alerts, cache, database, scheduler, secrets, storage, service)
     for type_, row in module.BILLING.items()
 }
 
@@ -45,7 +47,9 @@ def render(settings: Settings, *, project: str, stack: str, image: str | None) -
     templates: dict[str, Any] = {
         "server": service.template(settings, naming, found, release=""),
         "database tool": jobs.database_job(settings, naming, found)["template"]["template"],
-        "verification": jobs.verify_job(settings, naming, found)["template"]["template"],
+        "verification": jobs.verify_job(
+            settings, naming, found, verification.command(settings, locator_of(settings, naming))
+        )["template"]["template"],
     }
     if settings.backup.destination is not None:
         templates["backup"] = jobs.backup_job(settings, naming, found)["template"]["template"]

@@ -29,7 +29,7 @@ class CloudRunTarget:
 
     name = "cloudrun"
     loopback = False
-    verified_on_schedule = False
+    verified_on_schedule = True
     maintenance = None
     platforms = frozenset({"gcp"})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlflow_backend.aws.maintenance import TaskMaintenance
+from mlflow_backend.backup.task_maintenance import TaskMaintenance
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.oneshot import EcsTask
 from mlflow_backend.ecs.render.maintenance import MAINTENANCE

@@ -1,4 +1,4 @@
-"""The tool that takes backups, as an object in the backend's store: made from this package, found by its digest."""
+"""The tool of a one-shot task, as an object in the backend's store: made from this package, found by its digest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def identifier(props: Mapping[str, Any]) -> str:
 
 def ensure(props: Mapping[str, Any]) -> Mapping[str, Any]:
     """Write the object, if it is not there; of one key there is one content. Raises PlatformFailed."""
-    _store(props).create(props["key"], content(props["job"], props["settings"], cloud="gcp"))
+    packed = content(props["program"], props["job"], props["settings"], cloud="gcp")
+    _store(props).create(props["key"], packed)
     return props
 
 

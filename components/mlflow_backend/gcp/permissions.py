@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.gcp.render.backups import is_scheduled
+from mlflow_backend.gcp.render.scheduler import schedules
 
 if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
@@ -61,4 +61,4 @@ SCHEDULED: Final = (
 
 def wanted(settings: Settings) -> tuple[str, ...]:
     """Return what whoever deploys a stack has to be allowed."""
-    return (*DEPLOY, *(SCHEDULED if is_scheduled(settings) else ()))
+    return (*DEPLOY, *(SCHEDULED if schedules(settings) else ()))

@@ -1,4 +1,4 @@
-"""Dynamic resources that targets on Google Cloud share: the server's secrets, and the tool of backups. Thin.
+"""Dynamic resources that targets on Google Cloud share: the server's secrets, and the tools of one-shot tasks. Thin.
 
 The path of this module and the names of its classes are frozen: Pulumi keeps providers by module and class name, so
 that moving or renaming one makes `destroy` fail for stacks that exist (a test pins them). For the same reason an
@@ -25,17 +25,23 @@ class ServerSecretsProvider(ModuleProvider):
 
 
 class BackupToolProvider(ModuleProvider):
-    """The tool that takes backups, in the backend's store; what is in it follows from its inputs and this package."""
+    """The tool of a one-shot task, in the backend's store; what is in it follows from its inputs and this package."""
 
     module = "mlflow_backend.gcp.backup_tool"
 
 
 class BackupTool(Resource, module="mlflow-backend", name="GcpBackupTool"):
-    """The tool that the job of backups fetches."""
+    """The tool that a job fetches."""
 
     def __init__(self, name: str, tool: Tool, *, opts: pulumi.ResourceOptions) -> None:
         """Take the tool."""
-        props = {"bucket": tool.bucket, "key": tool.key, "job": tool.job, "settings": tool.settings}
+        props = {
+            "bucket": tool.bucket,
+            "key": tool.key,
+            "program": tool.program,
+            "job": tool.job,
+            "settings": tool.settings,
+        }
         super().__init__(BackupToolProvider(), name, props, opts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlflow_backend.aws.maintenance import TaskMaintenance
+from mlflow_backend.backup.task_maintenance import TaskMaintenance
 from mlflow_backend.kubernetes.naming import MAINTENANCE
 from mlflow_backend.kubernetes.oneshot import KubernetesJob
 from mlflow_backend.kubernetes.render.maintenance import COMMAND

@@ -11,7 +11,6 @@ from typing import Final
 
 _LINES: Final = "by lines of the server's log"
 _SERVER_ONLY: Final = "only the server knows it"
-_NO_SCHEDULE: Final = "no schedule of this project runs there"
 _ASKED: Final = "`make status` and `python -m scripts.backup list` say it of scheduled backups, to whoever asks"
 
 
@@ -73,9 +72,9 @@ CLOUD_MONITORING: Final = {
     "TemporarySpaceLow": _none(_SERVER_ONLY),
     "FiguresMissing": _none("it is for Prometheus"),
     "VerificationRed": _by("verification-red", note="of verifications inside the network"),
-    "VerificationOld": _none(_NO_SCHEDULE),
+    "VerificationOld": _by("verification-old", note="with `verify.schedule`, once one has passed"),
     "ScheduledWorkFailed": _by("backup-failed", note="of a backup"),
-    "BackupOld": _none(_ASKED),
+    "BackupOld": _none(f"a figure that is absent is waited for 23.5 hours at most; {_ASKED}"),
     "DrillOld": _none("no drill runs there"),
     "DiskLow": _by("database-storage"),
     "ArtifactsGrow": _none("buckets have no end"),

@@ -10,11 +10,12 @@ import boto3
 import moto
 import pytest
 
-from mlflow_backend.aws import maintain_job, maintain_task
-from mlflow_backend.aws.maintain_job import MaintainJob
+from mlflow_backend.aws import maintain_task
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.backup import create, job
+from mlflow_backend.backup import create, job, maintain_job
+from mlflow_backend.backup import maintain_task as packed_task
 from mlflow_backend.backup.job import Bucket
+from mlflow_backend.backup.maintain_job import MaintainJob
 from mlflow_backend.codec import from_document, to_document
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.maintenance import Maintained
@@ -93,9 +94,9 @@ class Cursor:
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A bucket with the artifacts of a run, some of none, and two dumps."""
     job_at(tmp_path)
-    monkeypatch.setattr(maintain_task, "DatabaseTool", Tool)
-    monkeypatch.setattr(maintain_task, "_reading", lambda: contextlib.nullcontext(Cursor()))
-    monkeypatch.setattr(maintain_task, "_POLL_S", 0.01)
+    monkeypatch.setattr(packed_task, "DatabaseTool", Tool)
+    monkeypatch.setattr(packed_task, "_reading", lambda: contextlib.nullcontext(Cursor()))
+    monkeypatch.setattr(packed_task, "_POLL_S", 0.01)
     with moto.mock_aws():
         made = boto3.client("s3", region_name="us-east-1")
         made.create_bucket(Bucket=BUCKET)
@@ -159,7 +160,7 @@ def test_a_database_that_is_away_is_said(
     """The report names the part, and no password of the URI."""
     del client
     monkeypatch.undo()
-    monkeypatch.setattr(maintain_task, "DatabaseTool", Tool)
+    monkeypatch.setattr(packed_task, "DatabaseTool", Tool)
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql+psycopg2://user:hidden@127.0.0.1:9/mlflow")
     code, report = done(capsys, str(tmp_path))
     assert (code, report["code"]) == (ExitCode.PLATFORM_FAILED, "maintain-task-database-not-answering")

@@ -9,11 +9,11 @@ import boto3
 import moto
 import pytest
 
-from mlflow_backend.aws import verify_job, verify_task
+from mlflow_backend.aws import verify_task
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.aws.verify_job import ScheduledVerification
-from mlflow_backend.backup import job
+from mlflow_backend.backup import job, verify_job
 from mlflow_backend.backup.job import Bucket
+from mlflow_backend.backup.verify_job import ScheduledVerification
 from mlflow_backend.codec import to_document
 from mlflow_backend.contract import ExitCode
 from mlflow_backend.releases.ledger import Ledger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from mlflow_backend.gcp import backup_tool
 from mlflow_backend.gcp import permissions as allowed
 from mlflow_backend.gcp.backups import BucketDestination
 from mlflow_backend.gcp.existing import backups as judged
-from mlflow_backend.gcp.render import backups, identity, network
+from mlflow_backend.gcp.render import identity, network, scheduler
 from mlflow_backend.gcp.root import Store
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.releases.stores import LEDGER, LOCKS, STAGING
@@ -42,7 +43,7 @@ THERE = Store(bucket="elsewhere", root="team/gcp")
 def test_the_scheduler_runs_the_one_job_as_its_own_account() -> None:
     """In UTC, as the setting says; its document is one of Cloud Scheduler's."""
     refuse_unsupported(SETTINGS)
-    body = backups.schedule(SETTINGS, NAMING)
+    body = scheduler.job(SETTINGS, NAMING, "backup")
     assert google_apis.problems("cloudscheduler.v1", "Job", body) == []
     assert (body["schedule"], body["timeZone"]) == ("0 2 * * *", "Etc/UTC")
     target = body["httpTarget"]
@@ -54,7 +55,7 @@ def test_only_who_schedules_needs_the_scheduler() -> None:
     """`never` leaves out its API and its permissions, and a backup can still be taken."""
     never = changed("backups", {"backup": {"schedule": "never"}})
     for settings, scheduled in ((SETTINGS, True), (never, False), (changed("basic", {}), False)):
-        assert (backups.API in network.apis(settings)) is scheduled
+        assert (scheduler.API in network.apis(settings)) is scheduled
         assert ("cloudscheduler.jobs.create" in allowed.wanted(settings)) is scheduled
 
 
@@ -155,6 +156,23 @@ def test_the_account_reads_the_backend_and_writes_its_dump_and_lock(account: Emu
     _denied(lambda: mine.read(["_backend/verify/job"]))
 
 
+def test_the_database_tool_reads_what_a_restore_opened_and_changes_nothing_of_it() -> None:
+    """Nor does it read a backup."""
+    api = EmulatedStorage()
+    granted = identity.grants(OWN, {}, backups=THERE)
+    for bucket in (OWN.bucket, THERE.bucket):
+        own = [each for each in granted if each.resource == bucket and each.account == identity.DATABASE]
+        api.bucket(bucket, *(each.binding(NAMING) for each in own))
+    opened, sealed = f"{STAGING}/1/tracking.dump", "backups/1/tracking.dump.age"
+    BucketDestination(api, OWN).create(opened, b"x")
+    BucketDestination(api, THERE).create(sealed, b"x")
+    api.caller = NAMING.email(identity.DATABASE)
+    mine = BucketDestination(api, OWN)
+    assert mine.read([opened]) == {opened: b"x"}
+    _denied(lambda: mine.replace(opened, b"y"))
+    _denied(lambda: BucketDestination(api, THERE).read([sealed]))
+
+
 @pytest.mark.parametrize(
     ("bucket", "finding"),
     [
@@ -214,7 +232,7 @@ class _Run:
 
 def _backups(found: dict[str, Any] | None) -> CloudRunBackups:
     platform: Any = SimpleNamespace(run=_Run(found), naming=NAMING, store=None, target="cloudrun")
-    return CloudRunBackups(platform)
+    return CloudRunBackups(platform, Path("Pulumi.gcp.yaml"))
 
 
 def _take(taken: CloudRunBackups, *, dry_run: bool = False) -> Any:
@@ -244,5 +262,3 @@ def test_a_backend_without_the_job_takes_none() -> None:
     assert _backups({**BODY, "latestCreatedExecution": {"name": "e1"}}).schedules() == {
         "backup": "under way since 2026-11-29 02:00:00Z"
     }
-    with raised("backup-of-platform", "cloudrun"):
-        _backups(None).source()

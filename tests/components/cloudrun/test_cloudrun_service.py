@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.cloudrun import rendered
+from mlflow_backend.cloudrun import rendered, verification
 from mlflow_backend.cloudrun.locator import locator_of
 from mlflow_backend.cloudrun.refusals import refuse_unsupported
 from mlflow_backend.cloudrun.render import access, jobs
@@ -24,7 +24,10 @@ from tests.components.cloudrun.stacks import NAMING, VARIANTS, body_of, changed,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlflow_backend.cloudrun.render.service import Surroundings
+    from mlflow_backend.gcp.naming import Naming
     from mlflow_backend.report.quantities import Quantity
+    from mlflow_backend.settings import Settings
 
 OLD, NEW = NAMING.revision("0" * 16), NAMING.revision("1" * 16)
 
@@ -36,9 +39,14 @@ def test_what_is_rendered_is_taken(variant: str) -> None:
     refuse_unsupported(settings)
     assert google_apis.service_problems(body_of(settings)) == []
     backups = [] if settings.backup.destination is None else [jobs.backup_job]
-    for job in (jobs.database_job, jobs.verify_job, *backups):
+    for job in (jobs.database_job, verify_job, *backups):
         body = job(settings, NAMING, surroundings(settings))
         assert google_apis.problems("run.v2", "GoogleCloudRunV2Job", body) == []
+
+
+def verify_job(settings: Settings, naming: Naming, drawn: Surroundings) -> dict[str, Any]:
+    """Return the job that verifies within the network, as an update makes it."""
+    return jobs.verify_job(settings, naming, drawn, verification.command(settings, locator_of(settings, naming)))
 
 
 def broken(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
@@ -292,7 +300,7 @@ def test_no_secret_is_in_a_document(variant: str) -> None:
     settings = changed(variant, {})
     drawn = surroundings(settings)
     text = json.dumps(
-        [body_of(settings), jobs.database_job(settings, NAMING, drawn), jobs.verify_job(settings, NAMING, drawn)]
+        [body_of(settings), jobs.database_job(settings, NAMING, drawn), verify_job(settings, NAMING, drawn)]
     )
     assert "rediss://" not in text.replace("rediss://10.1.0.4:6378", "")
     assert "{" not in json.dumps(

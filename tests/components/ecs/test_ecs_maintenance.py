@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.aws import task_tool
-from mlflow_backend.aws.maintain_job import DEADLINE_S, MaintainJob
 from mlflow_backend.aws.render.network import tasks_call_balancer
 from mlflow_backend.backup import job
+from mlflow_backend.backup.maintain_job import DEADLINE_S, MaintainJob
+from mlflow_backend.backup.tool import content
 from mlflow_backend.codec import from_document, to_document
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.maintenance import EcsMaintenance
@@ -35,7 +35,7 @@ TOOL = maintenance.tool(settings_of(VARIANT), naming_of(VARIANT), store_of(VARIA
 
 def test_the_tool_is_what_the_task_unpacks() -> None:
     """Modules and the job, which names the artifacts as the database does."""
-    packed = zipfile.ZipFile(io.BytesIO(task_tool.content_of(TOOL.program, TOOL.job, TOOL.settings)))
+    packed = zipfile.ZipFile(io.BytesIO(content(TOOL.program, TOOL.job, TOOL.settings, cloud="aws")))
     assert {"mlflow_backend/aws/maintain_task.py", "mlflow_backend/migrate/tool.py"} <= set(packed.namelist())
     wanted = from_document(MaintainJob, json.loads(packed.read(job.JOB)))
     assert (wanted.store.bucket, wanted.keep_deleted_days) == (store_of(VARIANT).bucket, 7)

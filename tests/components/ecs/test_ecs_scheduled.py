@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.aws import task_tool
 from mlflow_backend.aws.render import alarms, scheduler
 from mlflow_backend.aws.store import FETCH
-from mlflow_backend.aws.verify_job import ScheduledVerification
 from mlflow_backend.backup import job
+from mlflow_backend.backup.tool import content
+from mlflow_backend.backup.verify_job import ScheduledVerification
 from mlflow_backend.codec import from_document
 from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.refusals import refuse_unsupported
@@ -30,7 +30,7 @@ TOOL = verification.tool(settings_of(VARIANT), NAMING, store_of(VARIANT), URL)
 
 def test_a_verification_is_told_what_an_update_tells_it() -> None:
     """The URL that users call, a login by reference, the profile; what serves is the ledger's word."""
-    packed = zipfile.ZipFile(io.BytesIO(task_tool.content_of(TOOL.program, TOOL.job, TOOL.settings)))
+    packed = zipfile.ZipFile(io.BytesIO(content(TOOL.program, TOOL.job, TOOL.settings, cloud="aws")))
     names = set(packed.namelist())
     assert {"mlflow_backend/aws/verify_task.py", "mlflow_backend/verify/runner.py", job.JOB} <= names
     wanted = from_document(ScheduledVerification, json.loads(packed.read(job.JOB)))

@@ -8,7 +8,7 @@ import pytest
 
 from mlflow_backend.aws.render import alarms
 from mlflow_backend.gcp.render import alerts
-from mlflow_backend.gcp.render.alerts import Figure, Line
+from mlflow_backend.gcp.render.alerts import Absence, Figure, Line
 from tests import google_apis
 from tests.components.cloudrun.stacks import NAMING, PROJECT, VARIANTS, changed
 
@@ -17,7 +17,9 @@ ALWAYS = {"server-errors", "latency-p95", "front-errors", "component-degraded", 
 STORES = {"database-connections", "database-storage", "cache-memory"}
 
 
-def watched(variant: str, changes: dict[str, Any] | None = None, *, least: int = 1) -> dict[str, Figure | Line]:
+def watched(
+    variant: str, changes: dict[str, Any] | None = None, *, least: int = 1
+) -> dict[str, Figure | Line | Absence]:
     """Return the alerts of a variant, by name."""
     return {each.name: each for each in alerts.alerts(changed(variant, changes or {}), NAMING, least=least)}
 
@@ -43,6 +45,7 @@ def test_every_policy_is_taken(variant: str) -> None:
         ("many", {}, 1, ALWAYS | STORES | {"instances-at-most"}),
         ("many", {}, 3, ALWAYS | STORES),
         ("cold", {}, 0, ALWAYS | STORES),
+        ("verified", {}, 1, ALWAYS | STORES | {"verification-old"}),
         ("adopted", {}, 1, ALWAYS),
     ],
 )
@@ -82,6 +85,20 @@ def test_both_clouds_wake_people_for_the_same() -> None:
     assert ours["server-errors"] == aws["server-errors"]
     assert ours["latency-p95"] == aws["latency-p95"] * 1000
     assert ours["cache-memory"] * 100 == aws["cache-memory"]
+
+
+def test_a_verification_that_does_not_happen_is_noticed() -> None:
+    """After as long as on AWS, which is less than what Google waits for at most; a red one is none that passed."""
+    found = watched("verified")["verification-old"]
+    assert isinstance(found, Absence)
+    (aws,) = (
+        each
+        for each in alarms.alarms(cluster="c", database=None, cache=False, certificate=False, scheduled=["verify"])
+        if each.name == found.name
+    )
+    assert f"{found.hours} hours" in aws.says
+    assert 'metric.labels.result="succeeded"' in found.filter
+    assert f'job_name="{NAMING.job("verify")}"' in found.filter
 
 
 def test_nobody_is_written_to_who_was_not_named() -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mlflow_backend.aws.verify_job import ScheduledVerification
+from mlflow_backend.backup.verify_job import ScheduledVerification
 from mlflow_backend.codec import from_document
 from mlflow_backend.kubernetes.naming import JOB, VERIFICATION
 from mlflow_backend.kubernetes.render import verification

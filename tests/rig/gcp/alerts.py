@@ -10,6 +10,7 @@ from tests.rig.gcp.discovery import Failed
 if TYPE_CHECKING:
     from tests.rig.gcp.discovery import Call, Directory
 
+_LONGEST_ABSENCE_S: Final = 84_600
 _KINDS: Final = ("alertPolicies", "notificationChannels")
 
 
@@ -42,6 +43,9 @@ class Alerts:
                 raise Failed(400, "Only COMPARISON_LT and COMPARISON_GT are supported currently.")
             if ("conditionMatchedLog" in condition) != ("notificationRateLimit" in body.get("alertStrategy", {})):
                 raise Failed(400, "a limit of messages belongs to conditions on log lines, and each of these has one")
+            # 'Create metric-absence alerting policies': 23.5 hours at most.
+            if int(condition.get("conditionAbsent", {}).get("duration", "0s")[:-1]) > _LONGEST_ABSENCE_S:
+                raise Failed(400, "the duration of an absence is at most 23 hours and 30 minutes")
         for channel in body.get("notificationChannels", []):
             self._find(channel)
 

@@ -1,6 +1,7 @@
 """The one-shot jobs: the database tool, a verification inside the network, and a backup. Pure.
 
-The command of the first two only reads; each execution overrides its arguments (run.v2, RunJobRequest.overrides).
+The command of the first only reads; each execution overrides its arguments (run.v2, RunJobRequest.overrides), as an
+update's does of the second.
 """
 
 from __future__ import annotations
@@ -61,10 +62,13 @@ def database_job(settings: Settings, naming: Naming, surroundings: Surroundings)
     )  # fmt: skip
 
 
-def verify_job(settings: Settings, naming: Naming, surroundings: Surroundings) -> Body:
-    """Return the job that verifies from inside the network; what is checked comes with each execution."""
+def verify_job(settings: Settings, naming: Naming, surroundings: Surroundings, command: tuple[str, ...]) -> Body:
+    """Return the job that verifies from inside the network.
+
+    `command` is what a schedule starts; what an update checks comes with its execution.
+    """
     return _job(
-        settings, naming, surroundings, account=VERIFIER, argv=("python", "--version"), environment={},
+        settings, naming, surroundings, account=VERIFIER, argv=command, environment={},
         variables=login.variables(settings.access.mode), certificates=(),
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.gcp.render.identity import BACKUP, VERIFIER
+from mlflow_backend.gcp.render.scheduler import schedules
 from mlflow_backend.monitoring import COMPONENT_DEGRADED_S
 from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.settings.budget import accepted_connections, most_replicas
@@ -26,6 +27,8 @@ _STORAGE_SHARE: Final = 0.85
 _CACHE_MEMORY_SHARE: Final = 0.8
 _ERRORS_IN_5_MINUTES: Final = 10
 _P95_MS: Final = 5000
+# As monitoring/alerts.py has it.
+_VERIFICATION_OLD_H: Final = 3
 # Of what is read in lines, which may be many at once: one message in that time.
 _QUIET_S: Final = 3600
 
@@ -56,7 +59,21 @@ class Line:
     filter: str
 
 
-Alert = Figure | Line
+@dataclass(frozen=True, kw_only=True)
+class Absence:
+    """A figure of Google's that has had no point for some hours, after it has had one.
+
+    Google waits 23.5 hours at most, and says nothing of a figure that never had one ('Create metric-absence alerting
+    policies').
+    """
+
+    name: str
+    says: str
+    filter: str
+    hours: int
+
+
+Alert = Figure | Line | Absence
 
 
 def alerts(settings: Settings, naming: Naming, *, least: int) -> tuple[Alert, ...]:
@@ -66,6 +83,7 @@ def alerts(settings: Settings, naming: Naming, *, least: int) -> tuple[Alert, ..
         *_lines(naming),
         *_stores(settings, naming),
         *_backups(settings, naming),
+        *_verified(settings, naming),
     )
 
 
@@ -101,6 +119,14 @@ def channel(settings: Settings, naming: Naming) -> dict[str, Any] | None:
 def _condition(alert: Alert) -> dict[str, Any]:
     if isinstance(alert, Line):
         return {"conditionMatchedLog": {"filter": alert.filter}}
+    if isinstance(alert, Absence):
+        joined = {
+            "alignmentPeriod": f"{_MINUTE_S}s",
+            "perSeriesAligner": "ALIGN_DELTA",
+            "crossSeriesReducer": "REDUCE_SUM",
+        }
+        duration = f"{alert.hours * 60 * _MINUTE_S}s"
+        return {"conditionAbsent": {"filter": alert.filter, "duration": duration, "aggregations": [joined]}}
     return {
         "conditionThreshold": {
             "filter": alert.filter,
@@ -209,17 +235,32 @@ def _stores(settings: Settings, naming: Naming) -> Iterator[Alert]:
 def _backups(settings: Settings, naming: Naming) -> Iterator[Alert]:
     if settings.backup.destination is None:
         return
-    job = _of("cloud_run_job", job_name=naming.job(BACKUP), location=naming.region)
     yield Figure(
         name="backup-failed",
         says="A backup failed; what it said is in the log of its job.",
-        filter=f"{_metric('run.googleapis.com/job/completed_execution_count', result='failed')} AND {job}",
+        filter=_executions(naming, BACKUP, result="failed"),
         threshold=0,
         aligner="ALIGN_DELTA",
         reducer="REDUCE_SUM",
         period_s=5 * _MINUTE_S,
         minutes=0,
     )
+
+
+def _verified(settings: Settings, naming: Naming) -> Iterator[Alert]:
+    """Of an age of backups nothing is here: two daily ones are further apart than Google waits for a figure."""
+    if VERIFIER in schedules(settings):
+        yield Absence(
+            name="verification-old",
+            says=f"No verification has passed for {_VERIFICATION_OLD_H} hours.",
+            filter=_executions(naming, VERIFIER, result="succeeded"),
+            hours=_VERIFICATION_OLD_H,
+        )
+
+
+def _executions(naming: Naming, part: str, *, result: str) -> str:
+    job = _of("cloud_run_job", job_name=naming.job(part), location=naming.region)
+    return f"{_metric('run.googleapis.com/job/completed_execution_count', result=result)} AND {job}"
 
 
 def _metric(kind: str, **labels: str) -> str:

@@ -52,10 +52,13 @@ class Grant:
         return found
 
 
-def grants(store: Store, secrets: dict[str, Iterable[str]], *, backups: Store | None = None) -> tuple[Grant, ...]:
+def grants(
+    store: Store, secrets: dict[str, Iterable[str]], *, backups: Store | None = None, verified: bool = False
+) -> tuple[Grant, ...]:
     """Return every grant; `secrets` are those that each account's containers are given, by their resource names.
 
-    `backups` is the root of the stack's backups, None if none are taken.
+    `backups` is the root of the stack's backups, None if none are taken. `verified` says whether the backend is
+    verified on a schedule, by an account that has to read the ledger.
     """
     return (
         _objects(store, SERVER, "artifacts", ARTIFACTS, but=f"{store.prefix(ARTIFACTS)}/{OBJECT}"),
@@ -70,6 +73,7 @@ def grants(store: Store, secrets: dict[str, Iterable[str]], *, backups: Store | 
         _objects(store, DATABASE, "dumps", DUMPS),
         _objects(store, DATABASE, "opened-backups", STAGING, role=OBJECT_VIEWER),
         _objects(store, VERIFIER, "verification", VERIFY, role=OBJECT_VIEWER),
+        *([_reading(store, VERIFIER, "ledger")] if verified else []),
         *(_backup(store, backups) if backups else ()),
         *_accessors(secrets),
     )
@@ -77,14 +81,19 @@ def grants(store: Store, secrets: dict[str, Iterable[str]], *, backups: Store | 
 
 def _backup(store: Store, there: Store) -> tuple[Grant, ...]:
     """Return what the job that takes backups may do: read the backend, dump into it, and create objects in `there`."""
-    newest = f'resource.name == "{_object(store, store.prefix(NEWEST))}"'
-    read = _objects(store, BACKUP, "backed-up", ARTIFACTS, LEDGER, FOLDER, role=OBJECT_VIEWER)
     return (
-        replace(read, condition=f"{read.condition} || {newest}"),
+        _reading(store, BACKUP, "backed-up", ARTIFACTS, FOLDER),
         _objects(store, BACKUP, "dump-and-lock", STAGING, LOCKS),
         _objects(there, BACKUP, "create-backups", "", role=OBJECT_CREATOR),
         _objects(there, BACKUP, "read-backups", "", role=OBJECT_VIEWER),
     )
+
+
+def _reading(store: Store, account: str, title: str, *parts: str) -> Grant:
+    """Return a role that reads the ledger, and the objects below the parts' prefixes."""
+    newest = f'resource.name == "{_object(store, store.prefix(NEWEST))}"'
+    read = _objects(store, account, title, *parts, LEDGER, role=OBJECT_VIEWER)
+    return replace(read, condition=f"{read.condition} || {newest}")
 
 
 def _accessors(secrets: dict[str, Iterable[str]]) -> Iterator[Grant]:

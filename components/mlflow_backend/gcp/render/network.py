@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.gcp.render import backups
+from mlflow_backend.gcp.render import scheduler
 
 if TYPE_CHECKING:
     from mlflow_backend.gcp.naming import Naming
@@ -32,7 +32,7 @@ _SERVICES_PREFIX_LENGTH: Final = 20
 
 def apis(settings: Settings) -> tuple[str, ...]:
     """Return what a stack's project must have enabled."""
-    return (*APIS, *([backups.API] if backups.is_scheduled(settings) else []))
+    return (*APIS, *([scheduler.API] if scheduler.schedules(settings) else []))
 
 
 def network_name(naming: Naming, name: str) -> str:

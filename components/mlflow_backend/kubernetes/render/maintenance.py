@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend import targets
-from mlflow_backend.aws import maintain_job
-from mlflow_backend.aws.maintain_job import DEADLINE_S, WAIT_S, MaintainJob
 from mlflow_backend.aws.render.policies import ARTIFACTS
-from mlflow_backend.backup import job
+from mlflow_backend.backup import job, maintain_job
+from mlflow_backend.backup.maintain_job import DEADLINE_S, WAIT_S, MaintainJob
 from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE
 from mlflow_backend.kubernetes.render import oneshot, pods, secrets, server, stores
 from mlflow_backend.kubernetes.render.scheduled import scheduled

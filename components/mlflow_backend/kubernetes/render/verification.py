@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.aws import verify_job
-from mlflow_backend.aws.verify_job import ScheduledVerification
-from mlflow_backend.backup import job
+from mlflow_backend.backup import job, verify_job
+from mlflow_backend.backup.verify_job import ScheduledVerification
 from mlflow_backend.kubernetes.naming import JOB, SERVER, VERIFICATION, VERIFY
 from mlflow_backend.kubernetes.render import oneshot, server, stores
 from mlflow_backend.kubernetes.render.scheduled import scheduled

@@ -1,11 +1,11 @@
-"""The maintenance of a backend whose stores are on S3, by a one-shot task, as its schedule starts it."""
+"""The maintenance of a backend that is not on this machine, by a one-shot task, as its schedule starts it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlflow_backend.aws.maintain_job import DEADLINE_S
 from mlflow_backend.backup import job
+from mlflow_backend.backup.maintain_job import DEADLINE_S
 from mlflow_backend.codec import from_document
 from mlflow_backend.contract import ExitCode, PlatformFailed, Refused
 from mlflow_backend.logged import is_whole

@@ -16,17 +16,19 @@ from mlflow_backend.migrate.tool import MAINTAIN_DEADLINE_S
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlflow_backend.backup.job import Cloud
+
 # Besides what the database tool may take: artifacts are listed. None may outlast its lock (releases/lease.py).
 DEADLINE_S: Final = int(MAINTAIN_DEADLINE_S) + 1800
 WAIT_S: Final = 1800
 """On a schedule a backup that is under way is waited for."""
 _MODULES: Final = (
-    *job.MODULES,
     "maintenance.py",
-    *(f"aws/{name}.py" for name in ("maintain_job", "maintain_task")),
-    *(f"backup/{name}.py" for name in ("orphans", "tracked")),
+    *(f"backup/{name}.py" for name in ("maintain_job", "maintain_task", "orphans", "tracked")),
 )
-_MAIN: Final = b"import sys\nfrom mlflow_backend.aws import maintain_task\nsys.exit(maintain_task.main(sys.argv[1:]))\n"
+_MAIN: Final = (
+    "import sys\nfrom mlflow_backend.{cloud} import maintain_task\nsys.exit(maintain_task.main(sys.argv[1:]))\n"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,10 @@ class MaintainJob:
     at_once: str
 
 
-def bundle(more: Mapping[str, bytes] | None = None) -> bytes:
-    """Return the modules of the task, and more, as a zip file that Python runs; it is the same until they change."""
-    return packaged.archive(_MODULES, {"__main__.py": _MAIN, **(more or {})})
+def bundle(more: Mapping[str, bytes] | None = None, *, cloud: Cloud = "aws") -> bytes:
+    """Return the modules of the task, and more, as a zip file that Python runs; it is the same until they change.
+
+    `cloud` is whose stores are maintained.
+    """
+    modules = (*job.modules(cloud), *_MODULES, f"{cloud}/maintain_task.py")
+    return packaged.archive(modules, {"__main__.py": _MAIN.format(cloud=cloud).encode(), **(more or {})})

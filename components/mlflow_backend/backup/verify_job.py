@@ -18,13 +18,15 @@ from mlflow_backend.verify.subjects import Subject  # noqa: TC001 - as above
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MODULES: Final = (*job.MODULES, *MODULES, "releases/*.py", "aws/verify_job.py", "aws/verify_task.py")
+    from mlflow_backend.backup.job import Cloud
+
+_MODULES: Final = (*MODULES, "releases/*.py", "backup/verify_job.py", "backup/verify_task.py")
 # The checks read tables as files, which those within a zip are not.
-_MAIN: Final = b"""import sys, tempfile, zipfile
+_MAIN: Final = """import sys, tempfile, zipfile
 with tempfile.TemporaryDirectory() as folder:
     zipfile.ZipFile(sys.argv[0]).extractall(folder)
     sys.path.insert(0, folder)
-    from mlflow_backend.aws import verify_task
+    from mlflow_backend.{cloud} import verify_task
     code = verify_task.main(sys.argv[1:])
 sys.exit(code)
 """
@@ -39,6 +41,10 @@ class ScheduledVerification:
     request: VerifyRequest
 
 
-def bundle(more: Mapping[str, bytes] | None = None) -> bytes:
-    """Return the modules of the task, and more, as a zip file that Python runs; it is the same until they change."""
-    return packaged.archive(_MODULES, {"__main__.py": _MAIN, **(more or {})})
+def bundle(more: Mapping[str, bytes] | None = None, *, cloud: Cloud = "aws") -> bytes:
+    """Return the modules of the task, and more, as a zip file that Python runs; it is the same until they change.
+
+    `cloud` is whose store has the ledger.
+    """
+    modules = (*job.modules(cloud), *_MODULES, f"{cloud}/verify_task.py")
+    return packaged.archive(modules, {"__main__.py": _MAIN.format(cloud=cloud).encode(), **(more or {})})
