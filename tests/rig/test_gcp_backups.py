@@ -27,7 +27,7 @@ from tests.rig.gcp import team
 from tests.rig.gcp.life import Life, begin
 from tests.rig.gcp.rig import GcpRig
 from tests.rig.kubernetes.contents import contents_of
-from tests.server.services import until
+from tests.rig.kubernetes.scheduled import leave_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.full, pytest.mark.timeout(1200)]
 
 VERSION, BUCKET = "3.17.2", "backups-of-the-team"
-_TAKEN_S = 240
 
 
 class BackedUp(Life):
@@ -61,6 +60,15 @@ class BackedUp(Life):
         who = self.rig.tokens.administrator
         return self.rig.secrets.read(self.naming.secret("admin-password"), "latest", reader=who)
 
+    def upload(self, path: str, pieces: Iterator[bytes]) -> Any:
+        """Return the answer to an upload."""
+        url = f"{self.naming.url()}/{path}"
+        return self.rig.ask(url, "PUT", headers=self.login(), body=b"".join(pieces))
+
+    def is_stored(self, artifact: str) -> bool:
+        """Return whether an artifact is in the bucket."""
+        return f"artifacts/{artifact}" in self.rig.storage.buckets[self.naming.bucket()].objects
+
     def staged(self) -> list[str]:
         """Return what a restore or a backup left in plain."""
         return [name for name in self.rig.storage.buckets[self.naming.bucket()].objects if "/staging/" in name]
@@ -80,7 +88,7 @@ def life(containers: None, original: Original, tmp_path_factory: pytest.TempPath
         team.bucket(rig, BUCKET)
         recovery = sealing.public_key(original.key.read_text().strip())
         wanted = {"protect": False, "destination": f"gs://{BUCKET}/team", "recoveryKey": recovery}
-        made = begin(folder, rig, VERSION, backup=wanted)
+        made = begin(folder, rig, VERSION, backup=wanted, maintain={"schedule": "0 3 * * 0"})
         made.stack.must_up()
         yield BackedUp(stack=made.stack, rig=rig, images=made.images)
 
@@ -132,16 +140,25 @@ def test_a_job_takes_a_backup_that_is_whole(life: BackedUp) -> None:
 def test_the_scheduler_may_start_the_job(life: BackedUp) -> None:
     """As its own account, with nothing but the job's own arguments; another backup is there then."""
     before = len(life.backup("list")["backups"])
-    job = life.rig.call(
-        "POST", f"v1/{life.naming.parent}/jobs/{life.naming.job('backup')}:run", {}, api="cloudscheduler.v1"
-    )
-    assert job["status"] == {"code": 0}, job["status"]
+    execution = life.start("backup")
+    assert execution.code == 0, life.said(execution)
+    found = life.backup("list")
+    assert len(found["backups"]) == before + 1
+    assert found["schedules"]["backup"].startswith("done")
 
-    def taken() -> bool:
-        found = life.backup("list")
-        return len(found["backups"]) == before + 1 and found["schedules"]["backup"].startswith("done")
 
-    until(taken, what="the scheduled backup", deadline_s=_TAKEN_S)
+def test_a_job_maintains_by_command_and_by_its_schedule(life: BackedUp) -> None:
+    """By an account that may write no artifact: row and artifact of what was deleted are gone, by the servers."""
+    path = leave_one(life, "by-command")
+    done = life.stack.script("maintain", "--json", "--dry-run")
+    assert (done.code, life.is_stored(path)) == (ExitCode.DONE, True), done.text
+    done = life.stack.script("maintain", "--json")
+    assert (done.code, life.is_stored(path)) == (ExitCode.DONE, False), done.text
+    report = json.loads(done.text[done.text.index("{\n") :])
+    assert (report["removed"]["experiments"] > 0, report["kept"]) == (True, {})
+    path = leave_one(life, "by-schedule")
+    execution = life.start("maintenance")
+    assert (execution.code, life.is_stored(path)) == (0, False), life.said(execution)
 
 
 def test_a_drill_on_this_machine_proves_it(life: BackedUp, key: str) -> None:
@@ -187,14 +204,15 @@ def test_its_backup_restored_on_a_machine_is_the_backend(life: BackedUp, key: st
 def test_a_drill_finds_what_sizes_do_not_show(life: BackedUp, key: str) -> None:
     """One bit of one artifact's content is another: `verify` calls it whole, and the drill does not."""
     made = life.backup("create")
-    name = next(name for name, each in life.backups.items() if "/contents/" in name and each.content)
+    name = next(name for name, each in life.backups.items() if each.content == originals.WEIGHTS)
     found = life.backups[name]
     flipped = found.content[:-1] + bytes([found.content[-1] ^ 1])
     life.backups[name] = type(found)(content=flipped, body=found.body)
     assert life.backup("verify", made["id"])["damages"] == []
     result = life.backup("--recovery-key", key, "drill", made["id"], code=ExitCode.VERIFICATION_FAILED)
     assert result["outcome"] == "damaged"
-    assert any(name.rpartition("/")[2] in each for each in result["findings"]), result["findings"]
+    artifact = originals.ARTIFACT.partition("/artifacts/")[2]
+    assert any(artifact in each for each in result["findings"]), result["findings"]
 
 
 def test_the_next_update_finds_no_difference(life: BackedUp) -> None:

@@ -13,7 +13,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from mlflow_backend.backend import Backend, Serving
-from mlflow_backend.cloudrun import preflight, traffic, verification
+from mlflow_backend.cloudrun import preflight, scheduled, traffic
 from mlflow_backend.cloudrun.locator import locator_of
 from mlflow_backend.cloudrun.platform import CloudRunPlatform
 from mlflow_backend.cloudrun.provider import Candidate, Rollout
@@ -103,11 +103,11 @@ class CloudRunBackend(Backend):
         self._make_identity()
         self._make_jobs()
         self._make_service()
-        scheduled = self._make_backups()
+        waited = [*self._make_backups(), *self._make_maintenance(), *self._schedule(identity.VERIFIER)]
         least = service.scaling(settings)["minInstanceCount"]
         watched = alerts.alerts(settings, naming, least=least)
         self.monitoring = Monitoring(f"{name}-monitoring", self._scope, watched=watched, opts=self._after(self.service))
-        self._end_update(self._serving(), after=[self._rollout, *scheduled, *self._schedule(identity.VERIFIER)])
+        self._end_update(self._serving(), after=[self._rollout, *waited])
         self._give_outputs(
             artifact_root=self.storage.store.address(storage.ARTIFACTS),
             sign_in=access.sign_in(settings, naming),
@@ -162,6 +162,8 @@ class CloudRunBackend(Backend):
         if scope.settings.backup.destination is not None:
             given[identity.BACKUP] = containers.secrets_of(jobs.backup_job(scope.settings, scope.naming, drawn))
             there = backups.destination(scope.settings, scope.naming.stack)
+        if access.maintainable(scope.settings):
+            given[identity.MAINTENANCE] = containers.secrets_of(self._maintenance_job(drawn))
         after = [*self._own_secrets, *([self.storage.bucket] if self.storage.bucket else [])]
         verified = identity.VERIFIER in scheduler.schedules(scope.settings)
         granted = identity.grants(self.storage.store, given, backups=there, verified=verified)
@@ -172,7 +174,7 @@ class CloudRunBackend(Backend):
         self._drawn = pulumi.Output.all(
             self.secrets.versions, self.database.host, self.cache.host, self.cache.port
         ).apply(lambda found: _surroundings(self._scope, self.network, *found))
-        tool = verification.tool(settings, self._locator)
+        tool = scheduled.verification(settings, self._locator)
         self._jobs = {
             identity.DATABASE: self._job(
                 identity.DATABASE, self._drawn.apply(lambda drawn: jobs.database_job(settings, naming, drawn))
@@ -202,11 +204,26 @@ class CloudRunBackend(Backend):
         self._jobs[identity.BACKUP] = self._job(identity.BACKUP, body, after=[tool])
         return [self._jobs[identity.BACKUP], *self._schedule(identity.BACKUP)]
 
+    def _make_maintenance(self) -> list[pulumi.Resource]:
+        """Register what maintains, if it can call the servers, and who starts that when."""
+        if not access.maintainable(self._scope.settings):
+            return []
+        tool = self._tool(identity.MAINTENANCE, scheduled.maintenance(self._scope.settings, self._locator))
+        body = self._drawn.apply(self._maintenance_job)
+        self._jobs[identity.MAINTENANCE] = self._job(identity.MAINTENANCE, body, after=[tool])
+        return [self._jobs[identity.MAINTENANCE], *self._schedule(identity.MAINTENANCE)]
+
     def _verify_job(self, drawn: Surroundings) -> dict[str, Any]:
         """Return the job that verifies within the network."""
         settings = self._scope.settings
-        command = verification.command(settings, self._locator)
+        command = scheduled.verify_command(settings, self._locator)
         return jobs.verify_job(settings, self._scope.naming, drawn, command)
+
+    def _maintenance_job(self, drawn: Surroundings) -> dict[str, Any]:
+        """Return the job that maintains."""
+        settings, locator = self._scope.settings, self._locator
+        command, url = scheduled.maintain_command(settings, locator), scheduled.users_url(settings, locator)
+        return jobs.maintenance_job(settings, self._scope.naming, drawn, command, url=url)
 
     def _tool(self, part: str, tool: Tool) -> BackupTool:
         """Register the tool that a job fetches."""
@@ -296,7 +313,8 @@ class CloudRunBackend(Backend):
     def _make_invokers(self) -> None:
         settings, naming = self._scope.settings, self._scope.naming
         verifier = naming.member(identity.VERIFIER)
-        invoking = access.bindings(settings, naming, verifier=verifier)
+        maintaining = [naming.member(identity.MAINTENANCE)] if access.maintainable(settings) else []
+        invoking = access.bindings(settings, naming, own=[verifier, *maintaining])
         self._invokers: list[pulumi.Resource] = [
             gcp.cloudrunv2.ServiceIamBinding(
                 f"{self._name}-invokers",

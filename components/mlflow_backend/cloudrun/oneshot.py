@@ -139,11 +139,14 @@ def fetching(locator: CloudRunLocator) -> str:
 
     If Google checks callers, it draws an identity token too, as whoever it runs as.
     """
-    if locator.identity != "iam":
-        return FETCH
+    return FETCH + (drawing(DRAWN, locator.audience) if locator.identity == "iam" else "")
+
+
+def drawing(variable: str, audience: str) -> str:
+    """Return the statements by which a task draws an identity token into a variable, as whoever it runs as."""
     return (
-        f"{FETCH};import os;from google.auth.transport.requests import Request;from google.oauth2 import id_token;"
-        f"os.environ[{DRAWN!r}]=id_token.fetch_id_token(Request(),{locator.audience!r})"
+        ";import os;from google.auth.transport.requests import Request;from google.oauth2 import id_token;"
+        f"os.environ[{variable!r}]=id_token.fetch_id_token(Request(),{audience!r})"
     )
 
 

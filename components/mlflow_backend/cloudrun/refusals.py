@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlflow_backend.cloudrun.render import access
 from mlflow_backend.cloudrun.render.access import SECOND_HEADERS
 from mlflow_backend.cloudrun.render.service import scaling
 from mlflow_backend.cloudrun.render.size import server_size
 from mlflow_backend.gcp.naming import Naming
-from mlflow_backend.gcp.render.identity import VERIFIER
+from mlflow_backend.gcp.render.identity import MAINTENANCE, VERIFIER
 from mlflow_backend.gcp.render.scheduler import schedules
 from mlflow_backend.settings.unfulfillable import of_backups, refuse_unfulfillable
 
@@ -114,6 +115,15 @@ def verification(settings: Settings) -> Iterator[str]:
         )
 
 
+def maintenance(settings: Settings) -> Iterator[str]:
+    """Artifacts are removed through the servers, by MLflow's own client."""
+    if MAINTENANCE in schedules(settings) and not access.maintainable(settings):
+        yield (
+            "maintain.schedule is set, and MLflow's client within the network sends neither a token for IAP nor two "
+            "headers; leave it out, or let one of the two check: gcp.access.identity iam, or access.mode"
+        )
+
+
 def principals(settings: Settings) -> Iterator[str]:
     """Somebody passes Google's check, and nobody is named for one that is not made."""
     wanted = settings.gcp.access
@@ -194,6 +204,7 @@ RULES: tuple[Callable[[Settings], Iterator[str]], ...] = (
     instances,
     checks,
     verification,
+    maintenance,
     principals,
     public_url,
     network,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.cloudrun import verification
+from mlflow_backend.cloudrun import scheduled
 from mlflow_backend.cloudrun.locator import locator_of
 from mlflow_backend.cloudrun.refusals import naming_of
-from mlflow_backend.cloudrun.render import jobs, service
+from mlflow_backend.cloudrun.render import access, jobs, service
 from mlflow_backend.cloudrun.render.service import Surroundings
 from mlflow_backend.gcp.render import alerts, cache, database, scheduler, secrets, storage
 from mlflow_backend.gcp.render.secrets import secret_versions
@@ -43,14 +43,18 @@ def undrawn(settings: Settings, naming: Naming, *, image: str | None = None) -> 
 def render(settings: Settings, *, project: str, stack: str, image: str | None) -> RenderedParts:
     """Return the containers of a stack. Raises Refused and ValueError for settings that cannot be rendered."""
     naming = naming_of(settings, project=project, stack=stack)
-    found = undrawn(settings, naming, image=image)
+    found, locator = undrawn(settings, naming, image=image), locator_of(settings, naming)
     templates: dict[str, Any] = {
         "server": service.template(settings, naming, found, release=""),
         "database tool": jobs.database_job(settings, naming, found)["template"]["template"],
-        "verification": jobs.verify_job(
-            settings, naming, found, verification.command(settings, locator_of(settings, naming))
-        )["template"]["template"],
+        "verification": jobs.verify_job(settings, naming, found, scheduled.verify_command(settings, locator))[
+            "template"
+        ]["template"],
     }
+    if access.maintainable(settings):
+        command, url = scheduled.maintain_command(settings, locator), scheduled.users_url(settings, locator)
+        job = jobs.maintenance_job(settings, naming, found, command, url=url)
+        templates["maintenance"] = job["template"]["template"]
     if settings.backup.destination is not None:
         templates["backup"] = jobs.backup_job(settings, naming, found)["template"]["template"]
     return RenderedParts(

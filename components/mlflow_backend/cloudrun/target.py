@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlflow_backend.cloudrun.backend import CloudRunBackend
     from mlflow_backend.cloudrun.backups import CloudRunBackups
     from mlflow_backend.cloudrun.locator import CloudRunLocator
+    from mlflow_backend.cloudrun.maintenance import CloudRunMaintenance
     from mlflow_backend.cloudrun.platform import CloudRunPlatform
     from mlflow_backend.findings import Finding
     from mlflow_backend.releases.stores import Store
@@ -30,7 +31,6 @@ class CloudRunTarget:
     name = "cloudrun"
     loopback = False
     verified_on_schedule = True
-    maintenance = None
     platforms = frozenset({"gcp"})
 
     def build(self, settings: Settings, *, project: str, stack: str, folder: Path) -> CloudRunBackend:
@@ -80,6 +80,12 @@ class CloudRunTarget:
         from mlflow_backend.cloudrun.backups import CloudRunBackups
 
         return CloudRunBackups(self.platform(locator), file)
+
+    def maintenance(self, locator: CloudRunLocator) -> CloudRunMaintenance:
+        """Return the job that maintains."""
+        from mlflow_backend.cloudrun.maintenance import CloudRunMaintenance
+
+        return CloudRunMaintenance(self.platform(locator))
 
     @property
     def locator(self) -> type[CloudRunLocator]:

@@ -73,7 +73,7 @@ CLOUD_MONITORING: Final = {
     "FiguresMissing": _none("it is for Prometheus"),
     "VerificationRed": _by("verification-red", note="of verifications inside the network"),
     "VerificationOld": _by("verification-old", note="with `verify.schedule`, once one has passed"),
-    "ScheduledWorkFailed": _by("backup-failed", note="of a backup"),
+    "ScheduledWorkFailed": _by("backup-failed", "maintenance-failed", note="of a backup, of a scheduled maintenance"),
     "BackupOld": _none(f"a figure that is absent is waited for 23.5 hours at most; {_ASKED}"),
     "DrillOld": _none("no drill runs there"),
     "DiskLow": _by("database-storage"),

@@ -36,7 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "jobs": {"server": {"jobs": True, "cpu": 4096, "memory": 8192}, "database": {"poolSize": 3, "maxOverflow": 2}},
     "cold": {"gcp": {"service": {"minInstances": 0}}},
     "backups": {"backup": {"destination": "gs://elsewhere/team", "recoveryKey": RECOVERY}},
-    "verified": {"verify": {"schedule": "30 * * * *"}},
+    "scheduled": {"verify": {"schedule": "30 * * * *"}, "maintain": {"schedule": "0 3 * * 0", "keepDeletedDays": 7}},
     "many": {"scaling": {"maxReplicas": 3}, "database": {"maxConnections": 400}, "tags": {"Team": "A & B"}},
     "old": {"server": {"mlflowVersion": "2.9.2"}},
     "adopted": {

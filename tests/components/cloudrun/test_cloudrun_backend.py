@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlflow_backend.cloudrun.backend import Found
+from mlflow_backend.cloudrun.render import access
 from mlflow_backend.contract import Release
 from mlflow_backend.gcp.render import identity, network, secrets
 from mlflow_backend.releases.pins import PinnedRelease
@@ -179,6 +180,8 @@ def test_an_account_reads_the_secrets_of_its_containers(variant: str) -> None:
         identity.DATABASE: _secrets(named(registered, "job-database").inputs["template"]),
         identity.VERIFIER: _secrets(named(registered, "job-verify").inputs["template"]),
     }
+    if access.maintainable(changed(variant, {})):
+        given[identity.MAINTENANCE] = _secrets(named(registered, "job-maintenance").inputs["template"])
     if variant == "backups":
         given[identity.BACKUP] = _secrets(named(registered, "job-backup").inputs["template"])
     if variant == "token":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.cloudrun import rendered, verification
+from mlflow_backend.cloudrun import rendered, scheduled
 from mlflow_backend.cloudrun.locator import locator_of
 from mlflow_backend.cloudrun.refusals import refuse_unsupported
 from mlflow_backend.cloudrun.render import access, jobs
@@ -46,7 +46,7 @@ def test_what_is_rendered_is_taken(variant: str) -> None:
 
 def verify_job(settings: Settings, naming: Naming, drawn: Surroundings) -> dict[str, Any]:
     """Return the job that verifies within the network, as an update makes it."""
-    return jobs.verify_job(settings, naming, drawn, verification.command(settings, locator_of(settings, naming)))
+    return jobs.verify_job(settings, naming, drawn, scheduled.verify_command(settings, locator_of(settings, naming)))
 
 
 def broken(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def test_somebody_checks_each_request(
     signed_in = access.sign_in(settings, NAMING)
     assert signed_in.get("MLFLOW_BACKEND_AUDIENCE") == audience
     assert ("MLFLOW_BACKEND_IDENTITY_HEADER" in signed_in) is settings.gcp.access.second_header
-    found = access.bindings(settings, NAMING, verifier="v")
+    found = access.bindings(settings, NAMING, own=["v"])
     assert [set(each["members"]) for each in found] == ([invokers] if invokers else [])
     assert [set(each["members"]) for each in access.iap_bindings(settings, verifier="v")] == (
         [{"group:ml@example.com", "v"}] if iap else []
@@ -350,7 +350,9 @@ def test_a_version_is_read_from_its_name() -> None:
     )
 
 
-@pytest.mark.parametrize(("variant", "more"), [("basic", set()), ("backups", {"backup"})])
+@pytest.mark.parametrize(
+    ("variant", "more"), [("basic", {"maintenance"}), ("backups", {"backup", "maintenance"}), ("both", set())]
+)
 def test_a_preview_is_shown_the_containers(variant: str, more: set[str]) -> None:
     """The policy pack judges them before anything is there, in the image that preflight has pinned."""
     found = rendered.render(changed(variant, {}), project="shop", stack="gcp", image="pinned@sha256:1")

@@ -45,7 +45,7 @@ def test_every_policy_is_taken(variant: str) -> None:
         ("many", {}, 1, ALWAYS | STORES | {"instances-at-most"}),
         ("many", {}, 3, ALWAYS | STORES),
         ("cold", {}, 0, ALWAYS | STORES),
-        ("verified", {}, 1, ALWAYS | STORES | {"verification-old"}),
+        ("scheduled", {}, 1, ALWAYS | STORES | {"verification-old", "maintenance-failed"}),
         ("adopted", {}, 1, ALWAYS),
     ],
 )
@@ -89,7 +89,7 @@ def test_both_clouds_wake_people_for_the_same() -> None:
 
 def test_a_verification_that_does_not_happen_is_noticed() -> None:
     """After as long as on AWS, which is less than what Google waits for at most; a red one is none that passed."""
-    found = watched("verified")["verification-old"]
+    found = watched("scheduled")["verification-old"]
     assert isinstance(found, Absence)
     (aws,) = (
         each

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
     from tests.rig.gcp.rig import GcpRig
     from tests.rig.gcp.run.instance import Instance
+    from tests.rig.gcp.run.jobs import Execution
 
 # Whom Google lets through to a backend that has no check of its own.
 CALLER: Final = "trainer"
 _LOGIN: Final = ("admin-user", "admin-password")
 _SETTLED_S: Final = 180
+_EXECUTED_S: Final = 240
 
 
 @dataclass(kw_only=True)
@@ -122,6 +124,22 @@ class Life:
         assert answer is not None
         assert answer.status == HTTPStatus.OK, answer.data
         return dict(json.loads(answer.data))
+
+    def start(self, part: str) -> Execution:
+        """Do what Cloud Scheduler does when a job comes due; return the execution that it began, which has ended."""
+        before = set(self.rig.jobs.executions)
+        name = f"v1/{self.naming.parent}/jobs/{self.naming.job(part)}"
+        asked = self.rig.call("POST", f"{name}:run", {}, api="cloudscheduler.v1")
+        assert asked["status"] == {"code": 0}, asked["status"]
+        (begun,) = self.rig.jobs.executions.keys() - before
+        execution = self.rig.jobs.executions[begun]
+        until(lambda: execution.completed, what=f"the end of {begun}", deadline_s=_EXECUTED_S)
+        return execution
+
+    def said(self, execution: Execution) -> list[dict[str, Any]]:
+        """Return the log of an execution."""
+        label = "run.googleapis.com/execution_name"
+        return [each for each in self.rig.logs.entries if each["labels"].get(label) == execution.name]
 
     def runs(self) -> list[str]:
         """Return the runs that the life's user made."""

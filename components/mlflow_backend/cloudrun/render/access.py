@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from mlflow_backend.cloudrun.render.inputs import public_url
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mlflow_backend.gcp.naming import Naming
     from mlflow_backend.settings import Settings
 
@@ -31,16 +33,22 @@ def of_service(settings: Settings) -> dict[str, bool]:
     return {"iapEnabled": identity == "iap", "invokerIamDisabled": identity is None}
 
 
-def bindings(settings: Settings, naming: Naming, *, verifier: str) -> list[dict[str, Any]]:
-    """Return the bindings on the service: the named principals, and the account that verifies from inside.
+def bindings(settings: Settings, naming: Naming, *, own: Collection[str]) -> list[dict[str, Any]]:
+    """Return the bindings on the service: the named principals, and the backend's `own` accounts that call it.
 
-    With IAP the service is invoked by IAP's own agent, and by the verifier.
+    With IAP the service is invoked by IAP's own agent, and by these accounts.
     """
     wanted = settings.gcp.access
     if wanted.identity is None:
         return []
     callers = [iap_agent(naming)] if wanted.identity == "iap" else wanted.principals
-    return [{"role": INVOKER, "members": sorted({*callers, verifier})}]
+    return [{"role": INVOKER, "members": sorted({*callers, *own})}]
+
+
+def maintainable(settings: Settings) -> bool:
+    """Return whether a job can call the servers as MLflow's own client does, which sends one header alone."""
+    wanted = settings.gcp.access
+    return wanted.identity is None or (wanted.identity == "iam" and not wanted.second_header)
 
 
 def iap_bindings(settings: Settings, *, verifier: str) -> list[dict[str, Any]]:

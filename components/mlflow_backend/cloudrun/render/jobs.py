@@ -1,4 +1,4 @@
-"""The one-shot jobs: the database tool, a verification inside the network, and a backup. Pure.
+"""The one-shot jobs: the database tool, a verification inside the network, a backup, and a maintenance. Pure.
 
 The command of the first only reads; each execution overrides its arguments (run.v2, RunJobRequest.overrides), as an
 update's does of the second.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.backup import job
+from mlflow_backend.backup import job, maintain_job
 from mlflow_backend.backup.tool import DEADLINE_S, tool
 from mlflow_backend.cloudrun.render import containers
 from mlflow_backend.cloudrun.render.containers import TEMPORARY, Body
@@ -17,7 +17,7 @@ from mlflow_backend.cloudrun.render.service import VERSION_LABEL, version_label
 from mlflow_backend.cloudrun.render.size import TEMPORARY_MIB
 from mlflow_backend.gcp.render import backups, storage
 from mlflow_backend.gcp.render.database import ADMIN_USER
-from mlflow_backend.gcp.render.identity import BACKUP, DATABASE, VERIFIER
+from mlflow_backend.gcp.render.identity import BACKUP, DATABASE, MAINTENANCE, VERIFIER
 from mlflow_backend.gcp.render.secrets import ADMIN_PASSWORD, BASIC, DATABASE_CA, DATABASE_PASSWORD
 from mlflow_backend.gcp.store import FETCH
 from mlflow_backend.migrate.tool import COMMAND
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 _CPUS: Final = 1
 _MEMORY_MIB: Final = 1024
-# Beside what the others need: the lists of both stores, and a piece of what is copied.
-_BACKUP_MIB: Final = 2048
+# Beside what the others need: lists of whole stores, and of a backup a piece of what is copied.
+_LARGE_MIB: Final = 2048
 # A large database takes as long as it takes (mlflow_backend/migrate/tool.py).
 _LONGEST_S: Final = 6 * 3600
 
@@ -86,7 +86,25 @@ def backup_job(settings: Settings, naming: Naming, surroundings: Surroundings) -
         variables={
             "PGPASSWORD": DATABASE_PASSWORD, **keys.VARIABLES, **{job.variable(name): name for name in backed_up},
         },
-        certificates=(DATABASE_CA,), memory_mib=_BACKUP_MIB, longest_s=DEADLINE_S,
+        certificates=(DATABASE_CA,), memory_mib=_LARGE_MIB, longest_s=DEADLINE_S,
+    )  # fmt: skip
+
+
+def maintenance_job(
+    settings: Settings, naming: Naming, surroundings: Surroundings, command: tuple[str, ...], *, url: str
+) -> Body:
+    """Return the job that maintains as the scheduler starts it: with the server's database, and a login at `url`."""
+    found = surroundings
+    return _job(
+        settings, naming, found, account=MAINTENANCE, argv=command,
+        environment={
+            **_server(settings, naming, found).environment, **containers.database_tls(found.secrets),
+            "MLFLOW_TRACKING_URI": url,
+        },
+        variables={
+            "PGPASSWORD": DATABASE_PASSWORD, **keys.VARIABLES, **login.client_variables(settings.access.mode),
+        },
+        certificates=(DATABASE_CA,), memory_mib=_LARGE_MIB, longest_s=maintain_job.DEADLINE_S + maintain_job.WAIT_S,
     )  # fmt: skip
 
 

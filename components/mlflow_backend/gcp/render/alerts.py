@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.gcp.render.identity import BACKUP, VERIFIER
+from mlflow_backend.gcp.render.identity import BACKUP, MAINTENANCE, VERIFIER
 from mlflow_backend.gcp.render.scheduler import schedules
 from mlflow_backend.monitoring import COMPONENT_DEGRADED_S
 from mlflow_backend.report.quantities import MONTH, Billing, one
@@ -82,7 +82,7 @@ def alerts(settings: Settings, naming: Naming, *, least: int) -> tuple[Alert, ..
         *_serving(settings, naming, least=least),
         *_lines(naming),
         *_stores(settings, naming),
-        *_backups(settings, naming),
+        *_one_shots(settings, naming),
         *_verified(settings, naming),
     )
 
@@ -232,19 +232,22 @@ def _stores(settings: Settings, naming: Naming) -> Iterator[Alert]:
         )
 
 
-def _backups(settings: Settings, naming: Naming) -> Iterator[Alert]:
-    if settings.backup.destination is None:
-        return
-    yield Figure(
-        name="backup-failed",
-        says="A backup failed; what it said is in the log of its job.",
-        filter=_executions(naming, BACKUP, result="failed"),
-        threshold=0,
-        aligner="ALIGN_DELTA",
-        reducer="REDUCE_SUM",
-        period_s=5 * _MINUTE_S,
-        minutes=0,
-    )
+def _one_shots(settings: Settings, naming: Naming) -> Iterator[Alert]:
+    watched = {
+        BACKUP: settings.backup.destination is not None,
+        MAINTENANCE: MAINTENANCE in schedules(settings),
+    }
+    for part in (part for part, is_watched in watched.items() if is_watched):
+        yield Figure(
+            name=f"{part}-failed",
+            says=f"A {part} failed; what it said is in the log of its job.",
+            filter=_executions(naming, part, result="failed"),
+            threshold=0,
+            aligner="ALIGN_DELTA",
+            reducer="REDUCE_SUM",
+            period_s=5 * _MINUTE_S,
+            minutes=0,
+        )
 
 
 def _verified(settings: Settings, naming: Naming) -> Iterator[Alert]:

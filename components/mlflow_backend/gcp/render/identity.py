@@ -25,6 +25,8 @@ VERIFIER: Final = "verify"
 """Accounts that servers, the one-shot job on the database, and the verification inside the network run as."""
 BACKUP: Final = "backup"
 """That of the job that takes backups, and of the scheduler that starts it; only if there is a destination."""
+MAINTENANCE: Final = "maintenance"
+"""That of the job that maintains; only if it can call the servers."""
 
 OBJECT_USER: Final = "roles/storage.objectUser"
 OBJECT_VIEWER: Final = "roles/storage.objectViewer"
@@ -60,6 +62,7 @@ def grants(
     `backups` is the root of the stack's backups, None if none are taken. `verified` says whether the backend is
     verified on a schedule, by an account that has to read the ledger.
     """
+    maintained = MAINTENANCE in secrets
     return (
         _objects(store, SERVER, "artifacts", ARTIFACTS, but=f"{store.prefix(ARTIFACTS)}/{OBJECT}"),
         Grant(
@@ -75,6 +78,7 @@ def grants(
         _objects(store, VERIFIER, "verification", VERIFY, role=OBJECT_VIEWER),
         *([_reading(store, VERIFIER, "ledger")] if verified else []),
         *(_backup(store, backups) if backups else ()),
+        *(_maintenance(store) if maintained else ()),
         *_accessors(secrets),
     )
 
@@ -86,6 +90,14 @@ def _backup(store: Store, there: Store) -> tuple[Grant, ...]:
         _objects(store, BACKUP, "dump-and-lock", STAGING, LOCKS),
         _objects(there, BACKUP, "create-backups", "", role=OBJECT_CREATOR),
         _objects(there, BACKUP, "read-backups", "", role=OBJECT_VIEWER),
+    )
+
+
+def _maintenance(store: Store) -> tuple[Grant, ...]:
+    """Return what the job that maintains may do: list artifacts and dumps, and lock; the servers remove."""
+    return (
+        _objects(store, MAINTENANCE, "maintained", ARTIFACTS, DUMPS, FOLDER, role=OBJECT_VIEWER),
+        _objects(store, MAINTENANCE, "lock", LOCKS),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.gcp.render.identity import BACKUP, VERIFIER
+from mlflow_backend.gcp.render.identity import BACKUP, MAINTENANCE, VERIFIER
 from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.schedules import NEVER
 
@@ -36,6 +36,7 @@ def schedules(settings: Settings) -> dict[str, str]:
     wanted = {
         BACKUP: NEVER if settings.backup.destination is None else settings.backup.schedule,
         VERIFIER: settings.verify.schedule or NEVER,
+        MAINTENANCE: settings.maintain.schedule,
     }
     return {part: schedule for part, schedule in wanted.items() if schedule != NEVER}
 
