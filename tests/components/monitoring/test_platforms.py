@@ -20,7 +20,10 @@ MADE = {
         CLOUDWATCH,
         alarms(cluster="c", database=DATABASE, cache=True, certificate=True, scheduled=("backup", "verify")),
     ),
-    "Cloud Monitoring": (CLOUD_MONITORING, alerts(cloudrun.changed("backups", {}), cloudrun.NAMING, least=0)),
+    "Cloud Monitoring": (
+        CLOUD_MONITORING,
+        alerts(cloudrun.changed("backups", cloudrun.VARIANTS["scheduled"]), cloudrun.NAMING, least=0),
+    ),
 }
 
 
