@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.cloudrun import traffic
-from mlflow_backend.cloudrun.history import identity_of
+from mlflow_backend.cloudrun.history import container_of
 from mlflow_backend.cloudrun.render.containers import versions_in, with_versions
 from mlflow_backend.cloudrun.render.service import digest_of
 
@@ -51,7 +51,7 @@ def template_of(
     if containers == found["containers"]:
         return {**template, "revision": before}
     most = int(found["scaling"]["maxInstanceCount"])
-    drawn = digest_of(identity_of(found), most, versions_in(template), naming=naming, failed=failed)
+    drawn = digest_of(container_of(found).identity, most, versions_in(template), naming=naming, failed=failed)
     # Its servers answer at its own tag, and not at the other one's.
     text = json.dumps(template).replace(naming.tag_of(before), naming.tag(drawn))
     return {**json.loads(text), "revision": naming.revision(drawn)}
