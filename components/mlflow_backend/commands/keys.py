@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None, *, root: Path | None = None) -> int
         state = _state(options, root)
         if options.verb == "add":
             path = api_keys.add(state, options.name, options.scope, days=options.days)
-            print(f"The key is in {path}; it is valid within a minute.")
+            print(f"The key is in {path}; with access.mode token it is valid within a minute.")
         elif options.verb == "revoke":
             api_keys.revoke(state, options.name)
             print(f"{options.name} is refused within a minute.")
