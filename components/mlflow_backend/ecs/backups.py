@@ -5,47 +5,32 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.backup import job
 from mlflow_backend.backup.source import no_task
-from mlflow_backend.backup.tool import DEADLINE_S
+from mlflow_backend.backup.task_backups import TaskBackups
 from mlflow_backend.ecs.database_task import database_task
 from mlflow_backend.ecs.oneshot import EcsTask
 from mlflow_backend.ecs.reasons import STATES, known_tasks
 from mlflow_backend.ecs.render.backups import BACKUP, SECRETS
-from mlflow_backend.hosted import ARTIFACTS
-from mlflow_backend.logged import is_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.ecs.platform import EcsPlatform
 
 
-class EcsBackups:
-    """See target.Backups: tasks take them, and whoever has the recovery key restores them from where they are."""
+class EcsBackups(TaskBackups):
+    """See target.Backups: whoever has the recovery key restores them from where they are."""
 
-    as_deployed = True
+    _platform: EcsPlatform
 
-    def __init__(self, platform: EcsPlatform, file: Path) -> None:
-        """Take the backend's live side and the stack's file; nothing is asked yet."""
-        self._platform, self._file, self.store = platform, file, platform.store
-
-    def take(
-        self, destination: Destination, *, recovery_key: str, dry_run: bool, say: Callable[[str], None]
-    ) -> Mapping[str, Any]:
-        """Take a backup by a task, which has destination and key from the last update."""
-        del destination, recovery_key
-        clients, locator = self._platform.clients, self._platform.locator
-        if not locator.backup_family:
+    def task(self) -> tuple[EcsTask, Sequence[str], str]:
+        """Return the task, which has its job from the last update."""
+        locator = self._platform.locator
+        if not (family := locator.backup_family):
             raise no_task()
-        say("a task in the backend's network takes the backup")
-        task = EcsTask.of(clients, locator, locator.backup_family, BACKUP)
-        command = (*task.own_command(), *([job.DRY_RUN] if dry_run else []))
-        ended = task.run(command, deadline_s=DEADLINE_S, complete=is_whole)
-        return job.report_of(ended, part=locator.backup_family)
+        task = EcsTask.of(self._platform.clients, locator, family, BACKUP)
+        return task, task.own_command(), family
 
     def schedules(self) -> Mapping[str, str]:
         """Return how the last task went that ECS still knows."""
@@ -54,22 +39,16 @@ class EcsBackups:
     def source(self) -> DeployedSource:
         """Return the backend as a restore sees it."""
         # A status asks for the schedules alone.
-        from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination  # noqa: PLC0415
+        from mlflow_backend.aws.restoring import source_of  # noqa: PLC0415
         from mlflow_backend.aws.vault import SecretVault  # noqa: PLC0415
-        from mlflow_backend.backup import hosted  # noqa: PLC0415
-        from mlflow_backend.deployed import DeployedBackend  # noqa: PLC0415
 
-        platform, locator = self._platform, self._platform.locator
-        s3 = platform.s3
-        return hosted.source_of(
-            DeployedBackend(platform),
-            task=database_task(platform.clients, locator, None),
-            artifacts=BucketArtifacts(s3, bucket=locator.bucket, root=locator.store.prefix(ARTIFACTS)),
+        locator = self._platform.locator
+        return source_of(
+            self._platform,
+            task=database_task(self._platform.clients, locator, None),
             vault=SecretVault(
                 connection=locator.connection, secret=locator.secret, names=SECRETS, api_keys=locator.api_keys
             ),
-            own=BucketDestination(s3, bucket=locator.bucket, root=locator.root),
-            stack=locator.stack,
             settings=self._file.read_bytes(),
         )
 

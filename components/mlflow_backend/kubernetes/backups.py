@@ -5,44 +5,30 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.backup import job
-from mlflow_backend.backup.tool import DEADLINE_S
+from mlflow_backend.backup.task_backups import TaskBackups
 from mlflow_backend.kubernetes.naming import BACKUP, MAINTENANCE, VERIFICATION
 from mlflow_backend.kubernetes.oneshot import KubernetesJob
 from mlflow_backend.kubernetes.render import backups
-from mlflow_backend.logged import is_whole
 from mlflow_backend.schedules import following
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.kubernetes.api import Api
     from mlflow_backend.kubernetes.naming import Naming
     from mlflow_backend.kubernetes.platform import KubernetesPlatform
 
 
-class KubernetesBackups:
-    """See target.Backups: Jobs take them, and whoever has the recovery key restores them from where they are."""
+class KubernetesBackups(TaskBackups):
+    """See target.Backups: whoever has the recovery key restores them from where they are."""
 
-    as_deployed = True
+    _platform: KubernetesPlatform
 
-    def __init__(self, platform: KubernetesPlatform, file: Path) -> None:
-        """Take the backend's live side and the stack's file; nothing is asked yet."""
-        self._platform, self._file, self.store = platform, file, platform.store
-
-    def take(
-        self, destination: Destination, *, recovery_key: str, dry_run: bool, say: Callable[[str], None]
-    ) -> Mapping[str, Any]:
-        """Take a backup by a Job, which has destination and key from the last update."""
-        del destination, recovery_key
-        say("a Job in the cluster takes the backup")
+    def task(self) -> tuple[KubernetesJob, Sequence[str], str]:
+        """Return the Job, which has its destination and its key from the last update."""
         task = KubernetesJob(api=self._platform.api, template=self._platform.naming.part(BACKUP))
-        command = (*backups.COMMAND, *([job.DRY_RUN] if dry_run else []))
-        ended = task.run(command, deadline_s=DEADLINE_S, complete=is_whole)
-        return job.report_of(ended, part=task.template)
+        return task, backups.COMMAND, task.template
 
     def schedules(self) -> Mapping[str, str]:
         """Return how the CronJob's work went."""

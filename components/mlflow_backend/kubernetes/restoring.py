@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlflow_backend.aws.backups import BucketArtifacts, BucketDestination
-from mlflow_backend.backup import hosted
+from mlflow_backend.aws import restoring
 from mlflow_backend.backup.hosted import HostedVault
-from mlflow_backend.deployed import DeployedBackend
-from mlflow_backend.hosted import ARTIFACTS
 from mlflow_backend.kubernetes import secrets
 from mlflow_backend.kubernetes.oneshot import KubernetesJob
 from mlflow_backend.kubernetes.render import oneshot
@@ -25,14 +22,10 @@ if TYPE_CHECKING:
 
 def source_of(platform: KubernetesPlatform, *, settings: bytes) -> DeployedSource:
     """Return the backend in a namespace as a restore sees it; nothing is asked yet."""
-    locator = platform.locator
-    return hosted.source_of(
-        DeployedBackend(platform),
+    return restoring.source_of(
+        platform,
         task=KubernetesJob(api=platform.api, template=platform.naming.part(oneshot.DATABASE)),
-        artifacts=BucketArtifacts(platform.s3, bucket=locator.bucket, root=locator.store.prefix(ARTIFACTS)),
-        vault=ClusterVault(api=platform.api, secret=locator.secret),
-        own=BucketDestination(platform.s3, bucket=locator.bucket, root=locator.root),
-        stack=locator.stack,
+        vault=ClusterVault(api=platform.api, secret=platform.locator.secret),
         settings=settings,
     )
 
