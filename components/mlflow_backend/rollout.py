@@ -28,7 +28,7 @@ def wait(deployed: DeployedBackend, revision: str, props: Mapping[str, Any]) -> 
 
     A migration that ended every server left it to this to start the new revision's, and to end the migration. If
     somebody made the platform run another revision since the last update, as a rollback does whose pin is lifted now,
-    Pulumi finds nothing to change, because its state still names this one: it is told to the platform here. Raises
+    Pulumi finds nothing to change, because its state still names this one: the platform is asked for it here. Raises
     PlatformFailed with the platform's own reasons; `migrate.onFailure` has then decided about the schema. Refused if a
     rollback is under way.
     """

@@ -113,7 +113,7 @@ def in_progress(service: Mapping[str, Any]) -> Deployment | None:
 
 
 def current(service: Mapping[str, Any]) -> TaskDefinitionId | None:
-    """Return the revision that the service is told to run, whether or not tasks of it run."""
+    """Return the revision that the service is set to run, whether or not tasks of it run."""
     return next((each.revision for each in deployments(service) if each.primary), None)
 
 

@@ -57,7 +57,7 @@ class KubernetesHistory:
         return None if found is None else name_of(found)
 
     def wanted(self) -> str | None:
-        """Return the revision that the Deployment is told to run; None until its controller has seen that."""
+        """Return the revision that the Deployment is set to run; None until its controller has seen that."""
         deployment = self._deployment()
         if deployment is None or not _observed(deployment):
             return None
@@ -152,9 +152,9 @@ class KubernetesHistory:
     ) -> str | None:
         """Return, as a clause, why the revision cannot come to serve; None as long as it can."""
         if wanted not in {None, revision}:
-            return f"the Deployment is told to run {wanted}, not {revision}" if lagged else None
+            return f"the Deployment is set to run {wanted}, not {revision}" if lagged else None
         if not deployment["spec"].get("replicas"):
-            return "the Deployment is told to run no pods"
+            return "the Deployment is set to run no pods"
         if wanted is None:
             return None
         if _overdue(deployment):

@@ -27,7 +27,7 @@ def wait_for(props: Mapping[str, Any]) -> dict[str, Any]:
 def _revision(platform: KubernetesPlatform, identity: str) -> str:
     """Return the revision of the release, as soon as the controller has made it. Raises PlatformFailed.
 
-    If the Deployment was told to run another one meanwhile it is the newest revision that there is of the release.
+    If the Deployment was set to run another one meanwhile it is the newest revision that there is of the release.
     """
     ends = platform.pace.clock() + _CONTROLLER_S
     while True:
@@ -39,7 +39,7 @@ def _revision(platform: KubernetesPlatform, identity: str) -> str:
                 return kept
         if platform.pace.clock() >= ends:
             raise PlatformFailed(
-                f"it is not told to run the release {identity}, but {revision or 'nothing'}",
+                f"it is not set to run the release {identity}, but {revision or 'nothing'}",
                 code="deployment-of-another-release",
                 fix="Repeat with `pulumi up --refresh`, because it was changed since the last update; and see that the "
                 "cluster's controllers run",

@@ -111,7 +111,7 @@ class GcpArtifacts(Section):
 
 
 class GcpMonitoring(Section):
-    """Who is told of alerts."""
+    """Who gets alerts."""
 
     channel: Annotated[str, Field(pattern=r"^projects/[^/\s]+/notificationChannels/[^/\s]+$")] | None = None
     """Notification channel of Cloud Monitoring that alerts go to."""

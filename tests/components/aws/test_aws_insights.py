@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from moto import mock_aws
 
 from mlflow_backend.aws import insights
 from mlflow_backend.aws.provider import InsightsLogsProvider
+from tests.components.aws.emulated import emulated_aws
 from tests.components.ecs.stacks import naming_of
 
 if TYPE_CHECKING:
@@ -25,11 +25,9 @@ PROPS: dict[str, Any] = {
 
 
 @pytest.fixture
-def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudWatchLogsClient]:
+def logs() -> Iterator[CloudWatchLogsClient]:
     """An empty account."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
+    with emulated_aws():
         yield insights.client(PROPS)
 
 

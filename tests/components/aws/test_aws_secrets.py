@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from mlflow_backend.aws import secrets
 from mlflow_backend.aws.connection import Connection
@@ -18,6 +17,7 @@ from mlflow_backend.aws.render.secrets import IN_FORCE
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.ecs.render.tasks import SERVER_SECRETS
 from mlflow_backend.server import keys
+from tests.components.aws.emulated import emulated_aws
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.services import Time
 from tests.rig.aws import labels
@@ -38,11 +38,9 @@ PROPS: dict[str, Any] = {
 
 
 @pytest.fixture
-def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[SecretsManagerClient]:
+def manager() -> Iterator[SecretsManagerClient]:
     """Moto's Secrets Manager, which is truthful about versions, and about labels once it is fixed."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "x")
-    with Patches() as patches, mock_aws():
+    with Patches() as patches, emulated_aws():
         labels.install(patches)
         yield boto3.client("secretsmanager", region_name=REGION)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import Refused
@@ -15,6 +14,7 @@ from mlflow_backend.ecs.lookup import locate
 from mlflow_backend.hosted import report_path
 from mlflow_backend.verification import execution
 from mlflow_backend.verify.report import Report, now
+from tests.components.aws.emulated import emulated_aws
 from tests.components.ecs.cloud import LOCATOR, Cloud
 from tests.components.ecs.stacks import naming_of, settings_of
 
@@ -30,11 +30,9 @@ SETTINGS, NAMING = settings_of("staging"), naming_of("staging")
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cloud() -> Iterator[None]:
     """Moto, with credentials that are nobody's."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
+    with emulated_aws():
         yield
 
 

@@ -21,6 +21,7 @@ from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.schema import Heads
 from mlflow_backend.schema_tables import required_heads
+from tests.components.aws.emulated import emulated_aws
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import naming_of, settings_of
 
@@ -32,11 +33,9 @@ SCOPE = Scope(settings=SETTINGS, naming=NAMING, connection=Connection(NAMING.reg
 
 
 @pytest.fixture
-def ledger(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+def ledger() -> Iterator[Ledger]:
     """A ledger in moto's S3, whose bucket the first record makes."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
+    with emulated_aws():
         s3 = boto3.client("s3", region_name=NAMING.region)
         s3.create_bucket(Bucket=NAMING.bucket("data"), CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         yield Ledger(S3Store(s3, bucket=NAMING.bucket("data")), by="me")

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from mlflow_backend import deployed as module
 from mlflow_backend.aws.clients import Clients
@@ -25,6 +24,7 @@ from mlflow_backend.releases.stores import FileStore
 from mlflow_backend.releases.targets import LIVE, open_releases
 from mlflow_backend.schema import Heads
 from mlflow_backend.verify.credentials import read_reference
+from tests.components.aws.emulated import emulated_aws
 from tests.components.ecs.cloud import FAMILY, LOCATOR, NAMING, Cloud, definition
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.services import NAME, Time, deployment, service
@@ -209,11 +209,9 @@ def test_tasks_that_do_not_end_stop_the_migration(tmp_path: Any) -> None:
         scaled.scale.down()
 
 
-def test_verification_logs_in_with_a_value_of_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verification_logs_in_with_a_value_of_the_secret() -> None:
     """A reference is read when it is needed; a failure is reported without a value."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
+    with emulated_aws():
         import boto3  # noqa: PLC0415
 
         client = boto3.client("secretsmanager", region_name="eu-west-1")

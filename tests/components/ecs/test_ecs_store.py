@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from mlflow_backend.aws.store import S3Store
 from mlflow_backend.contract import PlatformFailed, Refused
@@ -20,6 +19,7 @@ from mlflow_backend.releases.lease import LEASE, is_leased, leased
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.schema import Heads
+from tests.components.aws.emulated import emulated_aws
 from tests.components.ecs.recorded import Recorded
 
 if TYPE_CHECKING:
@@ -32,11 +32,9 @@ BUCKET = "data"
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+def s3() -> Iterator[S3Client]:
     """Moto's S3, which honours `If-None-Match` and `If-Match` (the first test says so)."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
+    with emulated_aws():
         client = boto3.client("s3", region_name="us-east-1")
         client.create_bucket(Bucket=BUCKET)
         yield client

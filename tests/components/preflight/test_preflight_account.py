@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from moto import mock_aws
 
 from mlflow_backend.aws.asking import Account
 from mlflow_backend.aws.connection import Connection
@@ -20,6 +19,7 @@ from mlflow_backend.preflight import account
 from mlflow_backend.preflight.account import Expected
 from mlflow_backend.preflight.ecr import EcrSource
 from mlflow_backend.preflight.manifests import DENIED, digest_of
+from tests.components.aws.emulated import emulated_aws
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import naming_of, settings_of
 from tests.components.preflight.images import OCI_MANIFEST
@@ -50,11 +50,9 @@ def hosted_zone(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cloud() -> Iterator[None]:
     """Moto, with credentials that are nobody's."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
+    with emulated_aws():
         yield
 
 

@@ -17,6 +17,7 @@ from mlflow_backend.preflight.provider import PreflightProvider
 from mlflow_backend.releases.ledger import Ledger
 from mlflow_backend.releases.records import VerifiedRelease
 from mlflow_backend.schema import Heads
+from tests.components.aws.emulated import emulated_aws
 from tests.components.ecs.recorded import Recorded
 from tests.components.ecs.stacks import naming_of, settings_of
 from tests.components.preflight.inputs import inputs
@@ -32,11 +33,9 @@ SOURCE = naming_of("dev").bucket("data")
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+def s3() -> Iterator[S3Client]:
     """Moto's S3, with the other stack's bucket in it."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "x")
-    with mock_aws():
+    with emulated_aws():
         client = boto3.client("s3", region_name="us-east-1")
         client.create_bucket(Bucket=SOURCE)
         yield client

@@ -147,7 +147,7 @@ def maintenance_task(naming: Naming, store: Store, *, tools: str | None = None) 
 def verify_task(naming: Naming, store: Store, *, scheduled: bool = False) -> Document:
     """What the one-shot task that verifies may do: read its job. Everything else it asks of the server, as users do.
 
-    One that a schedule starts is told by nobody which release serves: it reads the ledger. S3 says of an object that is
+    One that a schedule starts is given no release that serves: it reads the ledger. S3 says of an object that is
     not there that it is denied, unless the caller may list the whole bucket.
     """
     bucket, ledger = store.bucket, (f"/{store.prefix(LEDGER)}/*", f"/{store.prefix(NEWEST)}")

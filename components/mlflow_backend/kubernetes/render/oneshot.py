@@ -104,7 +104,7 @@ def verify_environment(settings: Settings, naming: Naming) -> list[Document]:
 def tool(
     metadata: Document, job: DataclassInstance, content: bytes, more: Mapping[str, str] = MappingProxyType({})
 ) -> Document:
-    """Return the ConfigMap of a task that is packed as a zip, with what it is told."""
+    """Return the ConfigMap of a task that is packed as a zip, with its job."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -32,7 +32,7 @@ TEMPORARY: Final[Mapping[str, str]] = {"spool": "/var/spool/mlflow", "tmp": "/tm
 VERSION, SETTINGS, SECRETS = "mlflow-backend/mlflow-version", "mlflow-backend/settings", "mlflow-backend/secrets"
 """Annotations by which a ReplicaSet says what it runs: the MLflow version, the release's identity, its secrets'."""
 
-# An endpoint is taken out everywhere within this time after its pod was told to end.
+# An endpoint is taken out everywhere within this time after its pod began to end.
 DRAIN_S: Final = 15
 # Users wait for the next probe with each pod of a rollout, and before them the candidate's checks do.
 _STARTING_S: Final = 2
