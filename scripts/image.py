@@ -40,7 +40,7 @@ def _run(stack: str) -> ExitCode:
             code="target-without-image",
             fix=f"Name a stack of the target {TARGET.name}.",
         )
-    from mlflow_backend.ecs.looked_at import preflight_args  # noqa: PLC0415 - AWS only if it is asked
+    from mlflow_backend.ecs.preflight import preflight_args  # noqa: PLC0415 - AWS only if it is asked
     from mlflow_backend.ecs.refusals import naming_of  # noqa: PLC0415
 
     naming = naming_of(settings, project=named.project, stack=stack)

@@ -29,10 +29,10 @@ from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.dynamic import inputs_of
 from mlflow_backend.ecs import backend
 from mlflow_backend.ecs.database_task import database_task
-from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.lookup import locate
 from mlflow_backend.ecs.permissions import grants
 from mlflow_backend.ecs.platform import EcsPlatform
+from mlflow_backend.ecs.preflight import preflight_args
 from mlflow_backend.pace import Pace
 from mlflow_backend.preflight import resource as preflight
 from mlflow_backend.preflight.ecr import EcrSource

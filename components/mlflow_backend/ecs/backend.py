@@ -31,8 +31,8 @@ from mlflow_backend.backend import Backend, Serving
 from mlflow_backend.dynamic import document_of
 from mlflow_backend.ecs.history import describe
 from mlflow_backend.ecs.locator import EcsLocator, locator_of
-from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.oneshot import Network as TaskNetwork
+from mlflow_backend.ecs.preflight import preflight_args
 from mlflow_backend.ecs.protection import Protection
 from mlflow_backend.ecs.provider import Rollout
 from mlflow_backend.ecs.refusals import naming_of

@@ -12,8 +12,8 @@ from mlflow_backend.aws.doctor.names import Kind
 from mlflow_backend.aws.doctor.quotas import Quota
 from mlflow_backend.aws.permissions import Purpose
 from mlflow_backend.dynamic import inputs_of
-from mlflow_backend.ecs.looked_at import preflight_args
 from mlflow_backend.ecs.permissions import LINKED_ROLES, grants
+from mlflow_backend.ecs.preflight import preflight_args
 from mlflow_backend.ecs.render.policies import ROLES
 from mlflow_backend.ecs.render.service import MAXIMUM_PERCENT, scaling
 from mlflow_backend.ecs.render.size import server_size

@@ -13,7 +13,7 @@ import pytest
 from mlflow_backend.aws.asking import Account
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.ecs.looked_at import preflight_args
+from mlflow_backend.ecs.preflight import preflight_args
 from mlflow_backend.findings import Finding, Outcome
 from mlflow_backend.preflight import account
 from mlflow_backend.preflight.account import Expected

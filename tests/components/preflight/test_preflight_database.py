@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlflow_backend.ecs.looked_at import preflight_args
+from mlflow_backend.ecs.preflight import preflight_args
 from mlflow_backend.findings import Outcome
 from mlflow_backend.preflight import database, image
 from mlflow_backend.preflight.image import CLIENT_LABEL

@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from mlflow_backend.aws.store import S3Store
-from mlflow_backend.ecs.looked_at import preflight_args
+from mlflow_backend.ecs.preflight import preflight_args
 from mlflow_backend.findings import Outcome
 from mlflow_backend.preflight import soak
 from mlflow_backend.preflight.provider import PreflightProvider
