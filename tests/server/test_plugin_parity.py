@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.matrices import rows
 from tests.server.parity import REQUESTS
 from tests.server.servers import Server
 
@@ -51,7 +52,7 @@ def comparable(answer: urllib3.BaseHTTPResponse) -> tuple[Any, ...]:
     )
 
 
-@pytest.fixture(scope="module", params=["3.4.0", "3.17.2"])
+@pytest.fixture(scope="module", params=rows(("3.4.0", "3.17.2"), shown=("3.17.2",)))
 def pair(
     request: pytest.FixtureRequest, services: Services, package: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Server, Server]]:
