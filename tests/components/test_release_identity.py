@@ -36,7 +36,6 @@ from mlflow_backend.kubernetes.render import server as workload
 from mlflow_backend.local import credentials, desired
 from mlflow_backend.local import refusals as of_local
 from mlflow_backend.local.state import StateDir
-from mlflow_backend.server import describe
 from mlflow_backend.settings import Settings, refuse_broken
 from mlflow_backend.settings.models import ExtraCheck
 from mlflow_backend.vulnerabilities.table import identifiers
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlflow_backend.kubernetes.naming import Naming as ObjectNaming
+    from mlflow_backend.local.desired import DesiredServer
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCdEf"
 DIGEST = f"registry.example.com/other@sha256:{'d' * 64}"
@@ -192,14 +192,14 @@ class Subject:
 STATE, PORTS = StateDir(Path("/stack")), {"front": 5000, "database": 5001, "cache": 5002, "store": 5003}
 
 
-def _local_identity(found: Settings) -> str:
+def _local_server(found: Settings) -> DesiredServer:
     versions = dict.fromkeys(credentials.ALL, "v1")
     lock = f"lock of {found.server.mlflow_version}"
-    return desired.server(found, STATE, ports=PORTS, versions=versions, lock=lock, package="package").identity
+    return desired.server(found, STATE, ports=PORTS, versions=versions, lock=lock, package="package")
 
 
 def _local_given(found: Settings) -> Any:
-    program = describe(desired.server_inputs(found, STATE, PORTS)).listening(port=1, metrics_port=2)
+    program = _local_server(found).description.listening(port=1, metrics_port=2)
     return found.server.mlflow_version, repr(program)
 
 
@@ -275,7 +275,7 @@ _ALL = (
         ),
         of_local.refuse_unsupported,
         _local_given,
-        _local_identity,
+        lambda found: _local_server(found).identity,
         frozenset(
             {
                 "artifacts.existing",

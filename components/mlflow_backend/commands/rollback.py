@@ -89,8 +89,15 @@ def _act(options: argparse.Namespace, target: Any, stack: Stack | None) -> ExitC
         return _unpin(options, target)
     if options.drop_kept:
         return _drop_kept(options, target)
-    ended = run.resume(target, to=options.to, say=_say)
-    return _tell(options, ended or _roll_back(options, target, stack))
+    if ended := run.resume(target, to=options.to, say=_say):
+        return _tell(options, ended)
+    made = _planned(options, target)
+    _show(options, made)
+    if not options.yes:
+        _ask()
+    profile, deadline_s = _verification(stack)
+    chosen = run.RollbackOptions(reason=options.reason, profile=profile, deadline_s=deadline_s)
+    return _tell(options, run.begin(target, made, chosen, say=_say))
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -141,16 +148,6 @@ def _planned(options: argparse.Namespace, target: Any) -> Plan:
     )
     made = plan(target.rollback_context(), request)
     return made if made.dump is None else replace(made, losses=target.losses(made.dump))
-
-
-def _roll_back(options: argparse.Namespace, target: Any, stack: Stack | None) -> RollbackResult:
-    made = _planned(options, target)
-    _show(options, made)
-    if not options.yes:
-        _ask()
-    profile, deadline_s = _verification(stack)
-    chosen = run.RollbackOptions(reason=options.reason, profile=profile, deadline_s=deadline_s)
-    return run.begin(target, made, chosen, say=_say)
 
 
 def _show(options: argparse.Namespace, made: Plan) -> ExitCode:

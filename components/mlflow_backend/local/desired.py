@@ -16,7 +16,6 @@ from mlflow_backend.server import (
     CacheAddress,
     DatabaseAddress,
     ServerDescription,
-    ServerInputs,
     describe,
 )
 from mlflow_backend.server.environment import ACCESS_VARIABLE
@@ -66,22 +65,9 @@ def server(  # noqa: PLR0913 - what a server depends on, by name
 
     Raises Refused for settings that the MLflow version cannot fulfil.
     """
-    described = describe(server_inputs(settings, state, ports))
-    needed = sorted({name for template in described.secret_environment.values() for name in template.references()})
-    return DesiredServer(
-        mlflow_version=settings.server.mlflow_version,
-        environment_lock=lock,
-        package=package,
-        description=described,
-        secret_versions={name: versions[name] for name in needed},
-    )
+    from mlflow_backend.settings.server_inputs import server_inputs  # noqa: PLC0415 - providers start light
 
-
-def server_inputs(settings: Settings, state: StateDir, ports: Mapping[str, int]) -> ServerInputs:
-    """Return what the server is described from, on ports that are not chosen yet."""
-    from mlflow_backend.settings.server_inputs import server_inputs as joined  # noqa: PLC0415 - providers start light
-
-    return joined(
+    inputs = server_inputs(
         settings,
         public_url=tracking_url(ports["front"], settings.network.path_prefix),
         host=LOOPBACK,
@@ -107,4 +93,13 @@ def server_inputs(settings: Settings, state: StateDir, ports: Mapping[str, int])
             keys=str(state.credentials / credentials.API_KEYS),
             requests_per_minute=settings.access.requests_per_minute,
         ),
+    )
+    described = describe(inputs)
+    needed = sorted({name for template in described.secret_environment.values() for name in template.references()})
+    return DesiredServer(
+        mlflow_version=settings.server.mlflow_version,
+        environment_lock=lock,
+        package=package,
+        description=described,
+        secret_versions={name: versions[name] for name in needed},
     )
