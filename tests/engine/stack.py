@@ -43,7 +43,7 @@ class LocalStack(Project):
 
     def server_numbers(self) -> list[int]:
         """Return the numbers of the revisions whose server has a process."""
-        names = {process.environ()[processes.PROGRAM_MARKER] for process in self.processes(None) if _is_server(process)}
+        names = {process.environ()[processes.PROGRAM_MARKER] for process in self.processes() if _is_server(process)}
         return sorted(int(name.removeprefix("server-")) for name in names)
 
     def destroy(self) -> Outcome:
@@ -51,9 +51,9 @@ class LocalStack(Project):
         count_starts(self.servers_started())
         return super().destroy()
 
-    def processes(self, program: str | None = None) -> list[psutil.Process]:
-        """Return the live processes of the stack."""
-        return processes.marked(str(self.state.path), program)
+    def processes(self, *programs: str) -> list[psutil.Process]:
+        """Return the live processes of the stack, or those of some programs."""
+        return processes.marked(str(self.state.path), *programs)
 
     def report(self) -> dict[str, Any]:
         """Return the last verification report."""

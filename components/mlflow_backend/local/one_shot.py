@@ -119,8 +119,7 @@ def end_leftovers(state: StateDir) -> None:
 
     For what changes the databases or dumps them, which is done by one at a time; a dry run counts losses beside it.
     """
-    for leftover in (TOOL, _STORE):
-        processes.end(processes.marked(str(state.path), leftover), timeout_s=_STOP_TIMEOUT_S)
+    processes.end(processes.marked(str(state.path), TOOL, _STORE), timeout_s=_STOP_TIMEOUT_S)
 
 
 @contextlib.contextmanager

@@ -21,20 +21,22 @@ PROGRAM_MARKER = "MLFLOW_BACKEND_PROGRAM"
 _ENDED = frozenset({psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD})
 
 
-def marked(state: str, program: str | None = None) -> list[psutil.Process]:
-    """Return this stack's live processes, or those of one program, without the caller."""
+def marked(state: str, *programs: str) -> list[psutil.Process]:
+    """Return this stack's live processes, or those of some programs, without the caller.
+
+    It reads the environment of every process of the machine: ask once for several programs.
+    """
     found = []
     for process in psutil.process_iter():
         try:
             environment = process.environ()
-            gone = process.status() in _ENDED
+            mine = environment.get(STATE_MARKER) == state
+            if mine and process.status() not in _ENDED and process.pid != os.getpid():
+                found.append((environment.get(PROGRAM_MARKER), process))
         except psutil.Error:
             # Ended meanwhile, or another user's: not ours either way.
             continue
-        mine = environment.get(STATE_MARKER) == state and program in {None, environment.get(PROGRAM_MARKER)}
-        if mine and not gone and process.pid != os.getpid():
-            found.append(process)
-    return found
+    return [process for program, process in found if not programs or program in programs]
 
 
 def ended(pid: int) -> bool:

@@ -85,8 +85,7 @@ def _wanted_port(desired: dict[str, Any]) -> int | None:
 
 def _refuse_foreign_port(state: StateDir, name: str, port: int) -> None:
     """Raise PlatformFailed if another program has the port."""
-    ours = processes.marked(str(state.path), name)
-    if ports.is_free(port) or processes.listens(ours, port):
+    if ports.is_free(port) or processes.listens(processes.marked(str(state.path), name), port):
         return
     others = f"delete {state.path / 'ports.json'} while the backend is down"
     choice = "set mlflow-backend:server.port to a free one" if name == Front.name else others

@@ -366,7 +366,7 @@ def _reason(error: Exception) -> str:
 
 def end_leftovers(state: StateDir) -> None:
     """End every process of the stack that no daemon looks after any more, the servers before their stores."""
-    stores = [process for name in _STORES for process in processes.marked(str(state.path), name)]
+    stores = processes.marked(str(state.path), *_STORES)
     processes.end([p for p in processes.marked(str(state.path)) if p not in stores], timeout_s=_LEFTOVER_GRACE_S)
     # SIGINT is Postgres's fast shutdown: SIGTERM would wait for clients.
     processes.end(stores, timeout_s=_LEFTOVER_GRACE_S, ask=signal.SIGINT)

@@ -41,6 +41,27 @@ def test_an_ended_process_is_none_of_the_stacks(tmp_path: Path) -> None:
     assert not processes.ended(os.getpid())
 
 
+def test_the_processes_of_several_programs_are_found_at_once(tmp_path: Path) -> None:
+    """Those of the programs that are named, of all if none is, and of no other stack."""
+    with contextlib.ExitStack() as stack:
+        started = {}
+        for state, program in ((tmp_path, "a"), (tmp_path, "b"), (tmp_path, "c"), (tmp_path / "other", "a")):
+            marks = {processes.STATE_MARKER: str(state), processes.PROGRAM_MARKER: program}
+            command = [sys.executable, "-c", "input()"]
+            # It ends when its input does: at the end of this block.
+            child = subprocess.Popen(
+                command, env={**os.environ, **marks}, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+            stack.enter_context(child)
+            started[state, program] = child.pid
+
+        def found(*programs: str) -> set[int]:
+            return {process.pid for process in processes.marked(str(tmp_path), *programs)}
+
+        assert found("a", "b") == {started[tmp_path, "a"], started[tmp_path, "b"]}
+        assert found() == {started[tmp_path, each] for each in "abc"}
+
+
 def test_a_lock_of_a_living_postgres_stays(tmp_path: Path) -> None:
     """Two servers on one folder would destroy it: only the lock of one that has ended is taken away."""
     state = StateDir(tmp_path)
