@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlflow_backend.backup import job
 from mlflow_backend.backup.source import no_task
-from mlflow_backend.backup.tool import DEADLINE_S
+from mlflow_backend.backup.task_backups import TaskBackups
 from mlflow_backend.cloudrun import traffic
 from mlflow_backend.cloudrun.oneshot import CloudRunJob
 from mlflow_backend.gcp.api import RUN
@@ -16,41 +15,34 @@ from mlflow_backend.gcp.render.secrets import BASIC
 from mlflow_backend.gcp.root import Store
 from mlflow_backend.gcp.secrets import Secrets
 from mlflow_backend.hosted import ARTIFACTS
-from mlflow_backend.logged import is_whole
 from mlflow_backend.server import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from mlflow_backend.backup.destination import Destination
     from mlflow_backend.backup.source import DeployedSource
     from mlflow_backend.cloudrun.platform import CloudRunPlatform
 
 
-class CloudRunBackups:
-    """See target.Backups: jobs take them, and whoever has the recovery key restores them from where they are."""
+class CloudRunBackups(TaskBackups):
+    """See target.Backups: whoever has the recovery key restores them from where they are."""
 
-    as_deployed = True
+    _platform: CloudRunPlatform
 
     def __init__(self, platform: CloudRunPlatform, file: Path) -> None:
         """Take the backend's live side and the stack's file; nothing is asked yet."""
-        self._platform, self._file, self.store = platform, file, platform.store
+        super().__init__(platform, file)
         self._name = platform.naming.job(BACKUP)
 
-    def take(
-        self, destination: Destination, *, recovery_key: str, dry_run: bool, say: Callable[[str], None]
-    ) -> Mapping[str, Any]:
-        """Take a backup by an execution of the job, which has destination and key from the last update."""
-        del destination, recovery_key
+    def task(self) -> tuple[CloudRunJob, Sequence[str], str]:
+        """Return the job, which has its destination and its key from the last update."""
         found = self._platform.run.job(self._name)
         if found is None:
             raise no_task()
-        say("a job in the backend's network takes the backup")
         (container,) = found["template"]["template"]["containers"]
-        command = (*container["command"], *container["args"], *([job.DRY_RUN] if dry_run else []))
-        task = CloudRunJob(cloud_run=self._platform.run, job=self._name)
-        return job.report_of(task.run(command, deadline_s=DEADLINE_S, complete=is_whole), part=self._name)
+        command = (*container["command"], *container["args"])
+        return CloudRunJob(cloud_run=self._platform.run, job=self._name), command, self._name
 
     def schedules(self) -> Mapping[str, str]:
         """Return how the last execution went."""

@@ -97,7 +97,7 @@ def test_hashes_of_api_keys_are_backed_up_as_a_whole() -> None:
 def test_the_tool_is_what_the_task_unpacks() -> None:
     """Modules, the job and the stack's settings; its job names the stack's own root at the destination."""
     tool = backups.tool(settings_of(VARIANT), NAMING, store_of(VARIANT))
-    packed = zipfile.ZipFile(io.BytesIO(content(tool.job, tool.settings, cloud="aws")))
+    packed = zipfile.ZipFile(io.BytesIO(content(tool.program, tool.job, tool.settings, cloud="aws")))
     assert {"mlflow_backend/aws/backup_task.py", job.JOB, job.SETTINGS} <= set(packed.namelist())
     found = json.loads(packed.read(job.JOB))
     assert (found["target"], found["destination"]["bucket"], found["destination"]["root"]) == (
