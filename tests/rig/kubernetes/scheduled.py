@@ -51,7 +51,7 @@ def maintained(stack: ClusterStack, *arguments: str) -> dict[str, Any]:
 def each_minute(stack: ClusterStack, work: str) -> Iterator[None]:
     """Let a CronJob begin each minute, and then no more."""
     name = stack.naming.part(work)
-    stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"schedule": "* * * * *"}}))
+    stack.kubectl("patch", "cronjob", name, "-p", json.dumps({"spec": {"schedule": "* * * * *", "suspend": False}}))
     try:
         yield
     finally:

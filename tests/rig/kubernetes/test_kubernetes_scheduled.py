@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from mlflow_backend.hosted import ARTIFACTS
+from mlflow_backend.identity import OBJECT, object_of
 from mlflow_backend.kubernetes.naming import JOB, MAINTENANCE, VERIFICATION
 from tests.rig.kubernetes.backend import ClusterStack, laid_out
 from tests.rig.kubernetes.scheduled import each_minute, leave_one, maintained
@@ -82,11 +85,30 @@ def test_the_schedule_maintains_by_itself(stack: ClusterStack) -> None:
     assert any('"maintained"' in said for said in stack.platform.tails(JOB, lines=500))
 
 
-def test_the_schedule_verifies_by_itself(stack: ClusterStack) -> None:
-    """It passes, by the CronJob's own word; its report, which knows the version from the ledger, is in the log."""
+def verified(stack: ClusterStack) -> str:
+    """Let the schedule verify, and return what the status says of it, once it has ended."""
     with each_minute(stack, VERIFICATION):
         until(lambda: "under way" in state_of(stack, VERIFICATION), what="a verification", deadline_s=_SCHEDULED_S)
     until(lambda: "under way" not in state_of(stack, VERIFICATION), what="its end", deadline_s=_SCHEDULED_S)
-    said = "\n".join(stack.platform.tails(JOB, lines=2000))
-    assert state_of(stack, VERIFICATION).startswith("done 2"), said
+    return state_of(stack, VERIFICATION)
+
+
+def test_the_schedule_verifies_by_itself(stack: ClusterStack) -> None:
+    """It passes, by the CronJob's own word; its report, which knows the version from the ledger, is in the log."""
+    state, said = verified(stack), "\n".join(stack.platform.tails(JOB, lines=2000))
+    assert state.startswith("done 2"), said
     assert f'"expected_version": "{VERSION}"' in said
+
+
+def test_a_verification_on_schedule_that_is_red_is_shown_as_failed(stack: ClusterStack) -> None:
+    """The store is another backend's: the Job fails, status and log say so; the one after the repair passes."""
+    store, key = stack.platform.store, f"{ARTIFACTS}/{OBJECT}"
+    own = store.read([key])[key]
+    stack.platform.mark_store(object_of(str(uuid.uuid4()), str(uuid.uuid4())))
+    try:
+        state, said = verified(stack), "\n".join(stack.platform.tails(JOB, lines=2000))
+    finally:
+        stack.platform.mark_store(own)
+    assert state.startswith("failed, begun "), said
+    assert '"another-backend"' in said
+    assert verified(stack).startswith("done 2")
