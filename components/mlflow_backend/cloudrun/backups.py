@@ -69,6 +69,7 @@ class CloudRunBackups(TaskBackups):
             naming=platform.naming,
             names=(*keys.NAMES, *(BASIC if locator.access == "basic" else ())),
             store=self.store,
+            api_keys=locator.access == "token",
         )
         artifacts = Store(bucket=locator.bucket, root=locator.store.prefix(ARTIFACTS))
         return hosted.source_of(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend import new_keys
+from mlflow_backend.backup.bundle import VERIFIER
 from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.gcp.api import REDIS, SECRETS, SQL, shared
 from mlflow_backend.gcp.render.cache import ANY_ADDRESS
@@ -48,7 +49,6 @@ _BYTES: Final = 32
 _SALT_BYTES: Final = 16
 _OPERATION_S: Final = 300.0
 _READERS: Final = 16
-_VERIFICATION: Final = "verification"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,12 +252,12 @@ def _set_password(api: Api, props: Mapping[str, Any], password: str, pace: Pace)
 def _api_keys(stored: str | None, key: str) -> str:
     """Return the salted hashes of the API keys with the verification's own among them; the keys of others stay."""
     entries = json.loads(stored)["keys"] if stored else []
-    own = [entry for entry in entries if entry["name"] == _VERIFICATION]
+    own = [entry for entry in entries if entry["name"] == VERIFIER]
     if stored and any(entry["sha256"] == _hash(bytes.fromhex(entry["salt"]), key) for entry in own):
         return stored
     salt = random.token_bytes(_SALT_BYTES)
-    entry = {"name": _VERIFICATION, "scope": "write", "salt": salt.hex(), "sha256": _hash(salt, key)}
-    return json.dumps({"keys": [entry, *(each for each in entries if each["name"] != _VERIFICATION)]})
+    entry = {"name": VERIFIER, "scope": "write", "salt": salt.hex(), "sha256": _hash(salt, key)}
+    return json.dumps({"keys": [entry, *(each for each in entries if each["name"] != VERIFIER)]})
 
 
 def _hash(salt: bytes, key: str) -> str:

@@ -20,7 +20,7 @@ from mlflow_backend.gcp import backups as gcp
 from mlflow_backend.gcp import uploads
 from mlflow_backend.gcp.root import Store
 from tests.components.backup.destinations import SHARED, identifier, kept
-from tests.components.gcp.cloud_storage import EmulatedStorage
+from tests.components.gcp.emulated_google import EmulatedGoogle
 from tests.components.messages import raised
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     if request.param == "gs":
         for module in (gcp, uploads):
             monkeypatch.setattr(module, "PIECE_BYTES", 1024)
-        api = EmulatedStorage()
+        api = EmulatedGoogle()
         api.bucket(BUCKET)
         yield Emptied(destination=gcp.BucketDestination(api, Store(bucket=BUCKET, root=ROOT)), piece=1024, name=name)
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlflow_backend.backup import job
+from mlflow_backend.backup import bundle, job
 from mlflow_backend.backup.tool import DEADLINE_S
 from mlflow_backend.cloudrun import backups as live
 from mlflow_backend.cloudrun.backups import CloudRunBackups, described
@@ -26,14 +26,15 @@ from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.releases.stores import LEDGER, LOCKS, STAGING
 from mlflow_backend.target import Finished
 from tests import google_apis
-from tests.components.cloudrun.stacks import NAMING, changed, surroundings
-from tests.components.gcp.cloud_storage import EmulatedStorage
+from tests.components.cloudrun.stacks import NAMING, VARIANTS, changed, surroundings
+from tests.components.gcp.emulated_google import EmulatedGoogle
 from tests.components.messages import raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 SETTINGS = changed("backups", {})
+BACKUP = VARIANTS["backups"]["backup"]
 BODY = jobs.backup_job(SETTINGS, NAMING, surroundings(SETTINGS))
 (CONTAINER,) = BODY["template"]["template"]["containers"]
 OWN = Store(bucket="own", root="r")
@@ -70,6 +71,16 @@ def test_the_job_has_the_servers_database_and_the_secrets_to_seal() -> None:
     assert BODY["template"]["template"]["maxRetries"] == 0
 
 
+def test_the_newest_api_keys_are_backed_up() -> None:
+    """Who adds a key makes no update; the key by which the backend verifies itself is no user's."""
+    settings = changed("token", {"backup": BACKUP})
+    refuse_unsupported(settings)
+    (container,) = jobs.backup_job(settings, NAMING, surroundings(settings))["template"]["template"]["containers"]
+    given = {each["name"]: each["valueSource"]["secretKeyRef"] for each in container["env"] if "valueSource" in each}
+    assert given[job.variable(bundle.API_KEYS)] == {"secret": NAMING.secret("api-keys"), "version": "latest"}
+    assert not {name for name, each in given.items() if "verification" in each["secret"]}
+
+
 def test_no_backup_outlasts_its_lock() -> None:
     """Or a second one would begin beside it."""
     assert BODY["template"]["template"]["timeout"] == f"{DEADLINE_S}s"
@@ -89,7 +100,7 @@ def test_another_job_is_another_tool() -> None:
 
 def test_the_tool_is_written_found_and_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is gone is written by the next update; what the job does with it is a program that Python takes."""
-    api = EmulatedStorage()
+    api = EmulatedGoogle()
     monkeypatch.setattr(backup_tool, "shared", lambda: api)
     tool = jobs.backup_tool(SETTINGS, NAMING)
     api.bucket(tool.bucket)
@@ -104,9 +115,9 @@ def test_the_tool_is_written_found_and_deleted(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def account() -> EmulatedStorage:
+def account() -> EmulatedGoogle:
     """Both buckets, asked as the account of the job."""
-    api = EmulatedStorage()
+    api = EmulatedGoogle()
     granted = identity.grants(OWN, {}, backups=THERE)
     for bucket in (OWN.bucket, THERE.bucket):
         bindings = [each.binding(NAMING) for each in granted if each.resource == bucket and each.account == "backup"]
@@ -119,7 +130,7 @@ def _denied(call: Callable[[], object]) -> None:
         call()
 
 
-def test_the_account_creates_backups_and_neither_overwrites_nor_deletes_one(account: EmulatedStorage) -> None:
+def test_the_account_creates_backups_and_neither_overwrites_nor_deletes_one(account: EmulatedGoogle) -> None:
     """Not another stack's either; the deployer, who does all of it here, may."""
     deployer = BucketDestination(account, THERE)
     other = BucketDestination(account, Store(bucket=THERE.bucket, root="team/other"))
@@ -138,7 +149,7 @@ def test_the_account_creates_backups_and_neither_overwrites_nor_deletes_one(acco
     assert deployer.read(["backups/1/x"]) == {"backups/1/x": b"x"}
 
 
-def test_the_account_reads_the_backend_and_writes_its_dump_and_lock(account: EmulatedStorage) -> None:
+def test_the_account_reads_the_backend_and_writes_its_dump_and_lock(account: EmulatedGoogle) -> None:
     """Neither artifacts nor the ledger can be changed by whoever has it."""
     deployer, artifact = BucketDestination(account, OWN), "artifacts/1/model.bin"
     for key in (artifact, f"{LEDGER}/1.json", "_backend/newest", "_backend/verify/job"):
@@ -158,7 +169,7 @@ def test_the_account_reads_the_backend_and_writes_its_dump_and_lock(account: Emu
 
 def test_the_database_tool_reads_what_a_restore_opened_and_changes_nothing_of_it() -> None:
     """Nor does it read a backup."""
-    api = EmulatedStorage()
+    api = EmulatedGoogle()
     granted = identity.grants(OWN, {}, backups=THERE)
     for bucket in (OWN.bucket, THERE.bucket):
         own = [each for each in granted if each.resource == bucket and each.account == identity.DATABASE]

@@ -58,7 +58,6 @@ SUBNET = f"projects/{PROJECT}/regions/{REGION}/subnetworks/run"
         ("backups", {"backup": {"destination": "s3://elsewhere/team"}}, "backup.destination is not in Cloud Storage"),
         ("backups", {"backup": {"destination": "/mnt/backups"}}, "backup.destination is not in Cloud Storage"),
         ("backups", {"backup": {"drillSchedule": "0 4 * * 0"}}, "backup.drillSchedule is set"),
-        ("backups", {"access": {"mode": "token"}}, "hashes of API keys"),
     ],
 )
 def test_what_cloud_run_cannot_do_is_refused(variant: str, changes: dict[str, Any], key: str) -> None:

@@ -33,7 +33,7 @@ from mlflow_backend.releases.stores import DUMPS, JOBS, LEDGER, NEWEST
 from mlflow_backend.target import Finished
 from tests import google_apis
 from tests.components.cloudrun.stacks import GROUP, NAMING, changed, surroundings
-from tests.components.gcp.cloud_storage import EmulatedStorage
+from tests.components.gcp.emulated_google import EmulatedGoogle
 from tests.components.maintained import FOUND, reported
 from tests.components.messages import raised
 
@@ -164,7 +164,7 @@ def test_the_scheduler_runs_the_job_as_its_own_account() -> None:
 
 def test_the_account_that_maintains_lists_and_locks_and_removes_nothing_itself() -> None:
     """The servers remove; neither the ledger nor a dump is in its reach to change."""
-    api = EmulatedStorage()
+    api = EmulatedGoogle()
     granted = identity.grants(OWN, {identity.MAINTENANCE: []})
     own = [each.binding(NAMING) for each in granted if each.account == identity.MAINTENANCE]
     api.bucket(OWN.bucket, *own)
@@ -188,7 +188,7 @@ def test_the_account_that_maintains_lists_and_locks_and_removes_nothing_itself()
 
 def test_its_account_reads_the_ledger_and_its_tool_and_nothing_else() -> None:
     """And without a schedule not the ledger either."""
-    api = EmulatedStorage()
+    api = EmulatedGoogle()
     bindings = [
         each.binding(NAMING)
         for each in identity.grants(OWN, {}, verified=True)

@@ -19,7 +19,7 @@ from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.releases.ledger import Ledger
 from tests.components.aws.packed import run_packed
 from tests.components.backup.tasks import Tool, release
-from tests.components.gcp.cloud_storage import EmulatedStorage
+from tests.components.gcp.emulated_google import EmulatedGoogle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,9 +55,9 @@ def test_what_it_is_packed_with_is_enough(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmulatedStorage:
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmulatedGoogle:
     """A backend with one release and one artifact, whose task finds its job in `tmp_path`."""
-    made = EmulatedStorage()
+    made = EmulatedGoogle()
     made.bucket(OWN.bucket)
     made.bucket(THERE.bucket)
     (tmp_path / job.JOB).write_text(job_of(sealing.public_key(KEY)))
@@ -71,13 +71,13 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmulatedStorage:
     return made
 
 
-def _putting(api: EmulatedStorage) -> Any:
+def _putting(api: EmulatedGoogle) -> Any:
     bucket = GcsStore(api, Store(bucket=OWN.bucket))
     return lambda address, content: bucket.create(address.removeprefix(f"gs://{OWN.bucket}/"), content)
 
 
 def test_a_task_takes_a_whole_backup_and_leaves_no_dump_in_plain(
-    api: EmulatedStorage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    api: EmulatedGoogle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The recovery key alone opens it, a second one has nothing to copy, and a bucket that is gone is named."""
     assert backup_task.main([str(tmp_path)]) == ExitCode.DONE

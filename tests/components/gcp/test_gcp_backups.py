@@ -17,7 +17,7 @@ from mlflow_backend.gcp.api import Answer
 from mlflow_backend.gcp.backups import BucketDestination
 from mlflow_backend.gcp.root import Store
 from mlflow_backend.identity import OBJECT
-from tests.components.gcp.cloud_storage import EmulatedStorage
+from tests.components.gcp.emulated_google import EmulatedGoogle
 from tests.components.messages import raised
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ ROOT = Store(bucket="backups", root="team/gcp")
 
 
 @pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> EmulatedStorage:
+def api(monkeypatch: pytest.MonkeyPatch) -> EmulatedGoogle:
     """A project with an empty bucket; an upload of more than 1 KiB goes in pieces."""
     for module in (backups, uploads):
         monkeypatch.setattr(module, "PIECE_BYTES", PIECE)
-    made = EmulatedStorage()
+    made = EmulatedGoogle()
     made.bucket(ROOT.bucket)
     return made
 
 
 @pytest.fixture
-def destination(api: EmulatedStorage) -> BucketDestination:
+def destination(api: EmulatedGoogle) -> BucketDestination:
     """The bucket."""
     return BucketDestination(api, ROOT)
 
@@ -59,7 +59,7 @@ def test_a_content_is_never_kept_under_the_checksum_of_another(destination: Buck
     assert len(destination.listing("contents")) == 1
 
 
-def test_an_upload_goes_on_after_google_was_away(api: EmulatedStorage, destination: BucketDestination) -> None:
+def test_an_upload_goes_on_after_google_was_away(api: EmulatedGoogle, destination: BucketDestination) -> None:
     """A piece is sent again, and so is the whole of a small one."""
     for size in (3, 3 * PIECE):
         api.refusals = [503, 429]
@@ -71,12 +71,12 @@ def test_an_upload_goes_on_after_google_was_away(api: EmulatedStorage, destinati
 
 
 def test_google_may_keep_less_of_a_piece_than_it_was_sent(
-    api: EmulatedStorage, destination: BucketDestination, monkeypatch: pytest.MonkeyPatch
+    api: EmulatedGoogle, destination: BucketDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rest of it is sent once more; nothing at all, each time, is a failure."""
-    answered = EmulatedStorage._once
+    answered = EmulatedGoogle._once
 
-    def half(self: EmulatedStorage, method: str, url: str, content: bytes | None, more: dict[str, str]) -> Any:
+    def half(self: EmulatedGoogle, method: str, url: str, content: bytes | None, more: dict[str, str]) -> Any:
         span = more.get("Content-Range", "")
         if method != "PUT" or not span.endswith("/*") or content is None or len(content) == 1:
             return answered(self, method, url, content, more)
@@ -88,21 +88,21 @@ def test_google_may_keep_less_of_a_piece_than_it_was_sent(
     for module in (backups, uploads):
         monkeypatch.setattr(module, "PIECE_BYTES", 8)
     with monkeypatch.context() as patch:
-        patch.setattr(EmulatedStorage, "_once", half)
+        patch.setattr(EmulatedGoogle, "_once", half)
         assert destination.write("contents/x", filling(content)).size_bytes == len(content)
     assert destination.read(["contents/x"]) == {"contents/x": content}
 
-    def none(self: EmulatedStorage, method: str, url: str, content: bytes | None, more: dict[str, str]) -> Any:
+    def none(self: EmulatedGoogle, method: str, url: str, content: bytes | None, more: dict[str, str]) -> Any:
         if method == "PUT":
             return Answer(status=308, headers={}, content=b"")
         return answered(self, method, url, content, more)
 
-    monkeypatch.setattr(EmulatedStorage, "_once", none)
+    monkeypatch.setattr(EmulatedGoogle, "_once", none)
     with raised("gcs-upload-failed", "contents/y", kind=PlatformFailed):
         destination.write("contents/y", filling(content))
 
 
-def test_artifacts_are_listed_read_and_created_below_their_root(api: EmulatedStorage) -> None:
+def test_artifacts_are_listed_read_and_created_below_their_root(api: EmulatedGoogle) -> None:
     """The store's identity is no artifact, and a file that was deleted meanwhile is known by its error."""
     own = BucketDestination(api, Store(bucket=ROOT.bucket))
     artifacts = ObjectArtifacts(BucketDestination(api, Store(bucket=ROOT.bucket, root="r/artifacts")))

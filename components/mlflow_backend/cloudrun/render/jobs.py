@@ -6,6 +6,7 @@ update's does of the second.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.backup import job, maintain_job
@@ -18,7 +19,14 @@ from mlflow_backend.cloudrun.render.size import TEMPORARY_MIB
 from mlflow_backend.gcp.render import backups, storage
 from mlflow_backend.gcp.render.database import ADMIN_USER
 from mlflow_backend.gcp.render.identity import BACKUP, DATABASE, MAINTENANCE, VERIFIER
-from mlflow_backend.gcp.render.secrets import ADMIN_PASSWORD, BASIC, DATABASE_CA, DATABASE_PASSWORD
+from mlflow_backend.gcp.render.secrets import (
+    ADMIN_PASSWORD,
+    API_KEYS,
+    BASIC,
+    DATABASE_CA,
+    DATABASE_PASSWORD,
+    SecretVersion,
+)
 from mlflow_backend.gcp.store import FETCH
 from mlflow_backend.migrate.tool import COMMAND
 from mlflow_backend.server import describe, keys, login
@@ -79,7 +87,11 @@ def backup_job(settings: Settings, naming: Naming, surroundings: Surroundings) -
     What users and their data know the backend by is backed up; passwords of its parts are not.
     """
     found = surroundings
-    backed_up = [name for name in (*keys.NAMES, *BASIC) if name in found.secrets]
+    backed_up = [name for name in (*keys.NAMES, *BASIC, API_KEYS) if name in found.secrets]
+    if API_KEYS in backed_up:
+        # As servers have them, which read the newest themselves: who adds a key makes no update.
+        newest = SecretVersion(secret=naming.secret(API_KEYS), version="latest")
+        found = replace(found, secrets={**found.secrets, API_KEYS: newest})
     return _job(
         settings, naming, found, account=BACKUP, argv=backup_tool(settings, naming).command(FETCH, cloud="gcp"),
         environment={**_server(settings, naming, found).environment, **containers.database_tls(found.secrets)},

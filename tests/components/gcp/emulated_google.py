@@ -1,4 +1,4 @@
-"""Cloud Storage in this process: the rig's, held to Google's discovery document, behind the product's own client.
+"""Cloud Storage and Secret Manager in this process: the rig's, held to Google's documents, behind the product's client.
 
 It shows what the product asks and how it takes the answers; it says nothing of Google's own network and limits.
 """
@@ -15,6 +15,7 @@ from mlflow_backend.gcp.api import STORAGE, Answer, Api
 from mlflow_backend.pace import Pace
 from tests.rig.gcp.discovery import Directory, Failed, Media
 from tests.rig.gcp.policies import Policies
+from tests.rig.gcp.secrets import Secrets
 from tests.rig.gcp.storage import Storage
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 ADMINISTRATOR = "administrator@p.iam.gserviceaccount.com"
 
 
-class EmulatedStorage(Api):
+class EmulatedGoogle(Api):
     """The product's client, asked as `caller`. `asked` has each call, and `refusals` what the next ones answer."""
 
     def __init__(self) -> None:
@@ -31,6 +32,7 @@ class EmulatedStorage(Api):
         super().__init__(pace=Pace(pause=lambda _: None))
         self._directory, self.policies = Directory(), Policies(ADMINISTRATOR)
         self.storage = Storage(self._directory, self.policies, number="1")
+        self.secrets = Secrets(self._directory, self.policies, project="p", number="1")
         self.caller = ADMINISTRATOR
         self.asked: list[tuple[str, str]] = []
         self.refusals: list[int] = []
@@ -49,7 +51,7 @@ class EmulatedStorage(Api):
         headers = {name: value for name, value in more.items() if value}
         try:
             found = self._directory.answer(
-                STORAGE, method, where.path, where.query, content or b"",
+                where.netloc, method, where.path, where.query, content or b"",
                 caller=self.caller, headers=headers, may=lambda _: True,
             )  # fmt: skip
         except Failed as failed:
