@@ -75,7 +75,7 @@ class EcsLogs:
         try:
             return reasons.log_streams(self.clients, family, container)
         except self.clients.ecs.exceptions.ClientException:
-            # Only a backend whose balancer is internal has a task that verifies.
+            # A task that verifies belongs to an internal balancer or a schedule.
             return None
 
     def _known_to_ecs(self, family: str) -> dict[str, str]:

@@ -19,8 +19,9 @@ from mlflow_backend.contract import Refused
 from mlflow_backend.ecs.maintenance import EcsMaintenance
 from mlflow_backend.ecs.oneshot import EcsTask
 from mlflow_backend.ecs.refusals import refuse_unsupported
-from mlflow_backend.ecs.render import maintenance, scheduled
+from mlflow_backend.ecs.render import maintenance, roles, scheduled
 from mlflow_backend.ecs.render.maintenance import MAINTENANCE
+from mlflow_backend.ecs.render.tasks import VERIFY
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.target import Finished
 from tests.components.ecs.stacks import changed, container_of, drawn_of, naming_of, settings_of, store_of, tasks_of
@@ -70,13 +71,18 @@ def test_the_task_calls_the_servers_as_an_administrator(variant: str, login: dic
 def test_without_a_way_to_the_balancer_there_is_no_task_and_a_schedule_is_refused(
     network: dict[str, Any], *, wanted: bool
 ) -> None:
-    """A public balancer is called from outside, also by the stack's own tasks."""
-    settings = changed("staging", {"aws": {"network": network}, "maintain": {"schedule": "0 3 * * 0"}})
+    """A public balancer is called from outside, also by the stack's own tasks; each hour's verification is one too."""
+    scheduled_work = {"maintain": {"schedule": "0 3 * * 0"}, "verify": {"schedule": "0 * * * *"}}
+    settings, naming = changed("staging", {"aws": {"network": network}, **scheduled_work}), naming_of("staging")
     assert tasks_call_balancer(settings) is wanted
-    assert (MAINTENANCE in scheduled.tools(settings, naming_of("staging"))) is wanted
-    if not wanted:
-        with pytest.raises(Refused, match=r"maintain\.schedule"):
-            refuse_unsupported(settings)
+    assert (MAINTENANCE in scheduled.tools(settings, naming)) is wanted
+    if wanted:
+        refuse_unsupported(settings)
+        assert {MAINTENANCE, VERIFY} <= {role.part for role in roles.roles(settings, naming)}
+    else:
+        for setting in scheduled_work:
+            with pytest.raises(Refused, match=rf"{setting}\.schedule"):
+                refuse_unsupported(settings)
 
 
 def maintained(family: str) -> EcsMaintenance:

@@ -57,6 +57,7 @@ def test_the_schedule_gives_the_task_another_command() -> None:
         ("internal", {"schedule": "never"}, {}),
         ("everything", {}, {"backup": "cron(0 2 * * ? *)", "maintenance": "cron(0 3 ? * SUN *)"}),
         ("dev", {}, {}),
+        ("dev", {"schedule": "0 * * * *"}, {"verify": "cron(0 * * * ? *)"}),
     ],
 )
 def test_only_what_is_set_is_scheduled(variant: str, changed: dict[str, str], wanted: dict[str, str]) -> None:
@@ -68,7 +69,7 @@ def test_only_what_is_set_is_scheduled(variant: str, changed: dict[str, str], wa
     ("variant", "schedule", "setting"),
     [
         ("internal", "0 4 1 * 1", "verify.schedule names days"),
-        ("staging", "0 * * * *", "aws.network.internal"),
+        ("endpoints", "0 * * * *", "aws.network.internal"),
     ],
 )
 def test_a_schedule_that_would_not_verify_is_refused(variant: str, schedule: str, setting: str) -> None:

@@ -47,8 +47,9 @@ def roles(settings: Settings, naming: Naming) -> tuple[Role, ...]:
             part="tasks-execution", given=("key", "server", "database", "admin"), document=partial(execution, "tasks")
         ),
     )
-    if settings.aws.network.internal:
-        document = partial(aws_policies.verify_task, naming, scheduled=VERIFY in schedules(settings))
+    scheduled = VERIFY in schedules(settings)
+    if settings.aws.network.internal or scheduled:
+        document = partial(aws_policies.verify_task, naming, scheduled=scheduled)
         verify = Role(part="verify", given=("store",), document=document)
         start = Role(part="verify-execution", given=("key", "server"), document=partial(execution, "tasks"))
         found = (*found, verify, start)
