@@ -22,7 +22,7 @@ from mlflow_backend import targets
 from mlflow_backend.aws.render import storage
 from mlflow_backend.aws.render.cache import cache_address
 from mlflow_backend.aws.render.database import database_address
-from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.aws.render.policies import S3Root
 from mlflow_backend.aws.render.secrets import SecretSource
 from mlflow_backend.cloudrun import refusals as of_cloudrun
 from mlflow_backend.cloudrun.render import service as cloud_service
@@ -212,7 +212,7 @@ def _ecs_given(found: Settings) -> Any:
     drawn = replace(
         drawn,
         image=str(found.server.image),
-        store=Store(bucket=place.bucket, root=place.root, key_arn=place.key_arn or drawn.store.key_arn),
+        store=S3Root(bucket=place.bucket, root=place.root, key_arn=place.key_arn or drawn.store.key_arn),
         database_secret=SecretSource(arn=database, key="password") if database else None,
         cache_secret=SecretSource(arn=cache, key="url") if cache else drawn.cache_secret,
     )

@@ -24,7 +24,7 @@ from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.gcp import secrets
 from mlflow_backend.gcp.api import ENDPOINTS, Api
 from mlflow_backend.gcp.naming import Naming
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.gcp.vault import SecretManagerVault
 from mlflow_backend.pace import Pace
@@ -566,9 +566,9 @@ def test_an_unusable_value_is_not_taken_over(gcp: GcpRig, api: Api) -> None:
 
 def test_the_store_keeps_what_two_write(gcp: GcpRig, api: Api) -> None:
     """Of two who create a key one does; a lock is one holder's; what is not there is none, also without a bucket."""
-    assert GcsStore(api, Store(bucket="none")).keys("a") == ()
+    assert GcsStore(api, GcsRoot(bucket="none")).keys("a") == ()
     gcp.call("POST", "storage/v1/b", {"name": "bucket"}, api="storage.v1", project=gcp.project)
-    store = GcsStore(api, Store(bucket="bucket", root="ml flow"))
+    store = GcsStore(api, GcsRoot(bucket="bucket", root="ml flow"))
     assert (store.create("a/one.json", b"1"), store.create("a/one.json", b"2")) == (True, False)
     store.replace("a/b/two.json", b"2")
     assert store.keys("a") == ("a/one.json",)

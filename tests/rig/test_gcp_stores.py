@@ -14,7 +14,7 @@ import urllib3
 
 from mlflow_backend.gcp.naming import Naming
 from mlflow_backend.gcp.render import identity
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from tests.rig import contents
 from tests.rig.clock import TINY
 from tests.rig.gcp import team
@@ -153,7 +153,7 @@ def test_an_account_has_what_its_bindings_say(gcp: GcpRig) -> None:
     name = bucket(gcp, "team-grants")
     server = NAMING.email(identity.SERVER)
     bindings = [
-        each.binding(NAMING) for each in identity.grants(Store(bucket=name), {}) if each.account == identity.SERVER
+        each.binding(NAMING) for each in identity.grants(GcsRoot(bucket=name), {}) if each.account == identity.SERVER
     ]
     gcp.call("PUT", f"storage/v1/b/{name}/iam", {"version": 3, "bindings": bindings}, api="storage.v1")
 

@@ -20,7 +20,7 @@ from mlflow_backend.tokens import AWS_STORAGE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlflow_backend.aws.render.policies import Store
+    from mlflow_backend.aws.render.policies import S3Root
     from mlflow_backend.aws.render.storage import Lifecycle
     from mlflow_backend.aws.scope import Scope
 
@@ -43,7 +43,7 @@ class Storage(pulumi.ComponentResource):
         self.key_arn = self._make_key()
         plan = storage.store(settings, naming)
         self.bucket: aws.s3.Bucket | None = None
-        self.store: pulumi.Output[Store]
+        self.store: pulumi.Output[S3Root]
         self.logs_bucket = self._make_logs() if storage.keeps_logs(settings) else None
         if settings.artifacts.mode == "create":
             self.bucket = self._make_data(plan.bucket)

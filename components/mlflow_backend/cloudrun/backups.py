@@ -12,7 +12,7 @@ from mlflow_backend.cloudrun.oneshot import CloudRunJob
 from mlflow_backend.gcp.api import RUN
 from mlflow_backend.gcp.render.identity import BACKUP, DATABASE
 from mlflow_backend.gcp.render.secrets import BASIC
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.gcp.secrets import Secrets
 from mlflow_backend.hosted import ARTIFACTS
 from mlflow_backend.server import keys
@@ -71,7 +71,7 @@ class CloudRunBackups(TaskBackups):
             store=self.store,
             api_keys=locator.access == "token",
         )
-        artifacts = Store(bucket=locator.bucket, root=locator.store.prefix(ARTIFACTS))
+        artifacts = GcsRoot(bucket=locator.bucket, root=locator.store.prefix(ARTIFACTS))
         return hosted.source_of(
             DeployedBackend(platform),
             task=CloudRunJob(cloud_run=platform.run, job=platform.naming.job(DATABASE)),

@@ -11,7 +11,7 @@ from mlflow_backend.cloudrun.render.service import scaling
 from mlflow_backend.gcp.naming import Naming
 from mlflow_backend.gcp.render import storage
 from mlflow_backend.gcp.render.identity import VERIFIER
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.hosted import HostedLocator
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class CloudRunLocator(HostedLocator):
     """
 
     kind = "cloudrun"
-    kept_in = Store
+    kept_in = GcsRoot
     project: str
     number: str
     region: str

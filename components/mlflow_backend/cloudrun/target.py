@@ -96,14 +96,14 @@ class CloudRunTarget:
 
     def store_at(self, address: str) -> Store | None:
         """Return the store below a prefix of a bucket."""
-        from mlflow_backend.gcp.root import Store as Root
+        from mlflow_backend.gcp.root import GcsRoot
 
-        if not Root.is_address(address):
+        if not GcsRoot.is_address(address):
             return None
         from mlflow_backend.gcp.api import shared
         from mlflow_backend.gcp.store import GcsStore
 
-        return GcsStore(shared(), Root.at(address))
+        return GcsStore(shared(), GcsRoot.at(address))
 
     def platform(self, locator: CloudRunLocator) -> CloudRunPlatform:
         """Return the live side of a service."""

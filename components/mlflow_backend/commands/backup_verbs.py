@@ -47,9 +47,9 @@ def destination_of(settings: Settings, address: str, stack: str) -> Destination:
         from botocore.config import Config
 
         from mlflow_backend.aws.backups import BucketDestination
-        from mlflow_backend.aws.render.policies import Store as Root
+        from mlflow_backend.aws.render.policies import S3Root
 
-        found, wanted = Root.at(address, stack), settings.kubernetes.backup
+        found, wanted = S3Root.at(address, stack), settings.kubernetes.backup
         region = wanted.region if wanted.model_fields_set else None
         patience = Config(connect_timeout=_CONNECT_S)
         client = boto3.client("s3", endpoint_url=wanted.endpoint, region_name=region, config=patience)
@@ -57,9 +57,9 @@ def destination_of(settings: Settings, address: str, stack: str) -> Destination:
     if address.startswith(GCS):
         from mlflow_backend.gcp.api import shared
         from mlflow_backend.gcp.backups import BucketDestination as GoogleDestination
-        from mlflow_backend.gcp.root import Store
+        from mlflow_backend.gcp.root import GcsRoot
 
-        return GoogleDestination(shared(), Store.at(address, stack))
+        return GoogleDestination(shared(), GcsRoot.at(address, stack))
     from mlflow_backend.backup.destination import FolderDestination
 
     return FolderDestination(Path(address) / stack)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.render.database import own_instance
 from mlflow_backend.aws.render.network import tasks_call_balancer
-from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.aws.render.policies import S3Root
 from mlflow_backend.ecs.history import ServiceName
 from mlflow_backend.ecs.oneshot import Network  # noqa: TC001 - the codec reads it while the program runs
 from mlflow_backend.ecs.render.backups import BACKUP
@@ -34,7 +34,7 @@ class EcsLocator(HostedLocator):
     """
 
     kind = "ecs"
-    kept_in = Store
+    kept_in = S3Root
     service: ServiceName
     server_family: str
     database_family: str
@@ -64,7 +64,7 @@ def locator_of(  # noqa: PLR0913 - what a locator says, by name
     naming: Naming,
     connection: Connection,
     *,
-    store: Store,
+    store: S3Root,
     network: Network,
     url: str,
     secret: str,

@@ -101,16 +101,16 @@ class EcsTarget:
 
         The backend's own connection stands in the locator, which is in this store: it cannot be known before.
         """
-        from mlflow_backend.aws.render.policies import Store as Root
+        from mlflow_backend.aws.render.policies import S3Root
 
-        if not Root.is_address(address):
+        if not S3Root.is_address(address):
             return None
         from mlflow_backend.aws.connection import Connection
         from mlflow_backend.aws.store import S3Store
 
         # S3 sends whoever asks elsewhere on to the bucket's own region.
         client = Connection(os.environ.get("AWS_REGION", _ANY_REGION)).client("s3")
-        found = Root.at(address)
+        found = S3Root.at(address)
         return S3Store(client, bucket=found.bucket, root=found.root)
 
     def backups(self, locator: EcsLocator, file: Path) -> EcsBackups:

@@ -9,7 +9,7 @@ from mlflow_backend.backup.objects import ObjectArtifacts
 from mlflow_backend.backup.task import Stores
 from mlflow_backend.gcp.api import shared
 from mlflow_backend.gcp.backups import BucketDestination
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.releases.stores import STAGING
 
@@ -27,11 +27,11 @@ def main(arguments: Sequence[str]) -> int:
 def stores(wanted: BackupJob) -> Stores:
     """Return the stores of a job, asked with the task's own identity."""
     api, at, there = shared(), wanted.store, wanted.destination
-    root = Store(bucket=at.bucket, root=at.root)
+    root = GcsRoot(bucket=at.bucket, root=at.root)
     return Stores(
         store=GcsStore(api, root),
         staging=root.address(STAGING),
         own=BucketDestination(api, root),
-        artifacts=ObjectArtifacts(BucketDestination(api, Store(bucket=at.bucket, root=wanted.artifacts))),
-        destination=BucketDestination(api, Store(bucket=there.bucket, root=there.root)),
+        artifacts=ObjectArtifacts(BucketDestination(api, GcsRoot(bucket=at.bucket, root=wanted.artifacts))),
+        destination=BucketDestination(api, GcsRoot(bucket=there.bucket, root=there.root)),
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.backup.tool import content
 from mlflow_backend.gcp.api import shared
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.gcp.store import GcsStore
 
 if TYPE_CHECKING:
@@ -44,4 +44,4 @@ def delete(props: Mapping[str, Any]) -> None:
 
 
 def _store(props: Mapping[str, Any]) -> GcsStore:
-    return GcsStore(shared(), Store(bucket=props["bucket"]))
+    return GcsStore(shared(), GcsRoot(bucket=props["bucket"]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlflow_backend.backup import maintain_task
 from mlflow_backend.gcp.api import shared
 from mlflow_backend.gcp.backups import BucketDestination
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,4 +22,4 @@ def main(arguments: Sequence[str]) -> int:
 
 def objects(at: Bucket) -> BucketDestination:
     """Return the objects below a root in a bucket, asked with the task's own identity."""
-    return BucketDestination(shared(), Store(bucket=at.bucket, root=at.root))
+    return BucketDestination(shared(), GcsRoot(bucket=at.bucket, root=at.root))

@@ -8,7 +8,7 @@ from mlflow_backend.bucket_root import BucketRoot
 
 
 @dataclass(frozen=True, kw_only=True)
-class Store(BucketRoot):
+class GcsRoot(BucketRoot):
     """A root in a bucket of Cloud Storage."""
 
     scheme = "gs://"

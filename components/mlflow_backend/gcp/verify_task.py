@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_backend.backup import verify_task
 from mlflow_backend.gcp.api import shared
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.gcp.store import GcsStore
 
 if TYPE_CHECKING:
@@ -22,4 +22,4 @@ def main(arguments: Sequence[str]) -> int:
 
 def store(at: Bucket) -> GcsStore:
     """Return the backend's own objects, asked with the task's own identity."""
-    return GcsStore(shared(), Store(bucket=at.bucket, root=at.root))
+    return GcsStore(shared(), GcsRoot(bucket=at.bucket, root=at.root))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.aws.render.policies import S3Root
 from mlflow_backend.hosted import HostedLocator
 from mlflow_backend.kubernetes.kubeconfig import Connection
 from mlflow_backend.kubernetes.naming import Naming
@@ -30,7 +30,7 @@ class KubernetesLocator(HostedLocator):
     """
 
     kind = "kubernetes"
-    kept_in = Store
+    kept_in = S3Root
     kubeconfig: str | None = None
     context: str
     namespace: str

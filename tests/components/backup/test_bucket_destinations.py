@@ -18,7 +18,7 @@ from mlflow_backend.backup.artifacts import content_key
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.gcp import backups as gcp
 from mlflow_backend.gcp import uploads
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from tests.components.backup.destinations import SHARED, identifier, kept
 from tests.components.gcp.emulated_google import EmulatedGoogle
 from tests.components.messages import raised
@@ -47,7 +47,7 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
             monkeypatch.setattr(module, "PIECE_BYTES", 1024)
         api = EmulatedGoogle()
         api.bucket(BUCKET)
-        yield Emptied(destination=gcp.BucketDestination(api, Store(bucket=BUCKET, root=ROOT)), piece=1024, name=name)
+        yield Emptied(destination=gcp.BucketDestination(api, GcsRoot(bucket=BUCKET, root=ROOT)), piece=1024, name=name)
         return
     piece = 5 * 1024 * 1024
     monkeypatch.setattr(aws, "_PART_BYTES", piece)

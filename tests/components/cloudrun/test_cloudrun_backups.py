@@ -21,7 +21,7 @@ from mlflow_backend.gcp import permissions as allowed
 from mlflow_backend.gcp.backups import BucketDestination
 from mlflow_backend.gcp.existing import backups as judged
 from mlflow_backend.gcp.render import identity, network, scheduler
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.releases.stores import LEDGER, LOCKS, STAGING
 from mlflow_backend.target import Finished
@@ -37,8 +37,8 @@ SETTINGS = changed("backups", {})
 BACKUP = VARIANTS["backups"]["backup"]
 BODY = jobs.backup_job(SETTINGS, NAMING, surroundings(SETTINGS))
 (CONTAINER,) = BODY["template"]["template"]["containers"]
-OWN = Store(bucket="own", root="r")
-THERE = Store(bucket="elsewhere", root="team/gcp")
+OWN = GcsRoot(bucket="own", root="r")
+THERE = GcsRoot(bucket="elsewhere", root="team/gcp")
 
 
 def test_the_scheduler_runs_the_one_job_as_its_own_account() -> None:
@@ -133,7 +133,7 @@ def _denied(call: Callable[[], object]) -> None:
 def test_the_account_creates_backups_and_neither_overwrites_nor_deletes_one(account: EmulatedGoogle) -> None:
     """Not another stack's either; the deployer, who does all of it here, may."""
     deployer = BucketDestination(account, THERE)
-    other = BucketDestination(account, Store(bucket=THERE.bucket, root="team/other"))
+    other = BucketDestination(account, GcsRoot(bucket=THERE.bucket, root="team/other"))
     other.create("backups/1/x", b"x")
     account.caller = NAMING.email(identity.BACKUP)
     mine = BucketDestination(account, THERE)

@@ -26,7 +26,7 @@ from mlflow_backend.contract import PlatformFailed, Refused
 from mlflow_backend.gcp import permissions as allowed
 from mlflow_backend.gcp.backups import BucketDestination
 from mlflow_backend.gcp.render import identity, network, scheduler
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.releases.lease import LEASE
 from mlflow_backend.releases.stores import DUMPS, JOBS, LEDGER, NEWEST
@@ -42,7 +42,7 @@ LOCATOR = locator_of(SETTINGS, NAMING)
 TWO_CHECKS = {"gcp": {"access": {"identity": "iam", "principals": GROUP, "secondHeader": True}}}
 GOOGLES_CHECK = {"access": {"mode": "cloudIdentity"}, "gcp": {"access": {"identity": "iam", "principals": GROUP}}}
 IAP = {"access": {"mode": "cloudIdentity"}, "gcp": {"access": {"identity": "iap", "principals": GROUP}}}
-OWN = Store(bucket="own", root="r")
+OWN = GcsRoot(bucket="own", root="r")
 
 
 def test_a_verification_is_given_what_an_update_gives_it() -> None:
@@ -171,7 +171,7 @@ def test_the_account_that_maintains_lists_and_locks_and_removes_nothing_itself()
     BucketDestination(api, OWN).create("artifacts/1/model.bin", b"x")
     api.caller = NAMING.email(identity.MAINTENANCE)
     mine = BucketDestination(api, OWN)
-    assert [each.path for each in BucketDestination(api, Store(bucket="own", root="r/artifacts")).files()] == [
+    assert [each.path for each in BucketDestination(api, GcsRoot(bucket="own", root="r/artifacts")).files()] == [
         "1/model.bin"
     ]
     assert mine.listing(DUMPS) == ()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlflow_backend.gcp.render import cache, database, identity, network, secrets, storage
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.server import cache_url
 from tests import google_apis
 from tests.components.cloudrun.stacks import KEY, NAMING, PROJECT, VARIANTS, changed
@@ -132,7 +132,7 @@ ROLES = {
 
 def test_an_account_has_roles_on_its_own_things_only() -> None:
     """No role is on the project, each on objects is narrowed to a prefix, and no other service's secrets are read."""
-    store = Store(bucket="b", root="r")
+    store = GcsRoot(bucket="b", root="r")
     found = identity.grants(store, {identity.SERVER: ["one", "one", "two"]})
     assert {account: {each.role for each in found if each.account == account} for account in ROLES} == ROLES
     assert {each.kind for each in found} == {"bucket", "secret"}
@@ -144,7 +144,7 @@ def test_an_account_has_roles_on_its_own_things_only() -> None:
 
 def test_the_server_does_not_write_the_stores_identity() -> None:
     """A server that could would hide that its store was exchanged."""
-    artifacts, own, *_ = identity.grants(Store(bucket="b"), {})
+    artifacts, own, *_ = identity.grants(GcsRoot(bucket="b"), {})
     name = 'resource.name != "projects/_/buckets/b/objects/artifacts/.mlflow-backend-identity.json"'
     assert name in artifacts.condition
     assert own.role == identity.OBJECT_VIEWER

@@ -12,7 +12,7 @@ from mlflow_backend.aws.naming import Naming
 from mlflow_backend.aws.render import storage
 from mlflow_backend.aws.render.cache import cache_address
 from mlflow_backend.aws.render.database import database_address
-from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.aws.render.policies import S3Root
 from mlflow_backend.aws.render.secrets import IN_FORCE, SecretSource
 from mlflow_backend.ecs.render import tasks
 from mlflow_backend.ecs.render.policies import BACKUP_ROLES, ROLES
@@ -119,12 +119,12 @@ def secret_arn(naming: Naming, part: str) -> str:
     return naming.arn("secretsmanager", f"secret:{naming.secret(part)}-AbCdEf")
 
 
-def store_of(variant: str) -> Store:
+def store_of(variant: str) -> S3Root:
     """Return a variant's bucket, with the key that would have been made for it."""
     naming = naming_of(variant)
     found = storage.store(settings_of(variant), naming)
     key = found.key_arn or naming.arn("kms", "key/11111111-2222-3333-4444-555555555555")
-    return Store(bucket=found.bucket, root=found.root, key_arn=key)
+    return S3Root(bucket=found.bucket, root=found.root, key_arn=key)
 
 
 def drawn_of(variant: str, settings: Settings | None = None) -> TaskDependencies:

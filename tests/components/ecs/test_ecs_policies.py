@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlflow_backend.aws.render import backups, policies, scheduler, storage
-from mlflow_backend.aws.render.policies import ARTIFACTS, LEDGER, Store
+from mlflow_backend.aws.render.policies import ARTIFACTS, LEDGER, S3Root
 from mlflow_backend.backup.tool import FOLDER
 from mlflow_backend.ecs.render import policies as ecs_policies
 from tests.components.ecs.simulator import Question, ask
@@ -36,7 +36,7 @@ ROLES: dict[str, policies.Document] = {
         log_group=NAMING.log_group_arn("server"),
         repository_arn=REPOSITORY,
     ),
-    "backup": backups.task(NAMING, STORE, there=Store(bucket="elsewhere", root="team/staging")),
+    "backup": backups.task(NAMING, STORE, there=S3Root(bucket="elsewhere", root="team/staging")),
     "maintenance": policies.maintenance_task(NAMING, STORE, tools=FOLDER),
     "scheduler": scheduler.starter(NAMING, ("backup", "verify")),
     "adopted-server": policies.server(naming_of("adopted"), store_of("adopted")),
@@ -383,6 +383,6 @@ def test_the_ledger_has_an_address_before_there_is_anything() -> None:
     """`__main__` reads the pin before the first resource exists."""
     assert storage.store(settings_of("staging"), NAMING).address(LEDGER) == f"s3://{STORE.bucket}/_backend/ledger"
     adopted = storage.store(settings_of("adopted"), naming_of("adopted"))
-    assert adopted == Store(bucket="team-bucket", root="ml/flow", key_arn=adopted.key_arn)
+    assert adopted == S3Root(bucket="team-bucket", root="ml/flow", key_arn=adopted.key_arn)
     assert adopted.address(LEDGER) == "s3://team-bucket/ml/flow/_backend/ledger"
     assert adopted.address(ARTIFACTS) == "s3://team-bucket/ml/flow/artifacts"

@@ -14,7 +14,7 @@ from mlflow_backend.contract import ExitCode
 from mlflow_backend.gcp import backup_task
 from mlflow_backend.gcp.api import STORAGE
 from mlflow_backend.gcp.backups import BucketDestination
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.gcp.store import GcsStore
 from mlflow_backend.releases.ledger import Ledger
 from tests.components.aws.packed import run_packed
@@ -24,7 +24,7 @@ from tests.components.gcp.emulated_google import EmulatedGoogle
 if TYPE_CHECKING:
     from pathlib import Path
 
-OWN, THERE = Store(bucket="data", root="r"), Store(bucket="elsewhere", root="team/gcp")
+OWN, THERE = GcsRoot(bucket="data", root="r"), GcsRoot(bucket="elsewhere", root="team/gcp")
 KEY = sealing.new_key()
 
 
@@ -72,7 +72,7 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmulatedGoogle:
 
 
 def _putting(api: EmulatedGoogle) -> Any:
-    bucket = GcsStore(api, Store(bucket=OWN.bucket))
+    bucket = GcsStore(api, GcsRoot(bucket=OWN.bucket))
     return lambda address, content: bucket.create(address.removeprefix(f"gs://{OWN.bucket}/"), content)
 
 

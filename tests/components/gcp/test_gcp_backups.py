@@ -15,7 +15,7 @@ from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.gcp import backups, uploads
 from mlflow_backend.gcp.api import Answer
 from mlflow_backend.gcp.backups import BucketDestination
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.identity import OBJECT
 from tests.components.gcp.emulated_google import EmulatedGoogle
 from tests.components.messages import raised
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PIECE = 1024
-ROOT = Store(bucket="backups", root="team/gcp")
+ROOT = GcsRoot(bucket="backups", root="team/gcp")
 
 
 @pytest.fixture
@@ -104,8 +104,8 @@ def test_google_may_keep_less_of_a_piece_than_it_was_sent(
 
 def test_artifacts_are_listed_read_and_created_below_their_root(api: EmulatedGoogle) -> None:
     """The store's identity is no artifact, and a file that was deleted meanwhile is known by its error."""
-    own = BucketDestination(api, Store(bucket=ROOT.bucket))
-    artifacts = ObjectArtifacts(BucketDestination(api, Store(bucket=ROOT.bucket, root="r/artifacts")))
+    own = BucketDestination(api, GcsRoot(bucket=ROOT.bucket))
+    artifacts = ObjectArtifacts(BucketDestination(api, GcsRoot(bucket=ROOT.bucket, root="r/artifacts")))
     for key in (f"r/artifacts/{OBJECT}", "r/artifacts/1/folder/", "r/other", "r/artifacts/1/a.txt"):
         own.create(key, b"x")
     artifacts.create("1/b.txt", iter([b"one", b"two"]))

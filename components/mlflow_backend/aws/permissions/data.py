@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlflow_backend.aws.naming import Naming
-    from mlflow_backend.aws.render.policies import Store
+    from mlflow_backend.aws.render.policies import S3Root
     from mlflow_backend.settings import Settings
 
 # What a secret's ARN ends in beyond its name.
@@ -86,7 +86,7 @@ def _key(naming: Naming) -> Iterator[Grant]:
     yield grant("ChangeOwnAlias", CHANGES, "kms:CreateAlias DeleteAlias UpdateAlias", alias)
 
 
-def _uses_of_keys(settings: Settings, naming: Naming, store: Store) -> Iterator[Grant]:
+def _uses_of_keys(settings: Settings, naming: Naming, store: S3Root) -> Iterator[Grant]:
     keys = (naming.arn("kms", "key/*"),)
     # The ledger and the secrets are encrypted with the backend's own key.
     yield grant(
@@ -149,7 +149,7 @@ def _buckets(settings: Settings, naming: Naming) -> Iterator[Grant]:
     )
 
 
-def _own_objects(naming: Naming, store: Store) -> Iterator[Grant]:
+def _own_objects(naming: Naming, store: S3Root) -> Iterator[Grant]:
     """Return the permissions on the backend's own prefix: ledger, journals, locks, reports. Dumps are the tasks'."""
     own = store.prefix(BACKEND)
     yield grant(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlflow_backend.aws.render import policies
-from mlflow_backend.aws.render.policies import ARTIFACTS, Store
+from mlflow_backend.aws.render.policies import ARTIFACTS, S3Root
 from mlflow_backend.backup.tool import FOLDER
 from mlflow_backend.releases.stores import LEDGER, LOCKS, NEWEST, STAGING
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
 
-def destination(settings: Settings, stack: str) -> Store:
+def destination(settings: Settings, stack: str) -> S3Root:
     """Return the root of a stack's backups, which `backup.destination` names; only for a stack that is backed up."""
-    return Store.at(str(settings.backup.destination), stack)
+    return S3Root.at(str(settings.backup.destination), stack)
 
 
-def task(naming: Naming, store: Store, *, there: Store) -> Document:
+def task(naming: Naming, store: S3Root, *, there: S3Root) -> Document:
     """What the task may do: read artifacts, ledger and tool, dump, create objects at the destination, and no more.
 
     S3 says of an object that is not there that it is denied, unless the caller may list the whole bucket.

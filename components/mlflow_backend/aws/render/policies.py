@@ -41,7 +41,7 @@ OBJECT_ACTIONS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Store(BucketRoot):
+class S3Root(BucketRoot):
     """A root in a bucket of S3, and the key that encrypts what is in it, if it is known."""
 
     scheme = "s3://"
@@ -69,7 +69,7 @@ def text(policy: Document) -> str:
     return json.dumps(policy, sort_keys=True, separators=(",", ":"))
 
 
-def server(naming: Naming, store: Store, *, keys_secret: str | None = None, key_arn: str | None = None) -> Document:
+def server(naming: Naming, store: S3Root, *, keys_secret: str | None = None, key_arn: str | None = None) -> Document:
     """What the server may do with AWS: use its artifacts, and read the hashes of API keys if access is by keys.
 
     `keys_secret` is the ARN of the secret with the hashes, `key_arn` that of the KMS key which encrypts it.
@@ -96,7 +96,7 @@ def server(naming: Naming, store: Store, *, keys_secret: str | None = None, key_
     )
 
 
-def database_tasks(naming: Naming, store: Store) -> Document:
+def database_tasks(naming: Naming, store: S3Root) -> Document:
     """What the one-shot database task may do: write and read dumps, and read those that a restore has opened.
 
     Nothing with the ledger, nothing with artifacts.
@@ -113,7 +113,7 @@ def database_tasks(naming: Naming, store: Store) -> Document:
     )
 
 
-def maintenance_task(naming: Naming, store: Store, *, tools: str | None = None) -> Document:
+def maintenance_task(naming: Naming, store: S3Root, *, tools: str | None = None) -> Document:
     """What a maintenance may do: see how large artifacts and dumps are, and lock; it removes artifacts by the server.
 
     `tools` is where in the store its tool is, if it is there. S3 says of an object that is not there that it is denied,
@@ -144,7 +144,7 @@ def maintenance_task(naming: Naming, store: Store, *, tools: str | None = None) 
     )
 
 
-def verify_task(naming: Naming, store: Store, *, scheduled: bool = False) -> Document:
+def verify_task(naming: Naming, store: S3Root, *, scheduled: bool = False) -> Document:
     """What the one-shot task that verifies may do: read its job. Everything else it asks of the server, as users do.
 
     One that a schedule starts is given no release that serves: it reads the ledger. S3 says of an object that is
@@ -173,7 +173,7 @@ def verify_task(naming: Naming, store: Store, *, scheduled: bool = False) -> Doc
     )
 
 
-def data_bucket(naming: Naming, store: Store, *, server_role_arn: str) -> Document:
+def data_bucket(naming: Naming, store: S3Root, *, server_role_arn: str) -> Document:
     """The bucket's own policy: TLS only, and `_backend/` closed to the server whatever its role is granted."""
     whole = [naming.bucket_arn(store.bucket), naming.bucket_arn(store.bucket, "/*")]
     return document(
@@ -280,7 +280,7 @@ def repository_arn(settings: Settings, naming: Naming) -> str | None:
     return f"arn:{naming.partition}:ecr:{region}:{account}:repository/{reference.repository}"
 
 
-def _objects(naming: Naming, store: Store, part: str) -> tuple[Statement, ...]:
+def _objects(naming: Naming, store: S3Root, part: str) -> tuple[Statement, ...]:
     prefix = store.prefix(part)
     return (
         {
@@ -301,7 +301,7 @@ def _objects(naming: Naming, store: Store, part: str) -> tuple[Statement, ...]:
     )
 
 
-def _keep_out(naming: Naming, store: Store) -> tuple[Statement, ...]:
+def _keep_out(naming: Naming, store: S3Root) -> tuple[Statement, ...]:
     prefix = store.prefix(BACKEND)
     return (
         {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from mlflow_backend.aws.render.policies import Store
+from mlflow_backend.aws.render.policies import S3Root
 from mlflow_backend.report.quantities import MONTH, Billing, one
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ class Lifecycle:
     aborted_upload_days: int | None = None
 
 
-def store(settings: Settings, naming: Naming) -> Store:
+def store(settings: Settings, naming: Naming) -> S3Root:
     """Return the bucket as roles see it; a created one's key is not known before it is made."""
     existing = settings.artifacts.existing
     if existing is None:
-        return Store(bucket=naming.bucket("data"))
-    return replace(Store.at(existing), key_arn=settings.aws.artifacts.key)
+        return S3Root(bucket=naming.bucket("data"))
+    return replace(S3Root.at(existing), key_arn=settings.aws.artifacts.key)
 
 
 def data_lifecycle(settings: Settings) -> tuple[Lifecycle, ...]:

@@ -16,7 +16,7 @@ from mlflow_backend.settings.server_inputs import server_inputs
 
 if TYPE_CHECKING:
     from mlflow_backend.gcp.naming import Naming
-    from mlflow_backend.gcp.root import Store
+    from mlflow_backend.gcp.root import GcsRoot
     from mlflow_backend.server import ServerInputs
     from mlflow_backend.settings import Settings
 
@@ -40,7 +40,7 @@ def hosts(naming: Naming, tag: str) -> tuple[str, ...]:
 
 
 def inputs_of(  # noqa: PLR0913 - what Google draws, by name
-    settings: Settings, naming: Naming, *, tag: str, database: str, cache: str, cache_port: int, store: Store
+    settings: Settings, naming: Naming, *, tag: str, database: str, cache: str, cache_port: int, store: GcsRoot
 ) -> ServerInputs:
     """Return the inputs. `database` and `cache` are private addresses. Raises ValueError for an impossible size."""
     size, mode = server_size(settings), settings.access.mode

@@ -13,7 +13,7 @@ from mlflow_backend.server.login import VERIFICATION_KEY
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
-    from mlflow_backend.aws.render.policies import Store
+    from mlflow_backend.aws.render.policies import S3Root
     from mlflow_backend.backup.tool import Tool
     from mlflow_backend.settings import Settings
 
@@ -24,7 +24,7 @@ SECRETS: Final = tuple(name for name in SERVER_SECRETS if name not in {DATABASE_
 """What users and their data know a backend by; the others are between its own parts."""
 
 
-def tool(settings: Settings, naming: Naming, store: Store) -> Tool:
+def tool(settings: Settings, naming: Naming, store: S3Root) -> Tool:
     """Return the tool of a stack."""
     there = backups.destination(settings, naming.stack)
     wanted = BackupJob(

@@ -14,7 +14,7 @@ from mlflow_backend.backup.tool import maintenance
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
-    from mlflow_backend.aws.render.policies import Store
+    from mlflow_backend.aws.render.policies import S3Root
     from mlflow_backend.backup.tool import Tool
     from mlflow_backend.settings import Settings
 
@@ -23,7 +23,7 @@ ON_SCHEDULE: Final = ("--wait", str(WAIT_S))
 """What a schedule adds to the command."""
 
 
-def tool(settings: Settings, naming: Naming, store: Store) -> Tool:
+def tool(settings: Settings, naming: Naming, store: S3Root) -> Tool:
     """Return the tool of a stack."""
     return maintenance(
         settings,

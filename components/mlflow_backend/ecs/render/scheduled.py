@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlflow_backend.aws.naming import Naming
-    from mlflow_backend.aws.render.policies import Store
+    from mlflow_backend.aws.render.policies import S3Root
     from mlflow_backend.backup.tool import Tool
     from mlflow_backend.settings import Settings
 
@@ -41,9 +41,9 @@ def expressions(settings: Settings) -> dict[str, str]:
     return {part: text for part, text in found if text is not None}
 
 
-def tools(settings: Settings, naming: Naming) -> dict[str, Callable[[Store, str], Tool]]:
+def tools(settings: Settings, naming: Naming) -> dict[str, Callable[[S3Root, str], Tool]]:
     """Return what makes the tool of each part that runs one, of the store and the URL of the balancer."""
-    found: dict[str, Callable[[Store, str], Tool]] = {}
+    found: dict[str, Callable[[S3Root, str], Tool]] = {}
     if VERIFY in schedules(settings):
         found[VERIFY] = partial(verification.tool, settings, naming)
     if settings.backup.destination is not None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlflow_backend.aws.naming import Naming
-    from mlflow_backend.aws.render.policies import Store
+    from mlflow_backend.aws.render.policies import S3Root
     from mlflow_backend.server import CacheAddress, DatabaseAddress, ServerDescription
     from mlflow_backend.settings import Settings
 
@@ -74,7 +74,7 @@ class TaskDependencies:
     url: str
     database: DatabaseAddress
     cache: CacheAddress
-    store: Store
+    store: S3Root
     server_secret: SecretSource
     cache_secret: SecretSource
     database_secret: SecretSource | None = None

@@ -10,12 +10,12 @@ from mlflow_backend.server import login
 
 if TYPE_CHECKING:
     from mlflow_backend.aws.naming import Naming
-    from mlflow_backend.aws.render.policies import Store
+    from mlflow_backend.aws.render.policies import S3Root
     from mlflow_backend.backup.tool import Tool
     from mlflow_backend.settings import Settings
 
 
-def tool(settings: Settings, naming: Naming, store: Store, url: str) -> Tool:
+def tool(settings: Settings, naming: Naming, store: S3Root, url: str) -> Tool:
     """Return the tool of a stack whose server is called at `url`."""
     return verification(
         settings,

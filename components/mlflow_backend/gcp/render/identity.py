@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from mlflow_backend.gcp.naming import Naming
-    from mlflow_backend.gcp.root import Store
+    from mlflow_backend.gcp.root import GcsRoot
 
 SERVER: Final = "server"
 DATABASE: Final = "database"
@@ -55,7 +55,7 @@ class Grant:
 
 
 def grants(
-    store: Store, secrets: dict[str, Iterable[str]], *, backups: Store | None = None, verified: bool = False
+    store: GcsRoot, secrets: dict[str, Iterable[str]], *, backups: GcsRoot | None = None, verified: bool = False
 ) -> tuple[Grant, ...]:
     """Return every grant; `secrets` are those that each account's containers are given, by their resource names.
 
@@ -83,7 +83,7 @@ def grants(
     )
 
 
-def _backup(store: Store, there: Store) -> tuple[Grant, ...]:
+def _backup(store: GcsRoot, there: GcsRoot) -> tuple[Grant, ...]:
     """Return what the job that takes backups may do: read the backend, dump into it, and create objects in `there`."""
     return (
         _reading(store, BACKUP, "backed-up", ARTIFACTS, FOLDER),
@@ -93,7 +93,7 @@ def _backup(store: Store, there: Store) -> tuple[Grant, ...]:
     )
 
 
-def _maintenance(store: Store) -> tuple[Grant, ...]:
+def _maintenance(store: GcsRoot) -> tuple[Grant, ...]:
     """Return what the job that maintains may do: list artifacts and dumps, and lock; the servers remove."""
     return (
         _objects(store, MAINTENANCE, "maintained", ARTIFACTS, DUMPS, FOLDER, role=OBJECT_VIEWER),
@@ -101,7 +101,7 @@ def _maintenance(store: Store) -> tuple[Grant, ...]:
     )
 
 
-def _reading(store: Store, account: str, title: str, *parts: str) -> Grant:
+def _reading(store: GcsRoot, account: str, title: str, *parts: str) -> Grant:
     """Return a role that reads the ledger, and the objects below the parts' prefixes."""
     newest = f'resource.name == "{_object(store, store.prefix(NEWEST))}"'
     read = _objects(store, account, title, *parts, LEDGER, role=OBJECT_VIEWER)
@@ -114,7 +114,7 @@ def _accessors(secrets: dict[str, Iterable[str]]) -> Iterator[Grant]:
             yield Grant(account=account, kind="secret", resource=name, role=SECRET_ACCESSOR)
 
 
-def _objects(store: Store, account: str, title: str, *parts: str, but: str = "", role: str = OBJECT_USER) -> Grant:
+def _objects(store: GcsRoot, account: str, title: str, *parts: str, but: str = "", role: str = OBJECT_USER) -> Grant:
     """Return a role on the objects below the parts' prefixes, and on listing them, apart from the object `but`.
 
     Listing is asked of the bucket, with the prefix as an attribute of the request ('IAM Conditions', Cloud Storage).
@@ -130,5 +130,5 @@ def _objects(store: Store, account: str, title: str, *parts: str, but: str = "",
     )
 
 
-def _object(store: Store, name: str) -> str:
+def _object(store: GcsRoot, name: str) -> str:
     return f"projects/_/buckets/{store.bucket}/objects/{name}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlflow_backend.gcp.root import Store
+from mlflow_backend.gcp.root import GcsRoot
 from mlflow_backend.report.quantities import Billing
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ _SOFT_DELETE_DAYS: Final = 7
 _ABORTED_UPLOAD_DAYS: Final = 7
 
 
-def store(settings: Settings, naming: Naming) -> Store:
+def store(settings: Settings, naming: Naming) -> GcsRoot:
     """Return the bucket that is created or adopted."""
     existing = settings.artifacts.existing
     if existing is None:
-        return Store(bucket=naming.bucket())
-    return Store.at(existing)
+        return GcsRoot(bucket=naming.bucket())
+    return GcsRoot.at(existing)
 
 
 def bucket(settings: Settings, naming: Naming, *, protect: bool) -> dict[str, Any]:

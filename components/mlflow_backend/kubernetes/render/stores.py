@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from mlflow_backend.aws.render.database import DATABASE_CA as RDS_CA
-from mlflow_backend.aws.render.policies import ARTIFACTS, Store
+from mlflow_backend.aws.render.policies import ARTIFACTS, S3Root
 from mlflow_backend.backup.job import Bucket
 from mlflow_backend.kubernetes.naming import CACHE, DATABASE, STORES
 from mlflow_backend.kubernetes.render import pods, secrets
@@ -60,9 +60,9 @@ _DATABASE_START_S: Final = 600
 _PERIOD_S: Final = 10
 
 
-def store(settings: Settings) -> Store:
+def store(settings: Settings) -> S3Root:
     """Return the backend's root in its bucket."""
-    return Store.at(settings.artifacts.existing or "")
+    return S3Root.at(settings.artifacts.existing or "")
 
 
 def bucket(settings: Settings) -> Bucket:
