@@ -125,7 +125,7 @@ def test_only_what_is_read_is_a_secret(variant: str, there: set[str], missing: s
 
 ROLES = {
     identity.SERVER: {identity.OBJECT_USER, identity.OBJECT_VIEWER, identity.SECRET_ACCESSOR},
-    identity.DATABASE: {identity.OBJECT_USER},
+    identity.DATABASE: {identity.OBJECT_USER, identity.OBJECT_VIEWER},
     identity.VERIFIER: {identity.OBJECT_VIEWER},
 }
 

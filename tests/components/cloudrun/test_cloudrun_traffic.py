@@ -129,7 +129,7 @@ def test_a_verification_inside_the_network_draws_its_token_there() -> None:
     alone, both = (locator_of(changed(each, internal), NAMING).credentials_inside for each in ("iam", "both"))
     assert alone == {"identityToken": drawn}
     assert {"gateToken": drawn, "gateHeader": "X-Serverless-Authorization"}.items() < both.items()
-    statements = drawing(NAMING.url())
+    statements = drawing("TOKEN", NAMING.url())
     assert NAMING.url() in statements
     compile(f"pass{statements}", "fetch", "exec")
 
