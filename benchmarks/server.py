@@ -120,12 +120,12 @@ def _basic_auth(services: Services, package: Path, root: Path) -> Iterator[Row]:
 
 @contextmanager
 def running(
-    services: Services, package: Path, root: Path, *, version: str = _VERSION, **wishes: Any
+    services: Services, package: Path, root: Path, *, version: str = _VERSION, **options: Any
 ) -> Iterator[Server]:
     """Run a server on a database of its own."""
     database = f"bench_{secrets.token_hex(4)}"
     services.postgres.create(database)
-    server = Server(version=version, services=services, database=database, package=package, folder=root, **wishes)
+    server = Server(version=version, services=services, database=database, package=package, folder=root, **options)
     try:
         yield server.start()
     finally:

@@ -173,7 +173,7 @@ def test_passwords_under_way_never_keep_a_probe_waiting(attacked: str) -> None:
         settings=Settings(access=Access.BASIC),
         board=Board(()),
         readiness=Readiness(()),
-        identities=None,  # type: ignore[arg-type] - nothing asks for it
+        identities=None,  # type: ignore[arg-type]  # nothing asks for it
         users=users,
     )
     app = AsgiFilter(None, request_filter, Recorder(template=lambda *_: "", metrics=None, log=False))

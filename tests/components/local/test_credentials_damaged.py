@@ -84,7 +84,7 @@ def made_anew_rightly(state: StateDir) -> None:
     assert credentials.read(state, credentials.ADMIN_USER) == credentials.ADMIN_NAME
 
 
-WISHES: dict[str, dict[str, Any]] = {"database": {"maxConnections": 20}, "cache": {}, "store": {}}
+INPUTS: dict[str, dict[str, Any]] = {"database": {"maxConnections": 20}, "cache": {}, "store": {}}
 OF_SERVICES = (
     credentials.CACHE,
     credentials.DATABASE,
@@ -112,8 +112,8 @@ def update(state: StateDir) -> None:
     """Do what an update does of credentials and services, in its order."""
     credentials.ensure(state)
     Supervisor(state).start()
-    for name, wishes in WISHES.items():
-        services.apply(state, name, wishes)
+    for name, inputs in INPUTS.items():
+        services.apply(state, name, inputs)
 
 
 def execute(state: StateDir, statement: str) -> None:
@@ -135,8 +135,8 @@ def test_services_take_over_a_credential_that_was_made_anew_and_keep_their_data(
         Supervisor(running).shutdown(timeout_s=30)
     (running.credentials / name).unlink()
     update(running)
-    for service, wishes in WISHES.items():
-        assert services.condition(running, service, wishes) == services.RUNNING
+    for service, inputs in INPUTS.items():
+        assert services.condition(running, service, inputs) == services.RUNNING
     execute(running, "SELECT value FROM kept")
 
 
@@ -145,7 +145,7 @@ def test_a_password_with_quotes_reaches_the_administrator(running: StateDir) -> 
     path = running.credentials / credentials.DATABASE_ADMIN
     path.write_text("it's \\ '; DROP DATABASE mlflow; --")
     update(running)
-    assert services.condition(running, Database.name, WISHES["database"]) == services.RUNNING
+    assert services.condition(running, Database.name, INPUTS["database"]) == services.RUNNING
     execute(running, "SELECT value FROM kept")
 
 
@@ -155,7 +155,7 @@ def test_a_refresh_finds_a_damaged_credential_instead_of_failing(tmp_path: Path,
     state = StateDir(tmp_path / "stack")
     credentials.ensure(state)
     ports.choose(state, Database.name)
-    props = {"state": str(state.path), "service": Database.name, **WISHES["database"], "versions": {}}
+    props = {"state": str(state.path), "service": Database.name, **INPUTS["database"], "versions": {}}
     for name in names(tmp_path):
         DAMAGES[damage](state.credentials / name)
     for provider in (CredentialsProvider(), ServiceProvider(), SupervisorProvider()):

@@ -44,12 +44,12 @@ def silent(_message: str) -> None:
 
 
 def ended(
-    world: World, request: Request | None = None, said: list[str] | None = None, **wishes: bool
+    world: World, request: Request | None = None, said: list[str] | None = None, **options: bool
 ) -> RollbackResult:
     """Plan and carry out a rollback; what it says is put into `said`."""
     say = silent if said is None else said.append
     return begin(
-        world, plan(world.rollback_context(), request or Request()), RollbackOptions(reason="slow", **wishes), say=say
+        world, plan(world.rollback_context(), request or Request()), RollbackOptions(reason="slow", **options), say=say
     )
 
 

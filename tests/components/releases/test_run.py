@@ -17,15 +17,16 @@ from tests.components.releases.rollbacks import SAME, changed, same, silent, sta
 from tests.components.releases.world import HEAD, Killed, World, failed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
-def roll_back(world: World, **wishes: bool) -> RollbackResult:
+def roll_back(world: World, **options: bool) -> RollbackResult:
     """Plan and carry out the default rollback."""
     return begin(
         world,
         plan(world.rollback_context(), Request(restore=True)),
-        RollbackOptions(reason="slow", **wishes),
+        RollbackOptions(reason="slow", **options),
         say=silent,
     )
 
@@ -50,7 +51,7 @@ def test_a_restore_happens_while_nothing_serves_and_the_old_database_is_kept(tmp
 
 
 @pytest.mark.parametrize("make", [same, changed])
-def test_a_target_that_fails_its_verification_is_left_again(tmp_path: Path, make: type[World]) -> None:
+def test_a_target_that_fails_its_verification_is_left_again(tmp_path: Path, make: Callable[[Path], World]) -> None:
     """A rollback never makes it worse: what served before serves again, on the database that it had."""
     world = make(tmp_path)
     before = dict(world.database)
@@ -63,7 +64,7 @@ def test_a_target_that_fails_its_verification_is_left_again(tmp_path: Path, make
 
 
 @pytest.mark.parametrize("make", [same, changed])
-def test_a_target_that_does_not_start_is_left_again(tmp_path: Path, make: type[World]) -> None:
+def test_a_target_that_does_not_start_is_left_again(tmp_path: Path, make: Callable[[Path], World]) -> None:
     """The platform's reason is reported, and the exit code says that the platform failed."""
     world = make(tmp_path)
     world.broken = {"1"}
@@ -214,7 +215,7 @@ def test_another_target_is_refused_while_one_is_unfinished(tmp_path: Path) -> No
         resume(world, to="2", say=silent)
 
 
-def places(make: type[World], folder: Path, red: set[str]) -> list[tuple[int, bool]]:
+def places(make: Callable[[Path], World], folder: Path, red: set[str]) -> list[tuple[int, bool]]:
     """Return every place at which a run can be killed: before and after each thing that it does."""
     world = make(folder)
     already = len(world.calls)
@@ -225,7 +226,9 @@ def places(make: type[World], folder: Path, red: set[str]) -> list[tuple[int, bo
 
 @pytest.mark.parametrize("red", [set(), {"1"}])
 @pytest.mark.parametrize("make", [same, changed, staging])
-def test_a_kill_at_any_step_ends_in_one_of_two_states(tmp_path: Path, make: type[World], red: set[str]) -> None:
+def test_a_kill_at_any_step_ends_in_one_of_two_states(
+    tmp_path: Path, make: Callable[[Path], World], red: set[str]
+) -> None:
     """Killed before or after each step, then run again: the target serves and is pinned, or all is as it was."""
     for number, place in enumerate(places(make, tmp_path / "dry", red)):
         world = make(tmp_path / str(number))
