@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlflow_backend import targets
 from mlflow_backend.local import timed
 from mlflow_backend.maintenance import KeptDump, Maintained, by_experiment, size
 from mlflow_backend.settings import Settings
@@ -78,7 +79,20 @@ def test_maintenance_is_scheduled_by_choice(schedule: str, works: list[tuple[str
     assert [each for work in timed.works(settings, stack="s", project=False) for each in work.commands] == works
 
 
-def test_settings_of_a_maintenance_that_nothing_does_are_refused() -> None:
-    """A schedule on a target whose platform does not run it would be ignored."""
-    settings = Settings.model_validate({"target": "cloudrun", "maintain": {"keepDeletedDays": 7}})
-    assert "maintain" in {problem.path for problem in broken_rules(settings)}
+@pytest.mark.parametrize(
+    ("section", "path"),
+    [
+        ({"maintain": {"keepDeletedDays": 7}}, "maintain"),
+        ({"verify": {"schedule": "0 * * * *"}}, "verify.schedule"),
+    ],
+)
+def test_scheduled_work_that_a_target_does_not_do_is_refused(
+    section: dict[str, object], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a target that somebody adds: the setting would be ignored."""
+    without = {"maintenance": None, "verified_on_schedule": False}
+    added = type("Added", (type(targets.get("local")),), without)()
+    settings = Settings.model_validate({"target": "local", **section})
+    assert path not in {problem.path for problem in broken_rules(settings)}
+    monkeypatch.setattr(targets, "get", lambda _: added)
+    assert path in {problem.path for problem in broken_rules(settings)}
