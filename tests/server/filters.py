@@ -42,7 +42,10 @@ ADMIN, ADMIN_ENTRY = mint("admin", Scope.ADMIN)
 EXPIRED, EXPIRED_ENTRY = mint("expired", Scope.ADMIN, days=1)
 EXPIRED_ENTRY["expires"] = "2020-01-01T00:00:00+00:00"
 
-RING = KeyRing(lambda: json.dumps({"keys": [READER_ENTRY, WRITER_ENTRY, ADMIN_ENTRY, EXPIRED_ENTRY]}))
+# Read once, at import: the tests may run an hour later, when what was read would be too old.
+RING = KeyRing(
+    lambda: json.dumps({"keys": [READER_ENTRY, WRITER_ENTRY, ADMIN_ENTRY, EXPIRED_ENTRY]}), clock=lambda: 0.0
+)
 
 
 @dataclass
