@@ -1,4 +1,4 @@
-"""What the jobs of a backend on Cloud Run do that verify and maintain it: each a tool in the backend's store. Pure."""
+"""What the jobs of a backend on Cloud Run do that verify and maintain it: each a tool in the backend's store."""
 
 from __future__ import annotations
 

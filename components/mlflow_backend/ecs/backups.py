@@ -47,7 +47,10 @@ class EcsBackups(TaskBackups):
             self._platform,
             task=database_task(self._platform.clients, locator, None),
             vault=SecretVault(
-                connection=locator.connection, secret=locator.secret, names=SECRETS, api_keys=locator.api_keys
+                connection=locator.connection,
+                names=SECRETS,
+                secret=locator.secret,
+                api_keys=locator.api_keys,
             ),
             settings=self._file.read_bytes(),
         )
