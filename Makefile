@@ -16,9 +16,9 @@ ACTIVATE = . ./.tools/activate
 SETUP = $(PYTHON) -m tools.bootstrap
 # After an update: takes the salt of this clone's passphrase out of a file that is in git, and keeps the update's code.
 FORGET_SALT = code=$$?; $(PYTHON) -m tools.bootstrap.stack $(STACK); exit $$code
-# One file at a time: the tests of a file share their servers, and each server costs 11 CPU-seconds. Three workers fill two
-# cores, because whole backends wait much of their time (tests/distribution.py).
-PYTEST = .venv/bin/python -m pytest --numprocesses 3 --dist loadfile
+# One file at a time: the tests of a file share their servers, and each server costs 11 CPU-seconds. As many workers
+# as CI has cores: with a third, a row with a deadline was red.
+PYTEST = .venv/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 # A lock serves every platform and Python that pyproject.toml allows, and names no host: it installs from whatever index
 # a machine is set up for. dev takes the versions of runtime, so that one environment serves both.
