@@ -11,7 +11,7 @@ from mlflow_backend.ecs.render import backups, maintenance, verification
 from mlflow_backend.ecs.render.backups import BACKUP
 from mlflow_backend.ecs.render.maintenance import MAINTENANCE
 from mlflow_backend.ecs.render.tasks import VERIFY
-from mlflow_backend.schedules import NEVER
+from mlflow_backend.schedules import by_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,12 +27,7 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {MAINTENANCE: maintenance.ON_S
 
 def schedules(settings: Settings) -> dict[str, str]:
     """Return the schedule of cron by the part that it starts."""
-    wanted = {
-        BACKUP: NEVER if settings.backup.destination is None else settings.backup.schedule,
-        VERIFY: settings.verify.schedule or NEVER,
-        MAINTENANCE: settings.maintain.schedule,
-    }
-    return {part: schedule for part, schedule in wanted.items() if schedule != NEVER}
+    return by_part(settings, backup=BACKUP, verification=VERIFY, maintenance=MAINTENANCE)
 
 
 def expressions(settings: Settings) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.gcp.render.identity import BACKUP, MAINTENANCE, VERIFIER
 from mlflow_backend.report.quantities import MONTH, Billing, one
-from mlflow_backend.schedules import NEVER
+from mlflow_backend.schedules import by_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,12 +33,7 @@ BILLING: Final[Mapping[str, Billing]] = {
 
 def schedules(settings: Settings) -> dict[str, str]:
     """Return the schedule of cron by the job that it starts."""
-    wanted = {
-        BACKUP: NEVER if settings.backup.destination is None else settings.backup.schedule,
-        VERIFIER: settings.verify.schedule or NEVER,
-        MAINTENANCE: settings.maintain.schedule,
-    }
-    return {part: schedule for part, schedule in wanted.items() if schedule != NEVER}
+    return by_part(settings, backup=BACKUP, verification=VERIFIER, maintenance=MAINTENANCE)
 
 
 def job(settings: Settings, naming: Naming, part: str) -> dict[str, Any]:
