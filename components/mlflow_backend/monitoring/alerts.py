@@ -13,6 +13,9 @@ _MINUTE_S: Final = 60
 _HOUR_S: Final = 60 * _MINUTE_S
 COMPONENT_DEGRADED_S: Final = 5 * _MINUTE_S
 """For how long a component does not work before somebody is woken, on clouds too."""
+VERIFICATION_OLD_H: Final = 3
+BACKUP_OLD_H: Final = 26
+"""How many hours ago the last one passed, or was taken, before somebody is woken, on clouds too."""
 # Probes are most of the requests of a quiet server, and would hide failures and slowness.
 _PROBES: Final = "/health.*"
 # Models take long to copy, and a gateway's provider long to answer; both are healthy.
@@ -174,7 +177,7 @@ ALERTS: Final = (
         summary="The last scheduled verification that passed was more than three hours ago.",
         expression='time() - max(mlflow_backend_work_done_time_seconds{$own, work="verification"})',
         comparison=">",
-        threshold=3 * _HOUR_S,
+        threshold=VERIFICATION_OLD_H * _HOUR_S,
         for_s=0,
     ),
     Alert(
@@ -190,7 +193,7 @@ ALERTS: Final = (
         summary="The last backup was done more than 26 hours ago.",
         expression='time() - max(mlflow_backend_work_done_time_seconds{$own, work="backup"})',
         comparison=">",
-        threshold=26 * _HOUR_S,
+        threshold=BACKUP_OLD_H * _HOUR_S,
         for_s=0,
     ),
     Alert(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mlflow_backend.aws.naming import SERVER_LOGS, TASKS_LOGS
-from mlflow_backend.monitoring import COMPONENT_DEGRADED_S
+from mlflow_backend.monitoring import BACKUP_OLD_H, COMPONENT_DEGRADED_S, VERIFICATION_OLD_H
 from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.tokens import AWS_INSIGHTS_LOGS
 
@@ -22,9 +22,6 @@ _GIB: Final = 1024**3
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _DAY_S: Final = 24 * _HOUR_S
-# As monitoring/alerts.py has them.
-_VERIFICATION_OLD_H: Final = 3
-_BACKUP_OLD_H: Final = 26
 
 # Thresholds that have to do with size are shares, those that have to do with users are counts and seconds.
 _CONNECTION_SHARE: Final = 0.8
@@ -108,9 +105,9 @@ def alarms(
             _too_old(
                 cluster,
                 name="verification-old",
-                says=f"No verification has passed for {_VERIFICATION_OLD_H} hours.",
+                says=f"No verification has passed for {VERIFICATION_OLD_H} hours.",
                 metric=VERIFICATION_PASSED,
-                hours=_VERIFICATION_OLD_H,
+                hours=VERIFICATION_OLD_H,
             )
         )
     if "backup" in scheduled:
@@ -118,9 +115,9 @@ def alarms(
             _too_old(
                 cluster,
                 name="backup-old",
-                says=f"No backup was taken for {_BACKUP_OLD_H} hours.",
+                says=f"No backup was taken for {BACKUP_OLD_H} hours.",
                 metric=BACKUP_DONE,
-                hours=_BACKUP_OLD_H,
+                hours=BACKUP_OLD_H,
             )
         )
     if certificate:

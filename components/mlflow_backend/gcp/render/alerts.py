@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlflow_backend.gcp.render.identity import BACKUP, MAINTENANCE, VERIFIER
 from mlflow_backend.gcp.render.scheduler import schedules
-from mlflow_backend.monitoring import COMPONENT_DEGRADED_S
+from mlflow_backend.monitoring import COMPONENT_DEGRADED_S, VERIFICATION_OLD_H
 from mlflow_backend.report.quantities import MONTH, Billing, one
 from mlflow_backend.settings.budget import accepted_connections, most_replicas
 
@@ -27,8 +27,6 @@ _STORAGE_SHARE: Final = 0.85
 _CACHE_MEMORY_SHARE: Final = 0.8
 _ERRORS_IN_5_MINUTES: Final = 10
 _P95_MS: Final = 5000
-# As monitoring/alerts.py has it.
-_VERIFICATION_OLD_H: Final = 3
 # Of what is read in lines, which may be many at once: one message in that time.
 _QUIET_S: Final = 3600
 
@@ -255,9 +253,9 @@ def _verified(settings: Settings, naming: Naming) -> Iterator[Alert]:
     if VERIFIER in schedules(settings):
         yield Absence(
             name="verification-old",
-            says=f"No verification has passed for {_VERIFICATION_OLD_H} hours.",
+            says=f"No verification has passed for {VERIFICATION_OLD_H} hours.",
             filter=_executions(naming, VERIFIER, result="succeeded"),
-            hours=_VERIFICATION_OLD_H,
+            hours=VERIFICATION_OLD_H,
         )
 
 
