@@ -1,4 +1,4 @@
-"""What the environment asks for, and the headers by which a request is signed in."""
+"""The settings of sign-in, by the environment, and the headers by which a request is signed in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every target takes and gives: words, results, errors and exit codes shared by the program and the scripts.
+"""The contract of every target: words, results, errors and exit codes shared by the program and the scripts.
 
 It owns no behaviour of any target and imports no pulumi at run time, so that a script that only needs an exit code
 starts quickly.

@@ -1,4 +1,4 @@
-"""What one check found: pass, fail or skip, with the property it is about and what to do. Pure."""
+"""The finding of one check: pass, fail or skip, with the property it is about and what to do. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sets up everything that this repository needs to run, in the project's ignored folders: `.venv` and `.tools`.
+"""The set-up of all that this repository needs to run, in its ignored folders: `.venv` and `.tools`.
 
 It owns: the Python environment, the Pulumi CLI with its language host, the shell environment that keeps Pulumi away
 from the user's own login, and the caches that every clone on the machine shares.

@@ -1,4 +1,4 @@
-"""What a restore asks of a backend that is not on this machine: what users wrote to it, and whose secrets it has.
+"""The source of a restore onto a backend that is not on this machine: what users wrote to it, and its secrets.
 
 It runs on the machine of whoever has the recovery key, which so never gets to the platform; the database tool runs
 there as a one-shot task, as before a migration.

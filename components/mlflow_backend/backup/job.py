@@ -1,4 +1,4 @@
-"""What a backup is told that is taken in the backend's own network by a task in the server's image.
+"""The job of a backup that a task in the server's image takes in the backend's own network.
 
 The task has this project's modules from `bundle`, and of other packages only what MLflow's own image has.
 """

@@ -1,4 +1,4 @@
-"""What a maintenance is told that runs in the backend's own network, by a task in the server's image.
+"""The job of a maintenance that a task in the server's image does in the backend's own network.
 
 As in `backup.job`, the task has this project's modules from `bundle`, and else what MLflow's own image has.
 """

@@ -1,4 +1,4 @@
-"""What backups ask of a deployed backend besides its releases: its artifacts, its secrets and its own key."""
+"""The protocol between backups and a deployed backend: its artifacts, its secrets and its own key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a verification on a schedule is told, which a task in the server's image makes in the backend's own network.
+"""The job of a scheduled verification that a task in the server's image does in the backend's own network.
 
 As in `verify.job`, the modules are this checkout's; unlike there, nobody who may ask the platform starts it.
 """

@@ -1,4 +1,4 @@
-"""What the `cloudrun` target cannot do, said before anything is touched. Pure.
+"""Settings that the target `cloudrun` cannot fulfil, refused before anything is touched. Pure.
 
 Settings that are wrong on every target are refused by mlflow_backend/settings; here is what only Cloud Run makes
 impossible. Each refusal is a function that returns clauses, and all are reported at once.

@@ -1,4 +1,4 @@
-"""What a backend's containers say before Google has drawn any of its addresses. Pure."""
+"""A backend's containers as they are before Google has drawn any of its addresses. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the jobs of a backend on Cloud Run do that verify and maintain it: each a tool in the backend's store."""
+"""The tools of the jobs that verify and maintain a backend on Cloud Run, each in the backend's store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the verbs of `commands.backup` have in common: the destination, the chosen backup, keys, and what is printed."""
+"""Common parts of the verbs of `commands.backup`: destination, chosen backup, keys, and what is printed."""
 
 from __future__ import annotations
 

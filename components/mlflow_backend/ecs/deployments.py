@@ -1,4 +1,4 @@
-"""Pure: what an answer of DescribeServices says about the revision that was asked for.
+"""The state of a rollout of one revision, by an answer of DescribeServices. Pure.
 
 botocore's waiter `services_stable` looks at task counts only, and says stable also after the circuit breaker has gone
 back to the old revision (facts: docs/targets/ecs.md). So each deployment's task definition and rollout state are

@@ -1,4 +1,4 @@
-"""How a backend on ECS is found again without Pulumi. Pure."""
+"""The locator of a backend on ECS, by which it is found without Pulumi. Pure."""
 
 from __future__ import annotations
 

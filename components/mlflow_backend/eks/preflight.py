@@ -1,4 +1,4 @@
-"""What a backend on EKS needs before anything is made: the cluster by AWS, then what is in it by Kubernetes."""
+"""Preflight of a backend on EKS: the cluster by AWS, then what is in it by Kubernetes."""
 
 from __future__ import annotations
 

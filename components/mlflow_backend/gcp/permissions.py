@@ -1,4 +1,4 @@
-"""What the deployer may have to do in the project, by Google's own names ('IAM permissions reference'). Pure.
+"""The permissions of the deployer in the project, by Google's own names ('IAM permissions reference'). Pure.
 
 Those of the data are asked of the project too: whoever deploys owns the backend's buckets and secrets by that.
 """

@@ -1,4 +1,4 @@
-"""What a backend needs of its cluster before anything is made: for each preview and update, and for `doctor`."""
+"""Preflight of a backend's cluster: for each preview and update, and for `doctor`."""
 
 from __future__ import annotations
 

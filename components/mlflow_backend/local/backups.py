@@ -1,4 +1,4 @@
-"""What backups read and write of a local stack: the files of its artifact store, and its secrets."""
+"""The source of a local stack's backups: the files of its artifact store, and its secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pure: what a server's last words say about why it did not start."""
+"""The cause why a server did not start, by its last words. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts one supervised program from its manifest, with its secrets; run by supervisord, never imported by others.
+"""The start of one supervised program from its manifest, with its secrets; supervisord runs it, nobody imports it.
 
 `python -m mlflow_backend.local.launch STATE NAME DIGEST`: the digest is only there to make a changed manifest a changed
 command. A program without children of its own is replaced into; one with children (`mlflow server` and its

@@ -1,4 +1,4 @@
-"""Removes for good what verifications made: MLflow's own deletes of experiments and runs only mark them.
+"""The removal for good of what verifications made: MLflow's own deletes of experiments and runs only mark them.
 
 `mlflow gc` does the same, and takes seconds of a whole MLflow's import for it. This asks Postgres for its foreign keys
 instead, so that it knows few tables by name, of any MLflow version.

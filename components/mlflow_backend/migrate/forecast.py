@@ -1,4 +1,4 @@
-"""Pure: what a migration will do and cost, as a preview shows it, and why one is refused before anything changes."""
+"""The forecast of a migration: what it does and costs, and why one is refused before anything changes. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What watches a backend on a cloud in the place of each alert: the platform's own alarms, or why there is none. Pure.
+"""The platform's own alarm for each alert on a cloud, or why there is none. Pure.
 
 Names are those of the alarms of CloudWatch (aws/render/alarms.py) and of the policies of Cloud Monitoring
 (gcp/render/alerts.py).

@@ -1,4 +1,4 @@
-"""Pure: from the ledger, the platform's revisions and the live schema to a plan of a rollback, or its refusal.
+"""The plan of a rollback, or its refusal, from the ledger, the platform's revisions and the live schema. Pure.
 
 It touches nothing and knows no target: the script prints what stands here, and `run` carries it out.
 """

@@ -1,4 +1,4 @@
-"""Carrying out a rollback, so that it ends with the target serving or with everything as it was.
+"""The run of a rollback, so that it ends with the target serving or with everything as it was.
 
 Each step is written into the journal before it is done, and each may be done again: a rollback that was killed is
 finished by running the command once more. Where the target does not serve, or fails its verification, the way back is

@@ -1,4 +1,4 @@
-"""Pure: every revision as the ledger, the platform and the live schema together show it."""
+"""The status of every revision, by the ledger, the platform and the live schema together. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pure: a plan and a list of releases, as text for people and as data for programs."""
+"""A plan and a list of releases, as text for people and as data for programs. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pure: how a verification is named in the ledger."""
+"""The name of a verification in the ledger. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No secret leaves in a report: every text of it passes through here. Pure.
+"""The redaction of a report: each of its texts passes through here, so that no secret leaves. Pure.
 
 The engine masks what it knows to be secret, and reports hold names of properties, never values. What is left are
 messages, whose words are others': so each secret of the stack's settings, and of this process's environment, is taken

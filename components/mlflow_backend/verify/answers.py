@@ -1,4 +1,4 @@
-"""Reading MLflow's JSON answers without trusting their shape: what is not as MLflow answers is `Unexpected`."""
+"""MLflow's JSON answers, read without trusting their shape: what is not as MLflow answers is `Unexpected`."""
 
 from __future__ import annotations
 

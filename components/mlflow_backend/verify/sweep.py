@@ -1,4 +1,4 @@
-"""Removes what earlier verifications left behind: those that were killed, or whose server went away before cleanup.
+"""The removal of what earlier verifications left: those that were killed, or whose server went away before cleanup.
 
 A leftover is known by the reserved prefix and by a tag that says from when on it is abandoned, so that a verification
 that runs beside this one is never disturbed. MLflow only marks experiments as deleted; where the target's database can

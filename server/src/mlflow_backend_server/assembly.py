@@ -1,4 +1,4 @@
-"""Puts one worker's application together: MLflow's own and the filter around it, by what MLflow has."""
+"""The application of one worker, put together: MLflow's own and the filter around it, by what MLflow has."""
 
 from __future__ import annotations
 

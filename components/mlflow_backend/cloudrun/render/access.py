@@ -1,4 +1,4 @@
-"""Who is let through to the server: Google's own check, the server's, or both by two headers. Pure."""
+"""Access to a server on Cloud Run: Google's own check, the server's, or both by two headers. Pure."""
 
 from __future__ import annotations
 

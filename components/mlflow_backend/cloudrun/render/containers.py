@@ -1,4 +1,4 @@
-"""What the containers of services and jobs share: environment, secrets, probes and volumes. Pure."""
+"""Environment, secrets, probes and volumes of the containers of services and jobs. Pure."""
 
 from __future__ import annotations
 

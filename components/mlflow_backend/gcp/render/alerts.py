@@ -1,4 +1,4 @@
-"""What wakes somebody: alert policies of Cloud Monitoring, and the channel that they go to. Pure.
+"""Alert policies of Cloud Monitoring, and the channel that they go to. Pure.
 
 The figures are those that Google has of the parts that a stack makes; an adopted database or cache is its owner's to
 watch. Thresholds are those of the alarms on AWS (mlflow_backend/aws/render/alarms.py).

@@ -1,4 +1,4 @@
-"""Where a stack's backups are in Cloud Storage. Pure."""
+"""The root of a stack's backups in Cloud Storage. Pure."""
 
 from __future__ import annotations
 

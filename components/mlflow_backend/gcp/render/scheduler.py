@@ -1,4 +1,4 @@
-"""Which one-shot jobs of a backend Cloud Scheduler starts, and its documents. Pure.
+"""The schedules of a backend's one-shot jobs, as documents of Cloud Scheduler. Pure.
 
 Each is started as the account that the job runs as itself, which may run this job with no other arguments than its own:
 one account less, and nothing that it could not do anyway.

@@ -1,4 +1,4 @@
-"""What takes backups in the cluster: a tool with its job in a ConfigMap, and pods that run it on a schedule. Pure.
+"""The backups of a backend in a cluster: a tool with its job in a ConfigMap, and pods that run it on a schedule. Pure.
 
 The tool is this project's modules, in the server's image; it may do nothing with the cluster's API.
 """

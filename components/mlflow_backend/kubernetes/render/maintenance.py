@@ -1,4 +1,4 @@
-"""What maintains a backend in the cluster: a tool with its job in a ConfigMap, and pods that run it. Pure.
+"""The maintenance of a backend in a cluster: a tool with its job in a ConfigMap, and pods that run it. Pure.
 
 The tool is this project's modules, in the server's image; artifacts are removed through the servers, as users do.
 """

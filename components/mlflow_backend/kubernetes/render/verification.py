@@ -1,4 +1,4 @@
-"""What verifies a backend on a schedule in the cluster: a tool with its job in a ConfigMap, and pods that run it. Pure.
+"""The scheduled verification in a cluster: a tool with its job in a ConfigMap, and pods that run it. Pure.
 
 It calls the Service: an Ingress and its certificate are verified by updates and by the command.
 """

@@ -1,4 +1,4 @@
-"""Removes for good what users deleted long ago and what verifications left: MLflow's own deletes only mark it.
+"""The removal for good of what users deleted long ago and what verifications left: MLflow's deletes only mark it.
 
 `mlflow gc` does the same by the same functions of MLflow's store, but ends at the first run whose artifacts it cannot
 delete, and takes the files of a registered model's version along with the run that made them. This goes on, keeps what

@@ -1,4 +1,4 @@
-"""Pure: the rows of a dump and of the live tables, both as COPY writes them, and what is only in one of them.
+"""The rows of a dump and of the live tables, both as COPY writes them, and what is only in one of them. Pure.
 
 A row that is only in the live table was added since the dump; one that differs in the columns that both have was
 changed; one that is only in the dump was deleted and would come back. What belongs to a row (a run's metrics) counts as

@@ -1,4 +1,4 @@
-"""Pure: from what was found in a database and what the installed MLflow requires to a direction."""
+"""The direction of a database: from what was found in it to what the installed MLflow requires. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks the components, each in a thread and within its own deadline, and keeps the answers for some seconds.
+"""The board of components: each is asked in a thread within its own deadline, and its answer kept for some seconds.
 
 A component that hangs keeps its thread, and is not asked again until that thread is back: probes can pile up neither
 threads nor connections.

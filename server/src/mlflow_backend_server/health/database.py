@@ -1,4 +1,4 @@
-"""Asks Postgres one question within a hard deadline.
+"""One question to Postgres within a hard deadline.
 
 A synchronous client has none: a server that is stopped (SIGSTOP, a frozen machine) still takes connections and bytes
 in its kernel, and the client waits for ever. So this speaks to libpq in its non-blocking mode.
