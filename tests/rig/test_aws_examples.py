@@ -78,6 +78,7 @@ def test_the_stores_are_made_alone(deploy: Callable[[str], AwsExample], server_r
     assert inventory(server_rig) == before
 
 
+@pytest.mark.full
 def test_a_backend_stands_in_a_network_of_somebody_elses(deploy: Callable[[str], AwsExample]) -> None:
     """The network's ids flow in as outputs of other resources; commands find the backend by its address."""
     example = deploy("own_vpc")

@@ -321,6 +321,7 @@ def test_addresses_of_gateways_are_within_the_quota(staging: Day) -> None:
     assert staging.missing() == []
 
 
+@pytest.mark.full
 def test_the_rest_of_the_page_deploys_it(day: Day, prepared: list[list[str]]) -> None:
     """To a backend that is verified; from then on what has the stack's names counts as its own."""
     for command in [each for block in prepared for each in block]:

@@ -179,6 +179,7 @@ def test_destroy_leaves_nothing(life: Life) -> None:
     assert not life.rig.caches.running
 
 
+@pytest.mark.full
 def test_a_protected_backend_is_not_destroyed(life: Life) -> None:
     """With `backup.protect` a destroy is refused by name, before anything is deleted.
 
@@ -201,6 +202,7 @@ def test_a_protected_backend_is_not_destroyed(life: Life) -> None:
     assert (life.left(), life.rig.live_tasks) == (held, tasks)
 
 
+@pytest.mark.full
 def test_protection_is_lifted_by_its_setting(life: Life) -> None:
     """Without `backup.protect` an update lifts Pulumi's protection and RDS's; then nothing is left at all."""
     life.stack.write_settings(backup={"protect": False})

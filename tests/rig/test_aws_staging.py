@@ -112,6 +112,7 @@ def test_a_refresh_changes_nothing(staging: AwsStack, rig: AwsRig) -> None:
     assert rig.live_tasks == before
 
 
+@pytest.mark.full
 def test_a_name_that_was_led_elsewhere_is_found_and_led_back(staging: AwsStack, rig: AwsRig, zone: str) -> None:
     """Somebody changes the record by hand: an update that refreshes names it, and changes it alone."""
     before = records(rig, zone)
@@ -179,6 +180,7 @@ def test_emptied_it_leaves_its_last_snapshot_and_the_key_of_it(
     assert (key["Description"], key["KeyState"]) == (f"Data of {naming.cluster()}", "Enabled")
 
 
+@pytest.mark.full
 def test_it_comes_back_once_its_names_are_free(staging: AwsStack, rig: AwsRig, naming: Naming) -> None:
     """At once after the destroy: refused by a secret in its recovery window, green after the manual's command."""
     refused = staging.up()

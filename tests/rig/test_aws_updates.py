@@ -18,7 +18,7 @@ from tests.rig.aws.life import Life, begin
 if TYPE_CHECKING:
     from tests.rig.aws.rig import AwsRig
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.full, pytest.mark.slow, pytest.mark.timeout(900)]
 
 VERSION, USELESS = "2.9.2", "useless"
 _RUNS = 3
