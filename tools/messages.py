@@ -36,7 +36,7 @@ _TEXTS: Final = ("finding", "sentence", "reason", "cause", "fix", "next_step")
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One message: the section it belongs to, its code, its text as a template, and if it stands."""
+    """One message: the section it belongs to, its code, its text as a template, and the module that has it."""
 
     section: str
     code: str

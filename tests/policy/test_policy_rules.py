@@ -477,7 +477,7 @@ DESTROYABLE = ("deletion-protected", "stateful-protected")
     ("variant", "preview"), [*((name, False) for name in VARIANTS), ("dev", True), ("staging", True), ("adopted", True)]
 )
 def test_the_targets_own_backends_keep_the_policies(variant: str, *, preview: bool) -> None:
-    """What components/mlflow_backend/ecs registers keeps every policy, also if AWS has drawn nothing yet.
+    """What components/mlflow_backend/ecs registers keeps every policy, also while AWS has drawn nothing yet.
 
     Known but for what the mocks leave out: that preflight has looked.
     """

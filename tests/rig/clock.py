@@ -1,4 +1,4 @@
-"""A platform's seconds on the rig: shorter than real ones if nothing real is waited for.
+"""A platform's seconds on the rig: shorter than real ones unless something real is waited for.
 
 Intervals (health checks, draining) shrink by `interval`; patience with a starting container (grace, start period, stop
 timeout) by `patience`, because a real server takes as long to start as it takes.

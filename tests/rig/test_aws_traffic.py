@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.rig.aws.rig import AwsRig
 
 _CALLERS: Final = 6
-# Seconds of the clock: longer than the requests if there is a delay at all.
+# Seconds of the clock: longer than the requests, so that a delay would be seen.
 _DRAIN_S: Final = 300
 
 

@@ -61,7 +61,7 @@ def test_a_rotated_password_reaches_the_server(life: Life) -> None:
 
 
 def test_a_server_that_is_healthy_and_no_use_is_red(life: Life) -> None:
-    """ECS is content with it, so it serves on if nobody wished otherwise; the update names what fails."""
+    """ECS is content with it, so it serves on unless the settings say otherwise; the update names what fails."""
     life.serve(VERSION, USELESS)
     outcome = life.stack.up()
     assert not outcome.ok, outcome.text

@@ -120,7 +120,7 @@ def _taken(lock: IO[str]) -> bool:
 def read_text(path: Path, fix: str) -> str | None:
     """Return a small text file of ours, None if there is none; bytes that are no text become replacement signs.
 
-    Raises PlatformFailed, with this `fix` if it cannot be read.
+    Raises PlatformFailed, with this `fix`, if it cannot be read.
     """
     try:
         return path.read_text(encoding="utf-8", errors="replace")
@@ -135,7 +135,7 @@ def read_text(path: Path, fix: str) -> str | None:
 def read_object(path: Path, fix: str) -> dict[str, Any] | None:
     """Return the JSON object that a file of ours holds, None if there is no file.
 
-    Raises PlatformFailed, with this `fix` if it holds anything else.
+    Raises PlatformFailed, with this `fix`, if it holds anything else.
     """
     text = read_text(path, fix)
     if text is None:

@@ -61,7 +61,7 @@ def begin(
 ) -> RollbackResult:
     """Carry out a plan.
 
-    Raises Refused, with nothing touched if the schema is not the planned one any more or an update has begun.
+    Raises Refused, with nothing touched, if the schema is not the planned one any more or an update has begun.
     """
     if plan.force:
         _stop_deployment(target)

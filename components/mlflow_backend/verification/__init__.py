@@ -1,1 +1,1 @@
-"""Verification as a part of a stack: the Pulumi resource, and if its checks are executed."""
+"""Verification as a part of a stack: the Pulumi resource, and the execution of its checks."""

@@ -51,7 +51,7 @@ def test_what_supervisord_starts_checks_the_schema_too(
 
 
 def test_an_update_does_nothing_while_a_rollback_is_on_its_way(state: StateDir) -> None:
-    """It may have read the ledger before the rollback began: asked again where it migrates and if it switches."""
+    """It may have read the ledger before the rollback began: asked again before it migrates and before it switches."""
     DeployedBackend(LocalPlatform(state)).rollback.write({"to": "1", "begun": "2026-11-21T12:00:00+00:00"})
     with pytest.raises(Refused, match="rollback to revision 1"):
         pins.refuse_overtaken(FileStore(state.backend_store), "")

@@ -232,7 +232,7 @@ def test_an_interrupted_rollback_goes_on_with_the_step_that_it_was_in(tmp_path: 
 
 
 def test_what_an_update_did_meanwhile_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    """Both times: where it has begun since the plan, and if it was stopped after it had migrated."""
+    """Both times: if it has begun since the plan, and if it was stopped after it had migrated."""
     world = same(tmp_path)
     made = plan(world.rollback_context(), Request())
     world.deploying = "an update migrates the database"

@@ -232,7 +232,7 @@ def test_a_disabled_policy_is_not_in_the_report() -> None:
 
 
 def test_what_was_not_evaluated_never_counts_as_passed() -> None:
-    """Neither where the engine did not know a value, nor if no policy ran at all."""
+    """Neither if the engine did not know a value, nor if no policy ran at all."""
     cannot = "can't run policy 'images-by-digest' from policy pack 'p@v1' during preview: string value at .a.b can't be known during preview"  # noqa: E501 - the library's sentence
     ran = {"policyAnalyzeSummaryEvent": {"resourceUrn": LOGS, "passed": ["images-by-digest", "tagged"]}}
     report = report_of(stream_of(violation("images-by-digest", cannot, "advisory"), ran), policies=KNOWN)

@@ -68,7 +68,7 @@ class ToyBackend(Backend):
     """An MLflow backend that forgets everything when it is switched."""
 
     def __init__(self, name: str, *, settings: Settings, locator: ToyLocator) -> None:
-        """Take the settings, and if the backend belongs. Raises Refused."""
+        """Take the settings, and the folder in which the backend is found. Raises Refused."""
         super().__init__("mlflow-backend:toy:Backend", name, settings=settings, opts=None)
         version = settings.server.mlflow_version
         identity = hashlib.sha256(f"{version} {settings.server.workers}".encode()).hexdigest()

@@ -33,13 +33,13 @@ _FIXES = {
 
 
 def schema_position(connection: Connection, chain: Chain) -> tuple[Found, SchemaPosition]:
-    """Return what the connected database holds, and if that stands against the chain."""
+    """Return what the connected database holds, and how that compares with the chain."""
     found = look(connection)
     return found, position_of(found, chain)
 
 
 def position_of(found: Found, chain: Chain) -> SchemaPosition:
-    """Return how what a database holds stands against the chain."""
+    """Return where a database stands on the chain, by what was found in it."""
     legacy = chain.ids() if chain.name == "auth" else ()
     return position(found, chain, known=known.all_revisions(chain.name), legacy=legacy)
 
