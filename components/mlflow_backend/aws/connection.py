@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend.aws.clients import config
 from mlflow_backend.contract import Refused
+from mlflow_backend.given_providers import has_provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,21 +121,9 @@ def _assumed(session: Any, role: str, how: Config) -> Any:
 
 def refuse_provider(name: str, opts: pulumi.ResourceOptions | None) -> None:
     """Raise Refused for an AWS provider in `opts`, or inherited from the parent there."""
-    if opts is None:
-        return
-    given = [*_each(opts.provider), *_each(opts.providers)]
-    inherited = opts.parent._providers if opts.parent else {}  # noqa: SLF001 - Pulumi has no public name for it
-    if _PACKAGE in inherited or any(each.package == _PACKAGE for each in given):
+    if has_provider(opts, _PACKAGE):
         raise Refused(
             f"{name} was given an AWS provider, whose credentials its dynamic resources cannot have.",
             code="aws-provider-given",
             fix="Name region, profile and role in its `connection`, a `Connection`, which makes the provider too.",
         )
-
-
-def _each(given: Any) -> list[Any]:
-    if given is None:
-        return []
-    if hasattr(given, "values"):
-        return list(given.values())
-    return list(given) if isinstance(given, list | tuple) else [given]

@@ -29,7 +29,7 @@ from mlflow_backend.gcp.network import Network
 from mlflow_backend.gcp.provider import BackupTool, ServerSecrets
 from mlflow_backend.gcp.render import alerts, arguments, backups, cache, identity, network, scheduler, secrets, storage
 from mlflow_backend.gcp.render.secrets import secret_versions
-from mlflow_backend.gcp.scope import Scope
+from mlflow_backend.gcp.scope import Scope, refuse_provider
 from mlflow_backend.gcp.scope import arguments as named
 from mlflow_backend.gcp.stores import Cache, Database, Storage
 from mlflow_backend.hosted import report_path
@@ -81,9 +81,11 @@ class CloudRunBackend(Backend):
     def __init__(self, name: str, args: CloudRunBackendArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Read the service and the ledger, and register everything in the order of an update.
 
-        Raises SettingsError for settings that break a rule; Refused for settings that this target cannot fulfil, and
-        that disagree with the ledger; PlatformFailed if Google or the ledger cannot be asked.
+        Raises SettingsError for settings that break a rule; Refused for settings that this target cannot fulfil, that
+        disagree with the ledger, and for a provider of Google Cloud in `opts`; PlatformFailed if Google
+        or the ledger cannot be asked.
         """
+        refuse_provider(name, opts)
         settings = args.settings
         refuse_broken(settings)
         naming = naming_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)

@@ -52,7 +52,7 @@ from mlflow_backend.findings import documents
 from mlflow_backend.hosted import ARTIFACTS
 from mlflow_backend.kubernetes.preflight import monitors, refuse
 from mlflow_backend.kubernetes.render import server
-from mlflow_backend.kubernetes.workload import Workload, pinned_release
+from mlflow_backend.kubernetes.workload import Workload, pinned_release, refuse_cluster_provider
 from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import EKS_BACKEND
 
@@ -91,10 +91,11 @@ class EksBackend(Backend):
         """Look at the cluster, read the ledger, and register everything in the order of an update.
 
         Raises SettingsError for settings that break a rule; Refused for settings that this target cannot fulfil, that
-        disagree with the ledger, for a cluster that is not ready, for an AWS provider in `opts`, and if a version of an
+        disagree with the ledger, for a cluster that is not ready, for a provider in `opts`, and if a version of an
         add-on is not found; PlatformFailed if AWS does not answer.
         """
         refuse_provider(name, opts)
+        refuse_cluster_provider(name, opts)
         settings = args.settings
         refuse_broken(settings)
         naming, objects = naming_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)

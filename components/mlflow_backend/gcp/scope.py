@@ -6,15 +6,20 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlflow_backend.contract import Refused
 from mlflow_backend.gcp.render.database import protected
+from mlflow_backend.given_providers import has_provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import pulumi
 
     from mlflow_backend.gcp.naming import Naming
     from mlflow_backend.settings import Settings
 
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_PACKAGE = "gcp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,16 @@ class Scope:
     def protect(self) -> bool:
         """Whether what holds data may not be deleted."""
         return protected(self.settings)
+
+
+def refuse_provider(name: str, opts: pulumi.ResourceOptions | None) -> None:
+    """Raise Refused for a provider of Google Cloud in `opts`, or inherited from the parent there."""
+    if has_provider(opts, _PACKAGE):
+        raise Refused(
+            f"{name} was given a provider of Google Cloud, whose credentials its dynamic resources cannot have.",
+            code="gcp-provider-given",
+            fix="Leave it out, and name gcp.project and gcp.region in its settings, which make the provider too.",
+        )
 
 
 def arguments(body: Mapping[str, Any]) -> dict[str, Any]:

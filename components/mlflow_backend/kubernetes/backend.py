@@ -17,7 +17,7 @@ from mlflow_backend.kubernetes.naming import SERVER
 from mlflow_backend.kubernetes.platform import KubernetesPlatform
 from mlflow_backend.kubernetes.refusals import naming_of
 from mlflow_backend.kubernetes.render import server
-from mlflow_backend.kubernetes.workload import Workload, pinned_release
+from mlflow_backend.kubernetes.workload import Workload, pinned_release, refuse_cluster_provider
 from mlflow_backend.settings import refuse_broken
 from mlflow_backend.tokens import KUBERNETES_BACKEND
 
@@ -47,8 +47,10 @@ class KubernetesBackend(Backend):
         """Look at the cluster, read the ledger, and register everything in the order of an update.
 
         Raises SettingsError for settings that break a rule; Refused for settings that this target cannot fulfil, that
-        disagree with the ledger, and for a cluster that is not ready; PlatformFailed if the ledger cannot be read.
+        disagree with the ledger, for a cluster that is not ready, and for a Kubernetes provider in `opts`;
+        PlatformFailed if the ledger cannot be read.
         """
+        refuse_cluster_provider(name, opts)
         settings = args.settings
         refuse_broken(settings)
         naming = naming_of(settings, project=pulumi.get_project(), stack=pulumi.get_stack(), name=name)

@@ -14,6 +14,8 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from mlflow_backend.backend import Serving
+from mlflow_backend.contract import Refused
+from mlflow_backend.given_providers import has_provider
 from mlflow_backend.hosted import report_path
 from mlflow_backend.kubernetes.history import template_of
 from mlflow_backend.kubernetes.locator import LOCATOR
@@ -45,6 +47,17 @@ if TYPE_CHECKING:
     from mlflow_backend.settings import Settings
 
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_PACKAGE = "kubernetes"
+
+
+def refuse_cluster_provider(name: str, opts: pulumi.ResourceOptions | None) -> None:
+    """Raise Refused for a Kubernetes provider in `opts`, or inherited from the parent there."""
+    if has_provider(opts, _PACKAGE):
+        raise Refused(
+            f"{name} was given a Kubernetes provider, by which its dynamic resources cannot log in.",
+            code="kubernetes-provider-given",
+            fix="Leave it out, and name the cluster in its settings, which make the provider too.",
+        )
 
 
 class Workload:

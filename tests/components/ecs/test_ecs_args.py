@@ -10,7 +10,7 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
-from mlflow_backend.aws.connection import Connection, refuse_provider
+from mlflow_backend.aws.connection import Connection
 from mlflow_backend.aws.database import Database
 from mlflow_backend.aws.existing import ExistingCache, ExistingDatabase, ExistingNetwork
 from mlflow_backend.aws.scope import Placement, Scope
@@ -152,25 +152,6 @@ def test_two_backends_in_one_stack_share_no_name() -> None:
     assert len(mine) > 40
     # A subnet group and a parameter group are of two services' own kinds; of one kind no name is there twice.
     assert twice == set()
-
-
-def test_an_aws_provider_is_refused_by_the_name_of_what_to_use() -> None:
-    """Its credentials could not reach the dynamic resources: half of the backend would be in another account."""
-
-    def build() -> None:
-        provider = aws.Provider("theirs", region=REGION)
-        parent = pulumi.ComponentResource("a:b:C", "theirs", None, pulumi.ResourceOptions(providers=[provider]))
-        for opts in (
-            pulumi.ResourceOptions(provider=provider),
-            pulumi.ResourceOptions(providers=[provider]),
-            pulumi.ResourceOptions(providers={"aws": provider}),
-            pulumi.ResourceOptions(parent=parent),
-        ):
-            with pytest.raises(Refused, match="Connection"):
-                EcsBackend("mlflow", args(), opts)
-        refuse_provider("mlflow", pulumi.ResourceOptions(parent=pulumi.ComponentResource("a:b:C", "plain")))
-
-    registered(build)
 
 
 def test_a_connection_makes_provider_and_clients_and_keeps_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
