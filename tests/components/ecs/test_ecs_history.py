@@ -30,6 +30,11 @@ NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 WANTED = TaskDefinitionId(family=FAMILY, number=42)
 
 
+def without_state(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a deployment without its rollout state."""
+    return {key: value for key, value in found.items() if key != "rolloutState"}
+
+
 @pytest.mark.parametrize(
     ("answer", "standing", "reason"),
     [
@@ -44,11 +49,17 @@ WANTED = TaskDefinitionId(family=FAMILY, number=42)
             "circuit breaker: tasks failed to start.; the service is at",
         ),
         (service(deployment(41)), RolloutState.ELSEWHERE, "the service is at revision 41, not at 42"),
+        (
+            service(deployment(41), {**BROKEN, "taskDefinition": definition_arn(43)}),
+            RolloutState.ELSEWHERE,
+            "not at 42",
+        ),
         (service(deployment(42, desiredCount=0, runningCount=0)), RolloutState.FAILED, "desired count is 0"),
         (service(deployment(42), status="DRAINING"), RolloutState.FAILED, "the service is DRAINING"),
         (service(), RolloutState.ELSEWHERE, "no deployment"),
         # A Classic Load Balancer's service has no rollout state.
-        (service({k: v for k, v in deployment(42).items() if k != "rolloutState"}), RolloutState.SERVING, ""),
+        (service(without_state(deployment(42))), RolloutState.SERVING, ""),
+        (service(without_state(deployment(42, pendingCount=1))), RolloutState.WAITING, "1 are starting"),
     ],
 )
 def test_stable_is_not_the_same_as_serving(answer: dict[str, Any], standing: RolloutState, reason: str) -> None:

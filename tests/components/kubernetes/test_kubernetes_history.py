@@ -92,12 +92,21 @@ def test_nothing_serves_without_pods_or_deployment(cluster: Namespace) -> None:
     assert history(Namespace()).busy() is None
 
 
+def test_pods_that_outlive_their_deployment_serve_nobody(cluster: Namespace) -> None:
+    """They end by themselves within their grace, and no update can be compared with them."""
+    del cluster.objects["Deployment", NAMING.part("server")]
+    assert history(cluster).serving() is None
+    assert {each.state for each in history(cluster).revisions()} == {"stopped"}
+
+
 def test_a_change_that_no_controller_has_seen_is_no_answer(cluster: Namespace) -> None:
-    """The annotation is of the generation before."""
+    """The annotation is of the generation before, and so is what it says of a deadline."""
     stale = deployment(2)
     stale["metadata"]["generation"] = 3
+    stale["status"]["conditions"] = [OVERDUE]
     cluster.put("Deployment", stale)
     assert history(cluster).wanted() is None
+    assert history(cluster).busy() is not None
 
 
 def test_a_failed_rollout_is_not_under_way(cluster: Namespace) -> None:
@@ -197,6 +206,12 @@ def test_a_wait_for_what_nobody_wants_does_not_last(cluster: Namespace) -> None:
     outcome = history(cluster, clock).wait("hash1", deadline_s=600)
     assert not outcome.serving
     assert clock.now < 60
+
+
+def test_a_short_wait_says_who_is_wanted_too(cluster: Namespace) -> None:
+    """The reason must not be the deadline alone, if it is shorter than what a controller may take."""
+    outcome = history(cluster).wait("hash1", deadline_s=5)
+    assert "hash2" in outcome.reasons[0]
 
 
 def test_pruning_spares_what_a_rollback_could_want(cluster: Namespace) -> None:

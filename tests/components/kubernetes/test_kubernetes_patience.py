@@ -18,9 +18,9 @@ def pod(
     return {"metadata": {"name": name}, "status": {"conditions": conditions, "containerStatuses": [{"state": state}]}}
 
 
-def deployment(reason: str = "") -> dict[str, Any]:
-    """Return a Deployment that cannot make pods for a reason; none if it can."""
-    conditions = [{"type": "ReplicaFailure", "status": "True", "reason": reason}] if reason else []
+def deployment(reason: str = "", *, condition: str = "ReplicaFailure") -> dict[str, Any]:
+    """Return a Deployment with a condition for a reason, such as that it cannot make pods; none without a reason."""
+    conditions = [{"type": condition, "status": "True", "reason": reason}] if reason else []
     return {"metadata": {"name": "server"}, "status": {"conditions": conditions}}
 
 
@@ -63,3 +63,10 @@ def test_what_is_on_its_way_or_unknown_is_waited_for(reason: str) -> None:
     patience = Patience()
     for now in (0, 10_000):
         assert patience.lost(deployment(), [pod(waiting=reason)], now=now) is None
+
+
+def test_a_word_counts_in_its_own_condition_alone() -> None:
+    """What else a Deployment or a pod says is not about pods that cannot be made or placed."""
+    patience, pods = Patience(), [pod(condition=("Ready", "Unschedulable"))]
+    for now in (0, 10_000):
+        assert patience.lost(deployment("FailedCreate", condition="Available"), pods, now=now) is None
