@@ -411,6 +411,15 @@ def test_prune_never_drops_what_a_deployment_still_needs() -> None:
         assert aws.history.prune(retain=retain, spared=frozenset()) == ("40",)
 
 
+def test_prune_never_drops_what_a_service_is_set_to_run() -> None:
+    """A service can be without a deployment, and its next task is still of this revision."""
+    aws = Aws()
+    aws.ecs.answers("DescribeServices", service(taskDefinition=definition_arn(40)))
+    aws.ecs.answers("ListTaskDefinitions", {"taskDefinitionArns": [definition_arn(n) for n in (39, 40)]})
+    aws.ecs.answers("DeregisterTaskDefinition", {})
+    assert aws.history.prune(retain=0, spared=frozenset()) == ("39",)
+
+
 def test_a_recorded_answer_is_one_that_ecs_could_give() -> None:
     """The player of recorded answers refuses what botocore's model does not know."""
     with pytest.raises(AssertionError, match="Invalid type"):

@@ -201,6 +201,18 @@ def test_a_service_that_is_not_there_yet_has_nothing_to_drain(tmp_path: Any) -> 
         assert not scaled.ecs.calls("UpdateService")
 
 
+def test_a_task_that_still_starts_is_waited_for(tmp_path: Any) -> None:
+    """It would be the second writer as soon as it runs."""
+    scaled = Scaled(tmp_path)
+    states = ({"runningCount": 2}, {"desiredCount": 0, "runningCount": 0, "pendingCount": 1}, {"runningCount": 0})
+    scaled.ecs.answers(
+        "DescribeServices",
+        *(service(deployment(41), **{"desiredCount": 2, "pendingCount": 0, **state}) for state in states),
+    )
+    scaled.scale.down()
+    assert len(scaled.time.pauses) == 1
+
+
 def test_tasks_that_do_not_end_stop_the_migration(tmp_path: Any) -> None:
     """A writer beside the migration is what the drain is for."""
     scaled = Scaled(tmp_path)
