@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from mlflow_backend.releases.records import (
 )
 from mlflow_backend.releases.stores import LEDGER, FileStore
 from mlflow_backend.schema import Heads
+from mlflow_backend.schema_tables import required_heads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -171,6 +173,29 @@ def test_what_a_ledger_ends_with(ledger: Ledger, tmp_path: Path, events: str, *,
     for event in events.split():
         make[event]()
     assert ledger.read().ends_with("1") is ends
+
+
+@pytest.mark.parametrize(
+    ("verified", "changes"),
+    [
+        ([], True),
+        ([("new", "3.17.2")], True),
+        ([("old", "3.17.2")], False),
+        ([("old", "3.4.0")], True),
+        ([("old", "3.17.2"), ("new", "3.17.2")], False),
+        ([("old", "3.4.0"), ("new", "3.17.2")], True),
+        ([("older", "3.4.0"), ("old", "3.17.2")], False),
+    ],
+)
+def test_the_release_before_says_whether_the_schema_changes(
+    ledger: Ledger, verified: list[tuple[str, str]], *, changes: bool
+) -> None:
+    """A second update of the same release gets the same answer: its own record is not the one before."""
+    for number, (settings_hash, version) in enumerate(verified):
+        heads = required_heads(version, auth=False)
+        assert heads is not None
+        ledger.add_release(replace(release(str(number), settings_hash=settings_hash), heads=heads))
+    assert ledger.read().changes_schema("new", "3.17.2") is changes
 
 
 def test_unpin_lifts_pin_and_blocks(ledger: Ledger) -> None:
