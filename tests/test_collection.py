@@ -74,3 +74,12 @@ def test_no_test_is_skipped_without_a_reason() -> None:
                 said = node.args if ast.unparse(node.func) == "pytest.skip" else [k.value for k in node.keywords]
                 assert said, f"{path}:{node.lineno}"
             assert not (isinstance(node, ast.Attribute) and ast.unparse(node) == "pytest.mark.skip"), path
+
+
+def test_a_docstring_of_a_test_stands_without_its_name() -> None:
+    """CONTRIBUTING.md, 'Language': a sentence that goes on from the test's name says nothing by itself."""
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                first = (ast.get_docstring(node) or "-").split()[0]
+                assert first not in {"And", "But", "Else", "Nor", "Or", "So"}, f"{path}:{node.lineno}"

@@ -316,7 +316,7 @@ def test_identity_tokens(scene: Scene) -> None:
 
 
 def test_second_header(scene: Scene) -> None:
-    """So that Google's check and the server's own go together."""
+    """Google's check reads one header and the server another, so that both go together."""
     url = locked(scene)
     headers = {"X-Serverless-Authorization": f"Bearer {scene.rig.tokens.identity(SOMEBODY, url)}"}
     seen = json.loads(scene.rig.ask(f"{url}/headers", headers={**headers, "Authorization": "Basic eDp5"}).data)

@@ -65,7 +65,7 @@ def test_each_check_is_on(life: Life) -> None:
 
 
 def test_a_candidate_is_verified_through_both_at_its_tag(life: Life) -> None:
-    """And gets the traffic."""
+    """The candidate passes Google's check and the server's own, and then gets the traffic."""
     before = life.serving()
     life.stack.write_settings(server={"workers": 2})
     life.stack.must_up()

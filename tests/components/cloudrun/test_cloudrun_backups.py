@@ -82,13 +82,13 @@ def test_the_newest_api_keys_are_backed_up() -> None:
 
 
 def test_no_backup_outlasts_its_lock() -> None:
-    """Or a second one would begin beside it."""
+    """A second one would begin beside it."""
     assert BODY["template"]["template"]["timeout"] == f"{DEADLINE_S}s"
     assert LEASE.total_seconds() > DEADLINE_S
 
 
 def test_another_job_is_another_tool() -> None:
-    """So that an execution that starts meanwhile finds its own."""
+    """An execution that starts meanwhile finds its own."""
     tool = jobs.backup_tool(SETTINGS, NAMING)
     assert CONTAINER["args"][-2:] == [tool.bucket, tool.key]
     other = jobs.backup_tool(changed("backups", {"backup": {"destination": "gs://third/team"}}), NAMING)
@@ -168,7 +168,7 @@ def test_the_account_reads_the_backend_and_writes_its_dump_and_lock(account: Emu
 
 
 def test_the_database_tool_reads_what_a_restore_opened_and_changes_nothing_of_it() -> None:
-    """Nor does it read a backup."""
+    """Its account may read staged dumps and write nothing beside its own, and reads no backup."""
     api = EmulatedGoogle()
     granted = identity.grants(OWN, {}, backups=THERE)
     for bucket in (OWN.bucket, THERE.bucket):
@@ -252,7 +252,7 @@ def _take(taken: CloudRunBackups, *, dry_run: bool = False) -> Any:
 
 
 def test_the_command_runs_what_the_job_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the tool is that of the last update; its report is found in the log."""
+    """The tool is that of the last update, and its report is found in the log."""
     ran: list[Sequence[str]] = []
 
     def run(_self: object, command: Sequence[str], **_how: object) -> Finished:

@@ -145,7 +145,7 @@ def test_by_command_it_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_only_what_is_set_is_scheduled(variant: str, changes: dict[str, Any], wanted: dict[str, str]) -> None:
-    """Else neither the scheduler's API is enabled, nor is the deployer asked for its permissions."""
+    """Without a schedule the scheduler's API stays off, and the deployer needs no permission for it."""
     settings = changed(variant, changes)
     assert scheduler.schedules(settings) == wanted
     assert (scheduler.API in network.apis(settings)) is bool(wanted)
@@ -187,7 +187,7 @@ def test_the_account_that_maintains_lists_and_locks_and_removes_nothing_itself()
 
 
 def test_its_account_reads_the_ledger_and_its_tool_and_nothing_else() -> None:
-    """And without a schedule not the ledger either."""
+    """Without a schedule the ledger is not read by it either."""
     api = EmulatedGoogle()
     bindings = [
         each.binding(NAMING)

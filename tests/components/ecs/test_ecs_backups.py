@@ -106,7 +106,7 @@ def test_the_tool_is_what_the_task_unpacks() -> None:
 
 
 def test_no_backup_outlasts_its_lock() -> None:
-    """Or a second one would begin beside it."""
+    """A second one would begin beside it."""
     assert LEASE.total_seconds() > DEADLINE_S
 
 
@@ -175,7 +175,7 @@ def _take(taken: EcsBackups, *, dry_run: bool = False) -> Any:
 
 
 def test_the_command_runs_what_the_definition_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that the tool is that of the last update; its report is found in the log."""
+    """The tool is that of the last update, and its report is found in the log."""
     ran: list[Sequence[str]] = []
 
     def run(_self: object, command: Sequence[str], **_how: object) -> Finished:

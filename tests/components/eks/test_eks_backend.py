@@ -129,7 +129,7 @@ def test_nothing_that_a_cluster_of_ours_does_not_need_is_made_in_an_adopted_one(
 
 
 def test_a_private_endpoint_has_no_public_address() -> None:
-    """And a restricted one has the blocks that are named."""
+    """A public one that is restricted has the blocks that are named."""
     for variant, public, blocks in (("eks", True, ["203.0.113.0/24"]), ("private", False, None)):
         (cluster,) = [each for each in record(variant) if each.type == "aws:eks/cluster:Cluster"]
         found = cluster.inputs["vpcConfig"]

@@ -75,7 +75,7 @@ def test_nothing_is_granted_that_this_target_does_not_make() -> None:
 
 
 def test_an_adopted_cluster_is_changed_by_nobody() -> None:
-    """But for the identities of this backend's pods."""
+    """Only the identities of this backend's pods are given to it."""
     changed = {action for action in actions_of(of("adopted", Purpose.DEPLOY)) if action.startswith("eks:")}
     assert {each for each in changed if "PodIdentity" not in each and "Describe" not in each} == {
         "eks:ListAssociatedAccessPolicies", "eks:ListTagsForResource", "eks:TagResource", "eks:UntagResource",

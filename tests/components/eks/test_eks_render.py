@@ -42,7 +42,7 @@ def test_kubernetes_takes_every_document(variant: str) -> None:
 
 
 def test_what_aws_draws_comes_to_the_pods_by_secrets() -> None:
-    """So that documents, and the release's identity, are known before AWS has drawn anything."""
+    """Documents, and the release's identity, are known before AWS has drawn anything."""
     given = environment_of(all_of(derived(settings_of()))[SERVER])
     assert given["MLFLOW_BACKEND_DATABASE_HOST"] == ("mlflow-eks-database-login", "host")
     assert given["PGPASSWORD"] == ("mlflow-eks-database-login", "password")

@@ -121,7 +121,7 @@ def test_a_token_is_renewed_once(google: Google, api: Api) -> None:
 
 
 def test_what_is_not_there_is_none(google: Google, api: Api) -> None:
-    """And a list of it is empty; pages are read to the last one."""
+    """A list of what is not there is empty; pages are read to the last one."""
     google.answers = [(404, ERROR), (404, ERROR), (200, {"x": [1], "nextPageToken": "t"}), (200, {"x": [2]})]
     assert api.get(RUN, "v2/x") is None
     assert list(api.pages(RUN, "v2/x", "x")) == []

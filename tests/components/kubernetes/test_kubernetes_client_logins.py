@@ -93,7 +93,7 @@ def test_each_update_compares_and_writes_only_what_differs(cluster: Namespace, m
 
 
 def test_another_namespace_is_another_secret_and_another_user_is_not(cluster: Namespace) -> None:
-    """So the one in the namespace that is named no more is deleted."""
+    """The Secret in the namespace that is named no more is deleted."""
     before = client_logins.ensure(props_of())
     assert ClientLoginProvider().diff("", before, props_of(namespace="notebooks")).replaces == ["namespace"]
     changed = ClientLoginProvider().diff("", before, props_of(user="ada", updateId=""))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_a_target_is_verified_before_users_meet_it(tmp_path: Path) -> None:
-    """And again afterwards, as the whole; its tag stays."""
+    """It is verified again afterwards, as the whole; its tag stays."""
     world = Staging(tmp_path, SAME, live="3.4.0")
     done = ended(world)
     assert (done.exit_code, done.verdict, world.running, world.tags) == (ExitCode.DONE, "pass", "1", {"1"})
