@@ -60,7 +60,7 @@ class LocalCandidate:
     @property
     def subject(self) -> Subject:
         """What is verified: it is called through the proxy, as users call the active one."""
-        return subject(self.state, self.record, door="candidate")
+        return subject(self.state, self.record, port="candidate")
 
     @property
     def runs(self) -> bool:
@@ -143,10 +143,10 @@ def retire_others(state: StateDir, serving: int | None) -> None:
             supervisor.remove(name)
 
 
-def subject(state: StateDir, record: Record, *, door: str = "front") -> Subject:
-    """Return the subject of a verification of a revision; `door` names the proxy's port that leads to it."""
+def subject(state: StateDir, record: Record, *, port: str = "front") -> Subject:
+    """Return the subject of a verification of a revision; `port` names the proxy's that leads to it."""
     return Subject(
-        url=tracking_url(ports.known(state)[door], record.path_prefix),
+        url=tracking_url(ports.known(state)[port], record.path_prefix),
         expected_version=record.mlflow_version,
         expected_revision=str(record.number),
         locator=LocalLocator.of(state),
