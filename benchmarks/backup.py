@@ -89,7 +89,8 @@ def _fill(state: StateDir) -> str:
         (run,) = cursor.fetchone()
     artifacts = source_of(state).artifacts
     for number in range(_ARTIFACTS):
-        artifacts.create(f"0/{run}/artifacts/{number}.bin", iter([os.urandom(_ARTIFACT_BYTES)]))
+        content = os.urandom(_ARTIFACT_BYTES)
+        artifacts.create(f"0/{run}/artifacts/{number}.bin", iter([content]), size_bytes=len(content))
     return str(run)
 
 

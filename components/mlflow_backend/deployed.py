@@ -90,7 +90,7 @@ class DeployedBackend:
 
     def restore(self, dump: Dump, version: str) -> None:
         """Replace the databases by a dump. Raises PlatformFailed; they are then as they were."""
-        self.tool(version).restore(dump.address)
+        self.tool(version).restore(self._address(dump))
 
     def undo_restore(self) -> None:
         """Put back the databases that the last restore replaced. Raises PlatformFailed."""
@@ -102,7 +102,11 @@ class DeployedBackend:
 
     def losses(self, dump: Dump) -> dict[str, int]:
         """Count what restoring a dump would lose, against the live database. Raises PlatformFailed."""
-        return self.platform.tool(None).losses(dump.address)
+        return self.platform.tool(None).losses(self._address(dump))
+
+    def _address(self, dump: Dump) -> str:
+        """Return where a dump is now: the folder of a stack may have been moved since."""
+        return f"{self.platform.dumps}/{dump.id}"
 
     def is_restorable(self, dump: Dump, *, verify_checksums: bool = True) -> bool:
         """Return whether each object of a dump is what was written: its size first, then its checksum."""

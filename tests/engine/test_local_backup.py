@@ -234,7 +234,7 @@ class Logged:
         """Log a run with one artifact."""
         run = self.call("runs/create", {"experiment_id": self.experiment})["run"]["info"]["run_id"]
         store = Store(self.stack.state, ports.known(self.stack.state)["store"])
-        store.put(f"{self.experiment}/{run}/artifacts/note.txt", b"note")
+        store.put(f"{self.experiment}/{run}/artifacts/note.txt", [b"note"], size_bytes=4)
         return str(run)
 
     def delete(self, *runs: str, days_ago: int = 0) -> None:
@@ -285,7 +285,7 @@ def test_what_was_deleted_long_ago_is_removed_and_what_a_model_needs_is_kept(bac
     leftover.call("experiments/delete", {"experiment_id": leftover.experiment})
     store = Store(stack.state, ports.known(stack.state)["store"])
     store.delete(f"{logged.experiment}/{missing}/artifacts/note.txt")
-    store.put("gone/lost.txt", b"lost")
+    store.put("gone/lost.txt", [b"lost"], size_bytes=4)
 
     planned = maintained(stack, "--dry-run")
     assert logged.left() == {old, missing, used, recent}

@@ -15,6 +15,7 @@ from tests.server.services import POSTGRES_BIN, ObjectStore, Postgres, Services,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     MakeTool = Callable[..., Tool]
 
@@ -56,6 +57,21 @@ def test_a_restore_brings_both_databases_back_and_keeps_what_it_replaced(
     assert postgres.execute(restored.report["databases"]["tracking"]["kept"], "SELECT count(*) FROM experiments") == [
         (0,)
     ]
+
+
+def test_a_dump_in_a_folder_brings_both_databases_back(
+    filled: Tool, postgres: Postgres, database: str, tmp_path: Path
+) -> None:
+    """As on the target local, which has no object store for dumps; losses are counted from there too."""
+    outcome = filled.run("dump", "--to", (tmp_path / "a b").as_uri())
+    assert outcome.code == 0
+    address = str(outcome.report["address"])
+    names = {path.name for path in (tmp_path / "a b" / address.rpartition("/")[2]).iterdir()}
+    assert names == {"tracking.dump", "auth.dump", "manifest.json"}
+    postgres.execute(database, "DELETE FROM experiments WHERE name = 'e1'")
+    assert filled.run("losses", "--from", address).report["losses"] == {"deleted experiments that come back": 1}
+    assert filled.run("restore", "--from", address).code == 0
+    assert postgres.execute(database, "SELECT count(*) FROM experiments") == [(500,)]
 
 
 def test_what_was_kept_is_listed_and_dropped_only_by_name(

@@ -42,6 +42,8 @@ class ObjectArtifacts:
                 raise
             raise FileNotFoundError(path) from None
 
-    def create(self, path: str, pieces: Iterator[bytes]) -> None:
+    def create(self, path: str, pieces: Iterator[bytes], *, size_bytes: int) -> None:
         """Create the object; one that is there stays as it is, and fails the call if it has another size."""
+        # An upload in parts does not say it before.
+        del size_bytes
         self._objects.write(path, lambda write: [write(piece) for piece in pieces])

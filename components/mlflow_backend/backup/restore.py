@@ -194,7 +194,8 @@ def write_artifacts(
     for artifact in missing:
         found = looked_at(destination, [artifact.content], read=True)
         refuse_damaged("of these artifacts", damaged_contents({artifact.path: artifact}, found))
-        source.artifacts.create(artifact.path, destination.chunks(artifact.content))
+        pieces = destination.chunks(artifact.content)
+        source.artifacts.create(artifact.path, pieces, size_bytes=artifact.size_bytes)
 
 
 def write_identity(source: DeployedSource, identity: Mapping[str, str]) -> None:

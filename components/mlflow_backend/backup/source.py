@@ -28,8 +28,8 @@ class Artifacts(Protocol):
     def reading(self, path: str) -> Iterator[bytes]:
         """Yield a file's content. Raises FileNotFoundError if it was deleted since it was listed."""
 
-    def create(self, path: str, pieces: Iterator[bytes]) -> None:
-        """Write a file that is not there yet."""
+    def create(self, path: str, pieces: Iterator[bytes], *, size_bytes: int) -> None:
+        """Write a file of so many bytes that is not there yet."""
 
 
 class Secrets(Protocol):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from mlflow_backend.backup import bundle, sealing
 from mlflow_backend.backup import source as sources
 from mlflow_backend.backup.artifacts import StoredFile
 from mlflow_backend.backup.destination import FolderDestination
-from mlflow_backend.backup.streams import PieceReader
 from mlflow_backend.contract import PlatformFailed
 from mlflow_backend.deployed import DeployedBackend
 from mlflow_backend.identity import OBJECT
-from mlflow_backend.local import credentials, encryption, ports
-from mlflow_backend.local.naming import ARTIFACT_ROOT, BUCKET, REGION
+from mlflow_backend.local import credentials, encryption, ports, store
+from mlflow_backend.local.naming import ARTIFACT_ROOT
 from mlflow_backend.local.platform import LocalPlatform, Runner
 from mlflow_backend.local.state import write
 from mlflow_backend.migrate.tool import DatabaseTool
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
 KEY: Final = "backup-key"
 _PIECE_BYTES = 1 << 20
-_STORE_TIMEOUT_S = 60
 # What users and their data know a backend by. Passwords between its own parts are each stack's own.
 _SECRETS = (credentials.ADMIN, credentials.API_KEYS, credentials.FLASK, bundle.FILE)
 _API_KEY = "api-key"
@@ -93,36 +90,9 @@ class LocalArtifacts:
                 part=path,
             ) from None
 
-    def create(self, path: str, pieces: Iterator[bytes]) -> None:
+    def create(self, path: str, pieces: Iterator[bytes], *, size_bytes: int) -> None:
         """Upload the file as the operator."""
-        from boto3.exceptions import S3UploadFailedError  # noqa: PLC0415 - seconds of import, for a restore alone
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the same
-
-        key = f"{ARTIFACT_ROOT.removeprefix(f's3://{BUCKET}/')}/{path}"
-        try:
-            self._client.upload_fileobj(io.BufferedReader(PieceReader(pieces), _PIECE_BYTES), BUCKET, key)
-        except (BotoCoreError, ClientError, S3UploadFailedError) as error:
-            raise PlatformFailed(
-                f"it cannot be written: {type(error).__name__}",
-                code="artifact-not-written",
-                fix=f"Read {self.state.logs / 'store.log'}, and repeat",
-                part=path,
-            ) from None
-
-    @cached_property
-    def _client(self) -> Any:
-        """Made once: it takes as long as a small artifact."""
-        import boto3  # noqa: PLC0415 - as above
-        from botocore.config import Config  # noqa: PLC0415 - as above
-
-        return boto3.client(
-            "s3",
-            endpoint_url=f"http://{ports.LOOPBACK}:{ports.known(self.state)['store']}",
-            aws_access_key_id=credentials.read(self.state, credentials.STORE_OPERATOR_ACCESS),
-            aws_secret_access_key=credentials.read(self.state, credentials.STORE_OPERATOR_SECRET),
-            region_name=REGION,
-            config=Config(connect_timeout=_STORE_TIMEOUT_S, read_timeout=_STORE_TIMEOUT_S),
-        )
+        store.Store(self.state, ports.known(self.state)["store"]).put(path, pieces, size_bytes=size_bytes)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class LocalMaintenance:
                 fix="Run `make up STACK=STACK`.",
             )
         with platform.store.locked(LOCK, by=BY):
-            tool = DatabaseTool(ToolRunner(state, serving.mlflow_version, store=_client(state, serving)))
+            tool = DatabaseTool(ToolRunner(state, serving.mlflow_version, client=_client(state, serving)))
             report = tool.maintain(days=keep_deleted_days, at_once=f"{PREFIX}/", dry_run=dry_run)
             files, bytes_ = _temporary(state, dry_run=dry_run)
             stored = _stored(state)

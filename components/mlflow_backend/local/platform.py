@@ -39,7 +39,7 @@ _POLL_S: Final = 0.1
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs the database tool of a version; it serves the dumps, or lets databases be made, for as long as it needs."""
+    """Runs the database tool of a version, and lets it make databases for as long as it needs."""
 
     state: StateDir
     version: str
@@ -52,12 +52,9 @@ class Runner:
         with contextlib.ExitStack() as around:
             if command in {"dump", "restore"}:
                 one_shot.end_leftovers(self.state)
-            reach: Mapping[str, str] = {}
-            if command in {"dump", "restore", "losses"}:
-                _, reach = around.enter_context(one_shot.serving_dumps(self.state))
             if command in {"restore", "undo"}:
                 around.enter_context(schema.allowed_to_create(self.state))
-            runner = one_shot.ToolRunner(self.state, self.version, store=reach, users=self.users)
+            runner = one_shot.ToolRunner(self.state, self.version, users=self.users)
             return runner.run(arguments, deadline_s=deadline_s)
 
 
@@ -65,7 +62,6 @@ class LocalPlatform:
     """One stack on this machine."""
 
     target = TARGET
-    dumps = f"s3://{DUMPS}"
     artifacts = ARTIFACT_ROOT
     asks_at_once = True
     start_deadline_s = switch.START_TIMEOUT_S
@@ -75,6 +71,7 @@ class LocalPlatform:
         self.state = state
         self.locator = LocalLocator.of(state)
         self.store: Store = FileStore(state.backend_store)
+        self.dumps = f"{state.backend_store.as_uri()}/{DUMPS}"
         self.report: Path | None = state.report
 
     # Revisions (contract.History).
@@ -134,7 +131,8 @@ class LocalPlatform:
 
     def mark_store(self, content: bytes) -> None:
         """Write the object with the operator's key. Raises PlatformFailed."""
-        artifacts.Store(self.state, ports.known(self.state)["store"]).put(OBJECT, content)
+        store = artifacts.Store(self.state, ports.known(self.state)["store"])
+        store.put(OBJECT, [content], size_bytes=len(content))
 
     # The servers.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mlflow_backend.contract import PlatformFailed
@@ -18,7 +19,11 @@ from mlflow_backend.local.service import Service
 from mlflow_backend.local.tools import installed
 from mlflow_backend.server import SecretTemplate
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _TIMEOUT_S = 5
+_LARGE_BYTES, _LARGE_TIMEOUT_S = 1 << 20, 60
 _UNREACHABLE = "unreachable"
 _DONE = {"PUT": "written", "DELETE": "deleted"}
 
@@ -77,17 +82,17 @@ class Store(Service):
             return None
         return _UNREACHABLE if status == 0 else _code(answer) or "refused"
 
-    def put(self, name: str, content: bytes) -> None:
-        """Write one small object below the artifacts. Raises PlatformFailed if the S3 server refuses."""
-        self._change("PUT", name, content)
+    def put(self, name: str, pieces: Iterable[bytes], *, size_bytes: int) -> None:
+        """Write one object of so many bytes below the artifacts. Raises PlatformFailed if the S3 server refuses."""
+        self._change("PUT", name, pieces, size_bytes=size_bytes)
 
     def delete(self, name: str) -> None:
         """Delete one object below the artifacts. Raises PlatformFailed if the S3 server refuses."""
         self._change("DELETE", name)
 
-    def _change(self, method: str, name: str, content: bytes = b"") -> None:
+    def _change(self, method: str, name: str, body: Iterable[bytes] = (), *, size_bytes: int = 0) -> None:
         path = quote(f"/{ARTIFACT_ROOT.removeprefix('s3://')}/{name}")
-        status, answer = self._ask(method, path, content)
+        status, answer = self._ask(method, path, body, size_bytes=size_bytes)
         if status not in {http.client.OK, http.client.NO_CONTENT}:
             finding = f"{path} cannot be {_DONE[method]}: {_code(answer) or status or _UNREACHABLE}"
             raise PlatformFailed(
@@ -97,25 +102,31 @@ class Store(Service):
                 part=self.name,
             )
 
-    def _ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
+    def _ask(self, method: str, path: str, body: Iterable[bytes] = (), *, size_bytes: int = 0) -> tuple[int, str]:
         """Return status and body of a request signed with the operator's key, (0, "") if nothing answers.
 
-        Signed by botocore and sent by http.client: a boto3 client takes 0.3 s to import and make.
+        Signed by botocore and sent by http.client: a boto3 client takes 0.3 s to import and make, and sends what is
+        larger than 8 MiB in parts, which the S3 server keeps in memory until the last one.
         """
         # An update without changes does not ask, and would wait for these too.
         from botocore.auth import S3SigV4Auth  # noqa: PLC0415
         from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415
         from botocore.credentials import Credentials  # noqa: PLC0415
 
         key = Credentials(
             credentials.read(self.state, credentials.STORE_OPERATOR_ACCESS),
             credentials.read(self.state, credentials.STORE_OPERATOR_SECRET),
         )
-        request = AWSRequest(method=method, url=f"http://{ports.LOOPBACK}:{self.port}{path}", data=body)
+        request = AWSRequest(method=method, url=f"http://{ports.LOOPBACK}:{self.port}{path}")
+        # A body is read once, and not before its headers are sent.
+        request.context["client_config"] = Config(s3={"payload_signing_enabled": False})
         S3SigV4Auth(key, "s3", REGION).add_auth(request)
-        connection = http.client.HTTPConnection(ports.LOOPBACK, self.port, timeout=_TIMEOUT_S)
+        headers = {**dict(request.headers.items()), "Content-Length": str(size_bytes)}
+        timeout_s = _TIMEOUT_S if size_bytes < _LARGE_BYTES else _LARGE_TIMEOUT_S
+        connection = http.client.HTTPConnection(ports.LOOPBACK, self.port, timeout=timeout_s)
         try:
-            connection.request(method, path, body=body or None, headers=dict(request.headers.items()))
+            connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()
             return response.status, response.read().decode(errors="replace")
         except (OSError, http.client.HTTPException):

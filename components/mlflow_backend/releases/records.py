@@ -72,7 +72,7 @@ class DumpedDatabase:
 
 @dataclass(frozen=True, kw_only=True)
 class Dump:
-    """A dump of the tracking and, if there is one, the auth database. `address` is what the database tool takes."""
+    """A dump of the tracking and, if there is one, the auth database. `address` is where it was written."""
 
     id: str
     address: str

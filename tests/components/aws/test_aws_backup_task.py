@@ -82,7 +82,7 @@ def test_artifacts_are_listed_read_and_created_below_their_root(client: Any) -> 
     artifacts = BucketArtifacts(client, bucket=BUCKET, root="r/artifacts")
     for key in (f"r/artifacts/{OBJECT}", "r/artifacts/1/folder/", "r/other", "r/artifacts/1/a.txt"):
         client.put_object(Bucket=BUCKET, Key=key, Body=b"x")
-    artifacts.create("1/b.txt", iter([b"one", b"two"]))
+    artifacts.create("1/b.txt", iter([b"one", b"two"]), size_bytes=6)
     listed = {each.path: each for each in artifacts.listing()}
     assert {path: each.size_bytes for path, each in listed.items()} == {"1/a.txt": 1, "1/b.txt": 6}
     assert listed["1/a.txt"].stamp != listed["1/b.txt"].stamp

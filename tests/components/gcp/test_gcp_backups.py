@@ -108,7 +108,7 @@ def test_artifacts_are_listed_read_and_created_below_their_root(api: EmulatedGoo
     artifacts = ObjectArtifacts(BucketDestination(api, GcsRoot(bucket=ROOT.bucket, root="r/artifacts")))
     for key in (f"r/artifacts/{OBJECT}", "r/artifacts/1/folder/", "r/other", "r/artifacts/1/a.txt"):
         own.create(key, b"x")
-    artifacts.create("1/b.txt", iter([b"one", b"two"]))
+    artifacts.create("1/b.txt", iter([b"one", b"two"]), size_bytes=6)
     listed = {each.path: each for each in artifacts.listing()}
     assert {path: each.size_bytes for path, each in listed.items()} == {"1/a.txt": 1, "1/b.txt": 6}
     own.replace("r/artifacts/1/a.txt", b"y")

@@ -27,6 +27,7 @@ from mlflow_backend.local.backups import source_of
 from mlflow_backend.local.platform import LocalPlatform
 from mlflow_backend.local.scratch import scratch_stack
 from mlflow_backend.local.state import StateDir, write
+from mlflow_backend.pace import wait_until
 from mlflow_backend.settings import Settings
 from mlflow_backend.settings.models import DEFAULT_MLFLOW_VERSION
 
@@ -108,7 +109,7 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, St
         original, other = made
         original.add("research")
         for path, content in ARTIFACTS.items():
-            original.source.artifacts.create(path, iter([content[:1000], content[1000:]]))
+            original.source.artifacts.create(path, iter([content[:1000], content[1000:]]), size_bytes=len(content))
         yield original, other
 
 
@@ -254,6 +255,22 @@ def test_a_restore_elsewhere_is_the_backend_until_it_is_undone(
     assert other.artifacts() == ARTIFACTS
     with pytest.raises(Refused):
         restore.undo(other.source, say=lambda _line: None)
+
+
+def test_an_artifact_whose_writing_breaks_is_not_there(stacks: tuple[Stack, Stack]) -> None:
+    """A restore that is repeated takes what is there for whole, or for another one that it does not overwrite."""
+    _, other = stacks
+
+    def broken() -> Iterator[bytes]:
+        yield b"x" * 2_000_000
+        raise ConnectionAbortedError("the backup cannot be read any more")
+
+    with pytest.raises(PlatformFailed):
+        other.source.artifacts.create("1/broken", broken(), size_bytes=3_000_000)
+    with pytest.raises(PlatformFailed):
+        other.source.artifacts.create("1/short", iter([b"x"]), size_bytes=2)
+    # The S3 server removes what it has when it notices that the client is gone.
+    assert wait_until(lambda: not {"1/broken", "1/short"} & other.artifacts().keys(), timeout_s=DEADLINE_S, poll_s=0.1)
 
 
 def test_a_restore_onto_the_same_stack_overwrites_no_artifact_and_needs_no_person(

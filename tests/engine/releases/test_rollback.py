@@ -6,12 +6,10 @@ import json
 import signal
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from mlflow_backend.contract import PlatformFailed
-from mlflow_backend.local import credentials, one_shot, ports, schema
+from mlflow_backend.local import ports, schema
 from mlflow_backend.local.revisions import list_all, program_name
 from mlflow_backend.local.supervisor import Supervisor
 from mlflow_backend.releases.stores import LEDGER
@@ -300,21 +298,6 @@ def test_neither_the_proxy_nor_the_servers_key_reaches_the_ledger(released: Loca
     assert (released.state.backend_store / LEDGER).is_dir()
     assert released.state.backend_store not in released.state.store.parents
     assert client(released, "outside") == []
-    with one_shot.serving_dumps(released.state) as (_, reach):
-        assert listed(reach["MLFLOW_S3_ENDPOINT_URL"], reach["AWS_ACCESS_KEY_ID"], reach["AWS_SECRET_ACCESS_KEY"])
-        key, secret = (
-            credentials.read(released.state, n) for n in (credentials.STORE_ACCESS, credentials.STORE_SECRET)
-        )
-        with pytest.raises(ClientError, match=r"InvalidAccessKeyId|AccessDenied|403"):
-            listed(reach["MLFLOW_S3_ENDPOINT_URL"], key, secret)
-
-
-def listed(url: str, key: str, secret: str) -> list[str]:
-    """Return the keys that somebody with these credentials is told of."""
-    store = boto3.client(
-        "s3", endpoint_url=url, aws_access_key_id=key, aws_secret_access_key=secret, region_name="us-east-1"
-    )
-    return [entry["Key"] for entry in store.list_objects_v2(Bucket="_backend").get("Contents", [])]
 
 
 @pytest.mark.parametrize("damage", ["corrupt", "missing"])

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_backend_server.db import clients
 from mlflow_backend_server.db.chains import Chain, installed_package, installed_version, read_chains
+from mlflow_backend_server.db.folder import READ_BYTES
 from mlflow_backend_server.db.kept import STAMP
 from mlflow_backend_server.db.majors import client_major, major, refuse_dump
-from mlflow_backend_server.db.objects import READ_BYTES, Store, open_store, write_json
+from mlflow_backend_server.db.objects import Store, open_store, write_json
 from mlflow_backend_server.db.postgres import connected, count_rows, server_version, tool_errors
 from mlflow_backend_server.db.samples import sample_rows
 from mlflow_backend_server.db.status import schema_position
@@ -36,7 +37,7 @@ COUNTED = frozenset({"experiments", "runs", "registered_models", "model_versions
 
 
 def dump(databases: Databases, destination: str, *, say: Callable[[str], None]) -> dict[str, Any]:
-    """Dump all databases to a new folder under `destination`, an `s3://` or `gs://` address, and return the manifest.
+    """Dump all databases to a new folder under `destination`, an address of `open_store`, and return the manifest.
 
     Raises ToolError UNSUPPORTED, UNREACHABLE, WORTH_RETRYING or FAILED; the manifest then is not there, and what is
     cannot be taken for a dump.

@@ -1,4 +1,4 @@
-"""Objects in S3 or Google Cloud Storage, written and read as streams: a dump never touches a local disk.
+"""Objects in S3 or Google Cloud Storage, written and read as streams: a dump in a cloud never touches a local disk.
 
 An object is there completely or not at all: what was written so far is given up when the writer's block fails.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from mlflow_backend_server.db.folder import READ_BYTES, FolderStore
 from mlflow_backend_server.db.verdicts import ExitCode, ToolError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 #: S3 takes at most 10,000 parts, so this allows dumps of 320 GB and costs that much memory once.
 PART_BYTES = 32 * 1024 * 1024
 PARTS_LIMIT = 10_000
-READ_BYTES = 1024 * 1024
 
 
 class Store(Protocol):
@@ -37,7 +37,7 @@ class Store(Protocol):
 def open_store(address: str) -> Store:
     """Return the location that `address` names.
 
-    Raises ToolError USAGE for an address that is neither `s3://` nor `gs://`.
+    Raises ToolError USAGE for an address that is neither `s3://`, `gs://` nor `file:///`.
     """
     parts = urlsplit(address)
     location = {"bucket": parts.netloc, "prefix": parts.path.strip("/")}
@@ -45,6 +45,8 @@ def open_store(address: str) -> Store:
         return S3Store(client=_s3_client(), **location)
     if parts.scheme == "gs" and parts.netloc:
         return GoogleStore(**location)
+    if parts.scheme == "file" and not parts.netloc:
+        return FolderStore.at(parts.path)
     raise ToolError(ExitCode.USAGE, f"'{address}' is no address of an object store.", "Write s3://bucket/prefix.")
 
 
